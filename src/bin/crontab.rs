@@ -1,0 +1,5 @@
+//! The `crontab` program: see [`cronwheel::crontab`].
+
+fn main() -> std::process::ExitCode {
+    cronwheel::crontab::main()
+}

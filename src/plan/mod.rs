@@ -1,0 +1,12 @@
+//! Decides: which tables are live, what is due, what may start, what an ended run means.
+//!
+//! A pure state machine: [`Plan::handle`] takes an event and the time and returns what is to be done.
+#![forbid(unsafe_code)]
+
+mod event;
+mod state;
+mod wheel;
+
+pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
+pub use state::{Plan, Summary};
+pub use wheel::{Timer, Wheel};

@@ -1,0 +1,5 @@
+//! Tells what happened: syslog, stderr, JSON lines, mail.
+
+mod log;
+
+pub use log::{Ident, Level, Log, LogError, Record, Target};
