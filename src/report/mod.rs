@@ -2,4 +2,4 @@
 
 mod log;
 
-pub use log::{Ident, Level, Log, LogError, Record, Target};
+pub use log::{Ident, Level, Log, Record, Target};
