@@ -1,0 +1,180 @@
+//! Setting up the private machine: three stages of the same test program.
+//!
+//! *Outside* starts `unshare` with this program again. *First process*, number one of the new namespaces, mounts the
+//! overlay, installs, changes root, starts this program a third time and reaps whoever is orphaned. *Inside* is where
+//! the test happens.
+
+use super::machine::World;
+use super::subject::{Subject, own};
+use nix::mount::{MsFlags, mount};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, chroot, geteuid, sethostname};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Tells this program which stage it is in.
+const STAGE: &str = "CRONWHEEL_TEST_STAGE";
+
+/// Where the new file system is put together; hidden by it afterwards. Any directory that every machine has will do.
+const SITE: &str = "/mnt";
+
+/// The host name of every world.
+pub const HOST: &str = "wheelbox";
+
+/// Runs the test function `name` (as `type_name_of_val` gives it for a function inside of it) inside a world.
+pub fn enter(name: &str, subject: Subject) -> Option<World> {
+    match stage().as_deref() {
+        Some("inside") => Some(World::open(subject)),
+        Some(_) => finish(first_process(subject)),
+        None => {
+            let path = name.split_once("::").expect("a path within the test program").1;
+            let path = path.strip_suffix("::here").expect("a function inside the test");
+            if let Some(reason) = why_not(subject) {
+                skip(path, &reason);
+                return None;
+            }
+            let output = go_inside(&["--exact", path, "--nocapture", "--test-threads=1"]);
+            let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            print!("{told}");
+            assert!(output.status.success(), "{path}, inside: {}", output.status);
+            assert!(told.contains("test result: ok. 1 passed"), "{path} did not run inside");
+            None
+        }
+    }
+}
+
+/// The stage that this process is in; `None` outside.
+pub fn stage() -> Option<String> {
+    std::env::var(STAGE).ok()
+}
+
+/// Why no world can be made here, if so.
+pub fn why_not(subject: Subject) -> Option<String> {
+    if !geteuid().is_root() {
+        return Some("needs root".to_owned());
+    }
+    subject.missing().map(|path| format!("{} is missing: run tests/install-needs", path.display()))
+}
+
+/// Says loudly that a test did not run; where nothing may be skipped, fails.
+pub fn skip(name: &str, reason: &str) {
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "{name}: skipped with CI=true: {reason}");
+    // Past the test harness, which swallows what passing tests print.
+    std::io::stderr().write_all(format!("SKIP {name}: {reason}\n").as_bytes()).expect("stderr");
+}
+
+/// Runs this program again with `arguments`, as the first process of new namespaces, and collects what it says.
+pub fn go_inside(arguments: &[&str]) -> Output {
+    let myself = std::env::current_exe().expect("the test program's own path");
+    Command::new("unshare")
+        .args([
+            "--mount",
+            "--pid",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "--",
+        ])
+        .arg(myself)
+        .args(arguments)
+        .env(STAGE, "first")
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare, of util-linux")
+}
+
+/// Builds the machine, runs this program inside with its own arguments, and reaps until that one is done.
+pub fn first_process(subject: Subject) -> i32 {
+    build(subject);
+    let inside = Command::new("/proc/self/exe")
+        .args(std::env::args_os().skip(1))
+        .env(STAGE, "inside")
+        .spawn()
+        .expect("this program again, inside");
+    let inside = Pid::from_raw(i32::try_from(inside.id()).expect("a process id"));
+    loop {
+        match waitpid(None, None).expect("a child") {
+            WaitStatus::Exited(pid, code) if pid == inside => return code,
+            WaitStatus::Signaled(pid, signal, _) if pid == inside => return 128 + signal as i32,
+            _ => {}
+        }
+    }
+}
+
+/// Ends this process at once: what its caller would do is the business of another stage.
+#[allow(clippy::exit)]
+pub fn finish(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// The whole file system as an overlay in memory, with directories of its own for everything that runs.
+fn build(subject: Subject) {
+    let site = Path::new(SITE);
+    mount_or_die("tmpfs", site, "tmpfs", "mode=755");
+    for name in ["upper", "work", "root"] {
+        fs::create_dir(site.join(name)).expect("a directory in memory");
+    }
+    let root = site.join("root");
+    mount_or_die("overlay", &root, "overlay", &format!("lowerdir=/,upperdir={SITE}/upper,workdir={SITE}/work"));
+    subject.install_programs(&root);
+    mount_or_die("tmpfs", &root.join("dev"), "tmpfs", "mode=755");
+    for node in ["null", "zero", "full", "random", "urandom", "tty"] {
+        fs::write(root.join("dev").join(node), "").expect("a place for a device");
+        bind(&Path::new("/dev").join(node), &root.join("dev").join(node));
+    }
+    symlink("/proc/self/fd", root.join("dev/fd")).expect("/dev/fd");
+    fs::create_dir(root.join("dev/pts")).expect("/dev/pts");
+    mount_or_die("devpts", &root.join("dev/pts"), "devpts", "newinstance,ptmxmode=0666,mode=620");
+    symlink("pts/ptmx", root.join("dev/ptmx")).expect("/dev/ptmx");
+    for (place, options) in [("run", "mode=755"), ("tmp", "mode=1777"), ("home", "mode=755")] {
+        fs::create_dir_all(root.join(place)).expect("a mount point");
+        mount_or_die("tmpfs", &root.join(place), "tmpfs", options);
+    }
+    chroot(&root).expect("chroot");
+    std::env::set_current_dir("/").expect("/");
+    mount_or_die("proc", Path::new("/proc"), "proc", "");
+    sethostname(HOST).expect("a host name");
+    furnish(subject);
+}
+
+/// Users, an empty system table, no mail: a machine on which the package has just been installed.
+fn furnish(subject: Subject) {
+    shell("ip link set lo up 2>/dev/null || true");
+    shell(
+        "rm -rf /etc/cron.d /etc/crontab /etc/cron.allow /etc/cron.deny /var/spool/cron /var/mail/* /etc/cronwheel.toml",
+    );
+    shell("getent group crontab >/dev/null || groupadd --system crontab");
+    shell(
+        "mkdir -p /etc/default /etc/security && : > /etc/environment && : > /etc/default/locale && : > /etc/security/limits.conf",
+    );
+    shell(
+        "for user in alice bob; do userdel -f $user 2>/dev/null; useradd --create-home --shell /bin/bash $user; done",
+    );
+    shell("mkdir -p /var/mail && chgrp mail /var/mail && chmod 2775 /var/mail && ln -sfn ../mail /var/spool/mail");
+    subject.settle();
+    own("/etc/cron.d", 0, 0, 0o755);
+}
+
+/// Runs a line as root; it must succeed.
+fn shell(line: &str) {
+    let output = Command::new("sh").args(["-c", line]).output().expect("sh");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn mount_or_die(source: &str, place: &Path, kind: &str, options: &str) {
+    mount(Some(source), place, Some(kind), MsFlags::empty(), Some(options))
+        .unwrap_or_else(|e| panic!("mounting {kind} on {} ({options}): {e}", place.display()));
+}
+
+fn bind(from: &Path, to: &Path) {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .unwrap_or_else(|e| panic!("binding {} to {}: {e}", from.display(), to.display()));
+}

@@ -1,0 +1,127 @@
+//! Whose programs are under test, and how their package would install them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+/// A cron to be examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// Debian 12's own `cron` package.
+    Debian,
+    /// Ours, installed in Debian's place.
+    OursDebian,
+    /// Ours, installed in cronie's place, as on Fedora.
+    OursCronie,
+}
+
+impl Subject {
+    /// All of them, the incumbent first.
+    pub const ALL: [Subject; 3] = [Subject::Debian, Subject::OursDebian, Subject::OursCronie];
+
+    /// Its name, as written in cases.
+    pub fn name(self) -> &'static str {
+        match self {
+            Subject::Debian => "debian",
+            Subject::OursDebian => "ours-debian",
+            Subject::OursCronie => "ours-cronie",
+        }
+    }
+
+    /// The subject of that name.
+    pub fn named(name: &str) -> Option<Subject> {
+        Subject::ALL.into_iter().find(|subject| subject.name() == name)
+    }
+
+    /// Whether it is to behave as Debian's cron.
+    pub fn is_debian(self) -> bool {
+        self != Subject::OursCronie
+    }
+
+    /// The daemon's program.
+    pub fn daemon(self) -> &'static str {
+        if self.is_debian() { "/usr/sbin/cron" } else { "/usr/sbin/crond" }
+    }
+
+    /// The users' tables.
+    pub fn spool(self) -> &'static str {
+        if self.is_debian() { "/var/spool/cron/crontabs" } else { "/var/spool/cron" }
+    }
+
+    /// The `@reboot` marker.
+    pub fn reboot_marker(self) -> &'static str {
+        if self.is_debian() { "/run/crond.reboot" } else { "/run/cron.reboot" }
+    }
+
+    /// The flag that keeps its daemon in the foreground.
+    pub fn foreground(self) -> &'static str {
+        if self.is_debian() { "-f" } else { "-n" }
+    }
+
+    /// What is missing on this machine for it, if anything.
+    pub fn missing(self) -> Option<PathBuf> {
+        (self == Subject::Debian).then(|| package("cron")).filter(|package| !package.exists())
+    }
+
+    /// Copies its programs into the file system at `root`, which has no users yet.
+    pub(super) fn install_programs(self, root: &Path) {
+        let place = |from: &Path, to: &str| {
+            let to = root.join(to.trim_start_matches('/'));
+            fs::copy(from, &to).unwrap_or_else(|e| panic!("copying {} to {}: {e}", from.display(), to.display()));
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("an executable program");
+        };
+        match self {
+            Subject::Debian => {
+                place(&package("cron").join("usr/sbin/cron"), "/usr/sbin/cron");
+                place(&package("cron").join("usr/bin/crontab"), "/usr/bin/crontab");
+            }
+            Subject::OursDebian | Subject::OursCronie => {
+                place(Path::new(env!("CARGO_BIN_EXE_crond")), "/usr/sbin/crond");
+                place(Path::new(env!("CARGO_BIN_EXE_crontab")), "/usr/bin/crontab");
+                place(Path::new(env!("CARGO_BIN_EXE_cronctl")), "/usr/bin/cronctl");
+            }
+        }
+    }
+
+    /// Gives the installed files their owners and modes, and makes the spool; inside the world, users being there.
+    pub(super) fn settle(self) {
+        if self == Subject::OursDebian {
+            symlink("crond", "/usr/sbin/cron").expect("crond under Debian's name");
+        }
+        let pam = format!("/etc/pam.d/{}", if self.is_debian() { "cron" } else { "crond" });
+        fs::write(pam, PAM).expect("a PAM service for jobs");
+        fs::create_dir_all("/etc/cron.d").expect("/etc/cron.d");
+        fs::create_dir_all(self.spool()).expect("a spool");
+        if self.is_debian() {
+            let group = nix::unistd::Group::from_name("crontab").expect("groups").expect("group crontab").gid.as_raw();
+            own("/usr/bin/crontab", 0, group, 0o2755);
+            own(self.spool(), 0, group, 0o1730);
+        } else {
+            own("/usr/bin/crontab", 0, 0, 0o4755);
+            own(self.spool(), 0, 0, 0o700);
+            fs::write("/etc/cronwheel.toml", "profile = \"cronie\"\n").expect("/etc/cronwheel.toml");
+        }
+    }
+}
+
+/// The PAM service of jobs: what both packages' services come to without a login manager, without the kernel's audit
+/// id, which can be set but once in a container's life.
+const PAM: &str = "auth     required pam_permit.so
+account  required pam_unix.so
+session  required pam_env.so
+session  required pam_env.so envfile=/etc/default/locale
+session  required pam_unix.so
+session  required pam_limits.so
+";
+
+/// Where `tests/install-needs` has unpacked a Debian package.
+pub fn package(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory");
+    target.join("needs").join(name)
+}
+
+/// Sets owner and mode, in the order that keeps set-id bits.
+pub fn own(path: &str, uid: u32, gid: u32, mode: u32) {
+    chown(path, Some(uid), Some(gid)).unwrap_or_else(|e| panic!("owner of {path}: {e}"));
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap_or_else(|e| panic!("mode of {path}: {e}"));
+}
