@@ -1,6 +1,7 @@
-//! Where tables are, which of them may be read, and whether one has changed.
+//! The words of this room: where tables are, what tells one state of a file from another, why a table is refused.
 
 use crate::plan::Source;
+use crate::sys::files::Stat;
 use std::path::PathBuf;
 
 /// Where tables and lists are.
@@ -12,6 +13,18 @@ pub struct Places {
     pub system_crontab: PathBuf,
     /// Drop-ins.
     pub cron_d: PathBuf,
+}
+
+impl Places {
+    /// Those of a profile.
+    pub fn of(site: &crate::site::Site) -> Places {
+        use crate::site::shared;
+        Places {
+            spool: site.spool.into(),
+            system_crontab: shared::SYSTEM_CRONTAB.into(),
+            cron_d: shared::CRON_D.into(),
+        }
+    }
 }
 
 /// What tells one state of a file from another: equal stamps, equal content.
@@ -33,22 +46,87 @@ pub struct Stamp {
     pub mode: u32,
 }
 
+impl From<&Stat> for Stamp {
+    fn from(s: &Stat) -> Stamp {
+        Stamp {
+            dev: s.dev,
+            ino: s.ino,
+            size: s.size,
+            mtime_ns: s.mtime_ns,
+            ctime_ns: s.ctime_ns,
+            uid: s.uid,
+            mode: s.mode,
+        }
+    }
+}
+
 /// A table's file as it was found.
 #[derive(Debug)]
 pub struct Found {
     /// Its place in the plan.
     pub source: Source,
-    /// Its state.
+    /// Its state (of the link's target where it is a link); all zero when it could not be opened.
     pub stamp: Stamp,
     /// Its bytes, or why they may not be used.
     pub content: Result<Box<[u8]>, Refusal>,
+    /// Where it is a symbolic link: the directories in which a change can change what it leads to, nearest first.
+    pub watch: Vec<PathBuf>,
 }
 
-/// Why a table is not used, in the profile's wording for the log.
+/// Why a table is not used, in the profile's wording for the log: `(USER) EVENT (DETAIL)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// `INSECURE MODE`, `WRONG FILE OWNER`, `ORPHAN`.
+    /// What is wrong.
+    pub kind: RefusalKind,
+    /// What goes in the first parentheses.
+    pub user: String,
+    /// `INSECURE MODE (mode 0600 expected)`, `WRONG FILE OWNER`, `ORPHAN`.
     pub event: &'static str,
-    /// What goes in parentheses: the path, or `no passwd entry`.
+    /// What goes in the last parentheses: the path, or `no passwd entry`.
     pub detail: String,
+    /// What the kernel said, where the profile's incumbent tells it after a colon; else empty.
+    pub error: String,
+}
+
+impl Refusal {
+    /// The whole text for the log; none where nothing is to be said yet.
+    pub fn text(&self) -> Option<String> {
+        let colon = if self.error.is_empty() { "" } else { ": " };
+        (self.kind != RefusalKind::UserNotYetKnown)
+            .then(|| format!("({}) {} ({}){colon}{}", self.user, self.event, self.detail, self.error))
+    }
+}
+
+/// What is wrong with a table's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// No user has the file's name. May mend itself without a change of the file.
+    Orphan,
+    /// It is not known yet whether a user has the file's name; nothing is logged, ask again.
+    UserNotYetKnown,
+    /// open(2) failed.
+    CannotOpen,
+    /// It is a symbolic link that leads nowhere.
+    CannotOpenLink,
+    /// fstat(2) failed.
+    CannotStat,
+    /// Reading failed, or the file is larger than a table may be.
+    CannotRead,
+    /// Neither root nor the user owns it.
+    WrongOwner,
+    /// It is a directory, a device, a FIFO or a socket.
+    NotRegular,
+    /// Its mode lets the wrong people write or read.
+    InsecureMode,
+    /// It has a second name.
+    HardLinks,
+    /// A symbolic link that root does not own.
+    WrongLinkOwner,
+}
+
+impl RefusalKind {
+    /// Whether it may end without a change of the file, so that it must be looked at again.
+    pub fn may_mend_itself(self) -> bool {
+        matches!(self, RefusalKind::Orphan | RefusalKind::UserNotYetKnown | RefusalKind::CannotOpenLink)
+    }
 }

@@ -1,5 +1,15 @@
 //! Finds and reads tables safely, installs them durably, and knows who may.
 
+mod check;
 mod find;
+pub mod install;
+mod links;
+pub mod names;
+mod profile;
+mod scan;
+mod users;
 
-pub use find::{Found, Places, Refusal, Stamp};
+pub use find::{Found, Places, Refusal, RefusalKind, Stamp};
+pub use profile::{ProfileError, choose_profile};
+pub use scan::{CLUSTER_HOST_FILE, Finder, Look, ScanError, Visitor};
+pub use users::{LocalUsers, Lookup, Users};

@@ -1,0 +1,125 @@
+//! Whether an open file may be used as a table: owner, type, mode and links, as the profile's incumbent asks.
+
+use super::find::{Refusal, RefusalKind};
+use crate::plan::Owner;
+use crate::site::Profile;
+use crate::sys::files::{self, Stat};
+use std::io;
+
+/// How strict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// As the profile's incumbent.
+    Profile,
+    /// cronie's `-p`: owner, mode and links do not matter.
+    AnyOwnerAndMode,
+}
+
+/// Judges an open table. `uid` is that of the user whose table it is, none for a system table.
+pub fn judge(stat: &Stat, uid: Option<u32>, profile: Profile, strictness: Strictness) -> Result<(), RefusalKind> {
+    if strictness == Strictness::AnyOwnerAndMode {
+        // Reading a FIFO or a device makes no table, whatever its mode.
+        return if stat.is_regular() { Ok(()) } else { Err(RefusalKind::NotRegular) };
+    }
+    let owner_right = stat.uid == 0 || uid == Some(stat.uid);
+    let mode_right = match (profile, uid) {
+        (Profile::Debian, Some(_)) => stat.permissions() == 0o600,
+        (Profile::Debian, None) => stat.mode & 0o022 == 0,
+        // Readable by its owner, writable by nobody else, executable by none, no set-id bits.
+        (Profile::Cronie, _) => stat.mode & 0o7533 == 0o400,
+    };
+    // A second name of a root-owned system table can be made by anybody who may write in the same file system: it
+    // must not switch the table off (CVE-2007-1856).
+    let links_right = stat.links == 1 || uid.is_none();
+    match profile {
+        Profile::Debian if !owner_right => Err(RefusalKind::WrongOwner),
+        _ if !stat.is_regular() => Err(RefusalKind::NotRegular),
+        _ if !mode_right => Err(RefusalKind::InsecureMode),
+        _ if !owner_right => Err(RefusalKind::WrongOwner),
+        _ if !links_right => Err(RefusalKind::HardLinks),
+        _ => Ok(()),
+    }
+}
+
+/// A refusal in the profile's wording (compat: both incumbents' log lines). `error` is what the kernel said, if it
+/// was asked.
+pub fn refusal(
+    kind: RefusalKind,
+    source: &crate::plan::Source,
+    error: Option<&io::Error>,
+    profile: Profile,
+) -> Refusal {
+    let debian = profile == Profile::Debian;
+    let user_table = matches!(source.owner, Owner::User { .. });
+    let event = match kind {
+        RefusalKind::Orphan | RefusalKind::UserNotYetKnown => "ORPHAN",
+        RefusalKind::CannotOpenLink if debian => "CAN'T OPEN SYMLINK",
+        RefusalKind::CannotOpen | RefusalKind::CannotOpenLink => "CAN'T OPEN",
+        RefusalKind::CannotStat if debian => "FSTAT FAILED",
+        RefusalKind::CannotStat => "STAT FAILED",
+        RefusalKind::CannotRead => "CAN'T READ",
+        RefusalKind::WrongOwner => "WRONG FILE OWNER",
+        RefusalKind::NotRegular if debian => "NOT A REGULAR FILE",
+        RefusalKind::NotRegular => "NOT REGULAR",
+        RefusalKind::InsecureMode if !debian => "BAD FILE MODE",
+        RefusalKind::InsecureMode if user_table => "INSECURE MODE (mode 0600 expected)",
+        RefusalKind::InsecureMode => "INSECURE MODE (group/other writable)",
+        RefusalKind::HardLinks if debian => "NUMBER OF HARD LINKS > 1",
+        RefusalKind::HardLinks => "BAD LINK COUNT",
+        RefusalKind::WrongLinkOwner => "WRONG SYMLINK OWNER",
+    };
+    // cronie judges system tables as root's; Debian's cron names the table.
+    let user = if debian || user_table { source.name.clone() } else { "root".to_owned() };
+    let detail = match kind {
+        RefusalKind::Orphan | RefusalKind::UserNotYetKnown => "no passwd entry".to_owned(),
+        _ => source.path.clone(),
+    };
+    let error = error.filter(|_| !debian).map(files::reason).unwrap_or_default();
+    Refusal { kind, user, event, detail, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RefusalKind::*;
+
+    const FILE: u32 = libc::S_IFREG;
+
+    fn stat(mode: u32, uid: u32, links: u64) -> Stat {
+        Stat { dev: 1, ino: 1, links, size: 0, mtime_ns: 0, ctime_ns: 0, uid, gid: 0, mode }
+    }
+
+    #[test]
+    fn each_profile_refuses_what_its_incumbent_refuses() {
+        let alice = Some(1000);
+        for (stat, user, debian, cronie) in [
+            (stat(FILE | 0o600, 1000, 1), alice, Ok(()), Ok(())),
+            (stat(FILE | 0o600, 0, 1), alice, Ok(()), Ok(())),
+            (stat(FILE | 0o600, 1001, 1), alice, Err(WrongOwner), Err(WrongOwner)),
+            (stat(FILE | 0o644, 1000, 1), alice, Err(InsecureMode), Ok(())),
+            (stat(FILE | 0o400, 1000, 1), alice, Err(InsecureMode), Ok(())),
+            (stat(FILE | 0o660, 1000, 1), alice, Err(InsecureMode), Err(InsecureMode)),
+            (stat(FILE | 0o700, 1000, 1), alice, Err(InsecureMode), Err(InsecureMode)),
+            (stat(FILE | 0o4600, 1000, 1), alice, Err(InsecureMode), Err(InsecureMode)),
+            (stat(FILE | 0o600, 1000, 2), alice, Err(HardLinks), Err(HardLinks)),
+            (stat(libc::S_IFIFO | 0o600, 1000, 1), alice, Err(NotRegular), Err(NotRegular)),
+            (stat(libc::S_IFDIR | 0o600, 1000, 1), alice, Err(NotRegular), Err(NotRegular)),
+            (stat(FILE | 0o644, 0, 1), None, Ok(()), Ok(())),
+            (stat(FILE | 0o755, 0, 1), None, Ok(()), Err(InsecureMode)),
+            (stat(FILE | 0o664, 0, 1), None, Err(InsecureMode), Err(InsecureMode)),
+            (stat(FILE | 0o646, 0, 1), None, Err(InsecureMode), Err(InsecureMode)),
+            (stat(FILE | 0o644, 1000, 1), None, Err(WrongOwner), Err(WrongOwner)),
+            (stat(FILE | 0o644, 0, 2), None, Ok(()), Ok(())),
+        ] {
+            assert_eq!(judge(&stat, user, Profile::Debian, Strictness::Profile), debian, "{stat:?} {user:?}");
+            assert_eq!(judge(&stat, user, Profile::Cronie, Strictness::Profile), cronie, "{stat:?} {user:?}");
+        }
+    }
+
+    #[test]
+    fn the_permit_option_waves_through_everything_but_what_is_no_file() {
+        let any = Strictness::AnyOwnerAndMode;
+        assert_eq!(judge(&stat(FILE | 0o777, 5, 3), Some(1000), Profile::Cronie, any), Ok(()));
+        assert_eq!(judge(&stat(libc::S_IFIFO | 0o600, 0, 1), Some(1000), Profile::Cronie, any), Err(NotRegular));
+    }
+}

@@ -1,0 +1,111 @@
+//! Which incumbent is being replaced: `--profile`, then the configuration, then os-release(5), else cronie.
+
+use crate::site::Profile;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where os-release(5) is, first found wins.
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+
+/// Why no profile could be chosen.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// A name that is none.
+    #[error("{where_from}: unknown profile `{name}`; there are debian and cronie")]
+    Unknown {
+        /// `--profile`, or the configuration's path.
+        where_from: String,
+        /// What stood there.
+        name: String,
+    },
+    /// The configuration exists and cannot be read.
+    #[error("reading {}: {source}", path.display())]
+    Unreadable {
+        /// The configuration's path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The configuration is not TOML.
+    #[error("{}: {source}", path.display())]
+    Malformed {
+        /// The configuration's path.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+}
+
+/// The one key of the configuration that this is about.
+#[derive(serde::Deserialize)]
+struct OnlyProfile {
+    profile: Option<String>,
+}
+
+/// Chooses the profile. `given` is `--profile`; a missing `config` says nothing.
+pub fn choose_profile(given: Option<&str>, config: &Path) -> Result<Profile, ProfileError> {
+    if let Some(name) = given {
+        return named(name, "--profile");
+    }
+    if let Some(name) = configured(config)? {
+        return named(&name, &config.display().to_string());
+    }
+    let system = OS_RELEASE.iter().find_map(|path| std::fs::read(path).ok());
+    Ok(system.map_or(Profile::Cronie, |text| Profile::from_os_release(&String::from_utf8_lossy(&text))))
+}
+
+fn named(name: &str, where_from: &str) -> Result<Profile, ProfileError> {
+    Profile::named(name)
+        .ok_or_else(|| ProfileError::Unknown { where_from: where_from.to_owned(), name: name.to_owned() })
+}
+
+fn configured(path: &Path) -> Result<Option<String>, ProfileError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ProfileError::Unreadable { path: path.to_path_buf(), source }),
+    };
+    let parsed: OnlyProfile = toml::from_str(&text)
+        .map_err(|source| ProfileError::Malformed { path: path.to_path_buf(), source: Box::new(source) })?;
+    Ok(parsed.profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_wins_over_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("cronwheel.toml");
+        std::fs::write(&config, "profile = \"cronie\"\nspool = \"/x\"\n").unwrap();
+        assert_eq!(choose_profile(None, &config).unwrap(), Profile::Cronie);
+        assert_eq!(choose_profile(Some("debian"), &config).unwrap(), Profile::Debian);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_an_error_that_says_where_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("cronwheel.toml");
+        std::fs::write(&config, "profile = \"vixie\"\n").unwrap();
+        let error = choose_profile(None, &config).unwrap_err().to_string();
+        assert!(error.contains("cronwheel.toml: unknown profile `vixie`"), "{error}");
+        std::fs::write(&config, "profile = \n").unwrap();
+        assert!(matches!(choose_profile(None, &config), Err(ProfileError::Malformed { .. })));
+        assert!(matches!(choose_profile(None, dir.path()), Err(ProfileError::Unreadable { .. })));
+        assert!(matches!(choose_profile(Some("bcron"), &config), Err(ProfileError::Unknown { .. })));
+    }
+
+    #[test]
+    fn os_release_decides_where_nobody_else_does() {
+        for (text, profile) in [
+            ("ID=debian\n", Profile::Debian),
+            ("ID=ubuntu\nID_LIKE=debian\n", Profile::Debian),
+            ("ID=\"linuxmint\"\nID_LIKE=\"ubuntu debian\"\n", Profile::Debian),
+            ("ID=fedora\n", Profile::Cronie),
+            ("", Profile::Cronie),
+        ] {
+            assert_eq!(Profile::from_os_release(text), profile, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Finds tables: all of them, or the one that a path names.
+
+use super::check::{Strictness, judge, refusal};
+use super::find::{Found, Places, RefusalKind, Stamp};
+use super::links::watched_directories;
+use super::names::{DropInNames, is_user_table};
+use super::users::{Lookup, Users, c_name, text};
+use crate::plan::{Owner, Source};
+use crate::site::{Profile, Site};
+use crate::sys::files::{self, Links, Stat};
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// cronie's file in the spool that names the one host of a cluster whose daemon runs the users' tables.
+pub const CLUSTER_HOST_FILE: &str = ".cron.hostname";
+
+/// Finds tables in their places by the profile's rules.
+#[derive(Debug)]
+pub struct Finder {
+    places: Places,
+    site: &'static Site,
+    names: DropInNames,
+    strictness: Strictness,
+    cluster: bool,
+}
+
+/// Who is told what a scan finds.
+pub trait Visitor {
+    /// Whether the table of that path is loaded in exactly this state already; then it is neither opened nor reported.
+    /// Asked once for each table whose file may be used.
+    fn has(&mut self, path: &str, stamp: &Stamp) -> bool;
+    /// A table that is new or has changed, or may not be used.
+    fn found(&mut self, found: Found);
+}
+
+/// What one path was found to be.
+#[derive(Debug)]
+pub enum Look {
+    /// A table, usable or refused.
+    Table(Found),
+    /// Nothing is there (any more).
+    Gone(String),
+    /// A path that no table can have.
+    NoTable,
+}
+
+/// A directory that could not be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("listing {}: {source}", path.display())]
+pub struct ScanError {
+    /// The directory.
+    pub path: PathBuf,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// Where a table stands, which decides how it is named and judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Spool,
+    SystemCrontab,
+    DropIn,
+}
+
+impl Finder {
+    /// Finds by the profile's rules.
+    pub fn new(places: Places, site: &'static Site) -> Finder {
+        Finder { places, site, names: DropInNames::of(site.profile), strictness: Strictness::Profile, cluster: false }
+    }
+    /// Debian's `-l`: drop-in names of the Linux Standard Base.
+    pub fn lsb_names(mut self) -> Finder {
+        self.names = DropInNames::Lsb;
+        self
+    }
+    /// cronie's `-p`: any owner, mode and number of links.
+    pub fn any_owner_and_mode(mut self) -> Finder {
+        self.strictness = Strictness::AnyOwnerAndMode;
+        self
+    }
+    /// cronie's `-c`: users' tables only when [`CLUSTER_HOST_FILE`] names this host.
+    pub fn cluster(mut self) -> Finder {
+        self.cluster = true;
+        self
+    }
+    /// Where it looks.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Looks at all tables: the system table, drop-ins, the users' tables. A place that does not exist holds none; one
+    /// that cannot be listed is an error, and the other places are looked at all the same. What was loaded and is
+    /// neither asked for nor reported is gone, unless its directory is among the errors.
+    pub fn scan(&self, users: &mut dyn Users, visitor: &mut dyn Visitor) -> Vec<ScanError> {
+        let mut errors = Vec::new();
+        self.scan_system_crontab(users, visitor, &mut errors);
+        self.scan_directory(Place::DropIn, users, visitor, &mut errors);
+        if self.runs_user_tables() {
+            self.scan_directory(Place::Spool, users, visitor, &mut errors);
+        }
+        errors
+    }
+
+    /// Looks at one path, as a watcher names it: the directory as configured, and a name in it. The file is read in any case.
+    pub fn look(&self, path: &Path, users: &mut dyn Users) -> Look {
+        let Some(place) = self.place_of(path) else { return Look::NoTable };
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Look::NoTable };
+        let Some((path, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return Look::NoTable };
+        let Ok(directory) = files::open_dir(directory) else { return Look::Gone(path.to_owned()) };
+        struct One(Option<Found>);
+        impl Visitor for One {
+            fn has(&mut self, _: &str, _: &Stamp) -> bool {
+                false
+            }
+            fn found(&mut self, found: Found) {
+                self.0 = Some(found);
+            }
+        }
+        let mut one = One(None);
+        self.examine(place, path.to_owned(), directory.as_fd(), &name, users, &mut one);
+        one.0.map_or_else(|| Look::Gone(path.to_owned()), Look::Table)
+    }
+
+    /// Whether this host runs the users' tables (cronie's cluster).
+    pub fn runs_user_tables(&self) -> bool {
+        !self.cluster || self.is_cluster_host().unwrap_or(false)
+    }
+
+    /// Removes temporary files of an interrupted installation from the spool: those last changed before `before_ns`
+    /// (nanoseconds since 1970). How many went.
+    pub fn remove_leftovers(&self, before_ns: i128) -> Result<usize, ScanError> {
+        let error = |source| ScanError { path: self.places.spool.clone(), source };
+        let directory = match files::open_dir(&self.places.spool) {
+            Ok(directory) => directory,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(source) => return Err(error(source)),
+        };
+        let prefix = super::install::temporary_prefix(self.site.profile).as_bytes();
+        let mut stale = Vec::new();
+        let list = directory.try_clone().map_err(error)?;
+        files::names(list, &mut |name| {
+            if name.to_bytes().starts_with(prefix) {
+                stale.push(name.to_owned());
+            }
+        })
+        .map_err(error)?;
+        stale.retain(|name| {
+            files::stat_at(&directory, name).is_ok_and(|stat| stat.is_regular() && stat.ctime_ns < before_ns)
+                && files::unlink_at(&directory, name).is_ok()
+        });
+        Ok(stale.len())
+    }
+
+    fn is_cluster_host(&self) -> io::Result<bool> {
+        const LONGEST: usize = 4096;
+        let file = std::fs::File::open(self.places.spool.join(CLUSTER_HOST_FILE))?;
+        let text = files::read_all(&file, 0, LONGEST)?.unwrap_or_default();
+        let named = text.split(|b| *b == b'\n').next().unwrap_or_default();
+        Ok(named == files::host_name()?)
+    }
+
+    fn place_of(&self, path: &Path) -> Option<Place> {
+        if path == self.places.system_crontab {
+            return Some(Place::SystemCrontab);
+        }
+        let directory = path.parent()?;
+        let name = path.file_name()?.as_encoded_bytes();
+        if directory == self.places.cron_d {
+            return self.admits(Place::DropIn, name).then_some(Place::DropIn);
+        }
+        (directory == self.places.spool && self.admits(Place::Spool, name) && self.runs_user_tables())
+            .then_some(Place::Spool)
+    }
+
+    fn admits(&self, place: Place, name: &[u8]) -> bool {
+        match place {
+            Place::SystemCrontab => true,
+            Place::DropIn => self.names.admit(name),
+            Place::Spool => is_user_table(name, self.site.profile),
+        }
+    }
+
+    fn scan_system_crontab(&self, users: &mut dyn Users, visitor: &mut dyn Visitor, errors: &mut Vec<ScanError>) {
+        let path = &self.places.system_crontab;
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let Some((path_text, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return };
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        match files::open_dir(directory) {
+            Ok(fd) => self.examine(Place::SystemCrontab, path_text.to_owned(), fd.as_fd(), &name, users, visitor),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => errors.push(ScanError { path: directory.to_path_buf(), source }),
+        }
+    }
+
+    fn scan_directory(
+        &self,
+        place: Place,
+        users: &mut dyn Users,
+        visitor: &mut dyn Visitor,
+        errors: &mut Vec<ScanError>,
+    ) {
+        let path = if place == Place::Spool { &self.places.spool } else { &self.places.cron_d };
+        let Some(prefix) = path.to_str() else { return };
+        let mut list = || -> io::Result<()> {
+            let directory = files::open_dir(path)?;
+            files::names(directory.try_clone()?, &mut |name| {
+                if !self.admits(place, name.to_bytes()) {
+                    return;
+                }
+                // No account has a name that is not text, and no path of ours could hold it.
+                let Some(file_name) = text(name) else { return };
+                let separator = if prefix.ends_with('/') { "" } else { "/" };
+                let path = [prefix, separator, file_name].concat();
+                self.examine(place, path, directory.as_fd(), name, users, visitor);
+            })
+        };
+        match list() {
+            Ok(()) => {}
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => errors.push(ScanError { path: path.clone(), source }),
+        }
+    }
+
+    /// Looks at one name and reports it, unless nothing is there or the visitor has it already.
+    fn examine(
+        &self,
+        place: Place,
+        path: String,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        users: &mut dyn Users,
+        visitor: &mut dyn Visitor,
+    ) {
+        let mut source = self.source(place, path, name);
+        let at_name = match files::stat_at(directory, name) {
+            Ok(stat) => stat,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                return self.refuse(RefusalKind::CannotStat, Some(&error), source, Stamp::default(), vec![], visitor);
+            }
+        };
+        let watch = if at_name.is_symlink() { watched_directories(Path::new(&source.path)) } else { Vec::new() };
+        let uid = match self.expected_owner(&source, users) {
+            Ok(uid) => uid,
+            Err(kind) => return self.refuse(kind, None, source, Stamp::from(&at_name), watch, visitor),
+        };
+        // A file that is no link is judged and compared without being opened: a look that changes nothing stays cheap and
+        // makes no noise for whoever watches the directory.
+        if !at_name.is_symlink()
+            && self.judge(&at_name, uid).is_ok()
+            && visitor.has(&source.path, &Stamp::from(&at_name))
+        {
+            return;
+        }
+        let opened = self.open(place, directory, name, &at_name);
+        let (fd, stat) = match opened {
+            Ok(opened) => opened,
+            Err((kind, error)) => {
+                return self.refuse(kind, error.as_ref(), source, Stamp::from(&at_name), watch, visitor);
+            }
+        };
+        let stamp = Stamp::from(&stat);
+        if let Err(kind) = self.judge(&stat, uid) {
+            return self.refuse(kind, None, source, stamp, watch, visitor);
+        }
+        if at_name.is_symlink() && visitor.has(&source.path, &stamp) {
+            return;
+        }
+        if let Owner::User { uid, .. } = &mut source.owner {
+            *uid = stat.uid;
+        }
+        match files::read_all(&fd, stat.size, self.site.dialect.limits.bytes) {
+            Ok(Some(bytes)) => {
+                visitor.found(Found { source, stamp, content: Ok(bytes.into_boxed_slice()), watch });
+            }
+            Ok(None) => {
+                let error = io::Error::from(io::ErrorKind::FileTooLarge);
+                self.refuse(RefusalKind::CannotRead, Some(&error), source, stamp, watch, visitor);
+            }
+            Err(error) => self.refuse(RefusalKind::CannotRead, Some(&error), source, stamp, watch, visitor),
+        }
+    }
+
+    fn judge(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
+        judge(stat, uid, self.site.profile, self.strictness)
+    }
+
+    /// The uid that a user's table must have; none for a system table.
+    fn expected_owner(&self, source: &Source, users: &mut dyn Users) -> Result<Option<u32>, RefusalKind> {
+        let Owner::User { name, .. } = &source.owner else { return Ok(None) };
+        match users.uid(name) {
+            Lookup::Known(uid) => Ok(Some(uid)),
+            Lookup::Unknown => Err(RefusalKind::Orphan),
+            Lookup::NotYet => Err(RefusalKind::UserNotYetKnown),
+        }
+    }
+
+    fn open(
+        &self,
+        place: Place,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        at_name: &Stat,
+    ) -> Result<(OwnedFd, Stat), (RefusalKind, Option<io::Error>)> {
+        let debian = self.site.profile == Profile::Debian;
+        if at_name.is_symlink() && debian && place != Place::Spool && at_name.uid != 0 {
+            return Err((RefusalKind::WrongLinkOwner, None));
+        }
+        let links = if debian && place == Place::Spool { Links::Refused } else { Links::Followed };
+        let fd = files::open_at(directory, name, links).map_err(|error| {
+            let nowhere = at_name.is_symlink() && links == Links::Followed;
+            (if nowhere { RefusalKind::CannotOpenLink } else { RefusalKind::CannotOpen }, Some(error))
+        })?;
+        let stat = files::stat(&fd).map_err(|error| (RefusalKind::CannotStat, Some(error)))?;
+        Ok((fd, stat))
+    }
+
+    fn refuse(
+        &self,
+        kind: RefusalKind,
+        error: Option<&io::Error>,
+        source: Source,
+        stamp: Stamp,
+        watch: Vec<PathBuf>,
+        visitor: &mut dyn Visitor,
+    ) {
+        let refusal = refusal(kind, &source, error, self.site.profile);
+        visitor.found(Found { source, stamp, content: Err(refusal), watch });
+    }
+
+    fn source(&self, place: Place, path: String, name: &CStr) -> Source {
+        let file_name = text(name).unwrap_or_default();
+        let (name, owner) = match place {
+            Place::Spool => (file_name.to_owned(), Owner::User { name: file_name.to_owned(), uid: 0 }),
+            Place::DropIn if self.site.profile == Profile::Debian => (format!("*system*{file_name}"), Owner::System),
+            Place::SystemCrontab | Place::DropIn => ("*system*".to_owned(), Owner::System),
+        };
+        Source { path, name, owner }
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! Files by directory descriptor and single name, never by a path that somebody could change meanwhile.
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode};
+use nix::sys::time::TimeSpec;
+use std::ffi::{CStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+/// What fstat(2) tells of a file, in fixed types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Hard links.
+    pub links: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i128,
+    /// Change time, nanoseconds since 1970.
+    pub ctime_ns: i128,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and mode bits.
+    pub mode: u32,
+}
+
+impl Stat {
+    /// Whether it is a regular file.
+    pub fn is_regular(&self) -> bool {
+        self.is(libc::S_IFREG)
+    }
+    /// Whether it is a symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        self.is(libc::S_IFLNK)
+    }
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.is(libc::S_IFDIR)
+    }
+    /// The permission bits with set-id and sticky bits.
+    pub fn permissions(&self) -> u32 {
+        self.mode & 0o7777
+    }
+    fn is(&self, kind: libc::mode_t) -> bool {
+        self.mode & libc::S_IFMT == kind
+    }
+}
+
+impl From<FileStat> for Stat {
+    fn from(s: FileStat) -> Stat {
+        let ns = |sec: i64, nsec: i64| i128::from(sec) * 1_000_000_000 + i128::from(nsec);
+        Stat {
+            dev: s.st_dev,
+            ino: s.st_ino,
+            links: s.st_nlink as u64,
+            size: u64::try_from(s.st_size).unwrap_or(0),
+            mtime_ns: ns(s.st_mtime as i64, s.st_mtime_nsec as i64),
+            ctime_ns: ns(s.st_ctime as i64, s.st_ctime_nsec as i64),
+            uid: s.st_uid,
+            gid: s.st_gid,
+            mode: s.st_mode,
+        }
+    }
+}
+
+/// How a file in a directory is opened for reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// A symbolic link is an error (`ELOOP`).
+    Refused,
+    /// A symbolic link leads to its target.
+    Followed,
+}
+
+/// Opens a directory so that it can be listed and its descriptor synced.
+pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    Ok(nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a directory as a place only: needs no read permission on it, as a spool of mode 1730 gives none.
+pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
+    Ok(nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a file of a directory for reading; never blocks on a FIFO or device.
+pub fn open_at(dir: impl AsFd, name: &CStr, links: Links) -> io::Result<OwnedFd> {
+    let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    if links == Links::Refused {
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    Ok(nix::fcntl::openat(dir, name, flags, Mode::empty())?)
+}
+
+/// Makes a new file in a directory for writing: it must not exist, mode 0600 less the umask.
+pub fn create_at(dir: impl AsFd, name: &CStr) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?)
+}
+
+/// What an open descriptor is.
+pub fn stat(fd: impl AsFd) -> io::Result<Stat> {
+    Ok(nix::sys::stat::fstat(fd)?.into())
+}
+
+/// What a name in a directory is, links not followed.
+pub fn stat_at(dir: impl AsFd, name: &CStr) -> io::Result<Stat> {
+    Ok(nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
+}
+
+/// Calls `each` with every name of an open directory but `.` and `..`, in the directory's order.
+pub fn names(dir: OwnedFd, each: &mut dyn FnMut(&CStr)) -> io::Result<()> {
+    let mut dir = Dir::from_fd(dir)?;
+    for entry in dir.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            each(name);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a descriptor to its end. None: it holds more than `most` bytes.
+pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+    if expected > most {
+        return Ok(None);
+    }
+    // One byte more than expected: a full read and the end of the file in two calls, without growing.
+    let mut bytes = vec![0; expected + 1];
+    let mut filled = 0;
+    loop {
+        if filled == bytes.len() {
+            if filled > most {
+                return Ok(None);
+            }
+            bytes.resize((filled * 2).clamp(4096, most + 1), 0);
+        }
+        match nix::unistd::read(fd.as_fd(), bytes.get_mut(filled..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(filled);
+    if filled > most { Ok(None) } else { Ok(Some(bytes)) }
+}
+
+/// Writes everything.
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd.as_fd(), bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Sets the permission bits of an open file.
+pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?)
+}
+
+/// Gives an open file to a user; its group stays.
+pub fn set_owner(fd: impl AsFd, uid: u32) -> io::Result<()> {
+    Ok(nix::unistd::fchown(fd, Some(uid.into()), None)?)
+}
+
+/// Waits until an open file's content is on the disk.
+pub fn sync(fd: impl AsFd) -> io::Result<()> {
+    Ok(nix::unistd::fsync(fd)?)
+}
+
+/// Waits until everything of the file system that holds an open file is on the disk.
+pub fn sync_file_system(fd: impl AsFd) -> io::Result<()> {
+    Ok(nix::unistd::syncfs(fd)?)
+}
+
+/// Renames within one directory, replacing what had the new name.
+pub fn rename_at(dir: impl AsFd, from: &CStr, to: &CStr) -> io::Result<()> {
+    Ok(nix::fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to)?)
+}
+
+/// Removes a name that is not a directory.
+pub fn unlink_at(dir: impl AsFd, name: &CStr) -> io::Result<()> {
+    Ok(nix::unistd::unlinkat(dir, name, nix::unistd::UnlinkatFlags::NoRemoveDir)?)
+}
+
+/// Sets the access and modification times of a directory to now; it may be open as a place only.
+pub fn touch(dir: impl AsFd) -> io::Result<()> {
+    let now = TimeSpec::new(0, libc::UTIME_NOW);
+    // futimens(3) refuses an O_PATH descriptor; "." below it is taken.
+    Ok(nix::sys::stat::utimensat(dir, ".", &now, &now, nix::sys::stat::UtimensatFlags::FollowSymlink)?)
+}
+
+/// Where the symbolic link of that name leads.
+pub fn link_target(dir: impl AsFd, name: &CStr) -> io::Result<OsString> {
+    Ok(nix::fcntl::readlinkat(dir, name)?)
+}
+
+/// This host's name as gethostname(2) has it.
+pub fn host_name() -> io::Result<Vec<u8>> {
+    Ok(nix::unistd::gethostname()?.into_vec())
+}
+
+/// What the kernel said, as strerror(3) words it, without Rust's `(os error 2)`.
+pub fn reason(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.find(" (os error ") {
+        text.truncate(end);
+    }
+    text
+}
