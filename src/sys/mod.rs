@@ -1,6 +1,12 @@
 //! Kernel and libc, handed out as safe types. The only room with `unsafe`; each block says why it is sound.
 
 pub mod clock;
+pub mod daemon;
 pub mod files;
+pub mod lock;
+pub mod notify_socket;
 pub mod passwd;
+pub mod poll;
+pub mod signal;
+pub mod timer;
 pub mod zoneinfo;

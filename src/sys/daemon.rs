@@ -1,0 +1,154 @@
+//! Becoming a daemon (daemon(7)): two forks and a session between them, with the caller waiting until it is known
+//! whether the daemon works.
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork, pipe2, setsid};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// What is to happen with the descriptors above 2 that the caller left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherited {
+    /// Closed.
+    Closed,
+    /// Kept here, as a file to be read may be one of them (`crond <(echo ...)`), but not passed on to any program.
+    KeptHere,
+}
+
+/// Which of the two processes this is.
+#[derive(Debug)]
+pub enum Role {
+    /// The one that was called: ends with what the daemon told about its start.
+    Caller(Verdict),
+    /// The daemon: to tell its caller how it went.
+    Daemon(Promise),
+}
+
+/// How the daemon's start went, as its caller sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is ready.
+    Ready,
+    /// It is not, for this reason (empty: it died without a word).
+    Failed(String),
+}
+
+/// The daemon's end of the pipe to its caller. Dropped unused it says that the start failed.
+#[derive(Debug)]
+pub struct Promise(File);
+
+/// What keeping the promise says first.
+const READY: u8 = b'1';
+
+impl Promise {
+    /// Lets the caller go: the daemon is ready.
+    pub fn keep(mut self) {
+        // A caller that was killed meanwhile need not be told.
+        let _ = self.0.write_all(&[READY]);
+    }
+
+    /// Lets the caller go with a complaint.
+    pub fn break_with(mut self, why: &str) {
+        let _ = self.0.write_all(b"0").and_then(|()| self.0.write_all(why.as_bytes()));
+    }
+}
+
+/// Deals with the descriptors above 2 that the caller left open.
+pub fn close_inherited(what: Inherited) {
+    let flags = match what {
+        Inherited::Closed => 0,
+        Inherited::KeptHere => libc::CLOSE_RANGE_CLOEXEC,
+    };
+    // SAFETY: at the start of main nothing of ours has a descriptor above 2 yet; the call takes integers only.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, flags) };
+    if done != 0 {
+        // Linux before 5.9 (5.11 for the flag) has no close_range.
+        close_one_by_one(what);
+    }
+}
+
+fn close_one_by_one(what: Inherited) {
+    let Ok(list) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = list.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // SAFETY: as above; the one that the list itself used is closed by now, and closing it again fails harmlessly.
+        unsafe {
+            match what {
+                Inherited::Closed => libc::close(descriptor),
+                Inherited::KeptHere => libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC),
+            }
+        };
+    }
+}
+
+/// Opens whichever of the descriptors 0, 1 and 2 the caller closed on /dev/null, so that no file of ours can take its place.
+pub fn fill_standard_streams() -> io::Result<()> {
+    loop {
+        let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+        if null.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // Stays open for good, as the stream that was missing.
+        std::mem::forget(null);
+    }
+}
+
+/// Leaves caller, terminal and directory behind. To be called while there is one thread. Standard error is left alone when
+/// `keep_stderr` (the log goes there).
+pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
+    let (told, promise) = pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: there is one thread, so that the child may do whatever it likes.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            drop(promise);
+            // The one in the middle ends at once.
+            waitpid(child, None)?;
+            Ok(Role::Caller(hear(told)))
+        }
+        ForkResult::Child => {
+            drop(told);
+            setsid()?;
+            // SAFETY: as above.
+            match unsafe { fork() }? {
+                ForkResult::Parent { .. } => leave(),
+                ForkResult::Child => {
+                    let promise = Promise(File::from(promise));
+                    settle(keep_stderr)?;
+                    Ok(Role::Daemon(promise))
+                }
+            }
+        }
+    }
+}
+
+fn hear(told: OwnedFd) -> Verdict {
+    let mut words = Vec::new();
+    // An unreadable pipe says as little as a daemon that died.
+    let _ = File::from(told).read_to_end(&mut words);
+    match words.split_first() {
+        Some((&READY, _)) => Verdict::Ready,
+        Some((_, why)) => Verdict::Failed(String::from_utf8_lossy(why).into_owned()),
+        None => Verdict::Failed(String::new()),
+    }
+}
+
+fn settle(keep_stderr: bool) -> io::Result<()> {
+    std::env::set_current_dir("/")?;
+    umask(Mode::empty());
+    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    if !keep_stderr {
+        nix::unistd::dup2_stderr(&null)?;
+    }
+    Ok(())
+}
+
+/// Ends the process in the middle without running anything that was meant for its parent.
+fn leave() -> ! {
+    // SAFETY: ends the process; runs no code of ours.
+    unsafe { libc::_exit(0) }
+}

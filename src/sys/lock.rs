@@ -1,0 +1,278 @@
+//! One daemon at a time: the lock, and the PID file that both incumbents know.
+//!
+//! Two locks. An OFD lock on a file that only its owner can open decides between daemons of ours: nobody else can take it.
+//! A flock(2) on the PID file is what the incumbents take, so that theirs and ours exclude each other. That file is
+//! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The lock's name in the run directory.
+const LOCK_FILE: &str = "cronwheel.lock";
+
+/// Why we are not the one daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another daemon runs. The words are the incumbents' (compat.md 1.11).
+    #[error("can't lock {}, otherpid {}: Resource temporarily unavailable", path.display(), other_words(*pid))]
+    AlreadyRunning {
+        /// The PID file.
+        path: PathBuf,
+        /// Its process, if that is known.
+        pid: Option<u32>,
+    },
+    /// The kernel said no.
+    #[error("{doing} {}: {source}", path.display())]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+fn other_words(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "unknown".to_owned(), |pid| format!("may be {pid}"))
+}
+
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> LockError + 'a {
+    move |source| LockError::Os { doing, path: path.to_owned(), source }
+}
+
+/// The held lock and the PID file that goes with it; given back when dropped, by the kernel if nobody else.
+#[derive(Debug)]
+pub struct DaemonLock {
+    pid_path: PathBuf,
+    /// The PID file as we made it, locked.
+    pid_file: Flock<File>,
+    /// What was in its place before, locked as long as we live where that could be had.
+    _before: Option<Flock<File>>,
+    _lock: File,
+    /// Whether somebody without privileges sits on the old PID file: worth a line in the log.
+    pub squatted: bool,
+}
+
+impl DaemonLock {
+    /// Takes the lock in `run_dir` and writes the PID file there.
+    pub fn take(run_dir: &Path, pid_name: &str) -> Result<DaemonLock, LockError> {
+        let pid_path = run_dir.join(pid_name);
+        let lock = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
+        let before = lock_theirs(&pid_path)?;
+        let pid_file = write_pid_file(run_dir, &pid_path)?;
+        Ok(DaemonLock { pid_path, pid_file, squatted: before.is_none(), _before: before, _lock: lock })
+    }
+
+    /// The descriptor of the PID file, which Debian's cron tells in its second log line.
+    pub fn descriptor(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        self.pid_file.as_raw_fd()
+    }
+
+    /// Removes the PID file, if it is still the one that we wrote.
+    pub fn remove_pid_file(&self) {
+        let ours = self.pid_file.metadata().map(|ours| (ours.dev(), ours.ino()));
+        let there = fs::symlink_metadata(&self.pid_path).map(|there| (there.dev(), there.ino()));
+        if let (Ok(ours), Ok(there)) = (ours, there)
+            && ours == there
+        {
+            // Nothing can be done about a run directory that became read-only.
+            let _ = fs::remove_file(&self.pid_path);
+        }
+    }
+}
+
+/// Takes the OFD lock. The file's content is our pid, for the one that comes second.
+fn lock_ours(path: &Path, pid_path: &Path) -> Result<File, LockError> {
+    loop {
+        let file = open_private(path)?;
+        let whole = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN | Errno::EACCES) => {
+                let pid = read_pid(&file).or_else(|| read_pid(&File::open(pid_path).ok()?));
+                return Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid });
+            }
+            Err(why) => return Err(failed("locking", path)(why.into())),
+        }
+        // Somebody may have taken the file away between opening and locking: then the lock guards nothing.
+        if is_still_at(&file, path) {
+            file.set_len(0).map_err(failed("writing", path))?;
+            file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(failed("writing", path))?;
+            return Ok(file);
+        }
+    }
+}
+
+/// Takes the incumbents' lock on whatever PID file is there; none when somebody without privileges holds it.
+fn lock_theirs(path: &Path) -> Result<Option<Flock<File>>, LockError> {
+    let file = open_private(path)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(Some(held)),
+        Err((file, Errno::EWOULDBLOCK)) => match privileged_holder(&file) {
+            Some(pid) => Err(LockError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) }),
+            None => Ok(None),
+        },
+        Err((_, why)) => Err(failed("locking", path)(why.into())),
+    }
+}
+
+/// Opens a file that only we may open, never through a link.
+fn open_private(path: &Path) -> Result<File, LockError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(failed("opening", path))
+}
+
+/// Writes the PID file beside its place, locks it, and moves it there: no reader ever sees half of it, and at no moment is
+/// there an unlocked one.
+fn write_pid_file(run_dir: &Path, path: &Path) -> Result<Flock<File>, LockError> {
+    let mut new = tempfile::Builder::new()
+        .prefix(".crond.pid.")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(run_dir)
+        .map_err(failed("making the PID file in", run_dir))?;
+    writeln!(new, "{}", std::process::id()).map_err(failed("writing", path))?;
+    // The mode asked for above was subject to the caller's umask.
+    new.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed("writing", path))?;
+    let (file, place) = new.into_parts();
+    let file =
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, why)| failed("locking", path)(why.into()))?;
+    place.persist(path).map_err(|why| failed("placing", path)(why.error))?;
+    Ok(file)
+}
+
+fn is_still_at(file: &File, path: &Path) -> bool {
+    matches!((file.metadata(), fs::symlink_metadata(path)),
+        (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+}
+
+fn read_pid(file: &File) -> Option<u32> {
+    let mut start = [0; 32];
+    let length = file.read_at(&mut start, 0).ok()?;
+    std::str::from_utf8(start.get(..length)?).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+/// The process of root's, or of our own user's, that holds a flock on that file. The kernel names the process that took
+/// the lock, which for a daemon that forked is gone; so the pid that the file holds is asked too. It counts who has the
+/// file open.
+fn privileged_holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?;
+    let mut locks = String::new();
+    // Without /proc nothing is known, and the pid in the file must do.
+    let _ = File::open("/proc/locks").and_then(|mut list| list.read_to_string(&mut locks));
+    let candidates = read_pid(file).into_iter().chain(flock_holders(&locks, inode.ino()));
+    candidates.into_iter().find(|pid| *pid != std::process::id() && is_privileged(*pid) && has_open(*pid, &inode))
+}
+
+/// The processes that /proc/locks (proc(5)) names as holders of a flock on that inode.
+fn flock_holders(locks: &str, inode: u64) -> Vec<u32> {
+    let holder = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
+        let number: u64 = file.rsplit(':').next()?.parse().ok()?;
+        (kind == "FLOCK" && number == inode).then(|| pid.parse().ok())?
+    };
+    locks.lines().filter_map(holder).collect()
+}
+
+fn is_privileged(pid: u32) -> bool {
+    let owner = fs::metadata(format!("/proc/{pid}")).map(|process| process.uid());
+    owner.is_ok_and(|uid| uid == 0 || uid == nix::unistd::geteuid().as_raw())
+}
+
+fn has_open(pid: u32, file: &fs::Metadata) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.flatten()
+        .filter_map(|entry| fs::metadata(entry.path()).ok())
+        .any(|there| (there.dev(), there.ino()) == (file.dev(), file.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid_in(dir: &Path) -> Option<u32> {
+        read_pid(&File::open(dir.join("crond.pid")).ok()?)
+    }
+
+    #[test]
+    fn the_second_one_is_told_the_pid_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        assert_eq!(pid_in(dir.path()), Some(std::process::id()));
+        let second = DaemonLock::take(dir.path(), "crond.pid").unwrap_err();
+        assert_eq!(
+            second.to_string(),
+            format!(
+                "can't lock {}, otherpid may be {}: Resource temporarily unavailable",
+                dir.path().join("crond.pid").display(),
+                std::process::id()
+            )
+        );
+        fs::remove_file(dir.path().join("crond.pid")).unwrap();
+        assert!(DaemonLock::take(dir.path(), "crond.pid").is_err(), "the PID file is not what decides");
+        drop(first);
+        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+    }
+
+    #[test]
+    fn a_stale_pid_file_is_no_hindrance_whoever_has_that_pid_now() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
+        let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        assert!(!lock.squatted);
+        assert_eq!(pid_in(dir.path()), Some(std::process::id()));
+        let mode = fs::metadata(dir.path().join("crond.pid")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o644);
+    }
+
+    #[test]
+    fn only_our_own_pid_file_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        fs::write(dir.path().join("other"), "1\n").unwrap();
+        fs::rename(dir.path().join("other"), dir.path().join("crond.pid")).unwrap();
+        lock.remove_pid_file();
+        assert_eq!(pid_in(dir.path()), Some(1));
+        drop(lock);
+        let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        lock.remove_pid_file();
+        assert!(!dir.path().join("crond.pid").exists());
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_pid_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join("crond.pid")).unwrap();
+        assert!(matches!(DaemonLock::take(dir.path(), "crond.pid"), Err(LockError::Os { doing: "opening", .. })));
+    }
+
+    #[test]
+    fn proc_locks_names_the_holders_of_one_file() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 00:1a:500 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 22 00:1a:500 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 33 00:1a:500 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 44 00:1a:501 0 EOF\n\
+                     4: FLOCK  ADVISORY  READ -1 00:1a:500 0 EOF\n\
+                     rubbish\n";
+        assert_eq!(flock_holders(locks, 500), [22]);
+    }
+}

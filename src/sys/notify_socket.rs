@@ -1,0 +1,118 @@
+//! The service manager's socket (sd_notify(3)): readiness, state and the watchdog, when NOTIFY_SOCKET is set.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// The variables of a service manager; they concern this process alone and must not reach a job.
+const OURS_ALONE: [&str; 10] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    "MEMORY_PRESSURE_WATCH",
+];
+
+/// Somebody to tell, perhaps nobody.
+#[derive(Debug, Default)]
+pub struct NotifySocket {
+    manager: Option<(UnixDatagram, SocketAddr)>,
+    /// Milliseconds between two signs of life.
+    watchdog_ms: Option<u64>,
+}
+
+impl NotifySocket {
+    /// Takes the manager's variables out of the environment. To be called in main while there is one thread.
+    pub fn take_from_environment() -> NotifySocket {
+        let mut taken = OURS_ALONE.map(std::env::var_os);
+        let mut take =
+            |name: &str| OURS_ALONE.iter().position(|ours| *ours == name).and_then(|at| taken.get_mut(at)?.take());
+        let (address, usec, for_pid) = (take("NOTIFY_SOCKET"), take("WATCHDOG_USEC"), take("WATCHDOG_PID"));
+        for name in OURS_ALONE {
+            // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
+            unsafe { std::env::remove_var(name) };
+        }
+        NotifySocket::to(address, usec, for_pid, std::process::id())
+    }
+
+    fn to(address: Option<OsString>, usec: Option<OsString>, for_pid: Option<OsString>, pid: u32) -> NotifySocket {
+        let manager = address.and_then(|address| connect(&address).ok());
+        let number = |text: Option<OsString>| text.and_then(|text| text.to_str()?.parse::<u64>().ok());
+        let for_us = for_pid.is_none() || number(for_pid) == Some(u64::from(pid));
+        // A sign of life at half the time, as sd_watchdog_enabled(3) advises.
+        let watchdog_ms =
+            number(usec).filter(|usec| *usec > 0 && for_us && manager.is_some()).map(|usec| (usec / 2000).max(1));
+        NotifySocket { manager, watchdog_ms }
+    }
+
+    /// Tells the manager; lines of `NAME=VALUE`. Never blocks; nobody listening is no error.
+    pub fn tell(&self, message: &str) {
+        if let Some((socket, address)) = &self.manager {
+            let _ = socket.send_to_addr(message.as_bytes(), address);
+        }
+    }
+
+    /// Whether anybody listens.
+    pub fn is_wanted(&self) -> bool {
+        self.manager.is_some()
+    }
+
+    /// How often a sign of life is wanted, in milliseconds.
+    pub fn watchdog_ms(&self) -> Option<u64> {
+        self.watchdog_ms
+    }
+}
+
+/// A path, or `@name` in the abstract name space.
+fn connect(address: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
+    let address = match address.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_arrives() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let socket = NotifySocket::to(Some(path.into()), Some("30000000".into()), None, 1);
+        socket.tell("READY=1\nSTATUS=3 tables");
+        let mut buffer = [0; 64];
+        let length = manager.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"READY=1\nSTATUS=3 tables");
+        assert_eq!(socket.watchdog_ms(), Some(15_000));
+    }
+
+    #[test]
+    fn an_abstract_address_works_and_a_missing_manager_is_no_trouble() {
+        let name = format!("cronwheel-test-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        NotifySocket::to(Some(format!("@{name}").into()), None, None, 1).tell("STOPPING=1");
+        assert_eq!(manager.recv(&mut [0; 64]).unwrap(), 10);
+        NotifySocket::to(Some("/nonexistent/socket".into()), None, None, 1).tell("READY=1");
+        assert!(!NotifySocket::default().is_wanted());
+    }
+
+    #[test]
+    fn a_watchdog_meant_for_another_process_is_not_ours() {
+        let address = || Some(OsString::from("@nobody"));
+        for (pid, wanted) in [(Some("7".into()), Some(500)), (Some("8".into()), None), (None, Some(500))] {
+            assert_eq!(NotifySocket::to(address(), Some("1000000".into()), pid, 7).watchdog_ms(), wanted);
+        }
+    }
+}

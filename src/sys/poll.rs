@@ -1,0 +1,97 @@
+//! Waiting for many things at once: epoll, and a bell that another thread can ring.
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// A set of descriptors, each under a number of the caller's.
+#[derive(Debug)]
+pub struct Poll(Epoll);
+
+impl Poll {
+    /// An empty set.
+    pub fn new() -> io::Result<Poll> {
+        Ok(Poll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
+    }
+
+    /// Adds a descriptor: wait until it is readable (or hung up).
+    pub fn add(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
+        Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, number))?)
+    }
+
+    /// Waits for that descriptor to be writable too, or no longer.
+    pub fn want_writable(&self, descriptor: impl AsFd, number: u64, writable: bool) -> io::Result<()> {
+        let mut flags = EpollFlags::EPOLLIN;
+        flags.set(EpollFlags::EPOLLOUT, writable);
+        Ok(self.0.modify(descriptor, &mut EpollEvent::new(flags, number))?)
+    }
+
+    /// Takes a descriptor out.
+    pub fn remove(&self, descriptor: impl AsFd) -> io::Result<()> {
+        Ok(self.0.delete(descriptor)?)
+    }
+
+    /// Waits at most that many milliseconds (none: without end) and gives the numbers of those that are ready.
+    pub fn wait(&self, at_most_ms: Option<u64>) -> io::Result<Vec<u64>> {
+        let mut ready = [EpollEvent::empty(); 8];
+        // A longer wait than an i32 of milliseconds (24 days) is one wake-up earlier than asked for, which is allowed.
+        let timeout = match at_most_ms {
+            Some(ms) => EpollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::ZERO),
+            None => EpollTimeout::NONE,
+        };
+        match self.0.wait(&mut ready, timeout) {
+            Ok(count) => Ok(ready.iter().take(count).map(EpollEvent::data).collect()),
+            Err(Errno::EINTR) => Ok(Vec::new()),
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+/// Wakes a waiting thread from another one.
+#[derive(Clone, Debug)]
+pub struct Bell(Arc<EventFd>);
+
+impl Bell {
+    /// A silent bell.
+    pub fn new() -> io::Result<Bell> {
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        Ok(Bell(Arc::new(EventFd::from_flags(flags)?)))
+    }
+
+    /// Makes it readable. Cannot fail in a way that matters: a full counter is readable already.
+    pub fn ring(&self) {
+        let _ = self.0.write(1);
+    }
+
+    /// Silences it again.
+    pub fn answer(&self) {
+        let _ = self.0.read();
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_rung_in_another_thread_wakes_the_waiting_one() {
+        let (poll, bell) = (Poll::new().unwrap(), Bell::new().unwrap());
+        poll.add(&bell, 7).unwrap();
+        assert!(poll.wait(Some(0)).unwrap().is_empty());
+        let other = bell.clone();
+        let thread = std::thread::spawn(move || other.ring());
+        assert_eq!(poll.wait(None).unwrap(), [7]);
+        thread.join().unwrap();
+        bell.answer();
+        assert!(poll.wait(Some(0)).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! Signals as something to be read: blocked from the first statement of main on, so that none is lost and none interrupts.
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// What somebody wants of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// HUP or URG: read every table again.
+    Reload,
+    /// TERM or INT: come to an end.
+    Stop,
+    /// USR1: tell the state.
+    TellState,
+    /// CHLD: a child has ended.
+    Child,
+}
+
+const LISTENED: [(Signal, Heard); 6] = [
+    (Signal::SIGHUP, Heard::Reload),
+    (Signal::SIGURG, Heard::Reload),
+    (Signal::SIGTERM, Heard::Stop),
+    (Signal::SIGINT, Heard::Stop),
+    (Signal::SIGUSR1, Heard::TellState),
+    (Signal::SIGCHLD, Heard::Child),
+];
+
+fn listened() -> SigSet {
+    LISTENED.iter().map(|(signal, _)| *signal).collect()
+}
+
+/// Blocks the signals that the daemon listens to and takes away what the caller may have set for them (an ignored CHLD would
+/// hide the end of our children). To be called first in main, before there are threads.
+pub fn block() -> io::Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&listened()), None)?;
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for (signal, _) in LISTENED {
+        // SAFETY: no handler is installed, the default disposition is set.
+        unsafe { sigaction(signal, &default) }?;
+    }
+    Ok(())
+}
+
+/// The blocked signals, to be read.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Listens; [`block`] must have been called.
+    pub fn new() -> io::Result<Signals> {
+        Ok(Signals(SignalFd::with_flags(&listened(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// The next signal that waits, if one does.
+    pub fn read(&self) -> io::Result<Option<Heard>> {
+        loop {
+            let Some(info) = self.0.read_signal()? else { return Ok(None) };
+            let heard = LISTENED.iter().find(|(signal, _)| *signal as u32 == info.ssi_signo).map(|(_, heard)| *heard);
+            if heard.is_some() {
+                return Ok(heard);
+            }
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Takes the status of every child that has ended and gives their process ids. As PID 1 those are the machine's orphans
+/// too; jobs are the runner's children, so that no status of theirs can be taken here.
+pub fn reap() -> Vec<u32> {
+    std::iter::from_fn(|| match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::StillAlive) | Err(_) => None,
+        Ok(status) => status.pid(),
+    })
+    .filter_map(|pid| u32::try_from(pid.as_raw()).ok())
+    .collect()
+}
+
+/// Sends TERM, or with `hard` KILL, to the process group that a job's session leader leads.
+pub fn end_group(leader: u32, hard: bool) {
+    let Ok(leader) = i32::try_from(leader) else { return };
+    // 0 and 1 would mean our own group and everybody.
+    if leader > 1 {
+        let signal = if hard { Signal::SIGKILL } else { Signal::SIGTERM };
+        // It may be gone already, which is what is wanted.
+        let _ = nix::sys::signal::killpg(Pid::from_raw(leader), signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_signal_is_read_once_with_its_meaning() {
+        let mask = SigSet::from(Signal::SIGUSR1);
+        mask.thread_block().unwrap();
+        let signals = Signals::new().unwrap();
+        assert_eq!(signals.read().unwrap(), None);
+        // SAFETY: sends a signal, blocked here, to this very thread.
+        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1) };
+        assert_eq!(signals.read().unwrap(), Some(Heard::TellState));
+        assert_eq!(signals.read().unwrap(), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! The daemon's alarm clock: an absolute timer on the wall clock that also tells when somebody set that clock.
+
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A timer on CLOCK_REALTIME.
+#[derive(Debug)]
+pub struct Timer(TimerFd);
+
+/// What a timer that became readable has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rang {
+    /// The moment has come.
+    Due,
+    /// The clock was set, or the machine woke from sleep.
+    ClockSet,
+    /// Nothing: somebody else's news.
+    Nothing,
+}
+
+/// What a timer is armed with when nothing is due, since a disarmed one does not report that the clock was set: the year 2200.
+const FAR: i64 = 7_258_118_400;
+
+impl Timer {
+    /// A timer armed far in the future.
+    pub fn new() -> io::Result<Timer> {
+        let timer = TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let timer = Timer(timer);
+        timer.arm(None)?;
+        Ok(timer)
+    }
+
+    /// Arms it for that second of UTC, or for no time soon. Tells [`Rang::ClockSet`] when the clock was set since it was
+    /// last armed; it is armed all the same.
+    pub fn arm(&self, due: Option<i64>) -> io::Result<Rang> {
+        let due = due.unwrap_or(FAR).clamp(1, FAR);
+        let at = Expiration::OneShot(TimeSpec::new(due, 0));
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        match self.0.set(at, flags) {
+            Ok(()) => Ok(Rang::Nothing),
+            Err(Errno::ECANCELED) => Ok(Rang::ClockSet),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// Takes what it has to tell.
+    pub fn read(&self) -> io::Result<Rang> {
+        let mut count = [0; 8];
+        match nix::unistd::read(&self.0, &mut count) {
+            // A step back while the timer expires can make read(2) return nothing at all.
+            Ok(0) | Err(Errno::ECANCELED) => Ok(Rang::ClockSet),
+            Ok(_) => Ok(Rang::Due),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Rang::Nothing),
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    #[test]
+    fn it_rings_at_its_second_and_not_before() {
+        let timer = Timer::new().unwrap();
+        assert_eq!(timer.read().unwrap(), Rang::Nothing);
+        let due = clock::wall().seconds + 1;
+        assert_eq!(timer.arm(Some(due)).unwrap(), Rang::Nothing);
+        let mut fds = [PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(5000u16)).unwrap();
+        assert!(clock::wall().seconds >= due);
+        assert_eq!(timer.read().unwrap(), Rang::Due);
+        assert_eq!(timer.read().unwrap(), Rang::Nothing);
+    }
+
+    #[test]
+    fn a_moment_that_is_past_rings_at_once() {
+        let timer = Timer::new().unwrap();
+        timer.arm(Some(-5)).unwrap();
+        assert_eq!(timer.read().unwrap(), Rang::Due);
+    }
+}
