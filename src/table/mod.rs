@@ -1,12 +1,23 @@
 //! The crontab language: bytes in, entries and diagnostics out.
 //!
 //! Every line of a table becomes an entry, a setting, a comment or a diagnostic; a bad line costs only itself.
+//! [`Table::parse`] is the way in. A line is cut into its parts in `line`, a job line is read in `entry`, a
+//! `NAME=VALUE` line in `setting` (where each name with a meaning has its row), and whatever is wrong is a
+//! [`Diagnostic`] with its place.
 #![forbid(unsafe_code)]
 
 mod command;
 mod diagnostic;
+mod entry;
+mod excerpt;
+mod line;
 mod parse;
+mod setting;
+mod store;
 
 pub use command::{Backslash, Command};
 pub use diagnostic::{Diagnostic, Severity};
-pub use parse::{Context, Dialect, Entry, Flags, Form, Limits, Parsed, Setting, Table};
+pub use excerpt::printable;
+pub use parse::{Context, Dialect, Form, Limits, Parsed};
+pub use setting::is_safe_mailto;
+pub use store::{Entry, Flags, Setting, Table};

@@ -1,8 +1,12 @@
 //! From the bytes of a table to its entries and settings.
 
-use super::diagnostic::Diagnostic;
-use crate::schedule::{HostKey, Schedule, Seed, Zone, Zones};
-use std::sync::Arc;
+use super::diagnostic::{Complaint, Diagnostic, Severity};
+use super::entry;
+use super::line::{Line, Lines, is_blank};
+use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
+use super::store::{Entry, Setting, Table};
+use crate::schedule::{HostKey, Zones};
+use std::ops::Range;
 
 /// Whether entries name a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct Limits {
     pub user_entries: Option<usize>,
     /// Most settings of a user table, if bounded.
     pub user_settings: Option<usize>,
-    /// Most bytes of any table.
+    /// Most bytes of any table; more than `u32::MAX` counts as that.
     pub bytes: usize,
 }
 
@@ -62,91 +66,308 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Flags in front of an entry or its command.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags {
-    /// `-n `: mail only on failure.
-    pub mail_only_on_failure: bool,
-    /// `-q `, or `-` in front of the entry: no log of the run.
-    pub quiet: bool,
-    /// `-s `: no overlap with itself.
-    pub single: bool,
-}
+impl Parsed {
+    /// Whether `crontab` would install it: nothing was an error.
+    pub fn is_ok(&self) -> bool {
+        self.errors().next().is_none()
+    }
 
-/// One job line. Texts are ranges of the table's source.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// When.
-    pub schedule: Schedule,
-    /// Where the schedule's text stands.
-    pub schedule_text: (u32, u32),
-    /// Where the user's name stands; empty in user form.
-    pub user_text: (u32, u32),
-    /// Where the raw command stands, `%` and backslashes untouched, flags taken off.
-    pub command_text: (u32, u32),
-    /// Line, counted from 1.
-    pub line: u32,
-    /// How many of the table's settings stand above it.
-    pub settings: u32,
-    /// Index into [`Table::zones`] of its `CRON_TZ`, if it has one.
-    pub zone: Option<u16>,
-    /// Its drawn `RANDOM_DELAY` in seconds.
-    pub delay: u32,
-    /// Flags.
-    pub flags: Flags,
-}
+    /// What keeps `crontab` from installing it.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|said| said.severity == Severity::Error)
+    }
 
-/// One settings line: name and value as ranges into [`Table::unquoted`].
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// Offset and length of the name.
-    pub name: (u32, u32),
-    /// Offset and length of the value, quotes taken off.
-    pub value: (u32, u32),
-    /// Line, counted from 1.
-    pub line: u32,
-}
-
-/// What runs of a table. Settings are kept as a list in file order; an entry sees the first `entry.settings` of them,
-/// the last of a name counting.
-#[derive(Debug, Default)]
-pub struct Table {
-    /// The bytes of the file.
-    pub source: Box<[u8]>,
-    /// Entries in file order.
-    pub entries: Vec<Entry>,
-    /// Settings in file order.
-    pub settings: Vec<Setting>,
-    /// Names and values of settings, quotes taken off.
-    pub unquoted: Vec<u8>,
-    /// Zones that `CRON_TZ` names.
-    pub zones: Vec<Arc<Zone>>,
+    /// What is probably not meant but works.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|said| said.severity == Severity::Warning)
+    }
 }
 
 impl Table {
     /// Reads a table. Never fails: what cannot be used is in the diagnostics.
     pub fn parse(source: Box<[u8]>, context: &Context<'_>) -> Parsed {
-        let _ = (source, context, Seed { host: context.host, table: context.name, entry: b"" });
-        todo!()
+        let mut reader = Reader::new(&source, context);
+        reader.read();
+        let Reader { mut entries, mut settings, zones, diagnostics, .. } = reader;
+        entries.shrink_to_fit();
+        settings.shrink_to_fit();
+        let zones = zones.into_zones();
+        Parsed { table: Table { source, entries, settings, zones }, diagnostics }
     }
-    /// The raw command of an entry.
-    pub fn command(&self, entry: &Entry) -> &[u8] {
-        let _ = entry;
-        todo!()
+}
+
+/// The longest setting that a job can be given: Linux passes no longer string to a program (MAX_ARG_STRLEN).
+const LONGEST_SETTING: usize = 131_071;
+
+/// What a byte order mark looks like in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A table being read.
+struct Reader<'a> {
+    source: &'a [u8],
+    context: &'a Context<'a>,
+    scope: Scope,
+    zones: ZoneList<'a>,
+    entries: Vec<Entry>,
+    settings: Vec<Setting>,
+    diagnostics: Vec<Diagnostic>,
+    /// Entries and faulty lines so far: the limit is on them (cronie's user.c, load_user).
+    entry_lines: usize,
+    has_nul: bool,
+    said_crlf: bool,
+    /// The complaint about the unknown zone that holds now, and how many entries do not run because of it.
+    zoneless: Option<(usize, usize)>,
+}
+
+/// A table has more of something than is allowed: no line from here on is read.
+struct Full;
+
+impl<'a> Reader<'a> {
+    fn new(source: &'a [u8], context: &'a Context<'a>) -> Reader<'a> {
+        Reader {
+            source,
+            context,
+            scope: Scope::default(),
+            zones: ZoneList::default(),
+            entries: Vec::new(),
+            settings: Vec::new(),
+            diagnostics: Vec::new(),
+            entry_lines: 0,
+            has_nul: memchr::memchr(0, source).is_some(),
+            said_crlf: false,
+            zoneless: None,
+        }
     }
-    /// The user an entry of a system table names; empty in user form.
-    pub fn user(&self, entry: &Entry) -> &[u8] {
-        let _ = entry;
-        todo!()
+
+    fn read(&mut self) {
+        if self.too_big() {
+            return;
+        }
+        for line in Lines::of(self.source) {
+            if self.line(&line).is_err() {
+                break;
+            }
+        }
+        self.end_zoneless();
     }
-    /// The text of an entry's schedule.
-    pub fn schedule_text(&self, entry: &Entry) -> &[u8] {
-        let _ = entry;
-        todo!()
+
+    fn too_big(&mut self) -> bool {
+        let most = self.context.dialect.limits.bytes.min(u32::MAX as usize);
+        let big = self.source.len() > most;
+        if let Some(first) = Lines::of(self.source).next().filter(|_| big) {
+            let message = format!("expected a table of at most {most} bytes, found {}", self.source.len());
+            self.error(&first, Complaint::new(0..1, message).help("nothing of it runs"));
+        }
+        big
     }
-    /// The variables an entry sees: each name once with its last value, in the order of first appearance.
-    pub fn variables(&self, entry: &Entry) -> Vec<(&[u8], &[u8])> {
-        let _ = entry;
-        todo!()
+
+    fn line(&mut self, line: &Line<'a>) -> Result<(), Full> {
+        self.within(line, self.context.dialect.limits.user_lines, line.number as usize - 1, "lines")?;
+        match self.unusable(line) {
+            Some(complaint) => self.fault(line, complaint)?,
+            None => self.usable_line(line)?,
+        }
+        self.look_at_end(line);
+        Ok(())
     }
+
+    fn usable_line(&mut self, line: &Line<'a>) -> Result<(), Full> {
+        let first = line.text.iter().position(|&byte| !is_blank(byte)).unwrap_or(line.text.len());
+        match &line.text[first..] {
+            [] | b"\r" | [b'#', ..] => Ok(()),
+            rest => match setting::read(rest) {
+                Some(assignment) => self.setting(line, first, assignment),
+                None => self.entry(line, first),
+            },
+        }
+    }
+
+    /// What makes a whole line unusable, whatever it is.
+    fn unusable(&self, line: &Line<'_>) -> Option<Complaint> {
+        if line.start == 0 && line.text.starts_with(BYTE_ORDER_MARK) {
+            return Some(
+                Complaint::new(
+                    0..BYTE_ORDER_MARK.len(),
+                    "expected the first line, found a byte order mark in front of it",
+                )
+                .help("save the file as UTF-8 without a byte order mark (BOM)"),
+            );
+        }
+        if !self.has_nul {
+            return None;
+        }
+        let at = memchr::memchr(0, line.text)?;
+        Some(Complaint::new(at..at + 1, "expected text, found a NUL byte").help("save the file as plain text in UTF-8"))
+    }
+
+    /// What is said about the way a line ends.
+    fn look_at_end(&mut self, line: &Line<'_>) {
+        if line.text.ends_with(b"\r") && !self.said_crlf {
+            self.said_crlf = true;
+            let at = line.text.len() - 1;
+            let complaint = Complaint::new(
+                at..at + 1,
+                "the lines of this file end in CRLF, and the carriage return is part of a command",
+            )
+            .help("convert the file, for example with: sed -i 's/\\r$//' FILE");
+            self.warn(line, complaint);
+        }
+        if !line.ended {
+            let end = line.text.len();
+            let complaint = Complaint::new(end..end, "missing newline before the end of the file")
+                .help("crontab refuses such a table; the daemon reads its last line all the same");
+            self.error(line, complaint);
+        }
+    }
+
+    fn entry(&mut self, line: &Line<'a>, first: usize) -> Result<(), Full> {
+        let job = match entry::read(line.text, first, self.context, self.scope.delay) {
+            Ok(job) => job,
+            Err(complaint) => return self.fault(line, complaint),
+        };
+        self.count_entry(line)?;
+        for warning in job.warnings {
+            self.warn(line, warning);
+        }
+        let zone = match self.scope.zone {
+            ZoneScope::System => None,
+            ZoneScope::Named(index) => Some(index),
+            ZoneScope::Unknown => {
+                self.zoneless.iter_mut().for_each(|(_, entries)| *entries += 1);
+                return Ok(());
+            }
+        };
+        let mut text = job.text;
+        text.at += offset(line.start);
+        self.entries.push(Entry {
+            schedule: job.schedule,
+            line: line.number,
+            settings: offset(self.settings.len()),
+            delay: job.delay,
+            zone,
+            flags: job.flags,
+            text,
+        });
+        Ok(())
+    }
+
+    fn setting(
+        &mut self,
+        line: &Line<'a>,
+        first: usize,
+        assignment: Result<Assignment, Complaint>,
+    ) -> Result<(), Full> {
+        self.within(line, self.context.dialect.limits.user_settings, self.settings.len(), "settings")?;
+        let Assignment { name, value } = match assignment {
+            Ok(assignment) => assignment,
+            Err(complaint) => return self.fault(line, moved(complaint, first)),
+        };
+        let (name, value) = (first + name.start..first + name.end, first + value.start..first + value.end);
+        if name.len() + value.len() > LONGEST_SETTING {
+            let message =
+                format!("expected a setting of at most {LONGEST_SETTING} bytes, found {}", name.len() + value.len());
+            return self.fault(line, Complaint::new(name, message));
+        }
+        if let Some(complaint) = setting::name_complaint(&line.text[name.clone()], name.clone()) {
+            self.warn(line, complaint);
+        }
+        let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
+        self.obey(line, meaning, value.clone());
+        let place = |range: Range<usize>| (offset(line.start + range.start), offset(range.len()));
+        self.settings.push(Setting { name: place(name), value: place(value), line: line.number });
+        Ok(())
+    }
+
+    /// Does what a setting means for the entries below it.
+    fn obey(&mut self, line: &Line<'a>, meaning: Meaning, at: Range<usize>) {
+        let value = &line.text[at.clone()];
+        match meaning {
+            Meaning::Variable => {}
+            Meaning::Delay => {
+                let delay = setting::delay(value);
+                self.scope.delay = *delay.as_ref().unwrap_or(&0);
+                if let Err(complaint) = delay {
+                    self.error(line, moved(complaint, at.start));
+                }
+            }
+            Meaning::Recipients => {
+                let Some(complaint) = setting::mailto_complaint(value) else { return };
+                match self.context.dialect.refuse_unsafe_mailto {
+                    true => self.error(line, moved(complaint, at.start)),
+                    // cronie puts variables of the daemon's environment in, so `$NAME` is not for us to judge.
+                    false if value.contains(&b'$') => {}
+                    false => self.warn(line, moved(complaint, at.start)),
+                }
+            }
+            Meaning::Zone => {
+                self.end_zoneless();
+                let (zone, complaint) = self.zones.named(value, self.context.zones);
+                self.scope.zone = zone;
+                let Some(complaint) = complaint.map(|complaint| moved(complaint, at.start)) else { return };
+                if zone == ZoneScope::Unknown {
+                    self.zoneless = Some((self.diagnostics.len(), 0));
+                    self.error(line, complaint);
+                } else {
+                    self.warn(line, complaint);
+                }
+            }
+        }
+    }
+
+    /// An unknown zone ends here: its complaint says how many entries do not run.
+    fn end_zoneless(&mut self) {
+        let Some((said, entries)) = self.zoneless.take() else { return };
+        let Some(diagnostic) = self.diagnostics.get_mut(said) else { return };
+        diagnostic.help = Some(match entries {
+            0 => "use a name like Europe/Berlin, or local for the system's time zone".to_owned(),
+            1 => "the entry below it does not run; use a name like Europe/Berlin, or local".to_owned(),
+            n => format!("the {n} entries below it do not run; use a name like Europe/Berlin, or local"),
+        });
+    }
+
+    /// A line that cannot be used. It counts as an entry: the limit bounds what is said, too.
+    fn fault(&mut self, line: &Line<'_>, complaint: Complaint) -> Result<(), Full> {
+        self.count_entry(line)?;
+        self.error(line, complaint);
+        Ok(())
+    }
+
+    fn count_entry(&mut self, line: &Line<'_>) -> Result<(), Full> {
+        self.within(line, self.context.dialect.limits.user_entries, self.entry_lines, "entries")?;
+        self.entry_lines += 1;
+        Ok(())
+    }
+
+    /// Says so when a user's table has more of something than is allowed; `already` is how many there are without this line.
+    fn within(&mut self, line: &Line<'_>, most: Option<usize>, already: usize, what: &str) -> Result<(), Full> {
+        match most {
+            Some(most) if already >= most && self.context.form == Form::User => {
+                let complaint = Complaint::new(0..1, format!("expected at most {most} {what}, found more"))
+                    .help("nothing from here on runs");
+                self.error(line, complaint);
+                Err(Full)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn error(&mut self, line: &Line<'_>, complaint: Complaint) {
+        self.diagnostics.push(complaint.at(Severity::Error, line));
+    }
+
+    fn warn(&mut self, line: &Line<'_>, complaint: Complaint) {
+        self.diagnostics.push(complaint.at(Severity::Warning, line));
+    }
+}
+
+/// The complaint about a piece of a line as one about the line.
+fn moved(mut complaint: Complaint, by: usize) -> Complaint {
+    complaint.span.start += by;
+    complaint.span.end += by;
+    complaint
+}
+
+/// An offset in a table. Tables are not bigger than `u32::MAX` bytes: see `too_big`.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -1,0 +1,291 @@
+//! A job line: schedule, user in a system table, flags, command.
+
+use super::command::first_percent;
+use super::diagnostic::Complaint;
+use super::line::{Cursor, without_cr};
+use super::parse::{Context, Form};
+use super::setting::{self, found};
+use super::store::{Flags, Text};
+use crate::schedule::{Fault, Prefix, Schedule, Seed};
+use std::ops::Range;
+
+/// Most warnings of one schedule that are told; a list of a million doubtful items is not.
+const MOST_CAUTIONS: usize = 3;
+
+/// A job line as read. Offsets are those of the line.
+#[derive(Debug)]
+pub(super) struct JobLine {
+    pub schedule: Schedule,
+    pub flags: Flags,
+    /// Seconds, drawn for this entry.
+    pub delay: u32,
+    pub text: Text,
+    /// What is odd about it.
+    pub warnings: Vec<Complaint>,
+}
+
+/// Reads the job line whose first byte that is not blank is at `first`. `most_delay` is the RANDOM_DELAY in minutes.
+pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay: u32) -> Result<JobLine, Complaint> {
+    // The carriage return of a CRLF line end belongs to the command, but no word ends in one.
+    let words = without_cr(line);
+    let mut cursor = Cursor::new(words);
+    let mut warnings = Vec::new();
+    cursor.advance(first);
+    let quiet_entry = cursor.take(b'-');
+    let at = cursor.at();
+    let seed = Seed { host: context.host, table: context.name, entry: cursor.rest() };
+
+    let Prefix { schedule, len, cautions } =
+        Schedule::parse_prefix(cursor.rest(), &seed).map_err(|fault| schedule_complaint(words, first, at, fault))?;
+    cursor.advance(len);
+    for caution in cautions.into_iter().take(MOST_CAUTIONS) {
+        let span = at + caution.span.start..at + caution.span.end;
+        warnings.push(Complaint { span, message: caution.message, help: caution.help });
+    }
+    cursor.skip_blanks();
+
+    let user = match context.form {
+        Form::User => cursor.at()..cursor.at(),
+        Form::System => read_user(&mut cursor, words, &mut warnings)?,
+    };
+    if context.form == Form::User {
+        no_sixth_field(&cursor, words, &mut warnings)?;
+    }
+    let mut flags = read_flags(&mut cursor, words)?;
+    flags.quiet |= quiet_entry;
+    let command = read_command(&mut cursor, line, context)?;
+    if context.form == Form::User {
+        warnings.extend(user_column(&words[command.start..], command.start, context.name));
+    }
+    warnings.extend(first_percent(&line[command.clone()]).map(|percent| percent_warning(command.start + percent)));
+
+    Ok(JobLine {
+        text: Text {
+            at: short(at)?,
+            schedule_len: short(len)?,
+            user_len: short(user.len())?,
+            command_at: short(command.start - at)?,
+            command_len: short(command.len())?,
+        },
+        delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
+        schedule,
+        flags,
+        warnings,
+    })
+}
+
+/// A length in the width that entries keep it in: only a line that nobody means has a schedule of 64 KiB.
+fn short<N: TryFrom<usize>>(length: usize) -> Result<N, Complaint> {
+    N::try_from(length)
+        .map_err(|_| Complaint::new(0..1, "expected schedule and user within 65535 bytes, found a longer line start"))
+}
+
+/// What is wrong with the schedule, and what was perhaps meant.
+fn schedule_complaint(line: &[u8], first: usize, at: usize, fault: Fault) -> Complaint {
+    let Fault { span, expected, found, help } = fault;
+    Complaint {
+        span: at + span.start..at + span.end,
+        message: format!("expected {expected}, found {found}"),
+        help: help.or_else(|| no_entry_at_all(&line[first..])),
+    }
+}
+
+/// Help for a line that was meant as a setting.
+fn no_entry_at_all(line: &[u8]) -> Option<String> {
+    let word = Cursor::new(line).word();
+    if matches!(word, b"export" | b"set" | b"setenv" | b"declare") {
+        return Some("a setting is written NAME=VALUE, without a word in front".to_owned());
+    }
+    setting::row(word).map(|row| format!("a setting needs an equals sign: {}=VALUE", row.name))
+}
+
+/// Reads the user of a system table's entry, up to the first byte after it that is not blank.
+fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Result<Range<usize>, Complaint> {
+    const NEEDED: &str = "in a system table the user stands in front of the command, for example root";
+    let start = cursor.at();
+    let user = cursor.word();
+    let span = start..start + user.len();
+    if user.is_empty() {
+        return Err(
+            Complaint::new(end_of(line), "expected a user and a command, found the end of the line").help(NEEDED)
+        );
+    }
+    if !can_be_user(user) {
+        let help = if looks_like_field(user) { SECONDS } else { NEEDED };
+        return Err(Complaint::new(span, format!("expected a user name, found {}", found(user))).help(help));
+    }
+    cursor.skip_blanks();
+    if cursor.rest().is_empty() {
+        let message = format!("expected a command after the user {}, found the end of the line", found(user));
+        return Err(Complaint::new(end_of(line), message).help(NEEDED));
+    }
+    if looks_like_field(user) {
+        warnings.push(Complaint::new(span.clone(), format!("the user here is {}", found(user))).help(SECONDS));
+    } else if COMMANDS.contains(&user) {
+        let message = format!("the user here is {}, which is the name of a command", found(user));
+        warnings.push(Complaint::new(span.clone(), message).help(NEEDED));
+    }
+    Ok(span)
+}
+
+const SECONDS: &str = "a schedule has five fields and the minute is the first: leave out the seconds";
+
+/// Commands that stand where the user of a system table's entry was forgotten.
+const COMMANDS: &[&[u8]] = &[
+    b"bash",
+    b"cd",
+    b"cp",
+    b"curl",
+    b"date",
+    b"echo",
+    b"exec",
+    b"export",
+    b"find",
+    b"nice",
+    b"perl",
+    b"php",
+    b"python",
+    b"python3",
+    b"rm",
+    b"rsync",
+    b"run-parts",
+    b"sh",
+    b"sudo",
+    b"test",
+    b"touch",
+    b"wget",
+];
+
+/// Users that stand in front of the command where a line was copied from a system table.
+const USERS: &[&[u8]] =
+    &[b"root", b"daemon", b"nobody", b"www-data", b"apache", b"nginx", b"postgres", b"munin", b"smmsp"];
+
+/// Whether a user could have that name: no byte that a user database, a shell or a path would read as something else.
+fn can_be_user(name: &[u8]) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte >= 0x80 || b"._-@+\\".contains(&byte);
+    let (body, last) = name.split_at(name.len().saturating_sub(1));
+    name.len() <= usize::from(u8::MAX)
+        && body.iter().all(|&byte| plain(byte))
+        && last.iter().all(|&byte| plain(byte) || byte == b'$')
+        && !name.starts_with(b"-")
+        && name.iter().any(|&byte| byte != b'.')
+}
+
+/// Whether a word would do as one more field of a schedule: `*`, `*/5`, `1-5`, `?`, `mon-fri`.
+fn looks_like_field(word: &[u8]) -> bool {
+    const DAYS: [&[u8]; 7] = [b"sun", b"mon", b"tue", b"wed", b"thu", b"fri", b"sat"];
+    let numbers = word.first().is_some_and(|&byte| byte == b'*' || byte.is_ascii_digit())
+        && word.iter().all(|&byte| byte.is_ascii_digit() || b"*,-/".contains(&byte));
+    let days = || {
+        word.split(|&byte| byte == b',' || byte == b'-')
+            .all(|part| DAYS.iter().any(|day| part.eq_ignore_ascii_case(day)))
+    };
+    numbers || word == b"?" || days()
+}
+
+/// A user's command may not begin with `*` (entry.c: a common typo); a number there is suspicious too.
+fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Result<(), Complaint> {
+    let start = cursor.at();
+    let word = { *cursor }.word();
+    let span = start..start + word.len();
+    if word.is_empty() {
+        return Err(Complaint::new(end_of(line), "expected a command, found the end of the line"));
+    }
+    if word.starts_with(b"*") {
+        return Err(Complaint::new(span, format!("expected a command, found {}", found(word))).help(SECONDS));
+    }
+    if looks_like_field(word) {
+        let message = format!("the command begins with {}, which looks like a sixth field", found(word));
+        warnings.push(Complaint::new(span, message).help(SECONDS));
+    }
+    Ok(())
+}
+
+/// Reads flags in front of the command: `-n `, `-q `, `-s `, in any order, each once.
+fn read_flags(cursor: &mut Cursor<'_>, line: &[u8]) -> Result<Flags, Complaint> {
+    let mut flags = Flags::default();
+    while cursor.peek() == Some(b'-') {
+        let start = cursor.at();
+        let word = cursor.word();
+        let flag = match word {
+            b"-n" => &mut flags.mail_only_on_failure,
+            b"-q" => &mut flags.quiet,
+            b"-s" => &mut flags.single,
+            _ => {
+                let message = format!("expected a command or one of the flags -n, -q, -s, found {}", found(word));
+                return Err(Complaint::new(start..start + word.len(), message)
+                    .help("each flag is a word of its own: -n -q COMMAND"));
+            }
+        };
+        if *flag {
+            let message = format!("expected a command, found the flag {} again", found(word));
+            return Err(Complaint::new(start..start + word.len(), message));
+        }
+        *flag = true;
+        cursor.skip_blanks();
+        if cursor.rest().is_empty() {
+            return Err(Complaint::new(end_of(line), "expected a command after the flags, found the end of the line"));
+        }
+    }
+    Ok(flags)
+}
+
+/// The rest of the line, carriage return and trailing blanks included, is the command.
+fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> Result<Range<usize>, Complaint> {
+    let command = cursor.at()..line.len();
+    let most = context.dialect.limits.command;
+    if command.len() > most {
+        let message = format!("expected a command of at most {most} characters, found {}", command.len());
+        return Err(Complaint::new(command, message).help("put it in a script, and run that"));
+    }
+    Ok(command)
+}
+
+/// A user's command that begins with the name of a user was perhaps copied from a system table.
+fn user_column(command: &[u8], at: usize, owner: &str) -> Option<Complaint> {
+    let mut cursor = Cursor::new(command);
+    let word = cursor.word();
+    cursor.skip_blanks();
+    let suspicious = USERS.contains(&word) || word == owner.as_bytes();
+    (suspicious && !cursor.rest().is_empty()).then(|| {
+        Complaint::new(at..at + word.len(), format!("the command begins with {}, the name of a user", found(word)))
+            .help("a user's own table has no user in front of the command")
+    })
+}
+
+fn percent_warning(at: usize) -> Complaint {
+    Complaint::new(at..at + 1, "what follows this % is not part of the command but its standard input")
+        .help("write \\% for a percent sign")
+}
+
+fn end_of(line: &[u8]) -> Range<usize> {
+    line.len()..line.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_name_is_told_from_a_forgotten_one() {
+        for name in ["root", "www-data", "_apt", "ann.lee", "DOM\\ann", "ann@dom", "host$", "1000", "j\u{f6}rg", "a+b"]
+        {
+            assert!(can_be_user(name.as_bytes()), "{name}");
+        }
+        for other in ["/usr/bin/backup", "*", "[", "-x", "A=b", "a;b", "(cd", "\"x\"", "a:b", "$HOME", ".", "..", "~/x"]
+        {
+            assert!(!can_be_user(other.as_bytes()), "{other}");
+        }
+        assert!(!can_be_user(&[b'a'; 256]));
+    }
+
+    #[test]
+    fn a_sixth_field_is_told_from_a_command() {
+        for field in ["*", "*/5", "0", "1-5", "1,2", "?", "mon", "MON-FRI", "sat,sun"] {
+            assert!(looks_like_field(field.as_bytes()), "{field}");
+        }
+        for command in ["", "/bin/true", "echo", "7z", "monitor", "1password", "-n", "sunset"] {
+            assert!(!looks_like_field(command.as_bytes()), "{command}");
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! `NAME=VALUE` lines: how they are read, and the names that mean more than a variable of the job.
+//!
+//! A new job setting is a new row of [`ROWS`], and a field of [`Scope`] if it holds for the entries below it.
+
+use super::diagnostic::Complaint;
+use super::excerpt::printable;
+use super::line::{Cursor, is_space};
+use crate::schedule::{Zone, Zones};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What a setting does besides being a variable of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Nothing the language knows about; whoever starts the job may obey it.
+    Variable,
+    /// `CRON_TZ`: in which zone the entries below it are due.
+    Zone,
+    /// `RANDOM_DELAY`: by how many minutes at most the entries below it are put off.
+    Delay,
+    /// `MAILTO`: who gets the output.
+    Recipients,
+}
+
+/// A setting that cron knows.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub name: &'static str,
+    pub meaning: Meaning,
+}
+
+/// Every setting that cron knows, in both profiles.
+pub(super) const ROWS: &[Row] = &[
+    Row { name: "CRON_TZ", meaning: Meaning::Zone },
+    Row { name: "RANDOM_DELAY", meaning: Meaning::Delay },
+    Row { name: "MAILTO", meaning: Meaning::Recipients },
+    Row { name: "MAILFROM", meaning: Meaning::Variable },
+    Row { name: "CONTENT_TYPE", meaning: Meaning::Variable },
+    Row { name: "CONTENT_TRANSFER_ENCODING", meaning: Meaning::Variable },
+    Row { name: "SHELL", meaning: Meaning::Variable },
+    Row { name: "PATH", meaning: Meaning::Variable },
+    Row { name: "HOME", meaning: Meaning::Variable },
+    Row { name: "LOGNAME", meaning: Meaning::Variable },
+    Row { name: "USER", meaning: Meaning::Variable },
+    Row { name: "MLS_LEVEL", meaning: Meaning::Variable },
+    Row { name: "XDG_SESSION_CLASS", meaning: Meaning::Variable },
+];
+
+/// The row of that name.
+pub(super) fn row(name: &[u8]) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name.as_bytes() == name)
+}
+
+/// A `NAME=VALUE` line in its parts, as byte ranges of the line, quotes taken off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub name: Range<usize>,
+    pub value: Range<usize>,
+}
+
+/// Whether a line is a setting and, if it is, its parts or what is wrong with its value.
+///
+/// A line is a setting as soon as its first word is followed by `=`, blanks allowed between (env.c, load_env, of both
+/// incumbents). `text` begins with the first byte that is not blank.
+pub(super) fn read(text: &[u8]) -> Option<Result<Assignment, Complaint>> {
+    let mut cursor = Cursor::new(text);
+    let name = read_name(&mut cursor)?;
+    cursor.take_while(is_space);
+    if !cursor.take(b'=') {
+        return None;
+    }
+    cursor.take_while(is_space);
+    Some(read_value(&mut cursor).map(|value| Assignment { name, value }))
+}
+
+/// The first word, or what stands in a first pair of quotes.
+fn read_name(cursor: &mut Cursor<'_>) -> Option<Range<usize>> {
+    let Some(quote) = cursor.peek().filter(|&byte| is_quote(byte)) else {
+        let start = cursor.at();
+        let word = cursor.take_while(|byte| byte != b'=' && !is_space(byte));
+        return Some(start..start + word.len());
+    };
+    cursor.advance(1);
+    let start = cursor.at();
+    let word = cursor.take_while(|byte| byte != quote && byte != b'=');
+    let end = start + word.len();
+    cursor.take(quote).then_some(start..end)
+}
+
+/// What stands in a pair of quotes with nothing after it, or everything up to the last byte that is not blank.
+fn read_value(cursor: &mut Cursor<'_>) -> Result<Range<usize>, Complaint> {
+    let open = cursor.at();
+    let Some(quote) = cursor.peek().filter(|&byte| is_quote(byte)) else {
+        let value = cursor.rest();
+        let kept = value.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1);
+        return Ok(open..open + kept);
+    };
+    cursor.advance(1);
+    let start = cursor.at();
+    let end = start + cursor.take_while(|byte| byte != quote).len();
+    let mark = char::from(quote);
+    if !cursor.take(quote) {
+        return Err(Complaint::new(open..open + 1, format!("expected a closing {mark} in this line, found none"))
+            .help(format!("a quote that begins a value must end it: {mark}VALUE{mark}")));
+    }
+    cursor.take_while(is_space);
+    match cursor.rest() {
+        [] => Ok(start..end),
+        rest => Err(Complaint::new(
+            cursor.at()..cursor.at() + rest.len(),
+            format!("expected nothing after the closing {mark}, found {}", found(rest)),
+        )
+        .help(match rest {
+            [b'#', ..] => "a comment needs a line of its own".to_owned(),
+            _ => format!("quotes must enclose the whole value: {mark}VALUE{mark}"),
+        })),
+    }
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'')
+}
+
+/// A found text for a message: printable, and cut when it is long.
+pub(super) fn found(text: &[u8]) -> String {
+    const MOST: usize = 40;
+    let shown = printable(&text[..text.len().min(4 * MOST)]);
+    match shown.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{}...", &shown[..cut]),
+        None if text.is_empty() => "the end of the line".to_owned(),
+        None => shown,
+    }
+}
+
+/// What settings hold for the entries below them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scope {
+    pub zone: ZoneScope,
+    /// The most minutes of delay.
+    pub delay: u32,
+}
+
+/// In which zone entries are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ZoneScope {
+    /// The system's.
+    #[default]
+    System,
+    /// That one of the table's zones.
+    Named(u16),
+    /// None: the last `CRON_TZ` is unknown, so that nobody can say when they are due.
+    Unknown,
+}
+
+/// The most minutes of RANDOM_DELAY: a day (cronie's entry.c, load_entry).
+const LONGEST_DELAY: u32 = 24 * 60;
+
+/// Reads a RANDOM_DELAY: minutes, 0 when empty.
+pub(super) fn delay(value: &[u8]) -> Result<u32, Complaint> {
+    let digits = std::str::from_utf8(value.trim_ascii()).ok().map(|text| text.strip_prefix('+').unwrap_or(text));
+    let minutes = match digits {
+        Some("") => Some(0),
+        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    };
+    minutes.filter(|&minutes| minutes <= LONGEST_DELAY).ok_or_else(|| {
+        Complaint::new(
+            0..value.len(),
+            format!("expected a number of minutes from 0 to {LONGEST_DELAY}, found {}", found(value)),
+        )
+        .help("the entries below it run without a delay until this is corrected")
+    })
+}
+
+/// The zones that a table names, each looked up once.
+#[derive(Default)]
+pub(super) struct ZoneList<'a> {
+    zones: Vec<Arc<Zone>>,
+    seen: HashMap<&'a [u8], ZoneScope>,
+}
+
+impl<'a> ZoneList<'a> {
+    /// The zone that a CRON_TZ names, and what is odd about it. An unknown one is an error.
+    pub fn named(&mut self, value: &'a [u8], known: &dyn Zones) -> (ZoneScope, Option<Complaint>) {
+        let whole = 0..value.len();
+        match value {
+            b"local" => return (ZoneScope::System, None),
+            b"" => {
+                let odd = Complaint::new(whole, "an empty CRON_TZ means the system's time zone")
+                    .help("CRON_TZ=local says so plainly");
+                return (ZoneScope::System, Some(odd));
+            }
+            _ => {}
+        }
+        let scope = match self.seen.get(value) {
+            Some(&scope) => scope,
+            None => {
+                let scope = self.look_up(value, known);
+                self.seen.insert(value, scope);
+                scope
+            }
+        };
+        let complaint =
+            (scope == ZoneScope::Unknown).then(|| Complaint::new(whole, format!("unknown time zone {}", found(value))));
+        (scope, complaint)
+    }
+
+    fn look_up(&mut self, value: &[u8], known: &dyn Zones) -> ZoneScope {
+        // glibc reads a TZ without its leading colon as a zone's name, so cronie's users may have one.
+        let name = std::str::from_utf8(value.strip_prefix(b":").unwrap_or(value)).ok();
+        let zone = name.and_then(|name| known.named(name).or_else(|| Zone::from_posix(name).ok().map(Arc::new)));
+        let (Some(zone), Ok(index)) = (zone, u16::try_from(self.zones.len())) else { return ZoneScope::Unknown };
+        self.zones.push(zone);
+        ZoneScope::Named(index)
+    }
+
+    /// The zones, in the order of their numbers.
+    pub fn into_zones(self) -> Vec<Arc<Zone>> {
+        self.zones
+    }
+}
+
+/// Whether a MAILTO can be handed to a mailer: letters, digits and `@!:%-.,_+=/`, not beginning with `-` or `/`
+/// (Debian's do_command.c, safe_p). Empty means no mail and is safe.
+pub fn is_safe_mailto(value: &[u8]) -> bool {
+    unsafe_in_mailto(value).is_none()
+}
+
+fn unsafe_in_mailto(value: &[u8]) -> Option<usize> {
+    value.iter().enumerate().position(|(at, &byte)| {
+        let safe = byte.is_ascii_alphanumeric() || b"@!:%-.,_+=/".contains(&byte);
+        !safe || (at == 0 && matches!(byte, b'-' | b'/'))
+    })
+}
+
+/// What is wrong with a MAILTO, if it is unsafe.
+pub(super) fn mailto_complaint(value: &[u8]) -> Option<Complaint> {
+    let at = unsafe_in_mailto(value)?;
+    let complaint = Complaint::new(
+        at..at + 1,
+        format!("expected a mail address, found {} in it: mail to it is dropped", found(&value[at..at + 1])),
+    );
+    Some(match value[at] {
+        b' ' | b'\t' => complaint.help("addresses are parted by a comma without blanks: MAILTO=ann@example.org,bob"),
+        _ => complaint.help("letters, digits and @!:%-.,_+=/ are safe"),
+    })
+}
+
+/// What is odd about a setting's name.
+pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complaint> {
+    if name.is_empty() {
+        return Some(Complaint::new(span, "this sets a variable without a name"));
+    }
+    if row(name).is_some() {
+        return None;
+    }
+    if name.first().is_some_and(|&first| first.is_ascii_digit() || b"*@,-~".contains(&first)) {
+        let complaint = format!("this sets a variable named {}; it is no job", found(name));
+        return Some(Complaint::new(span, complaint).help("a line is a setting when its first word is followed by ="));
+    }
+    let meant = ROWS.iter().find(|row| misspells(name, row.name.as_bytes()))?;
+    Some(
+        Complaint::new(span, format!("cron knows no setting {}, so it is only a variable of the jobs", found(name)))
+            .help(format!("did you mean {}?", meant.name)),
+    )
+}
+
+/// Whether `written` is a slip of the pen for `known`: other letter case, or one letter swapped with its neighbour,
+/// left out, and in names of five letters or more also put in or replaced. Four letters are too few for the latter
+/// (`CPATH` and `MATH` are names of their own).
+fn misspells(written: &[u8], known: &[u8]) -> bool {
+    if written.eq_ignore_ascii_case(known) {
+        return written != known;
+    }
+    let same_start = written.iter().zip(known).take_while(|(a, b)| a == b).count();
+    let (w, k) = (&written[same_start..], &known[same_start..]);
+    let swapped = matches!((w, k), ([a, b, w @ ..], [c, d, k @ ..]) if (a, b) == (d, c) && w == k);
+    let left_out = k.get(1..) == Some(w);
+    let put_in = w.get(1..) == Some(k);
+    let replaced = !w.is_empty() && w.get(1..) == k.get(1..);
+    swapped || left_out || (known.len() >= 5 && (put_in || replaced))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that is a setting: line, name, value. {env.c load_env; compat rules 29, 32, 35, 36, 37}
+    const SETTINGS: &[(&str, &str, &str)] = &[
+        ("A=b", "A", "b"),
+        ("A = b", "A", "b"),
+        ("A\t=\tb", "A", "b"),
+        ("A=", "A", ""),
+        ("A=   ", "A", ""),
+        ("A=\"\"", "A", ""),
+        ("A=''", "A", ""),
+        ("A=\" b \"", "A", " b "),
+        ("A=' b \" '", "A", " b \" "),
+        ("A=\"b\"  ", "A", "b"),
+        ("A=\"b\"\r", "A", "b"),
+        ("A=b\r", "A", "b"),
+        ("A=a b  c  ", "A", "a b  c"),
+        ("A=a\"b", "A", "a\"b"),
+        ("A=a # b", "A", "a # b"),
+        ("A=#b", "A", "#b"),
+        ("A=$HOME/~/%", "A", "$HOME/~/%"),
+        ("A=b=c", "A", "b=c"),
+        ("A==b", "A", "=b"),
+        ("'F O'=y", "F O", "y"),
+        ("\"A\"='b'", "A", "b"),
+        ("'A' = b", "A", "b"),
+        ("''=b", "", "b"),
+        ("=b", "", "b"),
+        ("*=1 * * * * x", "*", "1 * * * * x"),
+        ("5 = 4", "5", "4"),
+        ("@daily=x", "@daily", "x"),
+        ("-n=x", "-n", "x"),
+        ("A'B=x", "A'B", "x"),
+    ];
+
+    /// Lines that are no settings at all.
+    const OTHERS: &[&str] = &[
+        "* * * * * A=b cmd",
+        "export A=b",
+        "@daily A=b",
+        "A",
+        "A b=c",
+        "\"A=b",
+        "'A=b'=c",
+        "'A' b=c",
+        "0 0 * * * x=1",
+        "",
+    ];
+
+    /// Settings with a fault: line, column (from 0), message.
+    const FAULTY: &[(&str, usize, &str)] = &[
+        ("X=\"a\" # c", 6, "expected nothing after the closing \", found # c"),
+        ("X='a'b", 5, "expected nothing after the closing ', found b"),
+        ("X=\"a", 2, "expected a closing \" in this line, found none"),
+        ("X='", 2, "expected a closing ' in this line, found none"),
+        ("X=\"a' ", 2, "expected a closing \" in this line, found none"),
+    ];
+
+    #[test]
+    fn a_first_word_followed_by_an_equals_sign_makes_a_setting() {
+        for &(line, name, value) in SETTINGS {
+            let Some(Ok(read)) = read(line.as_bytes()) else { panic!("{line:?} is a setting") };
+            assert_eq!((&line[read.name], &line[read.value]), (name, value), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_setting() {
+        for line in OTHERS {
+            assert!(read(line.as_bytes()).is_none(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_with_broken_quotes_is_an_error_at_its_place() {
+        for &(line, column, message) in FAULTY {
+            let Some(Err(fault)) = read(line.as_bytes()) else { panic!("{line:?} is a faulty setting") };
+            assert_eq!((fault.span.start, fault.message.as_str()), (column, message), "{line:?}");
+            assert!(fault.help.is_some());
+        }
+    }
+
+    #[test]
+    fn mail_goes_only_to_addresses_that_a_mailer_cannot_misread() {
+        for safe in ["", "root", "ann@example.org", "a,b", "a!b%c", "x+y=z/w:q", "u_v-w.x"] {
+            assert!(is_safe_mailto(safe.as_bytes()), "{safe}");
+        }
+        for bad in ["-C/etc/shadow", "/etc/passwd", "a b", "a, b", "a;b", "a\nb", "\"a\"", "a|b", "$USER", "caf\u{e9}"]
+        {
+            assert!(!is_safe_mailto(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_told_from_another_name() {
+        for slip in [
+            "MAILT0",
+            "MAILTOO",
+            "MALTO",
+            "mailto",
+            "Shell",
+            "SHEL",
+            "SHELLL",
+            "PTAH",
+            "PAHT",
+            "PAT",
+            "path",
+            "HOEM",
+            "CRON_TX",
+            "CRONTZ",
+            "RANDOM_DELY",
+            "MAILFORM",
+            "CONTENT_TYP",
+        ] {
+            assert!(name_complaint(slip.as_bytes(), 0..1).is_some(), "{slip}");
+        }
+        for other in [
+            "MAILTO",
+            "PATH",
+            "CPATH",
+            "MATH",
+            "LANG",
+            "LC_ALL",
+            "FOO",
+            "BASH_ENV",
+            "TZ",
+            "HOMES",
+            "EDITOR",
+            "DISPLAY",
+            "PYTHONPATH",
+            "MANPATH",
+            "XPATH",
+            "TERM",
+            "USERS",
+        ] {
+            assert!(name_complaint(other.as_bytes(), 0..1).is_none(), "{other}");
+        }
+        for odd in ["", "*", "0", "@daily", "-n"] {
+            assert!(name_complaint(odd.as_bytes(), 0..1).is_some(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_delay_is_a_number_of_minutes_up_to_a_day() {
+        for (value, minutes) in [("0", 0), ("45", 45), (" 45 ", 45), ("+7", 7), ("1440", 1440), ("", 0), ("007", 7)] {
+            assert_eq!(delay(value.as_bytes()).ok(), Some(minutes), "{value}");
+        }
+        for bad in ["1441", "-1", "5m", "abc", "1.5", "99999999999999999999", "\u{663}"] {
+            assert!(delay(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
