@@ -41,7 +41,7 @@ pub enum Level {
     Info,
     /// Something went wrong with a job or a table.
     Warning,
-    /// Something went wrong with the daemon.
+    /// Something does not work at all: a line of a table, or the daemon.
     Error,
 }
 
@@ -60,6 +60,8 @@ pub struct Record<'a> {
     pub event: &'a str,
     /// In the second parentheses, any bytes; control bytes are escaped as the profile's incumbent does.
     pub detail: &'a [u8],
+    /// What follows the second parentheses, its leading blank or colon included: ` exit 3 after 12.4s`, `: Permission denied`.
+    pub rest: &'a str,
     /// The run it is about.
     pub run: Option<RunId>,
     /// More fields for JSON (`exit_code`, `signal`, `duration_ms`, `scheduled_at`, `late_ms`, `source`, `line`, `command`, `job`).
@@ -122,6 +124,7 @@ impl Log {
                 user: "CRON",
                 event: "WARNING",
                 detail: detail.as_bytes(),
+                rest: "",
                 run: None,
                 fields: &[],
             });
@@ -155,6 +158,7 @@ impl<'a> Record<'a> {
             user: "CRON",
             event,
             detail,
+            rest: "",
             run: None,
             fields: &[],
         }

@@ -84,6 +84,9 @@ fn json_object(record: &Record<'_>, pid: u32, now: WallTime, to: &mut Vec<u8>) -
     if !record.detail.is_empty() {
         object.serialize_entry("detail", &String::from_utf8_lossy(record.detail))?;
     }
+    if !record.rest.is_empty() {
+        object.serialize_entry("result", record.rest.trim_start_matches([':', ' ']))?;
+    }
     for (name, value) in record.fields {
         object.serialize_entry(name, value)?;
     }
@@ -109,6 +112,7 @@ fn message(record: &Record<'_>) -> Vec<u8> {
     text.extend_from_slice(b" (");
     escape(record.detail, &mut text);
     text.push(b')');
+    escape(record.rest.as_bytes(), &mut text);
     text
 }
 
@@ -143,6 +147,7 @@ mod tests {
             user: "alice",
             event: "CMD",
             detail,
+            rest: "",
             run: Some(RunId(5)),
             fields: &[],
         }
@@ -178,6 +183,12 @@ mod tests {
                 format!("2026-11-02T09:05:00+01:00 CRON[1]: (alice) CMD ({shown})\n")
             );
         }
+    }
+
+    #[test]
+    fn what_came_of_it_follows_the_parentheses() {
+        let line = text(&Record { event: "FAILED", rest: " exit 3 after 12.4s", ..job_line(b"x") }, "CRON", 1, &AT);
+        assert_eq!(line, b"2026-11-02T09:05:00+01:00 CRON[1]: (alice) FAILED (x) exit 3 after 12.4s\n");
     }
 
     #[test]
