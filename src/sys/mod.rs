@@ -8,5 +8,6 @@ pub mod notify_socket;
 pub mod passwd;
 pub mod poll;
 pub mod signal;
+pub mod terminal;
 pub mod timer;
 pub mod zoneinfo;
