@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod daemon;
 pub mod files;
+pub mod host;
 pub mod lock;
 pub mod notify_socket;
 pub mod passwd;
