@@ -158,12 +158,11 @@ impl Plan {
 
     /// All live entries, table by table.
     pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
-        let of_table = move |(_, table): (u32, &'_ LiveTable)| {
+        self.tables.iter().flat_map(move |(_, table)| {
             (0..).zip(table.entries()).filter_map(move |(index, entry)| {
                 Some(Live { plan: self, table, index, shared: self.timers.get(entry.timer())? })
             })
-        };
-        self.tables.iter().flat_map(move |numbered| of_table(numbered))
+        })
     }
 }
 
@@ -215,14 +214,14 @@ impl Plan {
         let next = |after| rule::next_due(&shared.schedule, shared.style, &local.zone, local.set, after);
         let replay_all =
             minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == Style::Fixed);
-        let only_after = match shared.schedule.has_seconds() {
+        let only_after = match shared.by_seconds {
             true => Timestamp(to.0 - 1),
             false => Timestamp(minute_start(&local.zone, to).0 - 1),
         };
         let mut due = if replay_all || first > only_after { Some(first) } else { next(only_after) };
         let mut moments = Vec::new();
         while let Some(at) = due.filter(|at| *at <= to) {
-            let minutes = match shared.schedule.has_seconds() {
+            let minutes = match shared.by_seconds {
                 true => Vec::new(),
                 false => rule::minutes_at_gap(&shared.schedule, shared.style, &local.zone, local.set, at),
             };
@@ -270,8 +269,10 @@ impl Plan {
     fn apply_courses(&mut self, courses: &HashMap<ZoneId, Course>, to: Timestamp) -> usize {
         let mut found = Vec::new();
         for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
-            let (Some(course), Some(local)) = (courses.get(&shared.zone), self.zones.get(shared.zone)) else { continue };
-            if shared.schedule.has_seconds() {
+            let (Some(course), Some(local)) = (courses.get(&shared.zone), self.zones.get(shared.zone)) else {
+                continue;
+            };
+            if shared.by_seconds {
                 // Only the second in progress can be due.
                 if shared.schedule.next_after(Timestamp(to.0 - 1), &local.zone, None) == Some(to) {
                     found.push((timer, 0, to));

@@ -300,12 +300,9 @@ fn append(text: &mut Vec<u8>, bytes: &[u8]) -> Range<u32> {
 }
 
 fn pack_settings(table: &Table, text: &mut Vec<u8>) -> Box<[Setting]> {
-    let part = |(start, len): (u32, u32)| {
-        table.unquoted.get(start as usize..start as usize + len as usize).unwrap_or_default()
-    };
     let pack = |setting: &crate::table::Setting| {
-        let name = append(text, part(setting.name));
-        let value = append(text, part(setting.value));
+        let (name, value) = table.assignment(setting);
+        let (name, value) = (append(text, name), append(text, value));
         Setting { name: name.start, value: value.start, end: value.end }
     };
     table.settings.iter().map(pack).collect()
@@ -330,7 +327,7 @@ fn intern_timers(table: &Table, timers: &mut Timers, zones: &mut Zones) -> (Vec<
 fn pack_entries(table: &Table, timers: &[Timer], text: &mut Vec<u8>) -> Vec<(LiveEntry, usize)> {
     let mut order: Vec<u32> = (0..table.entries.len() as u32).collect();
     order.sort_by_key(|&index| timers[index as usize]);
-    let total: usize = table.entries.iter().map(|entry| entry.command_text.1 as usize).sum();
+    let total: usize = table.entries.iter().map(|entry| table.command(entry).len()).sum();
     text.reserve_exact(total);
     let pack = |index: u32| {
         let entry = &table.entries[index as usize];

@@ -1,8 +1,8 @@
 //! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
 
 use super::wheel::Timer;
-use super::zones::{ZoneId, Zones};
-use crate::schedule::{Kind, Schedule, Style};
+use super::zones::{Local, ZoneId, Zones};
+use crate::schedule::{Kind, Schedule, Style, Timestamp};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -16,6 +16,8 @@ pub(super) struct Shared {
     pub(super) delay: u32,
     pub(super) kind: Kind,
     pub(super) style: Style,
+    /// Due at seconds rather than at whole minutes.
+    pub(super) by_seconds: bool,
     /// The tables that have entries on it, each once.
     tables: TableSet,
     /// The next timer whose key has the same hash.
@@ -62,13 +64,7 @@ impl Timers {
     }
 
     /// The timer of that key, and whether it is new. A new one has no tables yet and keeps its zone.
-    pub(super) fn intern(
-        &mut self,
-        schedule: &Schedule,
-        zone: ZoneId,
-        delay: u32,
-        zones: &mut Zones,
-    ) -> (Timer, bool) {
+    pub(super) fn intern(&mut self, schedule: &Schedule, zone: ZoneId, delay: u32, zones: &mut Zones) -> (Timer, bool) {
         let hash = self.hasher.hash_one((schedule, zone, delay));
         let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
         let mut at = first;
@@ -85,6 +81,7 @@ impl Timers {
             delay,
             kind: schedule.kind(),
             style: schedule.style(),
+            by_seconds: by_seconds(schedule, zones.get(zone)),
             tables: TableSet::Many(Vec::new()),
             next_same_hash: first,
         };
@@ -149,6 +146,13 @@ impl Timers {
     pub(super) fn unsubscribe(&mut self, timer: Timer, place: u32) -> Option<Moved> {
         self.slots.get_mut(timer.0 as usize)?.as_mut()?.tables.remove(place)
     }
+}
+
+/// Whether one of its first two due moments is not on a whole minute.
+fn by_seconds(schedule: &Schedule, local: Option<&Local>) -> bool {
+    let Some(local) = local.filter(|_| schedule.kind() == Kind::Calendar) else { return false };
+    let next = |after: &Timestamp| schedule.next_after(*after, &local.zone, None);
+    std::iter::successors(Some(Timestamp(946_684_800)), next).take(3).any(|due| due.0 % 60 != 0)
 }
 
 impl Shared {

@@ -132,7 +132,7 @@ impl Wheel {
     }
 
     /// Moves the hand to `now` and takes out everything due up to it, earliest first. A `now` before the hand takes
-    /// out nothing; the clock that went back is told by [`Wheel::turn_back`].
+    /// out nothing; when the clock went back, [`Wheel::clear`] and arm anew.
     pub fn expire(&mut self, now: Timestamp, into: &mut Vec<(Timestamp, Timer)>) {
         if now.0 < self.hand {
             return;
@@ -160,19 +160,7 @@ impl Wheel {
         self.hand = now.0;
     }
 
-    /// Sets the hand back to an earlier second. Timers stay armed for the seconds they are armed for.
-    pub fn turn_back(&mut self, to: Timestamp) {
-        if to.0 >= self.hand {
-            return;
-        }
-        let armed: Vec<(u32, i64)> = (0u32..).zip(&self.nodes).map(|(n, node)| (n, node.due)).collect();
-        self.clear(to);
-        for (timer, due) in armed.into_iter().filter(|(_, due)| *due != IDLE) {
-            self.link(timer, due);
-        }
-    }
-
-    /// Disarms every timer and puts the hand anywhere.
+    /// Disarms every timer and puts the hand anywhere, earlier too.
     pub fn clear(&mut self, hand: Timestamp) {
         for node in &mut self.nodes {
             node.due = IDLE;
@@ -327,14 +315,19 @@ mod tests {
                     wheel.expire(Timestamp(hand), &mut expired);
                     assert!(expired.is_sorted_by_key(|(due, _)| *due), "not in order of time");
                     expired.sort();
-                    let mut expected: Vec<_> =
-                        model.extract_if(.., |_, due| *due <= hand).map(|(t, due)| (Timestamp(due), Timer(t))).collect();
+                    let mut expected: Vec<_> = model
+                        .extract_if(.., |_, due| *due <= hand)
+                        .map(|(t, due)| (Timestamp(due), Timer(t)))
+                        .collect();
                     expected.sort();
                     assert_eq!(expired, expected);
                 }
                 _ => {
                     hand -= random.i64(0..reach);
-                    wheel.turn_back(Timestamp(hand));
+                    wheel.clear(Timestamp(hand));
+                    for (timer, due) in &model {
+                        wheel.arm(Timer(*timer), Timestamp(*due));
+                    }
                 }
             }
             assert_eq!(wheel.next_due().map(|t| t.0), model.values().min().copied());
