@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_cases_of_the_rule_have_their_edges_where_the_incumbents_have_them() {
-        let pace = |minutes| Pace::between(LocalMinute(1000), LocalMinute(1000 + minutes));
+        let pace = |minutes: i64| Pace::between(LocalMinute(1000), LocalMinute(1000 + minutes));
         for (minutes, expected) in [
             (1, Pace::Few),
             (5, Pace::Few),
