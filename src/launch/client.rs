@@ -1,9 +1,12 @@
 //! Main's end of the runner: spawning it, telling it what to start, hearing what became of it.
 
+use super::runner::run;
+use super::wire::Link;
 use crate::plan::{End, RunId, Start};
 use crate::report::Target;
 use crate::site::Profile;
-use std::os::fd::BorrowedFd;
+use crate::sys::{descriptor, process};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// What delivers mail.
@@ -13,7 +16,7 @@ pub enum Mailer {
     Sendmail,
     /// This command instead, told the recipients as `sendmail -t` is: by the message's headers.
     Command(String),
-    /// None: output goes to the log (cronie's `-m off`, `-s`).
+    /// None: output is dropped, unless it goes to the log (cronie's `-m off`).
     Off,
 }
 
@@ -61,6 +64,20 @@ pub enum Notice {
     },
 }
 
+/// What main tells the runner.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) enum Order {
+    /// Start this.
+    Start(Box<Start>),
+    /// End every job: TERM, or with `hard` KILL, to its process group. Nothing more is started.
+    EndAll {
+        /// KILL.
+        hard: bool,
+    },
+    /// Connect to the log anew.
+    ReopenLog,
+}
+
 /// Why the runner is not there or not heard.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -72,44 +89,85 @@ pub enum LaunchError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// What it said is no message.
+    #[error("hearing the runner: {0}")]
+    Garbled(String),
     /// The runner ended.
     #[error("the runner has ended")]
     Gone,
 }
 
+fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
+    move |source| LaunchError::Os { doing, source }
+}
+
 /// The runner process as main sees it.
 #[derive(Debug)]
-pub struct Runner {}
+pub struct Runner {
+    link: Link,
+    pid: u32,
+}
 
 impl Runner {
     /// Forks the runner. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
     pub fn spawn(config: Config) -> Result<Runner, LaunchError> {
-        let _ = config;
-        todo!()
+        let (ours, theirs) = descriptor::stream_pair().map_err(os("making the runner's socket"))?;
+        let pid = process::fork(|| run(config, theirs)).map_err(os("forking the runner"))?;
+        Ok(Runner { link: Link::new(ours), pid })
     }
+
     /// Readable when the runner has something to tell; writable matters while [`Runner::wants_to_write`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
-        todo!()
+        self.link.as_fd()
     }
+
     /// Queues a start; sent by [`Runner::flush`].
     pub fn start(&mut self, start: &Start) {
-        let _ = start;
-        todo!()
+        self.queue(&Order::Start(Box::new(start.clone())));
     }
+
+    /// Queues the end of every job: TERM, or with `hard` KILL, to each job's process group. What waits to be started is given up.
+    pub fn end_all(&mut self, hard: bool) {
+        self.queue(&Order::EndAll { hard });
+    }
+
+    /// Queues that the runner connects to the log anew.
+    pub fn reopen_log(&mut self) {
+        self.queue(&Order::ReopenLog);
+    }
+
     /// Whether something is queued.
     pub fn wants_to_write(&self) -> bool {
-        todo!()
+        self.link.wants_to_write()
     }
+
     /// Sends what can be sent without blocking.
     pub fn flush(&mut self) -> Result<(), LaunchError> {
-        todo!()
+        self.link.flush().map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
+            _ => os("telling the runner")(error),
+        })
     }
-    /// Takes what has been told, without blocking.
+
+    /// Takes what has been told, without blocking. What the runner told before its end is given first.
     pub fn receive(&mut self) -> Result<Vec<Notice>, LaunchError> {
-        todo!()
+        let open = self.link.fill().map_err(os("hearing the runner"))?;
+        let mut notices = Vec::new();
+        while let Some(notice) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
+            notices.push(notice);
+        }
+        if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
     }
-    /// Asks the runner whether that user exists now (NSS, in a child with a time limit). Answered by a later notice.
+
+    /// The runner's process id.
     pub fn pid(&self) -> u32 {
-        todo!()
+        self.pid
+    }
+
+    fn queue(&mut self, order: &Order) {
+        // Only a message beyond the wire's bound can fail here, and no table may hold a command a thousandth as long.
+        if let Err(error) = self.link.push(order) {
+            debug_assert!(false, "{error}");
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 pub mod clock;
 pub mod daemon;
+pub mod descriptor;
 pub mod files;
-pub mod host;
 pub mod lock;
 pub mod notify_socket;
 pub mod passwd;
 pub mod poll;
+pub mod process;
 pub mod signal;
-pub mod terminal;
 pub mod timer;
+pub mod user;
 pub mod zoneinfo;

@@ -22,6 +22,11 @@ impl Poll {
         Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, number))?)
     }
 
+    /// Adds a descriptor: wait until it is writable (or its reader is gone).
+    pub fn add_for_writing(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
+        Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLOUT, number))?)
+    }
+
     /// Waits for that descriptor to be writable too, or no longer.
     pub fn want_writable(&self, descriptor: impl AsFd, number: u64, writable: bool) -> io::Result<()> {
         let mut flags = EpollFlags::EPOLLIN;
@@ -36,7 +41,7 @@ impl Poll {
 
     /// Waits at most that many milliseconds (none: without end) and gives the numbers of those that are ready.
     pub fn wait(&self, at_most_ms: Option<u64>) -> io::Result<Vec<u64>> {
-        let mut ready = [EpollEvent::empty(); 8];
+        let mut ready = [EpollEvent::empty(); 64];
         // A longer wait than an i32 of milliseconds (24 days) is one wake-up earlier than asked for, which is allowed.
         let timeout = match at_most_ms {
             Some(ms) => EpollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::ZERO),

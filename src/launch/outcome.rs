@@ -1,0 +1,116 @@
+//! Outcomes that a runner leaves in the run directory when main is gone, for the next main to take.
+//!
+//! The directory `crond.outcomes` in the run directory (0700) holds one file for each run that ended, `PID-NUMBER.json`: one [`LeftRun`]
+//! as a JSON object; and one file `PID.started` for each runner that lost its main: the latest due moment (seconds of UTC, decimal)
+//! among the starts that it was given. Files are written under a name that begins with `.` and renamed, so a reader sees whole ones only.
+
+use crate::plan::{End, Start};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const DIRECTORY: &str = "crond.outcomes";
+
+/// How a run ended that an earlier main started.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LeftRun {
+    /// What was started.
+    pub start: Start,
+    /// How it ended.
+    pub end: End,
+    /// How long it ran.
+    pub duration_ms: u64,
+}
+
+/// What earlier runners left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Runs that ended after their main was gone.
+    pub runs: Vec<LeftRun>,
+    /// The latest due moment (seconds of UTC) that was handed to a runner whose main ended: what was due up to then has been started.
+    pub handed_over: Option<i64>,
+}
+
+/// Why outcomes could not be taken or left.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} {}: {source}", path.display())]
+pub struct OutcomeError {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutcomeError {
+    move |source| OutcomeError { doing, path: path.to_owned(), source }
+}
+
+/// Takes what earlier runners left in that run directory: reads it and removes it. A file that cannot be read is removed as well.
+pub fn take_leftovers(run_dir: &Path) -> Result<Leftovers, OutcomeError> {
+    let directory = run_dir.join(DIRECTORY);
+    let mut left = Leftovers::default();
+    let listed = match fs::read_dir(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(left),
+        listed => listed.map_err(failed("reading", &directory))?,
+    };
+    for entry in listed {
+        let path = entry.map_err(failed("reading", &directory))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(".");
+        if name.starts_with('.') {
+            continue;
+        }
+        let bytes = fs::read(&path).map_err(failed("reading", &path))?;
+        if name.ends_with(".started") {
+            let moment = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+            left.handed_over = left.handed_over.max(moment);
+        } else if let Ok(run) = serde_json::from_slice(&bytes) {
+            left.runs.push(run);
+        }
+        fs::remove_file(&path).map_err(failed("removing", &path))?;
+    }
+    left.runs.sort_by_key(|run| (run.start.scheduled_at, run.start.run));
+    Ok(left)
+}
+
+/// Where a runner leaves outcomes.
+#[derive(Debug)]
+pub(super) struct OutcomeBox {
+    directory: PathBuf,
+    pid: u32,
+    next: u64,
+}
+
+impl OutcomeBox {
+    pub(super) fn new(run_dir: &Path, pid: u32) -> OutcomeBox {
+        OutcomeBox { directory: run_dir.join(DIRECTORY), pid, next: 0 }
+    }
+
+    pub(super) fn leave(&mut self, run: &LeftRun) -> Result<(), OutcomeError> {
+        let bytes = serde_json::to_vec(run).map_err(io::Error::from).map_err(failed("writing", &self.directory))?;
+        self.next += 1;
+        self.write(&format!("{}-{}.json", self.pid, self.next), &bytes)
+    }
+
+    pub(super) fn leave_handed_over(&self, moment: i64) -> Result<(), OutcomeError> {
+        self.write(&format!("{}.started", self.pid), format!("{moment}\n").as_bytes())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), OutcomeError> {
+        match fs::DirBuilder::new().mode(0o700).create(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("making", &self.directory)(error));
+            }
+            _ => {}
+        }
+        let (hidden, path) = (self.directory.join(format!(".{name}")), self.directory.join(name));
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&hidden)
+            .map_err(failed("writing", &hidden))?;
+        file.write_all(bytes).map_err(failed("writing", &hidden))?;
+        fs::rename(&hidden, &path).map_err(failed("renaming", &hidden))
+    }
+}

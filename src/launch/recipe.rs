@@ -1,0 +1,327 @@
+//! How a fresh child becomes a job or a mailer: every step in order, every step checked, nothing ever run under a wrong id.
+
+use super::environment::{Variables, c_string};
+use crate::sys::descriptor;
+use crate::sys::process::{self, DescriptorLimit, Pid};
+use crate::sys::user::User;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What was being done in the child when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Step {
+    Session,
+    Descriptors,
+    Priority,
+    Limits,
+    Groups,
+    GroupId,
+    UserId,
+    Verify,
+    Directory,
+    /// The home could not be entered, `/` is taken instead: the one failure that is not the end.
+    DirectoryInstead,
+    Signals,
+    Exec,
+}
+
+const STEPS: [Step; 12] = [
+    Step::Session,
+    Step::Descriptors,
+    Step::Priority,
+    Step::Limits,
+    Step::Groups,
+    Step::GroupId,
+    Step::UserId,
+    Step::Verify,
+    Step::Directory,
+    Step::DirectoryInstead,
+    Step::Signals,
+    Step::Exec,
+];
+
+/// What a child tells when a step failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) source: io::Error,
+}
+
+fn at(step: Step) -> impl FnOnce(io::Error) -> Failure {
+    move |source| Failure { step, source }
+}
+
+impl Failure {
+    /// `setuid 1000: Resource temporarily unavailable`.
+    pub(super) fn why(&self, recipe: &Recipe) -> String {
+        let text = |c: &CString| String::from_utf8_lossy(c.as_bytes()).into_owned();
+        let (uid, gid) = recipe.identity.as_ref().map_or((0, 0), |identity| (identity.uid, identity.gid));
+        let doing = match self.step {
+            Step::Session => "setsid".to_owned(),
+            Step::Descriptors => "setting up descriptors".to_owned(),
+            Step::Priority => "resetting the priority".to_owned(),
+            Step::Limits => "restoring the descriptor limit".to_owned(),
+            Step::Groups => "setgroups".to_owned(),
+            Step::GroupId => format!("setgid {gid}"),
+            Step::UserId => format!("setuid {uid}"),
+            Step::Verify => format!("checking that the ids are {uid}:{gid}"),
+            Step::Directory | Step::DirectoryInstead => format!("chdir {}", text(&recipe.directory)),
+            Step::Signals => "unblocking signals".to_owned(),
+            Step::Exec => format!("exec {}", text(&recipe.program)),
+        };
+        format!("{doing}: {}", bare(&self.source))
+    }
+}
+
+/// The kernel's words without Rust's `(os error 11)`.
+pub(super) fn bare(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// Who the child is to become.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Identity {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+}
+
+impl From<&User> for Identity {
+    fn from(user: &User) -> Identity {
+        Identity { uid: user.uid, gid: user.gid, groups: user.groups.clone() }
+    }
+}
+
+/// Everything that a child needs to become a program, made before the fork.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    /// None: it stays who we are (`crond FILE`).
+    pub(super) identity: Option<Identity>,
+    pub(super) program: CString,
+    pub(super) arguments: Vec<CString>,
+    pub(super) environment: Vec<CString>,
+    pub(super) directory: CString,
+    /// Whether `/` will do when the directory cannot be entered.
+    pub(super) runs_without_home: bool,
+    /// Whether priority, umask and limits are given their defined values here, and not by PAM before.
+    pub(super) sets_defaults: bool,
+    /// The descriptor limit that the daemon was started with.
+    pub(super) limit: DescriptorLimit,
+}
+
+impl Recipe {
+    /// `SHELL -c COMMAND` in HOME.
+    pub(super) fn of_shell(command: &[u8], environment: &Variables) -> Recipe {
+        let shell = c_string(&[environment.get("SHELL").unwrap_or(b"/bin/sh")]);
+        Recipe {
+            identity: None,
+            arguments: vec![shell.clone(), c"-c".to_owned(), c_string(&[command])],
+            program: shell,
+            environment: environment.strings(),
+            directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
+            runs_without_home: true,
+            sets_defaults: true,
+            limit: DescriptorLimit { soft: 1024, hard: 1024 },
+        }
+    }
+
+    /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
+    pub(super) fn follow(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
+        match self.steps(stdio, trouble) {
+            Ok(never) => match never {},
+            Err(failure) => failure,
+        }
+    }
+
+    fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<std::convert::Infallible, Failure> {
+        process::new_session().map_err(at(Step::Session))?;
+        if let Some(identity) = &self.identity {
+            stdio.give_to(identity.uid).map_err(at(Step::Descriptors))?;
+        }
+        stdio.place(trouble).map_err(at(Step::Descriptors))?;
+        if self.sets_defaults {
+            self.limit.set().map_err(at(Step::Limits))?;
+            if self.identity.is_some() {
+                defaults()?;
+            }
+        }
+        if let Some(identity) = &self.identity {
+            identity.assume()?;
+        }
+        self.enter_directory(trouble)?;
+        process::unblock_signals().map_err(at(Step::Signals))?;
+        Err(at(Step::Exec)(process::exec(&self.program, &self.arguments, &self.environment)))
+    }
+
+    fn enter_directory(&self, trouble: &Reporter) -> Result<(), Failure> {
+        let Err(error) = process::enter(&self.directory) else { return Ok(()) };
+        if !self.runs_without_home {
+            return Err(at(Step::Directory)(error));
+        }
+        trouble.tell(&Failure { step: Step::DirectoryInstead, source: error });
+        // Standalone, as the caller, the current directory is as good as `/`; nobody is kept from entering `/`.
+        if self.identity.is_some() { process::enter(c"/").map_err(at(Step::Directory)) } else { Ok(()) }
+    }
+}
+
+/// What a job has whatever the daemon was started with. PAM's limits and umask come after it, when there is PAM. A container that
+/// may not change a priority it was given keeps it.
+pub(super) fn defaults() -> Result<(), Failure> {
+    process::set_umask(0o022);
+    for done in [process::ordinary_oom_score(), process::ordinary_priority()] {
+        match done {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(at(Step::Priority)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl Identity {
+    /// Becomes that user for good, and makes sure of it.
+    fn assume(&self) -> Result<(), Failure> {
+        process::set_groups(&self.groups).map_err(at(Step::Groups))?;
+        process::set_group_ids(self.gid).map_err(at(Step::GroupId))?;
+        process::set_user_ids(self.uid).map_err(at(Step::UserId))?;
+        let ids = process::own_ids().map_err(at(Step::Verify))?;
+        let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
+        if !ours || (self.uid != 0 && process::can_become_root()) {
+            return Err(at(Step::Verify)(io::Error::from(io::ErrorKind::PermissionDenied)));
+        }
+        Ok(())
+    }
+}
+
+/// What is to be the child's standard input, output and error.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stdio<'a> {
+    pub(super) input: BorrowedFd<'a>,
+    pub(super) output: BorrowedFd<'a>,
+    pub(super) error: BorrowedFd<'a>,
+}
+
+impl Stdio<'_> {
+    /// So that a job may open /dev/stdin or /dev/stderr again.
+    fn give_to(self, user: u32) -> io::Result<()> {
+        descriptor::give_to(self.input, user)?;
+        descriptor::give_to(self.output, user)
+    }
+
+    /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the runner
+    /// and the keeper have something at 0, 1 and 2.
+    fn place(self, trouble: &Reporter) -> io::Result<()> {
+        descriptor::place(self.input, 0)?;
+        descriptor::place(self.output, 1)?;
+        descriptor::place(self.error, 2)?;
+        descriptor::close_from(3, &[trouble.pipe.as_fd()])
+    }
+}
+
+/// A child's way to tell what went wrong before its exec: a pipe that all children share and that exec closes. A report is short
+/// enough to be written whole or not at all.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    pipe: OwnedFd,
+}
+
+const REPORT: usize = 9;
+
+impl Reporter {
+    /// The children's end, and the runner's.
+    pub(super) fn new() -> io::Result<(Reporter, Reports)> {
+        let (read, write) = descriptor::pipe()?;
+        descriptor::set_nonblocking(read.as_fd(), true)?;
+        Ok((Reporter { pipe: write }, Reports { pipe: read }))
+    }
+
+    /// Tells of a failure of this very process.
+    pub(super) fn tell(&self, failure: &Failure) {
+        let mut report = [0; REPORT];
+        let fields = process::own_pid().to_le_bytes().into_iter().chain([failure.step as u8]);
+        let number = failure.source.raw_os_error().unwrap_or(libc_eperm());
+        for (to, from) in report.iter_mut().zip(fields.chain(number.to_le_bytes())) {
+            *to = from;
+        }
+        // Nobody is left to be told when this fails; the exit status still says that it was no success.
+        let _ = descriptor::write(self.pipe.as_fd(), &report);
+    }
+}
+
+fn libc_eperm() -> i32 {
+    nix::errno::Errno::EPERM as i32
+}
+
+/// The runner's end of that pipe.
+#[derive(Debug)]
+pub(super) struct Reports {
+    pipe: OwnedFd,
+}
+
+impl Reports {
+    /// What has been told since the last time: which process, and what failed.
+    pub(super) fn take(&self) -> Vec<(Pid, Failure)> {
+        let mut told = Vec::new();
+        let mut buffer = [0; REPORT * 64];
+        while let Ok(count) = descriptor::read(self.pipe.as_fd(), &mut buffer) {
+            if count == 0 {
+                break;
+            }
+            told.extend(buffer.get(..count).unwrap_or(&[]).chunks_exact(REPORT).filter_map(read_report));
+        }
+        told
+    }
+}
+
+impl AsFd for Reports {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
+    let (pid, rest) = report.split_first_chunk::<4>()?;
+    let (step, rest) = rest.split_first()?;
+    let (number, _) = rest.split_first_chunk::<4>()?;
+    let step = STEPS.into_iter().find(|known| *known as u8 == *step)?;
+    let source = io::Error::from_raw_os_error(i32::from_le_bytes(*number));
+    Some((Pid::from_le_bytes(*pid), Failure { step, source }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_told_by_a_child_names_it_and_says_what_was_done() {
+        let (reporter, reports) = Reporter::new().unwrap();
+        let pid = process::fork(|| {
+            reporter.tell(&Failure { step: Step::UserId, source: io::Error::from_raw_os_error(11) });
+            0
+        })
+        .unwrap();
+        process::wait(pid).unwrap();
+        let mut recipe = Recipe::of_shell(b"true", &Variables::default());
+        recipe.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
+        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&recipe))).collect();
+        assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
+        assert!(reports.take().is_empty());
+    }
+
+    #[test]
+    fn every_step_has_its_own_number() {
+        for (index, step) in STEPS.into_iter().enumerate() {
+            assert_eq!(step as usize, index);
+        }
+    }
+
+    #[test]
+    fn errors_are_told_in_the_kernels_words() {
+        assert_eq!(bare(&io::Error::from_raw_os_error(2)), "No such file or directory");
+        assert_eq!(bare(&io::Error::other("odd")), "odd");
+    }
+}

@@ -1,0 +1,387 @@
+//! The runner process: starts jobs as told, drains their output within bounds, reaps them, has their output mailed, tells main what became of
+//! them. One thread, one loop, and nothing in it waits for anybody.
+
+mod finish;
+mod start;
+
+use super::client::{Config, Notice, Order};
+use super::environment::Inherited;
+use super::identity::Identities;
+use super::job::{Job, Stream};
+use super::outcome::{LeftRun, OutcomeBox};
+use super::output::Budget;
+use super::recipe::{Reporter, Reports};
+use super::tell::{About, Teller};
+use super::wire::{Link, WireError};
+use crate::plan::{End, Start};
+use crate::report::Level;
+use crate::site::Site;
+use crate::sys::clock;
+use crate::sys::descriptor;
+use crate::sys::poll::Poll;
+use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
+use crate::sys::signal::{Heard, Signals};
+use crate::sys::user::User;
+use start::Pending;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// How long the output of background processes is waited for after a job's own end.
+const GRACE_MS: i64 = 1000;
+/// Most bytes taken from one job's pipe before the others have their turn.
+const TURN: usize = 64 << 10;
+/// Descriptors that the runner may need: one or two for each running job.
+const DESCRIPTORS: u64 = 1 << 20;
+
+/// What a number in the poll stands for; the rest of the number says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Main,
+    Signals,
+    Reports,
+    Output,
+    Error,
+    Feed,
+    LookUp,
+    /// The output of a job that is done with: read so that its background processes can go on, and dropped.
+    Detached,
+}
+
+const KINDS: [Kind; 8] =
+    [Kind::Main, Kind::Signals, Kind::Reports, Kind::Output, Kind::Error, Kind::Feed, Kind::LookUp, Kind::Detached];
+
+fn token(kind: Kind, id: u64) -> u64 {
+    id << 4 | kind as u64
+}
+
+fn of_token(token: u64) -> Option<(Kind, u64)> {
+    let kind = KINDS.into_iter().find(|kind| *kind as u64 == token & 0xf)?;
+    Some((kind, token >> 4))
+}
+
+/// Which child a process id belongs to.
+#[derive(Clone, Copy, Debug)]
+enum Child {
+    Job(u64),
+}
+
+/// The runner's state.
+struct State {
+    config: Config,
+    site: &'static Site,
+    tell: Teller,
+    poll: Poll,
+    signals: Signals,
+    main: Link,
+    main_is_gone: bool,
+    /// Ends told to main that may not have reached it.
+    untold: VecDeque<(u64, LeftRun)>,
+    outcomes: OutcomeBox,
+    latest_due: Option<i64>,
+    inherited: Inherited,
+    limit: DescriptorLimit,
+    /// Who runs everything, standalone.
+    caller: Option<Rc<User>>,
+    identities: Identities,
+    reporter: Reporter,
+    reports: Reports,
+    next_id: u64,
+    pending: VecDeque<Pending>,
+    waiting_for_identity: Vec<Pending>,
+    /// Starts whose processes may not have come to their exec.
+    in_flight: VecDeque<(i64, u64)>,
+    held_until_ms: i64,
+    hold_ms: i64,
+    stopping: bool,
+    jobs: HashMap<u64, Job>,
+    children: HashMap<Pid, Child>,
+    /// Until when the output of ended jobs is waited for.
+    graces: BTreeSet<(i64, u64)>,
+    detached: HashMap<u64, OwnedFd>,
+    budget: Budget,
+    buffer: Vec<u8>,
+}
+
+/// Why the runner ends before its time.
+#[derive(Debug, thiserror::Error)]
+enum RunnerError {
+    #[error("{doing}: {source}")]
+    Os { doing: &'static str, source: io::Error },
+    #[error("hearing main: {0}")]
+    Main(#[from] WireError),
+}
+
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> RunnerError {
+    move |source| RunnerError::Os { doing, source }
+}
+
+/// The runner, from its fork to its end; gives its exit status.
+pub(super) fn run(config: Config, socket: OwnedFd) -> i32 {
+    let mut tell = Teller::new(&config);
+    let done = match State::new(config, socket) {
+        Ok(mut state) => state.serve(),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            tell.own(Level::Error, "ERROR", &format!("the runner ends: {error}"));
+            1
+        }
+    }
+}
+
+impl State {
+    /// Leaves everything behind that is main's: terminal, descriptors, signals.
+    fn new(config: Config, socket: OwnedFd) -> Result<State, RunnerError> {
+        let site = config.profile.site();
+        // It leads a group already when main was told to; its own session keeps the terminal's signals away.
+        let _ = process::new_session();
+        process::default_signals();
+        process::block_signals().map_err(os("blocking signals"))?;
+        descriptor::close_from(3, &[socket.as_fd()]).map_err(os("closing descriptors"))?;
+        let name = CString::new(format!("{}: runner", site.daemon_tag)).unwrap_or_default();
+        process::set_name(&name);
+        let limit = DescriptorLimit::own().map_err(os("reading the descriptor limit"))?;
+        raise(limit);
+        let _ = std::env::set_current_dir("/").or_else(|error| if config.standalone { Ok(()) } else { Err(error) });
+        let caller = if config.standalone {
+            process::adopt_orphans().map_err(os("adopting orphans"))?;
+            Some(Rc::new(caller()?))
+        } else {
+            None
+        };
+        let (reporter, reports) = Reporter::new().map_err(os("making a pipe"))?;
+        let poll = Poll::new().map_err(os("making the poll"))?;
+        let signals = Signals::new().map_err(os("listening to signals"))?;
+        let main = Link::new(socket);
+        poll.add(&main, token(Kind::Main, 0)).map_err(os("waiting for main"))?;
+        poll.add(&signals, token(Kind::Signals, 0)).map_err(os("waiting for signals"))?;
+        poll.add(&reports, token(Kind::Reports, 0)).map_err(os("waiting for reports"))?;
+        Ok(State {
+            tell: Teller::new(&config),
+            outcomes: OutcomeBox::new(&config.run_dir, process::own_pid()),
+            config,
+            site,
+            poll,
+            signals,
+            main,
+            main_is_gone: false,
+            untold: VecDeque::new(),
+            latest_due: None,
+            inherited: Inherited::own(),
+            limit,
+            caller,
+            identities: Identities::default(),
+            reporter,
+            reports,
+            next_id: 0,
+            pending: VecDeque::new(),
+            waiting_for_identity: Vec::new(),
+            in_flight: VecDeque::new(),
+            held_until_ms: 0,
+            hold_ms: 0,
+            stopping: false,
+            jobs: HashMap::new(),
+            children: HashMap::new(),
+            graces: BTreeSet::new(),
+            detached: HashMap::new(),
+            budget: Budget::default(),
+            buffer: vec![0; TURN],
+        })
+    }
+
+    fn serve(&mut self) -> Result<(), RunnerError> {
+        while !(self.main_is_gone && self.is_idle()) {
+            let timeout = self.timeout(clock::monotonic_ms());
+            for ready in self.poll.wait(timeout).map_err(os("waiting"))? {
+                if let Some((kind, id)) = of_token(ready) {
+                    self.ready(kind, id)?;
+                }
+            }
+            let now = clock::monotonic_ms();
+            self.end_graces(now);
+            if self.identities.give_up(now) {
+                self.pending.extend(self.waiting_for_identity.drain(..));
+            }
+            self.start_pending(now);
+            self.tell.flush();
+            self.flush_main();
+        }
+        Ok(())
+    }
+
+    /// Whether no job, no mail and no start is left. Background processes of ended jobs do not keep the runner.
+    fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.pending.is_empty() && self.waiting_for_identity.is_empty()
+    }
+
+    /// How long nothing has to be done unless something becomes ready.
+    fn timeout(&self, now_ms: i64) -> Option<u64> {
+        let log = self.tell.waits().then_some(now_ms + 1000);
+        [self.graces.first().map(|(until, _)| *until), self.identities.next_deadline(), self.next_start(now_ms), log]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|until| u64::try_from(until.saturating_sub(now_ms)).unwrap_or(0))
+    }
+
+    fn ready(&mut self, kind: Kind, id: u64) -> Result<(), RunnerError> {
+        match kind {
+            Kind::Main => self.hear_main()?,
+            Kind::Signals => self.hear_signals()?,
+            Kind::Reports => self.take_reports(),
+            Kind::Output => self.drain(id, Stream::Output),
+            Kind::Error => self.drain(id, Stream::Error),
+            Kind::Feed => self.feed(id),
+            Kind::LookUp => {
+                if self.identities.readable(id) {
+                    self.pending.extend(self.waiting_for_identity.drain(..));
+                }
+            }
+            Kind::Detached => self.drain_detached(id),
+        }
+        Ok(())
+    }
+
+    fn hear_main(&mut self) -> Result<(), RunnerError> {
+        let open = self.main.fill().unwrap_or(false);
+        while let Some(order) = self.main.take()? {
+            match order {
+                Order::Start(start) => self.take_start(start),
+                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
+                Order::ReopenLog => self.tell.reopen(),
+            }
+        }
+        if !open {
+            self.lose_main();
+        }
+        Ok(())
+    }
+
+    /// Main is gone: what it was not told goes to the run directory from now on.
+    fn lose_main(&mut self) {
+        if self.main_is_gone {
+            return;
+        }
+        self.main_is_gone = true;
+        let _ = self.poll.remove(&self.main);
+        if self.config.standalone {
+            return;
+        }
+        if let Some(moment) = self.latest_due {
+            if let Err(error) = self.outcomes.leave_handed_over(moment) {
+                self.tell.own(Level::Error, "ERROR", &error.to_string());
+            }
+        }
+        for (_, run) in std::mem::take(&mut self.untold) {
+            self.leave(&run);
+        }
+    }
+
+    fn hear_signals(&mut self) -> Result<(), RunnerError> {
+        let mut children = false;
+        // TERM and the like are meant for main: a runner ends with its last job.
+        while let Some(heard) = self.signals.read().map_err(os("reading signals"))? {
+            children |= heard == Heard::Child;
+        }
+        if children {
+            // A child's report is written before its end, so it is here by now.
+            self.take_reports();
+            while let Some((pid, status)) = process::reap() {
+                match self.children.remove(&pid) {
+                    Some(Child::Job(id)) => self.job_ended(id, status),
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every job's process group and gives up what waits.
+    fn end_all(&mut self, ask: Ask) {
+        self.stopping = true;
+        for job in self.jobs.values().filter(|job| job.ended.is_none()) {
+            // Not reaped yet, so the id is still the job's. A group that is gone is what was wanted.
+            let _ = process::signal_group(job.pid, ask).or_else(|_| process::signal(job.pid, ask));
+        }
+        let waiting: Vec<Pending> = self.pending.drain(..).chain(self.waiting_for_identity.drain(..)).collect();
+        for pending in waiting {
+            self.not_started(pending.start, "stopping".into());
+        }
+    }
+
+    /// Tells main how a run ended, or leaves it for the next main.
+    fn tell_end(&mut self, start: &Start, end: End, duration_ms: u64) {
+        let notice = Notice::Ended { run: start.run, end: end.clone(), duration_ms };
+        let run = LeftRun { start: start.clone(), end, duration_ms };
+        if self.main_is_gone {
+            self.leave(&run);
+        } else if let Ok(number) = self.main.push(&notice) {
+            self.untold.push_back((number, run));
+        }
+    }
+
+    fn leave(&mut self, run: &LeftRun) {
+        if self.config.standalone {
+            return;
+        }
+        if let Err(error) = self.outcomes.leave(run) {
+            self.tell.own(Level::Error, "ERROR", &error.to_string());
+        }
+    }
+
+    fn flush_main(&mut self) {
+        if self.main_is_gone {
+            return;
+        }
+        let wanted = self.main.wants_to_write();
+        match self.main.flush() {
+            Ok(()) => {
+                let sent = self.main.sent();
+                while self.untold.front().is_some_and(|(number, _)| *number < sent) {
+                    self.untold.pop_front();
+                }
+                if wanted {
+                    let _ = self.poll.want_writable(&self.main, token(Kind::Main, 0), self.main.wants_to_write());
+                }
+            }
+            Err(_) => self.lose_main(),
+        }
+    }
+
+    fn about<'a>(job: &'a Job, command: &'a [u8]) -> About<'a> {
+        About { start: &job.start, user: &job.user.name, command, pid: Some(job.pid) }
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// As many descriptors as we may have; jobs get back what the daemon was started with.
+fn raise(limit: DescriptorLimit) {
+    let wanted = DescriptorLimit { soft: limit.hard.max(DESCRIPTORS), hard: limit.hard.max(DESCRIPTORS) };
+    let possible = DescriptorLimit { soft: limit.hard, hard: limit.hard };
+    // Neither is needed before a thousand jobs run at once; then a start that finds no descriptor is tried again.
+    let _ = wanted.set().or_else(|_| possible.set());
+}
+
+/// Who `crond FILE` runs everything as. An id without a name is possible in a container.
+fn caller() -> Result<User, RunnerError> {
+    let ids = process::own_ids().map_err(os("reading our ids"))?;
+    let [uid, ..] = ids.users;
+    let [gid, ..] = ids.groups;
+    let known = User::look_up_id(uid).ok().flatten();
+    Ok(known.unwrap_or_else(|| User {
+        name: std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string()),
+        uid,
+        gid,
+        home: b"/".to_vec(),
+        groups: vec![gid],
+    }))
+}

@@ -1,0 +1,149 @@
+//! The runner's way from a job's output and end to its outcome and mail.
+
+use super::{GRACE_MS, Kind, State, TURN, token};
+use crate::launch::job::Stream;
+use crate::launch::recipe::{Step, bare};
+use crate::plan::End;
+use crate::report::Level;
+use crate::sys::clock;
+use crate::sys::descriptor;
+use crate::sys::process::Status;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Enough turns for the largest pipe that a job may have asked for (1 MiB, pipe(7)), and the end.
+const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
+
+impl State {
+    /// Takes what children told before their exec.
+    pub(super) fn take_reports(&mut self) {
+        for (pid, failure) in self.reports.take() {
+            let Some(super::Child::Job(id)) = self.children.get(&pid).copied() else { continue };
+            let Some(job) = self.jobs.get(&id) else { continue };
+            let command = job.command(self.site);
+            let recipe = self.recipe(&job.start, &job.user, &command);
+            if failure.step == Step::DirectoryInstead {
+                let elsewhere = if self.config.standalone { "the current directory" } else { "/" };
+                let rest = format!(": {}, running in {elsewhere}", bare(&failure.source));
+                let about = State::about(job, &command);
+                self.tell.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
+            } else if let Some(job) = self.jobs.get_mut(&id) {
+                job.failure = Some(failure.why(&recipe));
+            }
+        }
+    }
+
+    /// Reads what a job has written, at most a turn's worth.
+    pub(super) fn drain(&mut self, id: u64, stream: Stream) {
+        self.read_some(id, stream);
+        if self.jobs.get(&id).is_some_and(|job| job.is_silent() && job.ended.is_some()) {
+            self.finish(id);
+        }
+    }
+
+    /// Reads once from a job's pipe; whether there may be more to read now.
+    fn read_some(&mut self, id: u64, stream: Stream) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        let Some(pipe) = job.pipe(stream) else { return false };
+        match read_turn(pipe.as_fd(), &mut self.buffer) {
+            Turn::Some(count) => {
+                job.output.push(self.buffer.get(..count).unwrap_or(&[]), &mut self.budget);
+                true
+            }
+            Turn::Nothing => false,
+            Turn::End => {
+                *job.pipe(stream) = None;
+                false
+            }
+        }
+    }
+
+    /// Keeps a background process from waiting for somebody to read.
+    pub(super) fn drain_detached(&mut self, id: u64) {
+        let Some(pipe) = self.detached.get(&id) else { return };
+        if matches!(read_turn(pipe.as_fd(), &mut self.buffer), Turn::End) {
+            self.detached.remove(&id);
+        }
+    }
+
+    /// A job's process has ended.
+    pub(super) fn job_ended(&mut self, id: u64, status: Status) {
+        self.in_flight.retain(|(_, other)| *other != id);
+        let now = clock::monotonic_ms();
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let (end, duration_ms) = job.end(status, now).clone();
+        let start = job.start.clone();
+        self.tell_end(&start, end, duration_ms);
+        self.drain_fully(id);
+        let finished = self.jobs.get(&id).is_some_and(|job| job.is_silent());
+        if finished {
+            self.finish(id);
+        } else {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.grace_ms = now + GRACE_MS;
+            }
+            self.graces.insert((now + GRACE_MS, id));
+        }
+    }
+
+    /// Reads all that lies in the pipes of a job that has ended: what it wrote itself is there, and is no more than a pipe holds.
+    fn drain_fully(&mut self, id: u64) {
+        for stream in [Stream::Output, Stream::Error] {
+            let _ = (0..PIPE_TURNS).find(|_| !self.read_some(id, stream));
+        }
+    }
+
+    /// Waits no longer for output of jobs whose grace is over.
+    pub(super) fn end_graces(&mut self, now_ms: i64) {
+        while let Some((until, id)) = self.graces.first().copied() {
+            if until > now_ms {
+                return;
+            }
+            self.finish(id);
+        }
+    }
+
+    /// All that is to be known of a run is known: log it, mail its output, forget it.
+    fn finish(&mut self, id: u64) {
+        let Some(mut job) = self.jobs.remove(&id) else { return };
+        self.graces.remove(&(job.grace_ms, id));
+        for pipe in [job.pipe.take(), job.error_pipe.take()].into_iter().flatten() {
+            self.detach(pipe);
+        }
+        let Some((end, duration_ms)) = job.ended.clone() else { return };
+        let command = job.command(self.site);
+        let about = State::about(&job, &command);
+        self.tell.ended(about, &end, duration_ms);
+        if !matches!(end, End::NotStarted { .. }) {
+            self.tell.finished(about, duration_ms);
+        }
+        job.output.release(&mut self.budget);
+    }
+
+    /// Goes on reading for the background processes that a job left, and drops what they write.
+    fn detach(&mut self, pipe: OwnedFd) {
+        let id = self.new_id();
+        let _ = self.poll.remove(&pipe);
+        if self.poll.add(&pipe, token(Kind::Detached, id)).is_ok() {
+            self.detached.insert(id, pipe);
+        }
+    }
+}
+
+enum Turn {
+    Some(usize),
+    Nothing,
+    End,
+}
+
+fn read_turn(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Turn {
+    debug_assert_eq!(buffer.len(), TURN);
+    match descriptor::read(pipe, buffer) {
+        Ok(0) => Turn::End,
+        Ok(count) => Turn::Some(count),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Turn::Nothing,
+            _ => Turn::End,
+        },
+    }
+}

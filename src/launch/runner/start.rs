@@ -1,0 +1,257 @@
+//! The runner's way from an order to a started job.
+
+use super::{Child, Kind, State, token};
+use crate::launch::client::Notice;
+use crate::launch::environment::{self, Variables};
+use crate::launch::identity::Asked;
+use crate::launch::job::{Feed, Job, Pipes};
+use crate::launch::output::Output;
+use crate::launch::recipe::{Failure, Identity, Recipe, Reporter, Stdio, Step, bare};
+use crate::launch::tell::About;
+use crate::plan::{End, Owner, Start};
+use crate::report::Level;
+use crate::site::Profile;
+use crate::sys::clock;
+use crate::sys::descriptor;
+use crate::sys::process;
+use crate::sys::user::User;
+use crate::table::Command;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// Most processes on their way to their exec, so that a burst of thousands leaves the machine usable. A start counts until its process
+/// has ended or this long has passed: none is dropped, and a thousand a second get through.
+const IN_FLIGHT: usize = 64;
+const IN_FLIGHT_MS: i64 = 20;
+/// Most starts before the loop looks at everything else.
+const BATCH: usize = 16;
+/// How long a start is tried again when there is no process or descriptor to be had.
+const RETRY_MS: i64 = 60_000;
+const FIRST_HOLD_MS: i64 = 50;
+const LONGEST_HOLD_MS: i64 = 2_000;
+
+/// A start that has not been made yet.
+pub(super) struct Pending {
+    pub(super) start: Box<Start>,
+    /// When it was first tried in vain.
+    tried_since_ms: Option<i64>,
+}
+
+impl State {
+    pub(super) fn take_start(&mut self, start: Box<Start>) {
+        self.latest_due = self.latest_due.max(Some(start.scheduled_at));
+        if self.stopping {
+            self.not_started(start, "stopping".into());
+        } else {
+            self.pending.push_back(Pending { start, tried_since_ms: None });
+        }
+    }
+
+    /// When the next start may be made, if one waits.
+    pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let full = self.in_flight.len() >= IN_FLIGHT;
+        let free = self.in_flight.front().filter(|_| full).map_or(now_ms, |(since, _)| since + IN_FLIGHT_MS);
+        Some(free.max(self.held_until_ms))
+    }
+
+    /// Starts what waits, as far as the machine bears it.
+    pub(super) fn start_pending(&mut self, now_ms: i64) {
+        while self.in_flight.front().is_some_and(|(since, _)| since + IN_FLIGHT_MS <= now_ms) {
+            self.in_flight.pop_front();
+        }
+        if self.pending.is_empty() || self.held_until_ms > now_ms {
+            return;
+        }
+        self.identities.freshen();
+        for _ in 0..BATCH {
+            if self.in_flight.len() >= IN_FLIGHT || self.held_until_ms > now_ms {
+                return;
+            }
+            let Some(pending) = self.pending.pop_front() else { return };
+            self.start(pending, now_ms);
+        }
+    }
+
+    fn start(&mut self, pending: Pending, now_ms: i64) {
+        let user = match &self.caller {
+            Some(caller) => caller.clone(),
+            None => match self.identify(&pending.start) {
+                Ok(Some(user)) => user,
+                Ok(None) => return self.waiting_for_identity.push(pending),
+                Err(Refusal::Try(error)) => return self.try_again(pending, &error, now_ms),
+                Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
+            },
+        };
+        match self.launch(&pending.start, user, now_ms) {
+            Ok(job) => self.started(job, pending.start),
+            Err(error) => self.try_again(pending, &error, now_ms),
+        }
+    }
+
+    /// Who the job's owner is now. None: it is being asked for.
+    fn identify(&mut self, start: &Start) -> Result<Option<Rc<User>>, Refusal> {
+        let id = self.new_id();
+        let user = match self.identities.ask(&start.user, id)? {
+            Asked::Known(answer) => answer.map_err(|error| Refusal::Never(error.to_string()))?,
+            Asked::Waiting => {
+                if let Some(pipe) = self.identities.pipe(id) {
+                    self.poll.add(pipe, token(Kind::LookUp, id))?;
+                }
+                return Ok(None);
+            }
+        };
+        match start.source.owner {
+            // A table that root put there in the user's name is the user's.
+            Owner::User { uid, .. } if uid != user.uid && uid != 0 => Err(Refusal::Never(format!(
+                "the table belongs to uid {uid}, but {} is uid {} now",
+                user.name, user.uid
+            ))),
+            Owner::User { .. } | Owner::System | Owner::Caller => Ok(Some(user)),
+        }
+    }
+
+    /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
+    fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
+        let since = *pending.tried_since_ms.get_or_insert(now_ms);
+        if now_ms - since >= RETRY_MS {
+            return self.not_started(pending.start, format!("starting the process: {}", bare(error)));
+        }
+        if self.hold_ms == 0 {
+            self.tell.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", bare(error)));
+        }
+        self.hold_ms = (self.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
+        self.held_until_ms = now_ms + self.hold_ms;
+        self.pending.push_front(pending);
+    }
+
+    /// The environment of a job without PAM's part.
+    pub(super) fn environment(&self, start: &Start, user: &User) -> Variables {
+        if self.config.standalone {
+            environment::of_caller(user, &start.variables, &self.inherited)
+        } else {
+            environment::of_cron(self.site, user, &start.variables, &self.inherited, self.config.inherit_path)
+        }
+    }
+
+    pub(super) fn recipe(&self, start: &Start, user: &User, command: &[u8]) -> Recipe {
+        let mut recipe = Recipe::of_shell(command, &self.environment(start, user));
+        recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
+        recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
+        recipe.limit = self.limit;
+        recipe
+    }
+
+    /// Forks the job. An error means that nothing has happened and it can be tried again.
+    fn launch(&mut self, start: &Start, user: Rc<User>, now_ms: i64) -> io::Result<Launched> {
+        let command = Command::split(&start.command, self.site.backslash);
+        let recipe = self.recipe(start, &user, &command.shell);
+        let pipes = Pipes::open(self.config.standalone)?;
+        let id = self.new_id();
+        self.poll.add(&pipes.our_output, token(Kind::Output, id))?;
+        if let Some(error) = &pipes.our_error {
+            self.poll.add(error, token(Kind::Error, id))?;
+        }
+        let profile = self.site.profile;
+        let pid = process::fork(|| child(&recipe, pipes.stdio(), &self.reporter, profile))?;
+        let Pipes { our_input, our_output, our_error, .. } = pipes;
+        let feed = command.stdin.and_then(|data| Feed::new(our_input, data).ok());
+        Ok(Launched { id, pid, user, feed, our_output, our_error, now_ms, shell: command.shell })
+    }
+
+    fn started(&mut self, launched: Launched, start: Box<Start>) {
+        let Launched { id, pid, user, feed, our_output, our_error, now_ms, shell } = launched;
+        (self.hold_ms, self.held_until_ms) = (0, 0);
+        let _ = self.main.push(&Notice::Started { run: start.run, pid });
+        self.tell.started(About { start: &start, user: &user.name, command: &shell, pid: Some(pid) });
+        self.in_flight.push_back((now_ms, id));
+        self.children.insert(pid, Child::Job(id));
+        let job = Job {
+            start,
+            user,
+            pid,
+            started_ms: clock::monotonic_ms(),
+            output: Output::default(),
+            pipe: Some(our_output),
+            error_pipe: our_error,
+            feed,
+            failure: None,
+            ended: None,
+            grace_ms: 0,
+        };
+        self.jobs.insert(id, job);
+        self.begin_feed(id);
+    }
+
+    fn begin_feed(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(feed) = &mut job.feed else { return };
+        // What cannot be waited for is not fed further: the job sees the end of its input.
+        if feed.proceed() || self.poll.add_for_writing(&feed.pipe, token(Kind::Feed, id)).is_err() {
+            job.feed = None;
+        }
+    }
+
+    pub(super) fn feed(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.feed.as_mut().is_some_and(Feed::proceed) {
+            job.feed = None;
+        }
+    }
+
+    /// A due moment that ends without a process.
+    pub(super) fn not_started(&mut self, start: Box<Start>, why: String) {
+        let command = Command::split(&start.command, self.site.backslash).shell;
+        let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
+        self.tell.not_started(About { start: &start, user, command: &command, pid: None }, &why);
+        self.tell_end(&start, End::NotStarted { why }, 0);
+    }
+}
+
+/// Why there is no owner to run as.
+enum Refusal {
+    /// There will be none.
+    Never(String),
+    /// No process or descriptor was to be had.
+    Try(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::Try(error)
+    }
+}
+
+struct Launched {
+    id: u64,
+    pid: process::Pid,
+    user: Rc<User>,
+    feed: Option<Feed>,
+    our_output: OwnedFd,
+    our_error: Option<OwnedFd>,
+    now_ms: i64,
+    shell: Vec<u8>,
+}
+
+/// The child: becomes the job, or tells why not and ends.
+pub(in crate::launch) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: Profile) -> i32 {
+    let failure = recipe.follow(stdio, reporter);
+    if failure.step == Step::Exec {
+        tell_reader_of_output(recipe, &failure, profile);
+    }
+    reporter.tell(&failure);
+    127
+}
+
+/// A shell that is not there is told in the job's own output as well, as the incumbents do, so that its mail says so.
+fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: Profile) {
+    let (shell, why) = (recipe.program.to_string_lossy(), bare(&failure.source));
+    let text = match profile {
+        Profile::Debian => format!("{shell}: execle: {why}\n"),
+        Profile::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
+    };
+    let _ = descriptor::write(descriptor::standard(true).as_fd(), text.as_bytes());
+}

@@ -1,0 +1,187 @@
+//! What the log says about runs, in the profile's words (compat.md 1.12) and our own.
+
+use super::client::Config;
+use crate::plan::{End, Start};
+use crate::report::{Ident, Level, Log, Record, Target};
+use crate::site::{Profile, Site};
+use crate::sys::clock;
+use serde_json::{Value, json};
+
+/// Debian's `-L`.
+const STARTS: u8 = 1;
+const ENDS: u8 = 2;
+const FAILURES: u8 = 4;
+const WITH_PID: u8 = 8;
+/// cronie logs output in pieces of this size.
+const PIECE: usize = 1023;
+
+/// The run that is spoken of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) start: &'a Start,
+    /// The name in the first parentheses.
+    pub(super) user: &'a str,
+    /// The command up to the first `%`.
+    pub(super) command: &'a [u8],
+    /// Of the session leader.
+    pub(super) pid: Option<u32>,
+}
+
+/// The log and how it is spoken to.
+#[derive(Debug)]
+pub(super) struct Teller {
+    log: Log,
+    site: &'static Site,
+    mask: u8,
+    json: bool,
+}
+
+impl Teller {
+    pub(super) fn new(config: &Config) -> Teller {
+        let site = config.profile.site();
+        Teller { log: Log::open(config.log, site), site, mask: config.log_mask, json: config.log == Target::Json }
+    }
+
+    pub(super) fn reopen(&mut self) {
+        self.log.reopen();
+    }
+
+    /// Whether records wait to be written.
+    pub(super) fn waits(&self) -> bool {
+        self.log.waits()
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.log.flush();
+    }
+
+    /// `(alice) CMD (date)`.
+    pub(super) fn started(&mut self, about: About<'_>) {
+        if !about.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
+            let detail = self.command_with_pid(about);
+            let late_ms = wall_ms().saturating_sub(about.start.scheduled_at.saturating_mul(1000));
+            self.write(about, Level::Info, "CMD", &detail, "", &[("late_ms", json!(late_ms))]);
+        }
+    }
+
+    /// `(alice) END (date)` or `(alice) CMDEND (date)`.
+    pub(super) fn finished(&mut self, about: About<'_>, duration_ms: u64) {
+        if !about.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
+            let event = if self.is_cronie() { "CMDEND" } else { "END" };
+            let detail = self.command_with_pid(about);
+            self.write(about, Level::Info, event, &detail, "", &[("duration_ms", json!(duration_ms))]);
+        }
+    }
+
+    /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
+    pub(super) fn ended(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
+        let pid = about.pid.unwrap_or(0);
+        let (debian, how, field) = match end {
+            End::Code(0) => return,
+            End::Code(code) => (
+                format!("grandchild #{pid} failed with exit status {code}"),
+                format!("exit {code}"),
+                ("exit_code", json!(code)),
+            ),
+            End::Signal { number, core_dumped } => {
+                let core = if *core_dumped { ", dumped core" } else { "" };
+                let what = format!("signal {number}{core}");
+                (format!("grandchild #{pid} terminated by {what}"), what, ("signal", json!(number)))
+            }
+            End::NotStarted { why } => return self.not_started(about, why),
+            End::Skipped(_) | End::Lost => return,
+        };
+        if !self.is_cronie() && self.mask & FAILURES != 0 {
+            self.write(About { user: "CRON", ..about }, Level::Info, "error", debian.as_bytes(), "", &[]);
+        }
+        if self.is_cronie() || self.mask != 0 {
+            let rest = format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0);
+            self.write(
+                about,
+                Level::Warning,
+                "FAILED",
+                about.command,
+                &rest,
+                &[("duration_ms", json!(duration_ms)), field],
+            );
+        }
+    }
+
+    /// `(alice) NOT STARTED (command): setuid 1000: Resource temporarily unavailable`.
+    pub(super) fn not_started(&mut self, about: About<'_>, why: &str) {
+        self.write(about, Level::Warning, "NOT STARTED", about.command, &format!(": {why}"), &[]);
+    }
+
+    /// Something else about a run, in the incumbents' form.
+    pub(super) fn say(&mut self, about: About<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
+        self.write(about, level, event, detail, rest, &[]);
+    }
+
+    /// Output that goes to the log: cronie's CMDOUT, a record for each line, long lines in pieces.
+    pub(super) fn output(&mut self, about: About<'_>, text: &[u8]) {
+        let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
+        for line in lines {
+            let mut pieces = line.chunks(PIECE);
+            self.write(about, Level::Info, "CMDOUT", pieces.next().unwrap_or(b""), "", &[]);
+            pieces.for_each(|piece| self.write(about, Level::Info, "CMDOUT", piece, "", &[]));
+        }
+    }
+
+    /// Something about the runner itself.
+    pub(super) fn own(&mut self, level: Level, event: &str, detail: &str) {
+        self.log.write(&Record { level, ..Record::daemon(event, detail.as_bytes()) });
+    }
+
+    fn is_cronie(&self) -> bool {
+        self.site.profile == Profile::Cronie
+    }
+
+    /// Debian's `-L 8`: `[123] date`.
+    fn command_with_pid(&self, about: About<'_>) -> Vec<u8> {
+        match about.pid {
+            Some(pid) if !self.is_cronie() && self.mask & WITH_PID != 0 => {
+                [format!("[{pid}] ").as_bytes(), about.command].concat()
+            }
+            _ => about.command.to_vec(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        about: About<'_>,
+        level: Level,
+        event: &str,
+        detail: &[u8],
+        rest: &str,
+        more: &[(&'static str, Value)],
+    ) {
+        let fields = if self.json { json_fields(about, more) } else { Vec::new() };
+        self.log.write(&Record {
+            ident: Ident::Child,
+            level,
+            pid: about.pid,
+            user: about.user,
+            event,
+            detail,
+            rest,
+            run: Some(about.start.run),
+            fields: &fields,
+        });
+    }
+}
+
+fn json_fields(about: About<'_>, more: &[(&'static str, Value)]) -> Vec<(&'static str, Value)> {
+    let mut fields = vec![
+        ("command", json!(String::from_utf8_lossy(about.command))),
+        ("scheduled_at", json!(crate::schedule::Timestamp(about.start.scheduled_at).to_string())),
+        ("source", json!(about.start.source.path)),
+        ("line", json!(about.start.line)),
+    ];
+    fields.extend_from_slice(more);
+    fields
+}
+
+fn wall_ms() -> i64 {
+    let now = clock::wall();
+    now.seconds.saturating_mul(1000).saturating_add(i64::from(now.nanos / 1_000_000))
+}

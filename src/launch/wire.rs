@@ -1,0 +1,189 @@
+//! Messages over a stream socket: a length of four bytes (little endian), then the message in postcard's form. Neither side ever blocks.
+
+use crate::sys::descriptor;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Longest message: far above the longest command with the most settings that a table may have.
+const LONGEST: usize = 256 << 20;
+
+/// Why the other side is not understood any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    /// The socket failed.
+    #[error("talking over the socket: {0}")]
+    Io(#[from] io::Error),
+    /// The bytes are no message.
+    #[error("reading a message: {0}")]
+    Message(#[from] postcard::Error),
+    /// A length that no message has.
+    #[error("a message of {0} bytes is announced")]
+    Length(usize),
+}
+
+/// One end of the socket with what waits to be sent and what has come in part.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: OwnedFd,
+    /// Messages not sent yet; of the first, `begun` bytes are gone.
+    outgoing: VecDeque<Vec<u8>>,
+    begun: usize,
+    /// How many messages have been sent in full.
+    sent: u64,
+    incoming: Vec<u8>,
+    /// Where in `incoming` the next message begins.
+    next: usize,
+}
+
+impl Link {
+    pub(super) fn new(socket: OwnedFd) -> Link {
+        Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
+    }
+
+    /// Queues a message and gives its number: it is sent once [`Link::sent`] is greater.
+    pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
+        let mut frame = postcard::to_extend(message, vec![0; 4])?;
+        let length = frame.len() - 4;
+        let announced = u32::try_from(length).ok().filter(|_| length <= LONGEST).ok_or(WireError::Length(length))?;
+        for (to, from) in frame.iter_mut().zip(announced.to_le_bytes()) {
+            *to = from;
+        }
+        self.outgoing.push_back(frame);
+        Ok(self.sent + self.outgoing.len() as u64 - 1)
+    }
+
+    /// How many messages have been sent in full since the start.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn wants_to_write(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Sends what fits.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while let Some(frame) = self.outgoing.front() {
+            let rest = frame.get(self.begun..).unwrap_or(&[]);
+            match descriptor::send(self.socket.as_fd(), rest) {
+                Ok(count) if count < rest.len() => self.begun += count,
+                Ok(_) => {
+                    self.outgoing.pop_front();
+                    self.begun = 0;
+                    self.sent += 1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there; false when the other side has closed. Messages that came before that can still be taken.
+    pub(super) fn fill(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match descriptor::read(self.socket.as_fd(), &mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.incoming.extend_from_slice(buffer.get(..count).unwrap_or(&[])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes the next whole message.
+    pub(super) fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
+        let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
+            self.forget_taken();
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*announced) as usize;
+        if length > LONGEST {
+            return Err(WireError::Length(length));
+        }
+        let Some(message) = rest.get(..length) else {
+            self.forget_taken();
+            return Ok(None);
+        };
+        let message = postcard::from_bytes(message)?;
+        self.next += 4 + length;
+        Ok(Some(message))
+    }
+
+    fn forget_taken(&mut self) {
+        self.incoming.drain(..self.next.min(self.incoming.len()));
+        self.next = 0;
+        if self.incoming.is_empty() {
+            self.incoming = Vec::new();
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Link, Link) {
+        let (a, b) = descriptor::stream_pair().unwrap();
+        (Link::new(a), Link::new(b))
+    }
+
+    #[test]
+    fn messages_larger_than_the_socket_takes_arrive_whole_and_in_order() {
+        let (mut here, mut there) = pair();
+        let long = vec![7_u8; 3 << 20];
+        assert_eq!(here.push(&long).unwrap(), 0);
+        assert_eq!(here.push(&vec![1_u8]).unwrap(), 1);
+        let mut got: Vec<Vec<u8>> = Vec::new();
+        while got.len() < 2 {
+            here.flush().unwrap();
+            assert!(there.fill().unwrap());
+            while let Some(message) = there.take().unwrap() {
+                got.push(message);
+            }
+        }
+        assert_eq!(got, [long, vec![1]]);
+        assert_eq!(here.sent(), 2);
+        assert!(!here.wants_to_write() && there.incoming.capacity() == 0);
+    }
+
+    #[test]
+    fn what_came_before_the_end_can_still_be_taken() {
+        let (mut here, mut there) = pair();
+        here.push(&5_u32).unwrap();
+        here.flush().unwrap();
+        drop(here);
+        assert!(!there.fill().unwrap());
+        assert_eq!(there.take::<u32>().unwrap(), Some(5));
+        assert_eq!(there.take::<u32>().unwrap(), None);
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_an_error_and_no_signal() {
+        let (mut here, there) = pair();
+        drop(there);
+        here.push(&1_u8).unwrap();
+        assert_eq!(here.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused() {
+        let (here, mut there) = pair();
+        descriptor::send(here.as_fd(), &u32::MAX.to_le_bytes()).unwrap();
+        there.fill().unwrap();
+        assert!(matches!(there.take::<u8>(), Err(WireError::Length(_))));
+    }
+}

@@ -1,0 +1,117 @@
+//! Descriptors: pipes and socket pairs, reading and writing without blocking, closing what is not ours.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// A pipe, closed on exec: the end to read, the end to write.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)
+}
+
+/// Two connected sockets that carry a stream of bytes, closed on exec, not blocking.
+pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
+}
+
+/// Makes reading and writing give [`io::ErrorKind::WouldBlock`] instead of waiting, or the reverse.
+pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let mut flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, nonblocking);
+    fcntl(descriptor, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+/// Reads what is there; 0 is the end.
+pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    Ok(nix::unistd::read(descriptor, into)?)
+}
+
+/// Writes what fits, in one go.
+pub fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(nix::unistd::write(descriptor, bytes)?)
+}
+
+/// Writes to a socket what fits; a peer that is gone is an error and no signal.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(nix::sys::socket::send(socket.as_raw_fd(), bytes, nix::sys::socket::MsgFlags::MSG_NOSIGNAL)?)
+}
+
+/// Gives a pipe or file that owner, so that its processes can open it again as /dev/stdin or /dev/stdout.
+pub fn give_to(descriptor: BorrowedFd<'_>, user: u32) -> io::Result<()> {
+    Ok(nix::unistd::fchown(descriptor, Some(user.into()), None)?)
+}
+
+/// Makes `number` another name of `descriptor`, kept over exec. Whatever `number` was before is closed.
+///
+/// To be called in a fresh child that is about to exec: an owned descriptor of that number would be taken from its owner.
+pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: takes integers only; the caller's process execs next, so no owner of `number` in Rust is used again.
+    let done = unsafe {
+        if descriptor.as_raw_fd() == number {
+            libc::fcntl(number, libc::F_SETFD, 0)
+        } else {
+            libc::dup2(descriptor.as_raw_fd(), number)
+        }
+    };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Another name of `descriptor`, the lowest free number from `lowest` on, closed on exec.
+pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes integers only.
+    let copy = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
+    if copy == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Closes every descriptor from `first` on, but for those in `but`.
+///
+/// To be called in a fresh child that uses none of them again.
+pub fn close_from(first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<RawFd> = but.iter().map(AsRawFd::as_raw_fd).filter(|&number| number >= first).collect();
+    kept.sort_unstable();
+    let mut from = first.unsigned_abs();
+    for number in kept.into_iter().map(RawFd::unsigned_abs) {
+        if from < number {
+            close_range(from, number - 1)?;
+        }
+        from = number + 1;
+    }
+    close_range(from, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: takes integers only; the caller's process uses none of these descriptors again.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return Ok(());
+    }
+    // A kernel before 5.9: what is open stands in /proc, which costs nothing when the limit is 2^30.
+    let listed: Vec<u32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in listed.into_iter().filter(|number| (first..=last).contains(number)) {
+        // SAFETY: takes an integer; one that is closed already is refused.
+        unsafe { libc::close(number as RawFd) };
+    }
+    Ok(())
+}
+
+/// Our own standard output or standard error, for lines that are not the log's.
+pub fn standard(error: bool) -> BorrowedFd<'static> {
+    let number = if error { 2 } else { 1 };
+    // SAFETY: 0, 1 and 2 are open from the start to the end of every program of this package.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Whether a write of up to a page goes through now without waiting.
+pub fn takes_output(descriptor: BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut asked = [PollFd::new(descriptor, PollFlags::POLLOUT)];
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
