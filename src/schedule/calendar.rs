@@ -1,15 +1,34 @@
 //! A compiled schedule and the search for its next due moment.
 
-use super::draw::Seed;
-use super::fault::{Caution, Fault};
+use super::civil::DAY_MINUTES;
+use super::days::Days;
+use super::fields::Fields;
+use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
+use super::wall;
 use super::zone::Zone;
+use std::sync::Arc;
 
 /// When an entry is due: five fields, a nickname, `@quartz` and seven fields, `@N`, or `@reboot`. Equal schedules are
 /// equal values, so that the plan can share one timer among them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Schedule {
-    minutes: u64,
+pub struct Schedule(pub(super) Form);
+
+/// The forms a schedule is kept in. The plain one is a value of 24 bytes; the rare ones are shared on the heap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    /// Five fields of plain sets.
+    Plain(Fields),
+    /// Five fields with days that depend on the month's shape.
+    Shaped(Arc<(Fields, Days)>),
+    /// `@quartz` and seven fields.
+    Quartz(Arc<Quartz>),
+    /// `@every_second`.
+    EverySecond,
+    /// `@N`, in seconds.
+    Interval(u32),
+    /// `@reboot`.
+    Reboot,
 }
 
 /// The families of schedules.
@@ -27,7 +46,7 @@ pub enum Kind {
 }
 
 /// How a schedule is treated when the clock jumps or a zone's offset changes (Vixie cron's rule, crontab(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Style {
     /// The minute or the hour field begins with `*` (`@hourly` and sub-minute schedules too): due whenever the clock on the wall says
     /// so, never made up for.
@@ -36,57 +55,117 @@ pub enum Style {
     Fixed,
 }
 
-/// A schedule at the beginning of a text, and how much of the text it took.
-#[derive(Clone, Debug)]
-pub struct Prefix {
-    /// The schedule.
-    pub schedule: Schedule,
-    /// Bytes taken, from the first of the text to the last of the schedule; the blank after it is not counted.
-    pub len: usize,
-    /// What is odd about it.
-    pub cautions: Vec<Caution>,
-}
-
 impl Schedule {
-    /// Reads the schedule that `text` (no leading blanks) begins with: five fields parted by blanks, or a nickname.
-    pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
-        let _ = (text, seed);
-        todo!()
+    /// Five fields, with the shaped days only where there are any.
+    pub(super) fn of_fields(fields: Fields, days: Days) -> Schedule {
+        Schedule(if days.is_empty() { Form::Plain(fields) } else { Form::Shaped(Arc::new((fields, days))) })
     }
-    /// Reads a text that is a schedule and nothing else (blanks around it are allowed).
-    pub fn parse(text: &str, seed: &Seed<'_>) -> Result<Prefix, Fault> {
-        let _ = (text, seed);
-        todo!()
-    }
+
     /// Its family.
     pub fn kind(&self) -> Kind {
-        todo!()
+        match self.0 {
+            Form::Plain(_) | Form::Shaped(_) | Form::Quartz(_) | Form::EverySecond => Kind::Calendar,
+            Form::Interval(seconds) => Kind::Interval { seconds },
+            Form::Reboot => Kind::Reboot,
+        }
     }
+
     /// How it is treated when the clock jumps.
     pub fn style(&self) -> Style {
-        todo!()
+        match &self.0 {
+            Form::Plain(fields) => fields.style,
+            Form::Shaped(shaped) => shaped.0.style,
+            Form::Quartz(quartz) => quartz.style(),
+            Form::EverySecond | Form::Interval(_) | Form::Reboot => Style::Wildcard,
+        }
     }
+
     /// Whether it can never be due (`0 0 30 2 *`). `@reboot` and `@N` are not such.
     pub fn never_matches(&self) -> bool {
-        todo!()
+        match &self.0 {
+            // A 400-year cycle holds every date that there is on every day of the week that it can fall on.
+            Form::Plain(fields) => fields.may_never_match() && fields.next(0, None).is_none(),
+            Form::Shaped(shaped) => shaped.0.next(0, Some(&shaped.1)).is_none(),
+            Form::Quartz(quartz) => quartz.next(i64::MIN).is_none(),
+            Form::EverySecond | Form::Interval(_) | Form::Reboot => false,
+        }
     }
+
     /// The first moment strictly after `after` at which it is due in `zone`, the zone's own gaps and folds included:
     /// none for `@reboot`, and when nothing is due within one 400-year cycle. `@N`: `after` plus N.
     ///
     /// `done` tells that the zone's clocks have already shown that local minute, before somebody set the clock back: a
     /// [`Style::Fixed`] schedule is then not due at local minutes up to it.
     pub fn next_after(&self, after: Timestamp, zone: &Zone, done: Option<LocalMinute>) -> Option<Timestamp> {
-        let _ = (after, zone, done);
-        todo!()
+        if !after.is_sane() {
+            return None;
+        }
+        match &self.0 {
+            Form::Plain(fields) => wall::next_due(fields, fields.style, after, zone, done),
+            Form::Shaped(shaped) => wall::next_due(&**shaped, shaped.0.style, after, zone, done),
+            Form::Quartz(quartz) => wall::next_due_second(quartz, after, zone, done),
+            Form::EverySecond => Some(Timestamp(after.0 + 1)),
+            Form::Interval(seconds) => Some(Timestamp(after.0 + i64::from(*seconds))),
+            Form::Reboot => None,
+        }
     }
+
     /// Whether the fields match that local minute (for schedules with seconds: any second of it).
     pub fn matches(&self, at: LocalMinute) -> bool {
-        let _ = at;
-        todo!()
+        at.is_sane()
+            && match &self.0 {
+                Form::Plain(fields) => fields.matches(at.0, None),
+                Form::Shaped(shaped) => shaped.0.matches(at.0, Some(&shaped.1)),
+                Form::Quartz(quartz) => quartz.next(at.0 * 60 - 1).is_some_and(|second| second < at.0 * 60 + 60),
+                Form::EverySecond => true,
+                Form::Interval(_) | Form::Reboot => false,
+            }
     }
+
     /// The first local minute strictly after `after` that the fields match, on the calendar alone.
     pub fn next_match(&self, after: LocalMinute) -> Option<LocalMinute> {
-        let _ = after;
-        todo!()
+        if !after.is_sane() {
+            return None;
+        }
+        let next = match &self.0 {
+            Form::Plain(fields) => fields.next(after.0, None),
+            Form::Shaped(shaped) => shaped.0.next(after.0, Some(&shaped.1)),
+            Form::Quartz(quartz) => quartz.next(after.0 * 60 + 59).map(|second| second.div_euclid(60)),
+            Form::EverySecond => Some(after.0 + 1),
+            Form::Interval(_) | Form::Reboot => None,
+        };
+        next.map(LocalMinute)
+    }
+}
+
+/// What [`wall`] must know of a schedule whose finest unit is the minute.
+impl wall::Calendar for Fields {
+    fn next(&self, after: i64) -> Option<i64> {
+        Fields::next(self, after, None)
+    }
+    fn matches(&self, at: i64) -> bool {
+        Fields::matches(self, at, None)
+    }
+}
+
+impl wall::Calendar for (Fields, Days) {
+    fn next(&self, after: i64) -> Option<i64> {
+        self.0.next(after, Some(&self.1))
+    }
+    fn matches(&self, at: i64) -> bool {
+        self.0.matches(at, Some(&self.1))
+    }
+}
+
+impl Timestamp {
+    /// Whether the calendar reaches that far: some 250,000 years either way.
+    fn is_sane(self) -> bool {
+        self.0.abs() < 8_000_000_000_000
+    }
+}
+
+impl LocalMinute {
+    fn is_sane(self) -> bool {
+        self.0.abs() / DAY_MINUTES < 92_000_000
     }
 }

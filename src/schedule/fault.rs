@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 /// A schedule that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
 pub struct Fault {
     /// The offending bytes, as offsets into the text that was parsed.
     pub span: Range<usize>,

@@ -1,29 +1,218 @@
 //! Zone files: reads the bytes, and tells which zone the system is in.
 
 use crate::schedule::{Zone, Zones};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where zone files are unless `TZDIR` says otherwise.
+const ZONEINFO: &str = "/usr/share/zoneinfo";
+/// The system's own zone: a zone file, usually a symbolic link to one.
+const LOCALTIME: &str = "/etc/localtime";
+/// Debian's record of the name, for systems where /etc/localtime is a copy.
+const TIMEZONE: &str = "/etc/timezone";
+/// No zone file is near that size.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The system's zone files (`$TZDIR`, else /usr/share/zoneinfo), read on demand and kept; `chrono-tz`'s copy where there are none.
 #[derive(Debug)]
-pub struct SystemZones {}
+pub struct SystemZones {
+    directory: PathBuf,
+    localtime: PathBuf,
+    timezone: PathBuf,
+    /// The value of `TZ`, if it is set.
+    tz: Option<String>,
+    system: (Arc<Zone>, Stamps),
+    named: Mutex<HashMap<String, Named>>,
+}
+
+/// A name that was asked for, and what was found.
+#[derive(Debug)]
+struct Named {
+    zone: Option<Arc<Zone>>,
+    stamp: Option<Stamp>,
+}
+
+/// What tells a changed file from an unchanged one, symbolic links on the way included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    link: Option<PathBuf>,
+    identity: (u64, u64, u64),
+    times: (i64, i64, i64, i64),
+}
+
+/// The stamps of all files that the system's own zone depends on.
+type Stamps = Vec<Option<Stamp>>;
 
 impl SystemZones {
     /// Reads the system's own zone: `TZ` in the environment, else /etc/localtime, else UTC.
     pub fn open() -> SystemZones {
-        todo!()
+        let tz = std::env::var_os("TZ").map(|value| value.to_string_lossy().into_owned());
+        let directory = std::env::var_os("TZDIR").filter(|dir| !dir.is_empty()).map_or(ZONEINFO.into(), PathBuf::from);
+        SystemZones::at(directory, LOCALTIME.into(), TIMEZONE.into(), tz)
     }
+
+    fn at(directory: PathBuf, localtime: PathBuf, timezone: PathBuf, tz: Option<String>) -> SystemZones {
+        let system = (Zone::utc(), Vec::new());
+        let mut zones = SystemZones { directory, localtime, timezone, tz, system, named: Mutex::default() };
+        zones.system = zones.read_system();
+        zones
+    }
+
     /// Looks again at /etc/localtime and at files already read; whether anything changed.
     pub fn refresh(&mut self) -> bool {
-        todo!()
+        let changed = self.refresh_named();
+        let stamps = self.system_stamps();
+        if stamps == self.system.1 {
+            return changed;
+        }
+        let fresh = self.read_system();
+        let changed = changed || fresh.0 != self.system.0;
+        self.system = fresh;
+        changed
+    }
+
+    fn refresh_named(&self) -> bool {
+        let mut changed = false;
+        for (name, known) in self.names().iter_mut() {
+            if Stamp::of(&self.directory.join(name)) != known.stamp {
+                let fresh = self.read_named(name);
+                changed |= fresh.zone != known.zone;
+                *known = fresh;
+            }
+        }
+        changed
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<String, Named>> {
+        // A map of finished readings is whole whatever happened to a thread that held it.
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of that name, else the program's own copy, else none.
+    fn read_named(&self, name: &str) -> Named {
+        let path = self.directory.join(name);
+        let stamp = Stamp::of(&path);
+        let zone = match read_zone(&path, name) {
+            Some(zone) => Some(zone),
+            None => Zone::embedded(name),
+        };
+        Named { zone: zone.map(Arc::new), stamp }
+    }
+
+    fn read_system(&self) -> (Arc<Zone>, Stamps) {
+        // The stamps come first: a file that changes in between is then read once too often, not once too seldom.
+        let stamps = self.system_stamps();
+        let zone = match self.tz.as_deref() {
+            Some(value) => self.zone_of_tz(value),
+            None => self.zone_of_localtime(),
+        };
+        (zone.unwrap_or_else(Zone::utc), stamps)
+    }
+
+    fn system_stamps(&self) -> Stamps {
+        match self.tz.as_deref().map(|value| value.strip_prefix(':').unwrap_or(value)) {
+            Some(name) => vec![Stamp::of(&self.directory.join(name))],
+            None => vec![Stamp::of(&self.localtime), Stamp::of(&self.timezone)],
+        }
+    }
+
+    /// The forms that tzset(3) knows: empty for UTC, a file (with or without a colon), a rule.
+    fn zone_of_tz(&self, value: &str) -> Option<Arc<Zone>> {
+        let name = value.strip_prefix(':').unwrap_or(value);
+        if name.is_empty() {
+            return Some(Zone::utc());
+        }
+        if Path::new(name).is_absolute() {
+            return read_zone(Path::new(name), &self.name_of(Path::new(name))).map(Arc::new);
+        }
+        let file = is_zone_name(name).then(|| self.read_named(name).zone).flatten();
+        file.or_else(|| Zone::from_posix(value).ok().map(Arc::new))
+    }
+
+    fn zone_of_localtime(&self) -> Option<Arc<Zone>> {
+        let name = match fs::read_link(&self.localtime) {
+            Ok(target) => self.name_of(&target),
+            Err(_) => self.name_of_copy().unwrap_or_else(|| "localtime".to_owned()),
+        };
+        let zone = read_zone(&self.localtime, &name);
+        // A link into a zoneinfo that is not installed still says which zone is meant.
+        zone.or_else(|| Zone::embedded(&name)).map(Arc::new)
+    }
+
+    /// What a path into zoneinfo names: `Europe/Berlin`.
+    fn name_of(&self, path: &Path) -> String {
+        let text = path.to_string_lossy();
+        let below = path.strip_prefix(&self.directory).ok().map(|name| name.to_string_lossy().into_owned());
+        let below = below.or_else(|| text.split_once("zoneinfo/").map(|(_, name)| name.to_owned()));
+        let name = below.unwrap_or_else(|| "localtime".to_owned());
+        let kind = ["posix/", "right/"].into_iter().find_map(|kind| name.strip_prefix(kind));
+        kind.unwrap_or(&name).to_owned()
+    }
+
+    /// The name that /etc/timezone gives, if /etc/localtime is a copy of that zone.
+    fn name_of_copy(&self) -> Option<String> {
+        let name = fs::read_to_string(&self.timezone).ok()?.trim().to_owned();
+        let same = is_zone_name(&name) && read(&self.directory.join(&name)).ok()? == read(&self.localtime).ok()?;
+        same.then_some(name)
     }
 }
 
 impl Zones for SystemZones {
+    /// An IANA name (a leading colon is allowed, as in `TZ`), `local` for the system's own zone, or a POSIX rule.
     fn named(&self, name: &str) -> Option<Arc<Zone>> {
-        let _ = name;
-        todo!()
+        if name == "local" {
+            return Some(self.system());
+        }
+        let name = name.strip_prefix(':').unwrap_or(name);
+        if !is_zone_name(name) {
+            return Zone::from_posix(name).ok().map(Arc::new);
+        }
+        let mut names = self.names();
+        let known = names.entry(name.to_owned()).or_insert_with(|| self.read_named(name));
+        known.zone.clone().or_else(|| Zone::from_posix(name).ok().map(Arc::new))
     }
+
     fn system(&self) -> Arc<Zone> {
-        todo!()
+        self.system.0.clone()
     }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let file = fs::metadata(path).ok()?;
+        Some(Stamp::from(fs::read_link(path).ok(), &file))
+    }
+
+    fn from(link: Option<PathBuf>, file: &Metadata) -> Stamp {
+        Stamp {
+            link,
+            identity: (file.dev(), file.ino(), file.size()),
+            times: (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+/// Whether the name stays inside the zoneinfo directory: table owners choose it.
+fn is_zone_name(name: &str) -> bool {
+    let clean = |part: Component<'_>| matches!(part, Component::Normal(_));
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+');
+    !name.is_empty() && name.len() < 256 && name.bytes().all(known) && Path::new(name).components().all(clean)
+}
+
+fn read_zone(path: &Path, name: &str) -> Option<Zone> {
+    Zone::from_tzif(name, &read(path).ok()?).ok()
+}
+
+/// The bytes of a regular file.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

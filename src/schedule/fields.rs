@@ -1,0 +1,243 @@
+//! Five fields as bit sets, and the search for the next minute that they match: by jumping over months, days and hours.
+
+use super::calendar::Style;
+use super::civil::{self, CYCLE_DAYS, DAY_MINUTES, Date};
+use super::days::Days;
+
+/// All minutes of an hour.
+pub(super) const ALL_MINUTES: u64 = (1 << 60) - 1;
+/// All hours of a day.
+pub(super) const ALL_HOURS: u32 = (1 << 24) - 1;
+/// All days of a month: bit 1 to bit 31.
+pub(super) const ALL_DAYS: u32 = !1;
+/// All months: bit 1 to bit 12.
+pub(super) const ALL_MONTHS: u16 = 0x1ffe;
+/// All days of the week: bit 0 (Sunday) to bit 6.
+pub(super) const ALL_WEEKDAYS: u8 = 0x7f;
+
+/// How the two day fields go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum DayRule {
+    /// Every day of the year, whatever the fields' spelling.
+    Every,
+    /// Every month, every day of the month, some days of the week.
+    Weekly,
+    /// Both must match: one of the fields begins with `*`.
+    Both,
+    /// Either may match: neither field begins with `*`. POSIX asks for it and old tables depend on it.
+    Either,
+}
+
+/// The five fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Fields {
+    /// Bits 0 to 59.
+    pub minutes: u64,
+    /// Bits 0 to 23.
+    pub hours: u32,
+    /// Bits 1 to 31.
+    pub days: u32,
+    /// Bits 1 to 12.
+    pub months: u16,
+    /// Bits 0 (Sunday) to 6.
+    pub weekdays: u8,
+    /// How `days` and `weekdays` go together.
+    pub rule: DayRule,
+    /// How the entry behaves when the clock jumps.
+    pub style: Style,
+}
+
+impl Fields {
+    /// Puts the fields together; `both` is the star rule's verdict about the two day fields. The rule is settled here
+    /// once, so that fields which match the same days need no calendar to know it.
+    pub const fn new(
+        minutes: u64,
+        hours: u32,
+        days: u32,
+        months: u16,
+        weekdays: u8,
+        both: bool,
+        style: Style,
+    ) -> Fields {
+        let (any_day, any_weekday) = (days == ALL_DAYS, weekdays == ALL_WEEKDAYS);
+        let rule = match (both, months == ALL_MONTHS) {
+            (true, true) if any_day && any_weekday => DayRule::Every,
+            (true, true) if any_day => DayRule::Weekly,
+            (true, _) => DayRule::Both,
+            (false, true) if any_day || any_weekday => DayRule::Every,
+            (false, _) => DayRule::Either,
+        };
+        Fields { minutes, hours, days, months, weekdays, rule, style }
+    }
+
+    /// Whether that local minute matches.
+    pub fn matches(&self, at: i64, extra: Option<&Days>) -> bool {
+        let of_day = at.rem_euclid(DAY_MINUTES) as u32;
+        self.hours >> (of_day / 60) & 1 == 1
+            && self.minutes >> (of_day % 60) & 1 == 1
+            && self.matches_day(at.div_euclid(DAY_MINUTES) as i32, extra)
+    }
+
+    fn matches_day(&self, day: i32, extra: Option<&Days>) -> bool {
+        match self.rule {
+            DayRule::Every => true,
+            DayRule::Weekly if extra.is_none() => self.weekdays >> civil::weekday(day) & 1 == 1,
+            DayRule::Weekly | DayRule::Both | DayRule::Either => {
+                let date = Date::of(day);
+                self.days_in(date.year, date.month, civil::weekday(day + 1 - date.day as i32), extra) >> date.day & 1
+                    == 1
+            }
+        }
+    }
+
+    /// Whether a look at the sets alone leaves it open that nothing ever matches; false: there is some match.
+    pub fn may_never_match(&self) -> bool {
+        let some_time = self.minutes != 0 && self.hours != 0 && self.months != 0;
+        // Days 1 to 28 exist in every month, and each falls on every day of the week some year.
+        let some_day = match self.rule {
+            DayRule::Every => true,
+            DayRule::Weekly => self.weekdays != 0,
+            DayRule::Both => self.days & days_up_to(28) != 0 && self.weekdays != 0,
+            DayRule::Either => self.days & days_up_to(28) != 0 || self.weekdays != 0,
+        };
+        !(some_time && some_day)
+    }
+
+    /// The first matching local minute strictly after `after`; none when there is none in one 400-year cycle.
+    #[inline]
+    pub fn next(&self, after: i64, extra: Option<&Days>) -> Option<i64> {
+        if self.minutes == 0 || self.hours == 0 {
+            return None;
+        }
+        let start = after + 1;
+        let day = start.div_euclid(DAY_MINUTES) as i32;
+        let of_day = start.rem_euclid(DAY_MINUTES) as u32;
+        match self.rule {
+            DayRule::Every => Some(self.later_today(day, of_day).unwrap_or_else(|| self.first_on(day + 1))),
+            DayRule::Weekly if extra.is_none() => self.next_weekly(day, of_day),
+            DayRule::Weekly | DayRule::Both | DayRule::Either => self.next_dated(day, of_day, extra),
+        }
+    }
+
+    fn next_weekly(&self, day: i32, of_day: u32) -> Option<i64> {
+        let weekday = civil::weekday(day);
+        // Bit 0 is today, bit 6 is the day before the same day of next week, bit 7 is that day.
+        let ahead = (u32::from(self.weekdays) * 0x81) >> weekday & 0x7f;
+        if ahead == 0 {
+            return None;
+        }
+        if ahead & 1 == 1
+            && let Some(at) = self.later_today(day, of_day)
+        {
+            return Some(at);
+        }
+        let tomorrow_on = (ahead | ahead << 7) & !1;
+        Some(self.first_on(day + tomorrow_on.trailing_zeros() as i32))
+    }
+
+    fn next_dated(&self, day: i32, of_day: u32, extra: Option<&Days>) -> Option<i64> {
+        let mut date = Date::of(day);
+        let mut first = day + 1 - date.day as i32;
+        if self.months >> date.month & 1 == 1 {
+            let due = u64::from(self.days_in(date.year, date.month, civil::weekday(first), extra));
+            if due >> date.day & 1 == 1
+                && let Some(at) = self.later_today(day, of_day)
+            {
+                return Some(at);
+            }
+            let later = due >> (date.day + 1) << (date.day + 1);
+            if later != 0 {
+                return Some(self.first_on(first - 1 + later.trailing_zeros() as i32));
+            }
+        }
+        let last = i64::from(day) + CYCLE_DAYS;
+        loop {
+            date = self.next_month(date)?;
+            first = date.day_number();
+            if i64::from(first) > last {
+                return None;
+            }
+            let due = self.days_in(date.year, date.month, civil::weekday(first), extra);
+            if due != 0 {
+                return Some(self.first_on(first - 1 + due.trailing_zeros() as i32));
+            }
+        }
+    }
+
+    /// The first of the next month that is in the set.
+    fn next_month(&self, date: Date) -> Option<Date> {
+        let later = u32::from(self.months) >> (date.month + 1) << (date.month + 1);
+        let (year, set) = if later != 0 { (date.year, later) } else { (date.year + 1, u32::from(self.months)) };
+        (set != 0).then(|| Date { year, month: set.trailing_zeros(), day: 1 })
+    }
+
+    /// The days of a month that match, bit 1 to bit 31; `first` is the weekday of its first day.
+    fn days_in(&self, year: i32, month: u32, first: u32, extra: Option<&Days>) -> u32 {
+        if self.months >> month & 1 == 0 {
+            return 0;
+        }
+        let length = civil::month_length(year, month);
+        let mut by_date = self.days;
+        let mut by_weekday = spread(self.weekdays, first);
+        if let Some(extra) = extra {
+            by_date |= extra.by_date(first, length);
+            by_weekday |= extra.by_weekday(first, length);
+        }
+        let due = match self.rule {
+            DayRule::Either => by_date | by_weekday,
+            DayRule::Every | DayRule::Weekly | DayRule::Both => by_date & by_weekday,
+        };
+        due & days_up_to(length)
+    }
+
+    /// The first matching minute on that day, at or after that minute of it.
+    #[inline]
+    fn later_today(&self, day: i32, of_day: u32) -> Option<i64> {
+        let (hour, minute) = (of_day / 60, of_day % 60);
+        let base = i64::from(day) * DAY_MINUTES;
+        if self.hours >> hour & 1 == 1 {
+            let minutes = self.minutes >> minute << minute;
+            if minutes != 0 {
+                return Some(base + i64::from(hour * 60 + minutes.trailing_zeros()));
+            }
+        }
+        let hours = self.hours >> (hour + 1) << (hour + 1);
+        (hours != 0).then(|| base + i64::from(hours.trailing_zeros() * 60 + self.minutes.trailing_zeros()))
+    }
+
+    /// The first matching minute of a matching day.
+    #[inline]
+    fn first_on(&self, day: i32) -> i64 {
+        i64::from(day) * DAY_MINUTES + i64::from(self.hours.trailing_zeros() * 60 + self.minutes.trailing_zeros())
+    }
+}
+
+/// The days from 1 to `length` as bits.
+pub(super) fn days_up_to(length: u32) -> u32 {
+    ((2u64 << length) - 2) as u32
+}
+
+/// The days of a month (bit 1 and up) that fall on these days of the week, when its first day is a `first`.
+pub(super) fn spread(weekdays: u8, first: u32) -> u32 {
+    let week = (u64::from(weekdays) * 0x81) >> first & 0x7f;
+    (week * 0x1020_4081 << 1) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_weekdays_is_spread_over_the_month() {
+        // November 2026 begins on a Sunday.
+        assert_eq!(spread(0b000_0001, 0), 1 << 1 | 1 << 8 | 1 << 15 | 1 << 22 | 1 << 29);
+        // May 2026 begins on a Friday: Saturdays are 2, 9, 16, 23, 30.
+        assert_eq!(spread(0b100_0000, 5), 1 << 2 | 1 << 9 | 1 << 16 | 1 << 23 | 1 << 30);
+        assert_eq!(spread(ALL_WEEKDAYS, 3), ALL_DAYS);
+    }
+
+    #[test]
+    fn five_fields_take_24_bytes() {
+        assert_eq!(size_of::<Fields>(), 24);
+    }
+}

@@ -1,0 +1,88 @@
+//! Likely intentions behind what stands where no schedule should: the help line of a diagnostic.
+
+use super::nickname;
+use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
+
+/// The fields in order, for whoever has too few or too many.
+pub(super) const FIVE_FIELDS: &str =
+    "a schedule has five fields: minute, hour, day of the month, month, day of the week";
+
+const SECONDS: &str = "a schedule has no field for seconds in front; @quartz and seven fields have one";
+
+/// What `word`, which is no value of `unit`, may have been meant as. `text` is the whole text, for a look at how many
+/// fields there are.
+pub(super) fn for_value(unit: &Unit, word: &[u8], text: &[u8]) -> Option<String> {
+    if word == b"?" {
+        return Some("write * for any value".to_owned());
+    }
+    if word.eq_ignore_ascii_case(b"h") {
+        return Some("write ~ for a value that is drawn once for this entry".to_owned());
+    }
+    if looks_like_six_fields(text) {
+        return Some(SECONDS.to_owned());
+    }
+    let number = std::str::from_utf8(word).ok().and_then(|word| word.parse::<u32>().ok());
+    match (unit.index, number) {
+        (index, Some(60)) if index == MINUTE.index => Some("the full hour is minute 0".to_owned()),
+        (index, Some(24)) if index == HOUR.index => Some("midnight is hour 0".to_owned()),
+        (index, Some(0)) if index == DAY.index => Some("the first day of a month is 1; the last is L".to_owned()),
+        (index, Some(0)) if index == MONTH.index => Some("January is month 1".to_owned()),
+        (index, Some(_)) if index == WEEKDAY.index => Some("Sunday is 0 or 7, Saturday is 6".to_owned()),
+        (_, Some(_)) => None,
+        (index, None) if index == WEEKDAY.index && word.eq_ignore_ascii_case(b"l") => {
+            Some("write friL for the last Friday of the month".to_owned())
+        }
+        (_, None) => short_name(unit, word),
+    }
+}
+
+/// A name that was written out or cut otherwise: `sunday`, `sept`.
+fn short_name(unit: &Unit, word: &[u8]) -> Option<String> {
+    if let Some(value) = word.get(..3).filter(|_| word.len() > 3).and_then(|head| unit.value_of(head)) {
+        let name = unit.names.get((value - unit.min) as usize)?;
+        return Some(format!("write {name}"));
+    }
+    let other = [&MONTH, &WEEKDAY].into_iter().find(|other| *other != unit && other.value_of(word).is_some())?;
+    Some(format!("the {} is field {}; {FIVE_FIELDS}", other.name, other.index + 1))
+}
+
+/// A help line for a lone value with a step, `5/15`.
+pub(super) fn for_lone_step(unit: &Unit, value: u32, step: &[u8]) -> String {
+    // The last weekday is 6 or 7, both of which the reader knows; 6 keeps Sunday from counting twice.
+    let last = if unit.is_weekday() { 6.max(value) } else { unit.max };
+    match step.iter().all(|byte| *byte == b'0') {
+        true => format!("write {value}-{last}/N for every N-th from {value} on, N being 1 or more"),
+        false => format!("write {value}-{last}/{}", String::from_utf8_lossy(step)),
+    }
+}
+
+/// A help line for an unknown nickname.
+pub(super) fn for_nickname(word: &[u8]) -> Option<String> {
+    let meant = nickname::likely(word)?;
+    let why =
+        if meant.as_bytes().eq_ignore_ascii_case(word) { "nicknames are written in lower case: " } else { "write " };
+    Some(format!("{why}@{meant}"))
+}
+
+/// What to write for a range that runs backwards.
+pub(super) fn for_reversed(unit: &Unit, low: u32, high: u32) -> String {
+    let first = |from: u32, to: u32| if from == to { from.to_string() } else { format!("{from}-{to}") };
+    let last = if unit.is_weekday() { 6.max(low) } else { unit.max };
+    format!("write {},{} to go past the end", first(low, last), first(unit.min, high))
+}
+
+/// A help line for more text after a schedule that should stand alone.
+pub(super) fn for_rest(text: &[u8]) -> &'static str {
+    if looks_like_six_fields(text) { SECONDS } else { FIVE_FIELDS }
+}
+
+fn looks_like_six_fields(text: &[u8]) -> bool {
+    let looks_like_field = |word: &&[u8]| {
+        word.iter().any(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?'))
+            && word.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?' | b',' | b'-' | b'/'))
+    };
+    let words = text.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+    // Names are usual only in the last field.
+    let fields = words.take_while(|word| looks_like_field(word) || WEEKDAY.value_of(word).is_some());
+    fields.count() >= 6
+}

@@ -1,0 +1,66 @@
+//! The schedules that have names of their own. A new nickname is a row here.
+
+use super::calendar::{Form, Style};
+use super::fields::{ALL_DAYS, ALL_HOURS, ALL_MINUTES, ALL_MONTHS, ALL_WEEKDAYS, Fields};
+
+/// What a nickname stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Meaning {
+    /// A schedule.
+    Schedule(Form),
+    /// The word before seven fields.
+    Quartz,
+}
+
+/// A row: the word after `@`, lower case only as in every C cron, and its meaning.
+pub(super) const NICKNAMES: &[(&str, Meaning)] = &[
+    ("yearly", fixed(1 << 1, 1 << 1, ALL_WEEKDAYS)),
+    ("annually", fixed(1 << 1, 1 << 1, ALL_WEEKDAYS)),
+    ("monthly", fixed(1 << 1, ALL_MONTHS, ALL_WEEKDAYS)),
+    ("weekly", fixed(ALL_DAYS, ALL_MONTHS, 1)),
+    ("daily", fixed(ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS)),
+    ("midnight", fixed(ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS)),
+    ("hourly", wildcard(1)),
+    ("reboot", Meaning::Schedule(Form::Reboot)),
+    ("every_minute", wildcard(ALL_MINUTES)),
+    ("every_second", Meaning::Schedule(Form::EverySecond)),
+    ("quartz", Meaning::Quartz),
+];
+
+/// The meaning of the word after `@`.
+pub(super) fn meaning(word: &[u8]) -> Option<&'static Meaning> {
+    NICKNAMES.iter().find(|(name, _)| name.as_bytes() == word).map(|(_, meaning)| meaning)
+}
+
+/// The nickname that the writer of `word` may have had in mind.
+pub(super) fn likely(word: &[u8]) -> Option<&'static str> {
+    const OTHERS: &[(&str, &str)] = &[
+        ("minutely", "every_minute"),
+        ("minute", "every_minute"),
+        ("secondly", "every_second"),
+        ("second", "every_second"),
+        ("hour", "hourly"),
+        ("day", "daily"),
+        ("week", "weekly"),
+        ("month", "monthly"),
+        ("year", "yearly"),
+        ("annual", "annually"),
+        ("boot", "reboot"),
+        ("startup", "reboot"),
+        ("noon", "daily"),
+    ];
+    let lower = word.to_ascii_lowercase();
+    let known = NICKNAMES.iter().find(|(name, _)| name.as_bytes() == lower).map(|(name, _)| *name);
+    known.or_else(|| OTHERS.iter().find(|(name, _)| name.as_bytes() == lower).map(|(_, meant)| *meant))
+}
+
+/// At midnight. A star among the day fields makes both of them count, as in the spelled-out forms.
+const fn fixed(days: u32, months: u16, weekdays: u8) -> Meaning {
+    Meaning::Schedule(Form::Plain(Fields::new(1, 1, days, months, weekdays, true, Style::Fixed)))
+}
+
+/// Every hour of every day.
+const fn wildcard(minutes: u64) -> Meaning {
+    let fields = Fields::new(minutes, ALL_HOURS, ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, true, Style::Wildcard);
+    Meaning::Schedule(Form::Plain(fields))
+}

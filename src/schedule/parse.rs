@@ -1,0 +1,583 @@
+//! A text becomes a schedule, or a fault with its place.
+//!
+//! The language is that of Vixie cron's descendants, every line that Debian's cron or cronie runs on purpose included,
+//! with OpenBSD's `~` (random offset, regular spacing), and Quartz's `L`, `W` and `#` in the day fields.
+
+use super::calendar::{Form, Schedule, Style};
+use super::days::Days;
+use super::draw::Seed;
+use super::fault::{Caution, Fault};
+use super::fields::Fields;
+use super::hint;
+use super::nickname::{self, Meaning};
+use super::quartz::Quartz;
+use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
+use std::ops::Range;
+
+/// A schedule at the beginning of a text, and how much of the text it took.
+#[derive(Clone, Debug)]
+pub struct Prefix {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Bytes taken, from the first of the text to the last of the schedule; the blank after it is not counted.
+    pub len: usize,
+    /// What is odd about it.
+    pub cautions: Vec<Caution>,
+}
+
+impl Schedule {
+    /// Reads the schedule that `text` (no leading blanks) begins with: five fields parted by blanks, or a nickname.
+    pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
+        let mut reader =
+            Reader { text, at: 0, seed, days: Days::default(), draws: 0, cautions: Vec::new(), reversed: None };
+        let schedule = if text.first() == Some(&b'@') { reader.nickname()? } else { reader.five_fields()? };
+        Ok(Prefix { schedule, len: reader.at, cautions: reader.cautions })
+    }
+
+    /// Reads a text that is a schedule and nothing else (blanks around it are allowed).
+    pub fn parse(text: &str, seed: &Seed<'_>) -> Result<Prefix, Fault> {
+        let lead = text.len() - text.trim_ascii_start().len();
+        let bytes = text.trim_ascii().as_bytes();
+        let shift = |span: &mut Range<usize>| *span = span.start + lead..span.end + lead;
+        let mut prefix = Schedule::parse_prefix(bytes, seed).and_then(|prefix| match after_blanks(bytes, prefix.len) {
+            rest if rest == bytes.len() => Ok(prefix),
+            rest => Err(Fault {
+                span: rest..bytes.len(),
+                expected: "the end of the schedule".to_owned(),
+                found: shown(&bytes[rest..]),
+                help: Some(hint::for_rest(bytes).to_owned()),
+            }),
+        });
+        match &mut prefix {
+            Ok(prefix) => prefix.cautions.iter_mut().for_each(|caution| shift(&mut caution.span)),
+            Err(fault) => shift(&mut fault.span),
+        }
+        prefix
+    }
+}
+
+/// One field, read.
+struct Set {
+    bits: u64,
+    /// Its first character is `*`: the star rule looks at nothing else.
+    star: bool,
+}
+
+struct Reader<'t> {
+    text: &'t [u8],
+    at: usize,
+    seed: &'t Seed<'t>,
+    days: Days,
+    /// Draws made so far in this field: they must not be the same.
+    draws: u32,
+    cautions: Vec<Caution>,
+    /// Which of the cautions is about a range that runs backwards.
+    reversed: Option<usize>,
+}
+
+impl Reader<'_> {
+    fn five_fields(&mut self) -> Result<Schedule, Fault> {
+        let minutes = self.field(&MINUTE)?;
+        let hours = self.next_field(&HOUR)?;
+        let days = self.next_field(&DAY)?;
+        let months = self.next_field(&MONTH)?;
+        let weekdays = self.next_field(&WEEKDAY)?;
+        let style = if minutes.star || hours.star { Style::Wildcard } else { Style::Fixed };
+        let sunday_is_zero = (weekdays.bits | weekdays.bits >> 7) as u8 & 0x7f;
+        let fields = Fields::new(
+            minutes.bits,
+            hours.bits as u32,
+            days.bits as u32,
+            months.bits as u16,
+            sunday_is_zero,
+            days.star || weekdays.star,
+            style,
+        );
+        let schedule = Schedule::of_fields(fields, self.days);
+        if schedule.never_matches() {
+            self.caution_never();
+        }
+        Ok(schedule)
+    }
+
+    fn next_field(&mut self, unit: &'static Unit) -> Result<Set, Fault> {
+        self.at = after_blanks(self.text, self.at);
+        if self.at == self.text.len() {
+            return Err(self.missing(unit));
+        }
+        self.field(unit)
+    }
+
+    /// `field = item { "," item }`
+    #[inline]
+    fn field(&mut self, unit: &'static Unit) -> Result<Set, Fault> {
+        let star = self.peek() == b'*';
+        self.draws = 0;
+        let mut bits = 0;
+        loop {
+            bits |= self.item(unit)?;
+            match self.peek() {
+                b' ' | b'\t' => return Ok(Set { bits, star }),
+                b',' => self.at += 1,
+                _ => return Err(self.rubbish(unit)),
+            }
+        }
+    }
+
+    /// `item = "*" [step] | value | value "-" value [step] | [value] "~" [value] [step] | shape`
+    #[inline]
+    fn item(&mut self, unit: &'static Unit) -> Result<u64, Fault> {
+        let start = self.at;
+        match self.peek() {
+            b'*' => {
+                self.at += 1;
+                self.stepped(unit, start, unit.min, unit.max)
+            }
+            b'~' => self.random(unit, start, None),
+            b'L' | b'l' if unit.is_day() => self.from_end(),
+            _ => {
+                let value = self.value(unit)?;
+                match self.peek() {
+                    b' ' | b'\t' | b',' => Ok(1 << value),
+                    b'-' => self.range(unit, start, value),
+                    b'~' => self.random(unit, start, Some(value)),
+                    b'/' => Err(self.lone_step(unit, start, value)),
+                    _ => self.shaped(unit, start, value),
+                }
+            }
+        }
+    }
+
+    fn range(&mut self, unit: &'static Unit, start: usize, low: u32) -> Result<u64, Fault> {
+        self.at += 1;
+        let high = match self.value(unit)? {
+            // cronie's rule, there for every field: Sunday at the end of a range is 7.
+            0 if unit.is_weekday() && low > 0 => 7,
+            high => high,
+        };
+        if !matches!(self.peek(), b' ' | b'\t' | b',' | b'/') {
+            return Err(self.rubbish(unit));
+        }
+        self.stepped(unit, start, low, high)
+    }
+
+    /// The values from `low` to `high`, with the step that may follow.
+    #[inline]
+    fn stepped(&mut self, unit: &'static Unit, start: usize, low: u32, high: u32) -> Result<u64, Fault> {
+        let step = if self.peek() == b'/' { self.step(unit)? } else { 1 };
+        if low > high {
+            self.caution_reversed(unit, start, low, high);
+            return Ok(0);
+        }
+        let all = (2 << high) - (1 << low);
+        if step == 1 {
+            return Ok(all);
+        }
+        if step > high - low {
+            self.caution_step(start, low, step);
+            return Ok(1 << low);
+        }
+        Ok((low..=high).step_by(step as usize).fold(0, |bits, value| bits | 1 << value))
+    }
+
+    fn step(&mut self, unit: &'static Unit) -> Result<u32, Fault> {
+        self.at += 1;
+        let start = self.at;
+        match self.number() {
+            Some(step) if step > 0 && !self.peek().is_ascii_alphanumeric() => Ok(step),
+            _ => Err(self.bad_step(unit, start)),
+        }
+    }
+
+    /// One value: a number or a name.
+    #[inline]
+    fn value(&mut self, unit: &'static Unit) -> Result<u32, Fault> {
+        let start = self.at;
+        let value = match self.peek() {
+            b'0'..=b'9' => self.number(),
+            _ => self.name(unit),
+        };
+        match value {
+            Some(value) if value >= unit.min && value <= unit.max => Ok(value),
+            _ => Err(self.no_value(unit, start)),
+        }
+    }
+
+    /// A run of digits. None when there is none or when it overflows.
+    #[inline]
+    fn number(&mut self) -> Option<u32> {
+        let start = self.at;
+        let mut number = Some(0u32);
+        while let digit @ b'0'..=b'9' = self.peek() {
+            number = number.and_then(|number| number.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
+            self.at += 1;
+        }
+        number.filter(|_| self.at > start)
+    }
+
+    /// A name of exactly three letters; after a day of the week, an `L` may follow.
+    fn name(&mut self, unit: &'static Unit) -> Option<u32> {
+        let word = self.word(self.at);
+        let name = match word {
+            [name @ .., b'L' | b'l'] if unit.is_weekday() && name.len() == 3 => name,
+            name => name,
+        };
+        let value = unit.value_of(name)?;
+        self.at += name.len();
+        Some(value)
+    }
+
+    /// `[low]~[high][/step]`: one value drawn from the range, or a regular spacing with a drawn offset.
+    fn random(&mut self, unit: &'static Unit, start: usize, low: Option<u32>) -> Result<u64, Fault> {
+        self.at += 1;
+        let low = low.unwrap_or(unit.min);
+        let high = match self.peek() {
+            // Sunday has two numbers but must not be drawn twice as often.
+            b' ' | b'\t' | b',' | b'/' => {
+                if unit.is_weekday() {
+                    6.max(low)
+                } else {
+                    unit.max
+                }
+            }
+            _ => match self.value(unit)? {
+                0 if unit.is_weekday() && low > 0 => 7,
+                7 if unit.is_weekday() && low == 0 => 6,
+                high => high,
+            },
+        };
+        if low > high {
+            return Err(self.fault(start..self.at, "a range to draw from, the lower value first", None));
+        }
+        let width = high - low + 1;
+        if self.peek() != b'/' {
+            return Ok(1 << (low + self.draw(unit, width)));
+        }
+        let step = self.step(unit)?;
+        if step >= width {
+            self.caution_step_of_draw(start, step);
+        }
+        let first = low + self.draw(unit, step.min(width));
+        Ok((first..=high).step_by(step as usize).fold(0, |bits, value| bits | 1 << value))
+    }
+
+    fn draw(&mut self, unit: &Unit, bound: u32) -> u32 {
+        self.draws += 1;
+        match self.draws {
+            1 => self.seed.draw(unit.name, bound),
+            nth => self.seed.draw(&format!("{} {nth}", unit.name), bound),
+        }
+    }
+
+    /// `L`, `L-n`, `LW`.
+    fn from_end(&mut self) -> Result<u64, Fault> {
+        let start = self.at;
+        self.at += 1;
+        match self.peek() {
+            b'W' | b'w' => {
+                self.at += 1;
+                self.days.last_weekday = true;
+            }
+            b'-' => {
+                self.at += 1;
+                match self.number() {
+                    Some(before @ 0..=30) => self.days.from_end |= 1 << before,
+                    _ => {
+                        return Err(self.fault(
+                            start..self.word_end(start + 2),
+                            "a day before the last, L-1 to L-30",
+                            None,
+                        ));
+                    }
+                }
+            }
+            _ => self.days.from_end |= 1,
+        }
+        self.end_of_shape(start)
+    }
+
+    /// What may follow a value: `15W`, `5L`, `5#2`.
+    fn shaped(&mut self, unit: &'static Unit, start: usize, value: u32) -> Result<u64, Fault> {
+        let weekday = value % 7;
+        match self.peek() {
+            b'W' | b'w' if unit.is_day() => {
+                self.days.nearest |= 1 << value;
+                self.at += 1;
+            }
+            b'L' | b'l' if unit.is_weekday() => {
+                self.days.last |= 1 << weekday;
+                self.at += 1;
+            }
+            b'#' if unit.is_weekday() => {
+                self.at += 1;
+                let place = self.at;
+                let week = self.number().and_then(|nth| self.days.nth.get_mut((nth as usize).wrapping_sub(1)));
+                match week {
+                    Some(weekdays) => *weekdays |= 1 << weekday,
+                    None => {
+                        return Err(self.fault(place..self.word_end(place), "which one of the month, 1 to 5", None));
+                    }
+                }
+            }
+            byte if byte.is_ascii_alphanumeric() => return Err(self.no_value(unit, start)),
+            _ => return Err(self.rubbish(unit)),
+        }
+        self.end_of_shape(start)
+    }
+
+    fn end_of_shape(&mut self, start: usize) -> Result<u64, Fault> {
+        match self.peek() {
+            b' ' | b'\t' | b',' => Ok(0),
+            _ => {
+                let end = self.field_end(start);
+                Err(self.fault(
+                    start..end,
+                    "L, L-3, 15W or LW as a day of the month, 5L or 5#2 as a day of the week",
+                    None,
+                ))
+            }
+        }
+    }
+
+    /// `@daily`, `@30s`, `@quartz` and seven fields.
+    fn nickname(&mut self) -> Result<Schedule, Fault> {
+        self.at = 1;
+        let text = self.text;
+        let word = &text[1..self.blank_after(1)];
+        if word.first().is_some_and(u8::is_ascii_digit) {
+            return self.interval();
+        }
+        self.at += word.len();
+        match nickname::meaning(word) {
+            Some(Meaning::Schedule(form)) => Ok(Schedule(form.clone())),
+            Some(Meaning::Quartz) => self.quartz(),
+            None => Err(self.fault(0..self.at, "a nickname such as @daily", hint::for_nickname(word))),
+        }
+    }
+
+    /// `@N` in seconds, as in FreeBSD, or `@N` and a unit.
+    fn interval(&mut self) -> Result<Schedule, Fault> {
+        let end = self.blank_after(self.at);
+        let number = self.number();
+        let unit = match self.text.get(self.at..end) {
+            Some(b"" | b"s") => Some(1),
+            Some(b"m") => Some(60),
+            Some(b"h") => Some(3600),
+            Some(b"d") => Some(86_400),
+            _ => None,
+        };
+        let seconds =
+            number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit)).filter(|seconds| *seconds > 0);
+        self.at = end;
+        match seconds {
+            Some(seconds) => Ok(Schedule(Form::Interval(seconds))),
+            None => Err(self.fault(0..end, "an interval of at least one second: @30s, @5m, @2h or @1d", None)),
+        }
+    }
+
+    fn quartz(&mut self) -> Result<Schedule, Fault> {
+        const SEVEN: &str = "seven fields: second, minute, hour, day of the month, month, day of the week, year";
+        let mut words = Vec::with_capacity(7);
+        while words.len() < 7 {
+            let start = after_blanks(self.text, self.at);
+            let end = self.blank_after(start);
+            if start == end {
+                return Err(self.fault(start..end, SEVEN, None));
+            }
+            words.push(start..end);
+            self.at = end;
+        }
+        let bytes = self.text;
+        let whole = words.first().map_or(0, |first| first.start)..self.at;
+        let text = |span: &Range<usize>| std::str::from_utf8(&bytes[span.clone()]).ok();
+        let Some(fields) = words.iter().map(text).collect::<Option<Vec<&str>>>() else {
+            return Err(self.fault(whole, SEVEN, None));
+        };
+        match Quartz::parse(&fields) {
+            Ok(quartz) => {
+                let schedule = Schedule(Form::Quartz(std::sync::Arc::new(quartz)));
+                if schedule.never_matches() {
+                    self.caution_never();
+                }
+                Ok(schedule)
+            }
+            Err(_) => {
+                // The crate does not say where; so each field is tried alone.
+                let alone = |index: usize| {
+                    let mut probe = ["*"; 7];
+                    probe[index] = fields[index];
+                    Quartz::parse(&probe).is_err()
+                };
+                let (span, name) = (0..7)
+                    .find(|index| alone(*index))
+                    .map_or((whole, SEVEN), |index| (words[index].clone(), QUARTZ_FIELDS[index]));
+                Err(self.fault(span, name, None))
+            }
+        }
+    }
+}
+
+/// What each of Quartz's fields may hold.
+const QUARTZ_FIELDS: [&str; 7] = [
+    "a second from 0 to 59",
+    "a minute from 0 to 59",
+    "an hour from 0 to 23",
+    "a day of the month from 1 to 31",
+    "a month from 1 to 12 or jan to dec",
+    "a day of the week from 1 (Sunday) to 7 or sun to sat",
+    "a year from 1970 to 2100",
+];
+
+/// Looking at the text.
+impl Reader<'_> {
+    /// The byte at hand; the end of the text looks like a blank.
+    #[inline]
+    fn peek(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(b' ')
+    }
+
+    fn blank_after(&self, at: usize) -> usize {
+        let blank = self.text.iter().skip(at).position(|byte| matches!(byte, b' ' | b'\t'));
+        blank.map_or(self.text.len(), |blank| at + blank)
+    }
+
+    /// The end of the letters and digits at `at`.
+    fn word_end(&self, at: usize) -> usize {
+        let others = self.text.iter().skip(at).position(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii());
+        others.map_or(self.text.len(), |others| at + others).max(at.min(self.text.len()))
+    }
+
+    fn word(&self, at: usize) -> &[u8] {
+        self.text.get(at..self.word_end(at)).unwrap_or_default()
+    }
+
+    /// The end of the list item at `at`.
+    fn field_end(&self, at: usize) -> usize {
+        let end = self.text.iter().skip(at).position(|byte| matches!(byte, b' ' | b'\t' | b','));
+        end.map_or(self.text.len(), |end| at + end)
+    }
+}
+
+/// What is wrong, in words. None of this is on the way of a good line.
+impl Reader<'_> {
+    #[cold]
+    fn fault(&self, span: Range<usize>, expected: &str, help: Option<String>) -> Fault {
+        let found = match self.text.get(span.clone()) {
+            Some(found) if !found.is_empty() => shown(found),
+            _ if self.text.get(span.start).is_some() => "a blank".to_owned(),
+            _ => "the end of the line".to_owned(),
+        };
+        Fault { span, expected: expected.to_owned(), found, help }
+    }
+
+    #[cold]
+    fn missing(&self, unit: &Unit) -> Fault {
+        self.fault(self.at..self.at, unit.expectation, Some(hint::FIVE_FIELDS.to_owned()))
+    }
+
+    #[cold]
+    fn no_value(&self, unit: &Unit, start: usize) -> Fault {
+        let end = self.word_end(start);
+        let end = if end > start { end } else { self.field_end(start).min(self.char_end(start)) };
+        let word = self.text.get(start..end).unwrap_or_default();
+        let too_few = unit.index > 0 && !word.is_empty() && !word.iter().any(u8::is_ascii_digit);
+        let help = hint::for_value(unit, word, self.text);
+        let help = help.or_else(|| (start == self.text.len() || too_few).then(|| hint::FIVE_FIELDS.to_owned()));
+        self.fault(start..end, unit.expectation, help)
+    }
+
+    fn char_end(&self, at: usize) -> usize {
+        let more = self.text.iter().skip(at + 1).take_while(|byte| **byte & 0xc0 == 0x80).count();
+        at + 1 + more
+    }
+
+    #[cold]
+    fn rubbish(&self, unit: &Unit) -> Fault {
+        let expected = format!("a blank or a comma after the {}", unit.name);
+        self.fault(self.at..self.field_end(self.at), &expected, None)
+    }
+
+    #[cold]
+    fn lone_step(&self, unit: &Unit, start: usize, value: u32) -> Fault {
+        let step = self.word(self.at + 1);
+        let help = (!step.is_empty()).then(|| hint::for_lone_step(unit, value, step));
+        self.fault(start..self.field_end(start), "a range or * before a step", help)
+    }
+
+    #[cold]
+    fn bad_step(&self, unit: &Unit, start: usize) -> Fault {
+        let end = self.word_end(start);
+        let help = match self.text.get(start..end) {
+            Some(zeros) if !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0') => {
+                Some(format!("for every {} leave the step out", unit.name))
+            }
+            _ => None,
+        };
+        self.fault(start..end, "a step of at least 1", help)
+    }
+
+    #[cold]
+    fn caution_reversed(&mut self, unit: &Unit, start: usize, low: u32, high: u32) {
+        let range = shown(&self.text[start..self.at]);
+        self.reversed = Some(self.cautions.len());
+        self.cautions.push(Caution {
+            span: start..self.at,
+            message: format!("the range {range} runs backwards and matches nothing"),
+            help: Some(hint::for_reversed(unit, low, high)),
+        });
+    }
+
+    #[cold]
+    fn caution_step(&mut self, start: usize, low: u32, step: u32) {
+        self.cautions.push(Caution {
+            span: start..self.at,
+            message: format!("the step {step} is beyond the range: only {low} matches"),
+            help: Some(format!("write {low}")),
+        });
+    }
+
+    #[cold]
+    fn caution_step_of_draw(&mut self, start: usize, step: u32) {
+        self.cautions.push(Caution {
+            span: start..self.at,
+            message: format!("the step {step} is beyond the range: only one value is drawn"),
+            help: None,
+        });
+    }
+
+    /// Says that the schedule never matches, and says it once: a range that runs backwards is then the reason.
+    #[cold]
+    fn caution_never(&mut self) {
+        const NEVER: &str = "this schedule never matches";
+        match self.reversed.and_then(|index| self.cautions.get_mut(index)) {
+            Some(reason) => reason.message = format!("{NEVER}: {}", reason.message),
+            None => self.cautions.push(Caution {
+                span: 0..self.at,
+                message: NEVER.to_owned(),
+                help: Some("there is no such date".to_owned()),
+            }),
+        }
+    }
+}
+
+fn after_blanks(text: &[u8], at: usize) -> usize {
+    let others = text.iter().skip(at).position(|byte| !matches!(byte, b' ' | b'\t'));
+    others.map_or(text.len(), |others| at + others)
+}
+
+/// Bytes as a person can read them in a message, not too many of them.
+fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 40;
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::new();
+    for c in text.chars().take(MOST) {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    if text.chars().nth(MOST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Zone files and rules, read by the crate `tz-rs`, and the rule's changes unrolled over one calendar cycle.
+
+use super::civil::{self, Date};
+use super::zone::{CYCLE_SECONDS, History, WIDEST_OFFSET};
+use tz::TimeZone;
+use tz::timezone::{AlternateTime, RuleDay, TransitionRule};
+
+/// The part of a list of changes that repeats for ever.
+pub(super) struct Repeating {
+    /// The moment of its first change.
+    pub start: i64,
+    /// The index of that change.
+    pub first: usize,
+    /// How many changes one cycle has.
+    pub count: usize,
+}
+
+/// Reads a TZif file.
+pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, String> {
+    let zone = TimeZone::from_tz_data(bytes).map_err(|error| error.to_string())?;
+    let zone = zone.as_ref();
+    let offset_of = |index: usize| zone.local_time_types().get(index).map_or(0, |kind| kind.ut_offset());
+    let mut changes: Vec<(i64, i32)> = zone
+        .transitions()
+        .iter()
+        .map(|change| {
+            (unix_time(change.unix_leap_time(), zone.leap_seconds()), offset_of(change.local_time_type_index()))
+        })
+        .collect();
+    let (first, rule) = match zone.extra_rule() {
+        Some(TransitionRule::Alternate(rule)) => (offset_of(0), Some(*rule)),
+        Some(TransitionRule::Fixed(kind)) if changes.is_empty() => (kind.ut_offset(), None),
+        Some(TransitionRule::Fixed(_)) | None => (offset_of(0), None),
+    };
+    if first.abs() > WIDEST_OFFSET || changes.iter().any(|(_, offset)| offset.abs() > WIDEST_OFFSET) {
+        return Err("an offset from UTC is more than 26 hours".to_owned());
+    }
+    drop_repeats(first, &mut changes);
+    Ok(History { first, changes, rule })
+}
+
+/// Files of the "right" kind count leap seconds; the system's clock does not.
+fn unix_time(leap_time: i64, leaps: &[tz::timezone::LeapSecond]) -> i64 {
+    let passed = leaps.iter().rev().find(|leap| leap.unix_leap_time() < leap_time);
+    leap_time - passed.map_or(0, |leap| i64::from(leap.correction()))
+}
+
+/// Reads a POSIX `TZ` rule. Without dates for the change, those of the United States hold, as in glibc.
+pub(super) fn read_posix(rule: &str) -> Result<History, String> {
+    read_footer(rule).or_else(|reason| read_footer(&format!("{rule},M3.2.0,M11.1.0")).map_err(|_| reason))
+}
+
+/// `tz-rs` reads a rule with the hours that RFC 8536 allows (-167 to 167) only as the footer of a version 3 file; so
+/// this makes such a file: twice a header with one offset of zero and its name, then the footer.
+fn read_footer(rule: &str) -> Result<History, String> {
+    if rule.is_empty() || !rule.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("not a word of printable characters".to_owned());
+    }
+    let mut file = Vec::new();
+    for _ in 0..2 {
+        file.extend_from_slice(b"TZif3");
+        file.extend_from_slice(&[0; 15]);
+        // The counts: UT and standard indicators, leap seconds, changes, offsets, bytes of names.
+        for count in [0u32, 0, 0, 0, 1, 4] {
+            file.extend_from_slice(&count.to_be_bytes());
+        }
+        file.extend_from_slice(&[0; 6]);
+        file.extend_from_slice(b"UTC\0");
+    }
+    file.push(b'\n');
+    file.extend_from_slice(rule.as_bytes());
+    file.push(b'\n');
+    read_tzif(&file)
+}
+
+/// All changes of a zone up to the end of one full cycle of its rule, and which part of them repeats.
+pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) {
+    let Some(rule) = &history.rule else { return (history.changes.clone(), None) };
+    let year_of = |t: i64| Date::of(t.div_euclid(86_400).clamp(-1_000_000, 1_000_000) as i32).year;
+    let (from, to) = match (history.changes.first(), history.changes.last()) {
+        (Some((first, _)), Some((last, _))) => (year_of(*first) - 1, year_of(*last) + 404),
+        _ => (1968, 2374),
+    };
+    let ruled = changes_of(rule, from, to);
+    let last_explicit = history.changes.last().map_or(i64::MIN, |(at, _)| *at);
+    let mut changes = history.changes.clone();
+    changes.extend(ruled.iter().filter(|(at, _)| *at > last_explicit));
+    if let Some((_, last)) = history.changes.last() {
+        let explicit = history.changes.len();
+        let mut later = changes.split_off(explicit);
+        drop_repeats(*last, &mut later);
+        changes.append(&mut later);
+    }
+    let agreeing = changes.iter().rev().zip(ruled.iter().rev()).take_while(|(a, b)| a == b).count();
+    // Two changes further on, nothing before the rule can be felt any more.
+    let first = changes.len() - agreeing + 2;
+    let Some(start) = changes.get(first).map(|(at, _)| *at) else { return (changes, None) };
+    let count = changes[first..].iter().take_while(|(at, _)| *at < start + CYCLE_SECONDS).count();
+    changes.truncate(first + count + 4);
+    (changes, Some(Repeating { start, first, count }))
+}
+
+/// The changes that a rule makes in these years.
+fn changes_of(rule: &AlternateTime, from: i32, to: i32) -> Vec<(i64, i32)> {
+    let (standard, summer) = (rule.std().ut_offset(), rule.dst().ut_offset());
+    let mut changes = Vec::new();
+    for year in from..=to {
+        let at = |day: &RuleDay, second: i32, offset: i32| {
+            i64::from(day_of(day, year)) * 86_400 + i64::from(second) - i64::from(offset)
+        };
+        // Each time of day is read on the clock that runs until then.
+        changes.push((at(rule.dst_end(), rule.dst_end_time(), summer), false, standard));
+        changes.push((at(rule.dst_start(), rule.dst_start_time(), standard), true, summer));
+    }
+    // Where summer time ends at the very second at which the next one begins, it lasts all year.
+    changes.sort_unstable();
+    changes.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            *earlier = *later;
+        }
+        same
+    });
+    let mut changes: Vec<(i64, i32)> = changes.into_iter().map(|(at, _, offset)| (at, offset)).collect();
+    changes.dedup_by_key(|(_, offset)| *offset);
+    changes
+}
+
+/// The day (from 1970-01-01) that a rule names in a year.
+fn day_of(day: &RuleDay, year: i32) -> i32 {
+    let new_year = Date { year, month: 1, day: 1 }.day_number();
+    match day {
+        RuleDay::Julian1WithoutLeap(day) => {
+            let day = i32::from(day.get());
+            new_year + day - 1 + i32::from(civil::is_leap(year) && day >= 60)
+        }
+        RuleDay::Julian0WithLeap(day) => new_year + i32::from(day.get()),
+        RuleDay::MonthWeekDay(day) => {
+            let month = u32::from(day.month());
+            let first = Date { year, month, day: 1 }.day_number();
+            let days_until = (i32::from(day.week_day()) - civil::weekday(first) as i32).rem_euclid(7);
+            let of_month = days_until + 7 * (i32::from(day.week()) - 1);
+            let length = civil::month_length(year, month) as i32;
+            first + if of_month < length { of_month } else { of_month - 7 }
+        }
+    }
+}
+
+/// Drops changes that change nothing but a name.
+pub(super) fn drop_repeats(first: i32, changes: &mut Vec<(i64, i32)>) {
+    let mut offset = first;
+    changes.retain(|(_, next)| std::mem::replace(&mut offset, *next) != *next);
+}

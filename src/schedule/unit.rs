@@ -1,0 +1,69 @@
+//! The five fields: bounds, names, and what they are called in a message.
+
+/// One field of a schedule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Which of the five it is, counted from 0.
+    pub index: usize,
+    /// `minute`.
+    pub name: &'static str,
+    /// What a value of it is called: `a minute from 0 to 59`.
+    pub expectation: &'static str,
+    /// The least value.
+    pub min: u32,
+    /// The greatest value.
+    pub max: u32,
+    /// Names for the values from `min` on: three letters, any case.
+    pub names: &'static [&'static str],
+}
+
+pub(super) const MINUTE: Unit =
+    Unit { index: 0, name: "minute", expectation: "a minute from 0 to 59", min: 0, max: 59, names: &[] };
+
+pub(super) const HOUR: Unit =
+    Unit { index: 1, name: "hour", expectation: "an hour from 0 to 23", min: 0, max: 23, names: &[] };
+
+pub(super) const DAY: Unit = Unit {
+    index: 2,
+    name: "day of the month",
+    expectation: "a day of the month from 1 to 31",
+    min: 1,
+    max: 31,
+    names: &[],
+};
+
+pub(super) const MONTH: Unit = Unit {
+    index: 3,
+    name: "month",
+    expectation: "a month from 1 to 12 or jan to dec",
+    min: 1,
+    max: 12,
+    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+};
+
+pub(super) const WEEKDAY: Unit = Unit {
+    index: 4,
+    name: "day of the week",
+    expectation: "a day of the week from 0 to 7 or sun to sat",
+    min: 0,
+    max: 7,
+    names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+};
+
+impl Unit {
+    /// The value of a name.
+    pub fn value_of(&self, word: &[u8]) -> Option<u32> {
+        let index = self.names.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(self.min + index as u32)
+    }
+
+    /// Whether it is the day of the month.
+    pub fn is_day(&self) -> bool {
+        self.index == DAY.index
+    }
+
+    /// Whether it is the day of the week, in which 7 is Sunday again.
+    pub fn is_weekday(&self) -> bool {
+        self.index == WEEKDAY.index
+    }
+}

@@ -1,0 +1,170 @@
+//! What the clock on a zone's wall shows, and what is due because of it: the classic "virtual clock" of Vixie cron.
+//!
+//! Cron counts the local minutes that a zone's clocks show. Let V be the last local minute shown, r the new one, and
+//! d = r - V (Debian cron.c and cronie cron.c, main; each zone runs on its own timeline here):
+//!
+//! | d | wildcard entries | fixed entries |
+//! |---|---|---|
+//! | 1 | due if they match r | due if they match r |
+//! | 2 to 5 | due for each match in V+1 to r, at once | the same |
+//! | 6 to 180 | due if they match r | due for each match in V+1 to r, at once |
+//! | 0 to -179 | due if they match r | held until r is beyond V |
+//! | else | due if they match r; V is r | the same |
+//!
+//! Between two transitions of a zone d is always 1, or the clock is held; so all that can be odd is known at the
+//! transition, and [`super::zone::Span`] carries it.
+
+use super::calendar::Style;
+use super::civil::{CYCLE_DAYS, DAY_MINUTES};
+use super::quartz::Quartz;
+use super::time::{LocalMinute, Timestamp};
+use super::zone::{Place, Zone};
+
+/// A set of local minutes.
+pub(super) trait Calendar {
+    /// The first of the set strictly after `after`.
+    fn next(&self, after: i64) -> Option<i64>;
+    /// Whether the set holds `at`.
+    fn matches(&self, at: i64) -> bool;
+}
+
+/// Longer than any two offsets are apart: no local minute comes back after that many seconds.
+const WELL_APART: i64 = 3 * 86_400;
+
+/// What a change of the wall clock by `d` minutes means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The next minute, or up to four missed ones: everything in between is due.
+    Small,
+    /// Forward by up to three hours.
+    Forward,
+    /// Back by less than three hours.
+    Back,
+    /// Beyond that: the clock was put right, nothing is made up for or held.
+    Jump,
+}
+
+impl Step {
+    /// The kind of a step from one local minute shown to another.
+    pub fn of(d: i64) -> Step {
+        match d {
+            1..=5 => Step::Small,
+            6..=180 => Step::Forward,
+            -179..=0 => Step::Back,
+            _ => Step::Jump,
+        }
+    }
+}
+
+/// The first moment strictly after `after` at which entries of this calendar and style are due.
+#[inline]
+pub(super) fn next_due<C: Calendar>(
+    calendar: &C,
+    style: Style,
+    after: Timestamp,
+    zone: &Zone,
+    done: Option<LocalMinute>,
+) -> Option<Timestamp> {
+    let done = match (style, done) {
+        (Style::Fixed, Some(LocalMinute(minute))) => minute,
+        _ => i64::MIN,
+    };
+    let place = zone.place(after.0);
+    let shown = place.local_minute(after.0);
+    let floor = held_floor(shown, &place, style, done);
+    let next = calendar.next(floor)?;
+    let at = place.start_of(next);
+    if at < place.end() {
+        return Some(Timestamp(at));
+    }
+    next_over_transitions(calendar, style, after.0, zone, done, Cursor { place, floor, next })
+}
+
+/// Where a search stands.
+struct Cursor<'z> {
+    /// The span of constant offset.
+    place: Place<'z>,
+    /// Local minutes up to here are over for this entry.
+    floor: i64,
+    /// The first match after `floor`.
+    next: i64,
+}
+
+fn next_over_transitions<C: Calendar>(
+    calendar: &C,
+    style: Style,
+    after: i64,
+    zone: &Zone,
+    done: i64,
+    cursor: Cursor<'_>,
+) -> Option<Timestamp> {
+    let Cursor { mut place, mut floor, mut next } = cursor;
+    let limit = floor + (CYCLE_DAYS + 1) * DAY_MINUTES;
+    let mut now = after;
+    loop {
+        let at = place.start_of(next);
+        if at < place.end() {
+            return Some(Timestamp(at));
+        }
+        // Nothing matches between floor and next. So transitions that are too far from both ends of that stretch to
+        // show any minute outside of it are of no interest.
+        if place.end() > now + WELL_APART && at > place.end() + 2 * WELL_APART {
+            now = at - WELL_APART;
+            place = zone.place(now);
+            continue;
+        }
+        now = place.end();
+        place = zone.next_place(&place)?;
+        if due_at_start(calendar, style, &place, done) {
+            return Some(Timestamp(now));
+        }
+        let new_floor = held_floor(place.first_shown(), &place, style, done);
+        if new_floor < floor || new_floor >= next {
+            next = calendar.next(new_floor)?;
+        }
+        floor = new_floor;
+        if next > limit {
+            return None;
+        }
+    }
+}
+
+/// The local minute up to which nothing more is due in this span.
+fn held_floor(shown: i64, place: &Place<'_>, style: Style, done: i64) -> i64 {
+    match style {
+        Style::Wildcard => shown,
+        Style::Fixed => shown.max(place.held_until()).max(done),
+    }
+}
+
+/// Whether an entry is due at the very transition with which the span begins.
+fn due_at_start<C: Calendar>(calendar: &C, style: Style, place: &Place<'_>, done: i64) -> bool {
+    let shown = place.first_shown();
+    let before = place.shown_before();
+    let missed = |from: i64| calendar.next(from).is_some_and(|minute| minute <= shown);
+    match (Step::of(shown - before), style) {
+        (Step::Small, _) | (Step::Forward, Style::Fixed) => missed(before.max(done)),
+        (Step::Back, Style::Fixed) => false,
+        (Step::Forward | Step::Back | Step::Jump, Style::Wildcard) => calendar.matches(shown),
+        (Step::Jump, Style::Fixed) => shown > done && calendar.matches(shown),
+    }
+}
+
+/// The same for `@quartz`, whose unit is the second and whose rule is simpler: a time is due when the zone's clocks
+/// first show it or pass it by. So one in a gap of any size runs when the gap ends, one in a fold the first time.
+pub(super) fn next_due_second(
+    quartz: &Quartz,
+    after: Timestamp,
+    zone: &Zone,
+    done: Option<LocalMinute>,
+) -> Option<Timestamp> {
+    let mut reached = zone.furthest_shown(after.0);
+    if let (Style::Fixed, Some(LocalMinute(minute))) = (quartz.style(), done) {
+        reached = reached.max(minute * 60 + 59);
+    }
+    let second = quartz.next(reached)?;
+    Some(Timestamp(zone.first_reaching(second)))
+}
+
+#[cfg(test)]
+mod tests;
