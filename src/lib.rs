@@ -16,7 +16,7 @@
 //! | 2 | [`site`] | what differs between Debian's cron and cronie: paths, ids, wording, as constants | `table` |
 //! | 1 | [`table`] | the crontab language: bytes in, entries and diagnostics out | `schedule` |
 //! | 0 | [`schedule`] | the calendar: does it match, when next, gaps and folds, in words | chrono, chrono-tz, cron |
-//! | 0 | [`sys`] | kernel and libc, handed out as safe types; the only `unsafe` | libc, nix |
+//! | 0 | [`sys`] | kernel and libc, handed out as safe types; the only `unsafe` | `schedule`, libc, nix |
 //!
 //! The quiet half (`schedule`, `table`, `plan`, `site`) only computes: no clock, no descriptor, no pid, no environment.
 //! The loud half talks to the world and decides nothing.

@@ -4,9 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod event;
+mod rule;
 mod state;
+mod tables;
+mod timers;
 mod wheel;
+mod zones;
 
 pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
-pub use state::{Plan, Summary};
-pub use wheel::{Timer, Wheel};
+pub use state::{Live, Plan, Summary};

@@ -47,6 +47,11 @@ impl LocalUsers {
         users
     }
 
+    /// The uid of that login name as the file has it; the name service is not asked.
+    pub fn in_file(&self, name: &str) -> Option<u32> {
+        self.local.get(name.as_bytes()).copied()
+    }
+
     /// Looks at the file again and forgets what the name service said; whether the file has changed.
     pub fn refresh(&mut self) -> bool {
         self.asked.clear();
@@ -77,8 +82,8 @@ impl LocalUsers {
 
 impl Users for LocalUsers {
     fn uid(&mut self, name: &str) -> Lookup {
-        if let Some(uid) = self.local.get(name.as_bytes()) {
-            return Lookup::Known(*uid);
+        if let Some(uid) = self.in_file(name) {
+            return Lookup::Known(uid);
         }
         if let Some(answer) = self.asked.get(name) {
             return *answer;

@@ -23,6 +23,11 @@ impl From<User> for Account {
     }
 }
 
+/// The user id that this process acts with.
+pub fn caller() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// Asks the name service for a login name; this may block on a directory server. None: nobody has that name.
 pub fn by_name(name: &str) -> io::Result<Option<Account>> {
     Ok(User::from_name(name)?.map(Account::from))

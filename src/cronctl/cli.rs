@@ -1,0 +1,354 @@
+//! The command line: one definition, from which `--help`, the pages and the completions come.
+
+use super::values;
+use crate::site::{Profile, shared};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint, value_parser};
+
+/// The command line of `cronctl`, with the paths of that profile in its help.
+pub fn command(profile: Profile) -> Command {
+    Command::new("cronctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Ask when cron's entries run, and what their tables and schedules mean")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .args(everywhere())
+        .subcommands([next(profile), check(), explain(), simulate(), timeline(profile)])
+        .after_help(EXAMPLES)
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cronctl next                              the next ten runs of the tables you may read
+  cronctl next --expr '30 2 * * mon-fri'    when a schedule is due
+  cronctl check mytab                       what is wrong with a table
+  cronctl explain 30 2 '*' '*' mon-fri      a schedule in English
+  cronctl timeline                          a picture of the coming day
+
+Exit status: 0 answered, 1 faults, 2 a wrong command line.";
+
+fn next(profile: Profile) -> Command {
+    Command::new("next")
+        .about("Say when entries run next")
+        .long_about(
+            "Say when entries run next. Without a source: the tables that the daemon would load, as far as you may read \
+             them. One line a run, in order of time, in the zone of its entry: INSTANT  USER  COMMAND; for --expr the \
+             instant alone. Random delays are counted in.",
+        )
+        .args([
+            Arg::new("expr")
+                .long("expr")
+                .value_name("EXPR")
+                .allow_hyphen_values(true)
+                .help("A schedule: five fields, a nickname, or @quartz and seven fields"),
+            file("Take the entries of this table, in user form; - is standard input"),
+            system(),
+            user(),
+        ])
+        .group(ArgGroup::new("source").args(["expr", "file", "user"]))
+        .args([
+            zone(),
+            Arg::new("from")
+                .long("from")
+                .value_name("TIME")
+                .value_parser(values::time)
+                .help("Runs after this moment (RFC 3339), itself not counted; default: now"),
+            Arg::new("until")
+                .long("until")
+                .value_name("TIME")
+                .value_parser(values::time)
+                .help("No runs after this moment (RFC 3339), itself counted"),
+            Arg::new("count")
+                .long("count")
+                .value_name("N")
+                .value_parser(value_parser!(u64))
+                .help("At most so many runs, over all entries together; default: 10"),
+            json("Write one JSON object a line, with at (UTC), schedule, zone, user, command, source and line"),
+            Arg::new("batch")
+                .long("batch")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["source", "system", "until", "json"])
+                .help("Answer questions from standard input, one JSON object a line")
+                .long_help(
+                    "Answer questions from standard input, one JSON object a line: {\"id\":7,\"expr\":\"30 2 * * *\",\
+                     \"tz\":\"Europe/Berlin\",\"from\":\"2026-03-28T12:00:00Z\",\"count\":5}. Each gets one line, in order: \
+                     {\"id\":7,\"next\":[\"2026-03-29T01:00:00Z\",...]} or {\"id\":7,\"error\":\"...\"}. What a question leaves \
+                     out comes from --tz, --from and --count.",
+                ),
+        ])
+        .args(places(profile))
+        .after_help(
+            "Examples:\n  \
+             cronctl next --count 3\n  \
+             cronctl next --expr @daily --tz Europe/Berlin --from 2026-03-28T12:00:00Z\n  \
+             cronctl next --file /etc/cron.d/backup --system --json\n  \
+             cronctl next --user alice --until 2026-12-24T18:00:00Z --count 1000",
+        )
+}
+
+fn check() -> Command {
+    Command::new("check")
+        .about("Say what is wrong with tables")
+        .long_about(
+            "Say what is wrong with tables. Diagnostics go to standard error; standard output gets one line a table: \
+             FILE: 3 entries, 0 errors, 1 warning. Warnings alone leave the exit status 0.",
+        )
+        .args([
+            system(),
+            Arg::new("batch")
+                .long("batch")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["files", "system"])
+                .help("Check tables from standard input, one JSON object a line")
+                .long_help(
+                    "Check tables from standard input, one JSON object a line: {\"id\":7,\"kind\":\"user\",\"text\":\"whole \
+                     table\\n\"}, or \"line\", to which a newline is added; kind is user or system. Each gets one line, in \
+                     order: {\"id\":7,\"ok\":true,\"entries\":3,\"warnings\":[...]} or \
+                     {\"id\":7,\"ok\":false,\"entries\":2,\"errors\":[{\"line\":4,\"column\":3,\"message\":\"...\"}]}.",
+                ),
+            Arg::new("files")
+                .value_name("FILE")
+                .num_args(1..)
+                .required_unless_present("batch")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("The tables, in user form; - is standard input"),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl check mytab\n  \
+             cronctl check --system /etc/crontab /etc/cron.d/*\n  \
+             crontab -l | cronctl check -",
+        )
+}
+
+fn explain() -> Command {
+    Command::new("explain")
+        .about("Say in English what a schedule means, and when it is due next")
+        .long_about(
+            "Say in English what a schedule means, when it is due the next five times, and what is odd about it: clock \
+             changes ahead that concern it, days that never come, two day fields of which either counts.",
+        )
+        .args([
+            Arg::new("expr")
+                .value_name("EXPR")
+                .num_args(1..)
+                .required(true)
+                .allow_negative_numbers(true)
+                .value_parser(NonEmptyStringValueParser::new())
+                .help("The schedule, as one word or as many; several if each is quoted"),
+            zone(),
+            Arg::new("from")
+                .long("from")
+                .value_name("TIME")
+                .value_parser(values::time)
+                .help("Stand at this moment (RFC 3339); default: now"),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl explain '30 2 * * mon-fri'\n  \
+             cronctl explain 0 4 1 '*' sun --tz America/New_York\n  \
+             cronctl explain @weekly",
+        )
+}
+
+fn simulate() -> Command {
+    Command::new("simulate")
+        .about("Say what the daemon would start, through clock changes and restarts")
+        .long_about(
+            "Say what the daemon would start, second by second, with a clock of our own that starts at --from: through \
+             clock changes of the zone, through steps of the clock and through times in which the daemon is down. \
+             Entries with @reboot run at --from. One line a start: TRUE-UTC  SHOWN-LOCAL  LINE  COMMAND, the second \
+             being what the machine's clock shows.",
+        )
+        .args([
+            file("The table, in user form; - is standard input").required(true),
+            system(),
+            zone().required(true),
+            Arg::new("from")
+                .long("from")
+                .value_name("TIME")
+                .required(true)
+                .value_parser(values::time)
+                .help("Start the machine at this moment (RFC 3339)"),
+            Arg::new("until")
+                .long("until")
+                .value_name("TIME")
+                .required(true)
+                .value_parser(values::time)
+                .help("Stop after this moment (RFC 3339), itself counted"),
+            Arg::new("step")
+                .long("step")
+                .value_name("TIME=DELTA")
+                .action(ArgAction::Append)
+                .value_parser(values::step)
+                .help("At this true moment set the clock forward or back: +2h, -90s, 30m, 1d"),
+            Arg::new("down")
+                .long("down")
+                .value_name("TIME..TIME")
+                .action(ArgAction::Append)
+                .value_parser(values::down)
+                .help("Between these true moments the daemon does not run"),
+            json("Write one JSON object a line, with at (UTC), shown, line and command"),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl simulate --file mytab --tz Europe/Berlin \\\n    \
+             --from 2026-03-28T22:00:00Z --until 2026-03-29T04:00:00Z\n  \
+             cronctl simulate --file mytab --tz UTC --from 2026-05-01T09:00:00Z --until 2026-05-01T14:00:00Z \\\n    \
+             --step 2026-05-01T10:00:00Z=+2h --down 2026-05-01T12:00:00Z..2026-05-01T12:30:00Z",
+        )
+}
+
+fn timeline(profile: Profile) -> Command {
+    Command::new("timeline")
+        .about("Draw when entries run: rows of entries over hours")
+        .long_about(
+            "Draw when entries run: rows of entries over hours, how many start in each minute, the crowded minutes and \
+             the quiet times. Without a source: the tables that the daemon would load, as far as you may read them.",
+        )
+        .args([
+            file("Draw the entries of this table, in user form; - is standard input"),
+            system(),
+            user(),
+            Arg::new("all")
+                .value_name("all")
+                .value_parser(["all"])
+                .help("Draw all tables that you may read, as without a source"),
+        ])
+        .group(ArgGroup::new("source").args(["file", "user", "all"]))
+        .args([
+            zone(),
+            Arg::new("from")
+                .long("from")
+                .value_name("TIME")
+                .value_parser(values::time)
+                .help("Begin at this moment (RFC 3339); default: the hour that it is"),
+            Arg::new("until")
+                .long("until")
+                .value_name("TIME")
+                .value_parser(values::time)
+                .help("End before this moment (RFC 3339); default: a day after --from"),
+            Arg::new("svg")
+                .long("svg")
+                .value_name("FILE")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Write the picture to this file as SVG; - is standard output"),
+        ])
+        .args(places(profile))
+        .after_help(
+            "Examples:\n  \
+             cronctl timeline\n  \
+             cronctl timeline --file mytab --from 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z\n  \
+             cronctl timeline --svg week.svg --until 2026-11-29T00:00:00Z",
+        )
+}
+
+/// What every verb takes.
+fn everywhere() -> [Arg; 2] {
+    [
+        Arg::new("profile")
+            .long("profile")
+            .value_name("NAME")
+            .global(true)
+            .value_parser(["debian", "cronie"])
+            .help("Behave as debian or cronie; default: as the settings file or the distribution says"),
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .global(true)
+            .value_parser(value_parser!(std::path::PathBuf))
+            .value_hint(ValueHint::FilePath)
+            .help(format!("Read this settings file; default: {}", shared::CONFIG)),
+    ]
+}
+
+/// Where the daemon's files are, named as the daemon names them.
+fn places(profile: Profile) -> Vec<Arg> {
+    let place = |name: &'static str, kind: &'static str, what: &str, default: &str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(kind)
+            .value_parser(value_parser!(std::path::PathBuf))
+            .value_hint(if kind == "DIR" { ValueHint::DirPath } else { ValueHint::FilePath })
+            .hide_short_help(true)
+            .help(format!("{what}; default: {default}"))
+    };
+    vec![
+        place("spool", "DIR", "The users' tables", profile.site().spool),
+        place("system-crontab", "FILE", "The system table", shared::SYSTEM_CRONTAB),
+        place("cron-d", "DIR", "The drop-in tables", shared::CRON_D),
+        place("run-dir", "DIR", "The daemon's PID file, lock and sockets", shared::RUN_DIR),
+        place("state-dir", "DIR", "The daemon's history", shared::STATE_DIR),
+    ]
+}
+
+fn file(help: &'static str) -> Arg {
+    Arg::new("file")
+        .long("file")
+        .value_name("FILE")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help(help)
+}
+
+fn system() -> Arg {
+    Arg::new("system")
+        .long("system")
+        .action(ArgAction::SetTrue)
+        .help("The table is in system form, as /etc/crontab: with a user before the command")
+}
+
+fn user() -> Arg {
+    Arg::new("user")
+        .long("user")
+        .value_name("USER")
+        .value_parser(NonEmptyStringValueParser::new())
+        .value_hint(ValueHint::Username)
+        .help("Take the entries of this user's table")
+}
+
+fn zone() -> Arg {
+    Arg::new("tz")
+        .long("tz")
+        .value_name("ZONE")
+        .value_parser(NonEmptyStringValueParser::new())
+        .help("The IANA time zone that stands for the system's")
+}
+
+fn json(help: &'static str) -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+/// Whether a switch was given; false also for verbs that do not know it.
+pub(super) fn given(matches: &ArgMatches, name: &str) -> bool {
+    matches!(matches.try_get_one::<bool>(name), Ok(Some(true)))
+}
+
+/// An option's value, if it was given; none also for verbs that do not know it.
+pub(super) fn value<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, name: &str) -> Option<&'a T> {
+    matches.try_get_one::<T>(name).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent_in_both_profiles() {
+        for profile in [Profile::Debian, Profile::Cronie] {
+            command(profile).debug_assert();
+        }
+    }
+
+    #[test]
+    fn every_option_has_a_sentence() {
+        for verb in command(Profile::Debian).get_subcommands() {
+            for option in verb.get_arguments() {
+                assert!(option.get_help().is_some(), "{} {}", verb.get_name(), option.get_id());
+            }
+            assert!(verb.get_after_help().is_some_and(|text| text.to_string().starts_with("Examples:")));
+        }
+    }
+}

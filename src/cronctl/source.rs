@@ -1,0 +1,249 @@
+//! The tables that a question is about: a file, a user's table, or all that the daemon would load and the caller may read.
+
+use super::Verdict;
+use super::cli::{given, value};
+use super::error::Error;
+use super::upcoming::Recurring;
+use super::world::World;
+use crate::plan::{Owner, Source};
+use crate::schedule::Zone;
+use crate::spool::{Finder, Found, LocalUsers, Look, Refusal, RefusalKind, Stamp, Visitor};
+use crate::sys::files;
+use crate::table::{Diagnostic, Entry, Form, Parsed, Severity, Table, printable};
+use clap::ArgMatches;
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A table that has been read.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// Its path, or `-`.
+    pub(super) name: String,
+    /// Whom its entries run as where they do not say it themselves.
+    pub(super) owner: String,
+    /// User or system form.
+    pub(super) form: Form,
+    /// What runs of it.
+    pub(super) table: Table,
+    /// What is to be said about it.
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// The name that its draws are made for.
+    drawn_for: String,
+}
+
+/// One entry of a table, and all that is needed to tell of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job<'a> {
+    /// Its table.
+    pub(super) listed: &'a Listed,
+    /// The entry.
+    pub(super) entry: &'a Entry,
+    /// The zone that it is in.
+    pub(super) zone: &'a Zone,
+}
+
+/// The tables that the command line asks for.
+pub(super) fn of(matches: &ArgMatches, world: &World) -> Result<Vec<Listed>, Error> {
+    if let Some(path) = value::<PathBuf>(matches, "file") {
+        return Ok(vec![file(path, form(matches), world)?]);
+    }
+    match value::<String>(matches, "user") {
+        Some(user) => Ok(vec![table_of(user, world)?]),
+        None => all(world),
+    }
+}
+
+/// The form that `--system` says.
+pub(super) fn form(matches: &ArgMatches) -> Form {
+    if given(matches, "system") { Form::System } else { Form::User }
+}
+
+/// Reads the table in a file; `-` is standard input.
+pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
+    let name = path.display().to_string();
+    let bytes = read(path, world)?;
+    // A file in user form is the caller's, as `crond FILE` takes it.
+    Ok(parse(name, world.caller(), bytes, form, world))
+}
+
+fn read(path: &Path, world: &World) -> Result<Box<[u8]>, Error> {
+    let most = world.settings.site.dialect.limits.bytes;
+    let stdin = path == Path::new("-");
+    let name = || if stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let bytes = if stdin {
+        files::read_all(io::stdin(), 0, most)
+    } else {
+        std::fs::File::open(path).and_then(|file| {
+            let size = file.metadata()?.len();
+            files::read_all(&file, size, most)
+        })
+    };
+    match bytes {
+        Ok(Some(bytes)) => Ok(bytes.into_boxed_slice()),
+        Ok(None) => Err(Error::TooLarge { name: name(), most }),
+        Err(source) => Err(Error::Read { name: name(), source }),
+    }
+}
+
+fn parse(name: String, owner: String, bytes: Box<[u8]>, form: Form, world: &World) -> Listed {
+    // A table in system form is known by its path, another by its user.
+    let drawn_for = if form == Form::System { name.clone() } else { owner.clone() };
+    let Parsed { table, diagnostics } = Table::parse(bytes, &world.context(form, &drawn_for));
+    Listed { name, owner, form, table, diagnostics, drawn_for }
+}
+
+/// The spool table of a user: root reads anybody's, others their own.
+fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
+    if !world.is_root() && user != world.caller() {
+        return Err(Error::NotYours { user: user.to_owned() });
+    }
+    let path = world.settings.places.spool.join(user);
+    let looked = finder(world).look(&path, &mut LocalUsers::default());
+    let told =
+        |refusal: &Refusal| Error::Refused { said: refusal.text().unwrap_or_else(|| path.display().to_string()) };
+    match looked {
+        Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
+        Look::Table(Found { content: Ok(bytes), source, .. }) => Ok(found(source, bytes, world)),
+        Look::Table(Found { content: Err(refusal), .. }) if world.is_root() || !is_closed(&refusal) => {
+            Err(told(&refusal))
+        }
+        Look::Gone(_) if world.is_root() => Err(Error::NoTable { user: user.to_owned() }),
+        Look::Gone(_) | Look::Table(_) => {
+            own_by_crontab(world)?.ok_or_else(|| Error::NoTable { user: user.to_owned() })
+        }
+    }
+}
+
+/// All tables that the daemon would load, as far as the caller may read them.
+fn all(world: &World) -> Result<Vec<Listed>, Error> {
+    let mut heap = Heap::default();
+    let errors = finder(world).scan(&mut LocalUsers::default(), &mut heap);
+    let mut listed = Vec::new();
+    for Found { source, content, .. } in heap.0 {
+        match content {
+            Ok(bytes) => listed.push(found(source, bytes, world)),
+            // What others may not read is nothing to tell them about.
+            Err(refusal) if is_closed(&refusal) && !world.is_root() => {}
+            Err(refusal) => {
+                if let Some(text) = refusal.text() {
+                    eprintln!("cronctl: not loaded: {}", printable(text.as_bytes()));
+                }
+            }
+        }
+    }
+    for error in errors {
+        let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !world.is_root();
+        if closed && error.path == world.settings.places.spool {
+            listed.extend(own_by_crontab(world)?);
+        } else if !closed {
+            eprintln!("cronctl: {error}");
+        }
+    }
+    // Directories come in no order; answers do.
+    listed.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(listed)
+}
+
+/// Everything a scan finds.
+#[derive(Default)]
+struct Heap(Vec<Found>);
+
+impl Visitor for Heap {
+    fn has(&mut self, _: &str, _: &Stamp) -> bool {
+        false
+    }
+
+    fn found(&mut self, found: Found) {
+        self.0.push(found);
+    }
+}
+
+fn finder(world: &World) -> Finder {
+    Finder::new(world.settings.places.clone(), world.settings.site)
+}
+
+fn is_closed(refusal: &Refusal) -> bool {
+    matches!(refusal.kind, RefusalKind::CannotOpen | RefusalKind::CannotStat | RefusalKind::CannotRead)
+}
+
+fn found(source: Source, bytes: Box<[u8]>, world: &World) -> Listed {
+    let form = source.owner.form();
+    let owner = match source.owner {
+        Owner::User { name, .. } => name,
+        Owner::System | Owner::Caller => String::new(),
+    };
+    parse(source.path, owner, bytes, form, world)
+}
+
+/// The caller's own table out of a spool that only `crontab` may read.
+fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
+    let answer =
+        Command::new("crontab").arg("-l").env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(Error::NoCrontab)?;
+    let user = world.caller();
+    if answer.status.success() {
+        let path = world.settings.places.spool.join(&user).display().to_string();
+        return Ok(Some(parse(path, user, answer.stdout.into_boxed_slice(), Form::User, world)));
+    }
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let said = said.lines().next().unwrap_or("it failed").trim();
+    if said.starts_with("no crontab for") { Ok(None) } else { Err(Error::Crontab { said: printable(said.as_bytes()) }) }
+}
+
+/// Tells the faults of the tables on standard error. Warnings are left to `check`.
+pub(super) fn complain(tables: &[Listed]) -> Verdict {
+    let mut verdict = Verdict::Clean;
+    for listed in tables {
+        for diagnostic in listed.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
+            eprint!("{}", diagnostic.picture(&listed.name));
+            verdict = Verdict::Faulty;
+        }
+    }
+    verdict
+}
+
+impl Listed {
+    /// The same table once more.
+    pub(super) fn read_again(&self, world: &World) -> Table {
+        Table::parse(self.table.source.clone(), &world.context(self.form, &self.drawn_for)).table
+    }
+
+    /// Its entries.
+    pub(super) fn jobs<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Job<'a>> {
+        self.table.entries.iter().map(move |entry| {
+            let own = entry.zone.and_then(|zone| self.table.zones.get(usize::from(zone)));
+            Job { listed: self, entry, zone: own.unwrap_or(world.system_zone()) }
+        })
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Its times.
+    pub(super) fn recurring(&self) -> Recurring<'a> {
+        Recurring { schedule: &self.entry.schedule, zone: self.zone, delay: self.entry.delay }
+    }
+
+    /// Whom it runs as.
+    pub(super) fn user(&self) -> Cow<'a, str> {
+        match self.listed.table.user(self.entry) {
+            b"" => Cow::Borrowed(&self.listed.owner),
+            named => String::from_utf8_lossy(named),
+        }
+    }
+
+    /// Its command as it stands in the table.
+    pub(super) fn command(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.command_bytes())
+    }
+
+    /// The same, byte for byte.
+    pub(super) fn command_bytes(&self) -> &'a [u8] {
+        self.listed.table.command(self.entry)
+    }
+
+    /// Its schedule as it stands in the table.
+    pub(super) fn schedule_text(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.listed.table.schedule_text(self.entry))
+    }
+}

@@ -1,0 +1,67 @@
+//! `cronctl timeline`: a picture of when entries run.
+
+mod chart;
+mod svg;
+mod terminal;
+
+use super::Verdict;
+use super::cli::value;
+use super::error::Error;
+use super::output::Output;
+use super::source::{self, Listed};
+use super::world::World;
+use crate::schedule::Timestamp;
+use chart::{Chart, Range};
+use clap::ArgMatches;
+use std::path::{Path, PathBuf};
+
+/// The longest time that is drawn: beyond it, minutes cannot be told apart anyway.
+const MOST_DAYS: i64 = 400;
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Draws on the terminal or into a file.
+pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let range = range(matches, world)?;
+    let tables = source::of(matches, world)?;
+    match value::<PathBuf>(matches, "svg") {
+        Some(path) => write_svg(path, &chart(&tables, range, world, svg::cells(range)), out)?,
+        None => {
+            let look = terminal::Look::of(out);
+            let layout = look.layout(&labels(&tables, world), range.minutes());
+            out.text(&terminal::draw(&chart(&tables, range, world, layout.cells), &layout, look))?;
+        }
+    }
+    Ok(source::complain(&tables))
+}
+
+/// The time to draw, in whole minutes: a day from the hour that it is, unless the command line says otherwise.
+fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
+    let whole_minute = |moment: Timestamp| moment.0.div_euclid(MINUTE) * MINUTE;
+    let this_hour = || world.now().0.div_euclid(HOUR) * HOUR;
+    let from = value::<Timestamp>(matches, "from").map_or_else(this_hour, |from| whole_minute(*from));
+    let until = value::<Timestamp>(matches, "until").map_or(from + DAY, |until| whole_minute(*until));
+    match until - from {
+        ..=0 => Err(Error::Backwards),
+        length if length > MOST_DAYS * DAY => Err(Error::TooLong { days: MOST_DAYS }),
+        _ => Ok(Range { from: Timestamp(from), until: Timestamp(until) }),
+    }
+}
+
+fn labels(tables: &[Listed], world: &World) -> Vec<chart::Label> {
+    tables.iter().flat_map(|listed| listed.jobs(world)).map(|job| chart::Label::of(&job)).collect()
+}
+
+fn chart(tables: &[Listed], range: Range, world: &World, cells: usize) -> Chart {
+    let jobs = tables.iter().flat_map(|listed| listed.jobs(world));
+    Chart::of(jobs, range, cells, std::sync::Arc::clone(world.system_zone()))
+}
+
+fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> {
+    let picture = svg::draw(chart);
+    if path == Path::new("-") {
+        return out.text(&picture);
+    }
+    std::fs::write(path, picture).map_err(|source| Error::Picture { path: path.to_owned(), source })
+}

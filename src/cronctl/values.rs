@@ -1,0 +1,119 @@
+//! The values that options take: moments, clock steps, ranges.
+
+use crate::schedule::{TimeError, Timestamp};
+
+/// A clock step: at this true moment the clock is moved by so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// When, in true time.
+    pub(super) at: Timestamp,
+    /// Seconds, positive forward.
+    pub(super) by: i64,
+}
+
+/// A time in which the daemon does not run, in true time; it is back at `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Down {
+    /// Its first second.
+    pub(super) from: Timestamp,
+    /// The second at which the daemon is started again.
+    pub(super) until: Timestamp,
+}
+
+/// Why a value is none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ValueError {
+    /// No moment.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    /// `TIME=DELTA` has no `=`.
+    #[error("expected TIME=DELTA, like 2026-05-01T10:00:00Z=+2h")]
+    NoDelta,
+    /// No length of time.
+    #[error("expected a step like +2h, -90s or 30m, found {found:?}")]
+    Delta {
+        /// As it was given.
+        found: String,
+    },
+    /// `TIME..TIME` has no `..`.
+    #[error("expected TIME..TIME, like 2026-05-01T10:00:00Z..2026-05-01T12:00:00Z")]
+    NoRange,
+    /// A range that ends before it begins.
+    #[error("the range ends before it begins")]
+    Backwards,
+}
+
+/// An RFC 3339 moment.
+pub(super) fn time(text: &str) -> Result<Timestamp, TimeError> {
+    Timestamp::parse_rfc3339(text)
+}
+
+/// `TIME=DELTA`.
+pub(super) fn step(text: &str) -> Result<Step, ValueError> {
+    let (at, by) = text.split_once('=').ok_or(ValueError::NoDelta)?;
+    Ok(Step { at: time(at)?, by: delta(by)? })
+}
+
+/// `TIME..TIME`.
+pub(super) fn down(text: &str) -> Result<Down, ValueError> {
+    let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
+    let range = Down { from: time(from)?, until: time(until)? };
+    if range.until < range.from { Err(ValueError::Backwards) } else { Ok(range) }
+}
+
+/// `[+-]N(s|m|h|d)` in seconds.
+fn delta(text: &str) -> Result<i64, ValueError> {
+    let bad = || ValueError::Delta { found: text.to_owned() };
+    let (sign, length) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let unit = match length.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err(bad()),
+    };
+    let digits = length.get(..length.len() - 1).filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    // A century is more than any clock was ever wrong by, and keeps the arithmetic far from its ends.
+    digits
+        .and_then(|digits| digits.parse::<i64>().ok())
+        .and_then(|number| number.checked_mul(unit))
+        .filter(|seconds| *seconds <= 100 * 366 * 86_400)
+        .map(|seconds| sign * seconds)
+        .ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_moment_and_a_signed_length() {
+        for (text, by) in [("+2h", 7_200), ("-90s", -90), ("30m", 1_800), ("+0s", 0), ("-1d", -86_400)] {
+            let step = step(&format!("2026-05-01T10:00:00Z={text}")).expect(text);
+            assert_eq!(step, Step { at: Timestamp(1_777_629_600), by }, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_step_of_another_form_is_refused() {
+        for text in ["", "2h", "2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z=", "x=+2h"] {
+            assert!(step(text).is_err(), "{text}");
+        }
+        for text in ["+", "2", "h", "+-2h", "2 h", "2w", "1e3s", "99999999999999999999s", "9999999d", "2é"] {
+            assert!(step(&format!("2026-05-01T10:00:00Z={text}")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_down_time_has_two_moments_in_order() {
+        let range = down("2026-05-01T10:00:00Z..2026-05-01T14:00:00+02:00").expect("a range");
+        assert_eq!(range.until.0 - range.from.0, 7_200);
+        for text in ["", "2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z..", "2026-05-01T10:00:00Z..2026-05-01T09:59:59Z"]
+        {
+            assert!(down(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The marker that `@reboot` jobs have been run in this boot. Its name is the profile's incumbent's, so that changing from one
+//! daemon to the other does not run them again.
+
+use crate::sys::host::Boot;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Whether the system is just starting.
+#[derive(Debug)]
+pub enum Reboot {
+    /// No daemon has run `@reboot` jobs in this boot, and the marker is set now.
+    First,
+    /// They have been run.
+    Done,
+    /// Nobody can say, as the marker can be neither read nor set: they are run, as cronie does.
+    Unknown(io::Error),
+}
+
+/// Looks at the marker and sets it. At most one daemon of a boot gets [`Reboot::First`].
+pub fn claim(path: &Path, boot: &Boot) -> Reboot {
+    match create(path, boot) {
+        Ok(()) => Reboot::First,
+        Err(there) if there.kind() == io::ErrorKind::AlreadyExists => match is_of_earlier_boot(path, boot) {
+            Ok(false) => Reboot::Done,
+            Ok(true) => replace(path, boot).map_or_else(Reboot::Unknown, |()| Reboot::First),
+            Err(why) => Reboot::Unknown(why),
+        },
+        Err(why) => Reboot::Unknown(why),
+    }
+}
+
+fn create(path: &Path, boot: &Boot) -> io::Result<()> {
+    // O_EXCL does not follow links either.
+    let mut marker = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    marker.write_all(content(boot).as_bytes())
+}
+
+/// The lock is ours, so nobody else replaces it at the same time.
+fn replace(path: &Path, boot: &Boot) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut marker =
+        tempfile::Builder::new().prefix(".reboot.").permissions(fs::Permissions::from_mode(0o644)).tempfile_in(dir)?;
+    marker.write_all(content(boot).as_bytes())?;
+    marker.persist(path).map_err(|why| why.error)?;
+    Ok(())
+}
+
+fn content(boot: &Boot) -> String {
+    format!("{} {}\n", boot.id, boot.first_process_started)
+}
+
+/// A marker of ours that names another boot is left over, from a run directory that outlived it. A marker with any
+/// other content is an incumbent's (theirs are empty) and counts for this boot.
+fn is_of_earlier_boot(path: &Path, boot: &Boot) -> io::Result<bool> {
+    const LONGEST: u64 = 128;
+    let mut text = String::new();
+    match File::open(path)?.take(LONGEST).read_to_string(&mut text) {
+        Ok(_) => {}
+        Err(not_text) if not_text.kind() == io::ErrorKind::InvalidData => return Ok(false),
+        Err(why) => return Err(why),
+    }
+    Ok(is_ours(&text) && text != content(boot))
+}
+
+/// `UUID TICKS` and a newline.
+fn is_ours(text: &str) -> bool {
+    let Some((id, ticks)) = text.strip_suffix('\n').and_then(|line| line.split_once(' ')) else { return false };
+    let is_uuid = id.len() == 36 && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    is_uuid && ticks.chars().all(|c| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot(id: u8, started: &str) -> Boot {
+        Boot { id: format!("4e3f27bb-1b62-4f7a-8d52-0123456789{id:02x}"), first_process_started: started.to_owned() }
+    }
+
+    fn word(reboot: &Reboot) -> &'static str {
+        match reboot {
+            Reboot::First => "first",
+            Reboot::Done => "done",
+            Reboot::Unknown(_) => "unknown",
+        }
+    }
+
+    #[test]
+    fn each_boot_and_each_start_of_a_container_has_one_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("crond.reboot");
+        for (boot, expected) in [
+            (boot(1, "100"), "first"),
+            (boot(1, "100"), "done"),
+            (boot(1, "100"), "done"),
+            (boot(1, "5000"), "first"),
+            (boot(1, "5000"), "done"),
+            (boot(2, "100"), "first"),
+        ] {
+            assert_eq!(word(&claim(&path, &boot)), expected, "{boot:?}");
+        }
+    }
+
+    #[test]
+    fn a_marker_of_an_incumbent_counts_for_this_boot_whatever_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in [&b""[..], b"1234\n", b"\xff\xfe", b"4e3f27bb 1\n"] {
+            let path = dir.path().join("crond.reboot");
+            fs::write(&path, content).unwrap();
+            assert_eq!(word(&claim(&path, &boot(1, "1"))), "done", "{content:?}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn without_a_place_for_the_marker_nobody_can_say() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(word(&claim(&dir.path().join("missing/crond.reboot"), &boot(1, "1"))), "unknown");
+    }
+}

@@ -1,0 +1,91 @@
+//! The record of what has been handed out, so that a restart neither loses nor repeats a due moment (reliability.md 4.5).
+//!
+//! Sixteen bytes in the run directory: the last second up to which everything due has been handed to the runner, and
+//! eight bytes of the boot id, since a record of an earlier boot says nothing. Written in place with one pwrite(2) and
+//! never synced: it must survive this process, not the machine.
+
+use crate::schedule::Timestamp;
+use crate::sys::host::Boot;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The record's name in the run directory.
+const NAME: &str = "cronwheel.completed";
+const LENGTH: usize = 16;
+
+/// An open record.
+#[derive(Debug)]
+pub struct Record {
+    file: File,
+    boot: [u8; 8],
+}
+
+impl Record {
+    /// Opens or makes it.
+    pub fn open(run_dir: &Path, boot: &Boot) -> io::Result<Record> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(run_dir.join(NAME))?;
+        Ok(Record { file, boot: mark(boot) })
+    }
+
+    /// What an earlier daemon of this boot wrote last.
+    pub fn read(&self) -> Option<Timestamp> {
+        let mut bytes = [0; LENGTH];
+        self.file.read_exact_at(&mut bytes, 0).ok()?;
+        let (seconds, boot) = bytes.split_first_chunk::<8>()?;
+        (boot == self.boot).then(|| Timestamp(i64::from_le_bytes(*seconds)))
+    }
+
+    /// Writes that everything due up to `completed` has been handed out.
+    pub fn write(&self, completed: Timestamp) -> io::Result<()> {
+        let mut bytes = [0; LENGTH];
+        let (seconds, boot) = bytes.split_at_mut(8);
+        seconds.copy_from_slice(&completed.0.to_le_bytes());
+        boot.copy_from_slice(&self.boot);
+        self.file.write_all_at(&bytes, 0)
+    }
+}
+
+/// The first eight bytes of the boot's UUID: its first sixteen hexadecimal digits.
+fn mark(boot: &Boot) -> [u8; 8] {
+    let digits: String = boot.id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot(id: &str) -> Boot {
+        Boot { id: id.to_owned(), first_process_started: "1".to_owned() }
+    }
+
+    #[test]
+    fn a_record_is_read_back_in_the_same_boot_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let today = boot("4e3f27bb-1b62-4f7a-8d52-0123456789ab");
+        let record = Record::open(dir.path(), &today).unwrap();
+        assert_eq!(record.read(), None);
+        record.write(Timestamp(1_800_000_000)).unwrap();
+        record.write(Timestamp(1_800_000_060)).unwrap();
+        assert_eq!(Record::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
+        let tomorrow = boot("5e3f27bb-1b62-4f7a-8d52-0123456789ab");
+        assert_eq!(Record::open(dir.path(), &tomorrow).unwrap().read(), None);
+        assert_eq!(std::fs::metadata(dir.path().join(NAME)).unwrap().len(), 16);
+    }
+
+    #[test]
+    fn half_a_record_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(NAME), [1; 9]).unwrap();
+        assert_eq!(Record::open(dir.path(), &boot("x")).unwrap().read(), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! The rule of time: what is due when a zone's clocks did not simply go on by one minute.
+//!
+//! It is Vixie cron's rule (Debian cron.c and cronie cron.c, `main`), kept for each zone apart. Each zone has a *virtual
+//! clock*, the latest local minute that was handled. In undisturbed time, the zone's gaps and folds included, a schedule's
+//! own [`next_after`](crate::schedule::Schedule::next_after) knows the rule; here is what a step of the clock adds to it.
+
+use crate::schedule::{LocalMinute, Schedule, Style, Timestamp, Zone};
+
+/// Most minutes that are made up for after a jump forward, and for which fixed times are held after one back.
+pub(super) const MOST_MINUTES: i64 = 180;
+/// Up to so many minutes are caught up on as though nothing had happened.
+pub(super) const FEW_MINUTES: i64 = 5;
+/// A virtual clock that was set by a step has been overtaken for certain after so many seconds: a hold of three hours
+/// and a fold of three more.
+const CLOCK_SET_COUNTS: i64 = 2 * MOST_MINUTES * 60;
+
+/// How a zone's clocks went on from the virtual clock V to the minute r that they show now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// r comes right after V, or a few minutes later: everything is due for every minute after V.
+    Few,
+    /// Up to three hours later: fixed times are due for every minute after V, wildcards for r alone.
+    Hours,
+    /// r is not after V, by less than three hours: wildcards are due for r, fixed times are held while r is not past V.
+    Back,
+    /// Further away: what matches r is due, nothing is made up for or held.
+    Jump,
+}
+
+impl Pace {
+    /// The case of the rule for `now` minus `before`.
+    pub(super) fn between(before: LocalMinute, now: LocalMinute) -> Pace {
+        match now.0 - before.0 {
+            1..=FEW_MINUTES => Pace::Few,
+            1..=MOST_MINUTES => Pace::Hours,
+            minutes if minutes <= 0 && minutes > -MOST_MINUTES => Pace::Back,
+            _ => Pace::Jump,
+        }
+    }
+
+    /// The first local minute after which a schedule of that style is looked at, and whether every one from there to
+    /// `now` counts; none if it is not looked at.
+    fn looks_after(self, style: Style, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
+        let only_now = LocalMinute(now.0 - 1);
+        match (self, style) {
+            (Pace::Few, _) | (Pace::Hours, Style::Fixed) => Some(before),
+            (Pace::Hours | Pace::Back, Style::Wildcard) | (Pace::Jump, _) => Some(only_now),
+            (Pace::Back, Style::Fixed) => None,
+        }
+    }
+
+    /// The local minutes for which a schedule is due when the clocks went from `before` to `now`, in order.
+    pub(super) fn minutes_due(
+        self,
+        schedule: &Schedule,
+        style: Style,
+        before: LocalMinute,
+        now: LocalMinute,
+    ) -> impl Iterator<Item = LocalMinute> {
+        let after = self.looks_after(style, before, now).unwrap_or(now);
+        (after.0 + 1..=now.0).map(LocalMinute).filter(|&minute| schedule.matches(minute))
+    }
+}
+
+/// A virtual clock that a step has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SetClock {
+    /// The local minute it showed right after the step.
+    pub(super) shows: LocalMinute,
+    /// When that was.
+    pub(super) since: Timestamp,
+}
+
+impl SetClock {
+    fn still_counts(set: Option<SetClock>, at: Timestamp) -> Option<SetClock> {
+        set.filter(|set| at.0 - set.since.0 < CLOCK_SET_COUNTS)
+    }
+}
+
+/// A change of the offset that showed some local minutes a second time.
+struct Fold {
+    at: Timestamp,
+    /// The last local minute before it.
+    shown: LocalMinute,
+}
+
+/// The folds of at most three hours shortly before a moment, those that can hold fixed times at it.
+fn folds_before(zone: &Zone, at: Timestamp) -> impl Iterator<Item = Fold> {
+    let first = zone.next_transition(Timestamp(at.0 - CLOCK_SET_COUNTS));
+    std::iter::successors(first, |change| zone.next_transition(change.at))
+        .take_while(move |change| change.at <= at)
+        .filter(|change| (1..=MOST_MINUTES * 60).contains(&i64::from(change.before - change.after)))
+        .map(|change| Fold { at: change.at, shown: zone.local_minute(Timestamp(change.at.0 - 1)) })
+}
+
+/// What the zone's virtual clock shows once everything due up to `at` has been handled.
+pub(super) fn virtual_clock(zone: &Zone, set: Option<SetClock>, at: Timestamp) -> LocalMinute {
+    let set = SetClock::still_counts(set, at);
+    let folds = folds_before(zone, at).filter(|fold| set.is_none_or(|set| fold.at > set.since)).map(|fold| fold.shown);
+    folds.chain(set.map(|set| set.shows)).fold(zone.local_minute(at), LocalMinute::max)
+}
+
+/// The first moment after `after` at which a schedule is due, in undisturbed time from `after` on.
+pub(super) fn next_due(
+    schedule: &Schedule,
+    style: Style,
+    zone: &Zone,
+    set: Option<SetClock>,
+    after: Timestamp,
+) -> Option<Timestamp> {
+    let Some(set) = SetClock::still_counts(set, after) else { return schedule.next_after(after, zone, None) };
+    // A step put the clock into the second pass of a fold whose first pass it has not seen to the end: the calendar
+    // would take all of the first pass as done.
+    let unseen = folds_before(zone, after).find(|fold| fold.at <= set.since && fold.shown > set.shows);
+    match unseen {
+        Some(fold) if style == Style::Fixed => {
+            let from = zone.local_minute(after).max(set.shows);
+            match schedule.next_match(from).filter(|minute| *minute <= fold.shown) {
+                Some(minute) => Some(Timestamp(minute.0 * 60 - i64::from(zone.offset_at(after)))),
+                None => schedule.next_after(after, zone, None),
+            }
+        }
+        _ => schedule.next_after(after, zone, Some(set.shows)),
+    }
+}
+
+/// The local minutes for which a schedule that is due at `at` in undisturbed time is due there: several when a gap ends
+/// at `at` and times inside it are made up for. Empty if it is just the minute itself.
+pub(super) fn minutes_at_gap(
+    schedule: &Schedule,
+    style: Style,
+    zone: &Zone,
+    set: Option<SetClock>,
+    at: Timestamp,
+) -> Vec<LocalMinute> {
+    let just_before = Timestamp(at.0 - 1);
+    if zone.offset_at(just_before) >= zone.offset_at(at) {
+        return Vec::new();
+    }
+    let (before, now) = (virtual_clock(zone, set, just_before), zone.local_minute(at));
+    Pace::between(before, now).minutes_due(schedule, style, before, now).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cases_of_the_rule_have_their_edges_where_the_incumbents_have_them() {
+        let pace = |minutes: i64| Pace::between(LocalMinute(1000), LocalMinute(1000 + minutes));
+        for (minutes, expected) in [
+            (1, Pace::Few),
+            (5, Pace::Few),
+            (6, Pace::Hours),
+            (180, Pace::Hours),
+            (181, Pace::Jump),
+            (0, Pace::Back),
+            (-179, Pace::Back),
+            (-180, Pace::Jump),
+            (-1_000_000, Pace::Jump),
+        ] {
+            assert_eq!(pace(minutes), expected, "{minutes}");
+        }
+    }
+}

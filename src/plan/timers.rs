@@ -1,0 +1,205 @@
+//! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
+
+use super::wheel::Timer;
+use super::zones::{Local, ZoneId, Zones};
+use crate::schedule::{Kind, Schedule, Style, Timestamp};
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+/// What entries share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) schedule: Schedule,
+    pub(super) zone: ZoneId,
+    /// Seconds from the due moment to the start.
+    pub(super) delay: u32,
+    pub(super) kind: Kind,
+    pub(super) style: Style,
+    /// Due at seconds rather than at whole minutes.
+    pub(super) by_seconds: bool,
+    /// The tables that have entries on it, each once.
+    tables: TableSet,
+    /// The next timer whose key has the same hash.
+    next_same_hash: u32,
+}
+
+/// Mostly one table, sometimes ten thousand.
+#[derive(Debug)]
+enum TableSet {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+/// A table's mark has moved to another place of a timer's set, because the set has shrunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) table: u32,
+    pub(super) place: u32,
+}
+
+/// All timers by id and by key.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    slots: Vec<Option<Shared>>,
+    free: Vec<u32>,
+    by_hash: HashMap<u64, u32>,
+    hasher: RandomState,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Timers {
+    pub(super) fn get(&self, timer: Timer) -> Option<&Shared> {
+        self.slots.get(timer.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Timer, &Shared)> {
+        (0..).map(Timer).zip(&self.slots).filter_map(|(timer, slot)| Some((timer, slot.as_ref()?)))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The timer of that key, and whether it is new. A new one has no tables yet and keeps its zone.
+    pub(super) fn intern(&mut self, schedule: &Schedule, zone: ZoneId, delay: u32, zones: &mut Zones) -> (Timer, bool) {
+        let hash = self.hasher.hash_one((schedule, zone, delay));
+        let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
+        let mut at = first;
+        while let Some(shared) = self.get(Timer(at)) {
+            if shared.zone == zone && shared.delay == delay && shared.schedule == *schedule {
+                return (Timer(at), false);
+            }
+            at = shared.next_same_hash;
+        }
+        zones.keep(zone);
+        let shared = Shared {
+            schedule: schedule.clone(),
+            zone,
+            delay,
+            kind: schedule.kind(),
+            style: schedule.style(),
+            by_seconds: by_seconds(schedule, zones.get(zone)),
+            tables: TableSet::Many(Vec::new()),
+            next_same_hash: first,
+        };
+        let timer = self.put(shared);
+        self.by_hash.insert(hash, timer.0);
+        (timer, true)
+    }
+
+    fn put(&mut self, shared: Shared) -> Timer {
+        if let Some(free) = self.free.pop() {
+            self.slots[free as usize] = Some(shared);
+            return Timer(free);
+        }
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(self.slots.len() / 8 + 16);
+        }
+        self.slots.push(Some(shared));
+        Timer(self.slots.len() as u32 - 1)
+    }
+
+    /// Frees a timer that no table uses.
+    pub(super) fn free_if_unused(&mut self, timer: Timer, zones: &mut Zones) -> bool {
+        let Some(shared) = self.get(timer).filter(|shared| shared.tables.as_slice().is_empty()) else { return false };
+        let (zone, next) = (shared.zone, shared.next_same_hash);
+        let hash = self.hasher.hash_one((&shared.schedule, zone, shared.delay));
+        match self.by_hash.get(&hash).copied() {
+            Some(first) if first == timer.0 && next == NONE => {
+                self.by_hash.remove(&hash);
+            }
+            Some(first) if first == timer.0 => {
+                self.by_hash.insert(hash, next);
+            }
+            Some(first) => self.unchain(first, timer.0, next),
+            None => {}
+        }
+        self.slots[timer.0 as usize] = None;
+        self.free.push(timer.0);
+        zones.release(zone);
+        true
+    }
+
+    fn unchain(&mut self, first: u32, gone: u32, next: u32) {
+        let mut at = first;
+        while let Some(shared) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
+            if shared.next_same_hash == gone {
+                shared.next_same_hash = next;
+                return;
+            }
+            at = shared.next_same_hash;
+        }
+    }
+
+    /// Notes that a table has entries on a timer; returns the mark's place, which the table must remember.
+    pub(super) fn subscribe(&mut self, timer: Timer, table: u32) -> u32 {
+        match self.slots.get_mut(timer.0 as usize).and_then(Option::as_mut) {
+            Some(shared) => shared.tables.push(table),
+            None => 0,
+        }
+    }
+
+    /// Takes the mark at `place` away.
+    pub(super) fn unsubscribe(&mut self, timer: Timer, place: u32) -> Option<Moved> {
+        self.slots.get_mut(timer.0 as usize)?.as_mut()?.tables.remove(place)
+    }
+}
+
+/// Whether one of its first two due moments is not on a whole minute.
+fn by_seconds(schedule: &Schedule, local: Option<&Local>) -> bool {
+    let Some(local) = local.filter(|_| schedule.kind() == Kind::Calendar) else { return false };
+    let next = |after: &Timestamp| schedule.next_after(*after, &local.zone, None);
+    std::iter::successors(Some(Timestamp(946_684_800)), next).take(3).any(|due| due.0 % 60 != 0)
+}
+
+impl Shared {
+    /// The tables that have entries on it.
+    pub(super) fn tables(&self) -> &[u32] {
+        self.tables.as_slice()
+    }
+}
+
+impl TableSet {
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            TableSet::One(table) => std::slice::from_ref(table),
+            TableSet::Many(tables) => tables,
+        }
+    }
+
+    fn push(&mut self, table: u32) -> u32 {
+        match self {
+            TableSet::Many(tables) if tables.is_empty() => {
+                *self = TableSet::One(table);
+                0
+            }
+            TableSet::One(first) => {
+                *self = TableSet::Many(vec![*first, table]);
+                1
+            }
+            TableSet::Many(tables) => {
+                tables.push(table);
+                tables.len() as u32 - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, place: u32) -> Option<Moved> {
+        match self {
+            TableSet::One(_) => {
+                *self = TableSet::Many(Vec::new());
+                None
+            }
+            TableSet::Many(tables) => {
+                tables.swap_remove(place as usize);
+                if tables.capacity() > 16 && tables.len() < tables.capacity() / 4 {
+                    tables.shrink_to(tables.len() * 2);
+                }
+                tables.get(place as usize).map(|&table| Moved { table, place })
+            }
+        }
+    }
+}

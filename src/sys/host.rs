@@ -1,0 +1,59 @@
+//! What names this host and this boot.
+
+use std::fs;
+
+/// What makes this host's stable draws its own: the text of /etc/machine-id, else the host's name. crond, crontab and
+/// cronctl must agree on it.
+pub fn identity() -> Vec<u8> {
+    let machine_id = fs::read("/etc/machine-id").unwrap_or_default().trim_ascii().to_vec();
+    // systemd writes `uninitialized` there until the first boot is through.
+    if machine_id.is_empty() || machine_id == b"uninitialized" {
+        super::files::host_name().unwrap_or_default()
+    } else {
+        machine_id
+    }
+}
+
+/// The boot: the kernel's boot id, and the moment at which process 1 was started, since a container is started anew
+/// within one boot of its host. Parts that cannot be read are empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// A UUID as text.
+    pub id: String,
+    /// Clock ticks from boot to the start of process 1.
+    pub first_process_started: String,
+}
+
+/// Which boot this is.
+pub fn boot() -> Boot {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let stat = fs::read_to_string("/proc/1/stat").unwrap_or_default();
+    Boot { id, first_process_started: start_time(&stat).unwrap_or_default().to_owned() }
+}
+
+/// Field 22 of /proc/PID/stat (proc(5)); the second field, in parentheses, may hold blanks and parentheses itself.
+fn start_time(stat: &str) -> Option<&str> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_name() {
+        let rest = "S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 170000 3000 0";
+        for name in ["systemd", "a) b (c", ""] {
+            assert_eq!(start_time(&format!("1 ({name}) {rest}")), Some("4711"), "{name}");
+        }
+        assert_eq!(start_time(""), None);
+    }
+
+    #[test]
+    fn a_boot_is_the_same_for_as_long_as_it_lasts() {
+        let boot_now = boot();
+        assert_eq!(boot_now.id.len(), 36);
+        assert!(boot_now.first_process_started.parse::<u64>().is_ok());
+        assert_eq!(boot(), boot_now);
+    }
+}
