@@ -20,6 +20,8 @@ pub(super) struct JobLine {
     /// Seconds, drawn for this entry.
     pub delay: u32,
     pub text: Text,
+    /// Bytes of the user's name.
+    pub user_len: u8,
     /// What is odd about it.
     pub warnings: Vec<Complaint>,
 }
@@ -35,8 +37,7 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     let at = cursor.at();
     let seed = Seed { host: context.host, table: context.name, entry: cursor.rest() };
 
-    let Prefix { schedule, len, cautions } =
-        Schedule::parse_prefix(cursor.rest(), &seed).map_err(|fault| schedule_complaint(words, first, at, fault))?;
+    let Prefix { schedule, len, cautions } = read_schedule(&cursor, &seed, words, first)?;
     cursor.advance(len);
     for caution in cautions.into_iter().take(MOST_CAUTIONS) {
         let span = at + caution.span.start..at + caution.span.end;
@@ -63,10 +64,10 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
         text: Text {
             at: short(at)?,
             schedule_len: short(len)?,
-            user_len: short(user.len())?,
             command_at: short(command.start - at)?,
             command_len: short(command.len())?,
         },
+        user_len: short(user.len())?,
         delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
         schedule,
         flags,
@@ -74,10 +75,28 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     })
 }
 
-/// A length in the width that entries keep it in: only a line that nobody means has a schedule of 64 KiB.
+/// The most bytes from the first of the schedule to the first of the command. No line that somebody means comes near
+/// it; entries keep such lengths in 16 bits, and the work that one line can cause stays bounded.
+const LONGEST_START: usize = u16::MAX as usize;
+
+fn too_long() -> Complaint {
+    Complaint::new(0..1, format!("expected a command within the first {LONGEST_START} bytes, found none"))
+}
+
+/// A length in the width that entries keep it in.
 fn short<N: TryFrom<usize>>(length: usize) -> Result<N, Complaint> {
-    N::try_from(length)
-        .map_err(|_| Complaint::new(0..1, "expected schedule and user within 65535 bytes, found a longer line start"))
+    N::try_from(length).map_err(|_| too_long())
+}
+
+fn read_schedule(cursor: &Cursor<'_>, seed: &Seed<'_>, line: &[u8], first: usize) -> Result<Prefix, Complaint> {
+    let text = cursor.rest();
+    let head = &text[..text.len().min(LONGEST_START)];
+    match Schedule::parse_prefix(head, seed) {
+        Ok(prefix) if prefix.len == head.len() && head.len() < text.len() => Err(too_long()),
+        Ok(prefix) => Ok(prefix),
+        Err(fault) if fault.span.end >= head.len() && head.len() < text.len() => Err(too_long()),
+        Err(fault) => Err(schedule_complaint(line, first, cursor.at(), fault)),
+    }
 }
 
 /// What is wrong with the schedule, and what was perhaps meant.

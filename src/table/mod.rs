@@ -15,6 +15,13 @@ mod parse;
 mod setting;
 mod store;
 
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod tables;
+
 pub use command::{Backslash, Command};
 pub use diagnostic::{Diagnostic, Severity};
 pub use excerpt::printable;

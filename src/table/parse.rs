@@ -246,6 +246,7 @@ impl<'a> Reader<'a> {
             delay: job.delay,
             zone,
             flags: job.flags,
+            user_len: job.user_len,
             text,
         });
         Ok(())

@@ -32,11 +32,13 @@ pub struct Entry {
     pub zone: Option<u16>,
     /// Flags.
     pub flags: Flags,
-    /// Where its texts are.
+    /// Bytes of the user's name. It begins at the first byte after the schedule that is not blank.
+    pub(super) user_len: u8,
+    /// Where its other texts are.
     pub(super) text: Text,
 }
 
-/// Where the texts of an entry are in the table's source.
+/// Where the schedule and the command of an entry are in the table's source.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
     /// First byte of the schedule.
@@ -47,8 +49,6 @@ pub(super) struct Text {
     pub schedule_len: u16,
     /// From the first byte of the schedule to the first of the command.
     pub command_at: u16,
-    /// Bytes of the user's name. It begins at the first byte after the schedule that is not blank.
-    pub user_len: u8,
 }
 
 /// One settings line: where its name and value are in the table's source, quotes taken off.
@@ -86,7 +86,7 @@ impl Table {
         let schedule_end = entry.text.at as usize + usize::from(entry.text.schedule_len);
         let blanks = self.source.get(schedule_end..).unwrap_or_default();
         let blanks = blanks.iter().take_while(|&&byte| super::line::is_blank(byte)).count();
-        self.piece(schedule_end + blanks, usize::from(entry.text.user_len))
+        self.piece(schedule_end + blanks, usize::from(entry.user_len))
     }
 
     /// The text of an entry's schedule.

@@ -1,0 +1,258 @@
+//! Whole tables: what holds for which lines, what a fault costs, where the limits are.
+
+use super::cases::parse;
+use super::*;
+use crate::schedule::Zone;
+use crate::site::{CRONIE, DEBIAN, Site};
+
+fn commands(parsed: &Parsed) -> Vec<String> {
+    let table = &parsed.table;
+    table.entries.iter().map(|entry| String::from_utf8_lossy(table.command(entry)).into_owned()).collect()
+}
+
+fn said(parsed: &Parsed) -> Vec<(Severity, usize, usize, String)> {
+    parsed.diagnostics.iter().map(|d| (d.severity, d.line, d.column, d.message.clone())).collect()
+}
+
+#[test]
+fn a_bad_line_costs_only_itself() {
+    let parsed = parse(Form::User, &DEBIAN, b"* * * * * a\n* 24 * * * b\nX='\n* * * * * c\n");
+    assert_eq!(commands(&parsed), ["a", "c"]);
+    assert_eq!(parsed.diagnostics.iter().map(|d| d.line).collect::<Vec<_>>(), [2, 3]);
+    assert!(!parsed.is_ok());
+    assert_eq!((parsed.errors().count(), parsed.warnings().count()), (2, 0));
+}
+
+#[test]
+fn an_entry_knows_its_texts_line_and_flags() {
+    let text = "# two\n\n  -0 3 * * *\troot\t-n -s  backup --all \n@daily  www-data x\n";
+    let parsed = parse(Form::System, &CRONIE, text.as_bytes());
+    assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
+    let table = &parsed.table;
+    let texts: Vec<[&[u8]; 3]> =
+        table.entries.iter().map(|e| [table.schedule_text(e), table.user(e), table.command(e)]).collect();
+    assert_eq!(texts[0], [&b"0 3 * * *"[..], b"root", b"backup --all "]);
+    assert_eq!(texts[1], [&b"@daily"[..], b"www-data", b"x"]);
+    assert_eq!((table.entries[0].line, table.entries[1].line), (3, 4));
+    assert_eq!(table.entries[0].flags, Flags { mail_only_on_failure: true, quiet: true, single: true });
+    assert_eq!(table.entries[1].flags, Flags::default());
+    assert_eq!(table.user_in_line(&table.entries[1]), (&b"@daily  www-data x"[..], 8..16));
+}
+
+#[test]
+fn a_setting_holds_for_the_lines_below_it_and_the_last_one_counts() {
+    let parsed = parse(Form::User, &DEBIAN, b"A=1\n* * * * * x\nB=2\nA=3\n* * * * * y\nA=\n");
+    let table = &parsed.table;
+    assert_eq!(table.variables(&table.entries[0]), [(&b"A"[..], &b"1"[..])]);
+    assert_eq!(table.variables(&table.entries[1]), [(&b"A"[..], &b"3"[..]), (b"B", b"2")]);
+    assert_eq!(table.variable(&table.entries[1], b"A"), Some(&b"3"[..]));
+    assert_eq!(table.variable(&table.entries[0], b"B"), None);
+}
+
+#[test]
+fn a_zone_holds_until_the_next_and_an_unknown_one_stops_its_entries() {
+    let text = b"* * * * * a\nCRON_TZ=Europe/Berlin\n* * * * * b\nCRON_TZ=Mars/Base\n* * * * * c\n* * * * * d\n\
+                 CRON_TZ=Europe/Berlin\n* * * * * e\nCRON_TZ=local\n* * * * * f\nCRON_TZ=Mars/Base\n* * * * * g\n";
+    let parsed = parse(Form::User, &CRONIE, text);
+    assert_eq!(commands(&parsed), ["a", "b", "e", "f"]);
+    let zones: Vec<Option<&str>> =
+        parsed.table.entries.iter().map(|e| e.zone.map(|zone| parsed.table.zones[usize::from(zone)].name())).collect();
+    assert_eq!(zones, [None, Some("Europe/Berlin"), Some("Europe/Berlin"), None]);
+    assert_eq!(parsed.table.zones.len(), 1, "equal zones are kept once");
+    let helps: Vec<String> = parsed.errors().map(|d| d.help.clone().unwrap_or_default()).collect();
+    assert_eq!(helps.len(), 2);
+    assert!(helps[0].contains("the 2 entries below it do not run"), "{}", helps[0]);
+    assert!(helps[1].contains("the entry below it does not run"), "{}", helps[1]);
+}
+
+#[test]
+fn a_zone_may_be_a_posix_rule_as_in_cronie() {
+    let parsed =
+        parse(Form::User, &CRONIE, b"CRON_TZ=CET-1CEST,M3.5.0,M10.5.0/3\n* * * * * x\nCRON_TZ=:UTC\n* * * * * y\n");
+    assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
+    let rule = Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a rule");
+    assert_eq!(*parsed.table.zones[0], rule);
+    assert_eq!(commands(&parsed), ["x", "y"]);
+}
+
+#[test]
+fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
+    let delays = |text: &str| -> Vec<u32> {
+        let parsed = parse(Form::User, &DEBIAN, text.as_bytes());
+        assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
+        parsed.table.entries.iter().map(|entry| entry.delay).collect()
+    };
+    let many: String = (0..200).map(|job| format!("0 3 * * * job {job}\n")).collect();
+    let drawn = delays(&format!("RANDOM_DELAY=10\n{many}"));
+    assert!(drawn.iter().all(|&delay| delay <= 600));
+    assert!(drawn.iter().any(|&delay| delay > 300) && drawn.iter().any(|&delay| delay < 300), "{drawn:?}");
+    assert_eq!(drawn, delays(&format!("\n# moved down\n  RANDOM_DELAY = '10'\n{many}")));
+    assert_eq!(delays("RANDOM_DELAY=10\nRANDOM_DELAY=0\n0 3 * * * job 1\n"), [0]);
+    assert_eq!(delays("0 3 * * * job 1\nRANDOM_DELAY=10\n"), [0]);
+}
+
+#[test]
+fn a_wrong_delay_is_an_error_but_its_entries_run_on_time() {
+    let parsed = parse(Form::User, &DEBIAN, b"RANDOM_DELAY=9\nRANDOM_DELAY=x\n0 3 * * * job\n");
+    assert!(!parsed.is_ok());
+    assert_eq!((commands(&parsed).len(), parsed.table.entries[0].delay), (1, 0));
+}
+
+#[test]
+fn an_unsafe_mailto_is_refused_on_debian_and_warned_about_in_cronie() {
+    for (value, debian, cronie) in [
+        ("ann", None, None),
+        ("-C/etc/shadow", Some(Severity::Error), Some(Severity::Warning)),
+        ("\"a b\"", Some(Severity::Error), Some(Severity::Warning)),
+        ("a;b", Some(Severity::Error), Some(Severity::Warning)),
+        ("$OWNER", Some(Severity::Error), None),
+    ] {
+        for (site, wanted) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+            let parsed = parse(Form::User, site, format!("MAILTO={value}\n* * * * * x\n").as_bytes());
+            assert_eq!(parsed.diagnostics.first().map(|d| d.severity), wanted, "{} {value}", site.name);
+            assert_eq!(commands(&parsed), ["x"], "a faulty setting takes no job away");
+        }
+    }
+}
+
+#[test]
+fn a_missing_newline_is_an_error_and_its_line_runs_all_the_same() {
+    for (text, line, column, jobs) in [
+        ("* * * * * x", 1, 12, 1),
+        ("* * * * * x\n* * * * * y", 2, 12, 2),
+        ("# only a comment", 1, 17, 0),
+        ("A=b", 1, 4, 0),
+        ("* * * * * x\n ", 2, 2, 1),
+    ] {
+        let parsed = parse(Form::User, &DEBIAN, text.as_bytes());
+        let message = "missing newline before the end of the file".to_owned();
+        assert_eq!(said(&parsed), [(Severity::Error, line, column, message)], "{text:?}");
+        assert_eq!(commands(&parsed).len(), jobs, "{text:?}");
+    }
+    for text in ["", "\n", "x=1\n"] {
+        assert!(parse(Form::User, &DEBIAN, text.as_bytes()).is_ok(), "{text:?}");
+    }
+}
+
+#[test]
+fn crlf_is_said_once_and_stays_in_the_command_only() {
+    let parsed = parse(Form::User, &DEBIAN, b"# x\r\n\r\nA=b\r\nB='c'\r\n  \r\n* * * * * x\r\n@daily y\r\n");
+    assert!(parsed.is_ok());
+    assert_eq!(parsed.diagnostics.len(), 1, "{:?}", parsed.diagnostics);
+    assert!(parsed.diagnostics[0].message.contains("CRLF"));
+    assert_eq!((parsed.diagnostics[0].line, parsed.diagnostics[0].column), (1, 4));
+    assert_eq!(commands(&parsed), ["x\r", "y\r"]);
+    let table = &parsed.table;
+    assert_eq!(table.variables(&table.entries[0]), [(&b"A"[..], &b"b"[..]), (b"B", b"c")]);
+    // A lone carriage return is no command, and no part of a user's name.
+    for (form, line) in
+        [(Form::User, "* * * * * \r\n"), (Form::User, "@daily\r\n"), (Form::System, "* * * * * root\r\n")]
+    {
+        let parsed = parse(form, &DEBIAN, line.as_bytes());
+        assert_eq!((parsed.errors().count(), commands(&parsed).len()), (1, 0), "{line:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_nul_bytes_are_named() {
+    let parsed =
+        parse(Form::User, &DEBIAN, b"\xef\xbb\xbf* * * * * x\n* * * * * y\n* * * * * \0z\nA=\0\n* * * * * w\n");
+    assert_eq!(commands(&parsed), ["y", "w"]);
+    let said: Vec<_> = parsed.diagnostics.iter().map(|d| (d.line, d.column, d.severity)).collect();
+    assert_eq!(said, [(1, 1, Severity::Error), (3, 11, Severity::Error), (4, 3, Severity::Error)]);
+    assert!(parsed.diagnostics[0].message.contains("byte order mark"));
+    assert!(parsed.diagnostics[1].message.contains("NUL"));
+    assert!(parsed.diagnostics[1].picture("t").contains("* * * * * \\0z\n    |           ^^\n"));
+}
+
+#[test]
+fn columns_count_characters() {
+    for (line, column) in [("\u{e9}=1\t\t\n", 0), ("* * * * * \u{e9}\u{e9}%x\n", 13), ("\t*\t24 * * * x\n", 4)] {
+        let parsed = parse(Form::User, &DEBIAN, line.as_bytes());
+        assert_eq!(parsed.diagnostics.first().map_or(0, |d| d.column), column, "{line:?}");
+    }
+    let parsed = parse(Form::User, &DEBIAN, b"* * * * * \xe9\xff%x\n");
+    assert_eq!(parsed.diagnostics[0].column, 13, "a byte that is not UTF-8 is one column");
+}
+
+#[test]
+fn a_command_may_be_as_long_as_the_incumbent_allows_and_no_longer() {
+    for (site, most) in [(&DEBIAN, 998), (&CRONIE, 131_071)] {
+        for form in [Form::User, Form::System] {
+            let user = if form == Form::System { "root " } else { "" };
+            let line = |len: usize| format!("* * * * * {user}{}\n", "x".repeat(len));
+            let fits = parse(form, site, line(most).as_bytes());
+            assert!(fits.is_ok(), "{:?}", fits.diagnostics);
+            assert_eq!(commands(&fits)[0].len(), most);
+            let long = parse(form, site, line(most + 1).as_bytes());
+            assert_eq!((long.errors().count(), commands(&long).len()), (1, 0));
+            assert!(long.diagnostics[0].message.contains(&most.to_string()));
+        }
+    }
+}
+
+#[test]
+fn a_users_table_is_bounded_and_a_system_table_is_not() {
+    /// Profile, unit of text, how many are allowed, what the message says.
+    const ROWS: &[(&Site, &str, usize, &str)] = &[
+        (&DEBIAN, "* * * * * x\n", 10_000, "at most 10000 lines"),
+        (&DEBIAN, "#\n", 10_000, "at most 10000 lines"),
+        (&CRONIE, "* * * * * x\n", 10_000, "at most 10000 entries"),
+        (&CRONIE, "bad\n", 10_000, "at most 10000 entries"),
+        (&CRONIE, "A='\n", 10_000, "at most 10000 entries"),
+        (&CRONIE, "A=b\n", 1_000, "at most 1000 settings"),
+    ];
+    for &(site, unit, most, message) in ROWS {
+        let fits = parse(Form::User, site, unit.repeat(most).as_bytes());
+        assert!(!fits.diagnostics.iter().any(|d| d.message.contains("at most")), "{} {unit:?}", site.name);
+        let more = parse(Form::User, site, (unit.repeat(most + 1) + "* * * * * last\n").as_bytes());
+        let last = more.diagnostics.last().expect("something is said");
+        assert!(last.message.contains(message), "{} {unit:?}: {}", site.name, last.message);
+        assert_eq!(last.line, most + 1);
+        assert_eq!(last.severity, Severity::Error);
+        assert!(more.table.entries.len() + more.table.settings.len() <= most, "nothing beyond the limit runs");
+        assert!(!commands(&more).contains(&"last".to_owned()));
+    }
+    let system = parse(Form::System, &DEBIAN, "* * * * * root x\n".repeat(20_000).as_bytes());
+    assert_eq!((commands(&system).len(), system.is_ok()), (20_000, true));
+    let comments = parse(Form::User, &CRONIE, "# c\n".repeat(50_000).as_bytes());
+    assert!(comments.is_ok());
+}
+
+#[test]
+fn a_schedule_or_a_user_of_silly_length_is_an_error() {
+    let fields = format!("{} * * * * x\n", vec!["1"; 40_000].join(","));
+    let doubtful = format!("{} * * * * x\n", vec!["*/60"; 40_000].join(","));
+    let blanks = format!("* * * * *{}x\n", " ".repeat(70_000));
+    let setting = format!("A={}\n", "x".repeat(131_072));
+    for text in [fields, doubtful, blanks, setting] {
+        let parsed = parse(Form::User, &CRONIE, text.as_bytes());
+        assert_eq!((parsed.errors().count(), parsed.diagnostics.len(), commands(&parsed).len()), (1, 1, 0));
+    }
+    let user = format!("* * * * * {} x\n", "a".repeat(300));
+    assert_eq!(parse(Form::System, &CRONIE, user.as_bytes()).errors().count(), 1);
+    let many = format!("{} * * * * x\n", vec!["*/60"; 1_000].join(","));
+    assert!(parse(Form::User, &CRONIE, many.as_bytes()).diagnostics.len() <= 4, "not every doubtful item is told");
+}
+
+#[test]
+fn a_table_beyond_the_limit_of_bytes_is_one_error() {
+    let mut dialect = CRONIE.dialect;
+    dialect.limits.bytes = 20;
+    let context = Context {
+        form: Form::System,
+        dialect: &dialect,
+        name: "t",
+        host: crate::schedule::HostKey(0),
+        zones: &super::cases::Embedded,
+    };
+    let fits = Table::parse((*b"* * * * * root true\n").into(), &context);
+    assert_eq!((fits.is_ok(), fits.table.entries.len()), (true, 1));
+    let big = Table::parse((*b"* * * * * root false\n").into(), &context);
+    assert_eq!((big.errors().count(), big.table.entries.len()), (1, 0));
+}
+
+#[test]
+fn an_entry_is_small() {
+    assert!(size_of::<Entry>() <= 56, "{} bytes", size_of::<Entry>());
+}
