@@ -50,7 +50,8 @@ pub struct Daemon {
 }
 
 impl World {
-    pub(super) fn open(subject: Subject) -> World {
+    /// The machine that this process is in, inside.
+    pub fn open(subject: Subject) -> World {
         World { subject, log: Log::open() }
     }
 

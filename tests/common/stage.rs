@@ -92,6 +92,7 @@ pub fn go_inside(arguments: &[&str]) -> Output {
 }
 
 /// Builds the machine, runs this program inside with its own arguments, and reaps until that one is done.
+#[allow(clippy::zombie_processes)] // It is waited for, with all the others.
 pub fn first_process(subject: Subject) -> i32 {
     build(subject);
     let inside = Command::new("/proc/self/exe")

@@ -110,7 +110,6 @@ const PAM: &str = "auth     required pam_permit.so
 account  required pam_unix.so
 session  required pam_env.so
 session  required pam_env.so envfile=/etc/default/locale
-session  required pam_unix.so
 session  required pam_limits.so
 ";
 

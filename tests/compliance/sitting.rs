@@ -1,0 +1,268 @@
+//! One subject sitting one group of cases, inside a world.
+
+use crate::case::{Case, Group, Task};
+use crate::common::clock::{Deadline, now, wait_until};
+use crate::common::subject::own;
+use crate::common::{Subject, World};
+use crate::minute::Minute;
+use crate::words::plain;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+
+/// Where the jobs of tables write, and where the capturing sendmail keeps what it was given.
+const OUT: &str = "/out";
+const MAIL: &str = "/captured";
+
+const PRELUDE: &str = include_str!("prelude.sh");
+
+/// A sendmail whose arguments and input are the point: it keeps them, and its user.
+const CAPTURING_SENDMAIL: &str = r#"#!/bin/sh
+kept=$(mktemp -d /captured/.XXXXXX) || exit 75
+{
+    for argument in "$@"; do printf 'argument: %s\n' "$argument"; done
+    printf 'as: %s\n' "$(id -un)"
+    sed 's/^/| /'
+} >"$kept/mail"
+mv "$kept" "/captured/${kept#/captured/.}"
+"#;
+
+/// What each case came to, by its name.
+pub type Observed = BTreeMap<String, String>;
+
+/// Lets the subject answer all cases of the group.
+pub fn sit(world: &World, group: &Group, cases: &[&Case]) -> Observed {
+    for place in [OUT, MAIL] {
+        fs::create_dir(place).expect("a directory");
+        own(place, 0, 0, 0o1777);
+    }
+    if group.mailer {
+        fs::write("/usr/sbin/sendmail", CAPTURING_SENDMAIL).expect("a sendmail");
+        own("/usr/sbin/sendmail", 0, 0, 0o755);
+    } else {
+        fs::remove_file("/usr/sbin/sendmail").ok();
+    }
+    fs::write("/run/prelude.sh", PRELUDE).expect("the prelude");
+    if group.scripts {
+        cases.iter().map(|case| (case.name.clone(), one_after_the_other(world, case))).collect()
+    } else {
+        all_in_a_minute(world, group, cases)
+    }
+}
+
+/// A script on a machine where no case was before it.
+fn one_after_the_other(world: &World, case: &Case) -> String {
+    let Task::Script(script) = &case.task else { panic!("{} is no script", case.name) };
+    let start = world.log.lines().len() + 1;
+    // The log's own marks are lines of the file, but not of ours.
+    let start = fs::read_to_string(crate::common::log::FILE).expect("the log").lines().count().max(start - 1) + 1;
+    let told = run_script(world, case, script, start);
+    reset(world);
+    plain(case, &told)
+}
+
+fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> String {
+    let subject = world.subject;
+    let user_table = format!("{}/{}", subject.spool(), case.id);
+    let path = match &case.task {
+        Task::SystemTable { path, .. } => path.replace("{ID}", &case.id),
+        _ => user_table,
+    };
+    let whole = format!(
+        "ID={id} TABLE={path} SPOOL={spool} DAEMON={daemon} FOREGROUND={foreground} MARKER={marker} LOG_START={log_start}\n\
+         PROFILE={profile}\n. /run/prelude.sh\ncd /tmp\n{script}",
+        id = case.id,
+        spool = subject.spool(),
+        daemon = subject.daemon(),
+        foreground = subject.foreground(),
+        marker = subject.reboot_marker(),
+        profile = if subject.is_debian() { "debian" } else { "cronie" },
+    );
+    fs::write("/run/script", whole).expect("a script");
+    let shown = world.run("timeout 60 sh /run/script 2>&1");
+    let ended = if shown.code() == 124 { "the script hung\n" } else { "" };
+    shown.stdout + ended
+}
+
+/// Leaves nothing of a case behind.
+fn reset(world: &World) {
+    let own = std::process::id();
+    for process in world.processes().into_iter().filter(|process| process.parent == 1 || process.parent != own) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(process.pid).expect("a process id"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).ok();
+    }
+    Deadline::seconds(10).wait_for("the case's processes to end", || world.processes().is_empty().then_some(()));
+    let spool = world.subject.spool();
+    world
+        .run(&format!(
+            "rm -rf {spool}/* {spool}/.[!.]* /etc/cron.d/* /etc/cron.d/.[!.]* /etc/crontab /etc/cron.allow /etc/cron.deny /run/crond* \
+             /run/cron.* /run/cronwheel* /var/lib/cronwheel /tmp/* /tmp/.[!.]* /home/alice/* /home/alice/.cache \
+             /home/bob/.cache /root/.cache /captured/* /out/* /run/script"
+        ))
+        .ok();
+    world.run("chmod 755 /home/alice").ok();
+}
+
+/// Every table in place, one daemon, one or two real minutes for all of them.
+fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
+    let start = now().as_secs();
+    // Time enough to install everything and for the daemon to have read it before the minute begins.
+    let minute = Minute::beginning_after(start + 5 + cases.len() as u64 / 8);
+    add_users(cases);
+    let verdicts: BTreeMap<&str, String> =
+        cases.iter().map(|case| (case.id.as_str(), install(world, case, minute))).collect();
+    world.drop_in("zz-canary", &format!("* * * * * root date +\\%M >>{OUT}/canary\n"));
+    let mut flags: Vec<&str> = group.flags.split_whitespace().collect();
+    flags.retain(|flag| !flag.is_empty());
+    let mut daemon = world.start_daemon(&flags);
+    world.log.wait_for("@reboot jobs", Deadline::seconds(30));
+    settled(world, &BTreeSet::new());
+    let resting: BTreeSet<u32> = world.processes().into_iter().map(|process| process.pid).collect();
+    assert!(now().as_secs() < minute.start, "the machine was too slow to be ready for the minute");
+
+    run_through(world, minute.start, &resting);
+    let mut observed = Observed::new();
+    for case in cases.iter().filter(|case| case.between.is_empty()) {
+        observed.insert(case.name.clone(), look(world, case, &verdicts[case.id.as_str()]));
+    }
+    let two: Vec<&&Case> = cases.iter().filter(|case| !case.between.is_empty()).collect();
+    if !two.is_empty() {
+        for case in &two {
+            run_script(world, case, &minute.fill(&case.between, &case.id), 1);
+        }
+        run_through(world, minute.start + 60, &resting);
+        for case in two {
+            observed.insert(case.name.clone(), look(world, case, &verdicts[case.id.as_str()]));
+        }
+    }
+    assert!(daemon.is_alive(), "the daemon ended: {}", daemon.last_words());
+    observed
+}
+
+/// A user for each case, in files: a thousand calls of useradd would take longer than the exam.
+fn add_users(cases: &[&Case]) {
+    let mut passwd = fs::OpenOptions::new().append(true).open("/etc/passwd").expect("/etc/passwd");
+    let mut shadow = fs::OpenOptions::new().append(true).open("/etc/shadow").expect("/etc/shadow");
+    let mut groups = fs::OpenOptions::new().append(true).open("/etc/group").expect("/etc/group");
+    for (uid, case) in (20_000..).zip(cases) {
+        let id = &case.id;
+        writeln!(passwd, "{id}:x:{uid}:{uid}::/home/{id}:/bin/sh").expect("/etc/passwd");
+        writeln!(shadow, "{id}:*:19000:0:99999:7:::").expect("/etc/shadow");
+        writeln!(groups, "{id}:x:{uid}:\n{id}more:x:{}:{id}", uid + 20_000).expect("/etc/group");
+        fs::create_dir(format!("/home/{id}")).expect("a home");
+        own(&format!("/home/{id}"), uid, uid, 0o755);
+    }
+}
+
+/// Puts the case's table where the daemon looks; says what `crontab` thought of it.
+fn install(world: &World, case: &Case, minute: Minute) -> String {
+    let verdict = match &case.task {
+        Task::Script(_) => String::new(),
+        Task::SystemTable { path, text } => {
+            let path = path.replace("{ID}", &case.id);
+            fs::write(&path, minute.fill(text, &case.id)).unwrap_or_else(|e| panic!("{path}: {e}"));
+            own(&path, 0, 0, 0o644);
+            String::new()
+        }
+        Task::UserTable(text) => install_users(world, case, &minute.fill(text, &case.id)),
+    };
+    if !case.setup.is_empty() {
+        let told = run_script(world, case, &minute.fill(&case.setup, &case.id), 1);
+        assert_eq!(told, "", "the setup of {:?}", case.name);
+    }
+    verdict
+}
+
+fn install_users(world: &World, case: &Case, text: &str) -> String {
+    let shown = world.run_with_input("root", &format!("crontab -u {} -", case.id), text.as_bytes());
+    if shown.status.success() {
+        return "accepted\n".to_owned();
+    }
+    // The daemon must cope with what crontab refuses, too: an older program may have let it in.
+    let path = format!("{}/{}", world.subject.spool(), case.id);
+    fs::write(&path, text).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let user = nix::unistd::User::from_name(&case.id).expect("users").expect("the case's user");
+    own(&path, user.uid.as_raw(), user.gid.as_raw(), 0o600);
+    "refused\n".to_owned()
+}
+
+/// Waits for a minute to begin and for everything that it started to end.
+fn run_through(world: &World, start: u64, resting: &BTreeSet<u32>) {
+    wait_until(start);
+    let shown = format!("{:02}", start / 60 % 60);
+    Deadline::seconds(30).wait_for("the canary to sing", || {
+        let sung = fs::read_to_string(format!("{OUT}/canary")).unwrap_or_default();
+        sung.lines().any(|line| line == shown).then_some(())
+    });
+    settled(world, resting);
+}
+
+/// Until nothing runs but `resting` (anything that sleeps, when that is empty), at twenty looks in a row.
+fn settled(world: &World, resting: &BTreeSet<u32>) {
+    let mut looks = 0;
+    Deadline::seconds(45).wait_for("the jobs to end", || {
+        let busy = world
+            .processes()
+            .iter()
+            .any(|process| if resting.is_empty() { process.state != 'S' } else { !resting.contains(&process.pid) });
+        looks = if busy { 0 } else { looks + 1 };
+        (looks >= 20).then_some(())
+    });
+}
+
+/// What can be seen of a case: what it wrote, what was said about it, what was mailed.
+fn look(world: &World, case: &Case, verdict: &str) -> String {
+    let watch = |what: &str| case.watch.iter().any(|watched| watched == what);
+    let default = case.watch.is_empty();
+    let mut seen = String::new();
+    if watch("verdict") || (default && matches!(case.task, Task::UserTable(_))) {
+        seen.push_str(verdict);
+    }
+    if watch("out") || default {
+        let text = fs::read(format!("{OUT}/{}", case.id)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        for line in &lines {
+            seen.push_str(line);
+            seen.push('\n');
+        }
+        if lines.is_empty() {
+            seen.push_str("nothing ran\n");
+        }
+    }
+    if watch("log") {
+        for line in world.log.lines().iter().filter(|line| line.contains(&case.id)) {
+            // `crontab` said its own; that is looked at where crontab is the subject.
+            if !line.contains(" crontab[") {
+                seen.push_str(line);
+                seen.push('\n');
+            }
+        }
+    }
+    if watch("mail") {
+        seen.push_str(&mails(&case.id));
+    }
+    if !case.after.is_empty() {
+        seen.push_str(&run_script(world, case, &case.after, 1));
+    }
+    plain(case, &seen)
+}
+
+/// The mails that speak of the case, sorted.
+fn mails(id: &str) -> String {
+    let mut found: Vec<String> = fs::read_dir(MAIL)
+        .expect("the captured mails")
+        .map(|entry| entry.expect("an entry").path().join("mail"))
+        .filter_map(|path| fs::read(path).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .filter(|text| text.contains(id))
+        .collect();
+    found.sort_unstable();
+    if found.is_empty() { "no mail\n".to_owned() } else { found.concat() }
+}
+
+/// The subject of a sitting, as the command line of the inner program has it.
+pub fn subject_named(name: &str) -> Subject {
+    Subject::named(name).unwrap_or_else(|| panic!("no subject is called {name:?}"))
+}
