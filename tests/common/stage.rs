@@ -94,6 +94,7 @@ pub fn go_inside(arguments: &[&str]) -> Output {
 /// Builds the machine, runs this program inside with its own arguments, and reaps until that one is done.
 #[allow(clippy::zombie_processes)] // It is waited for, with all the others.
 pub fn first_process(subject: Subject) -> i32 {
+    close_inherited();
     build(subject);
     let inside = Command::new("/proc/self/exe")
         .args(std::env::args_os().skip(1))
@@ -107,6 +108,19 @@ pub fn first_process(subject: Subject) -> i32 {
             WaitStatus::Signaled(pid, signal, _) if pid == inside => return 128 + signal as i32,
             _ => {}
         }
+    }
+}
+
+/// Closes what the caller's shell or editor left open: no daemon under test may find it.
+fn close_inherited() {
+    let numbers: Vec<i32> = fs::read_dir("/proc/self/fd")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in numbers {
+        // The directory's own descriptor is among them, and already closed.
+        nix::unistd::close(number).ok();
     }
 }
 
@@ -132,6 +146,9 @@ fn build(subject: Subject) {
         bind(&Path::new("/dev").join(node), &root.join("dev").join(node));
     }
     symlink("/proc/self/fd", root.join("dev/fd")).expect("/dev/fd");
+    for (number, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
+        symlink(format!("/proc/self/fd/{number}"), root.join("dev").join(name)).expect("a standard stream");
+    }
     fs::create_dir(root.join("dev/pts")).expect("/dev/pts");
     mount_or_die("devpts", &root.join("dev/pts"), "devpts", "newinstance,ptmxmode=0666,mode=620");
     symlink("pts/ptmx", root.join("dev/ptmx")).expect("/dev/ptmx");

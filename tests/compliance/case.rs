@@ -267,8 +267,9 @@ fn keys(text: &str) -> Result<Vec<Keyed>, String> {
         } else if line.trim().is_empty() || line.starts_with('#') {
             continue;
         } else {
-            let (key, value) =
-                line.split_once(':').ok_or_else(|| format!("line {number}: expected a key and a colon"))?;
+            // A path may hold a colon.
+            let split = if line.starts_with("system ") { line.rsplit_once(':') } else { line.split_once(':') };
+            let (key, value) = split.ok_or_else(|| format!("line {number}: expected a key and a colon"))?;
             found.push((number, (key.trim().to_owned(), value.trim().to_owned())));
         }
     }

@@ -29,12 +29,23 @@ log() {
     tail -n +"$LOG_START" /run/log-lines | grep -v 'mark[0-9]*[.]'
 }
 
+# is_ready: whether the daemon has said in this case that it has read its tables.
+is_ready() {
+    tail -n +"$LOG_START" /run/log-lines | grep -q -e '@reboot jobs' -e 'running with'
+}
+
 # daemon FLAGS...: starts it in the foreground, its PID in D, until it has its PID file and has read its tables.
 daemon() {
-    "$DAEMON" "$FOREGROUND" "$@" >/tmp/daemon.out 2>&1 &
+    # A shell without job control has its background processes ignore these.
+    env --default-signal=INT,QUIT "$DAEMON" "$FOREGROUND" "$@" >/tmp/daemon.out 2>&1 &
     D=$!
     wait_for "grep -qx $D /run/crond.pid 2>/dev/null || ! kill -0 $D 2>/dev/null"
-    wait_for "grep -q '@reboot jobs' /run/log-lines || ! kill -0 $D 2>/dev/null"
+    wait_for "is_ready || ! kill -0 $D 2>/dev/null"
+}
+
+# stopped: waits for the daemon's end, and shows how it was.
+stopped() {
+    wait "$D" 2>/dev/null; echo "daemon ended: $?"
 }
 
 # quiet: until no process is left but ours and the daemon.
@@ -44,7 +55,7 @@ quiet() {
 
 # stop: asks the daemon to end, and shows how it did.
 stop() {
-    kill "$D"; wait "$D"; echo "daemon ended: $?"
+    kill "$D"; stopped
 }
 
 # code: shows the exit code of what was run before it.

@@ -79,9 +79,9 @@ fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> Str
         profile = if subject.is_debian() { "debian" } else { "cronie" },
     );
     fs::write("/run/script", whole).expect("a script");
-    let shown = world.run("timeout 60 sh /run/script 2>&1");
-    let ended = if shown.code() == 124 { "the script hung\n" } else { "" };
-    shown.stdout + ended
+    let shown =
+        world.run("{ timeout 60 sh /run/script 2>&1; test $? != 124 || echo the script hung; } | head -c 100000");
+    shown.stdout
 }
 
 /// Leaves nothing of a case behind.
@@ -112,10 +112,15 @@ fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
     let verdicts: BTreeMap<&str, String> =
         cases.iter().map(|case| (case.id.as_str(), install(world, case, minute))).collect();
     world.drop_in("zz-canary", &format!("* * * * * root date +\\%M >>{OUT}/canary\n"));
+    // The minute must be the first one that the daemon sees.
+    wait_until(minute.start - 58);
     let mut flags: Vec<&str> = group.flags.split_whitespace().collect();
     flags.retain(|flag| !flag.is_empty());
     let mut daemon = world.start_daemon(&flags);
-    world.log.wait_for("@reboot jobs", Deadline::seconds(30));
+    Deadline::seconds(30).wait_for("the daemon to have read its tables", || {
+        let ready = |line: &String| line.contains("@reboot jobs") || line.contains("running with");
+        world.log.lines().iter().any(ready).then_some(())
+    });
     settled(world, &BTreeSet::new());
     let resting: BTreeSet<u32> = world.processes().into_iter().map(|process| process.pid).collect();
     assert!(now().as_secs() < minute.start, "the machine was too slow to be ready for the minute");
@@ -123,7 +128,7 @@ fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
     run_through(world, minute.start, &resting);
     let mut observed = Observed::new();
     for case in cases.iter().filter(|case| case.between.is_empty()) {
-        observed.insert(case.name.clone(), look(world, case, &verdicts[case.id.as_str()]));
+        observed.insert(case.name.clone(), look(world, case, minute, &verdicts[case.id.as_str()]));
     }
     let two: Vec<&&Case> = cases.iter().filter(|case| !case.between.is_empty()).collect();
     if !two.is_empty() {
@@ -132,7 +137,7 @@ fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
         }
         run_through(world, minute.start + 60, &resting);
         for case in two {
-            observed.insert(case.name.clone(), look(world, case, &verdicts[case.id.as_str()]));
+            observed.insert(case.name.clone(), look(world, case, minute, &verdicts[case.id.as_str()]));
         }
     }
     assert!(daemon.is_alive(), "the daemon ended: {}", daemon.last_words());
@@ -211,7 +216,7 @@ fn settled(world: &World, resting: &BTreeSet<u32>) {
 }
 
 /// What can be seen of a case: what it wrote, what was said about it, what was mailed.
-fn look(world: &World, case: &Case, verdict: &str) -> String {
+fn look(world: &World, case: &Case, minute: Minute, verdict: &str) -> String {
     let watch = |what: &str| case.watch.iter().any(|watched| watched == what);
     let default = case.watch.is_empty();
     let mut seen = String::new();
@@ -240,13 +245,26 @@ fn look(world: &World, case: &Case, verdict: &str) -> String {
             }
         }
     }
+    if watch("children") {
+        let lines: BTreeSet<String> = world.log.lines().into_iter().filter(|line| is_about_no_one(line)).collect();
+        // Numbers of processes come first in the set's order.
+        let mut lines: Vec<String> = lines.into_iter().map(|line| plain(case, &line)).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        seen.push_str(&lines.concat());
+    }
     if watch("mail") {
         seen.push_str(&mails(&case.id));
     }
     if !case.after.is_empty() {
-        seen.push_str(&run_script(world, case, &case.after, 1));
+        seen.push_str(&run_script(world, case, &minute.fill(&case.after, &case.id), 1));
     }
     plain(case, &seen)
+}
+
+/// Whether the line is one that a job's process says without naming a user.
+fn is_about_no_one(line: &str) -> bool {
+    (line.contains(" CRON[") || line.contains(" CROND[")) && line.contains(": (CRON) ")
 }
 
 /// The mails that speak of the case, sorted.

@@ -13,11 +13,11 @@ pub fn plain(case: &Case, text: &str) -> String {
     plain
 }
 
-/// `[123]` as `[N]`, `#123` as `#N`, `pid 123` and `fd = 3` likewise.
+/// `[123]` as `[N]`, `#123` as `#N`, `PID 123` and `fd = 3` likewise.
 fn unnumbered(line: &str) -> String {
     let mut plain = String::new();
     let mut rest = line;
-    while let Some(at) = ["[", "#", "PID ", "pid ", "fd = ", "otherpid may be "]
+    while let Some(at) = ["[", "#", "PID ", "fd = ", "otherpid may be "]
         .iter()
         .filter_map(|mark| rest.find(mark).map(|at| at + mark.len()))
         .min()
