@@ -5,6 +5,7 @@
 
 mod event;
 mod rule;
+mod simulate;
 mod state;
 mod tables;
 mod timers;
@@ -12,4 +13,5 @@ mod wheel;
 mod zones;
 
 pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
+pub use simulate::{Scenario, Simulation, Started, simulate};
 pub use state::{Live, Plan, Summary};

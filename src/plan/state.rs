@@ -176,11 +176,16 @@ impl Plan {
             self.advance(now.utc);
             return self.fire(now.utc, actions);
         }
-        // What was due before the step is handled as it would have been without it.
+        // What the clock showed before it was set is handled as it would have been without the step.
         let expected = Timestamp((self.last.utc.0 * 1_000 + elapsed_ms).div_euclid(1_000));
-        self.advance(expected);
-        self.fire(expected, actions);
-        let made_up = self.step(now.utc, step_ms.min(0).div_euclid(1_000));
+        let shown = Timestamp(expected.0 - 1);
+        self.advance(shown);
+        self.fire(shown, actions);
+        self.hasten_waiting(step_ms.min(0).div_euclid(1_000));
+        self.collect_waiting(now.utc);
+        // Set back by less than a minute, it waits for the clock to come back to where it was: nothing is doubled.
+        let behind = self.upto.max(expected).0 - now.utc.0;
+        let made_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
         let seconds = step_ms / 1_000;
         if seconds.abs() >= WORTH_TELLING {
             actions.push(Action::Jumped { seconds, made_up });
@@ -243,21 +248,16 @@ impl Plan {
     }
 
     /// Follows a step of the clock from [`Plan::upto`] to `to`. Returns how many starts are made up for.
-    fn step(&mut self, to: Timestamp, back: i64) -> usize {
-        self.hasten_waiting(back);
-        self.collect_waiting(to);
+    fn step(&mut self, to: Timestamp) -> usize {
         let from = self.upto;
-        if to <= from && from.0 - to.0 < SHORT_BACK {
-            return 0;
-        }
         let mut courses = HashMap::new();
         for (id, local) in self.zones.iter_mut() {
             let before = rule::virtual_clock(&local.zone, local.set, from);
             let now = local.zone.local_minute(to);
-            let in_same_minute = (to.0 - from.0).abs() < SHORT_BACK && local.zone.local_minute(from) == now;
+            let in_same_minute = (0..SHORT_BACK).contains(&(to.0 - from.0)) && local.zone.local_minute(from) == now;
             let pace = (!in_same_minute).then(|| Pace::between(before, now));
             local.set_after(pace, before, now, to);
-            courses.insert(id, Course { pace, before, now });
+            courses.insert(id, Course { pace, before, now, handled: None });
         }
         let made_up = self.apply_courses(&courses, to);
         self.upto = to;
@@ -281,6 +281,10 @@ impl Plan {
             }
             let Some(pace) = course.pace else { continue };
             let current = minute_start(&local.zone, to);
+            let ran = shared.style == Style::Wildcard && course.handled.is_some_and(|at| shared.schedule.matches(at));
+            if ran {
+                continue;
+            }
             for minute in pace.minutes_due(&shared.schedule, shared.style, course.before, course.now) {
                 let behind = minute.0 - course.now.0;
                 let rank = if pace == Pace::Hours && shared.style == Style::Wildcard { FIRST } else { behind };
@@ -607,7 +611,7 @@ impl Plan {
         }
         let pace = (handled != shown).then(|| Pace::between(before, shown));
         local.set_after(pace, before, shown, upto);
-        let course = Course { pace, before, now: shown };
+        let course = Course { pace, before, now: shown, handled: Some(handled) };
         self.apply_courses(&HashMap::from([(SYSTEM, course)]), upto);
         let _ = now;
         self.arm_all(upto);
@@ -621,6 +625,8 @@ struct Course {
     pace: Option<Pace>,
     before: LocalMinute,
     now: LocalMinute,
+    /// What the minute in progress was called when it was handled already.
+    handled: Option<LocalMinute>,
 }
 
 impl super::zones::Local {
