@@ -1,0 +1,115 @@
+//! Restarts, `@reboot`, and the record of what was handed out.
+
+use crate::setup::{Machine, clock, commands, source, started, starts, table, time};
+use cronwheel::plan::{Action, Event, Now, Plan};
+use cronwheel::schedule::{Timestamp, Zone};
+
+/// A daemon that begins at `at` with the record of an earlier one.
+fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Plan, Vec<Action>) {
+    let now = Now { utc: time(at), elapsed_ms: 0 };
+    let mut plan = Plan::new(Zone::utc(), now);
+    plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
+    let actions = plan.handle(Event::Begin { boot, completed }, now);
+    (plan, actions)
+}
+
+#[test]
+fn reboot_entries_run_once_and_only_at_a_boot() {
+    let text = "@reboot first\n* * * * * min\n@reboot second\n";
+    let (mut plan, actions) = begin(text, "2026-05-01T10:00:00Z", true, None);
+    assert_eq!(commands(&actions), ["second", "first"]);
+    assert!(started(&actions).iter().all(|start| start.at_reboot));
+    assert_eq!(actions.last(), Some(&Action::Completed(time("2026-05-01T10:00:00Z"))));
+    let now = Now { utc: time("2026-05-01T10:00:01Z"), elapsed_ms: 1_000 };
+    let again = plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
+    assert_eq!(again, []);
+    let (_, actions) = begin(text, "2026-05-01T10:00:00Z", false, None);
+    assert_eq!(actions, []);
+}
+
+#[test]
+fn a_restart_makes_up_for_three_minutes_at_most_and_repeats_nothing() {
+    let text = "* * * * * min\n0 10 * * * f1000\n";
+    for (completed, at, expected) in [
+        ("2026-05-01T09:59:58Z", "2026-05-01T10:00:01Z", vec!["f1000", "min"]),
+        ("2026-05-01T10:00:00Z", "2026-05-01T10:00:01Z", vec![]),
+        ("2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z", vec![]),
+        ("2026-05-01T09:59:30Z", "2026-05-01T10:02:10Z", vec!["f1000", "min", "min", "min"]),
+        ("2026-05-01T08:00:00Z", "2026-05-01T10:02:10Z", vec!["f1000", "min", "min", "min"]),
+        ("2026-05-01T08:00:00Z", "2026-05-01T10:03:10Z", vec!["min", "min", "min"]),
+        ("1970-01-01T00:00:00Z", "2026-05-01T10:00:30Z", vec!["min", "min", "f1000", "min"]),
+        ("2026-05-01T12:00:00Z", "2026-05-01T10:00:30Z", vec![]),
+    ] {
+        let (_, actions) = begin(text, at, false, Some(time(completed)));
+        assert_eq!(commands(&actions), expected, "{completed} to {at}");
+    }
+    let (_, actions) = begin(text, "2026-05-01T10:00:30Z", false, None);
+    assert_eq!(actions, []);
+}
+
+#[test]
+fn a_daemon_that_finds_a_record_from_the_future_repeats_nothing_of_it() {
+    // The clock went back by 20 seconds between two daemons: the minute 10:01 was handed out already.
+    let (plan, _) = begin("* * * * * min\n", "2026-05-01T10:00:50Z", false, Some(time("2026-05-01T10:01:10Z")));
+    assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:02:00Z")));
+    // By an hour: wildcards go on, fixed times are held.
+    let text = "30 10 * * * held\n5 11 * * * comes\n";
+    let (plan, _) = begin(text, "2026-05-01T10:00:00Z", false, Some(time("2026-05-01T11:00:00Z")));
+    assert_eq!(plan.wake_at(), Some(time("2026-05-01T11:05:00Z")));
+    let (plan, _) = begin("* * * * * min\n", "2026-05-01T10:00:00Z", false, Some(time("2026-05-01T11:00:00Z")));
+    assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:01:00Z")));
+}
+
+#[test]
+fn a_restart_at_any_second_neither_loses_nor_doubles_a_minute() {
+    for second in 0..60 {
+        for length in [1, 2, 5, 59, 60, 61, 120, 179] {
+            let stop = time("2026-05-01T10:00:00Z").0 + second;
+            let down = [(Timestamp(stop).to_string(), Timestamp(stop + length).to_string())];
+            let down: Vec<_> = down.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            let text = "* * * * * min\n1 10 * * * f1001\n";
+            let (from, until) = ("2026-05-01T09:59:30Z", "2026-05-01T10:10:30Z");
+            let found = starts(&Zone::utc(), text, from, until, &[], &down);
+            let fixed = found.iter().filter(|line| line.ends_with("f1001")).count();
+            assert_eq!((found.len(), fixed), (12, 1), "stopped at second {second} for {length} s: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
+    let down = [("2026-05-01T10:00:30Z", "2026-05-01T10:08:30Z")];
+    let found = starts(&Zone::utc(), "* * * * * min\n", "2026-05-01T09:59:30Z", "2026-05-01T10:09:00Z", &[], &down);
+    let at_start = "10:08:30 min";
+    assert_eq!(found, ["10:00:00 min", at_start, at_start, at_start, "10:09:00 min"]);
+
+    let mut machine = Machine::with_table("* * * * * min\n", "2026-05-01T10:00:00Z");
+    assert_eq!(commands(&machine.run(60)), ["min"]);
+    machine.tell(Event::Stop);
+    assert_eq!(machine.plan.wake_at(), None);
+    assert_eq!(machine.look_after(600), []);
+}
+
+#[test]
+fn a_delayed_start_is_not_lost_by_a_restart() {
+    let now = |at: &str| Now { utc: time(at), elapsed_ms: 0 };
+    let mut delayed = table("0 10 * * * job\n");
+    delayed.entries[0].delay = 600;
+    let begin_at = now("2026-05-01T10:05:00Z");
+    let mut plan = Plan::new(Zone::utc(), begin_at);
+    plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
+    let completed = Some(time("2026-05-01T10:04:30Z"));
+    assert_eq!(plan.handle(Event::Begin { boot: false, completed }, begin_at), []);
+    assert_eq!(plan.wake_at().map(clock), Some("10:10:00".into()));
+    let later = Now { utc: time("2026-05-01T10:10:00Z"), elapsed_ms: 300_000 };
+    let actions = plan.handle(Event::Tick, later);
+    assert_eq!(commands(&actions), ["job"]);
+    assert_eq!(started(&actions)[0].scheduled_at, later.utc.0);
+}
+
+#[test]
+fn ids_of_runs_do_not_meet_those_of_a_daemon_that_began_earlier() {
+    let (_, earlier) = begin("@reboot job\n", "2026-05-01T10:00:00Z", true, None);
+    let (_, later) = begin("@reboot job\n", "2026-05-01T10:00:01Z", true, None);
+    assert!(started(&later)[0].run.0 >= started(&earlier)[0].run.0 + 1_000_000);
+}

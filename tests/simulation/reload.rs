@@ -1,0 +1,192 @@
+//! Tables that come, change and go; runs that go on; delays and intervals.
+
+use crate::setup::{Machine, commands, source, started, table, time};
+use cronwheel::plan::{Action, End, Event, RunId, Skip};
+
+const TEN: &str = "2026-05-01T10:00:00Z";
+
+#[test]
+fn a_reload_in_the_second_in_which_something_is_due_neither_loses_nor_doubles_it() {
+    let text = "* * * * * min\n1 10 * * * f1001\n";
+    let mut machine = Machine::with_table(text, TEN);
+    machine.now.utc.0 += 60;
+    machine.now.elapsed_ms += 60_000;
+    let actions = machine.load("/spool/alice", text);
+    assert_eq!(commands(&actions), ["f1001", "min"]);
+    assert_eq!(machine.load("/spool/alice", text), []);
+    assert_eq!(machine.tell(Event::Tick), []);
+    assert_eq!(commands(&machine.run(60)), ["min"]);
+}
+
+#[test]
+fn a_due_moment_is_handled_before_the_table_goes() {
+    let mut machine = Machine::with_table("* * * * * min\n", TEN);
+    machine.now.utc.0 += 60;
+    machine.now.elapsed_ms += 60_000;
+    let actions = machine.tell(Event::Unload { path: "/spool/alice".into() });
+    assert_eq!(commands(&actions), ["min"]);
+    assert_eq!(machine.run(600), []);
+    assert_eq!(machine.plan.wake_at(), None);
+    let summary = machine.plan.summary();
+    assert_eq!((summary.tables, summary.entries, summary.timers, summary.running), (0, 0, 0, 1));
+}
+
+#[test]
+fn a_new_entry_is_armed_from_now_and_a_changed_one_too() {
+    let mut machine = Machine::with_table("1 10 * * * one\n", TEN);
+    machine.run(59);
+    machine.load("/spool/alice", "1 10 * * * two\n0 10 * * * past\n");
+    assert_eq!(commands(&machine.run(3600)), ["two"]);
+}
+
+#[test]
+fn tables_start_in_the_order_of_loading_and_their_lines_from_the_last_to_the_first() {
+    let mut machine = Machine::with_table("* * * * * a1\n*/1 * * * * a2\n* * * * * a3\n", TEN);
+    machine.load("/spool/bob", "0-59 * * * * b1\n* * * * * b2\n");
+    machine.load("/spool/carol", "* * * * * c1\n");
+    assert_eq!(commands(&machine.run(60)), ["a3", "a2", "a1", "b2", "b1", "c1"]);
+    machine.load("/spool/alice", "* * * * * a4\n");
+    assert_eq!(commands(&machine.run(60)), ["a4", "b2", "b1", "c1"]);
+}
+
+#[test]
+fn a_start_carries_all_that_the_runner_needs() {
+    let text = "A=1\nB=2\n* * * * * -q -s echo a%b\nA=3\n*/1 * * * * other\n";
+    let mut machine = Machine::with_table(text, TEN);
+    let actions = machine.run(60);
+    let found = started(&actions);
+    let variables = |index: usize| -> Vec<(String, String)> {
+        let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).unwrap();
+        found[index].variables.iter().map(|(name, value)| (text(name), text(value))).collect()
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(variables(0), [pair("A", "3"), pair("B", "2")]);
+    assert_eq!(variables(1), [pair("A", "1"), pair("B", "2")]);
+    let start = found[1];
+    assert_eq!((start.line, start.user.as_str(), &start.command[..]), (3, "alice", &b"echo a%b"[..]));
+    assert_eq!((start.flags.quiet, start.flags.single, start.flags.mail_only_on_failure), (true, true, false));
+    assert_eq!(start.source, source("/spool/alice"));
+    assert_eq!(start.scheduled_at, time("2026-05-01T10:01:00Z").0);
+}
+
+#[test]
+fn a_single_entry_does_not_overlap_itself_not_even_over_a_reload() {
+    let text = "* * * * * -s job\n";
+    let mut machine = Machine::with_table(text, TEN);
+    let first = machine.run(60);
+    let run = started(&first)[0].clone();
+    let skipped = |actions: &[Action]| {
+        actions.iter().filter(|a| matches!(a, Action::Skipped { why: Skip::StillRunning, .. })).count()
+    };
+    let second = machine.run(60);
+    assert_eq!((started(&second).len(), skipped(&second)), (0, 1));
+    machine.load("/spool/alice", &format!("# moved down\n{text}"));
+    let third = machine.run(60);
+    assert_eq!((started(&third).len(), skipped(&third)), (0, 1));
+    machine.end(&run);
+    let fourth = machine.run(60);
+    assert_eq!((started(&fourth).len(), skipped(&fourth)), (1, 0));
+    // Another command is another job.
+    machine.load("/spool/alice", "* * * * * -s job2\n");
+    assert_eq!(commands(&machine.run(60)), ["job2"]);
+}
+
+#[test]
+fn an_interval_counts_from_the_end_of_the_run_however_it_ended() {
+    let ends = [
+        End::Code(0),
+        End::Signal { number: 9, core_dumped: false },
+        End::NotStarted { why: "fork: Resource temporarily unavailable".into() },
+        End::Lost,
+    ];
+    let text = "@30 job\n";
+    let mut machine = Machine::with_table(text, TEN);
+    assert_eq!(machine.plan.wake_at(), Some(time("2026-05-01T10:00:30Z")));
+    for end in ends {
+        let actions = machine.run(30);
+        assert_eq!(commands(&actions), ["job"]);
+        assert_eq!(machine.run(100), [], "not while it runs");
+        machine.load("/spool/alice", text);
+        assert_eq!(machine.run(100), [], "not while it runs, a reload notwithstanding");
+        let run = started(&actions)[0].run;
+        machine.tell(Event::Ended { run, end });
+        machine.run(10);
+        machine.load("/spool/alice", text);
+        assert_eq!(machine.run(19), [], "a reload does not make it wait longer or shorter");
+    }
+}
+
+#[test]
+fn a_delayed_start_survives_reloads_and_steps_and_comes_once() {
+    let delayed = |command: &str| {
+        let mut table = table(&format!("0 10 * * * {command}\n"));
+        table.entries[0].delay = 600;
+        table
+    };
+    let load = |machine: &mut Machine, command: &str| {
+        machine.tell(Event::Load { source: source("/spool/alice"), table: delayed(command) })
+    };
+    let step = |machine: &mut Machine, seconds: i64| {
+        machine.now.utc.0 += seconds;
+        machine.tell(Event::Tick)
+    };
+    let begun = || {
+        let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
+        load(&mut machine, "job");
+        assert_eq!(commands(&machine.run(120)), Vec::<String>::new());
+        machine
+    };
+    let mut machine = begun();
+    load(&mut machine, "job");
+    assert_eq!(commands(&machine.run(8 * 60)), Vec::<String>::new());
+    assert_eq!(commands(&machine.run(HOUR)), ["job"]);
+
+    let mut machine = begun();
+    load(&mut machine, "other");
+    assert_eq!(commands(&machine.run(HOUR)), Vec::<String>::new(), "a changed entry is armed from now");
+
+    let mut machine = begun();
+    assert_eq!(commands(&step(&mut machine, HOUR)), ["job"], "overdue after a step forward");
+    assert_eq!(commands(&machine.run(HOUR)), Vec::<String>::new());
+
+    let mut machine = begun();
+    assert_eq!(commands(&step(&mut machine, -HOUR)), Vec::<String>::new());
+    assert_eq!(commands(&machine.run(9 * 60)), ["job"], "a step back does not make it wait longer");
+    assert_eq!(commands(&machine.run(2 * HOUR)), Vec::<String>::new(), "and its moment is not repeated");
+}
+
+const HOUR: i64 = 3_600;
+
+#[test]
+fn an_end_of_an_unknown_run_is_ignored() {
+    let mut machine = Machine::with_table("* * * * * min\n", TEN);
+    assert_eq!(machine.tell(Event::Ended { run: RunId(7), end: End::Lost }), []);
+    let actions = machine.run(60);
+    assert_eq!(machine.plan.summary().running, 1);
+    let start = started(&actions)[0].clone();
+    machine.end(&start);
+    machine.end(&start);
+    assert_eq!(machine.plan.summary().running, 0);
+}
+
+#[test]
+fn a_thousand_users_share_the_timers_of_their_schedules() {
+    let mut machine = Machine::with_table("0 3 * * * a\n", TEN);
+    for user in 0..1000 {
+        machine.load(
+            &format!("/spool/u{user}"),
+            "0 3 * * * a\n@daily b\n0 0 * * * c\nCRON_TZ=Asia/Kathmandu\n0 3 * * * d\n",
+        );
+    }
+    let summary = machine.plan.summary();
+    assert_eq!((summary.tables, summary.entries, summary.timers), (1001, 4001, 3));
+    assert_eq!(machine.plan.entries().count(), 4001);
+    let entry = machine.plan.entries().find(|entry| entry.command() == b"d").unwrap();
+    assert_eq!(entry.next_start(), Some(time("2026-05-01T21:15:00Z")));
+    assert_eq!((entry.line(), entry.user().as_str()), (5, "alice"));
+    for user in 0..1000 {
+        machine.tell(Event::Unload { path: format!("/spool/u{user}") });
+    }
+    let summary = machine.plan.summary();
+    assert_eq!((summary.tables, summary.entries, summary.timers), (1, 1, 1));
+}

@@ -1,0 +1,136 @@
+//! Tables, zones and clocks for the tests.
+
+use cronwheel::plan::{Action, End, Event, Now, Owner, Plan, Scenario, Source, Start, simulate};
+use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
+use cronwheel::site::DEBIAN;
+use cronwheel::table::{Context, Form, Severity, Table};
+use std::sync::Arc;
+
+/// The zones that the program carries; the system's is UTC.
+struct Embedded;
+
+impl Zones for Embedded {
+    fn named(&self, name: &str) -> Option<Arc<Zone>> {
+        Zone::embedded(name).map(Arc::new)
+    }
+    fn system(&self) -> Arc<Zone> {
+        Zone::utc()
+    }
+}
+
+pub fn zone(name: &str) -> Arc<Zone> {
+    Embedded.named(name).expect("a zone that chrono-tz carries")
+}
+
+pub fn time(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(text).expect("an RFC 3339 time")
+}
+
+pub fn source(path: &str) -> Source {
+    let owner = Owner::User { name: "alice".into(), uid: 1000 };
+    Source { path: path.into(), name: "alice".into(), owner }
+}
+
+/// A user's table without faults.
+pub fn table(text: &str) -> Table {
+    let context = Context {
+        form: Form::User,
+        dialect: &DEBIAN.dialect,
+        name: "alice",
+        host: HostKey::default(),
+        zones: &Embedded,
+    };
+    let parsed = Table::parse(text.as_bytes().into(), &context);
+    let faults: Vec<_> = parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    parsed.table
+}
+
+/// What `HH:MM:SS command` is started from `from` to `until`, in true UTC.
+pub fn starts(
+    zone: &Arc<Zone>,
+    text: &str,
+    from: &str,
+    until: &str,
+    steps: &[(&str, i64)],
+    down: &[(&str, &str)],
+) -> Vec<String> {
+    let scenario = Scenario {
+        zone: zone.clone(),
+        from: time(from),
+        until: time(until),
+        steps: steps.iter().map(|(at, seconds)| (time(at), *seconds)).collect(),
+        down: down.iter().map(|(stop, start)| (time(stop), time(start))).collect(),
+    };
+    let tables = || vec![(source("/spool/alice"), table(text))];
+    simulate(scenario, tables).map(|started| format!("{} {}", clock(started.at), command(&started.start))).collect()
+}
+
+pub fn clock(at: Timestamp) -> String {
+    at.to_string()[11..19].to_owned()
+}
+
+pub fn command(start: &Start) -> String {
+    String::from_utf8_lossy(&start.command).into_owned()
+}
+
+/// A plan with its clock: the machine of a test.
+pub struct Machine {
+    pub plan: Plan,
+    pub now: Now,
+}
+
+impl Machine {
+    /// A daemon that has begun with a table, UTC being the system's zone.
+    pub fn with_table(text: &str, at: &str) -> Machine {
+        let now = Now { utc: time(at), elapsed_ms: 5_000_000 };
+        let mut machine = Machine { plan: Plan::new(Zone::utc(), now), now };
+        machine.load("/spool/alice", text);
+        machine.tell(Event::Begin { boot: false, completed: None });
+        machine
+    }
+
+    pub fn tell(&mut self, event: Event) -> Vec<Action> {
+        self.plan.handle(event, self.now)
+    }
+
+    pub fn load(&mut self, path: &str, text: &str) -> Vec<Action> {
+        self.tell(Event::Load { source: source(path), table: table(text) })
+    }
+
+    /// Lets seconds pass without looking, then looks once.
+    pub fn look_after(&mut self, seconds: i64) -> Vec<Action> {
+        self.now.utc.0 += seconds;
+        self.now.elapsed_ms += seconds * 1_000;
+        self.tell(Event::Tick)
+    }
+
+    /// Lets seconds pass, looking whenever the plan asks for it.
+    pub fn run(&mut self, seconds: i64) -> Vec<Action> {
+        let until = self.now.utc.0 + seconds;
+        let mut actions = Vec::new();
+        while let Some(wake) = self.plan.wake_at().filter(|wake| wake.0 <= until) {
+            actions.extend(self.look_after(wake.0 - self.now.utc.0));
+        }
+        actions.extend(self.look_after(until - self.now.utc.0));
+        actions
+    }
+
+    pub fn end(&mut self, start: &Start) -> Vec<Action> {
+        self.tell(Event::Ended { run: start.run, end: End::Code(0) })
+    }
+}
+
+/// The starts among some actions.
+pub fn started(actions: &[Action]) -> Vec<&Start> {
+    let start = |action| match action {
+        &Action::Start(ref start) => Some(&**start),
+        Action::Skipped { .. } | Action::Completed(_) | Action::Jumped { .. } => None,
+    };
+    actions.iter().filter_map(start).collect()
+}
+
+/// Their commands.
+pub fn commands(actions: &[Action]) -> Vec<String> {
+    started(actions).into_iter().map(command).collect()
+}
