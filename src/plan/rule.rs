@@ -49,18 +49,25 @@ impl Pace {
         }
     }
 
-    /// The local minutes for which a schedule is due when the clocks went from `before` to `now`, in order.
+    /// The local minutes for which a schedule is due when the clocks went from `before` to `now`, each with its rank.
     pub(super) fn minutes_due(
         self,
         schedule: &Schedule,
         style: Style,
         before: LocalMinute,
         now: LocalMinute,
-    ) -> impl Iterator<Item = LocalMinute> {
+    ) -> impl Iterator<Item = (LocalMinute, i64)> {
         let after = self.looks_after(style, before, now).unwrap_or(now);
-        (after.0 + 1..=now.0).map(LocalMinute).filter(|&minute| schedule.matches(minute))
+        let first = self == Pace::Hours && style == Style::Wildcard;
+        let rank = move |minute: LocalMinute| if first { FIRST } else { minute.0 - now.0 };
+        let minutes = (after.0 + 1..=now.0).map(LocalMinute).filter(|&minute| schedule.matches(minute));
+        minutes.map(move |minute| (minute, rank(minute)))
     }
 }
+
+/// The rank of wildcards where hours of fixed times are made up for. The others' rank is their minute's distance to the
+/// minute in progress, so that they come in order of minutes.
+pub(super) const FIRST: i64 = i64::MIN;
 
 /// A virtual clock that a step has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,21 +131,26 @@ pub(super) fn next_due(
     }
 }
 
-/// The local minutes for which a schedule that is due at `at` in undisturbed time is due there: several when a gap ends
-/// at `at` and times inside it are made up for. Empty if it is just the minute itself.
-pub(super) fn minutes_at_gap(
+/// The ranks with which a schedule that is due at `at` in undisturbed time is due there: several when a gap ends at `at`
+/// and times inside it are made up for. Times that a step back holds are not.
+pub(super) fn ranks_at(
     schedule: &Schedule,
     style: Style,
     zone: &Zone,
     set: Option<SetClock>,
     at: Timestamp,
-) -> Vec<LocalMinute> {
+) -> Vec<i64> {
     let just_before = Timestamp(at.0 - 1);
     if zone.offset_at(just_before) >= zone.offset_at(at) {
-        return Vec::new();
+        return vec![0];
     }
-    let (before, now) = (virtual_clock(zone, set, just_before), zone.local_minute(at));
-    Pace::between(before, now).minutes_due(schedule, style, before, now).collect()
+    let (before, now) = (zone.local_minute(just_before), zone.local_minute(at));
+    let held = SetClock::still_counts(set, at).filter(|_| style == Style::Fixed).map(|set| set.shows);
+    Pace::between(before, now)
+        .minutes_due(schedule, style, before, now)
+        .filter(|(minute, _)| held.is_none_or(|held| *minute > held))
+        .map(|(_, rank)| rank)
+        .collect()
 }
 
 #[cfg(test)]

@@ -88,8 +88,6 @@ const SHORT_BACK: i64 = 60;
 const WORTH_TELLING: i64 = 60;
 /// After a restart, what was due within so many seconds is made up for.
 const RESTART_REACH: i64 = 180;
-/// The rank of what is due for the minute in progress while others are made up for.
-const FIRST: i64 = i64::MIN;
 
 impl Plan {
     /// An empty plan whose system zone is `zone`.
@@ -226,16 +224,12 @@ impl Plan {
         let mut due = if replay_all || first > only_after { Some(first) } else { next(only_after) };
         let mut moments = Vec::new();
         while let Some(at) = due.filter(|at| *at <= to) {
-            let minutes = match shared.by_seconds {
-                true => Vec::new(),
-                false => rule::minutes_at_gap(&shared.schedule, shared.style, &local.zone, local.set, at),
-            };
-            let now = local.zone.local_minute(at);
-            // A wildcard is due once where a gap ends, before the times inside the gap.
-            let rank = |minute: &LocalMinute| if shared.style == Style::Wildcard { FIRST } else { minute.0 - now.0 };
-            match minutes.is_empty() {
+            match shared.by_seconds {
                 true => moments.push((at, 0)),
-                false => moments.extend(minutes.iter().map(|minute| (at, rank(minute)))),
+                false => {
+                    let ranks = rule::ranks_at(&shared.schedule, shared.style, &local.zone, local.set, at);
+                    moments.extend(ranks.into_iter().map(|rank| (at, rank)));
+                }
             }
             due = next(at);
         }
@@ -285,21 +279,16 @@ impl Plan {
             if ran {
                 continue;
             }
-            for minute in pace.minutes_due(&shared.schedule, shared.style, course.before, course.now) {
-                let behind = minute.0 - course.now.0;
-                let rank = if pace == Pace::Hours && shared.style == Style::Wildcard { FIRST } else { behind };
-                found.push((timer, rank, Timestamp(current.0 + behind * 60)));
+            for (minute, rank) in pace.minutes_due(&shared.schedule, shared.style, course.before, course.now) {
+                found.push((timer, rank, Timestamp(current.0 + (minute.0 - course.now.0) * 60)));
             }
         }
         let already = self.dues.len();
-        let mut made_up = 0;
         for (timer, rank, scheduled_at) in found {
             self.collect(timer, to, rank, scheduled_at, to);
-            if rank != FIRST && rank < 0 {
-                made_up += self.dues.len() - already - made_up;
-            }
         }
-        made_up
+        let made_up = |due: &&Due| due.rank < 0 && due.rank != rule::FIRST;
+        self.dues.iter().skip(already).filter(made_up).count()
     }
 
     /// Arms every timer for its first due moment after `after`.

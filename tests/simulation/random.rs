@@ -55,7 +55,8 @@ impl Case {
         let system = random.usize(..known.len());
         let own = random.usize(..known.len());
         let zones = vec![known[system].clone(), known[own].clone()];
-        let moments = PLACES.iter().find(|(name, _)| *name == zones[random.usize(..2)].0).unwrap().1;
+        let about = zones[random.usize(..2)].0;
+        let moments = PLACES.iter().find(|(name, _)| *name == about).unwrap().1;
         let moment = Timestamp::parse_rfc3339(moments[random.usize(..moments.len())]).unwrap();
         let now =
             Now { utc: Timestamp(moment.0 + random.i64(-3 * 3_600..2 * 3_600)), elapsed_ms: random.i64(0..1 << 40) };
@@ -118,7 +119,7 @@ impl Case {
         assert!(!actions.iter().any(|action| matches!(action, Action::Skipped { .. })));
         let jobs = self.jobs();
         let log = &self.log;
-        assert_eq!(Case::names(&actions), expected, "at {}, {jobs:#?}\n{log:#?}", self.now.utc);
+        assert_eq!(Case::names(&actions), expected, "at {}, {jobs:?}\n{log:#?}", self.now.utc);
     }
 
     fn begin(&mut self, completed: Option<Timestamp>) {
@@ -146,7 +147,8 @@ impl Case {
             // The reference looks at each minute; the plan must have nothing to do at those it does not ask for.
             while self.reference.next_look() < wanted {
                 let at = self.reference.next_look();
-                assert_eq!(self.reference.look(at), [0; 0], "missed at {}: {:#?}", Timestamp(at), self.log);
+                let missed = self.reference.look(at);
+                assert_eq!(missed, [0; 0], "missed at {}, {:?}\n{:#?}", Timestamp(at), self.jobs(), self.log);
             }
             self.pass(wanted - self.now.utc.0);
             let expected = self.reference.look(wanted);

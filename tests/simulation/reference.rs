@@ -29,8 +29,10 @@ struct Due {
 
 struct Local {
     zone: Arc<Zone>,
-    /// The virtual clock.
+    /// The virtual clock as it goes on by itself.
     shows: i64,
+    /// What it showed before it was set back: fixed times up to here are held.
+    held: i64,
 }
 
 /// The daemon of the reference. All times are what the machine's clock shows.
@@ -57,14 +59,34 @@ impl Local {
     /// One look at the clock at `at`: what is due, with its rank.
     fn look(&mut self, jobs: &[Job], own: usize, at: i64) -> Vec<(usize, i64)> {
         let now = local(&self.zone, at);
-        let (before, passed) = (self.shows, now - self.shows);
+        let due = self.due(self.shows, now, jobs, own);
+        if !(-179..=0).contains(&(now - self.shows)) {
+            self.shows = now;
+        }
+        due
+    }
+
+    /// One look after somebody has set the clock.
+    fn look_after_step(&mut self, jobs: &[Job], own: usize, at: i64) -> Vec<(usize, i64)> {
+        let (before, now) = (self.shows.max(self.held), local(&self.zone, at));
+        self.held = i64::MIN;
+        let due = self.due(before, now, jobs, own);
+        if (-179..=0).contains(&(now - before)) {
+            self.held = before;
+        }
+        self.shows = now;
+        due
+    }
+
+    fn due(&self, before: i64, now: i64, jobs: &[Job], own: usize) -> Vec<(usize, i64)> {
         let mut due = Vec::new();
         for (index, job) in jobs.iter().enumerate().filter(|(_, job)| job.zone == own) {
+            let free = |minute: &i64| job.wildcard || *minute > self.held;
             let matching = |from: i64, rank_now: i64| {
-                let minutes = (from + 1..=now).filter(|minute| job.schedule.matches(LocalMinute(*minute)));
+                let minutes = (from + 1..=now).filter(|minute| job.schedule.matches(LocalMinute(*minute))).filter(free);
                 minutes.map(|minute| (index, if minute == now { rank_now } else { minute - now })).collect::<Vec<_>>()
             };
-            due.extend(match passed {
+            due.extend(match now - before {
                 1..=5 => matching(before, 0),
                 6..=180 if job.wildcard => matching(now - 1, FIRST),
                 6..=180 => matching(before, 0),
@@ -73,16 +95,13 @@ impl Local {
                 _ => matching(now - 1, 0),
             });
         }
-        if !(-179..=0).contains(&passed) {
-            self.shows = now;
-        }
         due
     }
 
     /// The virtual clock of a daemon that has been running for hours when `at` has been handled.
     fn settled(zone: &Arc<Zone>, at: i64) -> Local {
         let begin = at - 2 * 3_600;
-        let mut settled = Local { zone: zone.clone(), shows: local(zone, begin) };
+        let mut settled = Local { zone: zone.clone(), shows: local(zone, begin), held: i64::MIN };
         for minute in minutes(begin, at) {
             settled.look(&[], 0, minute);
         }
@@ -107,7 +126,7 @@ impl Reference {
             } else {
                 for it in &mut zones {
                     *it = Local::settled(&it.zone, completed);
-                    it.look(&[], 0, now);
+                    it.look_after_step(&[], 0, now);
                 }
             }
         }
@@ -213,7 +232,7 @@ impl Reference {
             if same_minute {
                 continue;
             }
-            for (index, rank) in zone.look(&self.jobs, own, to) {
+            for (index, rank) in zone.look_after_step(&self.jobs, own, to) {
                 self.due(index, to, rank, to);
             }
         }
@@ -238,7 +257,7 @@ impl Reference {
         let handled = local(&self.zones[0].zone, self.high);
         self.zones[0].zone = zone;
         if local(&self.zones[0].zone, self.high) != handled {
-            for (index, rank) in self.zones[0].look(&self.jobs, 0, self.high) {
+            for (index, rank) in self.zones[0].look_after_step(&self.jobs, 0, self.high) {
                 let job = &self.jobs[index];
                 if !(job.wildcard && job.schedule.matches(LocalMinute(handled))) {
                     self.due(index, self.high, rank, now);
