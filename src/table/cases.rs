@@ -213,6 +213,7 @@ const USER: &[(&str, Is)] = &[
     ("=x", OddSet(1, "without a name")),
     ("MAILT=ann", OddSet(1, "no setting MAILT")),
     ("  mailto=ann", OddSet(3, "no setting mailto")),
+    ("CRON_TZ=UTC+3", OddSet(9, "not the name of a time zone but a rule")),
     ("CRON_TZ=", OddSet(9, "an empty CRON_TZ")),
     ("X=\"a\" # c", Bad(7, "expected nothing after the closing \", found # c")),
     ("X='a", Bad(3, "expected a closing '")),

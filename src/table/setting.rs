@@ -176,7 +176,8 @@ pub(super) fn delay(value: &[u8]) -> Result<u32, Complaint> {
 /// The zones that a table names, each looked up once.
 #[derive(Default)]
 pub(super) struct ZoneList<'a> {
-    zones: Vec<Arc<Zone>>,
+    /// Each with whether it is a rule, not a name.
+    zones: Vec<(Arc<Zone>, bool)>,
     seen: HashMap<&'a [u8], ZoneScope>,
 }
 
@@ -201,23 +202,38 @@ impl<'a> ZoneList<'a> {
                 scope
             }
         };
-        let complaint =
-            (scope == ZoneScope::Unknown).then(|| Complaint::new(whole, format!("unknown time zone {}", found(value))));
+        let complaint = match scope {
+            ZoneScope::Unknown => Some(Complaint::new(whole, format!("unknown time zone {}", found(value)))),
+            ZoneScope::Named(index) if self.is_rule(index) => Some(
+                Complaint::new(whole, format!("{} is not the name of a time zone but a rule for one", found(value)))
+                    .help("hours in a rule count westward: UTC+3 is three hours behind UTC"),
+            ),
+            ZoneScope::Named(_) | ZoneScope::System => None,
+        };
         (scope, complaint)
     }
 
+    /// cronie hands the value to glibc as `TZ`. So it may begin with a colon, which is skipped, and it may be a POSIX
+    /// rule instead of a name.
     fn look_up(&mut self, value: &[u8], known: &dyn Zones) -> ZoneScope {
-        // glibc reads a TZ without its leading colon as a zone's name, so cronie's users may have one.
-        let name = std::str::from_utf8(value.strip_prefix(b":").unwrap_or(value)).ok();
-        let zone = name.and_then(|name| known.named(name).or_else(|| Zone::from_posix(name).ok().map(Arc::new)));
+        let Ok(name) = std::str::from_utf8(value.strip_prefix(b":").unwrap_or(value)) else {
+            return ZoneScope::Unknown;
+        };
+        let named = known.named(name);
+        let is_rule = named.is_none();
+        let zone = named.or_else(|| Zone::from_posix(name).ok().map(Arc::new));
         let (Some(zone), Ok(index)) = (zone, u16::try_from(self.zones.len())) else { return ZoneScope::Unknown };
-        self.zones.push(zone);
+        self.zones.push((zone, is_rule));
         ZoneScope::Named(index)
+    }
+
+    fn is_rule(&self, index: u16) -> bool {
+        self.zones.get(usize::from(index)).is_some_and(|(_, is_rule)| *is_rule)
     }
 
     /// The zones, in the order of their numbers.
     pub fn into_zones(self) -> Vec<Arc<Zone>> {
-        self.zones
+        self.zones.into_iter().map(|(zone, _)| zone).collect()
     }
 }
 
