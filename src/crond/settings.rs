@@ -38,7 +38,7 @@ pub struct Settings {
     pub places: Places,
     /// PID file, lock, markers.
     pub run_dir: PathBuf,
-    /// Whether somebody asked for that run directory.
+    /// Whether the command line asked for that run directory.
     pub run_dir_given: bool,
     /// History.
     pub state_dir: PathBuf,
@@ -157,7 +157,11 @@ impl Settings {
     }
 
     fn resolve(given: &ArgMatches, file: File, site: &'static Site) -> Result<Settings, SettingsError> {
-        let path = |name: &str, from_file: Option<PathBuf>| given.get_one::<PathBuf>(name).cloned().or(from_file);
+        // A daemon leaves its directory, so that relative paths must be understood before.
+        let path = |name: &str, from_file: Option<PathBuf>| {
+            let path = given.get_one::<PathBuf>(name).cloned().or(from_file);
+            path.map(|path| std::path::absolute(&path).unwrap_or(path))
+        };
         let has = |name: &str| given.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
         let text = |name: &str| given.try_get_one::<String>(name).ok().flatten().cloned();
         let debug: Vec<String> = given.get_many("debug").map(|flags| flags.cloned().collect()).unwrap_or_default();
@@ -185,7 +189,7 @@ impl Settings {
                 system_crontab: path("system-crontab", file.system_crontab).unwrap_or(standard.system_crontab),
                 cron_d: path("cron-d", file.cron_d).unwrap_or(standard.cron_d),
             },
-            run_dir_given: run_dir.is_some(),
+            run_dir_given: given.get_one::<PathBuf>("run-dir").is_some(),
             run_dir: run_dir.unwrap_or_else(|| shared::RUN_DIR.into()),
             state_dir: path("state-dir", file.state_dir).unwrap_or_else(|| shared::STATE_DIR.into()),
             log,
@@ -302,7 +306,7 @@ mod tests {
         assert_eq!(settings.site.profile, Profile::Cronie);
         assert_eq!(settings.places.spool, Path::new("/z"));
         assert_eq!(settings.places.cron_d, Path::new("/c"));
-        assert_eq!((settings.run_dir, settings.run_dir_given), ("/b".into(), true));
+        assert_eq!((settings.run_dir, settings.run_dir_given), ("/b".into(), false));
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
         assert!(settings.foreground);
     }

@@ -74,11 +74,6 @@ impl DaemonUsers {
         Some(question.answer.as_fd())
     }
 
-    /// The descriptor of the answer that is awaited.
-    pub fn awaited(&self) -> Option<BorrowedFd<'_>> {
-        self.question.as_ref().map(|question| question.answer.as_fd())
-    }
-
     /// When the awaited answer will be given up (milliseconds of the monotonic clock).
     pub fn give_up_at(&self) -> Option<i64> {
         self.question.as_ref().map(|question| question.give_up_at)
@@ -103,8 +98,10 @@ impl DaemonUsers {
     /// Gives up a question whose time is over: whoever was not answered for is unknown until the next look.
     pub fn give_up(&mut self) {
         if let Some(question) = &mut self.question {
-            // It is our own child, not waited for yet: the number cannot belong to anybody else.
-            let _ = question.child.kill();
+            // Asked first, since a child whose end was taken note of has no number any more.
+            if matches!(question.child.try_wait(), Ok(None)) {
+                let _ = question.child.kill();
+            }
         }
         self.conclude();
     }
@@ -191,6 +188,6 @@ mod tests {
         users.ask();
         users.give_up();
         assert_eq!(users.uid("nobody-has-this-name"), Lookup::Unknown);
-        assert!(users.awaited().is_none());
+        assert!(users.give_up_at().is_none());
     }
 }

@@ -6,7 +6,7 @@ use crate::plan::{End, RunId, Start};
 use crate::report::Target;
 use crate::site::Profile;
 use crate::sys::{descriptor, process};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// What delivers mail.
@@ -157,6 +157,13 @@ impl Runner {
             notices.push(notice);
         }
         if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
+    }
+
+    /// Tells the runner that there is nothing more to come: it ends with its last job.
+    pub fn close(&self) -> Result<(), LaunchError> {
+        let socket = self.link.as_fd().as_raw_fd();
+        nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Both)
+            .map_err(|error| os("closing the runner's socket")(error.into()))
     }
 
     /// The runner's process id.

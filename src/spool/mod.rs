@@ -10,6 +10,7 @@ mod scan;
 mod users;
 
 pub use find::{Found, Places, Refusal, RefusalKind, Stamp};
+pub use links::watched_directories;
 pub use profile::{ProfileError, choose_profile};
 pub use scan::{CLUSTER_HOST_FILE, Finder, Look, ScanError, Visitor};
 pub use users::{LocalUsers, Lookup, Users};

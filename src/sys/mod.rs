@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod files;
 pub mod host;
 pub mod lock;
+pub mod name_watch;
 pub mod notify_socket;
 pub mod passwd;
 pub mod poll;

@@ -2,8 +2,6 @@
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -70,28 +68,6 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
-    }
-}
-
-/// Takes the status of every child that has ended and gives their process ids. As PID 1 those are the machine's orphans
-/// too; jobs are the runner's children, so that no status of theirs can be taken here.
-pub fn reap() -> Vec<u32> {
-    std::iter::from_fn(|| match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::StillAlive) | Err(_) => None,
-        Ok(status) => status.pid(),
-    })
-    .filter_map(|pid| u32::try_from(pid.as_raw()).ok())
-    .collect()
-}
-
-/// Sends TERM, or with `hard` KILL, to the process group that a job's session leader leads.
-pub fn end_group(leader: u32, hard: bool) {
-    let Ok(leader) = i32::try_from(leader) else { return };
-    // 0 and 1 would mean our own group and everybody.
-    if leader > 1 {
-        let signal = if hard { Signal::SIGKILL } else { Signal::SIGTERM };
-        // It may be gone already, which is what is wanted.
-        let _ = nix::sys::signal::killpg(Pid::from_raw(leader), signal);
     }
 }
 

@@ -1,0 +1,127 @@
+//! `crond --check`: loads everything as the daemon would and reports every fault and every refused table.
+
+use super::given::Given;
+use super::settings::Settings;
+use crate::plan::{Owner, Source};
+use crate::schedule::HostKey;
+use crate::spool::{Found, LocalUsers, Stamp, Visitor};
+use crate::sys::{host, zoneinfo::SystemZones};
+use crate::table::{Context, Table};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// What was found wrong, and how much was looked at.
+struct Checker<'a> {
+    settings: &'a Settings,
+    zones: SystemZones,
+    host: HostKey,
+    tables: usize,
+    entries: usize,
+    errors: usize,
+    warnings: usize,
+    refused: usize,
+    complaints: Vec<u8>,
+}
+
+/// Checks the system's tables, or only those files. Whether all is well.
+pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
+    let mut checker = Checker {
+        settings,
+        zones: SystemZones::open(),
+        host: HostKey::of(&host::identity()),
+        tables: 0,
+        entries: 0,
+        errors: 0,
+        warnings: 0,
+        refused: 0,
+        complaints: Vec::new(),
+    };
+    if files.is_empty() {
+        checker.check_system();
+    } else {
+        checker.check_files(files);
+    }
+    checker.report()
+}
+
+impl Checker<'_> {
+    fn check_system(&mut self) {
+        let errors = self.settings.finder().scan(&mut LocalUsers::default(), self);
+        for error in errors {
+            self.refuse(&error.to_string());
+        }
+    }
+
+    fn check_files(&mut self, files: &[PathBuf]) {
+        match Given::new(files, self.settings.site.dialect.limits.bytes) {
+            Ok(given) => {
+                for path in given.paths() {
+                    match given.read(path) {
+                        Ok(found) => self.found(found),
+                        Err(error) => self.refuse(&error.to_string()),
+                    }
+                }
+            }
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        self.refused += 1;
+        self.complaints.extend_from_slice(format!("{why}\n").as_bytes());
+    }
+
+    fn read(&mut self, source: &Source, bytes: Box<[u8]>) {
+        let name = match &source.owner {
+            Owner::User { name, .. } => name,
+            Owner::System | Owner::Caller => &source.path,
+        };
+        let context = Context {
+            form: source.owner.form(),
+            dialect: &self.settings.site.dialect,
+            name,
+            host: self.host,
+            zones: &self.zones,
+        };
+        let parsed = Table::parse(bytes, &context);
+        self.tables += 1;
+        self.entries += parsed.table.entries.len();
+        self.errors += parsed.errors().count();
+        self.warnings += parsed.warnings().count();
+        for diagnostic in &parsed.diagnostics {
+            self.complaints.extend_from_slice(diagnostic.picture(&source.path).as_bytes());
+        }
+    }
+
+    fn report(self) -> io::Result<bool> {
+        io::stderr().write_all(&self.complaints)?;
+        let Checker { tables, entries, errors, warnings, refused, .. } = self;
+        let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+        writeln!(
+            io::stdout(),
+            "{} with {}, {} refused, {}, {}",
+            count(tables, "table", "tables"),
+            count(entries, "entry", "entries"),
+            refused,
+            count(errors, "error", "errors"),
+            count(warnings, "warning", "warnings"),
+        )?;
+        Ok(errors == 0 && refused == 0)
+    }
+}
+
+impl Visitor for Checker<'_> {
+    fn has(&mut self, _: &str, _: &Stamp) -> bool {
+        false
+    }
+
+    fn found(&mut self, found: Found) {
+        match found.content {
+            Ok(bytes) => self.read(&found.source, bytes),
+            Err(refusal) => {
+                let text = refusal.text().unwrap_or_else(|| format!("({}) user not known yet", refusal.user));
+                self.refuse(&format!("{}: refused: {text}", found.source.path));
+            }
+        }
+    }
+}

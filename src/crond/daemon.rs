@@ -1,0 +1,397 @@
+//! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
+
+use super::library::Library;
+use super::record::Record as Completed;
+use super::settings::Settings;
+use super::stop::Stopping;
+use super::tables::{News, Told};
+use crate::launch::{LaunchError, Notice, Runner};
+use crate::plan::{Action, End, Event, Now, Plan, RunId, Skip, Start};
+use crate::report::{Ident, Level, Log, Record};
+use crate::schedule::Timestamp;
+use crate::sys::clock;
+use crate::sys::lock::DaemonLock;
+use crate::sys::notify_socket::NotifySocket;
+use crate::sys::poll::Poll;
+use crate::sys::process;
+use crate::sys::signal::{Heard, Signals};
+use crate::sys::timer::{Rang, Timer};
+use std::collections::{HashSet, VecDeque};
+use std::io;
+
+/// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
+const ACTIONS_A_TURN: usize = 256;
+/// How often a log that took nothing is tried again.
+const LOG_RETRY_MS: i64 = 1000;
+
+/// What is waited for, as numbers for [`Poll`].
+mod number {
+    pub const TIMER: u64 = 1;
+    pub const SIGNALS: u64 = 2;
+    pub const RUNNER: u64 = 3;
+    pub const TABLES: u64 = 4;
+    pub const NAMES: u64 = 5;
+    pub const USERS: u64 = 6;
+}
+
+/// Why a running daemon had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Without its runner it can start nothing.
+    #[error(transparent)]
+    Runner(#[from] LaunchError),
+    /// The kernel refused something that never fails on a healthy system.
+    #[error("{doing}: {source}")]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Turns a system's error into a fatal one.
+pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
+    move |source| Fatal::Os { doing, source }
+}
+
+/// Everything that a daemon has in its hands.
+#[derive(Debug)]
+pub struct Daemon {
+    pub(super) settings: Settings,
+    pub(super) log: Log,
+    pub(super) plan: Plan,
+    pub(super) runner: Runner,
+    pub(super) library: Library,
+    pub(super) manager: NotifySocket,
+    pub(super) lock: Option<DaemonLock>,
+    pub(super) completed: Option<Completed>,
+    pub(super) poll: Poll,
+    pub(super) signals: Signals,
+    pub(super) timer: Timer,
+    /// What the plan wants done and is not done yet.
+    pub(super) todo: VecDeque<Action>,
+    /// Everything due up to here will have been handed out when nothing is to be done or to be sent any more.
+    pub(super) handing_out: Option<Timestamp>,
+    pub(super) running: HashSet<RunId>,
+    pub(super) stopping: Option<Stopping>,
+    pub(super) armed: Option<Timestamp>,
+    pub(super) writing: bool,
+    pub(super) watched: bool,
+    pub(super) log_retry_at: Option<i64>,
+    pub(super) watchdog_at: Option<i64>,
+}
+
+/// The moment, as the plan wants to be told it.
+pub(super) fn now() -> Now {
+    Now { utc: Timestamp(clock::wall().seconds), elapsed_ms: clock::monotonic_ms() }
+}
+
+/// Takes every child that has ended off the kernel's list; which they were.
+pub(super) fn reap() -> Vec<u32> {
+    std::iter::from_fn(process::reap).map(|(pid, _)| pid).collect()
+}
+
+impl Daemon {
+    /// Registers everything that is there from the start. To be called once.
+    pub(super) fn wait_for_the_world(&mut self) -> Result<(), Fatal> {
+        self.poll.add(&self.timer, number::TIMER).map_err(os("waiting for the clock"))?;
+        self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
+        self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(&mut self) -> Result<(), Fatal> {
+        loop {
+            self.keep_promises()?;
+            self.perform()?;
+            self.arm()?;
+            if self.has_stopped() {
+                return self.finish();
+            }
+            let ready = self.poll.wait(self.patience()).map_err(os("waiting"))?;
+            for number in ready {
+                match number {
+                    number::TIMER => self.hear_clock()?,
+                    number::SIGNALS => self.hear_signals()?,
+                    number::RUNNER => self.hear_runner()?,
+                    number::TABLES => self.library.hear_tables(),
+                    number::NAMES => self.with_library(Library::hear_names),
+                    number::USERS => self.with_library(Library::hear_users),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Tells the plan and keeps what it answers.
+    pub(super) fn tell_plan(&mut self, event: Event) {
+        let actions = self.plan.handle(event, now());
+        self.todo.extend(actions);
+    }
+
+    /// Lets the library do something and spreads its news.
+    pub(super) fn with_library(&mut self, act: impl FnOnce(&mut Library, &mut Vec<News>)) {
+        let mut news = Vec::new();
+        act(&mut self.library, &mut news);
+        let changed = !news.is_empty();
+        for one in news {
+            match one {
+                News::Load { source, table } => self.tell_plan(Event::Load { source, table }),
+                News::Unload { path } => self.tell_plan(Event::Unload { path }),
+                News::SystemZone(zone) => self.tell_plan(Event::SystemZone(zone)),
+                News::Tell(told) => self.tell(&told),
+            }
+        }
+        if changed && self.stopping.is_none() {
+            self.tell_state_to_manager("");
+        }
+        self.follow_watcher();
+        if let Some(descriptor) = self.library.users().ask() {
+            // Without the answer those tables wait for the next look.
+            let _ = self.poll.add(descriptor, number::USERS);
+        }
+    }
+
+    /// Waits for the watcher as soon as there is one. One that is gone has closed its descriptors, which ends the waiting.
+    fn follow_watcher(&mut self) {
+        let watcher = self.library.watcher();
+        if let (Some(watcher), false) = (watcher, self.watched) {
+            // A second registration of the same descriptor changes nothing.
+            let _ = self.poll.add(watcher.bell(), number::TABLES);
+            let _ = self.poll.add(watcher.names(), number::NAMES);
+        }
+        self.watched = watcher.is_some();
+    }
+
+    /// Milliseconds that may be waited.
+    fn patience(&self) -> Option<u64> {
+        if !self.todo.is_empty() {
+            return Some(0);
+        }
+        let wishes = [self.log_retry_at, self.watchdog_at, self.stopping.as_ref().and_then(Stopping::next)];
+        let at = wishes.into_iter().flatten().fold(self.library.attend_at(), i64::min);
+        Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
+    }
+
+    /// Does what it is time for.
+    fn keep_promises(&mut self) -> Result<(), Fatal> {
+        let now = clock::monotonic_ms();
+        if self.library.attend_at() <= now {
+            let mut reloaded = false;
+            self.with_library(|library, news| reloaded = library.attend(news));
+            if reloaded {
+                self.tell_state_to_manager("READY=1\n");
+            }
+        }
+        if self.watchdog_at.is_some_and(|at| at <= now) {
+            self.manager.tell("WATCHDOG=1");
+            self.watchdog_at = self.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
+        }
+        if self.log_retry_at.is_some_and(|at| at <= now) {
+            self.log.flush();
+        }
+        self.log_retry_at = self.log.waits().then_some(now + LOG_RETRY_MS);
+        self.press_on_stopping(now);
+        Ok(())
+    }
+
+    fn hear_clock(&mut self) -> Result<(), Fatal> {
+        match self.timer.read().map_err(os("reading the clock's timer"))? {
+            Rang::Nothing => {}
+            Rang::Due | Rang::ClockSet => {
+                self.armed = None;
+                self.tell_plan(Event::Tick);
+            }
+        }
+        Ok(())
+    }
+
+    /// Arms the timer for what is due next.
+    fn arm(&mut self) -> Result<(), Fatal> {
+        let due = self.plan.wake_at();
+        if due == self.armed && due.is_some() {
+            return Ok(());
+        }
+        self.armed = due;
+        let armed = self.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))?;
+        if armed == Rang::ClockSet {
+            self.tell_plan(Event::Tick);
+        }
+        Ok(())
+    }
+
+    fn hear_signals(&mut self) -> Result<(), Fatal> {
+        while let Some(heard) = self.signals.read().map_err(os("reading signals"))? {
+            match heard {
+                Heard::Reload => self.ask_for_reload(),
+                Heard::Stop => self.begin_to_stop(),
+                Heard::TellState => self.tell_state(),
+                Heard::Child => {
+                    // As PID 1 those are the machine's orphans, too. Jobs are the runner's children: no status of theirs is taken.
+                    if reap().contains(&self.runner.pid()) {
+                        return Err(LaunchError::Gone.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_for_reload(&mut self) {
+        if self.stopping.is_none() {
+            self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
+            self.log.reopen();
+            self.runner.reopen_log();
+            self.library.ask_for_reload();
+        }
+    }
+
+    fn hear_runner(&mut self) -> Result<(), Fatal> {
+        for notice in self.runner.receive()? {
+            match notice {
+                Notice::Started { .. } => {}
+                Notice::Ended { run, end, duration_ms: _ } => self.ended(run, end),
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, run: RunId, end: End) {
+        self.running.remove(&run);
+        self.tell_plan(Event::Ended { run, end });
+    }
+
+    /// Performs what the plan wants, a bounded part of it, and records what has been handed out.
+    pub(super) fn perform(&mut self) -> Result<(), Fatal> {
+        for _ in 0..ACTIONS_A_TURN {
+            let Some(action) = self.todo.pop_front() else { break };
+            match action {
+                Action::Start(start) => self.start(&start),
+                Action::Skipped { start, why } => self.tell_skipped(&start, why),
+                Action::Completed(upto) => self.handing_out = Some(upto),
+                Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
+            }
+        }
+        self.runner.flush()?;
+        let wants_to_write = self.runner.wants_to_write();
+        if wants_to_write != self.writing {
+            self.writing = wants_to_write;
+            self.poll
+                .want_writable(self.runner.descriptor(), number::RUNNER, wants_to_write)
+                .map_err(os("waiting for the runner"))?;
+        }
+        if self.todo.is_empty() && !wants_to_write {
+            self.record_completed();
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, start: &Start) {
+        if self.settings.start_nothing {
+            self.tell_about(start, Level::Info, "TEST", " not started");
+            self.ended(start.run, End::Code(0));
+            return;
+        }
+        self.running.insert(start.run);
+        self.runner.start(start);
+    }
+
+    fn record_completed(&mut self) {
+        if let Some(upto) = self.handing_out.take()
+            && let Some(record) = &self.completed
+            && let Err(why) = record.write(upto)
+        {
+            self.warn(&format!("writing what was started: {why}"));
+        }
+    }
+
+    fn tell_skipped(&mut self, start: &Start, why: Skip) {
+        match why {
+            Skip::StillRunning => self.tell_about(start, Level::Warning, "SKIPPED", " the previous run still goes on"),
+        }
+    }
+
+    fn tell_jump(&mut self, seconds: i64, made_up: usize) {
+        let way = if seconds < 0 { "back" } else { "forward" };
+        let detail = format!("the clock went {way} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
+        self.say("INFO", &detail);
+    }
+
+    /// What became of one due moment that the runner never heard of.
+    fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
+        let backslash = self.settings.site.backslash;
+        let command = crate::table::Command::split(&start.command, backslash).shell;
+        let user = if start.user.is_empty() { &start.source.name } else { &start.user };
+        let fields = [
+            ("command", String::from_utf8_lossy(&command).into()),
+            ("scheduled_at", Timestamp(start.scheduled_at).to_string().into()),
+            ("source", start.source.path.as_str().into()),
+            ("line", start.line.into()),
+        ];
+        self.log.write(&Record {
+            ident: Ident::Daemon,
+            level,
+            pid: None,
+            user,
+            event,
+            detail: &command,
+            rest,
+            run: Some(start.run),
+            fields: &fields,
+        });
+    }
+
+    pub(super) fn tell(&mut self, told: &Told) {
+        let line = told.line.map(|line| ("line", line.into()));
+        let fields: Vec<(&'static str, serde_json::Value)> = line.into_iter().collect();
+        self.log.write(&Record {
+            ident: Ident::Daemon,
+            level: told.level,
+            pid: None,
+            user: &told.user,
+            event: told.event,
+            detail: told.detail.as_bytes(),
+            rest: &told.rest,
+            run: None,
+            fields: &fields,
+        });
+    }
+
+    /// `(CRON) EVENT (DETAIL)`.
+    pub(super) fn say(&mut self, event: &str, detail: &str) {
+        self.log.write(&Record::daemon(event, detail.as_bytes()));
+    }
+
+    /// The same when something is wrong.
+    pub(super) fn warn(&mut self, detail: &str) {
+        self.log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+    }
+
+    /// Why it ends although nobody asked for it.
+    pub fn tell_death(&mut self, why: &Fatal) {
+        let detail = why.to_string();
+        self.log.write(&Record { level: Level::Error, ..Record::daemon("DEATH", detail.as_bytes()) });
+        self.log.flush();
+    }
+
+    /// USR1: the live state, in one line.
+    fn tell_state(&mut self) {
+        let state = format!("{}, {} started and not ended", self.state(), self.running.len());
+        self.say("STATE", &state);
+    }
+
+    fn state(&self) -> String {
+        let summary = self.plan.summary();
+        let next = summary.next_due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}"));
+        let (tables, entries, timers) = (summary.tables, summary.entries, summary.timers);
+        format!("{tables} tables, {entries} entries, {timers} timers, {next}")
+    }
+
+    /// The same for the service manager, behind what else there is to tell it.
+    pub(super) fn tell_state_to_manager(&self, first: &str) {
+        if self.manager.is_wanted() {
+            self.manager.tell(&format!("{first}STATUS={}", self.state()));
+        }
+    }
+}

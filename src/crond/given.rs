@@ -1,0 +1,82 @@
+//! Tables given by name on the command line, which belong to the caller.
+
+use crate::plan::{Owner, Source};
+use crate::spool::{Found, Stamp, watched_directories};
+use crate::sys::{files, passwd};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The given files.
+#[derive(Debug)]
+pub struct Given {
+    paths: Vec<PathBuf>,
+    /// Most bytes of a table.
+    most: usize,
+    /// What the log calls the caller.
+    caller: String,
+}
+
+/// Why a given file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("reading {}: {source}", path.display())]
+pub struct GivenError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl Given {
+    /// These files, by absolute paths, so that a watcher and we call them the same.
+    pub fn new(paths: &[PathBuf], most: usize) -> Result<Given, GivenError> {
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).map_err(|source| GivenError { path: path.clone(), source });
+        let uid = passwd::caller();
+        let caller = passwd::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |account| account.name);
+        Ok(Given { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, most, caller })
+    }
+
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Whether all of them can be opened: a daemon with nothing to run must not start.
+    pub fn require(&self) -> Result<(), GivenError> {
+        for path in &self.paths {
+            // A FIFO would give its content to this look, were it read.
+            std::fs::metadata(path)
+                .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) })
+                .map_err(|source| GivenError { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Reads one of them. A FIFO, as the shell makes for `<(...)`, gives its content only once.
+    pub fn read(&self, path: &Path) -> Result<Found, GivenError> {
+        let failed = |source| GivenError { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let stat = files::stat(&file).map_err(failed)?;
+        let bytes = files::read_all(&file, stat.size, self.most)
+            .and_then(|bytes| bytes.ok_or_else(|| io::ErrorKind::FileTooLarge.into()))
+            .map_err(failed)?;
+        Ok(Found {
+            source: Source {
+                path: path.to_string_lossy().into_owned(),
+                name: self.caller.clone(),
+                owner: Owner::Caller,
+            },
+            stamp: Stamp::from(&stat),
+            content: Ok(bytes.into_boxed_slice()),
+            watch: watched_directories(path),
+        })
+    }
+
+    /// The state of one of them; none when it is not there, or is nothing that can be read twice.
+    pub fn stamp(&self, path: &Path) -> Option<Stamp> {
+        let file = std::fs::metadata(path).ok().filter(|file| file.is_file())?;
+        drop(file);
+        files::stat(&File::open(path).ok()?).ok().map(|stat| Stamp::from(&stat))
+    }
+}

@@ -1,0 +1,396 @@
+//! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
+
+use super::settings::Settings;
+use super::tables::{News, Tables, Told};
+use super::users::Progress;
+use super::watch::{Hints, WatchError, Watcher};
+use crate::report::Level;
+use crate::schedule::Zones;
+use crate::spool::watched_directories;
+use crate::sys::clock;
+use crate::sys::name_watch::Change;
+use crate::sys::zoneinfo::SystemZones;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+/// Hints are gathered for so long before anybody looks, so that a burst of edits is looked at once.
+const GATHER_MS: i64 = 3;
+/// A file that is being written and not closed is looked at after this long all the same.
+const UNSETTLED_MS: i64 = 1000;
+/// The safety look: everything by stat(2), in case something was not heard.
+const SAFETY_MS: i64 = 600_000;
+/// Between two looks at what may mend itself.
+const MEND_MS: i64 = 60_000;
+/// Between two reloads that were asked for by signal.
+const RELOAD_MS: i64 = 1000;
+/// Most paths looked at in one turn of the loop.
+const PATHS_A_TURN: usize = 64;
+/// An empty file that was changed within this time is probably about to be filled. Nanoseconds.
+const JUST_EMPTIED_NS: i128 = 200_000_000;
+
+/// Where the system's zone is chosen.
+const LOCALTIME: &str = "/etc/localtime";
+/// Where local users are.
+const PASSWD: &str = "/etc/passwd";
+
+/// How changes are noticed.
+#[derive(Debug)]
+enum Noticing {
+    /// By being told.
+    Watching(Box<Watcher>),
+    /// By looking each minute, because that was asked for.
+    AskedToPoll,
+    /// By looking each minute, because watching does not work now.
+    Failed,
+}
+
+/// Tables and all that they depend on.
+#[derive(Debug)]
+pub struct Library {
+    tables: Tables,
+    zones: SystemZones,
+    noticing: Noticing,
+    /// Paths to look at.
+    queue: VecDeque<PathBuf>,
+    unsettled: BTreeSet<PathBuf>,
+    gather_until: Option<i64>,
+    unsettled_until: Option<i64>,
+    mend_at: Option<i64>,
+    poll_at: Option<i64>,
+    safety_at: i64,
+    reloaded_at: i64,
+    reload_at: Option<i64>,
+    /// Whether all has been looked at that was heard of.
+    watch_anew: bool,
+}
+
+impl Library {
+    /// Knows nothing yet.
+    pub fn new(tables: Tables, settings: &Settings) -> Library {
+        let now = clock::monotonic_ms();
+        Library {
+            tables,
+            zones: SystemZones::open(),
+            noticing: if settings.no_inotify { Noticing::AskedToPoll } else { Noticing::Failed },
+            queue: VecDeque::new(),
+            unsettled: BTreeSet::new(),
+            gather_until: None,
+            unsettled_until: None,
+            mend_at: None,
+            poll_at: None,
+            safety_at: now + SAFETY_MS,
+            reloaded_at: now - RELOAD_MS,
+            reload_at: None,
+            watch_anew: false,
+        }
+    }
+
+    /// The zones as they are now.
+    pub fn zones(&self) -> &SystemZones {
+        &self.zones
+    }
+
+    /// Starts to watch, then reads everything: whatever changes meanwhile is heard of.
+    pub fn open(&mut self, news: &mut Vec<News>) {
+        if matches!(self.noticing, Noticing::Failed) {
+            self.try_to_watch(news, true);
+        }
+        self.look_at_everything(false, news);
+    }
+
+    /// The watcher, if there is one: its bell and its names are to be waited for.
+    pub fn watcher(&self) -> Option<&Watcher> {
+        match &self.noticing {
+            Noticing::Watching(watcher) => Some(watcher),
+            Noticing::AskedToPoll | Noticing::Failed => None,
+        }
+    }
+
+    /// The tables' users, whose answers are to be waited for.
+    pub fn users(&mut self) -> &mut super::users::DaemonUsers {
+        self.tables.users()
+    }
+
+    /// When [`Library::attend`] wants to be called at the latest (milliseconds of the monotonic clock).
+    pub fn attend_at(&self) -> i64 {
+        if !self.queue.is_empty() {
+            return i64::MIN;
+        }
+        let wishes = [self.gather_until, self.unsettled_until, self.mend_at, self.poll_at, self.reload_at];
+        let wishes = wishes.into_iter().chain([self.tables.users_give_up_at()]);
+        wishes.flatten().fold(self.safety_at, i64::min)
+    }
+
+    /// The watcher's bell rang: gathers for a moment.
+    pub fn hear_tables(&mut self) {
+        self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
+    }
+
+    /// Names changed in a directory that is watched for names.
+    pub fn hear_names(&mut self, news: &mut Vec<News>) {
+        let Noticing::Watching(watcher) = &mut self.noticing else { return };
+        let changes = match watcher.changed_names() {
+            Ok(changes) => changes,
+            Err(_) => vec![Change::Anything],
+        };
+        let (mut zone, mut users) = (false, false);
+        let zone_directories = watched_directories(Path::new(LOCALTIME));
+        for change in changes {
+            match change {
+                Change::Anything => {
+                    (zone, users) = (true, true);
+                    self.watch_anew = true;
+                }
+                Change::Directory(_) => self.watch_anew = true,
+                Change::Made(path) if self.tables.system_crontab() == Some(&path) => {
+                    self.unsettled.insert(path);
+                    self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
+                }
+                Change::Name(path) if self.tables.system_crontab() == Some(&path) => {
+                    self.unsettled.remove(&path);
+                    self.queue.push_back(path);
+                }
+                Change::Name(path) | Change::Made(path) => {
+                    zone |= path == Path::new(LOCALTIME)
+                        || path.parent().is_some_and(|parent| zone_directories.iter().any(|way| way == parent));
+                    users |= path == Path::new(PASSWD);
+                    // Something on the way to a missing directory, perhaps.
+                    self.watch_anew |= self.tables.directories().iter().any(|wanted| wanted.starts_with(&path));
+                }
+            }
+        }
+        if zone {
+            self.look_at_zones(news);
+        }
+        if users {
+            self.mend(news);
+        }
+        if self.watch_anew {
+            self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
+        }
+    }
+
+    /// The name service has something to say.
+    pub fn hear_users(&mut self, news: &mut Vec<News>) {
+        if self.tables.users().hear() == Progress::Answered {
+            self.look_at_mendable(news);
+        }
+    }
+
+    /// A reload was asked for: at once, or within a second of the last.
+    pub fn ask_for_reload(&mut self) {
+        self.reload_at.get_or_insert(self.reloaded_at + RELOAD_MS);
+    }
+
+    /// Does what it is time for; whether a reload was among it.
+    pub fn attend(&mut self, news: &mut Vec<News>) -> bool {
+        let now = clock::monotonic_ms();
+        let is_time = |wish: Option<i64>| wish.is_some_and(|at| at <= now);
+        let reload = is_time(self.reload_at);
+        if reload {
+            self.reload_at = None;
+            self.reloaded_at = now;
+            self.tables.users().refresh();
+            self.look_at_zones(news);
+        }
+        if is_time(self.gather_until) {
+            self.gather_until = None;
+            self.sort_hints(now);
+        }
+        if is_time(self.unsettled_until) {
+            self.unsettled_until = None;
+            self.queue.extend(std::mem::take(&mut self.unsettled));
+        }
+        if self.tables.users().give_up_at().is_some_and(|at| at <= now) {
+            self.tables.users().give_up();
+            self.look_at_mendable(news);
+        }
+        if is_time(self.mend_at) {
+            self.mend(news);
+        }
+        if self.safety_at <= now {
+            self.tables.users().refresh();
+            self.look_at_zones(news);
+            if matches!(self.noticing, Noticing::Failed) {
+                self.try_to_watch(news, false);
+            }
+        }
+        if reload || self.safety_at <= now || is_time(self.poll_at) || self.watch_anew {
+            self.look_at_everything(false, news);
+        }
+        self.look_at_queue(now, news);
+        reload
+    }
+
+    /// Makes the watcher, if the system lets us. What fails is said when it is new.
+    fn try_to_watch(&mut self, news: &mut Vec<News>, say_failure: bool) {
+        let made = Watcher::new(self.busy_directories()).and_then(|mut watcher| {
+            watcher.watch(&self.tables.directories())?;
+            Ok(watcher)
+        });
+        match made {
+            Ok(watcher) => self.noticing = Noticing::Watching(Box::new(watcher)),
+            Err(why) if say_failure => self.stop_watching(&why, news),
+            Err(_) => {}
+        }
+    }
+
+    fn stop_watching(&mut self, why: &WatchError, news: &mut Vec<News>) {
+        self.noticing = Noticing::Failed;
+        news.push(News::Tell(Told {
+            level: Level::Warning,
+            user: "CRON".to_owned(),
+            event: "WARNING",
+            detail: format!("{why}; looking for changed tables each minute instead"),
+            rest: String::new(),
+            line: None,
+        }));
+    }
+
+    /// Directories in which a few names matter and much else happens.
+    fn busy_directories(&self) -> BTreeSet<PathBuf> {
+        let parents = [Some(Path::new(LOCALTIME)), self.tables.system_crontab()].into_iter().flatten();
+        let parents = parents.filter_map(Path::parent).map(Path::to_owned);
+        parents.chain(watched_directories(Path::new(LOCALTIME))).collect()
+    }
+
+    /// Watches what is to be watched now, and looks at everything; again for as long as that leads to more places.
+    fn look_at_everything(&mut self, anew: bool, news: &mut Vec<News>) {
+        // Each round can find links that lead to further directories, which must be watched before they are read.
+        const MOST_ROUNDS: usize = 4;
+        for round in 0..MOST_ROUNDS {
+            self.watch_anew = false;
+            let more = self.watch_directories(news);
+            if round > 0 && !more {
+                break;
+            }
+            self.tables.rescan(anew && round == 0, &self.zones, news);
+            if self.watcher().is_none() {
+                break;
+            }
+        }
+        let now = clock::monotonic_ms();
+        self.safety_at = now + SAFETY_MS;
+        let polls = self.watcher().is_none_or(Watcher::is_unreliable);
+        self.poll_at = polls.then(|| now + ms_to_end_of_minute());
+        self.plan_mending(now);
+    }
+
+    /// Whether something is watched now that was not.
+    fn watch_directories(&mut self, news: &mut Vec<News>) -> bool {
+        let (busy, wanted) = (self.busy_directories(), self.tables.directories());
+        let Noticing::Watching(watcher) = &mut self.noticing else { return false };
+        watcher.set_busy(busy);
+        match watcher.watch(&wanted) {
+            Ok(more) => more,
+            Err(why) => {
+                self.stop_watching(&why, news);
+                false
+            }
+        }
+    }
+
+    /// Turns what was heard into paths to look at.
+    fn sort_hints(&mut self, now: i64) {
+        let Noticing::Watching(watcher) = &mut self.noticing else { return };
+        let Hints { settled, unsettled, anything, directories } = watcher.take();
+        self.watch_anew |= anything || directories;
+        let wanted = self.tables.directories();
+        for path in settled {
+            self.unsettled.remove(&path);
+            if wanted.contains(&path) {
+                self.watch_anew = true;
+                continue;
+            }
+            if let Some(parent) = path.parent() {
+                self.queue.extend(self.tables.led_through(parent));
+            }
+            self.queue.push_back(path);
+        }
+        let being_written: BTreeSet<PathBuf> =
+            std::mem::take(&mut self.unsettled).into_iter().chain(unsettled).collect();
+        for path in being_written {
+            if may_still_be_written(&path) {
+                self.unsettled.insert(path);
+            } else {
+                self.queue.push_back(path);
+            }
+        }
+        if !self.unsettled.is_empty() {
+            self.unsettled_until.get_or_insert(now + UNSETTLED_MS);
+        }
+    }
+
+    fn look_at_queue(&mut self, now: i64, news: &mut Vec<News>) {
+        let directories_before = self.tables.directories().len();
+        for _ in 0..PATHS_A_TURN {
+            let Some(path) = self.queue.pop_front() else { break };
+            if was_just_emptied(&path) {
+                self.unsettled.insert(path);
+                self.unsettled_until.get_or_insert(now + UNSETTLED_MS);
+                continue;
+            }
+            self.tables.look(&path, &self.zones, news);
+        }
+        if self.tables.directories().len() != directories_before {
+            self.watch_anew = true;
+            self.gather_until.get_or_insert(now + GATHER_MS);
+        }
+        self.plan_mending(now);
+    }
+
+    /// Reads the zones again; a table's own zones are part of it, so that all tables are read again when one has changed.
+    fn look_at_zones(&mut self, news: &mut Vec<News>) {
+        if self.zones.refresh() {
+            news.push(News::SystemZone(self.zones.system()));
+            self.look_at_everything(true, news);
+        }
+    }
+
+    /// Looks again at what may mend itself, with the users as they are now.
+    fn mend(&mut self, news: &mut Vec<News>) {
+        self.mend_at = None;
+        self.tables.users().refresh();
+        self.look_at_mendable(news);
+    }
+
+    fn look_at_mendable(&mut self, news: &mut Vec<News>) {
+        for path in self.tables.mendable() {
+            self.tables.look(&path, &self.zones, news);
+        }
+        self.plan_mending(clock::monotonic_ms());
+    }
+
+    fn plan_mending(&mut self, now: i64) {
+        if self.tables.mendable().is_empty() {
+            self.mend_at = None;
+        } else {
+            self.mend_at.get_or_insert(now + MEND_MS);
+        }
+    }
+}
+
+/// A regular file with one name and nothing in it that somebody opened for writing; a link or a renamed file is complete.
+fn may_still_be_written(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
+}
+
+/// Whether a file is empty since a moment ago: an editor that writes in place is at work, and the old table is the better one.
+fn was_just_emptied(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let now = clock::wall();
+    let now_ns = i128::from(now.seconds) * 1_000_000_000 + i128::from(now.nanos);
+    let changed_ns =
+        |file: &std::fs::Metadata| i128::from(file.ctime()) * 1_000_000_000 + i128::from(file.ctime_nsec());
+    std::fs::symlink_metadata(path)
+        .is_ok_and(|file| file.is_file() && file.len() == 0 && (now_ns - changed_ns(&file)).abs() < JUST_EMPTIED_NS)
+}
+
+/// To shortly before the next minute, so that what polling finds counts for it, as with the incumbents.
+fn ms_to_end_of_minute() -> i64 {
+    const BEFORE_MS: i64 = 500;
+    let now = clock::wall();
+    let in_minute = now.seconds.rem_euclid(60) * 1000 + i64::from(now.nanos / 1_000_000);
+    (60_000 - BEFORE_MS - in_minute).rem_euclid(60_000).max(1)
+}

@@ -1,0 +1,63 @@
+//! Debian's `cron -N`: runs what is due this minute, waits for it, and ends.
+
+use super::daemon::{Fatal, os};
+use super::settings::Settings;
+use super::tables::{News, Origin, Tables};
+use crate::launch::{LaunchError, Notice, Runner};
+use crate::plan::{Action, Event, Now, Plan};
+use crate::report::{Log, Target};
+use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::sys::poll::Poll;
+use crate::sys::zoneinfo::SystemZones;
+use crate::sys::{clock, host};
+
+/// Runs them; ends with the last.
+pub fn run(settings: &Settings) -> Result<(), Fatal> {
+    let target = settings.log.unwrap_or(if Log::syslog_answers() { Target::Syslog } else { Target::Stderr });
+    let mut runner = Runner::spawn(settings.runner_config(target, settings.output_to_log))?;
+    let zones = SystemZones::open();
+    let mut news = Vec::new();
+    let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));
+    tables.rescan(false, &zones, &mut news);
+    let starts = due_this_minute(news, &zones, clock::wall().seconds);
+    let mut left = starts.len();
+    for action in &starts {
+        if let Action::Start(start) = action {
+            runner.start(start);
+        }
+    }
+    let poll = Poll::new().map_err(os("making the event queue"))?;
+    poll.add(runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+    while left > 0 {
+        runner.flush()?;
+        poll.want_writable(runner.descriptor(), 0, runner.wants_to_write()).map_err(os("waiting for the runner"))?;
+        poll.wait(None).map_err(os("waiting for the runner"))?;
+        let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
+        left = left.saturating_sub(ended.count());
+    }
+    wait_for_mail(&runner)
+}
+
+/// The starts of the minute that `seconds` (of UTC) lies in, by a plan whose clock goes from right before it to its end.
+fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
+    let minute = seconds - seconds.rem_euclid(60);
+    let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
+    let mut plan = Plan::new(zones.system(), before);
+    for one in news {
+        if let News::Load { source, table } = one {
+            plan.handle(Event::Load { source, table }, before);
+        }
+    }
+    plan.handle(Event::Begin { boot: false, completed: None }, before);
+    let mut due = plan.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });
+    due.retain(|action| matches!(action, Action::Start(_)));
+    due
+}
+
+/// The runner ends when its last job's mail is out.
+fn wait_for_mail(runner: &Runner) -> Result<(), Fatal> {
+    runner.close()?;
+    crate::sys::process::wait(runner.pid())
+        .map(drop)
+        .map_err(|source| LaunchError::Os { doing: "waiting for the runner", source }.into())
+}

@@ -1,0 +1,268 @@
+//! From settings to a daemon that is ready.
+
+use super::daemon::{Daemon, Fatal, now};
+use super::given::{Given, GivenError};
+use super::library::Library;
+use super::marker::{self, Reboot};
+use super::record::Record as Completed;
+use super::settings::{Mode, Settings, version};
+use super::tables::{Origin, Tables};
+use crate::launch::{LaunchError, Runner, take_leftovers};
+use crate::plan::{Event, Plan};
+use crate::report::{Level, Log, Record, Target};
+use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::site::{Profile, shared};
+use crate::sys::host::{self, Boot};
+use crate::sys::lock::{DaemonLock, LockError};
+use crate::sys::notify_socket::NotifySocket;
+use crate::sys::poll::Poll;
+use crate::sys::signal::Signals;
+use crate::sys::timer::Timer;
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::path::Path;
+
+/// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
+const CRONIE_VERSION: &str = "1.7.2";
+/// What cronie looks for before it decides where the output of jobs goes.
+const SENDMAIL: &str = "/usr/sbin/sendmail";
+
+/// Why a daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another one runs, or the run directory is not usable.
+    #[error("{}{source}", already(source))]
+    Lock {
+        /// The lock's own words.
+        #[from]
+        source: LockError,
+    },
+    /// The runner could not be made.
+    #[error(transparent)]
+    Runner(#[from] LaunchError),
+    /// A given table cannot be read.
+    #[error(transparent)]
+    Given(#[from] GivenError),
+    /// The loop could not be set up.
+    #[error(transparent)]
+    Loop(#[from] Fatal),
+    /// The kernel refused something.
+    #[error("{doing}: {source}")]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+fn already(why: &LockError) -> String {
+    match why {
+        LockError::AlreadyRunning { pid: Some(pid), .. } => format!("already running as process {pid}: "),
+        LockError::AlreadyRunning { pid: None, .. } => "already running: ".to_owned(),
+        LockError::Os { .. } => String::new(),
+    }
+}
+
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Os { doing, source }
+}
+
+/// Starts a daemon: after this it is ready, its first jobs among what it has to do.
+pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> Result<Daemon, StartError> {
+    let target = log_target(&settings);
+    let mut log = Log::open(target, settings.site);
+    let origin = origin(&settings)?;
+    let output_to_log = settings.output_to_log || lacks_sendmail(&settings);
+    let runner = Runner::spawn(settings.runner_config(target, output_to_log))?;
+    let lock = take_lock(&settings, &mut log)?;
+    tell_start(&settings, in_background, output_to_log, lock.as_ref(), &mut log);
+
+    let boot = host::boot();
+    let completed = open_record(&settings, &boot, &mut log);
+    let tables = Tables::new(origin, settings.site, HostKey::of(&host::identity()));
+    let library = Library::new(tables, &settings);
+    let plan = Plan::new(library.zones().system(), now());
+    let mut daemon = Daemon {
+        log,
+        plan,
+        runner,
+        library,
+        manager,
+        lock,
+        completed,
+        poll: Poll::new().map_err(os("making the event queue"))?,
+        signals: Signals::new().map_err(os("listening for signals"))?,
+        timer: Timer::new().map_err(os("making the clock's timer"))?,
+        todo: VecDeque::new(),
+        handing_out: None,
+        running: HashSet::new(),
+        stopping: None,
+        armed: None,
+        writing: false,
+        watched: false,
+        log_retry_at: None,
+        watchdog_at: None,
+        settings,
+    };
+    daemon.wait_for_the_world()?;
+    daemon.with_library(Library::open);
+    daemon.tell_noticing();
+    daemon.begin(&boot);
+    Ok(daemon)
+}
+
+/// Where the log goes: as asked, else to syslog, else, where somebody sees it, to standard error.
+fn log_target(settings: &Settings) -> Target {
+    let seen = settings.foreground || settings.is_standalone();
+    match settings.log {
+        Some(target) => target,
+        None if settings.is_standalone() => Target::Stderr,
+        None if seen && !Log::syslog_answers() => Target::Stderr,
+        None => Target::Syslog,
+    }
+}
+
+fn origin(settings: &Settings) -> Result<Origin, StartError> {
+    match &settings.mode {
+        Mode::Standalone(files) => {
+            let given = Given::new(files, settings.site.dialect.limits.bytes)?;
+            given.require()?;
+            Ok(Origin::Given(given))
+        }
+        Mode::Daemon | Mode::Check(_) | Mode::Now => Ok(Origin::System(settings.finder())),
+    }
+}
+
+/// cronie's rule: without a mailer of any kind, output goes to the log.
+fn lacks_sendmail(settings: &Settings) -> bool {
+    settings.site.profile == Profile::Cronie
+        && settings.mailer.is_none()
+        && !settings.is_standalone()
+        && nix::unistd::access(SENDMAIL, nix::unistd::AccessFlags::X_OK).is_err()
+}
+
+/// A standalone daemon takes no lock unless a run directory of its own was asked for.
+fn take_lock(settings: &Settings, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
+    if settings.is_standalone() && !settings.run_dir_given {
+        return Ok(None);
+    }
+    match DaemonLock::take(&settings.run_dir, shared::PID_FILE) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(why) => {
+            let death = Record { level: Level::Error, ..Record::daemon("DEATH", &[]) };
+            log.write(&Record { detail: why.to_string().as_bytes(), ..death });
+            Err(why.into())
+        }
+    }
+}
+
+/// The first lines in the log, as the incumbents write them.
+fn tell_start(settings: &Settings, in_background: bool, output_to_log: bool, lock: Option<&DaemonLock>, log: &mut Log) {
+    let mut say = |event: &str, detail: &str| log.write(&Record::daemon(event, detail.as_bytes()));
+    if settings.is_standalone() {
+        say("STARTUP", &version());
+        return;
+    }
+    match settings.site.profile {
+        Profile::Debian => {
+            if let Some(lock) = lock {
+                say("INFO", &format!("pidfile fd = {}", lock.descriptor()));
+            }
+            if in_background {
+                say("STARTUP", "fork ok");
+            }
+        }
+        Profile::Cronie => {
+            say("STARTUP", CRONIE_VERSION);
+            if output_to_log && !settings.output_to_log {
+                say("INFO", "Syslog will be used instead of sendmail.");
+            }
+        }
+    }
+    if lock.is_some_and(|lock| lock.squatted) {
+        say("WARNING", "somebody without privileges holds a lock on the PID file; it does not count");
+    }
+}
+
+/// The record belongs to the system's daemon. Without it a restart makes up for nothing.
+fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Completed> {
+    if settings.is_standalone() {
+        return None;
+    }
+    match Completed::open(&settings.run_dir, boot) {
+        Ok(record) => Some(record),
+        Err(why) => {
+            let detail = format!("opening the record of what was started: {why}");
+            log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+            None
+        }
+    }
+}
+
+impl Daemon {
+    /// How changes are noticed, in cronie's words.
+    fn tell_noticing(&mut self) {
+        if self.settings.site.profile == Profile::Debian || self.settings.is_standalone() {
+            return;
+        }
+        match (self.library.watcher().is_some(), self.settings.no_inotify) {
+            (true, _) => self.say("INFO", "running with inotify support"),
+            (false, true) => self.say("No inotify - daemon runs with -i or -c option", ""),
+            (false, false) => self.say("INFO", "running without inotify support"),
+        }
+    }
+
+    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot.
+    fn begin(&mut self, boot: &Boot) {
+        let is_boot = self.settings.is_standalone() || self.claim_boot(boot);
+        let completed = self.handed_out_before();
+        self.tell_plan(Event::Begin { boot: is_boot, completed });
+        self.tell_state_to_manager("");
+    }
+
+    fn claim_boot(&mut self, boot: &Boot) -> bool {
+        let debian = self.settings.site.profile == Profile::Debian;
+        let path = self.settings.run_dir.join(self.settings.site.reboot_marker);
+        let is_boot = match marker::claim(&path, boot) {
+            Reboot::First => true,
+            Reboot::Done => false,
+            Reboot::Unknown(why) => {
+                self.warn(&format!("marking {} for this boot: {why}; @reboot jobs are run", path.display()));
+                true
+            }
+        };
+        match (is_boot, debian) {
+            (true, true) => self.say("INFO", "Running @reboot jobs"),
+            (false, true) => self.say("INFO", "Skipping @reboot jobs -- not system startup"),
+            (false, false) => self.say("INFO", "@reboot jobs will be run at computer's startup."),
+            (true, false) => {}
+        }
+        is_boot
+    }
+
+    /// What an earlier daemon of this boot has handed out: its record, or what its runner knows beyond that.
+    fn handed_out_before(&mut self) -> Option<Timestamp> {
+        let recorded = self.completed.as_ref().and_then(Completed::read)?;
+        match take_leftovers(&self.settings.run_dir) {
+            Ok(left) => Some(left.handed_over.map_or(recorded, |moment| recorded.max(Timestamp(moment)))),
+            Err(why) => {
+                self.warn(&why.to_string());
+                Some(recorded)
+            }
+        }
+    }
+
+    /// Says that it is ready to whoever started it.
+    pub fn tell_ready(&mut self) {
+        self.tell_state_to_manager("READY=1\n");
+        let period = self.manager.watchdog_ms();
+        self.watchdog_at = period.and_then(|ms| crate::sys::clock::monotonic_ms().checked_add_unsigned(ms));
+    }
+}
+
+/// The name under which we were called, for messages.
+pub fn program_name(argument: Option<&std::ffi::OsStr>) -> String {
+    let name = argument.and_then(|argument| Path::new(argument).file_name());
+    name.map_or_else(|| "crond".to_owned(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,425 @@
+//! The tables as they were last seen: what is live, what was refused and said, and what has changed since.
+
+use super::given::{Given, GivenError};
+use super::users::DaemonUsers;
+use crate::plan::{Owner, Source};
+use crate::report::Level;
+use crate::schedule::{HostKey, Zone, Zones};
+use crate::site::Site;
+use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, Visitor};
+use crate::sys::clock;
+use crate::table::{Context, Diagnostic, Severity, Table};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Most lines that one table's faults may fill in the log at one load.
+const MOST_SAID: usize = 20;
+/// A file changed so shortly before it was read may change again without its stamp telling: the kernel's stamps advance
+/// by a clock tick only. Nanoseconds.
+const TOO_FRESH_NS: i128 = 50_000_000;
+
+/// What the loop is to do about a table.
+#[derive(Debug)]
+pub enum News {
+    /// Give it to the plan.
+    Load {
+        /// Where it came from.
+        source: Source,
+        /// What it holds.
+        table: Table,
+    },
+    /// Take it from the plan.
+    Unload {
+        /// Its path.
+        path: String,
+    },
+    /// Tell the plan that the system's zone is another one.
+    SystemZone(Arc<Zone>),
+    /// Log this.
+    Tell(Told),
+}
+
+/// One line for the log, `(USER) EVENT (DETAIL)REST`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How loud.
+    pub level: Level,
+    /// Whom it is about.
+    pub user: String,
+    /// What happened.
+    pub event: &'static str,
+    /// The particulars.
+    pub detail: String,
+    /// What the kernel said, behind a colon.
+    pub rest: String,
+    /// Line of the table that it is about.
+    pub line: Option<usize>,
+}
+
+/// Where tables come from.
+#[derive(Debug)]
+pub enum Origin {
+    /// The system's places.
+    System(Finder),
+    /// Files of the caller's.
+    Given(Given),
+}
+
+/// All tables that were seen.
+#[derive(Debug)]
+pub struct Tables {
+    origin: Origin,
+    site: &'static Site,
+    host: HostKey,
+    users: DaemonUsers,
+    seen: Seen,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    known: HashMap<String, Known>,
+    /// Those that are symbolic links.
+    links: BTreeSet<String>,
+    /// Number of the current look at everything.
+    round: u64,
+    /// Directories that could not be listed, which has been said.
+    unlistable: BTreeSet<PathBuf>,
+}
+
+/// What is remembered of a table.
+#[derive(Debug)]
+struct Known {
+    stamp: Stamp,
+    content: u64,
+    fresh: bool,
+    round: u64,
+    /// Whether it is as it was because the answer who its user is has not come yet.
+    awaits_user: bool,
+    /// None: it is live.
+    refusal: Option<Box<Refusal>>,
+    /// Directories on the way of a symbolic link.
+    watch: Vec<PathBuf>,
+}
+
+impl Tables {
+    /// None seen yet.
+    pub fn new(origin: Origin, site: &'static Site, host: HostKey) -> Tables {
+        Tables { origin, site, host, users: DaemonUsers::default(), seen: Seen::default() }
+    }
+
+    /// Who knows the users; its questions have to be carried by the loop.
+    pub fn users(&mut self) -> &mut DaemonUsers {
+        &mut self.users
+    }
+
+    /// When an answer about users that is awaited will be given up (milliseconds of the monotonic clock).
+    pub fn users_give_up_at(&self) -> Option<i64> {
+        self.users.give_up_at()
+    }
+
+    /// The directories in which tables, or links to them, stand.
+    pub fn directories(&self) -> BTreeSet<PathBuf> {
+        let links = self.seen.links.iter().filter_map(|path| self.seen.known.get(path));
+        let mut directories: BTreeSet<PathBuf> = links.flat_map(|known| known.watch.iter().cloned()).collect();
+        match &self.origin {
+            Origin::System(finder) => {
+                let places = finder.places();
+                directories.extend([places.spool.clone(), places.cron_d.clone()]);
+            }
+            Origin::Given(given) => {
+                directories.extend(given.paths().iter().filter_map(|path| path.parent()).map(Path::to_owned));
+            }
+        }
+        directories
+    }
+
+    /// The system's own table, which stands in a directory where much else happens.
+    pub fn system_crontab(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::System(finder) => Some(&finder.places().system_crontab),
+            Origin::Given(_) => None,
+        }
+    }
+
+    /// The tables that were refused for a reason that may pass without a change of their files.
+    pub fn mendable(&self) -> Vec<PathBuf> {
+        let may_mend = |known: &Known| {
+            known.awaits_user || known.refusal.as_ref().is_some_and(|refusal| refusal.kind.may_mend_itself())
+        };
+        self.seen.known.iter().filter(|(_, known)| may_mend(known)).map(|(path, _)| path.into()).collect()
+    }
+
+    /// Looks at everything again; what has not changed is not read. With `anew` everything is.
+    pub fn rescan(&mut self, anew: bool, zones: &dyn Zones, news: &mut Vec<News>) {
+        self.seen.round += 1;
+        let reader = Reader { site: self.site, host: self.host, zones };
+        match &self.origin {
+            Origin::System(finder) => {
+                let mut visitor = Scan { seen: &mut self.seen, reader, anew, news };
+                let errors = finder.scan(&mut self.users, &mut visitor);
+                let unlistable = errors.iter().map(|error| error.path.clone()).collect();
+                for error in errors.iter().filter(|error| !self.seen.unlistable.contains(&error.path)) {
+                    news.push(News::Tell(Told {
+                        level: Level::Warning,
+                        user: "CRON".to_owned(),
+                        event: "OPENDIR FAILED",
+                        detail: error.path.display().to_string(),
+                        rest: format!(": {}", crate::sys::files::reason(&error.source)),
+                        line: None,
+                    }));
+                }
+                self.seen.unlistable = unlistable;
+            }
+            Origin::Given(given) => {
+                for path in given.paths() {
+                    let unchanged =
+                        |known: &Known| given.stamp(path).is_none_or(|now| now == known.stamp && !known.fresh);
+                    let name = path.to_string_lossy();
+                    match self.seen.known.get_mut(&*name) {
+                        Some(known) if path.exists() && !anew && unchanged(known) => known.round = self.seen.round,
+                        _ => match given.read(path) {
+                            Ok(found) => self.seen.take(found, &reader, anew, news),
+                            Err(_) if !self.seen.known.contains_key(&*name) => {}
+                            Err(error) => news.push(News::Tell(unreadable(&error))),
+                        },
+                    }
+                }
+            }
+        }
+        self.seen.drop_unseen(news);
+    }
+
+    /// Looks at one path that something happened to. Paths that can be no table are passed over.
+    pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut Vec<News>) {
+        let reader = Reader { site: self.site, host: self.host, zones };
+        match &self.origin {
+            Origin::System(finder) => match finder.look(path, &mut self.users) {
+                Look::Table(found) => self.seen.take(found, &reader, false, news),
+                Look::Gone(path) => self.seen.forget(&path, news),
+                Look::NoTable => {}
+            },
+            Origin::Given(given) => {
+                if given.paths().iter().any(|given| given == path) {
+                    match given.read(path) {
+                        Ok(found) => self.seen.take(found, &reader, false, news),
+                        Err(error) => {
+                            news.push(News::Tell(unreadable(&error)));
+                            self.seen.forget(&path.to_string_lossy(), news);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The paths of tables that are symbolic links leading through that directory.
+    pub fn led_through(&self, directory: &Path) -> Vec<PathBuf> {
+        let leads = |path: &&String| {
+            self.seen.known.get(*path).is_some_and(|known| known.watch.iter().any(|on_the_way| on_the_way == directory))
+        };
+        self.seen.links.iter().filter(leads).map(PathBuf::from).collect()
+    }
+}
+
+fn unreadable(error: &GivenError) -> Told {
+    Told {
+        level: Level::Warning,
+        user: "CRON".to_owned(),
+        event: "CAN'T OPEN",
+        detail: error.path.display().to_string(),
+        rest: format!(": {}", crate::sys::files::reason(&error.source)),
+        line: None,
+    }
+}
+
+/// What a table is read with.
+struct Reader<'a> {
+    site: &'static Site,
+    host: HostKey,
+    zones: &'a dyn Zones,
+}
+
+impl Reader<'_> {
+    fn read(&self, source: &Source, bytes: Box<[u8]>) -> crate::table::Parsed {
+        let name = match &source.owner {
+            Owner::User { name, .. } => name,
+            Owner::System | Owner::Caller => &source.path,
+        };
+        let context = Context {
+            form: source.owner.form(),
+            dialect: &self.site.dialect,
+            name,
+            host: self.host,
+            zones: self.zones,
+        };
+        Table::parse(bytes, &context)
+    }
+}
+
+/// One look at everything.
+struct Scan<'a> {
+    seen: &'a mut Seen,
+    reader: Reader<'a>,
+    anew: bool,
+    news: &'a mut Vec<News>,
+}
+
+impl Visitor for Scan<'_> {
+    fn has(&mut self, path: &str, stamp: &Stamp) -> bool {
+        let Some(known) = self.seen.known.get_mut(path) else { return false };
+        let unchanged = known.refusal.is_none() && known.stamp == *stamp && !known.fresh && !self.anew;
+        if unchanged {
+            known.round = self.seen.round;
+        }
+        unchanged
+    }
+
+    fn found(&mut self, found: Found) {
+        self.seen.take(found, &self.reader, self.anew, self.news);
+    }
+}
+
+impl Seen {
+    /// Takes in what a table's file was found to be.
+    fn take(&mut self, found: Found, reader: &Reader<'_>, anew: bool, news: &mut Vec<News>) {
+        let Found { source, stamp, content, watch } = found;
+        if matches!(&content, Err(refusal) if refusal.kind == RefusalKind::UserNotYetKnown)
+            && let Some(known) = self.known.get_mut(&source.path)
+        {
+            // What was known of the user holds until the answer comes.
+            (known.round, known.awaits_user) = (self.round, true);
+            return;
+        }
+        let before = self.known.remove(&source.path);
+        let was_live = before.as_ref().is_some_and(|known| known.refusal.is_none());
+        if watch.is_empty() {
+            self.links.remove(&source.path);
+        } else {
+            self.links.insert(source.path.clone());
+        }
+        let mut now = Known {
+            stamp,
+            content: 0,
+            fresh: is_fresh(&stamp),
+            round: self.round,
+            refusal: None,
+            watch,
+            awaits_user: false,
+        };
+        match content {
+            Ok(bytes) => {
+                now.content = digest(&bytes);
+                let path = source.path.clone();
+                let same = before
+                    .filter(|_| was_live)
+                    .is_some_and(|known| (known.stamp, known.content) == (stamp, now.content));
+                if !same && was_live {
+                    news.push(News::Tell(reloaded(&source)));
+                }
+                if !same || anew {
+                    let parsed = reader.read(&source, bytes);
+                    if !same {
+                        complain(&source, &parsed.diagnostics, news);
+                    }
+                    news.push(News::Load { source, table: parsed.table });
+                }
+                self.known.insert(path, now);
+            }
+            Err(refusal) => {
+                let said = before.and_then(|known| known.refusal.filter(|_| known.stamp == stamp));
+                if said.as_deref() != Some(&refusal) {
+                    tell_refusal(&refusal, news);
+                }
+                if was_live {
+                    news.push(News::Unload { path: source.path.clone() });
+                }
+                now.refusal = Some(Box::new(refusal));
+                self.known.insert(source.path, now);
+            }
+        }
+    }
+
+    /// Forgets a table that is gone.
+    fn forget(&mut self, path: &str, news: &mut Vec<News>) {
+        self.links.remove(path);
+        if self.known.remove(path).is_some_and(|known| known.refusal.is_none()) {
+            news.push(News::Unload { path: path.to_owned() });
+        }
+    }
+
+    /// Forgets what the current look at everything did not see, unless nobody could look.
+    fn drop_unseen(&mut self, news: &mut Vec<News>) {
+        let listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
+        let unseen =
+            |(path, known): (&String, &Known)| (known.round != self.round && listed(path)).then(|| path.clone());
+        let gone: Vec<String> = self.known.iter().filter_map(unseen).collect();
+        for path in gone {
+            self.forget(&path, news);
+        }
+    }
+}
+
+fn is_fresh(stamp: &Stamp) -> bool {
+    let now = clock::wall();
+    let now_ns = i128::from(now.seconds) * 1_000_000_000 + i128::from(now.nanos);
+    stamp.ctime_ns > now_ns - TOO_FRESH_NS
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+fn reloaded(source: &Source) -> Told {
+    Told {
+        level: Level::Info,
+        user: source.name.clone(),
+        event: "RELOAD",
+        detail: source.path.clone(),
+        rest: String::new(),
+        line: None,
+    }
+}
+
+fn tell_refusal(refusal: &Refusal, news: &mut Vec<News>) {
+    if refusal.text().is_some() {
+        news.push(News::Tell(Told {
+            level: Level::Warning,
+            user: refusal.user.clone(),
+            event: refusal.event,
+            detail: refusal.detail.clone(),
+            rest: if refusal.error.is_empty() { String::new() } else { format!(": {}", refusal.error) },
+            line: None,
+        }));
+    }
+}
+
+/// Says what is wrong with a table, one line each, but not without end.
+fn complain(source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<News>) {
+    let told = |level, event, detail, line| Told {
+        level,
+        user: source.name.clone(),
+        event,
+        detail,
+        rest: String::new(),
+        line,
+    };
+    for diagnostic in diagnostics.iter().take(MOST_SAID) {
+        let (level, event) = match diagnostic.severity {
+            Severity::Error => (Level::Error, "ERROR"),
+            Severity::Warning => (Level::Warning, "WARNING"),
+        };
+        news.push(News::Tell(told(level, event, diagnostic.one_line(&source.path), Some(diagnostic.line))));
+    }
+    if let Some(more) = diagnostics.len().checked_sub(MOST_SAID).filter(|more| *more > 0) {
+        let detail = format!("{}: {more} more faults, not listed", source.path);
+        news.push(News::Tell(told(Level::Warning, "WARNING", detail, None)));
+    }
+}
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;

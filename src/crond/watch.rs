@@ -1,0 +1,375 @@
+//! Hears of changes: tables through the crate `notify`, /etc and the way to missing directories through [`NameWatch`].
+//!
+//! Directories are watched, never files, so that editors which save by renaming are heard. What is heard is only a hint
+//! where to look; the looking decides.
+
+use crate::sys::name_watch::{Change, NameWatch};
+use crate::sys::poll::Bell;
+use nix::sys::statfs::{FsType, statfs};
+use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
+use notify::{INotifyWatcher, RecursiveMode, Watcher as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// More paths than this at once are one look at everything.
+const MOST_PATHS: usize = 10_000;
+
+/// What may have changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Paths that are complete: closed after writing, moved, removed.
+    pub settled: BTreeSet<PathBuf>,
+    /// Paths that somebody is still writing.
+    pub unsettled: BTreeSet<PathBuf>,
+    /// Anything.
+    pub anything: bool,
+    /// A watched directory came or went.
+    pub directories: bool,
+}
+
+impl Hints {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Hints::default()
+    }
+
+    fn settle(&mut self, path: PathBuf) {
+        self.unsettled.remove(&path);
+        self.settled.insert(path);
+        self.bound();
+    }
+
+    fn unsettle(&mut self, path: PathBuf) {
+        self.settled.remove(&path);
+        self.unsettled.insert(path);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        if self.settled.len() + self.unsettled.len() > MOST_PATHS {
+            self.settled.clear();
+            self.unsettled.clear();
+            self.anything = true;
+        }
+    }
+
+    /// Takes in what `notify` says; whether it matters.
+    fn hear(&mut self, said: notify::Result<Event>) -> bool {
+        let event = match said {
+            Ok(event) => event,
+            Err(_) => {
+                self.anything = true;
+                return true;
+            }
+        };
+        if event.need_rescan() {
+            self.anything = true;
+            return true;
+        }
+        let settled = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+            // Somebody reads, perhaps we.
+            EventKind::Access(_) => return false,
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => false,
+            EventKind::Any | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
+        };
+        for path in event.paths {
+            if settled { self.settle(path) } else { self.unsettle(path) }
+        }
+        true
+    }
+}
+
+/// What identifies a watched directory: another one under the same name has to be watched anew.
+type Identity = (u64, u64);
+
+/// The watcher of tables.
+#[derive(Debug)]
+pub struct Watcher {
+    tables: INotifyWatcher,
+    names: NameWatch,
+    hints: Arc<Mutex<Hints>>,
+    bell: Bell,
+    watched: BTreeMap<PathBuf, Identity>,
+    /// Directories to be watched by name, such as /etc.
+    busy: BTreeSet<PathBuf>,
+    /// Whether a watched directory is on a file system whose changes are not all reported.
+    unreliable: bool,
+}
+
+/// Why changes are not heard of.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The watcher or its bell could not be made.
+    #[error("starting to watch: {0}")]
+    Start(io::Error),
+    /// A directory could not be watched.
+    #[error("watching {}: {reason}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What `notify` or the kernel said.
+        reason: String,
+    },
+}
+
+impl Watcher {
+    /// Watches nothing yet. `busy`: directories that are watched by name and only looked at for what has changed.
+    pub fn new(busy: BTreeSet<PathBuf>) -> Result<Watcher, WatchError> {
+        let bell = Bell::new().map_err(WatchError::Start)?;
+        let hints = Arc::new(Mutex::new(Hints::default()));
+        let names = NameWatch::new().map_err(WatchError::Start)?;
+        let (ring, hear) = (bell.clone(), hints.clone());
+        let handler = move |said: notify::Result<Event>| {
+            // A lock for each access would cost more than the access is worth.
+            if matches!(&said, Ok(event) if is_mere_access(&event.kind)) {
+                return;
+            }
+            let mut hints = locked(&hear);
+            let first = hints.is_empty();
+            if hints.hear(said) && first {
+                ring.ring();
+            }
+        };
+        let tables = INotifyWatcher::new(handler, notify::Config::default())
+            .map_err(|why| WatchError::Start(io::Error::other(why.to_string())))?;
+        Ok(Watcher { tables, names, hints, bell, watched: BTreeMap::new(), busy, unreliable: false })
+    }
+
+    /// Readable when there are hints about tables.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Readable when there are changes of names.
+    pub fn names(&self) -> &NameWatch {
+        &self.names
+    }
+
+    /// The paths of all that was heard of so far.
+    pub fn take(&mut self) -> Hints {
+        self.bell.answer();
+        std::mem::take(&mut *locked(&self.hints))
+    }
+
+    /// Which names have changed in busy directories, or on the way to missing ones.
+    pub fn changed_names(&mut self) -> io::Result<Vec<Change>> {
+        self.names.read()
+    }
+
+    /// Whether changes may happen that nobody reports, on a network file system for example.
+    pub fn is_unreliable(&self) -> bool {
+        self.unreliable
+    }
+
+    /// Watches exactly these directories from now on; for each that is missing the nearest one above it, until it appears.
+    /// Whether one is watched now that was not before: what happened in it earlier was not heard.
+    pub fn watch(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<bool, WatchError> {
+        self.drop_unwanted(wanted);
+        let mut above = BTreeSet::new();
+        let mut news = false;
+        self.unreliable = false;
+        for directory in wanted {
+            loop {
+                if let Some(identity) = identity(directory) {
+                    news |= self.watch_table_directory(directory, identity)?;
+                    break;
+                }
+                let Some(nearest) = directory.ancestors().skip(1).find(|above| above.is_dir()) else { break };
+                self.watch_names(nearest)?;
+                above.insert(nearest.to_owned());
+                // It may have appeared between the question and the watch: then there is no event to come.
+                if identity(directory).is_none() && still_nearest(directory, nearest) {
+                    break;
+                }
+            }
+        }
+        for directory in self.busy.clone() {
+            if directory.is_dir() {
+                self.watch_names(&directory)?;
+            }
+        }
+        let busy = &self.busy;
+        self.names.retain(|path| busy.contains(path) || above.contains(path));
+        Ok(news)
+    }
+
+    /// Changes the directories that are watched by name.
+    pub fn set_busy(&mut self, busy: BTreeSet<PathBuf>) {
+        self.busy = busy;
+    }
+
+    fn drop_unwanted(&mut self, wanted: &BTreeSet<PathBuf>) {
+        let gone = |(path, watched): (&PathBuf, &Identity)| {
+            (!wanted.contains(path) || identity(path) != Some(*watched)).then(|| path.clone())
+        };
+        let unwanted: Vec<PathBuf> = self.watched.iter().filter_map(gone).collect();
+        for path in unwanted {
+            // The kernel has forgotten a removed directory itself, and `notify` may have, too.
+            let _ = self.tables.unwatch(&path);
+            self.watched.remove(&path);
+        }
+    }
+
+    fn watch_table_directory(&mut self, directory: &Path, identity: Identity) -> Result<bool, WatchError> {
+        self.unreliable |= reports_not_everything(directory);
+        if self.watched.get(directory) == Some(&identity) {
+            return Ok(false);
+        }
+        match self.tables.watch(directory, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.watched.insert(directory.to_owned(), identity);
+                Ok(true)
+            }
+            // Gone again; its parent will tell when it comes back.
+            Err(why) if matches!(why.kind, notify::ErrorKind::PathNotFound) => Ok(false),
+            Err(why) => Err(WatchError::Directory { path: directory.to_owned(), reason: why.to_string() }),
+        }
+    }
+
+    fn watch_names(&mut self, directory: &Path) -> Result<(), WatchError> {
+        match self.names.watch(directory) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => {
+                Err(WatchError::Directory { path: directory.to_owned(), reason: why.to_string() })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The hints, whatever became of a thread that held them: they are only hints.
+fn locked(hints: &Mutex<Hints>) -> MutexGuard<'_, Hints> {
+    hints.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_mere_access(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
+}
+
+fn identity(directory: &Path) -> Option<Identity> {
+    let metadata = std::fs::metadata(directory).ok().filter(std::fs::Metadata::is_dir)?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn still_nearest(directory: &Path, nearest: &Path) -> bool {
+    directory.ancestors().skip(1).find(|above| above.is_dir()) == Some(nearest)
+}
+
+/// Whether the kernel does not hear of every change in a directory, since others change it elsewhere (statfs(2)).
+fn reports_not_everything(directory: &Path) -> bool {
+    const REMOTE: [i64; 9] = [
+        0x6969,      // NFS
+        0x517b,      // SMB
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB2
+        0x6573_5546, // FUSE
+        0x0102_1997, // 9P
+        0x00c3_6400, // Ceph
+        0x5346_414f, // AFS
+        0x786f_4256, // VirtualBox shared folders
+    ];
+    statfs(directory).is_ok_and(|found| REMOTE.iter().any(|kind| found.filesystem_type() == FsType(*kind as _)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::poll::Poll;
+    use std::fs;
+
+    struct Scene {
+        top: tempfile::TempDir,
+        watcher: Watcher,
+        wanted: BTreeSet<PathBuf>,
+    }
+
+    impl Scene {
+        fn new(directory: &str) -> Scene {
+            let top = tempfile::tempdir().unwrap();
+            let wanted = BTreeSet::from([top.path().join(directory)]);
+            Scene { watcher: Watcher::new(BTreeSet::new()).unwrap(), wanted, top }
+        }
+        fn path(&self, name: &str) -> PathBuf {
+            self.top.path().join(name)
+        }
+        /// Waits for the first hint and then for the last: a file made last settles after all before it.
+        fn hints_until(&mut self, last: &Path) -> Hints {
+            let poll = Poll::new().unwrap();
+            poll.add(self.watcher.bell(), 1).unwrap();
+            let mut all = Hints::default();
+            while !all.settled.contains(last) && !all.anything {
+                assert!(!poll.wait(Some(10_000)).unwrap().is_empty(), "no hint of {}: {all:?}", last.display());
+                let more = self.watcher.take();
+                all.settled.extend(more.settled);
+                all.anything |= more.anything;
+            }
+            all
+        }
+    }
+
+    #[test]
+    fn saved_files_are_heard_of_and_read_ones_are_not() {
+        let mut scene = Scene::new("tables");
+        let dir = scene.path("tables");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("read"), "").unwrap();
+        assert!(scene.watcher.watch(&scene.wanted).unwrap());
+        fs::read(dir.join("read")).unwrap();
+        fs::write(scene.path("new"), "x").unwrap();
+        fs::rename(scene.path("new"), dir.join("moved")).unwrap();
+        fs::write(dir.join("written"), "x").unwrap();
+        let hints = scene.hints_until(&dir.join("written"));
+        assert!(hints.settled.contains(&dir.join("moved")), "{hints:?}");
+        assert!(!hints.settled.contains(&dir.join("read")), "{hints:?}");
+        assert!(!scene.watcher.watch(&scene.wanted).unwrap(), "nothing new to watch");
+    }
+
+    #[test]
+    fn a_missing_directory_is_awaited_step_by_step() {
+        let mut scene = Scene::new("a/b/tables");
+        assert!(!scene.watcher.watch(&scene.wanted).unwrap());
+        for (name, there) in [("a", false), ("a/b", false), ("a/b/tables", true)] {
+            let path = scene.path(name);
+            fs::create_dir(&path).unwrap();
+            assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Made(path)]);
+            assert_eq!(scene.watcher.watch(&scene.wanted).unwrap(), there, "{name}");
+        }
+        fs::rename(scene.path("a/b/tables"), scene.path("away")).unwrap();
+        assert!(!scene.watcher.watch(&scene.wanted).unwrap());
+        fs::rename(scene.path("away"), scene.path("a/b/tables")).unwrap();
+        assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Name(scene.path("a/b/tables"))]);
+        assert!(scene.watcher.watch(&scene.wanted).unwrap());
+        let file = scene.path("a/b/tables/file");
+        fs::write(&file, "").unwrap();
+        scene.hints_until(&file);
+    }
+
+    #[test]
+    fn what_is_written_settles_when_it_is_closed() {
+        let path = PathBuf::from("/x");
+        let event = |kind| Ok(Event::new(kind).add_path("/x".into()));
+        let mut hints = Hints::default();
+        assert!(hints.hear(event(EventKind::Create(notify::event::CreateKind::File))));
+        assert!(hints.unsettled.contains(&path) && hints.settled.is_empty());
+        assert!(hints.hear(event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
+        assert!(hints.settled.contains(&path) && hints.unsettled.is_empty());
+        assert!(!hints.hear(event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
+        assert!(hints.hear(event(EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any)))));
+        assert!(hints.unsettled.contains(&path) && hints.settled.is_empty(), "written once more");
+    }
+
+    #[test]
+    fn too_many_hints_are_one() {
+        let mut hints = Hints::default();
+        for number in 0..=MOST_PATHS {
+            hints.settle(PathBuf::from(number.to_string()));
+        }
+        assert!(hints.anything && hints.settled.is_empty());
+        let mut hints = Hints::default();
+        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        assert!(hints.hear(Ok(overflow)) && hints.anything);
+    }
+}

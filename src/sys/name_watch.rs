@@ -1,0 +1,167 @@
+//! Watches which names come and go in directories that everybody reads, such as /etc, without hearing of the reading.
+//!
+//! The crate `notify` asks the kernel for every open(2) as well. In /etc that is several for each program that starts
+//! anywhere on the machine; here the kernel is asked for changes only.
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+/// Watched directories.
+#[derive(Debug)]
+pub struct NameWatch {
+    inotify: Inotify,
+    directories: BTreeMap<PathBuf, WatchDescriptor>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The name was replaced, removed, written to the end or given another owner or mode.
+    Name(PathBuf),
+    /// The name is new; a file of that name has yet to be written.
+    Made(PathBuf),
+    /// The directory itself is gone, moved or unmounted, and not watched any more.
+    Directory(PathBuf),
+    /// More happened than the kernel kept: anything may have.
+    Anything,
+}
+
+/// How many reads of the queue one call makes at most.
+const READS: usize = 16;
+
+impl NameWatch {
+    /// Nothing watched yet.
+    pub fn new() -> io::Result<NameWatch> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        Ok(NameWatch { inotify, directories: BTreeMap::new() })
+    }
+
+    /// Watches a directory; anew if it is watched already, as another directory may have taken its name.
+    pub fn watch(&mut self, directory: &Path) -> io::Result<()> {
+        let flags = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        let watch = self.inotify.add_watch(directory, flags)?;
+        if let Some(before) = self.directories.insert(directory.to_owned(), watch)
+            && before != watch
+        {
+            self.remove(before);
+        }
+        Ok(())
+    }
+
+    /// Stops watching every directory that `wanted` does not want.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&Path) -> bool) {
+        let unwanted: Vec<PathBuf> = self.directories.keys().filter(|path| !wanted(path)).cloned().collect();
+        for path in unwanted {
+            if let Some(watch) = self.directories.remove(&path) {
+                self.remove(watch);
+            }
+        }
+    }
+
+    /// What has happened, oldest first; not all of it if it is much.
+    pub fn read(&mut self) -> io::Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for _ in 0..READS {
+            let events = match self.inotify.read_events() {
+                Ok(events) => events,
+                Err(Errno::EAGAIN) => break,
+                Err(Errno::EINTR) => continue,
+                Err(why) => return Err(why.into()),
+            };
+            for event in events {
+                if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                    changes.push(Change::Anything);
+                    continue;
+                }
+                // Two names of one directory share a watch; then each is told.
+                let directories: Vec<PathBuf> = self
+                    .directories
+                    .iter()
+                    .filter(|(_, watch)| **watch == event.wd)
+                    .map(|(path, _)| path.clone())
+                    .collect();
+                for directory in directories {
+                    changes.push(match &event.name {
+                        Some(name) if event.mask.contains(AddWatchFlags::IN_CREATE) => {
+                            Change::Made(directory.join(name))
+                        }
+                        Some(name) => Change::Name(directory.join(name)),
+                        None if event.mask.intersects(gone()) => {
+                            self.directories.remove(&directory);
+                            Change::Directory(directory)
+                        }
+                        None => continue,
+                    });
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    fn remove(&self, watch: WatchDescriptor) {
+        if !self.directories.values().any(|kept| *kept == watch) {
+            // The kernel may have removed it already, with the directory.
+            let _ = self.inotify.rm_watch(watch);
+        }
+    }
+}
+
+fn gone() -> AddWatchFlags {
+    AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_UNMOUNT
+}
+
+impl AsFd for NameWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn changes_are_told_and_reading_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "x").unwrap();
+        let mut watch = NameWatch::new().unwrap();
+        watch.watch(dir.path()).unwrap();
+        fs::read(&file).unwrap();
+        assert_eq!(watch.read().unwrap(), []);
+        fs::write(&file, "y").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        assert_eq!(watch.read().unwrap(), [Change::Name(file), Change::Made(link)]);
+    }
+
+    #[test]
+    fn a_directory_that_goes_is_told_once_and_its_successor_can_be_watched() {
+        let top = tempfile::tempdir().unwrap();
+        let dir = top.path().join("dir");
+        fs::create_dir(&dir).unwrap();
+        let mut watch = NameWatch::new().unwrap();
+        watch.watch(&dir).unwrap();
+        fs::rename(&dir, top.path().join("elsewhere")).unwrap();
+        assert_eq!(watch.read().unwrap(), [Change::Directory(dir.clone())]);
+        fs::create_dir(&dir).unwrap();
+        watch.watch(&dir).unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+        assert!(watch.read().unwrap().contains(&Change::Name(dir.join("file"))));
+        watch.retain(|_| false);
+        watch.read().unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+        assert_eq!(watch.read().unwrap(), []);
+    }
+}
