@@ -4,9 +4,10 @@ use super::runner::run;
 use super::wire::Link;
 use crate::plan::{End, RunId, Start};
 use crate::report::Target;
+use crate::report::mail::SENDMAIL;
 use crate::site::Profile;
 use crate::sys::{descriptor, process};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// What delivers mail.
@@ -101,6 +102,13 @@ fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
     move |source| LaunchError::Os { doing, source }
 }
 
+/// Whether output goes to the log because there is no mailer: cronie decides so at its start, and says so (`INFO (Syslog will be used instead
+/// of sendmail.)`, which is for the caller to log).
+pub fn falls_back_to_log(config: &Config) -> bool {
+    let cronie = config.profile == Profile::Cronie && config.mailer == Mailer::Sendmail;
+    cronie && !config.standalone && !config.output_to_log && !crate::sys::files::is_executable(SENDMAIL)
+}
+
 /// The runner process as main sees it.
 #[derive(Debug)]
 pub struct Runner {
@@ -110,7 +118,8 @@ pub struct Runner {
 
 impl Runner {
     /// Forks the runner. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
-    pub fn spawn(config: Config) -> Result<Runner, LaunchError> {
+    pub fn spawn(mut config: Config) -> Result<Runner, LaunchError> {
+        config.output_to_log |= falls_back_to_log(&config);
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the runner's socket"))?;
         let pid = process::fork(|| run(config, theirs)).map_err(os("forking the runner"))?;
         Ok(Runner { link: Link::new(ours), pid })
@@ -159,11 +168,9 @@ impl Runner {
         if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
     }
 
-    /// Tells the runner that there is nothing more to come: it ends with its last job.
+    /// Tells the runner that there is nothing more to come: it ends with its last job and the last line of output.
     pub fn close(&self) -> Result<(), LaunchError> {
-        let socket = self.link.as_fd().as_raw_fd();
-        nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Both)
-            .map_err(|error| os("closing the runner's socket")(error.into()))
+        descriptor::shut_down(self.link.as_fd()).map_err(os("closing the runner's socket"))
     }
 
     /// The runner's process id.

@@ -1,7 +1,9 @@
 //! One started job as the runner keeps it: small while it runs, no process beside its own.
 
+use super::environment::Variables;
 use super::output::Output;
 use super::recipe::Stdio;
+use super::wire::Link;
 use crate::plan::{End, Start};
 use crate::site::Site;
 use crate::sys::descriptor;
@@ -26,8 +28,10 @@ pub(super) enum Stream {
 pub(super) struct Job {
     pub(super) start: Box<Start>,
     pub(super) user: Rc<User>,
-    /// The session leader.
-    pub(super) pid: Pid,
+    /// The session leader; none while its keeper has not started it.
+    pub(super) pid: Option<Pid>,
+    /// The keeper of its PAM session.
+    pub(super) keeper: Option<Link>,
     pub(super) started_ms: i64,
     pub(super) output: Output,
     /// The ends to read, while there may be more.
@@ -40,6 +44,8 @@ pub(super) struct Job {
     pub(super) ended: Option<(End, u64)>,
     /// Until when its output is waited for after its end.
     pub(super) grace_ms: i64,
+    /// What PAM added to its environment.
+    pub(super) pam_variables: Option<Variables>,
 }
 
 impl Job {
@@ -60,13 +66,15 @@ impl Job {
         self.pipe.is_none() && self.error_pipe.is_none()
     }
 
-    /// Notes that the process ended.
-    pub(super) fn end(&mut self, status: Status, now_ms: i64) -> &(End, u64) {
+    /// Notes that it ended; a keeper that cannot say how gives no status.
+    pub(super) fn end(&mut self, status: Option<Status>, now_ms: i64) -> &(End, u64) {
         let duration_ms = now_ms.saturating_sub(self.started_ms).unsigned_abs();
         let end = match (self.failure.take(), status) {
             (Some(why), _) => End::NotStarted { why },
-            (None, Status::Code(code)) => End::Code(code),
-            (None, Status::Signal { number, core_dumped }) => End::Signal { number, core_dumped },
+            (None, Some(Status::Code(code))) => End::Code(code),
+            (None, Some(Status::Signal { number, core_dumped })) => End::Signal { number, core_dumped },
+            (None, None) if self.pid.is_none() => End::NotStarted { why: "its keeper ended".into() },
+            (None, None) => End::Lost,
         };
         self.feed = None;
         self.ended.insert((end, duration_ms))

@@ -6,12 +6,15 @@ mod client;
 mod environment;
 mod identity;
 mod job;
+mod keeper;
+mod modules;
 mod outcome;
 mod output;
 mod recipe;
+mod relay;
 mod runner;
 mod tell;
 mod wire;
 
-pub use client::{Config, LaunchError, Mailer, Notice, Runner};
+pub use client::{Config, LaunchError, Mailer, Notice, Runner, falls_back_to_log};
 pub use outcome::{LeftRun, Leftovers, OutcomeError, take_leftovers};

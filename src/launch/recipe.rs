@@ -1,7 +1,9 @@
 //! How a fresh child becomes a job or a mailer: every step in order, every step checked, nothing ever run under a wrong id.
 
 use super::environment::{Variables, c_string};
+use crate::site::Profile;
 use crate::sys::descriptor;
+use crate::sys::files::reason;
 use crate::sys::process::{self, DescriptorLimit, Pid};
 use crate::sys::user::User;
 use std::ffi::CString;
@@ -54,6 +56,12 @@ fn at(step: Step) -> impl FnOnce(io::Error) -> Failure {
 }
 
 impl Failure {
+    /// From the numbers of the step and of the kernel's reason.
+    pub(super) fn of_numbers(step: u8, number: i32) -> Option<Failure> {
+        let step = STEPS.into_iter().find(|known| *known as u8 == step)?;
+        Some(Failure { step, source: io::Error::from_raw_os_error(number) })
+    }
+
     /// `setuid 1000: Resource temporarily unavailable`.
     pub(super) fn why(&self, recipe: &Recipe) -> String {
         let text = |c: &CString| String::from_utf8_lossy(c.as_bytes()).into_owned();
@@ -71,15 +79,7 @@ impl Failure {
             Step::Signals => "unblocking signals".to_owned(),
             Step::Exec => format!("exec {}", text(&recipe.program)),
         };
-        format!("{doing}: {}", bare(&self.source))
-    }
-}
-
-/// The kernel's words without Rust's `(os error 11)`.
-pub(super) fn bare(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
+        format!("{doing}: {}", reason(&self.source))
     }
 }
 
@@ -243,17 +243,13 @@ impl Reporter {
     pub(super) fn tell(&self, failure: &Failure) {
         let mut report = [0; REPORT];
         let fields = process::own_pid().to_le_bytes().into_iter().chain([failure.step as u8]);
-        let number = failure.source.raw_os_error().unwrap_or(libc_eperm());
+        let number = failure.source.raw_os_error().unwrap_or(nix::errno::Errno::EPERM as i32);
         for (to, from) in report.iter_mut().zip(fields.chain(number.to_le_bytes())) {
             *to = from;
         }
         // Nobody is left to be told when this fails; the exit status still says that it was no success.
         let _ = descriptor::write(self.pipe.as_fd(), &report);
     }
-}
-
-fn libc_eperm() -> i32 {
-    nix::errno::Errno::EPERM as i32
 }
 
 /// The runner's end of that pipe.
@@ -287,9 +283,27 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
     let (pid, rest) = report.split_first_chunk::<4>()?;
     let (step, rest) = rest.split_first()?;
     let (number, _) = rest.split_first_chunk::<4>()?;
-    let step = STEPS.into_iter().find(|known| *known as u8 == *step)?;
-    let source = io::Error::from_raw_os_error(i32::from_le_bytes(*number));
-    Some((Pid::from_le_bytes(*pid), Failure { step, source }))
+    Some((Pid::from_le_bytes(*pid), Failure::of_numbers(*step, i32::from_le_bytes(*number))?))
+}
+
+/// The child: becomes the job, or tells why not and ends.
+pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: Profile) -> i32 {
+    let failure = recipe.follow(stdio, reporter);
+    if failure.step == Step::Exec {
+        tell_reader_of_output(recipe, &failure, profile);
+    }
+    reporter.tell(&failure);
+    127
+}
+
+/// A shell that is not there is told in the job's own output as well, as the incumbents do, so that its mail says so.
+fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: Profile) {
+    let (shell, why) = (recipe.program.to_string_lossy(), reason(&failure.source));
+    let text = match profile {
+        Profile::Debian => format!("{shell}: execle: {why}\n"),
+        Profile::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
+    };
+    let _ = descriptor::write(descriptor::standard(true).as_fd(), text.as_bytes());
 }
 
 #[cfg(test)]
@@ -317,11 +331,5 @@ mod tests {
         for (index, step) in STEPS.into_iter().enumerate() {
             assert_eq!(step as usize, index);
         }
-    }
-
-    #[test]
-    fn errors_are_told_in_the_kernels_words() {
-        assert_eq!(bare(&io::Error::from_raw_os_error(2)), "No such file or directory");
-        assert_eq!(bare(&io::Error::other("odd")), "odd");
     }
 }

@@ -2,6 +2,8 @@
 //! them. One thread, one loop, and nothing in it waits for anybody.
 
 mod finish;
+mod kept;
+mod mail;
 mod start;
 
 use super::client::{Config, Notice, Order};
@@ -11,6 +13,7 @@ use super::job::{Job, Stream};
 use super::outcome::{LeftRun, OutcomeBox};
 use super::output::Budget;
 use super::recipe::{Reporter, Reports};
+use super::relay::Relay;
 use super::tell::{About, Teller};
 use super::wire::{Link, WireError};
 use crate::plan::{End, Start};
@@ -18,10 +21,13 @@ use crate::report::Level;
 use crate::site::Site;
 use crate::sys::clock;
 use crate::sys::descriptor;
+use crate::sys::locale;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
+use kept::Pam;
+use mail::{Letter, Mailing};
 use start::Pending;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
@@ -31,6 +37,8 @@ use std::rc::Rc;
 
 /// How long the output of background processes is waited for after a job's own end.
 const GRACE_MS: i64 = 1000;
+/// How soon a standard output that took nothing is tried again.
+const RELAY_MS: i64 = 20;
 /// Most bytes taken from one job's pipe before the others have their turn.
 const TURN: usize = 64 << 10;
 /// Descriptors that the runner may need: one or two for each running job.
@@ -48,10 +56,22 @@ enum Kind {
     LookUp,
     /// The output of a job that is done with: read so that its background processes can go on, and dropped.
     Detached,
+    MailFeed,
+    Keeper,
 }
 
-const KINDS: [Kind; 8] =
-    [Kind::Main, Kind::Signals, Kind::Reports, Kind::Output, Kind::Error, Kind::Feed, Kind::LookUp, Kind::Detached];
+const KINDS: [Kind; 10] = [
+    Kind::Main,
+    Kind::Signals,
+    Kind::Reports,
+    Kind::Output,
+    Kind::Error,
+    Kind::Feed,
+    Kind::LookUp,
+    Kind::Detached,
+    Kind::MailFeed,
+    Kind::Keeper,
+];
 
 fn token(kind: Kind, id: u64) -> u64 {
     id << 4 | kind as u64
@@ -66,6 +86,7 @@ fn of_token(token: u64) -> Option<(Kind, u64)> {
 #[derive(Clone, Copy, Debug)]
 enum Child {
     Job(u64),
+    Mailer(u64),
 }
 
 /// The runner's state.
@@ -95,12 +116,23 @@ struct State {
     in_flight: VecDeque<(i64, u64)>,
     held_until_ms: i64,
     hold_ms: i64,
-    stopping: bool,
+    stopping: Option<Ask>,
     jobs: HashMap<u64, Job>,
     children: HashMap<Pid, Child>,
     /// Until when the output of ended jobs is waited for.
     graces: BTreeSet<(i64, u64)>,
+    pam: Pam,
     detached: HashMap<u64, OwnedFd>,
+    /// Standalone.
+    relay: Option<Relay>,
+    /// Pipes that are not read until the relay has room again.
+    paused: Vec<(u64, Stream)>,
+    letters: VecDeque<Letter>,
+    mailings: HashMap<u64, Mailing>,
+    mail_held_until_ms: i64,
+    charset: String,
+    /// /dev/null.
+    nowhere: OwnedFd,
     budget: Budget,
     buffer: Vec<u8>,
 }
@@ -120,11 +152,10 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> RunnerError {
 
 /// The runner, from its fork to its end; gives its exit status.
 pub(super) fn run(config: Config, socket: OwnedFd) -> i32 {
+    let left = leave_main(config.profile.site(), &socket);
+    // Only now: what main had open is closed.
     let mut tell = Teller::new(&config);
-    let done = match State::new(config, socket) {
-        Ok(mut state) => state.serve(),
-        Err(error) => Err(error),
-    };
+    let done = left.and_then(|()| State::new(config, socket)).and_then(|mut state| state.serve());
     match done {
         Ok(()) => 0,
         Err(error) => {
@@ -134,26 +165,32 @@ pub(super) fn run(config: Config, socket: OwnedFd) -> i32 {
     }
 }
 
+/// Leaves everything behind that is main's: its terminal, descriptors and signals.
+fn leave_main(site: &Site, socket: &OwnedFd) -> Result<(), RunnerError> {
+    // Its own session keeps the terminal's signals away. A fresh child leads no group yet, so this cannot fail.
+    process::new_session().map_err(os("leaving the session"))?;
+    process::default_signals();
+    process::block_signals().map_err(os("blocking signals"))?;
+    descriptor::close_from(3, &[socket.as_fd()]).map_err(os("closing descriptors"))?;
+    process::set_name(&CString::new(format!("{}: runner", site.daemon_tag)).unwrap_or_default());
+    Ok(())
+}
+
 impl State {
-    /// Leaves everything behind that is main's: terminal, descriptors, signals.
     fn new(config: Config, socket: OwnedFd) -> Result<State, RunnerError> {
         let site = config.profile.site();
-        // It leads a group already when main was told to; its own session keeps the terminal's signals away.
-        let _ = process::new_session();
-        process::default_signals();
-        process::block_signals().map_err(os("blocking signals"))?;
-        descriptor::close_from(3, &[socket.as_fd()]).map_err(os("closing descriptors"))?;
-        let name = CString::new(format!("{}: runner", site.daemon_tag)).unwrap_or_default();
-        process::set_name(&name);
         let limit = DescriptorLimit::own().map_err(os("reading the descriptor limit"))?;
         raise(limit);
-        let _ = std::env::set_current_dir("/").or_else(|error| if config.standalone { Ok(()) } else { Err(error) });
+        if !config.standalone {
+            process::enter(c"/").map_err(os("entering /"))?;
+        }
         let caller = if config.standalone {
             process::adopt_orphans().map_err(os("adopting orphans"))?;
             Some(Rc::new(caller()?))
         } else {
             None
         };
+        let relay = config.standalone.then(Relay::new);
         let (reporter, reports) = Reporter::new().map_err(os("making a pipe"))?;
         let poll = Poll::new().map_err(os("making the poll"))?;
         let signals = Signals::new().map_err(os("listening to signals"))?;
@@ -184,11 +221,19 @@ impl State {
             in_flight: VecDeque::new(),
             held_until_ms: 0,
             hold_ms: 0,
-            stopping: false,
+            stopping: None,
             jobs: HashMap::new(),
             children: HashMap::new(),
             graces: BTreeSet::new(),
+            pam: Pam::default(),
             detached: HashMap::new(),
+            relay,
+            paused: Vec::new(),
+            letters: VecDeque::new(),
+            mailings: HashMap::new(),
+            mail_held_until_ms: 0,
+            charset: locale::charset(),
+            nowhere: descriptor::nowhere().map_err(os("opening /dev/null"))?,
             budget: Budget::default(),
             buffer: vec![0; TURN],
         })
@@ -207,8 +252,11 @@ impl State {
             if self.identities.give_up(now) {
                 self.pending.extend(self.waiting_for_identity.drain(..));
             }
+            self.end_late_mailers(now);
             self.start_pending(now);
+            self.send_letters(now);
             self.tell.flush();
+            self.flush_relay();
             self.flush_main();
         }
         Ok(())
@@ -216,17 +264,27 @@ impl State {
 
     /// Whether no job, no mail and no start is left. Background processes of ended jobs do not keep the runner.
     fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.pending.is_empty() && self.waiting_for_identity.is_empty()
+        let starts = self.pending.len() + self.waiting_for_identity.len();
+        let mails = self.letters.len() + self.mailings.len();
+        starts + mails + self.jobs.len() == 0 && self.relay.as_ref().is_none_or(Relay::is_empty)
     }
 
     /// How long nothing has to be done unless something becomes ready.
     fn timeout(&self, now_ms: i64) -> Option<u64> {
         let log = self.tell.waits().then_some(now_ms + 1000);
-        [self.graces.first().map(|(until, _)| *until), self.identities.next_deadline(), self.next_start(now_ms), log]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|until| u64::try_from(until.saturating_sub(now_ms)).unwrap_or(0))
+        let relay = self.relay.as_ref().is_some_and(|relay| !relay.is_empty()).then_some(now_ms + RELAY_MS);
+        [
+            self.graces.first().map(|(until, _)| *until),
+            self.identities.next_deadline(),
+            self.next_start(now_ms),
+            self.next_mail(),
+            log,
+            relay,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|until| u64::try_from(until.saturating_sub(now_ms)).unwrap_or(0))
     }
 
     fn ready(&mut self, kind: Kind, id: u64) -> Result<(), RunnerError> {
@@ -243,6 +301,8 @@ impl State {
                 }
             }
             Kind::Detached => self.drain_detached(id),
+            Kind::MailFeed => self.feed_mailer(id),
+            Kind::Keeper => self.hear_keeper(id),
         }
         Ok(())
     }
@@ -293,7 +353,9 @@ impl State {
             self.take_reports();
             while let Some((pid, status)) = process::reap() {
                 match self.children.remove(&pid) {
-                    Some(Child::Job(id)) => self.job_ended(id, status),
+                    Some(Child::Job(id)) => self.job_ended(id, Some(status)),
+                    Some(Child::Mailer(id)) => self.mailer_ended(id, status),
+                    // A look-up, or an orphan that was given to us.
                     None => {}
                 }
             }
@@ -303,10 +365,9 @@ impl State {
 
     /// Ends every job's process group and gives up what waits.
     fn end_all(&mut self, ask: Ask) {
-        self.stopping = true;
+        self.stopping = Some(ask);
         for job in self.jobs.values().filter(|job| job.ended.is_none()) {
-            // Not reaped yet, so the id is still the job's. A group that is gone is what was wanted.
-            let _ = process::signal_group(job.pid, ask).or_else(|_| process::signal(job.pid, ask));
+            end_group(job, ask);
         }
         let waiting: Vec<Pending> = self.pending.drain(..).chain(self.waiting_for_identity.drain(..)).collect();
         for pending in waiting {
@@ -354,12 +415,19 @@ impl State {
     }
 
     fn about<'a>(job: &'a Job, command: &'a [u8]) -> About<'a> {
-        About { start: &job.start, user: &job.user.name, command, pid: Some(job.pid) }
+        About { start: &job.start, user: &job.user.name, command, pid: job.pid }
     }
 
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+}
+
+/// Ends a job's process group. It is not known to have ended, so the id is still the job's; a group that is gone is what was wanted.
+fn end_group(job: &Job, ask: Ask) {
+    if let Some(pid) = job.pid {
+        let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));
     }
 }
 

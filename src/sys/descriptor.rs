@@ -15,6 +15,58 @@ pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
 }
 
+/// Two connected sockets that carry packets and descriptors, closed on exec.
+pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+/// Sends descriptors to the process at the other end of a packet socket, without waiting.
+pub fn send_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    sendmsg::<()>(socket.as_raw_fd(), &[io::IoSlice::new(&[0])], &rights, flags, None)?;
+    Ok(())
+}
+
+/// Waits for descriptors from the other end, closed on exec; none when that end is closed.
+pub fn receive_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<OwnedFd>>> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    let mut byte = [0];
+    let mut room = [io::IoSliceMut::new(&mut byte)];
+    let mut control = nix::cmsg_space!([RawFd; 8]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), flags) {
+            Err(nix::errno::Errno::EINTR) => {}
+            received => break received?,
+        }
+    };
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    let mut descriptors = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = part {
+            // SAFETY: descriptors that the kernel has just made for us and that nobody else knows.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok(Some(descriptors))
+}
+
+/// Waits until there is something to read, or with `write` until there is room to write.
+pub fn wait_for(descriptor: BorrowedFd<'_>, write: bool) -> io::Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let flags = if write { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+    match poll(&mut [PollFd::new(descriptor, flags)], PollTimeout::NONE) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Makes reading and writing give [`io::ErrorKind::WouldBlock`] instead of waiting, or the reverse.
 pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -37,6 +89,16 @@ pub fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// Writes to a socket what fits; a peer that is gone is an error and no signal.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(nix::sys::socket::send(socket.as_raw_fd(), bytes, nix::sys::socket::MsgFlags::MSG_NOSIGNAL)?)
+}
+
+/// /dev/null, to write to.
+pub fn nowhere() -> io::Result<OwnedFd> {
+    Ok(std::fs::OpenOptions::new().write(true).open("/dev/null")?.into())
+}
+
+/// Ends a connected socket in both directions; the other side sees its end.
+pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)?)
 }
 
 /// Gives a pipe or file that owner, so that its processes can open it again as /dev/stdin or /dev/stdout.

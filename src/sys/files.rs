@@ -212,6 +212,11 @@ pub fn link_target(dir: impl AsFd, name: &CStr) -> io::Result<OsString> {
     Ok(nix::fcntl::readlinkat(dir, name)?)
 }
 
+/// Whether we may execute that file.
+pub fn is_executable(path: &str) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
 /// This host's name as gethostname(2) has it.
 pub fn host_name() -> io::Result<Vec<u8>> {
     Ok(nix::unistd::gethostname()?.into_vec())

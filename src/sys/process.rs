@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::ptr::null;
 
 /// A process id.
 pub type Pid = u32;
@@ -153,11 +154,33 @@ pub fn set_name(name: &CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
-/// Gives every signal its default meaning, whatever was inherited.
+/// Gives every signal its default meaning, whatever was inherited: also the two that libc keeps for itself and hides.
 pub fn default_signals() {
-    for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL installs no code of ours. KILL, STOP and the two that libc keeps for itself are refused, which is right.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+    // The kernel's own sigaction: handler, flags, restorer and mask, all of them zero, which is the default without a handler.
+    let default = [0_u64; 8];
+    for number in 1..=64 {
+        // SAFETY: the kernel reads at most 32 bytes of `default`; no handler is installed. KILL and STOP are refused, which is right.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), null::<u64>(), 8) };
+    }
+}
+
+/// Gives every signal that asks a process to end a handler that does nothing: the process goes on, and what it execs has the default.
+pub fn shrug_off_signals() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    for number in [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTERM,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGPIPE,
+        libc::SIGALRM,
+        libc::SIGTSTP,
+    ] {
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        // SAFETY: the handler does nothing at all, so it may run at any point.
+        unsafe { libc::signal(number, handler as libc::sighandler_t) };
     }
 }
 

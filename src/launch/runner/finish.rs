@@ -1,12 +1,15 @@
 //! The runner's way from a job's output and end to its outcome and mail.
 
-use super::{GRACE_MS, Kind, State, TURN, token};
+use super::{Child, GRACE_MS, Kind, State, TURN, token};
+use crate::launch::client::Mailer;
 use crate::launch::job::Stream;
-use crate::launch::recipe::{Step, bare};
+use crate::launch::recipe::{Failure, Step};
+use crate::launch::relay::Relay;
 use crate::plan::End;
 use crate::report::Level;
 use crate::sys::clock;
 use crate::sys::descriptor;
+use crate::sys::files::reason;
 use crate::sys::process::Status;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,23 +21,33 @@ impl State {
     /// Takes what children told before their exec.
     pub(super) fn take_reports(&mut self) {
         for (pid, failure) in self.reports.take() {
-            let Some(super::Child::Job(id)) = self.children.get(&pid).copied() else { continue };
-            let Some(job) = self.jobs.get(&id) else { continue };
-            let command = job.command(self.site);
-            let recipe = self.recipe(&job.start, &job.user, &command);
-            if failure.step == Step::DirectoryInstead {
-                let elsewhere = if self.config.standalone { "the current directory" } else { "/" };
-                let rest = format!(": {}, running in {elsewhere}", bare(&failure.source));
-                let about = State::about(job, &command);
-                self.tell.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
-            } else if let Some(job) = self.jobs.get_mut(&id) {
-                job.failure = Some(failure.why(&recipe));
+            match self.children.get(&pid).copied() {
+                Some(Child::Job(id)) => self.job_failed(id, &failure),
+                Some(Child::Mailer(id)) => self.mailer_failed(id, &failure),
+                None => {}
             }
+        }
+    }
+
+    pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let command = job.command(self.site);
+        let recipe = self.recipe(&job.start, &job.user, &command);
+        if failure.step == Step::DirectoryInstead {
+            let elsewhere = if self.config.standalone { "the current directory" } else { "/" };
+            let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
+            let about = State::about(job, &command);
+            self.tell.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
+        } else if let Some(job) = self.jobs.get_mut(&id) {
+            job.failure = Some(failure.why(&recipe));
         }
     }
 
     /// Reads what a job has written, at most a turn's worth.
     pub(super) fn drain(&mut self, id: u64, stream: Stream) {
+        if self.relay.as_ref().is_some_and(Relay::is_full) {
+            return self.pause(id, stream);
+        }
         self.read_some(id, stream);
         if self.jobs.get(&id).is_some_and(|job| job.is_silent() && job.ended.is_some()) {
             self.finish(id);
@@ -47,13 +60,43 @@ impl State {
         let Some(pipe) = job.pipe(stream) else { return false };
         match read_turn(pipe.as_fd(), &mut self.buffer) {
             Turn::Some(count) => {
-                job.output.push(self.buffer.get(..count).unwrap_or(&[]), &mut self.budget);
+                let bytes = self.buffer.get(..count).unwrap_or(&[]);
+                if let Some(relay) = &mut self.relay {
+                    relay.push(id, stream, bytes);
+                }
+                if self.relay.is_none() || self.config.mailer != Mailer::Off {
+                    job.output.push(bytes, &mut self.budget);
+                }
                 true
             }
             Turn::Nothing => false,
             Turn::End => {
                 *job.pipe(stream) = None;
                 false
+            }
+        }
+    }
+
+    /// Reads no more from a job's pipe until the relay has room.
+    fn pause(&mut self, id: u64, stream: Stream) {
+        let Some(pipe) = self.jobs.get_mut(&id).and_then(|job| job.pipe(stream).as_ref()) else { return };
+        if self.poll.remove(pipe).is_ok() {
+            self.paused.push((id, stream));
+        }
+    }
+
+    /// Writes what jobs said to our own output, as far as that does not wait.
+    pub(super) fn flush_relay(&mut self) {
+        let Some(relay) = &mut self.relay else { return };
+        relay.flush();
+        if relay.is_full() {
+            return;
+        }
+        for (id, stream) in std::mem::take(&mut self.paused) {
+            let kind = if stream == Stream::Output { Kind::Output } else { Kind::Error };
+            if let Some(pipe) = self.jobs.get_mut(&id).and_then(|job| job.pipe(stream).as_ref()) {
+                // A pipe that was waited for before can be waited for again.
+                let _ = self.poll.add(pipe, token(kind, id));
             }
         }
     }
@@ -67,7 +110,7 @@ impl State {
     }
 
     /// A job's process has ended.
-    pub(super) fn job_ended(&mut self, id: u64, status: Status) {
+    pub(super) fn job_ended(&mut self, id: u64, status: Option<Status>) {
         self.in_flight.retain(|(_, other)| *other != id);
         let now = clock::monotonic_ms();
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -110,10 +153,14 @@ impl State {
         for pipe in [job.pipe.take(), job.error_pipe.take()].into_iter().flatten() {
             self.detach(pipe);
         }
+        if let Some(relay) = &mut self.relay {
+            relay.end(id);
+        }
         let Some((end, duration_ms)) = job.ended.clone() else { return };
         let command = job.command(self.site);
         let about = State::about(&job, &command);
         self.tell.ended(about, &end, duration_ms);
+        self.deliver(&job, &command, &end);
         if !matches!(end, End::NotStarted { .. }) {
             self.tell.finished(about, duration_ms);
         }

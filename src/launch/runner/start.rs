@@ -1,23 +1,22 @@
 //! The runner's way from an order to a started job.
 
-use super::{Child, Kind, State, token};
+use super::{Child, Kind, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
 use crate::launch::identity::Asked;
 use crate::launch::job::{Feed, Job, Pipes};
 use crate::launch::output::Output;
-use crate::launch::recipe::{Failure, Identity, Recipe, Reporter, Stdio, Step, bare};
+use crate::launch::recipe::{Identity, Recipe, child};
 use crate::launch::tell::About;
+use crate::launch::wire::Link;
 use crate::plan::{End, Owner, Start};
 use crate::report::Level;
-use crate::site::Profile;
 use crate::sys::clock;
-use crate::sys::descriptor;
-use crate::sys::process;
+use crate::sys::files::reason;
+use crate::sys::process::{self, Pid};
 use crate::sys::user::User;
 use crate::table::Command;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 /// Most processes on their way to their exec, so that a burst of thousands leaves the machine usable. A start counts until its process
@@ -41,7 +40,7 @@ pub(super) struct Pending {
 impl State {
     pub(super) fn take_start(&mut self, start: Box<Start>) {
         self.latest_due = self.latest_due.max(Some(start.scheduled_at));
-        if self.stopping {
+        if self.stopping.is_some() {
             self.not_started(start, "stopping".into());
         } else {
             self.pending.push_back(Pending { start, tried_since_ms: None });
@@ -67,6 +66,7 @@ impl State {
             return;
         }
         self.identities.freshen();
+        self.pam.freshen(self.site.pam_service);
         for _ in 0..BATCH {
             if self.in_flight.len() >= IN_FLIGHT || self.held_until_ms > now_ms {
                 return;
@@ -86,8 +86,13 @@ impl State {
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
-        match self.launch(&pending.start, user, now_ms) {
-            Ok(job) => self.started(job, pending.start),
+        let launched = if self.needs_keeper(&pending.start, &user) {
+            self.launch_kept(&pending.start, user)
+        } else {
+            self.launch(&pending.start, user)
+        };
+        match launched {
+            Ok(launched) => self.launched(launched, pending.start, now_ms),
             Err(error) => self.try_again(pending, &error, now_ms),
         }
     }
@@ -118,10 +123,10 @@ impl State {
     fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
         let since = *pending.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since >= RETRY_MS {
-            return self.not_started(pending.start, format!("starting the process: {}", bare(error)));
+            return self.not_started(pending.start, format!("starting the process: {}", reason(error)));
         }
         if self.hold_ms == 0 {
-            self.tell.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", bare(error)));
+            self.tell.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
         }
         self.hold_ms = (self.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
         self.held_until_ms = now_ms + self.hold_ms;
@@ -146,44 +151,66 @@ impl State {
     }
 
     /// Forks the job. An error means that nothing has happened and it can be tried again.
-    fn launch(&mut self, start: &Start, user: Rc<User>, now_ms: i64) -> io::Result<Launched> {
+    fn launch(&mut self, start: &Start, user: Rc<User>) -> io::Result<Launched> {
         let command = Command::split(&start.command, self.site.backslash);
         let recipe = self.recipe(start, &user, &command.shell);
+        let (id, pipes) = self.open_pipes()?;
+        let profile = self.site.profile;
+        let pid = process::fork(|| child(&recipe, pipes.stdio(), &self.reporter, profile))?;
+        self.children.insert(pid, Child::Job(id));
+        Ok(Launched { id, pid: Some(pid), keeper: None, user, pipes, command })
+    }
+
+    /// Pipes for a job, ours waited for, and the job's number.
+    pub(super) fn open_pipes(&mut self) -> io::Result<(u64, Pipes)> {
         let pipes = Pipes::open(self.config.standalone)?;
         let id = self.new_id();
         self.poll.add(&pipes.our_output, token(Kind::Output, id))?;
         if let Some(error) = &pipes.our_error {
             self.poll.add(error, token(Kind::Error, id))?;
         }
-        let profile = self.site.profile;
-        let pid = process::fork(|| child(&recipe, pipes.stdio(), &self.reporter, profile))?;
-        let Pipes { our_input, our_output, our_error, .. } = pipes;
-        let feed = command.stdin.and_then(|data| Feed::new(our_input, data).ok());
-        Ok(Launched { id, pid, user, feed, our_output, our_error, now_ms, shell: command.shell })
+        Ok((id, pipes))
     }
 
-    fn started(&mut self, launched: Launched, start: Box<Start>) {
-        let Launched { id, pid, user, feed, our_output, our_error, now_ms, shell } = launched;
+    fn launched(&mut self, launched: Launched, start: Box<Start>, now_ms: i64) {
+        let Launched { id, pid, keeper, user, pipes, command } = launched;
         (self.hold_ms, self.held_until_ms) = (0, 0);
-        let _ = self.main.push(&Notice::Started { run: start.run, pid });
-        self.tell.started(About { start: &start, user: &user.name, command: &shell, pid: Some(pid) });
         self.in_flight.push_back((now_ms, id));
-        self.children.insert(pid, Child::Job(id));
+        let Pipes { our_input, our_output, our_error, .. } = pipes;
         let job = Job {
             start,
             user,
-            pid,
+            pid: None,
+            keeper,
             started_ms: clock::monotonic_ms(),
             output: Output::default(),
             pipe: Some(our_output),
             error_pipe: our_error,
-            feed,
+            feed: command.stdin.and_then(|data| Feed::new(our_input, data).ok()),
             failure: None,
             ended: None,
             grace_ms: 0,
+            pam_variables: None,
         };
         self.jobs.insert(id, job);
+        if let Some(pid) = pid {
+            self.started(id, pid);
+        }
         self.begin_feed(id);
+    }
+
+    /// The job's process is there.
+    pub(super) fn started(&mut self, id: u64, pid: Pid) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.pid = Some(pid);
+        job.started_ms = clock::monotonic_ms();
+        // A notice is far below the wire's bound.
+        let _ = self.main.push(&Notice::Started { run: job.start.run, pid });
+        let command = job.command(self.site);
+        self.tell.started(State::about(job, &command));
+        if let Some(ask) = self.stopping {
+            end_group(job, ask);
+        }
     }
 
     fn begin_feed(&mut self, id: u64) {
@@ -225,33 +252,13 @@ impl From<io::Error> for Refusal {
     }
 }
 
-struct Launched {
-    id: u64,
-    pid: process::Pid,
-    user: Rc<User>,
-    feed: Option<Feed>,
-    our_output: OwnedFd,
-    our_error: Option<OwnedFd>,
-    now_ms: i64,
-    shell: Vec<u8>,
-}
-
-/// The child: becomes the job, or tells why not and ends.
-pub(in crate::launch) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: Profile) -> i32 {
-    let failure = recipe.follow(stdio, reporter);
-    if failure.step == Step::Exec {
-        tell_reader_of_output(recipe, &failure, profile);
-    }
-    reporter.tell(&failure);
-    127
-}
-
-/// A shell that is not there is told in the job's own output as well, as the incumbents do, so that its mail says so.
-fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: Profile) {
-    let (shell, why) = (recipe.program.to_string_lossy(), bare(&failure.source));
-    let text = match profile {
-        Profile::Debian => format!("{shell}: execle: {why}\n"),
-        Profile::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
-    };
-    let _ = descriptor::write(descriptor::standard(true).as_fd(), text.as_bytes());
+/// A job on its way.
+pub(super) struct Launched {
+    pub(super) id: u64,
+    /// None: its keeper will tell.
+    pub(super) pid: Option<Pid>,
+    pub(super) keeper: Option<Link>,
+    pub(super) user: Rc<User>,
+    pub(super) pipes: Pipes,
+    pub(super) command: Command,
 }

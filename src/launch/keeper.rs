@@ -1,0 +1,251 @@
+//! The keeper: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
+//!
+//! It is forked by a template process that has libpam and the modules loaded already, so that they are not loaded for each job. The
+//! template is the runner's child and knows nothing but how to fork; order and news go over a socket between runner and keeper.
+
+use super::environment::Variables;
+use super::recipe::{Failure, Identity, Recipe, Reporter, Stdio, Step, child, defaults};
+use super::wire::{Link, WireError};
+use crate::site::Profile;
+use crate::sys::descriptor;
+use crate::sys::pam::{Library, PamError, Session};
+use crate::sys::process::{self, DescriptorLimit, Pid, Status};
+use serde::de::DeserializeOwned;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What the keeper is to do.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct KeeperOrder {
+    pub(super) service: String,
+    pub(super) user: String,
+    pub(super) identity: Identity,
+    /// cronie tells PAM this variable of the table.
+    pub(super) session_class: Option<Vec<u8>>,
+    pub(super) variables: Variables,
+    pub(super) command: Vec<u8>,
+    pub(super) profile: Profile,
+    pub(super) runs_without_home: bool,
+    pub(super) limit: DescriptorLimit,
+}
+
+/// What the keeper tells.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) enum KeeperNews {
+    /// A module wants somebody to know this.
+    Message(String),
+    /// PAM refused; nothing is started.
+    Refused {
+        /// Whether it was the session, and not the account.
+        session: bool,
+        /// What pam_strerror says.
+        text: String,
+        /// `pam_acct_mgmt`.
+        doing: String,
+    },
+    /// The job is there.
+    Started(Pid),
+    /// A step failed, in the keeper or in the job's process.
+    Failed {
+        /// [`Step`] as a number.
+        step: u8,
+        /// The kernel's number for why.
+        number: i32,
+    },
+    /// The job ended; its environment had this of PAM.
+    Ended {
+        /// How.
+        status: Status,
+        /// What PAM added.
+        variables: Variables,
+    },
+}
+
+/// The template process, seen from the runner.
+#[derive(Debug)]
+pub(super) struct Template {
+    socket: OwnedFd,
+}
+
+impl Template {
+    /// Forks it. It ends by itself when this is dropped; its keepers do not.
+    pub(super) fn fork(service: &str) -> io::Result<Template> {
+        let (ours, theirs) = descriptor::packet_pair()?;
+        process::fork(|| template(theirs, service))?;
+        Ok(Template { socket: ours })
+    }
+
+    /// Has it fork a keeper for a job with these ends of its pipes, and gives our end of the keeper's socket.
+    pub(super) fn make_keeper(&self, stdio: Stdio<'_>) -> io::Result<Link> {
+        let (ours, theirs) = descriptor::stream_pair()?;
+        descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output])?;
+        Ok(Link::new(ours))
+    }
+}
+
+/// The template, from its fork to its end.
+fn template(socket: OwnedFd, service: &str) -> i32 {
+    if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
+        return 1;
+    }
+    process::set_name(c"crond: template");
+    // Its children are nobody's to wait for: the runner hears of jobs over the keepers' sockets.
+    process::ignore_children();
+    let library = Library::open();
+    if library.is_some() {
+        super::modules::load(service);
+    }
+    while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
+        let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
+        // Without a process the keeper's socket closes here, which tells the runner.
+        let _ = process::fork(|| {
+            let _ = descriptor::close_from(3, &[link.as_fd(), input.as_fd(), output.as_fd()]);
+            Keeper { library: library.as_ref(), link: Link::new(link) }.run(input, output)
+        });
+    }
+    0
+}
+
+struct Keeper<'a> {
+    library: Option<&'a Library>,
+    link: Link,
+}
+
+/// Why there is no job.
+#[derive(Debug, thiserror::Error)]
+enum KeeperError {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("the runner is gone")]
+    Alone,
+    #[error("{error}")]
+    Pam { error: PamError, session: bool },
+    #[error("a step failed")]
+    Step(Failure),
+}
+
+impl From<Failure> for KeeperError {
+    fn from(failure: Failure) -> KeeperError {
+        KeeperError::Step(failure)
+    }
+}
+
+impl Keeper<'_> {
+    fn run(mut self, input: OwnedFd, output: OwnedFd) -> i32 {
+        let news = match self.keep(input, output) {
+            Ok(()) => return 0,
+            Err(KeeperError::Pam { error, session }) => {
+                KeeperNews::Refused { session, text: error.text, doing: error.doing.to_owned() }
+            }
+            Err(KeeperError::Step(failure)) => failed(&failure),
+            Err(KeeperError::Wire(_) | KeeperError::Alone) => return 1,
+        };
+        self.tell(&news);
+        1
+    }
+
+    /// The session around the job. Every way out drops the session, which closes it.
+    fn keep(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), KeeperError> {
+        process::default_signals();
+        process::shrug_off_signals();
+        process::unblock_signals().map_err(at(Step::Signals))?;
+        process::set_name(c"crond: keeper");
+        let order: KeeperOrder = self.hear()?;
+        process::new_session().map_err(at(Step::Session))?;
+        order.limit.set().map_err(at(Step::Limits))?;
+        defaults()?;
+        let session = open_session(self.library, &order)?;
+        let (pam, identity) = result_of_session(session.as_ref(), &order)?;
+        let recipe = recipe(&order, &pam, identity);
+        let (reporter, reports) = Reporter::new().map_err(at(Step::Descriptors))?;
+        let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
+        let job = process::fork(|| child(&recipe, stdio, &reporter, order.profile)).map_err(at(Step::Session))?;
+        drop((input, output, reporter));
+        self.tell(&KeeperNews::Started(job));
+        let status = process::wait(job).map_err(at(Step::Session))?;
+        for (_, failure) in reports.take() {
+            self.tell(&failed(&failure));
+        }
+        self.tell_messages(session.as_ref());
+        self.tell(&KeeperNews::Ended { status, variables: pam });
+        Ok(())
+    }
+
+    fn tell_messages(&mut self, session: Option<&Session<'_>>) {
+        for message in session.map(Session::take_messages).unwrap_or_default() {
+            self.tell(&KeeperNews::Message(message));
+        }
+    }
+
+    /// Waits for a message.
+    fn hear<T: DeserializeOwned>(&mut self) -> Result<T, KeeperError> {
+        loop {
+            if let Some(message) = self.link.take()? {
+                return Ok(message);
+            }
+            descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::Io)?;
+            if !self.link.fill().map_err(WireError::Io)? {
+                return self.link.take()?.ok_or(KeeperError::Alone);
+            }
+        }
+    }
+
+    /// Tells, waiting until it is sent. A runner that is gone is no reason to leave the job or its session.
+    fn tell(&mut self, news: &KeeperNews) {
+        if self.link.push(news).is_err() {
+            return;
+        }
+        while self.link.wants_to_write() {
+            if self.link.flush().is_err() || descriptor::wait_for(self.link.as_fd(), true).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Account, credentials, session, in the incumbents' order; the groups of the user come before her credentials, which may add to them.
+fn open_session<'a>(library: Option<&'a Library>, order: &KeeperOrder) -> Result<Option<Session<'a>>, KeeperError> {
+    let Some(library) = library else { return Ok(None) };
+    let account = |error| KeeperError::Pam { error, session: false };
+    let service = CString::new(order.service.as_str()).unwrap_or_default();
+    let user = CString::new(order.user.as_str()).unwrap_or_default();
+    let mut session = Session::start(library, &service, &user).map_err(account)?;
+    session.set_terminal(c"cron").map_err(account)?;
+    session.account().map_err(account)?;
+    process::set_groups(&order.identity.groups).map_err(at(Step::Groups))?;
+    process::set_group_ids(order.identity.gid).map_err(at(Step::GroupId))?;
+    session.establish_credentials().map_err(account)?;
+    if let Some(class) = &order.session_class {
+        let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
+        session.put_variable(&setting).map_err(account)?;
+    }
+    session.open().map_err(|error| KeeperError::Pam { error, session: true })?;
+    Ok(Some(session))
+}
+
+/// What PAM made: variables, and groups beyond the user's own.
+fn result_of_session(session: Option<&Session<'_>>, order: &KeeperOrder) -> Result<(Variables, Identity), KeeperError> {
+    let Some(session) = session else { return Ok((Variables::default(), order.identity.clone())) };
+    let strings = session.variables();
+    let pam = Variables::from_strings(strings.iter().map(|string| string.as_bytes()));
+    let groups = process::own_groups().map_err(at(Step::Groups))?;
+    Ok((pam, Identity { groups, ..order.identity.clone() }))
+}
+
+fn at(step: Step) -> impl FnOnce(io::Error) -> Failure {
+    move |source| Failure { step, source }
+}
+
+fn failed(failure: &Failure) -> KeeperNews {
+    KeeperNews::Failed { step: failure.step as u8, number: failure.source.raw_os_error().unwrap_or(0) }
+}
+
+/// The job's recipe: cron's variables have the last word over PAM's.
+pub(super) fn recipe(order: &KeeperOrder, pam: &Variables, identity: Identity) -> Recipe {
+    let mut recipe = Recipe::of_shell(&order.command, &pam.clone().overlaid(&order.variables));
+    recipe.identity = Some(identity);
+    recipe.runs_without_home = order.runs_without_home;
+    recipe.sets_defaults = false;
+    recipe
+}

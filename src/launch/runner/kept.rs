@@ -1,0 +1,159 @@
+//! The runner's part in jobs with a PAM session: which need one, handing them to a keeper, hearing of them.
+
+use super::start::Launched;
+use super::{Kind, State, token};
+use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
+use crate::launch::modules::{SERVICES, service_file};
+use crate::launch::recipe::{Failure, Identity};
+use crate::launch::tell::About;
+use crate::plan::{Owner, Start};
+use crate::report::Level;
+use crate::site::Profile;
+use crate::sys::user::User;
+use crate::table::Command;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
+
+/// Whether there is PAM for jobs, and the template that keepers are forked from.
+#[derive(Default)]
+pub(super) struct Pam {
+    has_service: bool,
+    template: Option<Template>,
+    /// What the service's description was when the template was made.
+    seen: Vec<Option<(u64, i64, i64)>>,
+}
+
+impl Pam {
+    /// Looks again whether the service is described, and lets go of a template that was made for another description.
+    pub(super) fn freshen(&mut self, service: &str) {
+        let file = service_file(service);
+        self.has_service = file.is_some();
+        let seen = SERVICES.iter().map(Into::into).chain(file).map(|path| {
+            let seen = fs::metadata(path).ok()?;
+            Some((seen.ino(), seen.mtime(), seen.mtime_nsec()))
+        });
+        let seen: Vec<_> = seen.collect();
+        if seen != self.seen {
+            self.template = None;
+            self.seen = seen;
+        }
+    }
+
+    fn template(&mut self, service: &str) -> io::Result<&Template> {
+        if self.template.is_none() {
+            self.template = Some(Template::fork(service)?);
+        }
+        self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+impl State {
+    /// Whether the job's start goes through PAM.
+    pub(super) fn needs_keeper(&self, start: &Start, user: &User) -> bool {
+        let spared = self.site.pam_skips_root_system_jobs && start.source.owner == Owner::System && user.uid == 0;
+        self.pam.has_service && !self.config.standalone && !spared
+    }
+
+    /// Hands the job to a keeper. An error means that nothing has happened and it can be tried again.
+    pub(super) fn launch_kept(&mut self, start: &Start, user: Rc<User>) -> io::Result<Launched> {
+        let command = Command::split(&start.command, self.site.backslash);
+        let order = self.keeper_order(start, &user, &command.shell);
+        let (id, pipes) = self.open_pipes()?;
+        let made = self.pam.template(self.site.pam_service)?.make_keeper(pipes.stdio());
+        let mut keeper = made.inspect_err(|_| self.pam.template = None)?;
+        keeper.push(&order).map_err(io::Error::other)?;
+        keeper.flush()?;
+        self.poll.add(&keeper, token(Kind::Keeper, id))?;
+        self.poll.want_writable(&keeper, token(Kind::Keeper, id), keeper.wants_to_write())?;
+        Ok(Launched { id, pid: None, keeper: Some(keeper), user, pipes, command })
+    }
+
+    fn keeper_order(&self, start: &Start, user: &User, command: &[u8]) -> KeeperOrder {
+        let variables = self.environment(start, user);
+        KeeperOrder {
+            service: self.site.pam_service.to_owned(),
+            user: user.name.clone(),
+            identity: Identity::from(user),
+            session_class: variables
+                .get("XDG_SESSION_CLASS")
+                .filter(|_| self.site.profile == Profile::Cronie)
+                .map(<[u8]>::to_vec),
+            variables,
+            command: command.to_vec(),
+            profile: self.site.profile,
+            runs_without_home: self.site.runs_without_home,
+            limit: self.limit,
+        }
+    }
+
+    /// Takes what a keeper tells, and sends it what it has not got yet.
+    pub(super) fn hear_keeper(&mut self, id: u64) {
+        let Some(keeper) = self.jobs.get_mut(&id).and_then(|job| job.keeper.as_mut()) else { return };
+        let mut open = keeper.fill().unwrap_or(false);
+        if keeper.wants_to_write() {
+            open &= keeper.flush().is_ok();
+            let _ = self.poll.want_writable(&*keeper, token(Kind::Keeper, id), keeper.wants_to_write());
+        }
+        while let Some(keeper) = self.jobs.get_mut(&id).and_then(|job| job.keeper.as_mut()) {
+            match keeper.take() {
+                Ok(Some(news)) => self.keeper_told(id, news),
+                Ok(None) if open => return,
+                Ok(None) | Err(_) => return self.keeper_is_done(id, None),
+            }
+        }
+    }
+
+    fn keeper_told(&mut self, id: u64, news: KeeperNews) {
+        match news {
+            KeeperNews::Started(pid) => self.started(id, pid),
+            KeeperNews::Message(text) => self.pam_said(id, "pam_message", &text),
+            KeeperNews::Refused { session, text, doing } => self.pam_refused(id, session, &text, &doing),
+            KeeperNews::Failed { step, number } => {
+                if let Some(failure) = Failure::of_numbers(step, number) {
+                    self.job_failed(id, &failure);
+                }
+            }
+            KeeperNews::Ended { status, variables } => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.pam_variables = Some(variables);
+                }
+                self.keeper_is_done(id, Some(status));
+            }
+        }
+    }
+
+    /// The keeper has said its last; it closes the session by itself.
+    fn keeper_is_done(&mut self, id: u64, status: Option<crate::sys::process::Status>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.keeper = None;
+        }
+        self.job_ended(id, status);
+    }
+
+    /// PAM's refusal in the words of the profile's incumbent; the start's own line follows.
+    fn pam_refused(&mut self, id: u64, session: bool, text: &str, doing: &str) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.failure = Some(format!("{doing}: {text}"));
+        let Some(job) = self.jobs.get(&id) else { return };
+        let command = job.command(self.site);
+        let about = State::about(job, &command);
+        match self.site.profile {
+            Profile::Debian => self.tell.say(About { user: "", ..about }, Level::Error, text, b"", ""),
+            Profile::Cronie => {
+                let event =
+                    if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
+                self.tell.say(about, Level::Info, "PAM ERROR", text.as_bytes(), "");
+                self.tell.say(about, Level::Info, event, text.as_bytes(), "");
+            }
+        }
+    }
+
+    fn pam_said(&mut self, id: u64, event: &str, text: &str) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let command = job.command(self.site);
+        let about = About { user: "CRON", ..State::about(job, &command) };
+        self.tell.say(about, Level::Info, event, text.as_bytes(), "");
+    }
+}

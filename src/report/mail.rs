@@ -1,0 +1,376 @@
+//! The mail that carries a job's output: to whom, from whom, the head byte for byte as the profile's incumbent writes it
+//! (compat.md 1.13; Debian and cronie do_command.c), and the mailer's command line.
+//!
+//! Nothing that a user wrote can become a header of its own, or an option of the mailer.
+
+use crate::site::{Profile, Site};
+
+/// The mailer of both incumbents.
+pub const SENDMAIL: &str = "/usr/sbin/sendmail";
+
+/// What the table and the job say about the mail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes<'a> {
+    /// `MAILTO`.
+    pub to: Option<&'a [u8]>,
+    /// `MAILFROM`.
+    pub from: Option<&'a [u8]>,
+    /// `CONTENT_TYPE`.
+    pub content_type: Option<&'a [u8]>,
+    /// `CONTENT_TRANSFER_ENCODING`.
+    pub encoding: Option<&'a [u8]>,
+}
+
+/// To whom and from whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// None: no mail is wanted, or it must not be sent.
+    pub to: Option<Vec<u8>>,
+    /// The sender as it stands in `From:`, and under cronie after `-f`.
+    pub from: Vec<u8>,
+    /// Addresses that were dropped, to be logged in this order.
+    pub refused: Vec<Vec<u8>>,
+}
+
+/// The event under which a dropped address is logged.
+pub fn refusal(site: &Site) -> &'static str {
+    match site.profile {
+        Profile::Debian => "UNSAFE MAIL",
+        Profile::Cronie => "UNSAFE",
+    }
+}
+
+/// Who gets the mail: MAILTO, which may be a list with commas; the user when there is none; nobody when it is empty or unsafe.
+pub fn addresses(site: &Site, user: &str, wishes: &Wishes<'_>) -> Addresses {
+    let mut refused = Vec::new();
+    let default = match site.profile {
+        Profile::Debian => "root (Cron Daemon)",
+        Profile::Cronie => user,
+    };
+    let mut from = default.as_bytes();
+    let mut to = None;
+    // cronie looks at the sender first, Debian only when there is somebody to send to: it shows in the order of the log lines.
+    if site.profile == Profile::Cronie {
+        from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
+    }
+    match wishes.to {
+        None if user.starts_with('-') => refused.push(user.as_bytes().to_vec()),
+        None => to = Some(user.as_bytes().to_vec()),
+        Some(wanted) if is_usable(site, wanted, &mut refused) => to = Some(wanted.to_vec()),
+        Some(_) => {}
+    }
+    if site.profile == Profile::Debian && to.is_some() {
+        from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
+    }
+    let from = from.to_vec();
+    Addresses { to, from, refused }
+}
+
+/// Whether there is an address and it is safe; an unsafe one is noted.
+fn is_usable(site: &Site, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
+    let safe = is_safe(site, address);
+    if !safe {
+        refused.push(address.to_vec());
+    }
+    safe && !address.is_empty()
+}
+
+/// Whether an address may stand on the mailer's command line and in a header.
+pub fn is_safe(site: &Site, address: &[u8]) -> bool {
+    let marks: &[u8] = match site.profile {
+        Profile::Debian => b"@!:%-.,_+=/",
+        Profile::Cronie => b"@!:%-.,_+",
+    };
+    address.iter().enumerate().all(|(at, byte)| byte.is_ascii_alphanumeric() || (at > 0 && marks.contains(byte)))
+}
+
+/// cronie's MAILTO and MAILFROM: `$NAME` and `${NAME}` become the daemon's own variables. None when one of them is not set.
+pub fn expand(address: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut expanded = Vec::with_capacity(address.len());
+    let mut rest = address;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'$') {
+        let (before, reference) = rest.split_at(at);
+        expanded.extend_from_slice(before);
+        let Some((name, length)) = reference_name(reference) else {
+            // Not a reference: the incumbent looks no further.
+            rest = reference;
+            break;
+        };
+        expanded.extend(variable(name)?);
+        rest = reference.get(length..).unwrap_or(&[]);
+    }
+    expanded.extend_from_slice(rest);
+    Some(expanded)
+}
+
+/// The name in `$NAME...` or `${NAME}...`, and how long the reference is.
+fn reference_name(reference: &[u8]) -> Option<(&str, usize)> {
+    let braced = reference.get(1) == Some(&b'{');
+    let begin = if braced { 2 } else { 1 };
+    let after = reference.get(begin..)?;
+    let length = after.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    let name = std::str::from_utf8(after.get(..length)?).ok()?;
+    let closed = !braced || after.get(length) == Some(&b'}');
+    let starts_well = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+    (closed && starts_well).then_some((name, begin + length + usize::from(braced)))
+}
+
+/// What the head of a mail is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Sender, as [`Addresses`] has it.
+    pub from: &'a [u8],
+    /// Recipients.
+    pub to: &'a [u8],
+    /// Whose job it was.
+    pub user: &'a str,
+    /// This host's name, whole.
+    pub host: &'a [u8],
+    /// Whether the whole name stands in the subject (Debian's `-n`), and not only its first part.
+    pub full_host_name: bool,
+    /// The command up to the first `%`.
+    pub command: &'a [u8],
+    /// Whether the subject says that it failed (Debian's `-L 4`).
+    pub says_failed: bool,
+    /// The daemon's character set in libc's words.
+    pub charset: &'a str,
+    /// Wishes.
+    pub wishes: Wishes<'a>,
+}
+
+/// The head with the empty line that ends it. `variables` are shown as X-Cron-Env, in their order.
+pub fn head<'a>(site: &Site, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(1024);
+    let mut line = |parts: &[&[u8]]| {
+        // Whatever a user wrote stays within its line: no header is split.
+        text.extend(
+            parts.iter().flat_map(|part| part.iter()).map(|&b| if matches!(b, b'\n' | b'\r' | 0) { b' ' } else { b }),
+        );
+        text.push(b'\n');
+    };
+    let host = if head.full_host_name { head.host } else { first_label(head.host) };
+    let failed: &[u8] = if head.says_failed { b" (failed)" } else { b"" };
+    let charset = match site.profile {
+        // The name that MIME prefers.
+        Profile::Debian if head.charset.eq_ignore_ascii_case("ANSI_X3.4-1968") => "US-ASCII",
+        Profile::Debian | Profile::Cronie => head.charset,
+    };
+    match site.profile {
+        Profile::Debian => line(&[b"From: ", head.from]),
+        Profile::Cronie => line(&[b"From: \"(Cron Daemon)\" <", head.from, b">"]),
+    }
+    line(&[b"To: ", head.to]);
+    line(&[b"Subject: Cron <", head.user.as_bytes(), b"@", host, b"> ", head.command, failed]);
+    line(&[b"MIME-Version: 1.0"]);
+    match head.wishes.content_type {
+        Some(wanted) => line(&[b"Content-Type: ", wanted]),
+        None => line(&[b"Content-Type: text/plain; charset=", charset.as_bytes()]),
+    }
+    line(&[b"Content-Transfer-Encoding: ", head.wishes.encoding.unwrap_or(b"8bit")]);
+    if site.profile == Profile::Cronie {
+        line(&[b"Auto-Submitted: auto-generated"]);
+        line(&[b"Precedence: bulk"]);
+    }
+    for (name, value) in variables {
+        line(&[b"X-Cron-Env: <", name, b"=", value, b">"]);
+    }
+    text.push(b'\n');
+    text
+}
+
+/// The output as it is mailed: cronie leaves out carriage returns, but for one at the very beginning.
+pub fn body(site: &Site, output: Vec<u8>) -> Vec<u8> {
+    match site.profile {
+        Profile::Debian => output,
+        Profile::Cronie => {
+            let mut at = 0_usize;
+            let mut output = output;
+            output.retain(|&byte| {
+                at += 1;
+                at == 1 || byte != b'\r'
+            });
+            output
+        }
+    }
+}
+
+/// The mailer's command line.
+pub fn sendmail_arguments(site: &Site, addresses: &Addresses) -> Vec<Vec<u8>> {
+    let fixed: &[&str] = match site.profile {
+        Profile::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],
+        Profile::Cronie => &[SENDMAIL, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f"],
+    };
+    let last = match site.profile {
+        Profile::Debian => addresses.to.clone().unwrap_or_default(),
+        Profile::Cronie => addresses.from.clone(),
+    };
+    fixed.iter().map(|argument| argument.as_bytes().to_vec()).chain([last]).collect()
+}
+
+/// What the log says of a mailer that failed.
+pub fn failure(site: &Site, bytes: usize, status: i32) -> String {
+    let plural = if bytes == 1 { "" } else { "s" };
+    let whose = match site.profile {
+        Profile::Debian => " from MTA",
+        Profile::Cronie => "",
+    };
+    format!("mailed {bytes} byte{plural} of output but got status 0x{status:04x}{whose}")
+}
+
+fn first_label(host: &[u8]) -> &[u8] {
+    host.split(|&byte| byte == b'.').find(|label| !label.is_empty()).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{CRONIE, DEBIAN};
+
+    fn wishes<'a>(to: Option<&'a str>, from: Option<&'a str>) -> Wishes<'a> {
+        Wishes { to: to.map(str::as_bytes), from: from.map(str::as_bytes), ..Wishes::default() }
+    }
+
+    #[test]
+    fn mailto_decides_who_gets_the_mail() {
+        for (to, debian, cronie) in [
+            (None, Some("alice"), Some("alice")),
+            (Some(""), None, None),
+            (Some("bob,ops@example.org"), Some("bob,ops@example.org"), Some("bob,ops@example.org")),
+            (Some("bob carol"), None, None),
+            (Some("-C/etc/shadow"), None, None),
+            (Some("/var/mail/x"), None, None),
+            (Some("a/b=c"), Some("a/b=c"), None),
+            (Some("x;id"), None, None),
+            (Some("x\ny"), None, None),
+            (Some("ålice"), None, None),
+        ] {
+            for (site, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+                let got = addresses(site, "alice", &wishes(to, None));
+                assert_eq!(got.to.as_deref(), expected.map(str::as_bytes), "{to:?} {}", site.name);
+                let refused = usize::from(expected.is_none() && to.is_some_and(|to| !to.is_empty()));
+                assert_eq!(got.refused.len(), refused, "{to:?} {}", site.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_whose_name_looks_like_an_option_gets_no_mail() {
+        assert_eq!(addresses(&DEBIAN, "-oQ", &wishes(None, None)).to, None);
+    }
+
+    #[test]
+    fn an_unsafe_sender_is_replaced_by_the_usual_one() {
+        for (from, debian, cronie) in [
+            (None, "root (Cron Daemon)", "alice"),
+            (Some(""), "root (Cron Daemon)", "alice"),
+            (Some("ops@example.org"), "ops@example.org", "ops@example.org"),
+            (Some("a b"), "root (Cron Daemon)", "alice"),
+        ] {
+            for (site, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+                let got = addresses(site, "alice", &wishes(None, from));
+                assert_eq!(got.from, expected.as_bytes(), "{from:?} {}", site.name);
+                assert_eq!(got.refused.len(), usize::from(from == Some("a b")));
+            }
+        }
+    }
+
+    #[test]
+    fn references_to_the_daemons_variables_are_expanded() {
+        let known = |name: &str| (name == "OPS").then(|| b"ops@example.org".to_vec());
+        for (address, expected) in [
+            ("$OPS", Some("ops@example.org")),
+            ("root,${OPS},x", Some("root,ops@example.org,x")),
+            ("$NOPE", None),
+            ("a$", Some("a$")),
+            ("${OPS", Some("${OPS")),
+            ("$1", Some("$1")),
+            ("plain", Some("plain")),
+        ] {
+            assert_eq!(expand(address.as_bytes(), known), expected.map(|e| e.as_bytes().to_vec()), "{address}");
+        }
+    }
+
+    fn a_head<'a>(from: &'a [u8], wishes: Wishes<'a>) -> Head<'a> {
+        Head {
+            from,
+            to: b"alice",
+            user: "alice",
+            host: b"box.example.org",
+            full_host_name: false,
+            command: b"date +%F",
+            says_failed: false,
+            charset: "ANSI_X3.4-1968",
+            wishes,
+        }
+    }
+
+    fn shown(site: &Site, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
+        String::from_utf8(head(site, values, variables.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn the_head_is_the_incumbents_byte_for_byte() {
+        let variables: [(&[u8], &[u8]); 2] = [(b"SHELL", b"/bin/sh"), (b"HOME", b"/home/alice")];
+        assert_eq!(
+            shown(&DEBIAN, &a_head(b"root (Cron Daemon)", Wishes::default()), &variables),
+            "From: root (Cron Daemon)\nTo: alice\nSubject: Cron <alice@box> date +%F\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=US-ASCII\nContent-Transfer-Encoding: 8bit\n\
+             X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\n"
+        );
+        assert_eq!(
+            shown(&CRONIE, &a_head(b"alice", Wishes::default()), &variables),
+            "From: \"(Cron Daemon)\" <alice>\nTo: alice\nSubject: Cron <alice@box> date +%F\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=ANSI_X3.4-1968\nContent-Transfer-Encoding: 8bit\n\
+             Auto-Submitted: auto-generated\nPrecedence: bulk\n\
+             X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\n"
+        );
+    }
+
+    #[test]
+    fn wishes_and_flags_show_in_the_head() {
+        let mut values = a_head(
+            b"root (Cron Daemon)",
+            Wishes { content_type: Some(b"text/html"), encoding: Some(b"base64"), ..Wishes::default() },
+        );
+        values.full_host_name = true;
+        values.says_failed = true;
+        let text = shown(&DEBIAN, &values, &[]);
+        assert!(text.contains("\nSubject: Cron <alice@box.example.org> date +%F (failed)\n"), "{text}");
+        assert!(text.contains("\nContent-Type: text/html\nContent-Transfer-Encoding: base64\n\n"), "{text}");
+    }
+
+    #[test]
+    fn nothing_that_a_user_writes_becomes_a_header_of_its_own() {
+        let evil: &[u8] = b"x\r\nBcc: all\n\nbody";
+        let mut values =
+            a_head(b"alice", Wishes { content_type: Some(evil), encoding: Some(evil), ..Wishes::default() });
+        values.command = evil;
+        for site in [&DEBIAN, &CRONIE] {
+            let text = shown(site, &values, &[(b"A\nBcc", evil)]);
+            assert!(!text.contains("\nBcc") && !text.contains('\r'), "{text}");
+            assert_eq!(text.find("\n\n"), Some(text.len() - 2));
+        }
+    }
+
+    #[test]
+    fn no_argument_of_the_mailer_that_a_user_chose_is_an_option() {
+        let got = addresses(&DEBIAN, "alice", &wishes(Some("a,b"), None));
+        let arguments = sendmail_arguments(&DEBIAN, &got);
+        assert_eq!(arguments.join(&b' '), b"/usr/sbin/sendmail -FCronDaemon -i -B8BITMIME -oem a,b");
+        let got = addresses(&CRONIE, "alice", &wishes(Some("a,b"), Some("me@x")));
+        let arguments = sendmail_arguments(&CRONIE, &got);
+        assert_eq!(arguments.join(&b' '), b"/usr/sbin/sendmail -FCronDaemon -i -odi -oem -oi -t -f me@x");
+    }
+
+    #[test]
+    fn carriage_returns_go_where_cronie_drops_them() {
+        assert_eq!(body(&CRONIE, b"\ra\r\nb\r".to_vec()), b"\ra\nb");
+        assert_eq!(body(&DEBIAN, b"a\r\n".to_vec()), b"a\r\n");
+    }
+
+    #[test]
+    fn a_failed_mailer_is_told_in_the_incumbents_words() {
+        assert_eq!(failure(&DEBIAN, 1, 0x4b00), "mailed 1 byte of output but got status 0x4b00 from MTA");
+        assert_eq!(failure(&CRONIE, 12, 9), "mailed 12 bytes of output but got status 0x0009");
+    }
+}

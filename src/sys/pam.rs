@@ -1,0 +1,291 @@
+//! PAM, found at run time: libpam is opened by name, so that a system without it builds and works.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr::null_mut;
+
+const LIBRARY: &CStr = c"libpam.so.0";
+
+// security/_pam_types.h of Linux-PAM.
+const SUCCESS: c_int = 0;
+const SILENT: c_int = 0x8000;
+const ESTABLISH: c_int = 0x2;
+const DELETE: c_int = 0x4;
+const ITEM_TTY: c_int = 3;
+const BUFFER_ERROR: c_int = 5;
+const CONVERSATION_ERROR: c_int = 19;
+const ERROR_MESSAGE: c_int = 3;
+const INFORMATION: c_int = 4;
+
+type Handle = *mut c_void;
+
+#[repr(C)]
+struct Message {
+    style: c_int,
+    text: *const c_char,
+}
+
+#[repr(C)]
+struct Response {
+    text: *mut c_char,
+    code: c_int,
+}
+
+type Converse = extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int;
+
+#[repr(C)]
+struct Conversation {
+    converse: Converse,
+    data: *mut c_void,
+}
+
+type WithFlags = unsafe extern "C" fn(Handle, c_int) -> c_int;
+
+/// The opened library.
+#[derive(Debug)]
+pub struct Library {
+    start: unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int,
+    end: WithFlags,
+    set_item: unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int,
+    account: WithFlags,
+    credentials: WithFlags,
+    open_session: WithFlags,
+    close_session: WithFlags,
+    put_variable: unsafe extern "C" fn(Handle, *const c_char) -> c_int,
+    variables: unsafe extern "C" fn(Handle) -> *mut *mut c_char,
+    words: unsafe extern "C" fn(Handle, c_int) -> *const c_char,
+}
+
+impl Library {
+    /// Opens it; none when the system has no PAM. It stays open as long as the process lives.
+    pub fn open() -> Option<Library> {
+        // SAFETY: a string that ends with NUL; the library's initialisers are those of the system's own libpam.
+        let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW) };
+        if library.is_null() {
+            return None;
+        }
+        let find = |name: &CStr| {
+            // SAFETY: a library that was opened just now, and a string that ends with NUL.
+            let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+            (!found.is_null()).then_some(found)
+        };
+        // SAFETY: the functions have these types in Linux-PAM's headers, unchanged since libpam.so.0 exists; none of the pointers is null.
+        unsafe {
+            Some(Library {
+                start: std::mem::transmute::<*mut c_void, _>(find(c"pam_start")?),
+                end: std::mem::transmute::<*mut c_void, _>(find(c"pam_end")?),
+                set_item: std::mem::transmute::<*mut c_void, _>(find(c"pam_set_item")?),
+                account: std::mem::transmute::<*mut c_void, _>(find(c"pam_acct_mgmt")?),
+                credentials: std::mem::transmute::<*mut c_void, _>(find(c"pam_setcred")?),
+                open_session: std::mem::transmute::<*mut c_void, _>(find(c"pam_open_session")?),
+                close_session: std::mem::transmute::<*mut c_void, _>(find(c"pam_close_session")?),
+                put_variable: std::mem::transmute::<*mut c_void, _>(find(c"pam_putenv")?),
+                variables: std::mem::transmute::<*mut c_void, _>(find(c"pam_getenvlist")?),
+                words: std::mem::transmute::<*mut c_void, _>(find(c"pam_strerror")?),
+            })
+        }
+    }
+
+    /// Opens a shared object (a PAM module) for as long as the process lives, so that a session need not load it.
+    pub fn keep_loaded(path: &CStr) -> bool {
+        // SAFETY: a string that ends with NUL; modules are the system's own, and PAM would open the same ones.
+        !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NODELETE) }.is_null()
+    }
+}
+
+/// PAM said no, or could not say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{doing}: {text}")]
+pub struct PamError {
+    /// `pam_acct_mgmt`.
+    pub doing: &'static str,
+    /// What pam_strerror says of it.
+    pub text: String,
+}
+
+/// One PAM transaction; whatever it has opened is closed when it is dropped.
+#[derive(Debug)]
+pub struct Session<'a> {
+    library: &'a Library,
+    handle: Handle,
+    /// What modules wanted to tell somebody. Boxed: the library holds its address.
+    told: Box<RefCell<Vec<String>>>,
+    has_credentials: bool,
+    is_open: bool,
+    last: c_int,
+}
+
+impl<'a> Session<'a> {
+    /// Begins a transaction for that user; modules that ask something get no answer.
+    pub fn start(library: &'a Library, service: &CStr, user: &CStr) -> Result<Session<'a>, PamError> {
+        let told = Box::new(RefCell::new(Vec::new()));
+        let data: *const RefCell<Vec<String>> = &*told;
+        let conversation = Conversation { converse, data: data.cast_mut().cast() };
+        let mut handle = null_mut();
+        // SAFETY: the strings end with NUL; the library copies the conversation, whose data lives in a box as long as the session.
+        let code = unsafe { (library.start)(service.as_ptr(), user.as_ptr(), &conversation, &mut handle) };
+        let session = Session { library, handle, told, has_credentials: false, is_open: false, last: code };
+        session.check("pam_start", code)?;
+        Ok(session)
+    }
+
+    /// Sets the terminal's name that modules see.
+    pub fn set_terminal(&mut self, name: &CStr) -> Result<(), PamError> {
+        // SAFETY: a live handle; the library copies the string.
+        let code = unsafe { (self.library.set_item)(self.handle, ITEM_TTY, name.as_ptr().cast()) };
+        self.note("pam_set_item", code)
+    }
+
+    /// Whether the account may be used now.
+    pub fn account(&mut self) -> Result<(), PamError> {
+        // SAFETY: a live handle.
+        let code = unsafe { (self.library.account)(self.handle, SILENT) };
+        self.note("pam_acct_mgmt", code)
+    }
+
+    /// Gives this process the user's credentials (groups, keys).
+    pub fn establish_credentials(&mut self) -> Result<(), PamError> {
+        // SAFETY: a live handle.
+        let code = unsafe { (self.library.credentials)(self.handle, ESTABLISH | SILENT) };
+        self.note("pam_setcred", code)?;
+        self.has_credentials = true;
+        Ok(())
+    }
+
+    /// Opens the session.
+    pub fn open(&mut self) -> Result<(), PamError> {
+        // SAFETY: a live handle.
+        let code = unsafe { (self.library.open_session)(self.handle, SILENT) };
+        self.note("pam_open_session", code)?;
+        self.is_open = true;
+        Ok(())
+    }
+
+    /// Puts `NAME=value` into the environment that modules see.
+    pub fn put_variable(&mut self, setting: &CStr) -> Result<(), PamError> {
+        // SAFETY: a live handle; the library copies the string.
+        let code = unsafe { (self.library.put_variable)(self.handle, setting.as_ptr()) };
+        self.note("pam_putenv", code)
+    }
+
+    /// The environment that modules have made: `NAME=value`.
+    pub fn variables(&self) -> Vec<CString> {
+        let mut variables = Vec::new();
+        // SAFETY: the library gives a list that ends with a null pointer, of strings that end with NUL; list and strings are ours to free.
+        unsafe {
+            let list = (self.library.variables)(self.handle);
+            if list.is_null() {
+                return variables;
+            }
+            let mut at = list;
+            while !(*at).is_null() {
+                variables.push(CStr::from_ptr(*at).to_owned());
+                libc::free((*at).cast());
+                at = at.add(1);
+            }
+            libc::free(list.cast());
+        }
+        variables
+    }
+
+    /// What modules have told since the last time.
+    pub fn take_messages(&self) -> Vec<String> {
+        self.told.take()
+    }
+
+    fn note(&mut self, doing: &'static str, code: c_int) -> Result<(), PamError> {
+        self.last = code;
+        self.check(doing, code)
+    }
+
+    fn check(&self, doing: &'static str, code: c_int) -> Result<(), PamError> {
+        if code == SUCCESS {
+            return Ok(());
+        }
+        // SAFETY: the library gives a string of its own that lives on; a null handle is allowed.
+        let text = unsafe {
+            let words = (self.library.words)(self.handle, code);
+            if words.is_null() { format!("error {code}") } else { CStr::from_ptr(words).to_string_lossy().into_owned() }
+        };
+        Err(PamError { doing, text })
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if self.handle.is_null() {
+            return;
+        }
+        // SAFETY: a live handle, which is not used after pam_end. A module that fails here has nobody to be told; the rest is closed.
+        unsafe {
+            if self.has_credentials {
+                (self.library.credentials)(self.handle, DELETE | SILENT);
+            }
+            if self.is_open {
+                self.last = (self.library.close_session)(self.handle, SILENT);
+            }
+            (self.library.end)(self.handle, self.last);
+        }
+    }
+}
+
+/// Notes what modules tell and refuses what they ask: nobody sits at a terminal.
+extern "C" fn converse(
+    count: c_int,
+    messages: *mut *const Message,
+    responses: *mut *mut Response,
+    data: *mut c_void,
+) -> c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    if messages.is_null() || responses.is_null() || data.is_null() || count == 0 {
+        return CONVERSATION_ERROR;
+    }
+    // SAFETY: Linux-PAM gives an array of `count` pointers to live messages, and `data` as it was given to pam_start: the session's box.
+    // The response array is made by calloc, because the library frees it.
+    unsafe {
+        let told = &*data.cast::<RefCell<Vec<String>>>();
+        for at in 0..count {
+            let message = &**messages.add(at);
+            if message.style != ERROR_MESSAGE && message.style != INFORMATION {
+                return CONVERSATION_ERROR;
+            }
+            if !message.text.is_null() {
+                told.borrow_mut().push(CStr::from_ptr(message.text).to_string_lossy().into_owned());
+            }
+        }
+        let answers = libc::calloc(count, size_of::<Response>());
+        if answers.is_null() {
+            return BUFFER_ERROR;
+        }
+        *responses = answers.cast();
+    }
+    SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(style: c_int) -> (c_int, Vec<String>, bool) {
+        let told = RefCell::new(Vec::new());
+        let message = Message { style, text: c"Hello".as_ptr() };
+        let mut list = [&message as *const Message];
+        let mut responses = null_mut();
+        let data: *const RefCell<Vec<String>> = &told;
+        let code = converse(1, list.as_mut_ptr(), &mut responses, data.cast_mut().cast());
+        let answered = !responses.is_null();
+        // SAFETY: made by calloc in `converse`, or null.
+        unsafe { libc::free(responses.cast()) };
+        (code, told.into_inner(), answered)
+    }
+
+    #[test]
+    fn what_modules_tell_is_kept_and_what_they_ask_is_refused() {
+        assert_eq!(ask(INFORMATION), (SUCCESS, vec!["Hello".to_owned()], true));
+        assert_eq!(ask(ERROR_MESSAGE), (SUCCESS, vec!["Hello".to_owned()], true));
+        let (password, name) = (1, 2);
+        assert_eq!(ask(password), (CONVERSATION_ERROR, Vec::new(), false));
+        assert_eq!(ask(name), (CONVERSATION_ERROR, Vec::new(), false));
+        assert_eq!(converse(1, null_mut(), null_mut(), null_mut()), CONVERSATION_ERROR);
+    }
+}
