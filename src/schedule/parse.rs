@@ -477,18 +477,17 @@ impl Reader<'_> {
 
     #[cold]
     fn no_value(&self, unit: &Unit, start: usize) -> Fault {
-        let end = self.word_end(start);
-        let end = if end > start { end } else { self.field_end(start).min(self.char_end(start)) };
+        let end = match (self.word_end(start), self.field_end(start)) {
+            (word, _) if word > start => word,
+            (_, item) if item > start => item,
+            // A comma with nothing before it, or nothing at all.
+            _ => self.blank_after(start).min(start + 1),
+        };
         let word = self.text.get(start..end).unwrap_or_default();
         let too_few = unit.index > 0 && !word.is_empty() && !word.iter().any(u8::is_ascii_digit);
         let help = hint::for_value(unit, word, self.text);
         let help = help.or_else(|| (start == self.text.len() || too_few).then(|| hint::FIVE_FIELDS.to_owned()));
         self.fault(start..end, unit.expectation, help)
-    }
-
-    fn char_end(&self, at: usize) -> usize {
-        let more = self.text.iter().skip(at + 1).take_while(|byte| **byte & 0xc0 == 0x80).count();
-        at + 1 + more
     }
 
     #[cold]
