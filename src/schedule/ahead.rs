@@ -90,7 +90,7 @@ impl Edge {
 /// anyone could see without a look at the clock.
 fn runs_by_the_hour(schedule: &Schedule, minute: i64, width: i64) -> bool {
     let (Style::Wildcard, Form::Plain(fields)) = (schedule.style(), &schedule.0) else { return false };
-    let every_half_hour = fields.minutes & (1 << 30) - 1 == fields.minutes >> 30;
+    let every_half_hour = fields.minutes & ((1 << 30) - 1) == fields.minutes >> 30;
     let whole = width % 60 == 0 || width % 30 == 0 && every_half_hour;
     let near = |hours: i64| (1..=hours).all(|hour| schedule.matches(LocalMinute(minute + 60 * hour)));
     whole && fields.hours.count_ones() == 24 && near(width / 60 + 1)

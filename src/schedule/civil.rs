@@ -1,7 +1,8 @@
 //! The proleptic Gregorian calendar, as arithmetic on days since 1970-01-01.
 //!
-//! The conversions are the well-known "days from civil" pair: years begin in March, so that the leap day comes last,
-//! and eras of 400 years (146,097 days, a whole number of weeks) repeat exactly.
+//! Years begin in March, so that the leap day comes last, and cycles of 400 years (146,097 days, a whole number of
+//! weeks) repeat exactly. The divisions are those of C. Neri and L. Schneider, "Euclidean affine functions and their
+//! application to calendar algorithms", Software: Practice and Experience 53 (2023).
 
 /// Days in the 400 years after which the calendar repeats, weekdays included.
 pub(super) const CYCLE_DAYS: i64 = 146_097;
@@ -20,30 +21,41 @@ pub(super) struct Date {
     pub day: u32,
 }
 
+/// Whole 400-year cycles by which days and years are shifted, so that the arithmetic below is unsigned.
+const SHIFT_CYCLES: u32 = 650;
+/// From 0000-03-01, shifted, to 1970-01-01.
+const SHIFT_DAYS: u32 = 719_468 + CYCLE_DAYS as u32 * SHIFT_CYCLES;
+const SHIFT_YEARS: u32 = 400 * SHIFT_CYCLES;
+
 impl Date {
-    /// The date of a day, counted from 1970-01-01.
+    /// The date of a day, counted from 1970-01-01. Good for 95 million days, 260,000 years, either way.
+    #[inline]
     pub fn of(day: i32) -> Date {
-        let shifted = day + 719_468;
-        let era = shifted.div_euclid(CYCLE_DAYS as i32);
-        let of_era = shifted.rem_euclid(CYCLE_DAYS as i32) as u32;
-        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * from_march + 2) / 5 + 1;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        let year = year_of_era as i32 + era * 400 + i32::from(month <= 2);
-        Date { year, month, day }
+        let shifted = 4 * day.wrapping_add_unsigned(SHIFT_DAYS) as u32 + 3;
+        let century = shifted / CYCLE_DAYS as u32;
+        // Four times the day of the century, then year and day of the year in one multiplication by 2^32 / 1461.
+        let of_century = (shifted % CYCLE_DAYS as u32) | 3;
+        let product = 2_939_745 * u64::from(of_century);
+        let year_of_century = (product >> 32) as u32;
+        let of_year = product as u32 / 2_939_745 / 4;
+        // Months from March on have 31, 30, 31, 30, 31 days, twice and a half: a line with slope 2141 / 2^16.
+        let line = 2141 * of_year + 197_913;
+        let after_new_year = of_year >= 306;
+        let month = (line >> 16) - if after_new_year { 12 } else { 0 };
+        let year = 100 * century + year_of_century + u32::from(after_new_year);
+        Date { year: year.wrapping_sub(SHIFT_YEARS) as i32, month, day: (line & 0xffff) / 2141 + 1 }
     }
 
     /// The day of a date, counted from 1970-01-01.
+    #[inline]
     pub fn day_number(self) -> i32 {
-        let year = self.year - i32::from(self.month <= 2);
-        let era = year.div_euclid(400);
-        let of_era = year.rem_euclid(400) as u32;
-        let from_march = if self.month > 2 { self.month - 3 } else { self.month + 9 };
-        let of_year = (153 * from_march + 2) / 5 + self.day - 1;
-        let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-        era * CYCLE_DAYS as i32 + day_of_era as i32 - 719_468
+        let before_march = self.month <= 2;
+        let year = (self.year.wrapping_add_unsigned(SHIFT_YEARS) as u32).wrapping_sub(u32::from(before_march));
+        let month = self.month + if before_march { 12 } else { 0 };
+        let century = year / 100;
+        let days = 1461 * u64::from(year) / 4 - u64::from(century) + u64::from(century / 4);
+        let of_year = (979 * month - 2919) / 32;
+        (days as u32 + of_year + self.day - 1).wrapping_sub(SHIFT_DAYS) as i32
     }
 }
 
@@ -66,6 +78,15 @@ pub(super) fn weekday(day: i32) -> u32 {
 mod tests {
     use super::*;
     use chrono::{Datelike, NaiveDate};
+
+    #[test]
+    fn dates_reach_as_far_as_timestamps_do() {
+        for day in (-92_600_000..=92_600_000).step_by(9_973) {
+            assert_eq!(Date::of(day).day_number(), day);
+        }
+        assert_eq!(Date::of(92_600_000).year, 255500);
+        assert_eq!(Date::of(-92_600_000).year, -251561);
+    }
 
     #[test]
     fn dates_agree_with_chrono_over_a_thousand_years() {

@@ -136,39 +136,44 @@ impl Fields {
     }
 
     fn next_dated(&self, day: i32, of_day: u32, extra: Option<&Days>) -> Option<i64> {
-        let mut date = Date::of(day);
-        let mut first = day + 1 - date.day as i32;
-        if self.months >> date.month & 1 == 1 {
-            let due = u64::from(self.days_in(date.year, date.month, civil::weekday(first), extra));
-            if due >> date.day & 1 == 1
-                && let Some(at) = self.later_today(day, of_day)
-            {
-                return Some(at);
-            }
-            let later = due >> (date.day + 1) << (date.day + 1);
-            if later != 0 {
-                return Some(self.first_on(first - 1 + later.trailing_zeros() as i32));
-            }
+        let Date { mut year, mut month, day: of_month } = Date::of(day);
+        let mut first = day + 1 - of_month as i32;
+        let due = u64::from(self.days_in(year, month, civil::weekday(first), extra));
+        if due >> of_month & 1 == 1
+            && let Some(at) = self.later_today(day, of_day)
+        {
+            return Some(at);
+        }
+        let later = due >> (of_month + 1) << (of_month + 1);
+        if later != 0 {
+            return Some(self.first_on(first - 1 + later.trailing_zeros() as i32));
         }
         let last = i64::from(day) + CYCLE_DAYS;
-        loop {
-            date = self.next_month(date)?;
-            first = date.day_number();
-            if i64::from(first) > last {
-                return None;
-            }
-            let due = self.days_in(date.year, date.month, civil::weekday(first), extra);
+        while i64::from(first) <= last {
+            (year, month, first) = self.next_month(year, month, first)?;
+            let due = self.days_in(year, month, civil::weekday(first), extra);
             if due != 0 {
                 return Some(self.first_on(first - 1 + due.trailing_zeros() as i32));
             }
         }
+        None
     }
 
-    /// The first of the next month that is in the set.
-    fn next_month(&self, date: Date) -> Option<Date> {
-        let later = u32::from(self.months) >> (date.month + 1) << (date.month + 1);
-        let (year, set) = if later != 0 { (date.year, later) } else { (date.year + 1, u32::from(self.months)) };
-        (set != 0).then(|| Date { year, month: set.trailing_zeros(), day: 1 })
+    /// The next month that is in the set: its year, its number and its first day.
+    #[inline]
+    fn next_month(&self, year: i32, month: u32, first: i32) -> Option<(i32, u32, i32)> {
+        let later = u32::from(self.months) >> (month + 1) << (month + 1);
+        let (next_year, set) = if later != 0 { (year, later) } else { (year + 1, u32::from(self.months)) };
+        if set == 0 {
+            return None;
+        }
+        let next = set.trailing_zeros();
+        let is_neighbour = next == month + 1 || next == 1 && month == 12;
+        let first = match is_neighbour {
+            true => first + civil::month_length(year, month) as i32,
+            false => Date { year: next_year, month: next, day: 1 }.day_number(),
+        };
+        Some((next_year, next, first))
     }
 
     /// The days of a month that match, bit 1 to bit 31; `first` is the weekday of its first day.
@@ -220,7 +225,7 @@ pub(super) fn days_up_to(length: u32) -> u32 {
 /// The days of a month (bit 1 and up) that fall on these days of the week, when its first day is a `first`.
 pub(super) fn spread(weekdays: u8, first: u32) -> u32 {
     let week = (u64::from(weekdays) * 0x81) >> first & 0x7f;
-    (week * 0x1020_4081 << 1) as u32
+    ((week * 0x1020_4081) << 1) as u32
 }
 
 #[cfg(test)]

@@ -30,7 +30,11 @@ impl Schedule {
     pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
         let mut reader =
             Reader { text, at: 0, seed, days: Days::default(), draws: 0, cautions: Vec::new(), reversed: None };
-        let schedule = if text.first() == Some(&b'@') { reader.nickname()? } else { reader.five_fields()? };
+        let schedule = match text.first() {
+            Some(b'@') => reader.nickname(),
+            _ => reader.five_fields(),
+        };
+        let schedule = schedule.map_err(|fault| *fault)?;
         Ok(Prefix { schedule, len: reader.at, cautions: reader.cautions })
     }
 
@@ -56,12 +60,8 @@ impl Schedule {
     }
 }
 
-/// One field, read.
-struct Set {
-    bits: u64,
-    /// Its first character is `*`: the star rule looks at nothing else.
-    star: bool,
-}
+/// Inside of the reader faults are boxed: a result is then small enough for a register, and good lines pay nothing.
+type Read<T> = Result<T, Box<Fault>>;
 
 struct Reader<'t> {
     text: &'t [u8],
@@ -76,23 +76,17 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn five_fields(&mut self) -> Result<Schedule, Fault> {
-        let minutes = self.field(&MINUTE)?;
-        let hours = self.next_field(&HOUR)?;
-        let days = self.next_field(&DAY)?;
-        let months = self.next_field(&MONTH)?;
-        let weekdays = self.next_field(&WEEKDAY)?;
-        let style = if minutes.star || hours.star { Style::Wildcard } else { Style::Fixed };
-        let sunday_is_zero = (weekdays.bits | weekdays.bits >> 7) as u8 & 0x7f;
-        let fields = Fields::new(
-            minutes.bits,
-            hours.bits as u32,
-            days.bits as u32,
-            months.bits as u16,
-            sunday_is_zero,
-            days.star || weekdays.star,
-            style,
-        );
+    fn five_fields(&mut self) -> Read<Schedule> {
+        // The star rule looks at nothing but the first character of a field.
+        let (minute_star, minutes) = (self.peek() == b'*', self.field(&MINUTE)?);
+        let (hour_star, hours) = (self.next_is_star(&HOUR)?, self.field(&HOUR)?);
+        let (day_star, days) = (self.next_is_star(&DAY)?, self.field(&DAY)?);
+        let (_, months) = (self.next_is_star(&MONTH)?, self.field(&MONTH)?);
+        let (weekday_star, weekdays) = (self.next_is_star(&WEEKDAY)?, self.field(&WEEKDAY)?);
+        let style = if minute_star || hour_star { Style::Wildcard } else { Style::Fixed };
+        let sunday_is_zero = (weekdays | weekdays >> 7) as u8 & 0x7f;
+        let both = day_star || weekday_star;
+        let fields = Fields::new(minutes, hours as u32, days as u32, months as u16, sunday_is_zero, both, style);
         let schedule = Schedule::of_fields(fields, self.days);
         if schedule.never_matches() {
             self.caution_never();
@@ -100,24 +94,27 @@ impl Reader<'_> {
         Ok(schedule)
     }
 
-    fn next_field(&mut self, unit: &'static Unit) -> Result<Set, Fault> {
-        self.at = after_blanks(self.text, self.at);
+    /// Goes on to the next field; whether that begins with a star.
+    #[inline]
+    fn next_is_star(&mut self, unit: &'static Unit) -> Read<bool> {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t')) {
+            self.at += 1;
+        }
         if self.at == self.text.len() {
             return Err(self.missing(unit));
         }
-        self.field(unit)
+        Ok(self.peek() == b'*')
     }
 
     /// `field = item { "," item }`
     #[inline]
-    fn field(&mut self, unit: &'static Unit) -> Result<Set, Fault> {
-        let star = self.peek() == b'*';
+    fn field(&mut self, unit: &'static Unit) -> Read<u64> {
         self.draws = 0;
         let mut bits = 0;
         loop {
             bits |= self.item(unit)?;
             match self.peek() {
-                b' ' | b'\t' => return Ok(Set { bits, star }),
+                b' ' | b'\t' => return Ok(bits),
                 b',' => self.at += 1,
                 _ => return Err(self.rubbish(unit)),
             }
@@ -126,7 +123,7 @@ impl Reader<'_> {
 
     /// `item = "*" [step] | value | value "-" value [step] | [value] "~" [value] [step] | shape`
     #[inline]
-    fn item(&mut self, unit: &'static Unit) -> Result<u64, Fault> {
+    fn item(&mut self, unit: &'static Unit) -> Read<u64> {
         let start = self.at;
         match self.peek() {
             b'*' => {
@@ -134,7 +131,7 @@ impl Reader<'_> {
                 self.stepped(unit, start, unit.min, unit.max)
             }
             b'~' => self.random(unit, start, None),
-            b'L' | b'l' if unit.is_day() => self.from_end(),
+            b'L' | b'l' if unit.is_day() => self.end_of_month(),
             _ => {
                 let value = self.value(unit)?;
                 match self.peek() {
@@ -148,7 +145,7 @@ impl Reader<'_> {
         }
     }
 
-    fn range(&mut self, unit: &'static Unit, start: usize, low: u32) -> Result<u64, Fault> {
+    fn range(&mut self, unit: &'static Unit, start: usize, low: u32) -> Read<u64> {
         self.at += 1;
         let high = match self.value(unit)? {
             // cronie's rule, there for every field: Sunday at the end of a range is 7.
@@ -163,7 +160,7 @@ impl Reader<'_> {
 
     /// The values from `low` to `high`, with the step that may follow.
     #[inline]
-    fn stepped(&mut self, unit: &'static Unit, start: usize, low: u32, high: u32) -> Result<u64, Fault> {
+    fn stepped(&mut self, unit: &'static Unit, start: usize, low: u32, high: u32) -> Read<u64> {
         let step = if self.peek() == b'/' { self.step(unit)? } else { 1 };
         if low > high {
             self.caution_reversed(unit, start, low, high);
@@ -180,7 +177,7 @@ impl Reader<'_> {
         Ok((low..=high).step_by(step as usize).fold(0, |bits, value| bits | 1 << value))
     }
 
-    fn step(&mut self, unit: &'static Unit) -> Result<u32, Fault> {
+    fn step(&mut self, unit: &'static Unit) -> Read<u32> {
         self.at += 1;
         let start = self.at;
         match self.number() {
@@ -191,7 +188,7 @@ impl Reader<'_> {
 
     /// One value: a number or a name.
     #[inline]
-    fn value(&mut self, unit: &'static Unit) -> Result<u32, Fault> {
+    fn value(&mut self, unit: &'static Unit) -> Read<u32> {
         let start = self.at;
         let value = match self.peek() {
             b'0'..=b'9' => self.number(),
@@ -228,7 +225,7 @@ impl Reader<'_> {
     }
 
     /// `[low]~[high][/step]`: one value drawn from the range, or a regular spacing with a drawn offset.
-    fn random(&mut self, unit: &'static Unit, start: usize, low: Option<u32>) -> Result<u64, Fault> {
+    fn random(&mut self, unit: &'static Unit, start: usize, low: Option<u32>) -> Read<u64> {
         self.at += 1;
         let low = low.unwrap_or(unit.min);
         let high = match self.peek() {
@@ -270,7 +267,7 @@ impl Reader<'_> {
     }
 
     /// `L`, `L-n`, `LW`.
-    fn from_end(&mut self) -> Result<u64, Fault> {
+    fn end_of_month(&mut self) -> Read<u64> {
         let start = self.at;
         self.at += 1;
         match self.peek() {
@@ -297,7 +294,7 @@ impl Reader<'_> {
     }
 
     /// What may follow a value: `15W`, `5L`, `5#2`.
-    fn shaped(&mut self, unit: &'static Unit, start: usize, value: u32) -> Result<u64, Fault> {
+    fn shaped(&mut self, unit: &'static Unit, start: usize, value: u32) -> Read<u64> {
         let weekday = value % 7;
         match self.peek() {
             b'W' | b'w' if unit.is_day() => {
@@ -325,7 +322,7 @@ impl Reader<'_> {
         self.end_of_shape(start)
     }
 
-    fn end_of_shape(&mut self, start: usize) -> Result<u64, Fault> {
+    fn end_of_shape(&mut self, start: usize) -> Read<u64> {
         match self.peek() {
             b' ' | b'\t' | b',' => Ok(0),
             _ => {
@@ -340,7 +337,7 @@ impl Reader<'_> {
     }
 
     /// `@daily`, `@30s`, `@quartz` and seven fields.
-    fn nickname(&mut self) -> Result<Schedule, Fault> {
+    fn nickname(&mut self) -> Read<Schedule> {
         self.at = 1;
         let text = self.text;
         let word = &text[1..self.blank_after(1)];
@@ -356,7 +353,7 @@ impl Reader<'_> {
     }
 
     /// `@N` in seconds, as in FreeBSD, or `@N` and a unit.
-    fn interval(&mut self) -> Result<Schedule, Fault> {
+    fn interval(&mut self) -> Read<Schedule> {
         let end = self.blank_after(self.at);
         let number = self.number();
         let unit = match self.text.get(self.at..end) {
@@ -375,7 +372,7 @@ impl Reader<'_> {
         }
     }
 
-    fn quartz(&mut self) -> Result<Schedule, Fault> {
+    fn quartz(&mut self) -> Read<Schedule> {
         const SEVEN: &str = "seven fields: second, minute, hour, day of the month, month, day of the week, year";
         let mut words = Vec::with_capacity(7);
         while words.len() < 7 {
@@ -461,22 +458,22 @@ impl Reader<'_> {
 /// What is wrong, in words. None of this is on the way of a good line.
 impl Reader<'_> {
     #[cold]
-    fn fault(&self, span: Range<usize>, expected: &str, help: Option<String>) -> Fault {
+    fn fault(&self, span: Range<usize>, expected: &str, help: Option<String>) -> Box<Fault> {
         let found = match self.text.get(span.clone()) {
             Some(found) if !found.is_empty() => shown(found),
             _ if self.text.get(span.start).is_some() => "a blank".to_owned(),
             _ => "the end of the line".to_owned(),
         };
-        Fault { span, expected: expected.to_owned(), found, help }
+        Box::new(Fault { span, expected: expected.to_owned(), found, help })
     }
 
     #[cold]
-    fn missing(&self, unit: &Unit) -> Fault {
+    fn missing(&self, unit: &Unit) -> Box<Fault> {
         self.fault(self.at..self.at, unit.expectation, Some(hint::FIVE_FIELDS.to_owned()))
     }
 
     #[cold]
-    fn no_value(&self, unit: &Unit, start: usize) -> Fault {
+    fn no_value(&self, unit: &Unit, start: usize) -> Box<Fault> {
         let end = match (self.word_end(start), self.field_end(start)) {
             (word, _) if word > start => word,
             (_, item) if item > start => item,
@@ -491,20 +488,20 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn rubbish(&self, unit: &Unit) -> Fault {
+    fn rubbish(&self, unit: &Unit) -> Box<Fault> {
         let expected = format!("a blank or a comma after the {}", unit.name);
         self.fault(self.at..self.field_end(self.at), &expected, None)
     }
 
     #[cold]
-    fn lone_step(&self, unit: &Unit, start: usize, value: u32) -> Fault {
+    fn lone_step(&self, unit: &Unit, start: usize, value: u32) -> Box<Fault> {
         let step = self.word(self.at + 1);
         let help = (!step.is_empty()).then(|| hint::for_lone_step(unit, value, step));
         self.fault(start..self.field_end(start), "a range or * before a step", help)
     }
 
     #[cold]
-    fn bad_step(&self, unit: &Unit, start: usize) -> Fault {
+    fn bad_step(&self, unit: &Unit, start: usize) -> Box<Fault> {
         let end = self.word_end(start);
         let help = match self.text.get(start..end) {
             Some(zeros) if !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0') => {

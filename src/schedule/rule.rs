@@ -104,7 +104,7 @@ pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) 
 fn changes_of(rule: &AlternateTime, from: i32, to: i32) -> Vec<(i64, i32)> {
     let (standard, summer) = (rule.std().ut_offset(), rule.dst().ut_offset());
     let mut changes = Vec::new();
-    for year in from..=to {
+    for year in from..=to + 1 {
         let at = |day: &RuleDay, second: i32, offset: i32| {
             i64::from(day_of(day, year)) * 86_400 + i64::from(second) - i64::from(offset)
         };
@@ -121,7 +121,10 @@ fn changes_of(rule: &AlternateTime, from: i32, to: i32) -> Vec<(i64, i32)> {
         }
         same
     });
-    let mut changes: Vec<(i64, i32)> = changes.into_iter().map(|(at, _, offset)| (at, offset)).collect();
+    // The year beyond the last is there for what begins when the last one ends.
+    let end = i64::from(Date { year: to + 1, month: 7, day: 1 }.day_number()) * 86_400;
+    let changes = changes.into_iter().filter(|(at, _, _)| *at < end);
+    let mut changes: Vec<(i64, i32)> = changes.map(|(at, _, offset)| (at, offset)).collect();
     changes.dedup_by_key(|(_, offset)| *offset);
     changes
 }

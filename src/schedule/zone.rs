@@ -353,3 +353,6 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,150 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Timestamp;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    /// A machine with zones of its own: made-up ones, so that no installed file can be mistaken for them.
+    struct Machine {
+        root: TempDir,
+    }
+
+    impl Machine {
+        fn new() -> Machine {
+            let machine = Machine { root: tempfile::tempdir().unwrap() };
+            fs::create_dir_all(machine.path("usr/share/zoneinfo/Test")).unwrap();
+            machine.write("usr/share/zoneinfo/Test/One", &zone_file("AAA-1"));
+            machine.write("usr/share/zoneinfo/Test/Two", &zone_file("BBB-2"));
+            machine.write("secret", &zone_file("XXX-9"));
+            machine
+        }
+        fn path(&self, name: &str) -> PathBuf {
+            self.root.path().join(name)
+        }
+        fn write(&self, name: &str, bytes: &[u8]) {
+            fs::write(self.path(name), bytes).unwrap();
+        }
+        fn link(&self, target: &str) {
+            let _ = fs::remove_file(self.path("localtime"));
+            symlink(target, self.path("localtime")).unwrap();
+        }
+        fn zones(&self, tz: Option<&str>) -> SystemZones {
+            let [directory, localtime, timezone] =
+                ["usr/share/zoneinfo", "localtime", "timezone"].map(|name| self.path(name));
+            SystemZones::at(directory, localtime, timezone, tz.map(str::to_owned))
+        }
+    }
+
+    /// A TZif file, version 2, that holds nothing but a rule.
+    fn zone_file(rule: &str) -> Vec<u8> {
+        let mut header = b"TZif2".to_vec();
+        header.extend([0; 15]);
+        for count in [0u32, 0, 0, 0, 1, 4] {
+            header.extend(count.to_be_bytes());
+        }
+        header.extend([0; 6]);
+        header.extend(b"UTC\0");
+        [header.as_slice(), header.as_slice(), b"\n", rule.as_bytes(), b"\n"].concat()
+    }
+
+    /// Hours east of UTC.
+    fn hours(zone: &Zone) -> i32 {
+        zone.offset_at(Timestamp(1_800_000_000)) / 3600
+    }
+
+    fn system(zones: &SystemZones) -> (String, i32) {
+        (zones.system().name().to_owned(), hours(&zones.system()))
+    }
+
+    #[test]
+    fn the_link_localtime_names_the_zone_of_the_system() {
+        let machine = Machine::new();
+        assert_eq!(system(&machine.zones(None)), ("UTC".to_owned(), 0), "no localtime at all");
+        machine.link("usr/share/zoneinfo/Test/One");
+        assert_eq!(system(&machine.zones(None)), ("Test/One".to_owned(), 1));
+        machine.link("/usr/share/zoneinfo/Asia/Kathmandu-that-is-not-installed");
+        assert_eq!(system(&machine.zones(None)).1, 0);
+        let _ = fs::remove_file(machine.path("localtime"));
+        machine.write("localtime", &zone_file("BBB-2"));
+        assert_eq!(system(&machine.zones(None)), ("localtime".to_owned(), 2));
+        machine.write("timezone", b"Test/Two\n");
+        assert_eq!(system(&machine.zones(None)), ("Test/Two".to_owned(), 2));
+        machine.write("timezone", b"Test/One\n");
+        assert_eq!(system(&machine.zones(None)), ("localtime".to_owned(), 2), "a stale name is not believed");
+    }
+
+    #[test]
+    fn the_variable_tz_goes_before_localtime_in_all_its_forms() {
+        let machine = Machine::new();
+        machine.link("usr/share/zoneinfo/Test/One");
+        let absolute = machine.path("usr/share/zoneinfo/Test/Two");
+        for (tz, name, hours) in [
+            ("Test/Two", "Test/Two", 2),
+            (":Test/Two", "Test/Two", 2),
+            (absolute.to_str().unwrap(), "Test/Two", 2),
+            ("CCC-3", "CCC-3", 3),
+            ("Asia/Kathmandu", "Asia/Kathmandu", 5),
+            ("", "UTC", 0),
+            (":", "UTC", 0),
+            ("No/Such", "UTC", 0),
+            ("../../secret", "UTC", 0),
+        ] {
+            assert_eq!(system(&machine.zones(Some(tz))), (name.to_owned(), hours), "{tz:?}");
+        }
+    }
+
+    #[test]
+    fn names_stay_inside_the_directory() {
+        let machine = Machine::new();
+        let zones = machine.zones(None);
+        assert_eq!(zones.named("Test/One").map(|zone| hours(&zone)), Some(1));
+        assert_eq!(zones.named("local"), Some(zones.system()));
+        assert_eq!(zones.named("Asia/Tokyo").map(|zone| hours(&zone)), Some(9), "the program's own copy");
+        let secret = machine.path("secret");
+        for name in [
+            "../../../secret",
+            "Test/../../../../secret",
+            secret.to_str().unwrap(),
+            "/etc/localtime",
+            "Test",
+            "",
+            ".",
+            "Test/",
+            "No/Such",
+            "A\0B",
+        ] {
+            assert!(zones.named(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_sees_every_change_and_nothing_else() {
+        let machine = Machine::new();
+        machine.link("usr/share/zoneinfo/Test/One");
+        let mut zones = machine.zones(None);
+        let old = zones.named("Test/Two").unwrap();
+        assert!(zones.named("Test/Three").is_none());
+        assert!(!zones.refresh());
+        machine.link("usr/share/zoneinfo/Test/Two");
+        assert!(zones.refresh());
+        assert_eq!(system(&zones), ("Test/Two".to_owned(), 2));
+        // An update of the zone data, by rename as packages do it.
+        machine.write("new", &zone_file("BBB-4"));
+        fs::rename(machine.path("new"), machine.path("usr/share/zoneinfo/Test/Two")).unwrap();
+        assert!(zones.refresh());
+        assert_eq!(system(&zones), ("Test/Two".to_owned(), 4));
+        assert_ne!(zones.named("Test/Two").unwrap(), old);
+        machine.write("usr/share/zoneinfo/Test/Three", &zone_file("CCC-3"));
+        assert!(zones.refresh());
+        assert_eq!(zones.named("Test/Three").map(|zone| hours(&zone)), Some(3));
+        // The same rules in a new file are no change.
+        machine.write("new", &zone_file("BBB-4"));
+        fs::rename(machine.path("new"), machine.path("usr/share/zoneinfo/Test/Two")).unwrap();
+        assert!(!zones.refresh());
+    }
+}

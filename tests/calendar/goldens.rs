@@ -18,12 +18,35 @@ const SEED: u64 = 2_000;
 const YEARS: (i64, i64) = (1_577_836_800, 1_893_456_000);
 const RANDOM: usize = 1_900;
 const NAMED: &[&str] = &[
-    "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@reboot", "@every_minute", "@86400", "@90m",
-    "@5h", "@2d", "@quartz 0 30 2 * * ? *", "@quartz 15,45 0 0 1 1 ? 2021-2025", "@quartz 0 0 12 ? * MON-FRI *",
-    "0 0 29 2 1", "0 0 29 2 */7", "0 0 13 * 5", "30 2 * * 1-5", "0 0 30 2 *", "0 0 L * *", "0 0 LW * *", "0 0 15W * *",
-    "0 0 * * friL", "0 0 * * fri#2",
+    "@yearly",
+    "@annually",
+    "@monthly",
+    "@weekly",
+    "@daily",
+    "@midnight",
+    "@hourly",
+    "@reboot",
+    "@every_minute",
+    "@86400",
+    "@90m",
+    "@5h",
+    "@2d",
+    "@quartz 0 30 2 * * ? *",
+    "@quartz 15,45 0 0 1 1 ? 2021-2025",
+    "@quartz 0 0 12 ? * MON-FRI *",
+    "0 0 29 2 1",
+    "0 0 29 2 */7",
+    "0 0 13 * 5",
+    "30 2 * * 1-5",
+    "0 0 30 2 *",
+    "0 0 L * *",
+    "0 0 LW * *",
+    "0 0 15W * *",
+    "0 0 * * friL",
+    "0 0 * * fri#2",
 ];
-const ZONES: &[&str] = &["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Casablanca"];
+const ZONES: &[&str] =
+    &["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Casablanca"];
 const HEAD: &str = "# schedule | zone | runs from 2020 through 2029 | FNV-1a of their seconds of UTC | first | last
 # Written by tests/calendar/goldens.rs, which says how to write it anew.
 ";
@@ -48,8 +71,10 @@ fn line(text: &str, zone: &Zone) -> String {
 
 /// The schedules: those with a name, and random ones that do not fill the day.
 fn schedules() -> Vec<(String, &'static str)> {
-    let mut schedules: Vec<(String, &str)> =
-        NAMED.iter().flat_map(|text| ["Europe/Berlin", "America/New_York"].map(|zone| ((*text).to_owned(), zone))).collect();
+    let mut schedules: Vec<(String, &str)> = NAMED
+        .iter()
+        .flat_map(|text| ["Europe/Berlin", "America/New_York"].map(|zone| ((*text).to_owned(), zone)))
+        .collect();
     let mut rng = Rng::with_seed(SEED);
     while schedules.len() < RANDOM + 2 * NAMED.len() + 100 {
         let spec = Spec::random(&mut rng, Language::Full);
@@ -87,5 +112,7 @@ fn every_second_is_every_second() {
     let (schedule, zone) = (parse("@every_second"), Zone::embedded("Europe/Berlin").unwrap());
     // Through the hour that Berlin skips.
     let gap = 1_806_195_600;
-    assert!((gap - 3600..gap + 3600).all(|at| schedule.next_after(Timestamp(at), &zone, None) == Some(Timestamp(at + 1))));
+    assert!(
+        (gap - 3600..gap + 3600).all(|at| schedule.next_after(Timestamp(at), &zone, None) == Some(Timestamp(at + 1)))
+    );
 }

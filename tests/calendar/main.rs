@@ -12,3 +12,5 @@ mod reference;
 mod spec;
 #[cfg(test)]
 mod transitions;
+#[cfg(test)]
+mod zones;

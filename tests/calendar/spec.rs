@@ -72,7 +72,9 @@ impl Spec {
             Language::Full if rng.u32(..4) == 0 => spec.add_shapes(rng),
             Language::Full => {}
         }
-        spec.text = [&spec.minutes, &spec.hours, &spec.days, &spec.months, &spec.weekdays].map(|field| field.text.as_str()).join(" ");
+        spec.text = [&spec.minutes, &spec.hours, &spec.days, &spec.months, &spec.weekdays]
+            .map(|field| field.text.as_str())
+            .join(" ");
         spec
     }
 
@@ -131,7 +133,8 @@ impl Spec {
 
     /// The same for the crate `cron`: seconds in front, days of the week from 1.
     pub fn for_crate_cron(&self) -> String {
-        let weekdays: Vec<String> = (0..7).filter(|day| self.weekdays.has(*day)).map(|day| (day + 1).to_string()).collect();
+        let weekdays: Vec<String> =
+            (0..7).filter(|day| self.weekdays.has(*day)).map(|day| (day + 1).to_string()).collect();
         let weekdays = if self.weekdays.text == "*" { "*".to_owned() } else { weekdays.join(",") };
         format!("0 {} {} {} {} {weekdays}", self.minutes.text, self.hours.text, self.days.text, self.months.text)
     }
@@ -197,7 +200,8 @@ fn field(rng: &mut Rng, min: u32, max: u32, stars: u32) -> Field {
         let low = rng.u32(min..=max);
         let high = rng.u32(low..=max);
         let step = rng.u32(1..=max.min(12));
-        let stepped = |low: u32, high: u32| (low..=high).step_by(step as usize).fold(0, |bits, value| bits | 1u64 << value);
+        let stepped =
+            |low: u32, high: u32| (low..=high).step_by(step as usize).fold(0, |bits, value| bits | 1u64 << value);
         match rng.u32(..8) {
             0 => field.push(&format!("*/{step}"), stepped(min, max)),
             1 => field.push(&format!("{low}-{high}/{step}"), stepped(low, high)),

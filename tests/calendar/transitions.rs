@@ -39,7 +39,8 @@ fn around_every_change_of_every_zone_the_runs_are_those_of_the_rule() {
     for name in chrono_tz::TZ_VARIANTS {
         let zone = Zone::embedded(name.name()).unwrap();
         let changes = changes(&zone);
-        let key: Vec<(i64, i32, i32)> = changes.iter().map(|change| (change.at.0, change.before, change.after)).collect();
+        let key: Vec<(i64, i32, i32)> =
+            changes.iter().map(|change| (change.at.0, change.before, change.after)).collect();
         if !seen.insert(key) {
             continue;
         }

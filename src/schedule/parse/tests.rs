@@ -206,7 +206,9 @@ const QUARTZ: &str = "seven fields: second, minute, hour, day of the month, mont
 
 #[test]
 fn bytes_that_are_no_text_are_a_fault_and_not_a_panic() {
-    for bytes in [&b"\xff * * * *"[..], b"* * * * \xc3", b"@\xff", b"@quartz \xff * * * * * *", b"0 0 * * 5#\x00", b"~\xff"] {
+    for bytes in
+        [&b"\xff * * * *"[..], b"* * * * \xc3", b"@\xff", b"@quartz \xff * * * * * *", b"0 0 * * 5#\x00", b"~\xff"]
+    {
         assert!(Schedule::parse_prefix(bytes, &seed("")).is_err(), "{bytes:?}");
     }
 }
@@ -260,7 +262,9 @@ fn odd_schedules_are_taken_with_a_caution() {
         assert_eq!((cautions[0].span.clone(), &*cautions[0].message), (at, message), "{text}");
     }
     assert_eq!(read("50-10,3 * * * *").cautions[0].help.as_deref(), Some("write 50-59,0-10 to go past the end"));
-    for text in ["*/59 * * * *", "0 0 31 2 1", "0 0 29 2 1", "0 0 29 2 */7", "0 0 * * */7", "@reboot", "@5", "0 0 31 * *"] {
+    for text in
+        ["*/59 * * * *", "0 0 31 2 1", "0 0 29 2 1", "0 0 29 2 */7", "0 0 * * */7", "@reboot", "@5", "0 0 31 * *"]
+    {
         let prefix = read(text);
         assert!(prefix.cautions.is_empty() && !prefix.schedule.never_matches(), "{text}: {:?}", prefix.cautions);
     }
@@ -312,7 +316,9 @@ fn draws_stay_in_their_range_and_keep_their_spacing() {
             let prefix = Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: entry.as_bytes() });
             minutes(&prefix.unwrap().schedule)
         };
-        for (text, range) in [("~ * * * *", 0..=59), ("10~20 * * * *", 10..=20), ("50~ * * * *", 50..=59), ("~5 * * * *", 0..=5)] {
+        for (text, range) in
+            [("~ * * * *", 0..=59), ("10~20 * * * *", 10..=20), ("50~ * * * *", 50..=59), ("~5 * * * *", 0..=5)]
+        {
             let drawn = draw(text);
             assert!(drawn.len() == 1 && range.contains(&drawn[0]), "{text}: {drawn:?}");
             assert_eq!(drawn, draw(text), "{text} is stable");

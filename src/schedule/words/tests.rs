@@ -81,18 +81,30 @@ fn a_drawn_value_is_said_as_it_was_drawn() {
 fn gaps_and_folds_of_the_coming_year_are_foretold() {
     let from = Timestamp::parse_rfc3339("2026-11-22T10:15:00Z").unwrap();
     for (text, zone, sentences) in [
-        ("30 2 * * *", "Europe/Berlin", vec![
-            "On 2027-03-28 this time does not exist in Europe/Berlin: runs at 03:00",
-            "On 2027-10-31 this time comes twice in Europe/Berlin: runs the first time only",
-        ]),
-        ("*/30 2 * * *", "Europe/Berlin", vec![
-            "On 2027-03-28 these times do not exist in Europe/Berlin: does not run then",
-            "On 2027-10-31 these times come twice in Europe/Berlin: runs both times",
-        ]),
-        ("@quartz 0 30 2 * * * *", "Europe/Berlin", vec![
-            "On 2027-03-28 this time does not exist in Europe/Berlin: runs at 03:00",
-            "On 2027-10-31 this time comes twice in Europe/Berlin: runs the first time only",
-        ]),
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            vec![
+                "On 2027-03-28 this time does not exist in Europe/Berlin: runs at 03:00",
+                "On 2027-10-31 this time comes twice in Europe/Berlin: runs the first time only",
+            ],
+        ),
+        (
+            "*/30 2 * * *",
+            "Europe/Berlin",
+            vec![
+                "On 2027-03-28 these times do not exist in Europe/Berlin: does not run then",
+                "On 2027-10-31 these times come twice in Europe/Berlin: runs both times",
+            ],
+        ),
+        (
+            "@quartz 0 30 2 * * * *",
+            "Europe/Berlin",
+            vec![
+                "On 2027-03-28 this time does not exist in Europe/Berlin: runs at 03:00",
+                "On 2027-10-31 this time comes twice in Europe/Berlin: runs the first time only",
+            ],
+        ),
         ("30 4 * * *", "Europe/Berlin", vec![]),
         ("30 2 * * mon", "Europe/Berlin", vec![]),
         ("*/5 * * * *", "Europe/Berlin", vec![]),
@@ -102,9 +114,11 @@ fn gaps_and_folds_of_the_coming_year_are_foretold() {
         ("@reboot", "Europe/Berlin", vec![]),
         ("@5m", "Europe/Berlin", vec![]),
         ("30 2 * * *", "Asia/Kathmandu", vec![]),
-        ("0 * * * *", "Australia/Lord_Howe", vec![
-            "On 2027-10-03 this time does not exist in Australia/Lord_Howe: does not run then",
-        ]),
+        (
+            "0 * * * *",
+            "Australia/Lord_Howe",
+            vec!["On 2027-10-03 this time does not exist in Australia/Lord_Howe: does not run then"],
+        ),
     ] {
         let zone = Zone::embedded(zone).unwrap();
         assert_eq!(foresee(&schedule(text), &zone, from), sentences, "{text} in {}", zone.name());
