@@ -3,15 +3,20 @@
 //! A pure state machine: [`Plan::handle`] takes an event and the time and returns what is to be done.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod event;
+mod live;
+mod loading;
 mod rule;
 mod simulate;
 mod state;
 mod tables;
 mod timers;
+mod waiting;
 mod wheel;
 mod zones;
 
 pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
+pub use live::Live;
 pub use simulate::{Scenario, Simulation, Started, simulate};
-pub use state::{Live, Plan, Summary};
+pub use state::{Plan, Summary};

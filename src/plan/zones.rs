@@ -1,8 +1,8 @@
 //! The zones in use, each with its own virtual clock.
 
-use super::rule::SetClock;
-use crate::schedule::Zone;
-use std::collections::HashMap;
+use super::rule::{self, Pace, SetClock};
+use crate::schedule::{LocalMinute, Timestamp, Zone};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A zone's place in [`Zones`].
@@ -26,11 +26,71 @@ pub(super) struct Local {
 pub(super) struct Zones {
     slots: Vec<Option<Local>>,
     named: HashMap<String, Vec<ZoneId>>,
+    /// The last steps of the clock, for zones that come into use after them.
+    steps: VecDeque<Step>,
+}
+
+/// A step of the clock.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// The last second that was handled before.
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// More steps than that within the few hours in which they count are not remembered for zones that come later.
+const MOST_STEPS: usize = 64;
+
+/// How one zone's clocks went through a step: no pace if they stayed in their minute.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    pub(super) pace: Option<Pace>,
+    pub(super) before: LocalMinute,
+    pub(super) now: LocalMinute,
+    /// What the minute in progress was called when it was handled already.
+    pub(super) handled: Option<LocalMinute>,
+}
+
+impl Local {
+    /// Sets the virtual clock as the rule has it after a step to the moment `since`.
+    fn set_after(&mut self, course: Course, since: Timestamp) {
+        let shows = match course.pace {
+            Some(Pace::Few | Pace::Hours | Pace::Jump) => course.now,
+            Some(Pace::Back) | None => course.before,
+        };
+        self.set = Some(SetClock { shows, since });
+    }
+
+    fn step(&mut self, Step { from, to }: Step) -> Course {
+        let before = rule::virtual_clock(&self.zone, self.set, from);
+        let now = self.zone.local_minute(to);
+        let in_same_minute = (0..60).contains(&(to.0 - from.0)) && self.zone.local_minute(from) == now;
+        let pace = (!in_same_minute).then(|| Pace::between(before, now));
+        let course = Course { pace, before, now, handled: None };
+        self.set_after(course, to);
+        course
+    }
+
+    /// The clocks show what `zone` says from `at` on. The minute in progress has been handled under its old name.
+    fn change(&mut self, zone: Arc<Zone>, at: Timestamp) -> Course {
+        let before = rule::virtual_clock(&self.zone, self.set, at);
+        let handled = self.zone.local_minute(at);
+        let now = zone.local_minute(at);
+        self.zone = zone;
+        let pace = (handled != now).then(|| Pace::between(before, now));
+        let course = Course { pace, before, now, handled: Some(handled) };
+        self.set_after(course, at);
+        course
+    }
 }
 
 impl Zones {
     pub(super) fn new(system: Arc<Zone>) -> Zones {
-        Zones { slots: vec![Some(Local { zone: system, set: None, users: 1 })], named: HashMap::new() }
+        Zones {
+            slots: vec![Some(Local { zone: system, set: None, users: 1 })],
+            named: HashMap::new(),
+            steps: VecDeque::new(),
+        }
     }
 
     /// A zone in use.
@@ -38,12 +98,31 @@ impl Zones {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, id: ZoneId) -> Option<&mut Local> {
+    fn get_mut(&mut self, id: ZoneId) -> Option<&mut Local> {
         self.slots.get_mut(id.0 as usize)?.as_mut()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ZoneId, &mut Local)> {
-        (0..).map(ZoneId).zip(&mut self.slots).filter_map(|(id, slot)| Some((id, slot.as_mut()?)))
+    /// Takes all zones through a step of the clock.
+    pub(super) fn step(&mut self, from: Timestamp, to: Timestamp) -> HashMap<ZoneId, Course> {
+        let step = Step { from, to };
+        if self.steps.len() == MOST_STEPS {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(step);
+        let slots = (0..).map(ZoneId).zip(&mut self.slots);
+        slots.filter_map(|(id, slot)| Some((id, slot.as_mut()?.step(step)))).collect()
+    }
+
+    /// Names the system's zone anew, before anything was due in it.
+    pub(super) fn set_system(&mut self, zone: Arc<Zone>) {
+        if let Some(local) = self.get_mut(SYSTEM) {
+            local.zone = zone;
+        }
+    }
+
+    /// Gives the entries without `CRON_TZ` another zone.
+    pub(super) fn change_system(&mut self, zone: Arc<Zone>, at: Timestamp) -> HashMap<ZoneId, Course> {
+        self.get_mut(SYSTEM).map(|local| (SYSTEM, local.change(zone, at))).into_iter().collect()
     }
 
     /// The id of a zone; it goes when it has been [released](Zones::release) as often as it was kept.
@@ -52,7 +131,11 @@ impl Zones {
         if let Some(&id) = self.named.get(zone.name()).and_then(|ids| ids.iter().find(same)) {
             return id;
         }
-        let local = Some(Local { zone: zone.clone(), set: None, users: 0 });
+        let mut local = Local { zone: zone.clone(), set: None, users: 0 };
+        for &step in &self.steps {
+            local.step(step);
+        }
+        let local = Some(local);
         let id = match self.slots.iter().position(Option::is_none) {
             Some(free) => {
                 self.slots[free] = local;

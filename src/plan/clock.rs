@@ -1,0 +1,182 @@
+//! Following the clock: what has become due since the last event, on time, late, or by a step.
+
+use super::event::{Action, Now};
+use super::rule;
+use super::state::{Due, Plan, next_due};
+use super::tables::Waiting;
+use super::wheel::Timer;
+use super::zones::{Course, ZoneId};
+use crate::schedule::{Kind, Style, Timestamp, Zone};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// The differences of wall clock and elapsed time below this are rounding and jitter, not a step. Milliseconds.
+const STEP_MS: i64 = 2_000;
+/// Less than a full minute back repeats nothing. Seconds.
+pub(super) const SHORT_BACK: i64 = 60;
+/// Jumps from this many seconds on are told.
+const WORTH_TELLING: i64 = 60;
+
+impl Plan {
+    /// Handles everything that the clock has brought since the last event.
+    pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let elapsed_ms = now.elapsed_ms - self.last.elapsed_ms;
+        let step_ms = (now.utc.0 - self.last.utc.0) * 1_000 - elapsed_ms;
+        if step_ms.abs() < STEP_MS && self.upto.0 - now.utc.0 < SHORT_BACK {
+            self.advance(now.utc);
+            return self.fire(now.utc, actions);
+        }
+        // What the clock showed before it was set is handled as it would have been without the step.
+        let expected = Timestamp((self.last.utc.0 * 1_000 + elapsed_ms).div_euclid(1_000));
+        let shown = Timestamp(expected.0 - 1);
+        self.advance(shown);
+        self.fire(shown, actions);
+        self.hasten_waiting(step_ms.min(0).div_euclid(1_000));
+        self.collect_waiting(now.utc);
+        // Set back by less than a minute, it waits for the clock to come back to where it was: nothing is doubled.
+        let behind = self.upto.max(expected).0 - now.utc.0;
+        let made_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
+        let seconds = step_ms / 1_000;
+        if seconds.abs() >= WORTH_TELLING {
+            actions.push(Action::Jumped { seconds, made_up });
+        }
+        self.fire(now.utc, actions);
+    }
+
+    /// Collects what was due up to `to` while the clock went on undisturbed, if late.
+    pub(super) fn advance(&mut self, to: Timestamp) {
+        if to > self.upto {
+            let mut expired = std::mem::take(&mut self.expired);
+            self.wheel.expire(to, &mut expired);
+            if let Some((first, _)) = expired.first() {
+                let minutes = to.0.div_euclid(60) - first.0.div_euclid(60) + 1;
+                for &(due, timer) in &expired {
+                    self.replay(timer, due, to, minutes);
+                }
+            }
+            expired.clear();
+            self.expired = expired;
+            self.upto = to;
+        }
+        self.collect_waiting(to);
+    }
+
+    /// Collects the due moments of a timer from `first` up to `to`, as far as the rule makes up for them when the loop
+    /// is `minutes` late (1: on time), and arms it for the one after.
+    pub(super) fn replay(&mut self, timer: Timer, first: Timestamp, to: Timestamp, minutes: i64) {
+        let Some(shared) = self.timers.get(timer) else { return };
+        let Some(local) = self.zones.get(shared.zone) else { return };
+        let next = |after| rule::next_due(&shared.schedule, shared.style, &local.zone, local.set, after);
+        let replay_all =
+            minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == Style::Fixed);
+        let only_after = match shared.by_seconds {
+            true => Timestamp(to.0 - 1),
+            false => Timestamp(minute_start(&local.zone, to).0 - 1),
+        };
+        let mut due = if replay_all || first > only_after { Some(first) } else { next(only_after) };
+        let mut moments = Vec::new();
+        while let Some(at) = due.filter(|at| *at <= to) {
+            match shared.by_seconds {
+                true => moments.push((at, 0)),
+                false => {
+                    let ranks = rule::ranks_at(&shared.schedule, shared.style, &local.zone, local.set, at);
+                    moments.extend(ranks.into_iter().map(|rank| (at, rank)));
+                }
+            }
+            due = next(at);
+        }
+        for (at, rank) in moments {
+            self.collect(timer, at, rank, at, to);
+        }
+        if let Some(due) = due {
+            self.wheel.arm(timer, due);
+        }
+    }
+
+    /// Follows a step of the clock from [`Plan::upto`] to `to`. Returns how many starts are made up for.
+    pub(super) fn step(&mut self, to: Timestamp) -> usize {
+        let from = self.upto;
+        let courses = self.zones.step(from, to);
+        let made_up = self.apply_courses(&courses, to);
+        self.upto = to;
+        self.arm_all(to);
+        made_up
+    }
+
+    /// Collects what the rule gives for every timer of the zones in `courses`.
+    pub(super) fn apply_courses(&mut self, courses: &HashMap<ZoneId, Course>, to: Timestamp) -> usize {
+        let mut found = Vec::new();
+        for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
+            let (Some(course), Some(local)) = (courses.get(&shared.zone), self.zones.get(shared.zone)) else {
+                continue;
+            };
+            if shared.by_seconds {
+                // Only the second in progress can be due.
+                if shared.schedule.next_after(Timestamp(to.0 - 1), &local.zone, None) == Some(to) {
+                    found.push((timer, 0, to));
+                }
+                continue;
+            }
+            let Some(pace) = course.pace else { continue };
+            let current = minute_start(&local.zone, to);
+            let ran = shared.style == Style::Wildcard && course.handled.is_some_and(|at| shared.schedule.matches(at));
+            if ran {
+                continue;
+            }
+            for (minute, rank) in pace.minutes_due(&shared.schedule, shared.style, course.before, course.now) {
+                found.push((timer, rank, Timestamp(current.0 + (minute.0 - course.now.0) * 60)));
+            }
+        }
+        let already = self.dues.len();
+        for (timer, rank, scheduled_at) in found {
+            self.collect(timer, to, rank, scheduled_at, to);
+        }
+        let made_up = |due: &&Due| due.rank < 0 && due.rank != rule::FIRST;
+        self.dues.iter().skip(already).filter(made_up).count()
+    }
+
+    /// Arms every timer for its first due moment after `after`.
+    pub(super) fn arm_all(&mut self, after: Timestamp) {
+        self.wheel.clear(after);
+        for (timer, shared) in self.timers.iter() {
+            if let Some(due) = next_due(&self.zones, shared, after) {
+                self.wheel.arm(timer, due);
+            }
+        }
+    }
+
+    /// Collects the entries of a timer that was due at `base`: for now, or for when their delay has passed.
+    pub(super) fn collect(
+        &mut self,
+        timer: Timer,
+        base: Timestamp,
+        rank: i64,
+        scheduled_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Some(shared) = self.timers.get(timer) else { return };
+        let delay = i64::from(shared.delay);
+        let at = Timestamp(base.0 + delay);
+        for &number in shared.tables() {
+            let Some(table) = self.tables.get_mut(number) else { continue };
+            let due = table.on_timer(timer);
+            if at > now {
+                self.alarms.insert((at, number));
+                let carried = table.carried.get_or_insert_default();
+                carried.waiting.extend(due.map(|entry| Waiting { at, entry }));
+                continue;
+            }
+            let (order, entries) = (table.order, table.entries());
+            self.dues.extend(due.filter_map(|entry| {
+                let line = Reverse(entries.get(entry as usize)?.line);
+                let scheduled_at = Timestamp(scheduled_at.0 + delay);
+                Some(Due { at, rank, order, line, table: number, entry, scheduled_at })
+            }));
+        }
+    }
+}
+
+/// The second at which the zone's minute in progress began.
+fn minute_start(zone: &Zone, at: Timestamp) -> Timestamp {
+    Timestamp(at.0 - (at.0 + i64::from(zone.offset_at(at))).rem_euclid(60))
+}

@@ -1,0 +1,63 @@
+//! Questions about live entries.
+
+use super::event::Source;
+use super::state::Plan;
+use super::tables::LiveTable;
+use super::timers::Shared;
+use crate::schedule::{Schedule, Timestamp, Zone};
+use std::sync::Arc;
+
+/// A live entry, for questions.
+#[derive(Clone, Copy, Debug)]
+pub struct Live<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) table: &'a LiveTable,
+    pub(super) index: u32,
+    pub(super) shared: &'a Shared,
+}
+
+impl<'a> Live<'a> {
+    /// Where its table came from.
+    pub fn source(&self) -> Source {
+        self.table.source()
+    }
+
+    /// Line in the table, counted from 1.
+    pub fn line(&self) -> u32 {
+        self.table.entries().get(self.index as usize).map_or(0, |entry| entry.line)
+    }
+
+    /// Whom it runs as; empty for the caller.
+    pub fn user(&self) -> String {
+        self.table.entries().get(self.index as usize).map(|entry| self.table.user(entry)).unwrap_or_default()
+    }
+
+    /// The raw command.
+    pub fn command(&self) -> &'a [u8] {
+        self.table.command(self.index)
+    }
+
+    /// Its schedule.
+    pub fn schedule(&self) -> &'a Schedule {
+        &self.shared.schedule
+    }
+
+    /// The zone its schedule is read in.
+    pub fn zone(&self) -> Option<&'a Arc<Zone>> {
+        self.plan.zones.get(self.shared.zone).map(|local| &local.zone)
+    }
+
+    /// Seconds that its starts come after its due moments.
+    pub fn delay(&self) -> u32 {
+        self.shared.delay
+    }
+
+    /// When it is to be started next.
+    pub fn next_start(&self) -> Option<Timestamp> {
+        let waiting = self.table.carried.iter().flat_map(|carried| &carried.waiting);
+        let waiting = waiting.filter(|waiting| waiting.entry == self.index).map(|waiting| waiting.at).min();
+        let timer = self.table.entries().get(self.index as usize)?.timer();
+        let due = self.plan.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay)));
+        [waiting, due].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,190 @@
+//! The begin, and tables that come, change and go.
+
+use super::clock::SHORT_BACK;
+use super::event::{Action, Source};
+use super::state::{Phase, Plan, next_due};
+use super::tables::{LiveTable, Waiting};
+use super::wheel::Timer;
+use crate::schedule::{Kind, Timestamp, Zone};
+use crate::table::Table;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// After a restart, what was due within so many seconds is made up for.
+const RESTART_REACH: i64 = 180;
+
+impl Plan {
+    pub(super) fn begin(
+        &mut self,
+        boot: bool,
+        completed: Option<Timestamp>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.phase != Phase::Loading {
+            return;
+        }
+        self.phase = Phase::Running;
+        if boot {
+            self.start_at_reboot(now, actions);
+        }
+        match completed {
+            Some(completed) if completed > now => self.begin_before(completed, now),
+            Some(completed) => self.begin_after(Timestamp(completed.0.max(now.0 - RESTART_REACH)), now),
+            None => self.arm_all(now),
+        }
+        let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
+        for number in numbers {
+            self.start_intervals(number, now);
+        }
+        self.fire(now, actions);
+    }
+
+    pub(super) fn start_at_reboot(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let mut found: Vec<(u32, Reverse<u32>, u32, u32)> = Vec::new();
+        for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Reboot) {
+            for &number in shared.tables() {
+                let Some(table) = self.tables.get(number) else { continue };
+                let entries = (0..).zip(table.entries()).filter(|(_, entry)| entry.timer() == timer);
+                found.extend(entries.map(|(index, entry)| (table.order, Reverse(entry.line), number, index)));
+            }
+        }
+        found.sort_unstable();
+        for (_, _, number, entry) in found {
+            self.start(number, entry, now, true, actions);
+        }
+    }
+
+    /// Begins after an earlier daemon that handed out everything up to `completed`, and makes up for what came since.
+    pub(super) fn begin_after(&mut self, completed: Timestamp, now: Timestamp) {
+        self.wheel.clear(now);
+        let timers: Vec<Timer> = self.timers.iter().map(|(timer, _)| timer).collect();
+        for timer in timers {
+            let Some(shared) = self.timers.get(timer) else { continue };
+            // Its starts are due by their delay later than its moments.
+            let earliest = Timestamp(completed.0 - i64::from(shared.delay));
+            match next_due(&self.zones, shared, earliest) {
+                Some(due) if due <= now => self.replay(timer, due, now, 1),
+                Some(due) => self.wheel.arm(timer, due),
+                None => {}
+            }
+        }
+    }
+
+    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated.
+    pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
+        if completed.0 - now.0 < SHORT_BACK {
+            self.upto = completed;
+            return self.arm_all(completed);
+        }
+        self.zones.step(completed, now);
+        self.arm_all(now);
+    }
+
+    /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
+    /// same moments as one that was there before, since everything up to now has been handled.
+    pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp) {
+        let packed = LiveTable::pack(&source, &table, &mut self.timers, &mut self.zones);
+        drop(table);
+        let mut unused = Vec::new();
+        let old_number = self.tables.find(&source.path);
+        let old = old_number.and_then(|number| self.take_table(number, &mut unused).map(|table| (number, table)));
+        let mut fresh = packed.table;
+        fresh.order = match &old {
+            Some((_, old)) => old.order,
+            None => {
+                self.next_order += 1;
+                self.next_order - 1
+            }
+        };
+        let number = self.tables.add(fresh, &mut self.timers);
+        if let Some((_, old)) = old {
+            self.carry_over(&old, number);
+        }
+        self.free_unused(unused);
+        if self.phase != Phase::Running {
+            return;
+        }
+        for timer in packed.new_timers {
+            if let Some(due) = self.timers.get(timer).and_then(|shared| next_due(&self.zones, shared, self.upto)) {
+                self.wheel.arm(timer, due);
+            }
+        }
+        self.start_intervals(number, now);
+    }
+
+    pub(super) fn unload(&mut self, path: &str) {
+        let Some(number) = self.tables.find(path) else { return };
+        let mut unused = Vec::new();
+        if let Some(carried) = self.take_table(number, &mut unused).and_then(|table| table.carried) {
+            for (_, run) in carried.running {
+                self.runs.insert(run, None);
+            }
+        }
+        self.free_unused(unused);
+    }
+
+    pub(super) fn take_table(&mut self, number: u32, unused: &mut Vec<Timer>) -> Option<LiveTable> {
+        let table = self.tables.take(number, &mut self.timers, unused)?;
+        for waiting in table.carried.iter().flat_map(|carried| &carried.waiting) {
+            self.alarms.remove(&(waiting.at, number));
+        }
+        Some(table)
+    }
+
+    pub(super) fn free_unused(&mut self, unused: Vec<Timer>) {
+        for timer in unused {
+            if self.timers.free_if_unused(timer, &mut self.zones) {
+                self.wheel.cancel(timer);
+            }
+        }
+    }
+
+    /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
+    pub(super) fn carry_over(&mut self, old: &LiveTable, number: u32) {
+        let Some(carried) = &old.carried else { return };
+        let Some(table) = self.tables.get_mut(number) else { return };
+        let successors = table.successors_of(old, &carried.entries());
+        for waiting in &carried.waiting {
+            if let Some(&entry) = successors.get(&waiting.entry) {
+                table.carried.get_or_insert_default().waiting.insert(Waiting { entry, ..*waiting });
+                self.alarms.insert((waiting.at, number));
+            }
+        }
+        for &(entry, run) in &carried.running {
+            let successor = successors.get(&entry).copied();
+            self.runs.insert(run, successor.map(|entry| (number, entry)));
+            if let Some(entry) = successor {
+                table.carried.get_or_insert_default().running.insert((entry, run));
+            }
+        }
+    }
+
+    /// Lets the `@N` entries of a table wait that neither wait nor run.
+    pub(super) fn start_intervals(&mut self, number: u32, now: Timestamp) {
+        let Some(table) = self.tables.get(number) else { return };
+        let idle = |entry: &u32| table.carried.as_ref().is_none_or(|carried| !carried.entries().contains(entry));
+        let intervals: Vec<Waiting> = (0..table.entries().len() as u32)
+            .filter_map(|entry| Some((entry, self.interval(number, entry)?)))
+            .filter(|(entry, _)| idle(entry))
+            .map(|(entry, seconds)| Waiting { at: Timestamp(now.0 + seconds), entry })
+            .collect();
+        for waiting in intervals {
+            self.wait(number, waiting);
+        }
+    }
+
+    /// The clocks of entries without a zone of their own show something else from now on. Unlike after a step, the
+    /// minute in progress has been handled already, under the old zone's name for it.
+    pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Loading {
+            return self.zones.set_system(zone);
+        }
+        let courses = self.zones.change_system(zone, self.upto);
+        if self.phase == Phase::Running {
+            self.apply_courses(&courses, self.upto);
+            self.arm_all(self.upto);
+            self.fire(now, actions);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
+
+use super::event::{End, RunId};
+use super::state::{Due, Phase, Plan};
+use super::tables::{Carried, LiveTable, Waiting};
+use crate::schedule::{Kind, Timestamp};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+impl Plan {
+    /// Collects the waiting starts whose time has come.
+    pub(super) fn collect_waiting(&mut self, now: Timestamp) {
+        while let Some(&(at, number)) = self.alarms.first().filter(|(at, _)| *at <= now) {
+            self.alarms.pop_first();
+            let Some(table) = self.tables.get_mut(number) else { continue };
+            let order = table.order;
+            while let Some(waiting) = table.carried.as_mut().and_then(|carried| carried.take_waiting(at)) {
+                let line = Reverse(table.entries().get(waiting.entry as usize).map_or(0, |entry| entry.line));
+                let (entry, scheduled_at) = (waiting.entry, waiting.at);
+                self.dues.push(Due { at: waiting.at, rank: 0, order, line, table: number, entry, scheduled_at });
+            }
+            table.drop_empty_carried();
+        }
+    }
+
+    /// After a step back by `back` seconds (negative), starts wait no longer than they would have without it.
+    pub(super) fn hasten_waiting(&mut self, back: i64) {
+        if back == 0 {
+            return;
+        }
+        let numbers: BTreeSet<u32> = self.alarms.iter().map(|(_, number)| *number).collect();
+        self.alarms = self.alarms.iter().map(|(at, number)| (Timestamp(at.0 + back), *number)).collect();
+        for number in numbers {
+            if let Some(carried) = self.tables.get_mut(number).and_then(|table| table.carried.as_mut()) {
+                let earlier = |waiting: &Waiting| Waiting { at: Timestamp(waiting.at.0 + back), ..*waiting };
+                carried.waiting = carried.waiting.iter().map(earlier).collect();
+            }
+        }
+    }
+
+    /// Lets an entry wait for its start.
+    pub(super) fn wait(&mut self, number: u32, waiting: Waiting) {
+        if let Some(table) = self.tables.get_mut(number) {
+            table.carried.get_or_insert_default().waiting.insert(waiting);
+            self.alarms.insert((waiting.at, number));
+        }
+    }
+
+    /// A run ended: an interval counts from here.
+    pub(super) fn ended(&mut self, run: RunId, end: End, now: Timestamp) {
+        // However it ended, it goes on no longer.
+        let (End::Code(_) | End::Signal { .. } | End::NotStarted { .. } | End::Skipped(_) | End::Lost) = end;
+        let Some(Some((number, entry))) = self.runs.remove(&run) else { return };
+        let Some(table) = self.tables.get_mut(number) else { return };
+        if let Some(carried) = table.carried.as_mut() {
+            carried.running.remove(&(entry, run));
+        }
+        table.drop_empty_carried();
+        if let Some(seconds) = self.interval(number, entry)
+            && self.phase == Phase::Running
+        {
+            self.wait(number, Waiting { at: Timestamp(now.0 + seconds), entry });
+        }
+    }
+
+    /// The seconds of an `@N` entry.
+    pub(super) fn interval(&self, number: u32, entry: u32) -> Option<i64> {
+        let live = self.tables.get(number)?.entries().get(entry as usize)?;
+        match self.timers.get(live.timer())?.kind {
+            Kind::Interval { seconds } => Some(i64::from(seconds)),
+            Kind::Calendar | Kind::Reboot => None,
+        }
+    }
+}
+
+impl Carried {
+    /// The entries that have any state.
+    pub(super) fn entries(&self) -> BTreeSet<u32> {
+        let waiting = self.waiting.iter().map(|waiting| waiting.entry);
+        waiting.chain(self.running.iter().map(|(entry, _)| *entry)).collect()
+    }
+
+    pub(super) fn is_running(&self, entry: u32) -> bool {
+        self.running.range((entry, RunId(0))..=(entry, RunId(u64::MAX))).next().is_some()
+    }
+
+    /// Takes out a start whose time has come.
+    pub(super) fn take_waiting(&mut self, now: Timestamp) -> Option<Waiting> {
+        self.waiting.first().is_some_and(|waiting| waiting.at <= now).then(|| self.waiting.pop_first())?
+    }
+}
+
+impl LiveTable {
+    pub(super) fn drop_empty_carried(&mut self) {
+        self.carried.take_if(|carried| carried.waiting.is_empty() && carried.running.is_empty());
+    }
+}
