@@ -107,7 +107,12 @@ impl LiveEntry {
 impl LiveTable {
     /// Packs a table that was read, and interns its timers and zones.
     pub(super) fn pack(source: &Source, table: &Table, timers: &mut Timers, zones: &mut Zones) -> Packed {
-        let mut text = Vec::new();
+        // Exact sizes from the start: what is shrunk later leaves holes between thousands of tables.
+        let settings_len: usize =
+            table.settings.iter().map(|s| table.assignment(s)).map(|(n, v)| n.len() + v.len()).sum();
+        let commands_len: usize = table.entries.iter().map(|entry| table.command(entry).len()).sum();
+        let names_len = source.path.len() + source.name.len();
+        let mut text = Vec::with_capacity(names_len + settings_len + commands_len);
         let path_end = append(&mut text, source.path.as_bytes()).end;
         let name_end = append(&mut text, source.name.as_bytes()).end;
         let (owner, owner_name) = match &source.owner {
@@ -121,7 +126,7 @@ impl LiveTable {
         let (interned, new_timers) = intern_timers(table, timers, zones);
         let (mut users, entries) = (Vec::new(), pack_entries(table, &interned, &mut text));
         let mut known: HashMap<&[u8], u32> = HashMap::new();
-        let mut live = Vec::with_capacity(entries.len());
+        let mut live = Vec::with_capacity(entries.len() + 1);
         let commands_end = text.len();
         for (mut entry, index) in entries {
             let name = table.user(&table.entries[index]);
@@ -327,8 +332,6 @@ fn intern_timers(table: &Table, timers: &mut Timers, zones: &mut Zones) -> (Vec<
 fn pack_entries(table: &Table, timers: &[Timer], text: &mut Vec<u8>) -> Vec<(LiveEntry, usize)> {
     let mut order: Vec<u32> = (0..table.entries.len() as u32).collect();
     order.sort_by_key(|&index| timers[index as usize]);
-    let total: usize = table.entries.iter().map(|entry| table.command(entry).len()).sum();
-    text.reserve_exact(total);
     let pack = |index: u32| {
         let entry = &table.entries[index as usize];
         let flag = |set: bool, bit: u32| if set { bit } else { 0 };

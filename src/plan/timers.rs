@@ -1,8 +1,8 @@
 //! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
 
 use super::wheel::Timer;
-use super::zones::{Local, ZoneId, Zones};
-use crate::schedule::{Kind, Schedule, Style, Timestamp};
+use super::zones::{ZoneId, Zones};
+use crate::schedule::{Kind, Schedule, Style};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -81,7 +81,7 @@ impl Timers {
             delay,
             kind: schedule.kind(),
             style: schedule.style(),
-            by_seconds: by_seconds(schedule, zones.get(zone)),
+            by_seconds: schedule.has_seconds(),
             tables: TableSet::Many(Vec::new()),
             next_same_hash: first,
         };
@@ -146,13 +146,6 @@ impl Timers {
     pub(super) fn unsubscribe(&mut self, timer: Timer, place: u32) -> Option<Moved> {
         self.slots.get_mut(timer.0 as usize)?.as_mut()?.tables.remove(place)
     }
-}
-
-/// Whether one of its first two due moments is not on a whole minute.
-fn by_seconds(schedule: &Schedule, local: Option<&Local>) -> bool {
-    let Some(local) = local.filter(|_| schedule.kind() == Kind::Calendar) else { return false };
-    let next = |after: &Timestamp| schedule.next_after(*after, &local.zone, None);
-    std::iter::successors(Some(Timestamp(946_684_800)), next).take(3).any(|due| due.0 % 60 != 0)
 }
 
 impl Shared {

@@ -80,6 +80,11 @@ impl Schedule {
         }
     }
 
+    /// Whether it is due at seconds, not at whole minutes: `@every_second` and `@quartz`.
+    pub fn has_seconds(&self) -> bool {
+        matches!(self.0, Form::Quartz(_) | Form::EverySecond)
+    }
+
     /// Whether it can never be due (`0 0 30 2 *`). `@reboot` and `@N` are not such.
     pub fn never_matches(&self) -> bool {
         match &self.0 {

@@ -1,0 +1,85 @@
+//! What the plan costs: bytes an entry, growth over reloads, and time that does not grow with the number of entries.
+//! One test after the other in one process: memory is counted for all of it.
+
+use cronwheel::plan::{Event, Now, Owner, Plan, Source};
+use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
+use cronwheel::site::DEBIAN;
+use cronwheel::table::{Context, Form, Table};
+use std::sync::Arc;
+
+struct Utc(Arc<Zone>);
+
+impl Zones for Utc {
+    fn named(&self, _: &str) -> Option<Arc<Zone>> {
+        None
+    }
+    fn system(&self) -> Arc<Zone> {
+        self.0.clone()
+    }
+}
+
+struct Daemon {
+    plan: Plan,
+    zones: Utc,
+    now: Now,
+}
+
+impl Daemon {
+    fn new() -> Daemon {
+        let now = Now { utc: Timestamp(1_777_593_600), elapsed_ms: 0 };
+        let zones = Utc(Zone::utc());
+        let mut plan = Plan::new(zones.system(), now);
+        plan.handle(Event::Begin { boot: false, completed: None }, now);
+        Daemon { plan, zones, now }
+    }
+
+    fn load(&mut self, number: usize, text: &str) {
+        let name = format!("user{number}");
+        let owner = Owner::User { name: name.clone(), uid: 1000 + number as u32 };
+        let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name: name.clone(), owner };
+        let (form, host) = (Form::User, HostKey::default());
+        let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones: &self.zones };
+        let table = Table::parse(text.as_bytes().into(), &context).table;
+        self.plan.handle(Event::Load { source, table }, self.now);
+    }
+}
+
+/// Ten entries with commands of 60 bytes, as a benchmark would have them.
+fn ten_entries(number: usize) -> String {
+    let line = |entry: usize| {
+        let (minute, hour) = ((number * 7 + entry * 13) % 60, (number + entry * 5) % 24);
+        format!("{minute} {hour} * * * /usr/local/bin/job-{number:06}-{entry} --with some --arguments here=1234567\n")
+    };
+    (0..10).map(line).collect()
+}
+
+/// Kilobytes of this process that are in memory and its own.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[test]
+fn memory_is_small_and_stays_so() {
+    let mut daemon = Daemon::new();
+    daemon.load(0, &ten_entries(0));
+    let before = resident();
+    for number in 0..10_000 {
+        daemon.load(number, &ten_entries(number));
+    }
+    let bytes = (resident() - before) as f64 * 1024.0 / 100_000.0;
+    println!("{bytes:.1} bytes an entry");
+    assert!(bytes <= 150.0, "{bytes} bytes an entry at 100,000 entries");
+
+    for round in 0..3_000 {
+        daemon.load(round % 1_000, &ten_entries(round));
+    }
+    let before = resident();
+    for round in 0..100_000 {
+        daemon.load(round % 1_000, &ten_entries(round));
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 2_048, "{grown} KiB more after 100,000 reloads");
+    assert_eq!(daemon.plan.summary().entries, 100_000);
+}
