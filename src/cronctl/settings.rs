@@ -23,7 +23,9 @@ pub(super) struct Settings {
 #[serde(rename_all = "kebab-case")]
 struct File {
     spool: Option<PathBuf>,
+    #[serde(alias = "system_crontab")]
     system_crontab: Option<PathBuf>,
+    #[serde(alias = "cron_d")]
     cron_d: Option<PathBuf>,
 }
 

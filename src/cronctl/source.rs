@@ -16,6 +16,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The name that means standard input.
+const STDIN: &str = "-";
+
 /// A table that has been read.
 #[derive(Debug)]
 pub(super) struct Listed {
@@ -62,15 +65,32 @@ pub(super) fn form(matches: &ArgMatches) -> Form {
 
 /// Reads the table in a file; `-` is standard input.
 pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
-    let name = path.display().to_string();
     let bytes = read(path, world)?;
-    // A file in user form is the caller's, as `crond FILE` takes it.
-    Ok(parse(name, world.caller(), bytes, form, world))
+    let name = path.display().to_string();
+    let (owner, drawn_for) = known_as(path, form, world);
+    Ok(parse(name, owner, bytes, form, drawn_for, world))
+}
+
+/// Whose the table in a file is, and under which name the daemon would make its draws: `crond FILE` takes it as the
+/// caller's and by its path, the daemon takes one of the spool by its user; standard input is as good as `crontab -l`.
+fn known_as(path: &Path, form: Form, world: &World) -> (String, String) {
+    let caller = world.caller();
+    if path == Path::new(STDIN) {
+        return (caller.clone(), caller);
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let user = absolute.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    match user {
+        Some(user) if form == Form::User && absolute.parent() == Some(&world.settings.places.spool) => {
+            (user.clone(), user)
+        }
+        _ => (caller, absolute.display().to_string()),
+    }
 }
 
 fn read(path: &Path, world: &World) -> Result<Box<[u8]>, Error> {
     let most = world.settings.site.dialect.limits.bytes;
-    let stdin = path == Path::new("-");
+    let stdin = path == Path::new(STDIN);
     let name = || if stdin { "standard input".to_owned() } else { path.display().to_string() };
     let bytes = if stdin {
         files::read_all(io::stdin(), 0, most)
@@ -87,9 +107,7 @@ fn read(path: &Path, world: &World) -> Result<Box<[u8]>, Error> {
     }
 }
 
-fn parse(name: String, owner: String, bytes: Box<[u8]>, form: Form, world: &World) -> Listed {
-    // A table in system form is known by its path, another by its user.
-    let drawn_for = if form == Form::System { name.clone() } else { owner.clone() };
+fn parse(name: String, owner: String, bytes: Box<[u8]>, form: Form, drawn_for: String, world: &World) -> Listed {
     let Parsed { table, diagnostics } = Table::parse(bytes, &world.context(form, &drawn_for));
     Listed { name, owner, form, table, diagnostics, drawn_for }
 }
@@ -174,7 +192,8 @@ fn found(source: Source, bytes: Box<[u8]>, world: &World) -> Listed {
         Owner::User { name, .. } => name,
         Owner::System | Owner::Caller => String::new(),
     };
-    parse(source.path, owner, bytes, form, world)
+    let drawn_for = if form == Form::System { source.path.clone() } else { owner.clone() };
+    parse(source.path, owner, bytes, form, drawn_for, world)
 }
 
 /// The caller's own table out of a spool that only `crontab` may read.
@@ -184,7 +203,8 @@ fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
     let user = world.caller();
     if answer.status.success() {
         let path = world.settings.places.spool.join(&user).display().to_string();
-        return Ok(Some(parse(path, user, answer.stdout.into_boxed_slice(), Form::User, world)));
+        let bytes = answer.stdout.into_boxed_slice();
+        return Ok(Some(parse(path, user.clone(), bytes, Form::User, user, world)));
     }
     let said = String::from_utf8_lossy(&answer.stderr);
     let said = said.lines().next().unwrap_or("it failed").trim();
