@@ -5,7 +5,7 @@ use super::error::Error;
 use super::settings::Settings;
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
 use crate::sys::zoneinfo::SystemZones;
-use crate::sys::{clock, passwd};
+use crate::sys::{clock, host, passwd};
 use crate::table::{Context, Form};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};
@@ -67,7 +67,7 @@ impl World {
 
     /// This host, for stable draws.
     pub(super) fn host(&self) -> HostKey {
-        *self.host.get_or_init(host_key)
+        *self.host.get_or_init(|| HostKey::of(&host::identity()))
     }
 
     /// What a table of that form and name is read with.
@@ -96,9 +96,4 @@ impl World {
         self.known_users.borrow_mut().insert(name.to_vec(), known);
         known
     }
-}
-
-fn host_key() -> HostKey {
-    let identity = std::fs::read("/etc/machine-id").ok().filter(|id| !id.trim_ascii().is_empty());
-    HostKey::of(identity.unwrap_or_default().trim_ascii())
 }
