@@ -4,7 +4,7 @@ use super::Verdict;
 use super::batch::{self, Unanswerable};
 use super::cli::given;
 use super::error::Error;
-use super::output::Output;
+use super::output::{Output, to_stderr};
 use super::source;
 use super::world::World;
 use crate::table::{Diagnostic, Entry, Form, Severity, Table, printable};
@@ -40,13 +40,15 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 
 fn tell(name: &str, entries: usize, diagnostics: &[Diagnostic], out: &mut Output) -> Result<Verdict, Error> {
     for diagnostic in diagnostics {
-        eprint!("{}", diagnostic.picture(name));
+        to_stderr(&diagnostic.picture(name));
     }
     let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     let warnings = diagnostics.len() - errors;
     let (entries, errors_told) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
     let warnings = counted(warnings, "warning", "warnings");
     out.line(format_args!("{}: {entries}, {errors_told}, {warnings}", printable(name.as_bytes())))?;
+    // Where both streams lead to the same place, each table's line follows its diagnostics.
+    out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
 }
 

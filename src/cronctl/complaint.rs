@@ -1,5 +1,6 @@
 //! Complaints about a schedule that stands alone, in the form that tables have them.
 
+use super::output::to_stderr;
 use crate::schedule::{Caution, Fault};
 use crate::table::{Diagnostic, Severity};
 
@@ -26,5 +27,5 @@ pub(super) fn said(fault: &Fault) -> String {
 }
 
 fn tell(diagnostic: Diagnostic) {
-    eprint!("{}", diagnostic.picture(NAME));
+    to_stderr(&diagnostic.picture(NAME));
 }

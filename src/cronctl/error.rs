@@ -1,5 +1,6 @@
 //! Why no answer could be given.
 
+use super::output::to_stderr;
 use crate::spool::ProfileError;
 use std::io;
 use std::path::PathBuf;
@@ -118,7 +119,7 @@ impl Error {
             },
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             error => {
-                eprintln!("cronctl: {error}");
+                to_stderr(&format!("cronctl: {error}\n"));
                 error.status()
             }
         }

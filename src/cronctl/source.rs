@@ -3,6 +3,7 @@
 use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
+use super::output::to_stderr;
 use super::upcoming::Recurring;
 use super::world::World;
 use crate::plan::{Owner, Source};
@@ -146,7 +147,7 @@ fn all(world: &World) -> Result<Vec<Listed>, Error> {
             Err(refusal) if is_closed(&refusal) && !world.is_root() => {}
             Err(refusal) => {
                 if let Some(text) = refusal.text() {
-                    eprintln!("cronctl: not loaded: {}", printable(text.as_bytes()));
+                    to_stderr(&format!("cronctl: not loaded: {}\n", printable(text.as_bytes())));
                 }
             }
         }
@@ -156,7 +157,7 @@ fn all(world: &World) -> Result<Vec<Listed>, Error> {
         if closed && error.path == world.settings.places.spool {
             listed.extend(own_by_crontab(world)?);
         } else if !closed {
-            eprintln!("cronctl: {error}");
+            to_stderr(&format!("cronctl: {error}\n"));
         }
     }
     // Directories come in no order; answers do.
@@ -216,7 +217,7 @@ pub(super) fn complain(tables: &[Listed]) -> Verdict {
     let mut verdict = Verdict::Clean;
     for listed in tables {
         for diagnostic in listed.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
-            eprint!("{}", diagnostic.picture(&listed.name));
+            to_stderr(&diagnostic.picture(&listed.name));
             verdict = Verdict::Faulty;
         }
     }
