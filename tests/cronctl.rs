@@ -563,6 +563,16 @@ mod check {
     }
 
     #[test]
+    fn nobody_listening_to_the_diagnostics_changes_nothing() {
+        let table = Table::of("0 24 * * * x\n");
+        let mut child = start(&["check", table.path()]);
+        drop(child.stderr.take());
+        let output = child.wait_with_output().expect("cronctl ends");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.ends_with(b": 0 entries, 1 error, 0 warnings\n"));
+    }
+
+    #[test]
     fn a_diagnostic_is_the_picture_of_the_interface() {
         let table = Table::of("# a\n#\n#\n#\n#\n#\n0 24 * * * root /usr/local/bin/backup\n");
         let answer = ask(&["check", "--system", table.path()]);
