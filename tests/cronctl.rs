@@ -697,6 +697,21 @@ mod explain {
     }
 
     #[test]
+    fn two_day_fields_of_which_either_counts_are_pointed_out() {
+        for (expression, pointed_out) in [
+            ("0 4 1 * sun", true),
+            ("0 4 L * fri", true),
+            ("0 4 1 * *", false),
+            ("0 4 */2 * sun", false),
+            ("0 4 1-31 * sun", false),
+            ("@monthly", false),
+        ] {
+            let answer = explain(&[expression]);
+            assert_eq!(answer.out.contains("either is enough"), pointed_out, "{expression}: {}", answer.out);
+        }
+    }
+
+    #[test]
     fn a_schedule_that_never_matches_says_so() {
         let answer = explain(&["0 0 30 2 *"]);
         assert!(answer.status == Some(0) && answer.out.contains("never"), "{answer:?}");

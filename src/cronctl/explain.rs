@@ -83,10 +83,16 @@ fn show_warnings(
     out: &mut Output,
 ) -> Result<(), Error> {
     let ahead = schedule::foresee(schedule, world.system_zone(), from);
-    if cautions.is_empty() && ahead.is_empty() {
+    let either_day = schedule.either_day_is_enough();
+    if cautions.is_empty() && ahead.is_empty() && !either_day {
         return Ok(());
     }
     out.text("\n")?;
+    if either_day {
+        out.text(
+            "Warning: both day fields are given, and either is enough: it runs on every day that one of them names\n",
+        )?;
+    }
     for Caution { message, help, .. } in cautions {
         out.line(format_args!("Warning: {message}"))?;
         if let Some(help) = help {
@@ -94,7 +100,7 @@ fn show_warnings(
         }
     }
     for sentence in ahead {
-        out.line(format_args!("{sentence}"))?;
+        out.line(format_args!("Warning: {sentence}"))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::civil::DAY_MINUTES;
 use super::days::Days;
-use super::fields::Fields;
+use super::fields::{ALL_DAYS, ALL_WEEKDAYS, DayRule, Fields};
 use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
 use super::wall;
@@ -94,6 +94,16 @@ impl Schedule {
             Form::Quartz(quartz) => quartz.next(i64::MIN).is_none(),
             Form::EverySecond | Form::Interval(_) | Form::Reboot => false,
         }
+    }
+
+    /// Whether two restricted day fields stand side by side, of which either is enough (`0 4 1 * sun`).
+    pub fn either_day_is_enough(&self) -> bool {
+        let fields = match &self.0 {
+            Form::Plain(fields) => fields,
+            Form::Shaped(shaped) => &shaped.0,
+            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot => return false,
+        };
+        fields.rule == DayRule::Either && fields.days != ALL_DAYS && fields.weekdays != ALL_WEEKDAYS
     }
 
     /// The first moment strictly after `after` at which it is due in `zone`, the zone's own gaps and folds included:

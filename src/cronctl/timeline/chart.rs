@@ -163,16 +163,21 @@ impl Chart {
         cell_of(minute, self.minutes.len(), self.peaks.len())
     }
 
-    /// The most crowded minutes, fullest first: at least two starts, half of the fullest minute's and twice the average.
+    /// From how many starts on a minute is crowded: two, half of the fullest minute's and twice the average.
+    pub(super) fn crowd(&self) -> u32 {
+        let minutes = u64::try_from(self.minutes.len()).unwrap_or(u64::MAX).max(1);
+        let twice_average = u32::try_from((2 * self.total()).div_ceil(minutes)).unwrap_or(u32::MAX);
+        self.most().div_ceil(2).max(twice_average).max(2)
+    }
+
+    /// The most crowded minutes, fullest first.
     pub(super) fn crowded(&self, most: usize) -> Vec<Crowded> {
-        let average = self.total() as f64 / self.minutes.len().max(1) as f64;
-        let least = (self.most().div_ceil(2)).max(2);
-        let crowd = |starts: u32| starts >= least && f64::from(starts) >= 2.0 * average;
+        let crowd = self.crowd();
         let mut found: Vec<Crowded> = self
             .minutes
             .iter()
             .enumerate()
-            .filter(|(_, starts)| crowd(**starts))
+            .filter(|(_, starts)| **starts >= crowd)
             .map(|(minute, starts)| Crowded { minute, starts: *starts })
             .collect();
         found.sort_by_key(|crowded| (std::cmp::Reverse(crowded.starts), crowded.minute));
@@ -204,7 +209,7 @@ impl Chart {
     pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
         const STEPS: [i64; 14] = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 40_320];
         let length = self.minutes.len();
-        let fits = |step: &&i64| usize::try_from(**step).is_ok_and(|step| length / step < most.max(1));
+        let fits = |step: &&i64| usize::try_from(**step).is_ok_and(|step| length / step <= most.max(1));
         let step = STEPS.iter().find(fits).copied().unwrap_or(40_320);
         (0..length)
             .filter_map(|minute| {

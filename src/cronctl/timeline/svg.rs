@@ -19,8 +19,14 @@ const ROW_HEIGHT: f64 = 26.0;
 const THINNEST: f64 = 2.0;
 /// As many cells as a day has minutes: more could not be told apart.
 const MOST_CELLS: usize = 1_440;
-/// How many crowded minutes and quiet times are marked.
+/// Roughly so wide is the label of a line.
+const LABEL: f64 = 44.0;
+/// Roughly so wide is a letter of a small text.
+const LETTER: f64 = 6.3;
+/// How many quiet times are marked.
 const MARKED: usize = 4;
+/// Of how many crowded minutes the names are tried; most fall on one another.
+const MOST_NAMED: usize = 40;
 
 const STYLE: &str = "\
 .paper{fill:#fff}.ink{fill:#1c2733}.faint{fill:#66727f}.stripe{fill:#f3f6f9}.grid{stroke:#dde3ea}\
@@ -112,8 +118,8 @@ fn quiet_times(chart: &Chart, bottom: f64, svg: &mut String) {
              <rect class=\"quiet\" x=\"{left:.1}\" y=\"{PANEL}\" width=\"{width:.1}\" height=\"{height}\"/>"
         );
         let label = format!("quiet {long}");
-        // Roughly six units a letter: a label that does not fit is left to the tooltip.
-        if width > label.len() as f64 * 6.0 {
+        // A label that does not fit is left to the tooltip.
+        if width > label.len() as f64 * LETTER {
             let (middle, y) = (left + width / 2.0, PANEL + PANEL_HEIGHT / 2.0);
             let _ = write!(
                 svg,
@@ -126,13 +132,21 @@ fn quiet_times(chart: &Chart, bottom: f64, svg: &mut String) {
 
 /// Lines at round times through panel and rows, with their labels between the two and under the rows.
 fn axis(chart: &Chart, bottom: f64, svg: &mut String) {
+    let mut label_end = f64::NEG_INFINITY;
     for tick in chart.ticks(16) {
         let x = x(chart, tick.minute);
         let (class, weight) = if tick.midnight { ("day", "1.5") } else { ("grid", "1") };
-        let _ = writeln!(
-            svg,
-            "<line class=\"{class}\" stroke-width=\"{weight}\" x1=\"{x:.1}\" y1=\"{PANEL}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>"
-        );
+        for (top, end) in [(PANEL, PANEL + PANEL_HEIGHT), (ROWS, bottom)] {
+            let _ = writeln!(
+                svg,
+                "<line class=\"{class}\" stroke-width=\"{weight}\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{end}\"/>"
+            );
+        }
+        // An hour that comes twice would write its name over itself.
+        if x - LABEL / 2.0 < label_end {
+            continue;
+        }
+        label_end = x + LABEL / 2.0;
         for y in [PANEL + PANEL_HEIGHT + 22.0, bottom + 20.0] {
             let label = &tick.label;
             let _ = writeln!(svg, "<text class=\"faint\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{label}</text>");
@@ -159,11 +173,10 @@ fn all_starts(chart: &Chart, svg: &mut String) {
         middle + 16.0,
         PANEL + 10.0
     );
-    let crowded = chart.crowded(MARKED);
-    let crowded_cells: Vec<usize> = crowded.iter().map(|c| chart.cell_of(c.minute)).collect();
+    let crowd = chart.crowd();
     for run in equal_runs(&chart.peaks) {
         let height = PANEL_HEIGHT * f64::from(run.value) / f64::from(most);
-        let class = if crowded_cells.iter().any(|cell| run.cells.contains(cell)) { "crowd" } else { "bar" };
+        let class = if run.value >= crowd { "crowd" } else { "bar" };
         let (left, width) = span(chart, &run.cells);
         let when = told(chart, &run.cells);
         let most = starts(run.value);
@@ -175,28 +188,23 @@ fn all_starts(chart: &Chart, svg: &mut String) {
             base - height
         );
     }
-    let mut taken: Vec<f64> = Vec::new();
-    for crowd in crowded {
-        let x = x(chart, crowd.minute);
+    name_crowded(chart, base, svg);
+}
+
+/// Writes the fullest minutes over their bars.
+fn name_crowded(chart: &Chart, base: f64, svg: &mut String) {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for crowded in chart.crowded(MOST_NAMED) {
+        let label = format!("{} {}", chart.when(crowded.minute), starts(crowded.starts));
+        let width = label.len() as f64 * LETTER;
+        let left = (x(chart, crowded.minute) - width / 2.0).clamp(LEFT, RIGHT - width);
         // Two labels on one another cannot be read: the fuller minute comes first and keeps its place.
-        if taken.iter().any(|other| (other - x).abs() < 84.0) {
+        if taken.iter().any(|(begin, end)| left < *end && left + width > *begin) {
             continue;
         }
-        taken.push(x);
-        let anchor = if x > RIGHT - 50.0 {
-            "end"
-        } else if x < LEFT + 50.0 {
-            "start"
-        } else {
-            "middle"
-        };
-        let y = base - PANEL_HEIGHT * f64::from(crowd.starts) / f64::from(most) - 6.0;
-        let _ = writeln!(
-            svg,
-            "<text class=\"crowd small\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{} {}</text>",
-            chart.when(crowd.minute),
-            starts(crowd.starts)
-        );
+        taken.push((left, left + width + LETTER));
+        let y = base - PANEL_HEIGHT * f64::from(crowded.starts) / f64::from(chart.most().max(1)) - 6.0;
+        let _ = writeln!(svg, "<text class=\"crowd small\" x=\"{left:.1}\" y=\"{y:.1}\">{label}</text>");
     }
 }
 
@@ -214,12 +222,11 @@ fn draw_row(chart: &Chart, row: &Row, top: f64, svg: &mut String) {
         escape(&clip(&if user.is_empty() { command.clone() } else { format!("{user}: {command}") }, 31)),
     );
     let (mark_top, mark_height) = (top + 6.0, ROW_HEIGHT - 12.0);
-    let per_minute: Vec<u32> = row.cells.clone();
-    for run in equal_runs(&per_minute) {
+    for run in equal_runs(&row.cells) {
         let (left, width) = span(chart, &run.cells);
         // A start in every minute is drawn full; the fewer they are, the lighter.
         let dense = (f64::from(run.value) / chart.minutes_per_cell()).min(1.0);
-        let opacity = if run.cells.len() > 1 { 0.35 + 0.5 * dense } else { 1.0 };
+        let opacity = if run.cells.len() > 1 { 0.4 + 0.5 * dense } else { 1.0 };
         let number = u64::from(run.value) * run.cells.len() as u64;
         let _ = writeln!(
             svg,
