@@ -42,7 +42,7 @@ fn next(profile: Profile) -> Command {
                 .allow_hyphen_values(true)
                 .help("A schedule: five fields, a nickname, or @quartz and seven fields"),
             file("Take the entries of this table, in user form; - is standard input"),
-            system().requires("file"),
+            system().requires("file").conflicts_with_all(["expr", "user"]),
             user(),
         ])
         .group(ArgGroup::new("source").args(["expr", "file", "user"]))
@@ -209,7 +209,7 @@ fn timeline(profile: Profile) -> Command {
         )
         .args([
             file("Draw the entries of this table, in user form; - is standard input"),
-            system().requires("file"),
+            system().requires("file").conflicts_with_all(["user", "all"]),
             user(),
             Arg::new("all")
                 .value_name("all")
