@@ -1,11 +1,412 @@
 //! Installs and removes tables so that an interruption at any point leaves the old one or the new one, never neither.
+//!
+//! Every call here is one on the spool, to be made with the lent rights and nothing else.
 
-use crate::site::Profile;
+use super::find::Stamp;
+use super::names::is_safe_component;
+use crate::site::{Profile, Site};
+use crate::sys::files::{self, Links, Stat};
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The mode of a user's table.
+const TABLE_MODE: u32 = 0o600;
 
 /// How a temporary file's name in the spool begins; both incumbents' daemons pass over their own.
 pub fn temporary_prefix(profile: Profile) -> &'static str {
     match profile {
         Profile::Debian => "tmp.",
         Profile::Cronie => "#tmp.",
+    }
+}
+
+/// What was being done to the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Opening the spool directory.
+    OpenSpool,
+    /// Opening a table.
+    Open,
+    /// Reading a table.
+    Read,
+    /// Making a temporary file.
+    Create,
+    /// Writing it.
+    Write,
+    /// Setting its mode.
+    SetMode,
+    /// Giving it to the table's user.
+    SetOwner,
+    /// Bringing it to the disk.
+    Sync,
+    /// Renaming it.
+    Rename,
+    /// Bringing the new name to the disk.
+    SyncName,
+    /// Removing a table.
+    Remove,
+}
+
+impl Step {
+    /// What is being done, for a message.
+    pub fn doing(self) -> &'static str {
+        match self {
+            Step::OpenSpool => "opening the spool directory",
+            Step::Open => "opening the table",
+            Step::Read => "reading the table",
+            Step::Create => "making a temporary file in the spool",
+            Step::Write => "writing the new table",
+            Step::SetMode => "setting the new table's mode",
+            Step::SetOwner => "giving the new table to its user",
+            Step::Sync => "bringing the new table to the disk",
+            Step::Rename => "putting the new table in place",
+            Step::SyncName => "bringing the new table's name to the disk",
+            Step::Remove => "removing the table",
+        }
+    }
+}
+
+/// Why the spool did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// A system call failed. At [`Step::SyncName`] the new table is in place, but may not outlast a power cut; at every
+    /// step before it the old one is untouched.
+    #[error("{}: {}: {}", path.display(), step.doing(), files::reason(source))]
+    Os {
+        /// What was being done.
+        step: Step,
+        /// The spool, or the table.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A name that cannot be a table's.
+    #[error("`{}` cannot be the name of a table", name.escape_default())]
+    UnsafeName {
+        /// The name.
+        name: String,
+    },
+    /// What bears the table's name is no regular file.
+    #[error("{}: not a regular file", path.display())]
+    NotRegular {
+        /// The table's path.
+        path: PathBuf,
+    },
+    /// The table belongs to somebody else.
+    #[error("{}: belongs to somebody else", path.display())]
+    ForeignOwner {
+        /// The table's path.
+        path: PathBuf,
+    },
+    /// The table is larger than a table may be.
+    #[error("{}: larger than a table may be", path.display())]
+    TooLarge {
+        /// The table's path.
+        path: PathBuf,
+    },
+}
+
+/// A table as it stands in the spool.
+#[derive(Debug)]
+pub struct Standing {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its state.
+    pub stamp: Stamp,
+}
+
+/// An open spool.
+#[derive(Debug)]
+pub struct Spool {
+    dir: OwnedFd,
+    path: PathBuf,
+    site: &'static Site,
+}
+
+impl Spool {
+    /// Opens the spool as a place; it need not be readable, as Debian's is not.
+    pub fn open(path: &Path, site: &'static Site) -> Result<Spool, SpoolError> {
+        let os = |source| SpoolError::Os { step: Step::OpenSpool, path: path.to_path_buf(), source };
+        let dir = files::open_place(path).map_err(os)?;
+        Ok(Spool { dir, path: path.to_path_buf(), site })
+    }
+
+    /// Reads a user's table; none if there is none. `uid` is the user's: the file must be hers or root's.
+    pub fn read(&self, user: &str, uid: u32) -> Result<Option<Standing>, SpoolError> {
+        let name = self.name(user)?;
+        let Some((fd, stat)) = self.open_table(user, &name)? else { return Ok(None) };
+        if stat.uid != uid && stat.uid != 0 {
+            return Err(SpoolError::ForeignOwner { path: self.path.join(user) });
+        }
+        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.bytes)
+            .map_err(|source| self.failed(Step::Read, user, source))?
+            .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
+        Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))
+    }
+
+    /// The state of a user's table; none if there is none.
+    pub fn stamp(&self, user: &str) -> Result<Option<Stamp>, SpoolError> {
+        match files::stat_at(&self.dir, &self.name(user)?) {
+            Ok(stat) => Ok(Some(Stamp::from(&stat))),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.failed(Step::Open, user, source)),
+        }
+    }
+
+    /// Replaces a user's table. `give_to`: the uid to give the new file to, when it is not made with that uid already.
+    pub fn replace(&self, user: &str, bytes: &[u8], give_to: Option<u32>) -> Result<(), SpoolError> {
+        let name = self.name(user)?;
+        let (temporary, fd) = Temporary::create(self, user)?;
+        let step = |step, result: io::Result<()>| result.map_err(|source| self.failed(step, user, source));
+        step(Step::Write, files::write_all(&fd, bytes))?;
+        step(Step::SetMode, files::set_mode(&fd, TABLE_MODE))?;
+        if let Some(uid) = give_to {
+            step(Step::SetOwner, files::set_owner(&fd, uid))?;
+        }
+        step(Step::Sync, files::sync(&fd))?;
+        step(Step::Rename, temporary.rename_to(&name))?;
+        step(Step::SyncName, self.sync_name(&fd))?;
+        step(Step::SyncName, files::close(fd))?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Removes a user's table; whether there was one.
+    pub fn remove(&self, user: &str) -> Result<bool, SpoolError> {
+        match files::unlink_at(&self.dir, &self.name(user)?) {
+            Ok(()) => {
+                // The table is gone from every reader's view; that it may come back after a power cut is no loss.
+                let _ = files::reopen_dir(&self.dir).and_then(files::sync);
+                self.announce();
+                Ok(true)
+            }
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.failed(Step::Remove, user, source)),
+        }
+    }
+
+    /// Writes a small file of the daemon's in the spool, such as cronie's cluster host, in the same durable way.
+    pub fn write_control_file(&self, name: &CStr, bytes: &[u8]) -> Result<(), SpoolError> {
+        let shown = name.to_string_lossy();
+        let (temporary, fd) = Temporary::create(self, &shown)?;
+        let step = |step, result: io::Result<()>| result.map_err(|source| self.failed(step, &shown, source));
+        step(Step::Write, files::write_all(&fd, bytes))?;
+        step(Step::SetMode, files::set_mode(&fd, TABLE_MODE))?;
+        step(Step::Sync, files::sync(&fd))?;
+        step(Step::Rename, temporary.rename_to(name))?;
+        step(Step::SyncName, self.sync_name(&fd))?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Reads such a file; none if there is none.
+    pub fn read_control_file(&self, name: &CStr) -> Result<Option<Vec<u8>>, SpoolError> {
+        const LONGEST: usize = 4096;
+        let shown = name.to_string_lossy();
+        let Some((fd, stat)) = self.open_table(&shown, name)? else { return Ok(None) };
+        files::read_all(&fd, stat.size, LONGEST)
+            .map_err(|source| self.failed(Step::Read, &shown, source))?
+            .map(Some)
+            .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(&*shown) })
+    }
+
+    fn open_table(&self, shown: &str, name: &CStr) -> Result<Option<(OwnedFd, Stat)>, SpoolError> {
+        let fd = match files::open_at(&self.dir, name, Links::Refused) {
+            Ok(fd) => fd,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(self.failed(Step::Open, shown, source)),
+        };
+        let stat = files::stat(&fd).map_err(|source| self.failed(Step::Open, shown, source))?;
+        if !stat.is_regular() {
+            return Err(SpoolError::NotRegular { path: self.path.join(shown) });
+        }
+        Ok(Some((fd, stat)))
+    }
+
+    /// Makes a rename survive a power cut. A set-gid program cannot open a spool of mode 1730 to sync it; then the renamed
+    /// file, whose inode the rename has touched, is synced once more, which brings the same transaction to the disk.
+    fn sync_name(&self, renamed: &OwnedFd) -> io::Result<()> {
+        match files::reopen_dir(&self.dir) {
+            Ok(dir) => files::sync(dir),
+            Err(_) => files::sync(renamed),
+        }
+    }
+
+    /// Sets the spool's modification time, which the incumbents' daemons poll. Ours has seen the rename.
+    fn announce(&self) {
+        let _ = files::touch(self.dir.as_fd());
+    }
+
+    fn name(&self, user: &str) -> Result<CString, SpoolError> {
+        let unsafe_name = || SpoolError::UnsafeName { name: user.to_owned() };
+        if !is_safe_component(user, self.site.profile) {
+            return Err(unsafe_name());
+        }
+        CString::new(user).map_err(|_| unsafe_name())
+    }
+
+    fn failed(&self, step: Step, user: &str, source: io::Error) -> SpoolError {
+        SpoolError::Os { step, path: self.path.join(user), source }
+    }
+}
+
+/// A temporary file in the spool; gone with this value unless it was renamed.
+struct Temporary<'a> {
+    spool: &'a Spool,
+    name: CString,
+    renamed: bool,
+}
+
+impl<'a> Temporary<'a> {
+    /// Makes one under a name that nobody can foretell.
+    fn create(spool: &'a Spool, user: &str) -> Result<(Temporary<'a>, OwnedFd), SpoolError> {
+        const TRIES: usize = 100;
+        let failed = |source| spool.failed(Step::Create, user, source);
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for _ in 0..TRIES {
+            let name = temporary_name(spool.site.profile).map_err(failed)?;
+            match files::create_at(&spool.dir, &name) {
+                Ok(fd) => return Ok((Temporary { spool, name, renamed: false }, fd)),
+                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => last = taken,
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        Err(failed(last))
+    }
+
+    fn rename_to(mut self, name: &CStr) -> io::Result<()> {
+        files::rename_at(&self.spool.dir, &self.name, name)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What cannot be removed now the daemon removes later.
+            let _ = files::unlink_at(&self.spool.dir, &self.name);
+        }
+    }
+}
+
+/// `tmp.XXXXXX` or `#tmp.HOST.XXXXXXXXXX`, X being any of 62 letters and digits.
+fn temporary_name(profile: Profile) -> io::Result<CString> {
+    const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let mut name = temporary_prefix(profile).as_bytes().to_vec();
+    let length = match profile {
+        Profile::Debian => 6,
+        Profile::Cronie => {
+            let host = files::host_name()?;
+            name.extend(host.iter().filter(|b| !matches!(b, b'/' | 0)));
+            name.push(b'.');
+            10
+        }
+    };
+    let mut random = [0_u8; 4 * 10];
+    files::randomize(&mut random)?;
+    let letters = random.chunks_exact(4).take(length).filter_map(|four| {
+        let number = u32::from_ne_bytes(four.try_into().ok()?) as usize;
+        LETTERS.get(number % LETTERS.len()).copied()
+    });
+    name.extend(letters);
+    CString::new(name).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{CRONIE, DEBIAN};
+    use std::collections::HashSet;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    fn my_uid() -> u32 {
+        nix::unistd::geteuid().as_raw()
+    }
+
+    #[test]
+    fn a_table_is_installed_read_replaced_and_removed() {
+        for site in [&DEBIAN, &CRONIE] {
+            let dir = tempfile::tempdir().unwrap();
+            let spool = Spool::open(dir.path(), site).unwrap();
+            assert!(spool.read("alice", my_uid()).unwrap().is_none());
+            spool.replace("alice", b"first\n", None).unwrap();
+            let first = spool.read("alice", my_uid()).unwrap().unwrap();
+            assert_eq!(first.bytes, b"first\n");
+            assert_eq!(fs::metadata(dir.path().join("alice")).unwrap().permissions().mode() & 0o7777, 0o600);
+            spool.replace("alice", b"second\n", None).unwrap();
+            let second = spool.read("alice", my_uid()).unwrap().unwrap();
+            assert_eq!(second.bytes, b"second\n");
+            assert_ne!(first.stamp, second.stamp);
+            assert_eq!(spool.stamp("alice").unwrap(), Some(second.stamp));
+            assert!(spool.remove("alice").unwrap());
+            assert!(!spool.remove("alice").unwrap());
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no temporary file stays");
+        }
+    }
+
+    #[test]
+    fn a_failed_installation_leaves_the_old_table_and_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), &DEBIAN).unwrap();
+        fs::create_dir(dir.path().join("alice")).unwrap();
+        fs::write(dir.path().join("alice/x"), "").unwrap();
+        let error = spool.replace("alice", b"new\n", None).unwrap_err();
+        assert!(matches!(error, SpoolError::Os { step: Step::Rename, .. }), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_and_unsafe_names_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), &CRONIE).unwrap();
+        symlink("/etc/passwd", dir.path().join("alice")).unwrap();
+        assert!(spool.read("alice", my_uid()).is_err());
+        for name in ["../x", "a/b", "..", ".", "", ".cron.hostname", "#tmp.x"] {
+            assert!(matches!(spool.read(name, 0), Err(SpoolError::UnsafeName { .. })), "{name}");
+            assert!(matches!(spool.replace(name, b"", None), Err(SpoolError::UnsafeName { .. })), "{name}");
+            assert!(matches!(spool.remove(name), Err(SpoolError::UnsafeName { .. })), "{name}");
+        }
+        // A new table takes the link's place; what it led to is untouched.
+        let passwd = fs::metadata("/etc/passwd").unwrap().ino();
+        spool.replace("alice", b"mine\n", None).unwrap();
+        assert_eq!(spool.read("alice", my_uid()).unwrap().unwrap().bytes, b"mine\n");
+        assert_eq!(fs::metadata("/etc/passwd").unwrap().ino(), passwd);
+    }
+
+    #[test]
+    fn a_table_of_somebody_else_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), &DEBIAN).unwrap();
+        spool.replace("alice", b"secret\n", None).unwrap();
+        let shown = spool.read("alice", my_uid() + 1);
+        assert_eq!(matches!(shown, Err(SpoolError::ForeignOwner { .. })), my_uid() != 0);
+    }
+
+    #[test]
+    fn temporary_names_do_not_repeat_and_carry_the_profiles_prefix() {
+        let host = String::from_utf8_lossy(&files::host_name().unwrap()).into_owned();
+        for (profile, prefix, length) in
+            [(Profile::Debian, "tmp.".to_owned(), 6), (Profile::Cronie, format!("#tmp.{host}."), 10)]
+        {
+            let names: HashSet<CString> = (0..1000).map(|_| temporary_name(profile).unwrap()).collect();
+            assert_eq!(names.len(), 1000);
+            assert!(names.iter().all(|name| {
+                let name = name.to_str().unwrap();
+                name.strip_prefix(&prefix).is_some_and(|rest| rest.len() == length)
+            }));
+        }
+    }
+
+    #[test]
+    fn a_control_file_is_written_and_read_by_its_own_name_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), &CRONIE).unwrap();
+        assert_eq!(spool.read_control_file(c".cron.hostname").unwrap(), None);
+        spool.write_control_file(c".cron.hostname", b"node1\n").unwrap();
+        assert_eq!(spool.read_control_file(c".cron.hostname").unwrap().as_deref(), Some(b"node1\n".as_slice()));
     }
 }

@@ -1,5 +1,6 @@
 //! Finds and reads tables safely, installs them durably, and knows who may.
 
+pub mod access;
 mod check;
 mod find;
 pub mod install;

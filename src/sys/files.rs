@@ -230,3 +230,33 @@ pub fn reason(error: &io::Error) -> String {
     }
     text
 }
+
+/// Fills a buffer with random bytes that nobody can foretell.
+pub fn randomize(buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: the pointer and the length describe one live buffer of ours.
+        let got = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(got) {
+            Ok(got) => filled += got,
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            Err(_) => return Err(io::Error::last_os_error()),
+        }
+    }
+    Ok(())
+}
+
+/// Closes a file and tells what the kernel says to that: a network file system may report a lost write only now.
+pub fn close(fd: OwnedFd) -> io::Result<()> {
+    Ok(nix::unistd::close(fd)?)
+}
+
+/// Whether a descriptor is a terminal.
+pub fn is_terminal(fd: impl AsFd) -> bool {
+    nix::unistd::isatty(fd).unwrap_or(false)
+}
+
+/// Opens a directory that is open as a place only, so that it can be synced. Fails where we may not list it.
+pub fn reopen_dir(dir: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(nix::fcntl::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}

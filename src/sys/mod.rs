@@ -5,6 +5,8 @@ pub mod daemon;
 pub mod descriptor;
 pub mod files;
 pub mod host;
+pub mod identity;
+pub mod interrupts;
 pub mod locale;
 pub mod lock;
 pub mod name_watch;

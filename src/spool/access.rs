@@ -1,0 +1,145 @@
+//! Who may use crontab(1): cron.allow and cron.deny. The daemon never asks: existing tables keep running.
+
+use crate::site::shared;
+use crate::sys::files;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The two lists.
+#[derive(Clone, Debug)]
+pub struct Lists {
+    /// Who may.
+    pub allow: PathBuf,
+    /// Who may not; asked only when there is no list of who may.
+    pub deny: PathBuf,
+}
+
+impl Default for Lists {
+    fn default() -> Lists {
+        Lists { allow: shared::ALLOW.into(), deny: shared::DENY.into() }
+    }
+}
+
+/// What a list says of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listed {
+    Yes,
+    No,
+    NoList,
+    /// There is something that cannot be read as a list. Nobody is let through by it.
+    Unreadable,
+}
+
+/// Whether `name`, who is not root, may use crontab(1). `open_to_all`: what counts when there is neither list. A list that
+/// exists and cannot be read denies; only a missing one counts as missing.
+pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> bool {
+    match ask(&lists.allow, name) {
+        Listed::Yes => return true,
+        Listed::No | Listed::Unreadable => return false,
+        Listed::NoList => {}
+    }
+    match ask(&lists.deny, name) {
+        Listed::No => true,
+        Listed::Yes | Listed::Unreadable => false,
+        Listed::NoList => open_to_all,
+    }
+}
+
+/// Compares whole lines, byte by byte. The incumbents miss a last line without a newline; here it counts.
+fn ask(path: &Path, name: &str) -> Listed {
+    match read(path) {
+        Ok(text) if text.split(|b| *b == b'\n').any(|line| line == name.as_bytes()) => Listed::Yes,
+        Ok(_) => Listed::No,
+        // A link that leads nowhere is a list that somebody meant to be there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => Listed::NoList,
+        Err(_) => Listed::Unreadable,
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST: usize = 64 << 20;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let stat = files::stat(&file)?;
+    if !stat.is_regular() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    files::read_all(&file, stat.size, MOST)?.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A scratch directory with the lists that a row asks for; none: no file.
+    fn lists(allow: Option<&[u8]>, deny: Option<&[u8]>) -> (tempfile::TempDir, Lists) {
+        let dir = tempfile::tempdir().unwrap();
+        let lists = Lists { allow: dir.path().join("allow"), deny: dir.path().join("deny") };
+        for (path, text) in [(&lists.allow, allow), (&lists.deny, deny)] {
+            if let Some(text) = text {
+                fs::write(path, text).unwrap();
+            }
+        }
+        (dir, lists)
+    }
+
+    #[test]
+    fn the_truth_table_of_allow_and_deny() {
+        let with = Some(b"bob\nalice\n".as_slice());
+        let without = Some(b"bob\n".as_slice());
+        let empty = Some(b"".as_slice());
+        for (allow, deny, debian, cronie) in [
+            (None, None, true, false),
+            (with, None, true, true),
+            (without, None, false, false),
+            (empty, None, false, false),
+            (None, with, false, false),
+            (None, without, true, true),
+            (None, empty, true, true),
+            (with, with, true, true),
+            (without, without, false, false),
+        ] {
+            let (_dir, lists) = lists(allow, deny);
+            assert_eq!(may_use("alice", &lists, true), debian, "{allow:?} {deny:?} in debian");
+            assert_eq!(may_use("alice", &lists, false), cronie, "{allow:?} {deny:?} in cronie");
+        }
+    }
+
+    #[test]
+    fn lines_are_compared_whole_and_the_last_needs_no_newline() {
+        for (text, listed) in [
+            ("alice", true),
+            ("bob\nalice", true),
+            ("alice ", false),
+            (" alice\n", false),
+            ("alice2\n", false),
+            ("# alice\n", false),
+            ("al\0ice\n", false),
+            ("alice\0\n", false),
+        ] {
+            let (_dir, lists) = lists(Some(text.as_bytes()), None);
+            assert_eq!(may_use("alice", &lists, true), listed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_denies() {
+        let (dir, lists) = lists(None, None);
+        let cases: [(&str, fn(&Path)); 4] = [
+            ("a directory", |path| fs::create_dir(path).unwrap()),
+            ("a link to nowhere", |path| symlink("nowhere", path).unwrap()),
+            ("a link to itself", |path| symlink(path, path).unwrap()),
+            ("a FIFO", |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).unwrap()),
+        ];
+        for (what, make) in cases {
+            for list in [&lists.allow, &lists.deny] {
+                make(list);
+                assert!(!may_use("alice", &lists, true), "{what} as {}", list.display());
+                fs::remove_file(list).or_else(|_| fs::remove_dir(list)).unwrap();
+            }
+        }
+        drop(dir);
+    }
+}
