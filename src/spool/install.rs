@@ -27,6 +27,8 @@ pub fn temporary_prefix(profile: Profile) -> &'static str {
 pub enum Step {
     /// Opening the spool directory.
     OpenSpool,
+    /// Making the spool directory.
+    CreateSpool,
     /// Opening a table.
     Open,
     /// Reading a table.
@@ -54,6 +56,7 @@ impl Step {
     pub fn doing(self) -> &'static str {
         match self {
             Step::OpenSpool => "opening the spool directory",
+            Step::CreateSpool => "making the spool directory",
             Step::Open => "opening the table",
             Step::Read => "reading the table",
             Step::Create => "making a temporary file in the spool",
@@ -133,11 +136,33 @@ impl Spool {
         Ok(Spool { dir, path: path.to_path_buf(), site })
     }
 
-    /// Reads a user's table; none if there is none. `uid` is the user's: the file must be hers or root's.
-    pub fn read(&self, user: &str, uid: u32) -> Result<Option<Standing>, SpoolError> {
+    /// Makes the spool directory as the profile's package would: Debian's for the group `crontab` (`group`), whose
+    /// members may add names but not list them, cronie's for root alone. Its parents must exist but for one.
+    pub fn create(path: &Path, site: &'static Site, group: Option<u32>) -> Result<(), SpoolError> {
+        let os = |source| SpoolError::Os { step: Step::CreateSpool, path: path.to_path_buf(), source };
+        let mode = match site.profile {
+            Profile::Debian => 0o1730,
+            Profile::Cronie => 0o700,
+        };
+        if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+            files::create_dir(parent, 0o755).map_err(os)?;
+            files::open_dir(parent).and_then(|dir| files::set_mode(&dir, 0o755)).map_err(os)?;
+        }
+        files::create_dir(path, mode).map_err(os)?;
+        let dir = files::open_dir(path).map_err(os)?;
+        if let Some(group) = group {
+            files::set_group(&dir, group).map_err(os)?;
+        }
+        // The umask has had its say at mkdir, and a change of group takes bits away.
+        files::set_mode(&dir, mode).map_err(os)
+    }
+
+    /// Reads a user's table; none if there is none. `uid`: the file must be that user's or root's; none, when root
+    /// herself wants to see it: anybody's.
+    pub fn read(&self, user: &str, uid: Option<u32>) -> Result<Option<Standing>, SpoolError> {
         let name = self.name(user)?;
         let Some((fd, stat)) = self.open_table(user, &name)? else { return Ok(None) };
-        if stat.uid != uid && stat.uid != 0 {
+        if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
             return Err(SpoolError::ForeignOwner { path: self.path.join(user) });
         }
         let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.bytes)
@@ -332,13 +357,13 @@ mod tests {
         for site in [&DEBIAN, &CRONIE] {
             let dir = tempfile::tempdir().unwrap();
             let spool = Spool::open(dir.path(), site).unwrap();
-            assert!(spool.read("alice", my_uid()).unwrap().is_none());
+            assert!(spool.read("alice", Some(my_uid())).unwrap().is_none());
             spool.replace("alice", b"first\n", None).unwrap();
-            let first = spool.read("alice", my_uid()).unwrap().unwrap();
+            let first = spool.read("alice", Some(my_uid())).unwrap().unwrap();
             assert_eq!(first.bytes, b"first\n");
             assert_eq!(fs::metadata(dir.path().join("alice")).unwrap().permissions().mode() & 0o7777, 0o600);
             spool.replace("alice", b"second\n", None).unwrap();
-            let second = spool.read("alice", my_uid()).unwrap().unwrap();
+            let second = spool.read("alice", Some(my_uid())).unwrap().unwrap();
             assert_eq!(second.bytes, b"second\n");
             assert_ne!(first.stamp, second.stamp);
             assert_eq!(spool.stamp("alice").unwrap(), Some(second.stamp));
@@ -364,16 +389,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path(), &CRONIE).unwrap();
         symlink("/etc/passwd", dir.path().join("alice")).unwrap();
-        assert!(spool.read("alice", my_uid()).is_err());
+        assert!(spool.read("alice", Some(my_uid())).is_err());
         for name in ["../x", "a/b", "..", ".", "", ".cron.hostname", "#tmp.x"] {
-            assert!(matches!(spool.read(name, 0), Err(SpoolError::UnsafeName { .. })), "{name}");
+            assert!(matches!(spool.read(name, None), Err(SpoolError::UnsafeName { .. })), "{name}");
             assert!(matches!(spool.replace(name, b"", None), Err(SpoolError::UnsafeName { .. })), "{name}");
             assert!(matches!(spool.remove(name), Err(SpoolError::UnsafeName { .. })), "{name}");
         }
         // A new table takes the link's place; what it led to is untouched.
         let passwd = fs::metadata("/etc/passwd").unwrap().ino();
         spool.replace("alice", b"mine\n", None).unwrap();
-        assert_eq!(spool.read("alice", my_uid()).unwrap().unwrap().bytes, b"mine\n");
+        assert_eq!(spool.read("alice", Some(my_uid())).unwrap().unwrap().bytes, b"mine\n");
         assert_eq!(fs::metadata("/etc/passwd").unwrap().ino(), passwd);
     }
 
@@ -382,7 +407,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path(), &DEBIAN).unwrap();
         spool.replace("alice", b"secret\n", None).unwrap();
-        let shown = spool.read("alice", my_uid() + 1);
+        let shown = spool.read("alice", Some(my_uid() + 1));
         assert_eq!(matches!(shown, Err(SpoolError::ForeignOwner { .. })), my_uid() != 0);
     }
 

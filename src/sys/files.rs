@@ -180,6 +180,16 @@ pub fn set_owner(fd: impl AsFd, uid: u32) -> io::Result<()> {
     Ok(nix::unistd::fchown(fd, Some(uid.into()), None)?)
 }
 
+/// Gives an open file to a group; its owner stays.
+pub fn set_group(fd: impl AsFd, gid: u32) -> io::Result<()> {
+    Ok(nix::unistd::fchown(fd, None, Some(gid.into()))?)
+}
+
+/// Makes a directory, mode less the umask.
+pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
+    Ok(nix::unistd::mkdir(path, Mode::from_bits_truncate(mode))?)
+}
+
 /// Waits until an open file's content is on the disk.
 pub fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(nix::unistd::fsync(fd)?)

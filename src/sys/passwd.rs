@@ -37,3 +37,8 @@ pub fn by_name(name: &str) -> io::Result<Option<Account>> {
 pub fn by_uid(uid: u32) -> io::Result<Option<Account>> {
     Ok(User::from_uid(Uid::from_raw(uid))?.map(Account::from))
 }
+
+/// Asks the name service for a group's id. None: there is no such group.
+pub fn group_id(name: &str) -> io::Result<Option<u32>> {
+    Ok(nix::unistd::Group::from_name(name)?.map(|group| group.gid.as_raw()))
+}

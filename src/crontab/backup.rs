@@ -1,0 +1,74 @@
+//! cronie's copy of the table that was: `~/.cache/crontab/crontab.bak`, for the caller's eyes only.
+
+use super::failure::Failure;
+use super::session::Session;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A table existed (and a copy was tried).
+pub struct Existed;
+
+/// Keeps a copy of the table that stands now, if there is one. A copy that cannot be kept is told and stops nothing, as in
+/// the incumbent.
+pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
+    let user = &session.user;
+    let Some(standing) = session.read_table()? else { return Ok(None) };
+    let Some(directory) = directory(session) else {
+        eprintln!("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
+        return Ok(Some(Existed));
+    };
+    let path = directory.join(file_name(session));
+    match write(&directory, &path, &standing.bytes) {
+        Ok(()) => println!("Backup of {}'s previous crontab saved to {}", user.name, path.display()),
+        Err(error) => {
+            eprintln!("Failed to write to the backup file: {}: {}", path.display(), crate::sys::files::reason(&error))
+        }
+    }
+    Ok(Some(Existed))
+}
+
+fn directory(session: &Session<'_>) -> Option<PathBuf> {
+    let variable = |name| session.inherited.variable(name).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    Some(cache.join("crontab"))
+}
+
+fn file_name(session: &Session<'_>) -> String {
+    if session.identity.caller_uid() == session.user.uid {
+        "crontab.bak".to_owned()
+    } else {
+        format!("crontab.{}.bak", session.user.name)
+    }
+}
+
+/// Writes with the caller's own rights, and so that no reader ever finds half a copy or one that is open to others.
+fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".crontab.")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .make_in(directory, |path| std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path))?;
+    file.as_file_mut().write_all(bytes)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_for_its_owner_only_whatever_stood_there_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = dir.path().join("cache/crontab");
+        let path = directory.join("crontab.bak");
+        write(&directory, &path, b"first\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        write(&directory, &path, b"second\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,49 @@
+//! cronie's `-n` and `-c`: the one host of a cluster whose daemon runs the users' tables.
+
+use super::failure::Failure;
+use super::session::Session;
+use crate::spool::CLUSTER_HOST_FILE;
+use crate::sys::files;
+use std::ffi::{CString, OsStr};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+/// The longest host name of POSIX systems.
+const LONGEST: usize = 255;
+
+/// `-n [HOST]`: names the host; without a name it is this one.
+pub fn set_host(session: &Session<'_>, host: Option<&OsStr>) -> Result<(), Failure> {
+    let bad = || Failure::BadHost { program: session.program.to_owned() };
+    let host = match host {
+        Some(host) => host.as_bytes().to_vec(),
+        None => files::host_name().map_err(|_| bad())?,
+    };
+    if host.len() > LONGEST || host.contains(&b'\n') {
+        return Err(bad());
+    }
+    let line = [host.as_slice(), b"\n"].concat();
+    let name = file_name();
+    session.with_spool(|spool| spool.write_control_file(&name, &line))?;
+    session.log("SET HOST", &String::from_utf8_lossy(&host));
+    Ok(())
+}
+
+/// `-c`: tells which host it is.
+pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
+    let name = file_name();
+    let text = session
+        .with_spool(|spool| spool.read_control_file(&name))?
+        .ok_or_else(|| Failure::NoHostFile { path: session.spool_path().join(CLUSTER_HOST_FILE) })?;
+    let host = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    out.write_all(&[host, b"\n"].concat())
+        .and_then(|()| out.flush())
+        .map_err(|source| Failure::Output { program: session.program.to_owned(), source })?;
+    session.log("GET HOST", &String::from_utf8_lossy(host));
+    Ok(())
+}
+
+fn file_name() -> CString {
+    // A constant without a NUL; the empty name of the impossible case names no file.
+    CString::new(CLUSTER_HOST_FILE).unwrap_or_default()
+}
