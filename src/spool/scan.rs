@@ -37,6 +37,7 @@ pub trait Visitor {
 
 /// What one path was found to be.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // One lives for a moment, on the stack.
 pub enum Look {
     /// A table, usable or refused.
     Table(Found),

@@ -56,6 +56,8 @@ impl Stat {
     }
 }
 
+// The C library's types differ between architectures; on this one some casts change nothing.
+#[allow(clippy::unnecessary_cast)]
 impl From<FileStat> for Stat {
     fn from(s: FileStat) -> Stat {
         let ns = |sec: i64, nsec: i64| i128::from(sec) * 1_000_000_000 + i128::from(nsec);
