@@ -3,7 +3,7 @@
 use crate::reference::{beats, due};
 use crate::spec::{Language, Spec};
 use chrono::{DateTime, Utc};
-use cronwheel::schedule::{LocalMinute, Timestamp, Zone};
+use cronwheel::schedule::{HostKey, LocalMinute, Schedule, Seed, Timestamp, Zone};
 use fastrand::Rng;
 use std::str::FromStr;
 
@@ -144,6 +144,76 @@ fn due_moments_are_strictly_increasing_and_none_lies_between() {
             at = next;
         }
     }
+}
+
+#[test]
+fn whatever_text_comes_the_answer_has_its_place_in_it() {
+    const PIECES: [&str; 40] = [
+        "*",
+        "*",
+        "*",
+        " ",
+        " ",
+        " ",
+        " ",
+        "\t",
+        ",",
+        "-",
+        "/",
+        "~",
+        "#",
+        "L",
+        "W",
+        "LW",
+        "0",
+        "5",
+        "7",
+        "31",
+        "59",
+        "60",
+        "99",
+        "mon",
+        "fri",
+        "jan",
+        "sunday",
+        "@",
+        "@daily",
+        "@quartz",
+        "@5m",
+        "?",
+        "H",
+        "%",
+        ";",
+        "é",
+        "\u{0}",
+        "4294967296",
+        "2027",
+        "x",
+    ];
+    let mut rng = Rng::with_seed(SEED);
+    let mut taken = 0;
+    for _ in 0..1_000_000 {
+        let text: String = (0..rng.usize(1..14)).map(|_| PIECES[rng.usize(..PIECES.len())]).collect();
+        let seed = Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() };
+        match Schedule::parse_prefix(text.as_bytes(), &seed) {
+            Ok(prefix) => {
+                taken += 1;
+                assert!(prefix.len <= text.len() && text.is_char_boundary(prefix.len), "{text:?} (seed {SEED})");
+                let mut spans = prefix.cautions.iter().map(|caution| &caution.span);
+                assert!(spans.all(|span| text.get(span.clone()).is_some()), "{text:?} (seed {SEED})");
+                // The schedule ends where it says: what follows has no part in it.
+                let again = Schedule::parse_prefix(&text.as_bytes()[..prefix.len], &seed).unwrap();
+                assert_eq!(again.schedule, prefix.schedule, "{text:?} (seed {SEED})");
+                let never = prefix.schedule.never_matches();
+                assert!(!never || !prefix.cautions.is_empty(), "{text:?} never matches, unsaid (seed {SEED})");
+            }
+            Err(fault) => {
+                assert!(text.get(fault.span.clone()).is_some(), "{text:?}: {fault:?} (seed {SEED})");
+                assert!(!fault.expected.is_empty() && !fault.found.is_empty(), "{text:?}: {fault:?} (seed {SEED})");
+            }
+        }
+    }
+    assert!(taken > 1000, "only {taken} of the texts were schedules");
 }
 
 #[test]
