@@ -492,8 +492,8 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
     bench.start(&shell);
     assert_eq!(not_started(bench.end_of(1)), "exec /bin/nosh: No such file or directory");
     sessions(4);
-    let pids = world.run(&format!("pgrep -c -x 'crond: keeper' || true")).ok();
-    assert_eq!(pids, "0\n");
+    let keepers = || world.run("pgrep -c -x 'crond: keeper' || true").ok();
+    Deadline::seconds(20).wait_for("the keepers to end", || (keepers() == "0\n").then_some(()));
 }
 
 #[test]

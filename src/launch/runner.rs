@@ -332,10 +332,9 @@ impl State {
         if self.config.standalone {
             return;
         }
-        if let Some(moment) = self.latest_due {
-            if let Err(error) = self.outcomes.leave_handed_over(moment) {
-                self.tell.own(Level::Error, "ERROR", &error.to_string());
-            }
+        let left = self.latest_due.map_or(Ok(()), |moment| self.outcomes.leave_handed_over(moment));
+        if let Err(error) = left {
+            self.tell.own(Level::Error, "ERROR", &error.to_string());
         }
         for (_, run) in std::mem::take(&mut self.untold) {
             self.leave(&run);

@@ -40,20 +40,25 @@ struct Conversation {
 }
 
 type WithFlags = unsafe extern "C" fn(Handle, c_int) -> c_int;
+type Start = unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
+type SetItem = unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int;
+type PutVariable = unsafe extern "C" fn(Handle, *const c_char) -> c_int;
+type ListVariables = unsafe extern "C" fn(Handle) -> *mut *mut c_char;
+type Words = unsafe extern "C" fn(Handle, c_int) -> *const c_char;
 
 /// The opened library.
 #[derive(Debug)]
 pub struct Library {
-    start: unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int,
+    start: Start,
     end: WithFlags,
-    set_item: unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int,
+    set_item: SetItem,
     account: WithFlags,
     credentials: WithFlags,
     open_session: WithFlags,
     close_session: WithFlags,
-    put_variable: unsafe extern "C" fn(Handle, *const c_char) -> c_int,
-    variables: unsafe extern "C" fn(Handle) -> *mut *mut c_char,
-    words: unsafe extern "C" fn(Handle, c_int) -> *const c_char,
+    put_variable: PutVariable,
+    variables: ListVariables,
+    words: Words,
 }
 
 impl Library {
@@ -72,16 +77,16 @@ impl Library {
         // SAFETY: the functions have these types in Linux-PAM's headers, unchanged since libpam.so.0 exists; none of the pointers is null.
         unsafe {
             Some(Library {
-                start: std::mem::transmute::<*mut c_void, _>(find(c"pam_start")?),
-                end: std::mem::transmute::<*mut c_void, _>(find(c"pam_end")?),
-                set_item: std::mem::transmute::<*mut c_void, _>(find(c"pam_set_item")?),
-                account: std::mem::transmute::<*mut c_void, _>(find(c"pam_acct_mgmt")?),
-                credentials: std::mem::transmute::<*mut c_void, _>(find(c"pam_setcred")?),
-                open_session: std::mem::transmute::<*mut c_void, _>(find(c"pam_open_session")?),
-                close_session: std::mem::transmute::<*mut c_void, _>(find(c"pam_close_session")?),
-                put_variable: std::mem::transmute::<*mut c_void, _>(find(c"pam_putenv")?),
-                variables: std::mem::transmute::<*mut c_void, _>(find(c"pam_getenvlist")?),
-                words: std::mem::transmute::<*mut c_void, _>(find(c"pam_strerror")?),
+                start: std::mem::transmute::<*mut c_void, Start>(find(c"pam_start")?),
+                end: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_end")?),
+                set_item: std::mem::transmute::<*mut c_void, SetItem>(find(c"pam_set_item")?),
+                account: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_acct_mgmt")?),
+                credentials: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_setcred")?),
+                open_session: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_open_session")?),
+                close_session: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_close_session")?),
+                put_variable: std::mem::transmute::<*mut c_void, PutVariable>(find(c"pam_putenv")?),
+                variables: std::mem::transmute::<*mut c_void, ListVariables>(find(c"pam_getenvlist")?),
+                words: std::mem::transmute::<*mut c_void, Words>(find(c"pam_strerror")?),
             })
         }
     }

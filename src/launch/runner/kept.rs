@@ -4,7 +4,7 @@ use super::start::Launched;
 use super::{Kind, State, token};
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
 use crate::launch::modules::{SERVICES, service_file};
-use crate::launch::recipe::{Failure, Identity};
+use crate::launch::recipe::{Failure, Identity, Recipe};
 use crate::launch::tell::About;
 use crate::plan::{Owner, Start};
 use crate::report::Level;
@@ -57,7 +57,7 @@ impl State {
     }
 
     /// Hands the job to a keeper. An error means that nothing has happened and it can be tried again.
-    pub(super) fn launch_kept(&mut self, start: &Start, user: Rc<User>) -> io::Result<Launched> {
+    pub(super) fn hand_to_keeper(&mut self, start: &Start, user: Rc<User>) -> io::Result<(Option<Recipe>, Launched)> {
         let command = Command::split(&start.command, self.site.backslash);
         let order = self.keeper_order(start, &user, &command.shell);
         let (id, pipes) = self.open_pipes()?;
@@ -67,7 +67,7 @@ impl State {
         keeper.flush()?;
         self.poll.add(&keeper, token(Kind::Keeper, id))?;
         self.poll.want_writable(&keeper, token(Kind::Keeper, id), keeper.wants_to_write())?;
-        Ok(Launched { id, pid: None, keeper: Some(keeper), user, pipes, command })
+        Ok((None, Launched { id, keeper: Some(keeper), user, pipes, command }))
     }
 
     fn keeper_order(&self, start: &Start, user: &User, command: &[u8]) -> KeeperOrder {

@@ -201,10 +201,9 @@ impl State {
     }
 
     pub(super) fn feed_mailer(&mut self, id: u64) {
-        if let Some(mailing) = self.mailings.get_mut(&id) {
-            if mailing.feed.as_mut().is_some_and(Feed::proceed) {
-                mailing.feed = None;
-            }
+        let Some(mailing) = self.mailings.get_mut(&id) else { return };
+        if mailing.feed.as_mut().is_some_and(Feed::proceed) {
+            mailing.feed = None;
         }
     }
 

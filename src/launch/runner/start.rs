@@ -67,16 +67,17 @@ impl State {
         }
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
-        for _ in 0..BATCH {
-            if self.in_flight.len() >= IN_FLIGHT || self.held_until_ms > now_ms {
-                return;
-            }
-            let Some(pending) = self.pending.pop_front() else { return };
-            self.start(pending, now_ms);
+        let room = IN_FLIGHT.saturating_sub(self.in_flight.len()).min(BATCH);
+        let mut prepared = Vec::with_capacity(room);
+        while prepared.len() < room && self.held_until_ms <= now_ms {
+            let Some(pending) = self.pending.pop_front() else { break };
+            self.prepare(pending, now_ms, &mut prepared);
         }
+        self.fork_all(prepared, now_ms);
     }
 
-    fn start(&mut self, pending: Pending, now_ms: i64) {
+    /// Does for a start all that comes before the fork.
+    fn prepare(&mut self, pending: Pending, now_ms: i64, prepared: &mut Vec<Prepared>) {
         let user = match &self.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(&pending.start) {
@@ -86,14 +87,37 @@ impl State {
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
-        let launched = if self.needs_keeper(&pending.start, &user) {
-            self.launch_kept(&pending.start, user)
-        } else {
-            self.launch(&pending.start, user)
-        };
-        match launched {
-            Ok(launched) => self.launched(launched, pending.start, now_ms),
+        let kept = self.needs_keeper(&pending.start, &user);
+        let ready =
+            if kept { self.hand_to_keeper(&pending.start, user) } else { self.prepare_fork(&pending.start, user) };
+        match ready {
+            Ok((Some(recipe), launched)) => prepared.push(Prepared { pending, recipe, launched }),
+            Ok((None, launched)) => self.launched(launched, pending.start, None, now_ms),
             Err(error) => self.try_again(pending, &error, now_ms),
+        }
+    }
+
+    /// Forks the jobs of a batch one right after the other: a fork makes the runner's memory shared, and every page that it then writes to is
+    /// copied, so it writes as little as possible between two of them.
+    fn fork_all(&mut self, prepared: Vec<Prepared>, now_ms: i64) {
+        let profile = self.site.profile;
+        let forked: Vec<io::Result<Pid>> = prepared
+            .iter()
+            .map(|one| process::fork(|| child(&one.recipe, one.launched.pipes.stdio(), &self.reporter, profile)))
+            .collect();
+        let mut refused = Vec::new();
+        for (one, pid) in prepared.into_iter().zip(forked) {
+            match pid {
+                Ok(pid) => {
+                    self.children.insert(pid, Child::Job(one.launched.id));
+                    self.launched(one.launched, one.pending.start, Some(pid), now_ms);
+                }
+                Err(error) => refused.push((one.pending, error)),
+            }
+        }
+        // In their old order, before all that came later.
+        for (pending, error) in refused.into_iter().rev() {
+            self.try_again(pending, &error, now_ms);
         }
     }
 
@@ -150,15 +174,12 @@ impl State {
         recipe
     }
 
-    /// Forks the job. An error means that nothing has happened and it can be tried again.
-    fn launch(&mut self, start: &Start, user: Rc<User>) -> io::Result<Launched> {
+    /// Recipe and pipes of a job. An error means that nothing has happened and it can be tried again.
+    fn prepare_fork(&mut self, start: &Start, user: Rc<User>) -> io::Result<(Option<Recipe>, Launched)> {
         let command = Command::split(&start.command, self.site.backslash);
         let recipe = self.recipe(start, &user, &command.shell);
         let (id, pipes) = self.open_pipes()?;
-        let profile = self.site.profile;
-        let pid = process::fork(|| child(&recipe, pipes.stdio(), &self.reporter, profile))?;
-        self.children.insert(pid, Child::Job(id));
-        Ok(Launched { id, pid: Some(pid), keeper: None, user, pipes, command })
+        Ok((Some(recipe), Launched { id, keeper: None, user, pipes, command }))
     }
 
     /// Pipes for a job, ours waited for, and the job's number.
@@ -172,8 +193,9 @@ impl State {
         Ok((id, pipes))
     }
 
-    fn launched(&mut self, launched: Launched, start: Box<Start>, now_ms: i64) {
-        let Launched { id, pid, keeper, user, pipes, command } = launched;
+    /// Takes a job among those that run; `pid` is none when a keeper will tell.
+    fn launched(&mut self, launched: Launched, start: Box<Start>, pid: Option<Pid>, now_ms: i64) {
+        let Launched { id, keeper, user, pipes, command } = launched;
         (self.hold_ms, self.held_until_ms) = (0, 0);
         self.in_flight.push_back((now_ms, id));
         let Pipes { our_input, our_output, our_error, .. } = pipes;
@@ -252,11 +274,16 @@ impl From<io::Error> for Refusal {
     }
 }
 
+/// A start that lacks nothing but the fork.
+struct Prepared {
+    pending: Pending,
+    recipe: Recipe,
+    launched: Launched,
+}
+
 /// A job on its way.
 pub(super) struct Launched {
     pub(super) id: u64,
-    /// None: its keeper will tell.
-    pub(super) pid: Option<Pid>,
     pub(super) keeper: Option<Link>,
     pub(super) user: Rc<User>,
     pub(super) pipes: Pipes,
