@@ -19,7 +19,7 @@ pub struct Given {
 
 /// Why a given file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("reading {}: {source}", path.display())]
+#[error("reading {}: {}", path.display(), files::reason(source))]
 pub struct GivenError {
     /// The file.
     pub path: PathBuf,

@@ -26,7 +26,7 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The kernel said no.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {}", path.display(), super::files::reason(source))]
     Os {
         /// What was being done.
         doing: &'static str,

@@ -1,0 +1,513 @@
+//! `crond` as a black box: one of many, stormed with signals and edits, its directories taken away, its log unread.
+
+pub mod common;
+
+use common::clock::{now, wait_until};
+use common::{Daemon, Deadline, Subject, World};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+
+/// A job that tells each second that it runs.
+const CANARY: &str = "@every_second root date +\\%s >> /run/canary\n";
+
+/// The seconds in which the canary sang.
+fn songs(path: &str) -> Vec<u64> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Waits until a job has run that was not there before, which tells that whatever came before has been taken in.
+fn wait_for_song(path: &str, after: usize) {
+    Deadline::seconds(20).wait_for(&format!("a song in {path}"), || (songs(path).len() > after).then_some(()));
+}
+
+/// No second between the first song and the last without one, and none with two.
+fn assert_sang_each_second(path: &str) {
+    let songs = songs(path);
+    let expected: Vec<u64> = (songs[0]..=songs[songs.len() - 1]).collect();
+    assert_eq!(songs, expected);
+}
+
+fn open_descriptors(daemon: &Daemon) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("its descriptors").count()
+}
+
+fn spawn(world: &World, arguments: &[&str]) -> Child {
+    let mut command = Command::new(world.subject.daemon());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("the daemon")
+}
+
+#[test]
+fn of_fifty_started_at_once_one_lives_and_the_others_name_it() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mut all: Vec<Child> = (0..50).map(|_| spawn(&world, &["-f"])).collect();
+    let dead = Deadline::seconds(60).wait_for("49 to end", || {
+        let ended = all.iter_mut().filter_map(|child| child.try_wait().expect("a child")).collect::<Vec<_>>();
+        (ended.len() >= 49).then_some(ended)
+    });
+    assert!(dead.iter().all(|status| status.code() == Some(1)), "{dead:?}");
+    let living: Vec<Child> = all.extract_if(.., |child| child.try_wait().expect("a child").is_none()).collect();
+    let [mut living] = <[Child; 1]>::try_from(living).expect("exactly one lives");
+    for child in all {
+        let words = String::from_utf8_lossy(&child.wait_with_output().expect("its words").stderr).into_owned();
+        assert!(words.contains(&format!("already running as process {}: ", living.id())), "{words}");
+    }
+    assert_eq!(fs::read_to_string("/run/crond.pid").expect("a PID file"), format!("{}\n", living.id()));
+
+    fs::remove_file("/run/crond.pid").expect("removing the PID file");
+    assert_eq!(spawn(&world, &["-f"]).wait().expect("a late one").code(), Some(1), "the PID file does not decide");
+    living.kill().expect("killing it");
+    living.wait().expect("its end");
+    let next = world.start_daemon(&[]);
+    assert!(next.stop().success());
+    assert!(!fs::exists("/run/crond.pid").expect("/run"), "a clean end removes the PID file");
+}
+
+#[test]
+fn in_the_background_the_caller_returns_when_the_daemon_is_ready() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    assert_eq!(spawn(&world, &[]).wait().expect("the caller").code(), Some(0));
+    let pid: u32 = fs::read_to_string("/run/crond.pid").expect("ready").trim().parse().expect("a pid");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
+    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat").1.split(' ').collect();
+    let (parent, session, terminal) = (fields[1], fields[3], fields[4]);
+    assert_eq!((parent, terminal), ("1", "0"));
+    assert_ne!(session, pid.to_string(), "not a session's leader, which could get a terminal");
+    assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).expect("its directory").to_str(), Some("/"));
+    for stream in 0..3 {
+        let place = fs::read_link(format!("/proc/{pid}/fd/{stream}")).expect("a stream");
+        assert_eq!(place.to_str(), Some("/dev/null"));
+    }
+    wait_for_song("/run/canary", 1);
+    let log = world.log.lines();
+    assert!(log.iter().any(|line| line.ends_with("(CRON) STARTUP (fork ok)")), "{log:#?}");
+
+    let mut second = spawn(&world, &[]);
+    assert_eq!(second.wait().expect("the second caller").code(), Some(1));
+    let words = String::from_utf8_lossy(&second.wait_with_output().expect("its words").stderr).into_owned();
+    assert!(words.starts_with(&format!("cron: already running as process {pid}: ")), "{words}");
+}
+
+#[test]
+fn a_storm_of_signals_costs_no_job_and_no_descriptor() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    let mut daemon = world.start_daemon(&[]);
+    wait_for_song("/run/canary", 1);
+    let before = open_descriptors(&daemon);
+    let end = now().as_secs() + 4;
+    while now().as_secs() < end {
+        daemon.signal(Signal::SIGHUP);
+        daemon.signal(Signal::SIGURG);
+        daemon.signal(Signal::SIGUSR1);
+        daemon.signal(Signal::SIGCHLD);
+    }
+    wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+    assert!(daemon.is_alive());
+    assert_eq!(open_descriptors(&daemon), before);
+    assert_sang_each_second("/run/canary");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_signal_in_the_midst_of_the_start_does_not_end_it() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    for round in 0..40 {
+        let mut child = spawn(&world, &["-f"]);
+        let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
+        // Exec is done when the program's name has changed; from then on signals are meant for it.
+        let name = format!("/proc/{pid}/comm");
+        Deadline::seconds(10).wait_for("exec", || (fs::read_to_string(&name).ok()? == "cron\n").then_some(()));
+        // Before main runs a HUP would end any program: URG and CHLD are what may come that early.
+        for signal in [Signal::SIGURG, Signal::SIGCHLD] {
+            nix::sys::signal::kill(pid, signal).expect("a signal");
+        }
+        let written = || fs::read_to_string("/run/crond.pid").ok().filter(|text| text.trim() == pid.to_string());
+        Deadline::seconds(10).wait_for("readiness", || {
+            nix::sys::signal::kill(pid, Signal::SIGURG).expect("a signal");
+            assert_eq!(child.try_wait().expect("the daemon"), None, "round {round}");
+            written()
+        });
+        nix::sys::signal::kill(pid, Signal::SIGTERM).expect("TERM");
+        assert!(child.wait().expect("its end").success(), "round {round}");
+    }
+}
+
+#[test]
+fn after_a_storm_of_edits_the_last_one_lives_and_no_job_was_lost() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    let edited = |number: u32| format!("@every_second root date +\\%s >> /run/edited\n# {number}\n");
+    world.drop_in("edited", &edited(0));
+    let daemon = world.start_daemon(&[]);
+    wait_for_song("/run/edited", 1);
+    for number in 1..=1500 {
+        if number % 2 == 0 {
+            fs::write("/etc/cron.d/.new", edited(number)).expect("a new file");
+            fs::rename("/etc/cron.d/.new", "/etc/cron.d/edited").expect("in its place");
+        } else {
+            world.drop_in("edited", &edited(number));
+        }
+    }
+    world.drop_in("edited", "@every_second root date +\\%s >> /run/last\n");
+    wait_for_song("/run/last", 0);
+    let after = songs("/run/edited").len();
+    wait_for_song("/run/last", 3);
+    assert_eq!(songs("/run/edited").len(), after, "no older content lives on");
+    assert_sang_each_second("/run/canary");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn tables_are_adopted_at_once_however_they_are_saved() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let daemon = world.start_daemon(&[]);
+    let sing = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
+    let adopted = |name: &str| {
+        // A second until it is due, and one for a table that is written without being closed.
+        Deadline::seconds(4).wait_for(name, || (!songs(&format!("/run/{name}")).is_empty()).then_some(()));
+    };
+    world.drop_in("new", &sing("new"));
+    adopted("new");
+    fs::write("/tmp/saved", sing("renamed")).expect("a file");
+    world.run("mv /tmp/saved /etc/cron.d/new").ok();
+    adopted("renamed");
+    world.run("sed -i s/renamed/sed/ /etc/cron.d/new").ok();
+    adopted("sed");
+    fs::write("/etc/crontab", sing("crontab")).expect("the system table");
+    adopted("crontab");
+    fs::write("/etc/crontab.new", sing("crontab2")).expect("the system table");
+    fs::rename("/etc/crontab.new", "/etc/crontab").expect("in its place");
+    adopted("crontab2");
+    fs::create_dir("/opt/tables").expect("a directory");
+    fs::write("/opt/tables/x", sing("linked")).expect("a table");
+    world.run("ln -s /opt/tables/x /etc/cron.d/linked").ok();
+    adopted("linked");
+    fs::write("/opt/tables/x", sing("target")).expect("the target");
+    adopted("target");
+    fs::write("/var/spool/cron/crontabs/tmp.x", "@every_second date +\\%s >> /tmp/alice\n").expect("a table");
+    world.run("cd /var/spool/cron/crontabs && chmod 600 tmp.x && chown alice:crontab tmp.x && mv tmp.x alice").ok();
+    Deadline::seconds(4).wait_for("alice", || (!songs("/tmp/alice").is_empty()).then_some(()));
+    assert!(daemon.stop().success());
+    let log = world.log.lines();
+    let reloads = log.iter().filter(|line| line.ends_with("(*system*new) RELOAD (/etc/cron.d/new)")).count();
+    assert_eq!(reloads, 2, "{log:#?}");
+}
+
+#[test]
+fn directories_may_go_and_come_back() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    let mut daemon = world.start_daemon(&[]);
+    wait_for_song("/run/canary", 0);
+    world.run("mv /etc/cron.d /etc/away; mv /var/spool/cron /var/spool/away").ok();
+    // Once the directory is known to be gone, the canary is silent for two seconds.
+    Deadline::seconds(10).wait_for("silence", || {
+        let last = *songs("/run/canary").last()?;
+        (now().as_secs() > last + 2).then_some(())
+    });
+    let sung = songs("/run/canary").len();
+    world.run("mv /etc/away /etc/cron.d; mkdir -p /var/spool/cron/crontabs").ok();
+    wait_for_song("/run/canary", sung);
+    world.run("rm -r /etc/cron.d; mkdir /etc/cron.d").ok();
+    world.drop_in("other", "@every_second root date +\\%s >> /run/other\n");
+    wait_for_song("/run/other", 0);
+    fs::write("/var/spool/cron/crontabs/bob", "@every_second date +\\%s >> /tmp/bob\n").expect("a table");
+    world.run("chown bob:crontab /var/spool/cron/crontabs/bob; chmod 600 /var/spool/cron/crontabs/bob").ok();
+    wait_for_song("/tmp/bob", 0);
+    assert!(daemon.is_alive());
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_table_without_its_user_waits_for_her() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::write("/var/spool/cron/crontabs/carol", "@every_second date +\\%s >> /tmp/carol\n").expect("a table");
+    world.run("chmod 600 /var/spool/cron/crontabs/carol").ok();
+    world.drop_in("canary", CANARY);
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("(carol) ORPHAN (no passwd entry)", Deadline::seconds(10));
+    world.drop_in("touched", "");
+    world.run("useradd --create-home carol").ok();
+    wait_for_song("/tmp/carol", 0);
+    assert!(daemon.stop().success());
+    let log = world.log.lines();
+    assert_eq!(log.iter().filter(|line| line.contains("ORPHAN")).count(), 1, "{log:#?}");
+}
+
+#[test]
+fn an_unprivileged_lock_on_the_pid_file_stops_nobody_and_an_incumbents_does() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::write("/run/crond.pid", "1\n").expect("a stale PID file");
+    let mut alice = world.command_as("alice", "exec flock /run/crond.pid sh -c 'echo locked; sleep 1000'");
+    let mut alice = alice.stdout(Stdio::piped()).spawn().expect("flock, of util-linux");
+    let mut word = [0; 6];
+    std::io::Read::read_exact(alice.stdout.as_mut().expect("its output"), &mut word).expect("the lock");
+    assert!(world.start_daemon(&[]).stop().success());
+    alice.kill().expect("the end of the lock");
+    alice.wait().expect("its end");
+
+    let incumbent = common::subject::package("cron").join("usr/sbin/cron");
+    if !incumbent.exists() {
+        common::stage::skip("beside the incumbent", "run tests/install-needs");
+        return;
+    }
+    let mut theirs = Command::new(&incumbent).arg("-f").spawn().expect("Debian's cron");
+    let pid = theirs.id().to_string();
+    Deadline::seconds(10)
+        .wait_for("its PID file", || (fs::read_to_string("/run/crond.pid").ok()?.trim() == pid).then_some(()));
+    let ours = spawn(&world, &["-f"]).wait_with_output().expect("ours");
+    assert_eq!(ours.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&ours.stderr).into_owned();
+    assert!(words.contains(&format!("already running as process {pid}")), "{words}");
+    theirs.kill().expect("its end");
+    theirs.wait().expect("its end");
+
+    let daemon = world.start_daemon(&[]);
+    let theirs = Command::new(&incumbent).arg("-f").output().expect("Debian's cron");
+    assert_eq!(theirs.status.code(), Some(1), "theirs respects ours: {theirs:?}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_not_know_it() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("env", "@reboot root env > /run/env.new; mv /run/env.new /run/env\n");
+    let manager = UnixDatagram::bind("/run/notify").expect("a socket");
+    manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("patience");
+    let hear = |what: &str| {
+        let mut packet = [0; 4096];
+        loop {
+            let size = manager.recv(&mut packet).unwrap_or_else(|e| panic!("waiting for {what}: {e}"));
+            let text = String::from_utf8_lossy(&packet[..size]).into_owned();
+            if text.contains(what) {
+                return text;
+            }
+        }
+    };
+    let mut daemon = Command::new(world.subject.daemon())
+        .arg("-f")
+        .env("NOTIFY_SOCKET", "/run/notify")
+        .env("WATCHDOG_USEC", "400000")
+        .env("INVOCATION_ID", "0123")
+        .spawn()
+        .expect("the daemon");
+    let ready = hear("READY=1");
+    assert!(ready.contains("STATUS=1 tables, 1 entries"), "{ready}");
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    let pid = nix::unistd::Pid::from_raw(daemon.id().try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, Signal::SIGHUP).expect("HUP");
+    let reloading = hear("RELOADING=1");
+    assert!(reloading.contains("\nMONOTONIC_USEC="), "{reloading}");
+    hear("READY=1");
+    let env = world.wait_for_file("/run/env", Deadline::seconds(10));
+    assert!(!env.contains("NOTIFY_SOCKET") && !env.contains("WATCHDOG") && !env.contains("INVOCATION_ID"), "{env}");
+    nix::sys::signal::kill(pid, Signal::SIGTERM).expect("TERM");
+    hear("STOPPING=1");
+    assert!(daemon.wait().expect("its end").success());
+}
+
+#[test]
+fn nothing_inherited_reaches_daemon_or_job() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in(
+        "look",
+        "@reboot root (ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; umask) > /run/seen.new 2>&1; \
+         mv /run/seen.new /run/seen\n",
+    );
+    let line = "umask 077; for fd in 3 4 5 6 7 8 9; do eval \"exec $fd</etc/shadow\"; done; trap '' INT QUIT CHLD HUP; exec \
+                env --ignore-signal=CHLD --ignore-signal=INT --block-signal=TERM /usr/sbin/cron -f";
+    let mut daemon = Command::new("sh").args(["-c", line]).spawn().expect("the daemon");
+    let seen = world.wait_for_file("/run/seen", Deadline::seconds(20));
+    let lines: Vec<&str> = seen.split_whitespace().collect();
+    // 0, 1, 2, and the directory that ls itself reads.
+    assert_eq!(lines, ["4", "SigBlk:", "0000000000000000", "SigIgn:", "0000000000000000", "0022"], "{seen}");
+    let held = fs::read_dir(format!("/proc/{}/fd", daemon.id())).expect("its descriptors");
+    let held: Vec<_> = held.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect();
+    assert!(!held.iter().any(|file| file.to_str() == Some("/etc/shadow")), "{held:?}");
+    let pid = nix::unistd::Pid::from_raw(daemon.id().try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, Signal::SIGTERM).expect("TERM");
+    assert!(daemon.wait().expect("its end").success());
+}
+
+#[test]
+fn a_log_that_nobody_reads_delays_nothing() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::remove_file("/dev/log").expect("the log is taken away");
+    let unread = UnixDatagram::bind("/dev/log").expect("a log that nobody reads");
+    world.drop_in("canary", CANARY);
+    world.drop_in("noise", &"@every_second root :\n".repeat(30));
+    let mut daemon = world.start_daemon(&["-L", "15"]);
+    wait_for_song("/run/canary", 5);
+    assert_sang_each_second("/run/canary");
+    drop(unread);
+    fs::remove_file("/dev/log").expect("the log is taken away again");
+    wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+    assert!(daemon.is_alive());
+    assert_sang_each_second("/run/canary");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_restart_across_the_minute_neither_loses_nor_repeats_its_jobs() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("minute", "* * * * * root date +\\%s >> /run/minute\n");
+    world.drop_in("canary", CANARY);
+    let daemon = world.start_daemon(&[]);
+    wait_for_song("/run/canary", 0);
+    let boundary = (now().as_secs() / 60 + 1) * 60;
+    wait_until(boundary - 1);
+    // Its last record is of the second before the minute, or of that one.
+    assert!(daemon.stop().success());
+    let before = songs("/run/minute").len();
+    wait_until(boundary + 1);
+    let daemon = world.start_daemon(&[]);
+    wait_for_song("/run/minute", before);
+    assert!(daemon.stop().success());
+    let daemon = world.start_daemon(&[]);
+    let sung = songs("/run/canary").len();
+    wait_for_song("/run/canary", sung + 2);
+    assert_eq!(songs("/run/minute").len(), before + 1, "made up for once, and not again after one more restart");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_job_outlives_its_daemon_and_the_next_does_not_run_reboot_jobs_again() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    world.drop_in(
+        "long",
+        "@reboot root echo begun >> /run/begun; while ! test -e /run/go; do sleep 0.1; done; echo > /run/done\n",
+    );
+    let daemon = world.start_daemon(&[]);
+    world.wait_for_file("/run/begun", Deadline::seconds(10));
+    assert!(daemon.stop().success());
+    let daemon = world.start_daemon(&[]);
+    fs::write("/run/go", "").expect("a sign");
+    world.wait_for_file("/run/done", Deadline::seconds(10));
+    assert!(daemon.stop().success());
+    assert_eq!(fs::read_to_string("/run/begun").expect("begun"), "begun\n");
+    let log = world.log.lines();
+    for line in [
+        "(CRON) STARTUP (1.7.2)",
+        "(CRON) INFO (running with inotify support)",
+        "(CRON) INFO (@reboot jobs will be run at computer's startup.)",
+        "(CRON) INFO (Shutting down)",
+    ] {
+        assert!(
+            log.iter().any(|heard| heard.starts_with("cron.info crond[") && heard.ends_with(line)),
+            "{line}: {log:#?}"
+        );
+    }
+}
+
+/// Starts `crond FILE` as alice and gives its process.
+fn standalone(world: &World, arguments: &str, table: &str) -> Child {
+    fs::write("/tmp/table", table).expect("a table");
+    let mut command = world.command_as("alice", &format!("exec /usr/sbin/crond {arguments} /tmp/table"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("crond")
+}
+
+fn end_with(signal: Signal, child: Child) -> std::process::Output {
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, signal).expect("a signal");
+    child.wait_with_output().expect("its end")
+}
+
+#[test]
+fn standalone_it_waits_for_what_runs_but_not_for_ever() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let child = standalone(
+        &world,
+        "",
+        "@reboot echo begun; touch /tmp/begun; sleep 2; echo ended\n@every_second echo no >> /tmp/more\n",
+    );
+    Deadline::seconds(10).wait_for("the job", || fs::exists("/tmp/begun").ok()?.then_some(()));
+    let output = end_with(Signal::SIGTERM, child);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("begun") && said.contains("ended"), "{output:?}");
+
+    fs::remove_file("/tmp/begun").expect("the sign");
+    let table = "@reboot trap 'touch /tmp/asked' TERM; touch /tmp/begun; while :; do sleep 0.1; done\n";
+    let child = standalone(&world, "--stop-timeout 1s", table);
+    Deadline::seconds(10).wait_for("the job", || fs::exists("/tmp/begun").ok()?.then_some(()));
+    let output = end_with(Signal::SIGINT, child);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(fs::exists("/tmp/asked").expect("/tmp"), "TERM came before KILL");
+    let left = world.processes();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn without_inotify_tables_are_looked_at_each_minute() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::write("/tmp/table", "# nothing\n").expect("a table");
+    let line = "echo 0 > /proc/sys/user/max_inotify_instances && exec /usr/sbin/crond /tmp/table";
+    let mut child = Command::new("unshare");
+    child.args(["-Ur", "sh", "-c", line]).stderr(Stdio::piped()).stdout(Stdio::null());
+    let child = child.spawn().expect("crond");
+    // It has read the empty table when its runner sleeps beside it.
+    let crond = |process: &common::machine::Process| process.line.starts_with("/usr/sbin/crond");
+    let count = || world.processes().iter().filter(|process| crond(process)).count();
+    Deadline::seconds(10).wait_for("daemon and runner", || (count() == 2).then_some(()));
+    fs::write("/tmp/table", "@every_second date +\\%s >> /tmp/polled\n").expect("another table");
+    Deadline::seconds(65).wait_for("the new table", || (!songs("/tmp/polled").is_empty()).then_some(()));
+    let output = end_with(Signal::SIGTERM, child);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(words.matches("looking for changed tables each minute instead").count(), 1, "{words}");
+}
+
+#[test]
+fn as_the_first_process_it_reaps_orphans_and_steals_no_status() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let table = "@every_second for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.2 & ) ; done; exit 3\n";
+    fs::write("/tmp/table", table).expect("a table");
+    let line = "exec unshare --pid --fork --mount-proc --kill-child /usr/sbin/crond /tmp/table";
+    let child = world.command_as("root", line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("crond");
+    let zombies = || world.processes().into_iter().filter(|process| process.state == 'Z').count();
+    let end = now().as_secs() + 5;
+    wait_until(end);
+    Deadline::seconds(5).wait_for("no zombies", || (zombies() == 0).then_some(()));
+    let crond = world.processes().into_iter().find(|process| process.name == "crond" && process.parent == child.id());
+    let crond = crond.expect("crond as the first process");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(crond.pid.try_into().expect("a pid")), Signal::SIGTERM)
+        .expect("TERM");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let failed = words.lines().filter(|line| line.contains("FAILED") && line.contains("exit 3")).count();
+    let started = words.lines().filter(|line| line.contains(") CMD (")).count();
+    assert!(started >= 4 && failed == started, "{words}");
+}
+
+#[test]
+fn check_tells_every_fault_and_every_refusal() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("good", "* * * * * root true\n");
+    let fine = world.run("crond --check");
+    assert_eq!((fine.code(), fine.stderr.as_str()), (0, ""), "{fine:?}");
+    assert_eq!(fine.stdout, "1 table with 1 entry, 0 refused, 0 errors, 0 warnings\n");
+    world.drop_in("bad", "0 24 * * * root true\n* * * * * root true\n");
+    world.drop_in("open", "* * * * * root true\n");
+    world.run("chmod 666 /etc/cron.d/open").ok();
+    let faulty = world.run("crond --check");
+    assert_eq!(faulty.code(), 1, "{faulty:?}");
+    assert!(faulty.stderr.contains("/etc/cron.d/bad:1:3: error: "), "{faulty:?}");
+    assert!(faulty.stderr.contains("/etc/cron.d/open: refused: "), "{faulty:?}");
+    assert_eq!(faulty.stdout, "2 tables with 2 entries, 1 refused, 1 error, 0 warnings\n");
+    assert!(!fs::exists("/run/crond.pid").expect("/run") && !fs::exists("/run/crond.reboot").expect("/run"));
+}
+
+#[test]
+fn debians_n_runs_what_is_due_this_minute_and_ends() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("jobs", "* * * * * root echo due >> /run/ran\n0 0 1 1 1 root echo not due >> /run/ran\n@reboot root echo boot >> /run/ran\n");
+    // The last second of the year would make both due.
+    assert_eq!(world.run("cron -N").code(), 0);
+    assert_eq!(fs::read_to_string("/run/ran").expect("it ran"), "due\n");
+}
