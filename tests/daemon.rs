@@ -447,9 +447,18 @@ fn standalone_it_waits_for_what_runs_but_not_for_ever() {
 fn without_inotify_tables_are_looked_at_each_minute() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     fs::write("/tmp/table", "# nothing\n").expect("a table");
-    let line = "echo 0 > /proc/sys/user/max_inotify_instances && exec /usr/sbin/crond /tmp/table";
-    let mut child = Command::new("unshare");
-    child.args(["-Ur", "sh", "-c", line]).stderr(Stdio::piped()).stdout(Stdio::null());
+    // A user of her own, whose bound on inotify instances is used up by programs of hers.
+    world.run("useradd --create-home --uid 61234 dora; touch /tmp/tailed").ok();
+    let bound = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").expect("the kernel's bound");
+    let line = format!("for i in $(seq {}); do tail -f /tmp/tailed & done; wait", bound.trim());
+    let mut hoard = world.command_as("dora", &line).spawn().expect("tails");
+    let is_tail = |process: &common::machine::Process| process.name == "tail" && process.state == 'S';
+    let bound = bound.trim().parse().expect("a number");
+    Deadline::seconds(30).wait_for("the tails", || {
+        (world.processes().iter().filter(|process| is_tail(process)).count() == bound).then_some(())
+    });
+    let mut child = world.command_as("dora", "exec /usr/sbin/crond /tmp/table");
+    child.stderr(Stdio::piped()).stdout(Stdio::null());
     let child = child.spawn().expect("crond");
     // It has read the empty table when its runner sleeps beside it.
     let crond = |process: &common::machine::Process| process.line.starts_with("/usr/sbin/crond");
@@ -460,6 +469,8 @@ fn without_inotify_tables_are_looked_at_each_minute() {
     let output = end_with(Signal::SIGTERM, child);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(words.matches("looking for changed tables each minute instead").count(), 1, "{words}");
+    hoard.kill().expect("the end of the hoard");
+    hoard.wait().expect("its end");
 }
 
 #[test]
