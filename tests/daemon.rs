@@ -1,5 +1,7 @@
 //! `crond` as a black box: one of many, stormed with signals and edits, its directories taken away, its log unread.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
+
 pub mod common;
 
 use common::clock::{now, wait_until};

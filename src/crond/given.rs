@@ -75,8 +75,9 @@ impl Given {
 
     /// The state of one of them; none when it is not there, or is nothing that can be read twice.
     pub fn stamp(&self, path: &Path) -> Option<Stamp> {
-        let file = std::fs::metadata(path).ok().filter(|file| file.is_file())?;
-        drop(file);
+        if !path.is_file() {
+            return None;
+        }
         files::stat(&File::open(path).ok()?).ok().map(|stat| Stamp::from(&stat))
     }
 }

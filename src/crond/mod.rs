@@ -18,13 +18,48 @@ mod tables;
 mod users;
 mod watch;
 
+use crate::report::Target;
 use crate::sys::daemon::{Inherited, Promise, Role, Verdict};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, signal};
-use settings::{Asked, Mode, Settings};
+use daemon::Fatal;
+use settings::{Asked, Mode, Settings, SettingsError};
+use start::StartError;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+/// Why the program ends without success.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It was asked for something that it does not understand.
+    #[error(transparent)]
+    Asked(#[from] SettingsError),
+    /// A daemon did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A daemon did not start, and told its caller why; no words: it died.
+    #[error("{}", if .0.is_empty() { "the daemon died while it started" } else { .0 })]
+    InBackground(String),
+    /// A daemon had to end.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+    /// The kernel refused something.
+    #[error("{doing}: {source}")]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Everything has been said.
+    #[error("")]
+    Told,
+}
+
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
+    move |source| Failure::Os { doing, source }
+}
 
 /// Runs it; the exit status is the program's.
 pub fn main() -> ExitCode {
@@ -32,65 +67,58 @@ pub fn main() -> ExitCode {
     let blocked = signal::block();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    let done = blocked
-        .and_then(|()| process::fill_standard_streams())
-        .map_err(|why| format!("starting: {why}"))
-        .and_then(|()| Settings::from_arguments(arguments).map_err(|why| why.to_string()))
-        .and_then(|asked| match asked {
-            Asked::Page(text) => io::stdout().write_all(text.as_bytes()).map_err(|why| why.to_string()),
-            Asked::Run(settings) => serve(*settings),
-        });
-    match done {
+    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::FAILURE,
         Err(why) => {
-            if !why.is_empty() {
-                // Nobody can be told that nobody can be told.
-                let _ = writeln!(io::stderr(), "{name}: {}", why.trim_end());
-            }
+            // Nobody can be told that nobody can be told.
+            let _ = writeln!(io::stderr(), "{name}: {}", why.to_string().trim_end());
             ExitCode::FAILURE
         }
     }
 }
 
-/// Does what is asked. An empty complaint has been made already.
-fn serve(settings: Settings) -> Result<(), String> {
+fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+    process::fill_standard_streams().map_err(os("opening /dev/null"))?;
+    match Settings::from_arguments(arguments)? {
+        Asked::Page(text) => io::stdout().write_all(text.as_bytes()).map_err(os("printing")),
+        Asked::Run(settings) => act(*settings),
+    }
+}
+
+/// Does what is asked.
+fn act(settings: Settings) -> Result<(), Failure> {
     process::close_inherited(if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed });
     let manager = NotifySocket::take_from_environment();
     match settings.mode.clone() {
-        Mode::Check(files) => match check::check(&settings, &files) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(String::new()),
-            Err(why) => Err(format!("reporting: {why}")),
+        Mode::Check(files) => match check::check(&settings, &files).map_err(os("reporting"))? {
+            true => Ok(()),
+            false => Err(Failure::Told),
         },
-        Mode::Now => now::run(&settings).map_err(|why| why.to_string()),
-        Mode::Standalone(_) => run(settings, None, manager),
-        Mode::Daemon if settings.foreground => run(settings, None, manager),
-        Mode::Daemon => run_in_background(settings, manager),
+        Mode::Now => Ok(now::run(&settings)?),
+        Mode::Standalone(_) => serve(settings, None, manager),
+        Mode::Daemon if settings.foreground => serve(settings, None, manager),
+        Mode::Daemon => serve_in_background(settings, manager),
     }
 }
 
 /// The caller returns when the daemon is ready, or with its complaint.
-fn run_in_background(settings: Settings, manager: NotifySocket) -> Result<(), String> {
-    let logs_to_stderr = matches!(settings.log, Some(crate::report::Target::Stderr | crate::report::Target::Json));
-    match process::daemonize(logs_to_stderr).map_err(|why| format!("becoming a daemon: {why}"))? {
+fn serve_in_background(settings: Settings, manager: NotifySocket) -> Result<(), Failure> {
+    let logs_to_stderr = matches!(settings.log, Some(Target::Stderr | Target::Json));
+    match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(Verdict::Ready) => Ok(()),
-        Role::Caller(Verdict::Failed(why)) if why.is_empty() => Err("the daemon died while it started".to_owned()),
-        Role::Caller(Verdict::Failed(why)) => Err(why),
-        Role::Daemon(promise) => run(settings, Some(promise), manager),
+        Role::Caller(Verdict::Failed(why)) => Err(Failure::InBackground(why)),
+        Role::Daemon(promise) => serve(settings, Some(promise), manager),
     }
 }
 
-fn run(settings: Settings, promise: Option<Promise>, manager: NotifySocket) -> Result<(), String> {
+fn serve(settings: Settings, promise: Option<Promise>, manager: NotifySocket) -> Result<(), Failure> {
     let mut daemon = match start::start(settings, promise.is_some(), manager) {
         Ok(daemon) => daemon,
         Err(why) => {
-            return match promise {
-                Some(promise) => {
-                    promise.break_with(&why.to_string());
-                    Err(String::new())
-                }
-                None => Err(why.to_string()),
-            };
+            let Some(promise) = promise else { return Err(why.into()) };
+            promise.break_with(&why.to_string());
+            return Err(Failure::Told);
         }
     };
     if let Some(promise) = promise {
@@ -99,6 +127,6 @@ fn run(settings: Settings, promise: Option<Promise>, manager: NotifySocket) -> R
     daemon.tell_ready();
     daemon.run().map_err(|why| {
         daemon.tell_death(&why);
-        why.to_string()
+        why.into()
     })
 }

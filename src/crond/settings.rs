@@ -40,8 +40,6 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// Whether the command line asked for that run directory.
     pub run_dir_given: bool,
-    /// History.
-    pub state_dir: PathBuf,
     /// Where to log, if anybody said.
     pub log: Option<Target>,
     /// What delivers mail, if anybody said.
@@ -123,8 +121,9 @@ struct File {
     cron_d: Option<PathBuf>,
     #[serde(alias = "run_dir")]
     run_dir: Option<PathBuf>,
-    #[serde(alias = "state_dir")]
-    state_dir: Option<PathBuf>,
+    /// Accepted, as it is for cronctl: the daemon keeps no history yet.
+    #[serde(rename = "state-dir", alias = "state_dir")]
+    _state_dir: Option<PathBuf>,
     log: Option<Target>,
     mailer: Option<String>,
     foreground: Option<bool>,
@@ -191,7 +190,6 @@ impl Settings {
             },
             run_dir_given: given.get_one::<PathBuf>("run-dir").is_some(),
             run_dir: run_dir.unwrap_or_else(|| shared::RUN_DIR.into()),
-            state_dir: path("state-dir", file.state_dir).unwrap_or_else(|| shared::STATE_DIR.into()),
             log,
             mailer: mailer.map(|name| if name == "off" { Mailer::Off } else { Mailer::Command(name) }),
             foreground: has("foreground") || !debug.is_empty() || file.foreground.unwrap_or(false),
