@@ -96,6 +96,14 @@ pub enum Failure {
         /// The program's name.
         program: String,
     },
+    /// PAM says no.
+    #[error("You ({user}) are not allowed to access to ({program}) because of pam configuration.")]
+    RefusedByPam {
+        /// Who.
+        user: String,
+        /// The program's name.
+        program: String,
+    },
     /// Debian: root acts for somebody who is not allowed.
     #[error("The user {user} cannot use this program ({program})")]
     TargetNotAllowed {

@@ -13,6 +13,7 @@ mod editor;
 mod failure;
 mod header;
 mod list;
+mod pam;
 mod prompt;
 mod remove;
 mod replace;
@@ -61,6 +62,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let session = Session::open(&program, profile.site(), &identity, &inherited, &request)?;
     session.make_missing_spool()?;
     session.check_allowed()?;
+    pam::check_account(&session)?;
     perform(&session, &request)
 }
 
