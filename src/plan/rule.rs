@@ -32,7 +32,7 @@ impl Pace {
     pub(super) fn between(before: LocalMinute, now: LocalMinute) -> Pace {
         match now.0 - before.0 {
             1..=FEW_MINUTES => Pace::Few,
-            1..=MOST_MINUTES => Pace::Hours,
+            minutes if minutes > 0 && minutes <= MOST_MINUTES => Pace::Hours,
             minutes if minutes <= 0 && minutes > -MOST_MINUTES => Pace::Back,
             _ => Pace::Jump,
         }

@@ -62,7 +62,17 @@ struct List {
     earliest: Cell<i64>,
 }
 
-const EMPTY: List = List { head: NONE, earliest: Cell::new(i64::MAX) };
+impl List {
+    const fn empty() -> List {
+        List { head: NONE, earliest: Cell::new(i64::MAX) }
+    }
+}
+
+impl Level {
+    fn empty() -> Level {
+        Level { taken: 0, slots: [const { List::empty() }; SLOTS] }
+    }
+}
 
 impl Wheel {
     /// An empty wheel whose hand stands at `now`.
@@ -70,8 +80,8 @@ impl Wheel {
         Wheel {
             hand: now.0,
             nodes: Vec::new(),
-            levels: std::array::from_fn(|_| Level { taken: 0, slots: [EMPTY; SLOTS] }),
-            beyond: EMPTY,
+            levels: std::array::from_fn(|_| Level::empty()),
+            beyond: List::empty(),
             #[cfg(test)]
             touched: Cell::new(0),
         }
@@ -107,7 +117,7 @@ impl Wheel {
             list.head = node.next;
         }
         if list.head == NONE {
-            *list = EMPTY;
+            *list = List::empty();
             if let Some(Place { level, slot }) = place {
                 self.levels[level].taken &= !(1 << slot);
             }
@@ -166,9 +176,9 @@ impl Wheel {
             node.due = IDLE;
         }
         for level in self.levels.iter_mut().filter(|level| level.taken != 0) {
-            *level = Level { taken: 0, slots: [EMPTY; SLOTS] };
+            *level = Level::empty();
         }
-        self.beyond = EMPTY;
+        self.beyond = List::empty();
         self.hand = hand.0;
     }
 
@@ -194,7 +204,7 @@ impl Wheel {
     fn empty_slot(&mut self, place: Place, into: &mut Vec<(Timestamp, Timer)>) {
         let level = &mut self.levels[place.level];
         level.taken &= !(1 << place.slot);
-        let mut at = std::mem::replace(&mut level.slots[place.slot], EMPTY).head;
+        let mut at = std::mem::replace(&mut level.slots[place.slot], List::empty()).head;
         while at != NONE {
             let Node { due, next, .. } = self.nodes[at as usize];
             if place.level == 0 {
@@ -210,7 +220,7 @@ impl Wheel {
 
     /// Sorts the list beyond the levels anew, after the hand has moved on.
     fn fetch_from_beyond(&mut self) {
-        let mut at = std::mem::replace(&mut self.beyond, EMPTY).head;
+        let mut at = std::mem::replace(&mut self.beyond, List::empty()).head;
         while at != NONE {
             let Node { due, next, .. } = self.nodes[at as usize];
             self.link(at, due);
