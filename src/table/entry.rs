@@ -58,7 +58,9 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     if context.form == Form::User {
         warnings.extend(user_column(&words[command.start..], command.start, context.name));
     }
-    warnings.extend(first_percent(&line[command.clone()]).map(|percent| percent_warning(command.start + percent)));
+    if let Some(percent) = first_percent(&line[command.clone()]) {
+        warnings.push(percent_warning(command.start + percent));
+    }
 
     Ok(JobLine {
         text: Text {
@@ -205,6 +207,9 @@ fn looks_like_field(word: &[u8]) -> bool {
 /// A user's command may not begin with `*` (entry.c: a common typo); a number there is suspicious too.
 fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Result<(), Complaint> {
     let start = cursor.at();
+    if cursor.peek() == Some(b'/') {
+        return Ok(()); // most commands; the rest is not worth their time
+    }
     let word = { *cursor }.word();
     let span = start..start + word.len();
     if word.is_empty() {
@@ -262,6 +267,9 @@ fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> 
 
 /// A user's command that begins with the name of a user was perhaps copied from a system table.
 fn user_column(command: &[u8], at: usize, owner: &str) -> Option<Complaint> {
+    if command.starts_with(b"/") {
+        return None;
+    }
     let mut cursor = Cursor::new(command);
     let word = cursor.word();
     cursor.skip_blanks();
