@@ -155,7 +155,11 @@ fn all(world: &World) -> Result<Vec<Listed>, Error> {
     for error in errors {
         let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !world.is_root();
         if closed && error.path == world.settings.places.spool {
-            listed.extend(own_by_crontab(world)?);
+            // Without it there are still the system's tables to tell of.
+            match own_by_crontab(world) {
+                Ok(own) => listed.extend(own),
+                Err(error) => to_stderr(&format!("cronctl: {error}\n")),
+            }
         } else if !closed {
             to_stderr(&format!("cronctl: {error}\n"));
         }
