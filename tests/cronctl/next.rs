@@ -1,0 +1,230 @@
+//! `cronctl next`.
+
+use crate::*;
+
+#[test]
+fn an_expression_is_told_by_the_instant_alone_in_its_zone() {
+    let berlin = ["--tz", "Europe/Berlin", "--from", "2026-03-28T12:00:00Z", "--count", "3"];
+    let answer = ask(&[&["next", "--expr", "30 2 * * *"], &berlin[..]].concat());
+    assert_eq!(answer.lines(), ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00", "2026-03-31T02:30:00+02:00"]);
+    assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn from_is_exclusive_until_inclusive_and_count_is_ten_unless_said() {
+    let day = "2026-01-01T00:00:00Z";
+    for (arguments, expected) in [
+        (vec!["--expr", "0 0 * * *", "--from", day, "--until", "2026-01-03T00:00:00Z"], 2),
+        (vec!["--expr", "0 0 * * *", "--from", day, "--until", "2026-01-02T23:59:59Z"], 1),
+        (vec!["--expr", "0 0 * * *", "--from", day], 10),
+        (vec!["--expr", "0 0 * * *", "--from", day, "--count", "25"], 25),
+        (vec!["--expr", "0 0 * * *", "--from", day, "--count", "0"], 0),
+        (vec!["--expr", "* * * * *", "--from", day, "--until", day], 0),
+        (vec!["--expr", "@reboot", "--from", day], 0),
+        (vec!["--expr", "0 0 30 2 *", "--from", day], 0),
+        (vec!["--expr", "@quartz 0 0 0 1 1 ? 2026-2028", "--from", day], 2),
+        (vec!["--expr", "* * * * *", "--from", "2026-01-01T02:00:00+02:00", "--count", "1"], 1),
+    ] {
+        let answer = ask(&[&["next"], &arguments[..]].concat());
+        assert_eq!((answer.lines().len(), answer.status), (expected, Some(0)), "{arguments:?} {answer:?}");
+        assert!(!answer.out.contains("2026-01-01T00:00:00"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_from_it_is_now() {
+    let before = chrono_now();
+    let answer = ask(&["next", "--expr", "@every_second", "--count", "1"]);
+    let at = json(&format!("{:?}", answer.out.trim()));
+    let at = chrono::DateTime::parse_from_rfc3339(at.as_str().expect("text")).expect("a time").timestamp();
+    assert!((before + 1..before + 60).contains(&at), "{at} after {before}");
+}
+
+fn chrono_now() -> i64 {
+    let output = Command::new("date").arg("+%s").output().expect("date runs");
+    String::from_utf8(output.stdout).expect("text").trim().parse().expect("a number")
+}
+
+#[test]
+fn entries_of_a_table_come_merged_in_order_of_time_with_user_and_command() {
+    let table = Table::of("*/20 * * * * root twenty\n*/15 * * * * nobody fifteen % x\n");
+    let answer = ask(&["next", "--file", table.path(), "--system", "--from", "2026-01-01T00:00:00Z", "--count", "5"]);
+    assert_eq!(
+        answer.lines(),
+        [
+            "2026-01-01T00:15:00+00:00  nobody  fifteen % x",
+            "2026-01-01T00:20:00+00:00  root  twenty",
+            "2026-01-01T00:30:00+00:00  nobody  fifteen % x",
+            "2026-01-01T00:40:00+00:00  root  twenty",
+            "2026-01-01T00:45:00+00:00  nobody  fifteen % x",
+        ]
+    );
+}
+
+#[test]
+fn runs_of_the_same_second_come_in_the_order_of_the_lines() {
+    let table = Table::of("0 * * * * first\n0 * * * * second\n0 * * * * third\n");
+    let answer = ask(&["next", "--file", table.path(), "--from", "2026-01-01T00:00:00Z", "--count", "3"]);
+    let commands: Vec<_> = answer.lines().iter().map(|line| line.rsplit("  ").next().unwrap_or("")).collect();
+    assert_eq!(commands, ["first", "second", "third"]);
+}
+
+#[test]
+fn each_entry_is_shown_in_its_own_zone() {
+    let table =
+        Table::of("0 12 * * * here\nCRON_TZ=Asia/Kathmandu\n0 12 * * * there\nCRON_TZ=local\n1 12 * * * again\n");
+    let answer = ask(&[
+        "next",
+        "--file",
+        table.path(),
+        "--tz",
+        "America/New_York",
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "--count",
+        "3",
+    ]);
+    let user = caller();
+    assert_eq!(
+        answer.lines(),
+        [
+            format!("2026-01-01T12:00:00+05:45  {user}  there"),
+            format!("2026-01-01T12:00:00-05:00  {user}  here"),
+            format!("2026-01-01T12:01:00-05:00  {user}  again"),
+        ]
+    );
+}
+
+#[test]
+fn json_has_utc_and_everything_that_is_known() {
+    let table = Table::of("# top\nCRON_TZ=Europe/Berlin\n30 2 * * * root backup \"now\"\n");
+    let arguments = ["next", "--file", table.path(), "--system", "--json", "--from", "2026-01-01T00:00:00Z"];
+    let answer = ask(&[&arguments[..], &["--count", "1"]].concat());
+    assert_eq!(
+        json(&answer.out),
+        serde_json::json!({
+            "at": "2026-01-01T01:30:00Z", "schedule": "30 2 * * *", "zone": "Europe/Berlin", "user": "root",
+            "command": "backup \"now\"", "source": table.path(), "line": 3
+        })
+    );
+    let answer = ask(&["next", "--expr", "@daily", "--json", "--from", "2026-01-01T00:00:00Z", "--count", "1"]);
+    assert_eq!(
+        json(&answer.out),
+        serde_json::json!({"at": "2026-01-02T00:00:00Z", "schedule": "@daily", "zone": "UTC"})
+    );
+}
+
+#[test]
+fn a_random_delay_is_in_the_time_and_always_the_same() {
+    let table = Table::of("RANDOM_DELAY=30\n0 3 * * * one\n0 3 * * * two\n0 3 * * * three\n0 3 * * * four\n");
+    let arguments = ["next", "--file", table.path(), "--json", "--from", "2026-01-01T00:00:00Z", "--count", "4"];
+    let answer = ask(&arguments);
+    let times: Vec<String> = answer.lines().iter().map(|line| json(line)["at"].to_string()).collect();
+    assert!(
+        times.iter().all(|at| at.as_str() >= "\"2026-01-01T03:00:00Z\"" && at.as_str() < "\"2026-01-01T03:30:00Z\"")
+    );
+    assert!(times.is_sorted() && times.iter().any(|at| *at != times[0]), "{times:?}");
+    assert_eq!(ask(&arguments).out, answer.out);
+    // A run that is already delayed past its time is not lost.
+    let first = times[0].trim_matches('"');
+    let from = format!("{}:00Z", &first[..16]);
+    let late = ask(&["next", "--file", table.path(), "--json", "--from", &from, "--count", "4"]);
+    assert!(late.out.contains("2026-01-01T03:"), "{late:?}");
+}
+
+#[test]
+fn a_faulty_line_costs_only_itself_and_the_exit_status() {
+    let table = Table::of("0 24 * * * bad\n0 3 * * * good\n");
+    let answer = ask(&["next", "--file", table.path(), "--from", "2026-01-01T00:00:00Z", "--count", "1"]);
+    assert_eq!(answer.status, Some(1));
+    assert!(answer.out.ends_with("  good\n"), "{answer:?}");
+    assert!(answer.err.contains(&format!("{}:1:3: error: ", table.path())), "{answer:?}");
+}
+
+#[test]
+fn a_faulty_expression_is_shown_with_its_place() {
+    let answer = ask(&["next", "--expr", "0 24 * * *"]);
+    assert_eq!((answer.status, answer.out.as_str()), (Some(1), ""));
+    assert_eq!(answer.err.lines().next(), Some("expr:1:3: error: expected an hour from 0 to 23, found 24"));
+    assert_eq!(answer.err.lines().nth(2), Some("    |   ^^"));
+}
+
+#[test]
+fn standard_input_can_be_the_table() {
+    let answer = ask_with(&["next", "--file", "-", "--json", "--count", "1"], "@daily x\n");
+    assert_eq!(json(&answer.out)["command"], "x");
+}
+
+#[test]
+fn without_a_source_it_is_what_the_daemon_would_load() {
+    let machine = tempfile::tempdir().expect("a directory");
+    let place = |name: &str| machine.path().join(name);
+    std::fs::create_dir(place("spool")).expect("a spool");
+    std::fs::create_dir(place("cron.d")).expect("a directory");
+    let write = |path: PathBuf, text: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(&path, text).expect("a table");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    write(place("spool").join(caller()), "@daily mine\n", 0o600);
+    write(place("crontab"), "@daily root system\n", 0o644);
+    write(place("cron.d").join("drop"), "@daily root drop\n", 0o644);
+    write(place("cron.d").join("drop.bak"), "@daily root backup\n", 0o644);
+    let (spool, crontab, cron_d) = (place("spool"), place("crontab"), place("cron.d"));
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    let options = ["--profile", "debian", "--spool", &text(&spool), "--system-crontab", &text(&crontab)];
+    let options = [&options[..], &["--cron-d", &text(&cron_d), "--run-dir", "/nowhere", "--state-dir", "/nowhere"]];
+    let answer = ask(&[
+        &["next", "--json", "--count", "100", "--until", "2100-01-01T00:00:00Z"],
+        &options.concat()[..],
+    ]
+    .concat());
+    assert_eq!(answer.status, Some(0), "{answer:?}");
+    let mut commands: Vec<String> = answer.lines().iter().map(|line| json(line)["command"].to_string()).collect();
+    commands.sort();
+    commands.dedup();
+    // System tables count when root owns them.
+    let expected: &[&str] = if caller() == "root" { &["\"drop\"", "\"mine\"", "\"system\""] } else { &["\"mine\""] };
+    assert_eq!(commands, expected);
+
+    let answer = ask(&[&["next", "--user", &caller(), "--json", "--count", "1"], &options.concat()[..]].concat());
+    let told = json(&answer.out);
+    assert_eq!((&told["command"], &told["user"]), (&"mine".into(), &caller().into()));
+    let nobody = ask(&[&["next", "--user", "nobody-of-that-name"], &options.concat()[..]].concat());
+    assert_eq!((nobody.status, nobody.err.lines().count()), (Some(1), 1), "{nobody:?}");
+    let climbing = ask(&[&["next", "--user", "../crontab"], &options.concat()[..]].concat());
+    assert_eq!((climbing.status, climbing.out.as_str()), (Some(1), ""), "{climbing:?}");
+}
+
+#[test]
+fn places_and_profile_come_from_the_settings_file_unless_the_command_line_says_otherwise() {
+    let machine = tempfile::tempdir().expect("a directory");
+    let config = machine.path().join("cronwheel.toml");
+    let (here, there) = (machine.path().join("here"), machine.path().join("there"));
+    for (spool, command) in [(&here, "here"), (&there, "there")] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::create_dir(spool).expect("a spool");
+        let table = spool.join(caller());
+        std::fs::write(&table, format!("@daily {command}\n")).expect("a table");
+        std::fs::set_permissions(&table, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+    let text = format!("profile = \"cronie\"\nspool = {here:?}\nlog = \"stderr\"\n");
+    std::fs::write(&config, text).expect("a settings file");
+    let config = config.to_str().expect("text");
+    let arguments = ["next", "--config", config, "--user", &caller(), "--count", "1"];
+    assert!(ask(&arguments).out.ends_with("  here\n"));
+    let there = there.to_str().expect("text");
+    assert!(ask(&[&arguments[..], &["--spool", there]].concat()).out.ends_with("  there\n"));
+    let missing = ask(&["next", "--expr", "@daily", "--config", "/nowhere/cronwheel.toml"]);
+    assert_eq!((missing.status, missing.err.lines().count()), (Some(1), 1), "{missing:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = start(&["next", "--expr", "* * * * *", "--count", "10000000"]);
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
+    let output = child.wait_with_output().expect("cronctl ends");
+    assert!(first.ends_with("+00:00\n"));
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}

@@ -1,0 +1,163 @@
+//! `cronctl simulate`.
+
+use crate::*;
+
+fn simulate(table: &str, arguments: &[&str]) -> Answer {
+    let table = Table::of(table);
+    ask(&[&["simulate", "--file", table.path()], arguments].concat())
+}
+
+#[test]
+fn a_gap_of_the_zone_moves_a_fixed_time_to_its_end() {
+    let answer = simulate(
+        "# comment\n30 2 * * * fixed\n",
+        &["--tz", "Europe/Berlin", "--from", "2026-03-28T22:00:00Z", "--until", "2026-03-30T04:00:00Z"],
+    );
+    assert_eq!(
+        answer.lines(),
+        [
+            "2026-03-29T01:00:00Z  2026-03-29T03:00:00+02:00  2  fixed",
+            "2026-03-30T00:30:00Z  2026-03-30T02:30:00+02:00  2  fixed",
+        ]
+    );
+    assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_fold_of_the_zone_runs_a_fixed_time_once_and_a_wildcard_twice() {
+    let answer = simulate(
+        "30 2 * * * fixed\n30 * * * * wild\n",
+        &["--tz", "Europe/Berlin", "--from", "2026-10-25T00:00:00Z", "--until", "2026-10-25T01:59:00Z"],
+    );
+    let mut lines = answer.lines();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "2026-10-25T00:30:00Z  2026-10-25T02:30:00+02:00  1  fixed",
+            "2026-10-25T00:30:00Z  2026-10-25T02:30:00+02:00  2  wild",
+            "2026-10-25T01:30:00Z  2026-10-25T02:30:00+01:00  2  wild",
+        ]
+    );
+}
+
+#[test]
+fn the_machine_starts_at_from_and_until_is_the_last_second() {
+    let answer = simulate(
+        "0 * * * * hourly\n@reboot boot\n",
+        &["--tz", "UTC", "--from", "2026-05-01T10:00:00Z", "--until", "2026-05-01T12:00:00Z"],
+    );
+    assert_eq!(
+        answer.lines(),
+        [
+            "2026-05-01T10:00:00Z  2026-05-01T10:00:00+00:00  2  boot",
+            "2026-05-01T11:00:00Z  2026-05-01T11:00:00+00:00  1  hourly",
+            "2026-05-01T12:00:00Z  2026-05-01T12:00:00+00:00  1  hourly",
+        ]
+    );
+}
+
+#[test]
+fn a_step_forward_makes_up_for_fixed_times_and_not_for_wildcards() {
+    let answer = simulate(
+        "30 11 * * * fixed\n30 * * * * wild\n",
+        &[
+            "--tz",
+            "UTC",
+            "--from",
+            "2026-05-01T09:59:00Z",
+            "--until",
+            "2026-05-01T10:31:00Z",
+            "--step",
+            "2026-05-01T10:00:30Z=+2h",
+        ],
+    );
+    assert_eq!(
+        answer.lines(),
+        [
+            "2026-05-01T10:00:30Z  2026-05-01T12:00:30+00:00  1  fixed",
+            "2026-05-01T10:30:00Z  2026-05-01T12:30:00+00:00  2  wild",
+        ]
+    );
+}
+
+#[test]
+fn a_step_back_repeats_no_fixed_time() {
+    let answer = simulate(
+        "10 10 * * * fixed\n10 * * * * wild\n",
+        &[
+            "--tz",
+            "UTC",
+            "--from",
+            "2026-05-01T10:00:00Z",
+            "--until",
+            "2026-05-01T11:15:00Z",
+            "--step",
+            "2026-05-01T10:20:30Z=-15m",
+        ],
+    );
+    let of = |command: &str| -> Vec<String> {
+        let lines = answer.lines().into_iter().filter(|line| line.ends_with(command));
+        lines.map(|line| line[..20].to_owned()).collect()
+    };
+    assert_eq!(of("fixed"), ["2026-05-01T10:10:00Z"], "{answer:?}");
+    assert_eq!(of("wild"), ["2026-05-01T10:10:00Z", "2026-05-01T10:25:00Z"], "{answer:?}");
+}
+
+#[test]
+fn a_daemon_that_was_down_makes_up_for_the_last_three_minutes() {
+    let answer = simulate(
+        "*/10 * * * * before\n15 12 * * * lost\n29 12 * * * late\n31 12 * * * after\n@reboot boot\n",
+        &[
+            "--tz",
+            "UTC",
+            "--from",
+            "2026-05-01T11:55:00Z",
+            "--until",
+            "2026-05-01T12:35:00Z",
+            "--down",
+            "2026-05-01T12:05:00Z..2026-05-01T12:30:00Z",
+        ],
+    );
+    let told: Vec<(&str, &str)> =
+        answer.lines().into_iter().map(|line| (&line[11..16], line.rsplit("  ").next().unwrap_or(""))).collect();
+    let mut expected =
+        vec![("11:55", "boot"), ("12:00", "before"), ("12:30", "late"), ("12:30", "before"), ("12:31", "after")];
+    let mut told = told;
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn json_has_both_clocks() {
+    let answer = simulate(
+        "30 2 * * * root x\n",
+        &[
+            "--tz",
+            "Europe/Berlin",
+            "--from",
+            "2026-05-01T00:00:00Z",
+            "--until",
+            "2026-05-02T00:00:00Z",
+            "--json",
+            "--system",
+        ],
+    );
+    assert_eq!(
+        json(&answer.out),
+        serde_json::json!({
+            "at": "2026-05-01T00:30:00Z", "shown": "2026-05-01T02:30:00+02:00", "line": 1, "command": "x"
+        })
+    );
+}
+
+#[test]
+fn a_faulty_line_costs_only_itself_and_the_exit_status() {
+    let answer = simulate(
+        "0 24 * * * bad\n0 3 * * * good\n",
+        &["--tz", "UTC", "--from", "2026-05-01T00:00:00Z", "--until", "2026-05-02T00:00:00Z"],
+    );
+    assert_eq!((answer.lines().len(), answer.status), (1, Some(1)));
+    assert!(answer.err.contains(":1:3: error: "));
+}
