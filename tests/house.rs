@@ -56,16 +56,18 @@ fn with_what_they_show(
     rows: &[(usize, String, String)],
     name: &str,
 ) -> BTreeSet<String> {
-    let one_by_one = rows.iter().any(|row| row.1 == name && !row.2.contains("below") && row.2 != "the programs");
     let mut reached = may.clone();
-    while one_by_one {
+    let row = rows.iter().find(|row| row.1 == name).map_or("", |row| row.2.as_str());
+    if row.contains("below") || row == "the programs" {
+        return reached;
+    }
+    loop {
         let more: BTreeSet<String> = reached.iter().flat_map(|room| listed[room].iter().cloned()).collect();
         if more.is_subset(&reached) {
-            break;
+            return reached;
         }
         reached.extend(more);
     }
-    reached
 }
 
 /// The rooms that a file names, with the line.
