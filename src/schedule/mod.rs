@@ -36,6 +36,7 @@ pub use calendar::{Kind, Schedule, Style};
 pub use draw::{HostKey, Seed};
 pub use fault::{Caution, Fault};
 pub use parse::Prefix;
+pub use rule::Unusable;
 pub use time::{LocalMinute, TimeError, Timestamp};
 pub use words::explain;
 pub use zone::{Transition, Zone, ZoneError, Zones};

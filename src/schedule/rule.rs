@@ -15,9 +15,23 @@ pub(super) struct Repeating {
     pub count: usize,
 }
 
+/// Why a file or a rule is no zone.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The reader does not understand it.
+    #[error(transparent)]
+    Unreadable(#[from] tz::error::TzError),
+    /// RFC 8536 wants offsets within -25 to +26 hours.
+    #[error("an offset from UTC is more than 26 hours")]
+    TooFarFromUtc,
+    /// A rule is made of printable ASCII characters.
+    #[error("it is not a word of printable characters")]
+    NotAWord,
+}
+
 /// Reads a TZif file.
-pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, String> {
-    let zone = TimeZone::from_tz_data(bytes).map_err(|error| error.to_string())?;
+pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
+    let zone = TimeZone::from_tz_data(bytes)?;
     let zone = zone.as_ref();
     let offset_of = |index: usize| zone.local_time_types().get(index).map_or(0, |kind| kind.ut_offset());
     let mut changes: Vec<(i64, i32)> = zone
@@ -33,7 +47,7 @@ pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, String> {
         Some(TransitionRule::Fixed(_)) | None => (offset_of(0), None),
     };
     if first.abs() > WIDEST_OFFSET || changes.iter().any(|(_, offset)| offset.abs() > WIDEST_OFFSET) {
-        return Err("an offset from UTC is more than 26 hours".to_owned());
+        return Err(Unusable::TooFarFromUtc);
     }
     drop_repeats(first, &mut changes);
     Ok(History { first, changes, rule })
@@ -46,15 +60,15 @@ fn unix_time(leap_time: i64, leaps: &[tz::timezone::LeapSecond]) -> i64 {
 }
 
 /// Reads a POSIX `TZ` rule. Without dates for the change, those of the United States hold, as in glibc.
-pub(super) fn read_posix(rule: &str) -> Result<History, String> {
+pub(super) fn read_posix(rule: &str) -> Result<History, Unusable> {
     read_footer(rule).or_else(|reason| read_footer(&format!("{rule},M3.2.0,M11.1.0")).map_err(|_| reason))
 }
 
 /// `tz-rs` reads a rule with the hours that RFC 8536 allows (-167 to 167) only as the footer of a version 3 file; so
 /// this makes such a file: twice a header with one offset of zero and its name, then the footer.
-fn read_footer(rule: &str) -> Result<History, String> {
+fn read_footer(rule: &str) -> Result<History, Unusable> {
     if rule.is_empty() || !rule.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("not a word of printable characters".to_owned());
+        return Err(Unusable::NotAWord);
     }
     let mut file = Vec::new();
     for _ in 0..2 {

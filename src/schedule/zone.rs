@@ -2,7 +2,7 @@
 
 use super::civil::{CYCLE_DAYS, Date};
 use super::embedded;
-use super::rule;
+use super::rule::{self, Unusable};
 use super::time::{LocalMinute, Timestamp};
 use super::wall::Step;
 use std::hash::{Hash, Hasher};
@@ -34,16 +34,18 @@ pub enum ZoneError {
     BadData {
         /// The zone's name.
         name: String,
-        /// What the reader said.
-        reason: String,
+        /// What is wrong.
+        #[source]
+        reason: Unusable,
     },
     /// The text is no POSIX `TZ` rule.
     #[error("the zone rule {rule:?} is not usable: {reason}")]
     BadRule {
         /// The rule as it was given.
         rule: String,
-        /// What the reader said.
-        reason: String,
+        /// What is wrong.
+        #[source]
+        reason: Unusable,
     },
 }
 
