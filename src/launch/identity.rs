@@ -5,6 +5,7 @@
 
 use crate::sys::clock;
 use crate::sys::descriptor;
+use crate::sys::files::reason;
 use crate::sys::process::{self, Ask, Pid};
 use crate::sys::user::{self, User};
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 const LIMIT_MS: i64 = 10_000;
 
 /// Why there is no identity to run with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub(super) enum IdentityError {
     /// Nobody has that name.
     #[error("unknown user")]
@@ -84,7 +85,7 @@ impl Identities {
             return Ok(Asked::Known(answer.clone()));
         }
         if self.local {
-            let answer = answer_of(User::look_up(name));
+            let answer = answer_of(ask_databases(name));
             self.known.insert(name.to_owned(), answer.clone());
             return Ok(Asked::Known(answer));
         }
@@ -111,8 +112,8 @@ impl Identities {
                 Ok(_) | Err(_) => break,
             }
         }
-        let answer = match postcard::from_bytes::<Result<Option<User>, String>>(&look_up.answer) {
-            Ok(answer) => answer_of(answer.map_err(io::Error::other)),
+        let answer = match postcard::from_bytes(&look_up.answer) {
+            Ok(found) => answer_of(found),
             Err(_) => Err(IdentityError::Failed("the look-up gave no answer".into())),
         };
         self.settle(token, answer);
@@ -150,7 +151,7 @@ impl LookUp {
         let (pipe, answer) = descriptor::pipe()?;
         descriptor::set_nonblocking(pipe.as_fd(), true)?;
         let pid = process::fork(|| {
-            let found = User::look_up(name).map_err(|error| error.to_string());
+            let found = ask_databases(name);
             let told =
                 postcard::to_stdvec(&found).map_err(io::Error::other).and_then(|bytes| write_all(&answer, &bytes));
             i32::from(told.is_err())
@@ -168,12 +169,12 @@ fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn answer_of(found: io::Result<Option<User>>) -> Answer {
-    match found {
-        Ok(Some(user)) => Ok(Rc::new(user)),
-        Ok(None) => Err(IdentityError::Unknown),
-        Err(error) => Err(IdentityError::Failed(error.to_string())),
-    }
+fn ask_databases(name: &str) -> Result<Option<User>, IdentityError> {
+    User::look_up(name).map_err(|error| IdentityError::Failed(reason(&error)))
+}
+
+fn answer_of(found: Result<Option<User>, IdentityError>) -> Answer {
+    found?.map(Rc::new).ok_or(IdentityError::Unknown)
 }
 
 fn file_state(path: &str) -> Option<FileState> {

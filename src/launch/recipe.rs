@@ -191,7 +191,7 @@ impl Identity {
         let ids = process::own_ids().map_err(at(Step::Verify))?;
         let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
         if !ours || (self.uid != 0 && process::can_become_root()) {
-            return Err(at(Step::Verify)(io::Error::from(io::ErrorKind::PermissionDenied)));
+            return Err(at(Step::Verify)(process::not_permitted()));
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Reporter {
     pub(super) fn tell(&self, failure: &Failure) {
         let mut report = [0; REPORT];
         let fields = process::own_pid().to_le_bytes().into_iter().chain([failure.step as u8]);
-        let number = failure.source.raw_os_error().unwrap_or(nix::errno::Errno::EPERM as i32);
+        let number = failure.source.raw_os_error().unwrap_or_default();
         for (to, from) in report.iter_mut().zip(fields.chain(number.to_le_bytes())) {
             *to = from;
         }

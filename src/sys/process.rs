@@ -323,6 +323,11 @@ pub fn can_become_root() -> bool {
     unsafe { libc::setuid(0) == 0 }
 }
 
+/// The kernel's `Operation not permitted`, for what it should have refused.
+pub fn not_permitted() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPERM)
+}
+
 /// Enters a directory.
 pub fn enter(directory: &CStr) -> io::Result<()> {
     // SAFETY: a string that ends with NUL.
