@@ -48,9 +48,9 @@ stopped() {
     wait "$D" 2>/dev/null; echo "daemon ended: $?"
 }
 
-# quiet: until no process is left but ours and the daemon.
+# quiet: until no job runs. Jobs are `/bin/sh -c COMMAND`; the scripts of cases are not.
 quiet() {
-    wait_for '[ -z "$(pgrep -P "$D" 2>/dev/null)" ]'
+    wait_for '! pgrep -f "^/bin/sh -c" >/dev/null'
 }
 
 # stop: asks the daemon to end, and shows how it did.

@@ -7,7 +7,7 @@ pub fn plain(case: &Case, text: &str) -> String {
     let text = text.replace(&format!("/out/{}", case.id), "OUT").replace(&case.id, "USER");
     let mut plain = String::new();
     for line in text.lines() {
-        plain.push_str(&undated(&unnumbered(&untempered(line))));
+        plain.push_str(&untimed(&undated(&unnumbered(&untempered(line)))));
         plain.push('\n');
     }
     plain
@@ -61,4 +61,11 @@ fn undated(line: &str) -> String {
     let is_date =
         date.len() >= 24 && date.is_char_boundary(24) && date[..24].bytes().filter(|b| *b == b':').count() == 2;
     if is_date { format!("{}DATE{}", &line[..at], undated(&date[24..])) } else { line.to_owned() }
+}
+
+/// `after 0.1s` as `after TIME`.
+fn untimed(line: &str) -> String {
+    let Some((before, after)) = line.rsplit_once(" after ") else { return line.to_owned() };
+    let is_time = after.strip_suffix('s').is_some_and(|number| number.parse::<f64>().is_ok());
+    if is_time { format!("{before} after TIME") } else { line.to_owned() }
 }
