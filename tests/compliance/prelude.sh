@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Helpers for the scripts of cases; sourced, with the table's place in SPOOL, the daemon in DAEMON, its foreground flag in FOREGROUND.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 HOME=/root LOGNAME=root USER=root SHELL=/bin/sh

@@ -1,6 +1,14 @@
 //! The programs as installed, on a private machine: see `tests/README.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, helpers included.
+
+#[path = "../common/mod.rs"]
 pub mod common;
+
+mod faults;
+mod packages;
+mod processes;
+mod story;
 
 use common::Subject;
 
