@@ -3,6 +3,7 @@
 use crate::common::clock::{now, wait_until};
 use crate::common::subject::own;
 use crate::common::{Deadline, Subject, World};
+use crate::world;
 use std::fs;
 use std::process::{Command, Stdio};
 

@@ -2,6 +2,7 @@
 
 use crate::common::subject::package;
 use crate::common::{Deadline, Subject};
+use crate::world;
 use std::fs;
 use std::path::Path;
 

@@ -2,6 +2,7 @@
 
 use crate::common::machine::Process;
 use crate::common::{Deadline, Subject, World};
+use crate::world;
 
 const JOBS: usize = 5;
 

@@ -3,6 +3,7 @@
 use crate::common::clock::{now, wait_until};
 use crate::common::subject::{own, package};
 use crate::common::{Deadline, Subject, World};
+use crate::world;
 use std::fs;
 
 #[test]
