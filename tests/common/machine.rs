@@ -93,7 +93,7 @@ impl World {
         let mut command = Command::new("setpriv");
         command
             .args([&format!("--reuid={}", account.uid), &format!("--regid={}", account.gid), "--init-groups", "--"])
-            .args(["/bin/sh", "-c", line])
+            .args(["sh", "-c", line])
             .current_dir(if account.dir.exists() { account.dir.as_path() } else { "/".as_ref() })
             .env_clear()
             .env("HOME", &account.dir)

@@ -101,6 +101,14 @@ impl Subject {
             own(self.spool(), 0, 0, 0o700);
             fs::write("/etc/cronwheel.toml", "profile = \"cronie\"\n").expect("/etc/cronwheel.toml");
         }
+        self.settle_lists();
+    }
+
+    /// What its package says about who may use `crontab`: Fedora's comes with an empty list of those who may not.
+    pub fn settle_lists(self) {
+        if !self.is_debian() {
+            fs::write("/etc/cron.deny", "").expect("/etc/cron.deny");
+        }
     }
 }
 

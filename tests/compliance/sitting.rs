@@ -101,6 +101,7 @@ fn reset(world: &World) {
         ))
         .ok();
     world.run("chmod 755 /home/alice").ok();
+    world.subject.settle_lists();
 }
 
 /// Every table in place, one daemon, one or two real minutes for all of them.
@@ -121,11 +122,10 @@ fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
         let ready = |line: &String| line.contains("@reboot jobs") || line.contains("running with");
         world.log.lines().iter().any(ready).then_some(())
     });
-    settled(world, &BTreeSet::new());
-    let resting: BTreeSet<u32> = world.processes().into_iter().map(|process| process.pid).collect();
+    settled(world);
     assert!(now().as_secs() < minute.start, "the machine was too slow to be ready for the minute");
 
-    run_through(world, minute.start, &resting);
+    run_through(world, minute.start);
     let mut observed = Observed::new();
     for case in cases.iter().filter(|case| case.between.is_empty()) {
         observed.insert(case.name.clone(), look(world, case, minute, &verdicts[case.id.as_str()]));
@@ -135,7 +135,7 @@ fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
         for case in &two {
             run_script(world, case, &minute.fill(&case.between, &case.id), 1);
         }
-        run_through(world, minute.start + 60, &resting);
+        run_through(world, minute.start + 60);
         for case in two {
             observed.insert(case.name.clone(), look(world, case, minute, &verdicts[case.id.as_str()]));
         }
@@ -172,7 +172,8 @@ fn install(world: &World, case: &Case, minute: Minute) -> String {
         Task::UserTable(text) => install_users(world, case, &minute.fill(text, &case.id)),
     };
     if !case.setup.is_empty() {
-        let told = run_script(world, case, &minute.fill(&case.setup, &case.id), 1);
+        let told =
+            run_script(world, case, &format!("{{ {}; }} >/dev/null", minute.fill(&case.setup, &case.id).trim_end()), 1);
         assert_eq!(told, "", "the setup of {:?}", case.name);
     }
     verdict
@@ -192,27 +193,28 @@ fn install_users(world: &World, case: &Case, text: &str) -> String {
 }
 
 /// Waits for a minute to begin and for everything that it started to end.
-fn run_through(world: &World, start: u64, resting: &BTreeSet<u32>) {
+fn run_through(world: &World, start: u64) {
     wait_until(start);
     let shown = format!("{:02}", start / 60 % 60);
     Deadline::seconds(30).wait_for("the canary to sing", || {
         let sung = fs::read_to_string(format!("{OUT}/canary")).unwrap_or_default();
         sung.lines().any(|line| line == shown).then_some(())
     });
-    settled(world, resting);
+    settled(world);
 }
 
-/// Until nothing runs but `resting` (anything that sleeps, when that is empty), at twenty looks in a row.
-fn settled(world: &World, resting: &BTreeSet<u32>) {
+/// Until only the daemon's own processes are there, asleep, at twenty looks in a row: a job's may be between two others.
+fn settled(world: &World) {
+    let daemon = world.subject.daemon();
     let mut looks = 0;
-    Deadline::seconds(45).wait_for("the jobs to end", || {
-        let busy = world
-            .processes()
-            .iter()
-            .any(|process| if resting.is_empty() { process.state != 'S' } else { !resting.contains(&process.pid) });
-        looks = if busy { 0 } else { looks + 1 };
+    let mut last = Vec::new();
+    let found = Deadline::seconds(45).try_wait_for(|| {
+        last = world.processes();
+        last.retain(|process| process.state != 'S' || !process.line.to_lowercase().starts_with(daemon));
+        looks = if last.is_empty() { looks + 1 } else { 0 };
         (looks >= 20).then_some(())
     });
+    assert!(found.is_some(), "these do not end: {last:#?}");
 }
 
 /// What can be seen of a case: what it wrote, what was said about it, what was mailed.

@@ -7,9 +7,13 @@ use crate::world;
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// The next minute, far enough away to get ready for.
+/// The next minute, waited for when it is too near to get ready for.
 fn next_minute() -> u64 {
-    (now().as_secs() + 4) / 60 * 60 + 60
+    let second = now().as_secs() % 60;
+    if second > 50 {
+        wait_until(now().as_secs() + 60 - second);
+    }
+    now().as_secs() / 60 * 60 + 60
 }
 
 /// Waits for the minute, and for the canary to sing in it.
@@ -88,7 +92,7 @@ fn nothing_of_the_callers_reaches_a_job() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     world.drop_in(
         "look",
-        "@reboot alice ls /proc/$$/fd >/tmp/fds; grep -E '^Sig(Ign|Blk)' /proc/$$/status | cut -c 9- >/tmp/signals; echo done >/tmp/done\n",
+        "@reboot alice ls /proc/$$/fd | cat >/tmp/fds; grep -E '^Sig(Ign|Blk)' /proc/$$/status | cut -c 9- >/tmp/signals; echo done >/tmp/done\n",
     );
     // Descriptors on a secret, and the signals that a shell's background processes ignore.
     let line = "trap '' INT QUIT HUP PIPE; exec 5</etc/shadow 7</etc/shadow; exec /usr/sbin/cron -f";

@@ -15,7 +15,6 @@ fn an_edit_counts_at_once_its_job_runs_on_the_minute_and_its_output_arrives_by_m
 #[test]
 fn the_story_is_the_same_in_cronies_place() {
     let Some(world) = world!(Subject::OursCronie) else { return };
-    fs::write("/etc/cron.deny", "").expect("everybody may use crontab");
     the_story(&world);
 }
 
