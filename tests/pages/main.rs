@@ -1,0 +1,114 @@
+//! The man pages' options and the shells' completions are made from the programs' own command lines.
+//!
+//! `UPDATE_PAGES=1 cargo test --test pages` writes them anew; without it a page that is behind fails.
+
+mod completions;
+mod options;
+
+use cronwheel::site::Profile;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program, its page, and its command line in each profile.
+struct Program {
+    name: &'static str,
+    page: &'static str,
+    command: fn(Profile) -> clap::Command,
+}
+
+const PROGRAMS: [Program; 3] = [
+    Program { name: "crond", page: "man/crond.8", command: cronwheel::crond::command },
+    Program { name: "crontab", page: "man/crontab.1", command: cronwheel::crontab::command },
+    Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cronctl::command },
+];
+
+const PAGES: [&str; 5] =
+    ["man/crond.8", "man/crontab.1", "man/cronctl.1", "man/crontab.5", "man/cron-differences.7"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Compares a committed file with what it should be, or writes it.
+fn keep(path: &str, wanted: &str) {
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        let place = root().join(path);
+        fs::create_dir_all(place.parent().expect("a directory")).expect("a directory");
+        fs::write(place, wanted).expect("the page");
+        return;
+    }
+    assert!(read(path) == wanted, "{path} is behind: run UPDATE_PAGES=1 cargo test --test pages");
+}
+
+#[test]
+fn the_options_in_the_pages_are_those_of_the_programs() {
+    for program in &PROGRAMS {
+        let page = read(program.page);
+        let (before, rest) = page.split_once(options::BEGIN).expect("the first mark");
+        let (_, after) = rest.split_once(options::END).expect("the second mark");
+        let made = options::render((program.command)(Profile::Debian), (program.command)(Profile::Cronie));
+        keep(program.page, &format!("{before}{}{made}{}{after}", options::BEGIN, options::END));
+    }
+}
+
+#[test]
+fn every_flag_and_every_verb_is_in_its_page() {
+    for program in &PROGRAMS {
+        let page = read(program.page);
+        for profile in [Profile::Debian, Profile::Cronie] {
+            let mut command = (program.command)(profile);
+            command.build();
+            for word in options::words(&command) {
+                assert!(page.contains(&word), "{}: {word} is not in {}", program.name, program.page);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_setting_and_every_nickname_is_in_the_language_page() {
+    let page = read("man/crontab.5");
+    let settings = cronwheel::table::SETTINGS.iter().map(|setting| setting.name);
+    let nicknames = cronwheel::schedule::NICKNAMES.iter().copied();
+    for word in settings.chain(nicknames) {
+        assert!(page.contains(word), "{word} is not in man/crontab.5");
+    }
+}
+
+#[test]
+fn the_completions_are_those_of_the_programs() {
+    for program in &PROGRAMS {
+        for (path, text) in completions::of(program.name, (program.command)(Profile::Debian)) {
+            keep(&path, &text);
+        }
+    }
+}
+
+#[test]
+fn mandoc_has_nothing_to_say_about_any_page() {
+    // Pages refer to each other: they are checked where a reader would find them.
+    let shelf = tempfile::tempdir().expect("a directory");
+    for page in PAGES {
+        let (name, section) = page.rsplit_once('.').expect("a section");
+        let place = shelf.path().join(format!("man{section}"));
+        fs::create_dir_all(&place).expect("a directory");
+        let name = Path::new(name).file_name().expect("a name").to_string_lossy().into_owned();
+        fs::copy(root().join(page), place.join(format!("{name}.{section}"))).expect("a copy");
+    }
+    let checked: Vec<PathBuf> = PAGES.iter().map(|page| root().join(page)).collect();
+    let output = match Command::new("mandoc").args(["-Tlint", "-W", "style"]).args(&checked).env("MANPATH", shelf.path()).output() {
+        Ok(output) => output,
+        Err(e) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "mandoc: {e}");
+            eprintln!("SKIP mandoc_has_nothing_to_say_about_any_page: mandoc: {e}");
+            return;
+        }
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
