@@ -35,6 +35,7 @@ pub use ahead::foresee;
 pub use calendar::{Kind, Schedule, Style};
 pub use draw::{HostKey, Seed};
 pub use fault::{Caution, Fault};
+pub use nickname::nicknames;
 pub use parse::Prefix;
 pub use rule::Unusable;
 pub use time::{LocalMinute, TimeError, Timestamp};

@@ -27,6 +27,11 @@ pub(super) const NICKNAMES: &[(&str, Meaning)] = &[
     ("quartz", Meaning::Quartz),
 ];
 
+/// All nicknames that are words, with their `@`.
+pub fn nicknames() -> impl Iterator<Item = &'static str> {
+    NICKNAMES.iter().map(|(name, _)| *name)
+}
+
 /// The meaning of the word after `@`.
 pub(super) fn meaning(word: &[u8]) -> Option<&'static Meaning> {
     NICKNAMES.iter().find(|(name, _)| name.as_bytes() == word).map(|(_, meaning)| meaning)

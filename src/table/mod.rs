@@ -26,5 +26,5 @@ pub use command::{Backslash, Command};
 pub use diagnostic::{Diagnostic, Severity};
 pub use excerpt::printable;
 pub use parse::{Context, Dialect, Form, Limits, Parsed};
-pub use setting::is_safe_mailto;
+pub use setting::{is_safe_mailto, settings};
 pub use store::{Entry, Flags, Setting, Table};

@@ -48,6 +48,11 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// The row of that name.
+/// The names of all settings that mean something to cron, as the pages must have them.
+pub fn settings() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
+}
+
 pub(super) fn row(name: &[u8]) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name.as_bytes() == name)
 }

@@ -60,7 +60,8 @@ fn lintian_has_nothing_to_say() {
     if cannot("lintian_has_nothing_to_say") {
         return;
     }
-    let told = run(Command::new("lintian").args(["--fail-on", "error,warning", "--tag-display-limit", "0"]).arg(package()));
+    let told =
+        run(Command::new("lintian").args(["--fail-on", "error,warning", "--tag-display-limit", "0"]).arg(package()));
     assert!(!told.contains("E: ") && !told.contains("W: "), "{told}");
 }
 
@@ -79,12 +80,27 @@ fn the_package_and_debians_cron_swap_places_without_losing_or_repeating_anything
 
     let log = Log::read(&root.join("dev/log"));
     let told = run(Command::new("unshare")
-        .args(["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--propagation", "private", "--"])
+        .args([
+            "--mount",
+            "--pid",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "--",
+        ])
         .args(["chroot"])
         .arg(&root)
         .args(["/bin/sh", "-eu", "/packages/story"])
         .env_clear()
-        .envs([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8"), ("DEBIAN_FRONTEND", "noninteractive")]));
+        .envs([
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+        ]));
     assert!(told.contains("the end of the story"), "{told}");
 
     let lines = log.lines();

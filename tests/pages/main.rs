@@ -18,13 +18,12 @@ struct Program {
 }
 
 const PROGRAMS: [Program; 3] = [
-    Program { name: "crond", page: "man/crond.8", command: cronwheel::crond::command },
-    Program { name: "crontab", page: "man/crontab.1", command: cronwheel::crontab::command },
+    Program { name: "crond", page: "man/crond.8", command: cronwheel::crond::cli::command },
+    Program { name: "crontab", page: "man/crontab.1", command: cronwheel::crontab::cli::command },
     Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cronctl::command },
 ];
 
-const PAGES: [&str; 5] =
-    ["man/crond.8", "man/crontab.1", "man/cronctl.1", "man/crontab.5", "man/cron-differences.7"];
+const PAGES: [&str; 5] = ["man/crond.8", "man/crontab.1", "man/cronctl.1", "man/crontab.5", "man/cron-differences.7"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -73,8 +72,8 @@ fn every_flag_and_every_verb_is_in_its_page() {
 #[test]
 fn every_setting_and_every_nickname_is_in_the_language_page() {
     let page = read("man/crontab.5");
-    let settings = cronwheel::table::SETTINGS.iter().map(|setting| setting.name);
-    let nicknames = cronwheel::schedule::NICKNAMES.iter().copied();
+    let settings = cronwheel::table::settings();
+    let nicknames = cronwheel::schedule::nicknames();
     for word in settings.chain(nicknames) {
         assert!(page.contains(word), "{word} is not in man/crontab.5");
     }
@@ -101,7 +100,12 @@ fn mandoc_has_nothing_to_say_about_any_page() {
         fs::copy(root().join(page), place.join(format!("{name}.{section}"))).expect("a copy");
     }
     let checked: Vec<PathBuf> = PAGES.iter().map(|page| root().join(page)).collect();
-    let output = match Command::new("mandoc").args(["-Tlint", "-W", "style"]).args(&checked).env("MANPATH", shelf.path()).output() {
+    let output = match Command::new("mandoc")
+        .args(["-Tlint", "-W", "style"])
+        .args(&checked)
+        .env("MANPATH", shelf.path())
+        .output()
+    {
         Ok(output) => output,
         Err(e) => {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "mandoc: {e}");

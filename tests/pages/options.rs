@@ -44,11 +44,13 @@ fn visible(command: &Command) -> impl Iterator<Item = &Arg> {
 fn list(debian: &Command, cronie: &Command) -> String {
     let mut items = String::new();
     for arg in visible(debian) {
-        let same = visible(cronie).any(|other| other.get_id() == arg.get_id() && help(other) == help(arg) && heading(other) == heading(arg));
+        let same = visible(cronie)
+            .any(|other| other.get_id() == arg.get_id() && help(other) == help(arg) && heading(other) == heading(arg));
         items += &item(arg, if same { None } else { Some("debian") });
     }
     for arg in visible(cronie) {
-        let same = visible(debian).any(|other| other.get_id() == arg.get_id() && help(other) == help(arg) && heading(other) == heading(arg));
+        let same = visible(debian)
+            .any(|other| other.get_id() == arg.get_id() && help(other) == help(arg) && heading(other) == heading(arg));
         if !same {
             items += &item(arg, Some("cronie"));
         }
