@@ -47,12 +47,12 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "XDG_SESSION_CLASS", meaning: Meaning::Variable },
 ];
 
-/// The row of that name.
 /// The names of all settings that mean something to cron, as the pages must have them.
 pub fn settings() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
 }
 
+/// The row of that name.
 pub(super) fn row(name: &[u8]) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name.as_bytes() == name)
 }

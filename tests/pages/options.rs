@@ -70,8 +70,9 @@ fn heading(arg: &Arg) -> String {
         .flatten()
         .collect();
     let takes_values = arg.get_num_args().is_some_and(|range| range.takes_values());
-    let value = arg.get_value_names().and_then(|names| names.first()).filter(|_| takes_values || names.is_empty());
-    let value = value.map_or(String::new(), |name| format!(" Ar {name}"));
+    let named =
+        arg.get_value_names().and_then(|names| names.first()).map_or(arg.get_id().as_str(), |name| name.as_str());
+    let value = if takes_values || names.is_empty() { format!(" Ar {named}") } else { String::new() };
     if names.is_empty() { format!(".It{value}\n") } else { format!(".It Fl {}{value}\n", names.join(" , ")) }
 }
 
