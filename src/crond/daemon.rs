@@ -21,6 +21,8 @@ use std::io;
 
 /// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
 const ACTIONS_A_TURN: usize = 256;
+/// Most signals heard in one turn; there are six kinds.
+const SIGNALS_A_TURN: usize = 8;
 /// How often a log that took nothing is tried again.
 const LOG_RETRY_MS: i64 = 1000;
 
@@ -222,7 +224,9 @@ impl Daemon {
     }
 
     fn hear_signals(&mut self) -> Result<(), Fatal> {
-        while let Some(heard) = self.signals.read().map_err(os("reading signals"))? {
+        // A bounded number: somebody who keeps sending must not keep the clock waiting.
+        for _ in 0..SIGNALS_A_TURN {
+            let Some(heard) = self.signals.read().map_err(os("reading signals"))? else { break };
             match heard {
                 Heard::Reload => self.ask_for_reload(),
                 Heard::Stop => self.begin_to_stop(),
@@ -239,11 +243,10 @@ impl Daemon {
     }
 
     fn ask_for_reload(&mut self) {
-        if self.stopping.is_none() {
+        if self.stopping.is_none() && self.library.ask_for_reload() {
             self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
             self.runner.reopen_log();
-            self.library.ask_for_reload();
         }
     }
 

@@ -95,7 +95,16 @@ impl Library {
         if matches!(self.noticing, Noticing::Failed) {
             self.try_to_watch(news, true);
         }
-        self.look_at_everything(false, news);
+        self.tables.rescan(false, &self.zones, news);
+        if self.watch_directories(news) {
+            // What changed since the quiet watch began.
+            self.hear_names(news);
+        }
+        self.finish_looking();
+        // Links that were found may lead to further directories.
+        if self.watch_directories(news) {
+            self.look_at_everything(false, news);
+        }
     }
 
     /// The watcher, if there is one: its bell and its names are to be waited for.
@@ -135,6 +144,7 @@ impl Library {
         };
         let (mut zone, mut users) = (false, false);
         let zone_directories = watched_directories(Path::new(LOCALTIME));
+        let tables = self.tables.directories();
         for change in changes {
             match change {
                 Change::Anything => {
@@ -150,12 +160,20 @@ impl Library {
                     self.unsettled.remove(&path);
                     self.queue.push_back(path);
                 }
+                Change::Name(path) if is_in(&path, &tables) => {
+                    self.queue.extend(path.parent().map(|parent| self.tables.led_through(parent)).unwrap_or_default());
+                    self.queue.push_back(path);
+                }
+                Change::Made(path) if is_in(&path, &tables) => {
+                    self.unsettled.insert(path);
+                    self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
+                }
                 Change::Name(path) | Change::Made(path) => {
                     zone |= path == Path::new(LOCALTIME)
                         || path.parent().is_some_and(|parent| zone_directories.iter().any(|way| way == parent));
                     users |= path == Path::new(PASSWD);
                     // Something on the way to a missing directory, perhaps.
-                    self.watch_anew |= self.tables.directories().iter().any(|wanted| wanted.starts_with(&path));
+                    self.watch_anew |= tables.iter().any(|wanted| wanted.starts_with(&path));
                 }
             }
         }
@@ -177,9 +195,11 @@ impl Library {
         }
     }
 
-    /// A reload was asked for: at once, or within a second of the last.
-    pub fn ask_for_reload(&mut self) {
+    /// A reload is asked for: at once, or a second after the last. False if it is on its way already.
+    pub fn ask_for_reload(&mut self) -> bool {
+        let is_new = self.reload_at.is_none();
         self.reload_at.get_or_insert(self.reloaded_at + RELOAD_MS);
+        is_new
     }
 
     /// Does what it is time for; whether a reload was among it.
@@ -225,7 +245,7 @@ impl Library {
     /// Makes the watcher, if the system lets us. What fails is said when it is new.
     fn try_to_watch(&mut self, news: &mut Vec<News>, say_failure: bool) {
         let made = Watcher::new(self.busy_directories()).and_then(|mut watcher| {
-            watcher.watch(&self.tables.directories())?;
+            watcher.watch_quietly(&self.tables.directories())?;
             Ok(watcher)
         });
         match made {
@@ -269,6 +289,11 @@ impl Library {
                 break;
             }
         }
+        self.finish_looking();
+    }
+
+    /// Plans the next looks after one at everything.
+    fn finish_looking(&mut self) {
         let now = clock::monotonic_ms();
         self.safety_at = now + SAFETY_MS;
         let polls = self.watcher().is_none_or(Watcher::is_unreliable);
@@ -370,7 +395,11 @@ impl Library {
     }
 }
 
-/// A regular file with one name and nothing in it that somebody opened for writing; a link or a renamed file is complete.
+fn is_in(path: &Path, directories: &BTreeSet<PathBuf>) -> bool {
+    path.parent().is_some_and(|parent| directories.contains(parent))
+}
+
+/// A regular file with one name: somebody may have opened it for writing. A link of either kind is complete.
 fn may_still_be_written(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)

@@ -96,6 +96,8 @@ pub struct Watcher {
     watched: BTreeMap<PathBuf, Identity>,
     /// Directories to be watched by name, such as /etc.
     busy: BTreeSet<PathBuf>,
+    /// Names that changed in directories that are not watched by name any more.
+    earlier: Vec<Change>,
     /// Whether a watched directory is on a file system whose changes are not all reported.
     unreliable: bool,
 }
@@ -136,7 +138,16 @@ impl Watcher {
         };
         let tables = INotifyWatcher::new(handler, notify::Config::default())
             .map_err(|why| WatchError::Start(io::Error::other(why.to_string())))?;
-        Ok(Watcher { tables, names, hints, bell, watched: BTreeMap::new(), busy, unreliable: false })
+        Ok(Watcher {
+            tables,
+            names,
+            hints,
+            bell,
+            watched: BTreeMap::new(),
+            busy,
+            earlier: Vec::new(),
+            unreliable: false,
+        })
     }
 
     /// Readable when there are hints about tables.
@@ -157,7 +168,15 @@ impl Watcher {
 
     /// Which names have changed in busy directories, or on the way to missing ones.
     pub fn changed_names(&mut self) -> io::Result<Vec<Change>> {
-        self.names.read()
+        let mut changes = std::mem::take(&mut self.earlier);
+        changes.extend(self.names.read()?);
+        Ok(changes)
+    }
+
+    /// Watches these directories by name until [`Watcher::watch`] is called: what changes in them is heard, and that each of
+    /// thousands of tables is read for the first time is not. Those that are missing are left out.
+    pub fn watch_quietly(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<(), WatchError> {
+        wanted.iter().filter(|directory| directory.is_dir()).try_for_each(|directory| self.watch_names(directory))
     }
 
     /// Whether changes may happen that nobody reports, on a network file system for example.
@@ -192,6 +211,7 @@ impl Watcher {
                 self.watch_names(&directory)?;
             }
         }
+        self.earlier.extend(self.names.read().unwrap_or_else(|_| vec![Change::Anything]));
         let busy = &self.busy;
         self.names.retain(|path| busy.contains(path) || above.contains(path));
         Ok(news)
