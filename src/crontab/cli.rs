@@ -1,6 +1,6 @@
 //! The command line: one definition per profile for parsing, `--help`, man page and completions alike, and what it asks for.
 
-use super::failure::Failure;
+use super::failure::{Failure, UsageFault};
 use super::words::Words;
 use crate::site::Profile;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -182,7 +182,7 @@ pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_termin
             return Ok(Parsed::Page(page.to_string()));
         }
         Err(error) => {
-            return Err(words.usage_error(&program, Some(getopt_line(&program, &error)), "unrecognized option"));
+            return Err(words.usage_error(&program, Some(getopt_line(&program, &error)), UsageFault::UnknownOption));
         }
     };
     if let Some(option) = PLACES.into_iter().find(|option| secure && matches.contains_id(option)) {
@@ -193,10 +193,10 @@ pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_termin
         && let Some(flags) = matches.get_one::<String>("debug")
         && !flags.split(',').all(|flag| DEBUG_FLAGS.contains(&flag))
     {
-        return Err(usage("bad debug option"));
+        return Err(usage(UsageFault::BadDebugFlag));
     }
     if operations(&matches).iter().map(|(_, times)| usize::from(*times)).sum::<usize>() > 1 {
-        return Err(usage("only one operation permitted"));
+        return Err(usage(UsageFault::TwoOperations));
     }
     let files: Vec<OsString> = matches.remove_many("FILE").map(Iterator::collect).unwrap_or_default();
     let given = |name: &str| counted(&matches, name) > 0;
@@ -241,7 +241,7 @@ fn input(file: OsString) -> Input {
 
 /// Debian's crontab takes standard input without being told only when it is called with nothing at all; of several
 /// files it takes the first.
-fn debian_operation(matches: &ArgMatches, files: Vec<OsString>, user: bool) -> Result<Operation, &'static str> {
+fn debian_operation(matches: &ArgMatches, files: Vec<OsString>, user: bool) -> Result<Operation, UsageFault> {
     if counted(matches, "usage") > 0 {
         return Ok(Operation::Usage);
     }
@@ -254,18 +254,18 @@ fn debian_operation(matches: &ArgMatches, files: Vec<OsString>, user: bool) -> R
             return match files.into_iter().next() {
                 Some(file) => Ok(Operation::Replace(input(file))),
                 None if bare => Ok(Operation::Replace(Input::Stdin)),
-                None => Err("file name must be specified for replace"),
+                None => Err(UsageFault::NoFile),
             };
         }
     };
-    if files.is_empty() { Ok(operation) } else { Err("no arguments permitted after this option") }
+    if files.is_empty() { Ok(operation) } else { Err(UsageFault::StrayArgument) }
 }
 
-fn cronie_operation(matches: &ArgMatches, files: Vec<OsString>, is_terminal: bool) -> Result<Operation, &'static str> {
+fn cronie_operation(matches: &ArgMatches, files: Vec<OsString>, is_terminal: bool) -> Result<Operation, UsageFault> {
     let mut files = files.into_iter();
     let mut one_file = || match files.next() {
         Some(file) => Ok(input(file)),
-        None if is_terminal => Err("file name or - (for stdin) must be specified"),
+        None if is_terminal => Err(UsageFault::NoFileOnTerminal),
         None => Ok(Input::Stdin),
     };
     let operation = match asked(matches) {
@@ -277,7 +277,7 @@ fn cronie_operation(matches: &ArgMatches, files: Vec<OsString>, is_terminal: boo
         Some(_) => Operation::ShowHost,
         None => Operation::Replace(one_file()?),
     };
-    if files.next().is_none() { Ok(operation) } else { Err("no arguments permitted after this option") }
+    if files.next().is_none() { Ok(operation) } else { Err(UsageFault::StrayArgument) }
 }
 
 /// What getopt(3) would have written.

@@ -7,6 +7,29 @@ use crate::sys::identity::IdentityError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What is wrong with a command line, in the incumbents' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageFault {
+    /// getopt(3) has told which, or which option lacks its argument.
+    #[error("unrecognized option")]
+    UnknownOption,
+    /// cronie's `-x`.
+    #[error("bad debug option")]
+    BadDebugFlag,
+    /// Two of `-l`, `-r`, `-e` and the like.
+    #[error("only one operation permitted")]
+    TwoOperations,
+    /// An argument that the operation does not take.
+    #[error("no arguments permitted after this option")]
+    StrayArgument,
+    /// Debian: options and no file.
+    #[error("file name must be specified for replace")]
+    NoFile,
+    /// cronie: no file, and standard input is a terminal.
+    #[error("file name or - (for stdin) must be specified")]
+    NoFileOnTerminal,
+}
+
 /// Why it did not.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -18,7 +41,7 @@ pub enum Failure {
         /// The program's name.
         program: String,
         /// What is wrong.
-        message: &'static str,
+        message: UsageFault,
         /// How it is called.
         usage: String,
     },

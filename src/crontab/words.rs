@@ -1,6 +1,6 @@
 //! What each incumbent's crontab says: scripts and people know it by heart.
 
-use super::failure::Failure;
+use super::failure::{Failure, UsageFault};
 use crate::site::Profile;
 
 /// The wording of one profile.
@@ -119,7 +119,7 @@ impl Words {
     }
 
     /// A wrong command line. `before` is what getopt(3) would have said about it.
-    pub fn usage_error(&self, program: &str, before: Option<String>, message: &'static str) -> Failure {
+    pub fn usage_error(&self, program: &str, before: Option<String>, message: UsageFault) -> Failure {
         Failure::Usage {
             before: before.map(|line| line + "\n").unwrap_or_default(),
             program: program.to_owned(),

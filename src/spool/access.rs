@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_read_denies() {
         let (dir, lists) = lists(None, None);
-        let cases: [(&str, fn(&Path)); 4] = [
+        type Make = fn(&Path);
+        let cases: [(&str, Make); 4] = [
             ("a directory", |path| fs::create_dir(path).unwrap()),
             ("a link to nowhere", |path| symlink("nowhere", path).unwrap()),
             ("a link to itself", |path| symlink(path, path).unwrap()),
