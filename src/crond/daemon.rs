@@ -209,18 +209,19 @@ impl Daemon {
         Ok(())
     }
 
-    /// Arms the timer for what is due next.
+    /// Arms the timer for what is due next. When the clock was set in this very moment something else may be next.
     fn arm(&mut self) -> Result<(), Fatal> {
-        let due = self.plan.wake_at();
-        if due == self.armed && due.is_some() {
-            return Ok(());
+        loop {
+            let due = self.plan.wake_at();
+            if due == self.armed && due.is_some() {
+                return Ok(());
+            }
+            self.armed = due;
+            match self.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
+                Rang::ClockSet => self.tell_plan(Event::Tick),
+                Rang::Due | Rang::Nothing => return Ok(()),
+            }
         }
-        self.armed = due;
-        let armed = self.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))?;
-        if armed == Rang::ClockSet {
-            self.tell_plan(Event::Tick);
-        }
-        Ok(())
     }
 
     fn hear_signals(&mut self) -> Result<(), Fatal> {

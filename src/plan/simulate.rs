@@ -13,13 +13,15 @@ use std::sync::Arc;
 pub struct Scenario {
     /// The system's zone.
     pub zone: Arc<Zone>,
-    /// The daemon starts here, at boot: `@reboot` entries run, and what is due in this very second counts as done.
+    /// The machine boots and the daemon starts here: `@reboot` entries run, and what is due in this very second counts as done.
     pub from: Timestamp,
     /// The last second looked at.
     pub until: Timestamp,
     /// From each of these seconds on, the clock shows so many seconds more (or less) than before.
     pub steps: Vec<(Timestamp, i64)>,
-    /// The daemon is asked to stop at the first second of each and is started again at the second one, without a boot.
+    /// The daemon is asked to stop at the first second of each, before anything that is due in it, and is started again at
+    /// the second one. They may touch and overlap. Where one covers `from`, the machine boots without its daemon, and the
+    /// first start after it is the boot's.
     pub down: Vec<(Timestamp, Timestamp)>,
 }
 
@@ -30,8 +32,6 @@ pub struct Started {
     pub at: Timestamp,
     /// What the machine's clock showed.
     pub shown: Timestamp,
-    /// Seconds east of UTC of the system's zone at the moment that the clock showed.
-    pub offset: i32,
     /// What was started.
     pub start: Start,
 }
@@ -42,7 +42,10 @@ pub struct Simulation<F> {
     scenario: Scenario,
     tables: F,
     changes: VecDeque<(Timestamp, Change)>,
+    /// The daemon's plan, while it runs.
     plan: Option<Plan>,
+    /// Whether a daemon has run since the boot.
+    booted: bool,
     /// The true time.
     at: Timestamp,
     /// What the clock shows more than the true time.
@@ -63,33 +66,51 @@ enum Change {
 /// Prepares a simulation. `tables` gives the tables that a daemon finds when it starts, in order.
 pub fn simulate<F: Fn() -> Vec<(Source, Table)>>(scenario: Scenario, tables: F) -> Simulation<F> {
     let steps = scenario.steps.iter().map(|&(at, seconds)| (at, Change::Step(seconds)));
-    let stops = scenario.down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
+    let down = joined(&scenario.down);
+    let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
     let mut changes: Vec<_> =
         steps.chain(stops).filter(|(at, _)| (scenario.from..=scenario.until).contains(at)).collect();
     changes.sort();
-    let down_at_first = scenario.down.iter().any(|&(stop, start)| stop <= scenario.from && scenario.from < start);
+    let down_at_first = down.iter().any(|&(stop, start)| stop <= scenario.from && scenario.from < start);
     let mut simulation = Simulation {
         at: scenario.from,
         scenario,
         tables,
         changes: changes.into(),
         plan: None,
+        booted: false,
         ahead: 0,
         completed: None,
         found: VecDeque::new(),
     };
     if !down_at_first {
-        simulation.start_daemon(true);
+        simulation.start_daemon();
     }
     simulation
 }
 
+/// Down times that touch are one.
+fn joined(down: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
+    let mut down = down.to_vec();
+    down.sort();
+    let mut joined: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for (stop, start) in down {
+        match joined.last_mut() {
+            Some((_, last)) if stop <= *last => *last = start.max(*last),
+            _ => joined.push((stop, start)),
+        }
+    }
+    joined
+}
+
 impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
     fn now(&self) -> Now {
-        Now { utc: Timestamp(self.at.0 + self.ahead), elapsed_ms: (self.at.0 - self.scenario.from.0) * 1_000 }
+        let elapsed = self.at.0.saturating_sub(self.scenario.from.0);
+        Now { utc: Timestamp(self.at.0.saturating_add(self.ahead)), elapsed_ms: elapsed.saturating_mul(1_000) }
     }
 
-    fn start_daemon(&mut self, boot: bool) {
+    fn start_daemon(&mut self) {
+        let boot = !std::mem::replace(&mut self.booted, true);
         let mut plan = Plan::new(self.scenario.zone.clone(), self.now());
         for (source, table) in (self.tables)() {
             plan.handle(Event::Load { source, table }, self.now());
@@ -105,8 +126,7 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
         for action in plan.handle(event, now) {
             if let Action::Start(start) = action {
                 plan.handle(Event::Ended { run: start.run, end: End::Code(0) }, now);
-                let offset = self.scenario.zone.offset_at(now.utc);
-                self.found.push_back(Started { at: self.at, shown: now.utc, offset, start: *start });
+                self.found.push_back(Started { at: self.at, shown: now.utc, start: *start });
             }
         }
     }
@@ -114,12 +134,12 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
     /// Goes on to the next second in which something happens. False at the end.
     fn go_on(&mut self) -> bool {
         let wake = self.plan.as_ref().and_then(Plan::wake_at);
-        let wake = wake.map(|shown| Timestamp((shown.0 - self.ahead).max(self.at.0 + 1)));
+        let wake = wake.map(|shown| Timestamp(shown.0.saturating_sub(self.ahead).max(self.at.0 + 1)));
         let change = self.changes.front().map(|(at, _)| *at);
         let Some(next) = [wake, change].into_iter().flatten().min().filter(|at| *at <= self.scenario.until) else {
             return false;
         };
-        let last_shown = Timestamp(next.0 - 1 + self.ahead);
+        let last_shown = Timestamp((next.0 - 1).saturating_add(self.ahead));
         self.at = next;
         if change != Some(next) {
             self.tell(Event::Tick);
@@ -128,10 +148,10 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
         match self.changes.pop_front() {
             Some((_, Change::Stop)) if self.plan.take().is_some() => self.completed = Some(last_shown),
             Some((_, Change::Step(seconds))) => {
-                self.ahead += seconds;
+                self.ahead = self.ahead.saturating_add(seconds);
                 self.tell(Event::Tick);
             }
-            Some((_, Change::Start)) if self.plan.is_none() => self.start_daemon(false),
+            Some((_, Change::Start)) if self.plan.is_none() => self.start_daemon(),
             Some(_) | None => {}
         }
         true
@@ -144,5 +164,18 @@ impl<F: Fn() -> Vec<(Source, Table)>> Iterator for Simulation<F> {
     fn next(&mut self) -> Option<Started> {
         while self.found.is_empty() && self.go_on() {}
         self.found.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn down_times_that_touch_are_one() {
+        let times = |times: &[(i64, i64)]| -> Vec<_> {
+            times.iter().map(|&(stop, start)| (Timestamp(stop), Timestamp(start))).collect()
+        };
+        assert_eq!(joined(&times(&[(50, 60), (10, 20), (20, 30), (12, 15)])), times(&[(10, 30), (50, 60)]));
     }
 }
