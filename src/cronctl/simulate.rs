@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 /// Simulates.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let (Some(&from), Some(&until)) = (value::<Timestamp>(matches, "from"), value::<Timestamp>(matches, "until")) else {
+    let (Some(&from), Some(&until)) = (value::<Timestamp>(matches, "from"), value::<Timestamp>(matches, "until"))
+    else {
         return Ok(Verdict::Clean); // clap insists on both
     };
     if until < from {

@@ -118,12 +118,18 @@ impl World {
 
     /// Starts the daemon in the foreground, as its unit would, and waits until it holds its PID file.
     pub fn start_daemon(&self, arguments: &[&str]) -> Daemon {
+        self.start_daemon_with(arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn start_daemon_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
         let child = Command::new(self.subject.daemon())
             .arg(self.subject.foreground())
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

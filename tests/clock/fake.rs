@@ -1,0 +1,140 @@
+//! The test's side of the preloaded clock.
+
+use nix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::process::{Command, Stdio};
+
+/// What is shared with the daemon, and the FIFO is that with `.bell`.
+const PAGE: &str = "/run/clock";
+/// The built library.
+const LIBRARY: &str = "/run/clock.so";
+const SOURCE: &str = include_str!("preload.c");
+const SECOND: i64 = 1_000_000_000;
+
+/// What makes a program live by the fake clock.
+pub const VARIABLES: [(&str, &str); 2] = [("LD_PRELOAD", LIBRARY), ("CRONWHEEL_TEST_CLOCK", PAGE)];
+
+/// The fields of `struct page` in preload.c.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    RealtimeAhead,
+    MonotonicAhead,
+    Armed,
+    TimesArmed,
+    WasSet,
+    SetOnArming,
+}
+
+/// A machine's clock that only tests set. Seconds count from 1970.
+#[derive(Debug)]
+pub struct Clock {
+    page: File,
+    bell: File,
+    /// Seconds by which it was set since it was made.
+    set_by: Cell<i64>,
+}
+
+impl Clock {
+    /// Builds the library and makes a clock that shows `seconds`.
+    pub fn new(seconds: i64) -> Clock {
+        build();
+        let page = OpenOptions::new().read(true).write(true).create_new(true).mode(0o666).open(PAGE).expect(PAGE);
+        page.set_len(4096).expect("the length of a page");
+        let bell = format!("{PAGE}.bell");
+        nix::unistd::mkfifo(bell.as_str(), nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a FIFO");
+        let bell = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(bell).expect("a bell");
+        let clock = Clock { page, bell, set_by: Cell::new(0) };
+        clock.write(Field::RealtimeAhead, seconds * SECOND - machine_ns());
+        clock
+    }
+
+    fn read(&self, field: Field) -> i64 {
+        let mut bytes = [0; 8];
+        self.page.read_exact_at(&mut bytes, 8 * field as u64).expect("the page");
+        i64::from_ne_bytes(bytes)
+    }
+
+    fn write(&self, field: Field, value: i64) {
+        self.page.write_all_at(&value.to_ne_bytes(), 8 * field as u64).expect("the page");
+    }
+
+    fn add(&self, field: Field, ns: i64) {
+        self.write(field, self.read(field) + ns);
+    }
+
+    fn shown_ns(&self) -> i64 {
+        machine_ns() + self.read(Field::RealtimeAhead)
+    }
+
+    /// The second that it shows.
+    pub fn shows(&self) -> i64 {
+        self.shown_ns().div_euclid(SECOND)
+    }
+
+    /// Seconds by which it was set since it was made: what it shows less the true time.
+    pub fn set_by(&self) -> i64 {
+        self.set_by.get()
+    }
+
+    /// Lets time pass until it shows `seconds`, without a word to anybody; to be called while nobody looks.
+    pub fn pass_to(&self, seconds: i64) {
+        let ns = seconds * SECOND - self.shown_ns();
+        if ns > 0 {
+            self.add(Field::MonotonicAhead, ns);
+            self.add(Field::RealtimeAhead, ns);
+        }
+    }
+
+    /// Sets it, or has the machine sleep: to a process both are CLOCK_REALTIME going on alone.
+    pub fn set(&self, by: i64) {
+        self.set_silently(by);
+        self.write(Field::WasSet, 1);
+        self.ring();
+    }
+
+    /// Sets it while no daemon runs that could hear of it.
+    pub fn set_silently(&self, by: i64) {
+        self.add(Field::RealtimeAhead, by * SECOND);
+        self.set_by.set(self.set_by.get() + by);
+    }
+
+    /// Sets it in the very moment in which the daemon arms its timer next.
+    pub fn set_on_arming(&self, by: i64) {
+        self.write(Field::SetOnArming, by);
+        self.set_by.set(self.set_by.get() + by);
+    }
+
+    /// Makes the timer readable.
+    pub fn ring(&self) {
+        (&self.bell).write_all(b"!").expect("the bell");
+    }
+
+    /// The second that the daemon wants to be woken at.
+    pub fn armed(&self) -> Option<i64> {
+        Some(self.read(Field::Armed)).filter(|seconds| *seconds != 0)
+    }
+
+    /// How often it has asked for that.
+    pub fn times_armed(&self) -> i64 {
+        self.read(Field::TimesArmed)
+    }
+}
+
+/// The machine's own clock that nobody sets, which the fake one goes on with.
+fn machine_ns() -> i64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a monotonic clock");
+    now.tv_sec() * SECOND + now.tv_nsec()
+}
+
+fn build() {
+    let mut cc = Command::new("cc")
+        .args(["-x", "c", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", LIBRARY, "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("cc, which rustc needs too");
+    cc.stdin.take().expect("a pipe").write_all(SOURCE.as_bytes()).expect("cc reads");
+    assert!(cc.wait().expect("cc").success(), "preload.c does not compile");
+}
