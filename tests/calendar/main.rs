@@ -2,6 +2,8 @@
 //!
 //! Every property runs over at least a million cases from a fixed seed, which a failure prints together with the case.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
+
 #[cfg(test)]
 mod goldens;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What interface.md promises about `cronctl`, asked of the built program. No root needed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
+
 mod batch;
 mod check;
 mod command_line;
