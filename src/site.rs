@@ -22,6 +22,8 @@ pub struct Site {
     pub name: &'static str,
     /// The users' tables.
     pub spool: &'static str,
+    /// Where the daemon's log names a users' table from: Debian's daemon stands there.
+    pub log_base: &'static str,
     /// The daemon's log tag; a job's process logs under its upper-case form.
     pub daemon_tag: &'static str,
     /// The log tag of the process that starts a job.
@@ -51,6 +53,7 @@ pub static DEBIAN: Site = Site {
     profile: Profile::Debian,
     name: "debian",
     spool: "/var/spool/cron/crontabs",
+    log_base: "/var/spool/cron/",
     daemon_tag: "cron",
     child_tag: "CRON",
     reboot_marker: "crond.reboot",
@@ -78,6 +81,7 @@ pub static CRONIE: Site = Site {
     profile: Profile::Cronie,
     name: "cronie",
     spool: "/var/spool/cron",
+    log_base: "",
     daemon_tag: "crond",
     child_tag: "CROND",
     reboot_marker: "cron.reboot",

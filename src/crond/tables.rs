@@ -316,7 +316,7 @@ impl Seen {
                     .filter(|_| was_live)
                     .is_some_and(|known| (known.stamp, known.content) == (stamp, now.content));
                 if !same && was_live {
-                    news.push(News::Tell(reloaded(&source)));
+                    news.push(News::Tell(reloaded(reader.site, &source)));
                 }
                 if !same || anew {
                     let parsed = reader.read(&source, bytes);
@@ -330,7 +330,7 @@ impl Seen {
             Err(refusal) => {
                 let said = before.and_then(|known| known.refusal.filter(|_| known.stamp == stamp));
                 if said.as_deref() != Some(&refusal) {
-                    tell_refusal(&refusal, news);
+                    tell_refusal(reader.site, &refusal, news);
                 }
                 if was_live {
                     news.push(News::Unload { path: source.path.clone() });
@@ -373,24 +373,30 @@ fn digest(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn reloaded(source: &Source) -> Told {
+fn reloaded(site: &Site, source: &Source) -> Told {
     Told {
         level: Level::Info,
         user: source.name.clone(),
         event: "RELOAD",
-        detail: source.path.clone(),
+        detail: in_the_log(site, &source.path),
         rest: String::new(),
         line: None,
     }
 }
 
-fn tell_refusal(refusal: &Refusal, news: &mut Vec<News>) {
+/// A table's path as the incumbent's log names it.
+fn in_the_log(site: &Site, path: &str) -> String {
+    path.strip_prefix(site.log_base).unwrap_or(path).to_owned()
+}
+
+/// Says why a table is refused, at the incumbents' level: that of news, of errors where the kernel gave a reason (cronie misc.c).
+fn tell_refusal(site: &Site, refusal: &Refusal, news: &mut Vec<News>) {
     if refusal.text().is_some() {
         news.push(News::Tell(Told {
-            level: Level::Warning,
+            level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
             user: refusal.user.clone(),
             event: refusal.event,
-            detail: refusal.detail.clone(),
+            detail: in_the_log(site, &refusal.detail),
             rest: if refusal.error.is_empty() { String::new() } else { format!(": {}", refusal.error) },
             line: None,
         }));
