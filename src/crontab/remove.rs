@@ -12,12 +12,22 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
         return Ok(());
     }
     let name = &session.user.name;
-    session.log("DELETE", name);
+    // Debian's crontab tells of what it did, cronie's of what it is about to do.
+    let tells_before = session.site.profile == Profile::Cronie;
+    if tells_before {
+        session.log("DELETE", name);
+    }
     if keep_backup {
         backup::keep(session)?.ok_or_else(|| Failure::NoTable { user: name.clone() })?;
     }
     let was_there = session.with_spool(|spool| spool.remove(name))?;
-    if was_there { Ok(()) } else { Err(Failure::NoTable { user: name.clone() }) }
+    if !was_there {
+        return Err(Failure::NoTable { user: name.clone() });
+    }
+    if !tells_before {
+        session.log("DELETE", name);
+    }
+    Ok(())
 }
 
 fn wanted(session: &Session<'_>) -> bool {

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 const TABLE_FROM: &str = "<!-- compliance: written by `cargo test --test compliance -- --write` -->\n";
 const TABLE_TO: &str = "<!-- /compliance -->\n";
 
+/// An answer's lines beyond these are left out of the page.
+const MOST_LINES: usize = 8;
+
 /// The files that the exam writes.
 #[derive(Debug)]
 pub struct Pages {
@@ -20,9 +23,10 @@ impl Pages {
     pub fn of(exam: &Exam, table: &str) -> Pages {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut files = vec![(root.join("man/cron-differences.7"), manual(exam))];
-        let readme = root.join("README.md");
-        if let Some(text) = fs::read_to_string(&readme).ok().and_then(|text| with_table(&text, table)) {
-            files.push((readme, text));
+        for readme in ["README.md", "tests/compliance/README.md"].map(|name| root.join(name)) {
+            if let Some(text) = fs::read_to_string(&readme).ok().and_then(|text| with_table(&text, table)) {
+                files.push((readme, text));
+            }
         }
         Pages { files }
     }
@@ -144,9 +148,14 @@ fn differing(one: Option<&str>, other: Option<&str>) -> Vec<String> {
 /// An answer under the name of who gives it.
 fn shown(page: &mut String, who: &str, lines: Vec<String>) {
     page.push_str(".Bd -literal -compact\n");
-    let lines = if lines.is_empty() { vec!["(nothing)".to_owned()] } else { lines };
-    for text in lines {
+    if lines.is_empty() {
+        line(page, "", &format!("{who}: (nothing)"));
+    }
+    for text in lines.iter().take(MOST_LINES) {
         line(page, "", &format!("{who}: {text}"));
+    }
+    if lines.len() > MOST_LINES {
+        line(page, "", &format!("{who}: ..."));
     }
     page.push_str(".Ed\n");
 }

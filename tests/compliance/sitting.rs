@@ -239,13 +239,14 @@ fn look(world: &World, case: &Case, minute: Minute, verdict: &str) -> String {
         }
     }
     if watch("log") {
-        for line in world.log.lines().iter().filter(|line| line.contains(&case.id)) {
-            // `crontab` said its own; that is looked at where crontab is the subject.
-            if !line.contains(" crontab[") {
-                seen.push_str(line);
-                seen.push('\n');
-            }
+        // `crontab` said its own; that is looked at where crontab is the subject.
+        let is_about = |line: &String| line.contains(&case.id) && !line.contains(" crontab[");
+        let mut lines: Vec<String> =
+            world.log.lines().into_iter().filter(is_about).map(|line| plain(case, &line)).collect();
+        if watch("unordered") {
+            lines.sort_unstable();
         }
+        seen.push_str(&lines.concat());
     }
     if watch("children") {
         let lines: BTreeSet<String> = world.log.lines().into_iter().filter(|line| is_about_no_one(line)).collect();
