@@ -14,7 +14,7 @@ use crate::sys::{clock, host};
 /// Runs them; ends with the last.
 pub fn run(settings: &Settings) -> Result<(), Fatal> {
     let target = settings.log.unwrap_or(if Log::syslog_answers() { Target::Syslog } else { Target::Stderr });
-    let mut runner = Runner::spawn(settings.runner_config(target, settings.output_to_log))?;
+    let mut runner = Runner::spawn(settings.runner_config(target))?;
     let zones = SystemZones::open();
     let mut news = Vec::new();
     let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));

@@ -1,7 +1,7 @@
 //! What the daemon is to do: command line, then /etc/cronwheel.toml, then the profile.
 
 use super::cli::{self, Beforehand};
-use crate::launch::{Config as RunnerConfig, Mailer};
+use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
@@ -227,13 +227,14 @@ impl Settings {
     }
 
     /// What the runner is told.
-    pub fn runner_config(&self, log: Target, output_to_log: bool) -> RunnerConfig {
+    pub fn runner_config(&self, log: Target) -> RunnerConfig {
         let standalone = self.is_standalone();
         RunnerConfig {
             profile: self.site.profile,
             log,
             mailer: self.mailer.clone().unwrap_or(if standalone { Mailer::Off } else { Mailer::Sendmail }),
-            output_to_log,
+            mailer_limit: MAILER_LIMIT,
+            output_to_log: self.output_to_log,
             standalone,
             log_mask: self.log_mask,
             full_host_name: self.full_host_name,

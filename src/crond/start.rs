@@ -7,7 +7,7 @@ use super::marker::{self, Reboot};
 use super::record::Record as Completed;
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
-use crate::launch::{LaunchError, Runner, take_leftovers};
+use crate::launch::{LaunchError, Leftovers, Runner, falls_back_to_log, take_leftovers};
 use crate::plan::{Event, Plan};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
@@ -24,8 +24,6 @@ use std::path::Path;
 
 /// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
 const CRONIE_VERSION: &str = "1.7.2";
-/// What cronie looks for before it decides where the output of jobs goes.
-const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +71,12 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     let target = log_target(&settings);
     let mut log = Log::open(target, settings.site);
     let origin = origin(&settings)?;
-    let output_to_log = settings.output_to_log || lacks_sendmail(&settings);
-    let runner = Runner::spawn(settings.runner_config(target, output_to_log))?;
+    let mut config = settings.runner_config(target);
+    let lacks_mailer = falls_back_to_log(&config);
+    config.output_to_log |= lacks_mailer;
+    let runner = Runner::spawn(config)?;
     let lock = take_lock(&settings, &mut log)?;
-    tell_start(&settings, in_background, output_to_log, lock.as_ref(), &mut log);
+    tell_start(&settings, in_background, lacks_mailer, lock.as_ref(), &mut log);
 
     let boot = host::boot();
     let completed = open_record(&settings, &boot, &mut log);
@@ -134,14 +134,6 @@ fn origin(settings: &Settings) -> Result<Origin, StartError> {
     }
 }
 
-/// cronie's rule: without a mailer of any kind, output goes to the log.
-fn lacks_sendmail(settings: &Settings) -> bool {
-    settings.site.profile == Profile::Cronie
-        && settings.mailer.is_none()
-        && !settings.is_standalone()
-        && nix::unistd::access(SENDMAIL, nix::unistd::AccessFlags::X_OK).is_err()
-}
-
 /// A standalone daemon takes no lock unless a run directory of its own was asked for.
 fn take_lock(settings: &Settings, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
     if settings.is_standalone() && !settings.run_dir_given {
@@ -158,7 +150,7 @@ fn take_lock(settings: &Settings, log: &mut Log) -> Result<Option<DaemonLock>, S
 }
 
 /// The first lines in the log, as the incumbents write them.
-fn tell_start(settings: &Settings, in_background: bool, output_to_log: bool, lock: Option<&DaemonLock>, log: &mut Log) {
+fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
     let mut say = |event: &str, detail: &str| log.write(&Record::daemon(event, detail.as_bytes()));
     if settings.is_standalone() {
         say("STARTUP", &version());
@@ -175,7 +167,7 @@ fn tell_start(settings: &Settings, in_background: bool, output_to_log: bool, loc
         }
         Profile::Cronie => {
             say("STARTUP", CRONIE_VERSION);
-            if output_to_log && !settings.output_to_log {
+            if lacks_mailer {
                 say("INFO", "Syslog will be used instead of sendmail.");
             }
         }
@@ -243,14 +235,13 @@ impl Daemon {
 
     /// What an earlier daemon of this boot has handed out: its record, or what its runner knows beyond that.
     fn handed_out_before(&mut self) -> Option<Timestamp> {
-        let recorded = self.completed.as_ref().and_then(Completed::read)?;
-        match take_leftovers(&self.settings.run_dir) {
-            Ok(left) => Some(left.handed_over.map_or(recorded, |moment| recorded.max(Timestamp(moment)))),
-            Err(why) => {
-                self.warn(&why.to_string());
-                Some(recorded)
-            }
-        }
+        let recorded = self.completed.as_ref()?.read();
+        // Taken in any case, so that they do not pile up. Without a record of this boot they may be of an earlier one.
+        let left = take_leftovers(&self.settings.run_dir).unwrap_or_else(|why| {
+            self.warn(&why.to_string());
+            Leftovers::default()
+        });
+        recorded.map(|recorded| left.handed_over.map_or(recorded, |moment| recorded.max(Timestamp(moment))))
     }
 
     /// Says that it is ready to whoever started it.

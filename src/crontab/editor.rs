@@ -55,7 +55,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
     if session.site.profile == crate::site::Profile::Debian {
         let _ = process::enter(c"/tmp");
     }
-    let error = process::exec(c"/bin/sh", arguments, environment);
+    let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();
     eprintln!("{program}: /bin/sh: {error}");
     NOT_STARTED
 }

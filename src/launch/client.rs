@@ -9,6 +9,11 @@ use crate::site::Profile;
 use crate::sys::{descriptor, process};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a mailer may take, unless told otherwise: longer than a mail server's own patience with another server's greeting (RFC 5321,
+/// 4.5.3.2: five minutes), so that only one that hangs is hit.
+pub const MAILER_LIMIT: Duration = Duration::from_secs(600);
 
 /// What delivers mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub struct Config {
     pub log: Target,
     /// Mail.
     pub mailer: Mailer,
+    /// How long a mailer may take before it is killed.
+    pub mailer_limit: Duration,
     /// Output to the log instead of mail (cronie `-s`).
     pub output_to_log: bool,
     /// Standalone: jobs run as the caller with the caller's environment, output line by line to stdout and stderr.
@@ -102,8 +109,7 @@ fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
     move |source| LaunchError::Os { doing, source }
 }
 
-/// Whether output goes to the log because there is no mailer: cronie decides so at its start, and says so (`INFO (Syslog will be used instead
-/// of sendmail.)`, which is for the caller to log).
+/// Whether output should go to the log because there is no mailer: cronie decides so once, at its start, and says so.
 pub fn falls_back_to_log(config: &Config) -> bool {
     let cronie = config.profile == Profile::Cronie && config.mailer == Mailer::Sendmail;
     cronie && !config.standalone && !config.output_to_log && !crate::sys::files::is_executable(SENDMAIL)
@@ -118,8 +124,7 @@ pub struct Runner {
 
 impl Runner {
     /// Forks the runner. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
-    pub fn spawn(mut config: Config) -> Result<Runner, LaunchError> {
-        config.output_to_log |= falls_back_to_log(&config);
+    pub fn spawn(config: Config) -> Result<Runner, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the runner's socket"))?;
         let pid = process::fork(|| run(config, theirs)).map_err(os("forking the runner"))?;
         Ok(Runner { link: Link::new(ours), pid })

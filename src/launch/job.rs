@@ -27,6 +27,8 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) start: Box<Start>,
+    /// When it was first tried in vain to start it.
+    pub(super) tried_since_ms: Option<i64>,
     pub(super) user: Rc<User>,
     /// The session leader; none while its keeper has not started it.
     pub(super) pid: Option<Pid>,

@@ -4,16 +4,22 @@
 //! template is the runner's child and knows nothing but how to fork; order and news go over a socket between runner and keeper.
 
 use super::environment::Variables;
-use super::recipe::{Failure, Identity, Recipe, Reporter, Stdio, Step, child, defaults};
+use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
+use super::runner::RETRY_MS;
 use super::wire::{Link, WireError};
 use crate::site::Profile;
+use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::pam::{Library, PamError, Session};
-use crate::sys::process::{self, DescriptorLimit, Pid, Status};
+use crate::sys::process::{self, Pid, Status};
 use serde::de::DeserializeOwned;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// How long a keeper waits between two tries to fork its job.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the keeper is to do.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -27,12 +33,17 @@ pub(super) struct KeeperOrder {
     pub(super) command: Vec<u8>,
     pub(super) profile: Profile,
     pub(super) runs_without_home: bool,
-    pub(super) limit: DescriptorLimit,
+    pub(super) started_with: StartedWith,
 }
 
 /// What the keeper tells.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum KeeperNews {
+    /// There was no process to be had for the keeper itself; nothing has happened.
+    NoKeeper {
+        /// The kernel's number for why.
+        number: i32,
+    },
     /// A module wants somebody to know this.
     Message(String),
     /// PAM refused; nothing is started.
@@ -98,11 +109,18 @@ fn template(socket: OwnedFd, service: &str) -> i32 {
     }
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
-        // Without a process the keeper's socket closes here, which tells the runner.
-        let _ = process::fork(|| {
-            let _ = descriptor::close_from(3, &[link.as_fd(), input.as_fd(), output.as_fd()]);
-            Keeper { library: library.as_ref(), link: Link::new(link) }.run(input, output)
+        let mut keeper = Keeper { library: library.as_ref(), link: Link::new(link) };
+        let mut ends = Some((input, output));
+        let forked = process::fork(|| match ends.take() {
+            Some((input, output)) => {
+                let _ = descriptor::close_from(3, &[keeper.link.as_fd(), input.as_fd(), output.as_fd()]);
+                keeper.run(input, output)
+            }
+            None => 1,
         });
+        if let Err(error) = forked {
+            keeper.tell(&KeeperNews::NoKeeper { number: error.raw_os_error().unwrap_or(0) });
+        }
     }
     0
 }
@@ -132,7 +150,7 @@ impl From<Failure> for KeeperError {
 }
 
 impl Keeper<'_> {
-    fn run(mut self, input: OwnedFd, output: OwnedFd) -> i32 {
+    fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
         let news = match self.keep(input, output) {
             Ok(()) => return 0,
             Err(KeeperError::Pam { error, session }) => {
@@ -153,14 +171,14 @@ impl Keeper<'_> {
         process::set_name(c"crond: keeper");
         let order: KeeperOrder = self.hear()?;
         process::new_session().map_err(at(Step::Session))?;
-        order.limit.set().map_err(at(Step::Limits))?;
-        defaults()?;
+        order.started_with.limit.set().map_err(at(Step::Limits))?;
+        defaults(order.started_with)?;
         let session = open_session(self.library, &order)?;
         let (pam, identity) = result_of_session(session.as_ref(), &order)?;
         let recipe = recipe(&order, &pam, identity);
         let (reporter, reports) = Reporter::new().map_err(at(Step::Descriptors))?;
         let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
-        let job = process::fork(|| child(&recipe, stdio, &reporter, order.profile)).map_err(at(Step::Session))?;
+        let job = fork_patiently(|| child(&recipe, stdio, &reporter, order.profile)).map_err(at(Step::Fork))?;
         drop((input, output, reporter));
         self.tell(&KeeperNews::Started(job));
         let status = process::wait(job).map_err(at(Step::Session))?;
@@ -204,6 +222,17 @@ impl Keeper<'_> {
     }
 }
 
+/// Forks, and when there is no process to be had tries again for as long as the runner would.
+fn fork_patiently(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
+    let until_ms = clock::monotonic_ms() + RETRY_MS;
+    loop {
+        match process::fork(&mut body) {
+            Err(_) if clock::monotonic_ms() < until_ms => std::thread::sleep(RETRY_PAUSE),
+            forked => return forked,
+        }
+    }
+}
+
 /// Account, credentials, session, in the incumbents' order; the groups of the user come before her credentials, which may add to them.
 fn open_session<'a>(library: Option<&'a Library>, order: &KeeperOrder) -> Result<Option<Session<'a>>, KeeperError> {
     let Some(library) = library else { return Ok(None) };
@@ -243,7 +272,8 @@ fn failed(failure: &Failure) -> KeeperNews {
 
 /// The job's recipe: cron's variables have the last word over PAM's.
 pub(super) fn recipe(order: &KeeperOrder, pam: &Variables, identity: Identity) -> Recipe {
-    let mut recipe = Recipe::of_shell(&order.command, &pam.clone().overlaid(&order.variables));
+    let variables = pam.clone().overlaid(&order.variables);
+    let mut recipe = Recipe::of_shell(&order.command, &variables, order.started_with);
     recipe.identity = Some(identity);
     recipe.runs_without_home = order.runs_without_home;
     recipe.sets_defaults = false;

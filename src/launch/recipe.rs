@@ -4,7 +4,7 @@ use super::environment::{Variables, c_string};
 use crate::site::Profile;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
-use crate::sys::process::{self, DescriptorLimit, Pid};
+use crate::sys::process::{self, DescriptorLimit, Pid, Program};
 use crate::sys::user::User;
 use std::ffi::CString;
 use std::io;
@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Step {
+    Fork,
     Session,
     Descriptors,
     Priority,
@@ -29,7 +30,8 @@ pub(super) enum Step {
     Exec,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
+    Step::Fork,
     Step::Session,
     Step::Descriptors,
     Step::Priority,
@@ -67,6 +69,7 @@ impl Failure {
         let text = |c: &CString| String::from_utf8_lossy(c.as_bytes()).into_owned();
         let (uid, gid) = recipe.identity.as_ref().map_or((0, 0), |identity| (identity.uid, identity.gid));
         let doing = match self.step {
+            Step::Fork => "starting the process".to_owned(),
             Step::Session => "setsid".to_owned(),
             Step::Descriptors => "setting up descriptors".to_owned(),
             Step::Priority => "resetting the priority".to_owned(),
@@ -77,7 +80,7 @@ impl Failure {
             Step::Verify => format!("checking that the ids are {uid}:{gid}"),
             Step::Directory | Step::DirectoryInstead => format!("chdir {}", text(&recipe.directory)),
             Step::Signals => "unblocking signals".to_owned(),
-            Step::Exec => format!("exec {}", text(&recipe.program)),
+            Step::Exec => format!("exec {}", recipe.program.path().to_string_lossy()),
         };
         format!("{doing}: {}", reason(&self.source))
     }
@@ -102,31 +105,44 @@ impl From<&User> for Identity {
 pub(super) struct Recipe {
     /// None: it stays who we are (`crond FILE`).
     pub(super) identity: Option<Identity>,
-    pub(super) program: CString,
-    pub(super) arguments: Vec<CString>,
-    pub(super) environment: Vec<CString>,
+    pub(super) program: Program,
     pub(super) directory: CString,
     /// Whether `/` will do when the directory cannot be entered.
     pub(super) runs_without_home: bool,
     /// Whether priority, umask and limits are given their defined values here, and not by PAM before.
     pub(super) sets_defaults: bool,
-    /// The descriptor limit that the daemon was started with.
+    /// What the daemon was started with.
+    pub(super) started_with: StartedWith,
+}
+
+/// What the daemon was started with, read once at the runner's start.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct StartedWith {
+    /// The descriptor limit, which jobs get back.
     pub(super) limit: DescriptorLimit,
+    /// Whether a job would be a likelier or less likely victim of the kernel's memory killer than others, unless that is undone.
+    pub(super) odd_oom_score: bool,
+}
+
+impl StartedWith {
+    /// Ours, now.
+    pub(super) fn own() -> io::Result<StartedWith> {
+        Ok(StartedWith { limit: DescriptorLimit::own()?, odd_oom_score: !process::has_ordinary_oom_score() })
+    }
 }
 
 impl Recipe {
     /// `SHELL -c COMMAND` in HOME.
-    pub(super) fn of_shell(command: &[u8], environment: &Variables) -> Recipe {
+    pub(super) fn of_shell(command: &[u8], environment: &Variables, started_with: StartedWith) -> Recipe {
         let shell = c_string(&[environment.get("SHELL").unwrap_or(b"/bin/sh")]);
+        let arguments = vec![shell.clone(), c"-c".to_owned(), c_string(&[command])];
         Recipe {
             identity: None,
-            arguments: vec![shell.clone(), c"-c".to_owned(), c_string(&[command])],
-            program: shell,
-            environment: environment.strings(),
+            program: Program::new(shell, arguments, environment.strings()),
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
             sets_defaults: true,
-            limit: DescriptorLimit { soft: 1024, hard: 1024 },
+            started_with,
         }
     }
 
@@ -145,9 +161,9 @@ impl Recipe {
         }
         stdio.place(trouble).map_err(at(Step::Descriptors))?;
         if self.sets_defaults {
-            self.limit.set().map_err(at(Step::Limits))?;
+            self.started_with.limit.set().map_err(at(Step::Limits))?;
             if self.identity.is_some() {
-                defaults()?;
+                defaults(self.started_with)?;
             }
         }
         if let Some(identity) = &self.identity {
@@ -155,7 +171,7 @@ impl Recipe {
         }
         self.enter_directory(trouble)?;
         process::unblock_signals().map_err(at(Step::Signals))?;
-        Err(at(Step::Exec)(process::exec(&self.program, &self.arguments, &self.environment)))
+        Err(at(Step::Exec)(self.program.exec()))
     }
 
     fn enter_directory(&self, trouble: &Reporter) -> Result<(), Failure> {
@@ -171,9 +187,10 @@ impl Recipe {
 
 /// What a job has whatever the daemon was started with. PAM's limits and umask come after it, when there is PAM. A container that
 /// may not change a priority it was given keeps it.
-pub(super) fn defaults() -> Result<(), Failure> {
+pub(super) fn defaults(started_with: StartedWith) -> Result<(), Failure> {
     process::set_umask(0o022);
-    for done in [process::ordinary_oom_score(), process::ordinary_priority()] {
+    let oom_score = if started_with.odd_oom_score { process::ordinary_oom_score() } else { Ok(()) };
+    for done in [oom_score, process::ordinary_priority()] {
         match done {
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(at(Step::Priority)(error)),
             _ => {}
@@ -298,7 +315,7 @@ pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, prof
 
 /// A shell that is not there is told in the job's own output as well, as the incumbents do, so that its mail says so.
 fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: Profile) {
-    let (shell, why) = (recipe.program.to_string_lossy(), reason(&failure.source));
+    let (shell, why) = (recipe.program.path().to_string_lossy(), reason(&failure.source));
     let text = match profile {
         Profile::Debian => format!("{shell}: execle: {why}\n"),
         Profile::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
@@ -319,7 +336,7 @@ mod tests {
         })
         .unwrap();
         process::wait(pid).unwrap();
-        let mut recipe = Recipe::of_shell(b"true", &Variables::default());
+        let mut recipe = Recipe::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
         recipe.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
         let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&recipe))).collect();
         assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);

@@ -12,7 +12,7 @@ use super::identity::Identities;
 use super::job::{Job, Stream};
 use super::outcome::{LeftRun, OutcomeBox};
 use super::output::Budget;
-use super::recipe::{Reporter, Reports};
+use super::recipe::{Reporter, Reports, StartedWith};
 use super::relay::Relay;
 use super::tell::{About, Teller};
 use super::wire::{Link, WireError};
@@ -35,6 +35,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
+/// How long a start is tried again when there is no process or descriptor to be had.
+pub(super) const RETRY_MS: i64 = 60_000;
 /// How long the output of background processes is waited for after a job's own end.
 const GRACE_MS: i64 = 1000;
 /// How soon a standard output that took nothing is tried again.
@@ -103,7 +105,7 @@ struct State {
     outcomes: OutcomeBox,
     latest_due: Option<i64>,
     inherited: Inherited,
-    limit: DescriptorLimit,
+    started_with: StartedWith,
     /// Who runs everything, standalone.
     caller: Option<Rc<User>>,
     identities: Identities,
@@ -179,8 +181,8 @@ fn leave_main(site: &Site, socket: &OwnedFd) -> Result<(), RunnerError> {
 impl State {
     fn new(config: Config, socket: OwnedFd) -> Result<State, RunnerError> {
         let site = config.profile.site();
-        let limit = DescriptorLimit::own().map_err(os("reading the descriptor limit"))?;
-        raise(limit);
+        let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
+        raise(started_with.limit);
         if !config.standalone {
             process::enter(c"/").map_err(os("entering /"))?;
         }
@@ -210,7 +212,7 @@ impl State {
             untold: VecDeque::new(),
             latest_due: None,
             inherited: Inherited::own(),
-            limit,
+            started_with,
             caller,
             identities: Identities::default(),
             reporter,

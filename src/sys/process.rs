@@ -3,7 +3,7 @@
 //! Everything that forks here has one thread (the runner, its template, its keepers), so the child of a fork may do whatever its
 //! parent could.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::ptr::null;
 
@@ -65,11 +65,37 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     Ok(pid.unsigned_abs())
 }
 
-/// Becomes another program; returns only when that fails.
-pub fn exec(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
-    match nix::unistd::execve(program, arguments, environment) {
-        Ok(never) => match never {},
-        Err(errno) => errno.into(),
+/// A program with its arguments and environment, laid out as the kernel takes them: made before a fork, so that the child allocates
+/// nothing and its parent's memory stays shared.
+#[derive(Debug)]
+pub struct Program {
+    path: CString,
+    /// Null-terminated lists of pointers into `strings`.
+    arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    _strings: Vec<CString>,
+}
+
+impl Program {
+    /// What stands at `path`, with these arguments, its name first, and these `NAME=value` strings.
+    pub fn new(path: CString, mut arguments: Vec<CString>, mut environment: Vec<CString>) -> Program {
+        // The bytes of a CString stay where they are when it is moved.
+        let list = |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([null()]).collect();
+        let (argument_list, environment_list) = (list(&arguments), list(&environment));
+        arguments.append(&mut environment);
+        Program { path, arguments: argument_list, environment: environment_list, _strings: arguments }
+    }
+
+    /// Where it stands.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Becomes it; returns only when that fails.
+    pub fn exec(&self) -> io::Error {
+        // SAFETY: a string that ends with NUL and two lists that end with null, whose strings live as long as this does and end with NUL.
+        unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        io::Error::last_os_error()
     }
 }
 
@@ -237,6 +263,11 @@ pub fn ordinary_priority() -> io::Result<()> {
         let ordinary: libc::sched_param = std::mem::zeroed();
         check(libc::sched_setscheduler(0, libc::SCHED_OTHER, &ordinary)).map(drop)
     }
+}
+
+/// Whether the kernel's memory killer looks at us as at anybody, which is 0. Without /proc nobody knows, and nothing can be changed.
+pub fn has_ordinary_oom_score() -> bool {
+    std::fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score == b"0\n")
 }
 
 /// Makes us as likely a victim of the kernel's memory killer as anybody: 0. Without /proc it stays as it was.

@@ -2,7 +2,7 @@
 
 use super::clock::Deadline;
 use super::log::Log;
-use super::subject::{Subject, own};
+use super::subject::{Subject, own, package};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 use std::fs;
@@ -247,5 +247,21 @@ impl Drop for Daemon {
         // Already gone is as good.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// Debian's `dma`, a real mailer that delivers to /var/mail, installed as its package does.
+pub fn install_dma(world: &World) {
+    let files = package("dma").display().to_string();
+    for line in [
+        format!("cp {files}/usr/sbin/dma /usr/sbin/dma && chgrp mail /usr/sbin/dma && chmod 2755 /usr/sbin/dma"),
+        "ln -sf dma /usr/sbin/sendmail".to_owned(),
+        format!("mkdir -p /usr/lib/dma /etc/dma && cp {files}/usr/lib/dma/dma-mbox-create /usr/lib/dma/"),
+        "chgrp mail /usr/lib/dma/dma-mbox-create && chmod 4754 /usr/lib/dma/dma-mbox-create".to_owned(),
+        format!("cp {files}/etc/dma/dma.conf /etc/dma/ 2>/dev/null || cp {files}/usr/share/dma/dma.conf /etc/dma/"),
+        ": >/etc/dma/auth.conf; hostname >/etc/mailname".to_owned(),
+        "mkdir -p /var/spool/dma && chgrp mail /var/spool/dma && chmod 2775 /var/spool/dma".to_owned(),
+    ] {
+        world.run(&line).ok();
     }
 }

@@ -1,7 +1,8 @@
 //! The whole way: tables of all three kinds, an edit, the minute, the mail, the log.
 
 use crate::common::clock::{now, wait_until};
-use crate::common::subject::{own, package};
+use crate::common::machine::install_dma;
+use crate::common::subject::own;
 use crate::common::{Deadline, Subject, World};
 use crate::world;
 use std::fs;
@@ -63,19 +64,3 @@ fn the_story(world: &World) {
 const EDITOR: &str = r#"#!/bin/sh
 echo '* * * * * echo hello from $LOGNAME in $PWD; date +at" "\%s' >"$1"
 "#;
-
-/// Debian's `dma`, a real mailer that delivers to /var/mail, installed as its package does.
-fn install_dma(world: &World) {
-    let files = package("dma").display().to_string();
-    for line in [
-        format!("cp {files}/usr/sbin/dma /usr/sbin/dma && chgrp mail /usr/sbin/dma && chmod 2755 /usr/sbin/dma"),
-        "ln -sf dma /usr/sbin/sendmail".to_owned(),
-        format!("mkdir -p /usr/lib/dma /etc/dma && cp {files}/usr/lib/dma/dma-mbox-create /usr/lib/dma/"),
-        "chgrp mail /usr/lib/dma/dma-mbox-create && chmod 4754 /usr/lib/dma/dma-mbox-create".to_owned(),
-        format!("cp {files}/etc/dma/dma.conf /etc/dma/ 2>/dev/null || cp {files}/usr/share/dma/dma.conf /etc/dma/"),
-        ": >/etc/dma/auth.conf; hostname >/etc/mailname".to_owned(),
-        "mkdir -p /var/spool/dma && chgrp mail /var/spool/dma && chmod 2775 /var/spool/dma".to_owned(),
-    ] {
-        world.run(&line).ok();
-    }
-}

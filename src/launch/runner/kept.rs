@@ -1,6 +1,6 @@
 //! The runner's part in jobs with a PAM session: which need one, handing them to a keeper, hearing of them.
 
-use super::start::Launched;
+use super::start::{Launched, Pending};
 use super::{Kind, State, token};
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
 use crate::launch::modules::{SERVICES, service_file};
@@ -9,6 +9,7 @@ use crate::launch::tell::About;
 use crate::plan::{Owner, Start};
 use crate::report::Level;
 use crate::site::Profile;
+use crate::sys::clock;
 use crate::sys::user::User;
 use crate::table::Command;
 use std::fs;
@@ -84,7 +85,7 @@ impl State {
             command: command.to_vec(),
             profile: self.site.profile,
             runs_without_home: self.site.runs_without_home,
-            limit: self.limit,
+            started_with: self.started_with,
         }
     }
 
@@ -107,6 +108,7 @@ impl State {
 
     fn keeper_told(&mut self, id: u64, news: KeeperNews) {
         match news {
+            KeeperNews::NoKeeper { number } => self.try_keeper_again(id, &io::Error::from_raw_os_error(number)),
             KeeperNews::Started(pid) => self.started(id, pid),
             KeeperNews::Message(text) => self.pam_said(id, "pam_message", &text),
             KeeperNews::Refused { session, text, doing } => self.pam_refused(id, session, &text, &doing),
@@ -122,6 +124,13 @@ impl State {
                 self.keeper_is_done(id, Some(status));
             }
         }
+    }
+
+    /// There was no process for the keeper: nothing has happened, the start is as it was.
+    fn try_keeper_again(&mut self, id: u64, error: &io::Error) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.in_flight.retain(|(_, other)| *other != id);
+        self.try_again(Pending { start: job.start, tried_since_ms: job.tried_since_ms }, error, clock::monotonic_ms());
     }
 
     /// The keeper has said its last; it closes the session by itself.

@@ -12,8 +12,9 @@ use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
 use crate::site::Profile;
 use crate::sys::descriptor;
 use crate::sys::files;
-use crate::sys::process::{self, Ask, Pid, Status};
+use crate::sys::process::{self, Ask, Pid, Program, Status};
 use crate::sys::user::User;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -21,8 +22,6 @@ use std::rc::Rc;
 
 /// Most mailers at once; the other letters wait.
 const MAILERS: usize = 8;
-/// How long a mailer may take.
-const LIMIT_MS: i64 = 600_000;
 /// How long to wait when there is no process to be had for a mailer.
 const HOLD_MS: i64 = 1_000;
 
@@ -140,9 +139,9 @@ impl State {
 
     fn mailer_recipe(&self, job: &Job, environment: &Variables, arguments: &[&[u8]]) -> Recipe {
         let mut recipe = self.recipe(&job.start, &job.user, b"");
-        recipe.arguments = arguments.iter().map(|argument| c_string(&[argument])).collect();
-        recipe.program = recipe.arguments.first().cloned().unwrap_or_default();
-        recipe.environment = environment.strings();
+        let arguments: Vec<CString> = arguments.iter().map(|argument| c_string(&[argument])).collect();
+        let path = arguments.first().cloned().unwrap_or_default();
+        recipe.program = Program::new(path, arguments, environment.strings());
         recipe.runs_without_home = true;
         recipe
     }
@@ -164,7 +163,7 @@ impl State {
                         pid,
                         feed: wait.then_some(feed),
                         output,
-                        until_ms: now_ms + LIMIT_MS,
+                        until_ms: now_ms.saturating_add(self.mailer_limit_ms()),
                         recipe,
                         failure: None,
                         timed_out: false,
@@ -178,6 +177,10 @@ impl State {
                 }
             }
         }
+    }
+
+    fn mailer_limit_ms(&self) -> i64 {
+        i64::try_from(self.config.mailer_limit.as_millis()).unwrap_or(i64::MAX)
     }
 
     fn start_mailer(&self, letter: &Letter) -> io::Result<(Pid, Feed)> {
@@ -222,7 +225,9 @@ impl State {
         let Some(mailing) = self.mailings.remove(&id) else { return };
         let detail = match &mailing.failure {
             Some(why) => format!("the mailer could not be started: {why}"),
-            None if mailing.timed_out => format!("the mailer was killed after {} s", LIMIT_MS / 1000),
+            None if mailing.timed_out => {
+                format!("the mailer was killed after {} s", self.config.mailer_limit.as_secs())
+            }
             None if status.is_success() => return,
             None => mail::failure(self.site, mailing.output, status.raw()),
         };

@@ -1,6 +1,6 @@
 //! The runner's way from an order to a started job.
 
-use super::{Child, Kind, State, end_group, token};
+use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
 use crate::launch::identity::Asked;
@@ -25,8 +25,6 @@ const IN_FLIGHT: usize = 64;
 const IN_FLIGHT_MS: i64 = 20;
 /// Most starts before the loop looks at everything else.
 const BATCH: usize = 16;
-/// How long a start is tried again when there is no process or descriptor to be had.
-const RETRY_MS: i64 = 60_000;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
@@ -34,7 +32,7 @@ const LONGEST_HOLD_MS: i64 = 2_000;
 pub(super) struct Pending {
     pub(super) start: Box<Start>,
     /// When it was first tried in vain.
-    tried_since_ms: Option<i64>,
+    pub(super) tried_since_ms: Option<i64>,
 }
 
 impl State {
@@ -92,7 +90,7 @@ impl State {
             if kept { self.hand_to_keeper(&pending.start, user) } else { self.prepare_fork(&pending.start, user) };
         match ready {
             Ok((Some(recipe), launched)) => prepared.push(Prepared { pending, recipe, launched }),
-            Ok((None, launched)) => self.launched(launched, pending.start, None, now_ms),
+            Ok((None, launched)) => self.launched(launched, pending, None, now_ms),
             Err(error) => self.try_again(pending, &error, now_ms),
         }
     }
@@ -110,7 +108,7 @@ impl State {
             match pid {
                 Ok(pid) => {
                     self.children.insert(pid, Child::Job(one.launched.id));
-                    self.launched(one.launched, one.pending.start, Some(pid), now_ms);
+                    self.launched(one.launched, one.pending, Some(pid), now_ms);
                 }
                 Err(error) => refused.push((one.pending, error)),
             }
@@ -144,7 +142,7 @@ impl State {
     }
 
     /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
-    fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
+    pub(super) fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
         let since = *pending.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since >= RETRY_MS {
             return self.not_started(pending.start, format!("starting the process: {}", reason(error)));
@@ -167,10 +165,9 @@ impl State {
     }
 
     pub(super) fn recipe(&self, start: &Start, user: &User, command: &[u8]) -> Recipe {
-        let mut recipe = Recipe::of_shell(command, &self.environment(start, user));
+        let mut recipe = Recipe::of_shell(command, &self.environment(start, user), self.started_with);
         recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
         recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
-        recipe.limit = self.limit;
         recipe
     }
 
@@ -194,13 +191,13 @@ impl State {
     }
 
     /// Takes a job among those that run; `pid` is none when a keeper will tell.
-    fn launched(&mut self, launched: Launched, start: Box<Start>, pid: Option<Pid>, now_ms: i64) {
+    fn launched(&mut self, launched: Launched, pending: Pending, pid: Option<Pid>, now_ms: i64) {
         let Launched { id, keeper, user, pipes, command } = launched;
-        (self.hold_ms, self.held_until_ms) = (0, 0);
         self.in_flight.push_back((now_ms, id));
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let job = Job {
-            start,
+            start: pending.start,
+            tried_since_ms: pending.tried_since_ms,
             user,
             pid: None,
             keeper,
@@ -223,6 +220,7 @@ impl State {
 
     /// The job's process is there.
     pub(super) fn started(&mut self, id: u64, pid: Pid) {
+        (self.hold_ms, self.held_until_ms) = (0, 0);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.pid = Some(pid);
         job.started_ms = clock::monotonic_ms();

@@ -1,0 +1,142 @@
+//! A runner under test, and what surrounds it.
+
+use crate::common::{Deadline, World};
+use cronwheel::launch::{Config, MAILER_LIMIT, Mailer, Notice, Runner};
+use cronwheel::plan::{End, Owner, RunId, Source, Start};
+use cronwheel::report::Target;
+use cronwheel::site::Profile;
+use cronwheel::table::Flags;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs;
+
+pub fn config(profile: Profile) -> Config {
+    Config {
+        profile,
+        log: Target::Syslog,
+        mailer: Mailer::Sendmail,
+        mailer_limit: MAILER_LIMIT,
+        output_to_log: false,
+        standalone: false,
+        log_mask: 1,
+        full_host_name: false,
+        inherit_path: false,
+        run_dir: "/run".into(),
+    }
+}
+
+/// A start of a line of a system table.
+pub fn start(run: u64, user: &str, command: &str) -> Start {
+    Start {
+        run: RunId(run),
+        source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
+        line: 1,
+        user: user.into(),
+        command: command.into(),
+        variables: Vec::new(),
+        flags: Flags::default(),
+        scheduled_at: 1_800_000_000,
+        at_reboot: false,
+    }
+}
+
+/// A runner under test with what it has told so far.
+pub struct Bench {
+    pub runner: Runner,
+    pub ended: Vec<(RunId, End)>,
+    pub started: Vec<(RunId, u32)>,
+}
+
+impl Bench {
+    pub fn of(config: Config) -> Bench {
+        Bench { runner: Runner::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
+    }
+
+    /// Without PAM.
+    pub fn debian() -> Bench {
+        describe_services("");
+        Bench::of(config(Profile::Debian))
+    }
+
+    pub fn start(&mut self, start: &Start) {
+        self.runner.start(start);
+        while self.runner.wants_to_write() {
+            self.runner.flush().unwrap();
+            self.hear(PollFlags::POLLIN | PollFlags::POLLOUT);
+        }
+    }
+
+    /// Waits for one more thing to happen and takes in what has been told.
+    pub fn hear(&mut self, flags: PollFlags) {
+        let mut asked = [PollFd::new(self.runner.descriptor(), flags)];
+        assert!(poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap() > 0, "the runner says nothing");
+        if asked[0].revents().unwrap().contains(PollFlags::POLLIN) {
+            for notice in self.runner.receive().unwrap() {
+                match notice {
+                    Notice::Started { run, pid } => self.started.push((run, pid)),
+                    Notice::Ended { run, end, .. } => self.ended.push((run, end)),
+                }
+            }
+        }
+    }
+
+    /// How that run ended.
+    pub fn end_of(&mut self, run: u64) -> End {
+        loop {
+            if let Some((_, end)) = self.ended.iter().find(|(ended, _)| *ended == RunId(run)) {
+                return end.clone();
+            }
+            self.hear(PollFlags::POLLIN);
+        }
+    }
+
+    /// Runs one command to its end.
+    pub fn run(&mut self, user: &str, command: &str) -> End {
+        let run = self.ended.len() as u64 + 1000;
+        self.start(&start(run, user, command));
+        self.end_of(run)
+    }
+}
+
+pub fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The jobs' PAM services; none when there is no text.
+pub fn describe_services(text: &str) {
+    for service in ["/etc/pam.d/cron", "/etc/pam.d/crond"] {
+        if text.is_empty() {
+            let _ = fs::remove_file(service);
+        } else {
+            fs::write(service, text).unwrap();
+        }
+    }
+}
+
+pub const PERMISSIVE: &str =
+    "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n";
+
+pub fn uid_of(user: &str) -> u32 {
+    nix::unistd::User::from_name(user).unwrap().unwrap().uid.as_raw()
+}
+
+/// A mailer that keeps its command line, who it ran as and the letter in /tmp/mail.
+pub fn install_mailer(ending: &str) {
+    let script = format!(
+        "#!/bin/sh\n{{ printf '%s|' \"$@\"; echo; id -un; cat; }} >/tmp/mail.part && mv /tmp/mail.part /tmp/mail\n{ending}\n"
+    );
+    fs::write("/usr/sbin/sendmail", script).unwrap();
+    fs::set_permissions("/usr/sbin/sendmail", std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+pub fn mail(world: &World) -> String {
+    let text = world.wait_for_file("/tmp/mail", Deadline::seconds(20));
+    fs::remove_file("/tmp/mail").unwrap();
+    text
+}
+
+pub fn not_started(end: End) -> String {
+    match end {
+        End::NotStarted { why } => why,
+        other => panic!("{other:?}"),
+    }
+}

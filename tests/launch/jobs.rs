@@ -1,0 +1,256 @@
+//! What a job is started with, who it is, and what becomes of it.
+
+use crate::bench::{
+    Bench, PERMISSIVE, config, describe_services, install_mailer, mail, not_started, read, start, uid_of,
+};
+use crate::common::{Deadline, Subject};
+use crate::world;
+use cronwheel::launch::{Config, LaunchError, Mailer, Runner, take_leftovers};
+use cronwheel::plan::{End, Owner};
+use cronwheel::site::Profile;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn a_job_runs_as_its_owner_in_her_home_with_an_environment_built_from_nothing() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut bench = Bench::of(config(Profile::Debian));
+        let command = "(id -u; id -g; id -Gn; pwd; umask; tr '\\\\0' '\\\\n' </proc/$$/environ) >out";
+        assert_eq!(bench.run("alice", command), End::Code(0));
+        let alice = nix::unistd::User::from_name("alice").unwrap().unwrap();
+        let expected = format!(
+            "{}\n{}\nalice\n/home/alice\n0022\nSHELL=/bin/sh\nHOME=/home/alice\nPATH=/usr/bin:/bin\nLOGNAME=alice\n",
+            alice.uid, alice.gid
+        );
+        assert_eq!(read("/home/alice/out"), expected);
+    }
+}
+
+#[test]
+fn a_job_gets_all_groups_of_its_owner_and_none_of_ours() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.run("groupadd extra && usermod -aG extra alice").ok();
+    let mut bench = Bench::debian();
+    assert_eq!(bench.run("alice", "id -Gn >out"), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "alice extra\n");
+}
+
+#[test]
+fn a_job_leads_its_own_session_with_three_descriptors_and_default_signals() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    // What the daemon was started with must not reach a job.
+    let secret = fs::File::open("/etc/shadow").unwrap();
+    nix::unistd::dup(&secret).map(std::mem::forget).unwrap();
+    // SAFETY: no handler is installed.
+    unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGINT, nix::sys::signal::SigHandler::SigIgn) }
+        .unwrap();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut bench = Bench::of(config(Profile::Debian));
+        let command = "(ls /proc/$$/fd | tr '\\\\n' ' '; ps -o sid=,pid=,tty=,ni= $$ | awk '{print ($1==$2),$3,$4}'; \
+                   grep -E '^Sig(Blk|Ign|Cgt)|^ShdPnd' /proc/$$/status; umask; cat /proc/$$/oom_score_adj; ulimit -n) >out";
+        assert_eq!(bench.run("alice", command), End::Code(0));
+        let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().0;
+        let out = read("/home/alice/out");
+        let zero = "0000000000000000";
+        let start = format!("0 1 2 1 ? 0\nShdPnd:\t{zero}\nSigBlk:\t{zero}\nSigIgn:\t{zero}\n");
+        assert!(out.starts_with(&start), "{out}");
+        assert!(out.ends_with(&format!("0022\n0\n{limit}\n")), "{out}");
+    }
+}
+
+#[test]
+fn text_behind_a_percent_sign_is_standard_input_and_else_it_is_at_its_end() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let mut bench = Bench::debian();
+    assert_eq!(bench.run("alice", "cat >out%one%two \\% three"), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "one\ntwo % three\n");
+    assert_eq!(bench.run("alice", "test -p /dev/fd/0 && cat >out"), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "");
+    // More than a pipe holds, read late.
+    let long = format!("sleep 0.2; wc -c >out%{}", "x".repeat(300_000));
+    assert_eq!(bench.run("alice", &long), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "300001\n");
+    // And never read.
+    assert_eq!(bench.run("alice", &format!("true%{}", "x".repeat(300_000))), End::Code(0));
+}
+
+#[test]
+fn a_job_may_open_its_standard_streams_again() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    let mut bench = Bench::debian();
+    assert_eq!(bench.run("alice", "echo out >/dev/fd/1; echo err >/dev/fd/2; cat /dev/fd/0%in"), End::Code(0));
+    assert!(mail(&world).ends_with("\n\nout\nerr\nin\n"));
+}
+
+#[test]
+fn what_cannot_be_started_says_why_and_runs_nothing() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    let mut bench = Bench::debian();
+    assert_eq!(not_started(bench.run("mallory", "touch /tmp/ran")), "unknown user");
+    world.log.wait_for(": (mallory) NOT STARTED (touch /tmp/ran): unknown user", Deadline::seconds(10));
+
+    let mut stale = start(1, "alice", "touch /tmp/ran");
+    stale.source.owner = Owner::User { name: "alice".into(), uid: uid_of("bob") };
+    bench.start(&stale);
+    let expected = format!("the table belongs to uid {}, but alice is uid {} now", uid_of("bob"), uid_of("alice"));
+    assert_eq!(not_started(bench.end_of(1)), expected);
+
+    let mut shell = start(2, "alice", "touch /tmp/ran");
+    shell.variables = vec![(b"SHELL".to_vec(), b"/bin/nosh".to_vec())];
+    bench.start(&shell);
+    assert_eq!(not_started(bench.end_of(2)), "exec /bin/nosh: No such file or directory");
+    assert!(mail(&world).ends_with("\n\n/bin/nosh: execle: No such file or directory\n"));
+    assert!(!Path::new("/tmp/ran").exists());
+
+    let mut roots = start(3, "alice", "id -un >out");
+    roots.source.owner = Owner::User { name: "alice".into(), uid: 0 };
+    bench.start(&roots);
+    assert_eq!(bench.end_of(3), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "alice\n");
+}
+
+#[test]
+fn a_user_who_changes_in_mid_minute_is_the_new_one_at_the_next_start() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mut bench = Bench::debian();
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    world.run("usermod -u 4321 alice").ok();
+    assert_eq!(bench.run("alice", "id -u >/tmp/uid"), End::Code(0));
+    assert_eq!(read("/tmp/uid"), "4321\n");
+    world.run("userdel alice").ok();
+    assert_eq!(not_started(bench.run("alice", "true")), "unknown user");
+}
+
+#[test]
+fn a_home_that_cannot_be_entered_is_the_root_directory_under_debian_and_no_run_under_cronie() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::remove_dir_all("/home/alice").unwrap();
+    let mut bench = Bench::debian();
+    assert_eq!(bench.run("alice", "pwd >/tmp/cwd"), End::Code(0));
+    assert_eq!(read("/tmp/cwd"), "/\n");
+    let line = ": (alice) CHDIR FAILED (/home/alice): No such file or directory, running in /";
+    world.log.wait_for(line, Deadline::seconds(10));
+    describe_services("");
+    let mut bench = Bench::of(config(Profile::Cronie));
+    assert_eq!(not_started(bench.run("alice", "touch /tmp/ran")), "chdir /home/alice: No such file or directory");
+    assert!(!Path::new("/tmp/ran").exists());
+}
+
+#[test]
+fn a_job_outlives_main_and_its_outcome_waits_for_the_next_one() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    let mut bench = Bench::debian();
+    let start = start(7, "alice", "while ! test -e go; do sleep 0.1; done; echo done; exit 4");
+    bench.start(&start);
+    while bench.started.is_empty() {
+        bench.hear(PollFlags::POLLIN);
+    }
+    let pid = bench.runner.pid();
+    drop(bench);
+    fs::write("/home/alice/go", "").unwrap();
+    assert!(mail(&world).ends_with("\n\ndone\n"));
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
+    let left = take_leftovers(Path::new("/run")).unwrap();
+    assert_eq!(left.handed_over, Some(1_800_000_000));
+    let [run] = left.runs.as_slice() else { panic!("{left:?}") };
+    assert_eq!((&run.start, &run.end), (&start, &End::Code(4)));
+    assert_eq!(take_leftovers(Path::new("/run")).unwrap(), Default::default());
+}
+
+#[test]
+fn a_runner_that_is_gone_is_told() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mut bench = Bench::debian();
+    world.run(&format!("kill -KILL {}", bench.runner.pid())).ok();
+    let mut asked = [PollFd::new(bench.runner.descriptor(), PollFlags::POLLIN)];
+    poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap();
+    assert!(matches!(bench.runner.receive(), Err(LaunchError::Gone)));
+}
+
+#[test]
+fn a_thousand_jobs_at_once_are_all_run_and_leave_no_zombie() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mut bench = Bench::debian();
+    for run in 0..1000 {
+        bench.start(&start(run, if run % 2 == 0 { "alice" } else { "bob" }, "exit 0"));
+    }
+    for run in 0..1000 {
+        assert_eq!(bench.end_of(run), End::Code(0));
+    }
+    let children = world.run(&format!("ps -o pid= --ppid {} || true", bench.runner.pid())).ok();
+    assert_eq!(children, "");
+}
+
+#[test]
+fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    for (call, why) in [("setresuid", "setuid"), ("setresgid", "setgid"), ("setgroups", "setgroups")] {
+        let mut bench = Bench::debian();
+        let pid = bench.runner.pid();
+        let mut strace = std::process::Command::new("strace")
+            .args(["-f", "-qq", "-o", "/tmp/trace", "-e"])
+            .arg(format!("trace={call}"))
+            .arg("-e")
+            .arg(format!("inject={call}:error=EAGAIN"))
+            .args(["-p", &pid.to_string()])
+            .spawn()
+            .unwrap();
+        let traced = || read(&format!("/proc/{pid}/status")).contains(&format!("TracerPid:\t{}\n", strace.id()));
+        Deadline::seconds(20).wait_for("strace to attach", || traced().then_some(()));
+        let got = not_started(bench.run("alice", "id >/tmp/ran; echo output"));
+        assert!(got.starts_with(why) && got.ends_with("Resource temporarily unavailable"), "{got}");
+        strace.kill().unwrap();
+        strace.wait().unwrap();
+        assert!(!Path::new("/tmp/ran").exists() && !Path::new("/tmp/mail").exists());
+    }
+    world.log.wait_for(": (alice) NOT STARTED (id >/tmp/ran; echo output): setuid", Deadline::seconds(10));
+}
+
+#[test]
+fn asked_to_the_runner_ends_every_jobs_process_group() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mut bench = Bench::debian();
+    bench.start(&start(1, "alice", "sleep 1000"));
+    bench.start(&start(2, "bob", "trap '' TERM; echo >ready; sleep 1000 & wait"));
+    world.wait_for_file("/home/bob/ready", Deadline::seconds(20));
+    bench.runner.end_all(false);
+    bench.runner.flush().unwrap();
+    assert_eq!(bench.end_of(1), End::Signal { number: 15, core_dumped: false });
+    bench.runner.end_all(true);
+    bench.runner.flush().unwrap();
+    assert_eq!(bench.end_of(2), End::Signal { number: 9, core_dumped: false });
+    assert_eq!(not_started(bench.run("alice", "true")), "stopping");
+}
+
+#[test]
+fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    // SAFETY: no other thread of this test reads the environment.
+    unsafe { std::env::set_var("HERE", "too") };
+    std::env::set_current_dir("/run").unwrap();
+    let (out, err) = (fs::File::create("/run/out").unwrap(), fs::File::create("/run/err").unwrap());
+    let kept = [nix::unistd::dup(std::io::stdout()).unwrap(), nix::unistd::dup(std::io::stderr()).unwrap()];
+    nix::unistd::dup2_stdout(&out).unwrap();
+    nix::unistd::dup2_stderr(&err).unwrap();
+    let spawned = Runner::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(Profile::Debian) });
+    nix::unistd::dup2_stdout(&kept[0]).unwrap();
+    nix::unistd::dup2_stderr(&kept[1]).unwrap();
+    let mut bench = Bench { runner: spawned.unwrap(), ended: Vec::new(), started: Vec::new() };
+    let mut order = start(1, "", "echo $HERE $X $SHELL; echo oops >&2; printf unended; (sleep 0.1; exit 9) & exit 3");
+    order.source.owner = Owner::Caller;
+    order.variables = vec![(b"X".to_vec(), b"y".to_vec())];
+    bench.start(&order);
+    assert_eq!(bench.end_of(1), End::Code(3));
+    bench.runner.close().unwrap();
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(bench.runner.pid() as i32), None).unwrap();
+    assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
+}

@@ -1,0 +1,305 @@
+//! Mail: what is sent, to real mailers too, and what becomes of mailers that fail, hang or are not there.
+
+use crate::bench::{Bench, config, describe_services, install_mailer, mail, start};
+use crate::common::machine::install_dma;
+use crate::common::{Deadline, Subject, World};
+use crate::world;
+use cronwheel::launch::{Config, Mailer};
+use cronwheel::plan::{End, Start};
+use cronwheel::site::Profile;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+#[test]
+fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    for (profile, expected) in [
+        (
+            Profile::Debian,
+            "-FCronDaemon|-i|-B8BITMIME|-oem|bob|\nalice\nFrom: root (Cron Daemon)\nTo: bob\n\
+             Subject: Cron <alice@wheelbox> echo hi; cat\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=US-ASCII\nContent-Transfer-Encoding: 8bit\n\
+             X-Cron-Env: <MAILTO=bob>\nX-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\
+             X-Cron-Env: <PATH=/usr/bin:/bin>\nX-Cron-Env: <LOGNAME=alice>\n\nhi\ninput\n",
+        ),
+        (
+            Profile::Cronie,
+            "-FCronDaemon|-i|-odi|-oem|-oi|-t|-f|alice|\nalice\nFrom: \"(Cron Daemon)\" <alice>\nTo: bob\n\
+             Subject: Cron <alice@wheelbox> echo hi; cat\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=ANSI_X3.4-1968\nContent-Transfer-Encoding: 8bit\n\
+             Auto-Submitted: auto-generated\nPrecedence: bulk\n\
+             X-Cron-Env: <MAILTO=bob>\nX-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\
+             X-Cron-Env: <PATH=/usr/bin:/bin:/usr/sbin:/sbin>\nX-Cron-Env: <LOGNAME=alice>\n\
+             X-Cron-Env: <USER=alice>\n\nhi\ninput\n",
+        ),
+    ] {
+        for name in ["LANG", "LC_ALL", "LC_CTYPE", "LANGUAGE"] {
+            // SAFETY: no other thread of this test reads the environment.
+            unsafe { std::env::remove_var(name) };
+        }
+        let mut bench = Bench::of(config(profile));
+        let mut start = start(1, "alice", "echo hi; cat%input");
+        start.variables = vec![(b"MAILTO".to_vec(), b"bob".to_vec())];
+        bench.start(&start);
+        assert_eq!(bench.end_of(1), End::Code(0));
+        assert_eq!(mail(&world), expected, "{profile:?}");
+    }
+}
+
+#[test]
+fn no_output_or_no_recipient_is_no_mail_and_what_fails_is_told() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("exit 75");
+    let mut bench = Bench::debian();
+    let with = |run, command: &str, mailto: &str, only_on_failure| {
+        let mut start = start(run, "alice", command);
+        start.variables = vec![(b"MAILTO".to_vec(), mailto.as_bytes().to_vec())];
+        start.flags.mail_only_on_failure = only_on_failure;
+        start
+    };
+    bench.start(&with(1, "true", "bob", false));
+    bench.start(&with(2, "echo x", "", false));
+    bench.start(&with(3, "echo x", "-C/etc/shadow", false));
+    bench.start(&with(4, "echo x", "bob", true));
+    (1..=4).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    world.log.wait_for("(alice) UNSAFE MAIL (-C/etc/shadow)", Deadline::seconds(10));
+    bench.start(&with(5, "echo why; exit 3", "bob", true));
+    assert_eq!(bench.end_of(5), End::Code(3));
+    assert!(mail(&world).ends_with("\n\nwhy\n"));
+    world
+        .log
+        .wait_for(": (alice) MAIL (mailed 4 bytes of output but got status 0x4b00 from MTA)", Deadline::seconds(10));
+    world.log.wait_for(": (alice) FAILED (echo why; exit 3) exit 3 after 0.", Deadline::seconds(10));
+    fs::remove_file("/usr/sbin/sendmail").unwrap();
+    bench.start(&with(6, "echo x", "bob", false));
+    world.log.wait_for(": (CRON) info (No MTA installed, discarding output)", Deadline::seconds(10));
+    assert!(!Path::new("/tmp/mail").exists());
+}
+
+#[test]
+fn twenty_megabytes_of_output_hold_up_nobody_and_are_mailed_within_bounds() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    let mut bench = Bench::debian();
+    assert_eq!(bench.run("alice", "echo first; yes | head -c 20000000; echo last"), End::Code(0));
+    let letter = mail(&world);
+    assert!(letter.len() < 1_400_000 && letter.ends_with("y\nlast\n"), "{}", letter.len());
+    assert!(letter.contains("\n\nfirst\ny\n") && letter.contains("\n[... 18689291 bytes of output cut here ...]\n"));
+}
+
+#[test]
+fn a_background_process_holds_up_neither_the_mail_nor_itself() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    let mut bench = Bench::debian();
+    let late = "(sleep 3; echo late; echo survived >late) & echo hi";
+    assert_eq!(bench.run("alice", late), End::Code(0));
+    assert!(mail(&world).ends_with("\n\nhi\n"));
+    assert_eq!(world.wait_for_file("/home/alice/late", Deadline::seconds(20)), "survived\n");
+}
+
+/// A mail server on loopback that takes everything; each letter is its envelope and its text.
+fn smtp_sink() -> (u16, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, letters) = channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let sender = sender.clone();
+            std::thread::spawn(move || serve(&connection.unwrap(), &sender));
+        }
+    });
+    (port, letters)
+}
+
+/// One conversation in SMTP (RFC 5321).
+fn serve(mut connection: &TcpStream, letters: &Sender<String>) {
+    let mut lines = BufReader::new(connection).lines().map(|line| line.unwrap());
+    let mut letter = String::new();
+    write!(connection, "220 sink\r\n").unwrap();
+    while let Some(line) = lines.next() {
+        let answer = match line.get(..4).unwrap_or("").to_ascii_uppercase().as_str() {
+            "EHLO" | "HELO" => "250 sink",
+            "MAIL" | "RCPT" => {
+                letter += &format!("{line}\n");
+                "250 ok"
+            }
+            "DATA" => {
+                write!(connection, "354 go on\r\n").unwrap();
+                let text = lines.by_ref().take_while(|line| line != ".");
+                letter.extend(text.map(|line| line.strip_prefix('.').unwrap_or(&line).to_owned() + "\n"));
+                letters.send(std::mem::take(&mut letter)).unwrap();
+                "250 taken"
+            }
+            "QUIT" => "221 bye",
+            _ => "502 what?",
+        };
+        write!(connection, "{answer}\r\n").unwrap();
+    }
+}
+
+fn with_mailto(run: u64, command: &str, mailto: &str) -> Start {
+    let mut start = start(run, "alice", command);
+    start.variables = vec![(b"MAILTO".to_vec(), mailto.as_bytes().to_vec())];
+    start
+}
+
+#[test]
+fn a_real_relay_takes_the_mail_as_it_is() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let (port, letters) = smtp_sink();
+    describe_services("");
+    for profile in [Profile::Debian, Profile::Cronie] {
+        let relay = format!("msmtp --host=127.0.0.1 --port={port} --from=cron@wheelbox.example -t");
+        let mut bench = Bench::of(Config { mailer: Mailer::Command(relay), ..config(profile) });
+        bench.start(&with_mailto(1, "cat%one%.%.two%From x%~!touch /tmp/pwn", "ops@example.org,bob@example.org"));
+        assert_eq!(bench.end_of(1), End::Code(0));
+        let letter = letters.recv_timeout(Duration::from_secs(30)).unwrap();
+        let (envelope, text) = letter.split_once("From: ").unwrap();
+        assert!(envelope.starts_with("MAIL FROM:<cron@wheelbox.example>"), "{letter}");
+        for recipient in ["ops@example.org", "bob@example.org"] {
+            assert!(envelope.contains(&format!("RCPT TO:<{recipient}>")), "{letter}");
+        }
+        assert!(
+            text.contains("\nTo: ops@example.org,bob@example.org\nSubject: Cron <alice@wheelbox> cat\n"),
+            "{letter}"
+        );
+        assert!(text.ends_with("\n\none\n.\n.two\nFrom x\n~!touch /tmp/pwn\n"), "{letter}");
+    }
+}
+
+#[test]
+fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_dma(&world);
+    let mut bench = Bench::debian();
+    for run in 0..20 {
+        bench.start(&with_mailto(run, &format!("echo letter {run}."), "bob"));
+    }
+    (0..20).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    let mailbox = Deadline::seconds(60).wait_for("twenty letters", || {
+        let mailbox = fs::read_to_string("/var/mail/bob").ok()?;
+        (mailbox.matches("\nletter ").count() >= 20).then_some(mailbox)
+    });
+    for run in 0..20 {
+        assert_eq!(mailbox.matches(&format!("\nletter {run}.\n")).count(), 1, "{mailbox}");
+    }
+}
+
+/// How many processes the runner has under it.
+fn children(world: &World, bench: &Bench) -> usize {
+    world.processes().iter().filter(|process| process.parent == bench.runner.pid()).count()
+}
+
+#[test]
+fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::create_dir("/tmp/sent").unwrap();
+    world.run("chmod 1777 /tmp/sent").ok();
+    let mailer =
+        "cat >/tmp/sent/$$.part; while ! [ -e /tmp/go ]; do sleep 0.1; done; mv /tmp/sent/$$.part /tmp/sent/$$";
+    describe_services("");
+    let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(Profile::Debian) });
+    for run in 0..20 {
+        bench.start(&start(run, "alice", "echo x"));
+    }
+    (0..20).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    // Whatever it does for those twenty it has done before it has heard of this one's end.
+    assert_eq!(bench.run("bob", "true"), End::Code(0));
+    assert_eq!(children(&world, &bench), 8);
+    fs::write("/tmp/go", "").unwrap();
+    let sent = || {
+        let names = fs::read_dir("/tmp/sent").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.ends_with(".part")).count()
+    };
+    Deadline::seconds(60).wait_for("twenty letters", || (sent() == 20).then_some(()));
+}
+
+#[test]
+fn a_mailer_that_hangs_is_killed_with_all_that_it_started_and_holds_up_nobody() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::write("/tmp/mailer", "#!/bin/sh\ntrap '' TERM\nsleep 4711 &\n>/tmp/hangs\nwait\n").unwrap();
+    world.run("chmod 755 /tmp/mailer").ok();
+    describe_services("");
+    let mailer = Mailer::Command("exec /tmp/mailer".into());
+    let limit = Duration::from_secs(3);
+    let mut bench = Bench::of(Config { mailer, mailer_limit: limit, ..config(Profile::Debian) });
+    // More than a pipe takes, for a mailer that reads nothing.
+    bench.start(&start(1, "alice", "yes | head -c 500000"));
+    assert_eq!(bench.end_of(1), End::Code(0));
+    Deadline::seconds(20).wait_for("the mailer", || Path::new("/tmp/hangs").exists().then_some(()));
+    assert_eq!(bench.run("bob", "true"), End::Code(0));
+    world.log.wait_for(": (alice) MAIL (the mailer was killed after 3 s)", Deadline::seconds(30));
+    let gone = || world.processes().iter().all(|process| process.line != "sleep 4711").then_some(());
+    Deadline::seconds(20).wait_for("what the mailer started to be gone", gone);
+    assert_eq!(children(&world, &bench), 0);
+}
+
+#[test]
+fn a_mailer_that_reads_nothing_or_is_not_there_is_told_and_holds_up_nobody() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    describe_services("");
+    for (mailer, told) in [
+        ("exit 75", "(alice) MAIL (mailed 500000 bytes of output but got status 0x4b00"),
+        ("kill -9 $$", "(alice) MAIL (mailed 500000 bytes of output but got status 0x0009"),
+        ("/no/such/mailer", "(alice) MAIL (mailed 500000 bytes of output but got status 0x7f00"),
+    ] {
+        let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(Profile::Cronie) });
+        bench.start(&start(1, "alice", "yes | head -c 500000"));
+        assert_eq!(bench.end_of(1), End::Code(0));
+        world.log.wait_for(told, Deadline::seconds(20));
+    }
+}
+
+#[test]
+fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets_the_letter() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    describe_services("");
+    // SAFETY: no other thread of this test reads the environment.
+    unsafe { std::env::set_var("OPS", "ops@example.org") };
+    let mailer = Mailer::Command("cat >/tmp/mail.part; mv /tmp/mail.part /tmp/mail".into());
+    let mut bench = Bench::of(Config { mailer, ..config(Profile::Cronie) });
+    for (run, (mailto, to)) in
+        [("$OPS", "ops@example.org"), ("bob,${OPS}", "bob,ops@example.org")].into_iter().enumerate()
+    {
+        bench.start(&with_mailto(run as u64, "echo x", mailto));
+        assert!(mail(&world).contains(&format!("\nTo: {to}\n")));
+    }
+    bench.start(&with_mailto(7, "echo x", "$NOPE"));
+    assert_eq!(bench.end_of(7), End::Code(0));
+    let line = ": (CRON) WARNING (The environment variable 'MAILTO' could not be expanded. The non-expanded value will be used.)";
+    world.log.wait_for(line, Deadline::seconds(20));
+    world.log.wait_for(": (alice) UNSAFE ($NOPE)", Deadline::seconds(20));
+}
+
+#[test]
+fn output_that_goes_to_the_log_is_a_record_for_each_line_and_long_ones_in_pieces() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    describe_services("");
+    let mut bench = Bench::of(Config { output_to_log: true, ..config(Profile::Cronie) });
+    bench.start(&start(1, "alice", "echo one; echo; echo two; head -c 2000 /dev/zero | tr -c y y"));
+    assert_eq!(bench.end_of(1), End::Code(0));
+    assert_eq!(bench.run("bob", "true"), End::Code(0));
+    world.log.wait_for("(bob) CMDEND", Deadline::seconds(20));
+    let lines = world.log.lines();
+    let out: Vec<&str> =
+        lines.iter().filter_map(|line| line.split_once("(alice) CMDOUT (")).map(|(_, text)| text).collect();
+    let (long, rest) = ("y".repeat(1023) + ")", "y".repeat(2000 - 1023) + ")");
+    assert_eq!(out, ["one)", ")", "two)", &long, &rest]);
+}
+
+#[test]
+fn cronie_without_sendmail_says_at_its_start_that_output_goes_to_the_log() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    world.run("rm -f /usr/sbin/sendmail").ok();
+    world.drop_in("talks", "@reboot alice echo said\n");
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for(": (CRON) INFO (Syslog will be used instead of sendmail.)", Deadline::seconds(20));
+    world.log.wait_for(": (alice) CMDOUT (said)", Deadline::seconds(20));
+    assert!(daemon.stop().success());
+}

@@ -1,0 +1,286 @@
+//! PAM sessions around jobs.
+
+use crate::bench::{Bench, PERMISSIVE, config, describe_services, install_mailer, mail, not_started, read, start};
+use crate::common::{Deadline, Subject, World};
+use crate::world;
+use cronwheel::plan::{End, Owner};
+use cronwheel::site::Profile;
+use std::fs;
+use std::path::Path;
+
+/// A service whose session counts its openings and closings in /run/sessions.
+fn count_sessions() {
+    let script = "#!/bin/sh\necho $PAM_TYPE $PAM_USER $PAM_TTY $(/usr/bin/id -u) >>/run/sessions\n";
+    fs::write("/usr/local/bin/count", script).unwrap();
+    fs::set_permissions("/usr/local/bin/count", std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write("/etc/security/pam_env.conf", "FROM_PAM DEFAULT=yes\nPATH DEFAULT=/pam\n").unwrap();
+    describe_services(
+        "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_env.so\n\
+         session required pam_limits.so\nsession required pam_exec.so /usr/local/bin/count\n",
+    );
+}
+
+#[test]
+fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install_mailer("");
+    count_sessions();
+    fs::write("/etc/security/limits.conf", "alice hard nofile 77\n").unwrap();
+    let mut bench = Bench::of(config(Profile::Debian));
+    let sessions = |count: usize| {
+        let open = format!("open_session alice cron 0\nclose_session alice cron 0\n");
+        let expected = open.repeat(count);
+        let closed = Deadline::seconds(5).try_wait_for(|| (read("/run/sessions") == expected).then_some(()));
+        assert!(closed.is_some(), "{}", read("/run/sessions"));
+    };
+    assert_eq!(bench.run("alice", "(echo $FROM_PAM $PATH; ulimit -n; cat) >out; echo mailed%in"), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "yes /usr/bin:/bin\n77\nin\n");
+    assert!(mail(&world).ends_with("\n\nmailed\n"));
+    sessions(1);
+    assert_eq!(bench.run("alice", "kill -9 $$"), End::Signal { number: 9, core_dumped: false });
+    sessions(2);
+    // Everything of hers but the sender itself: the keeper is root's.
+    assert_eq!(bench.run("alice", "kill -9 -1; true"), End::Code(0));
+    sessions(3);
+    let mut shell = start(1, "alice", "true");
+    shell.variables = vec![(b"SHELL".to_vec(), b"/bin/nosh".to_vec())];
+    bench.start(&shell);
+    assert_eq!(not_started(bench.end_of(1)), "exec /bin/nosh: No such file or directory");
+    sessions(4);
+    let keepers = || world.run("pgrep -c -x 'crond: keeper' || true").ok();
+    Deadline::seconds(20).wait_for("the keepers to end", || (keepers() == "0\n").then_some(()));
+}
+
+#[test]
+fn an_account_that_pam_refuses_is_not_used_and_the_log_says_so_in_the_profiles_words() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    describe_services("account required pam_deny.so\nsession required pam_permit.so\n");
+    let mut debian = Bench::of(config(Profile::Debian));
+    assert_eq!(not_started(debian.run("alice", "touch /tmp/ran")), "pam_acct_mgmt: Authentication failure");
+    world.log.wait_for("cron.err CRON", Deadline::seconds(10));
+    let mut cronie = Bench::of(config(Profile::Cronie));
+    assert_eq!(not_started(cronie.run("alice", "touch /tmp/ran")), "pam_acct_mgmt: Authentication failure");
+    world.log.wait_for(": (alice) FAILED to authorize user with PAM (Authentication failure)", Deadline::seconds(10));
+    assert_eq!(cronie.run("root", "true"), End::Code(0));
+    assert!(!Path::new("/tmp/ran").exists());
+}
+
+#[test]
+fn a_session_outlives_main_and_runner() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    count_sessions();
+    let mut bench = Bench::of(config(Profile::Debian));
+    bench.start(&start(1, "alice", "echo >ready; while ! test -e go; do sleep 0.1; done"));
+    world.wait_for_file("/home/alice/ready", Deadline::seconds(20));
+    let pid = bench.runner.pid();
+    drop(bench);
+    world.run(&format!("kill -KILL {pid}")).ok();
+    fs::write("/home/alice/go", "").unwrap();
+    let closed = || read("/run/sessions").ends_with("close_session alice cron 0\n").then_some(());
+    Deadline::seconds(20).wait_for("the session to be closed", closed);
+}
+
+/// Makes an executable script.
+fn install(path: &str, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn of_a_thousand_sessions_each_is_opened_once_and_closed_once() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.run("useradd --create-home carol && useradd --create-home mallory").ok();
+    install("/usr/local/bin/count", "echo $PAM_TYPE $PAM_USER >>/run/sessions");
+    describe_services(&format!("{PERMISSIVE}session required pam_exec.so /usr/local/bin/count\n"));
+    let mut bench = Bench::of(config(Profile::Debian));
+    for run in 0..1000 {
+        let (user, command) = match run % 10 {
+            0 => ("alice", "kill -9 $$"),
+            1 => ("bob", "exit 3"),
+            // Everything of hers, other jobs included.
+            2 => ("mallory", "kill -9 -1"),
+            3 => ("mallory", "(kill -9 -1); kill -9 $$"),
+            4 => ("carol", "exec /bin/nothing"),
+            _ => (["alice", "bob", "carol"][run as usize % 3], "true"),
+        };
+        let mut one = start(run, user, command);
+        if run % 10 == 5 {
+            one.variables = vec![(b"SHELL".to_vec(), b"/bin/nosh".to_vec())];
+        }
+        bench.start(&one);
+    }
+    for run in 0..1000 {
+        let end = bench.end_of(run);
+        let killed = End::Signal { number: 9, core_dumped: false };
+        match run % 10 {
+            0 => assert_eq!(end, killed),
+            1 => assert_eq!(end, End::Code(3)),
+            2 | 3 => assert!(end == killed || end == End::Code(0), "{end:?}"),
+            4 => assert_eq!(end, End::Code(127)),
+            5 => assert_eq!(not_started(end), "exec /bin/nosh: No such file or directory"),
+            _ => assert_eq!(end, End::Code(0)),
+        }
+    }
+    let count = |what: &str| read("/run/sessions").lines().filter(|line| line.starts_with(what)).count();
+    Deadline::seconds(60).wait_for("the last session to be closed", || (count("close_session") >= 1000).then_some(()));
+    let no_keeper = || world.processes().iter().all(|process| process.name != "crond: keeper").then_some(());
+    Deadline::seconds(60).wait_for("the keepers to end", no_keeper);
+    for user in ["alice", "bob", "carol", "mallory"] {
+        assert_eq!(count(&format!("open_session {user}")), count(&format!("close_session {user}")), "{user}");
+    }
+    assert_eq!((count("open_session"), count("close_session")), (1000, 1000));
+}
+
+/// Runs jobs of an expired account, of one whose password has to be changed, and of one whose password is locked; gives what the log says of
+/// the first two.
+fn refused_accounts(world: &World) -> Vec<String> {
+    world.run("useradd --create-home carol && echo carol:secret | chpasswd").ok();
+    world.run("usermod -e 1 alice && usermod -L bob && chage -d 0 carol").ok();
+    let line = |user: &str| format!("@reboot {user} touch /tmp/ran-{user}\n");
+    world.drop_in("accounts", &["alice", "carol", "bob", "root"].map(line).concat());
+    let daemon = world.start_daemon(&[]);
+    for user in ["bob", "root"] {
+        Deadline::seconds(30).wait_for(user, || Path::new(&format!("/tmp/ran-{user}")).exists().then_some(()));
+    }
+    let about = |line: &String| line.starts_with("cron.") && (line.contains("expired") || line.contains("token"));
+    let told = Deadline::seconds(30).wait_for("both refusals", || {
+        let told: Vec<String> = world.log.lines().into_iter().filter(about).collect();
+        (told.len() >= 2).then_some(told)
+    });
+    drop(daemon);
+    assert!(!Path::new("/tmp/ran-alice").exists() && !Path::new("/tmp/ran-carol").exists());
+    // The pid is not the same each time, nor is the order.
+    let mut told: Vec<String> = told.iter().map(|line| mask_pid(line)).collect();
+    told.sort();
+    told
+}
+
+fn mask_pid(line: &str) -> String {
+    let Some((before, rest)) = line.split_once('[') else { return line.to_owned() };
+    rest.split_once(']').map_or_else(|| line.to_owned(), |(_, after)| format!("{before}[N]{after}"))
+}
+
+const REFUSED_BY_DEBIAN: [&str; 2] = [
+    "cron.err CRON[N]: Authentication token is no longer valid; new one required",
+    "cron.err CRON[N]: User account has expired",
+];
+
+#[test]
+fn debians_cron_refuses_an_expired_account_and_a_stale_password_and_runs_for_a_locked_one() {
+    let Some(world) = world!(Subject::Debian) else { return };
+    assert_eq!(refused_accounts(&world), REFUSED_BY_DEBIAN);
+}
+
+#[test]
+fn an_expired_account_and_a_stale_password_are_refused_as_debians_cron_does() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let told = refused_accounts(&world);
+    let (own, theirs): (Vec<String>, Vec<String>) = told.into_iter().partition(|line| line.contains("NOT STARTED"));
+    assert_eq!(theirs, REFUSED_BY_DEBIAN);
+    assert_eq!(own.len(), 2, "{own:#?}");
+}
+
+#[test]
+fn an_expired_account_and_a_stale_password_are_refused_in_cronies_words() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    let told = refused_accounts(&world);
+    for (user, why) in
+        [("alice", "User account has expired"), ("carol", "Authentication token is no longer valid; new one required")]
+    {
+        for what in ["PAM ERROR", "FAILED to authorize user with PAM"] {
+            let line = format!("cron.info CROND[N]: ({user}) {what} ({why})");
+            assert!(told.contains(&line), "{line}: {told:#?}");
+        }
+    }
+}
+
+#[test]
+fn groups_variables_and_limits_that_pam_gives_are_the_jobs() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    fs::write("/etc/security/group.conf", "*;*;alice;Al0000-2400;games\n").unwrap();
+    fs::write("/etc/environment", "FROM_FILE=yes\n").unwrap();
+    fs::write("/etc/security/limits.conf", "alice hard nproc 321\nalice hard nofile 99\n").unwrap();
+    describe_services(
+        "auth optional pam_group.so\naccount required pam_permit.so\nsession required pam_env.so\n\
+         session required pam_limits.so\n",
+    );
+    for profile in [Profile::Debian, Profile::Cronie] {
+        let mut bench = Bench::of(config(profile));
+        assert_eq!(bench.run("alice", "(id -Gn; echo $FROM_FILE; ulimit -Hp; ulimit -Hn) >out"), End::Code(0));
+        assert_eq!(read("/home/alice/out"), "alice games\nyes\n321\n99\n");
+        assert_eq!(bench.run("bob", "id -Gn >out"), End::Code(0));
+        assert_eq!(read("/home/bob/out"), "bob\n");
+    }
+}
+
+#[test]
+fn a_module_that_does_not_return_holds_up_only_the_job_whose_session_it_is() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    install(
+        "/usr/local/bin/tarry",
+        "[ $PAM_USER = bob ] || exit 0\n>/run/tarries\nwhile ! [ -e /run/go ]; do sleep 0.1; done",
+    );
+    describe_services(&format!("{PERMISSIVE}session required pam_exec.so /usr/local/bin/tarry\n"));
+    let mut bench = Bench::of(config(Profile::Debian));
+    bench.start(&start(1, "bob", "echo >out"));
+    Deadline::seconds(20).wait_for("bob's module", || Path::new("/run/tarries").exists().then_some(()));
+    for run in 2..22 {
+        bench.start(&start(run, "alice", "true"));
+    }
+    (2..22).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    assert!(bench.ended.len() == 20 && !Path::new("/home/bob/out").exists());
+    fs::write("/run/go", "").unwrap();
+    assert_eq!(bench.end_of(1), End::Code(0));
+    assert!(!world.wait_for_file("/home/bob/out", Deadline::seconds(1)).is_empty());
+}
+
+/// The name of the process that a job's shell was forked by.
+const PARENT: &str = "cat /proc/$PPID/comm >/tmp/parent";
+
+#[test]
+fn a_changed_service_counts_for_the_next_job_and_without_one_there_is_no_session() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    describe_services(PERMISSIVE);
+    let mut bench = Bench::of(config(Profile::Debian));
+    assert_eq!(bench.run("alice", PARENT), End::Code(0));
+    assert_eq!(read("/tmp/parent"), "crond: keeper\n");
+    describe_services("account required pam_deny.so\n");
+    assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
+    // An included file, changed in place.
+    fs::write("/etc/pam.d/shared", "account required pam_permit.so\nsession required pam_permit.so\n").unwrap();
+    describe_services("auth required pam_permit.so\naccount include shared\nsession include shared\n");
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    fs::write("/etc/pam.d/shared", "account required pam_permit.so\nsession required pam_deny.so\n").unwrap();
+    assert!(not_started(bench.run("alice", "true")).starts_with("pam_open_session: "));
+    describe_services("");
+    fs::remove_file("/tmp/parent").unwrap();
+    assert_eq!(bench.run("alice", PARENT), End::Code(0));
+    assert_eq!(read("/tmp/parent"), "cron: runner\n");
+}
+
+#[test]
+fn without_libpam_jobs_run_with_their_owners_groups_and_defaults() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.run("groupadd extra && usermod -aG extra alice").ok();
+    let removed = world.run("find /usr/lib /lib -xdev -name 'libpam.so.0*' -print -delete").ok();
+    assert!(!removed.is_empty());
+    describe_services("account required pam_deny.so\n");
+    let mut bench = Bench::of(config(Profile::Debian));
+    assert_eq!(bench.run("alice", "(id -Gn; umask; pwd; cat) >out%in"), End::Code(0));
+    assert_eq!(read("/home/alice/out"), "alice extra\n0022\n/home/alice\nin\n");
+}
+
+#[test]
+fn cronie_spares_roots_jobs_of_system_tables_only() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    describe_services("account required pam_deny.so\n");
+    let mut bench = Bench::of(config(Profile::Cronie));
+    assert_eq!(bench.run("root", PARENT), End::Code(0));
+    assert_eq!(read("/tmp/parent"), "crond: runner\n");
+    let mut own = start(1, "root", "true");
+    own.source.owner = Owner::User { name: "root".into(), uid: 0 };
+    bench.start(&own);
+    assert_eq!(not_started(bench.end_of(1)), "pam_acct_mgmt: Authentication failure");
+    let mut debian = Bench::of(config(Profile::Debian));
+    assert_eq!(not_started(debian.run("root", "true")), "pam_acct_mgmt: Authentication failure");
+}
