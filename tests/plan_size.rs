@@ -1,6 +1,8 @@
 //! What the plan costs: bytes an entry, growth over reloads, and time that does not grow with the number of entries.
 //! One test after the other in one process: memory is counted for all of it.
 
+#![allow(clippy::expect_used, reason = "helpers of tests, though not inside a #[test]")]
+
 use cronwheel::plan::{Event, Now, Owner, Plan, Source};
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
 use cronwheel::site::DEBIAN;

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_PAGES=1 cargo test --test pages` writes them anew; without it a page that is behind fails.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests, though not inside a #[test]")]
+
 mod completions;
 mod options;
 
