@@ -233,7 +233,8 @@ impl Daemon {
         is_boot
     }
 
-    /// What an earlier daemon of this boot has handed out: its record, or what its runner knows beyond that.
+    /// What an earlier daemon of this boot has handed out: its record, or what its runner knows beyond that. None where
+    /// another cron has run between.
     fn handed_out_before(&mut self) -> Option<Timestamp> {
         let recorded = self.completed.as_ref()?.read();
         // Taken in any case, so that they do not pile up. Without a record of this boot they may be of an earlier one.
@@ -241,6 +242,8 @@ impl Daemon {
             self.warn(&why.to_string());
             Leftovers::default()
         });
+        // What was due since our record, another cron has run.
+        let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.stranger_before));
         recorded.map(|recorded| left.handed_over.map_or(recorded, |moment| recorded.max(Timestamp(moment))))
     }
 

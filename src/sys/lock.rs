@@ -56,16 +56,21 @@ pub struct DaemonLock {
     _lock: File,
     /// Whether somebody without privileges sits on the old PID file: worth a line in the log.
     pub squatted: bool,
+    /// Whether another cron than ours wrote the PID file that was there: it has run since our last daemon did.
+    pub stranger_before: bool,
 }
 
 impl DaemonLock {
     /// Takes the lock in `run_dir` and writes the PID file there.
     pub fn take(run_dir: &Path, pid_name: &str) -> Result<DaemonLock, LockError> {
         let pid_path = run_dir.join(pid_name);
-        let lock = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
+        let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
         let before = lock_theirs(&pid_path)?;
+        // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
+        let left_by = before.as_ref().and_then(|file| read_pid(file));
+        let stranger_before = left_by.is_some() && left_by != our_last;
         let pid_file = write_pid_file(run_dir, &pid_path)?;
-        Ok(DaemonLock { pid_path, pid_file, squatted: before.is_none(), _before: before, _lock: lock })
+        Ok(DaemonLock { pid_path, pid_file, squatted: before.is_none(), stranger_before, _before: before, _lock: lock })
     }
 
     /// The descriptor of the PID file, which Debian's cron tells in its second log line.
@@ -87,8 +92,9 @@ impl DaemonLock {
     }
 }
 
-/// Takes the OFD lock. The file's content is our pid, for the one that comes second.
-fn lock_ours(path: &Path, pid_path: &Path) -> Result<File, LockError> {
+/// Takes the OFD lock. The file's content is our pid, for the one that comes second; what our last daemon wrote there is
+/// given too.
+fn lock_ours(path: &Path, pid_path: &Path) -> Result<(File, Option<u32>), LockError> {
     loop {
         let file = open_private(path)?;
         let whole = libc::flock {
@@ -108,9 +114,10 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<File, LockError> {
         }
         // Somebody may have taken the file away between opening and locking: then the lock guards nothing.
         if is_still_at(&file, path) {
+            let our_last = read_pid(&file);
             file.set_len(0).map_err(failed("writing", path))?;
             file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(failed("writing", path))?;
-            return Ok(file);
+            return Ok((file, our_last));
         }
     }
 }
@@ -242,6 +249,17 @@ mod tests {
         assert_eq!(pid_in(dir.path()), Some(std::process::id()));
         let mode = fs::metadata(dir.path().join("crond.pid")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o644);
+    }
+
+    #[test]
+    fn a_pid_file_that_another_cron_left_is_told_from_our_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = || DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        assert!(!take().stranger_before, "nothing was there");
+        assert!(!take().stranger_before, "ours, left by a crash");
+        fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
+        assert!(take().stranger_before, "Debian's cron, which leaves its own behind");
+        assert!(!take().stranger_before);
     }
 
     #[test]

@@ -62,8 +62,9 @@ fn lintian_has_nothing_to_say() {
     if cannot("lintian_has_nothing_to_say") {
         return;
     }
-    let told =
-        run(Command::new("lintian").args(["--fail-on", "error,warning", "--allow-root", "--tag-display-limit", "0"]).arg(package()));
+    let told = run(Command::new("lintian")
+        .args(["--fail-on", "error,warning", "--allow-root", "--tag-display-limit", "0"])
+        .arg(package()));
     assert!(!told.contains("E: ") && !told.contains("W: "), "{told}");
 }
 
