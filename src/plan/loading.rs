@@ -71,12 +71,15 @@ impl Plan {
         }
     }
 
-    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated.
+    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. What waited for its delay waits on,
+    /// no longer than it would have.
     pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
+        self.begin_after(completed, completed);
         if completed.0 - now.0 < SHORT_BACK {
             self.upto = completed;
-            return self.arm_all(completed);
+            return;
         }
+        self.hasten_waiting(now.0 - completed.0);
         self.zones.step(completed, now);
         self.arm_all(now);
     }

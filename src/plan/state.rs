@@ -101,6 +101,8 @@ impl Plan {
             Phase::Loading | Phase::Stopped => self.upto = now.utc,
         }
         self.last = now;
+        // From the begin on there is a record, so that a daemon that is killed before its first start is made up for too.
+        let begins = matches!(event, Event::Begin { .. });
         match event {
             Event::Begin { boot, completed } => self.begin(boot, completed, now.utc, &mut actions),
             Event::Tick => {}
@@ -110,7 +112,7 @@ impl Plan {
             Event::Ended { run, end } => self.ended(run, end, now.utc),
             Event::Stop => self.phase = Phase::Stopped,
         }
-        if actions.iter().any(|action| matches!(action, Action::Start(_))) {
+        if begins || actions.iter().any(|action| matches!(action, Action::Start(_))) {
             actions.push(Action::Completed(self.upto));
         }
         actions

@@ -203,6 +203,19 @@ fn restarts_at_any_moment_lose_and_double_nothing_but_what_the_rule_says() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_before_its_first_start_has_left_a_record() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let story = Story {
+        zone: "UTC",
+        lines: &["1 10 * * * f1001"],
+        from: "2026-05-01T10:00:30Z",
+        until: "2026-05-01T10:01:30Z",
+        changes: &[("2026-05-01T10:00:45Z", Change::Restart(SIGKILL, 25, 0))],
+    };
+    assert_eq!(story.live(world), ["10:01 f1001"]);
+}
+
+#[test]
 fn a_clock_that_is_set_in_the_moment_the_timer_is_armed_is_heard_of() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let machine = Machine::boot(world, "UTC", &["0 12 * * * far"], "2026-05-01T10:00:30Z");

@@ -129,6 +129,39 @@ fn a_daemon_that_was_down_makes_up_for_the_last_three_minutes() {
     assert_eq!(told, expected);
 }
 
+/// The times, without date and zone, and the commands of the starts of a table in UTC on the first of May from 09:59:30 to 10:05.
+fn told(table: &str, more: &[&str]) -> Vec<String> {
+    let usual = ["--tz", "UTC", "--from", "2026-05-01T09:59:30Z", "--until", "2026-05-01T10:05:00Z"];
+    let answer = simulate(table, &[&usual, more].concat());
+    assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+    let line = |line: &&str| format!("{} {}", &line[11..19], line.rsplit("  ").next().unwrap_or(""));
+    answer.lines().iter().map(line).collect()
+}
+
+#[test]
+fn a_daemon_that_is_stopped_before_its_first_start_has_left_a_record() {
+    let down = ["--down", "2026-05-01T09:59:50Z..2026-05-01T10:00:20Z"];
+    assert_eq!(told("0 10 * * * f1000\n", &down), ["10:00:20 f1000"]);
+}
+
+#[test]
+fn down_times_may_overlap_and_come_in_any_order() {
+    let down = [
+        "--down",
+        "2026-05-01T10:01:30Z..2026-05-01T10:02:30Z",
+        "--down",
+        "2026-05-01T10:00:30Z..2026-05-01T10:01:40Z",
+    ];
+    let expected = ["10:00:00 min", "10:02:30 min", "10:02:30 min", "10:03:00 min", "10:04:00 min", "10:05:00 min"];
+    assert_eq!(told("* * * * * min\n", &down), expected);
+}
+
+#[test]
+fn a_machine_that_boots_without_its_daemon_runs_reboot_entries_when_that_starts() {
+    let down = ["--down", "2026-05-01T09:00:00Z..2026-05-01T10:03:30Z"];
+    assert_eq!(told("@reboot boot\n* * * * * min\n", &down), ["10:03:30 boot", "10:04:00 min", "10:05:00 min"]);
+}
+
 #[test]
 fn json_has_both_clocks() {
     let answer = simulate(

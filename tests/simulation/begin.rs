@@ -1,6 +1,6 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, commands, source, started, starts, table, time};
+use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
 use cronwheel::plan::{Action, Event, Now, Plan};
 use cronwheel::schedule::{Timestamp, Zone};
 
@@ -24,7 +24,61 @@ fn reboot_entries_run_once_and_only_at_a_boot() {
     let again = plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
     assert_eq!(again, []);
     let (_, actions) = begin(text, "2026-05-01T10:00:00Z", false, None);
-    assert_eq!(actions, []);
+    assert_eq!(commands(&actions), [""; 0]);
+}
+
+#[test]
+fn a_begin_is_recorded_though_nothing_starts() {
+    let (_, actions) = begin("0 12 * * * noon\n", "2026-05-01T10:00:30Z", false, None);
+    assert_eq!(actions, [Action::Completed(time("2026-05-01T10:00:30Z"))]);
+}
+
+#[test]
+fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
+    let now = Now { utc: time("2026-05-01T10:00:30Z"), elapsed_ms: 0 };
+    for record in [None, Some(time("2026-05-01T09:59:30Z"))] {
+        let mut plan = Plan::new(Zone::utc(), now);
+        plan.handle(
+            Event::Load { source: source("/spool/alice"), table: table("0 12 * * * made-up\n1 12 * * * f1201\n") },
+            now,
+        );
+        assert_eq!(plan.handle(Event::SystemZone(zone("Europe/Berlin")), now), []);
+        let actions = plan.handle(Event::Begin { boot: false, completed: record }, now);
+        assert_eq!(commands(&actions), if record.is_some() { vec!["made-up"] } else { vec![] });
+        assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:01:00Z")));
+    }
+}
+
+#[test]
+fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
+    // A frequent job, a rare one, and one that waits for its delay; the record is what the last start left.
+    let begin_at = time("2026-05-01T09:59:30Z").0;
+    for (second, length) in (0..100).flat_map(|second| [1, 20, 59, 60, 61, 150].map(|length| (second, length))) {
+        let mut found = Vec::new();
+        let mut record = None;
+        let mut begin = |from: i64, until: i64| {
+            let mut delayed = table("1 10 * * * rare\n0 10 * * * delayed\n*/2 * * * * often\n");
+            delayed.entries[1].delay = 95;
+            let now = |at: i64| Now { utc: Timestamp(at), elapsed_ms: (at - begin_at) * 1_000 };
+            let mut plan = Plan::new(Zone::utc(), now(from));
+            plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
+            let mut actions = plan.handle(Event::Begin { boot: false, completed: record }, now(from));
+            while let Some(wake) = plan.wake_at().filter(|wake| wake.0 <= until) {
+                actions.extend(plan.handle(Event::Tick, now(wake.0)));
+            }
+            found.extend(commands(&actions));
+            let recorded = actions.iter().filter_map(|action| match action {
+                Action::Completed(upto) => Some(*upto),
+                Action::Start(_) | Action::Skipped { .. } | Action::Jumped { .. } => None,
+            });
+            record = recorded.last().or(record);
+        };
+        begin(begin_at, begin_at + second);
+        begin(begin_at + second + length, begin_at + 390);
+        found.sort();
+        let expected = ["delayed", "often", "often", "often", "often", "rare"];
+        assert_eq!(found, expected, "killed after {second} s for {length} s");
+    }
 }
 
 #[test]
@@ -44,7 +98,7 @@ fn a_restart_makes_up_for_three_minutes_at_most_and_repeats_nothing() {
         assert_eq!(commands(&actions), expected, "{completed} to {at}");
     }
     let (_, actions) = begin(text, "2026-05-01T10:00:30Z", false, None);
-    assert_eq!(actions, []);
+    assert_eq!(commands(&actions), [""; 0]);
 }
 
 #[test]
@@ -99,12 +153,26 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
     let mut plan = Plan::new(Zone::utc(), begin_at);
     plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
     let completed = Some(time("2026-05-01T10:04:30Z"));
-    assert_eq!(plan.handle(Event::Begin { boot: false, completed }, begin_at), []);
+    assert_eq!(commands(&plan.handle(Event::Begin { boot: false, completed }, begin_at)), [""; 0]);
     assert_eq!(plan.wake_at().map(clock), Some("10:10:00".into()));
     let later = Now { utc: time("2026-05-01T10:10:00Z"), elapsed_ms: 300_000 };
     let actions = plan.handle(Event::Tick, later);
     assert_eq!(commands(&actions), ["job"]);
     assert_eq!(started(&actions)[0].scheduled_at, later.utc.0);
+}
+
+#[test]
+fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
+    for (at, due) in [("2026-05-01T10:04:10Z", "10:10:00"), ("2026-05-01T09:04:30Z", "09:10:00")] {
+        let mut delayed = table("0 10 * * * job\n");
+        delayed.entries[0].delay = 600;
+        let now = Now { utc: time(at), elapsed_ms: 0 };
+        let mut plan = Plan::new(Zone::utc(), now);
+        plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);
+        let completed = Some(time("2026-05-01T10:04:30Z"));
+        assert_eq!(commands(&plan.handle(Event::Begin { boot: false, completed }, now)), [""; 0]);
+        assert_eq!(plan.wake_at().map(clock), Some(due.into()), "{at}");
+    }
 }
 
 #[test]

@@ -144,6 +144,19 @@ fn schedules_with_seconds_go_on_from_the_second_a_step_leads_to() {
     assert_eq!(found, ["10:00:01 tick", "10:00:02 tick", "10:00:03 tick"]);
 }
 
+#[test]
+fn schedules_with_seconds_make_up_for_nothing_and_repeat_no_second_of_a_short_step() {
+    let text = "@every_second tick\n@quartz 0/10 * * * * * * ten\n";
+    for (step, ticks, tens) in
+        [(0, 60, 6), (600, 60, 6), (4 * HOUR, 60, 6), (-HOUR, 60, 6), (-4 * HOUR, 60, 6), (-20, 40, 4)]
+    {
+        let (from, until) = ("2026-05-01T10:00:05Z", "2026-05-01T10:01:05Z");
+        let found = starts(&Zone::utc(), text, from, until, &[("2026-05-01T10:00:30Z", step)], &[]);
+        let count = |name: &str| found.iter().filter(|line| line.ends_with(name)).count();
+        assert_eq!((count("tick"), count("ten")), (ticks, tens), "a step of {step} s: {found:?}");
+    }
+}
+
 const DAYLIGHT: &str = "\
 30 2 * * * fixed
 */30 * * * * half

@@ -46,6 +46,8 @@ struct Case {
     reference: Reference,
     /// What the clock shows, and the clock that is never set.
     now: Now,
+    /// What the daemon's record says.
+    recorded: Option<Timestamp>,
     log: Vec<String>,
 }
 
@@ -64,7 +66,7 @@ impl Case {
         let live: Vec<usize> = (0..8).filter(|_| random.bool()).collect();
         let (reference, _) = Reference::begin(&[], Vec::new(), 0, None);
         let plan = Plan::new(zones[0].1.clone(), now);
-        let mut case = Case { random, zones, all, live, plan, reference, now, log: Vec::new() };
+        let mut case = Case { random, zones, all, live, plan, reference, now, recorded: None, log: Vec::new() };
         case.begin(None);
         case
     }
@@ -113,6 +115,11 @@ impl Case {
     /// Tells the plan, ends all runs, and holds what it starts against what the reference says.
     fn tell(&mut self, event: Event, expected: Vec<usize>) {
         let actions = self.plan.handle(event, self.now);
+        for action in &actions {
+            if let Action::Completed(upto) = action {
+                self.recorded = Some(*upto);
+            }
+        }
         for start in started(&actions) {
             self.plan.handle(Event::Ended { run: start.run, end: End::Code(0) }, self.now);
         }
@@ -175,12 +182,18 @@ impl Case {
         self.tell(Event::Tick, expected);
     }
 
+    /// Stopped by a signal, the daemon records how far it has come.
     fn restart(&mut self, seconds: i64, set: i64) {
-        self.log.push(format!("{} down {seconds}, clock set by {set}", self.now.utc));
-        let completed = Timestamp(self.now.utc.0);
+        self.recorded = Some(self.now.utc);
+        self.crash(seconds, set);
+    }
+
+    /// Killed, it leaves what it recorded with its last start.
+    fn crash(&mut self, seconds: i64, set: i64) {
+        self.log.push(format!("{} down {seconds}, clock set by {set}, record {:?}", self.now.utc, self.recorded));
         self.pass(seconds);
         self.now.utc.0 += set;
-        self.begin(Some(completed));
+        self.begin(self.recorded);
     }
 
     fn reload(&mut self) {
@@ -215,13 +228,15 @@ impl Case {
             let run = self.random.i64(1..5_400);
             self.run(run);
             let seconds = self.seconds();
-            match self.random.u8(..10) {
+            match self.random.u8(..12) {
                 0 | 1 => self.step(seconds),
                 2..=4 => self.step(-seconds),
                 5 => self.stall(seconds),
                 6 => self.restart(seconds % 400 + 1, 0),
                 7 => self.restart(seconds % 400 + 1, [-30, -600, -7_200, 30, 600][seconds as usize % 5]),
-                8 => self.reload(),
+                8 => self.crash(seconds % 400 + 1, 0),
+                9 => self.crash(seconds % 400 + 1, [-30, -600, -7_200, 30, 600][seconds as usize % 5]),
+                10 => self.reload(),
                 _ => self.change_zone(known),
             }
         }

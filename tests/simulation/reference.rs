@@ -131,8 +131,15 @@ impl Reference {
             }
         }
         let mut daemon = Reference { zones, jobs, high, waiting: Vec::new(), found: Vec::new() };
-        if let Some(completed) = completed.filter(|completed| *completed <= now) {
-            daemon.make_up(completed.max(now - 180), now);
+        match completed {
+            Some(completed) if completed > now => {
+                daemon.make_up(completed, completed);
+                if completed - now >= 60 {
+                    daemon.waiting.iter_mut().for_each(|waiting| waiting.0 += now - completed);
+                }
+            }
+            Some(completed) => daemon.make_up(completed.max(now - 180), now),
+            None => {}
         }
         (daemon, Vec::new()).with_found(now)
     }

@@ -117,6 +117,41 @@ fn an_interval_counts_from_the_end_of_the_run_however_it_ended() {
 }
 
 #[test]
+fn an_interval_that_waits_never_waits_longer_because_the_clock_was_set() {
+    // Ten seconds have passed of the hundred.
+    for (step, expected) in
+        [(0, 90), (-40, 90), (-HOUR, 90), (-5 * HOUR, 90), (30, 60), (90, 0), (HOUR, 0), (5 * HOUR, 0)]
+    {
+        let mut machine = Machine::with_table("@100 job\n", TEN);
+        machine.run(10);
+        machine.now.utc.0 += step;
+        let at_once = machine.tell(Event::Tick);
+        assert_eq!(commands(&at_once).len(), usize::from(expected == 0), "a step of {step} s");
+        assert_eq!(commands(&machine.run((expected - 1).max(0))), [""; 0], "a step of {step} s");
+        let later = machine.run(i64::from(expected > 0));
+        let starts: Vec<_> = started(&at_once).into_iter().chain(started(&later)).cloned().collect();
+        let [start] = <[_; 1]>::try_from(starts).expect("one start");
+        machine.end(&start);
+        // The next wait is counted from the end, by the clock as it is now.
+        assert_eq!(machine.plan.wake_at().map(|at| at.0), Some(machine.now.utc.0 + 100));
+    }
+}
+
+#[test]
+fn an_interval_does_not_start_while_it_runs_whatever_the_clock_does() {
+    for step in [-HOUR, -30, 30, HOUR, 80 * 365 * 24 * HOUR] {
+        let mut machine = Machine::with_table("@100 job\n", TEN);
+        let actions = machine.run(100);
+        assert_eq!(commands(&actions), ["job"]);
+        machine.now.utc.0 += step;
+        assert_eq!(commands(&machine.tell(Event::Tick)), [""; 0]);
+        assert_eq!(commands(&machine.run(2 * HOUR)), [""; 0], "a step of {step} s");
+        machine.end(started(&actions)[0]);
+        assert_eq!(commands(&machine.run(100)), ["job"]);
+    }
+}
+
+#[test]
 fn a_delayed_start_survives_reloads_and_steps_and_comes_once() {
     let delayed = |command: &str| {
         let mut table = table(&format!("0 10 * * * {command}\n"));

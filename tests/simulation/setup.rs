@@ -132,11 +132,11 @@ impl Machine {
 
 /// The starts among some actions.
 pub fn started(actions: &[Action]) -> Vec<&Start> {
-    let start = |action| match action {
-        &Action::Start(ref start) => Some(&**start),
+    let starts = actions.iter().filter_map(|action| match action {
+        Action::Start(start) => Some(start.as_ref()),
         Action::Skipped { .. } | Action::Completed(_) | Action::Jumped { .. } => None,
-    };
-    actions.iter().filter_map(start).collect()
+    });
+    starts.collect()
 }
 
 /// Their commands.
