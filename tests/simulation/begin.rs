@@ -67,11 +67,11 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
                 actions.extend(plan.handle(Event::Tick, now(wake.0)));
             }
             found.extend(commands(&actions));
-            let recorded = actions.iter().filter_map(|action| match action {
+            let mut recorded = actions.iter().filter_map(|action| match action {
                 Action::Completed(upto) => Some(*upto),
                 Action::Start(_) | Action::Skipped { .. } | Action::Jumped { .. } => None,
             });
-            record = recorded.last().or(record);
+            record = recorded.next_back().or(record);
         };
         begin(begin_at, begin_at + second);
         begin(begin_at + second + length, begin_at + 390);
