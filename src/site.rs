@@ -120,6 +120,12 @@ pub mod shared {
     pub const PID_FILE: &str = "crond.pid";
     /// History.
     pub const STATE_DIR: &str = "/var/lib/cronwheel";
+    /// Jobs by days.
+    pub const ANACRONTAB: &str = "/etc/anacrontab";
+    /// The days on which they ran last.
+    pub const ANACRON_STAMPS: &str = "/var/spool/anacron";
+    /// The program that sees to them where it is installed.
+    pub const ANACRON: &str = "/usr/sbin/anacron";
     /// Settings of our own.
     pub const CONFIG: &str = "/etc/cronwheel.toml";
 }

@@ -1,5 +1,6 @@
 //! `crond --check`: loads everything as the daemon would and reports every fault and every refused table.
 
+use super::anacron::{self, Checked};
 use super::given::Given;
 use super::settings::Settings;
 use crate::plan::{Owner, Source};
@@ -49,6 +50,17 @@ impl Checker<'_> {
         let errors = self.settings.finder().scan(&mut LocalUsers::default(), self);
         for error in errors {
             self.refuse(&error.to_string());
+        }
+        match anacron::check(self.settings, self.host) {
+            Some(Checked::Read { jobs, errors, warnings, pictures }) => {
+                self.tables += 1;
+                self.entries += jobs;
+                self.errors += errors;
+                self.warnings += warnings;
+                self.complaints.extend_from_slice(pictures.as_bytes());
+            }
+            Some(Checked::Refused(why)) => self.refuse(&why),
+            None => {}
         }
     }
 

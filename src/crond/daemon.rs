@@ -1,12 +1,13 @@
 //! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
 
+use super::anacron::Work as AnacronWork;
 use super::library::Library;
 use super::record::Record as Completed;
 use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{News, Told};
 use crate::launch::{LaunchError, Notice, Runner};
-use crate::plan::{Action, End, Event, Now, Plan, RunId, Skip, Start};
+use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
 use crate::report::{Ident, Level, Log, Record};
 use crate::schedule::Timestamp;
 use crate::sys::clock;
@@ -68,6 +69,8 @@ pub struct Daemon {
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
     pub(super) completed: Option<Completed>,
+    /// Anacron's work, if it is ours to do.
+    pub(super) anacron: Option<AnacronWork>,
     pub(super) poll: Poll,
     pub(super) signals: Signals,
     pub(super) timer: Timer,
@@ -107,6 +110,7 @@ impl Daemon {
         loop {
             self.keep_promises()?;
             self.perform()?;
+            self.attend_anacron();
             self.arm()?;
             if self.has_stopped() {
                 return self.finish();
@@ -209,10 +213,16 @@ impl Daemon {
         Ok(())
     }
 
+    /// When the plan, or anacron's work, wants to be asked next.
+    fn due_next(&self) -> Option<Timestamp> {
+        let jobs_by_days = self.anacron.as_ref().filter(|_| self.stopping.is_none()).and_then(AnacronWork::wake_at);
+        [self.plan.wake_at(), jobs_by_days].into_iter().flatten().min()
+    }
+
     /// Arms the timer for what is due next. When the clock was set in this very moment something else may be next.
     fn arm(&mut self) -> Result<(), Fatal> {
         loop {
-            let due = self.plan.wake_at();
+            let due = self.due_next();
             if due == self.armed && due.is_some() {
                 return Ok(());
             }
@@ -254,7 +264,7 @@ impl Daemon {
     fn hear_runner(&mut self) -> Result<(), Fatal> {
         for notice in self.runner.receive()? {
             match notice {
-                Notice::Started { .. } => {}
+                Notice::Started { run, pid } => self.started_for_anacron(run, pid),
                 Notice::Ended { run, end, duration_ms: _ } => self.ended(run, end),
             }
         }
@@ -263,6 +273,7 @@ impl Daemon {
 
     fn ended(&mut self, run: RunId, end: End) {
         self.running.remove(&run);
+        self.ended_for_anacron(run, &end);
         self.tell_plan(Event::Ended { run, end });
     }
 
@@ -297,6 +308,7 @@ impl Daemon {
             self.ended(start.run, End::Code(0));
             return;
         }
+        self.count_for_anacron(start);
         self.running.insert(start.run);
         self.runner.start(start);
     }
@@ -320,12 +332,15 @@ impl Daemon {
         let way = if seconds < 0 { "back" } else { "forward" };
         let detail = format!("the clock went {way} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
         self.say("INFO", &detail);
+        if let Some(work) = &mut self.anacron {
+            work.ask_for_look(Occasion::Jump);
+        }
     }
 
     /// What became of one due moment that the runner never heard of.
     fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
         let backslash = self.settings.site.backslash;
-        let command = crate::table::Command::split(&start.command, backslash).shell;
+        let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
         let fields = [
             ("command", String::from_utf8_lossy(&command).into()),

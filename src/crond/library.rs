@@ -62,6 +62,10 @@ pub struct Library {
     reload_at: Option<i64>,
     /// Whether all has been looked at that was heard of.
     watch_anew: bool,
+    /// The table of jobs by days and the directory of their stamps, where they are ours to see to.
+    anacron: Option<(PathBuf, PathBuf)>,
+    /// One of these may have changed.
+    anacron_hint: bool,
 }
 
 impl Library {
@@ -82,7 +86,15 @@ impl Library {
             reloaded_at: now - RELOAD_MS,
             reload_at: None,
             watch_anew: false,
+            anacron: (!settings.is_standalone())
+                .then(|| (settings.anacrontab.clone(), settings.anacron_stamps.clone())),
+            anacron_hint: false,
         }
+    }
+
+    /// Whether an anacrontab or its stamps may have changed since this was last asked.
+    pub fn take_anacron_hint(&mut self) -> bool {
+        std::mem::take(&mut self.anacron_hint)
     }
 
     /// The zones as they are now.
@@ -149,6 +161,7 @@ impl Library {
             match change {
                 Change::Anything => {
                     (zone, users) = (true, true);
+                    self.anacron_hint = true;
                     self.watch_anew = true;
                 }
                 Change::Directory(_) => self.watch_anew = true,
@@ -169,6 +182,11 @@ impl Library {
                     self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
                 }
                 Change::Name(path) | Change::Made(path) => {
+                    if let Some((table, stamps)) = &self.anacron {
+                        self.anacron_hint |= path == *table || path.parent() == Some(stamps);
+                        // The stamps are watched while there is a table.
+                        self.watch_anew |= path == *table || path == *stamps;
+                    }
                     zone |= path == Path::new(LOCALTIME)
                         || path.parent().is_some_and(|parent| zone_directories.iter().any(|way| way == parent));
                     users |= path == Path::new(PASSWD);
@@ -269,9 +287,11 @@ impl Library {
 
     /// Directories in which a few names matter and much else happens.
     fn busy_directories(&self) -> BTreeSet<PathBuf> {
-        let parents = [Some(Path::new(LOCALTIME)), self.tables.system_crontab()].into_iter().flatten();
+        let anacrontab = self.anacron.as_ref().map(|(table, _)| table.as_path());
+        let parents = [Some(Path::new(LOCALTIME)), self.tables.system_crontab(), anacrontab].into_iter().flatten();
         let parents = parents.filter_map(Path::parent).map(Path::to_owned);
-        parents.chain(watched_directories(Path::new(LOCALTIME))).collect()
+        let stamps = self.anacron.iter().filter(|(table, _)| table.exists()).map(|(_, stamps)| stamps.clone());
+        parents.chain(stamps).chain(watched_directories(Path::new(LOCALTIME))).collect()
     }
 
     /// Watches what is to be watched now, and looks at everything; again for as long as that leads to more places.
@@ -295,6 +315,7 @@ impl Library {
     /// Plans the next looks after one at everything.
     fn finish_looking(&mut self) {
         let now = clock::monotonic_ms();
+        self.anacron_hint = true;
         self.safety_at = now + SAFETY_MS;
         let polls = self.watcher().is_none_or(Watcher::is_unreliable);
         self.poll_at = polls.then(|| now + ms_to_end_of_minute());

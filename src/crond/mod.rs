@@ -1,8 +1,9 @@
 //! The `crond` program: wires the world to the plan.
 //!
 //! [`cli`] and `settings` say what is asked; `start` makes a `daemon`, whose one loop hears the clock, signals, the runner and the
-//! `library` of tables (which a `watch` keeps up to date), asks the plan, and does what it answers; `stop` ends it.
+//! `library` of tables (which a `watch` keeps up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
 
+mod anacron;
 mod check;
 pub mod cli;
 mod daemon;
@@ -12,6 +13,7 @@ mod marker;
 mod now;
 mod record;
 mod settings;
+mod stamps;
 mod start;
 mod stop;
 mod tables;

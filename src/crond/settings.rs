@@ -36,6 +36,10 @@ pub struct Settings {
     pub site: &'static Site,
     /// Where tables are.
     pub places: Places,
+    /// Jobs by days.
+    pub anacrontab: PathBuf,
+    /// The days on which they ran last.
+    pub anacron_stamps: PathBuf,
     /// PID file, lock, markers.
     pub run_dir: PathBuf,
     /// Whether the command line asked for that run directory.
@@ -124,6 +128,9 @@ struct File {
     /// Accepted, as it is for cronctl: the daemon keeps no history yet.
     #[serde(rename = "state-dir", alias = "state_dir")]
     _state_dir: Option<PathBuf>,
+    anacrontab: Option<PathBuf>,
+    #[serde(alias = "anacron_stamps")]
+    anacron_stamps: Option<PathBuf>,
     log: Option<Target>,
     mailer: Option<String>,
     foreground: Option<bool>,
@@ -188,6 +195,8 @@ impl Settings {
                 system_crontab: path("system-crontab", file.system_crontab).unwrap_or(standard.system_crontab),
                 cron_d: path("cron-d", file.cron_d).unwrap_or(standard.cron_d),
             },
+            anacrontab: file.anacrontab.unwrap_or_else(|| shared::ANACRONTAB.into()),
+            anacron_stamps: file.anacron_stamps.unwrap_or_else(|| shared::ANACRON_STAMPS.into()),
             run_dir_given: given.get_one::<PathBuf>("run-dir").is_some(),
             run_dir: run_dir.unwrap_or_else(|| shared::RUN_DIR.into()),
             log,

@@ -1,5 +1,6 @@
 //! From settings to a daemon that is ready.
 
+use super::anacron::Work;
 use super::daemon::{Daemon, Fatal, now};
 use super::given::{Given, GivenError};
 use super::library::Library;
@@ -80,7 +81,9 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
 
     let boot = host::boot();
     let completed = open_record(&settings, &boot, &mut log);
-    let tables = Tables::new(origin, settings.site, HostKey::of(&host::identity()));
+    let host = HostKey::of(&host::identity());
+    let anacron = Work::new(&settings, host, &boot);
+    let tables = Tables::new(origin, settings.site, host);
     let library = Library::new(tables, &settings);
     let plan = Plan::new(library.zones().system(), now());
     let mut daemon = Daemon {
@@ -91,6 +94,7 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
         manager,
         lock,
         completed,
+        anacron,
         poll: Poll::new().map_err(os("making the event queue"))?,
         signals: Signals::new().map_err(os("listening for signals"))?,
         timer: Timer::new().map_err(os("making the clock's timer"))?,
@@ -109,6 +113,7 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     daemon.with_library(Library::open);
     daemon.tell_noticing();
     daemon.begin(&boot);
+    daemon.begin_anacron();
     Ok(daemon)
 }
 

@@ -321,7 +321,9 @@ impl Seen {
                 if !same || anew {
                     let parsed = reader.read(&source, bytes);
                     if !same {
-                        complain(&source, &parsed.diagnostics, news);
+                        let mut told = Vec::new();
+                        complain(&source, &parsed.diagnostics, &mut told);
+                        news.extend(told.into_iter().map(News::Tell));
                     }
                     news.push(News::Load { source, table: parsed.table });
                 }
@@ -330,7 +332,7 @@ impl Seen {
             Err(refusal) => {
                 let said = before.and_then(|known| known.refusal.filter(|_| known.stamp == stamp));
                 if said.as_deref() != Some(&refusal) {
-                    tell_refusal(reader.site, &refusal, news);
+                    news.extend(refusal_told(reader.site, &refusal).map(News::Tell));
                 }
                 if was_live {
                     news.push(News::Unload { path: source.path.clone() });
@@ -390,21 +392,19 @@ fn in_the_log(site: &Site, path: &str) -> String {
 }
 
 /// Says why a table is refused, at the incumbents' level: that of news, of errors where the kernel gave a reason (cronie misc.c).
-fn tell_refusal(site: &Site, refusal: &Refusal, news: &mut Vec<News>) {
-    if refusal.text().is_some() {
-        news.push(News::Tell(Told {
-            level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
-            user: refusal.user.clone(),
-            event: refusal.event,
-            detail: in_the_log(site, &refusal.detail),
-            rest: if refusal.error.is_empty() { String::new() } else { format!(": {}", refusal.error) },
-            line: None,
-        }));
-    }
+pub(super) fn refusal_told(site: &Site, refusal: &Refusal) -> Option<Told> {
+    refusal.text().map(|_| Told {
+        level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
+        user: refusal.user.clone(),
+        event: refusal.event,
+        detail: in_the_log(site, &refusal.detail),
+        rest: if refusal.error.is_empty() { String::new() } else { format!(": {}", refusal.error) },
+        line: None,
+    })
 }
 
 /// Says what is wrong with a table, one line each, but not without end.
-fn complain(source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<News>) {
+pub(super) fn complain(source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<Told>) {
     let told = |level, event, detail, line| Told {
         level,
         user: source.name.clone(),
@@ -418,11 +418,11 @@ fn complain(source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<News>) {
             Severity::Error => (Level::Error, "ERROR"),
             Severity::Warning => (Level::Warning, "WARNING"),
         };
-        news.push(News::Tell(told(level, event, diagnostic.one_line(&source.path), Some(diagnostic.line))));
+        news.push(told(level, event, diagnostic.one_line(&source.path), Some(diagnostic.line)));
     }
     if let Some(more) = diagnostics.len().checked_sub(MOST_SAID).filter(|more| *more > 0) {
         let detail = format!("{}: {more} more faults, not listed", source.path);
-        news.push(News::Tell(told(Level::Warning, "WARNING", detail, None)));
+        news.push(told(Level::Warning, "WARNING", detail, None));
     }
 }
 

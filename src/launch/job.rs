@@ -9,7 +9,6 @@ use crate::site::Site;
 use crate::sys::descriptor;
 use crate::sys::process::{Pid, Status};
 use crate::sys::user::User;
-use crate::table::Command;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -53,7 +52,7 @@ pub(super) struct Job {
 impl Job {
     /// The command up to the first `%`, as the log and the mail show it.
     pub(super) fn command(&self, site: &Site) -> Vec<u8> {
-        Command::split(&self.start.command, site.backslash).shell
+        self.start.split(site.backslash).shell
     }
 
     pub(super) fn pipe(&mut self, stream: Stream) -> &mut Option<OwnedFd> {

@@ -1,7 +1,7 @@
 //! What the plan is told and what it answers.
 
 use crate::schedule::{Timestamp, Zone};
-use crate::table::{Flags, Form, Table};
+use crate::table::{Backslash, Command, Flags, Form, Table};
 use std::sync::Arc;
 
 /// The moment at which an event is handled, as the loop read it.
@@ -126,6 +126,8 @@ pub struct Start {
     pub user: String,
     /// The raw command, `%` and all.
     pub command: Vec<u8>,
+    /// Whether the shell gets the command as it stands: `%` means nothing in an anacrontab.
+    pub literal: bool,
     /// The table's variables for it, each name once.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
     /// Log only at the end of trouble, mail only on failure.
@@ -158,6 +160,16 @@ pub enum Action {
         /// Starts made up for because of it.
         made_up: usize,
     },
+}
+
+impl Start {
+    /// What the shell gets, and what the job reads on standard input.
+    pub fn split(&self, backslash: Backslash) -> Command {
+        match self.literal {
+            true => Command { shell: self.command.clone(), stdin: None },
+            false => Command::split(&self.command, backslash),
+        }
+    }
 }
 
 /// The form of table an owner has.

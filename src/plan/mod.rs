@@ -3,6 +3,7 @@
 //! A pure state machine: [`Plan::handle`] takes an event and the time and returns what is to be done.
 #![forbid(unsafe_code)]
 
+mod anacron;
 mod clock;
 mod event;
 mod live;
@@ -16,6 +17,7 @@ mod waiting;
 mod wheel;
 mod zones;
 
+pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
 pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
 pub use live::Live;
 pub use simulate::{Scenario, Simulation, Started, simulate};

@@ -188,6 +188,11 @@ impl LiveTable {
         Source { path: self.string(0..self.path_end), name, owner }
     }
 
+    /// Whether it is one of the system's tables.
+    pub(super) fn is_of_the_system(&self) -> bool {
+        matches!(self.owner, OwnerKind::System)
+    }
+
     fn owner_name(&self) -> String {
         let own = self.name_end..self.owner_end;
         self.string(if own.is_empty() { self.path_end..self.name_end } else { own })
@@ -261,6 +266,7 @@ impl LiveTable {
             line: live.line,
             user: self.user(live),
             command: self.command(entry).to_vec(),
+            literal: false,
             variables: self.variables(live),
             flags: live.flags(),
             scheduled_at: scheduled_at.0,

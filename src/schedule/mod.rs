@@ -9,12 +9,14 @@
 //! | `wall` | what is due while a zone's clocks run on, skip and repeat |
 //! | `zone`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
 //! | `words`, `ahead` | a schedule in English; gaps and folds to come |
+//! | `day` | a local date, for what counts in days |
 //! | `draw` | stable random numbers |
 #![forbid(unsafe_code)]
 
 mod ahead;
 mod calendar;
 mod civil;
+mod day;
 mod days;
 mod draw;
 mod embedded;
@@ -33,6 +35,7 @@ mod zone;
 
 pub use ahead::foresee;
 pub use calendar::{Kind, Schedule, Style};
+pub use day::Day;
 pub use draw::{HostKey, Seed};
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;

@@ -4,7 +4,7 @@ use super::check::{Strictness, judge, refusal};
 use super::find::{Found, Places, RefusalKind, Stamp};
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
-use super::users::{Lookup, Users, c_name, text};
+use super::users::{LocalUsers, Lookup, Users, c_name, text};
 use crate::plan::{Owner, Source};
 use crate::site::{Profile, Site};
 use crate::sys::files::{self, Links, Stat};
@@ -105,7 +105,18 @@ impl Finder {
 
     /// Looks at one path, as a watcher names it: the directory as configured, and a name in it. The file is read in any case.
     pub fn look(&self, path: &Path, users: &mut dyn Users) -> Look {
-        let Some(place) = self.place_of(path) else { return Look::NoTable };
+        self.place_of(path).map_or(Look::NoTable, |place| self.look_in(place, path, users))
+    }
+
+    /// Reads a file of root's that stands elsewhere, judged as the system's table is. None: it is not there.
+    pub fn read_as_system(&self, path: &Path) -> Option<Found> {
+        match self.look_in(Place::SystemCrontab, path, &mut LocalUsers::default()) {
+            Look::Table(found) => Some(found),
+            Look::Gone(_) | Look::NoTable => None,
+        }
+    }
+
+    fn look_in(&self, place: Place, path: &Path, users: &mut dyn Users) -> Look {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Look::NoTable };
         let Some((path, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return Look::NoTable };
         let Ok(directory) = files::open_dir(directory) else { return Look::Gone(path.to_owned()) };

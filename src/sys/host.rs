@@ -31,6 +31,12 @@ pub fn boot() -> Boot {
     Boot { id, first_process_started: start_time(&stat).unwrap_or_default().to_owned() }
 }
 
+/// When a process was started, in clock ticks since boot: with its number, that names it for good. None: it is gone.
+pub fn process_started(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    start_time(&stat).map(str::to_owned)
+}
+
 /// Field 22 of /proc/PID/stat (proc(5)); the second field, in parentheses, may hold blanks and parentheses itself.
 fn start_time(stat: &str) -> Option<&str> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)
@@ -47,6 +53,14 @@ mod tests {
             assert_eq!(start_time(&format!("1 ({name}) {rest}")), Some("4711"), "{name}");
         }
         assert_eq!(start_time(""), None);
+    }
+
+    #[test]
+    fn a_process_has_one_start_for_as_long_as_it_lives() {
+        let own = process_started(std::process::id());
+        assert!(own.is_some());
+        assert_eq!(process_started(std::process::id()), own);
+        assert_eq!(process_started(u32::MAX), None);
     }
 
     #[test]

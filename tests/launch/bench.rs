@@ -35,6 +35,7 @@ pub fn start(run: u64, user: &str, command: &str) -> Start {
         variables: Vec::new(),
         flags: Flags::default(),
         scheduled_at: 1_800_000_000,
+        literal: false,
         at_reboot: false,
     }
 }

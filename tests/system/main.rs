@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod anacron;
 mod faults;
 mod packages;
 mod processes;

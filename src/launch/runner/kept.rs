@@ -11,7 +11,6 @@ use crate::report::Level;
 use crate::site::Profile;
 use crate::sys::clock;
 use crate::sys::user::User;
-use crate::table::Command;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -59,7 +58,7 @@ impl State {
 
     /// Hands the job to a keeper. An error means that nothing has happened and it can be tried again.
     pub(super) fn hand_to_keeper(&mut self, start: &Start, user: Rc<User>) -> io::Result<(Option<Recipe>, Launched)> {
-        let command = Command::split(&start.command, self.site.backslash);
+        let command = start.split(self.site.backslash);
         let order = self.keeper_order(start, &user, &command.shell);
         let (id, pipes) = self.open_pipes()?;
         let made = self.pam.template(self.site.pam_service)?.make_keeper(pipes.stdio());

@@ -173,7 +173,7 @@ impl State {
 
     /// Recipe and pipes of a job. An error means that nothing has happened and it can be tried again.
     fn prepare_fork(&mut self, start: &Start, user: Rc<User>) -> io::Result<(Option<Recipe>, Launched)> {
-        let command = Command::split(&start.command, self.site.backslash);
+        let command = start.split(self.site.backslash);
         let recipe = self.recipe(start, &user, &command.shell);
         let (id, pipes) = self.open_pipes()?;
         Ok((Some(recipe), Launched { id, keeper: None, user, pipes, command }))
@@ -251,7 +251,7 @@ impl State {
 
     /// A due moment that ends without a process.
     pub(super) fn not_started(&mut self, start: Box<Start>, why: String) {
-        let command = Command::split(&start.command, self.site.backslash).shell;
+        let command = start.split(self.site.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
         self.tell.not_started(About { start: &start, user, command: &command, pid: None }, &why);
         self.tell_end(&start, End::NotStarted { why }, 0);

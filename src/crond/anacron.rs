@@ -1,0 +1,329 @@
+//! Anacron's work where no anacron is installed: the plan says what is due, this reads the table and the stamps, hands jobs
+//! out, and writes a stamp when a job has ended.
+
+use super::daemon::{Daemon, now};
+use super::settings::Settings;
+use super::stamps::Stamps;
+use super::tables::Told;
+use crate::plan::{Action, Anacron, End, Evidence, Occasion, Owner, Plan, RunId, Running, Start, anacron_source};
+use crate::schedule::{Day, HostKey, Timestamp, Zones};
+use crate::site::shared;
+use crate::sys::files;
+use crate::sys::host::{self, Boot};
+use crate::table::{Anacrontab, Severity};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is remembered of a running job across a restart: its name in the run directory.
+const MEMORY: &str = "crond.anacron";
+
+/// Everything that is kept between two looks.
+#[derive(Debug)]
+pub struct Work {
+    plan: Anacron,
+    table: PathBuf,
+    stamps: Stamps,
+    memory: PathBuf,
+    boot: String,
+    host: HostKey,
+    /// What the table held when it was last read.
+    content: Option<Box<[u8]>>,
+    /// Why it was refused, as it was said.
+    refusal: Option<String>,
+    /// A job that an earlier daemon has started, as a process.
+    inherited: Option<(u32, String)>,
+    wanted: Option<Occasion>,
+}
+
+impl Work {
+    /// For the system's daemon; nobody else does anacron's work.
+    pub fn new(settings: &Settings, host: HostKey, boot: &Boot) -> Option<Work> {
+        let wanted = !settings.is_standalone() && !settings.start_nothing;
+        wanted.then(|| Work {
+            plan: Anacron::default(),
+            table: settings.anacrontab.clone(),
+            stamps: Stamps::new(&settings.anacron_stamps),
+            memory: settings.run_dir.join(MEMORY),
+            boot: boot.id.clone(),
+            host,
+            content: None,
+            refusal: None,
+            inherited: None,
+            wanted: Some(Occasion::Regular),
+        })
+    }
+
+    /// When something is to be done next.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.plan.wake_at()
+    }
+
+    /// Asks for a look. One after a jump does all that one after a change does.
+    pub fn ask_for_look(&mut self, occasion: Occasion) {
+        if occasion != Occasion::Change || self.wanted.is_none() {
+            self.wanted = Some(occasion);
+        }
+    }
+
+    /// Finds a job that an earlier daemon of this boot has left running, or that has ended since.
+    fn inherit(&mut self) {
+        let Some(left) = fs::read(&self.memory).ok().and_then(|text| Left::parse(&text)) else { return };
+        if left.boot == self.boot {
+            self.inherited = Some((left.pid, left.started));
+            self.plan.inherit(Running { id: left.id, day: left.day, run: None });
+        } else {
+            self.forget();
+        }
+    }
+
+    /// Whether the inherited job, if there is one, runs no more.
+    fn inherited_has_ended(&self) -> bool {
+        self.inherited.as_ref().is_some_and(|(pid, started)| host::process_started(*pid).as_ref() != Some(started))
+    }
+
+    /// Remembers a job that runs, for the next daemon.
+    fn remember(&self, running: &Running, pid: u32) -> io::Result<()> {
+        let started = host::process_started(pid).unwrap_or_default();
+        let left = Left { boot: self.boot.clone(), pid, started, day: running.day, id: running.id.clone() };
+        fs::write(&self.memory, left.text())
+    }
+
+    fn forget(&self) {
+        // It was not there if the job had ended before it could be remembered.
+        let _ = fs::remove_file(&self.memory);
+    }
+
+    /// Reads the table. What is wrong with it is said when it has changed.
+    fn read_table(&mut self, settings: &Settings, told: &mut Vec<Told>) {
+        if files::is_executable(shared::ANACRON) {
+            (self.content, self.refusal) = (None, None);
+            return self.plan.set_table(None);
+        }
+        let bytes = match settings.finder().read_as_system(&self.table).map(|found| found.content) {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(refusal)) => {
+                let said = refusal.text();
+                if said != self.refusal {
+                    told.extend(super::tables::refusal_told(settings.site, &refusal));
+                }
+                (self.content, self.refusal) = (None, said);
+                return self.plan.set_table(None);
+            }
+            None => {
+                (self.content, self.refusal) = (None, None);
+                return self.plan.set_table(None);
+            }
+        };
+        self.refusal = None;
+        if self.content.as_ref() == Some(&bytes) {
+            return;
+        }
+        let path = self.table.to_string_lossy();
+        let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
+        super::tables::complain(&anacron_source(&path), &diagnostics, told);
+        self.plan.set_table(Some(tab));
+        self.content = Some(bytes);
+    }
+}
+
+/// What a look is told of the world.
+struct Seen<'a> {
+    stamps: &'a Stamps,
+    plan: &'a Plan,
+}
+
+impl Evidence for Seen<'_> {
+    fn stamp(&self, id: &[u8]) -> Option<Day> {
+        self.stamps.read(id)
+    }
+
+    fn regular(&self, directory: &str, after: Timestamp) -> Option<Timestamp> {
+        self.plan.runs_directory_after(directory, after)
+    }
+}
+
+/// One line: boot, process, when it was started, day, name.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    boot: String,
+    pid: u32,
+    started: String,
+    day: Day,
+    id: Vec<u8>,
+}
+
+impl Left {
+    fn text(&self) -> Vec<u8> {
+        let mut text = format!("{} {} {} {} ", self.boot, self.pid, self.started, self.day).into_bytes();
+        text.extend_from_slice(&self.id);
+        text.push(b'\n');
+        text
+    }
+
+    fn parse(text: &[u8]) -> Option<Left> {
+        let mut fields = text.strip_suffix(b"\n")?.splitn(5, |byte| *byte == b' ');
+        let mut word = || fields.next();
+        let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        Some(Left {
+            boot: string(word()?)?,
+            pid: string(word()?)?.parse().ok()?,
+            started: string(word()?)?,
+            day: Day::parse(word()?)?,
+            id: word()?.to_vec(),
+        })
+    }
+}
+
+impl Daemon {
+    /// Takes up what an earlier daemon has left.
+    pub(super) fn begin_anacron(&mut self) {
+        if let Some(work) = &mut self.anacron {
+            work.inherit();
+        }
+    }
+
+    /// Looks, if it is time to, and hands out the next job, if its time has come. Everything else that is due has been
+    /// handed out: a line of a system table that counts as a run has been seen.
+    pub(super) fn attend_anacron(&mut self) {
+        if self.stopping.is_some() || !self.todo.is_empty() {
+            return;
+        }
+        // Out of our hands for a moment, so that it and the plan can be asked together.
+        let Some(mut work) = self.anacron.take() else { return };
+        if self.library.take_anacron_hint() {
+            work.ask_for_look(Occasion::Change);
+        }
+        let moment = now().utc;
+        if work.plan.wants_to_look(moment) {
+            work.ask_for_look(Occasion::Regular);
+        }
+        if let Some(occasion) = work.wanted.take() {
+            self.look_for_anacron(&mut work, occasion, moment);
+        }
+        if let Some(start) = self.next_of_anacron(&mut work, moment) {
+            self.todo.push_back(Action::Start(Box::new(start)));
+        }
+        self.anacron = Some(work);
+    }
+
+    fn look_for_anacron(&mut self, work: &mut Work, occasion: Occasion, moment: Timestamp) {
+        if work.inherited_has_ended() {
+            work.inherited = None;
+            if let Some(ended) = work.plan.inherited_ended() {
+                work.forget();
+                self.stamp(work, &ended.id, ended.day);
+            }
+        }
+        let mut told = Vec::new();
+        work.read_table(&self.settings, &mut told);
+        told.iter().for_each(|told| self.tell(told));
+        let zone = self.library.zones().system();
+        let seen = Seen { stamps: &work.stamps, plan: &self.plan };
+        for planned in work.plan.look(occasion, &seen, moment, &zone) {
+            let id = String::from_utf8_lossy(&planned.job.id);
+            self.say("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(planned.at)));
+        }
+    }
+
+    /// The next job whose time has come, unless somebody else has seen to it meanwhile.
+    fn next_of_anacron(&mut self, work: &mut Work, moment: Timestamp) -> Option<Start> {
+        while let Some(planned) = work.plan.take_next(moment) {
+            let zone = self.library.zones().system();
+            let seen = Seen { stamps: &work.stamps, plan: &self.plan };
+            let due = work.plan.is_still_due(&planned, &seen, moment, &zone);
+            if !due || files::is_executable(shared::ANACRON) {
+                continue;
+            }
+            if let Err(why) = work.stamps.prepare(&planned.job.id) {
+                self.warn(&format!("{why}; the job is not started"));
+                work.plan.set_aside(&planned.job.id);
+                continue;
+            }
+            let run = self.plan.new_run();
+            work.plan.started(&planned, run);
+            return Some(planned.start(run, anacron_source(&work.table.to_string_lossy())));
+        }
+        None
+    }
+
+    /// A line of a system table may count as the run of a job.
+    pub(super) fn count_for_anacron(&mut self, start: &Start) {
+        let Some(mut work) = self.anacron.take() else { return };
+        let of_a_table = start.source.owner == Owner::System && Path::new(&start.source.path) != work.table;
+        if of_a_table && work.plan.is_active() {
+            let ids = work.plan.counts_as_run_of(&start.command);
+            if !ids.is_empty() && !files::is_executable(shared::ANACRON) {
+                let today = Day::at(now().utc, &self.library.zones().system());
+                ids.iter().for_each(|id| self.stamp(&work, id, today));
+            }
+        }
+        self.anacron = Some(work);
+    }
+
+    /// The runner has started something.
+    pub(super) fn started_for_anacron(&mut self, run: RunId, pid: u32) {
+        let Some(work) = &self.anacron else { return };
+        let Some(running) = work.plan.running().filter(|running| running.run == Some(run)) else { return };
+        if let Err(why) = work.remember(running, pid) {
+            let path = work.memory.display().to_string();
+            self.warn(&format!("writing {path}: {why}"));
+        }
+    }
+
+    /// Something has ended; if it was a job by days, its stamp is written, whatever its exit status.
+    pub(super) fn ended_for_anacron(&mut self, run: RunId, end: &End) {
+        let Some(mut work) = self.anacron.take() else { return };
+        if let Some(ended) = work.plan.ended(run) {
+            work.forget();
+            match end {
+                End::NotStarted { .. } | End::Skipped(_) => work.plan.set_aside(&ended.id),
+                End::Code(_) | End::Signal { .. } | End::Lost => self.stamp(&work, &ended.id, ended.day),
+            }
+        }
+        self.anacron = Some(work);
+    }
+
+    fn stamp(&mut self, work: &Work, id: &[u8], day: Day) {
+        if let Err(why) = work.stamps.write(id, day) {
+            self.warn(&why.to_string());
+        }
+    }
+}
+
+/// `crond --check`: what is wrong with the table, as pictures; none when it is not there.
+pub fn check(settings: &Settings, host: HostKey) -> Option<Checked> {
+    let found = settings.finder().read_as_system(&settings.anacrontab)?;
+    let path = found.source.path;
+    Some(match found.content {
+        Ok(bytes) => {
+            let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, host);
+            let errors = diagnostics.iter().filter(|said| said.severity == Severity::Error).count();
+            Checked::Read {
+                jobs: tab.jobs.len(),
+                errors,
+                warnings: diagnostics.len() - errors,
+                pictures: diagnostics.iter().map(|said| said.picture(&path)).collect(),
+            }
+        }
+        Err(refusal) => Checked::Refused(format!("{path}: refused: {}", refusal.text().unwrap_or_default())),
+    })
+}
+
+/// What a check has found.
+#[derive(Debug)]
+pub enum Checked {
+    /// It was read.
+    Read {
+        /// Jobs in it.
+        jobs: usize,
+        /// Lines that do not run.
+        errors: usize,
+        /// Doubtful lines.
+        warnings: usize,
+        /// All of them, with their places.
+        pictures: String,
+    },
+    /// It was not, and why.
+    Refused(String),
+}

@@ -1,0 +1,109 @@
+//! The stamps of jobs by days, as anacron keeps them: a file for each job, mode 0600, that holds the day of its last run.
+
+use crate::schedule::Day;
+use crate::sys::files::{self, Links};
+use std::ffi::{CString, OsStr};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a stamp: eight digits and a newline.
+const LENGTH: u64 = 9;
+
+/// The directory of stamps.
+#[derive(Debug)]
+pub struct Stamps(PathBuf);
+
+/// A stamp could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("writing the stamp {}: {source}", path.display())]
+pub struct StampError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Stamps {
+    /// Those in that directory, which need not be there yet.
+    pub fn new(directory: &Path) -> Stamps {
+        Stamps(directory.to_owned())
+    }
+
+    /// The day on the stamp of that job; none if there is none, or nothing that is a day.
+    pub fn read(&self, id: &[u8]) -> Option<Day> {
+        let directory = files::open_place(&self.0).ok()?;
+        let stamp = files::open_at(&directory, &CString::new(id).ok()?, Links::Refused).ok()?;
+        let mut text = Vec::new();
+        File::from(stamp).take(LENGTH).read_to_end(&mut text).ok()?;
+        Day::parse(&text)
+    }
+
+    /// Makes sure, before a job is started, that its stamp can be written after it.
+    pub fn prepare(&self, id: &[u8]) -> Result<(), StampError> {
+        self.open(id).map(drop).map_err(|source| self.failed(id, source))
+    }
+
+    /// Writes that a job has run on that day.
+    pub fn write(&self, id: &[u8], day: Day) -> Result<(), StampError> {
+        let write = || -> io::Result<()> {
+            let stamp = self.open(id)?;
+            files::set_mode(&stamp, 0o600)?;
+            // In place and then cut, as anacron does: there is no moment at which the file is empty.
+            stamp.write_all_at(format!("{day}\n").as_bytes(), 0)?;
+            stamp.set_len(LENGTH)
+        };
+        write().map_err(|source| self.failed(id, source))
+    }
+
+    fn open(&self, id: &[u8]) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.0)?;
+        let mut how = OpenOptions::new();
+        how.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        how.open(self.path(id))
+    }
+
+    fn path(&self, id: &[u8]) -> PathBuf {
+        self.0.join(OsStr::from_bytes(id))
+    }
+
+    fn failed(&self, id: &[u8], source: io::Error) -> StampError {
+        StampError { path: self.path(id), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_stamp_is_one_line_with_a_day_for_its_owner_only() {
+        let top = tempfile::tempdir().unwrap();
+        let directory = top.path().join("spool/anacron");
+        let stamps = Stamps::new(&directory);
+        assert_eq!(stamps.read(b"job"), None);
+        stamps.prepare(b"job").unwrap();
+        assert_eq!(stamps.read(b"job"), None, "an empty stamp is none");
+        std::fs::write(directory.join("job"), "20250102\nand more").unwrap();
+        let day = Day::parse(b"20261122").unwrap();
+        stamps.write(b"job", day).unwrap();
+        assert_eq!(std::fs::read_to_string(directory.join("job")).unwrap(), "20261122\n");
+        assert_eq!(stamps.read(b"job"), Some(day));
+        let mode = std::fs::metadata(directory.join("job")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn a_stamp_that_cannot_be_written_is_named() {
+        let top = tempfile::tempdir().unwrap();
+        let stamps = Stamps::new(top.path());
+        std::os::unix::fs::symlink("/etc/passwd", top.path().join("link")).unwrap();
+        std::fs::create_dir(top.path().join("directory")).unwrap();
+        for id in ["link", "directory"] {
+            let error = stamps.prepare(id.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("writing the stamp /") && error.contains(id), "{error}");
+            assert_eq!(stamps.read(id.as_bytes()), None);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! /etc/anacrontab: jobs by days and not by the clock. Bytes in, jobs and diagnostics out; a bad line costs only itself.
+//!
+//! A line is `PERIOD DELAY NAME COMMAND` or `NAME=VALUE`; a backslash at its end joins the next line to it, with a blank
+//! between them (anacrontab(5); cronie's anacron/readtab.c). Unlike in a crontab, `%` and quotes mean nothing here.
+
+use super::diagnostic::{Complaint, Diagnostic, Severity};
+use super::line::{Cursor, Line, Lines, is_blank, without_cr};
+use super::setting::{self, found};
+use crate::schedule::{HostKey, Seed};
+use std::ops::Range;
+
+/// What an anacrontab holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anacrontab {
+    /// The jobs in file order.
+    pub jobs: Vec<AnacronJob>,
+    /// In which hours jobs may start.
+    pub hours: Hours,
+}
+
+/// The hours in which jobs start; like anacron, the last line of the file holds for all of its jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hours {
+    /// `START_HOURS_RANGE`: from the first up to the second, which is not one of them.
+    pub range: Option<Range<u32>>,
+    /// `PREFERRED_HOUR`: in that one only.
+    pub preferred: Option<u32>,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnacronJob {
+    /// Its name, which is that of its stamp.
+    pub id: Vec<u8>,
+    /// How often it is due.
+    pub period: Period,
+    /// Seconds from the moment at which it is found due to its start, the drawn `RANDOM_DELAY` among them.
+    pub delay: u32,
+    /// What the shell gets.
+    pub command: Vec<u8>,
+    /// Its variables, each name once.
+    pub variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Line, counted from 1.
+    pub line: u32,
+}
+
+/// How often a job is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// After so many days, at least 1.
+    Days(u32),
+    /// `@monthly`.
+    Month,
+    /// `@yearly`.
+    Year,
+}
+
+/// The most minutes of a delay: a week, so that a slip of the pen is noticed.
+const LONGEST_DELAY: u32 = 7 * 24 * 60;
+/// The longest name that a file can have (NAME_MAX).
+const LONGEST_NAME: usize = 255;
+
+/// The names of periods; `@annualy` is a slip that anacron has always accepted.
+const PERIODS: &[(&str, Period)] = &[
+    ("@daily", Period::Days(1)),
+    ("@weekly", Period::Days(7)),
+    ("@monthly", Period::Month),
+    ("@yearly", Period::Year),
+    ("@annually", Period::Year),
+    ("@annualy", Period::Year),
+];
+
+impl Hours {
+    /// Whether jobs may start in that hour of the day.
+    pub fn admit(&self, hour: u32) -> bool {
+        self.range.as_ref().is_none_or(|range| range.contains(&hour))
+            && self.preferred.is_none_or(|preferred| preferred == hour)
+    }
+}
+
+impl Anacrontab {
+    /// Reads one. `name` is its path, which with the host makes its random delay. Never fails: what cannot be used is in the
+    /// diagnostics.
+    pub fn parse(source: &[u8], name: &str, host: HostKey) -> (Anacrontab, Vec<Diagnostic>) {
+        let mut reader = Reader {
+            seed: Seed { host, table: name, entry: b"" },
+            random_minutes: 0,
+            variables: Vec::new(),
+            tab: Anacrontab::default(),
+            diagnostics: Vec::new(),
+        };
+        for line in join(source) {
+            if let Err(complaint) = reader.line(&line) {
+                reader.say(Severity::Error, &line, complaint);
+            }
+        }
+        (reader.tab, reader.diagnostics)
+    }
+}
+
+/// A line with those that backslashes have joined to it.
+struct Joined<'a> {
+    text: Vec<u8>,
+    /// Where in the text each of the file's lines begins.
+    pieces: Vec<(usize, Line<'a>)>,
+}
+
+fn join(source: &[u8]) -> Vec<Joined<'_>> {
+    let mut joined: Vec<Joined<'_>> = Vec::new();
+    let mut goes_on = false;
+    for line in Lines::of(source) {
+        let text = without_cr(line.text);
+        let piece = text.strip_suffix(b"\\").filter(|_| line.ended);
+        match joined.last_mut().filter(|_| goes_on) {
+            Some(before) => {
+                before.text.push(b' ');
+                before.pieces.push((before.text.len(), line));
+                before.text.extend_from_slice(piece.unwrap_or(text));
+            }
+            None => joined.push(Joined { text: piece.unwrap_or(text).to_vec(), pieces: vec![(0, line)] }),
+        }
+        goes_on = piece.is_some();
+    }
+    joined
+}
+
+/// An anacrontab being read.
+struct Reader<'a> {
+    seed: Seed<'a>,
+    /// The drawn `RANDOM_DELAY` for the jobs below.
+    random_minutes: u32,
+    /// The settings so far, each name once.
+    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    tab: Anacrontab,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &Joined<'_>) -> Result<(), Complaint> {
+        let text = line.text.as_slice();
+        let mut cursor = Cursor::new(text);
+        cursor.skip_blanks();
+        if matches!(cursor.peek(), None | Some(b'#')) {
+            return Ok(());
+        }
+        if let Some(at) = memchr::memchr(0, text) {
+            return Err(Complaint::new(at..at + 1, "expected text, found a NUL byte"));
+        }
+        match assignment(cursor) {
+            Some((name, value)) => self.setting(line, name, value),
+            None => self.job(line, cursor),
+        }
+    }
+
+    fn setting(&mut self, line: &Joined<'_>, name: Range<usize>, value: Range<usize>) -> Result<(), Complaint> {
+        let text = line.text.as_slice();
+        let (name, bytes) = (&text[name], &text[value.clone()]);
+        let here = |mut complaint: Complaint| {
+            complaint.span.start += value.start;
+            complaint.span.end += value.start;
+            complaint
+        };
+        match name {
+            b"RANDOM_DELAY" => {
+                self.random_minutes = 0;
+                let most = setting::delay(bytes).map_err(here)?;
+                // One draw for all jobs below, so that they keep their distances.
+                self.random_minutes = self.seed.draw("delay", most + 1);
+            }
+            b"START_HOURS_RANGE" => self.tab.hours.range = Some(hours_range(bytes).map_err(here)?),
+            b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),
+            b"MAILTO" if !bytes.contains(&b'$') => {
+                if let Some(complaint) = setting::mailto_complaint(bytes) {
+                    self.say(Severity::Warning, line, here(complaint));
+                }
+            }
+            _ => {}
+        }
+        set(&mut self.variables, name, bytes);
+        Ok(())
+    }
+
+    fn job(&mut self, line: &Joined<'_>, mut cursor: Cursor<'_>) -> Result<(), Complaint> {
+        let (at, period) = next_word(&mut cursor);
+        if let Some(complaint) = odd_period(period, at.clone()) {
+            self.say(Severity::Warning, line, complaint);
+        }
+        let period = read_period(period, at)?;
+        let (at, minutes) = next_word(&mut cursor);
+        let delay = number(minutes).filter(|minutes| *minutes <= LONGEST_DELAY).ok_or_else(|| {
+            let message = format!("expected a delay of 0 to {LONGEST_DELAY} minutes, found {}", found(minutes));
+            Complaint::new(at, message)
+        })?;
+        let (at, id) = next_word(&mut cursor);
+        if let Some(complaint) = name_complaint(id, at.clone()) {
+            return Err(complaint);
+        }
+        if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
+            let message = format!("the job in line {} has the name {}, too", other.line, found(id));
+            let help = "both have one stamp, so that one counts as the run of the other";
+            self.say(Severity::Warning, line, Complaint::new(at, message).help(help));
+        }
+        cursor.skip_blanks();
+        let command = cursor.rest();
+        if command.is_empty() {
+            return Err(Complaint::new(cursor.at()..cursor.at(), "expected a command, found the end of the line"));
+        }
+        self.tab.jobs.push(AnacronJob {
+            id: id.to_vec(),
+            period,
+            delay: (delay + self.random_minutes) * 60,
+            command: command.to_vec(),
+            variables: for_job(&self.variables),
+            line: line.pieces.first().map_or(0, |(_, line)| line.number),
+        });
+        Ok(())
+    }
+
+    /// Keeps a complaint, with the file's own line and column.
+    fn say(&mut self, severity: Severity, line: &Joined<'_>, mut complaint: Complaint) {
+        let at = complaint.span.start;
+        if let Some((start, line)) = line.pieces.iter().rev().find(|(start, _)| *start <= at) {
+            complaint.span = at - start..complaint.span.end.saturating_sub(*start);
+            self.diagnostics.push(complaint.at(severity, line));
+        }
+    }
+}
+
+/// Name and value of a setting: the first word is followed by `=`. Blanks around the value do not count.
+fn assignment(mut cursor: Cursor<'_>) -> Option<(Range<usize>, Range<usize>)> {
+    let start = cursor.at();
+    let name = cursor.take_while(|byte| byte != b'=' && !is_blank(byte));
+    cursor.skip_blanks();
+    if name.is_empty() || !cursor.take(b'=') {
+        return None;
+    }
+    cursor.skip_blanks();
+    let value = cursor.at()..cursor.at() + cursor.rest().trim_ascii_end().len();
+    Some((start..start + name.len(), value))
+}
+
+fn next_word<'a>(cursor: &mut Cursor<'a>) -> (Range<usize>, &'a [u8]) {
+    cursor.skip_blanks();
+    let start = cursor.at();
+    let word = cursor.word();
+    (start..start + word.len(), word)
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    let digits = std::str::from_utf8(text).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+fn read_period(text: &[u8], at: Range<usize>) -> Result<Period, Complaint> {
+    let named = PERIODS.iter().find(|(name, _)| name.as_bytes() == text).map(|(_, period)| *period);
+    named.or_else(|| number(text).map(|days| Period::Days(days.max(1)))).ok_or_else(|| {
+        Complaint::new(at, format!("expected a period in days, found {}", found(text)))
+            .help("a number, or one of @daily @weekly @monthly @yearly")
+    })
+}
+
+fn odd_period(text: &[u8], at: Range<usize>) -> Option<Complaint> {
+    (number(text) == Some(0)).then(|| Complaint::new(at, "a period of 0 days counts as 1"))
+}
+
+fn name_complaint(id: &[u8], at: Range<usize>) -> Option<Complaint> {
+    let message = match id {
+        b"" => "expected a name for the job, found the end of the line".to_owned(),
+        b"." | b".." => format!("expected a name for the job, found {}", found(id)),
+        _ if id.contains(&b'/') => format!("expected a name without a slash, found {}", found(id)),
+        _ if id.len() > LONGEST_NAME => {
+            format!("expected a name of at most {LONGEST_NAME} bytes, found {}", id.len())
+        }
+        _ => return None,
+    };
+    Some(Complaint::new(at, message).help("a file in /var/spool/anacron has this name: 1 5 cron.daily COMMAND"))
+}
+
+fn hours_range(text: &[u8]) -> Result<Range<u32>, Complaint> {
+    let mut ends = text.splitn(2, |byte| *byte == b'-').map(number);
+    match (ends.next().flatten(), ends.next().flatten()) {
+        (Some(from), Some(to)) if from < to && to <= 24 => Ok(from..to),
+        _ => Err(Complaint::new(0..text.len(), format!("expected two hours like 3-22, found {}", found(text)))
+            .help("from 0 to 24; the second must be later, and jobs start before it")),
+    }
+}
+
+fn preferred_hour(text: &[u8]) -> Result<u32, Complaint> {
+    number(text).filter(|hour| *hour < 24).ok_or_else(|| {
+        Complaint::new(0..text.len(), format!("expected an hour from 0 to 23, found {}", found(text)))
+            .help("midnight is hour 0")
+    })
+}
+
+/// What a job sees of the settings above it. `NO_MAIL_OUTPUT` that is not empty means no mail, as an empty MAILTO does.
+fn for_job(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut own = variables.to_vec();
+    if own.iter().any(|(name, value)| name == b"NO_MAIL_OUTPUT" && !value.is_empty()) {
+        set(&mut own, b"MAILTO", b"");
+    }
+    own
+}
+
+fn set(variables: &mut Vec<(Vec<u8>, Vec<u8>)>, name: &[u8], value: &[u8]) {
+    match variables.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => *old = value.to_vec(),
+        None => variables.push((name.to_vec(), value.to_vec())),
+    }
+}
+
+#[cfg(test)]
+#[path = "anacrontab_tests.rs"]
+mod tests;
