@@ -176,11 +176,18 @@ impl Left {
 }
 
 impl Daemon {
-    /// Takes up what an earlier daemon has left.
+    /// Takes up what an earlier daemon has left, and reads the table: the first starts may count for it.
     pub(super) fn begin_anacron(&mut self) {
-        if let Some(work) = &mut self.anacron {
-            work.inherit();
-        }
+        let Some(mut work) = self.anacron.take() else { return };
+        work.inherit();
+        self.read_anacrontab(&mut work);
+        self.anacron = Some(work);
+    }
+
+    fn read_anacrontab(&mut self, work: &mut Work) {
+        let mut told = Vec::new();
+        work.read_table(&self.settings, &mut told);
+        told.iter().for_each(|told| self.tell(told));
     }
 
     /// Looks, if it is time to, and hands out the next job, if its time has come. Everything else that is due has been
@@ -215,9 +222,7 @@ impl Daemon {
                 self.stamp(work, &ended.id, ended.day);
             }
         }
-        let mut told = Vec::new();
-        work.read_table(&self.settings, &mut told);
-        told.iter().for_each(|told| self.tell(told));
+        self.read_anacrontab(work);
         let zone = self.library.zones().system();
         let seen = Seen { stamps: &work.stamps, plan: &self.plan };
         for planned in work.plan.look(occasion, &seen, moment, &zone) {

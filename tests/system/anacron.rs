@@ -70,7 +70,7 @@ fn missed_jobs_run_once_one_after_the_other_and_a_restart_runs_nothing_again() {
     let log = world.log.lines();
     for told in [
         "(root) CMD (echo weekly >>/run/ran)",
-        "(*system*) ERROR (/etc/anacrontab:9:1: error: expected a period in days, found bad)",
+        "(*system*) ERROR (/etc/anacrontab:8:1: error: expected a period in days, found bad)",
         "(CRON) INFO (anacron job later is due, to start at ",
     ] {
         assert!(log.iter().any(|line| line.contains(told)), "{told} in {log:#?}");
