@@ -4,7 +4,7 @@
 
 use cronwheel::schedule::{HostKey, Zone, Zones};
 use cronwheel::site::{CRONIE, DEBIAN, Site};
-use cronwheel::table::{Context, Form, Parsed, Table};
+use cronwheel::table::{Anacrontab, Context, Form, Parsed, Period, Table};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const TABLES: &[(&str, Form, usize)] = &[
     ("cronie/cron.d/dailyjobs", Form::System, 3),
 ];
 
-/// Read by anacron, which is another program.
+/// A table of the other language.
 const ANACRONTAB: &str = "cronie/anacrontab";
 
 fn folder() -> PathBuf {
@@ -106,14 +106,16 @@ fn the_system_tables_keep_the_incumbents_times() {
 }
 
 #[test]
-fn the_anacrontab_has_four_columns() {
-    let text = fs::read_to_string(folder().join(ANACRONTAB)).expect("the anacrontab can be read");
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let (settings, jobs): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.split_once('=').is_some());
-    assert_eq!((settings.len(), jobs.len()), (5, 3));
-    for job in jobs {
-        let words: Vec<&str> = job.split_whitespace().collect();
-        assert!(words[0] == "@monthly" || words[0].parse::<u32>().is_ok(), "{job}");
-        assert!(words[1].parse::<u32>().is_ok() && words[2].starts_with("cron.") && words.len() > 3, "{job}");
-    }
+fn the_anacrontab_keeps_the_incumbents_periods_delays_and_hours() {
+    let text = fs::read(folder().join(ANACRONTAB)).expect("the anacrontab can be read");
+    let (tab, said) = Anacrontab::parse(&text, ANACRONTAB, HostKey(1));
+    assert!(said.is_empty(), "{said:?}");
+    let jobs: Vec<(&[u8], Period)> = tab.jobs.iter().map(|job| (job.id.as_slice(), job.period)).collect();
+    let wanted: [(&[u8], Period); 3] =
+        [(b"cron.daily", Period::Days(1)), (b"cron.weekly", Period::Days(7)), (b"cron.monthly", Period::Month)];
+    assert_eq!(jobs, wanted);
+    assert_eq!(tab.hours.range, Some(3..22));
+    let [daily, weekly, monthly] = [0, 1, 2].map(|job| tab.jobs[job].delay / 60);
+    assert!((5..=50).contains(&daily), "{daily}");
+    assert_eq!((weekly - daily, monthly - daily), (20, 40));
 }

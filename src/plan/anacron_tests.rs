@@ -1,8 +1,7 @@
 use super::*;
 use crate::plan::{Event, Now};
 use crate::schedule::{HostKey, Zones};
-use crate::site::DEBIAN;
-use crate::table::{Context, Form, Table};
+use crate::table::{Context, Dialect, Form, Limits, Table};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -40,6 +39,11 @@ impl Zones for OnlyUtc {
     }
 }
 
+const DIALECT: Dialect = Dialect {
+    limits: Limits { command: 998, user_lines: None, user_entries: None, user_settings: None, bytes: 1 << 20 },
+    refuse_unsafe_mailto: true,
+};
+
 fn moment(text: &str) -> Timestamp {
     Timestamp::parse_rfc3339(text).unwrap()
 }
@@ -61,13 +65,8 @@ impl Machine {
 
     /// With Debian's lines in /etc/crontab.
     fn with_lines(mut self, text: &str) -> Machine {
-        let context = Context {
-            form: Form::System,
-            dialect: &DEBIAN.dialect,
-            name: "/etc/crontab",
-            host: HostKey(1),
-            zones: &OnlyUtc,
-        };
+        let context =
+            Context { form: Form::System, dialect: &DIALECT, name: "/etc/crontab", host: HostKey(1), zones: &OnlyUtc };
         let table = Table::parse(text.as_bytes().into(), &context).table;
         let source = Source { path: "/etc/crontab".into(), name: "*system*".into(), owner: Owner::System };
         self.lines.handle(Event::Load { source, table }, Now { utc: self.now, elapsed_ms: 0 });

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod anacron;
 mod fake;
 mod story;
 mod zones;
