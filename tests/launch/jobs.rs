@@ -254,3 +254,17 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(bench.runner.pid() as i32), None).unwrap();
     assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
 }
+
+#[test]
+fn a_job_has_ordinary_priority_and_chances_to_live_whatever_the_daemon_was_started_with() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let me = std::process::id();
+    world.run(&format!("echo 300 >/proc/{me}/oom_score_adj && renice -n 7 -p {me} && ionice -c 2 -n 7 -p {me}")).ok();
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut bench = Bench::of(config(Profile::Debian));
+        assert_eq!(read(&format!("/proc/{}/oom_score_adj", bench.runner.pid())), "300\n");
+        assert_eq!(bench.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"), End::Code(0));
+        assert_eq!(read("/home/alice/out"), "0\n0\nnone\n");
+    }
+}

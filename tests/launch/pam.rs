@@ -28,7 +28,7 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
     fs::write("/etc/security/limits.conf", "alice hard nofile 77\n").unwrap();
     let mut bench = Bench::of(config(Profile::Debian));
     let sessions = |count: usize| {
-        let open = format!("open_session alice cron 0\nclose_session alice cron 0\n");
+        let open = "open_session alice cron 0\nclose_session alice cron 0\n";
         let expected = open.repeat(count);
         let closed = Deadline::seconds(5).try_wait_for(|| (read("/run/sessions") == expected).then_some(()));
         assert!(closed.is_some(), "{}", read("/run/sessions"));

@@ -1,13 +1,18 @@
 //! When the machine is short of processes, when a user database or a reader hangs, and when everybody's orphans are ours.
 
 use crate::bench::{Bench, PERMISSIVE, config, describe_services, start};
+use crate::common::clock::{now, wait_until};
+use crate::common::machine::Process;
 use crate::common::{Deadline, Subject, World, stage};
 use crate::world;
 use cronwheel::plan::End;
 use cronwheel::site::Profile;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A bound on how many processes a runner and all that it starts may be.
 struct Bound {
@@ -148,10 +153,9 @@ fn a_reader_who_stops_reading_stops_the_jobs_that_write_and_not_the_clock() {
         .spawn()
         .unwrap();
     assert_sings(8);
-    let writes = |process: &crate::common::machine::Process| process.name == "yes";
+    let writes = |process: &Process| process.name == "yes";
     assert_eq!(world.processes().iter().filter(|process| writes(process) && process.state == 'S').count(), 2);
-    let pid = nix::unistd::Pid::from_raw(daemon.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     let status = Deadline::seconds(20).wait_for("its end", || daemon.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
     assert!(world.processes().iter().all(|process| !writes(process)));
@@ -188,4 +192,36 @@ fn as_the_first_process_it_reaps_ten_thousand_orphans_and_takes_no_jobs_status()
     assert!(daemon.try_wait().unwrap().is_none());
     daemon.kill().unwrap();
     daemon.wait().unwrap();
+}
+
+/// The due moments of the starts that a daemon and its runner have told of.
+fn started(words: &str) -> Vec<String> {
+    let told = words.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line));
+    told.filter(|told| told["event"] == "CMD").map(|told| told["scheduled_at"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn killed_right_after_a_start_and_started_anew_it_repeats_no_start_and_loses_none() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("canary", &format!("@every_second root {CANARY}"));
+    let mut times = Vec::new();
+    let mut daemon = world.start_daemon(&["--log", "json"]);
+    assert_sings(1);
+    for offset_ms in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55] {
+        wait_until(now().as_secs() + 1);
+        std::thread::sleep(Duration::from_millis(offset_ms));
+        daemon.signal(Signal::SIGKILL);
+        daemon.end(Deadline::seconds(20));
+        let mut killed = std::mem::replace(&mut daemon, world.start_daemon(&["--log", "json"]));
+        times.extend(started(&killed.last_words()));
+    }
+    let sung = songs().len();
+    Deadline::seconds(20).wait_for("the canary", || (songs().len() > sung + 1).then_some(()));
+    daemon.signal(Signal::SIGKILL);
+    daemon.end(Deadline::seconds(20));
+    times.extend(started(&daemon.last_words()));
+    times.sort();
+    let seconds: Vec<i64> =
+        times.iter().map(|time| chrono::DateTime::parse_from_rfc3339(time).unwrap().timestamp()).collect();
+    assert!(seconds.len() >= 12 && seconds.windows(2).all(|pair| pair[1] == pair[0] + 1), "{times:#?}");
 }
