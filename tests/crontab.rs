@@ -1,5 +1,7 @@
 //! `crontab` as installed, set-gid or set-uid, on a private machine: see `tests/README.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, though not inside a #[test]")]
+
 pub mod common;
 
 use common::{Subject, World};

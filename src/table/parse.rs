@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
     fn usable_line(&mut self, line: &Line<'a>) -> Result<(), Full> {
         let first = line.text.iter().position(|&byte| !is_blank(byte)).unwrap_or(line.text.len());
         match &line.text[first..] {
-            [] | b"\r" | [b'#', ..] => Ok(()),
+            [] | [b'#', ..] => Ok(()),
             rest => match setting::read(rest) {
                 Some(assignment) => self.setting(line, first, assignment),
                 None => self.entry(line, first),
@@ -191,6 +191,13 @@ impl<'a> Reader<'a> {
                     "expected the first line, found a byte order mark in front of it",
                 )
                 .help("save the file as UTF-8 without a byte order mark (BOM)"),
+            );
+        }
+        if line.text.ends_with(b"\r") && line.text.iter().all(|&byte| is_blank(byte) || byte == b'\r') {
+            let end = line.text.len();
+            return Some(
+                Complaint::new(end - 1..end, "expected a minute from 0 to 59, found a carriage return")
+                    .help("convert the file, for example with: sed -i 's/\\r$//' FILE"),
             );
         }
         if !self.has_nul {

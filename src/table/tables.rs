@@ -136,7 +136,7 @@ fn a_missing_newline_is_an_error_and_its_line_runs_all_the_same() {
 
 #[test]
 fn crlf_is_said_once_and_stays_in_the_command_only() {
-    let parsed = parse(Form::User, &DEBIAN, b"# x\r\n\r\nA=b\r\nB='c'\r\n  \r\n* * * * * x\r\n@daily y\r\n");
+    let parsed = parse(Form::User, &DEBIAN, b"# x\r\nA=b\r\nB='c'\r\n* * * * * x\r\n@daily y\r\n");
     assert!(parsed.is_ok());
     assert_eq!(parsed.diagnostics.len(), 1, "{:?}", parsed.diagnostics);
     assert!(parsed.diagnostics[0].message.contains("CRLF"));
@@ -145,9 +145,13 @@ fn crlf_is_said_once_and_stays_in_the_command_only() {
     let table = &parsed.table;
     assert_eq!(table.variables(&table.entries[0]), [(&b"A"[..], &b"b"[..]), (b"B", b"c")]);
     // A lone carriage return is no command, and no part of a user's name.
-    for (form, line) in
-        [(Form::User, "* * * * * \r\n"), (Form::User, "@daily\r\n"), (Form::System, "* * * * * root\r\n")]
-    {
+    for (form, line) in [
+        (Form::User, "\r\n"),
+        (Form::User, " \t\r\n"),
+        (Form::User, "* * * * * \r\n"),
+        (Form::User, "@daily\r\n"),
+        (Form::System, "* * * * * root\r\n"),
+    ] {
         let parsed = parse(form, &DEBIAN, line.as_bytes());
         assert_eq!((parsed.errors().count(), commands(&parsed).len()), (1, 0), "{line:?}");
     }
