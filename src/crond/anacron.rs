@@ -254,9 +254,11 @@ impl Daemon {
 
     /// A line of a system table may count as the run of a job.
     pub(super) fn count_for_anacron(&mut self, start: &Start) {
+        if start.source.owner != Owner::System {
+            return;
+        }
         let Some(mut work) = self.anacron.take() else { return };
-        let of_a_table = start.source.owner == Owner::System && Path::new(&start.source.path) != work.table;
-        if of_a_table && work.plan.is_active() {
+        if work.plan.is_active() && Path::new(&start.source.path) != work.table {
             let ids = work.plan.counts_as_run_of(&start.command);
             if !ids.is_empty() && !files::is_executable(shared::ANACRON) {
                 let today = Day::at(now().utc, &self.library.zones().system());

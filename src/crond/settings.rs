@@ -307,13 +307,18 @@ mod tests {
         let config = dir.path().join("cronwheel.toml");
         std::fs::write(
             &config,
-            "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n",
+            "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n\
+             anacrontab = '/d'\nanacron-stamps = '/e'\n",
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
         assert_eq!(settings.site.profile, Profile::Cronie);
         assert_eq!(settings.places.spool, Path::new("/z"));
         assert_eq!(settings.places.cron_d, Path::new("/c"));
+        assert_eq!(
+            (settings.anacrontab.as_path(), settings.anacron_stamps.as_path()),
+            (Path::new("/d"), Path::new("/e"))
+        );
         assert_eq!((settings.run_dir, settings.run_dir_given), ("/b".into(), false));
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
         assert!(settings.foreground);

@@ -112,6 +112,50 @@ fn hours_hold_for_the_whole_table_and_the_last_line_counts() {
 }
 
 #[test]
+fn any_bytes_are_read_and_every_complaint_has_its_place() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let pieces: [&[u8]; 22] = [
+        b"1",
+        b"@monthly",
+        b"@x",
+        b" ",
+        b"\t",
+        b"\n",
+        b"\n",
+        b"\\\n",
+        b"\\",
+        b"\r\n",
+        b"5",
+        b"a/b",
+        b"id",
+        b"cmd",
+        b"=",
+        b"#",
+        b"RANDOM_DELAY",
+        b"START_HOURS_RANGE",
+        b"3-22",
+        b"\0",
+        b"\xff",
+        b"MAILTO",
+    ];
+    for _ in 0..20_000 {
+        let text: Vec<u8> =
+            (0..random.usize(0..16)).flat_map(|_| pieces[random.usize(0..pieces.len())].to_vec()).collect();
+        let (tab, said) = Anacrontab::parse(&text, "/etc/anacrontab", HostKey(7));
+        let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        for said in said {
+            let line = lines[said.line - 1];
+            assert!((1..=line.len() + 1).contains(&said.column), "{said:?} in {}", text.escape_ascii());
+        }
+        for job in tab.jobs {
+            assert!(
+                !job.id.is_empty() && !job.id.contains(&b'/') && !job.command.is_empty() && !job.command.contains(&0)
+            );
+        }
+    }
+}
+
+#[test]
 fn a_random_delay_is_one_draw_for_all_jobs_below_and_stays() {
     let delays = |host: u64| -> Vec<u32> {
         let text = "1 5 a x\nRANDOM_DELAY=45\n1 5 b x\n7 25 c x\nRANDOM_DELAY=0\n1 1 d x\n";

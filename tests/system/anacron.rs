@@ -56,7 +56,17 @@ fn seconds(path: &str) -> u64 {
 #[test]
 fn missed_jobs_run_once_one_after_the_other_and_a_restart_runs_nothing_again() {
     let Some(world) = world!(Subject::OursDebian) else { return };
-    let today = today(&world);
+    missed_jobs(&world);
+}
+
+#[test]
+fn the_same_holds_in_cronies_place() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    missed_jobs(&world);
+}
+
+fn missed_jobs(world: &World) {
+    let today = today(world);
     prepare(TAB, &[("monthly", "20240229"), ("daily", "20261121"), ("weekly", "garbage"), ("later", "20200101")]);
     let daemon = world.start_daemon(&[]);
     for id in ["monthly", "daily", "weekly"] {
