@@ -1,7 +1,7 @@
 //! The `cronctl` program: says when entries run, what is wrong with a table, and what a schedule means.
 //!
-//! One file a verb; [`cli`] has their command lines, [`source`] the tables they are asked about, [`upcoming`] the runs in
-//! order of time, [`batch`] the line by line forms for programs that ask a hundred thousand questions.
+//! One file a verb; `cli` has their command lines, `source` the tables they are asked about, `upcoming` the runs in
+//! order of time, `batch` the line by line forms for programs that ask a hundred thousand questions.
 
 mod batch;
 mod check;

@@ -39,7 +39,7 @@ pub(super) type Answer = Result<Rc<User>, IdentityError>;
 pub(super) enum Asked {
     /// The answer.
     Known(Answer),
-    /// It is being asked for; [`Identities::finished`] will tell.
+    /// It is being asked for; `Identities::finished` will tell.
     Waiting,
 }
 

@@ -19,7 +19,7 @@ pub struct Plan {
     pub(super) timers: Timers,
     pub(super) tables: Tables,
     pub(super) wheel: Wheel,
-    /// The tables that have a [`Waiting`] start, by its second.
+    /// The tables that have a waiting start, by its second.
     pub(super) alarms: BTreeSet<(Timestamp, u32)>,
     /// Runs going on; those of entries that must know when they end, with table and entry.
     pub(super) runs: HashMap<RunId, Option<(u32, u32)>>,

@@ -12,7 +12,7 @@
 //! | else | due if they match r; V is r | the same |
 //!
 //! Between two transitions of a zone d is always 1, or the clock is held; so all that can be odd is known at the
-//! transition, and [`super::zone::Span`] carries it.
+//! transition, and each span of a zone carries it.
 
 use super::calendar::Style;
 use super::civil::{CYCLE_DAYS, DAY_MINUTES};

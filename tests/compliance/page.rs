@@ -63,7 +63,8 @@ fn manual(exam: &Exam) -> String {
          .Nd how cronwheel differs from Debian's cron and from cronie\n.Sh DESCRIPTION\n\
          Every line of this page is a case of the exam that cronwheel and Debian's own\n.Xr cron 8\nsit alike\n\
          .Pq the answers of cronie are taken from its documentation and source .\n\
-         Whatever is not listed here behaves as the program that is being replaced, as far as the exam can see.\n",
+         Whatever is not listed here behaves as the program that is being replaced,\n\
+         as far as the exam can see.\n",
     );
     page.push_str(".Sh WHERE CRONWHEEL DIFFERS ON PURPOSE\n");
     for reason in &exam.reasons {
@@ -71,7 +72,8 @@ fn manual(exam: &Exam) -> String {
     }
     page.push_str(
         ".Sh WHERE THE TWO PROFILES DIFFER\n\
-         Here Debian's cron and cronie differ from each other, and each profile follows its own.\n",
+         Here Debian's cron and cronie differ from each other,\n\
+         and each profile follows its own.\n",
     );
     for area in areas(exam) {
         let cases: Vec<&Case> =
@@ -89,7 +91,7 @@ fn manual(exam: &Exam) -> String {
         }
         page.push_str(".El\n");
     }
-    page.push_str(".Sh SEE ALSO\n.Xr crond 8 ,\n.Xr crontab 1 ,\n.Xr crontab 5\n");
+    page.push_str(".Sh SEE ALSO\n.Xr crontab 1 ,\n.Xr crontab 5 ,\n.Xr crond 8\n");
     page
 }
 
@@ -111,8 +113,8 @@ fn reason_section(page: &mut String, exam: &Exam, reason: &Reason) {
         return;
     }
     line(page, ".Ss ", &reason.title);
-    for text in reason.text.lines() {
-        line(page, "", text);
+    for text in wrapped(&reason.text) {
+        line(page, "", &text);
     }
     page.push_str(".Bl -bullet -compact\n");
     for case in cases {
@@ -158,6 +160,22 @@ fn shown(page: &mut String, who: &str, lines: Vec<String>) {
         line(page, "", &format!("{who}: ..."));
     }
     page.push_str(".Ed\n");
+}
+
+/// The text in lines of at most 79 bytes, a new one after each sentence.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        if lines.last().is_some_and(|last| last.len() + 1 + word.len() > 79 || last.ends_with('.')) {
+            lines.push(String::new());
+        }
+        let last = lines.last_mut().expect("one line at least");
+        if !last.is_empty() {
+            last.push(' ');
+        }
+        last.push_str(word);
+    }
+    lines
 }
 
 /// One line of text, nothing in it being taken for a request of mdoc.
