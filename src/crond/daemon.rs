@@ -24,8 +24,6 @@ use std::io;
 const ACTIONS_A_TURN: usize = 256;
 /// Most signals heard in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
-/// How often a log that took nothing is tried again.
-const LOG_RETRY_MS: i64 = 1000;
 
 /// What is waited for, as numbers for [`Poll`].
 mod number {
@@ -194,10 +192,10 @@ impl Daemon {
             self.manager.tell("WATCHDOG=1");
             self.watchdog_at = self.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
         }
-        if self.log_retry_at.is_some_and(|at| at <= now) {
+        if self.log_retry_at.is_none_or(|at| at <= now) {
             self.log.flush();
+            self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
-        self.log_retry_at = self.log.waits().then_some(now + LOG_RETRY_MS);
         self.press_on_stopping(now);
         Ok(())
     }

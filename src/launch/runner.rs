@@ -273,7 +273,7 @@ impl State {
 
     /// How long nothing has to be done unless something becomes ready.
     fn timeout(&self, now_ms: i64) -> Option<u64> {
-        let log = self.tell.waits().then_some(now_ms + 1000);
+        let log = self.tell.retry_ms().map(|ms| now_ms + ms);
         let relay = self.relay.as_ref().is_some_and(|relay| !relay.is_empty()).then_some(now_ms + RELAY_MS);
         [
             self.graces.first().map(|(until, _)| *until),

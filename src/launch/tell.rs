@@ -46,9 +46,9 @@ impl Teller {
         self.log.reopen();
     }
 
-    /// Whether records wait to be written.
-    pub(super) fn waits(&self) -> bool {
-        self.log.waits()
+    /// In how many milliseconds records that wait are to be tried again.
+    pub(super) fn retry_ms(&self) -> Option<i64> {
+        self.log.retry_ms()
     }
 
     pub(super) fn flush(&mut self) {

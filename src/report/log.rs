@@ -109,6 +109,11 @@ impl Log {
         self.sink.waits()
     }
 
+    /// In how many milliseconds [`Log::flush`] is to be called for what waits, if anything does.
+    pub fn retry_ms(&self) -> Option<i64> {
+        self.sink.waits().then(|| self.sink.retry_ms())
+    }
+
     /// Writes what waits, as far as that does not block, and tells how many records were lost.
     pub fn flush(&mut self) {
         if !self.sink.waits() {

@@ -15,6 +15,9 @@ const MOST_BYTES: usize = 1 << 20;
 const CUT: usize = 8192;
 /// A pipe that reports room takes this much without blocking (POSIX: PIPE_BUF, here Linux's).
 const PIECE: usize = 4096;
+/// How soon a reader that was behind is tried again, and at most how late one that takes nothing at all; milliseconds.
+const SOONEST_MS: i64 = 20;
+const LATEST_MS: i64 = 1000;
 
 /// A place for lines, with its queue.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Sink {
     queue: VecDeque<Vec<u8>>,
     queued_bytes: usize,
     lost: u64,
+    /// Milliseconds until what waits is to be tried again: doubled as long as nothing goes.
+    retry_ms: i64,
 }
 
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl Sink {
     }
 
     fn new(place: Place) -> Sink {
-        Sink { place, queue: VecDeque::new(), queued_bytes: 0, lost: 0 }
+        Sink { place, queue: VecDeque::new(), queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
     }
 
     /// Whether there is a reader.
@@ -66,6 +71,11 @@ impl Sink {
     /// Whether something waits to be written or told.
     pub(super) fn waits(&self) -> bool {
         !self.queue.is_empty() || self.lost > 0
+    }
+
+    /// In how many milliseconds what waits is to be tried again.
+    pub(super) fn retry_ms(&self) -> i64 {
+        self.retry_ms
     }
 
     /// Writes one line now, or keeps it behind those that wait already, or counts it as lost.
@@ -87,6 +97,12 @@ impl Sink {
 
     /// Writes what waits until it is done or the reader takes no more.
     pub(super) fn flush(&mut self) {
+        let before = self.queued_bytes;
+        self.write_queue();
+        self.retry_ms = if self.queued_bytes < before { SOONEST_MS } else { (self.retry_ms * 2).min(LATEST_MS) };
+    }
+
+    fn write_queue(&mut self) {
         while let Some(line) = self.queue.front_mut() {
             match self.place.try_send(line) {
                 Sent::Whole => {
