@@ -22,3 +22,6 @@ pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
 pub use live::Live;
 pub use simulate::{Scenario, Simulation, Started, simulate};
 pub use state::{Plan, Summary};
+/// The wheel by itself, for measurements.
+#[doc(hidden)]
+pub use wheel::{Timer, Wheel};

@@ -1,54 +1,48 @@
-//! The zone data that `chrono-tz` carries in the program.
+//! The zone data that the program carries: those of `chrono-tz`, made one table by `build.rs`, which describes it.
 //!
-//! The crate answers "which offset at this moment" but does not list its changes, so they are found by asking day by
-//! day and halving the days on which the answer differs. Its lists end with the year 2100; the rule behind the last
-//! decades is read off them and holds from then on.
+//! They end with the year 2100; the rule behind the last decades is read off them and holds from then on.
 
 use super::civil::{self, Date};
 use super::rule::drop_repeats;
 use super::zone::History;
-use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::Tz;
-use std::str::FromStr;
 use tz::timezone::{AlternateTime, LocalTimeType, MonthWeekDay, RuleDay};
 
-/// 1900-01-01: nobody's clock followed a zone before.
-const FROM_DAY: i64 = -25_567;
-/// 2101-01-01: the crate's lists end in 2100.
-const TO_DAY: i64 = 47_847;
 /// 2060-01-01: changes from here on are all made by today's rules.
 const RULED_FROM: i64 = 2_840_140_800;
 
+static TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/zones"));
+
+/// Bytes of a zone in the index, and of a change.
+const ZONE: usize = 12;
+const CHANGE: usize = 12;
+
 /// The changes of a zone.
 pub(super) fn history(name: &str) -> Option<History> {
-    let zone = Tz::from_str(name).ok()?;
-    let first = offset(zone, FROM_DAY * 86_400)?;
-    let mut changes = Vec::new();
-    let mut before = first;
-    for day in FROM_DAY + 1..=TO_DAY {
-        let after = offset(zone, day * 86_400)?;
-        if after != before {
-            changes.push((change_between(zone, (day - 1) * 86_400, day * 86_400, before)?, after));
-            before = after;
-        }
-    }
+    let (zones, rest) = TABLE.split_first_chunk()?;
+    let (index, rest) = rest.split_at_checked(u32::from_le_bytes(*zones) as usize * ZONE)?;
+    let (index, _) = index.as_chunks::<ZONE>();
+    let total = index.iter().map(|zone| place(zone, 1) + place(zone, 2)).max()?;
+    let (changes, names) = rest.split_at_checked(total * CHANGE)?;
+    let name_of = |zone: &[u8; ZONE]| names.get(place(zone, 0)..)?.split(|byte| *byte == b'\n').next();
+    let at = index.binary_search_by(|zone| name_of(zone).cmp(&Some(name.as_bytes()))).ok()?;
+    let (first, count) = (place(&index[at], 1), place(&index[at], 2));
+    let (changes, _) = changes.as_chunks::<CHANGE>();
+    let mut changes = changes.get(first..first + count)?.iter().map(change);
+    let (_, first) = changes.next()?;
+    let mut changes: Vec<(i64, i32)> = changes.collect();
     drop_repeats(first, &mut changes);
     let rule = rule_behind(&changes);
     Some(History { first, changes, rule })
 }
 
-fn offset(zone: Tz, at: i64) -> Option<i32> {
-    let at = DateTime::from_timestamp(at, 0)?.naive_utc();
-    Some(zone.offset_from_utc_datetime(&at).fix().local_minus_utc())
+/// One of the three numbers of a zone in the index.
+fn place(zone: &[u8; ZONE], which: usize) -> usize {
+    zone.as_chunks().0.get(which).map_or(0, |number| u32::from_le_bytes(*number) as usize)
 }
 
-/// The first second after `from` (where `before` holds) up to `to` (where it does not) with another offset.
-fn change_between(zone: Tz, mut from: i64, mut to: i64, before: i32) -> Option<i64> {
-    while to - from > 1 {
-        let middle = from + (to - from) / 2;
-        if offset(zone, middle)? == before { from = middle } else { to = middle }
-    }
-    Some(to)
+/// A moment and the offset that holds from then on.
+fn change([a, b, c, d, e, f, g, h, offset @ ..]: &[u8; CHANGE]) -> (i64, i32) {
+    (i64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), i32::from_le_bytes(*offset))
 }
 
 /// The rule that all late changes obey, two a year.

@@ -69,8 +69,14 @@ pub fn skip(name: &str, reason: &str) {
 
 /// Runs this program again with `arguments`, as the first process of new namespaces, and collects what it says.
 pub fn go_inside(arguments: &[&str]) -> Output {
+    way_inside(arguments).output().expect("unshare, of util-linux")
+}
+
+/// This program again with `arguments`, as the first process of new namespaces: to be started by the caller.
+pub fn way_inside(arguments: &[&str]) -> Command {
     let myself = std::env::current_exe().expect("the test program's own path");
-    Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args([
             "--mount",
             "--pid",
@@ -86,9 +92,8 @@ pub fn go_inside(arguments: &[&str]) -> Output {
         .arg(myself)
         .args(arguments)
         .env(STAGE, "first")
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare, of util-linux")
+        .stdin(Stdio::null());
+    command
 }
 
 /// Builds the machine, runs this program inside with its own arguments, and reaps until that one is done.

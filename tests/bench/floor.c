@@ -1,0 +1,205 @@
+/* The least that a cron can do: reads the tables of a directory, waits for minutes by timerfd, vforks, drops privileges,
+ * execs `/bin/sh -c JOB`. It logs nothing, mails nothing, knows no PAM and checks nothing: a limit, no product.
+ *
+ *     floor DIRECTORY                runs the tables each minute
+ *     floor --at SECOND DIRECTORY    runs every entry once, at that second of UTC
+ *     floor --mark FILE              a job: appends the time of its start to FILE, nanoseconds in 8 bytes, and ends
+ *     floor --mark FILE --stay       the same, and stays until it is killed
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct entry {
+	uint64_t minute;
+	uint32_t hour, day;
+	uint16_t month;
+	uint8_t weekday, either;
+	uint32_t user;
+	const char *job;
+};
+struct user {
+	char name[32];
+	uid_t uid;
+	gid_t gid;
+};
+
+static struct entry *entries;
+static size_t entry_count, entry_room;
+static struct user *users;
+static size_t user_count, user_room;
+
+static void *room(void *array, size_t count, size_t *have, size_t size)
+{
+	if (count < *have)
+		return array;
+	*have = *have ? *have + *have / 4 : 1024;
+	return realloc(array, *have * size);
+}
+
+/* One field of numbers, lists, ranges and steps. */
+static const char *field(const char *at, unsigned low, unsigned high, uint64_t *bits)
+{
+	*bits = 0;
+	for (;; at++) {
+		unsigned from = low, to = high, step = 1;
+		if (*at == '*') {
+			at++;
+		} else {
+			for (from = 0; *at >= '0' && *at <= '9'; at++)
+				from = from * 10 + (unsigned)(*at - '0');
+			to = from;
+			if (*at == '-')
+				for (to = 0, at++; *at >= '0' && *at <= '9'; at++)
+					to = to * 10 + (unsigned)(*at - '0');
+		}
+		if (*at == '/')
+			for (step = 0, at++; *at >= '0' && *at <= '9'; at++)
+				step = step * 10 + (unsigned)(*at - '0');
+		for (unsigned value = from; value <= to && value < 64 && step; value += step)
+			*bits |= 1ull << value;
+		if (*at != ',')
+			break;
+	}
+	while (*at == ' ' || *at == '\t')
+		at++;
+	return at;
+}
+
+static void line(const char *at, uint32_t user)
+{
+	if (*at != '*' && (*at < '0' || *at > '9'))
+		return;
+	struct entry e = { .user = user };
+	uint64_t bits;
+	at = field(at, 0, 59, &e.minute);
+	at = field(at, 0, 23, &bits), e.hour = (uint32_t)bits;
+	int day_star = *at == '*';
+	at = field(at, 1, 31, &bits), e.day = (uint32_t)bits;
+	at = field(at, 1, 12, &bits), e.month = (uint16_t)bits;
+	int weekday_star = *at == '*';
+	at = field(at, 0, 6, &bits), e.weekday = (uint8_t)bits;
+	e.either = !day_star && !weekday_star;
+	e.job = at;
+	entries = room(entries, entry_count, &entry_room, sizeof *entries);
+	entries[entry_count++] = e;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct user *)a)->name, ((const struct user *)b)->name);
+}
+
+static void load(const char *directory)
+{
+	/* One pass over the users, not one a table. */
+	FILE *passwd = fopen("/etc/passwd", "re");
+	for (struct passwd *p; passwd && (p = fgetpwent(passwd));) {
+		users = room(users, user_count, &user_room, sizeof *users);
+		struct user *u = &users[user_count++];
+		snprintf(u->name, sizeof u->name, "%s", p->pw_name);
+		u->uid = p->pw_uid, u->gid = p->pw_gid;
+	}
+	if (passwd)
+		fclose(passwd);
+	qsort(users, user_count, sizeof *users, by_name);
+	DIR *d = opendir(directory);
+	for (struct dirent *f; d && (f = readdir(d));) {
+		struct user key = { 0 };
+		snprintf(key.name, sizeof key.name, "%.31s", f->d_name);
+		struct user *u = bsearch(&key, users, user_count, sizeof *users, by_name);
+		int fd = u ? openat(dirfd(d), f->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+		struct stat s;
+		if (fd < 0 || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
+			continue;
+		char *text = malloc((size_t)s.st_size + 1);
+		ssize_t size = read(fd, text, (size_t)s.st_size);
+		close(fd);
+		text[size > 0 ? size : 0] = 0;
+		for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
+			*end = 0;
+			line(at, (uint32_t)(u - users));
+		}
+	}
+	closedir(d);
+}
+
+static void start(const struct entry *e)
+{
+	const struct user *u = &users[e->user];
+	pid_t pid = vfork();
+	if (pid == 0) {
+		char *arguments[] = { "/bin/sh", "-c", (char *)e->job, NULL };
+		char *environment[] = { "PATH=/usr/bin:/bin", "SHELL=/bin/sh", NULL };
+		if (setsid() >= 0 && setgroups(1, &u->gid) == 0 && setgid(u->gid) == 0 && setuid(u->uid) == 0)
+			execve("/bin/sh", arguments, environment);
+		_exit(127);
+	}
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+static void start_due(time_t now, int all)
+{
+	struct tm t;
+	localtime_r(&now, &t);
+	for (size_t i = 0; i < entry_count; i++) {
+		const struct entry *e = &entries[i];
+		int day = e->day >> t.tm_mday & 1, weekday = e->weekday >> t.tm_wday & 1;
+		if (all || ((e->minute >> t.tm_min & 1) && (e->hour >> t.tm_hour & 1) && (e->month >> (t.tm_mon + 1) & 1) &&
+			    (e->either ? day || weekday : day && weekday)))
+			start(e);
+	}
+}
+
+static int mark(const char *file, int stay)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	int fd = open(file, O_WRONLY | O_APPEND);
+	if (fd < 0 || write(fd, &ns, sizeof ns) != sizeof ns)
+		return 1;
+	close(fd);
+	while (stay)
+		pause();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2 && strcmp(argv[1], "--mark") == 0)
+		return mark(argv[2], argc > 3 && strcmp(argv[3], "--stay") == 0);
+	time_t at = argc > 3 && strcmp(argv[1], "--at") == 0 ? atoll(argv[2]) : 0;
+	if (argc < 2)
+		return 2;
+	load(argv[argc - 1]);
+	int timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
+	signal(SIGCHLD, SIG_DFL);
+	for (time_t due = at ? at : time(NULL) / 60 * 60 + 60;; due += 60) {
+		struct itimerspec when = { .it_value.tv_sec = due };
+		uint64_t times;
+		timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
+		if (read(timer, &times, sizeof times) != sizeof times)
+			return 1;
+		start_due(due, at != 0);
+		if (at) {
+			while (wait(NULL) > 0)
+				;
+			pause();
+		}
+	}
+}

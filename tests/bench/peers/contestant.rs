@@ -1,0 +1,206 @@
+//! Who takes part, how each is started in a world of its own, and what it takes.
+
+use crate::common::subject::package;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Where the control groups are mounted; ours within them.
+const GROUPS: &str = "/tmp/groups";
+const OWN: &str = "/tmp/groups/cronwheel-bench";
+
+/// A cron, or the floor.
+#[derive(Clone, Debug)]
+pub struct Contestant {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Can be told a second, not only a minute.
+    pub by_seconds: Option<BySeconds>,
+    /// Whether jobs go through PAM.
+    pam: bool,
+    words: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// How one is told a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BySeconds {
+    /// Seven fields in the table.
+    Quartz,
+    /// A flag for all entries.
+    Flag,
+}
+
+/// Everybody who is there, ours and the floor first.
+pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
+    mount_groups();
+    let contestant = |name, words: &[&str]| Contestant {
+        name,
+        by_seconds: None,
+        pam: false,
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+        variables: Vec::new(),
+    };
+    let ours = Contestant { by_seconds: Some(BySeconds::Quartz), ..contestant("ours", &["/usr/sbin/crond", "-f"]) };
+    let floor = contestant("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
+    let mut all = vec![
+        Contestant { by_seconds: Some(BySeconds::Flag), ..floor },
+        ours.clone(),
+        Contestant { name: "ours+PAM", pam: true, ..ours },
+    ];
+    let within = |name: &str, path: &str| package(name).join(path).display().to_string();
+    let debian = within("cron", "usr/sbin/cron");
+    all.push(Contestant { pam: true, ..contestant("Debian cron", &[&debian, "-f"]) });
+    if let Some(path) = cronie {
+        all.push(Contestant { pam: true, ..contestant("cronie", &[path, "-n"]) });
+    }
+    let bcron = within("bcron", "usr/sbin");
+    all.push(Contestant {
+        variables: vec![
+            ("PATH", format!("{bcron}:/usr/bin:/bin")),
+            ("LD_LIBRARY_PATH", within("libbg2", "usr/lib")),
+            ("BCRON_USER", "root".to_owned()),
+            ("BCRON_SPOOL", "/var/spool/cron".to_owned()),
+        ],
+        ..contestant("bcron", &[&format!("{bcron}/bcron-start")])
+    });
+    let busybox = within("busybox-static", "bin/busybox");
+    all.push(contestant("busybox", &[&busybox, "crond", "-f", "-c", "/var/spool/cron/crontabs"]));
+    all.retain(|one| {
+        let there = Path::new(&one.words[0]).exists();
+        if !there {
+            eprintln!("{}: no {}; run tests/install-needs", one.name, one.words[0]);
+        }
+        there
+    });
+    all
+}
+
+fn mount_groups() {
+    fs::create_dir_all(GROUPS).expect("a directory");
+    let mounted = Command::new("mount").args(["-t", "cgroup2", "none", GROUPS]).status().expect("mount");
+    assert!(mounted.success(), "CPU time is counted by control groups, version 2, which cannot be mounted here");
+    fs::create_dir(OWN).ok();
+}
+
+impl Contestant {
+    /// Starts it with that spool in a world of its own, and lets it become ready.
+    pub fn start(&self, spool: &str, at: Option<i64>) -> Running {
+        const SCRIPT: &str = r#"
+            mount --bind "$1" /var/spool/cron/crontabs
+            mount -t tmpfs tmpfs /run
+            mkdir -m 755 /run/crond
+            mkdir -p /var/spool/cron/tmp
+            if [ "$2" = false ]; then mount -t tmpfs tmpfs /etc/pam.d; fi
+            echo 0 > "$3/cgroup.procs"
+            shift 3
+            exec "$@""#;
+        let group = format!("{OWN}/{}", self.name.replace(' ', "-"));
+        fs::create_dir(&group).expect("a control group");
+        let mut words = self.words.clone();
+        if let (Some(BySeconds::Flag), Some(at)) = (self.by_seconds, at) {
+            words.splice(1..1, ["--at".to_owned(), at.to_string()]);
+        }
+        let child = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "--", "/bin/sh", "-ec", SCRIPT, "sh", spool])
+            .args([&self.pam.to_string(), &group])
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.variables.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("unshare, of util-linux");
+        let running = Running { child, group };
+        running.settle();
+        running
+    }
+
+    /// Takes the control groups away.
+    pub fn leave() {
+        fs::remove_dir(OWN).ok();
+    }
+}
+
+/// A started contestant; killed with all that it started when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    group: String,
+}
+
+/// What a contestant's own processes hold, without its jobs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Kilobytes, shared pages counted in each process.
+    pub rss: f64,
+    /// Kilobytes, shared pages divided among those who share.
+    pub pss: f64,
+    /// Processes.
+    pub processes: f64,
+    /// How often they went to sleep so far.
+    pub sleeps: f64,
+}
+
+impl Running {
+    /// Milliseconds of CPU that it and all its children have taken so far, the dead ones too.
+    pub fn cpu_ms(&self) -> f64 {
+        let text = fs::read_to_string(format!("{}/cpu.stat", self.group)).expect("the group's account");
+        number_after(&text, "usage_usec ") / 1000.0
+    }
+
+    /// Waits until it takes no more CPU.
+    pub fn settle(&self) {
+        let mut before = -1.0;
+        loop {
+            let now = self.cpu_ms();
+            if now > 0.0 && now - before < 0.3 {
+                return;
+            }
+            before = now;
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// What its processes hold, jobs and their shells left out.
+    pub fn held(&self) -> Held {
+        let pids = fs::read_to_string(format!("{}/cgroup.procs", self.group)).expect("the group's processes");
+        let mut held = Held::default();
+        for pid in pids.lines() {
+            let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let line = read("cmdline");
+            if line.contains("--mark") {
+                continue;
+            }
+            let memory = read("smaps_rollup");
+            held.rss += number_after(&memory, "\nRss:");
+            held.pss += number_after(&memory, "\nPss:");
+            held.sleeps += number_after(&read("status"), "\nvoluntary_ctxt_switches:");
+            held.processes += 1.0;
+        }
+        held
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        fs::write(format!("{}/cgroup.kill", self.group), "1").expect("an end of the group");
+        self.child.wait().expect("its end");
+        // Orphans are reaped by the first process of this world.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.group).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{} cannot be removed", self.group);
+    }
+}
+
+fn number_after(text: &str, name: &str) -> f64 {
+    let rest = text.split_once(name).map_or("", |(_, rest)| rest);
+    rest.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0.0)
+}

@@ -1,0 +1,95 @@
+//! Ours beside Debian's cron, bcron, busybox crond and a floor program, all in one run, interleaved.
+//!
+//! `cargo bench --bench peers [-- --quick] [-- --cronie PATH]`, as root; see tests/bench/README.md.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, though not inside a #[test].
+
+#[path = "../../common/mod.rs"]
+pub mod common;
+
+mod burst;
+mod contestant;
+mod crowd;
+mod programs;
+mod report;
+mod tables;
+
+use common::{Subject, stage};
+use contestant::{Contestant, contestants};
+use report::Report;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Crontabs of the large load, ten entries each.
+    pub tables: usize,
+    /// Loads of each contestant.
+    pub loads: usize,
+    /// Jobs of a burst.
+    pub jobs: usize,
+    /// Bursts of each peer; ours and the floor get as many as fit between them.
+    pub bursts: usize,
+    /// Whether a minute without a job and one without a change are looked at, too.
+    pub quiet_minutes: bool,
+}
+
+const FULL: Extent = Extent { tables: 10_000, loads: 3, jobs: 1_000, bursts: 2, quiet_minutes: true };
+const QUICK: Extent = Extent { tables: 2_000, loads: 1, jobs: 300, bursts: 1, quiet_minutes: false };
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match stage::stage().as_deref() {
+        None => outside(&arguments),
+        Some("first") => ExitCode::from(stage::first_process(Subject::OursDebian) as u8),
+        Some(_) => inside(&arguments),
+    }
+}
+
+fn outside(arguments: &[String]) -> ExitCode {
+    if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(reason) = stage::why_not(Subject::Debian) {
+        stage::skip("peers", &reason);
+        return ExitCode::SUCCESS;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/floor.c");
+    let built = Command::new("cc").args(["-O2", "-static", "-o"]).arg(floor()).arg(source).status();
+    assert!(built.expect("a C compiler").success(), "floor.c does not compile");
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = stage::way_inside(&words).stderr(Stdio::inherit()).output().expect("unshare, of util-linux");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let Some((table, json)) = told.split_once(JSON).filter(|_| output.status.success()) else {
+        eprintln!("inside: {}\n{told}", output.status);
+        return ExitCode::FAILURE;
+    };
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers.json");
+    std::fs::write(&file, json).expect("the measurements' file");
+    println!("{table}every single value: {}", file.display());
+    ExitCode::SUCCESS
+}
+
+/// Parts the table from the JSON in what the inner program says.
+const JSON: &str = "\nJSON ";
+
+/// Where the floor program is built.
+fn floor() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("floor")
+}
+
+fn inside(arguments: &[String]) -> ExitCode {
+    let _world = common::World::open(Subject::OursDebian);
+    let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
+    let cronie = arguments.iter().position(|argument| argument == "--cronie").and_then(|at| arguments.get(at + 1));
+    tables::settle(&floor(), extent);
+    let all = contestants(cronie.map(String::as_str));
+    let mut report = Report::default();
+    programs::measure(&mut report);
+    crowd::measure(&all, extent, &mut report);
+    burst::measure(&all, extent, &mut report);
+    Contestant::leave();
+    print!("{}{JSON}{}", report.table(), report.json());
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,67 @@
+//! From text to schedule, and whole tables.
+
+use crate::samples::{MIXED, with_seconds};
+use cronwheel::schedule::{HostKey, Schedule, Seed, Zone, Zones};
+use cronwheel::site::DEBIAN;
+use cronwheel::table::{Context, Form, Table};
+use divan::{Bencher, black_box, counter::ItemsCount};
+use std::fmt::Write as _;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+fn all(bencher: Bencher<'_, '_>, parse: impl Fn(&str) + Sync) {
+    bencher.counter(ItemsCount::new(MIXED.len())).bench(|| MIXED.iter().for_each(|text| parse(black_box(text))));
+}
+
+#[divan::bench]
+fn ours(bencher: Bencher<'_, '_>) {
+    let seed = Seed { host: HostKey::default(), table: "alice", entry: b"" };
+    all(bencher, |text| drop(black_box(Schedule::parse_prefix(text.as_bytes(), &seed))));
+}
+
+#[divan::bench]
+fn saffron(bencher: Bencher<'_, '_>) {
+    all(bencher, |text| drop(black_box(text.parse::<saffron::Cron>())));
+}
+
+#[divan::bench]
+fn cron(bencher: Bencher<'_, '_>) {
+    let texts: Vec<String> = MIXED.iter().map(|text| with_seconds(text)).collect();
+    bencher.counter(ItemsCount::new(texts.len())).bench(|| {
+        texts.iter().for_each(|text| drop(black_box(cron::Schedule::from_str(black_box(text)))));
+    });
+}
+
+#[divan::bench]
+fn croner(bencher: Bencher<'_, '_>) {
+    all(bencher, |text| drop(black_box(croner::Cron::from_str(text))));
+}
+
+struct Utc(Arc<Zone>);
+
+impl Zones for Utc {
+    fn named(&self, _: &str) -> Option<Arc<Zone>> {
+        None
+    }
+    fn system(&self) -> Arc<Zone> {
+        self.0.clone()
+    }
+}
+
+/// A table of 10,000 lines with commands of 60 bytes.
+#[divan::bench]
+fn table_of_ten_thousand_lines(bencher: Bencher<'_, '_>) {
+    const LINES: usize = 10_000;
+    let mut text = String::new();
+    for number in 0..LINES {
+        let schedule = MIXED[number % MIXED.len()];
+        writeln!(text, "{schedule} /usr/local/bin/job-{number:06} --with some --arguments here=1234567").expect("memory");
+    }
+    let zones = Utc(Zone::utc());
+    let (form, host) = (Form::User, HostKey::default());
+    let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones: &zones };
+    bencher
+        .counter(ItemsCount::new(LINES))
+        .with_inputs(|| text.clone().into_bytes().into_boxed_slice())
+        .bench_local_values(|bytes| Table::parse(bytes, &context));
+}
