@@ -5,7 +5,7 @@ use super::library::Library;
 use super::record::Record as Completed;
 use super::settings::Settings;
 use super::stop::Stopping;
-use super::tables::{News, Told};
+use super::tables::{Hearer, News, Told};
 use crate::launch::{LaunchError, Notice, Runner};
 use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
 use crate::report::{Ident, Level, Log, Record};
@@ -95,6 +95,44 @@ pub(super) fn reap() -> Vec<u32> {
     std::iter::from_fn(process::reap).map(|(pid, _)| pid).collect()
 }
 
+/// Whom the library's news concern.
+struct Audience<'a> {
+    plan: &'a mut Plan,
+    todo: &'a mut VecDeque<Action>,
+    log: &'a mut Log,
+    /// Whether there were any.
+    changed: bool,
+}
+
+impl Hearer for Audience<'_> {
+    fn push(&mut self, news: News) {
+        self.changed = true;
+        let event = match news {
+            News::Load { source, table } => Event::Load { source, table },
+            News::Unload { path } => Event::Unload { path },
+            News::SystemZone(zone) => Event::SystemZone(zone),
+            News::Tell(told) => return tell(self.log, &told),
+        };
+        self.todo.extend(self.plan.handle(event, now()));
+    }
+}
+
+fn tell(log: &mut Log, told: &Told) {
+    let line = told.line.map(|line| ("line", line.into()));
+    let fields: Vec<(&'static str, serde_json::Value)> = line.into_iter().collect();
+    log.write(&Record {
+        ident: Ident::Daemon,
+        level: told.level,
+        pid: None,
+        user: &told.user,
+        event: told.event,
+        detail: told.detail.as_bytes(),
+        rest: &told.rest,
+        run: None,
+        fields: &fields,
+    });
+}
+
 impl Daemon {
     /// Registers everything that is there from the start. To be called once.
     pub(super) fn wait_for_the_world(&mut self) -> Result<(), Fatal> {
@@ -135,18 +173,10 @@ impl Daemon {
     }
 
     /// Lets the library do something and spreads its news.
-    pub(super) fn with_library(&mut self, act: impl FnOnce(&mut Library, &mut Vec<News>)) {
-        let mut news = Vec::new();
-        act(&mut self.library, &mut news);
-        let changed = !news.is_empty();
-        for one in news {
-            match one {
-                News::Load { source, table } => self.tell_plan(Event::Load { source, table }),
-                News::Unload { path } => self.tell_plan(Event::Unload { path }),
-                News::SystemZone(zone) => self.tell_plan(Event::SystemZone(zone)),
-                News::Tell(told) => self.tell(&told),
-            }
-        }
+    pub(super) fn with_library(&mut self, act: impl FnOnce(&mut Library, &mut dyn Hearer)) {
+        let mut audience = Audience { plan: &mut self.plan, todo: &mut self.todo, log: &mut self.log, changed: false };
+        act(&mut self.library, &mut audience);
+        let changed = audience.changed;
         if changed && self.stopping.is_none() {
             self.tell_state_to_manager("");
         }
@@ -355,22 +385,6 @@ impl Daemon {
             detail: &command,
             rest,
             run: Some(start.run),
-            fields: &fields,
-        });
-    }
-
-    pub(super) fn tell(&mut self, told: &Told) {
-        let line = told.line.map(|line| ("line", line.into()));
-        let fields: Vec<(&'static str, serde_json::Value)> = line.into_iter().collect();
-        self.log.write(&Record {
-            ident: Ident::Daemon,
-            level: told.level,
-            pid: None,
-            user: &told.user,
-            event: told.event,
-            detail: told.detail.as_bytes(),
-            rest: &told.rest,
-            run: None,
             fields: &fields,
         });
     }

@@ -1,7 +1,7 @@
 //! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
 
 use super::settings::Settings;
-use super::tables::{News, Tables, Told};
+use super::tables::{Hearer, News, Tables, Told};
 use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
 use crate::report::Level;
@@ -103,7 +103,7 @@ impl Library {
     }
 
     /// Starts to watch, then reads everything: whatever changes meanwhile is heard of.
-    pub fn open(&mut self, news: &mut Vec<News>) {
+    pub fn open(&mut self, news: &mut dyn Hearer) {
         if matches!(self.noticing, Noticing::Failed) {
             self.try_to_watch(news, true);
         }
@@ -148,7 +148,7 @@ impl Library {
     }
 
     /// Names changed in a directory that is watched for names.
-    pub fn hear_names(&mut self, news: &mut Vec<News>) {
+    pub fn hear_names(&mut self, news: &mut dyn Hearer) {
         let Noticing::Watching(watcher) = &mut self.noticing else { return };
         let changes = match watcher.changed_names() {
             Ok(changes) => changes,
@@ -207,7 +207,7 @@ impl Library {
     }
 
     /// The name service has something to say.
-    pub fn hear_users(&mut self, news: &mut Vec<News>) {
+    pub fn hear_users(&mut self, news: &mut dyn Hearer) {
         if self.tables.users().hear() == Progress::Answered {
             self.look_at_mendable(news);
         }
@@ -221,7 +221,7 @@ impl Library {
     }
 
     /// Does what it is time for; whether a reload was among it.
-    pub fn attend(&mut self, news: &mut Vec<News>) -> bool {
+    pub fn attend(&mut self, news: &mut dyn Hearer) -> bool {
         let now = clock::monotonic_ms();
         let is_time = |wish: Option<i64>| wish.is_some_and(|at| at <= now);
         let reload = is_time(self.reload_at);
@@ -261,7 +261,7 @@ impl Library {
     }
 
     /// Makes the watcher, if the system lets us. What fails is said when it is new.
-    fn try_to_watch(&mut self, news: &mut Vec<News>, say_failure: bool) {
+    fn try_to_watch(&mut self, news: &mut dyn Hearer, say_failure: bool) {
         let made = Watcher::new(self.busy_directories()).and_then(|mut watcher| {
             watcher.watch_quietly(&self.tables.directories())?;
             Ok(watcher)
@@ -273,7 +273,7 @@ impl Library {
         }
     }
 
-    fn stop_watching(&mut self, why: &WatchError, news: &mut Vec<News>) {
+    fn stop_watching(&mut self, why: &WatchError, news: &mut dyn Hearer) {
         self.noticing = Noticing::Failed;
         news.push(News::Tell(Told {
             level: Level::Warning,
@@ -295,7 +295,7 @@ impl Library {
     }
 
     /// Watches what is to be watched now, and looks at everything; again for as long as that leads to more places.
-    fn look_at_everything(&mut self, anew: bool, news: &mut Vec<News>) {
+    fn look_at_everything(&mut self, anew: bool, news: &mut dyn Hearer) {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
         for round in 0..MOST_ROUNDS {
@@ -323,7 +323,7 @@ impl Library {
     }
 
     /// Whether something is watched now that was not.
-    fn watch_directories(&mut self, news: &mut Vec<News>) -> bool {
+    fn watch_directories(&mut self, news: &mut dyn Hearer) -> bool {
         let (busy, wanted) = (self.busy_directories(), self.tables.directories());
         let Noticing::Watching(watcher) = &mut self.noticing else { return false };
         watcher.set_busy(busy);
@@ -367,7 +367,7 @@ impl Library {
         }
     }
 
-    fn look_at_queue(&mut self, now: i64, news: &mut Vec<News>) {
+    fn look_at_queue(&mut self, now: i64, news: &mut dyn Hearer) {
         let directories_before = self.tables.directories().len();
         for _ in 0..PATHS_A_TURN {
             let Some(path) = self.queue.pop_front() else { break };
@@ -386,7 +386,7 @@ impl Library {
     }
 
     /// Reads the zones again; a table's own zones are part of it, so that all tables are read again when one has changed.
-    fn look_at_zones(&mut self, news: &mut Vec<News>) {
+    fn look_at_zones(&mut self, news: &mut dyn Hearer) {
         if self.zones.refresh() {
             news.push(News::SystemZone(self.zones.system()));
             self.look_at_everything(true, news);
@@ -394,13 +394,13 @@ impl Library {
     }
 
     /// Looks again at what may mend itself, with the users as they are now.
-    fn mend(&mut self, news: &mut Vec<News>) {
+    fn mend(&mut self, news: &mut dyn Hearer) {
         self.mend_at = None;
         self.tables.users().refresh();
         self.look_at_mendable(news);
     }
 
-    fn look_at_mendable(&mut self, news: &mut Vec<News>) {
+    fn look_at_mendable(&mut self, news: &mut dyn Hearer) {
         for path in self.tables.mendable() {
             self.tables.look(&path, &self.zones, news);
         }

@@ -41,6 +41,18 @@ pub enum News {
     Tell(Told),
 }
 
+/// Who hears news, one after the other: a table that was read goes on at once, and a hundred thousand are never held twice.
+pub trait Hearer {
+    /// Takes one.
+    fn push(&mut self, news: News);
+}
+
+impl Hearer for Vec<News> {
+    fn push(&mut self, news: News) {
+        Vec::push(self, news);
+    }
+}
+
 /// One line for the log, `(USER) EVENT (DETAIL)REST`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
@@ -152,7 +164,7 @@ impl Tables {
     }
 
     /// Looks at everything again; what has not changed is not read. With `anew` everything is.
-    pub fn rescan(&mut self, anew: bool, zones: &dyn Zones, news: &mut Vec<News>) {
+    pub fn rescan(&mut self, anew: bool, zones: &dyn Zones, news: &mut dyn Hearer) {
         self.seen.round += 1;
         let reader = Reader { site: self.site, host: self.host, zones };
         match &self.origin {
@@ -192,7 +204,7 @@ impl Tables {
     }
 
     /// Looks at one path that something happened to. Paths that can be no table are passed over.
-    pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut Vec<News>) {
+    pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut dyn Hearer) {
         let reader = Reader { site: self.site, host: self.host, zones };
         match &self.origin {
             Origin::System(finder) => match finder.look(path, &mut self.users) {
@@ -263,7 +275,7 @@ struct Scan<'a> {
     seen: &'a mut Seen,
     reader: Reader<'a>,
     anew: bool,
-    news: &'a mut Vec<News>,
+    news: &'a mut dyn Hearer,
 }
 
 impl Visitor for Scan<'_> {
@@ -283,7 +295,7 @@ impl Visitor for Scan<'_> {
 
 impl Seen {
     /// Takes in what a table's file was found to be.
-    fn take(&mut self, found: Found, reader: &Reader<'_>, anew: bool, news: &mut Vec<News>) {
+    fn take(&mut self, found: Found, reader: &Reader<'_>, anew: bool, news: &mut dyn Hearer) {
         let Found { source, stamp, content, watch } = found;
         if matches!(&content, Err(refusal) if refusal.kind == RefusalKind::UserNotYetKnown)
             && let Some(known) = self.known.get_mut(&source.path)
@@ -344,7 +356,7 @@ impl Seen {
     }
 
     /// Forgets a table that is gone.
-    fn forget(&mut self, path: &str, news: &mut Vec<News>) {
+    fn forget(&mut self, path: &str, news: &mut dyn Hearer) {
         self.links.remove(path);
         if self.known.remove(path).is_some_and(|known| known.refusal.is_none()) {
             news.push(News::Unload { path: path.to_owned() });
@@ -352,7 +364,7 @@ impl Seen {
     }
 
     /// Forgets what the current look at everything did not see, unless nobody could look.
-    fn drop_unseen(&mut self, news: &mut Vec<News>) {
+    fn drop_unseen(&mut self, news: &mut dyn Hearer) {
         let listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
         let unseen =
             |(path, known): (&String, &Known)| (known.round != self.round && listed(path)).then(|| path.clone());

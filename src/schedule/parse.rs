@@ -109,6 +109,11 @@ impl Reader<'_> {
     /// `field = item { "," item }`
     #[inline]
     fn field(&mut self, unit: &'static Unit) -> Read<u64> {
+        // Most fields are a lone star.
+        if let Some([b'*', b' ' | b'\t', ..]) = self.text.get(self.at..) {
+            self.at += 1;
+            return Ok(span(unit.min, unit.max));
+        }
         self.draws = 0;
         let mut bits = 0;
         loop {
@@ -166,9 +171,8 @@ impl Reader<'_> {
             self.caution_reversed(unit, start, low, high);
             return Ok(0);
         }
-        let all = (2 << high) - (1 << low);
         if step == 1 {
-            return Ok(all);
+            return Ok(span(low, high));
         }
         if step > high - low {
             self.caution_step(start, low, step);
@@ -204,12 +208,12 @@ impl Reader<'_> {
     #[inline]
     fn number(&mut self) -> Option<u32> {
         let start = self.at;
-        let mut number = Some(0u32);
+        let mut number = 0u64;
         while let digit @ b'0'..=b'9' = self.peek() {
-            number = number.and_then(|number| number.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
+            number = number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
             self.at += 1;
         }
-        number.filter(|_| self.at > start)
+        u32::try_from(number).ok().filter(|_| self.at > start)
     }
 
     /// A name of exactly three letters; after a day of the week, an `L` may follow.
@@ -554,6 +558,12 @@ impl Reader<'_> {
             }),
         }
     }
+}
+
+/// The values from `low` to `high`, which is below 63.
+#[inline]
+fn span(low: u32, high: u32) -> u64 {
+    (2 << high) - (1 << low)
 }
 
 fn after_blanks(text: &[u8], at: usize) -> usize {

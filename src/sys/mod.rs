@@ -9,6 +9,7 @@ pub mod identity;
 pub mod interrupts;
 pub mod locale;
 pub mod lock;
+pub mod memory;
 pub mod name_watch;
 pub mod notify_socket;
 pub mod pam;

@@ -93,7 +93,8 @@ fn mixed_lines(lines: usize) -> String {
     let mut text = String::new();
     for number in 0..lines {
         let schedule = MIXED[number % MIXED.len()];
-        writeln!(text, "{schedule} /usr/local/bin/job-{number:06} --with some --arguments here=1234567").expect("memory");
+        writeln!(text, "{schedule} /usr/local/bin/job-{number:06} --with some --arguments here=1234567")
+            .expect("memory");
     }
     text
 }

@@ -41,7 +41,7 @@ fn with_jobs(one: &Contestant, due: i64, jobs: usize, flags: &str) -> (Running, 
         Some(BySeconds::Flag) | None => format!("{minute} {hour} * * *"),
     };
     let line = format!("{when} /usr/local/bin/mark --mark {file} {flags}\n");
-    let spool = tables::spool("burst", jobs / 10, |_| format!("SHELL=/bin/sh\nMAILTO=\"\"\n{}", line.repeat(10)));
+    let spool = tables::spool(one, jobs / 10, |_| format!("SHELL=/bin/sh\nMAILTO=\"\"\n{}", line.repeat(10)));
     (one.start(&spool, Some(due)), file)
 }
 

@@ -19,6 +19,8 @@ pub struct Contestant {
     pub by_seconds: Option<BySeconds>,
     /// Whether jobs go through PAM.
     pam: bool,
+    /// Whether tables must be root's.
+    pub root_owns: bool,
     words: Vec<String>,
     variables: Vec<(&'static str, String)>,
 }
@@ -39,6 +41,7 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         name,
         by_seconds: None,
         pam: false,
+        root_owns: false,
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         variables: Vec::new(),
     };
@@ -51,7 +54,7 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
     ];
     let within = |name: &str, path: &str| package(name).join(path).display().to_string();
     let debian = within("cron", "usr/sbin/cron");
-    all.push(Contestant { pam: true, ..contestant("Debian cron", &[&debian, "-f"]) });
+    all.push(Contestant { pam: true, ..contestant("Debian", &[&debian, "-f"]) });
     if let Some(path) = cronie {
         all.push(Contestant { pam: true, ..contestant("cronie", &[path, "-n"]) });
     }
@@ -66,7 +69,8 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         ..contestant("bcron", &[&format!("{bcron}/bcron-start")])
     });
     let busybox = within("busybox-static", "bin/busybox");
-    all.push(contestant("busybox", &[&busybox, "crond", "-f", "-c", "/var/spool/cron/crontabs"]));
+    let busybox = contestant("busybox", &[&busybox, "crond", "-f", "-c", "/var/spool/cron/crontabs"]);
+    all.push(Contestant { root_owns: true, ..busybox });
     all.retain(|one| {
         let there = Path::new(&one.words[0]).exists();
         if !there {
@@ -96,7 +100,7 @@ impl Contestant {
             echo 0 > "$3/cgroup.procs"
             shift 3
             exec "$@""#;
-        let group = format!("{OWN}/{}", self.name.replace(' ', "-"));
+        let group = format!("{OWN}/{}", self.name);
         fs::create_dir(&group).expect("a control group");
         let mut words = self.words.clone();
         if let (Some(BySeconds::Flag), Some(at)) = (self.by_seconds, at) {

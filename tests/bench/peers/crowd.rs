@@ -22,7 +22,7 @@ type Up<'a> = (&'a Contestant, Running, String);
 
 fn small(crowd: &[&Contestant], report: &mut Report) {
     for one in crowd {
-        let spool = tables::spool("small", 10, tables::idle_table);
+        let spool = tables::spool(one, 10, tables::idle_table);
         let running = one.start(&spool, None);
         report.add("load 10 crontabs, CPU ms", one.name, running.cpu_ms());
         let held = running.held();
@@ -36,7 +36,7 @@ fn large<'a>(crowd: &[&'a Contestant], extent: Extent, report: &mut Report) -> V
     for round in 1..=extent.loads {
         for &one in crowd {
             eprintln!("load of {}, round {round}", one.name);
-            let spool = tables::spool(one.name, extent.tables, tables::idle_table);
+            let spool = tables::spool(one, extent.tables, tables::idle_table);
             let running = one.start(&spool, None);
             report.add("load the crowd, CPU ms", one.name, running.cpu_ms());
             let held = running.held();
@@ -72,7 +72,7 @@ fn replaced(up: &[Up<'_>], extent: Extent, report: &mut Report) {
         let ((minute, hour), (next, _)) = (tables::minute_and_hour(first), tables::minute_and_hour(second));
         let job = format!("{minute},{next} {hour} * * * /usr/local/bin/mark --mark {file}\n");
         let before = running.cpu_ms();
-        tables::put(spool, 1, &(tables::idle_table(1) + &job));
+        tables::put(one, spool, 1, &(tables::idle_table(1) + &job));
         std::thread::sleep(Duration::from_millis(500));
         report.add("one table replaced: CPU ms at once", one.name, running.cpu_ms() - before);
     }

@@ -2,6 +2,7 @@
 
 use crate::Extent;
 use crate::common::clock;
+use crate::contestant::Contestant;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -52,8 +53,11 @@ pub fn idle_table(number: usize) -> String {
     for entry in 0..10 {
         let minute = (number * 7 + entry * 13) % 60;
         let hour = (hour + 6 + ((number + entry * 5) % 12) as i64) % 24;
-        writeln!(text, "{minute} {hour} * * * /usr/local/bin/job-{number:06}-{entry} --with some --arguments here=1234567")
-            .expect("memory");
+        writeln!(
+            text,
+            "{minute} {hour} * * * /usr/local/bin/job-{number:06}-{entry} --with some --arguments here=1234567"
+        )
+        .expect("memory");
     }
     text
 }
@@ -76,19 +80,20 @@ pub fn marks(path: &str, due: i64) -> Vec<f64> {
 }
 
 /// A spool with a table for each of the first users.
-pub fn spool(name: &str, tables: usize, text: impl Fn(usize) -> String) -> String {
-    let directory = format!("{SPOOLS}/{name}");
+pub fn spool(one: &Contestant, tables: usize, text: impl Fn(usize) -> String) -> String {
+    let directory = format!("{SPOOLS}/{}", one.name);
     fs::remove_dir_all(&directory).ok();
     fs::create_dir_all(&directory).expect("a spool");
-    (0..tables).for_each(|number| put(&directory, number, &text(number)));
+    (0..tables).for_each(|number| put(one, &directory, number, &text(number)));
     directory
 }
 
 /// Puts a user's table into a spool as every `crontab` does it: whole, by renaming.
-pub fn put(spool: &str, number: usize, text: &str) {
+pub fn put(one: &Contestant, spool: &str, number: usize, text: &str) {
     let new = format!("{SPOOLS}/new");
     fs::write(&new, text).expect("a table");
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("mode of the table");
-    chown(&new, Some(FIRST_UID + number as u32), None).expect("owner of the table");
+    let owner = if one.root_owns { 0 } else { FIRST_UID + number as u32 };
+    chown(&new, Some(owner), None).expect("owner of the table");
     fs::rename(&new, format!("{spool}/u{number}")).expect("the table in its place");
 }

@@ -12,7 +12,12 @@ const START: i64 = 1_767_225_600;
 /// Occurrences of each schedule.
 const EACH: usize = 100;
 
-fn all<S: Sync, T: Clone + Sync>(bencher: Bencher<'_, '_>, schedules: &[S], start: T, next: impl Fn(&S, &T) -> Option<T> + Sync) {
+fn all<S: Sync, T: Clone + Sync>(
+    bencher: Bencher<'_, '_>,
+    schedules: &[S],
+    start: T,
+    next: impl Fn(&S, &T) -> Option<T> + Sync,
+) {
     bencher.counter(ItemsCount::new(schedules.len() * EACH)).bench(|| {
         for schedule in schedules {
             let mut at = start.clone();

@@ -55,7 +55,8 @@ fn table_of_ten_thousand_lines(bencher: Bencher<'_, '_>) {
     let mut text = String::new();
     for number in 0..LINES {
         let schedule = MIXED[number % MIXED.len()];
-        writeln!(text, "{schedule} /usr/local/bin/job-{number:06} --with some --arguments here=1234567").expect("memory");
+        writeln!(text, "{schedule} /usr/local/bin/job-{number:06} --with some --arguments here=1234567")
+            .expect("memory");
     }
     let zones = Utc(Zone::utc());
     let (form, host) = (Form::User, HostKey::default());
