@@ -102,9 +102,11 @@ impl Library {
         &self.zones
     }
 
-    /// Starts to watch, then reads everything: whatever changes meanwhile is heard of.
+    /// Reads everything, starts to watch, and looks at everything again by its stamps: whatever changed meanwhile is seen.
+    /// Reading comes first because the watcher's thread is woken for each file that is opened, which costs more.
     pub fn open(&mut self, news: &mut dyn Hearer) {
         if matches!(self.noticing, Noticing::Failed) {
+            self.tables.rescan(false, &self.zones, news);
             self.try_to_watch(news, true);
         }
         self.tables.rescan(false, &self.zones, news);
@@ -144,6 +146,10 @@ impl Library {
 
     /// The watcher's bell rang: gathers for a moment.
     pub fn hear_tables(&mut self) {
+        // It does not ring again before the hints are taken.
+        if let Some(watcher) = self.watcher() {
+            watcher.bell().answer();
+        }
         self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
     }
 
