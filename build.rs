@@ -8,6 +8,8 @@
 //! its changes begin and how many they are (3 times 4 bytes), the changes, 12 bytes each (the moment, 8 bytes, `i64::MIN`
 //! for the first; the offset that holds from then on, 4 bytes), the names, each ended by a newline.
 
+#![allow(clippy::expect_used)] // What goes wrong here ends the build, with these words.
+
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use std::collections::HashMap;
