@@ -389,6 +389,10 @@ impl Daemon {
         });
     }
 
+    pub(super) fn tell(&mut self, told: &Told) {
+        tell(&mut self.log, told);
+    }
+
     /// `(CRON) EVENT (DETAIL)`.
     pub(super) fn say(&mut self, event: &str, detail: &str) {
         self.log.write(&Record::daemon(event, detail.as_bytes()));

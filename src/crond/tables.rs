@@ -335,7 +335,7 @@ impl Seen {
                     if !same {
                         let mut told = Vec::new();
                         complain(&source, &parsed.diagnostics, &mut told);
-                        news.extend(told.into_iter().map(News::Tell));
+                        told.into_iter().for_each(|told| news.push(News::Tell(told)));
                     }
                     news.push(News::Load { source, table: parsed.table });
                 }
@@ -343,8 +343,10 @@ impl Seen {
             }
             Err(refusal) => {
                 let said = before.and_then(|known| known.refusal.filter(|_| known.stamp == stamp));
-                if said.as_deref() != Some(&refusal) {
-                    news.extend(refusal_told(reader.site, &refusal).map(News::Tell));
+                if said.as_deref() != Some(&refusal)
+                    && let Some(told) = refusal_told(reader.site, &refusal)
+                {
+                    news.push(News::Tell(told));
                 }
                 if was_live {
                     news.push(News::Unload { path: source.path.clone() });

@@ -1,4 +1,4 @@
-//! Fixed work whose instructions `tests/bench/count` counts: one function for each figure.
+//! Fixed work whose instructions `tests/bench/gate` counts: one function for each figure.
 //!
 //! `counts parse`, `counts next`, `counts wheel`
 
