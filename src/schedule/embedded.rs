@@ -1,4 +1,4 @@
-//! The zone data that the program carries: those of `chrono-tz`, made one table by `build.rs`, which describes it.
+//! The zone data that the program carries: those of `chrono-tz`, made one table by `src/build.rs`, which describes it.
 //!
 //! They end with the year 2100; the rule behind the last decades is read off them and holds from then on.
 

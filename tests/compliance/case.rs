@@ -73,6 +73,8 @@ pub struct Reason {
     pub title: String,
     /// Prose.
     pub text: String,
+    /// The suite that shows it, where no real minute can.
+    pub shown_by: Option<String>,
 }
 
 /// The whole exam.
@@ -161,8 +163,18 @@ impl Exam {
             let (word, argument) = key.split_once(' ').unwrap_or((&key, ""));
             match (word, self.cases.last_mut()) {
                 ("area", _) => area = value,
-                ("reason", _) => self.reasons.push(Reason { name: value, title: String::new(), text: String::new() }),
+                ("reason", _) => {
+                    self.reasons.push(Reason {
+                        name: value,
+                        title: String::new(),
+                        text: String::new(),
+                        shown_by: None,
+                    });
+                }
                 ("title", _) => self.last_reason().ok_or_else(|| complain("a title without a reason"))?.title = value,
+                ("shown-by", _) => {
+                    self.last_reason().ok_or_else(|| complain("a proof without a reason"))?.shown_by = Some(value);
+                }
                 ("text", _) => self.last_reason().ok_or_else(|| complain("a text without a reason"))?.text = value,
                 ("case", _) => {
                     let id = format!("case{:03}", self.cases.len() + 1);

@@ -35,6 +35,10 @@ fn main() -> ExitCode {
         exam.cases.iter().for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
     }
+    if words.iter().any(|word| word == "--page") {
+        page::Pages::manual(&exam).write();
+        return ExitCode::SUCCESS;
+    }
     let filters: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
     if stage::why_not(Subject::Debian).is_some_and(|why| skipped(&why)) {
         return ExitCode::SUCCESS;

@@ -31,6 +31,11 @@ impl Pages {
         Pages { files }
     }
 
+    /// The manual page alone, which needs no answers.
+    pub fn manual(exam: &Exam) -> Pages {
+        Pages { files: vec![(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/cron-differences.7"), manual(exam))] }
+    }
+
     /// Writes them.
     pub fn write(&self) {
         for (path, text) in &self.files {
@@ -109,12 +114,18 @@ fn reason_section(page: &mut String, exam: &Exam, reason: &Reason) {
         .iter()
         .filter(|case| ours.iter().any(|subject| is_it(case, *subject) && case.concerns(*subject)))
         .collect();
-    if cases.is_empty() {
+    if cases.is_empty() && reason.shown_by.is_none() {
         return;
     }
     line(page, ".Ss ", &reason.title);
     for text in wrapped(&reason.text) {
         line(page, "", &text);
+    }
+    if let Some(suite) = &reason.shown_by {
+        line(page, "", &format!("Shown by {suite}."));
+    }
+    if cases.is_empty() {
+        return;
     }
     page.push_str(".Bl -bullet -compact\n");
     for case in cases {

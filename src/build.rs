@@ -21,7 +21,7 @@ const FROM_DAY: i64 = -25_567;
 const TO_DAY: i64 = 47_847;
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/build.rs");
     let directory = std::env::var_os("OUT_DIR").expect("cargo names a directory for what is built");
     std::fs::write(Path::new(&directory).join("zones"), table()).expect("the directory can be written");
 }
