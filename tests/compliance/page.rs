@@ -192,6 +192,8 @@ fn wrapped(text: &str) -> Vec<String> {
 /// One line of text, nothing in it being taken for a request of mdoc.
 fn line(page: &mut String, request: &str, text: &str) {
     let mut text: String = text.replace('\\', "\\e").replace('\t', "    ");
+    // mandoc would have this name written as a macro, which a line of text cannot hold.
+    text = text.replace("FreeBSD", "Free\\&BSD");
     if request.is_empty() && (text.starts_with('.') || text.starts_with('\'')) {
         text.insert_str(0, "\\&");
     }

@@ -18,12 +18,13 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), code: without_tests(&bare(text)) }
     }
 
-    /// The room a file of `src` is in: `table`, `site`, `bin`; none for `src/lib.rs` and files elsewhere.
+    /// The room a file of `src` is in: `table`, `site`, `bin`; none for `src/lib.rs`, the build script and
+    /// files elsewhere.
     pub fn room(&self) -> Option<&str> {
         let inside = self.path.strip_prefix("src/")?;
         let first = inside.split('/').next()?;
         let room = first.strip_suffix(".rs").unwrap_or(first);
-        (room != "lib").then_some(room)
+        (!matches!(room, "lib" | "build")).then_some(room)
     }
 
     /// How deep in the module tree the file's module is: 1 for a room's own module.

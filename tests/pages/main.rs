@@ -25,7 +25,8 @@ const PROGRAMS: [Program; 3] = [
     Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cronctl::command },
 ];
 
-const PAGES: [&str; 5] = ["man/crond.8", "man/crontab.1", "man/cronctl.1", "man/crontab.5", "man/cron-differences.7"];
+const PAGES: [&str; 6] =
+    ["man/cron.8", "man/crond.8", "man/crontab.1", "man/cronctl.1", "man/crontab.5", "man/cron-differences.7"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
