@@ -161,6 +161,9 @@ fn build(subject: Subject) {
         fs::create_dir_all(root.join(place)).expect("a mount point");
         mount_or_die("tmpfs", &root.join(place), "tmpfs", options);
     }
+    for needed in [env!("CARGO_MANIFEST_DIR"), env!("CARGO_TARGET_TMPDIR")] {
+        show(Path::new(needed), &root);
+    }
     chroot(&root).expect("chroot");
     std::env::set_current_dir("/").expect("/");
     mount_or_die("proc", Path::new("/proc"), "proc", "");
@@ -195,6 +198,17 @@ fn shell(line: &str) {
 fn mount_or_die(source: &str, place: &Path, kind: &str, options: &str) {
     mount(Some(source), place, Some(kind), MsFlags::empty(), Some(options))
         .unwrap_or_else(|e| panic!("mounting {kind} on {} ({options}): {e}", place.display()));
+}
+
+/// Shows a directory of this checkout in its place, where one of the new file systems hides it: it may lie in /tmp.
+fn show(directory: &Path, root: &Path) {
+    // Beside the tests' own directory lies what they need.
+    let directory = if directory.ends_with("tmp") { directory.parent().unwrap_or(directory) } else { directory };
+    let place = root.join(directory.strip_prefix("/").expect("an absolute path"));
+    if !place.exists() {
+        fs::create_dir_all(&place).expect("a mount point");
+        bind(directory, &place);
+    }
 }
 
 fn bind(from: &Path, to: &Path) {
