@@ -200,15 +200,22 @@ fn mount_or_die(source: &str, place: &Path, kind: &str, options: &str) {
         .unwrap_or_else(|e| panic!("mounting {kind} on {} ({options}): {e}", place.display()));
 }
 
-/// Shows a directory of this checkout in its place, where one of the new file systems hides it: it may lie in /tmp.
+/// Shows a directory of this checkout in its place where one of the new file systems hides it, for it may lie in /tmp:
+/// under a layer in memory, like everything else, so that nothing in here can change it.
 fn show(directory: &Path, root: &Path) {
     // Beside the tests' own directory lies what they need.
     let directory = if directory.ends_with("tmp") { directory.parent().unwrap_or(directory) } else { directory };
     let place = root.join(directory.strip_prefix("/").expect("an absolute path"));
-    if !place.exists() {
-        fs::create_dir_all(&place).expect("a mount point");
-        bind(directory, &place);
+    if place.exists() {
+        return;
     }
+    let layers = tempfile::tempdir_in(SITE).expect("a directory in memory").keep();
+    let [upper, work] = ["upper", "work"].map(|name| layers.join(name));
+    for layer in [&place, &upper, &work] {
+        fs::create_dir_all(layer).expect("a directory in memory");
+    }
+    let (lower, upper, work) = (directory.display(), upper.display(), work.display());
+    mount_or_die("overlay", &place, "overlay", &format!("lowerdir={lower},upperdir={upper},workdir={work}"));
 }
 
 fn bind(from: &Path, to: &Path) {

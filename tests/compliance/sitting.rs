@@ -9,6 +9,7 @@ use crate::words::plain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 /// Where the jobs of tables write, and where the capturing sendmail keeps what it was given.
 const OUT: &str = "/out";
@@ -93,11 +94,15 @@ fn reset(world: &World) {
     }
     Deadline::seconds(10).wait_for("the case's processes to end", || world.processes().is_empty().then_some(()));
     let spool = world.subject.spool();
+    // This checkout may lie in /tmp itself.
+    let below = Path::new(env!("CARGO_MANIFEST_DIR")).strip_prefix("/tmp").ok();
+    let checkout = below.and_then(|path| path.iter().next()).unwrap_or_default().to_string_lossy().into_owned();
     world
         .run(&format!(
             "rm -rf {spool}/* {spool}/.[!.]* /etc/cron.d/* /etc/cron.d/.[!.]* /etc/crontab /etc/cron.allow /etc/cron.deny /run/crond* \
-             /run/cron.* /run/cronwheel* /var/lib/cronwheel /tmp/* /tmp/.[!.]* /home/alice/* /home/alice/.cache \
-             /home/bob/.cache /root/.cache /captured/* /out/* /run/script"
+             /run/cron.* /run/cronwheel* /var/lib/cronwheel /home/alice/* /home/alice/.cache \
+             /home/bob/.cache /root/.cache /captured/* /out/* /run/script; \
+             find /tmp -mindepth 1 -maxdepth 1 ! -name '{checkout}' -exec rm -rf {{}} +"
         ))
         .ok();
     world.run("chmod 755 /home/alice").ok();
