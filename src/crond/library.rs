@@ -19,8 +19,6 @@ const GATHER_MS: i64 = 3;
 const UNSETTLED_MS: i64 = 1000;
 /// The safety look: everything by stat(2), in case something was not heard.
 const SAFETY_MS: i64 = 600_000;
-/// Between two looks at what may mend itself.
-const MEND_MS: i64 = 60_000;
 /// Between two reloads that were asked for by signal.
 const RELOAD_MS: i64 = 1000;
 /// Most paths looked at in one turn of the loop.
@@ -417,7 +415,7 @@ impl Library {
         if self.tables.mendable().is_empty() {
             self.mend_at = None;
         } else {
-            self.mend_at.get_or_insert(now + MEND_MS);
+            self.mend_at.get_or_insert(now + ms_to_end_of_minute());
         }
     }
 }
@@ -443,7 +441,8 @@ fn was_just_emptied(path: &Path) -> bool {
         .is_ok_and(|file| file.is_file() && file.len() == 0 && (now_ns - changed_ns(&file)).abs() < JUST_EMPTIED_NS)
 }
 
-/// To shortly before the next minute, so that what polling finds counts for it, as with the incumbents.
+/// To shortly before the next minute, so that what polling finds, and what has mended itself, counts for it, as with the
+/// incumbents.
 fn ms_to_end_of_minute() -> i64 {
     const BEFORE_MS: i64 = 500;
     let now = clock::wall();
