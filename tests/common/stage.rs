@@ -88,6 +88,9 @@ pub fn way_inside(arguments: &[&str]) -> Command {
             "--propagation",
             "private",
             "--",
+            // Whoever started the tests in the background had the shell ignore some signals for them.
+            "env",
+            "--default-signal",
         ])
         .arg(myself)
         .args(arguments)
