@@ -66,7 +66,7 @@ _crond() {
                     return 0
                     ;;
                 --log)
-                    COMPREPLY=($(compgen -W "syslog stderr json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "syslog journal stderr json" -- "${cur}"))
                     return 0
                     ;;
                 --mailer)

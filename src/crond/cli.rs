@@ -90,7 +90,9 @@ fn own_options(profile: Profile) -> Vec<Arg> {
         path("cron-d", "DIR", "Drop-in system tables"),
         path("run-dir", "DIR", "PID file, lock, sockets and markers"),
         path("state-dir", "DIR", "History"),
-        Arg::new("log").long("log").value_name("WHERE").value_parser(["syslog", "stderr", "json"]).help("Where to log"),
+        Arg::new("log").long("log").value_name("WHERE").value_parser(["syslog", "journal", "stderr", "json"]).help(
+            "Where to log: to the system's log, the journal, or standard error as text or JSON [default: syslog]",
+        ),
         Arg::new("mailer").long("mailer").value_name("COMMAND").help("Mail with this command; `off`: do not mail"),
         Arg::new("stop-timeout")
             .long("stop-timeout")

@@ -8,7 +8,7 @@ use super::stop::Stopping;
 use super::tables::{Hearer, News, Told};
 use crate::launch::{LaunchError, Notice, Runner};
 use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
-use crate::report::{Ident, Level, Log, Record};
+use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
@@ -370,12 +370,7 @@ impl Daemon {
         let backslash = self.settings.site.backslash;
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
-        let fields = [
-            ("command", String::from_utf8_lossy(&command).into()),
-            ("scheduled_at", Timestamp(start.scheduled_at).to_string().into()),
-            ("source", start.source.path.as_str().into()),
-            ("line", start.line.into()),
-        ];
+        let fields = fields_of_start(start, &command);
         self.log.write(&Record {
             ident: Ident::Daemon,
             level,

@@ -97,7 +97,7 @@ fn act(settings: Settings) -> Result<(), Failure> {
             true => Ok(()),
             false => Err(Failure::Told),
         },
-        Mode::Now => Ok(now::run(&settings)?),
+        Mode::Now => Ok(now::run(&settings, &manager)?),
         Mode::Standalone(_) => serve(settings, None, manager),
         Mode::Daemon if settings.foreground => serve(settings, None, manager),
         Mode::Daemon => serve_in_background(settings, manager),

@@ -2,19 +2,19 @@
 
 use super::daemon::{Fatal, os};
 use super::settings::Settings;
+use super::start::log_target;
 use super::tables::{News, Origin, Tables};
 use crate::launch::{LaunchError, Notice, Runner};
 use crate::plan::{Action, Event, Now, Plan};
-use crate::report::{Log, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::zoneinfo::SystemZones;
 use crate::sys::{clock, host};
 
 /// Runs them; ends with the last.
-pub fn run(settings: &Settings) -> Result<(), Fatal> {
-    let target = settings.log.unwrap_or(if Log::syslog_answers() { Target::Syslog } else { Target::Stderr });
-    let mut runner = Runner::spawn(settings.runner_config(target))?;
+pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
+    let mut runner = Runner::spawn(settings.runner_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let mut news = Vec::new();
     let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));

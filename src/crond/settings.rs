@@ -271,6 +271,7 @@ fn read(path: &Path, asked_for: bool) -> Result<File, SettingsError> {
 fn target(name: &str) -> Option<Target> {
     match name {
         "syslog" => Some(Target::Syslog),
+        "journal" => Some(Target::Journal),
         "stderr" => Some(Target::Stderr),
         "json" => Some(Target::Json),
         _ => None,

@@ -70,7 +70,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
 
 /// Starts a daemon: after this it is ready, its first jobs among what it has to do.
 pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> Result<Daemon, StartError> {
-    let target = log_target(&settings);
+    let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.site);
     let origin = origin(&settings)?;
     let mut config = settings.runner_config(target);
@@ -119,13 +119,15 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     Ok(daemon)
 }
 
-/// Where the log goes: as asked, else to syslog, else, where somebody sees it, to standard error.
-fn log_target(settings: &Settings) -> Target {
-    let seen = settings.foreground || settings.is_standalone();
+/// Where the log goes: as asked, else to the system's log, else, where somebody sees it, to standard error; to the
+/// journal itself where standard error would only lead there.
+pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target {
+    let seen = settings.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
+    let to_stderr = settings.is_standalone() || (seen && !Log::syslog_answers());
     match settings.log {
         Some(target) => target,
-        None if settings.is_standalone() => Target::Stderr,
-        None if seen && !Log::syslog_answers() => Target::Stderr,
+        None if to_stderr && manager.reads_stderr() && Log::journal_answers() => Target::Journal,
+        None if to_stderr => Target::Stderr,
         None => Target::Syslog,
     }
 }

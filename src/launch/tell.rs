@@ -2,7 +2,7 @@
 
 use super::client::Config;
 use crate::plan::{End, Start};
-use crate::report::{Ident, Level, Log, Record, Target};
+use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::site::{Profile, Site};
 use crate::sys::clock;
 use serde_json::{Value, json};
@@ -33,13 +33,12 @@ pub(super) struct Teller {
     log: Log,
     site: &'static Site,
     mask: u8,
-    json: bool,
 }
 
 impl Teller {
     pub(super) fn new(config: &Config) -> Teller {
         let site = config.profile.site();
-        Teller { log: Log::open(config.log, site), site, mask: config.log_mask, json: config.log == Target::Json }
+        Teller { log: Log::open(config.log, site), site, mask: config.log_mask }
     }
 
     pub(super) fn reopen(&mut self) {
@@ -65,28 +64,25 @@ impl Teller {
     }
 
     /// `(alice) END (date)` or `(alice) CMDEND (date)`.
-    pub(super) fn finished(&mut self, about: About<'_>, duration_ms: u64) {
+    pub(super) fn finished(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
         if !about.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
             let event = if self.is_cronie() { "CMDEND" } else { "END" };
             let detail = self.command_with_pid(about);
-            self.write(about, Level::Info, event, &detail, "", &[("duration_ms", json!(duration_ms))]);
+            let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
+            self.write(about, Level::Info, event, &detail, "", &fields);
         }
     }
 
     /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
     pub(super) fn ended(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
         let pid = about.pid.unwrap_or(0);
-        let (debian, how, field) = match end {
+        let (debian, how) = match end {
             End::Code(0) => return,
-            End::Code(code) => (
-                format!("grandchild #{pid} failed with exit status {code}"),
-                format!("exit {code}"),
-                ("exit_code", json!(code)),
-            ),
+            End::Code(code) => (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}")),
             End::Signal { number, core_dumped } => {
                 let core = if *core_dumped { ", dumped core" } else { "" };
                 let what = format!("signal {number}{core}");
-                (format!("grandchild #{pid} terminated by {what}"), what, ("signal", json!(number)))
+                (format!("grandchild #{pid} terminated by {what}"), what)
             }
             End::NotStarted { why } => return self.not_started(about, why),
             End::Skipped(_) | End::Lost => return,
@@ -96,14 +92,8 @@ impl Teller {
         }
         if self.is_cronie() || self.mask != 0 {
             let rest = format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0);
-            self.write(
-                about,
-                Level::Warning,
-                "FAILED",
-                about.command,
-                &rest,
-                &[("duration_ms", json!(duration_ms)), field],
-            );
+            let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
+            self.write(about, Level::Warning, "FAILED", about.command, &rest, &fields);
         }
     }
 
@@ -155,7 +145,11 @@ impl Teller {
         rest: &str,
         more: &[(&'static str, Value)],
     ) {
-        let fields = if self.json { json_fields(about, more) } else { Vec::new() };
+        let mut fields = Vec::new();
+        if self.log.has_fields() {
+            fields = fields_of_start(about.start, about.command);
+            fields.extend_from_slice(more);
+        }
         self.log.write(&Record {
             ident: Ident::Child,
             level,
@@ -170,15 +164,13 @@ impl Teller {
     }
 }
 
-fn json_fields(about: About<'_>, more: &[(&'static str, Value)]) -> Vec<(&'static str, Value)> {
-    let mut fields = vec![
-        ("command", json!(String::from_utf8_lossy(about.command))),
-        ("scheduled_at", json!(crate::schedule::Timestamp(about.start.scheduled_at).to_string())),
-        ("source", json!(about.start.source.path)),
-        ("line", json!(about.start.line)),
-    ];
-    fields.extend_from_slice(more);
-    fields
+/// How it ended, as a field; none where the job has no status.
+fn status(end: &End) -> Option<(&'static str, Value)> {
+    match end {
+        End::Code(code) => Some(("exit_code", json!(code))),
+        End::Signal { number, .. } => Some(("signal", json!(number))),
+        End::NotStarted { .. } | End::Skipped(_) | End::Lost => None,
+    }
 }
 
 fn wall_ms() -> i64 {

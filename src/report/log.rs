@@ -3,20 +3,30 @@
 //! What cannot be written at once is kept in a bounded queue; what does not fit there is counted, and the count is told
 //! as soon as something can be written again.
 
+mod fields;
+mod journal;
 mod line;
+mod place;
 mod sink;
+
+pub use fields::of_start as fields_of_start;
 
 use crate::plan::RunId;
 use crate::site::Site;
 use crate::sys::clock;
+use place::Place;
 use sink::Sink;
+use std::path::Path;
 
 /// Where the log goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// The /dev/log socket, RFC 3164 form, facility cron.
+    /// The system's log: lines to the /dev/log socket, RFC 3164 form, facility cron; where that socket is the journal's
+    /// and nobody else is handed a copy, the journal with fields.
     Syslog,
+    /// The journal with fields, in any case.
+    Journal,
     /// Lines on standard error.
     Stderr,
     /// JSON lines on standard error.
@@ -64,14 +74,27 @@ pub struct Record<'a> {
     pub rest: &'a str,
     /// The run it is about.
     pub run: Option<RunId>,
-    /// More fields for JSON (`exit_code`, `signal`, `duration_ms`, `scheduled_at`, `late_ms`, `source`, `line`, `command`, `job`).
+    /// More fields for JSON and the journal (`exit_code`, `signal`, `duration_ms`, `scheduled_at`, `late_ms`, `source`, `line`, `command`, `job`).
     pub fields: &'a [(&'static str, serde_json::Value)],
 }
+
+/// What a record looks like on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Syslog,
+    Journal,
+    Text,
+    Json,
+}
+
+/// Where a system's programs log to.
+const DEV_LOG: &str = "/dev/log";
 
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
     target: Target,
+    form: Form,
     site: &'static Site,
     sink: Sink,
 }
@@ -79,16 +102,23 @@ pub struct Log {
 impl Log {
     /// Opens it; a /dev/log that is not there yet is no error (tried again at each record).
     pub fn open(target: Target, site: &'static Site) -> Log {
-        let sink = match target {
-            Target::Syslog => Sink::to_socket("/dev/log"),
-            Target::Stderr | Target::Json => Sink::to_stderr(),
-        };
-        Log { target, site, sink }
+        let form = form(target);
+        Log { target, form, site, sink: Sink::new(place(form)) }
     }
 
     /// Whether /dev/log answers: without it a daemon in the foreground logs to standard error.
     pub fn syslog_answers() -> bool {
-        Sink::to_socket("/dev/log").answers()
+        Place::syslog(DEV_LOG).answers()
+    }
+
+    /// Whether there is a journal that takes fields.
+    pub fn journal_answers() -> bool {
+        Place::journal(journal::SOCKET).answers()
+    }
+
+    /// Whether the fields of records are of any use here.
+    pub fn has_fields(&self) -> bool {
+        matches!(self.form, Form::Journal | Form::Json)
     }
 
     /// Writes a record: never blocks, counts what had to be dropped and says so when it can again.
@@ -98,8 +128,14 @@ impl Log {
         self.sink.send(line);
     }
 
-    /// Connects anew (HUP, a restarted syslog daemon).
+    /// Connects anew (HUP, a restarted syslog daemon), to whoever reads the system's log by now.
     pub fn reopen(&mut self) {
+        let form = form(self.target);
+        // What waits was written for the reader of before.
+        if form != self.form && !self.sink.waits() {
+            self.form = form;
+            self.sink = Sink::new(place(form));
+        }
         self.sink.reopen();
         self.flush();
     }
@@ -145,11 +181,30 @@ impl Log {
         };
         let pid = record.pid.unwrap_or_else(std::process::id);
         let now = clock::wall();
-        match self.target {
-            Target::Syslog => line::syslog(record, tag, pid, &clock::local(now.seconds)),
-            Target::Stderr => line::text(record, tag, pid, &clock::local(now.seconds)),
-            Target::Json => line::json(record, pid, now),
+        match self.form {
+            Form::Syslog => line::syslog(record, tag, pid, &clock::local(now.seconds)),
+            Form::Journal => journal::entry(record, tag, pid),
+            Form::Text => line::text(record, tag, pid, &clock::local(now.seconds)),
+            Form::Json => line::json(record, pid, now),
         }
+    }
+}
+
+fn form(target: Target) -> Form {
+    match target {
+        Target::Syslog if journal::is_behind(Path::new(DEV_LOG), Path::new(journal::DIRECTORY)) => Form::Journal,
+        Target::Syslog => Form::Syslog,
+        Target::Journal => Form::Journal,
+        Target::Stderr => Form::Text,
+        Target::Json => Form::Json,
+    }
+}
+
+fn place(form: Form) -> Place {
+    match form {
+        Form::Syslog => Place::syslog(DEV_LOG),
+        Form::Journal => Place::journal(journal::SOCKET),
+        Form::Text | Form::Json => Place::Stderr,
     }
 }
 

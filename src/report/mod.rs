@@ -1,6 +1,6 @@
-//! Tells what happened: syslog, stderr, JSON lines, mail.
+//! Tells what happened: syslog, the journal, stderr, JSON lines, mail.
 
 mod log;
 pub mod mail;
 
-pub use log::{Ident, Level, Log, Record, Target};
+pub use log::{Ident, Level, Log, Record, Target, fields_of_start};

@@ -1,7 +1,8 @@
 //! The service manager's socket (sd_notify(3)): readiness, state and the watchdog, when NOTIFY_SOCKET is set.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -26,6 +27,8 @@ pub struct NotifySocket {
     manager: Option<(UnixDatagram, SocketAddr)>,
     /// Milliseconds between two signs of life.
     watchdog_ms: Option<u64>,
+    /// Whether standard error leads to the journal.
+    reads_stderr: bool,
 }
 
 impl NotifySocket {
@@ -35,11 +38,12 @@ impl NotifySocket {
         let mut take =
             |name: &str| OURS_ALONE.iter().position(|ours| *ours == name).and_then(|at| taken.get_mut(at)?.take());
         let (address, usec, for_pid) = (take("NOTIFY_SOCKET"), take("WATCHDOG_USEC"), take("WATCHDOG_PID"));
+        let reads_stderr = is_journal_stream(take("JOURNAL_STREAM").as_deref(), std::io::stderr());
         for name in OURS_ALONE {
             // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
             unsafe { std::env::remove_var(name) };
         }
-        NotifySocket::to(address, usec, for_pid, std::process::id())
+        NotifySocket { reads_stderr, ..NotifySocket::to(address, usec, for_pid, std::process::id()) }
     }
 
     fn to(address: Option<OsString>, usec: Option<OsString>, for_pid: Option<OsString>, pid: u32) -> NotifySocket {
@@ -49,7 +53,7 @@ impl NotifySocket {
         // A sign of life at half the time, as sd_watchdog_enabled(3) advises.
         let watchdog_ms =
             number(usec).filter(|usec| *usec > 0 && for_us && manager.is_some()).map(|usec| (usec / 2000).max(1));
-        NotifySocket { manager, watchdog_ms }
+        NotifySocket { manager, watchdog_ms, reads_stderr: false }
     }
 
     /// Tells the manager; lines of `NAME=VALUE`. Never blocks; nobody listening is no error.
@@ -64,10 +68,26 @@ impl NotifySocket {
         self.manager.is_some()
     }
 
+    /// Whether the manager connected our standard error to the journal.
+    pub fn reads_stderr(&self) -> bool {
+        self.reads_stderr
+    }
+
     /// How often a sign of life is wanted, in milliseconds.
     pub fn watchdog_ms(&self) -> Option<u64> {
         self.watchdog_ms
     }
+}
+
+/// Whether JOURNAL_STREAM (systemd.exec(5): device and inode, decimal) names what this descriptor is open on. Whoever was
+/// started by a service has the variable too, but perhaps not the descriptor.
+fn is_journal_stream(stream: Option<&OsStr>, descriptor: impl AsFd) -> bool {
+    let named = stream.and_then(|stream| {
+        let (device, inode) = stream.to_str()?.split_once(':')?;
+        Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?))
+    });
+    let open = nix::sys::stat::fstat(descriptor).map(|status| (status.st_dev, status.st_ino)).ok();
+    named.is_some() && named == open
 }
 
 /// A path, or `@name` in the abstract name space.
@@ -106,6 +126,23 @@ mod tests {
         assert_eq!(manager.recv(&mut [0; 64]).unwrap(), 10);
         NotifySocket::to(Some("/nonexistent/socket".into()), None, None, 1).tell("READY=1");
         assert!(!NotifySocket::default().is_wanted());
+    }
+
+    #[test]
+    fn a_journal_stream_is_known_by_device_and_inode() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::tempfile().unwrap();
+        let of = file.metadata().unwrap();
+        let named = format!("{}:{}", of.dev(), of.ino());
+        for (stream, is) in [
+            (Some(named.as_str()), true),
+            (Some("1:2"), false),
+            (Some("rubbish"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(is_journal_stream(stream.map(OsStr::new), &file), is, "{stream:?}");
+        }
     }
 
     #[test]

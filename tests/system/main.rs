@@ -7,6 +7,7 @@ pub mod common;
 
 mod anacron;
 mod faults;
+mod log;
 mod packages;
 mod processes;
 mod story;

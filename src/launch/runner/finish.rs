@@ -162,7 +162,7 @@ impl State {
         self.tell.ended(about, &end, duration_ms);
         self.deliver(&job, &command, &end);
         if !matches!(end, End::NotStarted { .. }) {
-            self.tell.finished(about, duration_ms);
+            self.tell.finished(about, &end, duration_ms);
         }
         job.output.release(&mut self.budget);
     }

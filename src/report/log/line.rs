@@ -1,6 +1,6 @@
 //! A record as bytes: RFC 3164 for /dev/log, a line of text, or one JSON object.
 
-use super::{Level, Record};
+use super::{Level, Record, fields};
 use crate::schedule::Timestamp;
 use crate::sys::clock::{LocalTime, WallTime};
 use serde::Serializer;
@@ -14,6 +14,9 @@ struct LocalFormatter<'a> {
     header: Formatter3164,
     at: &'a LocalTime,
 }
+
+/// Whose lines they are.
+pub(super) const FACILITY: Facility = Facility::LOG_CRON;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -31,19 +34,24 @@ impl LogFormat<&[u8]> for LocalFormatter<'_> {
 
 /// `<78>Nov 22 10:15:00 CRON[123]: (alice) CMD (date)`.
 pub(super) fn syslog(record: &Record<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
-    let mut formatter = LocalFormatter {
-        header: Formatter3164 { facility: Facility::LOG_CRON, hostname: None, process: tag.to_owned(), pid },
+    let formatter = LocalFormatter {
+        header: Formatter3164 { facility: FACILITY, hostname: None, process: tag.to_owned(), pid },
         at,
     };
     let mut line = Vec::with_capacity(64 + record.detail.len());
     let message = message(record);
     // Writing into memory cannot fail.
-    let _ = match record.level {
-        Level::Info => formatter.info(&mut line, &message),
-        Level::Warning => formatter.warning(&mut line, &message),
-        Level::Error => formatter.err(&mut line, &message),
-    };
+    let _ = formatter.format(&mut line, severity(record.level), &message[..]);
     line
+}
+
+/// How loud that is in syslog's words.
+pub(super) fn severity(level: Level) -> Severity {
+    match level {
+        Level::Info => Severity::LOG_INFO,
+        Level::Warning => Severity::LOG_WARNING,
+        Level::Error => Severity::LOG_ERR,
+    }
 }
 
 /// `2026-11-22T10:15:00+01:00 CRON[123]: (alice) CMD (date)` and a newline.
@@ -73,22 +81,8 @@ fn json_object(record: &Record<'_>, pid: u32, now: WallTime, to: &mut Vec<u8>) -
     let mut object = serializer.serialize_map(None)?;
     object.serialize_entry("time", &rfc3339_millis(now))?;
     object.serialize_entry("level", level)?;
-    object.serialize_entry("event", record.event)?;
-    if !record.user.is_empty() {
-        object.serialize_entry("user", record.user)?;
-    }
-    if let Some(run) = record.run {
-        object.serialize_entry("run_id", &run.0)?;
-    }
-    object.serialize_entry("pid", &pid)?;
-    if !record.detail.is_empty() {
-        object.serialize_entry("detail", &String::from_utf8_lossy(record.detail))?;
-    }
-    if !record.rest.is_empty() {
-        object.serialize_entry("result", record.rest.trim_start_matches([':', ' ']))?;
-    }
-    for (name, value) in record.fields {
-        object.serialize_entry(name, value)?;
+    for (name, value) in fields::of(record, pid) {
+        object.serialize_entry(name, &value)?;
     }
     SerializeMap::end(object)
 }
@@ -99,7 +93,7 @@ fn rfc3339_millis(now: WallTime) -> String {
 }
 
 /// `(USER) EVENT (DETAIL)`; without a user the event is the whole text.
-fn message(record: &Record<'_>) -> Vec<u8> {
+pub(super) fn message(record: &Record<'_>) -> Vec<u8> {
     let mut text = Vec::with_capacity(record.user.len() + record.event.len() + record.detail.len() + 8);
     if record.user.is_empty() {
         escape(record.event.as_bytes(), &mut text);

@@ -1,25 +1,17 @@
-//! Where the bytes of a log go: a datagram socket or standard error, neither of which may ever hold us up.
+//! Records on their way to the log: written at once, or kept in a bounded queue, or counted as lost.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use super::place::{Place, Sent};
 use std::collections::VecDeque;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 
 /// Most records that wait for a log that does not take them.
 const MOST_RECORDS: usize = 4096;
 /// Most bytes that wait for it.
 const MOST_BYTES: usize = 1 << 20;
-/// What of a record is sent when the whole is more than the socket takes.
-const CUT: usize = 8192;
-/// A pipe that reports room takes this much without blocking (POSIX: PIPE_BUF, here Linux's).
-const PIECE: usize = 4096;
 /// How soon a reader that was behind is tried again, and at most how late one that takes nothing at all; milliseconds.
 const SOONEST_MS: i64 = 20;
 const LATEST_MS: i64 = 1000;
 
-/// A place for lines, with its queue.
+/// A place for records, with its queue.
 #[derive(Debug)]
 pub(super) struct Sink {
     place: Place,
@@ -30,42 +22,10 @@ pub(super) struct Sink {
     retry_ms: i64,
 }
 
-#[derive(Debug)]
-enum Place {
-    Socket { path: PathBuf, connection: Option<UnixDatagram> },
-    Stderr,
-}
-
-/// What became of one try.
-enum Sent {
-    Whole,
-    /// So many bytes of it.
-    Part(usize),
-    /// Not now: the reader is behind, or there is none.
-    NotNow,
-}
-
 impl Sink {
-    /// Datagrams to that socket; it need not be there yet.
-    pub(super) fn to_socket(path: &str) -> Sink {
-        Sink::new(Place::Socket { path: path.into(), connection: connect(path.as_ref()).ok() })
-    }
-
-    /// Lines on standard error.
-    pub(super) fn to_stderr() -> Sink {
-        Sink::new(Place::Stderr)
-    }
-
-    fn new(place: Place) -> Sink {
+    /// Nothing waits yet.
+    pub(super) fn new(place: Place) -> Sink {
         Sink { place, queue: VecDeque::new(), queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
-    }
-
-    /// Whether there is a reader.
-    pub(super) fn answers(&self) -> bool {
-        match &self.place {
-            Place::Socket { connection, .. } => connection.is_some(),
-            Place::Stderr => true,
-        }
     }
 
     /// Whether something waits to be written or told.
@@ -78,17 +38,24 @@ impl Sink {
         self.retry_ms
     }
 
-    /// Writes one line now, or keeps it behind those that wait already, or counts it as lost.
+    /// Writes one record now, or keeps it behind those that wait already, or counts it as lost.
     pub(super) fn send(&mut self, mut line: Vec<u8>) {
         if self.queue.is_empty() {
             match self.place.try_send(&line) {
                 Sent::Whole => return,
                 Sent::Part(written) => drop(line.drain(..written)),
                 Sent::NotNow => {}
+                Sent::Never => {
+                    self.lost += 1;
+                    return;
+                }
             }
         }
         if self.queue.len() >= MOST_RECORDS || self.queued_bytes + line.len() > MOST_BYTES {
             self.lost += 1;
+            if self.queue.is_empty() {
+                self.place.give_up_part();
+            }
             return;
         }
         self.queued_bytes += line.len();
@@ -114,6 +81,11 @@ impl Sink {
                     line.drain(..written);
                 }
                 Sent::NotNow => return,
+                Sent::Never => {
+                    self.lost += 1;
+                    self.queued_bytes -= line.len();
+                    self.queue.pop_front();
+                }
             }
         }
     }
@@ -125,78 +97,15 @@ impl Sink {
 
     /// Forgets the connection and makes another.
     pub(super) fn reopen(&mut self) {
-        if let Place::Socket { path, connection } = &mut self.place {
-            *connection = connect(path).ok();
-        }
+        self.place.reopen();
     }
-}
-
-impl Place {
-    fn try_send(&mut self, line: &[u8]) -> Sent {
-        match self {
-            Place::Socket { path, connection } => {
-                if let Some(socket) = connection {
-                    match send_datagram(socket, line) {
-                        Ok(()) => return Sent::Whole,
-                        Err(why) if is_full(&why) => return Sent::NotNow,
-                        // The reader is gone, perhaps restarted: one new try.
-                        Err(_) => *connection = None,
-                    }
-                }
-                *connection = connect(path).ok();
-                match connection.as_ref().map(|socket| send_datagram(socket, line)) {
-                    Some(Ok(())) => Sent::Whole,
-                    Some(Err(_)) | None => Sent::NotNow,
-                }
-            }
-            Place::Stderr => write_piecewise(line),
-        }
-    }
-}
-
-fn connect(path: &std::path::Path) -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    socket.connect(path)?;
-    Ok(socket)
-}
-
-fn send_datagram(socket: &UnixDatagram, line: &[u8]) -> io::Result<()> {
-    match socket.send(line) {
-        Err(why) if why.raw_os_error() == Some(libc::EMSGSIZE) => {
-            socket.send(line.get(..CUT).unwrap_or(line)).map(drop)
-        }
-        sent => sent.map(drop),
-    }
-}
-
-fn is_full(why: &io::Error) -> bool {
-    matches!(why.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR))
-}
-
-/// Writes to standard error only what it takes without blocking. The descriptor itself must stay in blocking mode: the
-/// mode belongs to the terminal or pipe, which we share with others.
-fn write_piecewise(line: &[u8]) -> Sent {
-    let mut stderr = io::stderr().lock();
-    let mut written = 0;
-    while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
-        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-        if !matches!(poll(&mut room, PollTimeout::ZERO), Ok(1)) {
-            return if written == 0 { Sent::NotNow } else { Sent::Part(written) };
-        }
-        match stderr.write(rest.get(..PIECE).unwrap_or(rest)) {
-            Ok(bytes) => written += bytes,
-            // Nobody can be told any more (EPIPE, EIO of a terminal that was hung up): the line counts as written.
-            Err(why) if !is_full(&why) => return Sent::Whole,
-            Err(_) => return if written == 0 { Sent::NotNow } else { Sent::Part(written) },
-        }
-    }
-    Sent::Whole
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixDatagram;
+    use std::path::PathBuf;
 
     fn socket() -> (tempfile::TempDir, PathBuf, UnixDatagram) {
         let dir = tempfile::tempdir().unwrap();
@@ -215,7 +124,7 @@ mod tests {
     #[test]
     fn a_reader_that_never_reads_costs_lines_but_no_time_and_the_loss_is_told() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::to_socket(path.to_str().unwrap());
+        let mut sink = Sink::new(Place::syslog(&path));
         let sent = MOST_RECORDS * 2;
         for number in 0..sent {
             sink.send(format!("{number}").into_bytes());
@@ -236,8 +145,8 @@ mod tests {
     fn a_log_that_comes_later_gets_what_was_said_before() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut sink = Sink::to_socket(path.to_str().unwrap());
-        assert!(!sink.answers());
+        let mut sink = Sink::new(Place::syslog(&path));
+        assert!(!sink.place.answers());
         sink.send(b"early".to_vec());
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
@@ -248,7 +157,7 @@ mod tests {
     #[test]
     fn a_restarted_log_daemon_loses_nothing() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::to_socket(path.to_str().unwrap());
+        let mut sink = Sink::new(Place::syslog(&path));
         sink.send(b"one".to_vec());
         assert_eq!(heard(&reader), ["one"]);
         drop(reader);
@@ -259,13 +168,5 @@ mod tests {
         sink.flush();
         sink.send(b"three".to_vec());
         assert_eq!(heard(&reader), ["two", "three"]);
-    }
-
-    #[test]
-    fn a_record_too_long_for_a_datagram_is_cut() {
-        let (_dir, path, reader) = socket();
-        let mut sink = Sink::to_socket(path.to_str().unwrap());
-        sink.send(vec![b'x'; 4 << 20]);
-        assert_eq!(heard(&reader), ["x".repeat(CUT)]);
     }
 }

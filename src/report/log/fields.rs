@@ -1,0 +1,55 @@
+//! What a record says besides its text, as names and values: one definition for JSON lines and for the journal.
+
+use super::Record;
+use crate::plan::Start;
+use crate::schedule::Timestamp;
+use serde_json::{Value as Json, json};
+use std::borrow::Cow;
+
+/// A value, as its owner has it.
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
+pub(super) enum Value<'a> {
+    /// Bytes that are no UTF-8 are replacement characters here.
+    Text(Cow<'a, str>),
+    Number(u64),
+    Given(&'a Json),
+}
+
+impl Value<'_> {
+    /// Text without quotes, everything else as JSON has it.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Value::Text(text) => Cow::Borrowed(text),
+            Value::Number(number) => number.to_string().into(),
+            Value::Given(Json::String(text)) => Cow::Borrowed(text),
+            Value::Given(other) => other.to_string().into(),
+        }
+    }
+}
+
+/// The fields of a record, in the order in which they are written; empty parts are left out.
+pub(super) fn of<'a>(record: &'a Record<'_>, pid: u32) -> impl Iterator<Item = (&'static str, Value<'a>)> {
+    let text = |text: &'a str| (!text.is_empty()).then(|| Value::Text(text.into()));
+    let own = [
+        ("event", text(record.event)),
+        ("user", text(record.user)),
+        ("run_id", record.run.map(|run| Value::Number(run.0))),
+        ("pid", Some(Value::Number(pid.into()))),
+        ("detail", (!record.detail.is_empty()).then(|| Value::Text(String::from_utf8_lossy(record.detail)))),
+        ("result", text(record.rest.trim_start_matches([':', ' ']))),
+    ];
+    let given = record.fields.iter().map(|(name, value)| (*name, Value::Given(value)));
+    own.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(given)
+}
+
+/// The fields that every record about one run has. An entry without a name of its own is called by its place.
+pub fn of_start(start: &Start, command: &[u8]) -> Vec<(&'static str, Json)> {
+    vec![
+        ("job", json!(format!("{}:{}", start.source.path, start.line))),
+        ("command", json!(String::from_utf8_lossy(command))),
+        ("scheduled_at", json!(Timestamp(start.scheduled_at).to_string())),
+        ("source", json!(start.source.path)),
+        ("line", json!(start.line)),
+    ]
+}
