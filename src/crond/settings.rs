@@ -222,7 +222,7 @@ impl Settings {
 
     /// Who finds the system's tables.
     pub fn finder(&self) -> Finder {
-        let mut finder = Finder::new(self.places.clone(), self.site);
+        let mut finder = Finder::new(self.places.clone(), self.site).minds_labels();
         if self.lsb_names {
             finder = finder.lsb_names();
         }

@@ -74,7 +74,7 @@ fn cronie() -> Vec<Arg> {
         flag("no-backup", 'b', "Keep no copy of the table that was"),
         flag("set-host", 'n', "Set the host of a cluster that runs the users' tables (root)"),
         flag("show-host", 'c', "Show that host"),
-        flag("selinux", 's', "Add the SELinux context (not in this build)"),
+        flag("selinux", 's', "Add the caller's SELinux context to the table"),
         Arg::new("debug")
             .short('x')
             .long("debug")

@@ -2,6 +2,7 @@
 
 use super::editor;
 use super::failure::Failure;
+use super::label::CallersContext;
 use super::list::shown_part;
 use super::prompt;
 use super::replace::{NewTable, Then, check_and_install};
@@ -15,13 +16,14 @@ pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     session.log("BEGIN EDIT", &user.name);
     let standing = session.read_table()?;
     let base = standing.as_ref().map(|standing| standing.stamp);
-    let before = match standing {
+    let mut before = match standing {
         Some(standing) => shown_part(session, &standing.bytes).to_vec(),
         None => {
             eprintln!("no crontab for {} - using an empty one", user.name);
             session.words.first_text.as_bytes().to_vec()
         }
     };
+    before.extend(session.context.as_ref().map(CallersContext::level_setting).unwrap_or_default());
     let scratch = Scratch::new(session, &before)?;
     loop {
         if let Err(failure) = editor::edit(session, scratch.path()) {

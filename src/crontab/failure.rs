@@ -100,6 +100,9 @@ pub enum Failure {
     /// `-u` with an operation that is about no user.
     #[error("cannot use -u with -n, -c or -T")]
     UserWithHost,
+    /// `-u` by somebody whose context may not.
+    #[error("Access denied by SELinux, must be privileged to use -u")]
+    DeniedBySelinux,
     /// `-s`.
     #[error("Cannot obtain SELinux process context")]
     NoSelinux,

@@ -12,6 +12,7 @@ mod edit;
 mod editor;
 mod failure;
 mod header;
+mod label;
 mod list;
 mod pam;
 mod prompt;

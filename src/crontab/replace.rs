@@ -35,7 +35,10 @@ pub struct NewTable {
 
 /// Replaces the user's table.
 pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), Failure> {
-    let table = read(session, input)?;
+    let mut table = read(session, input)?;
+    if let Some(context) = &session.context {
+        table.text.splice(0..0, context.context_setting());
+    }
     check_and_install(session, &table, then)
 }
 

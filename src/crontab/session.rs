@@ -2,11 +2,13 @@
 
 use super::cli::{Operation, Request};
 use super::failure::Failure;
+use super::label::{self, CallersContext};
 use super::words::Words;
 use crate::report::{Ident, Level, Log, Record, Target};
 use crate::site::{Profile, Site};
 use crate::spool::access::{Lists, may_use};
 use crate::spool::install::{Spool, SpoolError, Standing};
+use crate::sys::audit;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::passwd::{self, Account};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ pub struct Session<'a> {
     pub caller: String,
     /// Whose table it is: the caller's, or with `-u` another user's.
     pub user: Account,
+    /// With `-s`: the caller's SELinux context.
+    pub context: Option<CallersContext>,
     spool: PathBuf,
 }
 
@@ -47,6 +51,7 @@ impl<'a> Session<'a> {
             .ok_or_else(|| Failure::NoAccount { program: program.to_owned() })?;
         let user = match &request.user {
             None => caller.clone(),
+            Some(_) if !label::may_act_for_others() => return Err(Failure::DeniedBySelinux),
             Some(name) => {
                 let name = name.to_string_lossy();
                 if !identity.is_root() && (site.profile == Profile::Cronie || *name != *caller.name) {
@@ -63,15 +68,13 @@ impl<'a> Session<'a> {
         };
         let spool = request.spool.clone().unwrap_or_else(|| site.spool.into());
         let words = Words::of(site.profile);
-        let session = Session { program, site, words, identity, inherited, caller: caller.name, user, spool };
+        let context = request.selinux.then(CallersContext::find).transpose()?;
+        let session = Session { program, site, words, identity, inherited, caller: caller.name, user, spool, context };
         session.refuse_impossible_combinations(request)?;
         Ok(session)
     }
 
     fn refuse_impossible_combinations(&self, request: &Request) -> Result<(), Failure> {
-        if request.selinux {
-            return Err(Failure::NoSelinux);
-        }
         if matches!(request.operation, Operation::SetHost(_)) && !self.identity.is_root() {
             return Err(Failure::NotPrivilegedForHost);
         }
@@ -92,6 +95,8 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.log("AUTH", "crontab command not allowed");
+        // Whoever may not write to the audit trail (set-gid, as on Debian) has the log's line.
+        let _ = self.raised(|| audit::refused(audit::Kind::Start, "cron deny"))?;
         let (user, program) = (self.user.name.clone(), self.program.to_owned());
         Err(match self.site.profile {
             Profile::Debian if self.identity.is_root() => Failure::TargetNotAllowed { user, program },

@@ -4,6 +4,7 @@
 //! template is the runner's child and knows nothing but how to fork; order and news go over a socket between runner and keeper.
 
 use super::environment::Variables;
+use super::label::Label;
 use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
 use super::runner::RETRY_MS;
 use super::wire::{Link, WireError};
@@ -12,6 +13,7 @@ use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::pam::{Library, PamError, Session};
 use crate::sys::process::{self, Pid, Status};
+use crate::sys::selinux::Policy;
 use serde::de::DeserializeOwned;
 use std::ffi::CString;
 use std::io;
@@ -27,6 +29,8 @@ pub(super) struct KeeperOrder {
     pub(super) service: String,
     pub(super) user: String,
     pub(super) identity: Identity,
+    /// The SELinux context of the job, where there is SELinux.
+    pub(super) context: Option<CString>,
     /// cronie tells PAM this variable of the table.
     pub(super) session_class: Option<Vec<u8>>,
     pub(super) variables: Variables,
@@ -81,9 +85,9 @@ pub(super) struct Template {
 
 impl Template {
     /// Forks it. It ends by itself when this is dropped; its keepers do not.
-    pub(super) fn fork(service: &str) -> io::Result<Template> {
+    pub(super) fn fork(service: &str, policy: Option<Policy>) -> io::Result<Template> {
         let (ours, theirs) = descriptor::packet_pair()?;
-        process::fork(|| template(theirs, service))?;
+        process::fork(|| template(theirs, service, policy))?;
         Ok(Template { socket: ours })
     }
 
@@ -96,7 +100,7 @@ impl Template {
 }
 
 /// The template, from its fork to its end.
-fn template(socket: OwnedFd, service: &str) -> i32 {
+fn template(socket: OwnedFd, service: &str, policy: Option<Policy>) -> i32 {
     if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
         return 1;
     }
@@ -109,7 +113,7 @@ fn template(socket: OwnedFd, service: &str) -> i32 {
     }
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
-        let mut keeper = Keeper { library: library.as_ref(), link: Link::new(link) };
+        let mut keeper = Keeper { library: library.as_ref(), policy, link: Link::new(link) };
         let mut ends = Some((input, output));
         let forked = process::fork(|| match ends.take() {
             Some((input, output)) => {
@@ -127,6 +131,7 @@ fn template(socket: OwnedFd, service: &str) -> i32 {
 
 struct Keeper<'a> {
     library: Option<&'a Library>,
+    policy: Option<Policy>,
     link: Link,
 }
 
@@ -173,6 +178,7 @@ impl Keeper<'_> {
         process::new_session().map_err(at(Step::Session))?;
         order.started_with.limit.set().map_err(at(Step::Limits))?;
         defaults(order.started_with)?;
+        self.wear_label(&order)?;
         let session = open_session(self.library, &order)?;
         let (pam, identity) = result_of_session(session.as_ref(), &order)?;
         let recipe = recipe(&order, &pam, identity);
@@ -188,6 +194,12 @@ impl Keeper<'_> {
         self.tell_messages(session.as_ref());
         self.tell(&KeeperNews::Ended { status, variables: pam });
         Ok(())
+    }
+
+    /// Before the session, so that a module of it (pam_selinux) has the last word; the job inherits it.
+    fn wear_label(&self, order: &KeeperOrder) -> Result<(), KeeperError> {
+        let Some((policy, context)) = self.policy.zip(order.context.clone()) else { return Ok(()) };
+        Ok(Label::sent(policy, context).wear().map_err(at(Step::Label))?)
     }
 
     fn tell_messages(&mut self, session: Option<&Session<'_>>) {

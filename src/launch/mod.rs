@@ -7,6 +7,7 @@ mod environment;
 mod identity;
 mod job;
 mod keeper;
+mod label;
 mod modules;
 mod outcome;
 mod output;

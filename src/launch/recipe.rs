@@ -1,6 +1,7 @@
 //! How a fresh child becomes a job or a mailer: every step in order, every step checked, nothing ever run under a wrong id.
 
 use super::environment::{Variables, c_string};
+use super::label::Label;
 use crate::site::Profile;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -16,6 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) enum Step {
     Fork,
     Session,
+    Label,
     Descriptors,
     Priority,
     Limits,
@@ -30,9 +32,10 @@ pub(super) enum Step {
     Exec,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step::Fork,
     Step::Session,
+    Step::Label,
     Step::Descriptors,
     Step::Priority,
     Step::Limits,
@@ -71,6 +74,7 @@ impl Failure {
         let doing = match self.step {
             Step::Fork => "starting the process".to_owned(),
             Step::Session => "setsid".to_owned(),
+            Step::Label => "setting the SELinux context".to_owned(),
             Step::Descriptors => "setting up descriptors".to_owned(),
             Step::Priority => "resetting the priority".to_owned(),
             Step::Limits => "restoring the descriptor limit".to_owned(),
@@ -105,6 +109,8 @@ impl From<&User> for Identity {
 pub(super) struct Recipe {
     /// None: it stays who we are (`crond FILE`).
     pub(super) identity: Option<Identity>,
+    /// The context to run in, where that is not settled before (by a keeper) or there is no SELinux.
+    pub(super) label: Option<Label>,
     pub(super) program: Program,
     pub(super) directory: CString,
     /// Whether `/` will do when the directory cannot be entered.
@@ -138,6 +144,7 @@ impl Recipe {
         let arguments = vec![shell.clone(), c"-c".to_owned(), c_string(&[command])];
         Recipe {
             identity: None,
+            label: None,
             program: Program::new(shell, arguments, environment.strings()),
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
@@ -156,6 +163,9 @@ impl Recipe {
 
     fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<std::convert::Infallible, Failure> {
         process::new_session().map_err(at(Step::Session))?;
+        if let Some(label) = &self.label {
+            label.wear().map_err(at(Step::Label))?;
+        }
         if let Some(identity) = &self.identity {
             stdio.give_to(identity.uid).map_err(at(Step::Descriptors))?;
         }

@@ -24,6 +24,7 @@ use crate::sys::descriptor;
 use crate::sys::locale;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
+use crate::sys::selinux::Policy;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
 use kept::Pam;
@@ -106,6 +107,8 @@ struct State {
     latest_due: Option<i64>,
     inherited: Inherited,
     started_with: StartedWith,
+    /// Where the kernel has SELinux.
+    policy: Option<Policy>,
     /// Who runs everything, standalone.
     caller: Option<Rc<User>>,
     identities: Identities,
@@ -203,6 +206,7 @@ impl State {
         Ok(State {
             tell: Teller::new(&config),
             outcomes: OutcomeBox::new(&config.run_dir, process::own_pid()),
+            policy: if config.standalone { None } else { Policy::of_machine() },
             config,
             site,
             poll,

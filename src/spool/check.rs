@@ -67,6 +67,7 @@ pub fn refusal(
         RefusalKind::HardLinks if debian => "NUMBER OF HARD LINKS > 1",
         RefusalKind::HardLinks => "BAD LINK COUNT",
         RefusalKind::WrongLinkOwner => "WRONG SYMLINK OWNER",
+        RefusalKind::Unauthorized => "Unauthorized SELinux context",
     };
     // cronie judges system tables as root's; Debian's cron names the table.
     let user = if debian || user_table { source.name.clone() } else { "root".to_owned() };

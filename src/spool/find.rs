@@ -122,11 +122,19 @@ pub enum RefusalKind {
     HardLinks,
     /// A symbolic link that root does not own.
     WrongLinkOwner,
+    /// SELinux does not let its owner's jobs come from it. May mend itself by a change of the policy.
+    Unauthorized,
 }
 
 impl RefusalKind {
     /// Whether it may end without a change of the file, so that it must be looked at again.
     pub fn may_mend_itself(self) -> bool {
-        matches!(self, RefusalKind::Orphan | RefusalKind::UserNotYetKnown | RefusalKind::CannotOpenLink)
+        matches!(
+            self,
+            RefusalKind::Orphan
+                | RefusalKind::UserNotYetKnown
+                | RefusalKind::CannotOpenLink
+                | RefusalKind::Unauthorized
+        )
     }
 }

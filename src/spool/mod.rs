@@ -4,6 +4,7 @@ pub mod access;
 mod check;
 mod find;
 pub mod install;
+mod label;
 mod links;
 pub mod names;
 mod profile;

@@ -2,12 +2,14 @@
 
 use super::check::{Strictness, judge, refusal};
 use super::find::{Found, Places, RefusalKind, Stamp};
+use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
 use super::users::{LocalUsers, Lookup, Users, c_name, text};
 use crate::plan::{Owner, Source};
 use crate::site::{Profile, Site};
 use crate::sys::files::{self, Links, Stat};
+use crate::sys::selinux::Policy;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,6 +26,7 @@ pub struct Finder {
     names: DropInNames,
     strictness: Strictness,
     cluster: bool,
+    policy: Option<Policy>,
 }
 
 /// Who is told what a scan finds.
@@ -68,7 +71,14 @@ enum Place {
 impl Finder {
     /// Finds by the profile's rules.
     pub fn new(places: Places, site: &'static Site) -> Finder {
-        Finder { places, site, names: DropInNames::of(site.profile), strictness: Strictness::Profile, cluster: false }
+        Finder {
+            places,
+            site,
+            names: DropInNames::of(site.profile),
+            strictness: Strictness::Profile,
+            cluster: false,
+            policy: None,
+        }
     }
     /// Debian's `-l`: drop-in names of the Linux Standard Base.
     pub fn lsb_names(mut self) -> Finder {
@@ -83,6 +93,11 @@ impl Finder {
     /// cronie's `-c`: users' tables only when [`CLUSTER_HOST_FILE`] names this host.
     pub fn cluster(mut self) -> Finder {
         self.cluster = true;
+        self
+    }
+    /// Refuses tables whose labels do not let their jobs run, where the kernel has SELinux.
+    pub fn minds_labels(mut self) -> Finder {
+        self.policy = Policy::of_machine();
         self
     }
     /// Where it looks.
@@ -278,6 +293,11 @@ impl Finder {
         }
         if at_name.is_symlink() && visitor.has(&source.path, &stamp) {
             return;
+        }
+        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
+            let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.site.profile);
+            refusal.error = why.to_string();
+            return visitor.found(Found { source, stamp, content: Err(refusal), watch });
         }
         if let Owner::User { uid, .. } = &mut source.owner {
             *uid = stat.uid;

@@ -1,5 +1,6 @@
 //! Kernel and libc, handed out as safe types. The only room with `unsafe`; each block says why it is sound.
 
+pub mod audit;
 pub mod clock;
 pub mod daemon;
 pub mod descriptor;
@@ -16,6 +17,7 @@ pub mod pam;
 pub mod passwd;
 pub mod poll;
 pub mod process;
+pub mod selinux;
 pub mod signal;
 pub mod terminal;
 pub mod timer;

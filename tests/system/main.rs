@@ -10,6 +10,7 @@ mod faults;
 mod log;
 mod packages;
 mod processes;
+mod selinux;
 mod story;
 
 use common::Subject;

@@ -3,6 +3,7 @@
 use super::start::{Launched, Pending};
 use super::{Kind, State, token};
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
+use crate::launch::label::Label;
 use crate::launch::modules::{SERVICES, service_file};
 use crate::launch::recipe::{Failure, Identity, Recipe};
 use crate::launch::tell::About;
@@ -10,6 +11,7 @@ use crate::plan::{Owner, Start};
 use crate::report::Level;
 use crate::site::Profile;
 use crate::sys::clock;
+use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::fs;
 use std::io;
@@ -41,9 +43,9 @@ impl Pam {
         }
     }
 
-    fn template(&mut self, service: &str) -> io::Result<&Template> {
+    fn template(&mut self, service: &str, policy: Option<Policy>) -> io::Result<&Template> {
         if self.template.is_none() {
-            self.template = Some(Template::fork(service)?);
+            self.template = Some(Template::fork(service, policy)?);
         }
         self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
@@ -57,11 +59,17 @@ impl State {
     }
 
     /// Hands the job to a keeper. An error means that nothing has happened and it can be tried again.
-    pub(super) fn hand_to_keeper(&mut self, start: &Start, user: Rc<User>) -> io::Result<(Option<Recipe>, Launched)> {
+    pub(super) fn hand_to_keeper(
+        &mut self,
+        start: &Start,
+        user: Rc<User>,
+        label: Option<Label>,
+    ) -> io::Result<(Option<Recipe>, Launched)> {
         let command = start.split(self.site.backslash);
-        let order = self.keeper_order(start, &user, &command.shell);
+        let context = label.map(|label| label.context().clone());
+        let order = KeeperOrder { context, ..self.keeper_order(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes()?;
-        let made = self.pam.template(self.site.pam_service)?.make_keeper(pipes.stdio());
+        let made = self.pam.template(self.site.pam_service, self.policy)?.make_keeper(pipes.stdio());
         let mut keeper = made.inspect_err(|_| self.pam.template = None)?;
         keeper.push(&order).map_err(io::Error::other)?;
         keeper.flush()?;
@@ -76,6 +84,7 @@ impl State {
             service: self.site.pam_service.to_owned(),
             user: user.name.clone(),
             identity: Identity::from(user),
+            context: None,
             session_class: variables
                 .get("XDG_SESSION_CLASS")
                 .filter(|_| self.site.profile == Profile::Cronie)

@@ -5,6 +5,7 @@ use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
 use crate::launch::identity::Asked;
 use crate::launch::job::{Feed, Job, Pipes};
+use crate::launch::label::Label;
 use crate::launch::output::Output;
 use crate::launch::recipe::{Identity, Recipe, child};
 use crate::launch::tell::About;
@@ -85,9 +86,15 @@ impl State {
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
-        let kept = self.needs_keeper(&pending.start, &user);
-        let ready =
-            if kept { self.hand_to_keeper(&pending.start, user) } else { self.prepare_fork(&pending.start, user) };
+        let label = match self.policy.map(|policy| Label::of(policy, &pending.start)).transpose() {
+            Ok(label) => label.flatten(),
+            Err(error) => return self.not_started(pending.start, error.to_string()),
+        };
+        let ready = if self.needs_keeper(&pending.start, &user) {
+            self.hand_to_keeper(&pending.start, user, label)
+        } else {
+            self.prepare_fork(&pending.start, user, label)
+        };
         match ready {
             Ok((Some(recipe), launched)) => prepared.push(Prepared { pending, recipe, launched }),
             Ok((None, launched)) => self.launched(launched, pending, None, now_ms),
@@ -172,9 +179,14 @@ impl State {
     }
 
     /// Recipe and pipes of a job. An error means that nothing has happened and it can be tried again.
-    fn prepare_fork(&mut self, start: &Start, user: Rc<User>) -> io::Result<(Option<Recipe>, Launched)> {
+    fn prepare_fork(
+        &mut self,
+        start: &Start,
+        user: Rc<User>,
+        label: Option<Label>,
+    ) -> io::Result<(Option<Recipe>, Launched)> {
         let command = start.split(self.site.backslash);
-        let recipe = self.recipe(start, &user, &command.shell);
+        let recipe = Recipe { label, ..self.recipe(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes()?;
         Ok((Some(recipe), Launched { id, keeper: None, user, pipes, command }))
     }

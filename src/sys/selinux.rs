@@ -1,0 +1,249 @@
+//! SELinux: the contexts that its policy has for users, what it allows, and the label of an open file.
+//!
+//! libselinux is found at run time, as libpam is, so that a system without it builds and works. It is only looked for where
+//! the kernel has SELinux.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::ptr::{null, null_mut};
+
+const LIBRARY: &CStr = c"libselinux.so.1";
+/// The kernel's own switch; it is there where SELinux is.
+const SWITCH: &str = "/sys/fs/selinux/enforce";
+/// The extended attribute that is a file's label.
+const LABEL: &CStr = c"security.selinux";
+const LONGEST_LABEL: usize = 4096;
+
+type IsEnabled = unsafe extern "C" fn() -> c_int;
+type UserByName = unsafe extern "C" fn(*const c_char, *mut *mut c_char, *mut *mut c_char) -> c_int;
+type ContextOfUser = unsafe extern "C" fn(*const c_char, *const c_char, *const c_char, *mut *mut c_char) -> c_int;
+type ContextOfRole =
+    unsafe extern "C" fn(*const c_char, *const c_char, *const c_char, *const c_char, *mut *mut c_char) -> c_int;
+type ToRaw = unsafe extern "C" fn(*const c_char, *mut *mut c_char) -> c_int;
+type GetContext = unsafe extern "C" fn(*mut *mut c_char) -> c_int;
+type SetContext = unsafe extern "C" fn(*const c_char) -> c_int;
+type CheckAccess =
+    unsafe extern "C" fn(*const c_char, *const c_char, *const c_char, *const c_char, *mut c_void) -> c_int;
+
+/// The library, and with it the policy of this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    is_enabled: IsEnabled,
+    user_by_name: UserByName,
+    context_of_user: ContextOfUser,
+    context_of_role: ContextOfRole,
+    to_raw: ToRaw,
+    own_context: GetContext,
+    previous_context: GetContext,
+    set_context_of_exec: SetContext,
+    check_access: CheckAccess,
+}
+
+/// SELinux could not say.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {source}")]
+pub struct SelinuxError {
+    doing: &'static str,
+    source: io::Error,
+}
+
+fn failed(doing: &'static str) -> SelinuxError {
+    SelinuxError { doing, source: io::Error::last_os_error() }
+}
+
+/// Whether what the policy forbids is also refused, and not only recorded.
+pub fn is_enforcing() -> bool {
+    // What cannot be read is taken for the strict answer.
+    fs::read(SWITCH).map_or(true, |switch| !switch.starts_with(b"0"))
+}
+
+impl Policy {
+    /// That of this machine; none where the kernel has no SELinux, where this is a container that may not ask it, or where this build
+    /// does not mind it. The library stays open as long as the process lives.
+    pub fn of_machine() -> Option<Policy> {
+        if !cfg!(feature = "selinux") || !Path::new(SWITCH).exists() {
+            return None;
+        }
+        let policy = Policy::open()?;
+        // SAFETY: a function without arguments.
+        (unsafe { (policy.is_enabled)() } > 0).then_some(policy)
+    }
+
+    fn open() -> Option<Policy> {
+        // SAFETY: a string that ends with NUL; the library's initialisers are those of the system's own libselinux.
+        let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW) };
+        if library.is_null() {
+            return None;
+        }
+        let find = |name: &CStr| {
+            // SAFETY: a library that was opened just now, and a string that ends with NUL.
+            let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+            (!found.is_null()).then_some(found)
+        };
+        // SAFETY: the functions have these types in the headers of libselinux.so.1; none of the pointers is null.
+        unsafe {
+            Some(Policy {
+                is_enabled: std::mem::transmute::<*mut c_void, IsEnabled>(find(c"is_selinux_enabled")?),
+                user_by_name: std::mem::transmute::<*mut c_void, UserByName>(find(c"getseuserbyname")?),
+                context_of_user: std::mem::transmute::<*mut c_void, ContextOfUser>(find(
+                    c"get_default_context_with_level",
+                )?),
+                context_of_role: std::mem::transmute::<*mut c_void, ContextOfRole>(find(
+                    c"get_default_context_with_rolelevel",
+                )?),
+                to_raw: std::mem::transmute::<*mut c_void, ToRaw>(find(c"selinux_trans_to_raw_context")?),
+                own_context: std::mem::transmute::<*mut c_void, GetContext>(find(c"getcon_raw")?),
+                previous_context: std::mem::transmute::<*mut c_void, GetContext>(find(c"getprevcon_raw")?),
+                set_context_of_exec: std::mem::transmute::<*mut c_void, SetContext>(find(c"setexeccon_raw")?),
+                check_access: std::mem::transmute::<*mut c_void, CheckAccess>(find(c"selinux_check_access")?),
+            })
+        }
+    }
+
+    /// The context in which that user's jobs run.
+    pub fn context_of_user(&self, name: &CStr) -> Result<CString, SelinuxError> {
+        let (mut user, mut level) = (null_mut(), null_mut());
+        // SAFETY: a string that ends with NUL, and two places for strings that the library allocates.
+        let code = unsafe { (self.user_by_name)(name.as_ptr(), &mut user, &mut level) };
+        if code < 0 {
+            return Err(failed("getseuserbyname"));
+        }
+        let (user, level) = (Allocated(user), Allocated(level));
+        let mut context = null_mut();
+        // SAFETY: strings from the library, a null for "as from our own context", and a place for the answer.
+        let code = unsafe { (self.context_of_user)(user.0, level.0, null(), &mut context) };
+        self.raw(code, context)
+    }
+
+    /// The context in which the jobs of the system's tables run: our own user's and role's.
+    pub fn context_of_system(&self) -> Result<CString, SelinuxError> {
+        let own = self.own_context()?;
+        let mut parts = own.as_bytes().split(|byte| *byte == b':');
+        let mut part = || CString::new(parts.next().unwrap_or_default()).unwrap_or_default();
+        let (user, role) = (part(), part());
+        let mut context = null_mut();
+        // SAFETY: strings that end with NUL, nulls for "no level" and "as from our own context", and a place for the answer.
+        let code = unsafe { (self.context_of_role)(user.as_ptr(), role.as_ptr(), null(), null(), &mut context) };
+        self.raw(code, context)
+    }
+
+    /// The context in which we run.
+    pub fn own_context(&self) -> Result<CString, SelinuxError> {
+        Self::ask(self.own_context, "getcon")
+    }
+
+    /// The context in which whoever executed us ran.
+    pub fn callers_context(&self) -> Result<CString, SelinuxError> {
+        Self::ask(self.previous_context, "getprevcon")
+    }
+
+    /// Whether the policy lets `source` do that to `target`; what it forbids is recorded, and in permissive mode allowed all the same.
+    pub fn allows(&self, source: &CStr, target: &CStr, class: &CStr, permission: &CStr) -> bool {
+        // SAFETY: strings that end with NUL, and no data for the record.
+        let code = unsafe {
+            (self.check_access)(source.as_ptr(), target.as_ptr(), class.as_ptr(), permission.as_ptr(), null_mut())
+        };
+        code == 0
+    }
+
+    /// Has the next program that this process executes run in that context.
+    pub fn set_context_of_exec(&self, context: &CStr) -> io::Result<()> {
+        // SAFETY: a string that ends with NUL.
+        let code = unsafe { (self.set_context_of_exec)(context.as_ptr()) };
+        if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn ask(function: GetContext, doing: &'static str) -> Result<CString, SelinuxError> {
+        let mut context = null_mut();
+        // SAFETY: a place for a string that the library allocates.
+        let code = unsafe { function(&mut context) };
+        let context = Allocated(context);
+        if code < 0 { Err(failed(doing)) } else { context.copy().ok_or_else(|| failed(doing)) }
+    }
+
+    /// A context of the library in the form that the kernel takes.
+    fn raw(&self, code: c_int, context: *mut c_char) -> Result<CString, SelinuxError> {
+        let error = failed("finding the default context");
+        let context = Allocated(context);
+        let translated = if code < 0 { None } else { context.copy() }.ok_or(error)?;
+        let mut raw = null_mut();
+        // SAFETY: a string that ends with NUL, and a place for the answer.
+        let code = unsafe { (self.to_raw)(translated.as_ptr(), &mut raw) };
+        let raw = Allocated(raw);
+        Ok(raw.copy().filter(|_| code == 0).unwrap_or(translated))
+    }
+}
+
+/// A string that the library has allocated, or null.
+struct Allocated(*mut c_char);
+
+impl Allocated {
+    fn copy(&self) -> Option<CString> {
+        // SAFETY: the library gives null or a live string that ends with NUL.
+        (!self.0.is_null()).then(|| unsafe { CStr::from_ptr(self.0) }.to_owned())
+    }
+}
+
+impl Drop for Allocated {
+    fn drop(&mut self) {
+        // SAFETY: from malloc, as freecon(3) and getseuserbyname(3) say, or null; not used after this.
+        unsafe { libc::free(self.0.cast()) };
+    }
+}
+
+/// The label of an open file.
+pub fn label(file: impl AsFd) -> Result<CString, SelinuxError> {
+    let mut label = vec![0; LONGEST_LABEL];
+    // SAFETY: an open descriptor, a string that ends with NUL, and a buffer of the length given.
+    let length =
+        unsafe { libc::fgetxattr(file.as_fd().as_raw_fd(), LABEL.as_ptr(), label.as_mut_ptr().cast(), label.len()) };
+    let length = usize::try_from(length).map_err(|_| failed("reading the label"))?;
+    label.truncate(length);
+    while label.last() == Some(&0) {
+        label.pop();
+    }
+    CString::new(label).map_err(|error| SelinuxError { doing: "reading the label", source: error.into() })
+}
+
+/// That context with another level (`user:role:type:level`).
+pub fn with_level(context: &CStr, level: &[u8]) -> Option<CString> {
+    let mut parts: Vec<&[u8]> = context.to_bytes().splitn(4, |byte| *byte == b':').take(3).collect();
+    parts.push(level);
+    if parts.len() == 4 && !level.is_empty() { CString::new(parts.join(&b':')).ok() } else { None }
+}
+
+/// The level of a context; none where the policy has no levels.
+pub fn level(context: &CStr) -> Option<&[u8]> {
+    context.to_bytes().splitn(4, |byte| *byte == b':').nth(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_takes_another_level_and_keeps_the_rest() {
+        for (context, level, wanted) in [
+            (c"user_u:user_r:user_t:s0", &b"s1:c3.c5"[..], Some(c"user_u:user_r:user_t:s1:c3.c5")),
+            (c"user_u:user_r:user_t:s0-s2:c0.c9", b"s0", Some(c"user_u:user_r:user_t:s0")),
+            (c"user_u:user_r:user_t", b"s0", Some(c"user_u:user_r:user_t:s0")),
+            (c"user_u:user_r", b"s0", None),
+            (c"user_u:user_r:user_t:s0", b"", None),
+            (c"user_u:user_r:user_t:s0", b"s\0", None),
+        ] {
+            assert_eq!(with_level(context, level).as_deref(), wanted, "{context:?} {level:?}");
+        }
+        assert_eq!(super::level(c"user_u:user_r:user_t:s0-s2:c0.c9"), Some(&b"s0-s2:c0.c9"[..]));
+        assert_eq!(super::level(c"user_u:user_r:user_t"), None);
+    }
+
+    #[test]
+    fn a_file_without_a_label_has_none() {
+        let file = tempfile::tempfile().unwrap();
+        let told = label(&file).unwrap_err().to_string();
+        assert!(told.starts_with("reading the label: "), "{told}");
+    }
+}
