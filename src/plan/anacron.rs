@@ -9,8 +9,8 @@
 //! missed since the day of the stamp.
 
 use super::event::{Owner, RunId, Source, Start};
+use super::live_table::LiveTable;
 use super::state::Plan;
-use super::tables::LiveTable;
 use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
 use crate::table::{AnacronJob, Anacrontab, Flags, Period};
 

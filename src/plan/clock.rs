@@ -1,9 +1,9 @@
 //! Following the clock: what has become due since the last event, on time, late, or by a step.
 
 use super::event::{Action, Now};
+use super::live_table::{LiveTable, Waiting};
 use super::rule;
 use super::state::{Due, Plan, next_due};
-use super::tables::Waiting;
 use super::wheel::Timer;
 use super::zones::{Course, ZoneId};
 use crate::schedule::{Kind, Style, Timestamp, Zone};
@@ -166,11 +166,11 @@ impl Plan {
                 carried.waiting.extend(due.map(|entry| Waiting { at, entry }));
                 continue;
             }
-            let (order, entries) = (table.order, table.entries());
-            self.dues.extend(due.filter_map(|entry| {
-                let line = Reverse(entries.get(entry as usize)?.line);
+            let table: &LiveTable = table;
+            self.dues.extend(due.map(|entry| {
+                let (order, line) = (table.order, Reverse(table.line(entry)));
                 let scheduled_at = Timestamp(scheduled_at.0 + delay);
-                Some(Due { at, rank, order, line, table: number, entry, scheduled_at })
+                Due { at, rank, order, line, table: number, entry, scheduled_at }
             }));
         }
     }

@@ -1,8 +1,8 @@
 //! Questions about live entries.
 
 use super::event::Source;
+use super::live_table::LiveTable;
 use super::state::Plan;
-use super::tables::LiveTable;
 use super::timers::Shared;
 use crate::schedule::{Schedule, Timestamp, Zone};
 use std::sync::Arc;
@@ -24,12 +24,12 @@ impl<'a> Live<'a> {
 
     /// Line in the table, counted from 1.
     pub fn line(&self) -> u32 {
-        self.table.entries().get(self.index as usize).map_or(0, |entry| entry.line)
+        self.table.line(self.index)
     }
 
     /// Whom it runs as; empty for the caller.
     pub fn user(&self) -> String {
-        self.table.entries().get(self.index as usize).map(|entry| self.table.user(entry)).unwrap_or_default()
+        self.table.user(self.index)
     }
 
     /// The raw command.

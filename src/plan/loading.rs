@@ -2,8 +2,8 @@
 
 use super::clock::SHORT_BACK;
 use super::event::{Action, Source};
+use super::live_table::{LiveTable, Waiting};
 use super::state::{Phase, Plan, next_due};
-use super::tables::{LiveTable, Waiting};
 use super::wheel::Timer;
 use crate::schedule::{Kind, Timestamp, Zone};
 use crate::table::Table;
@@ -45,8 +45,8 @@ impl Plan {
         for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Reboot) {
             for &number in shared.tables() {
                 let Some(table) = self.tables.get(number) else { continue };
-                let entries = (0..).zip(table.entries()).filter(|(_, entry)| entry.timer() == timer);
-                found.extend(entries.map(|(index, entry)| (table.order, Reverse(entry.line), number, index)));
+                let entries = table.on_timer(timer);
+                found.extend(entries.map(|entry| (table.order, Reverse(table.line(entry)), number, entry)));
             }
         }
         found.sort_unstable();
@@ -87,7 +87,8 @@ impl Plan {
     /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
     /// same moments as one that was there before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp) {
-        let packed = LiveTable::pack(&source, &table, &mut self.timers, &mut self.zones);
+        let directory = self.tables.directory_of(&source.path);
+        let packed = LiveTable::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
         drop(table);
         let mut unused = Vec::new();
         let old_number = self.tables.find(&source.path);

@@ -28,14 +28,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 enum TableSet {
     One(u32),
+    /// In order of their numbers, so that each is found without a look at all.
     Many(Vec<u32>),
-}
-
-/// A table's mark has moved to another place of a timer's set, because the set has shrunk.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) table: u32,
-    pub(super) place: u32,
 }
 
 /// All timers by id and by key.
@@ -43,7 +37,8 @@ pub(super) struct Moved {
 pub(super) struct Timers {
     slots: Vec<Option<Shared>>,
     free: Vec<u32>,
-    by_hash: HashMap<u64, u32>,
+    /// The first timer of each hash of a key; 32 bits do, as timers that share one are chained.
+    by_hash: HashMap<u32, u32>,
     hasher: RandomState,
 }
 
@@ -65,7 +60,7 @@ impl Timers {
 
     /// The timer of that key, and whether it is new. A new one has no tables yet and keeps its zone.
     pub(super) fn intern(&mut self, schedule: &Schedule, zone: ZoneId, delay: u32, zones: &mut Zones) -> (Timer, bool) {
-        let hash = self.hasher.hash_one((schedule, zone, delay));
+        let hash = self.hasher.hash_one((schedule, zone, delay)) as u32;
         let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
         let mut at = first;
         while let Some(shared) = self.get(Timer(at)) {
@@ -106,7 +101,7 @@ impl Timers {
     pub(super) fn free_if_unused(&mut self, timer: Timer, zones: &mut Zones) -> bool {
         let Some(shared) = self.get(timer).filter(|shared| shared.tables.as_slice().is_empty()) else { return false };
         let (zone, next) = (shared.zone, shared.next_same_hash);
-        let hash = self.hasher.hash_one((&shared.schedule, zone, shared.delay));
+        let hash = self.hasher.hash_one((&shared.schedule, zone, shared.delay)) as u32;
         match self.by_hash.get(&hash).copied() {
             Some(first) if first == timer.0 && next == NONE => {
                 self.by_hash.remove(&hash);
@@ -134,17 +129,18 @@ impl Timers {
         }
     }
 
-    /// Notes that a table has entries on a timer; returns the mark's place, which the table must remember.
-    pub(super) fn subscribe(&mut self, timer: Timer, table: u32) -> u32 {
-        match self.slots.get_mut(timer.0 as usize).and_then(Option::as_mut) {
-            Some(shared) => shared.tables.push(table),
-            None => 0,
+    /// Notes that a table has entries on a timer.
+    pub(super) fn subscribe(&mut self, timer: Timer, table: u32) {
+        if let Some(shared) = self.slots.get_mut(timer.0 as usize).and_then(Option::as_mut) {
+            shared.tables.insert(table);
         }
     }
 
-    /// Takes the mark at `place` away.
-    pub(super) fn unsubscribe(&mut self, timer: Timer, place: u32) -> Option<Moved> {
-        self.slots.get_mut(timer.0 as usize)?.as_mut()?.tables.remove(place)
+    /// Takes the note back.
+    pub(super) fn unsubscribe(&mut self, timer: Timer, table: u32) {
+        if let Some(shared) = self.slots.get_mut(timer.0 as usize).and_then(Option::as_mut) {
+            shared.tables.remove(table);
+        }
     }
 }
 
@@ -163,36 +159,52 @@ impl TableSet {
         }
     }
 
-    fn push(&mut self, table: u32) -> u32 {
+    fn insert(&mut self, table: u32) {
         match self {
-            TableSet::Many(tables) if tables.is_empty() => {
-                *self = TableSet::One(table);
-                0
-            }
-            TableSet::One(first) => {
-                *self = TableSet::Many(vec![*first, table]);
-                1
-            }
+            TableSet::Many(tables) if tables.is_empty() => *self = TableSet::One(table),
+            TableSet::One(first) => *self = TableSet::Many(vec![table.min(*first), table.max(*first)]),
             TableSet::Many(tables) => {
-                tables.push(table);
-                tables.len() as u32 - 1
+                if let Err(place) = tables.binary_search(&table) {
+                    if tables.len() == tables.capacity() {
+                        tables.reserve_exact(tables.len() / 4 + 2);
+                    }
+                    tables.insert(place, table);
+                }
             }
         }
     }
 
-    fn remove(&mut self, place: u32) -> Option<Moved> {
+    fn remove(&mut self, table: u32) {
         match self {
-            TableSet::One(_) => {
-                *self = TableSet::Many(Vec::new());
-                None
-            }
+            TableSet::One(only) if *only == table => *self = TableSet::Many(Vec::new()),
+            TableSet::One(_) => {}
             TableSet::Many(tables) => {
-                tables.swap_remove(place as usize);
+                if let Ok(place) = tables.binary_search(&table) {
+                    tables.remove(place);
+                }
                 if tables.capacity() > 16 && tables.len() < tables.capacity() / 4 {
                     tables.shrink_to(tables.len() * 2);
                 }
-                tables.get(place as usize).map(|&table| Moved { table, place })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_tables_holds_each_once_in_order() {
+        let mut set = TableSet::Many(Vec::new());
+        [7, 3, 9, 3].into_iter().for_each(|table| set.insert(table));
+        assert_eq!(set.as_slice(), [3, 7, 9]);
+        [8, 3, 9].into_iter().for_each(|table| set.remove(table));
+        assert_eq!(set.as_slice(), [7]);
+        [8, 7].into_iter().for_each(|table| set.remove(table));
+        assert!(set.as_slice().is_empty());
+        set.insert(5);
+        set.remove(4);
+        assert_eq!(set.as_slice(), [5]);
     }
 }

@@ -1,8 +1,8 @@
 //! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
 
 use super::event::{End, RunId};
+use super::live_table::{Carried, LiveTable, Waiting};
 use super::state::{Due, Phase, Plan};
-use super::tables::{Carried, LiveTable, Waiting};
 use crate::schedule::{Kind, Timestamp};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ impl Plan {
             let Some(table) = self.tables.get_mut(number) else { continue };
             let order = table.order;
             while let Some(waiting) = table.carried.as_mut().and_then(|carried| carried.take_waiting(at)) {
-                let line = Reverse(table.entries().get(waiting.entry as usize).map_or(0, |entry| entry.line));
+                let line = Reverse(table.line(waiting.entry));
                 let (entry, scheduled_at) = (waiting.entry, waiting.at);
                 self.dues.push(Due { at: waiting.at, rank: 0, order, line, table: number, entry, scheduled_at });
             }

@@ -1,0 +1,322 @@
+//! One live table in a compact form: one block of text, and 8 bytes for each entry that tell its timer and its place there.
+//!
+//! The text holds the file's name, then what the log calls the table and its owner's name, unless they are the same; then
+//! the settings; then one record for each entry.
+
+use super::event::{Owner, RunId, Source, Start};
+use super::record::{self, Record};
+use super::timers::Timers;
+use super::wheel::Timer;
+use super::zones::{SYSTEM, Zones};
+use crate::schedule::Timestamp;
+use crate::table::{Form, Table};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One live table.
+#[derive(Debug)]
+pub(super) struct LiveTable {
+    /// The directory's path up to the last slash, which thousands of tables share.
+    directory: Arc<String>,
+    text: Box<[u8]>,
+    /// By timer, and within a timer in file order.
+    entries: Box<[LiveEntry]>,
+    /// What some entries carry beyond the table; most tables have none.
+    pub(super) carried: Option<Box<Carried>>,
+    /// Its place among the tables, from 0, in the order in which they were first loaded.
+    pub(super) order: u32,
+    owner: OwnerKind,
+    /// Where the parts of the text end, each beginning where the one before ends.
+    file_end: u32,
+    name_end: u32,
+    owner_end: u32,
+    settings_end: u32,
+    /// The next table whose path has the same hash.
+    pub(super) next_same_hash: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum OwnerKind {
+    User(u32),
+    System,
+    Caller,
+}
+
+/// One entry. Its record ends where the next entry's begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LiveEntry {
+    timer: u32,
+    record: u32,
+}
+
+/// The state of entries that have one.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// Starts that wait for a delay or an interval to pass.
+    pub(super) waiting: BTreeSet<Waiting>,
+    /// Runs going on, by entry: of entries that must not overlap, or count from the end of a run.
+    pub(super) running: BTreeSet<(u32, RunId)>,
+}
+
+/// A start that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Waiting {
+    /// When it is to be started.
+    pub(super) at: Timestamp,
+    /// Which entry of the table.
+    pub(super) entry: u32,
+}
+
+/// A table made ready, but not live yet.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) table: LiveTable,
+    /// The timers that were made for it.
+    pub(super) new_timers: Vec<Timer>,
+}
+
+/// The value of [`LiveTable::next_same_hash`] that names no table.
+pub(super) const NONE: u32 = u32::MAX;
+
+impl LiveEntry {
+    pub(super) fn timer(&self) -> Timer {
+        Timer(self.timer)
+    }
+}
+
+/// A path as a directory, its last slash included, and the name in it.
+pub(super) fn split(path: &str) -> (&str, &str) {
+    path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
+}
+
+impl LiveTable {
+    /// Packs a table that was read, and interns its timers and zones. `directory` is that of its path.
+    pub(super) fn pack(
+        source: &Source,
+        directory: Arc<String>,
+        table: &Table,
+        timers: &mut Timers,
+        zones: &mut Zones,
+    ) -> Packed {
+        let (_, file) = split(&source.path);
+        let (owner, owner_name) = match &source.owner {
+            Owner::User { name, uid } => (OwnerKind::User(*uid), name.as_str()),
+            Owner::System => (OwnerKind::System, ""),
+            Owner::Caller => (OwnerKind::Caller, ""),
+        };
+        // A user's table is called by the user's name, and so is its file: one copy serves for all.
+        let name = if source.name == file { "" } else { &source.name };
+        let owner_name = if owner_name == source.name { "" } else { owner_name };
+
+        let (entry_timers, new_timers) = intern_timers(table, timers, zones);
+        let mut order: Vec<u32> = (0..entry_timers.len() as u32).collect();
+        order.sort_unstable_by_key(|&index| (entry_timers.get(index as usize), index));
+
+        let settings = record::settings_ends(table);
+        let with_user = source.owner.form() == Form::System;
+        let record = |index: u32| Record::of(table, index as usize, &settings, with_user);
+        let settings_len = settings.last().map_or(0, |end| *end as usize);
+        let records_len: usize = (0..entry_timers.len() as u32).filter_map(record).map(|record| record.len()).sum();
+        // The exact size from the start: what is shrunk later leaves holes between thousands of tables.
+        let mut text = Vec::with_capacity(file.len() + name.len() + owner_name.len() + settings_len + records_len);
+        let mut append = |part: &str| {
+            text.extend_from_slice(part.as_bytes());
+            text.len() as u32
+        };
+        let (file_end, name_end, owner_end) = (append(file), append(name), append(owner_name));
+        record::write_settings(table, &mut text);
+        let settings_end = text.len() as u32;
+        let entries = order.iter().filter_map(|&index| {
+            let (timer, place) = (entry_timers.get(index as usize)?.0, text.len() as u32);
+            record(index)?.write(&mut text);
+            Some(LiveEntry { timer, record: place })
+        });
+        let entries = entries.collect();
+        let table = LiveTable {
+            directory,
+            text: text.into_boxed_slice(),
+            entries,
+            carried: None,
+            order: 0,
+            owner,
+            file_end,
+            name_end,
+            owner_end,
+            settings_end,
+            next_same_hash: NONE,
+        };
+        Packed { table, new_timers }
+    }
+
+    fn slice(&self, span: Range<u32>) -> &[u8] {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    fn string(&self, span: Range<u32>) -> String {
+        String::from_utf8_lossy(self.slice(span)).into_owned()
+    }
+
+    /// Its directory, the last slash included.
+    pub(super) fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// Its file's name.
+    pub(super) fn file(&self) -> &[u8] {
+        self.slice(0..self.file_end)
+    }
+
+    /// Where it came from.
+    pub(super) fn source(&self) -> Source {
+        let owner = match self.owner {
+            OwnerKind::User(uid) => Owner::User { name: self.owner_name(), uid },
+            OwnerKind::System => Owner::System,
+            OwnerKind::Caller => Owner::Caller,
+        };
+        let path = [self.directory(), &String::from_utf8_lossy(self.file())].concat();
+        Source { path, name: self.name(), owner }
+    }
+
+    /// Whether it is one of the system's tables.
+    pub(super) fn is_of_the_system(&self) -> bool {
+        matches!(self.owner, OwnerKind::System)
+    }
+
+    fn name(&self) -> String {
+        let own = self.file_end..self.name_end;
+        self.string(if own.is_empty() { 0..self.file_end } else { own })
+    }
+
+    fn owner_name(&self) -> String {
+        let own = self.name_end..self.owner_end;
+        if own.is_empty() { self.name() } else { self.string(own) }
+    }
+
+    /// Its entries, ordered by timer and then by line.
+    pub(super) fn entries(&self) -> &[LiveEntry] {
+        &self.entries
+    }
+
+    /// The indexes of its entries on a timer.
+    pub(super) fn on_timer(&self, timer: Timer) -> Range<u32> {
+        let start = self.entries.partition_point(|entry| entry.timer < timer.0);
+        let len = self.entries.iter().skip(start).take_while(|entry| entry.timer == timer.0).count();
+        start as u32..(start + len) as u32
+    }
+
+    /// The timers it has entries on, each once.
+    pub(super) fn timers(&self) -> impl Iterator<Item = Timer> {
+        self.entries.chunk_by(|a, b| a.timer == b.timer).filter_map(|group| group.first()).map(LiveEntry::timer)
+    }
+
+    fn record(&self, entry: u32) -> Option<Record<'_>> {
+        let index = entry as usize;
+        let start = self.entries.get(index)?.record as usize;
+        let end = self.entries.get(index + 1).map_or(self.text.len(), |next| next.record as usize);
+        Record::read(self.text.get(start..end)?, self.is_of_the_system())
+    }
+
+    /// The line of an entry in the file, from 1.
+    pub(super) fn line(&self, entry: u32) -> u32 {
+        self.record(entry).map_or(0, |record| record.line)
+    }
+
+    /// The raw command of an entry.
+    pub(super) fn command(&self, entry: u32) -> &[u8] {
+        self.record(entry).map_or(&[], |record| record.command)
+    }
+
+    /// Whom an entry runs as; empty for the caller.
+    pub(super) fn user(&self, entry: u32) -> String {
+        match self.owner {
+            OwnerKind::User(_) => self.owner_name(),
+            OwnerKind::Caller => String::new(),
+            OwnerKind::System => {
+                self.record(entry).map_or_else(String::new, |record| String::from_utf8_lossy(record.user).into_owned())
+            }
+        }
+    }
+
+    /// The settings that an entry sees.
+    fn settings(&self, record: &Record<'_>) -> &[u8] {
+        self.slice(self.owner_end..self.owner_end.saturating_add(record.settings).min(self.settings_end))
+    }
+
+    /// What the runner must know to start an entry.
+    pub(super) fn start(&self, entry: u32, run: RunId, scheduled_at: Timestamp, at_reboot: bool) -> Option<Start> {
+        let record = self.record(entry)?;
+        Some(Start {
+            run,
+            source: self.source(),
+            line: record.line,
+            user: self.user(entry),
+            command: record.command.to_vec(),
+            literal: false,
+            variables: record::variables(self.settings(&record)),
+            flags: record.flags,
+            scheduled_at: scheduled_at.0,
+            at_reboot,
+        })
+    }
+
+    /// Whether an entry of this table is the same job as one of another: same schedule, zone, delay, user, command,
+    /// flags, and the settings it sees.
+    fn same_job(&self, mine: u32, other: &LiveTable, theirs: u32) -> bool {
+        let timer = |table: &LiveTable, entry: u32| table.entries.get(entry as usize).map(LiveEntry::timer);
+        let (Some(a), Some(b)) = (self.record(mine), other.record(theirs)) else { return false };
+        timer(self, mine) == timer(other, theirs)
+            && a.flags == b.flags
+            && a.command == b.command
+            && self.user(mine) == other.user(theirs)
+            && record::variables(self.settings(&a)) == record::variables(other.settings(&b))
+    }
+
+    /// For each of the `old` table's entries in question, the entry of this one that is the same job. Equal jobs of one
+    /// table are told apart by their order.
+    pub(super) fn successors_of(&self, old: &LiveTable, in_question: &BTreeSet<u32>) -> HashMap<u32, u32> {
+        let mut taken = BTreeSet::new();
+        let mut successors = HashMap::new();
+        for &entry in in_question {
+            let Some(live) = old.entries.get(entry as usize) else { continue };
+            let mut candidates = self.on_timer(live.timer());
+            if let Some(same) = candidates.find(|&mine| !taken.contains(&mine) && self.same_job(mine, old, entry)) {
+                taken.insert(same);
+                successors.insert(entry, same);
+            }
+        }
+        successors
+    }
+}
+
+/// The timer of each entry, and those of them that did not exist before.
+fn intern_timers(table: &Table, timers: &mut Timers, zones: &mut Zones) -> (Vec<Timer>, Vec<Timer>) {
+    let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
+    let mut new = Vec::new();
+    let interned = table.entries.iter().map(|entry| {
+        let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
+        let (timer, is_new) = timers.intern(&entry.schedule, zone, entry.delay, zones);
+        if is_new {
+            new.push(timer);
+        }
+        timer
+    });
+    (interned.collect(), new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_8_bytes_beside_its_record_and_a_table_80() {
+        assert_eq!((size_of::<LiveEntry>(), size_of::<Option<LiveTable>>()), (8, 80));
+    }
+
+    #[test]
+    fn a_path_is_a_directory_and_a_name() {
+        for (path, parts) in [("/a/b/c", ("/a/b/", "c")), ("/c", ("/", "c")), ("c", ("", "c"))] {
+            assert_eq!(split(path), parts);
+        }
+    }
+}
