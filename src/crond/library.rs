@@ -24,7 +24,7 @@ const RELOAD_MS: i64 = 1000;
 /// Most paths looked at in one turn of the loop.
 const PATHS_A_TURN: usize = 64;
 /// An empty file that was changed within this time is probably about to be filled. Nanoseconds.
-const JUST_EMPTIED_NS: i128 = 200_000_000;
+const JUST_EMPTIED_NS: u64 = 200_000_000;
 
 /// Where the system's zone is chosen.
 const LOCALTIME: &str = "/etc/localtime";
@@ -100,23 +100,21 @@ impl Library {
         &self.zones
     }
 
-    /// Reads everything, starts to watch, and looks at everything again by its stamps: whatever changed meanwhile is seen.
-    /// Reading comes first because the watcher's thread is woken for each file that is opened, which costs more.
+    /// Starts to watch, quietly, reads everything, and then watches in earnest: the thread of `notify` is woken for each file
+    /// that is opened, which would cost more than the reading. What changed meanwhile was heard of and is looked at again.
     pub fn open(&mut self, news: &mut dyn Hearer) {
         if matches!(self.noticing, Noticing::Failed) {
-            self.tables.rescan(false, &self.zones, news);
             self.try_to_watch(news, true);
         }
+        let watched_quietly = self.tables.directories();
         self.tables.rescan(false, &self.zones, news);
-        if self.watch_directories(news) {
-            // What changed since the quiet watch began.
-            self.hear_names(news);
-        }
+        self.watch_directories(news);
+        self.hear_names(news);
         self.finish_looking();
-        // Links that were found may lead to further directories.
-        if self.watch_directories(news) {
-            self.look_at_everything(false, news);
-        }
+        // Links lead to directories in which nobody was listening while they were read.
+        let beyond = self.tables.directories();
+        let links = beyond.difference(&watched_quietly).flat_map(|directory| self.tables.led_through(directory));
+        self.queue.extend(links);
     }
 
     /// The watcher, if there is one: its bell and its names are to be waited for.
@@ -433,12 +431,11 @@ fn may_still_be_written(path: &Path) -> bool {
 /// Whether a file is empty since a moment ago: an editor that writes in place is at work, and the old table is the better one.
 fn was_just_emptied(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let now = clock::wall();
-    let now_ns = i128::from(now.seconds) * 1_000_000_000 + i128::from(now.nanos);
+    let now_ns = clock::wall().as_ns();
     let changed_ns =
-        |file: &std::fs::Metadata| i128::from(file.ctime()) * 1_000_000_000 + i128::from(file.ctime_nsec());
+        |file: &std::fs::Metadata| file.ctime().saturating_mul(1_000_000_000).saturating_add(file.ctime_nsec());
     std::fs::symlink_metadata(path)
-        .is_ok_and(|file| file.is_file() && file.len() == 0 && (now_ns - changed_ns(&file)).abs() < JUST_EMPTIED_NS)
+        .is_ok_and(|file| file.is_file() && file.len() == 0 && now_ns.abs_diff(changed_ns(&file)) < JUST_EMPTIED_NS)
 }
 
 /// To shortly before the next minute, so that what polling finds, and what has mended itself, counts for it, as with the

@@ -4,6 +4,7 @@
 //! `library` of tables (which a `watch` keeps up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
 
 mod anacron;
+mod by_path;
 mod check;
 pub mod cli;
 mod daemon;

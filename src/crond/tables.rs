@@ -1,5 +1,6 @@
 //! The tables as they were last seen: what is live, what was refused and said, and what has changed since.
 
+use super::by_path::ByPath;
 use super::given::{Given, GivenError};
 use super::users::DaemonUsers;
 use crate::plan::{Owner, Source};
@@ -9,8 +10,8 @@ use crate::site::Site;
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, Visitor};
 use crate::sys::clock;
 use crate::table::{Context, Diagnostic, Severity, Table};
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hasher};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 const MOST_SAID: usize = 20;
 /// A file changed so shortly before it was read may change again without its stamp telling: the kernel's stamps advance
 /// by a clock tick only. Nanoseconds.
-const TOO_FRESH_NS: i128 = 50_000_000;
+const TOO_FRESH_NS: i64 = 50_000_000;
 
 /// What the loop is to do about a table.
 #[derive(Debug)]
@@ -91,28 +92,56 @@ pub struct Tables {
 
 #[derive(Debug, Default)]
 struct Seen {
-    known: HashMap<String, Known>,
+    known: ByPath<Known>,
     /// Those that are symbolic links.
     links: BTreeSet<String>,
     /// Number of the current look at everything.
-    round: u64,
+    round: u32,
     /// Directories that could not be listed, which has been said.
     unlistable: BTreeSet<PathBuf>,
+    /// Of stamps and contents, so that a few bytes of each are enough to know it again.
+    hasher: RandomState,
 }
 
-/// What is remembered of a table.
+/// What is remembered of a table. There may be a hundred thousand.
 #[derive(Debug)]
 struct Known {
-    stamp: Stamp,
-    content: u64,
-    fresh: bool,
-    round: u64,
+    /// The digest of its stamp.
+    stamp: u64,
+    /// The look at everything that saw it last.
+    round: u32,
     /// Whether it is as it was because the answer who its user is has not come yet.
     awaits_user: bool,
+    more: Option<Box<More>>,
+}
+
+/// What few tables have.
+#[derive(Debug, Default, PartialEq)]
+struct More {
     /// None: it is live.
-    refusal: Option<Box<Refusal>>,
+    refusal: Option<Refusal>,
+    /// The digest of its content, where the stamp does not vouch for that: it had just been changed.
+    fresh: Option<u64>,
     /// Directories on the way of a symbolic link.
     watch: Vec<PathBuf>,
+}
+
+impl Known {
+    fn is_live(&self) -> bool {
+        self.refusal().is_none()
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        self.more.as_ref()?.refusal.as_ref()
+    }
+
+    fn fresh(&self) -> Option<u64> {
+        self.more.as_ref()?.fresh
+    }
+
+    fn watch(&self) -> &[PathBuf] {
+        self.more.as_ref().map_or(&[], |more| &more.watch)
+    }
 }
 
 impl Tables {
@@ -134,7 +163,7 @@ impl Tables {
     /// The directories in which tables, or links to them, stand.
     pub fn directories(&self) -> BTreeSet<PathBuf> {
         let links = self.seen.links.iter().filter_map(|path| self.seen.known.get(path));
-        let mut directories: BTreeSet<PathBuf> = links.flat_map(|known| known.watch.iter().cloned()).collect();
+        let mut directories: BTreeSet<PathBuf> = links.flat_map(|known| known.watch().iter().cloned()).collect();
         match &self.origin {
             Origin::System(finder) => {
                 let places = finder.places();
@@ -157,15 +186,14 @@ impl Tables {
 
     /// The tables that were refused for a reason that may pass without a change of their files.
     pub fn mendable(&self) -> Vec<PathBuf> {
-        let may_mend = |known: &Known| {
-            known.awaits_user || known.refusal.as_ref().is_some_and(|refusal| refusal.kind.may_mend_itself())
-        };
-        self.seen.known.iter().filter(|(_, known)| may_mend(known)).map(|(path, _)| path.into()).collect()
+        let may_mend =
+            |known: &Known| known.awaits_user || known.refusal().is_some_and(|refusal| refusal.kind.may_mend_itself());
+        self.seen.known.paths(may_mend).into_iter().map(PathBuf::from).collect()
     }
 
     /// Looks at everything again; what has not changed is not read. With `anew` everything is.
     pub fn rescan(&mut self, anew: bool, zones: &dyn Zones, news: &mut dyn Hearer) {
-        self.seen.round += 1;
+        self.seen.round = self.seen.round.wrapping_add(1);
         let reader = Reader { site: self.site, host: self.host, zones };
         match &self.origin {
             Origin::System(finder) => {
@@ -186,14 +214,14 @@ impl Tables {
             }
             Origin::Given(given) => {
                 for path in given.paths() {
-                    let unchanged =
-                        |known: &Known| given.stamp(path).is_none_or(|now| now == known.stamp && !known.fresh);
                     let name = path.to_string_lossy();
-                    match self.seen.known.get_mut(&*name) {
+                    let now = given.stamp(path).map(|stamp| self.seen.digest(stamp));
+                    let unchanged = |known: &Known| now.is_none_or(|now| now == known.stamp && known.fresh().is_none());
+                    match self.seen.known.get_mut(&name) {
                         Some(known) if path.exists() && !anew && unchanged(known) => known.round = self.seen.round,
                         _ => match given.read(path) {
                             Ok(found) => self.seen.take(found, &reader, anew, news),
-                            Err(_) if !self.seen.known.contains_key(&*name) => {}
+                            Err(_) if !self.seen.known.contains(&name) => {}
                             Err(error) => news.push(News::Tell(unreadable(&error))),
                         },
                     }
@@ -229,7 +257,10 @@ impl Tables {
     /// The paths of tables that are symbolic links leading through that directory.
     pub fn led_through(&self, directory: &Path) -> Vec<PathBuf> {
         let leads = |path: &&String| {
-            self.seen.known.get(*path).is_some_and(|known| known.watch.iter().any(|on_the_way| on_the_way == directory))
+            self.seen
+                .known
+                .get(path)
+                .is_some_and(|known| known.watch().iter().any(|on_the_way| on_the_way == directory))
         };
         self.seen.links.iter().filter(leads).map(PathBuf::from).collect()
     }
@@ -279,9 +310,14 @@ struct Scan<'a> {
 }
 
 impl Visitor for Scan<'_> {
+    fn knows(&self, path: &str) -> bool {
+        self.seen.known.contains(path)
+    }
+
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool {
+        let stamp = self.seen.digest(stamp);
         let Some(known) = self.seen.known.get_mut(path) else { return false };
-        let unchanged = known.refusal.is_none() && known.stamp == *stamp && !known.fresh && !self.anew;
+        let unchanged = known.is_live() && known.stamp == stamp && known.fresh().is_none() && !self.anew;
         if unchanged {
             known.round = self.seen.round;
         }
@@ -305,28 +341,26 @@ impl Seen {
             return;
         }
         let before = self.known.remove(&source.path);
-        let was_live = before.as_ref().is_some_and(|known| known.refusal.is_none());
+        let was_live = before.as_ref().is_some_and(Known::is_live);
         if watch.is_empty() {
             self.links.remove(&source.path);
         } else {
             self.links.insert(source.path.clone());
         }
-        let mut now = Known {
-            stamp,
-            content: 0,
-            fresh: is_fresh(&stamp),
-            round: self.round,
-            refusal: None,
-            watch,
-            awaits_user: false,
-        };
+        let digest = self.digest(stamp);
+        let mut now = Known { stamp: digest, round: self.round, awaits_user: false, more: None };
+        let mut more = More { watch, ..More::default() };
+        let (path, fresh) = (source.path.clone(), is_fresh(&stamp));
         match content {
             Ok(bytes) => {
-                now.content = digest(&bytes);
-                let path = source.path.clone();
-                let same = before
-                    .filter(|_| was_live)
-                    .is_some_and(|known| (known.stamp, known.content) == (stamp, now.content));
+                let before = before.filter(|known| was_live && known.stamp == digest);
+                let was_fresh = before.as_ref().and_then(Known::fresh);
+                if was_fresh.is_some() || fresh {
+                    more.fresh = Some(self.digest(&bytes));
+                }
+                // Equal stamps, equal content, unless the stamp was too fresh to tell.
+                let same = before.is_some() && (was_fresh.is_none() || was_fresh == more.fresh);
+                more.fresh.take_if(|_| !fresh);
                 if !same && was_live {
                     news.push(News::Tell(reloaded(reader.site, &source)));
                 }
@@ -339,28 +373,35 @@ impl Seen {
                     }
                     news.push(News::Load { source, table: parsed.table });
                 }
-                self.known.insert(path, now);
             }
             Err(refusal) => {
-                let said = before.and_then(|known| known.refusal.filter(|_| known.stamp == stamp));
-                if said.as_deref() != Some(&refusal)
+                let said = before.filter(|known| known.stamp == digest);
+                if said.as_ref().and_then(Known::refusal) != Some(&refusal)
                     && let Some(told) = refusal_told(reader.site, &refusal)
                 {
                     news.push(News::Tell(told));
                 }
                 if was_live {
-                    news.push(News::Unload { path: source.path.clone() });
+                    news.push(News::Unload { path: source.path });
                 }
-                now.refusal = Some(Box::new(refusal));
-                self.known.insert(source.path, now);
+                more.refusal = Some(refusal);
             }
         }
+        if more != More::default() {
+            now.more = Some(Box::new(more));
+        }
+        self.known.insert(&path, now);
+    }
+
+    /// Enough of something to know it again.
+    fn digest(&self, what: impl std::hash::Hash) -> u64 {
+        self.hasher.hash_one(what)
     }
 
     /// Forgets a table that is gone.
     fn forget(&mut self, path: &str, news: &mut dyn Hearer) {
         self.links.remove(path);
-        if self.known.remove(path).is_some_and(|known| known.refusal.is_none()) {
+        if self.known.remove(path).is_some_and(|known| known.is_live()) {
             news.push(News::Unload { path: path.to_owned() });
         }
     }
@@ -368,9 +409,8 @@ impl Seen {
     /// Forgets what the current look at everything did not see, unless nobody could look.
     fn drop_unseen(&mut self, news: &mut dyn Hearer) {
         let listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
-        let unseen =
-            |(path, known): (&String, &Known)| (known.round != self.round && listed(path)).then(|| path.clone());
-        let gone: Vec<String> = self.known.iter().filter_map(unseen).collect();
+        let unseen = self.known.paths(|known| known.round != self.round);
+        let gone: Vec<String> = unseen.into_iter().filter(|path| listed(path)).collect();
         for path in gone {
             self.forget(&path, news);
         }
@@ -378,15 +418,7 @@ impl Seen {
 }
 
 fn is_fresh(stamp: &Stamp) -> bool {
-    let now = clock::wall();
-    let now_ns = i128::from(now.seconds) * 1_000_000_000 + i128::from(now.nanos);
-    stamp.ctime_ns > now_ns - TOO_FRESH_NS
-}
-
-fn digest(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
+    stamp.ctime_ns > clock::wall().as_ns() - TOO_FRESH_NS
 }
 
 fn reloaded(site: &Site, source: &Source) -> Told {

@@ -3,7 +3,7 @@
 //! Directories are watched, never files, so that editors which save by renaming are heard. What is heard is only a hint
 //! where to look; the looking decides.
 
-use crate::sys::name_watch::{Change, NameWatch};
+use crate::sys::name_watch::{Change, Hearing, NameWatch};
 use crate::sys::poll::Bell;
 use nix::sys::statfs::{FsType, statfs};
 use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
@@ -176,7 +176,8 @@ impl Watcher {
     /// Watches these directories by name until [`Watcher::watch`] is called: what changes in them is heard, and that each of
     /// thousands of tables is read for the first time is not. Those that are missing are left out.
     pub fn watch_quietly(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<(), WatchError> {
-        wanted.iter().filter(|directory| directory.is_dir()).try_for_each(|directory| self.watch_names(directory))
+        let mut there = wanted.iter().filter(|directory| directory.is_dir());
+        there.try_for_each(|directory| self.watch_names(directory, Hearing::Writing))
     }
 
     /// Whether changes may happen that nobody reports, on a network file system for example.
@@ -198,7 +199,7 @@ impl Watcher {
                     break;
                 }
                 let Some(nearest) = directory.ancestors().skip(1).find(|above| above.is_dir()) else { break };
-                self.watch_names(nearest)?;
+                self.watch_names(nearest, Hearing::Names)?;
                 above.insert(nearest.to_owned());
                 // It may have appeared between the question and the watch: then there is no event to come.
                 if identity(directory).is_none() && still_nearest(directory, nearest) {
@@ -208,7 +209,7 @@ impl Watcher {
         }
         for directory in self.busy.clone() {
             if directory.is_dir() {
-                self.watch_names(&directory)?;
+                self.watch_names(&directory, Hearing::Names)?;
             }
         }
         self.earlier.extend(self.names.read().unwrap_or_else(|_| vec![Change::Anything]));
@@ -250,8 +251,8 @@ impl Watcher {
         }
     }
 
-    fn watch_names(&mut self, directory: &Path) -> Result<(), WatchError> {
-        match self.names.watch(directory) {
+    fn watch_names(&mut self, directory: &Path, hearing: Hearing) -> Result<(), WatchError> {
+        match self.names.watch(directory, hearing) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => {
                 Err(WatchError::Directory { path: directory.to_owned(), reason: why.to_string() })
             }

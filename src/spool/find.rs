@@ -28,7 +28,7 @@ impl Places {
 }
 
 /// What tells one state of a file from another: equal stamps, equal content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Stamp {
     /// Device.
     pub dev: u64,
@@ -37,9 +37,9 @@ pub struct Stamp {
     /// Bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970.
-    pub mtime_ns: i128,
+    pub mtime_ns: i64,
     /// Change time, nanoseconds since 1970.
-    pub ctime_ns: i128,
+    pub ctime_ns: i64,
     /// Owner.
     pub uid: u32,
     /// Type and mode bits.

@@ -31,6 +31,10 @@ pub struct Finder {
 
 /// Who is told what a scan finds.
 pub trait Visitor {
+    /// Whether a table of that path was ever reported. What was not is opened without a look at the name before.
+    fn knows(&self, _path: &str) -> bool {
+        false
+    }
     /// Whether the table of that path is loaded in exactly this state already; then it is neither opened nor reported.
     /// Asked once for each table whose file may be used.
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool;
@@ -156,7 +160,7 @@ impl Finder {
 
     /// Removes temporary files of an interrupted installation from the spool: those last changed before `before_ns`
     /// (nanoseconds since 1970). How many went.
-    pub fn remove_leftovers(&self, before_ns: i128) -> Result<usize, ScanError> {
+    pub fn remove_leftovers(&self, before_ns: i64) -> Result<usize, ScanError> {
         let error = |source| ScanError { path: self.places.spool.clone(), source };
         let directory = match files::open_dir(&self.places.spool) {
             Ok(directory) => directory,
@@ -166,7 +170,7 @@ impl Finder {
         let prefix = super::install::temporary_prefix(self.site.profile).as_bytes();
         let mut stale = Vec::new();
         let list = directory.try_clone().map_err(error)?;
-        files::names(list, &mut |name| {
+        files::names(list, &mut |name, _| {
             if name.to_bytes().starts_with(prefix) {
                 stale.push(name.to_owned());
             }
@@ -231,7 +235,7 @@ impl Finder {
         let Some(prefix) = path.to_str() else { return };
         let mut list = || -> io::Result<()> {
             let directory = files::open_dir(path)?;
-            files::names(directory.try_clone()?, &mut |name| {
+            files::names(directory.try_clone()?, &mut |name, is_regular| {
                 if !self.admits(place, name.to_bytes()) {
                     return;
                 }
@@ -239,13 +243,37 @@ impl Finder {
                 let Some(file_name) = text(name) else { return };
                 let separator = if prefix.ends_with('/') { "" } else { "/" };
                 let path = [prefix, separator, file_name].concat();
-                self.examine(place, path, directory.as_fd(), name, users, visitor);
+                let look = if is_regular && !visitor.knows(&path) { Self::open_new } else { Self::examine };
+                look(self, place, path, directory.as_fd(), name, users, visitor);
             })
         };
         match list() {
             Ok(()) => {}
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(source) => errors.push(ScanError { path: path.clone(), source }),
+        }
+    }
+
+    /// Opens what is said to be a regular file and nobody has seen yet. If that is refused, or it is a link after all, it
+    /// is looked at more closely.
+    fn open_new(
+        &self,
+        place: Place,
+        path: String,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        users: &mut dyn Users,
+        visitor: &mut dyn Visitor,
+    ) {
+        let source = self.source(place, path, name);
+        let open = || {
+            let fd = files::open_at(directory, name, Links::Refused).ok()?;
+            let stat = files::stat(&fd).ok()?;
+            Some((fd, stat))
+        };
+        match self.expected_owner(&source, users).ok().and_then(|uid| Some((uid, open()?))) {
+            Some((uid, (fd, stat))) => self.read(source, uid, &fd, &stat, Vec::new(), visitor),
+            None => self.examine(place, source.path, directory, name, users, visitor),
         }
     }
 
@@ -259,7 +287,7 @@ impl Finder {
         users: &mut dyn Users,
         visitor: &mut dyn Visitor,
     ) {
-        let mut source = self.source(place, path, name);
+        let source = self.source(place, path, name);
         let at_name = match files::stat_at(directory, name) {
             Ok(stat) => stat,
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return,
@@ -280,21 +308,33 @@ impl Finder {
         {
             return;
         }
-        let opened = self.open(place, directory, name, &at_name);
-        let (fd, stat) = match opened {
+        let (fd, stat) = match self.open(place, directory, name, &at_name) {
             Ok(opened) => opened,
             Err((kind, error)) => {
                 return self.refuse(kind, error.as_ref(), source, Stamp::from(&at_name), watch, visitor);
             }
         };
-        let stamp = Stamp::from(&stat);
-        if let Err(kind) = self.judge(&stat, uid) {
-            return self.refuse(kind, None, source, stamp, watch, visitor);
-        }
-        if at_name.is_symlink() && visitor.has(&source.path, &stamp) {
+        if at_name.is_symlink() && self.judge(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
             return;
         }
-        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
+        self.read(source, uid, &fd, &stat, watch, visitor);
+    }
+
+    /// Judges an open file, reads it and reports it.
+    fn read(
+        &self,
+        mut source: Source,
+        uid: Option<u32>,
+        fd: &OwnedFd,
+        stat: &Stat,
+        watch: Vec<PathBuf>,
+        visitor: &mut dyn Visitor,
+    ) {
+        let stamp = Stamp::from(stat);
+        if let Err(kind) = self.judge(stat, uid) {
+            return self.refuse(kind, None, source, stamp, watch, visitor);
+        }
+        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, fd, &source)) {
             let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.site.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });
@@ -302,7 +342,7 @@ impl Finder {
         if let Owner::User { uid, .. } = &mut source.owner {
             *uid = stat.uid;
         }
-        match files::read_all(&fd, stat.size, self.site.dialect.limits.bytes) {
+        match files::read_all(fd, stat.size, self.site.dialect.limits.bytes) {
             Ok(Some(bytes)) => {
                 visitor.found(Found { source, stamp, content: Ok(bytes.into_boxed_slice()), watch });
             }

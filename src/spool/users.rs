@@ -29,7 +29,7 @@ pub trait Users {
 pub struct LocalUsers {
     path: PathBuf,
     stamp: Option<Stamp>,
-    local: HashMap<Box<[u8]>, u32>,
+    local: LocalNames,
     asked: HashMap<String, Lookup>,
 }
 
@@ -42,14 +42,15 @@ impl Default for LocalUsers {
 impl LocalUsers {
     /// Reads a file in the form of passwd(5).
     pub fn from_file(path: impl Into<PathBuf>) -> LocalUsers {
-        let mut users = LocalUsers { path: path.into(), stamp: None, local: HashMap::new(), asked: HashMap::new() };
+        let mut users =
+            LocalUsers { path: path.into(), stamp: None, local: LocalNames::default(), asked: HashMap::new() };
         users.refresh();
         users
     }
 
     /// The uid of that login name as the file has it; the name service is not asked.
     pub fn in_file(&self, name: &str) -> Option<u32> {
-        self.local.get(name.as_bytes()).copied()
+        self.local.uid(name.as_bytes())
     }
 
     /// Looks at the file again and forgets what the name service said; whether the file has changed.
@@ -68,12 +69,12 @@ impl LocalUsers {
             Ok(None) => false,
             Ok(Some((stamp, bytes))) => {
                 self.stamp = Some(stamp);
-                self.local = parse(&bytes);
+                self.local = LocalNames::parse(&bytes);
                 true
             }
             Err(_) => {
                 // No file, no local users: the name service decides alone.
-                self.local.clear();
+                self.local = LocalNames::default();
                 self.stamp.take().is_some()
             }
         }
@@ -98,19 +99,49 @@ impl Users for LocalUsers {
     }
 }
 
-/// Name and uid of each line; of two lines with one name the first counts, as for getpwnam(3).
-fn parse(bytes: &[u8]) -> HashMap<Box<[u8]>, u32> {
-    let mut users = HashMap::new();
-    for line in bytes.split(|b| *b == b'\n') {
-        let mut fields = line.split(|b| *b == b':');
-        let (Some(name), Some(_), Some(uid)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let uid = std::str::from_utf8(uid).ok().and_then(|uid| uid.parse().ok());
-        // `+` and `-` lines belong to the old `compat` service, which is asked through getpwnam.
-        if let (Some(uid), false) = (uid, matches!(name.first(), None | Some(b'+' | b'-' | b'#'))) {
-            users.entry(name.into()).or_insert(uid);
+/// The names and uids of a file of users, in little room: there may be a hundred thousand.
+#[derive(Debug, Default)]
+struct LocalNames {
+    /// The names, one after the other.
+    text: Box<[u8]>,
+    /// In order of their names.
+    users: Box<[LocalUser]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LocalUser {
+    name_at: u32,
+    name_len: u32,
+    uid: u32,
+}
+
+impl LocalNames {
+    /// Name and uid of each line; of two lines with one name the first counts, as for getpwnam(3).
+    fn parse(bytes: &[u8]) -> LocalNames {
+        let (mut text, mut users) = (Vec::new(), Vec::new());
+        for line in bytes.split(|b| *b == b'\n') {
+            let mut fields = line.split(|b| *b == b':');
+            let (Some(name), Some(_), Some(uid)) = (fields.next(), fields.next(), fields.next()) else { continue };
+            let uid = std::str::from_utf8(uid).ok().and_then(|uid| uid.parse().ok());
+            // `+` and `-` lines belong to the old `compat` service, which is asked through getpwnam.
+            if let (Some(uid), false) = (uid, matches!(name.first(), None | Some(b'+' | b'-' | b'#'))) {
+                users.push(LocalUser { name_at: text.len() as u32, name_len: name.len() as u32, uid });
+                text.extend_from_slice(name);
+            }
         }
+        users.sort_by(|a, b| named(&text, a).cmp(named(&text, b)));
+        users.dedup_by(|later, first| named(&text, later) == named(&text, first));
+        LocalNames { text: text.into_boxed_slice(), users: users.into_boxed_slice() }
     }
-    users
+
+    fn uid(&self, name: &[u8]) -> Option<u32> {
+        let place = self.users.binary_search_by(|user| named(&self.text, user).cmp(name)).ok()?;
+        self.users.get(place).map(|user| user.uid)
+    }
+}
+
+fn named<'a>(text: &'a [u8], user: &LocalUser) -> &'a [u8] {
+    text.get(user.name_at as usize..).and_then(|rest| rest.get(..user.name_len as usize)).unwrap_or_default()
 }
 
 /// A name as the kernel takes it; none if it holds a NUL.
@@ -129,11 +160,12 @@ mod tests {
 
     #[test]
     fn passwd_lines_give_names_and_the_first_of_two_counts() {
-        let users =
-            parse(b"root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/:\nalice:x:2:2::/:\nbad\n+::::::\nno:x:abc:\n");
-        let mut names: Vec<_> = users.iter().map(|(n, u)| (String::from_utf8_lossy(n).into_owned(), *u)).collect();
-        names.sort();
-        assert_eq!(names, [("alice".to_owned(), 1000), ("root".to_owned(), 0)]);
+        let users = LocalNames::parse(
+            b"root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/:\nalice:x:2:2::/:\nbad\n+::::::\nno:x:abc:\n",
+        );
+        let uids = ["root", "alice", "bad", "+", "no", "", "z"].map(|name| users.uid(name.as_bytes()));
+        assert_eq!(uids, [Some(0), Some(1000), None, None, None, None, None]);
+        assert_eq!(users.users.len(), 2);
     }
 
     #[test]

@@ -13,6 +13,13 @@ pub struct WallTime {
     pub nanos: u32,
 }
 
+impl WallTime {
+    /// Nanoseconds since 1970; what is beyond the year 2262 counts as that.
+    pub fn as_ns(self) -> i64 {
+        self.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(self.nanos))
+    }
+}
+
 /// A wall time as the machine's own zone shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalTime {

@@ -22,10 +22,10 @@ pub struct Stat {
     pub links: u64,
     /// Bytes.
     pub size: u64,
-    /// Modification time, nanoseconds since 1970.
-    pub mtime_ns: i128,
-    /// Change time, nanoseconds since 1970.
-    pub ctime_ns: i128,
+    /// Modification time, nanoseconds since 1970; what is beyond the year 2262 counts as that.
+    pub mtime_ns: i64,
+    /// Change time, the same.
+    pub ctime_ns: i64,
     /// Owner.
     pub uid: u32,
     /// Group.
@@ -60,7 +60,7 @@ impl Stat {
 #[allow(clippy::unnecessary_cast)]
 impl From<FileStat> for Stat {
     fn from(s: FileStat) -> Stat {
-        let ns = |sec: i64, nsec: i64| i128::from(sec) * 1_000_000_000 + i128::from(nsec);
+        let ns = |sec: i64, nsec: i64| sec.saturating_mul(1_000_000_000).saturating_add(nsec);
         Stat {
             dev: s.st_dev,
             ino: s.st_ino,
@@ -119,14 +119,15 @@ pub fn stat_at(dir: impl AsFd, name: &CStr) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
 }
 
-/// Calls `each` with every name of an open directory but `.` and `..`, in the directory's order.
-pub fn names(dir: OwnedFd, each: &mut dyn FnMut(&CStr)) -> io::Result<()> {
+/// Calls `each` with every name of an open directory but `.` and `..`, in the directory's order, and whether the directory
+/// tells that it is a regular file's; not every file system's does.
+pub fn names(dir: OwnedFd, each: &mut dyn FnMut(&CStr, bool)) -> io::Result<()> {
     let mut dir = Dir::from_fd(dir)?;
     for entry in dir.iter() {
         let entry = entry?;
         let name = entry.file_name();
         if !matches!(name.to_bytes(), b"." | b"..") {
-            each(name);
+            each(name, entry.file_type() == Some(nix::dir::Type::File));
         }
     }
     Ok(())
@@ -138,7 +139,7 @@ pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<
     if expected > most {
         return Ok(None);
     }
-    // One byte more than expected: a full read and the end of the file in two calls, without growing.
+    // One byte more than expected: a file that fills all but that one has ended, and need not be asked again.
     let mut bytes = vec![0; expected + 1];
     let mut filled = 0;
     loop {
@@ -150,6 +151,10 @@ pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<
         }
         match nix::unistd::read(fd.as_fd(), bytes.get_mut(filled..).unwrap_or_default()) {
             Ok(0) => break,
+            Ok(n) if filled == 0 && n == expected => {
+                filled = n;
+                break;
+            }
             Ok(n) => filled += n,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),

@@ -10,6 +10,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+/// What is heard of in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// Names that come, go, or are written to the end.
+    Names,
+    /// Names that are being written, too.
+    Writing,
+}
+
 /// Watched directories.
 #[derive(Debug)]
 pub struct NameWatch {
@@ -22,7 +31,7 @@ pub struct NameWatch {
 pub enum Change {
     /// The name was replaced, removed, written to the end or given another owner or mode.
     Name(PathBuf),
-    /// The name is new; a file of that name has yet to be written.
+    /// The name is new, or somebody writes; a file of that name has yet to be written to its end.
     Made(PathBuf),
     /// The directory itself is gone, moved or unmounted, and not watched any more.
     Directory(PathBuf),
@@ -41,8 +50,8 @@ impl NameWatch {
     }
 
     /// Watches a directory; anew if it is watched already, as another directory may have taken its name.
-    pub fn watch(&mut self, directory: &Path) -> io::Result<()> {
-        let flags = AddWatchFlags::IN_CREATE
+    pub fn watch(&mut self, directory: &Path, hearing: Hearing) -> io::Result<()> {
+        let mut flags = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVE
             | AddWatchFlags::IN_CLOSE_WRITE
@@ -50,6 +59,9 @@ impl NameWatch {
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
+        if hearing == Hearing::Writing {
+            flags |= AddWatchFlags::IN_MODIFY;
+        }
         let watch = self.inotify.add_watch(directory, flags)?;
         if let Some(before) = self.directories.insert(directory.to_owned(), watch)
             && before != watch
@@ -69,13 +81,13 @@ impl NameWatch {
         }
     }
 
-    /// What has happened, oldest first; not all of it if it is much.
+    /// What has happened, oldest first. If it is much, anything may have, and the rest is left for the next call.
     pub fn read(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
         for _ in 0..READS {
             let events = match self.inotify.read_events() {
                 Ok(events) => events,
-                Err(Errno::EAGAIN) => break,
+                Err(Errno::EAGAIN) => return Ok(changes),
                 Err(Errno::EINTR) => continue,
                 Err(why) => return Err(why.into()),
             };
@@ -93,7 +105,7 @@ impl NameWatch {
                     .collect();
                 for directory in directories {
                     changes.push(match &event.name {
-                        Some(name) if event.mask.contains(AddWatchFlags::IN_CREATE) => {
+                        Some(name) if event.mask.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MODIFY) => {
                             Change::Made(directory.join(name))
                         }
                         Some(name) => Change::Name(directory.join(name)),
@@ -106,6 +118,7 @@ impl NameWatch {
                 }
             }
         }
+        changes.push(Change::Anything);
         Ok(changes)
     }
 
@@ -138,7 +151,7 @@ mod tests {
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         fs::write(&file, "x").unwrap();
         let mut watch = NameWatch::new().unwrap();
-        watch.watch(dir.path()).unwrap();
+        watch.watch(dir.path(), Hearing::Names).unwrap();
         fs::read(&file).unwrap();
         assert_eq!(watch.read().unwrap(), []);
         fs::write(&file, "y").unwrap();
@@ -147,16 +160,42 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_written_and_not_closed_is_told_where_that_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let mut open = fs::File::create(&file).unwrap();
+        let mut watch = NameWatch::new().unwrap();
+        for (hearing, heard) in [(Hearing::Names, vec![]), (Hearing::Writing, vec![Change::Made(file)])] {
+            watch.watch(dir.path(), hearing).unwrap();
+            std::io::Write::write_all(&mut open, b"x").unwrap();
+            assert_eq!(watch.read().unwrap(), heard, "{hearing:?}");
+        }
+    }
+
+    #[test]
+    fn of_more_than_one_look_takes_anything_may_have_happened() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = NameWatch::new().unwrap();
+        watch.watch(dir.path(), Hearing::Names).unwrap();
+        for number in 0..3_000 {
+            fs::create_dir(dir.path().join(number.to_string())).unwrap();
+        }
+        assert_eq!(watch.read().unwrap().last(), Some(&Change::Anything));
+        while watch.read().unwrap().last() == Some(&Change::Anything) {}
+        assert_eq!(watch.read().unwrap(), []);
+    }
+
+    #[test]
     fn a_directory_that_goes_is_told_once_and_its_successor_can_be_watched() {
         let top = tempfile::tempdir().unwrap();
         let dir = top.path().join("dir");
         fs::create_dir(&dir).unwrap();
         let mut watch = NameWatch::new().unwrap();
-        watch.watch(&dir).unwrap();
+        watch.watch(&dir, Hearing::Names).unwrap();
         fs::rename(&dir, top.path().join("elsewhere")).unwrap();
         assert_eq!(watch.read().unwrap(), [Change::Directory(dir.clone())]);
         fs::create_dir(&dir).unwrap();
-        watch.watch(&dir).unwrap();
+        watch.watch(&dir, Hearing::Names).unwrap();
         fs::write(dir.join("file"), "").unwrap();
         assert!(watch.read().unwrap().contains(&Change::Name(dir.join("file"))));
         watch.retain(|_| false);
