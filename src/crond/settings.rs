@@ -1,13 +1,14 @@
 //! What the daemon is to do: command line, then /etc/cronwheel.toml, then the profile.
 
 use super::cli::{self, Beforehand};
-use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer};
+use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub foreground: bool,
     /// See [`STOP_TIMEOUT`].
     pub stop_timeout: Duration,
+    /// Most jobs on their way to their command at once.
+    pub starts_in_flight: NonZeroUsize,
     /// Debian's `-L`.
     pub log_mask: u8,
     /// Debian's `-n`.
@@ -136,6 +139,8 @@ struct File {
     foreground: Option<bool>,
     #[serde(alias = "stop_timeout")]
     stop_timeout: Option<String>,
+    #[serde(alias = "starts_in_flight")]
+    starts_in_flight: Option<NonZeroUsize>,
 }
 
 impl Settings {
@@ -203,6 +208,7 @@ impl Settings {
             mailer: mailer.map(|name| if name == "off" { Mailer::Off } else { Mailer::Command(name) }),
             foreground: has("foreground") || !debug.is_empty() || file.foreground.unwrap_or(false),
             stop_timeout,
+            starts_in_flight: file.starts_in_flight.unwrap_or(STARTS_IN_FLIGHT),
             log_mask: given.try_get_one::<u8>("log-mask").ok().flatten().copied().unwrap_or(1),
             full_host_name: has("full-host-name"),
             lsb_names: has("lsb-names"),
@@ -248,6 +254,7 @@ impl Settings {
             log_mask: self.log_mask,
             full_host_name: self.full_host_name,
             inherit_path: self.inherit_path,
+            starts_in_flight: self.starts_in_flight,
             run_dir: self.run_dir.clone(),
         }
     }
@@ -309,7 +316,7 @@ mod tests {
         std::fs::write(
             &config,
             "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n\
-             anacrontab = '/d'\nanacron-stamps = '/e'\n",
+             anacrontab = '/d'\nanacron-stamps = '/e'\nstarts-in-flight = 8\n",
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
@@ -322,17 +329,19 @@ mod tests {
         );
         assert_eq!((settings.run_dir, settings.run_dir_given), ("/b".into(), false));
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
-        assert!(settings.foreground);
+        assert_eq!((settings.foreground, settings.starts_in_flight.get()), (true, 8));
     }
 
     #[test]
-    fn a_misspelt_key_is_an_error_that_names_it() {
+    fn a_misspelt_key_or_a_bound_that_lets_nothing_start_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("cronwheel.toml");
-        std::fs::write(&config, "spol = '/a'\n").unwrap();
-        let line = ["crond".into(), "--profile=debian".into(), "--config".into(), config.clone().into()];
-        let error = Settings::from_arguments(line.to_vec()).unwrap_err().to_string();
-        assert!(error.contains("spol") && error.contains("cronwheel.toml"), "{error}");
+        for (text, named) in [("spol = '/a'\n", "spol"), ("starts-in-flight = 0\n", "starts-in-flight")] {
+            std::fs::write(&config, text).unwrap();
+            let line = ["crond".into(), "--profile=debian".into(), "--config".into(), config.clone().into()];
+            let error = Settings::from_arguments(line.to_vec()).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("cronwheel.toml"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::report::Target;
 use crate::report::mail::SENDMAIL;
 use crate::site::Profile;
 use crate::sys::{descriptor, process};
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,10 @@ use std::time::Duration;
 /// How long a mailer may take, unless told otherwise: longer than a mail server's own patience with another server's greeting (RFC 5321,
 /// 4.5.3.2: five minutes), so that only one that hangs is hit.
 pub const MAILER_LIMIT: Duration = Duration::from_secs(600);
+
+/// Most processes on their way to their command at once, unless told otherwise. More gain nothing, as the processors are busy with
+/// these; each takes memory and its turn at the processor from everything else on the machine.
+pub const STARTS_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// What delivers mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub struct Config {
     pub full_host_name: bool,
     /// cronie's `-P`: jobs get the daemon's PATH.
     pub inherit_path: bool,
+    /// Most processes on their way to their command at once; what is due beyond that waits, in order.
+    pub starts_in_flight: NonZeroUsize,
     /// The run directory, where outcomes are left when main is gone.
     pub run_dir: PathBuf,
 }

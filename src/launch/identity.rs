@@ -68,6 +68,17 @@ type FileState = (u64, u64, i64, i64, u64);
 const FILES: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
 
 impl Identities {
+    /// Ready to be asked. Where look-ups are local, libc loads what they need here and now, and not between the first job and its minute.
+    pub(super) fn new() -> Identities {
+        let mut identities = Identities::default();
+        identities.freshen();
+        if identities.local {
+            // Who root is does not matter, nor whether anybody is.
+            let _ = User::look_up("root");
+        }
+        identities
+    }
+
     /// Forgets answers of an earlier minute or from before the files changed. To be called before each batch of starts.
     pub(super) fn freshen(&mut self) {
         let minute = clock::wall().seconds.div_euclid(60);

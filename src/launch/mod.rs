@@ -17,5 +17,5 @@ mod runner;
 mod tell;
 mod wire;
 
-pub use client::{Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, falls_back_to_log};
+pub use client::{Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, falls_back_to_log};
 pub use outcome::{LeftRun, Leftovers, OutcomeError, take_leftovers};

@@ -13,7 +13,7 @@ pub use fields::of_start as fields_of_start;
 
 use crate::plan::RunId;
 use crate::site::Site;
-use crate::sys::clock;
+use crate::sys::clock::{self, LocalTime};
 use place::Place;
 use sink::Sink;
 use std::path::Path;
@@ -97,13 +97,15 @@ pub struct Log {
     form: Form,
     site: &'static Site,
     sink: Sink,
+    /// The latest second that was told, in local time: asking anew for each record costs a look at the zone's file.
+    second: Option<(i64, LocalTime)>,
 }
 
 impl Log {
     /// Opens it; a /dev/log that is not there yet is no error (tried again at each record).
     pub fn open(target: Target, site: &'static Site) -> Log {
         let form = form(target);
-        Log { target, form, site, sink: Sink::new(place(form)) }
+        Log { target, form, site, sink: Sink::new(place(form)), second: None }
     }
 
     /// Whether /dev/log answers: without it a daemon in the foreground logs to standard error.
@@ -173,7 +175,7 @@ impl Log {
         }
     }
 
-    fn format(&self, record: &Record<'_>) -> Vec<u8> {
+    fn format(&mut self, record: &Record<'_>) -> Vec<u8> {
         let tag = match record.ident {
             Ident::Daemon => self.site.daemon_tag,
             Ident::Child => self.site.child_tag,
@@ -182,10 +184,17 @@ impl Log {
         let pid = record.pid.unwrap_or_else(std::process::id);
         let now = clock::wall();
         match self.form {
-            Form::Syslog => line::syslog(record, tag, pid, &clock::local(now.seconds)),
+            Form::Syslog => line::syslog(record, tag, pid, &self.local(now.seconds)),
             Form::Journal => journal::entry(record, tag, pid),
-            Form::Text => line::text(record, tag, pid, &clock::local(now.seconds)),
+            Form::Text => line::text(record, tag, pid, &self.local(now.seconds)),
             Form::Json => line::json(record, pid, now),
+        }
+    }
+
+    fn local(&mut self, second: i64) -> LocalTime {
+        match self.second {
+            Some((known, local)) if known == second => local,
+            _ => self.second.insert((second, clock::local(second))).1,
         }
     }
 }

@@ -86,9 +86,10 @@ pub fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(nix::unistd::write(descriptor, bytes)?)
 }
 
-/// Writes to a socket what fits; a peer that is gone is an error and no signal.
-pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(nix::sys::socket::send(socket.as_raw_fd(), bytes, nix::sys::socket::MsgFlags::MSG_NOSIGNAL)?)
+/// Writes to a socket what fits of these pieces, one after the other; a peer that is gone is an error and no signal.
+pub fn send(socket: BorrowedFd<'_>, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    use nix::sys::socket::{MsgFlags, sendmsg};
+    Ok(sendmsg::<()>(socket.as_raw_fd(), pieces, &[], MsgFlags::MSG_NOSIGNAL, None)?)
 }
 
 /// /dev/null, to write to.
@@ -134,16 +135,16 @@ pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<Owned
 
 /// Closes every descriptor from `first` on, but for those in `but`.
 ///
-/// To be called in a fresh child that uses none of them again.
+/// To be called in a fresh child that uses none of them again. It allocates nothing: a fresh child pays for every page that it writes to.
 pub fn close_from(first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<RawFd> = but.iter().map(AsRawFd::as_raw_fd).filter(|&number| number >= first).collect();
-    kept.sort_unstable();
+    let kept_from =
+        |from| but.iter().map(|kept| kept.as_raw_fd().unsigned_abs()).filter(|&number| number >= from).min();
     let mut from = first.unsigned_abs();
-    for number in kept.into_iter().map(RawFd::unsigned_abs) {
-        if from < number {
-            close_range(from, number - 1)?;
+    while let Some(kept) = kept_from(from) {
+        if from < kept {
+            close_range(from, kept - 1)?;
         }
-        from = number + 1;
+        from = kept + 1;
     }
     close_range(from, u32::MAX)
 }

@@ -5,8 +5,10 @@ use crate::common::clock::{now, wait_until};
 use crate::common::machine::Process;
 use crate::common::{Deadline, Subject, World, stage};
 use crate::world;
+use cronwheel::launch::Config;
 use cronwheel::plan::End;
 use cronwheel::site::Profile;
+use nix::poll::PollFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -52,6 +54,31 @@ impl Drop for Bound {
     fn drop(&mut self) {
         // Empty as soon as the runner and its template have ended.
         Deadline::seconds(20).try_wait_for(|| fs::remove_dir(&self.group).ok());
+    }
+}
+
+#[test]
+fn what_is_due_beyond_the_bound_on_starts_waits_in_order_and_none_is_dropped() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    describe_services("");
+    let starts_in_flight = 2.try_into().unwrap();
+    let mut bench = Bench::of(Config { starts_in_flight, ..config(Profile::Debian) });
+    // Half of them stay until the last has started, so that the bound does not wait for anybody's end.
+    let stays = |run| run % 2 == 0;
+    for run in 1..=60 {
+        bench.start(&start(
+            run,
+            "alice",
+            if stays(run) { "until test -e /tmp/go; do sleep 0.1; done" } else { "exit 3" },
+        ));
+    }
+    while bench.started.len() < 60 {
+        bench.hear(PollFlags::POLLIN);
+    }
+    assert!(bench.started.iter().map(|(run, _)| run.0).eq(1..=60), "{:?}", bench.started);
+    fs::write("/tmp/go", "").unwrap();
+    for run in 1..=60 {
+        assert_eq!(bench.end_of(run), End::Code(if stays(run) { 0 } else { 3 }));
     }
 }
 

@@ -20,9 +20,8 @@ use crate::table::Command;
 use std::io;
 use std::rc::Rc;
 
-/// Most processes on their way to their exec, so that a burst of thousands leaves the machine usable. A start counts until its process
-/// has ended or this long has passed: none is dropped, and a thousand a second get through.
-const IN_FLIGHT: usize = 64;
+/// A start is on its way until its process has ended or this long has passed, which takes a shell to its command. So a burst of thousands
+/// leaves the machine usable, jobs that stay hold up nobody, and none is dropped.
 const IN_FLIGHT_MS: i64 = 20;
 /// Most starts before the loop looks at everything else.
 const BATCH: usize = 16;
@@ -51,7 +50,7 @@ impl State {
         if self.pending.is_empty() {
             return None;
         }
-        let full = self.in_flight.len() >= IN_FLIGHT;
+        let full = self.in_flight.len() >= self.config.starts_in_flight.get();
         let free = self.in_flight.front().filter(|_| full).map_or(now_ms, |(since, _)| since + IN_FLIGHT_MS);
         Some(free.max(self.held_until_ms))
     }
@@ -66,7 +65,7 @@ impl State {
         }
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
-        let room = IN_FLIGHT.saturating_sub(self.in_flight.len()).min(BATCH);
+        let room = self.config.starts_in_flight.get().saturating_sub(self.in_flight.len()).min(BATCH);
         let mut prepared = Vec::with_capacity(room);
         while prepared.len() < room && self.held_until_ms <= now_ms {
             let Some(pending) = self.pending.pop_front() else { break };
