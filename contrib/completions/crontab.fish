@@ -1,4 +1,4 @@
-complete -c crontab -s u -l user -d 'Whose table it is about; root only, unless it is your own name' -r
+complete -c crontab -s u -l user -d 'Whose table it is about; root only, unless it is your own name' -r -f -a "(__fish_complete_users)"
 complete -c crontab -l profile -d 'As which cron: debian or cronie' -r
 complete -c crontab -l spool -d 'The users\' tables' -r -F
 complete -c crontab -l run-dir -d 'The daemon\'s run directory' -r -F

@@ -4,7 +4,7 @@ use super::failure::{Failure, UsageFault};
 use super::words::Words;
 use crate::site::Profile;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -34,6 +34,7 @@ pub fn command(profile: Profile) -> Command {
                 .value_name("USER")
                 .allow_hyphen_values(true)
                 .value_parser(value_parser!(OsString))
+                .value_hint(ValueHint::Username)
                 .help("Whose table it is about; root only, unless it is your own name"),
         )
         .arg(flag("list", 'l', "List the table"))
@@ -57,7 +58,7 @@ fn file(profile: Profile) -> Arg {
         Profile::Debian => "The new table; - is standard input",
         Profile::Cronie => "The new table, or with -n a host; - is standard input",
     };
-    Arg::new("FILE").num_args(0..).value_parser(value_parser!(OsString)).help(help)
+    Arg::new("FILE").num_args(0..).value_parser(value_parser!(OsString)).value_hint(ValueHint::FilePath).help(help)
 }
 
 fn debian() -> Vec<Arg> {

@@ -1,0 +1,151 @@
+//! Every file of `contrib`, held against the program that it is written for, or the nearest that Debian has.
+//!
+//! `contrib/README.md` says to its readers what is checked and what is not; both lists are compared with the folder.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, helpers included.
+
+#[path = "../common/mod.rs"]
+pub mod common;
+
+mod containers;
+mod editors;
+mod logging;
+mod packages;
+mod services;
+mod shells;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Which test has a file in its hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// One of this program's modules.
+    Here(&'static str),
+    /// Another test program.
+    There(&'static str),
+    /// Nothing that runs on Debian reads such a file.
+    None,
+}
+
+use Check::{Here, There};
+
+/// Every file below `contrib`.
+const FILES: [(&str, Check); 34] = [
+    ("README.md", Here("main")),
+    ("completions/_crond", Here("shells")),
+    ("completions/_cronctl", Here("shells")),
+    ("completions/_crontab", Here("shells")),
+    ("completions/crond.bash", Here("shells")),
+    ("completions/crond.fish", Here("shells")),
+    ("completions/cronctl.bash", Here("shells")),
+    ("completions/cronctl.fish", Here("shells")),
+    ("completions/crontab.bash", Here("shells")),
+    ("completions/crontab.fish", Here("shells")),
+    ("debian/changelog", There("package")),
+    ("debian/copyright", There("package")),
+    ("debian/lintian-overrides", There("package")),
+    ("debian/postinst", Here("services")),
+    ("debian/postrm", Here("services")),
+    ("debian/preinst", Here("services")),
+    ("debian/prerm", Here("services")),
+    ("default/cron", Here("services")),
+    ("default/crond", Here("services")),
+    ("docker/Dockerfile", Here("containers")),
+    ("kubernetes/cronwheel.yaml", Here("containers")),
+    ("launchd/org.cronwheel.crond.plist", Here("services")),
+    ("logrotate/cron", Here("logging")),
+    ("openrc/crond", Here("services")),
+    ("pam/cron.debian", There("package")),
+    ("pam/crond.cronie", Here("services")),
+    ("rpm/cronwheel.spec", Here("packages")),
+    ("rsyslog/30-cron.conf", Here("logging")),
+    ("systemd/cron.service", Here("services")),
+    ("systemd/crond.service", Here("services")),
+    ("sysv/cron", Here("services")),
+    ("upstart/cron.conf", Check::None),
+    ("vim/ftdetect/cronwheel.vim", Here("editors")),
+    ("vim/syntax/crontab.vim", Here("editors")),
+];
+
+fn contrib() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(contrib().join(path)).unwrap_or_else(|e| panic!("contrib/{path}: {e}"))
+}
+
+/// Says why a test cannot run here, if a program or an unpacked package is missing; with `CI=true` that is a failure.
+fn lacks(test: &str, needs: &[&str]) -> bool {
+    let there = |need: &&&str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        common::subject::package(need).exists() || std::env::split_paths(&path).any(|dir| dir.join(need).exists())
+    };
+    let Some(need) = needs.iter().find(|need| !there(need)) else { return false };
+    common::stage::skip(test, &format!("{need} is missing: run tests/install-needs"));
+    true
+}
+
+/// Runs a command that must succeed, and gives what it printed on both outputs.
+fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{told}", output.status);
+    told
+}
+
+/// The files below `directory`, as paths relative to `contrib`.
+fn files_below(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("contrib") {
+        let path = entry.expect("contrib").path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path.strip_prefix(contrib()).expect("below contrib").display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_file_has_its_check() {
+    let mut listed: Vec<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+    listed.sort();
+    assert_eq!(files_below(&contrib()), listed);
+    let programs = |kind| {
+        FILES.iter().filter_map(move |(path, check)| match (check, kind) {
+            (Here(module), "here") | (There(module), "there") => Some((*path, *module)),
+            _ => None,
+        })
+    };
+    let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a test");
+    for (path, module) in programs("here") {
+        let name = path.rsplit('/').next().expect("a name");
+        let text = source(&format!("tests/contrib/{module}.rs"));
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        assert!(text.contains(name) || text.contains(&format!("\"{directory}\"")), "{module}.rs does not name {path}");
+    }
+    for (path, program) in programs("there") {
+        // The package is built from these by Cargo.toml's metadata.
+        let text = source(&format!("tests/{program}/main.rs")) + &source("Cargo.toml");
+        let directory = path.rsplit_once('/').map_or(path, |(directory, _)| directory);
+        assert!(text.contains(&format!("contrib/{directory}")), "nothing of tests/{program} uses {path}");
+    }
+}
+
+#[test]
+fn readers_are_told_of_every_file_what_is_checked_and_what_is_not() {
+    let readme = read("README.md");
+    for (path, check) in FILES.iter().filter(|(path, _)| *path != "README.md") {
+        let directory = path.split('/').next().expect("a folder");
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{path}`")) || line.starts_with(&format!("| `{directory}/`")))
+            .unwrap_or_else(|| panic!("contrib/README.md says nothing about {path}"));
+        assert_eq!(row.contains("untested"), *check == Check::None, "{row}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Units, init scripts, the package's scripts, PAM stacks.
+
+use crate::common::{Deadline, Subject, World};
+use crate::world;
+use crate::{contrib, lacks, read, run};
+use std::fs;
+use std::process::Command;
+
+/// Puts a file of `contrib` where it belongs.
+fn put(path: &str, place: &str) {
+    fs::create_dir_all(std::path::Path::new(place).parent().expect("a folder")).expect("a folder");
+    fs::copy(contrib().join(path), place).unwrap_or_else(|e| panic!("{path} to {place}: {e}"));
+}
+
+fn put_script(path: &str, place: &str) {
+    put(path, place);
+    fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+}
+
+/// The process in the PID file, if it is there.
+fn daemon(world: &World) -> Option<u32> {
+    let pid = fs::read_to_string("/run/crond.pid").ok()?.trim().parse().ok()?;
+    world.processes().iter().any(|process| process.pid == pid).then_some(pid)
+}
+
+#[test]
+fn systemd_has_nothing_to_say_about_the_units() {
+    if lacks("systemd_has_nothing_to_say_about_the_units", &["systemd-analyze"]) {
+        return;
+    }
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    for name in ["cron.service", "crond.service"] {
+        put(&format!("systemd/{name}"), &format!("/etc/systemd/system/{name}"));
+        // The pages that a unit names are in the checkout, not installed.
+        let shown = world.run(&format!("systemd-analyze verify --man=no /etc/systemd/system/{name}"));
+        assert_eq!((shown.code(), shown.stdout.as_str(), shown.stderr.as_str()), (0, "", ""), "{name}");
+    }
+    fs::write("/etc/systemd/system/bad.service", "[Service]\nExecStart=/nonexistent\nWatchdogsec=x\n").expect("a unit");
+    assert_ne!(world.run("systemd-analyze verify --man=no /etc/systemd/system/bad.service").code(), 0);
+}
+
+#[test]
+fn the_settings_of_units_and_init_scripts_are_read_by_both() {
+    for (settings, unit, script) in
+        [("default/cron", "systemd/cron.service", Some("sysv/cron")), ("default/crond", "systemd/crond.service", None)]
+    {
+        // A line that a shell and systemd read alike: a name, and a value without anything to expand.
+        let (text, unit) = (read(settings), read(unit));
+        run(Command::new("sh").args(["-euc", ". \"$0\""]).arg(contrib().join(settings)));
+        let names = text.lines().filter_map(|line| line.trim_start_matches('#').split_once('=')).map(|(name, _)| name);
+        let names: Vec<&str> =
+            names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')).collect();
+        assert!(!names.is_empty(), "{settings}");
+        for name in names {
+            let users = [Some(unit.clone()), script.map(read)].into_iter().flatten();
+            assert!(users.into_iter().any(|text| text.contains(&format!("${name}"))), "{name} of {settings}");
+        }
+    }
+}
+
+#[test]
+fn shellcheck_has_nothing_to_say_about_any_script() {
+    if lacks("shellcheck_has_nothing_to_say_about_any_script", &["shellcheck"]) {
+        return;
+    }
+    let scripts = ["sysv/cron", "debian/preinst", "debian/postinst", "debian/prerm", "debian/postrm"];
+    run(Command::new("shellcheck").args(scripts).current_dir(contrib()));
+    // Its variables are read, and RC_SVCNAME is set, by openrc-run, which shellcheck does not know.
+    run(Command::new("shellcheck")
+        .args(["-s", "sh", "-e", "SC2034,SC2154,SC1008", "openrc/crond"])
+        .current_dir(contrib()));
+}
+
+#[test]
+fn the_init_script_starts_tells_reloads_restarts_and_stops() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    put_script("sysv/cron", "/etc/init.d/cron");
+    put("default/cron", "/etc/default/cron");
+    fs::write("/etc/environment", "LANG=C.UTF-8\n").expect("/etc/environment");
+    let script = |verb: &str| world.run(&format!("/etc/init.d/cron {verb} >/run/told 2>&1")).code();
+
+    assert_eq!(script("status"), 3, "LSB: not running");
+    assert_eq!(script("start"), 0);
+    let first = daemon(&world).expect("the script returns when the daemon is ready");
+    let environment = fs::read(format!("/proc/{first}/environ")).expect("its environment");
+    assert!(environment.split(|byte| *byte == 0).any(|variable| variable == b"LANG=C.UTF-8"), "READ_ENV");
+    assert_eq!((script("start"), daemon(&world)), (0, Some(first)), "a second start changes nothing");
+    assert_eq!(script("status"), 0);
+
+    let before = world.log.lines().len();
+    assert_eq!(script("reload"), 0);
+    world.drop_in("after", "rubbish\n");
+    world.log.wait_for("/etc/cron.d/after:1:1: error", Deadline::seconds(30));
+    assert!(world.log.lines().len() > before && daemon(&world) == Some(first), "it is still the same");
+
+    assert_eq!(script("restart"), 0);
+    let second = daemon(&world).expect("the daemon after a restart");
+    assert_ne!(first, second);
+    assert_eq!((script("stop"), script("status")), (0, 3));
+    assert_eq!((daemon(&world), script("stop")), (None, 0));
+    assert_eq!(script("fly"), 2);
+}
+
+#[test]
+fn under_openrc_it_starts_tells_reloads_restarts_and_stops() {
+    if lacks("under_openrc_it_starts_tells_reloads_restarts_and_stops", &["openrc", "libeinfo1", "librc1"]) {
+        return;
+    }
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    for name in ["openrc", "libeinfo1", "librc1"] {
+        let files = crate::common::subject::package(name).display().to_string();
+        world.run(&format!("tar -C {files} -c . | tar -C / -x --keep-directory-symlink && ldconfig")).ok();
+    }
+    // A machine whose services are up.
+    world
+        .run("mkdir -p /run/openrc && rm -f /etc/init.d/* && rc-update -u && echo default >/run/openrc/softlevel")
+        .ok();
+    for needed in ["localmount", "clock", "logger", "net"] {
+        fs::write(format!("/etc/init.d/{needed}"), "#!/sbin/openrc-run\nstart() { return 0; }\n").expect("a service");
+        world.run(&format!("chmod 755 /etc/init.d/{needed}")).ok();
+    }
+    put_script("openrc/crond", "/etc/init.d/crond");
+    fs::create_dir_all("/etc/conf.d").expect("a folder");
+    fs::write("/etc/conf.d/crond", "CRONDARGS=\"-s\"\n").expect("its settings");
+    let service =
+        |verb: &str| world.run(&format!("rc-service crond {verb} >/run/told 2>&1; code=$?; cat /run/told; exit $code"));
+
+    assert_ne!(service("status").code(), 0);
+    service("start").ok();
+    let first = daemon(&world).expect("the daemon");
+    let line = world.processes().into_iter().find(|process| process.pid == first).expect("the daemon").line;
+    assert_eq!(line, "/usr/sbin/crond -s");
+    service("status").ok();
+    service("reload").ok();
+    service("restart").ok();
+    assert_ne!(daemon(&world).expect("the daemon after a restart"), first);
+    service("stop").ok();
+    assert_eq!(daemon(&world), None);
+}
+
+#[test]
+fn the_launchd_plist_is_one_and_names_options_that_there_are() {
+    if lacks("the_launchd_plist_is_one_and_names_options_that_there_are", &["python3"]) {
+        return;
+    }
+    let read = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
+    let plist = contrib().join("launchd/org.cronwheel.crond.plist");
+    let told = run(Command::new("python3").args(["-c", read]).arg(plist));
+    let plist: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(plist["Label"], "org.cronwheel.crond");
+    let arguments: Vec<&str> =
+        plist["ProgramArguments"].as_array().expect("a list").iter().map(|word| word.as_str().expect("text")).collect();
+    assert_eq!(arguments[0], "/usr/sbin/crond");
+    for profile in [cronwheel::site::Profile::Debian, cronwheel::site::Profile::Cronie] {
+        cronwheel::crond::cli::command(profile).try_get_matches_from(&arguments).expect("options of crond");
+    }
+}
+
+#[test]
+fn the_pam_stack_for_cronie_lets_a_job_run() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    put("pam/crond.cronie", "/etc/pam.d/crond");
+    // What authselect writes on Fedora comes to this for a job.
+    let system = "auth required pam_permit.so\naccount required pam_unix.so\nsession required pam_unix.so\n";
+    fs::write("/etc/pam.d/system-auth", system).expect("a stack");
+    // A user whom pam_access keeps out.
+    fs::write("/etc/security/access.conf", "-:bob:ALL\n").expect("access.conf");
+    world.drop_in("early", "@reboot alice id -un >/tmp/alice\n@reboot bob id -un >/tmp/bob\n");
+    let _daemon = world.start_daemon(&[]);
+    assert_eq!(world.wait_for_file("/tmp/alice", Deadline::seconds(30)), "alice\n");
+    world.log.wait_for("(bob) ", Deadline::seconds(30));
+    assert!(!std::path::Path::new("/tmp/bob").exists());
+}
