@@ -21,6 +21,10 @@ const STAGE: &str = "CRONWHEEL_TEST_STAGE";
 /// Where the new file system is put together; hidden by it afterwards. Any directory that every machine has will do.
 const SITE: &str = "/mnt";
 
+/// Arguments of `unshare` for a machine of its own, with nothing left of it when its first process is gone.
+pub const NAMESPACES: [&str; 9] =
+    ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--propagation", "private"];
+
 /// The host name of every world.
 pub const HOST: &str = "wheelbox";
 

@@ -8,6 +8,8 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod boot;
+
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,8 @@ fn needs() -> PathBuf {
 
 /// Says why a test cannot run here, if so; with `CI=true` that is a failure.
 fn cannot(name: &str) -> bool {
-    let lacking = ["bookworm", "cron.deb", "tools/bin/cargo-deb"].into_iter().find(|need| !needs().join(need).exists());
+    let lacking =
+        ["bookworm", "booted", "cron.deb", "tools/bin/cargo-deb"].into_iter().find(|need| !needs().join(need).exists());
     let reason = match (nix::unistd::geteuid().is_root(), lacking) {
         (false, _) => "needs root".to_owned(),
         (true, Some(need)) => format!("{need} is missing: run tests/install-needs"),
@@ -83,19 +86,8 @@ fn the_package_and_debians_cron_swap_places_without_losing_or_repeating_anything
 
     let log = Log::read(&root.join("dev/log"));
     let told = run(Command::new("unshare")
-        .args([
-            "--mount",
-            "--pid",
-            "--net",
-            "--uts",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-            "--propagation",
-            "private",
-            "--",
-        ])
-        .args(["chroot"])
+        .args(common::stage::NAMESPACES)
+        .args(["--", "chroot"])
         .arg(&root)
         .args(["/bin/sh", "-eu", "/packages/story"])
         .env_clear()
