@@ -45,7 +45,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l spool -d 'The u
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l system-crontab -d 'The system table; default: /etc/crontab' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l cron-d -d 'The drop-in tables; default: /etc/cron.d' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l run-dir -d 'The daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
-complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l state-dir -d 'The daemon\'s history; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l state-dir -d 'The daemon\'s history of runs, which is not written yet; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l profile -d 'Behave as debian or cronie; default: as the settings file or the distribution says' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l config -d 'Read this settings file; default: /etc/cronwheel.toml' -r -F
@@ -87,7 +87,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l spool -d 'T
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system-crontab -d 'The system table; default: /etc/crontab' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l cron-d -d 'The drop-in tables; default: /etc/cron.d' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l run-dir -d 'The daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l state-dir -d 'The daemon\'s history; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l state-dir -d 'The daemon\'s history of runs, which is not written yet; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l profile -d 'Behave as debian or cronie; default: as the settings file or the distribution says' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d 'Read this settings file; default: /etc/cronwheel.toml' -r -F

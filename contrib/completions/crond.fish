@@ -13,7 +13,7 @@ complete -c crond -l spool -d 'Users\' tables' -r -F
 complete -c crond -l system-crontab -d 'The system\'s table' -r -F
 complete -c crond -l cron-d -d 'Drop-in system tables' -r -F
 complete -c crond -l run-dir -d 'PID file, lock, sockets and markers' -r -F
-complete -c crond -l state-dir -d 'History' -r -F
+complete -c crond -l state-dir -d 'Where a history of runs will be kept; nothing is written there yet' -r -F
 complete -c crond -l log -d 'Where to log: to the system\'s log, the journal, or standard error as text or JSON [default: syslog]' -r -f -a "syslog\t''
 journal\t''
 stderr\t''

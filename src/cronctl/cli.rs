@@ -280,7 +280,7 @@ fn places(profile: Profile) -> Vec<Arg> {
         place("system-crontab", "FILE", "The system table", shared::SYSTEM_CRONTAB),
         place("cron-d", "DIR", "The drop-in tables", shared::CRON_D),
         place("run-dir", "DIR", "The daemon's PID file, lock and sockets", shared::RUN_DIR),
-        place("state-dir", "DIR", "The daemon's history", shared::STATE_DIR),
+        place("state-dir", "DIR", "The daemon's history of runs, which is not written yet", shared::STATE_DIR),
     ]
 }
 

@@ -89,7 +89,7 @@ fn own_options(profile: Profile) -> Vec<Arg> {
         path("system-crontab", "FILE", "The system's table"),
         path("cron-d", "DIR", "Drop-in system tables"),
         path("run-dir", "DIR", "PID file, lock, sockets and markers"),
-        path("state-dir", "DIR", "History"),
+        path("state-dir", "DIR", "Where a history of runs will be kept; nothing is written there yet"),
         Arg::new("log").long("log").value_name("WHERE").value_parser(["syslog", "journal", "stderr", "json"]).help(
             "Where to log: to the system's log, the journal, or standard error as text or JSON [default: syslog]",
         ),

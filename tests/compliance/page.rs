@@ -69,7 +69,15 @@ fn manual(exam: &Exam) -> String {
          Every line of this page is a case of the exam that cronwheel and Debian's own\n.Xr cron 8\nsit alike\n\
          .Pq the answers of cronie are taken from its documentation and source .\n\
          Whatever is not listed here behaves as the program that is being replaced,\n\
-         as far as the exam can see.\n",
+         as far as the exam can see.\n\
+         .Pp\n\
+         Under each heading are its cases: what was tried, then what the incumbent did\n\
+         .Pq Li Debian , cronie\n\
+         and what happens\n.Li here .\n\
+         .Li accepted\nand\n.Li refused\nare the answers of\n.Xr crontab 1 ,\n\
+         .Li ran\nis what a job wrote; a line such as\n.Li cron.err cron[N]: ...\nstood in the log.\n\
+         Where nothing is said of cronie, the case is about Debian's cron alone or the\n\
+         two behave alike.\n",
     );
     page.push_str(".Sh WHERE CRONWHEEL DIFFERS ON PURPOSE\n");
     for reason in &exam.reasons {
@@ -194,7 +202,9 @@ fn line(page: &mut String, request: &str, text: &str) {
     let mut text: String = text.replace('\\', "\\e").replace('\t', "    ");
     // mandoc would have this name written as a macro, which a line of text cannot hold.
     text = text.replace("FreeBSD", "Free\\&BSD");
-    if request.is_empty() && (text.starts_with('.') || text.starts_with('\'')) {
+    // At the beginning of a heading `An` would be a macro of two letters.
+    let is_macro = !request.is_empty() && text.split(' ').next().is_some_and(|word| word.len() == 2);
+    if is_macro || request.is_empty() && (text.starts_with('.') || text.starts_with('\'')) {
         text.insert_str(0, "\\&");
     }
     page.push_str(request);

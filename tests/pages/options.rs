@@ -8,15 +8,15 @@ pub const BEGIN: &str = ".\\\" options: begin\n";
 pub const END: &str = ".\\\" options: end\n";
 
 /// The options of both profiles as one list; what only one of them has, or means otherwise, says so. Verbs get a
-/// heading and a list each.
+/// heading and a list each, of what they do not share.
 pub fn render(mut debian: Command, mut cronie: Command) -> String {
     debian.build();
     cronie.build();
-    let mut text = list(&debian, &cronie);
+    let mut text = list(&debian, &cronie, true);
     for verb in debian.get_subcommands() {
         let other = cronie.find_subcommand(verb.get_name()).unwrap_or(verb);
-        text += &format!(".Pp\n.Ic {}\n.Dq {}\n", verb.get_name(), line(&about(verb)));
-        text += &list(verb, other);
+        text += &format!(".Ss cronctl {}\n{}\n", verb.get_name(), wrapped(&about(verb)));
+        text += &list(verb, other, false);
     }
     text
 }
@@ -41,21 +41,27 @@ fn visible(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|arg| !arg.is_hide_set())
 }
 
-fn list(debian: &Command, cronie: &Command) -> String {
+fn list(debian: &Command, cronie: &Command, whole: bool) -> String {
+    let shown = |command| visible(command).filter(|arg| whole || !is_shared(arg));
+    let is_same = |arg: &Arg, other: &Arg| help(other) == help(arg) && heading(other) == heading(arg);
     let mut items = String::new();
-    for arg in visible(debian) {
-        let same = visible(cronie)
-            .any(|other| other.get_id() == arg.get_id() && help(other) == help(arg) && heading(other) == heading(arg));
-        items += &item(arg, if same { None } else { Some("debian") });
-    }
-    for arg in visible(cronie) {
-        let same = visible(debian)
-            .any(|other| other.get_id() == arg.get_id() && help(other) == help(arg) && heading(other) == heading(arg));
-        if !same {
-            items += &item(arg, Some("cronie"));
+    for arg in shown(debian) {
+        match shown(cronie).find(|other| other.get_id() == arg.get_id()) {
+            Some(other) if is_same(arg, other) => items += &item(arg, None),
+            // Side by side, so that nobody takes the one for the other.
+            Some(other) => items += &(item(arg, Some("debian")) + &item(other, Some("cronie"))),
+            None => items += &item(arg, Some("debian")),
         }
     }
+    for arg in shown(cronie).filter(|arg| !shown(debian).any(|other| other.get_id() == arg.get_id())) {
+        items += &item(arg, Some("cronie"));
+    }
     if items.is_empty() { items } else { format!(".Bl -tag -width Ds\n{items}.El\n") }
+}
+
+/// Whether a verb has it from the program.
+fn is_shared(arg: &Arg) -> bool {
+    arg.is_global_set() || arg.get_id() == "help"
 }
 
 fn item(arg: &Arg, profile: Option<&str>) -> String {
@@ -82,11 +88,6 @@ fn help(arg: &Arg) -> String {
 
 fn about(command: &Command) -> String {
     command.get_long_about().or(command.get_about()).map(|about| about.to_string()).unwrap_or_default()
-}
-
-/// One line of text, safe at the beginning of a line and in the middle.
-fn line(text: &str) -> String {
-    text.split_whitespace().map(escaped).collect::<Vec<_>>().join(" ")
 }
 
 /// Lines of at most 79 bytes, a new one after each sentence.
