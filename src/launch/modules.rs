@@ -17,6 +17,15 @@ pub(super) fn service_file(service: &str) -> Option<PathBuf> {
     SERVICES.iter().map(|directory| Path::new(directory).join(service)).find(|path| path.exists())
 }
 
+/// What changes when PAM itself is upgraded: where distributions have its library, and the directory of its modules.
+pub(super) fn installed() -> impl Iterator<Item = PathBuf> {
+    let debian = format!("{}-linux-gnu", std::env::consts::ARCH);
+    ["/usr/lib64", "/usr/lib", "/lib64", "/lib"]
+        .into_iter()
+        .flat_map(move |directory| [Path::new(directory).join(&debian), directory.into()])
+        .flat_map(|directory| ["libpam.so.0", "security"].map(|name| directory.join(name)))
+}
+
 /// Loads the modules of that service for as long as this process lives.
 pub(super) fn load(service: &str) {
     let Some(directory) = module_directory() else { return };

@@ -259,6 +259,33 @@ fn a_changed_service_counts_for_the_next_job_and_without_one_there_is_no_session
 }
 
 #[test]
+fn an_upgraded_module_counts_for_the_next_job_and_nothing_old_stays_in_memory() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let modules = world.run("dirname $(find /usr/lib /lib -name pam_permit.so | head -n 1)").ok();
+    let modules = modules.trim();
+    // A new file is moved into the place of the old one, as dpkg does.
+    let install =
+        |module: &str| world.run(&format!("cd {modules} && cp {module} own.new && mv own.new pam_own.so")).ok();
+    install("pam_permit.so");
+    describe_services("account required pam_own.so\nsession required pam_permit.so\n");
+    let mut bench = Bench::of(config(Profile::Debian));
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    let templates = || -> Vec<u32> {
+        let all = world.processes().into_iter();
+        all.filter(|process| process.name == "crond: template").map(|process| process.pid).collect()
+    };
+    let before = templates();
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!((before.len(), &templates()), (1, &before), "nothing has changed: it is the same");
+    install("pam_deny.so");
+    assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
+    Deadline::seconds(20).wait_for("the template of before to end", || {
+        let now = templates();
+        (now.len() == 1 && now != before).then_some(())
+    });
+}
+
+#[test]
 fn without_libpam_jobs_run_with_their_owners_groups_and_defaults() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     world.run("groupadd extra && usermod -aG extra alice").ok();

@@ -4,7 +4,7 @@ use super::start::{Launched, Pending};
 use super::{Kind, State, token};
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
 use crate::launch::label::Label;
-use crate::launch::modules::{SERVICES, service_file};
+use crate::launch::modules::{SERVICES, installed, service_file};
 use crate::launch::recipe::{Failure, Identity, Recipe};
 use crate::launch::tell::About;
 use crate::plan::{Owner, Start};
@@ -23,16 +23,17 @@ use std::rc::Rc;
 pub(super) struct Pam {
     has_service: bool,
     template: Option<Template>,
-    /// What the service's description was when the template was made.
+    /// What the service's description and PAM itself were when the template was made.
     seen: Vec<Option<(u64, i64, i64)>>,
 }
 
 impl Pam {
-    /// Looks again whether the service is described, and lets go of a template that was made for another description.
+    /// Looks again whether the service is described, and lets go of a template that was made for another description or
+    /// has another version of PAM in memory.
     pub(super) fn freshen(&mut self, service: &str) {
         let file = service_file(service);
         self.has_service = file.is_some();
-        let seen = SERVICES.iter().map(Into::into).chain(file).map(|path| {
+        let seen = SERVICES.iter().map(Into::into).chain(file).chain(installed()).map(|path| {
             let seen = fs::metadata(path).ok()?;
             Some((seen.ino(), seen.mtime(), seen.mtime_nsec()))
         });
