@@ -86,9 +86,14 @@ pub(super) struct Template {
 impl Template {
     /// Forks it. It ends by itself when this is dropped; its keepers do not.
     pub(super) fn fork(service: &str, policy: Option<Policy>) -> io::Result<Template> {
-        let (ours, theirs) = descriptor::packet_pair()?;
+        let (ours, theirs) = descriptor::request_pair()?;
         process::fork(|| template(theirs, service, policy))?;
         Ok(Template { socket: ours })
+    }
+
+    /// Whether requests wait that it has not come to; then more would only wait with them.
+    pub(super) fn is_behind(&self) -> bool {
+        !descriptor::takes_output(self.socket.as_fd())
     }
 
     /// Has it fork a keeper for a job with these ends of its pipes, and gives our end of the keeper's socket.

@@ -2,6 +2,7 @@
 //! them. One thread, one loop, and nothing in it waits for anybody.
 
 mod finish;
+mod flight;
 mod kept;
 mod mail;
 mod start;
@@ -27,6 +28,7 @@ use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
+use flight::Flight;
 use kept::Pam;
 use mail::{Letter, Mailing};
 use start::Pending;
@@ -117,8 +119,7 @@ struct State {
     next_id: u64,
     pending: VecDeque<Pending>,
     waiting_for_identity: Vec<Pending>,
-    /// Starts whose processes may not have come to their exec.
-    in_flight: VecDeque<(i64, u64)>,
+    flight: Flight,
     held_until_ms: i64,
     hold_ms: i64,
     stopping: Option<Ask>,
@@ -208,6 +209,7 @@ impl State {
             outcomes: OutcomeBox::new(&config.run_dir, process::own_pid()),
             policy: if config.standalone { None } else { Policy::of_machine() },
             identities: if config.standalone { Identities::default() } else { Identities::new() },
+            flight: Flight::new(config.starts_in_flight),
             config,
             site,
             poll,
@@ -224,7 +226,6 @@ impl State {
             next_id: 0,
             pending: VecDeque::new(),
             waiting_for_identity: Vec::new(),
-            in_flight: VecDeque::new(),
             held_until_ms: 0,
             hold_ms: 0,
             stopping: None,
@@ -263,7 +264,7 @@ impl State {
             self.send_letters(now);
             self.tell.flush();
             self.flush_relay();
-            self.flush_main();
+            self.flush_main()?;
         }
         Ok(())
     }
@@ -400,9 +401,9 @@ impl State {
         }
     }
 
-    fn flush_main(&mut self) {
+    fn flush_main(&mut self) -> Result<(), RunnerError> {
         if self.main_is_gone {
-            return;
+            return Ok(());
         }
         let wanted = self.main.wants_to_write();
         match self.main.flush() {
@@ -415,8 +416,13 @@ impl State {
                     let _ = self.poll.want_writable(&self.main, token(Kind::Main, 0), self.main.wants_to_write());
                 }
             }
-            Err(_) => self.lose_main(),
+            // It is gone. What it ordered before may still lie in the socket.
+            Err(_) => {
+                self.hear_main()?;
+                self.lose_main();
+            }
         }
+        Ok(())
     }
 
     fn about<'a>(job: &'a Job, command: &'a [u8]) -> About<'a> {

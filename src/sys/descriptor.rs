@@ -15,13 +15,14 @@ pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
 }
 
-/// Two connected sockets that carry packets and descriptors, closed on exec.
-pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+/// Two connected sockets that carry descriptors, closed on exec. A stream, as hundreds of requests may lie in one; of packets the kernel
+/// takes no more than ten (net.unix.max_dgram_qlen).
+pub fn request_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
-/// Sends descriptors to the process at the other end of a packet socket, without waiting.
+/// Sends descriptors, with a byte that they ride on, to the process at the other end of a [`request_pair`], without waiting.
 pub fn send_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
     let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -31,7 +32,7 @@ pub fn send_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) 
     Ok(())
 }
 
-/// Waits for descriptors from the other end, closed on exec; none when that end is closed.
+/// Waits for the descriptors of one request from the other end, closed on exec; none when that end is closed.
 pub fn receive_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<OwnedFd>>> {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
     let mut byte = [0];

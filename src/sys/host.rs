@@ -42,9 +42,26 @@ fn start_time(stat: &str) -> Option<&str> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)
 }
 
+/// How many processes and threads of the machine run or want a processor now, ours included. None: nobody tells.
+pub fn runnable() -> Option<usize> {
+    runnable_of(&fs::read_to_string("/proc/loadavg").ok()?)
+}
+
+/// Of `0.20 0.18 0.12 3/80 11206` (proc(5)): the 3.
+fn runnable_of(loadavg: &str) -> Option<usize> {
+    loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_count_of_who_wants_a_processor_is_found_among_the_loads() {
+        assert_eq!(runnable_of("0.20 0.18 0.12 3/80 11206\n"), Some(3));
+        assert_eq!(runnable_of("0.20 0.18"), None);
+        assert!(runnable().is_some_and(|count| count >= 1));
+    }
 
     #[test]
     fn the_start_time_is_found_behind_any_name() {

@@ -6,6 +6,7 @@
 pub mod common;
 
 mod anacron;
+mod burst;
 mod faults;
 mod log;
 mod packages;

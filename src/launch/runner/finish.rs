@@ -111,7 +111,7 @@ impl State {
 
     /// A job's process has ended.
     pub(super) fn job_ended(&mut self, id: u64, status: Option<Status>) {
-        self.in_flight.retain(|(_, other)| *other != id);
+        self.flight.end(id);
         let now = clock::monotonic_ms();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (end, duration_ms) = job.end(status, now).clone();

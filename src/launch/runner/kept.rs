@@ -53,6 +53,11 @@ impl Pam {
 }
 
 impl State {
+    /// Whether those who fork keepers have as much to do as they can.
+    pub(super) fn keepers_are_behind(&self) -> bool {
+        self.pam.template.as_ref().is_some_and(Template::is_behind)
+    }
+
     /// Whether the job's start goes through PAM.
     pub(super) fn needs_keeper(&self, start: &Start, user: &User) -> bool {
         let spared = self.site.pam_skips_root_system_jobs && start.source.owner == Owner::System && user.uid == 0;
@@ -138,7 +143,7 @@ impl State {
     /// There was no process for the keeper: nothing has happened, the start is as it was.
     fn try_keeper_again(&mut self, id: u64, error: &io::Error) {
         let Some(job) = self.jobs.remove(&id) else { return };
-        self.in_flight.retain(|(_, other)| *other != id);
+        self.flight.end(id);
         self.try_again(Pending { start: job.start, tried_since_ms: job.tried_since_ms }, error, clock::monotonic_ms());
     }
 

@@ -14,17 +14,17 @@ use crate::plan::{End, Owner, Start};
 use crate::report::Level;
 use crate::sys::clock;
 use crate::sys::files::reason;
+use crate::sys::host;
 use crate::sys::process::{self, Pid};
 use crate::sys::user::User;
 use crate::table::Command;
 use std::io;
 use std::rc::Rc;
 
-/// A start is on its way until its process has ended or this long has passed, which takes a shell to its command. So a burst of thousands
-/// leaves the machine usable, jobs that stay hold up nobody, and none is dropped.
-const IN_FLIGHT_MS: i64 = 20;
 /// Most starts before the loop looks at everything else.
 const BATCH: usize = 16;
+/// How long keepers that are behind are given before they are asked for more.
+const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
@@ -50,22 +50,20 @@ impl State {
         if self.pending.is_empty() {
             return None;
         }
-        let full = self.in_flight.len() >= self.config.starts_in_flight.get();
-        let free = self.in_flight.front().filter(|_| full).map_or(now_ms, |(since, _)| since + IN_FLIGHT_MS);
-        Some(free.max(self.held_until_ms))
+        Some(self.flight.next_room(now_ms).max(self.held_until_ms))
     }
 
     /// Starts what waits, as far as the machine bears it.
     pub(super) fn start_pending(&mut self, now_ms: i64) {
-        while self.in_flight.front().is_some_and(|(since, _)| since + IN_FLIGHT_MS <= now_ms) {
-            self.in_flight.pop_front();
-        }
         if self.pending.is_empty() || self.held_until_ms > now_ms {
+            return;
+        }
+        let room = self.flight.room(now_ms, host::runnable).min(BATCH);
+        if room == 0 {
             return;
         }
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
-        let room = self.config.starts_in_flight.get().saturating_sub(self.in_flight.len()).min(BATCH);
         let mut prepared = Vec::with_capacity(room);
         while prepared.len() < room && self.held_until_ms <= now_ms {
             let Some(pending) = self.pending.pop_front() else { break };
@@ -89,7 +87,12 @@ impl State {
             Ok(label) => label.flatten(),
             Err(error) => return self.not_started(pending.start, error.to_string()),
         };
-        let ready = if self.needs_keeper(&pending.start, &user) {
+        let kept = self.needs_keeper(&pending.start, &user);
+        if kept && self.keepers_are_behind() {
+            self.held_until_ms = now_ms + BEHIND_MS;
+            return self.pending.push_front(pending);
+        }
+        let ready = if kept {
             self.hand_to_keeper(&pending.start, user, label)
         } else {
             self.prepare_fork(&pending.start, user, label)
@@ -204,7 +207,7 @@ impl State {
     /// Takes a job among those that run; `pid` is none when a keeper will tell.
     fn launched(&mut self, launched: Launched, pending: Pending, pid: Option<Pid>, now_ms: i64) {
         let Launched { id, keeper, user, pipes, command } = launched;
-        self.in_flight.push_back((now_ms, id));
+        self.flight.begin(id, now_ms);
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let job = Job {
             start: pending.start,
@@ -235,6 +238,7 @@ impl State {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.pid = Some(pid);
         job.started_ms = clock::monotonic_ms();
+        self.flight.has_process(id, job.started_ms);
         // A notice is far below the wire's bound.
         let _ = self.main.push(&Notice::Started { run: job.start.run, pid });
         let command = job.command(self.site);
