@@ -127,16 +127,16 @@ impl LiveTable {
         let (file_end, name_end, owner_end) = (append(file), append(name), append(owner_name));
         record::write_settings(table, &mut text);
         let settings_end = text.len() as u32;
-        let entries = order.iter().filter_map(|&index| {
-            let (timer, place) = (entry_timers.get(index as usize)?.0, text.len() as u32);
-            record(index)?.write(&mut text);
-            Some(LiveEntry { timer, record: place })
-        });
-        let entries = entries.collect();
+        let mut entries = Vec::with_capacity(order.len());
+        for index in order {
+            let (Some(timer), Some(record)) = (entry_timers.get(index as usize), record(index)) else { continue };
+            entries.push(LiveEntry { timer: timer.0, record: text.len() as u32 });
+            record.write(&mut text);
+        }
         let table = LiveTable {
             directory,
             text: text.into_boxed_slice(),
-            entries,
+            entries: entries.into_boxed_slice(),
             carried: None,
             order: 0,
             owner,

@@ -5,6 +5,7 @@
 
 mod anacron;
 mod clock;
+mod digest;
 mod event;
 mod live;
 mod live_table;

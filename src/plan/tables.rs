@@ -1,9 +1,9 @@
 //! All live tables, by number and by path.
 
+use super::digest::ByDigest;
 use super::live_table::{LiveTable, NONE, split};
 use super::timers::Timers;
 use super::wheel::Timer;
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub(super) struct Tables {
     slots: Vec<Option<LiveTable>>,
     free: Vec<u32>,
-    /// The first table of each hash of directory and name; 32 bits do, as tables that share one are chained.
-    by_hash: HashMap<u32, u32>,
+    /// The first table of each hash of directory and name.
+    by_hash: ByDigest,
     hasher: RandomState,
     /// There are three, or as many as the files that a standalone daemon was given.
     directories: Vec<Arc<String>>,

@@ -1,9 +1,9 @@
 //! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
 
+use super::digest::ByDigest;
 use super::wheel::Timer;
 use super::zones::{ZoneId, Zones};
 use crate::schedule::{Kind, Schedule, Style};
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
@@ -37,8 +37,8 @@ enum TableSet {
 pub(super) struct Timers {
     slots: Vec<Option<Shared>>,
     free: Vec<u32>,
-    /// The first timer of each hash of a key; 32 bits do, as timers that share one are chained.
-    by_hash: HashMap<u32, u32>,
+    /// The first timer of each hash of a key.
+    by_hash: ByDigest,
     hasher: RandomState,
 }
 
@@ -58,9 +58,13 @@ impl Timers {
         self.slots.len() - self.free.len()
     }
 
+    fn hash(&self, schedule: &Schedule, zone: ZoneId, delay: u32) -> u32 {
+        self.hasher.hash_one((schedule, u64::from(zone.0) << 32 | u64::from(delay))) as u32
+    }
+
     /// The timer of that key, and whether it is new. A new one has no tables yet and keeps its zone.
     pub(super) fn intern(&mut self, schedule: &Schedule, zone: ZoneId, delay: u32, zones: &mut Zones) -> (Timer, bool) {
-        let hash = self.hasher.hash_one((schedule, zone, delay)) as u32;
+        let hash = self.hash(schedule, zone, delay);
         let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
         let mut at = first;
         while let Some(shared) = self.get(Timer(at)) {
@@ -101,7 +105,7 @@ impl Timers {
     pub(super) fn free_if_unused(&mut self, timer: Timer, zones: &mut Zones) -> bool {
         let Some(shared) = self.get(timer).filter(|shared| shared.tables.as_slice().is_empty()) else { return false };
         let (zone, next) = (shared.zone, shared.next_same_hash);
-        let hash = self.hasher.hash_one((&shared.schedule, zone, shared.delay)) as u32;
+        let hash = self.hash(&shared.schedule, zone, shared.delay);
         match self.by_hash.get(&hash).copied() {
             Some(first) if first == timer.0 && next == NONE => {
                 self.by_hash.remove(&hash);
@@ -163,11 +167,14 @@ impl TableSet {
         match self {
             TableSet::Many(tables) if tables.is_empty() => *self = TableSet::One(table),
             TableSet::One(first) => *self = TableSet::Many(vec![table.min(*first), table.max(*first)]),
+            // Tables are loaded in order of their numbers.
+            TableSet::Many(tables) if tables.last().is_some_and(|last| *last < table) => {
+                make_room(tables);
+                tables.push(table);
+            }
             TableSet::Many(tables) => {
                 if let Err(place) = tables.binary_search(&table) {
-                    if tables.len() == tables.capacity() {
-                        tables.reserve_exact(tables.len() / 4 + 2);
-                    }
+                    make_room(tables);
                     tables.insert(place, table);
                 }
             }
@@ -187,6 +194,13 @@ impl TableSet {
                 }
             }
         }
+    }
+}
+
+/// Makes room for one more, and not for twice as many.
+fn make_room(tables: &mut Vec<u32>) {
+    if tables.len() == tables.capacity() {
+        tables.reserve_exact(tables.len() / 4 + 2);
     }
 }
 

@@ -109,10 +109,16 @@ impl Reader<'_> {
     /// `field = item { "," item }`
     #[inline]
     fn field(&mut self, unit: &'static Unit) -> Read<u64> {
-        // Most fields are a lone star.
-        if let Some([b'*', b' ' | b'\t', ..]) = self.text.get(self.at..) {
-            self.at += 1;
-            return Ok(span(unit.min, unit.max));
+        // Most fields are a lone star, or a number of one or two digits.
+        let (len, bits) = match self.text.get(self.at..).unwrap_or_default() {
+            [b'*', b' ' | b'\t', ..] => (1, span(unit.min, unit.max)),
+            [digit @ b'0'..=b'9', b' ' | b'\t', ..] => (1, unit.bit(digit - b'0')),
+            [ten @ b'0'..=b'9', one @ b'0'..=b'9', b' ' | b'\t', ..] => (2, unit.bit((ten - b'0') * 10 + one - b'0')),
+            _ => (0, 0),
+        };
+        if bits != 0 {
+            self.at += len;
+            return Ok(bits);
         }
         self.draws = 0;
         let mut bits = 0;

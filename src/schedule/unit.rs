@@ -57,6 +57,13 @@ impl Unit {
         Some(self.min + index as u32)
     }
 
+    /// The bit of a value; none if it is out of bounds.
+    #[inline]
+    pub fn bit(&self, value: u8) -> u64 {
+        let value = u32::from(value);
+        if value >= self.min && value <= self.max { 1 << value } else { 0 }
+    }
+
     /// Whether it is the day of the month.
     pub fn is_day(&self) -> bool {
         self.index == DAY.index

@@ -5,7 +5,7 @@ use super::find::{Found, Places, RefusalKind, Stamp};
 use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
-use super::users::{LocalUsers, Lookup, Users, c_name, text};
+use super::users::{Lookup, NoUsers, Users, c_name, text};
 use crate::plan::{Owner, Source};
 use crate::site::{Profile, Site};
 use crate::sys::files::{self, Links, Stat};
@@ -129,7 +129,7 @@ impl Finder {
 
     /// Reads a file of root's that stands elsewhere, judged as the system's table is. None: it is not there.
     pub fn read_as_system(&self, path: &Path) -> Option<Found> {
-        match self.look_in(Place::SystemCrontab, path, &mut LocalUsers::default()) {
+        match self.look_in(Place::SystemCrontab, path, &mut NoUsers) {
             Look::Table(found) => Some(found),
             Look::Gone(_) | Look::NoTable => None,
         }

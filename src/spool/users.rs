@@ -23,6 +23,16 @@ pub trait Users {
     fn uid(&mut self, name: &str) -> Lookup;
 }
 
+/// For tables that no user owns: nobody is known, and nothing is read.
+#[derive(Debug)]
+pub(super) struct NoUsers;
+
+impl Users for NoUsers {
+    fn uid(&mut self, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+}
+
 /// Reads /etc/passwd once and again only when it has changed; asks the name service (which may block) for names
 /// that are not in it, each once between two calls of [`LocalUsers::refresh`].
 #[derive(Debug)]

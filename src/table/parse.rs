@@ -88,9 +88,7 @@ impl Table {
     pub fn parse(source: Box<[u8]>, context: &Context<'_>) -> Parsed {
         let mut reader = Reader::new(&source, context);
         reader.read();
-        let Reader { mut entries, mut settings, zones, diagnostics, .. } = reader;
-        entries.shrink_to_fit();
-        settings.shrink_to_fit();
+        let Reader { entries, settings, zones, diagnostics, .. } = reader;
         let zones = zones.into_zones();
         Parsed { table: Table { source, entries, settings, zones }, diagnostics }
     }
@@ -101,6 +99,9 @@ const LONGEST_SETTING: usize = 131_071;
 
 /// What a byte order mark looks like in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Bytes of a line, for a guess at the number of entries.
+const USUAL_LINE: usize = 64;
 
 /// A table being read.
 struct Reader<'a> {
@@ -129,7 +130,7 @@ impl<'a> Reader<'a> {
             context,
             scope: Scope::default(),
             zones: ZoneList::default(),
-            entries: Vec::new(),
+            entries: Vec::with_capacity(source.len() / USUAL_LINE),
             settings: Vec::new(),
             diagnostics: Vec::new(),
             entry_lines: 0,
