@@ -1,6 +1,6 @@
 //! Fixed work whose instructions `tests/bench/gate` counts: one function for each figure.
 //!
-//! `counts parse`, `counts next`, `counts wheel`
+//! `counts parse`, `counts load`, `counts next`, `counts wheel`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, though not inside a #[test].
 
@@ -33,6 +33,10 @@ fn main() {
             let bytes = mixed_lines(10_000).into_bytes().into_boxed_slice();
             assert_eq!(count_parse(bytes, &zones).table.entries.len(), 10_000);
         }
+        Some("load") => {
+            let spool: Vec<Box<[u8]>> = (0..1_000).map(|number| ten_lines(number).into_bytes().into()).collect();
+            assert_eq!(count_load(spool, &zones).summary().entries, 10_000);
+        }
         Some("next") => {
             let berlin = Zone::embedded("Europe/Berlin").expect("a zone");
             assert_ne!(count_next(&schedules(), &berlin), 0);
@@ -50,6 +54,24 @@ fn main() {
 fn count_parse(bytes: Box<[u8]>, zones: &Utc) -> Parsed {
     let (form, host) = (Form::User, HostKey::default());
     Table::parse(bytes, &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones })
+}
+
+/// 1,000 tables of ten entries, from their bytes to a plan that begins.
+#[inline(never)]
+fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Plan {
+    let now = Now { utc: Timestamp(START), elapsed_ms: 0 };
+    let mut plan = Plan::new(zones.system(), now);
+    for (number, bytes) in spool.into_iter().enumerate() {
+        let name = format!("user{number}");
+        let (form, host) = (Form::User, HostKey::default());
+        let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones };
+        let table = Table::parse(bytes, &context).table;
+        let owner = Owner::User { name: name.clone(), uid: 1000 };
+        let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
+        plan.handle(Event::Load { source, table }, now);
+    }
+    plan.handle(Event::Begin { boot: false, completed: None }, now);
+    plan
 }
 
 /// 10,000 times the next due moment, in a zone with summer time.
@@ -95,6 +117,19 @@ fn mixed_lines(lines: usize) -> String {
         let schedule = MIXED[number % MIXED.len()];
         writeln!(text, "{schedule} /usr/local/bin/job-{number:06} --with some --arguments here=1234567")
             .expect("memory");
+    }
+    text
+}
+
+fn ten_lines(number: usize) -> String {
+    let mut text = "# Nightly work.\nSHELL=/bin/sh\nMAILTO=\"\"\n".to_owned();
+    for entry in 0..10 {
+        let (minute, hour) = ((number * 7 + entry * 13) % 60, (number + entry * 5) % 24);
+        writeln!(
+            text,
+            "{minute} {hour} * * * /usr/local/bin/job-{number:06}-{entry} --with some --arguments here=1234567"
+        )
+        .expect("memory");
     }
     text
 }
