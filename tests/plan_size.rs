@@ -72,7 +72,7 @@ fn memory_is_small_and_stays_so() {
     }
     let bytes = (resident() - before) as f64 * 1024.0 / 100_000.0;
     println!("{bytes:.1} bytes an entry");
-    assert!(bytes <= 150.0, "{bytes} bytes an entry at 100,000 entries");
+    assert!(bytes <= 100.0, "{bytes} bytes an entry at 100,000 entries");
 
     for round in 0..3_000 {
         daemon.load(round % 1_000, &ten_entries(round));

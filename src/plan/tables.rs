@@ -1,10 +1,9 @@
 //! All live tables, by number and by path.
 
-use super::digest::ByDigest;
+use super::digest::{ByDigest, Key};
 use super::live_table::{LiveTable, NONE, split};
 use super::timers::Timers;
 use super::wheel::Timer;
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ pub(super) struct Tables {
     free: Vec<u32>,
     /// The first table of each hash of directory and name.
     by_hash: ByDigest,
-    hasher: RandomState,
+    key: Key,
     /// There are three, or as many as the files that a standalone daemon was given.
     directories: Vec<Arc<String>>,
     entries: usize,
@@ -56,7 +55,7 @@ impl Tables {
     }
 
     fn hash(&self, directory: &str, file: &[u8]) -> u32 {
-        self.hasher.hash_one((directory, file)) as u32
+        self.key.hash_one((directory, file)) as u32
     }
 
     /// The number of the table with that path.

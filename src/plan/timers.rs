@@ -1,10 +1,9 @@
 //! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
 
-use super::digest::ByDigest;
+use super::digest::{ByDigest, Key};
 use super::wheel::Timer;
 use super::zones::{ZoneId, Zones};
 use crate::schedule::{Kind, Schedule, Style};
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 /// What entries share.
@@ -39,7 +38,7 @@ pub(super) struct Timers {
     free: Vec<u32>,
     /// The first timer of each hash of a key.
     by_hash: ByDigest,
-    hasher: RandomState,
+    key: Key,
 }
 
 const NONE: u32 = u32::MAX;
@@ -59,7 +58,7 @@ impl Timers {
     }
 
     fn hash(&self, schedule: &Schedule, zone: ZoneId, delay: u32) -> u32 {
-        self.hasher.hash_one((schedule, u64::from(zone.0) << 32 | u64::from(delay))) as u32
+        self.key.hash_one((schedule, u64::from(zone.0) << 32 | u64::from(delay))) as u32
     }
 
     /// The timer of that key, and whether it is new. A new one has no tables yet and keeps its zone.
