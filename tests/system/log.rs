@@ -255,14 +255,20 @@ fn a_service_whose_standard_error_is_the_journals_tells_its_stand_in_instead() {
 fn where_a_syslog_daemon_is_handed_a_copy_the_journals_stand_in_gets_lines() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let journal = Journal::stand_in();
-    let _copy = UnixDatagram::bind("/run/systemd/journal/syslog").expect("a syslog daemon's socket");
     let daemon = world.start_daemon(&[]);
+    let started = "(CRON) INFO (pidfile fd = ";
+    assert!(journal.wait_for("INFO").0["MESSAGE"].starts_with(started));
+    let _copy = UnixDatagram::bind("/run/systemd/journal/syslog").expect("a syslog daemon's socket");
+    // From the next look on.
+    daemon.signal(Signal::SIGHUP);
+    world.drop_in("bad", "rubbish\n");
+    Deadline::seconds(30)
+        .wait_for("a line", || journal.lines().iter().any(|line| line.contains("(*system*bad) ERROR (")).then_some(()));
     daemon.stop();
+    // And of course from the start.
+    world.start_daemon(&[]).stop();
     let lines = journal.lines();
-    assert!(
-        lines.iter().any(|line| line.contains(" cron[") && line.contains("(CRON) INFO (pidfile fd = ")),
-        "{lines:?}"
-    );
+    assert!(lines.iter().any(|line| line.contains(" cron[") && line.contains(started)), "{lines:?}");
 }
 
 #[test]
