@@ -60,7 +60,8 @@ pub fn why_not(subject: Subject) -> Option<String> {
     if !geteuid().is_root() {
         return Some("needs root".to_owned());
     }
-    subject.missing().map(|path| format!("{} is missing: run tests/install-needs", path.display()))
+    let remedy = if subject == Subject::Cronie { "CRONIE must name their directory" } else { "run tests/install-needs" };
+    subject.missing().map(|path| format!("{} is missing: {remedy}", path.display()))
 }
 
 /// Says loudly that a test did not run; where nothing may be skipped, fails.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub enum Subject {
     /// Debian 12's own `cron` package.
     Debian,
+    /// cronie itself, as its makefile installs it, where `CRONIE` names the directory of its programs.
+    Cronie,
     /// Ours, installed in Debian's place.
     OursDebian,
     /// Ours, installed in cronie's place, as on Fedora.
@@ -16,13 +18,14 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// All of them, the incumbent first.
-    pub const ALL: [Subject; 3] = [Subject::Debian, Subject::OursDebian, Subject::OursCronie];
+    /// All of them, the incumbents first.
+    pub const ALL: [Subject; 4] = [Subject::Debian, Subject::Cronie, Subject::OursDebian, Subject::OursCronie];
 
     /// Its name, as written in cases.
     pub fn name(self) -> &'static str {
         match self {
             Subject::Debian => "debian",
+            Subject::Cronie => "cronie",
             Subject::OursDebian => "ours-debian",
             Subject::OursCronie => "ours-cronie",
         }
@@ -35,7 +38,7 @@ impl Subject {
 
     /// Whether it is to behave as Debian's cron.
     pub fn is_debian(self) -> bool {
-        self != Subject::OursCronie
+        matches!(self, Subject::Debian | Subject::OursDebian)
     }
 
     /// The daemon's program.
@@ -60,7 +63,11 @@ impl Subject {
 
     /// What is missing on this machine for it, if anything.
     pub fn missing(self) -> Option<PathBuf> {
-        (self == Subject::Debian).then(|| package("cron")).filter(|package| !package.exists())
+        match self {
+            Subject::Debian => Some(package("cron")).filter(|package| !package.exists()),
+            Subject::Cronie => Some(built_cronie().join("crond")).filter(|daemon| !daemon.exists()),
+            Subject::OursDebian | Subject::OursCronie => None,
+        }
     }
 
     /// Copies its programs into the file system at `root`, which has no users yet.
@@ -74,6 +81,10 @@ impl Subject {
             Subject::Debian => {
                 place(&package("cron").join("usr/sbin/cron"), "/usr/sbin/cron");
                 place(&package("cron").join("usr/bin/crontab"), "/usr/bin/crontab");
+            }
+            Subject::Cronie => {
+                place(&built_cronie().join("crond"), "/usr/sbin/crond");
+                place(&built_cronie().join("crontab"), "/usr/bin/crontab");
             }
             Subject::OursDebian | Subject::OursCronie => {
                 place(Path::new(env!("CARGO_BIN_EXE_crond")), "/usr/sbin/crond");
@@ -99,6 +110,8 @@ impl Subject {
         } else {
             own("/usr/bin/crontab", 0, 0, 0o4755);
             own(self.spool(), 0, 0, 0o700);
+        }
+        if self == Subject::OursCronie {
             fs::write("/etc/cronwheel.toml", "profile = \"cronie\"\n").expect("/etc/cronwheel.toml");
         }
         self.settle_lists();
@@ -120,6 +133,11 @@ session  required pam_env.so
 session  required pam_env.so envfile=/etc/default/locale
 session  required pam_limits.so
 ";
+
+/// Where whoever runs the tests has built cronie, which Debian 12 does not package: the directory of its programs.
+fn built_cronie() -> PathBuf {
+    std::env::var_os("CRONIE").map_or_else(|| PathBuf::from("cronie's programs"), PathBuf::from)
+}
 
 /// Where `tests/install-needs` has unpacked a Debian package.
 pub fn package(name: &str) -> PathBuf {

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     for unexplained in &report.unexplained {
         println!("UNEXPLAINED {unexplained}");
     }
-    println!("{} cases\n\n{}", exam.cases.len(), report.table);
+    println!("{} cases\n\n{}{}", exam.cases.len(), report.table, report.guests);
     let pages = page::Pages::of(&exam, &report.table);
     // A part of the cases makes no whole table.
     if filters.is_empty() && words.iter().any(|word| word == "--write") {
@@ -74,11 +74,16 @@ fn sit_all(exam: &Exam, filters: &[&str]) -> Answers {
     let cases: Vec<&Case> = exam.cases.iter().filter(kept).collect();
     let groups: BTreeSet<Group> = cases.iter().map(|case| case.group()).collect();
     let only = std::env::var("EXAM_SUBJECTS").unwrap_or_default();
-    let subjects = Subject::ALL
-        .into_iter()
-        .filter(|subject| only.is_empty() || only.split(',').any(|name| name == subject.name()));
     let mut sittings = Vec::new();
-    for subject in subjects {
+    for subject in Subject::ALL {
+        if !only.is_empty() && !only.split(',').any(|name| name == subject.name()) {
+            continue;
+        }
+        if let Some(why) = stage::why_not(subject) {
+            assert!(subject == Subject::Cronie, "{}: {why}", subject.name());
+            println!("SKIP {}: {why}", subject.name());
+            continue;
+        }
         for group in &groups {
             let names: Vec<String> = cases
                 .iter()

@@ -13,9 +13,11 @@ const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "au
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Minute {
-    /// The first minute that begins after that second.
+    /// The first minute that begins after that second and is not the last of its hour: the next one is of the same hour
+    /// and day.
     pub fn beginning_after(second: u64) -> Minute {
-        Minute { start: (second / 60 + 1) * 60 }
+        let start = (second / 60 + 1) * 60;
+        Minute { start: if start / 60 % 60 == 59 { start + 60 } else { start } }
     }
 
     /// Puts figures for the words in braces: `{M} {H} {D} {MON} {DOW}` are this minute's, the same with a `2` behind are

@@ -14,6 +14,8 @@ pub type Answers = BTreeMap<Subject, Observed>;
 pub struct Report {
     /// The table, in Markdown.
     pub table: String,
+    /// Its rows of subjects that not every run has, and that the pages therefore leave out.
+    pub guests: String,
     /// What is wrong, one text each.
     pub unexplained: Vec<String>,
 }
@@ -52,7 +54,8 @@ pub fn report(exam: &Exam, answers: &Answers) -> Report {
             }
         }
         let total = agreed + wanted + unexplained;
-        writeln!(report.table, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*subject))
+        let rows = if *subject == Subject::Cronie { &mut report.guests } else { &mut report.table };
+        writeln!(rows, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*subject))
             .expect("a string");
     }
     report
@@ -62,6 +65,7 @@ pub fn report(exam: &Exam, answers: &Answers) -> Report {
 pub fn title(subject: Subject) -> &'static str {
     match subject {
         Subject::Debian => "Debian 12's cron",
+        Subject::Cronie => "cronie",
         Subject::OursDebian => "cronwheel in Debian's place",
         Subject::OursCronie => "cronwheel in cronie's place",
     }

@@ -109,47 +109,78 @@ fn reset(world: &World) {
     world.subject.settle_lists();
 }
 
-/// Every table in place, one daemon, one or two real minutes for all of them.
+/// How long before a minute everything must be ready for it, in seconds: a daemon may look for changes shortly before.
+const READY_BEFORE: u64 = 3;
+
+/// How often a group is tried: a machine that is busy with something else may be too slow for a minute.
+const MOST_TRIES: u64 = 6;
+
+/// Every table in place, one daemon, one or two real minutes for all of them: again from the start, with more time, when
+/// the machine was too slow for anything to be done before its minute.
 fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
-    let start = now().as_secs();
-    // Time enough to install everything and for the daemon to have read it before the minute begins.
-    let minute = Minute::beginning_after(start + 5 + cases.len() as u64 / 8);
-    add_users(cases);
+    let mut time_needed = 5 + cases.len() as u64 / 8;
+    for _ in 0..MOST_TRIES {
+        add_users(cases);
+        match one_try(world, group, cases, time_needed) {
+            Ok(observed) => return observed,
+            Err(TooSlow) => time_needed += 30,
+        }
+        remove_users(cases);
+        reset(world);
+    }
+    panic!("the machine was too slow, {MOST_TRIES} times");
+}
+
+/// A minute began before everything was ready for it.
+struct TooSlow;
+
+/// Whether everything is ready for the minute that begins at `start`.
+fn in_time_for(start: u64) -> Result<(), TooSlow> {
+    if now().as_secs() + READY_BEFORE < start { Ok(()) } else { Err(TooSlow) }
+}
+
+/// Tells what was observed; `time_needed` seconds are for getting ready.
+fn one_try(world: &World, group: &Group, cases: &[&Case], time_needed: u64) -> Result<Observed, TooSlow> {
+    let minute = Minute::beginning_after(now().as_secs() + time_needed + READY_BEFORE);
+    let log_start = world.log.lines().len();
     let verdicts: BTreeMap<&str, String> =
         cases.iter().map(|case| (case.id.as_str(), install(world, case, minute))).collect();
     world.drop_in("zz-canary", &format!("* * * * * root date +\\%M >>{OUT}/canary\n"));
-    // The minute must be the first one that the daemon sees.
-    wait_until(minute.start - 58);
+    // The minute must be the first one that the daemon sees; and no table so young that a daemon takes its time for uncertain.
+    wait_until((minute.start - 58).max(now().as_secs() + 2));
     let mut flags: Vec<&str> = group.flags.split_whitespace().collect();
     flags.retain(|flag| !flag.is_empty());
     let mut daemon = world.start_daemon(&flags);
     Deadline::seconds(30).wait_for("the daemon to have read its tables", || {
         let ready = |line: &String| line.contains("@reboot jobs") || line.contains("running with");
-        world.log.lines().iter().any(ready).then_some(())
+        world.log.lines().iter().skip(log_start).any(ready).then_some(())
     });
     settled(world);
-    assert!(now().as_secs() < minute.start, "the machine was too slow to be ready for the minute");
+    in_time_for(minute.start)?;
 
     run_through(world, minute.start);
-    let mut observed = Observed::new();
-    for case in cases.iter().filter(|case| case.between.is_empty()) {
-        observed.insert(case.name.clone(), look(world, case, minute, &verdicts[case.id.as_str()]));
+    let (two, one): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| !case.between.is_empty());
+    for case in &two {
+        let between = minute.fill(&case.between, &case.id);
+        let told = run_script(world, case, &format!("{{ {}; }} >/dev/null", between.trim_end()), 1);
+        assert_eq!(told, "", "between the minutes of {:?}", case.name);
     }
-    let two: Vec<&&Case> = cases.iter().filter(|case| !case.between.is_empty()).collect();
+    let second = minute.start + 60;
     if !two.is_empty() {
-        for case in &two {
-            let between = minute.fill(&case.between, &case.id);
-            let told = run_script(world, case, &format!("{{ {}; }} >/dev/null", between.trim_end()), 1);
-            assert_eq!(told, "", "between the minutes of {:?}", case.name);
-        }
-        assert!(now().as_secs() < minute.start + 60, "the machine was too slow to change everything within the minute");
-        run_through(world, minute.start + 60);
-        for case in two {
-            observed.insert(case.name.clone(), look(world, case, minute, &verdicts[case.id.as_str()]));
-        }
+        in_time_for(second)?;
+    }
+    let seen = |case: &Case| (case.name.clone(), look(world, case, log_start, minute, &verdicts[case.id.as_str()]));
+    let mut observed: Observed = one.into_iter().map(seen).collect();
+    // What the others do in the second minute is not theirs to answer for.
+    if now().as_secs() >= second {
+        return Err(TooSlow);
+    }
+    if !two.is_empty() {
+        run_through(world, second);
+        observed.extend(two.into_iter().map(seen));
     }
     assert!(daemon.is_alive(), "the daemon ended: {}", daemon.last_words());
-    observed
+    Ok(observed)
 }
 
 /// A user for each case, in files: a thousand calls of useradd would take longer than the exam.
@@ -164,6 +195,19 @@ fn add_users(cases: &[&Case]) {
         writeln!(groups, "{id}:x:{uid}:\n{id}more:x:{}:{id}", uid + 20_000).expect("/etc/group");
         fs::create_dir(format!("/home/{id}")).expect("a home");
         own(&format!("/home/{id}"), uid, uid, 0o755);
+    }
+}
+
+/// As if they had never been.
+fn remove_users(cases: &[&Case]) {
+    for file in ["/etc/passwd", "/etc/shadow", "/etc/group"] {
+        let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let stays = |line: &&str| !cases.iter().any(|case| line.contains(&case.id));
+        let kept: Vec<&str> = text.lines().filter(stays).collect();
+        fs::write(file, kept.join("\n") + "\n").unwrap_or_else(|e| panic!("{file}: {e}"));
+    }
+    for case in cases {
+        fs::remove_dir_all(format!("/home/{}", case.id)).ok();
     }
 }
 
@@ -226,7 +270,7 @@ fn settled(world: &World) {
 }
 
 /// What can be seen of a case: what it wrote, what was said about it, what was mailed.
-fn look(world: &World, case: &Case, minute: Minute, verdict: &str) -> String {
+fn look(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &str) -> String {
     let watch = |what: &str| case.watch.iter().any(|watched| watched == what);
     let default = case.watch.is_empty();
     let mut seen = String::new();
@@ -250,14 +294,14 @@ fn look(world: &World, case: &Case, minute: Minute, verdict: &str) -> String {
         // `crontab` said its own; that is looked at where crontab is the subject.
         let is_about = |line: &String| line.contains(&case.id) && !line.contains(" crontab[");
         let mut lines: Vec<String> =
-            world.log.lines().into_iter().filter(is_about).map(|line| plain(case, &line)).collect();
+            world.log.lines().into_iter().skip(log_start).filter(is_about).map(|line| plain(case, &line)).collect();
         if watch("unordered") {
             lines.sort_unstable();
         }
         seen.push_str(&lines.concat());
     }
     if watch("children") {
-        let lines: BTreeSet<String> = world.log.lines().into_iter().filter(|line| is_about_no_one(line)).collect();
+        let lines: BTreeSet<String> = world.log.lines().into_iter().skip(log_start).filter(|line| is_about_no_one(line)).collect();
         // Numbers of processes come first in the set's order.
         let mut lines: Vec<String> = lines.into_iter().map(|line| plain(case, &line)).collect();
         lines.sort_unstable();

@@ -17,7 +17,7 @@ pub fn plain(case: &Case, text: &str) -> String {
 fn unnumbered(line: &str) -> String {
     let mut plain = String::new();
     let mut rest = line;
-    while let Some(at) = ["[", "#", "PID ", "process ", "fd = ", "otherpid may be "]
+    while let Some(at) = ["[", "#", "PID ", "process ", "fd = ", "otherpid may be ", "factor "]
         .iter()
         .filter_map(|mark| rest.find(mark).map(|at| at + mark.len()))
         .min()
