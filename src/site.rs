@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::table::{Backslash, Dialect, Limits};
+use std::ffi::CStr;
 
 /// Which incumbent is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -32,6 +33,8 @@ pub struct Site {
     pub reboot_marker: &'static str,
     /// The PAM service of a job.
     pub pam_service: &'static str,
+    /// The tag under which PAM's modules log, up to the opened session and from then on.
+    pub pam_tags: [&'static CStr; 2],
     /// Whether root's jobs in system tables go without PAM (cronie).
     pub pam_skips_root_system_jobs: bool,
     /// `PATH` of a job when nothing sets it.
@@ -58,6 +61,7 @@ pub static DEBIAN: Site = Site {
     child_tag: "CRON",
     reboot_marker: "crond.reboot",
     pam_service: "cron",
+    pam_tags: [c"CRON", c"CRON"],
     pam_skips_root_system_jobs: false,
     default_path: "/usr/bin:/bin",
     sets_user: false,
@@ -86,6 +90,7 @@ pub static CRONIE: Site = Site {
     child_tag: "CROND",
     reboot_marker: "cron.reboot",
     pam_service: "crond",
+    pam_tags: [c"crond", c"CROND"],
     pam_skips_root_system_jobs: true,
     default_path: "/usr/bin:/bin:/usr/sbin:/sbin",
     sets_user: true,

@@ -1,5 +1,5 @@
 complete -c crond -s L -d 'Log starts (1), ends (2), failures (4), with process ids (8): their sum; 0 logs no jobs [default: 1]' -r
-complete -c crond -s x -d 'Stay in the foreground and log to standard error; `test`: start no job' -r -f -a "ext\t''
+complete -c crond -s x -d 'Stay in the foreground, and tell on standard error what happens: tables (load), their lines (pars), what is due (sch), jobs (proc), signals (misc), more of it (ext); test: start no job' -r -f -a "ext\t''
 sch\t''
 proc\t''
 pars\t''

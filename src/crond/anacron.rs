@@ -2,6 +2,7 @@
 //! out, and writes a stamp when a job has ended.
 
 use super::daemon::{Daemon, now};
+use super::debug::Topic;
 use super::settings::Settings;
 use super::stamps::Stamps;
 use super::tables::Told;
@@ -39,7 +40,7 @@ pub struct Work {
 impl Work {
     /// For the system's daemon; nobody else does anacron's work.
     pub fn new(settings: &Settings, host: HostKey, boot: &Boot) -> Option<Work> {
-        let wanted = !settings.is_standalone() && !settings.start_nothing;
+        let wanted = !settings.is_standalone() && !settings.debug.has(Topic::Test);
         wanted.then(|| Work {
             plan: Anacron::default(),
             table: settings.anacrontab.clone(),
@@ -121,7 +122,7 @@ impl Work {
         }
         let path = self.table.to_string_lossy();
         let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
-        super::tables::complain(&anacron_source(&path), &diagnostics, told);
+        super::tables::complain(settings.site, &anacron_source(&path), &diagnostics, told);
         self.plan.set_table(Some(tab));
         self.content = Some(bytes);
     }

@@ -1,12 +1,10 @@
 //! The command line: one definition that knows the profiles, for parsing, `--help`, man page and completions alike.
 
+use super::debug;
 use crate::site::Profile;
 use clap::{Arg, ArgAction, Command, builder::PossibleValuesParser, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-
-/// What cronie's and Debian's `-x` take (`sch,proc`).
-const DEBUG_FLAGS: [&str; 8] = ["ext", "sch", "proc", "pars", "load", "misc", "test", "bit"];
 
 /// The definition for a profile.
 pub fn command(profile: Profile) -> Command {
@@ -31,13 +29,14 @@ fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
     Arg::new(name).short(short).action(ArgAction::SetTrue).help(help)
 }
 
-fn debug() -> Arg {
+fn debugging() -> Arg {
     Arg::new("debug")
         .short('x')
         .value_name("FLAG[,FLAG]...")
         .value_delimiter(',')
-        .value_parser(PossibleValuesParser::new(DEBUG_FLAGS))
-        .help("Stay in the foreground and log to standard error; `test`: start no job")
+        .value_parser(PossibleValuesParser::new(debug::names()))
+        .help("Stay in the foreground, and tell on standard error what happens: tables (load), their lines (pars), what is due (sch), jobs \
+               (proc), signals (misc), more of it (ext); test: start no job")
 }
 
 /// cron(8) of Debian's package.
@@ -50,7 +49,7 @@ fn debian_flags() -> Vec<Arg> {
         ),
         flag("full-host-name", 'n', "Use the full host name in the subject of mail"),
         flag("now", 'N', "Run the jobs that are due this minute, and exit"),
-        debug(),
+        debugging(),
     ]
 }
 
@@ -64,7 +63,7 @@ fn cronie_flags() -> Vec<Arg> {
         flag("inherit-path", 'P', "Give jobs the daemon's PATH"),
         flag("cluster", 'c', "Run users' tables only on the host that the spool's .cron.hostname names"),
         Arg::new("mail-command").short('m').value_name("COMMAND").help("Mail with this command; `off`: do not mail"),
-        debug(),
+        debugging(),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
 
 use super::anacron::Work as AnacronWork;
+use super::debug::{Debug, Topic};
 use super::library::Library;
 use super::record::Record as Completed;
 use super::settings::Settings;
@@ -100,6 +101,7 @@ struct Audience<'a> {
     plan: &'a mut Plan,
     todo: &'a mut VecDeque<Action>,
     log: &'a mut Log,
+    debug: Debug,
     /// Whether there were any.
     changed: bool,
 }
@@ -107,6 +109,7 @@ struct Audience<'a> {
 impl Hearer for Audience<'_> {
     fn push(&mut self, news: News) {
         self.changed = true;
+        self.debug.tell_news(self.log, &news);
         let event = match news {
             News::Load { source, table } => Event::Load { source, table },
             News::Unload { path } => Event::Unload { path },
@@ -125,7 +128,7 @@ fn tell(log: &mut Log, told: &Told) {
         level: told.level,
         pid: None,
         user: &told.user,
-        event: told.event,
+        event: &told.event,
         detail: told.detail.as_bytes(),
         rest: &told.rest,
         run: None,
@@ -174,7 +177,8 @@ impl Daemon {
 
     /// Lets the library do something and spreads its news.
     pub(super) fn with_library(&mut self, act: impl FnOnce(&mut Library, &mut dyn Hearer)) {
-        let mut audience = Audience { plan: &mut self.plan, todo: &mut self.todo, log: &mut self.log, changed: false };
+        let (plan, todo, log, debug) = (&mut self.plan, &mut self.todo, &mut self.log, self.settings.debug);
+        let mut audience = Audience { plan, todo, log, debug, changed: false };
         act(&mut self.library, &mut audience);
         let changed = audience.changed;
         if changed && self.stopping.is_none() {
@@ -255,6 +259,7 @@ impl Daemon {
                 return Ok(());
             }
             self.armed = due;
+            self.debug_next(due);
             match self.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
                 Rang::ClockSet => self.tell_plan(Event::Tick),
                 Rang::Due | Rang::Nothing => return Ok(()),
@@ -266,6 +271,7 @@ impl Daemon {
         // A bounded number: somebody who keeps sending must not keep the clock waiting.
         for _ in 0..SIGNALS_A_TURN {
             let Some(heard) = self.signals.read().map_err(os("reading signals"))? else { break };
+            self.debug(Topic::Other, || format!("signal: {heard:?}"));
             match heard {
                 Heard::Reload => self.ask_for_reload(),
                 Heard::Stop => self.begin_to_stop(),
@@ -292,7 +298,10 @@ impl Daemon {
     fn hear_runner(&mut self) -> Result<(), Fatal> {
         for notice in self.runner.receive()? {
             match notice {
-                Notice::Started { run, pid } => self.started_for_anacron(run, pid),
+                Notice::Started { run, pid } => {
+                    self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
+                    self.started_for_anacron(run, pid);
+                }
                 Notice::Ended { run, end, duration_ms: _ } => self.ended(run, end),
             }
         }
@@ -300,6 +309,7 @@ impl Daemon {
     }
 
     fn ended(&mut self, run: RunId, end: End) {
+        self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
         self.running.remove(&run);
         self.ended_for_anacron(run, &end);
         self.tell_plan(Event::Ended { run, end });
@@ -331,11 +341,12 @@ impl Daemon {
     }
 
     fn start(&mut self, start: &Start) {
-        if self.settings.start_nothing {
+        if self.settings.debug.has(Topic::Test) {
             self.tell_about(start, Level::Info, "TEST", " not started");
             self.ended(start.run, End::Code(0));
             return;
         }
+        self.debug_start(start);
         self.count_for_anacron(start);
         self.running.insert(start.run);
         self.runner.start(start);
@@ -411,7 +422,7 @@ impl Daemon {
         self.say("STATE", &state);
     }
 
-    fn state(&self) -> String {
+    pub(super) fn state(&self) -> String {
         let summary = self.plan.summary();
         let next = summary.next_due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}"));
         let (tables, entries, timers) = (summary.tables, summary.entries, summary.timers);

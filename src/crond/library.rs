@@ -280,7 +280,7 @@ impl Library {
         news.push(News::Tell(Told {
             level: Level::Warning,
             user: "CRON".to_owned(),
-            event: "WARNING",
+            event: "WARNING".into(),
             detail: format!("{why}; looking for changed tables each minute instead"),
             rest: String::new(),
             line: None,

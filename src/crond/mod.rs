@@ -8,6 +8,7 @@ mod by_path;
 mod check;
 pub mod cli;
 mod daemon;
+mod debug;
 mod given;
 mod library;
 mod marker;

@@ -1,6 +1,7 @@
 //! What the daemon is to do: command line, then /etc/cronwheel.toml, then the profile.
 
 use super::cli::{self, Beforehand};
+use super::debug::Debug;
 use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
@@ -71,8 +72,8 @@ pub struct Settings {
     pub inherit_path: bool,
     /// cronie's `-c`.
     pub cluster: bool,
-    /// `-x test`.
-    pub start_nothing: bool,
+    /// `-x`.
+    pub debug: Debug,
 }
 
 /// What the command line asks for.
@@ -175,7 +176,7 @@ impl Settings {
         };
         let has = |name: &str| given.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
         let text = |name: &str| given.try_get_one::<String>(name).ok().flatten().cloned();
-        let debug: Vec<String> = given.get_many("debug").map(|flags| flags.cloned().collect()).unwrap_or_default();
+        let debug = Debug::of(given.get_many::<String>("debug").into_iter().flatten().map(String::as_str));
         let standard = Places::of(site);
         let files: Vec<PathBuf> = given.get_many("FILE").map(|files| files.cloned().collect()).unwrap_or_default();
         let mode = match () {
@@ -185,7 +186,7 @@ impl Settings {
             () => Mode::Daemon,
         };
         let run_dir = path("run-dir", file.run_dir);
-        let debug_log = (!debug.is_empty()).then_some(Target::Stderr);
+        let debug_log = debug.is_on().then_some(Target::Stderr);
         let log = given.get_one::<String>("log").and_then(|name| target(name)).or(debug_log).or(file.log);
         let mailer = text("mailer").or_else(|| text("mail-command")).or(file.mailer);
         let stop_timeout = match text("stop-timeout").or(file.stop_timeout) {
@@ -206,7 +207,7 @@ impl Settings {
             run_dir: run_dir.unwrap_or_else(|| shared::RUN_DIR.into()),
             log,
             mailer: mailer.map(|name| if name == "off" { Mailer::Off } else { Mailer::Command(name) }),
-            foreground: has("foreground") || !debug.is_empty() || file.foreground.unwrap_or(false),
+            foreground: has("foreground") || debug.is_on() || file.foreground.unwrap_or(false),
             stop_timeout,
             starts_in_flight: file.starts_in_flight.unwrap_or(STARTS_IN_FLIGHT),
             log_mask: given.try_get_one::<u8>("log-mask").ok().flatten().copied().unwrap_or(1),
@@ -217,7 +218,7 @@ impl Settings {
             no_inotify: has("no-inotify") || has("cluster"),
             inherit_path: has("inherit-path"),
             cluster: has("cluster"),
-            start_nothing: debug.iter().any(|flag| flag == "test"),
+            debug,
         })
     }
 

@@ -6,10 +6,11 @@ use super::users::DaemonUsers;
 use crate::plan::{Owner, Source};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
-use crate::site::Site;
+use crate::site::{Profile, Site};
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, Visitor};
 use crate::sys::clock;
-use crate::table::{Context, Diagnostic, Severity, Table};
+use crate::table::{BAD_USER, Context, Diagnostic, NO_NEWLINE, Severity, Table};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ impl Hearer for Vec<News> {
     }
 }
 
-/// One line for the log, `(USER) EVENT (DETAIL)REST`.
+/// One line for the log, `(USER) EVENT (DETAIL)REST`; the event alone where there is no user.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
     /// How loud.
@@ -62,7 +63,7 @@ pub struct Told {
     /// Whom it is about.
     pub user: String,
     /// What happened.
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     /// The particulars.
     pub detail: String,
     /// What the kernel said, behind a colon.
@@ -204,7 +205,7 @@ impl Tables {
                     news.push(News::Tell(Told {
                         level: Level::Warning,
                         user: "CRON".to_owned(),
-                        event: "OPENDIR FAILED",
+                        event: "OPENDIR FAILED".into(),
                         detail: error.path.display().to_string(),
                         rest: format!(": {}", crate::sys::files::reason(&error.source)),
                         line: None,
@@ -270,7 +271,7 @@ fn unreadable(error: &GivenError) -> Told {
     Told {
         level: Level::Warning,
         user: "CRON".to_owned(),
-        event: "CAN'T OPEN",
+        event: "CAN'T OPEN".into(),
         detail: error.path.display().to_string(),
         rest: format!(": {}", crate::sys::files::reason(&error.source)),
         line: None,
@@ -368,7 +369,7 @@ impl Seen {
                     let parsed = reader.read(&source, bytes);
                     if !same {
                         let mut told = Vec::new();
-                        complain(&source, &parsed.diagnostics, &mut told);
+                        complain(reader.site, &source, &parsed.diagnostics, &mut told);
                         told.into_iter().for_each(|told| news.push(News::Tell(told)));
                     }
                     news.push(News::Load { source, table: parsed.table });
@@ -425,7 +426,7 @@ fn reloaded(site: &Site, source: &Source) -> Told {
     Told {
         level: Level::Info,
         user: source.name.clone(),
-        event: "RELOAD",
+        event: "RELOAD".into(),
         detail: in_the_log(site, &source.path),
         rest: String::new(),
         line: None,
@@ -442,24 +443,26 @@ pub(super) fn refusal_told(site: &Site, refusal: &Refusal) -> Option<Told> {
     refusal.text().map(|_| Told {
         level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
         user: refusal.user.clone(),
-        event: refusal.event,
+        event: refusal.event.into(),
         detail: in_the_log(site, &refusal.detail),
         rest: if refusal.error.is_empty() { String::new() } else { format!(": {}", refusal.error) },
         line: None,
     })
 }
 
-/// Says what is wrong with a table, one line each, but not without end.
-pub(super) fn complain(source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<Told>) {
-    let told = |level, event, detail, line| Told {
+/// Says what is wrong with a table, but not without end: of each fault what the incumbent says, and where it is.
+pub(super) fn complain(site: &Site, source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<Told>) {
+    let told = |level, event: &'static str, detail, line| Told {
         level,
         user: source.name.clone(),
-        event,
+        event: event.into(),
         detail,
         rest: String::new(),
         line,
     };
+    let diagnostics: Vec<&Diagnostic> = diagnostics.iter().filter(|said| !said.aside).collect();
     for diagnostic in diagnostics.iter().take(MOST_SAID) {
+        news.extend(diagnostic.bad.and_then(|bad| in_its_words(site, source, bad)));
         let (level, event) = match diagnostic.severity {
             Severity::Error => (Level::Error, "ERROR"),
             Severity::Warning => (Level::Warning, "WARNING"),
@@ -469,6 +472,29 @@ pub(super) fn complain(source: &Source, diagnostics: &[Diagnostic], news: &mut V
     if let Some(more) = diagnostics.len().checked_sub(MOST_SAID).filter(|more| *more > 0) {
         let detail = format!("{}: {more} more faults, not listed", source.path);
         news.push(told(Level::Warning, "WARNING", detail, None));
+    }
+}
+
+/// What the profile's incumbent says of a faulty line (Debian's user.c, cronie's `log_it` of the same place), as far as it is true here:
+/// Debian's cron goes on to say that it ignores the whole table.
+fn in_its_words(site: &Site, source: &Source, bad: &'static str) -> Option<Told> {
+    let told = |level, user: &str, event: Cow<'static, str>, detail| {
+        Some(Told { level, user: user.to_owned(), event, detail, rest: String::new(), line: None })
+    };
+    match (site.profile, &source.owner) {
+        (_, Owner::Caller) => None,
+        // It takes whatever stands there for a user's name, and misses the command.
+        (Profile::Cronie, _) if bad == BAD_USER => told(Level::Info, "CRON", "bad command".into(), source.path.clone()),
+        (Profile::Cronie, _) => told(Level::Info, "CRON", bad.into(), source.path.clone()),
+        (Profile::Debian, _) if bad == NO_NEWLINE => None,
+        (Profile::Debian, Owner::System) => {
+            let text = format!("Error: {bad}; while reading {}", source.path);
+            told(Level::Error, "", text.into(), String::new())
+        }
+        (Profile::Debian, Owner::User { name, .. }) => {
+            let text = format!("Error: {bad}; while reading crontab for user {name}");
+            told(Level::Error, "", text.into(), String::new())
+        }
     }
 }
 

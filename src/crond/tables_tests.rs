@@ -108,9 +108,10 @@ fn a_fault_is_said_once_and_its_neighbours_run() {
     let mut scene = Scene::new();
     scene.save("a", "61 * * * * root true\n* * * * * root true\n");
     let news = scene.rescan();
-    assert_eq!(news.len(), 2, "{news:?}");
-    assert!(news[0].starts_with("(*system*) ERROR (/cron.d/a:1:1: error: "), "{news:?}");
-    assert_eq!(news[1], "load /cron.d/a 1");
+    assert_eq!(news.len(), 3, "{news:?}");
+    assert_eq!(news[0], "(CRON) bad minute (/cron.d/a)");
+    assert!(news[1].starts_with("(*system*) ERROR (/cron.d/a:1:1: error: "), "{news:?}");
+    assert_eq!(news[2], "load /cron.d/a 1");
     assert_eq!(scene.rescan(), NONE);
 }
 
@@ -119,8 +120,8 @@ fn faults_without_end_do_not_fill_the_log() {
     let mut scene = Scene::new();
     scene.save("a", &"rubbish\n".repeat(10_000));
     let news = scene.rescan();
-    assert_eq!(news.len(), MOST_SAID + 2);
-    assert_eq!(news[MOST_SAID], "(*system*) WARNING (/cron.d/a: 9980 more faults, not listed)");
+    assert_eq!(news.len(), 2 * MOST_SAID + 2);
+    assert_eq!(news[2 * MOST_SAID], "(*system*) WARNING (/cron.d/a: 9980 more faults, not listed)");
 }
 
 #[test]

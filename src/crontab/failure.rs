@@ -115,8 +115,12 @@ pub enum Failure {
         name: String,
     },
     /// The caller is not on the list, or on the wrong one.
-    #[error("You ({user}) are not allowed to use this program ({program})\nSee crontab(1) for more information")]
+    #[error(
+        "{unreadable}You ({user}) are not allowed to use this program ({program})\nSee crontab(1) for more information"
+    )]
     NotAllowed {
+        /// Which of the lists cannot be read, if that is why: a line.
+        unreadable: String,
         /// Who.
         user: String,
         /// The program's name.

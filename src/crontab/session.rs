@@ -6,9 +6,10 @@ use super::label::{self, CallersContext};
 use super::words::Words;
 use crate::report::{Ident, Level, Log, Record, Target};
 use crate::site::{Profile, Site};
-use crate::spool::access::{Lists, may_use};
+use crate::spool::access::{Lists, Ruling, may_use};
 use crate::spool::install::{Spool, SpoolError, Standing};
 use crate::sys::audit;
+use crate::sys::files::reason;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::passwd::{self, Account};
 use std::path::{Path, PathBuf};
@@ -90,17 +91,27 @@ impl<'a> Session<'a> {
             Profile::Debian => (self.user.name.as_str(), self.user.name == "root"),
             Profile::Cronie => (self.caller.as_str(), self.identity.is_root()),
         };
-        let allowed = is_root || self.raised(|| may_use(name, &Lists::default(), self.site.open_to_all))?;
-        if allowed {
-            return Ok(());
-        }
+        let unreadable = match is_root {
+            true => return Ok(()),
+            false => match self.raised(|| may_use(name, &Lists::default(), self.site.open_to_all))? {
+                Ruling::Allowed => return Ok(()),
+                Ruling::Denied => String::new(),
+                Ruling::Unreadable { path, source } if self.site.profile == Profile::Debian => {
+                    // What is no file at all it takes for an empty list.
+                    source
+                        .raw_os_error()
+                        .map_or_else(String::new, |_| format!("{}: {}\n", path.display(), reason(&source)))
+                }
+                Ruling::Unreadable { .. } => String::new(),
+            },
+        };
         self.log("AUTH", "crontab command not allowed");
         // Whoever may not write to the audit trail (set-gid, as on Debian) has the log's line.
         let _ = self.raised(|| audit::refused(audit::Kind::Start, "cron deny"))?;
         let (user, program) = (self.user.name.clone(), self.program.to_owned());
         Err(match self.site.profile {
             Profile::Debian if self.identity.is_root() => Failure::TargetNotAllowed { user, program },
-            Profile::Debian | Profile::Cronie => Failure::NotAllowed { user, program },
+            Profile::Debian | Profile::Cronie => Failure::NotAllowed { unreadable, user, program },
         })
     }
 

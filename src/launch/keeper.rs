@@ -11,7 +11,7 @@ use super::wire::{Link, WireError};
 use crate::site::Profile;
 use crate::sys::clock;
 use crate::sys::descriptor;
-use crate::sys::pam::{Library, PamError, Session};
+use crate::sys::pam::{self, Library, PamError, Session};
 use crate::sys::process::{self, Pid, Status};
 use crate::sys::selinux::Policy;
 use serde::de::DeserializeOwned;
@@ -256,6 +256,8 @@ fn open_session<'a>(library: Option<&'a Library>, order: &KeeperOrder) -> Result
     let account = |error| KeeperError::Pam { error, session: false };
     let service = CString::new(order.service.as_str()).unwrap_or_default();
     let user = CString::new(order.user.as_str()).unwrap_or_default();
+    let [before, from_then_on] = order.profile.site().pam_tags;
+    pam::log_as(before);
     let mut session = Session::start(library, &service, &user).map_err(account)?;
     session.set_terminal(c"cron").map_err(account)?;
     session.account().map_err(account)?;
@@ -267,6 +269,7 @@ fn open_session<'a>(library: Option<&'a Library>, order: &KeeperOrder) -> Result
         session.put_variable(&setting).map_err(account)?;
     }
     session.open().map_err(|error| KeeperError::Pam { error, session: true })?;
+    pam::log_as(from_then_on);
     Ok(Some(session))
 }
 

@@ -102,6 +102,18 @@ impl Teller {
         self.write(about, Level::Warning, "NOT STARTED", about.command, &format!(": {why}"), &[]);
     }
 
+    /// Nobody has the name of a job's user: what cronie says of it (job.c, job_runqueue).
+    pub(super) fn unknown_user(&mut self, user: &str) {
+        if self.is_cronie() {
+            self.say_as_daemon(user, "ERROR", "getpwnam() failed - user unknown");
+        }
+    }
+
+    /// What cronie says about a job before its process has the tag of one.
+    pub(super) fn say_as_daemon(&mut self, user: &str, event: &str, detail: &str) {
+        self.log.write(&Record { user, ..Record::daemon(event, detail.as_bytes()) });
+    }
+
     /// Something else about a run, in the incumbents' form.
     pub(super) fn say(&mut self, about: About<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
         self.write(about, level, event, detail, rest, &[]);

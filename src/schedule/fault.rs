@@ -14,6 +14,8 @@ pub struct Fault {
     pub found: String,
     /// A likely intention, if one is known: `midnight is hour 0`.
     pub help: Option<String>,
+    /// What both incumbents say of it: `bad hour`.
+    pub bad: &'static str,
 }
 
 /// A schedule that can be used but probably does not mean what its writer thinks.

@@ -28,8 +28,16 @@ pub struct Prefix {
 impl Schedule {
     /// Reads the schedule that `text` (no leading blanks) begins with: five fields parted by blanks, or a nickname.
     pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
-        let mut reader =
-            Reader { text, at: 0, seed, days: Days::default(), draws: 0, cautions: Vec::new(), reversed: None };
+        let mut reader = Reader {
+            text,
+            at: 0,
+            seed,
+            unit: None,
+            days: Days::default(),
+            draws: 0,
+            cautions: Vec::new(),
+            reversed: None,
+        };
         let schedule = match text.first() {
             Some(b'@') => reader.nickname(),
             _ => reader.five_fields(),
@@ -50,6 +58,7 @@ impl Schedule {
                 expected: "the end of the schedule".to_owned(),
                 found: shown(&bytes[rest..]),
                 help: Some(hint::for_rest(bytes).to_owned()),
+                bad: "bad command",
             }),
         });
         match &mut prefix {
@@ -67,6 +76,8 @@ struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     seed: &'t Seed<'t>,
+    /// Which of the five fields is being read, if any.
+    unit: Option<&'static Unit>,
     days: Days,
     /// Draws made so far in this field: they must not be the same.
     draws: u32,
@@ -77,6 +88,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn five_fields(&mut self) -> Read<Schedule> {
+        self.unit = Some(&MINUTE);
         // The star rule looks at nothing but the first character of a field.
         let (minute_star, minutes) = (self.peek() == b'*', self.field(&MINUTE)?);
         let (hour_star, hours) = (self.next_is_star(&HOUR)?, self.field(&HOUR)?);
@@ -97,6 +109,7 @@ impl Reader<'_> {
     /// Goes on to the next field; whether that begins with a star.
     #[inline]
     fn next_is_star(&mut self, unit: &'static Unit) -> Read<bool> {
+        self.unit = Some(unit);
         while matches!(self.text.get(self.at), Some(b' ' | b'\t')) {
             self.at += 1;
         }
@@ -474,7 +487,8 @@ impl Reader<'_> {
             _ if self.text.get(span.start).is_some() => "a blank".to_owned(),
             _ => "the end of the line".to_owned(),
         };
-        Box::new(Fault { span, expected: expected.to_owned(), found, help })
+        let bad = self.unit.map_or("bad time specifier", |unit| unit.bad);
+        Box::new(Fault { span, expected: expected.to_owned(), found, help, bad })
     }
 
     #[cold]

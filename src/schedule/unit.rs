@@ -7,6 +7,8 @@ pub(super) struct Unit {
     pub index: usize,
     /// `minute`.
     pub name: &'static str,
+    /// What both incumbents say of a faulty one: `bad minute`.
+    pub bad: &'static str,
     /// What a value of it is called: `a minute from 0 to 59`.
     pub expectation: &'static str,
     /// The least value.
@@ -17,15 +19,23 @@ pub(super) struct Unit {
     pub names: &'static [&'static str],
 }
 
-pub(super) const MINUTE: Unit =
-    Unit { index: 0, name: "minute", expectation: "a minute from 0 to 59", min: 0, max: 59, names: &[] };
+pub(super) const MINUTE: Unit = Unit {
+    index: 0,
+    name: "minute",
+    bad: "bad minute",
+    expectation: "a minute from 0 to 59",
+    min: 0,
+    max: 59,
+    names: &[],
+};
 
 pub(super) const HOUR: Unit =
-    Unit { index: 1, name: "hour", expectation: "an hour from 0 to 23", min: 0, max: 23, names: &[] };
+    Unit { index: 1, name: "hour", bad: "bad hour", expectation: "an hour from 0 to 23", min: 0, max: 23, names: &[] };
 
 pub(super) const DAY: Unit = Unit {
     index: 2,
     name: "day of the month",
+    bad: "bad day-of-month",
     expectation: "a day of the month from 1 to 31",
     min: 1,
     max: 31,
@@ -35,6 +45,7 @@ pub(super) const DAY: Unit = Unit {
 pub(super) const MONTH: Unit = Unit {
     index: 3,
     name: "month",
+    bad: "bad month",
     expectation: "a month from 1 to 12 or jan to dec",
     min: 1,
     max: 12,
@@ -44,6 +55,7 @@ pub(super) const MONTH: Unit = Unit {
 pub(super) const WEEKDAY: Unit = Unit {
     index: 4,
     name: "day of the week",
+    bad: "bad day-of-week",
     expectation: "a day of the week from 0 to 7 or sun to sat",
     min: 0,
     max: 7,

@@ -21,28 +21,47 @@ impl Default for Lists {
     }
 }
 
+/// Whether somebody may.
+#[derive(Debug)]
+pub enum Ruling {
+    /// She may.
+    Allowed,
+    /// She may not.
+    Denied,
+    /// Nobody is let through by something that cannot be read as a list.
+    Unreadable {
+        /// The list.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
 /// What a list says of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Listed {
     Yes,
     No,
     NoList,
-    /// There is something that cannot be read as a list. Nobody is let through by it.
-    Unreadable,
+    Unreadable(io::Error),
 }
 
 /// Whether `name`, who is not root, may use crontab(1). `open_to_all`: what counts when there is neither list. A list that
 /// exists and cannot be read denies; only a missing one counts as missing.
-pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> bool {
+pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> Ruling {
+    let unreadable = |path: &Path, source| Ruling::Unreadable { path: path.to_owned(), source };
     match ask(&lists.allow, name) {
-        Listed::Yes => return true,
-        Listed::No | Listed::Unreadable => return false,
+        Listed::Yes => return Ruling::Allowed,
+        Listed::No => return Ruling::Denied,
+        Listed::Unreadable(source) => return unreadable(&lists.allow, source),
         Listed::NoList => {}
     }
     match ask(&lists.deny, name) {
-        Listed::No => true,
-        Listed::Yes | Listed::Unreadable => false,
-        Listed::NoList => open_to_all,
+        Listed::No => Ruling::Allowed,
+        Listed::Yes => Ruling::Denied,
+        Listed::Unreadable(source) => unreadable(&lists.deny, source),
+        Listed::NoList if open_to_all => Ruling::Allowed,
+        Listed::NoList => Ruling::Denied,
     }
 }
 
@@ -53,7 +72,7 @@ fn ask(path: &Path, name: &str) -> Listed {
         Ok(_) => Listed::No,
         // A link that leads nowhere is a list that somebody meant to be there.
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => Listed::NoList,
-        Err(_) => Listed::Unreadable,
+        Err(error) => Listed::Unreadable(error),
     }
 }
 
@@ -72,6 +91,10 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> bool {
+        matches!(super::may_use(name, lists, open_to_all), Ruling::Allowed)
+    }
 
     /// A scratch directory with the lists that a row asks for; none: no file.
     fn lists(allow: Option<&[u8]>, deny: Option<&[u8]>) -> (tempfile::TempDir, Lists) {

@@ -61,6 +61,12 @@ pub struct Library {
     words: Words,
 }
 
+/// Under which name the modules of this process log from now on, with the process's number (syslog(3), which libpam uses).
+pub fn log_as(tag: &'static CStr) {
+    // SAFETY: libc keeps the pointer, to a string that ends with NUL and lives as long as the process.
+    unsafe { libc::openlog(tag.as_ptr(), libc::LOG_PID, libc::LOG_CRON) };
+}
+
 impl Library {
     /// Opens it; none when the system has no PAM. It stays open as long as the process lives.
     pub fn open() -> Option<Library> {

@@ -38,6 +38,11 @@ pub struct Diagnostic {
     pub message: String,
     /// The likely intention.
     pub help: Option<String>,
+    /// What both incumbents say in such a case: `bad hour`.
+    pub bad: Option<&'static str>,
+    /// Whether it is for the eyes of who writes the line alone: it does what it does with every cron, and the log's readers
+    /// have not written it.
+    pub aside: bool,
     excerpt: Excerpt,
 }
 
@@ -50,12 +55,16 @@ pub(super) struct Complaint {
     pub message: String,
     /// The likely intention.
     pub help: Option<String>,
+    /// What both incumbents say in such a case.
+    pub bad: Option<&'static str>,
+    /// See [`Diagnostic::aside`].
+    pub aside: bool,
 }
 
 impl Complaint {
     /// A complaint without help.
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Complaint {
-        Complaint { span, message: message.into(), help: None }
+        Complaint { span, message: message.into(), help: None, bad: None, aside: false }
     }
 
     /// The same with help.
@@ -64,9 +73,16 @@ impl Complaint {
         self
     }
 
+    /// The same with the incumbents' words.
+    pub fn bad(mut self, words: &'static str) -> Complaint {
+        self.bad = Some(words);
+        self
+    }
+
     /// The diagnostic, now that its line is known.
     pub fn at(self, severity: Severity, line: &Line<'_>) -> Diagnostic {
-        Diagnostic::new(severity, line.number, line.text, self.span, &self.message, self.help)
+        let bare = Diagnostic::new(severity, line.number, line.text, self.span, &self.message, self.help);
+        Diagnostic { bad: self.bad, aside: self.aside, ..bare }
     }
 }
 
@@ -89,6 +105,8 @@ impl Diagnostic {
             width: characters(&text[start..end]).max(1),
             message: printable(message.as_bytes()),
             help: help.map(|help| printable(help.as_bytes())),
+            bad: None,
+            aside: false,
             excerpt: Excerpt::of(text, &(start..end)),
         }
     }

@@ -41,7 +41,8 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     cursor.advance(len);
     for caution in cautions.into_iter().take(MOST_CAUTIONS) {
         let span = at + caution.span.start..at + caution.span.end;
-        warnings.push(Complaint { span, message: caution.message, help: caution.help });
+        let complaint = Complaint::new(span, caution.message);
+        warnings.push(Complaint { help: caution.help, ..complaint });
     }
     cursor.skip_blanks();
 
@@ -103,12 +104,10 @@ fn read_schedule(cursor: &Cursor<'_>, seed: &Seed<'_>, line: &[u8], first: usize
 
 /// What is wrong with the schedule, and what was perhaps meant.
 fn schedule_complaint(line: &[u8], first: usize, at: usize, fault: Fault) -> Complaint {
-    let Fault { span, expected, found, help } = fault;
-    Complaint {
-        span: at + span.start..at + span.end,
-        message: format!("expected {expected}, found {found}"),
-        help: help.or_else(|| no_entry_at_all(&line[first..])),
-    }
+    let Fault { span, expected, found, help, bad } = fault;
+    let span = at + span.start..at + span.end;
+    let complaint = Complaint::new(span, format!("expected {expected}, found {found}")).bad(bad);
+    Complaint { help: help.or_else(|| no_entry_at_all(&line[first..])), ..complaint }
 }
 
 /// Help for a line that was meant as a setting.
@@ -127,18 +126,19 @@ fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>
     let user = cursor.word();
     let span = start..start + user.len();
     if user.is_empty() {
-        return Err(
-            Complaint::new(end_of(line), "expected a user and a command, found the end of the line").help(NEEDED)
-        );
+        let complaint = Complaint::new(end_of(line), "expected a user and a command, found the end of the line");
+        return Err(complaint.help(NEEDED).bad(BAD_USER));
     }
     if !can_be_user(user) {
         let help = if looks_like_field(user) { SECONDS } else { NEEDED };
-        return Err(Complaint::new(span, format!("expected a user name, found {}", found(user))).help(help));
+        return Err(Complaint::new(span, format!("expected a user name, found {}", found(user)))
+            .help(help)
+            .bad(BAD_USER));
     }
     cursor.skip_blanks();
     if cursor.rest().is_empty() {
         let message = format!("expected a command after the user {}, found the end of the line", found(user));
-        return Err(Complaint::new(end_of(line), message).help(NEEDED));
+        return Err(Complaint::new(end_of(line), message).help(NEEDED).bad(BAD_USER));
     }
     if looks_like_field(user) {
         warnings.push(Complaint::new(span.clone(), format!("the user here is {}", found(user))).help(SECONDS));
@@ -150,6 +150,11 @@ fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>
 }
 
 const SECONDS: &str = "a schedule has five fields and the minute is the first: leave out the seconds";
+
+/// The incumbents' words (entry.c, ecodes).
+pub const BAD_USER: &str = "bad username";
+const BAD_COMMAND: &str = "bad command";
+const BAD_OPTION: &str = "bad option";
 
 /// Commands that stand where the user of a system table's entry was forgotten.
 const COMMANDS: &[&[u8]] = &[
@@ -213,10 +218,11 @@ fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint
     let word = { *cursor }.word();
     let span = start..start + word.len();
     if word.is_empty() {
-        return Err(Complaint::new(end_of(line), "expected a command, found the end of the line"));
+        return Err(Complaint::new(end_of(line), "expected a command, found the end of the line").bad(BAD_COMMAND));
     }
     if word.starts_with(b"*") {
-        return Err(Complaint::new(span, format!("expected a command, found {}", found(word))).help(SECONDS));
+        let complaint = Complaint::new(span, format!("expected a command, found {}", found(word)));
+        return Err(complaint.help(SECONDS).bad(BAD_COMMAND));
     }
     if looks_like_field(word) {
         let message = format!("the command begins with {}, which looks like a sixth field", found(word));
@@ -238,17 +244,19 @@ fn read_flags(cursor: &mut Cursor<'_>, line: &[u8]) -> Result<Flags, Complaint> 
             _ => {
                 let message = format!("expected a command or one of the flags -n, -q, -s, found {}", found(word));
                 return Err(Complaint::new(start..start + word.len(), message)
-                    .help("each flag is a word of its own: -n -q COMMAND"));
+                    .help("each flag is a word of its own: -n -q COMMAND")
+                    .bad(BAD_OPTION));
             }
         };
         if *flag {
             let message = format!("expected a command, found the flag {} again", found(word));
-            return Err(Complaint::new(start..start + word.len(), message));
+            return Err(Complaint::new(start..start + word.len(), message).bad(BAD_OPTION));
         }
         *flag = true;
         cursor.skip_blanks();
         if cursor.rest().is_empty() {
-            return Err(Complaint::new(end_of(line), "expected a command after the flags, found the end of the line"));
+            let message = "expected a command after the flags, found the end of the line";
+            return Err(Complaint::new(end_of(line), message).bad(BAD_COMMAND));
         }
     }
     Ok(flags)
@@ -260,7 +268,7 @@ fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> 
     let most = context.dialect.limits.command;
     if command.len() > most {
         let message = format!("expected a command of at most {most} characters, found {}", command.len());
-        return Err(Complaint::new(command, message).help("put it in a script, and run that"));
+        return Err(Complaint::new(command, message).help("put it in a script, and run that").bad("command too long"));
     }
     Ok(command)
 }
@@ -281,8 +289,8 @@ fn user_column(command: &[u8], at: usize, owner: &str) -> Option<Complaint> {
 }
 
 fn percent_warning(at: usize) -> Complaint {
-    Complaint::new(at..at + 1, "what follows this % is not part of the command but its standard input")
-        .help("write \\% for a percent sign")
+    let message = "what follows this % is not part of the command but its standard input";
+    Complaint { aside: true, ..Complaint::new(at..at + 1, message).help("write \\% for a percent sign") }
 }
 
 fn end_of(line: &[u8]) -> Range<usize> {

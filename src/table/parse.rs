@@ -97,6 +97,12 @@ impl Table {
 /// The longest setting that a job can be given: Linux passes no longer string to a program (MAX_ARG_STRLEN).
 const LONGEST_SETTING: usize = 131_071;
 
+/// What the incumbents say of a line that is neither setting nor entry: they read it as one that begins with a minute.
+const NO_ENTRY: &str = "bad minute";
+
+/// What cronie says of a last line without a newline. Debian's cron says that it ignores the whole table.
+pub const NO_NEWLINE: &str = "missing newline before EOF";
+
 /// What a byte order mark looks like in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -191,14 +197,16 @@ impl<'a> Reader<'a> {
                     0..BYTE_ORDER_MARK.len(),
                     "expected the first line, found a byte order mark in front of it",
                 )
-                .help("save the file as UTF-8 without a byte order mark (BOM)"),
+                .help("save the file as UTF-8 without a byte order mark (BOM)")
+                .bad(NO_ENTRY),
             );
         }
         if line.text.ends_with(b"\r") && line.text.iter().all(|&byte| is_blank(byte) || byte == b'\r') {
             let end = line.text.len();
             return Some(
                 Complaint::new(end - 1..end, "expected a minute from 0 to 59, found a carriage return")
-                    .help("convert the file, for example with: sed -i 's/\\r$//' FILE"),
+                    .help("convert the file, for example with: sed -i 's/\\r$//' FILE")
+                    .bad(NO_ENTRY),
             );
         }
         if !self.has_nul {
@@ -223,7 +231,8 @@ impl<'a> Reader<'a> {
         if !line.ended {
             let end = line.text.len();
             let complaint = Complaint::new(end..end, "missing newline before the end of the file")
-                .help("crontab refuses such a table; the daemon reads its last line all the same");
+                .help("crontab refuses such a table; the daemon reads its last line all the same")
+                .bad(NO_NEWLINE);
             self.error(line, complaint);
         }
     }
@@ -269,7 +278,7 @@ impl<'a> Reader<'a> {
         self.within(line, self.context.dialect.limits.user_settings, self.settings.len(), "settings")?;
         let Assignment { name, value } = match assignment {
             Ok(assignment) => assignment,
-            Err(complaint) => return self.fault(line, moved(complaint, first)),
+            Err(complaint) => return self.fault(line, moved(complaint, first).bad(NO_ENTRY)),
         };
         let (name, value) = (first + name.start..first + name.end, first + value.start..first + value.end);
         if name.len() + value.len() > LONGEST_SETTING {

@@ -60,7 +60,8 @@ pub fn why_not(subject: Subject) -> Option<String> {
     if !geteuid().is_root() {
         return Some("needs root".to_owned());
     }
-    let remedy = if subject == Subject::Cronie { "CRONIE must name their directory" } else { "run tests/install-needs" };
+    let remedy =
+        if subject == Subject::Cronie { "CRONIE must name their directory" } else { "run tests/install-needs" };
     subject.missing().map(|path| format!("{} is missing: {remedy}", path.display()))
 }
 

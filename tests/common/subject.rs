@@ -61,6 +61,11 @@ impl Subject {
         if self.is_debian() { "-f" } else { "-n" }
     }
 
+    /// The unit file that its package installs.
+    pub fn unit(self) -> &'static str {
+        if self.is_debian() { "/usr/lib/systemd/system/cron.service" } else { "/usr/lib/systemd/system/crond.service" }
+    }
+
     /// What is missing on this machine for it, if anything.
     pub fn missing(self) -> Option<PathBuf> {
         match self {
@@ -74,6 +79,7 @@ impl Subject {
     pub(super) fn install_programs(self, root: &Path) {
         let place = |from: &Path, to: &str| {
             let to = root.join(to.trim_start_matches('/'));
+            fs::create_dir_all(to.parent().expect("a directory")).expect("a directory");
             fs::copy(from, &to).unwrap_or_else(|e| panic!("copying {} to {}: {e}", from.display(), to.display()));
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("an executable program");
         };
@@ -81,15 +87,24 @@ impl Subject {
             Subject::Debian => {
                 place(&package("cron").join("usr/sbin/cron"), "/usr/sbin/cron");
                 place(&package("cron").join("usr/bin/crontab"), "/usr/bin/crontab");
+                place(&package("cron").join("lib/systemd/system/cron.service"), self.unit());
+                place(&package("cron").join("etc/init.d/cron"), "/etc/init.d/cron");
             }
             Subject::Cronie => {
                 place(&built_cronie().join("crond"), "/usr/sbin/crond");
                 place(&built_cronie().join("crontab"), "/usr/bin/crontab");
+                place(&built_cronie().join("crond.service"), self.unit());
             }
             Subject::OursDebian | Subject::OursCronie => {
                 place(Path::new(env!("CARGO_BIN_EXE_crond")), "/usr/sbin/crond");
                 place(Path::new(env!("CARGO_BIN_EXE_crontab")), "/usr/bin/crontab");
                 place(Path::new(env!("CARGO_BIN_EXE_cronctl")), "/usr/bin/cronctl");
+                let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib");
+                place(
+                    &contrib.join("systemd").join(if self.is_debian() { "cron.service" } else { "crond.service" }),
+                    self.unit(),
+                );
+                place(&contrib.join("sysv/cron"), "/etc/init.d/cron");
             }
         }
     }

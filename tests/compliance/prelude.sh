@@ -15,10 +15,18 @@ as() {
 # wait_for LINE: until it succeeds, at most 20 seconds.
 wait_for() {
     tries=0
-    until eval "$1"; do
+    until eval "$1" 2>/dev/null; do
         tries=$((tries + 1))
         if [ "$tries" -gt 400 ]; then echo "waited in vain for: $1"; return 1; fi
         sleep 0.05
+    done
+}
+
+# within SECONDS LINE: until it succeeds, but no longer; where one subject says something and another nothing.
+within() {
+    tries=0
+    until eval "$2" 2>/dev/null || [ "$tries" -gt $(($1 * 20)) ]; do
+        tries=$((tries + 1)); sleep 0.05
     done
 }
 
@@ -32,7 +40,7 @@ log() {
 
 # is_ready: whether the daemon has said in this case that it has read its tables.
 is_ready() {
-    tail -n +"$LOG_START" /run/log-lines | grep -q -e '@reboot jobs' -e 'running with'
+    tail -n +"$LOG_START" /run/log-lines | grep -q -e '@reboot jobs' -e 'running with' -e 'No inotify'
 }
 
 # daemon FLAGS...: starts it in the foreground, its PID in D, until it has its PID file and has read its tables.
@@ -42,6 +50,26 @@ daemon() {
     D=$!
     wait_for "grep -qx $D /run/crond.pid 2>/dev/null || ! kill -0 $D 2>/dev/null"
     wait_for "is_ready || ! kill -0 $D 2>/dev/null"
+}
+
+# unit: starts the daemon as the service manager would: with the variables of the unit's environment files, by its command line.
+unit() {
+    files=$(sed -n 's/^EnvironmentFile=-\{0,1\}//p' "$UNIT")
+    line=$(sed -n 's/^ExecStart=//p' "$UNIT")
+    env -i --default-signal=INT,QUIT PATH="$PATH" sh -c "set -a; test -e $files && . $files; exec $line" >/tmp/daemon.out 2>&1 &
+    D=$!
+    wait_for is_ready
+}
+
+# mail: waits for the first one.
+mail() {
+    wait_for 'ls -d /captured/* >/dev/null 2>&1'
+    cat /captured/*/mail
+}
+
+# ran NAME: waits until the job has left that file, with something in it, and shows it.
+ran() {
+    wait_for "test -s /out/$1"; cat "/out/$1"
 }
 
 # stopped: waits for the daemon's end, and shows how it was.

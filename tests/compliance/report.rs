@@ -55,8 +55,7 @@ pub fn report(exam: &Exam, answers: &Answers) -> Report {
         }
         let total = agreed + wanted + unexplained;
         let rows = if *subject == Subject::Cronie { &mut report.guests } else { &mut report.table };
-        writeln!(rows, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*subject))
-            .expect("a string");
+        writeln!(rows, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*subject)).expect("a string");
     }
     report
 }

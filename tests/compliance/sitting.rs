@@ -15,6 +15,10 @@ use std::path::Path;
 const OUT: &str = "/out";
 const MAIL: &str = "/captured";
 
+/// What cases may change in /etc, and where it is kept meanwhile.
+const CHANGEABLE: &str = "etc/default etc/environment etc/security etc/pam.d etc/passwd etc/shadow etc/group";
+const KEPT: &str = "/run/kept.tar";
+
 const PRELUDE: &str = include_str!("prelude.sh");
 
 /// A sendmail whose arguments and input are the point: it keeps them, and its user.
@@ -44,6 +48,7 @@ pub fn sit(world: &World, group: &Group, cases: &[&Case]) -> Observed {
         fs::remove_file("/usr/sbin/sendmail").ok();
     }
     fs::write("/run/prelude.sh", PRELUDE).expect("the prelude");
+    world.run(&format!("tar -cf {KEPT} -C / {CHANGEABLE}")).ok();
     if group.scripts {
         cases.iter().map(|case| (case.name.clone(), one_after_the_other(world, case))).collect()
     } else {
@@ -71,12 +76,13 @@ fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> Str
     };
     let whole = format!(
         "ID={id} TABLE={path} SPOOL={spool} DAEMON={daemon} FOREGROUND={foreground} MARKER={marker} LOG_START={log_start}\n\
-         PROFILE={profile}\n. /run/prelude.sh\ncd /tmp\n{script}",
+         PROFILE={profile} UNIT={unit}\n. /run/prelude.sh\ncd /tmp\n{script}",
         id = case.id,
         spool = subject.spool(),
         daemon = subject.daemon(),
         foreground = subject.foreground(),
         marker = subject.reboot_marker(),
+        unit = subject.unit(),
         profile = if subject.is_debian() { "debian" } else { "cronie" },
     );
     fs::write("/run/script", whole).expect("a script");
@@ -101,7 +107,8 @@ fn reset(world: &World) {
         .run(&format!(
             "rm -rf {spool}/* {spool}/.[!.]* /etc/cron.d/* /etc/cron.d/.[!.]* /etc/crontab /etc/cron.allow /etc/cron.deny /run/crond* \
              /run/cron.* /run/cronwheel* /var/lib/cronwheel /home/alice/* /home/alice/.cache \
-             /home/bob/.cache /root/.cache /captured/* /out/* /run/script; \
+             /home/bob/.cache /root/.cache /captured/* /out/* /run/script /etc/sysconfig; \
+             tar -xf {KEPT} -C /; \
              find /tmp -mindepth 1 -maxdepth 1 ! -name '{checkout}' -exec rm -rf {{}} +"
         ))
         .ok();
@@ -152,7 +159,9 @@ fn one_try(world: &World, group: &Group, cases: &[&Case], time_needed: u64) -> R
     flags.retain(|flag| !flag.is_empty());
     let mut daemon = world.start_daemon(&flags);
     Deadline::seconds(30).wait_for("the daemon to have read its tables", || {
-        let ready = |line: &String| line.contains("@reboot jobs") || line.contains("running with");
+        let ready = |line: &String| {
+            line.contains("@reboot jobs") || line.contains("running with") || line.contains("No inotify")
+        };
         world.log.lines().iter().skip(log_start).any(ready).then_some(())
     });
     settled(world);
@@ -298,10 +307,14 @@ fn look(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &
         if watch("unordered") {
             lines.sort_unstable();
         }
+        if watch("distinct") {
+            lines.dedup();
+        }
         seen.push_str(&lines.concat());
     }
     if watch("children") {
-        let lines: BTreeSet<String> = world.log.lines().into_iter().skip(log_start).filter(|line| is_about_no_one(line)).collect();
+        let lines: BTreeSet<String> =
+            world.log.lines().into_iter().skip(log_start).filter(|line| is_about_no_one(line)).collect();
         // Numbers of processes come first in the set's order.
         let mut lines: Vec<String> = lines.into_iter().map(|line| plain(case, &line)).collect();
         lines.sort_unstable();

@@ -188,7 +188,7 @@ fn an_expired_account_and_a_stale_password_are_refused_in_cronies_words() {
         [("alice", "User account has expired"), ("carol", "Authentication token is no longer valid; new one required")]
     {
         for what in ["PAM ERROR", "FAILED to authorize user with PAM"] {
-            let line = format!("cron.info CROND[N]: ({user}) {what} ({why})");
+            let line = format!("cron.info crond[N]: ({user}) {what} ({why})");
             assert!(told.contains(&line), "{line}: {told:#?}");
         }
     }

@@ -167,8 +167,8 @@ impl State {
             Profile::Cronie => {
                 let event =
                     if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
-                self.tell.say(about, Level::Info, "PAM ERROR", text.as_bytes(), "");
-                self.tell.say(about, Level::Info, event, text.as_bytes(), "");
+                self.tell.say_as_daemon(about.user, "PAM ERROR", text);
+                self.tell.say_as_daemon(about.user, event, text);
             }
         }
     }

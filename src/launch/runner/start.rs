@@ -3,7 +3,7 @@
 use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
-use crate::launch::identity::Asked;
+use crate::launch::identity::{Asked, IdentityError};
 use crate::launch::job::{Feed, Job, Pipes};
 use crate::launch::label::Label;
 use crate::launch::output::Output;
@@ -80,6 +80,10 @@ impl State {
                 Ok(Some(user)) => user,
                 Ok(None) => return self.waiting_for_identity.push(pending),
                 Err(Refusal::Try(error)) => return self.try_again(pending, &error, now_ms),
+                Err(Refusal::Nobody) => {
+                    self.tell.unknown_user(&pending.start.user);
+                    return self.not_started(pending.start, IdentityError::Unknown.to_string());
+                }
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
@@ -132,7 +136,7 @@ impl State {
     fn identify(&mut self, start: &Start) -> Result<Option<Rc<User>>, Refusal> {
         let id = self.new_id();
         let user = match self.identities.ask(&start.user, id)? {
-            Asked::Known(answer) => answer.map_err(|error| Refusal::Never(error.to_string()))?,
+            Asked::Known(answer) => answer.map_err(Refusal::of)?,
             Asked::Waiting => {
                 if let Some(pipe) = self.identities.pipe(id) {
                     self.poll.add(pipe, token(Kind::LookUp, id))?;
@@ -275,10 +279,21 @@ impl State {
 
 /// Why there is no owner to run as.
 enum Refusal {
+    /// Nobody has that name.
+    Nobody,
     /// There will be none.
     Never(String),
     /// No process or descriptor was to be had.
     Try(io::Error),
+}
+
+impl Refusal {
+    fn of(error: IdentityError) -> Refusal {
+        match error {
+            IdentityError::Unknown => Refusal::Nobody,
+            IdentityError::Failed(_) | IdentityError::TimedOut => Refusal::Never(error.to_string()),
+        }
+    }
 }
 
 impl From<io::Error> for Refusal {
