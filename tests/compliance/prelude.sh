@@ -38,6 +38,12 @@ log() {
     tail -n +"$LOG_START" /run/log-lines | grep -v 'mark[0-9]*[.]'
 }
 
+# forget: what has been said so far is none of the case.
+forget() {
+    log >/dev/null
+    LOG_START=$(($(wc -l </run/log-lines) + 1))
+}
+
 # is_ready: whether the daemon has said in this case that it has read its tables.
 is_ready() {
     tail -n +"$LOG_START" /run/log-lines | grep -q -e '@reboot jobs' -e 'running with' -e 'No inotify'
