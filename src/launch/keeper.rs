@@ -11,6 +11,7 @@ use super::wire::{Link, WireError};
 use crate::site::Profile;
 use crate::sys::clock;
 use crate::sys::descriptor;
+use crate::sys::memory;
 use crate::sys::pam::{self, Library, PamError, Session};
 use crate::sys::process::{self, Pid, Status};
 use crate::sys::selinux::Policy;
@@ -192,6 +193,8 @@ impl Keeper<'_> {
         let job = fork_patiently(|| child(&recipe, stdio, &reporter, order.profile)).map_err(at(Step::Fork))?;
         drop((input, output, reporter));
         self.tell(&KeeperNews::Started(job));
+        // What the session took to open is free again, and the job may go on for weeks.
+        memory::give_back();
         let status = process::wait(job).map_err(at(Step::Session))?;
         for (_, failure) in reports.take() {
             self.tell(&failed(&failure));

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Where services are described, in the order in which PAM looks.
 pub(super) const SERVICES: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
+/// The service whose lines PAM falls back on: its modules are loaded with those of any other service.
+const FALLBACK: &str = "other";
 /// Deepest nesting of includes.
 const DEPTH: usize = 8;
 
@@ -30,7 +32,9 @@ pub(super) fn installed() -> impl Iterator<Item = PathBuf> {
 pub(super) fn load(service: &str) {
     let Some(directory) = module_directory() else { return };
     let mut modules = BTreeSet::new();
-    collect(service, &read_service, DEPTH, &mut modules);
+    for service in [service, FALLBACK] {
+        collect(service, &read_service, DEPTH, &mut modules);
+    }
     for module in modules {
         if let Ok(path) = CString::new(directory.join(module).into_os_string().into_encoded_bytes()) {
             Library::keep_loaded(&path);

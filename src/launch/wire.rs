@@ -99,7 +99,8 @@ impl Link {
 
     /// Reads what is there; false when the other side has closed. Messages that came before that can still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; 16 * 1024];
+        // On the stack of each keeper, too, whose pages are its own.
+        let mut buffer = [0; 4096];
         loop {
             match descriptor::read(self.socket.as_fd(), &mut buffer) {
                 Ok(0) => return Ok(false),
