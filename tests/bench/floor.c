@@ -3,6 +3,7 @@
  *
  *     floor DIRECTORY                runs the tables each minute
  *     floor --at SECOND DIRECTORY    runs every entry once, at that second of UTC
+ *     floor --exec --at SECOND DIRECTORY   the same without a shell: the words of the command are executed as they are
  *     floor --mark FILE              a job: appends the time of its start to FILE, nanoseconds in 8 bytes, and ends
  *     floor --mark FILE --stay       the same, and stays until it is killed
  */
@@ -41,6 +42,8 @@ static struct entry *entries;
 static size_t entry_count, entry_room;
 static struct user *users;
 static size_t user_count, user_room;
+
+static int without_shell;
 
 static void *room(void *array, size_t count, size_t *have, size_t size)
 {
@@ -140,12 +143,19 @@ static void load(const char *directory)
 static void start(const struct entry *e)
 {
 	const struct user *u = &users[e->user];
+	char *arguments[16] = { "/bin/sh", "-c", (char *)e->job };
+	char words[512];
+	if (without_shell) {
+		snprintf(words, sizeof words, "%s", e->job);
+		char *word = strtok(words, " ");
+		for (int i = 0; i < 15; i++, word = word ? strtok(NULL, " ") : NULL)
+			arguments[i] = word;
+	}
 	pid_t pid = vfork();
 	if (pid == 0) {
-		char *arguments[] = { "/bin/sh", "-c", (char *)e->job, NULL };
 		char *environment[] = { "PATH=/usr/bin:/bin", "SHELL=/bin/sh", NULL };
 		if (setsid() >= 0 && setgroups(1, &u->gid) == 0 && setgid(u->gid) == 0 && setuid(u->uid) == 0)
-			execve("/bin/sh", arguments, environment);
+			execve(arguments[0], arguments, environment);
 		_exit(127);
 	}
 	while (waitpid(-1, NULL, WNOHANG) > 0)
@@ -183,6 +193,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "--mark") == 0)
 		return mark(argv[2], argc > 3 && strcmp(argv[3], "--stay") == 0);
+	if (argc > 1 && strcmp(argv[1], "--exec") == 0)
+		without_shell = 1, argc--, argv++;
 	time_t at = argc > 3 && strcmp(argv[1], "--at") == 0 ? atoll(argv[2]) : 0;
 	if (argc < 2)
 		return 2;

@@ -1,6 +1,8 @@
 //! Who takes part, how each is started in a world of its own, and what it takes.
 
 use crate::common::subject::package;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +11,9 @@ use std::time::Duration;
 /// Where the control groups are mounted; ours within them.
 const GROUPS: &str = "/tmp/groups";
 const OWN: &str = "/tmp/groups/cronwheel-bench";
+
+/// The floor that executes commands itself: what a shell costs.
+pub const WITHOUT_SHELL: &str = "floor, no shell";
 
 /// A cron, or the floor.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub struct Contestant {
     pam: bool,
     /// Whether tables must be root's.
     pub root_owns: bool,
+    /// Where it looks for users' tables.
+    spool: &'static str,
     words: Vec<String>,
     variables: Vec<(&'static str, String)>,
 }
@@ -42,13 +49,17 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         by_seconds: None,
         pam: false,
         root_owns: false,
+        spool: "/var/spool/cron/crontabs",
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         variables: Vec::new(),
     };
     let ours = Contestant { by_seconds: Some(BySeconds::Quartz), ..contestant("ours", &["/usr/sbin/crond", "-f"]) };
     let floor = contestant("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
+    let floor = Contestant { by_seconds: Some(BySeconds::Flag), ..floor };
+    let without_shell = contestant(WITHOUT_SHELL, &["/usr/local/bin/mark", "--exec", "/var/spool/cron/crontabs"]);
     let mut all = vec![
-        Contestant { by_seconds: Some(BySeconds::Flag), ..floor },
+        floor,
+        Contestant { by_seconds: Some(BySeconds::Flag), ..without_shell },
         ours.clone(),
         Contestant { name: "ours+PAM", pam: true, ..ours },
     ];
@@ -56,7 +67,7 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
     let debian = within("cron", "usr/sbin/cron");
     all.push(Contestant { pam: true, ..contestant("Debian", &[&debian, "-f"]) });
     if let Some(path) = cronie {
-        all.push(Contestant { pam: true, ..contestant("cronie", &[path, "-n"]) });
+        all.push(Contestant { pam: true, spool: "/var/spool/cron", ..contestant("cronie", &[path, "-n"]) });
     }
     let bcron = within("bcron", "usr/sbin");
     all.push(Contestant {
@@ -92,23 +103,24 @@ impl Contestant {
     /// Starts it with that spool in a world of its own, and lets it become ready.
     pub fn start(&self, spool: &str, at: Option<i64>) -> Running {
         const SCRIPT: &str = r#"
-            mount --bind "$1" /var/spool/cron/crontabs
+            mkdir -p /var/spool/cron/tmp
+            mount --bind "$1" "$2"
             mount -t tmpfs tmpfs /run
             mkdir -m 755 /run/crond
-            mkdir -p /var/spool/cron/tmp
-            if [ "$2" = false ]; then mount -t tmpfs tmpfs /etc/pam.d; fi
-            echo 0 > "$3/cgroup.procs"
-            shift 3
+            if [ "$3" = false ]; then mount -t tmpfs tmpfs /etc/pam.d; fi
+            echo 0 > "$4/cgroup.procs"
+            shift 4
             exec "$@""#;
         let group = format!("{OWN}/{}", self.name);
         fs::create_dir(&group).expect("a control group");
         let mut words = self.words.clone();
         if let (Some(BySeconds::Flag), Some(at)) = (self.by_seconds, at) {
-            words.splice(1..1, ["--at".to_owned(), at.to_string()]);
+            let last = words.len() - 1;
+            words.splice(last..last, ["--at".to_owned(), at.to_string()]);
         }
         let child = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "--", "/bin/sh", "-ec", SCRIPT, "sh", spool])
-            .args([&self.pam.to_string(), &group])
+            .args([self.spool, &self.pam.to_string(), &group])
             .args(words)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -121,6 +133,13 @@ impl Contestant {
         let running = Running { child, group };
         running.settle();
         running
+    }
+
+    /// The same with this variable in its environment.
+    pub fn with_variable(&self, name: &'static str, value: &str) -> Contestant {
+        let mut with = self.clone();
+        with.variables.push((name, value.to_owned()));
+        with
     }
 
     /// Takes the control groups away.
@@ -154,6 +173,11 @@ impl Running {
     pub fn cpu_ms(&self) -> f64 {
         let text = fs::read_to_string(format!("{}/cpu.stat", self.group)).expect("the group's account");
         number_after(&text, "usage_usec ") / 1000.0
+    }
+
+    /// Sends its first process a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("a signal");
     }
 
     /// Waits until it takes no more CPU.

@@ -2,14 +2,15 @@
 
 use crate::Extent;
 use crate::common::clock;
-use crate::contestant::{Contestant, Running};
+use crate::contestant::{Contestant, Running, WITHOUT_SHELL};
 use crate::report::Report;
 use crate::tables;
 use std::time::Duration;
 
 /// Measures all, each with a spool of its own.
 pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
-    let crowd: Vec<&Contestant> = all.iter().filter(|one| one.name != "ours+PAM").collect();
+    let crowd: Vec<&Contestant> =
+        all.iter().filter(|one| one.name != "ours+PAM" && one.name != WITHOUT_SHELL).collect();
     small(&crowd, report);
     let running = large(&crowd, extent, report);
     if extent.quiet_minutes {
@@ -76,7 +77,10 @@ fn replaced(up: &[Up<'_>], extent: Extent, report: &mut Report) {
         std::thread::sleep(Duration::from_millis(500));
         report.add("one table replaced: CPU ms at once", one.name, running.cpu_ms() - before);
     }
-    let mut minutes = vec![(first, "minute after a table was replaced")];
+    let mut minutes = Vec::new();
+    if extent.quiet_minutes {
+        minutes.push((first, "minute after a table was replaced"));
+    }
     if extent.quiet_minutes && tables::minute_and_hour(first).1 == tables::minute_and_hour(second).1 {
         minutes.push((second, "minute with one job"));
     }

@@ -8,8 +8,10 @@
 pub mod common;
 
 mod burst;
+mod calls;
 mod contestant;
 mod crowd;
+mod entries;
 mod programs;
 mod report;
 mod tables;
@@ -27,16 +29,40 @@ pub struct Extent {
     pub tables: usize,
     /// Loads of each contestant.
     pub loads: usize,
-    /// Jobs of a burst.
-    pub jobs: usize,
-    /// Bursts of each peer; ours and the floor get as many as fit between them.
-    pub bursts: usize,
-    /// Whether a minute without a job and one without a change are looked at, too.
+    /// Starts of ours and the floor with one job due.
+    pub singles: usize,
+    /// Jobs of each kind of burst.
+    pub bursts: &'static [usize],
+    /// Peers that take part in bursts, which costs a minute each; ours and the floor get as many as fit between them.
+    pub peers: usize,
+    /// Jobs that stay.
+    pub staying: usize,
+    /// Whether whole minutes are looked at: without a job, after a change, with one job.
     pub quiet_minutes: bool,
+    /// Entries of the largest table.
+    pub entries: usize,
 }
 
-const FULL: Extent = Extent { tables: 10_000, loads: 3, jobs: 1_000, bursts: 2, quiet_minutes: true };
-const QUICK: Extent = Extent { tables: 2_000, loads: 1, jobs: 300, bursts: 1, quiet_minutes: false };
+const FULL: Extent = Extent {
+    tables: 10_000,
+    loads: 3,
+    singles: 7,
+    bursts: &[1_000, 5_000],
+    peers: usize::MAX,
+    staying: 5_000,
+    quiet_minutes: true,
+    entries: 1_000_000,
+};
+const QUICK: Extent = Extent {
+    tables: 2_000,
+    loads: 1,
+    singles: 2,
+    bursts: &[300],
+    peers: 1,
+    staying: 300,
+    quiet_minutes: false,
+    entries: 100_000,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -89,6 +115,8 @@ fn inside(arguments: &[String]) -> ExitCode {
     programs::measure(&mut report);
     crowd::measure(&all, extent, &mut report);
     burst::measure(&all, extent, &mut report);
+    calls::measure(&all, extent, &mut report);
+    entries::measure(&all, extent, &mut report);
     Contestant::leave();
     print!("{}{JSON}{}", report.table(), report.json());
     ExitCode::SUCCESS

@@ -18,7 +18,7 @@ const FIRST_UID: u32 = 20_000;
 /// Makes users, and the program that is everybody's job.
 pub fn settle(floor: &Path, extent: Extent) {
     let mut passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
-    for number in 0..extent.tables.max(extent.jobs) {
+    for number in 0..extent.tables {
         let uid = FIRST_UID + number as u32;
         writeln!(passwd, "u{number}:*:{uid}:{FIRST_UID}::/:/bin/sh").expect("memory");
     }
@@ -26,6 +26,8 @@ pub fn settle(floor: &Path, extent: Extent) {
     // Everybody's minutes are those of UTC.
     fs::remove_file("/etc/localtime").ok();
     fs::copy(floor, "/usr/local/bin/mark").expect("the floor program, which must be on the root file system");
+    // cronie's name for the same stack.
+    fs::copy("/etc/pam.d/cron", "/etc/pam.d/crond").expect("the PAM stack of Debian's cron");
     for directory in [SPOOLS, MARKS] {
         fs::create_dir(directory).expect("a directory");
     }

@@ -1,0 +1,53 @@
+//! How soon ours answers a signal while thousands of jobs start.
+
+use crate::Extent;
+use crate::burst::{wait_for_marks, with_jobs};
+use crate::common::clock;
+use crate::contestant::Contestant;
+use crate::report::Report;
+use crate::tables;
+use nix::sys::signal::Signal;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+/// Where it tells of a reload.
+const MANAGER: &str = "/tmp/marks/manager";
+/// Between two questions: the daemon reloads once a second.
+const PAUSE: Duration = Duration::from_millis(1100);
+
+/// HUP, again and again, from the moment at which all jobs are due until the last has started.
+pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
+    let Some(ours) = all.iter().find(|one| one.name == "ours") else { return };
+    eprintln!("answers of {}", ours.name);
+    let jobs = extent.tables;
+    let manager = UnixDatagram::bind(MANAGER).expect("a socket");
+    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("patience");
+    let due = tables::now() + 5;
+    let (running, file) = with_jobs(&ours.with_variable("NOTIFY_SOCKET", MANAGER), due, jobs, "");
+    clock::wait_until(due as u64);
+    let mut answers = Vec::new();
+    while answers.is_empty() || tables::marks(&file, due).len() < jobs {
+        let asked = clock::now();
+        running.signal(Signal::SIGHUP);
+        wait_for(&manager, "RELOADING=1");
+        answers.push((clock::now() - asked).as_secs_f64() * 1000.0);
+        wait_for(&manager, "READY=1");
+        std::thread::sleep(PAUSE);
+    }
+    wait_for_marks(&file, due, jobs);
+    let worst = answers.iter().copied().fold(0.0, f64::max);
+    report.add(&format!("{jobs} jobs due: HUP answered after ms, worst"), ours.name, worst);
+    for answer in answers {
+        report.add(&format!("{jobs} jobs due: HUP answered after ms"), ours.name, answer);
+    }
+}
+
+fn wait_for(manager: &UnixDatagram, word: &str) {
+    let mut packet = [0; 4096];
+    loop {
+        let size = manager.recv(&mut packet).expect("an answer");
+        if String::from_utf8_lossy(&packet[..size]).contains(word) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Ours with a very large table in cron.d: what it takes to load, to hold, and whether a job costs more beside it.
+
+use crate::Extent;
+use crate::burst::{wait_for_marks, with_jobs};
+use crate::contestant::Contestant;
+use crate::report::Report;
+use crate::tables;
+use std::fmt::Write as _;
+use std::fs;
+
+/// Seconds from the start to the jobs: a million entries are loaded by then.
+const LEAD: i64 = 7;
+/// Jobs that are due.
+const JOBS: usize = 100;
+/// Bursts with the few and with the many, alternating.
+const ROUNDS: usize = 3;
+/// The few.
+const FEW: usize = 1_000;
+
+/// A hundred jobs due beside a thousand entries and beside as many as there are to be.
+pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
+    let Some(ours) = all.iter().find(|one| one.name == "ours") else { return };
+    for _ in 0..ROUNDS {
+        for entries in [FEW, extent.entries] {
+            eprintln!("{entries} entries of {}", ours.name);
+            put(entries);
+            let due = tables::now() + LEAD;
+            let (running, file) = with_jobs(ours, due, JOBS, "");
+            let loaded = running.cpu_ms();
+            report.add(&format!("{entries} entries in cron.d: load, CPU ms"), ours.name, loaded);
+            report.add(&format!("{entries} entries in cron.d: PSS KiB"), ours.name, running.held().pss);
+            let started = wait_for_marks(&file, due, JOBS).len() as f64;
+            running.settle();
+            let job = (running.cpu_ms() - loaded) / started;
+            report.add(&format!("{JOBS} jobs due among {entries} entries: CPU ms per job"), ours.name, job);
+        }
+    }
+    put(0);
+}
+
+/// Tables of a hundred thousand lines at most.
+fn put(entries: usize) {
+    const A_TABLE: usize = 100_000;
+    for old in fs::read_dir("/etc/cron.d").expect("/etc/cron.d").flatten() {
+        fs::remove_file(old.path()).expect("an old table");
+    }
+    let mut entry = 0;
+    while entry < entries {
+        let mut text = String::new();
+        for _ in 0..A_TABLE.min(entries - entry) {
+            let (minute, hour) = tables::minute_and_hour(tables::now() + 3600 * 6 + entry as i64 * 60 % (12 * 3600));
+            writeln!(
+                text,
+                "{minute} {hour} * * * root /usr/local/bin/job-{entry:07} --with some --arguments here=1234567"
+            )
+            .expect("memory");
+            entry += 1;
+        }
+        fs::write(format!("/etc/cron.d/table-{entry}"), text).expect("a table");
+    }
+}
