@@ -19,15 +19,14 @@ const STAYING_KEPT: usize = 1_000;
 
 /// A peer at each full minute; ours and the floor in turn in the seconds between.
 pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
-    let (free, mut peers): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.by_seconds.is_some());
-    peers.truncate(extent.peers);
+    let (free, peers): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.by_seconds.is_some());
     for one in (0..extent.singles).flat_map(|_| &free).filter(|one| one.name != WITHOUT_SHELL) {
         single(one, report);
     }
-    for &jobs in extent.bursts {
+    for &(jobs, most) in extent.bursts {
         let turn = TURN + TURN_A_THOUSAND * jobs as i64 / 1000;
         let mut turns = free.iter().cycle();
-        for peer in &peers {
+        for peer in peers.iter().take(most) {
             let minute = tables::next_minute(tables::now() + LEAD);
             while tables::now() + turn < minute - LEAD {
                 if let Some(one) = turns.next() {
@@ -36,6 +35,10 @@ pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
             }
             wait_until((minute - LEAD) as u64);
             burst(peer, minute, jobs, report);
+        }
+        // One of each in any case, however few seconds were between.
+        for one in &free {
+            burst(one, tables::now() + LEAD, jobs, report);
         }
     }
     report.note("a burst: jobs in crontabs of 10".to_owned());

@@ -13,7 +13,7 @@ const GROUPS: &str = "/tmp/groups";
 const OWN: &str = "/tmp/groups/cronwheel-bench";
 
 /// The floor that executes commands itself: what a shell costs.
-pub const WITHOUT_SHELL: &str = "floor, no shell";
+pub const WITHOUT_SHELL: &str = "floor-exec";
 
 /// A cron, or the floor.
 #[derive(Clone, Debug)]

@@ -31,10 +31,9 @@ pub struct Extent {
     pub loads: usize,
     /// Starts of ours and the floor with one job due.
     pub singles: usize,
-    /// Jobs of each kind of burst.
-    pub bursts: &'static [usize],
-    /// Peers that take part in bursts, which costs a minute each; ours and the floor get as many as fit between them.
-    pub peers: usize,
+    /// Jobs of each kind of burst, and how many peers take part, which costs a minute each; ours and the floor get as many as fit
+    /// between them.
+    pub bursts: &'static [(usize, usize)],
     /// Jobs that stay.
     pub staying: usize,
     /// Whether whole minutes are looked at: without a job, after a change, with one job.
@@ -47,8 +46,7 @@ const FULL: Extent = Extent {
     tables: 10_000,
     loads: 3,
     singles: 7,
-    bursts: &[1_000, 5_000],
-    peers: usize::MAX,
+    bursts: &[(1_000, usize::MAX), (5_000, 2)],
     staying: 5_000,
     quiet_minutes: true,
     entries: 1_000_000,
@@ -57,8 +55,7 @@ const QUICK: Extent = Extent {
     tables: 2_000,
     loads: 1,
     singles: 2,
-    bursts: &[300],
-    peers: 1,
+    bursts: &[(300, 1)],
     staying: 300,
     quiet_minutes: false,
     entries: 100_000,
