@@ -110,8 +110,10 @@ impl LiveTable {
         let owner_name = if owner_name == source.name { "" } else { owner_name };
 
         let (entry_timers, new_timers) = intern_timers(table, timers, zones);
-        let mut order: Vec<u32> = (0..entry_timers.len() as u32).collect();
-        order.sort_unstable_by_key(|&index| (entry_timers.get(index as usize), index));
+        // By timer and then by place in the file, both in one number: that is sorted several times as fast.
+        let mut order: Vec<u64> =
+            (0..).zip(&entry_timers).map(|(index, timer)| u64::from(timer.0) << 32 | index).collect();
+        order.sort_unstable();
 
         let settings = record::settings_ends(table);
         let with_user = source.owner.form() == Form::System;
@@ -128,9 +130,9 @@ impl LiveTable {
         record::write_settings(table, &mut text);
         let settings_end = text.len() as u32;
         let mut entries = Vec::with_capacity(order.len());
-        for index in order {
-            let (Some(timer), Some(record)) = (entry_timers.get(index as usize), record(index)) else { continue };
-            entries.push(LiveEntry { timer: timer.0, record: text.len() as u32 });
+        for place in order {
+            let Some(record) = record(place as u32) else { continue };
+            entries.push(LiveEntry { timer: (place >> 32) as u32, record: text.len() as u32 });
             record.write(&mut text);
         }
         let table = LiveTable {

@@ -1,6 +1,7 @@
 //! Ours beside Debian's cron, bcron, busybox crond and a floor program, all in one run, interleaved.
 //!
-//! `cargo bench --bench peers [-- --quick] [-- --cronie PATH]`, as root; see tests/bench/README.md.
+//! `cargo bench --bench peers [-- --quick] [-- --only PART] [-- --cronie PATH]`, as root; see
+//! tests/bench/README.md.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, though not inside a #[test].
 
@@ -105,15 +106,25 @@ fn floor() -> PathBuf {
 fn inside(arguments: &[String]) -> ExitCode {
     let _world = common::World::open(Subject::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    let cronie = arguments.iter().position(|argument| argument == "--cronie").and_then(|at| arguments.get(at + 1));
+    let value = |option: &str| {
+        let at = arguments.iter().position(|argument| argument == option)?;
+        arguments.get(at + 1).map(String::as_str)
+    };
     tables::settle(&floor(), extent);
-    let all = contestants(cronie.map(String::as_str));
+    let all = contestants(value("--cronie"));
     let mut report = Report::default();
-    programs::measure(&mut report);
-    crowd::measure(&all, extent, &mut report);
-    burst::measure(&all, extent, &mut report);
-    calls::measure(&all, extent, &mut report);
-    entries::measure(&all, extent, &mut report);
+    let parts: [(&str, fn(&[Contestant], Extent, &mut Report)); 5] = [
+        ("programs", |_, _, report| programs::measure(report)),
+        ("crowd", crowd::measure),
+        ("burst", burst::measure),
+        ("calls", calls::measure),
+        ("entries", entries::measure),
+    ];
+    let only = value("--only");
+    parts
+        .into_iter()
+        .filter(|(part, _)| only.is_none_or(|only| only == *part))
+        .for_each(|(_, measure)| measure(&all, extent, &mut report));
     Contestant::leave();
     print!("{}{JSON}{}", report.table(), report.json());
     ExitCode::SUCCESS

@@ -50,9 +50,18 @@ pub fn minute_and_hour(second: i64) -> (i64, i64) {
 
 /// A table of ten entries of which none is due within hours.
 pub fn idle_table(number: usize) -> String {
+    idle_entries(number, 10)
+}
+
+/// The same with nearly as many entries as Debian's cron takes.
+pub fn long_table(number: usize) -> String {
+    idle_entries(number, 9_900)
+}
+
+fn idle_entries(number: usize, entries: usize) -> String {
     let (_, hour) = minute_and_hour(now());
     let mut text = "# Nightly work of this user.\nSHELL=/bin/sh\nMAILTO=\"\"\n".to_owned();
-    for entry in 0..10 {
+    for entry in 0..entries {
         let minute = (number * 7 + entry * 13) % 60;
         let hour = (hour + 6 + ((number + entry * 5) % 12) as i64) % 24;
         writeln!(
