@@ -446,3 +446,7 @@ fn ms_to_end_of_minute() -> i64 {
     let in_minute = now.seconds.rem_euclid(60) * 1000 + i64::from(now.nanos / 1_000_000);
     (60_000 - BEFORE_MS - in_minute).rem_euclid(60_000).max(1)
 }
+
+#[cfg(test)]
+#[path = "library_tests.rs"]
+mod tests;

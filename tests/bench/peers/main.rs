@@ -103,6 +103,9 @@ fn floor() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("floor")
 }
 
+/// Measures one part of all.
+type Part = fn(&[Contestant], Extent, &mut Report);
+
 fn inside(arguments: &[String]) -> ExitCode {
     let _world = common::World::open(Subject::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
@@ -113,7 +116,7 @@ fn inside(arguments: &[String]) -> ExitCode {
     tables::settle(&floor(), extent);
     let all = contestants(value("--cronie"));
     let mut report = Report::default();
-    let parts: [(&str, fn(&[Contestant], Extent, &mut Report)); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("programs", |_, _, report| programs::measure(report)),
         ("crowd", crowd::measure),
         ("burst", burst::measure),
