@@ -197,7 +197,8 @@ fn tables_are_adopted_at_once_however_they_are_saved() {
     assert!(daemon.stop().success());
     let log = world.log.lines();
     let reloads = log.iter().filter(|line| line.ends_with("(*system*new) RELOAD (/etc/cron.d/new)")).count();
-    assert_eq!(reloads, 2, "{log:#?}");
+    // One more if the daemon looks between the writing of the first and the change of its owner and mode.
+    assert!(matches!(reloads, 2 | 3), "{log:#?}");
 }
 
 #[test]
