@@ -33,7 +33,7 @@ fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_table
     pretend_selinux(&world);
     world.run("useradd -m carol && useradd -m dave").ok();
     spool(&world, "alice", "MLS_LEVEL=s0:c4\n@reboot touch /run/alice\n", "user_cron_spool_t");
-    spool(&world, "bob", "@reboot touch /run/bob\n", "user_home_t");
+    spool(&world, "bob", "@every_second touch /run/bob\n", "user_home_t");
     spool(&world, "carol", "MLS_LEVEL=s1\n@reboot touch /run/carol\n", "user_cron_spool_t");
     spool(&world, "dave", "@reboot touch /run/dave\n", "user_cron_spool_t");
     world.run("chmod 1777 /run").ok();
@@ -63,7 +63,7 @@ fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_table
     assert!(!fs::exists("/run/bob").unwrap() && !fs::exists("/run/carol").unwrap());
     // A right label is enough to be heard.
     label(&world, &format!("{}/bob", world.subject.spool()), "user_cron_spool_t");
-    world.log.wait_for("(bob) RELOAD", Deadline::seconds(20));
+    Deadline::seconds(20).wait_for("/run/bob", || fs::exists("/run/bob").unwrap().then_some(()));
     daemon.stop();
 }
 
