@@ -131,6 +131,8 @@ pub mod shared {
     pub const ANACRON_STAMPS: &str = "/var/spool/anacron";
     /// The program that sees to them where it is installed.
     pub const ANACRON: &str = "/usr/sbin/anacron";
+    /// Where both incumbents read whether those jobs run on battery too.
+    pub const ANACRON_DEFAULTS: &str = "/etc/default/anacron";
     /// Settings of our own.
     pub const CONFIG: &str = "/etc/cronwheel.toml";
 }

@@ -11,6 +11,7 @@ use crate::schedule::{Day, HostKey, Timestamp, Zones};
 use crate::site::shared;
 use crate::sys::files;
 use crate::sys::host::{self, Boot};
+use crate::sys::power;
 use crate::table::{Anacrontab, Severity};
 use std::fs;
 use std::io;
@@ -35,6 +36,8 @@ pub struct Work {
     /// A job that an earlier daemon has started, as a process.
     inherited: Option<(u32, String)>,
     wanted: Option<Occasion>,
+    /// Whether the last look was left out for the battery's sake.
+    on_battery: bool,
 }
 
 impl Work {
@@ -52,6 +55,7 @@ impl Work {
             refusal: None,
             inherited: None,
             wanted: Some(Occasion::Regular),
+            on_battery: false,
         })
     }
 
@@ -126,6 +130,13 @@ impl Work {
         self.plan.set_table(Some(tab));
         self.content = Some(bytes);
     }
+}
+
+/// Whether anacron's jobs wait while the machine runs on its battery, as they do unless the incumbents' setting says otherwise.
+fn spares_battery() -> bool {
+    let text = fs::read_to_string(shared::ANACRON_DEFAULTS).unwrap_or_default();
+    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ANACRON_RUN_ON_BATTERY_POWER="));
+    values.next_back().is_none_or(|value| value.trim_matches(['"', '\'']) != "yes")
 }
 
 /// What a look is told of the world.
@@ -225,6 +236,13 @@ impl Daemon {
         }
         self.read_anacrontab(work);
         let zone = self.library.zones().system();
+        let was_on_battery = std::mem::replace(&mut work.on_battery, spares_battery() && power::is_on_battery());
+        if work.on_battery {
+            if work.plan.is_active() && !was_on_battery {
+                self.say("INFO", "on battery: what is due of the jobs by days waits");
+            }
+            return work.plan.pass(moment, &zone);
+        }
         let seen = Seen { stamps: &work.stamps, plan: &self.plan };
         for planned in work.plan.look(occasion, &seen, moment, &zone) {
             let id = String::from_utf8_lossy(&planned.job.id);

@@ -99,14 +99,19 @@ impl Anacron {
         self.running = Some(running);
     }
 
-    /// Finds what is due and plans it. Returns what is newly planned.
-    pub fn look(&mut self, occasion: Occasion, evidence: &dyn Evidence, now: Timestamp, zone: &Zone) -> Vec<Planned> {
+    /// Does not look this time, but at the next.
+    pub fn pass(&mut self, now: Timestamp, zone: &Zone) {
         let inherited = self.running.as_ref().is_some_and(|running| running.run.is_none());
         self.next_look = match (&self.tab, inherited) {
             (_, true) => Some(Timestamp(now.0 + INHERITED_LOOK)),
             (Some(_), false) => Some(next_look(now, zone)),
             (None, false) => None,
         };
+    }
+
+    /// Finds what is due and plans it. Returns what is newly planned.
+    pub fn look(&mut self, occasion: Occasion, evidence: &dyn Evidence, now: Timestamp, zone: &Zone) -> Vec<Planned> {
+        self.pass(now, zone);
         let Some(tab) = &self.tab else { return Vec::new() };
         let today = Day::at(now, zone);
         match occasion {

@@ -16,6 +16,7 @@ pub mod notify_socket;
 pub mod pam;
 pub mod passwd;
 pub mod poll;
+pub mod power;
 pub mod process;
 pub mod selinux;
 pub mod signal;

@@ -156,8 +156,12 @@ fn built_cronie() -> PathBuf {
 
 /// Where `tests/install-needs` has unpacked a Debian package.
 pub fn package(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory");
-    target.join("needs").join(name)
+    needs().join(name)
+}
+
+/// Where it has unpacked all of them.
+pub fn needs() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory").join("needs")
 }
 
 /// Sets owner and mode, in the order that keeps set-id bits.

@@ -78,6 +78,23 @@ ran() {
     wait_for "test -s /out/$1"; cat "/out/$1"
 }
 
+# syslog_file: the case's log as a syslog daemon would have written it.
+syslog_file() {
+    log | sed -E 's/^[a-z]+\.[a-z]+ /Nov 22 10:15:00 wheelbox /'
+}
+
+# logwatch: the report that logwatch makes of a log.
+logwatch() {
+    LOGWATCH_DETAIL_LEVEL=10 perl "$NEEDS/logwatch/usr/share/logwatch/scripts/services/cron" 2>/dev/null
+}
+
+# logcheck: what logcheck leaves of a log for the administrator to read.
+logcheck() {
+    rules=$NEEDS/logcheck-database/etc/logcheck
+    cat "$rules"/ignore.d.paranoid/cron "$rules"/ignore.d.server/cron | grep -v '^ *$' >/tmp/rules
+    grep -E -v -f /tmp/rules
+}
+
 # stopped: waits for the daemon's end, and shows how it was.
 stopped() {
     wait "$D" 2>/dev/null; echo "daemon ended: $?"

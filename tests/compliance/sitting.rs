@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Group, Task};
 use crate::common::clock::{Deadline, now, wait_until};
-use crate::common::subject::own;
+use crate::common::subject::{needs, own};
 use crate::common::{Subject, World};
 use crate::minute::Minute;
 use crate::words::plain;
@@ -76,13 +76,14 @@ fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> Str
     };
     let whole = format!(
         "ID={id} TABLE={path} SPOOL={spool} DAEMON={daemon} FOREGROUND={foreground} MARKER={marker} LOG_START={log_start}\n\
-         PROFILE={profile} UNIT={unit}\n. /run/prelude.sh\ncd /tmp\n{script}",
+         PROFILE={profile} UNIT={unit} NEEDS={needs}\n. /run/prelude.sh\ncd /tmp\n{script}",
         id = case.id,
         spool = subject.spool(),
         daemon = subject.daemon(),
         foreground = subject.foreground(),
         marker = subject.reboot_marker(),
         unit = subject.unit(),
+        needs = needs().display(),
         profile = if subject.is_debian() { "debian" } else { "cronie" },
     );
     fs::write("/run/script", whole).expect("a script");

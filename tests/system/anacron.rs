@@ -131,6 +131,29 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
 }
 
 #[test]
+fn on_battery_jobs_wait_unless_they_are_told_not_to() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let today = today(&world);
+    let tab = format!("1 0 daily echo daily >>{RAN}\n");
+    prepare(&tab, &[]);
+    let supply = "/sys/class/power_supply/AC";
+    fs::create_dir_all(supply).expect("a power supply");
+    fs::write(format!("{supply}/type"), "Mains\n").expect("its type");
+    fs::write(format!("{supply}/online"), "0\n").expect("its state");
+    fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=no\n").expect("a setting");
+    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("(CRON) INFO (on battery: what is due of the jobs by days waits)", Deadline::seconds(20));
+    world.wait_for_file("/run/canary", Deadline::seconds(20));
+    assert!(!fs::exists(RAN).expect("/run"), "on battery");
+    fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=yes\n").expect("a setting");
+    // Any change is an occasion to look.
+    fs::write("/etc/anacrontab", format!("{tab}# changed\n")).expect("an anacrontab");
+    wait_for_stamp("daily", &today);
+    daemon.stop();
+}
+
+#[test]
 fn with_an_installed_anacron_nothing_runs() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     prepare("1 0 daily echo daily >>/run/ran\n", &[]);
