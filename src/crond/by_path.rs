@@ -16,7 +16,7 @@ impl<V> Default for ByPath<V> {
 }
 
 fn split(path: &str) -> (&str, &str) {
-    path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
+    path.split_at(memchr::memrchr(b'/', path.as_bytes()).map_or(0, |slash| slash + 1))
 }
 
 impl<V> ByPath<V> {

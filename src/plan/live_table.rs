@@ -87,7 +87,7 @@ impl LiveEntry {
 
 /// A path as a directory, its last slash included, and the name in it.
 pub(super) fn split(path: &str) -> (&str, &str) {
-    path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
+    path.split_at(memchr::memrchr(b'/', path.as_bytes()).map_or(0, |slash| slash + 1))
 }
 
 impl LiveTable {

@@ -33,9 +33,12 @@ impl Plan {
             Some(completed) => self.begin_after(Timestamp(completed.0.max(now.0 - RESTART_REACH)), now),
             None => self.arm_all(now),
         }
-        let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
-        for number in numbers {
-            self.start_intervals(number, now);
+        // A look at each of a million entries is worth it only if some timer asks for it.
+        if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
+            let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
+            for number in numbers {
+                self.start_intervals(number, now);
+            }
         }
         self.fire(now, actions);
     }

@@ -87,6 +87,7 @@ fn too_long() -> Complaint {
 }
 
 /// A length in the width that entries keep it in.
+#[inline]
 fn short<N: TryFrom<usize>>(length: usize) -> Result<N, Complaint> {
     N::try_from(length).map_err(|_| too_long())
 }

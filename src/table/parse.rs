@@ -357,16 +357,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Says so when a user's table has more of something than is allowed; `already` is how many there are without this line.
+    #[inline]
     fn within(&mut self, line: &Line<'_>, most: Option<usize>, already: usize, what: &str) -> Result<(), Full> {
         match most {
-            Some(most) if already >= most && self.context.form == Form::User => {
-                let complaint = Complaint::new(0..1, format!("expected at most {most} {what}, found more"))
-                    .help("nothing from here on runs");
-                self.error(line, complaint);
-                Err(Full)
-            }
+            Some(most) if already >= most && self.context.form == Form::User => Err(self.full(line, most, what)),
             _ => Ok(()),
         }
+    }
+
+    #[cold]
+    fn full(&mut self, line: &Line<'_>, most: usize, what: &str) -> Full {
+        let complaint = Complaint::new(0..1, format!("expected at most {most} {what}, found more"))
+            .help("nothing from here on runs");
+        self.error(line, complaint);
+        Full
     }
 
     fn error(&mut self, line: &Line<'_>, complaint: Complaint) {
