@@ -148,6 +148,11 @@ impl Exam {
                 panic!("{label}: {complaint}");
             }
         }
+        for reason in &exam.reasons {
+            let is_it = |wanted: &Wanted| wanted.reason == reason.name;
+            let named = exam.cases.iter().any(|case| case.answers.wanted.values().any(is_it));
+            assert!(named || reason.shown_by.is_some(), "no case is for the reason {:?}", reason.name);
+        }
         for case in &exam.cases {
             if let Err(complaint) = exam.check(case) {
                 panic!("case {:?}: {complaint}", case.name);
