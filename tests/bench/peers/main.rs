@@ -80,8 +80,11 @@ fn outside(arguments: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/floor.c");
-    let built = Command::new("cc").args(["-O2", "-static", "-o"]).arg(floor()).arg(source).status();
+    let built = Command::new("cc").args(["-O2", "-static", "-o"]).arg(built("floor")).arg(source).status();
     assert!(built.expect("a C compiler").success(), "floor.c does not compile");
+    if let Some(path) = value(arguments, "--cronie") {
+        std::fs::copy(path, built("cronie")).unwrap_or_else(|why| panic!("{path}: {why}"));
+    }
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = stage::way_inside(&words).stderr(Stdio::inherit()).output().expect("unshare, of util-linux");
     let told = String::from_utf8_lossy(&output.stdout);
@@ -98,9 +101,15 @@ fn outside(arguments: &[String]) -> ExitCode {
 /// Parts the table from the JSON in what the inner program says.
 const JSON: &str = "\nJSON ";
 
-/// Where the floor program is built.
-fn floor() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("floor")
+/// Where programs are that are seen from inside, too.
+fn built(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The word behind an option.
+fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|argument| argument == option)?;
+    arguments.get(at + 1).map(String::as_str)
 }
 
 /// Measures one part of all.
@@ -109,12 +118,9 @@ type Part = fn(&[Contestant], Extent, &mut Report);
 fn inside(arguments: &[String]) -> ExitCode {
     let _world = common::World::open(Subject::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    let value = |option: &str| {
-        let at = arguments.iter().position(|argument| argument == option)?;
-        arguments.get(at + 1).map(String::as_str)
-    };
-    tables::settle(&floor(), extent);
-    let all = contestants(value("--cronie"));
+    tables::settle(&built("floor"), extent);
+    let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());
+    let all = contestants(cronie.as_deref());
     let mut report = Report::default();
     let parts: [(&str, Part); 5] = [
         ("programs", |_, _, report| programs::measure(report)),
@@ -123,7 +129,7 @@ fn inside(arguments: &[String]) -> ExitCode {
         ("calls", calls::measure),
         ("entries", entries::measure),
     ];
-    let only = value("--only");
+    let only = value(arguments, "--only");
     parts
         .into_iter()
         .filter(|(part, _)| only.is_none_or(|only| only == *part))
