@@ -80,8 +80,8 @@ fn outside(arguments: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/floor.c");
-    let built = Command::new("cc").args(["-O2", "-static", "-o"]).arg(built("floor")).arg(source).status();
-    assert!(built.expect("a C compiler").success(), "floor.c does not compile");
+    let compiled = Command::new("cc").args(["-O2", "-static", "-o"]).arg(built("floor")).arg(source).status();
+    assert!(compiled.expect("a C compiler").success(), "floor.c does not compile");
     if let Some(path) = value(arguments, "--cronie") {
         std::fs::copy(path, built("cronie")).unwrap_or_else(|why| panic!("{path}: {why}"));
     }
