@@ -84,6 +84,10 @@ fn outside(arguments: &[String]) -> ExitCode {
     assert!(compiled.expect("a C compiler").success(), "floor.c does not compile");
     if let Some(path) = value(arguments, "--cronie") {
         std::fs::copy(path, built("cronie")).unwrap_or_else(|why| panic!("{path}: {why}"));
+        // Its crontab, where that stands beside it.
+        copy_or_remove(&Path::new(path).with_file_name("crontab"), &built("cronie-crontab"));
+    } else {
+        copy_or_remove(Path::new("/nowhere"), &built("cronie-crontab"));
     }
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = stage::way_inside(&words).stderr(Stdio::inherit()).output().expect("unshare, of util-linux");
@@ -96,6 +100,13 @@ fn outside(arguments: &[String]) -> ExitCode {
     std::fs::write(&file, json).expect("the measurements' file");
     println!("{table}every single value: {}", file.display());
     ExitCode::SUCCESS
+}
+
+/// What is not there does not stay from an earlier run either.
+fn copy_or_remove(from: &Path, to: &Path) {
+    let done = if from.exists() { std::fs::copy(from, to).map(|_| ()) } else { std::fs::remove_file(to) };
+    let failed = done.is_err_and(|why| why.kind() != std::io::ErrorKind::NotFound);
+    assert!(!failed, "{}", to.display());
 }
 
 /// Parts the table from the JSON in what the inner program says.
@@ -123,7 +134,7 @@ fn inside(arguments: &[String]) -> ExitCode {
     let all = contestants(cronie.as_deref());
     let mut report = Report::default();
     let parts: [(&str, Part); 5] = [
-        ("programs", |_, _, report| programs::measure(report)),
+        ("programs", |_, _, report| programs::measure(&built("cronie-crontab"), report)),
         ("crowd", crowd::measure),
         ("burst", burst::measure),
         ("calls", calls::measure),

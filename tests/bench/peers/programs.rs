@@ -5,13 +5,22 @@ use crate::report::Report;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs of each program, alternating.
 const RUNS: usize = 60;
 
-/// `crontab -l` of ours and of Debian, `cronctl next`.
-pub fn measure(report: &mut Report) {
+/// Lines of a long table: as many as a cronie takes.
+const LINES: usize = 9_900;
+
+/// `crontab` of ours and of Debian, `cronctl next`, and a long table checked by ours and by cronie's crontab, where there is one.
+pub fn measure(cronie: &Path, report: &mut Report) {
+    answer(report);
+    check(cronie, report);
+}
+
+fn answer(report: &mut Report) {
     let table = "/var/spool/cron/crontabs/root";
     fs::write(table, "7 3 * * * /usr/local/bin/backup\n").expect("a table");
     nix::sys::stat::fchmodat(
@@ -22,12 +31,42 @@ pub fn measure(report: &mut Report) {
     )
     .expect("mode of the table");
     let debian = package("cron").join("usr/bin/crontab").display().to_string();
+    fs::write("/tmp/table", "7 3 * * * /usr/local/bin/backup\n").expect("a table");
     for _ in 0..RUNS {
+        report.add("crontab FILE, CPU ms", "ours", cpu_ms(&["/usr/bin/crontab", "/tmp/table"]));
+        report.add("crontab FILE, CPU ms", "Debian", cpu_ms(&[&debian, "/tmp/table"]));
         report.add("crontab -l, CPU ms", "ours", cpu_ms(&["/usr/bin/crontab", "-l"]));
         report.add("crontab -l, CPU ms", "Debian", cpu_ms(&[&debian, "-l"]));
         report.add("cronctl next, CPU ms", "ours", cpu_ms(&["/usr/bin/cronctl", "next", "--expr", "7 3 * * *"]));
     }
     fs::remove_file(table).expect("the table");
+}
+
+/// Without what a table of one line takes, so that the start of the program does not count.
+fn check(cronie: &Path, report: &mut Report) {
+    let line = |n: usize| {
+        format!(
+            "{} {} * * {} /usr/local/bin/backup --of machine{n:06} --to /srv/backup/{n:06}\n",
+            n % 60,
+            n % 24,
+            n % 7
+        )
+    };
+    fs::write("/tmp/one", line(1)).expect("a table");
+    fs::write("/tmp/long", (0..LINES).map(line).collect::<String>()).expect("a table");
+    // Not as installed: set-id it does not take a profile.
+    let ours = [env!("CARGO_BIN_EXE_crontab"), "--profile", "cronie", "-T"];
+    let theirs = [&*cronie.to_string_lossy(), "-T"];
+    let ns_a_line = |words: &[&str]| {
+        let spent = |table| cpu_ms(&[words, &[table]].concat());
+        (spent("/tmp/long") - spent("/tmp/one")) * 1e6 / (LINES - 1) as f64
+    };
+    for _ in 0..RUNS / 4 {
+        report.add("crontab -T, CPU ns a line", "ours", ns_a_line(&ours));
+        if cronie.exists() {
+            report.add("crontab -T, CPU ns a line", "cronie", ns_a_line(&theirs));
+        }
+    }
 }
 
 fn cpu_ms(words: &[&str]) -> f64 {
@@ -36,7 +75,12 @@ fn cpu_ms(words: &[&str]) -> f64 {
         (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1000.0
     };
     let before = spent();
-    let status = Command::new(words[0]).args(&words[1..]).stdout(Stdio::null()).status().expect("a program");
+    let status = Command::new(words[0])
+        .args(&words[1..])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("a program");
     assert!(status.success(), "{words:?}: {status}");
     spent() - before
 }
