@@ -195,6 +195,7 @@ impl Keeper<'_> {
         self.tell(&KeeperNews::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
         memory::give_back();
+        memory::give_back_stack();
         let status = process::wait(job).map_err(at(Step::Session))?;
         for (_, failure) in reports.take() {
             self.tell(&failed(&failure));
