@@ -8,6 +8,7 @@ pub mod files;
 pub mod host;
 pub mod identity;
 pub mod interrupts;
+mod library;
 pub mod locale;
 pub mod lock;
 pub mod memory;

@@ -1,5 +1,6 @@
 //! PAM, found at run time: libpam is opened by name, so that a system without it builds and works.
 
+use super::library;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -70,16 +71,8 @@ pub fn log_as(tag: &'static CStr) {
 impl Library {
     /// Opens it; none when the system has no PAM. It stays open as long as the process lives.
     pub fn open() -> Option<Library> {
-        // SAFETY: a string that ends with NUL; the library's initialisers are those of the system's own libpam.
-        let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW) };
-        if library.is_null() {
-            return None;
-        }
-        let find = |name: &CStr| {
-            // SAFETY: a library that was opened just now, and a string that ends with NUL.
-            let found = unsafe { libc::dlsym(library, name.as_ptr()) };
-            (!found.is_null()).then_some(found)
-        };
+        let library = library::Library::open(LIBRARY)?;
+        let find = |name| library.find(name);
         // SAFETY: the functions have these types in Linux-PAM's headers, unchanged since libpam.so.0 exists; none of the pointers is null.
         unsafe {
             Some(Library {

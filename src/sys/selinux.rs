@@ -3,6 +3,7 @@
 //! libselinux is found at run time, as libpam is, so that a system without it builds and works. It is only looked for where
 //! the kernel has SELinux.
 
+use super::library::Library;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs;
 use std::io;
@@ -73,16 +74,8 @@ impl Policy {
     }
 
     fn open() -> Option<Policy> {
-        // SAFETY: a string that ends with NUL; the library's initialisers are those of the system's own libselinux.
-        let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW) };
-        if library.is_null() {
-            return None;
-        }
-        let find = |name: &CStr| {
-            // SAFETY: a library that was opened just now, and a string that ends with NUL.
-            let found = unsafe { libc::dlsym(library, name.as_ptr()) };
-            (!found.is_null()).then_some(found)
-        };
+        let library = Library::open(LIBRARY)?;
+        let find = |name| library.find(name);
         // SAFETY: the functions have these types in the headers of libselinux.so.1; none of the pointers is null.
         unsafe {
             Some(Policy {
