@@ -3,22 +3,14 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests, though not inside a #[test]")]
 
+#[path = "common/utc.rs"]
+mod utc;
+
 use cronwheel::plan::{Event, Now, Owner, Plan, Source};
-use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
+use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones as _};
 use cronwheel::site::DEBIAN;
 use cronwheel::table::{Context, Form, Table};
-use std::sync::Arc;
-
-struct Utc(Arc<Zone>);
-
-impl Zones for Utc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
-    }
-    fn system(&self) -> Arc<Zone> {
-        self.0.clone()
-    }
-}
+use utc::Utc;
 
 struct Daemon {
     plan: Plan,

@@ -4,27 +4,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, though not inside a #[test].
 
+#[path = "../common/utc.rs"]
+mod utc;
+
 use cronwheel::plan::{Event, Now, Owner, Plan, Source};
-use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones};
+use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones as _};
 use cronwheel::site::DEBIAN;
 use cronwheel::table::{Context, Form, Parsed, Table};
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::sync::Arc;
+use utc::Utc;
 
 /// 2026-05-01 00:00 UTC.
 const START: i64 = 1_777_593_600;
-
-struct Utc(Arc<Zone>);
-
-impl Zones for Utc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
-    }
-    fn system(&self) -> Arc<Zone> {
-        self.0.clone()
-    }
-}
 
 fn main() {
     let zones = Utc(Zone::utc());

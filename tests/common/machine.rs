@@ -250,6 +250,14 @@ impl Drop for Daemon {
     }
 }
 
+/// Runs a command that must succeed, and gives what it printed on both outputs.
+pub fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{told}", output.status);
+    told
+}
+
 /// Debian's `dma`, a real mailer that delivers to /var/mail, installed as its package does.
 pub fn install_dma(world: &World) {
     let files = package("dma").display().to_string();

@@ -14,9 +14,9 @@ mod packages;
 mod services;
 mod shells;
 
+use common::machine::run;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// Which test has a file in its hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +86,6 @@ fn lacks(test: &str, needs: &[&str]) -> bool {
     let Some(need) = needs.iter().find(|need| !there(need)) else { return false };
     common::stage::skip(test, &format!("{need} is missing: run tests/install-needs"));
     true
-}
-
-/// Runs a command that must succeed, and gives what it printed on both outputs.
-fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{told}", output.status);
-    told
 }
 
 /// The files below `directory`, as paths relative to `contrib`.

@@ -10,6 +10,7 @@ pub mod common;
 
 mod boot;
 
+use common::machine::run;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -33,14 +34,6 @@ fn cannot(name: &str) -> bool {
     };
     common::stage::skip(name, &reason);
     true
-}
-
-/// Runs a command that must succeed, and gives what it printed on both outputs.
-fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{told}", output.status);
-    told
 }
 
 /// Builds the package once for all tests.

@@ -7,6 +7,8 @@
 mod next;
 mod parse;
 mod samples;
+#[path = "../../common/utc.rs"]
+mod utc;
 mod wheel;
 
 fn main() {

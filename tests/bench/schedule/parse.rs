@@ -1,13 +1,13 @@
 //! From text to schedule, and whole tables.
 
 use crate::samples::{MIXED, with_seconds};
-use cronwheel::schedule::{HostKey, Schedule, Seed, Zone, Zones};
+use crate::utc::Utc;
+use cronwheel::schedule::{HostKey, Schedule, Seed, Zone};
 use cronwheel::site::DEBIAN;
 use cronwheel::table::{Context, Form, Table};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use std::fmt::Write as _;
 use std::str::FromStr as _;
-use std::sync::Arc;
 
 fn all(bencher: Bencher<'_, '_>, parse: impl Fn(&str) + Sync) {
     bencher.counter(ItemsCount::new(MIXED.len())).bench(|| MIXED.iter().for_each(|text| parse(black_box(text))));
@@ -35,17 +35,6 @@ fn cron(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn croner(bencher: Bencher<'_, '_>) {
     all(bencher, |text| drop(black_box(croner::Cron::from_str(text))));
-}
-
-struct Utc(Arc<Zone>);
-
-impl Zones for Utc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
-    }
-    fn system(&self) -> Arc<Zone> {
-        self.0.clone()
-    }
 }
 
 /// A table of 10,000 lines with commands of 60 bytes.
