@@ -7,8 +7,9 @@ use super::failure::Failure;
 use super::header;
 use super::session::Session;
 use crate::site::Profile;
-use crate::sys::files;
+use crate::sys::files::{self, Stat};
 use crate::sys::interrupts::HeldBack;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -44,15 +45,21 @@ pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), F
 
 /// Checks the table for its faults alone.
 pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
-    let table = read(session, input)?;
-    check(session, &table.text, &table.file, session.words.faulty_check)?;
+    let closing = session.words.faulty_check;
+    match input {
+        Input::Stdin => check(session, &mut std::io::stdin().lock(), "-", closing)?,
+        Input::File(path) => {
+            let (mut file, _) = open(session, path)?;
+            check(session, &mut file, &path.to_string_lossy(), closing)?;
+        }
+    }
     eprintln!("{}", session.words.sound);
     Ok(())
 }
 
 /// Checks a table; installs it if it is good and that was wanted.
 pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) -> Result<(), Failure> {
-    check(session, &table.text, &table.file, session.words.faulty)?;
+    check(session, &mut table.text.as_slice(), &table.file, session.words.faulty)?;
     match then {
         Then::Nothing => {
             eprintln!("{}", session.words.sound);
@@ -95,22 +102,29 @@ fn read(session: &Session<'_>, input: &Input) -> Result<NewTable, Failure> {
             let text = read_whole(session, std::io::stdin(), 0, path)?;
             Ok(NewTable { text, file: "-".to_owned() })
         }
-        Input::File(path) => read_file(session, path),
+        Input::File(path) => {
+            let (file, stat) = open(session, path)?;
+            let text = read_whole(session, &file, stat.size, path)?;
+            Ok(NewTable { text, file: path.to_string_lossy().into_owned() })
+        }
     }
 }
 
-/// Reads a file with the caller's own rights: the lent ones are put aside.
-fn read_file(session: &Session<'_>, path: &PathBuf) -> Result<NewTable, Failure> {
+/// Opens a file with the caller's own rights: the lent ones are put aside.
+fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> {
     let failed = |source| Failure::Input { path: path.clone(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
     let stat = files::stat(&file).map_err(failed)?;
     match session.site.profile {
         Profile::Debian if !stat.is_regular() => return Err(Failure::InputNotRegular { path: path.clone() }),
         Profile::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
         Profile::Debian | Profile::Cronie => {}
     }
-    let text = read_whole(session, &file, stat.size, path)?;
-    Ok(NewTable { text, file: path.to_string_lossy().into_owned() })
+    let most = session.site.dialect.limits.bytes;
+    if stat.size > most as u64 {
+        return Err(Failure::InputTooLarge { path: path.clone(), most });
+    }
+    Ok((file, stat))
 }
 
 fn read_whole(session: &Session<'_>, fd: impl AsFd, expected: u64, path: &Path) -> Result<Vec<u8>, Failure> {

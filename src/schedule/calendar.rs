@@ -57,6 +57,7 @@ pub enum Style {
 
 impl Schedule {
     /// Five fields, with the shaped days only where there are any.
+    #[inline]
     pub(super) fn of_fields(fields: Fields, days: Days) -> Schedule {
         Schedule(if days.is_empty() { Form::Plain(fields) } else { Form::Shaped(Arc::new((fields, days))) })
     }
@@ -86,6 +87,7 @@ impl Schedule {
     }
 
     /// Whether it can never be due (`0 0 30 2 *`). `@reboot` and `@N` are not such.
+    #[inline]
     pub fn never_matches(&self) -> bool {
         match &self.0 {
             // A 400-year cycle holds every date that there is on every day of the week that it can fall on.

@@ -61,6 +61,7 @@ impl Hash for Fields {
 impl Fields {
     /// Puts the fields together; `both` is the star rule's verdict about the two day fields. The rule is settled here
     /// once, so that fields which match the same days need no calendar to know it.
+    #[inline]
     pub const fn new(
         minutes: u64,
         hours: u32,
@@ -102,6 +103,7 @@ impl Fields {
     }
 
     /// Whether a look at the sets alone leaves it open that nothing ever matches; false: there is some match.
+    #[inline]
     pub fn may_never_match(&self) -> bool {
         let some_time = self.minutes != 0 && self.hours != 0 && self.months != 0;
         // Days 1 to 28 exist in every month, and each falls on every day of the week some year.

@@ -107,22 +107,21 @@ impl Reader<'_> {
     }
 
     /// Goes on to the next field; whether that begins with a star.
-    #[inline]
+    #[inline(always)]
     fn next_is_star(&mut self, unit: &'static Unit) -> Read<bool> {
         self.unit = Some(unit);
         while matches!(self.text.get(self.at), Some(b' ' | b'\t')) {
             self.at += 1;
         }
-        if self.at == self.text.len() {
-            return Err(self.missing(unit));
+        match self.text.get(self.at) {
+            Some(byte) => Ok(*byte == b'*'),
+            None => Err(self.missing(unit)),
         }
-        Ok(self.peek() == b'*')
     }
 
-    /// `field = item { "," item }`
-    #[inline]
+    /// One field. Most are a lone star, or a number of one or two digits: those are read where they stand.
+    #[inline(always)]
     fn field(&mut self, unit: &'static Unit) -> Read<u64> {
-        // Most fields are a lone star, or a number of one or two digits.
         let (len, bits) = match self.text.get(self.at..).unwrap_or_default() {
             [b'*', b' ' | b'\t', ..] => (1, span(unit.min, unit.max)),
             [digit @ b'0'..=b'9', b' ' | b'\t', ..] => (1, unit.bit(digit - b'0')),
@@ -133,6 +132,12 @@ impl Reader<'_> {
             self.at += len;
             return Ok(bits);
         }
+        self.list(unit)
+    }
+
+    /// `field = item { "," item }`
+    #[inline(never)]
+    fn list(&mut self, unit: &'static Unit) -> Read<u64> {
         self.draws = 0;
         let mut bits = 0;
         loop {
@@ -197,7 +202,7 @@ impl Reader<'_> {
             self.caution_step(start, low, step);
             return Ok(1 << low);
         }
-        Ok((low..=high).step_by(step as usize).fold(0, |bits, value| bits | 1 << value))
+        Ok(every(step) << low & span(low, high))
     }
 
     fn step(&mut self, unit: &'static Unit) -> Read<u32> {
@@ -278,7 +283,7 @@ impl Reader<'_> {
             self.caution_step_of_draw(start, step);
         }
         let first = low + self.draw(unit, step.min(width));
-        Ok((first..=high).step_by(step as usize).fold(0, |bits, value| bits | 1 << value))
+        Ok(every(step) << first & span(first, high))
     }
 
     fn draw(&mut self, unit: &Unit, bound: u32) -> u32 {
@@ -584,6 +589,25 @@ impl Reader<'_> {
 #[inline]
 fn span(low: u32, high: u32) -> u64 {
     (2 << high) - (1 << low)
+}
+
+/// The multiples of `step`, which is at least 1, from 0 on.
+#[inline]
+fn every(step: u32) -> u64 {
+    const EVERY: [u64; 64] = {
+        let mut every = [1; 64];
+        let mut step = 1;
+        while step < 64 {
+            let mut value = step;
+            while value < 64 {
+                every[step] |= 1 << value;
+                value += step;
+            }
+            step += 1;
+        }
+        every
+    };
+    EVERY.get(step as usize).copied().unwrap_or(1)
 }
 
 fn after_blanks(text: &[u8], at: usize) -> usize {

@@ -23,8 +23,11 @@ impl Zones for Embedded {
 }
 
 pub(super) fn parse(form: Form, site: &Site, text: &[u8]) -> Parsed {
-    let context = Context { form, dialect: &site.dialect, name: "ann", host: HostKey(7), zones: &Embedded };
-    Table::parse(text.into(), &context)
+    Table::parse(text.into(), &context(form, site))
+}
+
+pub(super) fn context(form: Form, site: &Site) -> Context<'_> {
+    Context { form, dialect: &site.dialect, name: "ann", host: HostKey(7), zones: &Embedded }
 }
 
 /// What a line is.

@@ -6,7 +6,7 @@ use super::line::{Cursor, without_cr};
 use super::parse::{Context, Form};
 use super::setting::{self, found};
 use super::store::{Flags, Text};
-use crate::schedule::{Fault, Prefix, Schedule, Seed};
+use crate::schedule::{Caution, Fault, Prefix, Schedule, Seed};
 use std::ops::Range;
 
 /// Most warnings of one schedule that are told; a list of a million doubtful items is not.
@@ -39,10 +39,8 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
 
     let Prefix { schedule, len, cautions } = read_schedule(&cursor, &seed, words, first)?;
     cursor.advance(len);
-    for caution in cautions.into_iter().take(MOST_CAUTIONS) {
-        let span = at + caution.span.start..at + caution.span.end;
-        let complaint = Complaint::new(span, caution.message);
-        warnings.push(Complaint { help: caution.help, ..complaint });
+    if !cautions.is_empty() {
+        warn_of(cautions, at, &mut warnings);
     }
     cursor.skip_blanks();
 
@@ -53,7 +51,7 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     if context.form == Form::User {
         no_sixth_field(&cursor, words, &mut warnings)?;
     }
-    let mut flags = read_flags(&mut cursor, words)?;
+    let mut flags = if cursor.peek() == Some(b'-') { read_flags(&mut cursor, words)? } else { Flags::default() };
     flags.quiet |= quiet_entry;
     let command = read_command(&mut cursor, line, context)?;
     if context.form == Form::User {
@@ -63,14 +61,10 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
         warnings.push(percent_warning(command.start + percent));
     }
 
+    let Some((text, user_len)) = places(at, len, &command, &user) else { return Err(too_long()) };
     Ok(JobLine {
-        text: Text {
-            at: short(at)?,
-            schedule_len: short(len)?,
-            command_at: short(command.start - at)?,
-            command_len: short(command.len())?,
-        },
-        user_len: short(user.len())?,
+        text,
+        user_len,
         delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
         schedule,
         flags,
@@ -82,14 +76,31 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
 /// it; entries keep such lengths in 16 bits, and the work that one line can cause stays bounded.
 const LONGEST_START: usize = u16::MAX as usize;
 
+#[cold]
 fn too_long() -> Complaint {
     Complaint::new(0..1, format!("expected a command within the first {LONGEST_START} bytes, found none"))
 }
 
-/// A length in the width that entries keep it in.
+/// The places of an entry's texts, in the widths that entries keep them in. None: one of them is too long.
 #[inline]
-fn short<N: TryFrom<usize>>(length: usize) -> Result<N, Complaint> {
-    N::try_from(length).map_err(|_| too_long())
+fn places(at: usize, schedule: usize, command: &Range<usize>, user: &Range<usize>) -> Option<(Text, u8)> {
+    let text = Text {
+        at: u32::try_from(at).ok()?,
+        schedule_len: u16::try_from(schedule).ok()?,
+        command_at: u16::try_from(command.start - at).ok()?,
+        command_len: u32::try_from(command.len()).ok()?,
+    };
+    Some((text, u8::try_from(user.len()).ok()?))
+}
+
+/// Cautions about a schedule that begins at `at` as warnings about its line.
+#[cold]
+fn warn_of(cautions: Vec<Caution>, at: usize, warnings: &mut Vec<Complaint>) {
+    for caution in cautions.into_iter().take(MOST_CAUTIONS) {
+        let span = at + caution.span.start..at + caution.span.end;
+        let complaint = Complaint::new(span, caution.message);
+        warnings.push(Complaint { help: caution.help, ..complaint });
+    }
 }
 
 fn read_schedule(cursor: &Cursor<'_>, seed: &Seed<'_>, line: &[u8], first: usize) -> Result<Prefix, Complaint> {

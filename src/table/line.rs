@@ -5,7 +5,7 @@
 pub(super) struct Line<'a> {
     /// Its number, counted from 1.
     pub number: u32,
-    /// Where it begins in the table.
+    /// Where it begins in the table, or in the piece of one.
     pub start: usize,
     /// Its bytes; a carriage return at the end is still there.
     pub text: &'a [u8],
@@ -24,7 +24,12 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of `source`.
     pub fn of(source: &'a [u8]) -> Lines<'a> {
-        Lines { source, at: 0, number: 0 }
+        Lines::after(0, source)
+    }
+
+    /// The lines of a piece of a table, so many lines having been before it.
+    pub fn after(lines: u32, piece: &'a [u8]) -> Lines<'a> {
+        Lines { source: piece, at: 0, number: lines }
     }
 }
 

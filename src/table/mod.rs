@@ -1,12 +1,13 @@
 //! The crontab language: bytes in, entries and diagnostics out.
 //!
 //! Every line of a table becomes an entry, a setting, a comment or a diagnostic; a bad line costs only itself.
-//! [`Table::parse`] is the way in. A line is cut into its parts in `line`, a job line is read in `entry`, a
+//! [`Table::parse`] is the way in, [`Checker`] the one for a table that is only judged. A line is cut into its parts in `line`, a job line is read in `entry`, a
 //! `NAME=VALUE` line in `setting` (where each name with a meaning has its row), and whatever is wrong is a
 //! [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of /etc/anacrontab.
 #![forbid(unsafe_code)]
 
 mod anacrontab;
+mod checker;
 mod command;
 mod diagnostic;
 mod entry;
@@ -24,6 +25,7 @@ mod random;
 mod tables;
 
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
+pub use checker::Checker;
 pub use command::{Backslash, Command};
 pub use diagnostic::{Diagnostic, Severity};
 pub use entry::BAD_USER;

@@ -86,10 +86,14 @@ impl Parsed {
 impl Table {
     /// Reads a table. Never fails: what cannot be used is in the diagnostics.
     pub fn parse(source: Box<[u8]>, context: &Context<'_>) -> Parsed {
-        let mut reader = Reader::new(&source, context);
-        reader.read();
+        let mut reader = Reader::new(context);
+        reader.entries = Some(Vec::with_capacity(source.len() / USUAL_LINE));
+        if !reader.too_big(&source) {
+            reader.read(&source);
+        }
+        reader.end_zoneless();
         let Reader { entries, settings, zones, diagnostics, .. } = reader;
-        let zones = zones.into_zones();
+        let (entries, zones) = (entries.unwrap_or_default(), zones.into_zones());
         Parsed { table: Table { source, entries, settings, zones }, diagnostics }
     }
 }
@@ -109,17 +113,22 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of a line, for a guess at the number of entries.
 const USUAL_LINE: usize = 64;
 
-/// A table being read.
-struct Reader<'a> {
-    source: &'a [u8],
+/// A table being read, in one piece or in several.
+pub(super) struct Reader<'a> {
     context: &'a Context<'a>,
     scope: Scope,
-    zones: ZoneList<'a>,
-    entries: Vec<Entry>,
+    zones: ZoneList,
+    /// None where the table is only judged.
+    entries: Option<Vec<Entry>>,
     settings: Vec<Setting>,
-    diagnostics: Vec<Diagnostic>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Lines of the pieces before.
+    lines: u32,
+    /// Whether no line is read any more.
+    is_full: bool,
     /// Entries and faulty lines so far: the limit is on them (cronie's user.c, load_user).
     entry_lines: usize,
+    /// Whether there is a NUL in this piece.
     has_nul: bool,
     said_crlf: bool,
     /// The complaint about the unknown zone that holds now, and how many entries do not run because of it.
@@ -130,45 +139,49 @@ struct Reader<'a> {
 struct Full;
 
 impl<'a> Reader<'a> {
-    fn new(source: &'a [u8], context: &'a Context<'a>) -> Reader<'a> {
+    pub(super) fn new(context: &'a Context<'a>) -> Reader<'a> {
         Reader {
-            source,
             context,
             scope: Scope::default(),
             zones: ZoneList::default(),
-            entries: Vec::with_capacity(source.len() / USUAL_LINE),
+            entries: None,
             settings: Vec::new(),
             diagnostics: Vec::new(),
+            lines: 0,
+            is_full: false,
             entry_lines: 0,
-            has_nul: memchr::memchr(0, source).is_some(),
+            has_nul: false,
             said_crlf: false,
             zoneless: None,
         }
     }
 
-    fn read(&mut self) {
-        if self.too_big() {
+    /// Reads the lines of a piece. Places in it are kept as if it were the whole table.
+    pub(super) fn read(&mut self, piece: &[u8]) {
+        if self.is_full {
             return;
         }
-        for line in Lines::of(self.source) {
+        self.has_nul = memchr::memchr(0, piece).is_some();
+        for line in Lines::after(self.lines, piece) {
+            self.lines = line.number;
             if self.line(&line).is_err() {
+                self.is_full = true;
                 break;
             }
         }
-        self.end_zoneless();
     }
 
-    fn too_big(&mut self) -> bool {
+    fn too_big(&mut self, source: &[u8]) -> bool {
         let most = self.context.dialect.limits.bytes.min(u32::MAX as usize);
-        let big = self.source.len() > most;
-        if let Some(first) = Lines::of(self.source).next().filter(|_| big) {
-            let message = format!("expected a table of at most {most} bytes, found {}", self.source.len());
+        let big = source.len() > most;
+        if let Some(first) = Lines::of(source).next().filter(|_| big) {
+            let message = format!("expected a table of at most {most} bytes, found {}", source.len());
             self.error(&first, Complaint::new(0..1, message).help("nothing of it runs"));
         }
         big
     }
 
-    fn line(&mut self, line: &Line<'a>) -> Result<(), Full> {
+    fn line(&mut self, line: &Line<'_>) -> Result<(), Full> {
         self.within(line, self.context.dialect.limits.user_lines, line.number as usize - 1, "lines")?;
         match self.unusable(line) {
             Some(complaint) => self.fault(line, complaint)?,
@@ -178,7 +191,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn usable_line(&mut self, line: &Line<'a>) -> Result<(), Full> {
+    fn usable_line(&mut self, line: &Line<'_>) -> Result<(), Full> {
         let first = line.text.iter().position(|&byte| !is_blank(byte)).unwrap_or(line.text.len());
         match &line.text[first..] {
             [] | [b'#', ..] => Ok(()),
@@ -191,7 +204,7 @@ impl<'a> Reader<'a> {
 
     /// What makes a whole line unusable, whatever it is.
     fn unusable(&self, line: &Line<'_>) -> Option<Complaint> {
-        if line.start == 0 && line.text.starts_with(BYTE_ORDER_MARK) {
+        if line.number == 1 && line.text.starts_with(BYTE_ORDER_MARK) {
             return Some(
                 Complaint::new(
                     0..BYTE_ORDER_MARK.len(),
@@ -237,7 +250,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entry(&mut self, line: &Line<'a>, first: usize) -> Result<(), Full> {
+    fn entry(&mut self, line: &Line<'_>, first: usize) -> Result<(), Full> {
         let job = match entry::read(line.text, first, self.context, self.scope.delay) {
             Ok(job) => job,
             Err(complaint) => return self.fault(line, complaint),
@@ -254,9 +267,10 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         };
+        let Some(entries) = &mut self.entries else { return Ok(()) };
         let mut text = job.text;
         text.at += offset(line.start);
-        self.entries.push(Entry {
+        entries.push(Entry {
             schedule: job.schedule,
             line: line.number,
             settings: offset(self.settings.len()),
@@ -271,7 +285,7 @@ impl<'a> Reader<'a> {
 
     fn setting(
         &mut self,
-        line: &Line<'a>,
+        line: &Line<'_>,
         first: usize,
         assignment: Result<Assignment, Complaint>,
     ) -> Result<(), Full> {
@@ -297,7 +311,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Does what a setting means for the entries below it.
-    fn obey(&mut self, line: &Line<'a>, meaning: Meaning, at: Range<usize>) {
+    fn obey(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) {
         let value = &line.text[at.clone()];
         match meaning {
             Meaning::Variable => {}
@@ -333,7 +347,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unknown zone ends here: its complaint says how many entries do not run.
-    fn end_zoneless(&mut self) {
+    pub(super) fn end_zoneless(&mut self) {
         let Some((said, entries)) = self.zoneless.take() else { return };
         let Some(diagnostic) = self.diagnostics.get_mut(said) else { return };
         diagnostic.help = Some(match entries {

@@ -1,6 +1,6 @@
 //! Tables that nobody would write: whatever the bytes, every line is accounted for and reading takes linear time.
 
-use super::cases::parse;
+use super::cases::{context, parse};
 use super::line::{Lines, is_blank};
 use super::*;
 use crate::site::{CRONIE, DEBIAN};
@@ -93,6 +93,24 @@ fn every_line_of_any_table_is_an_entry_a_setting_a_comment_or_a_diagnostic() {
         let form = if rng.bool() { Form::User } else { Form::System };
         let site = if rng.bool() { &DEBIAN } else { &CRONIE };
         account_for(&text, &parse(form, site, &text), form);
+    }
+}
+
+#[test]
+fn a_table_that_comes_in_pieces_is_judged_as_one_that_is_read() {
+    let mut rng = Rng::with_seed(20_261_123);
+    for round in 0..50_000u32 {
+        let text = if round % 2 == 0 { random_table(&mut rng) } else { mutated_table(&mut rng) };
+        let form = if rng.bool() { Form::User } else { Form::System };
+        let site = if rng.bool() { &DEBIAN } else { &CRONIE };
+        let context = context(form, site);
+        let (mut checker, mut taken, mut seen) = (Checker::new(&context), 0, 0);
+        while seen < text.len() {
+            seen = (seen + rng.usize(1..40)).min(text.len());
+            taken += checker.lines(&text[taken..seen]);
+        }
+        let judged = checker.finish(&text[taken..]);
+        assert_eq!(judged, parse(form, site, &text).diagnostics, "{:?}", text.escape_ascii().to_string());
     }
 }
 

@@ -180,15 +180,15 @@ pub(super) fn delay(value: &[u8]) -> Result<u32, Complaint> {
 
 /// The zones that a table names, each looked up once.
 #[derive(Default)]
-pub(super) struct ZoneList<'a> {
+pub(super) struct ZoneList {
     /// Each with whether it is a rule, not a name.
     zones: Vec<(Arc<Zone>, bool)>,
-    seen: HashMap<&'a [u8], ZoneScope>,
+    seen: HashMap<Box<[u8]>, ZoneScope>,
 }
 
-impl<'a> ZoneList<'a> {
+impl ZoneList {
     /// The zone that a CRON_TZ names, and what is odd about it. An unknown one is an error.
-    pub fn named(&mut self, value: &'a [u8], known: &dyn Zones) -> (ZoneScope, Option<Complaint>) {
+    pub fn named(&mut self, value: &[u8], known: &dyn Zones) -> (ZoneScope, Option<Complaint>) {
         let whole = 0..value.len();
         match value {
             b"local" => return (ZoneScope::System, None),
@@ -203,7 +203,7 @@ impl<'a> ZoneList<'a> {
             Some(&scope) => scope,
             None => {
                 let scope = self.look_up(value, known);
-                self.seen.insert(value, scope);
+                self.seen.insert(value.into(), scope);
                 scope
             }
         };
