@@ -1,5 +1,5 @@
 //! The `cronctl` program: see [`cronwheel::cronctl`].
 
-fn main() -> std::process::ExitCode {
-    cronwheel::cronctl::main()
-}
+#![no_main]
+
+cronwheel::entry!(cronwheel::cronctl::main);

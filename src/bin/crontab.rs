@@ -1,5 +1,5 @@
 //! The `crontab` program: see [`cronwheel::crontab`].
 
-fn main() -> std::process::ExitCode {
-    cronwheel::crontab::main()
-}
+#![no_main]
+
+cronwheel::entry!(cronwheel::crontab::main);

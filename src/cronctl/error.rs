@@ -4,7 +4,6 @@ use super::output::to_stderr;
 use crate::spool::ProfileError;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Everything that ends `cronctl` early.
 #[derive(Debug, thiserror::Error)]
@@ -111,13 +110,13 @@ pub(super) enum Error {
 impl Error {
     /// Says it on standard error in one line and gives the exit status. A reader that has gone away is no error to
     /// speak of, and help is no error at all.
-    pub(super) fn tell(&self) -> ExitCode {
+    pub(super) fn tell(&self) -> u8 {
         match self {
             Error::CommandLine(error) if !error.use_stderr() => match error.print() {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) => 0,
                 Err(error) => Error::Output(error).tell(),
             },
-            Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             error => {
                 to_stderr(&format!("cronctl: {error}\n"));
                 error.status()
@@ -125,11 +124,9 @@ impl Error {
         }
     }
 
-    fn status(&self) -> ExitCode {
+    fn status(&self) -> u8 {
         match self {
-            Error::CommandLine(_) | Error::UnknownZone { .. } | Error::Backwards | Error::TooLong { .. } => {
-                ExitCode::from(2)
-            }
+            Error::CommandLine(_) | Error::UnknownZone { .. } | Error::Backwards | Error::TooLong { .. } => 2,
             Error::Profile(_)
             | Error::Settings { .. }
             | Error::BadSettings { .. }
@@ -142,7 +139,7 @@ impl Error {
             | Error::Crontab { .. }
             | Error::NoCrontab(_)
             | Error::Picture { .. }
-            | Error::Output(_) => ExitCode::from(1),
+            | Error::Output(_) => 1,
         }
     }
 }

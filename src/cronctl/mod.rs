@@ -25,7 +25,6 @@ use error::Error;
 use output::Output;
 use settings::Settings;
 use std::ffi::OsString;
-use std::process::ExitCode;
 use world::World;
 
 /// How an answer turned out, when it could be given at all.
@@ -44,16 +43,16 @@ impl Verdict {
     }
 }
 
-/// Runs it; the exit status is the program's: 0 answered, 1 faults, 2 a wrong command line.
-pub fn main() -> ExitCode {
+/// Runs it; gives the program's exit status: 0 answered, 1 faults, 2 a wrong command line.
+pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut out = Output::to_stdout();
     let answer = answer(&arguments, &mut out);
     // What was said before a failure is still worth reading.
     let flushed = out.flush();
     match answer.and_then(|verdict| flushed.map(|()| verdict)) {
-        Ok(Verdict::Clean) => ExitCode::SUCCESS,
-        Ok(Verdict::Faulty) => ExitCode::from(1),
+        Ok(Verdict::Clean) => 0,
+        Ok(Verdict::Faulty) => 1,
         Err(error) => error.tell(),
     }
 }

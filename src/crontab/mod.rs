@@ -33,17 +33,16 @@ use session::Session;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
-/// Runs it; the exit status is the program's: 0 done, 1 not.
-pub fn main() -> ExitCode {
+/// Runs it; gives the program's exit status: 0 done, 1 not.
+pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             // A closed standard error cannot be told of.
             let _ = writeln!(std::io::stderr(), "{failure}");
-            ExitCode::FAILURE
+            1
         }
     }
 }

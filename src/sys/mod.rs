@@ -4,6 +4,7 @@ pub mod audit;
 pub mod clock;
 pub mod daemon;
 pub mod descriptor;
+pub mod entry;
 pub mod files;
 pub mod host;
 pub mod identity;
