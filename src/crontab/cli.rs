@@ -128,7 +128,7 @@ pub enum Input {
 }
 
 /// A command line, understood.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     /// What to do.
     pub operation: Operation,
@@ -175,6 +175,18 @@ pub fn profile_option(arguments: &[OsString]) -> Option<&OsStr> {
 
 /// Understands a command line. `secure`: the kernel lent us rights. `is_terminal`: standard input is one.
 pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_terminal: bool) -> Result<Parsed, Failure> {
+    match everyday(&arguments, profile) {
+        Some(request) => Ok(Parsed::Request(request)),
+        None => parse_by_definition(arguments, profile, secure, is_terminal),
+    }
+}
+
+fn parse_by_definition(
+    arguments: Vec<OsString>,
+    profile: Profile,
+    secure: bool,
+    is_terminal: bool,
+) -> Result<Parsed, Failure> {
     let words = Words::of(profile);
     let program = program_name(&arguments);
     let mut matches = match command(profile).try_get_matches_from(arguments) {
@@ -215,6 +227,22 @@ pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_termin
         selinux: given("selinux"),
         spool: matches.get_one::<PathBuf>("spool").cloned(),
     }))
+}
+
+/// The calls of every day: `-l`, `-r`, `-e` or a file, and nothing else. To build the definition takes longer than to read a
+/// table, so these are understood without it; a test has both understand them alike.
+fn everyday(arguments: &[OsString], profile: Profile) -> Option<Request> {
+    let [_, only] = arguments else { return None };
+    let operation = match only.as_encoded_bytes() {
+        b"-l" => Operation::List,
+        b"-r" => Operation::Remove,
+        b"-e" => Operation::Edit,
+        b"-" => Operation::Replace(Input::Stdin),
+        [b'-', ..] => return None,
+        _ => Operation::Replace(Input::File(only.into())),
+    };
+    let backup = profile == Profile::Cronie;
+    Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool: None })
 }
 
 /// How this program was called, without its directory.
@@ -352,6 +380,35 @@ mod tests {
             (Profile::Cronie, "-b -x sch,misc -e", Edit),
         ] {
             assert_eq!(parsed(profile, line).map(|request| request.operation), Ok(operation), "{profile:?} {line}");
+        }
+    }
+
+    #[test]
+    fn the_calls_of_every_day_mean_what_the_definition_says() {
+        for profile in [Profile::Debian, Profile::Cronie] {
+            for (word, shortened) in [
+                ("-l", true),
+                ("-r", true),
+                ("-e", true),
+                ("-", true),
+                ("tab", true),
+                ("tab=-l", true),
+                ("", true),
+                ("-n", false),
+                ("-i", false),
+                ("--list", false),
+                ("-lr", false),
+                ("--", false),
+            ] {
+                let arguments = vec![OsString::from("crontab"), word.into()];
+                let short = everyday(&arguments, profile);
+                assert_eq!(short.is_some(), shortened, "{profile:?} {word:?}");
+                let Some(short) = short else { continue };
+                match parse_by_definition(arguments, profile, true, false) {
+                    Ok(Parsed::Request(long)) => assert_eq!(short, long, "{profile:?} {word:?}"),
+                    other => panic!("{profile:?} {word:?}: {other:?}"),
+                }
+            }
         }
     }
 

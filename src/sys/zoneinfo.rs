@@ -6,7 +6,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Where zone files are unless `TZDIR` says otherwise.
 const ZONEINFO: &str = "/usr/share/zoneinfo";
@@ -25,7 +25,8 @@ pub struct SystemZones {
     timezone: PathBuf,
     /// The value of `TZ`, if it is set.
     tz: Option<String>,
-    system: (Arc<Zone>, Stamps),
+    /// The system's own zone and what it was read from, once somebody has asked.
+    system: OnceLock<(Arc<Zone>, Stamps)>,
     named: Mutex<HashMap<String, Named>>,
 }
 
@@ -48,7 +49,7 @@ struct Stamp {
 type Stamps = Vec<Option<Stamp>>;
 
 impl SystemZones {
-    /// Reads the system's own zone: `TZ` in the environment, else /etc/localtime, else UTC.
+    /// The system's own zone is `TZ` in the environment, else /etc/localtime, else UTC.
     pub fn open() -> SystemZones {
         let tz = std::env::var_os("TZ").map(|value| value.to_string_lossy().into_owned());
         let directory = std::env::var_os("TZDIR").filter(|dir| !dir.is_empty()).map_or(ZONEINFO.into(), PathBuf::from);
@@ -56,22 +57,19 @@ impl SystemZones {
     }
 
     fn at(directory: PathBuf, localtime: PathBuf, timezone: PathBuf, tz: Option<String>) -> SystemZones {
-        let system = (Zone::utc(), Vec::new());
-        let mut zones = SystemZones { directory, localtime, timezone, tz, system, named: Mutex::default() };
-        zones.system = zones.read_system();
-        zones
+        SystemZones { directory, localtime, timezone, tz, system: OnceLock::new(), named: Mutex::default() }
     }
 
     /// Looks again at /etc/localtime and at files already read; whether anything changed.
     pub fn refresh(&mut self) -> bool {
         let changed = self.refresh_named();
-        let stamps = self.system_stamps();
-        if stamps == self.system.1 {
+        let Some((zone, stamps)) = self.system.get() else { return changed };
+        if self.system_stamps() == *stamps {
             return changed;
         }
         let fresh = self.read_system();
-        let changed = changed || fresh.0 != self.system.0;
-        self.system = fresh;
+        let changed = changed || fresh.0 != *zone;
+        self.system = OnceLock::from(fresh);
         changed
     }
 
@@ -177,7 +175,7 @@ impl Zones for SystemZones {
     }
 
     fn system(&self) -> Arc<Zone> {
-        self.system.0.clone()
+        self.system.get_or_init(|| self.read_system()).0.clone()
     }
 }
 
@@ -344,6 +342,7 @@ mod tests {
         let mut zones = machine.zones(None);
         let old = zones.named("Test/Two").unwrap();
         assert!(zones.named("Test/Three").is_none());
+        assert_eq!(system(&zones), ("Test/One".to_owned(), 1));
         assert!(!zones.refresh());
         machine.link("usr/share/zoneinfo/Test/Two");
         assert!(zones.refresh());
