@@ -2,7 +2,7 @@
 
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
-use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, SimpleCommands};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
@@ -56,6 +56,8 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// Most jobs on their way to their command at once.
     pub starts_in_flight: NonZeroUsize,
+    /// How commands are run for which no shell is needed.
+    pub simple_commands: SimpleCommands,
     /// Debian's `-L`.
     pub log_mask: u8,
     /// Debian's `-n`.
@@ -142,6 +144,8 @@ struct File {
     stop_timeout: Option<String>,
     #[serde(alias = "starts_in_flight")]
     starts_in_flight: Option<NonZeroUsize>,
+    #[serde(alias = "simple_commands")]
+    simple_commands: Option<SimpleCommands>,
 }
 
 impl Settings {
@@ -210,6 +214,7 @@ impl Settings {
             foreground: has("foreground") || debug.is_on() || file.foreground.unwrap_or(false),
             stop_timeout,
             starts_in_flight: file.starts_in_flight.unwrap_or(STARTS_IN_FLIGHT),
+            simple_commands: file.simple_commands.unwrap_or_default(),
             log_mask: given.try_get_one::<u8>("log-mask").ok().flatten().copied().unwrap_or(1),
             full_host_name: has("full-host-name"),
             lsb_names: has("lsb-names"),
@@ -256,6 +261,7 @@ impl Settings {
             full_host_name: self.full_host_name,
             inherit_path: self.inherit_path,
             starts_in_flight: self.starts_in_flight,
+            simple_commands: self.simple_commands,
             run_dir: self.run_dir.clone(),
         }
     }
@@ -317,7 +323,8 @@ mod tests {
         std::fs::write(
             &config,
             "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n\
-             anacrontab = '/d'\nanacron-stamps = '/e'\nstarts-in-flight = 8\n",
+             anacrontab = '/d'\nanacron-stamps = '/e'\nstarts-in-flight = 8\n\
+             simple-commands = 'direct'\n",
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
@@ -331,13 +338,18 @@ mod tests {
         assert_eq!((settings.run_dir, settings.run_dir_given), ("/b".into(), false));
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
         assert_eq!((settings.foreground, settings.starts_in_flight.get()), (true, 8));
+        assert_eq!(settings.simple_commands, SimpleCommands::Direct);
     }
 
     #[test]
-    fn a_misspelt_key_or_a_bound_that_lets_nothing_start_is_an_error_that_names_it() {
+    fn a_key_or_a_value_that_is_not_known_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("cronwheel.toml");
-        for (text, named) in [("spol = '/a'\n", "spol"), ("starts-in-flight = 0\n", "starts-in-flight")] {
+        for (text, named) in [
+            ("spol = '/a'\n", "spol"),
+            ("starts-in-flight = 0\n", "starts-in-flight"),
+            ("simple-commands = 'drect'\n", "unknown variant `drect`, expected `shell` or `direct`"),
+        ] {
             std::fs::write(&config, text).unwrap();
             let line = ["crond".into(), "--profile=debian".into(), "--config".into(), config.clone().into()];
             let error = Settings::from_arguments(line.to_vec()).unwrap_err().to_string();

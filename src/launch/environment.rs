@@ -29,7 +29,8 @@ const HANDED_ON: [&str; 17] = [
     "MAILFROM",
 ];
 
-const SHELL: &[u8] = b"/bin/sh";
+/// The shell of a job whose table names none.
+pub(super) const SHELL: &[u8] = b"/bin/sh";
 
 impl Variables {
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {

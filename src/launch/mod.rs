@@ -14,8 +14,11 @@ mod output;
 mod recipe;
 mod relay;
 mod runner;
+mod simple;
 mod tell;
 mod wire;
 
-pub use client::{Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, falls_back_to_log};
+pub use client::{
+    Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands, falls_back_to_log,
+};
 pub use outcome::{LeftRun, Leftovers, OutcomeError, take_leftovers};

@@ -2,6 +2,7 @@
 
 use super::environment::{Variables, c_string};
 use super::label::Label;
+use super::simple::{self, Shell};
 use crate::site::Profile;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -112,6 +113,8 @@ pub(super) struct Recipe {
     /// The context to run in, where that is not settled before (by a keeper) or there is no SELinux.
     pub(super) label: Option<Label>,
     pub(super) program: Program,
+    /// What is tried first, where the program would only start it; the program sees to it when that fails, whatever the reason.
+    pub(super) direct: Option<Program>,
     pub(super) directory: CString,
     /// Whether `/` will do when the directory cannot be entered.
     pub(super) runs_without_home: bool,
@@ -146,11 +149,23 @@ impl Recipe {
             identity: None,
             label: None,
             program: Program::new(shell, arguments, environment.strings()),
+            direct: None,
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
             sets_defaults: true,
             started_with,
         }
+    }
+
+    /// The same, without the shell where that is known and would do no more than start a program.
+    pub(super) fn of_command(
+        command: &[u8],
+        environment: &Variables,
+        shell: Option<Shell>,
+        started_with: StartedWith,
+    ) -> Recipe {
+        let direct = shell.and_then(|shell| simple::program(shell, command, environment));
+        Recipe { direct, ..Recipe::of_shell(command, environment, started_with) }
     }
 
     /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
@@ -181,6 +196,9 @@ impl Recipe {
         }
         self.enter_directory(trouble)?;
         process::unblock_signals().map_err(at(Step::Signals))?;
+        if let Some(direct) = &self.direct {
+            let _ = direct.exec();
+        }
         Err(at(Step::Exec)(self.program.exec()))
     }
 

@@ -5,6 +5,7 @@ mod finish;
 mod flight;
 mod kept;
 mod mail;
+mod shell;
 mod start;
 
 use super::client::{Config, Notice, Order};
@@ -31,6 +32,7 @@ use crate::sys::user::User;
 use flight::Flight;
 use kept::Pam;
 use mail::{Letter, Mailing};
+use shell::SystemShell;
 use start::Pending;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
@@ -128,6 +130,8 @@ struct State {
     /// Until when the output of ended jobs is waited for.
     graces: BTreeSet<(i64, u64)>,
     pam: Pam,
+    /// What simple commands are run without.
+    shell: SystemShell,
     detached: HashMap<u64, OwnedFd>,
     /// Standalone.
     relay: Option<Relay>,
@@ -210,6 +214,7 @@ impl State {
             policy: if config.standalone { None } else { Policy::of_machine() },
             identities: if config.standalone { Identities::default() } else { Identities::new() },
             flight: Flight::new(config.starts_in_flight),
+            shell: SystemShell::new(config.simple_commands),
             config,
             site,
             poll,

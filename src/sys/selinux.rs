@@ -61,11 +61,16 @@ pub fn is_enforcing() -> bool {
     fs::read(SWITCH).map_or(true, |switch| !switch.starts_with(b"0"))
 }
 
+/// Whether this kernel has it, whatever this build or process may do with it.
+pub fn is_in_kernel() -> bool {
+    Path::new(SWITCH).exists()
+}
+
 impl Policy {
     /// That of this machine; none where the kernel has no SELinux, where this is a container that may not ask it, or where this build
     /// does not mind it. The library stays open as long as the process lives.
     pub fn of_machine() -> Option<Policy> {
-        if !cfg!(feature = "selinux") || !Path::new(SWITCH).exists() {
+        if !cfg!(feature = "selinux") || !is_in_kernel() {
             return None;
         }
         let policy = Policy::open()?;

@@ -1,7 +1,7 @@
 //! A runner under test, and what surrounds it.
 
 use crate::common::{Deadline, World};
-use cronwheel::launch::{Config, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT};
+use cronwheel::launch::{Config, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands};
 use cronwheel::plan::{End, Owner, RunId, Source, Start};
 use cronwheel::report::Target;
 use cronwheel::site::Profile;
@@ -21,6 +21,7 @@ pub fn config(profile: Profile) -> Config {
         full_host_name: false,
         inherit_path: false,
         starts_in_flight: STARTS_IN_FLIGHT,
+        simple_commands: SimpleCommands::Shell,
         run_dir: "/run".into(),
     }
 }

@@ -12,3 +12,4 @@ mod jobs;
 mod mail;
 mod pam;
 mod pressure;
+mod simple;

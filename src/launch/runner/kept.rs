@@ -97,6 +97,7 @@ impl State {
                 .map(<[u8]>::to_vec),
             variables,
             command: command.to_vec(),
+            shell: self.shell.known(),
             profile: self.site.profile,
             runs_without_home: self.site.runs_without_home,
             started_with: self.started_with,

@@ -64,6 +64,7 @@ impl State {
         }
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
+        self.shell.freshen();
         let mut prepared = Vec::with_capacity(room);
         while prepared.len() < room && self.held_until_ms <= now_ms {
             let Some(pending) = self.pending.pop_front() else { break };
@@ -178,7 +179,8 @@ impl State {
     }
 
     pub(super) fn recipe(&self, start: &Start, user: &User, command: &[u8]) -> Recipe {
-        let mut recipe = Recipe::of_shell(command, &self.environment(start, user), self.started_with);
+        let mut recipe =
+            Recipe::of_command(command, &self.environment(start, user), self.shell.known(), self.started_with);
         recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
         recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
         recipe
