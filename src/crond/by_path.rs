@@ -34,6 +34,12 @@ impl<V> ByPath<V> {
         self.get(path).is_some()
     }
 
+    /// The values in a directory, its last slash included, by name.
+    pub(super) fn within_mut(&mut self, directory: &str) -> impl Iterator<Item = (&str, &mut V)> {
+        let names = self.directories.get_mut(directory).into_iter().flatten();
+        names.map(|(name, value)| (&**name, value))
+    }
+
     pub(super) fn insert(&mut self, path: &str, value: V) {
         let (directory, name) = split(path);
         let names = match self.directories.get_mut(directory) {
@@ -80,6 +86,8 @@ mod tests {
         }
         assert_eq!([map.get("/a/x"), map.get("x"), map.get("/a")], [Some(&5), Some(&4), None]);
         map.get_mut("/b/x").into_iter().for_each(|value| *value = 6);
+        assert_eq!(map.within_mut("/b/").map(|(name, value)| (name, *value)).collect::<Vec<_>>(), [("x", 6)]);
+        assert_eq!(map.within_mut("/c/").count(), 0);
         let mut paths = map.paths(|value| *value > 4);
         paths.sort();
         assert_eq!(paths, ["/a/x", "/b/x"]);

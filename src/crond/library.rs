@@ -1,7 +1,7 @@
 //! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
 
 use super::settings::Settings;
-use super::tables::{Hearer, News, Tables, Told};
+use super::tables::{Depth, Hearer, News, Tables, Told};
 use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
 use crate::report::Level;
@@ -107,7 +107,7 @@ impl Library {
             self.try_to_watch(news, true);
         }
         let watched_quietly = self.tables.directories();
-        self.tables.rescan(false, &self.zones, news);
+        self.tables.rescan(Depth::Names, &self.zones, news);
         self.watch_directories(news);
         self.hear_names(news);
         self.finish_looking();
@@ -306,7 +306,12 @@ impl Library {
             if round > 0 && !more {
                 break;
             }
-            self.tables.rescan(anew && round == 0, &self.zones, news);
+            let depth = match self.watcher() {
+                _ if anew && round == 0 => Depth::Anew,
+                Some(watcher) if !watcher.is_unreliable() => Depth::Changes,
+                Some(_) | None => Depth::Names,
+            };
+            self.tables.rescan(depth, &self.zones, news);
             if self.watcher().is_none() {
                 break;
             }

@@ -3,7 +3,7 @@
 use super::daemon::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
-use super::tables::{News, Origin, Tables};
+use super::tables::{Depth, News, Origin, Tables};
 use crate::launch::{LaunchError, Notice, Runner};
 use crate::plan::{Action, Event, Now, Plan};
 use crate::schedule::{HostKey, Timestamp, Zones};
@@ -18,7 +18,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     let zones = SystemZones::open();
     let mut news = Vec::new();
     let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));
-    tables.rescan(false, &zones, &mut news);
+    tables.rescan(Depth::Names, &zones, &mut news);
     let starts = due_this_minute(news, &zones, clock::wall().seconds);
     let mut left = starts.len();
     for action in &starts {

@@ -7,11 +7,11 @@ use crate::plan::{Owner, Source};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
 use crate::site::{Profile, Site};
-use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, Visitor};
+use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, Visitor};
 use crate::sys::clock;
 use crate::table::{BAD_USER, Context, Diagnostic, NO_NEWLINE, Severity, Table};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,21 @@ const MOST_SAID: usize = 20;
 /// A file changed so shortly before it was read may change again without its stamp telling: the kernel's stamps advance
 /// by a clock tick only. Nanoseconds.
 const TOO_FRESH_NS: i64 = 50_000_000;
+
+/// A directory changed so shortly before it was listed is listed again at the next look: the coarsest stamps, FAT's, advance
+/// by two seconds. Nanoseconds.
+const UNSETTLED_NS: i64 = 10_000_000_000;
+
+/// How closely everything is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What has changed. A directory whose own stamp has not is not listed: no name has come or gone.
+    Changes,
+    /// The same, but each directory is listed: its stamp may not tell, on a network file system for example.
+    Names,
+    /// Everything is read anew.
+    Anew,
+}
 
 /// What the loop is to do about a table.
 #[derive(Debug)]
@@ -98,6 +113,8 @@ struct Seen {
     links: BTreeSet<String>,
     /// Number of the current look at everything.
     round: u32,
+    /// The stamps of directories when all their tables had been seen.
+    listed: BTreeMap<String, Stamp>,
     /// Directories that could not be listed, which has been said.
     unlistable: BTreeSet<PathBuf>,
     /// Of stamps and contents, so that a few bytes of each are enough to know it again.
@@ -128,6 +145,15 @@ struct More {
 }
 
 impl Known {
+    /// Whether it is live in the state that has this digest; it is then seen in this look.
+    fn is_still(&mut self, stamp: u64, round: u32) -> bool {
+        let unchanged = self.is_live() && self.stamp == stamp && self.fresh().is_none();
+        if unchanged {
+            self.round = round;
+        }
+        unchanged
+    }
+
     fn is_live(&self) -> bool {
         self.refusal().is_none()
     }
@@ -192,13 +218,14 @@ impl Tables {
         self.seen.known.paths(may_mend).into_iter().map(PathBuf::from).collect()
     }
 
-    /// Looks at everything again; what has not changed is not read. With `anew` everything is.
-    pub fn rescan(&mut self, anew: bool, zones: &dyn Zones, news: &mut dyn Hearer) {
+    /// Looks at everything again; what has not changed is not read, unless everything is to be.
+    pub fn rescan(&mut self, depth: Depth, zones: &dyn Zones, news: &mut dyn Hearer) {
         self.seen.round = self.seen.round.wrapping_add(1);
+        let anew = depth == Depth::Anew;
         let reader = Reader { site: self.site, host: self.host, zones };
         match &self.origin {
             Origin::System(finder) => {
-                let mut visitor = Scan { seen: &mut self.seen, reader, anew, news };
+                let mut visitor = Scan { seen: &mut self.seen, reader, depth, news };
                 let errors = finder.scan(&mut self.users, &mut visitor);
                 let unlistable = errors.iter().map(|error| error.path.clone()).collect();
                 for error in errors.iter().filter(|error| !self.seen.unlistable.contains(&error.path)) {
@@ -306,7 +333,7 @@ impl Reader<'_> {
 struct Scan<'a> {
     seen: &'a mut Seen,
     reader: Reader<'a>,
-    anew: bool,
+    depth: Depth,
     news: &'a mut dyn Hearer,
 }
 
@@ -316,17 +343,33 @@ impl Visitor for Scan<'_> {
     }
 
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool {
-        let stamp = self.seen.digest(stamp);
-        let Some(known) = self.seen.known.get_mut(path) else { return false };
-        let unchanged = known.is_live() && known.stamp == stamp && known.fresh().is_none() && !self.anew;
-        if unchanged {
-            known.round = self.seen.round;
-        }
-        unchanged
+        let Seen { known, round, hasher, .. } = &mut *self.seen;
+        let Some(known) = known.get_mut(path).filter(|_| self.depth != Depth::Anew) else { return false };
+        known.is_still(hasher.hash_one(stamp), *round)
     }
 
     fn found(&mut self, found: Found) {
-        self.seen.take(found, &self.reader, self.anew, self.news);
+        self.seen.take(found, &self.reader, self.depth == Depth::Anew, self.news);
+    }
+
+    fn revisit(&mut self, directory: &str, stamp: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
+        let Seen { known, round, hasher, listed, .. } = &mut *self.seen;
+        if self.depth != Depth::Changes || listed.get(directory) != Some(stamp) {
+            return None;
+        }
+        let mut changed = Vec::new();
+        for (name, known) in known.within_mut(directory) {
+            if !state(name).is_some_and(|stamp| known.is_still(hasher.hash_one(stamp), *round)) {
+                changed.push(name.to_owned());
+            }
+        }
+        Some(changed)
+    }
+
+    fn listed(&mut self, directory: &str, stamp: Stamp) {
+        if stamp.ctime_ns < clock::wall().as_ns() - UNSETTLED_NS {
+            self.seen.listed.insert(directory.to_owned(), stamp);
+        }
     }
 }
 
@@ -401,6 +444,8 @@ impl Seen {
 
     /// Forgets a table that is gone.
     fn forget(&mut self, path: &str, news: &mut dyn Hearer) {
+        // Perhaps it could only not be looked at.
+        self.listed.clear();
         self.links.remove(path);
         if self.known.remove(path).is_some_and(|known| known.is_live()) {
             news.push(News::Unload { path: path.to_owned() });

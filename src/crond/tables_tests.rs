@@ -47,9 +47,23 @@ impl Scene {
     }
 
     fn rescan(&mut self) -> Vec<String> {
+        self.rescan_to(Depth::Changes)
+    }
+
+    fn rescan_to(&mut self, depth: Depth) -> Vec<String> {
         let mut news = Vec::new();
-        self.tables.rescan(false, &OnlyUtc, &mut news);
+        self.tables.rescan(depth, &OnlyUtc, &mut news);
         self.words(news)
+    }
+
+    /// Waits until no table is too fresh for its stamp to tell, and has the directory's stamp taken for settled.
+    fn settle(&mut self) {
+        while !self.tables.seen.known.paths(|known| known.fresh().is_some()).is_empty() {
+            self.rescan();
+        }
+        let directory = crate::sys::files::open_dir(&self.path("")).unwrap();
+        let stamp = Stamp::from(&crate::sys::files::stat(directory).unwrap());
+        self.tables.seen.listed.insert(self.path("").to_str().unwrap().to_owned(), stamp);
     }
 
     fn look(&mut self, name: &str) -> Vec<String> {
@@ -101,6 +115,44 @@ fn a_table_written_twice_within_one_tick_of_the_clock_is_not_missed() {
         let news = scene.rescan();
         assert!(news.last().is_some_and(|last| last == "load /cron.d/a 1"), "{number}: {news:?}");
     }
+}
+
+#[test]
+fn a_directory_whose_stamp_is_unchanged_is_not_listed_but_its_tables_are_looked_at() {
+    let mut scene = Scene::new();
+    for name in ["a", "b", "c"] {
+        scene.save(name, "* * * * * root true\n");
+    }
+    scene.rescan();
+    scene.settle();
+    assert_eq!(scene.rescan(), NONE);
+    fs::write(scene.path("a"), "").unwrap();
+    assert_eq!(scene.rescan(), ["(*system*) RELOAD (/cron.d/a)", "load /cron.d/a 0"], "written in place");
+    scene.settle();
+    fs::remove_file(scene.path("b")).unwrap();
+    scene.save("d", "");
+    scene.save("c", "");
+    let mut news = scene.rescan();
+    news.sort();
+    let replaced = ["(*system*) RELOAD (/cron.d/c)", "load /cron.d/c 0", "load /cron.d/d 0", "unload /cron.d/b"];
+    assert_eq!(news, replaced);
+    scene.settle();
+    scene.save("e", "");
+    scene.settle();
+    assert_eq!(scene.rescan(), NONE, "a stamp that does not tell");
+    assert_eq!(scene.rescan_to(Depth::Names), ["load /cron.d/e 0"]);
+}
+
+#[test]
+fn a_table_that_could_not_be_looked_at_for_a_moment_is_found_again() {
+    let mut scene = Scene::new();
+    scene.save("a", "* * * * * root true\n");
+    scene.rescan();
+    scene.settle();
+    let (mut news, path) = (Vec::new(), scene.path("a").display().to_string());
+    scene.tables.seen.forget(&path, &mut news);
+    assert_eq!(scene.words(news), ["unload /cron.d/a"]);
+    assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
 }
 
 #[test]
@@ -162,7 +214,7 @@ fn given_files_are_read_again_when_they_change() {
     let mut tables = Tables::new(Origin::Given(given), &CRONIE, HostKey(1));
     let rescan = |tables: &mut Tables| {
         let mut news = Vec::new();
-        tables.rescan(false, &OnlyUtc, &mut news);
+        tables.rescan(Depth::Changes, &OnlyUtc, &mut news);
         news.into_iter().map(|news| word(news, &dir.path().display().to_string())).collect::<Vec<_>>()
     };
     assert_eq!(rescan(&mut tables), ["load /jobs 1"]);

@@ -173,7 +173,7 @@ impl Spool {
 
     /// The state of a user's table; none if there is none.
     pub fn stamp(&self, user: &str) -> Result<Option<Stamp>, SpoolError> {
-        match files::stat_at(&self.dir, &self.name(user)?) {
+        match files::stat_at(&self.dir, self.name(user)?.as_c_str()) {
             Ok(stat) => Ok(Some(Stamp::from(&stat))),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(self.failed(Step::Open, user, source)),

@@ -14,5 +14,5 @@ mod users;
 pub use find::{Found, Places, Refusal, RefusalKind, Stamp};
 pub use links::watched_directories;
 pub use profile::{ProfileError, choose_profile};
-pub use scan::{CLUSTER_HOST_FILE, Finder, Look, ScanError, Visitor};
+pub use scan::{CLUSTER_HOST_FILE, Finder, Look, ScanError, StateOf, Visitor};
 pub use users::{LocalUsers, Lookup, Users};

@@ -40,7 +40,17 @@ pub trait Visitor {
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool;
     /// A table that is new or has changed, or may not be used.
     fn found(&mut self, found: Found);
+    /// Asks for the state of each table that was reported of a directory (its path, the last slash included); the names of
+    /// those that are not as they were. None: the directory, whose stamp is this one, has to be listed.
+    fn revisit(&mut self, _directory: &str, _stamp: &Stamp, _state: &mut StateOf<'_>) -> Option<Vec<String>> {
+        None
+    }
+    /// All tables of a directory that had this stamp have been reported.
+    fn listed(&mut self, _directory: &str, _stamp: Stamp) {}
 }
+
+/// The stamp of the table of that name, if it is a regular file that may be used.
+pub type StateOf<'a> = dyn FnMut(&str) -> Option<Stamp> + 'a;
 
 /// What one path was found to be.
 #[derive(Debug)]
@@ -177,7 +187,7 @@ impl Finder {
         })
         .map_err(error)?;
         stale.retain(|name| {
-            files::stat_at(&directory, name).is_ok_and(|stat| stat.is_regular() && stat.ctime_ns < before_ns)
+            files::stat_at(&directory, name.as_c_str()).is_ok_and(|stat| stat.is_regular() && stat.ctime_ns < before_ns)
                 && files::unlink_at(&directory, name).is_ok()
         });
         Ok(stale.len())
@@ -233,25 +243,50 @@ impl Finder {
     ) {
         let path = if place == Place::Spool { &self.places.spool } else { &self.places.cron_d };
         let Some(prefix) = path.to_str() else { return };
+        let prefix = [prefix, if prefix.ends_with('/') { "" } else { "/" }].concat();
         let mut list = || -> io::Result<()> {
             let directory = files::open_dir(path)?;
+            let stamp = Stamp::from(&files::stat(&directory)?);
+            let mut state = |name: &str| self.state(place, directory.as_fd(), name, users);
+            if let Some(changed) = visitor.revisit(&prefix, &stamp, &mut state) {
+                for name in changed.iter().filter_map(|name| c_name(name)) {
+                    let path = [&prefix, text(&name).unwrap_or_default()].concat();
+                    self.examine(place, path, directory.as_fd(), &name, users, visitor);
+                }
+                return Ok(());
+            }
             files::names(directory.try_clone()?, &mut |name, is_regular| {
                 if !self.admits(place, name.to_bytes()) {
                     return;
                 }
                 // No account has a name that is not text, and no path of ours could hold it.
                 let Some(file_name) = text(name) else { return };
-                let separator = if prefix.ends_with('/') { "" } else { "/" };
-                let path = [prefix, separator, file_name].concat();
+                let path = [&prefix, file_name].concat();
                 let look = if is_regular && !visitor.knows(&path) { Self::open_new } else { Self::examine };
                 look(self, place, path, directory.as_fd(), name, users, visitor);
-            })
+            })?;
+            visitor.listed(&prefix, stamp);
+            Ok(())
         };
         match list() {
             Ok(()) => {}
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(source) => errors.push(ScanError { path: path.clone(), source }),
         }
+    }
+
+    /// The state of a file that may be a table; none if it is a link or anything else, or may not be used.
+    fn state(&self, place: Place, directory: BorrowedFd<'_>, name: &str, users: &mut dyn Users) -> Option<Stamp> {
+        let stat = files::stat_at(directory, name).ok().filter(Stat::is_regular)?;
+        let uid = match place {
+            Place::Spool => match users.uid(name) {
+                Lookup::Known(uid) => Some(uid),
+                Lookup::Unknown | Lookup::NotYet => return None,
+            },
+            Place::SystemCrontab | Place::DropIn => None,
+        };
+        self.judge(&stat, uid).ok()?;
+        Some(Stamp::from(&stat))
     }
 
     /// Opens what is said to be a regular file and nobody has seen yet. If that is refused, or it is a link after all, it

@@ -112,21 +112,24 @@ impl Users for LocalUsers {
 /// The names and uids of a file of users, in little room: there may be a hundred thousand.
 #[derive(Debug, Default)]
 struct LocalNames {
-    /// The names, one after the other.
+    /// The names one after the other, in front of each its length in a byte.
     text: Box<[u8]>,
-    /// In order of their names.
-    users: Box<[LocalUser]>,
+    /// Where the digest of its name puts each user, or in the next slot that is free.
+    slots: Box<[LocalUser]>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct LocalUser {
+    /// Where the name is in the text; [`FREE`] in a slot that nobody has.
     name_at: u32,
-    name_len: u32,
     uid: u32,
 }
 
+const FREE: u32 = u32::MAX;
+
 impl LocalNames {
-    /// Name and uid of each line; of two lines with one name the first counts, as for getpwnam(3).
+    /// Name and uid of each line; of two lines with one name the first counts, as for getpwnam(3). A name of more than 255
+    /// bytes is left out: no file can be called so.
     fn parse(bytes: &[u8]) -> LocalNames {
         let (mut text, mut users) = (Vec::new(), Vec::new());
         for line in bytes.split(|b| *b == b'\n') {
@@ -134,24 +137,49 @@ impl LocalNames {
             let (Some(name), Some(_), Some(uid)) = (fields.next(), fields.next(), fields.next()) else { continue };
             let uid = std::str::from_utf8(uid).ok().and_then(|uid| uid.parse().ok());
             // `+` and `-` lines belong to the old `compat` service, which is asked through getpwnam.
-            if let (Some(uid), false) = (uid, matches!(name.first(), None | Some(b'+' | b'-' | b'#'))) {
-                users.push(LocalUser { name_at: text.len() as u32, name_len: name.len() as u32, uid });
+            let is_local = !matches!(name.first(), None | Some(b'+' | b'-' | b'#'));
+            if let (Some(uid), true, Ok(len)) = (uid, is_local, u8::try_from(name.len())) {
+                users.push(LocalUser { name_at: text.len() as u32, uid });
+                text.push(len);
                 text.extend_from_slice(name);
             }
         }
-        users.sort_by(|a, b| named(&text, a).cmp(named(&text, b)));
-        users.dedup_by(|later, first| named(&text, later) == named(&text, first));
-        LocalNames { text: text.into_boxed_slice(), users: users.into_boxed_slice() }
+        LocalNames { slots: in_slots(&users, &text), text: text.into_boxed_slice() }
     }
 
     fn uid(&self, name: &[u8]) -> Option<u32> {
-        let place = self.users.binary_search_by(|user| named(&self.text, user).cmp(name)).ok()?;
-        self.users.get(place).map(|user| user.uid)
+        let at = slot_of(name, &self.slots, &self.text)?;
+        self.slots.get(at).filter(|user| user.name_at != FREE).map(|user| user.uid)
     }
 }
 
+fn in_slots(users: &[LocalUser], text: &[u8]) -> Box<[LocalUser]> {
+    // A quarter of them free, so that the next free slot is near.
+    let mut slots = vec![LocalUser { name_at: FREE, uid: 0 }; users.len() + users.len() / 3 + 1].into_boxed_slice();
+    for user in users {
+        let slot = slot_of(named(text, user), &slots, text).and_then(|at| slots.get_mut(at));
+        if let Some(slot) = slot.filter(|slot| slot.name_at == FREE) {
+            *slot = *user;
+        }
+    }
+    slots
+}
+
+/// The slot that has that name, or the free one that is to have it.
+fn slot_of(name: &[u8], slots: &[LocalUser], text: &[u8]) -> Option<usize> {
+    // FNV-1a and a last stir, for names that differ in a number. Who can choose many users' names is root, against whom no
+    // digest needs a key.
+    let digest = name.iter().fold(0x811c_9dc5u32, |digest, byte| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let stirred = (digest ^ digest >> 15).wrapping_mul(0x9e37_79b1);
+    let first = (u64::from(stirred) * slots.len() as u64 >> u32::BITS) as usize;
+    let is_it = |user: &LocalUser| user.name_at == FREE || named(text, user) == name;
+    let (before, after) = slots.split_at_checked(first)?;
+    after.iter().position(is_it).map(|at| first + at).or_else(|| before.iter().position(is_it))
+}
+
 fn named<'a>(text: &'a [u8], user: &LocalUser) -> &'a [u8] {
-    text.get(user.name_at as usize..).and_then(|rest| rest.get(..user.name_len as usize)).unwrap_or_default()
+    let from = text.get(user.name_at as usize..).unwrap_or_default();
+    from.split_first().and_then(|(len, rest)| rest.get(..usize::from(*len))).unwrap_or_default()
 }
 
 /// A name as the kernel takes it; none if it holds a NUL.
@@ -175,7 +203,16 @@ mod tests {
         );
         let uids = ["root", "alice", "bad", "+", "no", "", "z"].map(|name| users.uid(name.as_bytes()));
         assert_eq!(uids, [Some(0), Some(1000), None, None, None, None, None]);
-        assert_eq!(users.users.len(), 2);
+    }
+
+    #[test]
+    fn each_of_many_users_is_found_and_nobody_else() {
+        let line = |n: u32| format!("user{n}:x:{n}:100::/:/bin/sh\n");
+        let text: String = (0..5_000).map(line).collect();
+        let users = LocalNames::parse(text.as_bytes());
+        assert!((0..5_000).all(|n| users.uid(format!("user{n}").as_bytes()) == Some(n)));
+        assert!((5_000..10_000).all(|n| users.uid(format!("user{n}").as_bytes()).is_none()));
+        assert_eq!(LocalNames::default().uid(b"root"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Files by directory descriptor and single name, never by a path that somebody could change meanwhile.
 
+use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
@@ -115,7 +116,7 @@ pub fn stat(fd: impl AsFd) -> io::Result<Stat> {
 }
 
 /// What a name in a directory is, links not followed.
-pub fn stat_at(dir: impl AsFd, name: &CStr) -> io::Result<Stat> {
+pub fn stat_at<N: NixPath + ?Sized>(dir: impl AsFd, name: &N) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
 }
 
