@@ -13,6 +13,7 @@ use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
+use crate::sys::memory;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::process;
@@ -146,6 +147,8 @@ impl Daemon {
 
     /// Runs until it is told to stop.
     pub fn run(&mut self) -> Result<(), Fatal> {
+        // Whether what only the start needed has been given back.
+        let mut settled = false;
         loop {
             self.keep_promises()?;
             self.perform()?;
@@ -154,7 +157,11 @@ impl Daemon {
             if self.has_stopped() {
                 return self.finish();
             }
-            let ready = self.poll.wait(self.patience()).map_err(os("waiting"))?;
+            let patience = self.patience();
+            if patience != Some(0) && !std::mem::replace(&mut settled, true) {
+                memory::settle();
+            }
+            let ready = self.poll.wait(patience).map_err(os("waiting"))?;
             for number in ready {
                 match number {
                     number::TIMER => self.hear_clock()?,

@@ -15,7 +15,6 @@ use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::site::{Profile, shared};
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
-use crate::sys::memory;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
@@ -112,7 +111,6 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     };
     daemon.wait_for_the_world()?;
     daemon.with_library(Library::open);
-    memory::give_back();
     daemon.tell_noticing();
     daemon.begin(&boot);
     daemon.begin_anacron();

@@ -24,6 +24,7 @@ use crate::site::Site;
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::locale;
+use crate::sys::memory;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::selinux::Policy;
@@ -47,7 +48,7 @@ const GRACE_MS: i64 = 1000;
 /// How soon a standard output that took nothing is tried again.
 const RELAY_MS: i64 = 20;
 /// Most bytes taken from one job's pipe before the others have their turn.
-const TURN: usize = 64 << 10;
+const TURN: usize = 16 << 10;
 /// Descriptors that the runner may need: one or two for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
@@ -252,6 +253,7 @@ impl State {
     }
 
     fn serve(&mut self) -> Result<(), RunnerError> {
+        memory::settle();
         while !(self.main_is_gone && self.is_idle()) {
             let timeout = self.timeout(clock::monotonic_ms());
             for ready in self.poll.wait(timeout).map_err(os("waiting"))? {
