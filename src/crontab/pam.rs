@@ -21,7 +21,8 @@ pub fn check_account(session: &Session<'_>) -> Result<(), Failure> {
     // The modules read what only root may read.
     let answer = session.raised(|| {
         let Some(library) = pam::Library::open() else { return Ok(()) };
-        let mut transaction = pam::Session::start(&library, &service, &user)?;
+        let mut transaction = pam::Session::begin(&library, &service)?;
+        transaction.set_user(&user)?;
         transaction.set_terminal(c"cron")?;
         transaction.account()
     })?;

@@ -1,7 +1,8 @@
 //! The keeper: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
 //!
-//! It is forked by a template process that has libpam and the modules loaded already, so that they are not loaded for each job. The
-//! template is the runner's child and knows nothing but how to fork; order and news go over a socket between runner and keeper.
+//! It is forked by a template process that has libpam and the modules loaded and the service's description read already, so that this is
+//! not done for each job: the keeper goes on with its copy of a transaction that is begun. The template is the runner's child and knows
+//! nothing but how to fork; order and news go over a socket between runner and keeper.
 
 use super::environment::Variables;
 use super::label::Label;
@@ -9,7 +10,7 @@ use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Ste
 use super::runner::RETRY_MS;
 use super::simple::Shell;
 use super::wire::{Link, WireError};
-use crate::site::Profile;
+use crate::site::Site;
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::memory;
@@ -28,7 +29,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// What the keeper is to do.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct KeeperOrder {
-    pub(super) service: String,
     pub(super) user: String,
     pub(super) identity: Identity,
     /// The SELinux context of the job, where there is SELinux.
@@ -39,7 +39,6 @@ pub(super) struct KeeperOrder {
     pub(super) command: Vec<u8>,
     /// What /bin/sh is, where simple commands are run without it.
     pub(super) shell: Option<Shell>,
-    pub(super) profile: Profile,
     pub(super) runs_without_home: bool,
     pub(super) started_with: StartedWith,
 }
@@ -89,9 +88,9 @@ pub(super) struct Template {
 
 impl Template {
     /// Forks it. It ends by itself when this is dropped; its keepers do not.
-    pub(super) fn fork(service: &str, policy: Option<Policy>) -> io::Result<Template> {
+    pub(super) fn fork(site: &Site, policy: Option<Policy>) -> io::Result<Template> {
         let (ours, theirs) = descriptor::request_pair()?;
-        process::fork(|| template(theirs, service, policy))?;
+        process::fork(|| template(theirs, site, policy))?;
         Ok(Template { socket: ours })
     }
 
@@ -109,7 +108,7 @@ impl Template {
 }
 
 /// The template, from its fork to its end.
-fn template(socket: OwnedFd, service: &str, policy: Option<Policy>) -> i32 {
+fn template(socket: OwnedFd, site: &Site, policy: Option<Policy>) -> i32 {
     if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
         return 1;
     }
@@ -117,17 +116,15 @@ fn template(socket: OwnedFd, service: &str, policy: Option<Policy>) -> i32 {
     // Its children are nobody's to wait for: the runner hears of jobs over the keepers' sockets.
     process::ignore_children();
     let library = Library::open();
-    if library.is_some() {
-        super::modules::load(service);
-    }
+    let mut session = library.as_ref().and_then(|library| begin_session(library, site));
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
-        let mut keeper = Keeper { library: library.as_ref(), policy, link: Link::new(link) };
+        let mut keeper = Keeper { library: library.as_ref(), site, policy, link: Link::new(link) };
         let mut ends = Some((input, output));
         let forked = process::fork(|| match ends.take() {
             Some((input, output)) => {
                 let _ = descriptor::close_from(3, &[keeper.link.as_fd(), input.as_fd(), output.as_fd()]);
-                keeper.run(input, output)
+                keeper.run(session.take(), input, output)
             }
             None => 1,
         });
@@ -138,8 +135,22 @@ fn template(socket: OwnedFd, service: &str, policy: Option<Policy>) -> i32 {
     0
 }
 
+/// The transaction that keepers go on with. None where beginning one has something to say in the log: then each keeper begins its own, and
+/// says so for its job.
+fn begin_session<'a>(library: &'a Library, site: &Site) -> Option<Session<'a>> {
+    let [before, _] = site.pam_tags;
+    pam::log_as(before);
+    let complete = super::modules::load(site.pam_service);
+    complete.then(|| Session::begin(library, &service(site)).ok())?
+}
+
+fn service(site: &Site) -> CString {
+    CString::new(site.pam_service).unwrap_or_default()
+}
+
 struct Keeper<'a> {
     library: Option<&'a Library>,
+    site: &'a Site,
     policy: Option<Policy>,
     link: Link,
 }
@@ -163,9 +174,9 @@ impl From<Failure> for KeeperError {
     }
 }
 
-impl Keeper<'_> {
-    fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
-        let news = match self.keep(input, output) {
+impl<'a> Keeper<'a> {
+    fn run(&mut self, begun: Option<Session<'a>>, input: OwnedFd, output: OwnedFd) -> i32 {
+        let news = match self.keep(begun, input, output) {
             Ok(()) => return 0,
             Err(KeeperError::Pam { error, session }) => {
                 KeeperNews::Refused { session, text: error.text, doing: error.doing.to_owned() }
@@ -178,7 +189,7 @@ impl Keeper<'_> {
     }
 
     /// The session around the job. Every way out drops the session, which closes it.
-    fn keep(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), KeeperError> {
+    fn keep(&mut self, begun: Option<Session<'a>>, input: OwnedFd, output: OwnedFd) -> Result<(), KeeperError> {
         process::default_signals();
         process::shrug_off_signals();
         process::unblock_signals().map_err(at(Step::Signals))?;
@@ -188,12 +199,12 @@ impl Keeper<'_> {
         order.started_with.limit.set().map_err(at(Step::Limits))?;
         defaults(order.started_with)?;
         self.wear_label(&order)?;
-        let session = open_session(self.library, &order)?;
+        let session = self.open_session(begun, &order)?;
         let (pam, identity) = result_of_session(session.as_ref(), &order)?;
         let recipe = recipe(&order, &pam, identity);
         let (reporter, reports) = Reporter::new().map_err(at(Step::Descriptors))?;
         let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
-        let job = fork_patiently(|| child(&recipe, stdio, &reporter, order.profile)).map_err(at(Step::Fork))?;
+        let job = fork_patiently(|| child(&recipe, stdio, &reporter, self.site.profile)).map_err(at(Step::Fork))?;
         drop((input, output, reporter));
         self.tell(&KeeperNews::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
@@ -212,6 +223,36 @@ impl Keeper<'_> {
     fn wear_label(&self, order: &KeeperOrder) -> Result<(), KeeperError> {
         let Some((policy, context)) = self.policy.zip(order.context.clone()) else { return Ok(()) };
         Ok(Label::sent(policy, context).wear().map_err(at(Step::Label))?)
+    }
+
+    /// Account, credentials, session, in the incumbents' order; the groups of the user come before her credentials, which may add to them.
+    fn open_session(
+        &self,
+        begun: Option<Session<'a>>,
+        order: &KeeperOrder,
+    ) -> Result<Option<Session<'a>>, KeeperError> {
+        let Some(library) = self.library else { return Ok(None) };
+        let account = |error| KeeperError::Pam { error, session: false };
+        let user = CString::new(order.user.as_str()).unwrap_or_default();
+        let [before, from_then_on] = self.site.pam_tags;
+        pam::log_as(before);
+        let mut session = match begun {
+            Some(session) => session,
+            None => Session::begin(library, &service(self.site)).map_err(account)?,
+        };
+        session.set_user(&user).map_err(account)?;
+        session.set_terminal(c"cron").map_err(account)?;
+        session.account().map_err(account)?;
+        process::set_groups(&order.identity.groups).map_err(at(Step::Groups))?;
+        process::set_group_ids(order.identity.gid).map_err(at(Step::GroupId))?;
+        session.establish_credentials().map_err(account)?;
+        if let Some(class) = &order.session_class {
+            let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
+            session.put_variable(&setting).map_err(account)?;
+        }
+        session.open().map_err(|error| KeeperError::Pam { error, session: true })?;
+        pam::log_as(from_then_on);
+        Ok(Some(session))
     }
 
     fn tell_messages(&mut self, session: Option<&Session<'_>>) {
@@ -255,29 +296,6 @@ fn fork_patiently(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
             forked => return forked,
         }
     }
-}
-
-/// Account, credentials, session, in the incumbents' order; the groups of the user come before her credentials, which may add to them.
-fn open_session<'a>(library: Option<&'a Library>, order: &KeeperOrder) -> Result<Option<Session<'a>>, KeeperError> {
-    let Some(library) = library else { return Ok(None) };
-    let account = |error| KeeperError::Pam { error, session: false };
-    let service = CString::new(order.service.as_str()).unwrap_or_default();
-    let user = CString::new(order.user.as_str()).unwrap_or_default();
-    let [before, from_then_on] = order.profile.site().pam_tags;
-    pam::log_as(before);
-    let mut session = Session::start(library, &service, &user).map_err(account)?;
-    session.set_terminal(c"cron").map_err(account)?;
-    session.account().map_err(account)?;
-    process::set_groups(&order.identity.groups).map_err(at(Step::Groups))?;
-    process::set_group_ids(order.identity.gid).map_err(at(Step::GroupId))?;
-    session.establish_credentials().map_err(account)?;
-    if let Some(class) = &order.session_class {
-        let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
-        session.put_variable(&setting).map_err(account)?;
-    }
-    session.open().map_err(|error| KeeperError::Pam { error, session: true })?;
-    pam::log_as(from_then_on);
-    Ok(Some(session))
 }
 
 /// What PAM made: variables, and groups beyond the user's own.

@@ -1,8 +1,8 @@
-//! Which PAM modules a service uses, to have them loaded before the first session. Only a matter of speed: whatever is missed here, PAM
-//! loads itself.
+//! Which files describe a PAM service and which modules it uses, to have all of it read and loaded before the first session. Only a matter
+//! of speed: whatever is missed here, PAM loads itself.
 
 use crate::sys::pam::Library;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,15 @@ use std::path::{Path, PathBuf};
 pub(super) const SERVICES: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 /// The service whose lines PAM falls back on: its modules are loaded with those of any other service.
 const FALLBACK: &str = "other";
-/// Deepest nesting of includes.
-const DEPTH: usize = 8;
+
+/// What PAM reads and loads for a service.
+#[derive(Debug, Default)]
+struct Stack {
+    /// The services whose descriptions are part of it.
+    services: BTreeSet<String>,
+    /// The modules, and whether PAM complains of one that cannot be loaded.
+    modules: BTreeMap<String, bool>,
+}
 
 /// The file that describes a service, if there is one.
 pub(super) fn service_file(service: &str) -> Option<PathBuf> {
@@ -28,18 +35,20 @@ pub(super) fn installed() -> impl Iterator<Item = PathBuf> {
         .flat_map(|directory| ["libpam.so.0", "security"].map(|name| directory.join(name)))
 }
 
-/// Loads the modules of that service for as long as this process lives.
-pub(super) fn load(service: &str) {
-    let Some(directory) = module_directory() else { return };
-    let mut modules = BTreeSet::new();
-    for service in [service, FALLBACK] {
-        collect(service, &read_service, DEPTH, &mut modules);
+/// The files whose lines make up that service, those of what they include among them.
+pub(super) fn description(service: &str) -> Vec<PathBuf> {
+    Stack::of(service).services.iter().filter_map(|service| service_file(service)).collect()
+}
+
+/// Loads the modules of that service for as long as this process lives. False where one is missing that PAM complains of.
+pub(super) fn load(service: &str) -> bool {
+    let Some(directory) = module_directory() else { return false };
+    let mut complete = true;
+    for (module, needed) in Stack::of(service).modules {
+        let path = CString::new(directory.join(module).into_os_string().into_encoded_bytes());
+        complete &= path.is_ok_and(|path| Library::keep_loaded(&path)) || !needed;
     }
-    for module in modules {
-        if let Ok(path) = CString::new(directory.join(module).into_os_string().into_encoded_bytes()) {
-            Library::keep_loaded(&path);
-        }
-    }
+    complete
 }
 
 /// Beside libpam, in `security`: where the library that this process has loaded would look.
@@ -54,30 +63,43 @@ fn read_service(service: &str) -> Option<String> {
     fs::read_to_string(service_file(service)?).ok()
 }
 
-/// Follows `include`, `substack` and Debian's `@include`; takes the modules of account, auth (for credentials) and session lines.
-fn collect(service: &str, read: &dyn Fn(&str) -> Option<String>, depth: usize, modules: &mut BTreeSet<String>) {
-    let (Some(text), Some(deeper)) = (read(service), depth.checked_sub(1)) else { return };
-    for line in text.lines() {
-        let line = line.split('#').next().unwrap_or("").trim_start();
-        if let Some(other) = line.strip_prefix("@include") {
-            collect(other.trim(), read, deeper, modules);
-            continue;
+impl Stack {
+    fn of(service: &str) -> Stack {
+        let mut stack = Stack::default();
+        for service in [service, FALLBACK] {
+            stack.collect(service, &read_service);
         }
-        let Some((kind, rest)) = line.split_once(char::is_whitespace) else { continue };
-        if kind.trim_start_matches('-') == "password" {
-            continue;
+        stack
+    }
+
+    /// Follows `include`, `substack` and Debian's `@include`; takes the modules of account, auth (for credentials) and session lines.
+    fn collect(&mut self, service: &str, read: &dyn Fn(&str) -> Option<String>) {
+        if !self.services.insert(service.to_owned()) {
+            return;
         }
-        let rest = rest.trim_start();
-        // A control in brackets holds blanks.
-        let (control, after) = match rest.strip_prefix('[') {
-            Some(inside) => ("", inside.split_once(']').map_or("", |(_, after)| after)),
-            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
-        };
-        let Some(target) = after.split_whitespace().next() else { continue };
-        if matches!(control, "include" | "substack") {
-            collect(target, read, deeper, modules);
-        } else {
-            modules.insert(target.to_owned());
+        let Some(text) = read(service) else { return };
+        for line in text.lines() {
+            let line = line.split('#').next().unwrap_or("").trim_start();
+            if let Some(other) = line.strip_prefix("@include") {
+                self.collect(other.trim(), read);
+                continue;
+            }
+            let Some((kind, rest)) = line.split_once(char::is_whitespace) else { continue };
+            if kind.trim_start_matches('-') == "password" {
+                continue;
+            }
+            let rest = rest.trim_start();
+            // A control in brackets holds blanks.
+            let (control, after) = match rest.strip_prefix('[') {
+                Some(inside) => ("", inside.split_once(']').map_or("", |(_, after)| after)),
+                None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+            };
+            let Some(target) = after.split_whitespace().next() else { continue };
+            if matches!(control, "include" | "substack") {
+                self.collect(target, read);
+            } else {
+                *self.modules.entry(target.to_owned()).or_default() |= !kind.starts_with('-');
+            }
         }
     }
 }
@@ -102,9 +124,13 @@ mod tests {
             };
             Some(text.to_owned())
         };
-        let mut modules = BTreeSet::new();
-        collect("cron", &read, DEPTH, &mut modules);
-        let found: Vec<&str> = modules.iter().map(String::as_str).collect();
-        assert_eq!(found, ["pam_env.so", "pam_limits.so", "pam_systemd.so", "pam_unix.so"]);
+        let mut stack = Stack::default();
+        stack.collect("cron", &read);
+        let modules: Vec<(&str, bool)> = stack.modules.iter().map(|(name, needed)| (name.as_str(), *needed)).collect();
+        let expected =
+            [("pam_env.so", true), ("pam_limits.so", true), ("pam_systemd.so", false), ("pam_unix.so", true)];
+        assert_eq!(modules, expected);
+        let services: Vec<&str> = stack.services.iter().map(String::as_str).collect();
+        assert_eq!(services, ["common-auth", "cron", "loop", "system"]);
     }
 }

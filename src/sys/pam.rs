@@ -3,7 +3,7 @@
 use super::library;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 const LIBRARY: &CStr = c"libpam.so.0";
 
@@ -12,6 +12,7 @@ const SUCCESS: c_int = 0;
 const SILENT: c_int = 0x8000;
 const ESTABLISH: c_int = 0x2;
 const DELETE: c_int = 0x4;
+const ITEM_USER: c_int = 2;
 const ITEM_TTY: c_int = 3;
 const BUFFER_ERROR: c_int = 5;
 const CONVERSATION_ERROR: c_int = 19;
@@ -120,23 +121,34 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Begins a transaction for that user; modules that ask something get no answer.
-    pub fn start(library: &'a Library, service: &CStr, user: &CStr) -> Result<Session<'a>, PamError> {
+    /// Begins a transaction: the service's description is read and its modules are loaded. Modules that ask something get no answer. A
+    /// child that this process forks may go on with its copy.
+    pub fn begin(library: &'a Library, service: &CStr) -> Result<Session<'a>, PamError> {
         let told = Box::new(RefCell::new(Vec::new()));
         let data: *const RefCell<Vec<String>> = &*told;
         let conversation = Conversation { converse, data: data.cast_mut().cast() };
         let mut handle = null_mut();
-        // SAFETY: the strings end with NUL; the library copies the conversation, whose data lives in a box as long as the session.
-        let code = unsafe { (library.start)(service.as_ptr(), user.as_ptr(), &conversation, &mut handle) };
+        // SAFETY: the string ends with NUL and there need not be a user yet; the library copies the conversation, whose data lives in a
+        // box as long as the session.
+        let code = unsafe { (library.start)(service.as_ptr(), null(), &conversation, &mut handle) };
         let session = Session { library, handle, told, has_credentials: false, is_open: false, last: code };
         session.check("pam_start", code)?;
         Ok(session)
     }
 
+    /// Sets whose session it is to be.
+    pub fn set_user(&mut self, name: &CStr) -> Result<(), PamError> {
+        self.set(ITEM_USER, name)
+    }
+
     /// Sets the terminal's name that modules see.
     pub fn set_terminal(&mut self, name: &CStr) -> Result<(), PamError> {
-        // SAFETY: a live handle; the library copies the string.
-        let code = unsafe { (self.library.set_item)(self.handle, ITEM_TTY, name.as_ptr().cast()) };
+        self.set(ITEM_TTY, name)
+    }
+
+    fn set(&mut self, item: c_int, text: &CStr) -> Result<(), PamError> {
+        // SAFETY: a live handle; these items are strings, which the library copies.
+        let code = unsafe { (self.library.set_item)(self.handle, item, text.as_ptr().cast()) };
         self.note("pam_set_item", code)
     }
 

@@ -4,18 +4,19 @@ use super::start::{Launched, Pending};
 use super::{Kind, State, token};
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
 use crate::launch::label::Label;
-use crate::launch::modules::{SERVICES, installed, service_file};
+use crate::launch::modules::{self, SERVICES, installed, service_file};
 use crate::launch::recipe::{Failure, Identity, Recipe};
 use crate::launch::tell::About;
 use crate::plan::{Owner, Start};
 use crate::report::Level;
-use crate::site::Profile;
+use crate::site::{Profile, Site};
 use crate::sys::clock;
 use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Whether there is PAM for jobs, and the template that keepers are forked from.
@@ -23,30 +24,39 @@ use std::rc::Rc;
 pub(super) struct Pam {
     has_service: bool,
     template: Option<Template>,
-    /// What the service's description and PAM itself were when the template was made.
-    seen: Vec<Option<(u64, i64, i64)>>,
+    /// The files that describe the service.
+    description: Vec<PathBuf>,
+    /// What they and PAM itself were when the template was made.
+    seen: Vec<Option<FileState>>,
 }
+
+/// Which file it is, its length, when it was changed.
+type FileState = (u64, u64, i64, i64);
 
 impl Pam {
     /// Looks again whether the service is described, and lets go of a template that was made for another description or
     /// has another version of PAM in memory.
     pub(super) fn freshen(&mut self, service: &str) {
-        let file = service_file(service);
-        self.has_service = file.is_some();
-        let seen = SERVICES.iter().map(Into::into).chain(file).chain(installed()).map(|path| {
-            let seen = fs::metadata(path).ok()?;
-            Some((seen.ino(), seen.mtime(), seen.mtime_nsec()))
-        });
-        let seen: Vec<_> = seen.collect();
-        if seen != self.seen {
+        self.has_service = service_file(service).is_some();
+        if self.seen.is_empty() || self.states() != self.seen {
             self.template = None;
-            self.seen = seen;
+            self.description = modules::description(service);
+            self.seen = self.states();
         }
     }
 
-    fn template(&mut self, service: &str, policy: Option<Policy>) -> io::Result<&Template> {
+    fn states(&self) -> Vec<Option<FileState>> {
+        let paths = SERVICES.iter().map(Into::into).chain(installed()).chain(self.description.iter().cloned());
+        let state = |path| {
+            let seen = fs::metadata::<PathBuf>(path).ok()?;
+            Some((seen.ino(), seen.size(), seen.ctime(), seen.ctime_nsec()))
+        };
+        paths.map(state).collect()
+    }
+
+    fn template(&mut self, site: &Site, policy: Option<Policy>) -> io::Result<&Template> {
         if self.template.is_none() {
-            self.template = Some(Template::fork(service, policy)?);
+            self.template = Some(Template::fork(site, policy)?);
         }
         self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
@@ -75,7 +85,7 @@ impl State {
         let context = label.map(|label| label.context().clone());
         let order = KeeperOrder { context, ..self.keeper_order(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes()?;
-        let made = self.pam.template(self.site.pam_service, self.policy)?.make_keeper(pipes.stdio());
+        let made = self.pam.template(self.site, self.policy)?.make_keeper(pipes.stdio());
         let mut keeper = made.inspect_err(|_| self.pam.template = None)?;
         keeper.push(&order).map_err(io::Error::other)?;
         keeper.flush()?;
@@ -87,7 +97,6 @@ impl State {
     fn keeper_order(&self, start: &Start, user: &User, command: &[u8]) -> KeeperOrder {
         let variables = self.environment(start, user);
         KeeperOrder {
-            service: self.site.pam_service.to_owned(),
             user: user.name.clone(),
             identity: Identity::from(user),
             context: None,
@@ -98,7 +107,6 @@ impl State {
             variables,
             command: command.to_vec(),
             shell: self.shell.known(),
-            profile: self.site.profile,
             runs_without_home: self.site.runs_without_home,
             started_with: self.started_with,
         }
