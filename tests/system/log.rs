@@ -258,6 +258,8 @@ fn where_a_syslog_daemon_is_handed_a_copy_the_journals_stand_in_gets_lines() {
     let daemon = world.start_daemon(&[]);
     let started = "(CRON) INFO (pidfile fd = ";
     assert!(journal.wait_for("INFO").0["MESSAGE"].starts_with(started));
+    // Tables have been read for the first time.
+    assert!(journal.wait_for("INFO").0["MESSAGE"].contains("@reboot jobs"));
     let _copy = UnixDatagram::bind("/run/systemd/journal/syslog").expect("a syslog daemon's socket");
     // From the next look on.
     daemon.signal(Signal::SIGHUP);
