@@ -1,7 +1,7 @@
 //! One live table in a compact form: one block of text, and 8 bytes for each entry that tell its timer and its place there.
 //!
 //! The text holds the file's name, then what the log calls the table and its owner's name, unless they are the same; then
-//! the settings; then one record for each entry.
+//! the settings; then one record for each entry, in file order.
 
 use super::event::{Owner, RunId, Source, Start};
 use super::record::{self, Record};
@@ -43,10 +43,11 @@ enum OwnerKind {
     Caller,
 }
 
-/// One entry. Its record ends where the next entry's begins.
+/// One entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveEntry {
     timer: u32,
+    /// Where its record begins.
     record: u32,
 }
 
@@ -109,19 +110,11 @@ impl LiveTable {
         let name = if source.name == file { "" } else { &source.name };
         let owner_name = if owner_name == source.name { "" } else { owner_name };
 
-        let (entry_timers, new_timers) = intern_timers(table, timers, zones);
-        // By timer and then by place in the file, both in one number: that is sorted several times as fast.
-        let mut order: Vec<u64> =
-            (0..).zip(&entry_timers).map(|(index, timer)| u64::from(timer.0) << 32 | index).collect();
-        order.sort_unstable();
-
-        let settings = record::settings_ends(table);
         let with_user = source.owner.form() == Form::System;
-        let record = |index: u32| Record::of(table, index as usize, &settings, with_user);
-        let settings_len = settings.last().map_or(0, |end| *end as usize);
-        let records_len: usize = (0..entry_timers.len() as u32).filter_map(record).map(|record| record.len()).sum();
+        let records_len: usize = table.entries.iter().map(|entry| record::len(entry, with_user)).sum();
         // The exact size from the start: what is shrunk later leaves holes between thousands of tables.
-        let mut text = Vec::with_capacity(file.len() + name.len() + owner_name.len() + settings_len + records_len);
+        let names_len = file.len() + name.len() + owner_name.len();
+        let mut text = Vec::with_capacity(names_len + record::settings_len(table) + records_len);
         let mut append = |part: &str| {
             text.extend_from_slice(part.as_bytes());
             text.len() as u32
@@ -129,12 +122,20 @@ impl LiveTable {
         let (file_end, name_end, owner_end) = (append(file), append(name), append(owner_name));
         record::write_settings(table, &mut text);
         let settings_end = text.len() as u32;
-        let mut entries = Vec::with_capacity(order.len());
-        for place in order {
-            let Some(record) = record(place as u32) else { continue };
-            entries.push(LiveEntry { timer: (place >> 32) as u32, record: text.len() as u32 });
-            record.write(&mut text);
+
+        let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
+        let (mut entries, mut new_timers) = (Vec::with_capacity(table.entries.len()), Vec::new());
+        for entry in &table.entries {
+            let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
+            let (timer, is_new) = timers.intern(&entry.schedule, zone, entry.delay, zones);
+            if is_new {
+                new_timers.push(timer);
+            }
+            entries.push(LiveEntry { timer: timer.0, record: text.len() as u32 });
+            Record::of(table, entry, with_user).write(&mut text);
         }
+        // By timer and then by place in the file, both in one number: that is sorted several times as fast.
+        entries.sort_unstable_by_key(|entry| u64::from(entry.timer) << 32 | u64::from(entry.record));
         let table = LiveTable {
             directory,
             text: text.into_boxed_slice(),
@@ -213,10 +214,8 @@ impl LiveTable {
     }
 
     fn record(&self, entry: u32) -> Option<Record<'_>> {
-        let index = entry as usize;
-        let start = self.entries.get(index)?.record as usize;
-        let end = self.entries.get(index + 1).map_or(self.text.len(), |next| next.record as usize);
-        Record::read(self.text.get(start..end)?, self.is_of_the_system())
+        let start = self.entries.get(entry as usize)?.record as usize;
+        Record::read(self.text.get(start..)?, self.is_of_the_system())
     }
 
     /// The line of an entry in the file, from 1.
@@ -242,7 +241,7 @@ impl LiveTable {
 
     /// The settings that an entry sees.
     fn settings(&self, record: &Record<'_>) -> &[u8] {
-        self.slice(self.owner_end..self.owner_end.saturating_add(record.settings).min(self.settings_end))
+        record::first_settings(self.slice(self.owner_end..self.settings_end), record.settings)
     }
 
     /// What the runner must know to start an entry.
@@ -289,21 +288,6 @@ impl LiveTable {
         }
         successors
     }
-}
-
-/// The timer of each entry, and those of them that did not exist before.
-fn intern_timers(table: &Table, timers: &mut Timers, zones: &mut Zones) -> (Vec<Timer>, Vec<Timer>) {
-    let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
-    let mut new = Vec::new();
-    let interned = table.entries.iter().map(|entry| {
-        let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
-        let (timer, is_new) = timers.intern(&entry.schedule, zone, entry.delay, zones);
-        if is_new {
-            new.push(timer);
-        }
-        timer
-    });
-    (interned.collect(), new)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What is kept of an entry beside its timer: a few bytes in front of its command.
 //!
-//! Line, and bytes of the settings that it sees with its flags, are numbers of seven bits a byte, the lowest first, the
-//! top bit telling that more follow. In a system table the user's name follows, its length in a byte. Then the command.
+//! Line, and how many of the settings it sees with its flags, are numbers of seven bits a byte, the lowest first, the
+//! top bit telling that more follow. In a system table the user's name follows, its length in a byte. Then the command, which
+//! a newline ends: so the records stand in the order of the file, in which they are written fastest, and need not be found in it.
 
 use crate::table::{Entry, Flags, Table};
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 pub(super) struct Record<'a> {
     /// Line in the file, from 1.
     pub(super) line: u32,
-    /// Bytes of the table's settings that it sees: those above it.
+    /// How many of the table's settings it sees: those above it.
     pub(super) settings: u32,
     pub(super) flags: Flags,
     /// Whom a system table's entry names; else empty.
@@ -28,50 +29,32 @@ const SINGLE: u64 = 4;
 const FLAG_BITS: u32 = 3;
 
 impl<'a> Record<'a> {
-    /// Of an entry of a table that was read. `settings` are those of [`settings_ends`].
-    pub(super) fn of(table: &'a Table, index: usize, settings: &[u32], with_user: bool) -> Option<Record<'a>> {
-        let entry: &Entry = table.entries.get(index)?;
-        let seen = (entry.settings as usize).checked_sub(1).and_then(|last| settings.get(last));
-        Some(Record {
+    /// Of an entry of a table that was read.
+    pub(super) fn of(table: &'a Table, entry: &Entry, with_user: bool) -> Record<'a> {
+        Record {
             line: entry.line,
-            settings: seen.copied().unwrap_or(0),
+            settings: entry.settings,
             flags: entry.flags,
             user: if with_user { table.user(entry) } else { &[] },
             with_user,
             command: table.command(entry),
-        })
-    }
-
-    fn settings_and_flags(&self) -> u64 {
-        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
-        u64::from(self.settings) << FLAG_BITS
-            | flag(self.flags.mail_only_on_failure, MAIL_ONLY_ON_FAILURE)
-            | flag(self.flags.quiet, QUIET)
-            | flag(self.flags.single, SINGLE)
-    }
-
-    /// Bytes that it takes.
-    pub(super) fn len(&self) -> usize {
-        number_len(u64::from(self.line))
-            + number_len(self.settings_and_flags())
-            + usize::from(self.with_user)
-            + self.user.len()
-            + self.command.len()
+        }
     }
 
     /// Appends it to a text.
     pub(super) fn write(&self, text: &mut Vec<u8>) {
         write_number(u64::from(self.line), text);
-        write_number(self.settings_and_flags(), text);
+        write_number(settings_and_flags(self.settings, self.flags), text);
         if self.with_user {
             // No table names a user of more than 255 bytes: see `can_be_user` in the language.
             text.push(self.user.len() as u8);
             text.extend_from_slice(self.user);
         }
         text.extend_from_slice(self.command);
+        text.push(b'\n');
     }
 
-    /// Reads what [`Record::write`] has written.
+    /// Reads what [`Record::write`] has written and what other records may follow.
     pub(super) fn read(mut bytes: &'a [u8], with_user: bool) -> Option<Record<'a>> {
         let line = read_number(&mut bytes)? as u32;
         let settings_and_flags = read_number(&mut bytes)?;
@@ -85,6 +68,7 @@ impl<'a> Record<'a> {
             }
             false => (&bytes[..0], bytes),
         };
+        let command = command.get(..memchr::memchr(b'\n', command)?)?;
         Some(Record { line, settings: (settings_and_flags >> FLAG_BITS) as u32, flags, user, with_user, command })
     }
 }
@@ -114,15 +98,28 @@ fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Where each setting of a table ends in the text that [`write_settings`] writes.
-pub(super) fn settings_ends(table: &Table) -> Vec<u32> {
-    let mut end = 0;
-    let ends = table.settings.iter().map(|setting| {
-        let (name, value) = table.assignment(setting);
-        end += name.len() + value.len() + 2;
-        end as u32
-    });
-    ends.collect()
+fn settings_and_flags(settings: u32, flags: Flags) -> u64 {
+    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+    u64::from(settings) << FLAG_BITS
+        | flag(flags.mail_only_on_failure, MAIL_ONLY_ON_FAILURE)
+        | flag(flags.quiet, QUIET)
+        | flag(flags.single, SINGLE)
+}
+
+/// Bytes that the record of an entry takes.
+pub(super) fn len(entry: &Entry, with_user: bool) -> usize {
+    let user = if with_user { 1 + entry.user_len() } else { 0 };
+    number_len(u64::from(entry.line))
+        + number_len(settings_and_flags(entry.settings, entry.flags))
+        + user
+        + entry.command_len()
+        + 1
+}
+
+/// Bytes that [`write_settings`] writes.
+pub(super) fn settings_len(table: &Table) -> usize {
+    let assignments = table.settings.iter().map(|setting| table.assignment(setting));
+    assignments.map(|(name, value)| name.len() + value.len() + 2).sum()
 }
 
 /// Appends a table's settings to a text: name and value, a newline behind each, which neither can hold.
@@ -132,6 +129,13 @@ pub(super) fn write_settings(table: &Table, text: &mut Vec<u8>) {
             text.extend_from_slice(part);
         }
     }
+}
+
+/// The first of settings that were so written.
+pub(super) fn first_settings(settings: &[u8], count: u32) -> &[u8] {
+    let Some(last) = (2 * count as usize).checked_sub(1) else { return &[] };
+    let end = memchr::memchr_iter(b'\n', settings).nth(last).map_or(settings.len(), |newline| newline + 1);
+    settings.get(..end).unwrap_or_default()
 }
 
 /// The variables in settings that were so written: each name once with its last value, in the order of first appearance.
@@ -156,11 +160,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_read_as_it_was_written_and_takes_as_many_bytes_as_it_says() {
+    fn a_record_is_read_as_it_was_written() {
         let quiet = Flags { quiet: true, ..Flags::default() };
         let all = Flags { mail_only_on_failure: true, quiet: true, single: true };
         for (line, settings, flags, user, bytes) in [
             (1, 0, Flags::default(), None, 2),
+            (10, 1, quiet, None, 2),
             (127, 15, quiet, None, 2),
             (128, 16, all, None, 4),
             (u32::MAX, u32::MAX, all, None, 10),
@@ -171,7 +176,8 @@ mod tests {
             let record = Record { line, settings, flags, user, with_user, command: b"echo \xff" };
             let mut text = Vec::new();
             record.write(&mut text);
-            assert_eq!((text.len(), record.len()), (bytes + 6, bytes + 6), "{record:?}");
+            assert_eq!(text.len(), bytes + 7, "{record:?}");
+            text.extend_from_slice(b"\x01\x00next\n");
             assert_eq!(Record::read(&text, with_user), Some(record));
         }
     }
@@ -182,6 +188,16 @@ mod tests {
         assert_eq!(Record::read(&[1, 0x80], false), None);
         assert_eq!(Record::read(&[1, 0, 5, b'r'], true), None);
         assert_eq!(Record::read(&[0xff; 20], false), None);
+        assert_eq!(Record::read(b"\x01\x00no end", false), None);
+    }
+
+    #[test]
+    fn the_first_settings_are_cut_behind_their_values() {
+        let settings = b"A\n1\nB\n\nC\n3\n";
+        for (count, first) in [(0, ""), (1, "A\n1\n"), (2, "A\n1\nB\n\n"), (3, "A\n1\nB\n\nC\n3\n")] {
+            assert_eq!(first_settings(settings, count), first.as_bytes());
+        }
+        assert_eq!(first_settings(settings, 4), settings);
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn slot_of(name: &[u8], slots: &[LocalUser], text: &[u8]) -> Option<usize> {
     // digest needs a key.
     let digest = name.iter().fold(0x811c_9dc5u32, |digest, byte| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     let stirred = (digest ^ digest >> 15).wrapping_mul(0x9e37_79b1);
-    let first = (u64::from(stirred) * slots.len() as u64 >> u32::BITS) as usize;
+    let first = ((u64::from(stirred) * slots.len() as u64) >> u32::BITS) as usize;
     let is_it = |user: &LocalUser| user.name_at == FREE || named(text, user) == name;
     let (before, after) = slots.split_at_checked(first)?;
     after.iter().position(is_it).map(|at| first + at).or_else(|| before.iter().position(is_it))

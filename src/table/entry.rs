@@ -54,8 +54,10 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     let mut flags = if cursor.peek() == Some(b'-') { read_flags(&mut cursor, words)? } else { Flags::default() };
     flags.quiet |= quiet_entry;
     let command = read_command(&mut cursor, line, context)?;
-    if context.form == Form::User {
-        warnings.extend(user_column(&words[command.start..], command.start, context.name));
+    if context.form == Form::User
+        && let Some(warning) = user_column(&words[command.start..], command.start, context.name)
+    {
+        warnings.push(warning);
     }
     if let Some(percent) = first_percent(&line[command.clone()]) {
         warnings.push(percent_warning(command.start + percent));

@@ -256,8 +256,8 @@ impl<'a> Reader<'a> {
             Err(complaint) => return self.fault(line, complaint),
         };
         self.count_entry(line)?;
-        for warning in job.warnings {
-            self.warn(line, warning);
+        if !job.warnings.is_empty() {
+            job.warnings.into_iter().for_each(|warning| self.warn(line, warning));
         }
         let zone = match self.scope.zone {
             ZoneScope::System => None,

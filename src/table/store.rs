@@ -74,6 +74,18 @@ pub struct Table {
     pub zones: Vec<Arc<Zone>>,
 }
 
+impl Entry {
+    /// Bytes of the user's name; none in user form.
+    pub fn user_len(&self) -> usize {
+        usize::from(self.user_len)
+    }
+
+    /// Bytes of the raw command.
+    pub fn command_len(&self) -> usize {
+        self.text.command_len as usize
+    }
+}
+
 impl Table {
     /// The raw command of an entry: `%` and backslashes untouched, flags taken off.
     pub fn command(&self, entry: &Entry) -> &[u8] {
