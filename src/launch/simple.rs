@@ -116,6 +116,8 @@ fn is_identifier(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
 
     #[test]
     fn a_command_is_simple_when_no_shell_could_make_anything_else_of_its_words() {
@@ -185,6 +187,56 @@ mod tests {
             "/bin/x a\0b",
         ] {
             assert_eq!(words(command.as_bytes()), None, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_plain_alone_or_beside_another_means_nothing_to_any_shell() {
+        let letters = [b'a', b'Z', b'0', b'9'];
+        let all: Vec<u8> = PLAIN.iter().copied().chain(letters).collect();
+        let pairs = all.iter().flat_map(|one| all.iter().map(|other| [*one, *other]));
+        let texts = pairs.map(|pair| String::from_utf8(pair.to_vec()).unwrap());
+        // cat tells its own arguments, and on its other output that it knows no such files.
+        let program = "/bin/cat -- /proc/self/cmdline".to_owned();
+        let command = texts.fold(program, |line, text| format!("{line} {text} {text}x  x{text}\tx{text}x"));
+        let words = words(command.as_bytes()).unwrap();
+        for shell in ["dash", "bash"] {
+            let shown = Command::new(shell).arg0("sh").arg("-c").arg(&command).output().unwrap();
+            let arguments: Vec<&[u8]> = shown.stdout.split(|byte| *byte == 0).collect();
+            assert_eq!(arguments.split_last().unwrap(), (&&b""[..], &words[..]), "{shell}");
+        }
+    }
+
+    /// Of the names in bash's manual those that it has no value for by itself.
+    const OF_THE_MANUAL: &str = "CDPATH CHILD_MAX COLUMNS COMP_CWORD COMP_LINE COMP_WORDS COMPREPLY COPROC EMACS EXECIGNORE FCEDIT FIGNORE \
+        FUNCNEST GLOBIGNORE GLOBSORT HISTCONTROL HISTFILE HISTFILESIZE HISTIGNORE HISTSIZE HISTTIMEFORMAT HOME HOSTFILE IGNOREEOF \
+        INPUTRC INSIDE_EMACS LANG LC_ALL LC_COLLATE LC_CTYPE LC_MESSAGES LC_NUMERIC LC_TIME LINES LOGNAME MAIL MAILCHECK MAILPATH \
+        MAPFILE PROMPT_COMMAND PROMPT_DIRTRIM READLINE_LINE REPLY TERMCAP TERMINFO TEXTDOMAIN TIMEFORMAT TMOUT TMPDIR TZ USER \
+        auto_resume histchars";
+
+    #[test]
+    fn a_name_that_a_shell_hands_on_reaches_its_command_as_it_was_and_nothing_else_does() {
+        let own = Command::new("bash").args(["-c", "compgen -v"]).env_clear().output().unwrap().stdout;
+        let own = String::from_utf8(own).unwrap();
+        let names: Vec<&str> = own.lines().chain(OF_THE_MANUAL.split_whitespace()).collect();
+        for ((shell, known), value) in [("dash", Shell::Dash), ("bash", Shell::Bash)]
+            .into_iter()
+            .flat_map(|shell| ["", "5", "x", "/ y"].map(|value| (shell, value)))
+        {
+            let names: Vec<&str> = names.iter().copied().filter(|name| known.hands_on(name.as_bytes())).collect();
+            assert!(names.contains(&"HOME") && names.contains(&"histchars"));
+            let mut job = Command::new(format!("/bin/{shell}"));
+            job.arg0("sh").args(["-c", "/bin/cat /proc/self/environ"]).current_dir("/").env_clear();
+            let shown = job.envs(names.iter().map(|name| (name, value))).output().unwrap();
+            let mut got: Vec<String> =
+                String::from_utf8(shown.stdout).unwrap().split_terminator('\0').map(str::to_owned).collect();
+            let additions = known.additions(b"/bin/cat");
+            let additions = additions.iter().map(|one| one.to_str().unwrap().to_owned()).chain(["PWD=/".to_owned()]);
+            let mut expected: Vec<String> =
+                names.iter().map(|name| format!("{name}={value}")).chain(additions).collect();
+            got.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!((got, shown.stderr), (expected, Vec::new()), "{shell} {value:?}");
         }
     }
 
