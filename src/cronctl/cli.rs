@@ -4,16 +4,38 @@ use super::values;
 use crate::site::{Profile, shared};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::OsString;
 
 /// The command line of `cronctl`, with the paths of that profile in its help.
 pub fn command(profile: Profile) -> Command {
+    without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
+}
+
+/// The same for this call: when a verb comes first, the others' definitions are not needed, and take longer than most answers.
+pub(super) fn command_for(arguments: &[OsString], profile: Profile) -> Command {
+    let first = arguments.get(1);
+    match VERBS.iter().find(|(verb, _)| first.is_some_and(|first| first == verb)) {
+        Some((_, define)) => without_verbs().subcommand(define(profile)),
+        None => command(profile),
+    }
+}
+
+/// Each with its definition.
+const VERBS: [(&str, fn(Profile) -> Command); 5] = [
+    ("next", next),
+    ("check", |_| check()),
+    ("explain", |_| explain()),
+    ("simulate", |_| simulate()),
+    ("timeline", timeline),
+];
+
+fn without_verbs() -> Command {
     Command::new("cronctl")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ask when cron's entries run, and what their tables and schedules mean")
         .subcommand_required(true)
         .disable_help_subcommand(true)
         .args(everywhere())
-        .subcommands([next(profile), check(), explain(), simulate(), timeline(profile)])
         .after_help(EXAMPLES)
 }
 
@@ -339,6 +361,25 @@ mod tests {
     fn the_definition_is_consistent_in_both_profiles() {
         for profile in [Profile::Debian, Profile::Cronie] {
             command(profile).debug_assert();
+        }
+    }
+
+    #[test]
+    fn a_verb_alone_is_what_it_is_among_the_others() {
+        let told = |command: Command, arguments: &[OsString]| {
+            command.try_get_matches_from(arguments).map_err(|page| page.to_string()).map(|_| ())
+        };
+        for profile in [Profile::Debian, Profile::Cronie] {
+            for (verb, _) in VERBS {
+                for word in ["--help", "-h", "--nonsense", "--config", "--profile=x", "next", "help"] {
+                    let arguments = ["cronctl", verb, word].map(OsString::from);
+                    let (alone, among) = (command_for(&arguments, profile), command(profile));
+                    assert_eq!(alone.get_subcommands().count(), 1, "{verb}");
+                    assert_eq!(told(alone, &arguments), told(among, &arguments), "{verb} {word}");
+                }
+            }
+            let other_first = ["cronctl", "--profile", "debian", "next"].map(OsString::from);
+            assert_eq!(command_for(&other_first, profile).get_subcommands().count(), VERBS.len());
         }
     }
 

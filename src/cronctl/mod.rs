@@ -60,7 +60,7 @@ pub fn main() -> u8 {
 /// Reads the command line, then does what its verb says.
 fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     let site = settings::profile_for_help(arguments).site();
-    let matches = command(site.profile).try_get_matches_from(arguments)?;
+    let matches = cli::command_for(arguments, site.profile).try_get_matches_from(arguments)?;
     let Some((verb, matches)) = matches.subcommand() else {
         return Ok(Verdict::Clean); // clap insists on a verb
     };
