@@ -3,62 +3,91 @@
 use crate::Extent;
 use crate::common::clock::{Deadline, wait_until};
 use crate::contestant::{BySeconds, Contestant, Running, WITHOUT_SHELL};
-use crate::report::Report;
+use crate::gaps::Gaps;
+use crate::report::{Part, Report};
 use crate::tables;
 use std::fs;
 
 /// Seconds from the start of a contestant to its jobs.
-const LEAD: i64 = 4;
-/// Seconds that a burst of ours or the floor takes at most, from its start: a lead, its jobs, and some for every thousand.
-const TURN: i64 = 12;
-const TURN_A_THOUSAND: i64 = 3;
+const LEAD: i64 = 3;
 /// The same when it is only one.
 const SHORT_LEAD: i64 = 2;
+/// Seconds that something takes at most: a lead and what comes after, and some for every thousand jobs.
+const TURN: i64 = 5;
+const TURN_A_THOUSAND: i64 = 2;
+/// Bursts of those with which ours is not compared finely.
+const FEW_ROUNDS: usize = 2;
 /// Most jobs that stay with a keeper each.
 const STAYING_KEPT: usize = 1_000;
+/// From here on only those whose jobs go through PAM take part, besides ours and the floor.
+const MANY: usize = 5_000;
 
-/// A peer at each full minute; ours and the floor in turn in the seconds between.
-pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
-    let (free, peers): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.by_seconds.is_some());
-    for one in (0..extent.singles).flat_map(|_| &free).filter(|one| one.name != WITHOUT_SHELL) {
-        single(one, report);
+/// What ours and the floor do in any second: alternating, so that each round is of one time.
+pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
+    let free = || all.iter().filter(|one| one.by_seconds.is_some());
+    let (fine, others): (Vec<_>, Vec<_>) = free().partition(|one| ["floor", "ours"].contains(&one.name));
+    for _ in 0..extent.rounds {
+        for one in free().filter(|one| one.name != WITHOUT_SHELL) {
+            gaps.add(Part::Burst, TURN, |report| single(one, report));
+        }
     }
-    for &(jobs, most) in extent.bursts {
-        let turn = TURN + TURN_A_THOUSAND * jobs as i64 / 1000;
-        let mut turns = free.iter().cycle();
-        for peer in peers.iter().take(most) {
-            let minute = tables::next_minute(tables::now() + LEAD);
-            while tables::now() + turn < minute - LEAD {
-                if let Some(one) = turns.next() {
-                    burst(one, tables::now() + LEAD, jobs, report);
-                }
+    for &jobs in extent.bursts {
+        let turn = turn(jobs);
+        for round in 0..extent.rounds {
+            let fine = fine.clone();
+            gaps.add(Part::Burst, 2 * turn, move |report| {
+                fine.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
+            });
+            for &one in others.iter().filter(|_| round < FEW_ROUNDS) {
+                gaps.add(Part::Burst, turn, move |report| burst(one, tables::now() + LEAD, jobs, report));
+            }
+        }
+    }
+    for one in free().filter(|one| one.by_seconds == Some(BySeconds::Quartz)) {
+        let jobs = if one.name == "ours" { extent.staying } else { extent.staying.min(STAYING_KEPT) };
+        gaps.add(Part::Burst, 2 * turn(jobs), move |report| stay(one, jobs, report));
+    }
+}
+
+fn turn(jobs: usize) -> i64 {
+    TURN + TURN_A_THOUSAND * jobs as i64 / 1000
+}
+
+/// A peer at each full minute.
+pub fn measure(all: &[Contestant], extent: Extent, gaps: &mut Gaps<'_>, report: &mut Report) {
+    report.note("a burst: jobs in crontabs of 10".to_owned());
+    let peers = || all.iter().filter(|one| one.by_seconds.is_none());
+    for &jobs in extent.bursts {
+        for peer in peers().filter(|one| jobs < MANY || one.pam).take(extent.peers) {
+            let mut minute = 0;
+            while minute - LEAD < tables::now() {
+                minute = tables::next_minute(tables::now() + LEAD);
+                gaps.fill(minute - LEAD - 1, report);
             }
             wait_until((minute - LEAD) as u64);
             burst(peer, minute, jobs, report);
         }
-        // One of each in any case, however few seconds were between.
-        for one in &free {
-            burst(one, tables::now() + LEAD, jobs, report);
-        }
-    }
-    report.note("a burst: jobs in crontabs of 10".to_owned());
-    for one in free.iter().filter(|one| one.by_seconds == Some(BySeconds::Quartz)) {
-        stay(one, if one.name == "ours" { extent.staying } else { extent.staying.min(STAYING_KEPT) }, report);
     }
 }
 
 /// Starts a contestant whose tables hold so many jobs for one second; returns it with the file of their marks.
 pub fn with_jobs(one: &Contestant, due: i64, jobs: usize, flags: &str) -> (Running, String) {
-    let file = tables::fresh_marks(one.name);
+    let file = tables::fresh_marks(one);
+    let descriptors = tables::fresh_descriptors(one);
     let (minute, hour) = tables::minute_and_hour(due);
     let when = match one.by_seconds {
         Some(BySeconds::Quartz) => format!("@quartz {} {minute} {hour} * * * *", due % 60),
         Some(BySeconds::Flag) | None => format!("{minute} {hour} * * *"),
     };
     let line = format!("{when} /usr/local/bin/mark --mark {file} {flags}\n");
+    let another = format!("{when} /usr/local/bin/mark --descriptors {descriptors}\n");
     let a_table = jobs.min(10);
     let text = format!("SHELL=/bin/sh\nMAILTO=\"\"\n{}", line.repeat(a_table));
-    let spool = tables::spool(one, jobs / a_table, |_| text.clone());
+    // Where there are many, another more tells what it was given.
+    let spool = tables::spool(one, jobs / a_table, |table| match table {
+        0 if jobs > 1 => text.clone() + &another,
+        _ => text.clone(),
+    });
     (one.start(&spool, Some(due)), file)
 }
 
@@ -73,10 +102,10 @@ fn single(one: &Contestant, report: &mut Report) {
 fn burst(one: &Contestant, due: i64, jobs: usize, report: &mut Report) {
     eprintln!("burst of {jobs}, {}", one.name);
     let (running, file) = with_jobs(one, due, jobs, "");
-    let idle = running.cpu_ms();
+    let (idle, pid) = (running.cpu_ms(), last_pid());
     let late = wait_for_marks(&file, due, jobs);
     running.settle();
-    let cpu = running.cpu_ms() - idle;
+    let (cpu, forks) = (running.cpu_ms() - idle, (last_pid() - pid).rem_euclid(MOST_PIDS));
     let mut add = |what: &str, value: f64| report.add(&format!("{jobs} jobs: {what}"), one.name, value);
     add("started", late.len() as f64);
     let (Some(first), Some(median), Some(last)) = (late.first(), late.get(late.len() / 2), late.last()) else { return };
@@ -85,6 +114,18 @@ fn burst(one: &Contestant, due: i64, jobs: usize, report: &mut Report) {
     add("last late by ms", last * 1000.0);
     add("started per s", late.len() as f64 / (last - first));
     add("CPU ms per job", cpu / late.len() as f64);
+    add("processes forked per job", forks as f64 / late.len() as f64);
+    let descriptors = tables::numbers(&format!("{file}-descriptors"));
+    descriptors.into_iter().for_each(|count| add("descriptors above 2 in a job", count as f64));
+}
+
+/// Pids begin anew after so many.
+const MOST_PIDS: i64 = 32_768;
+
+/// The last pid that was given to a process or thread of this world.
+fn last_pid() -> i64 {
+    let text = fs::read_to_string("/proc/loadavg").expect("/proc");
+    text.split_whitespace().next_back().and_then(|pid| pid.parse().ok()).expect("a pid")
 }
 
 /// Memory and processes that the daemon has for each job that goes on.

@@ -4,7 +4,8 @@ use crate::Extent;
 use crate::burst::{wait_for_marks, with_jobs};
 use crate::common::clock;
 use crate::contestant::Contestant;
-use crate::report::Report;
+use crate::gaps::Gaps;
+use crate::report::{Part, Report};
 use crate::tables;
 use nix::sys::signal::Signal;
 use std::os::unix::net::UnixDatagram;
@@ -15,9 +16,17 @@ const MANAGER: &str = "/tmp/marks/manager";
 /// Between two questions: the daemon reloads once a second.
 const PAUSE: Duration = Duration::from_millis(1100);
 
+/// Seconds that it takes at most, for every thousand jobs.
+const TURN_A_THOUSAND: i64 = 3;
+
 /// HUP, again and again, from the moment at which all jobs are due until the last has started.
-pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
+pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     let Some(ours) = all.iter().find(|one| one.name == "ours") else { return };
+    let turn = 10 + TURN_A_THOUSAND * extent.tables as i64 / 1000;
+    gaps.add(Part::Calls, turn, move |report| measure(ours, extent, report));
+}
+
+fn measure(ours: &Contestant, extent: Extent, report: &mut Report) {
     eprintln!("answers of {}", ours.name);
     let jobs = extent.tables;
     let manager = UnixDatagram::bind(MANAGER).expect("a socket");

@@ -20,10 +20,12 @@ pub const WITHOUT_SHELL: &str = "floor-exec";
 pub struct Contestant {
     /// Its name in the table.
     pub name: &'static str,
+    /// The name of its control group, its spool and the file of its jobs' marks.
+    pub place: String,
     /// Can be told a second, not only a minute.
     pub by_seconds: Option<BySeconds>,
     /// Whether jobs go through PAM.
-    pam: bool,
+    pub pam: bool,
     /// Whether tables must be root's.
     pub root_owns: bool,
     /// Where it looks for users' tables.
@@ -44,8 +46,9 @@ pub enum BySeconds {
 /// Everybody who is there, ours and the floor first.
 pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
     mount_groups();
-    let contestant = |name, words: &[&str]| Contestant {
+    let contestant = |name: &'static str, words: &[&str]| Contestant {
         name,
+        place: name.to_owned(),
         by_seconds: None,
         pam: false,
         root_owns: false,
@@ -61,7 +64,7 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         floor,
         Contestant { by_seconds: Some(BySeconds::Flag), ..without_shell },
         ours.clone(),
-        Contestant { name: "ours+PAM", pam: true, ..ours },
+        Contestant { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
     ];
     let within = |name: &str, path: &str| package(name).join(path).display().to_string();
     let debian = within("cron", "usr/sbin/cron");
@@ -111,7 +114,7 @@ impl Contestant {
             echo 0 > "$4/cgroup.procs"
             shift 4
             exec "$@""#;
-        let group = format!("{OWN}/{}", self.name);
+        let group = format!("{OWN}/{}", self.place);
         fs::create_dir(&group).expect("a control group");
         let mut words = self.words.clone();
         if let (Some(BySeconds::Flag), Some(at)) = (self.by_seconds, at) {
@@ -133,6 +136,11 @@ impl Contestant {
         let running = Running { child, group };
         running.settle();
         running
+    }
+
+    /// The same in another place, so that both can be there at once.
+    pub fn elsewhere(&self, place: &str) -> Contestant {
+        Contestant { place: format!("{}-{place}", self.name), ..self.clone() }
     }
 
     /// The same with this variable in its environment.
@@ -168,6 +176,24 @@ pub struct Held {
     pub sleeps: f64,
 }
 
+/// The processes that a contestant has: pid, milliseconds of CPU so far, kilobytes of memory.
+#[derive(Debug)]
+pub struct Standing(Vec<(String, f64, f64)>);
+
+impl Standing {
+    /// Milliseconds of CPU since `before` of those that were there then and are there now: all together, and the largest, which is the
+    /// one that has the tables.
+    pub fn since(&self, before: &Standing) -> (f64, f64) {
+        let spent = |(pid, cpu, memory): &(String, f64, f64)| {
+            let (_, earlier, _) = before.0.iter().find(|(known, ..)| known == pid)?;
+            Some((cpu - earlier, *memory))
+        };
+        let spent: Vec<(f64, f64)> = self.0.iter().filter_map(spent).collect();
+        let largest = spent.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
+        (spent.iter().map(|(cpu, _)| cpu).sum(), largest.0)
+    }
+}
+
 impl Running {
     /// Milliseconds of CPU that it and all its children have taken so far, the dead ones too.
     pub fn cpu_ms(&self) -> f64 {
@@ -191,6 +217,21 @@ impl Running {
             before = now;
             std::thread::sleep(Duration::from_millis(300));
         }
+    }
+
+    /// What its processes that are there have taken of the CPU, in all their threads.
+    pub fn standing(&self) -> Standing {
+        let pids = fs::read_to_string(format!("{}/cgroup.procs", self.group)).expect("the group's processes");
+        let of = |pid: &str| {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            let ns = |task: fs::DirEntry| {
+                let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+                number_after(&text, "")
+            };
+            let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            (pid.to_owned(), tasks.map(ns).sum::<f64>() / 1e6, number_after(&memory, "\nPss:"))
+        };
+        Standing(pids.lines().map(of).collect())
     }
 
     /// What its processes hold, jobs and their shells left out.

@@ -1,27 +1,48 @@
 //! Many tables: what they take to load and to hold, a minute with nothing due, one with a single job, one table replaced.
 
 use crate::Extent;
-use crate::common::clock;
+use crate::common::{Deadline, clock, log};
 use crate::contestant::{Contestant, Running, WITHOUT_SHELL};
+use crate::gaps::Gaps;
 use crate::report::Report;
 use crate::tables;
+use nix::sys::signal::Signal;
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
-/// Measures all, each with a spool of its own.
-pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
-    let crowd: Vec<&Contestant> =
-        all.iter().filter(|one| one.name != "ours+PAM" && one.name != WITHOUT_SHELL).collect();
+/// Those that need seconds to load the crowd are loaded so often: their spread is 5 %.
+const SLOW_LOADS: usize = 2;
+const SLOW: [&str; 3] = ["Debian", "cronie", BUSYBOX];
+/// It takes no table of more than 256 lines, and reads everything again in its first minute, which is no minute like the others.
+const BUSYBOX: &str = "busybox";
+/// Safety looks, and tables replaced while it is waited for the log's line.
+const LOOKS: usize = 3;
+/// Seconds after a minute at which everybody has begun what the minute is to bring.
+const BEGUN: i64 = 4;
+
+/// Measures all, each with a spool of its own; while they wait for a minute, what `gaps` has is done.
+pub fn measure(all: &[Contestant], extent: Extent, gaps: &mut Gaps<'_>, report: &mut Report) {
+    let crowd: Vec<Contestant> = all
+        .iter()
+        .filter(|one| one.name != "ours+PAM" && one.name != WITHOUT_SHELL)
+        .map(|one| one.elsewhere("crowd"))
+        .collect();
     small(&crowd, report);
+    lines(&crowd, extent, report);
     let running = large(&crowd, extent, report);
+    scan(&running, report);
+    look(&running, report);
     if extent.quiet_minutes {
-        quiet_minute(&running, report);
+        quiet_minute(&running, gaps, report);
     }
-    replaced(&running, extent, report);
+    adopted(&running, report);
+    replaced(&running, extent, gaps, report);
 }
 
 type Up<'a> = (&'a Contestant, Running, String);
 
-fn small(crowd: &[&Contestant], report: &mut Report) {
+fn small(crowd: &[Contestant], report: &mut Report) {
     for one in crowd {
         let spool = tables::spool(one, 10, tables::idle_table);
         let running = one.start(&spool, None);
@@ -30,25 +51,33 @@ fn small(crowd: &[&Contestant], report: &mut Report) {
         report.add("10 crontabs, PSS KiB", one.name, held.pss);
         report.add("10 crontabs, RSS KiB", one.name, held.rss);
     }
-    for one in crowd {
-        let spool = tables::spool(one, 1, tables::long_table);
-        let running = one.start(&spool, None);
-        report.add("load one crontab of 9,900 entries, CPU ms", one.name, running.cpu_ms());
+}
+
+/// What a line costs: a long table less a short one.
+fn lines(crowd: &[Contestant], extent: Extent, report: &mut Report) {
+    let load = |one: &Contestant, text: fn(usize) -> String| one.start(&tables::spool(one, 1, text), None).cpu_ms();
+    for _ in 0..extent.loads {
+        for one in crowd.iter().filter(|one| one.name != BUSYBOX) {
+            let (long, short) = (load(one, tables::long_table), load(one, tables::idle_table));
+            report.add("load one crontab of 9,900 entries, CPU ms", one.name, long);
+            let more = (tables::LONG - tables::SHORT) as f64;
+            report.add("a line of it, CPU ns", one.name, (long - short) * 1e6 / more);
+        }
     }
 }
 
-fn large<'a>(crowd: &[&'a Contestant], extent: Extent, report: &mut Report) -> Vec<Up<'a>> {
+fn large<'a>(crowd: &'a [Contestant], extent: Extent, report: &mut Report) -> Vec<Up<'a>> {
     let mut up = Vec::new();
-    for round in 1..=extent.loads {
-        for &one in crowd {
-            eprintln!("load of {}, round {round}", one.name);
+    for left in (0..extent.loads).rev() {
+        for one in crowd.iter().filter(|one| left < SLOW_LOADS || !SLOW.contains(&one.name)) {
+            eprintln!("load of {}, {left} more", one.name);
             let spool = tables::spool(one, extent.tables, tables::idle_table);
             let running = one.start(&spool, None);
             report.add("load the crowd, CPU ms", one.name, running.cpu_ms());
             let held = running.held();
             report.add("the crowd, PSS KiB", one.name, held.pss);
             report.add("the crowd, RSS KiB", one.name, held.rss);
-            if round == extent.loads {
+            if left == 0 {
                 up.push((one, running, spool));
             }
         }
@@ -57,30 +86,84 @@ fn large<'a>(crowd: &[&'a Contestant], extent: Extent, report: &mut Report) -> V
     up
 }
 
-/// CPU and wake-ups from a second before a minute to half a minute after it, nothing being due.
-fn quiet_minute(up: &[Up<'_>], report: &mut Report) {
+/// What it takes to look through all entries for those that are due, nothing else.
+fn scan(up: &[Up<'_>], report: &mut Report) {
+    let Some((floor, _, spool)) = up.iter().find(|(one, ..)| one.name == "floor") else { return };
+    for _ in 0..LOOKS {
+        let output = Command::new("/usr/local/bin/mark").args(["--scan", spool]).output().expect("the floor program");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ns: f64 = told.lines().next().and_then(|ns| ns.parse().ok()).expect("nanoseconds");
+        report.add("the crowd scanned for what is due, CPU ms", floor.name, ns / 1e6);
+    }
+}
+
+/// Ours looks at everything every ten minutes, and does the same when it is told to reload.
+fn look(up: &[Up<'_>], report: &mut Report) {
+    let Some((ours, running, _)) = up.iter().find(|(one, ..)| one.name == "ours") else { return };
+    for _ in 0..LOOKS {
+        let before = running.cpu_ms();
+        running.signal(Signal::SIGHUP);
+        // It reloads once a second.
+        std::thread::sleep(Duration::from_millis(1200));
+        running.settle();
+        let spent = running.cpu_ms() - before;
+        report.add("a look at the crowd, CPU ms", ours.name, spent);
+        report.add("an hour with nothing due (60 minutes, 6 looks), CPU ms", ours.name, 6.0 * spent);
+    }
+}
+
+/// CPU and wake-ups from a second before a minute until all is quiet again, nothing being due.
+fn quiet_minute(up: &[Up<'_>], gaps: &mut Gaps<'_>, report: &mut Report) {
     let minute = minute_ahead(2);
-    pause_until(minute - 2);
+    gaps.fill(minute - 2, report);
     let before: Vec<_> = up.iter().map(|(_, running, _)| (running.cpu_ms(), running.held().sleeps)).collect();
-    pause_until(minute + 40);
+    wait_past(minute, up);
     for ((one, running, _), (cpu, sleeps)) in up.iter().zip(before) {
-        report.add("minute with nothing due, CPU ms", one.name, running.cpu_ms() - cpu);
+        let spent = running.cpu_ms() - cpu;
+        report.add("minute with nothing due, CPU ms", one.name, spent);
         report.add("minute with nothing due, sleeps", one.name, running.held().sleeps - sleeps);
+        if !["ours", BUSYBOX].contains(&one.name) {
+            report.add("an hour with nothing due (60 minutes, 6 looks), CPU ms", one.name, 60.0 * spent);
+        }
+    }
+}
+
+/// How soon ours tells of a table that was replaced.
+fn adopted(up: &[Up<'_>], report: &mut Report) {
+    let Some((ours, _, spool)) = up.iter().find(|(one, ..)| one.name == "ours") else { return };
+    for number in 2..2 + LOOKS {
+        let text = tables::idle_table(number) + "# Replaced.\n";
+        let heard = fs::metadata(log::FILE).expect("the log").len() as usize;
+        let line = format!("(u{number}) RELOAD");
+        let before = clock::now();
+        tables::put(ours, spool, number, &text);
+        let patience = Deadline::seconds(5);
+        while !patience.passed() {
+            let log = fs::read(log::FILE).expect("the log");
+            if String::from_utf8_lossy(log.get(heard..).unwrap_or_default()).contains(&line) {
+                let late = (clock::now() - before).as_secs_f64() * 1000.0;
+                report.add("one table replaced: adopted after ms", ours.name, late);
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 }
 
 /// One table is replaced; its new job is due in the next minute and the one after.
-fn replaced(up: &[Up<'_>], extent: Extent, report: &mut Report) {
+fn replaced(up: &[Up<'_>], extent: Extent, gaps: &mut Gaps<'_>, report: &mut Report) {
     let first = minute_ahead(12);
     let second = first + 60;
+    let mut files = Vec::new();
     for (one, running, spool) in up {
-        let file = tables::fresh_marks(one.name);
+        let file = tables::fresh_marks(one);
         let ((minute, hour), (next, _)) = (tables::minute_and_hour(first), tables::minute_and_hour(second));
         let job = format!("{minute},{next} {hour} * * * /usr/local/bin/mark --mark {file}\n");
         let before = running.cpu_ms();
         tables::put(one, spool, 1, &(tables::idle_table(1) + &job));
         std::thread::sleep(Duration::from_millis(500));
         report.add("one table replaced: CPU ms at once", one.name, running.cpu_ms() - before);
+        files.push(file);
     }
     let mut minutes = Vec::new();
     if extent.quiet_minutes {
@@ -90,12 +173,15 @@ fn replaced(up: &[Up<'_>], extent: Extent, report: &mut Report) {
         minutes.push((second, "minute with one job"));
     }
     for (minute, what) in minutes {
-        pause_until(minute - 2);
-        let before: Vec<f64> = up.iter().map(|(_, running, _)| running.cpu_ms()).collect();
-        pause_until(minute + 35);
-        for ((one, running, _), before) in up.iter().zip(before) {
-            report.add(&format!("{what}: CPU ms"), one.name, running.cpu_ms() - before);
-            let late = tables::marks(&format!("{}/{}", tables::MARKS, one.name), minute);
+        gaps.fill(minute - 2, report);
+        let before: Vec<_> = up.iter().map(|(_, running, _)| (running.cpu_ms(), running.standing())).collect();
+        wait_past(minute, up);
+        for (((one, running, _), (cpu, standing)), file) in up.iter().zip(before).zip(&files) {
+            report.add(&format!("{what}: CPU ms"), one.name, running.cpu_ms() - cpu);
+            let (together, largest) = running.standing().since(&standing);
+            report.add(&format!("{what}: CPU ms of the processes that stay"), one.name, together);
+            report.add(&format!("{what}: CPU ms of the one that has the tables"), one.name, largest);
+            let late = tables::marks(file, minute);
             if let Some(late) = late.into_iter().find(|late| *late >= 0.0) {
                 report.add(&format!("{what}: job late by ms"), one.name, late * 1000.0);
             }
@@ -103,11 +189,13 @@ fn replaced(up: &[Up<'_>], extent: Extent, report: &mut Report) {
     }
 }
 
+/// Waits until the minute has come and all have done what it brought.
+fn wait_past(minute: i64, up: &[Up<'_>]) {
+    clock::wait_until((minute + BEGUN) as u64);
+    up.iter().for_each(|(_, running, _)| running.settle());
+}
+
 /// The next minute that is at least so many seconds away.
 fn minute_ahead(seconds: i64) -> i64 {
     tables::next_minute(tables::now() + seconds)
-}
-
-fn pause_until(second: i64) {
-    clock::wait_until(second as u64);
 }

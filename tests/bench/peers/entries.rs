@@ -3,39 +3,48 @@
 use crate::Extent;
 use crate::burst::{wait_for_marks, with_jobs};
 use crate::contestant::Contestant;
-use crate::report::Report;
+use crate::gaps::Gaps;
+use crate::report::{Part, Report};
 use crate::tables;
 use std::fmt::Write as _;
 use std::fs;
 
 /// Seconds from the start to the jobs: a million entries are loaded by then.
-const LEAD: i64 = 7;
+const LEAD: i64 = 4;
+/// Seconds that a round takes at most.
+const TURN: i64 = 20;
 /// Jobs that are due.
 const JOBS: usize = 100;
-/// Bursts with the few and with the many, alternating.
-const ROUNDS: usize = 3;
 /// The few.
 const FEW: usize = 1_000;
 
-/// A hundred jobs due beside a thousand entries and beside as many as there are to be.
-pub fn measure(all: &[Contestant], extent: Extent, report: &mut Report) {
+/// A hundred jobs due beside a thousand entries and beside as many as there are to be, alternating.
+pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     let Some(ours) = all.iter().find(|one| one.name == "ours") else { return };
-    for _ in 0..ROUNDS {
-        for entries in [FEW, extent.entries] {
-            eprintln!("{entries} entries of {}", ours.name);
-            put(entries);
-            let due = tables::now() + LEAD;
-            let (running, file) = with_jobs(ours, due, JOBS, "");
-            let loaded = running.cpu_ms();
-            report.add(&format!("{entries} entries in cron.d: load, CPU ms"), ours.name, loaded);
-            report.add(&format!("{entries} entries in cron.d: PSS KiB"), ours.name, running.held().pss);
-            let started = wait_for_marks(&file, due, JOBS).len() as f64;
-            running.settle();
-            let job = (running.cpu_ms() - loaded) / started;
-            report.add(&format!("{JOBS} jobs due among {entries} entries: CPU ms per job"), ours.name, job);
-        }
+    for _ in 0..extent.rounds {
+        gaps.add(Part::Entries, TURN, move |report| {
+            let (few, many) = (round(ours, FEW, report), round(ours, extent.entries, report));
+            let line = (many - few) * 1e6 / (extent.entries - FEW) as f64;
+            report.add(&format!("a line among {} in cron.d, CPU ns", extent.entries), ours.name, line);
+            put(0);
+        });
     }
-    put(0);
+}
+
+/// Gives what they take to load, in milliseconds.
+fn round(ours: &Contestant, entries: usize, report: &mut Report) -> f64 {
+    eprintln!("{entries} entries of {}", ours.name);
+    put(entries);
+    let due = tables::now() + LEAD;
+    let (running, file) = with_jobs(ours, due, JOBS, "");
+    let loaded = running.cpu_ms();
+    report.add(&format!("{entries} entries in cron.d: load, CPU ms"), ours.name, loaded);
+    report.add(&format!("{entries} entries in cron.d: PSS KiB"), ours.name, running.held().pss);
+    let started = wait_for_marks(&file, due, JOBS).len() as f64;
+    running.settle();
+    let job = (running.cpu_ms() - loaded) / started;
+    report.add(&format!("{JOBS} jobs due among {entries} entries: CPU ms per job"), ours.name, job);
+    loaded
 }
 
 /// Tables of a hundred thousand lines at most.

@@ -13,13 +13,15 @@ mod calls;
 mod contestant;
 mod crowd;
 mod entries;
+mod gaps;
 mod programs;
 mod report;
 mod tables;
 
 use common::{Subject, stage};
 use contestant::{Contestant, contestants};
-use report::Report;
+use gaps::Gaps;
+use report::{Part, Report};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -30,11 +32,12 @@ pub struct Extent {
     pub tables: usize,
     /// Loads of each contestant.
     pub loads: usize,
-    /// Starts of ours and the floor with one job due.
-    pub singles: usize,
-    /// Jobs of each kind of burst, and how many peers take part, which costs a minute each; ours and the floor get as many as fit
-    /// between them.
-    pub bursts: &'static [(usize, usize)],
+    /// Alternating rounds of what is compared finely.
+    pub rounds: usize,
+    /// Jobs of each kind of burst.
+    pub bursts: &'static [usize],
+    /// Peers that take part in each, which costs a minute each.
+    pub peers: usize,
     /// Jobs that stay.
     pub staying: usize,
     /// Whether whole minutes are looked at: without a job, after a change, with one job.
@@ -45,9 +48,10 @@ pub struct Extent {
 
 const FULL: Extent = Extent {
     tables: 10_000,
-    loads: 3,
-    singles: 7,
-    bursts: &[(1_000, usize::MAX), (5_000, 2)],
+    loads: 5,
+    rounds: 5,
+    bursts: &[1_000, 5_000],
+    peers: usize::MAX,
     staying: 5_000,
     quiet_minutes: true,
     entries: 1_000_000,
@@ -55,8 +59,9 @@ const FULL: Extent = Extent {
 const QUICK: Extent = Extent {
     tables: 2_000,
     loads: 1,
-    singles: 2,
-    bursts: &[(300, 1)],
+    rounds: 2,
+    bursts: &[300],
+    peers: 1,
     staying: 300,
     quiet_minutes: false,
     entries: 100_000,
@@ -123,9 +128,6 @@ fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
     arguments.get(at + 1).map(String::as_str)
 }
 
-/// Measures one part of all.
-type Part = fn(&[Contestant], Extent, &mut Report);
-
 fn inside(arguments: &[String]) -> ExitCode {
     let _world = common::World::open(Subject::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
@@ -133,18 +135,31 @@ fn inside(arguments: &[String]) -> ExitCode {
     let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());
     let all = contestants(cronie.as_deref());
     let mut report = Report::default();
-    let parts: [(&str, Part); 5] = [
-        ("programs", |_, _, report| programs::measure(&built("cronie-crontab"), report)),
-        ("crowd", crowd::measure),
-        ("burst", burst::measure),
-        ("calls", calls::measure),
-        ("entries", entries::measure),
-    ];
+    let began = tables::now();
     let only = value(arguments, "--only");
-    parts
-        .into_iter()
-        .filter(|(part, _)| only.is_none_or(|only| only == *part))
-        .for_each(|(_, measure)| measure(&all, extent, &mut report));
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    if wanted("programs") {
+        programs::measure(&built("cronie-crontab"), &mut report);
+    }
+    let mut gaps = Gaps::default();
+    if wanted("burst") {
+        burst::plan(&all, extent, &mut gaps);
+    }
+    if wanted("calls") {
+        calls::plan(&all, extent, &mut gaps);
+    }
+    if wanted("crowd") {
+        report.within(Part::Crowd, |report| crowd::measure(&all, extent, &mut gaps, report));
+    }
+    // Not beside the crowd, of whom each would read these entries, too.
+    if wanted("entries") {
+        entries::plan(&all, extent, &mut gaps);
+    }
+    if wanted("burst") {
+        report.within(Part::Burst, |report| burst::measure(&all, extent, &mut gaps, report));
+    }
+    gaps.finish(&mut report);
+    report.note(format!("the whole run: {} seconds", tables::now() - began));
     Contestant::leave();
     print!("{}{JSON}{}", report.table(), report.json());
     ExitCode::SUCCESS

@@ -2,9 +2,26 @@
 
 use std::fmt::Write as _;
 
+/// What a row is about, in the order of the table: things are not measured in that order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// What the commands take.
+    #[default]
+    Programs,
+    /// Many tables.
+    Crowd,
+    /// Many jobs at once.
+    Burst,
+    /// Answers meanwhile.
+    Calls,
+    /// Very many entries.
+    Entries,
+}
+
 /// Everything that was measured.
 #[derive(Debug, Default)]
 pub struct Report {
+    part: Part,
     rows: Vec<Row>,
     notes: Vec<String>,
     names: Vec<&'static str>,
@@ -12,18 +29,26 @@ pub struct Report {
 
 #[derive(Debug)]
 struct Row {
+    part: Part,
     what: String,
     values: Vec<(&'static str, Vec<f64>)>,
 }
 
 impl Report {
+    /// Does something whose rows belong to that part.
+    pub fn within(&mut self, part: Part, act: impl FnOnce(&mut Report)) {
+        let before = std::mem::replace(&mut self.part, part);
+        act(self);
+        self.part = before;
+    }
+
     /// Adds one measurement.
     pub fn add(&mut self, what: &str, name: &'static str, value: f64) {
         if !self.names.contains(&name) {
             self.names.push(name);
         }
         let at = self.rows.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            self.rows.push(Row { what: what.to_owned(), values: Vec::new() });
+            self.rows.push(Row { part: self.part, what: what.to_owned(), values: Vec::new() });
             self.rows.len() - 1
         });
         let values = &mut self.rows[at].values;
@@ -44,7 +69,9 @@ impl Report {
         self.notes.iter().for_each(|note| writeln!(text, "* {note}").expect("memory"));
         writeln!(text, "\n| | {} |", self.names.join(" | ")).expect("memory");
         writeln!(text, "| --- |{}", " ---: |".repeat(self.names.len())).expect("memory");
-        for row in &self.rows {
+        let mut rows: Vec<&Row> = self.rows.iter().collect();
+        rows.sort_by_key(|row| row.part);
+        for row in rows {
             write!(text, "| {} |", row.what).expect("memory");
             let ours = row.median("ours");
             for name in &self.names {

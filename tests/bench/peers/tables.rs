@@ -48,14 +48,19 @@ pub fn minute_and_hour(second: i64) -> (i64, i64) {
     (second / 60 % 60, second / 3600 % 24)
 }
 
+/// Entries of a table like most.
+pub const SHORT: usize = 10;
+/// Nearly as many as Debian's cron takes.
+pub const LONG: usize = 9_900;
+
 /// A table of ten entries of which none is due within hours.
 pub fn idle_table(number: usize) -> String {
-    idle_entries(number, 10)
+    idle_entries(number, SHORT)
 }
 
 /// The same with nearly as many entries as Debian's cron takes.
 pub fn long_table(number: usize) -> String {
-    idle_entries(number, 9_900)
+    idle_entries(number, LONG)
 }
 
 fn idle_entries(number: usize, entries: usize) -> String {
@@ -74,8 +79,16 @@ fn idle_entries(number: usize, entries: usize) -> String {
 }
 
 /// The empty file in which a contestant's jobs leave their marks.
-pub fn fresh_marks(name: &str) -> String {
-    let path = format!("{MARKS}/{name}");
+pub fn fresh_marks(one: &Contestant) -> String {
+    fresh(format!("{MARKS}/{}", one.place))
+}
+
+/// The empty file in which a contestant's job tells how many descriptors it was given.
+pub fn fresh_descriptors(one: &Contestant) -> String {
+    fresh(format!("{MARKS}/{}-descriptors", one.place))
+}
+
+fn fresh(path: String) -> String {
     fs::write(&path, "").expect("a file for marks");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("mode of the marks");
     path
@@ -83,16 +96,21 @@ pub fn fresh_marks(name: &str) -> String {
 
 /// When the jobs began, in order, seconds after `due`.
 pub fn marks(path: &str, due: i64) -> Vec<f64> {
-    let bytes = fs::read(path).expect("the marks");
-    let ns = bytes.chunks_exact(8).map(|mark| i64::from_ne_bytes(mark.try_into().expect("eight bytes")));
+    let ns = numbers(path).into_iter();
     let mut late: Vec<f64> = ns.map(|ns| (ns - due * 1_000_000_000) as f64 / 1e9).collect();
     late.sort_by(f64::total_cmp);
     late
 }
 
+/// What jobs have written to a file.
+pub fn numbers(path: &str) -> Vec<i64> {
+    let bytes = fs::read(path).expect("a file of marks");
+    bytes.chunks_exact(8).map(|mark| i64::from_ne_bytes(mark.try_into().expect("eight bytes"))).collect()
+}
+
 /// A spool with a table for each of the first users.
 pub fn spool(one: &Contestant, tables: usize, text: impl Fn(usize) -> String) -> String {
-    let directory = format!("{SPOOLS}/{}", one.name);
+    let directory = format!("{SPOOLS}/{}", one.place);
     fs::remove_dir_all(&directory).ok();
     fs::create_dir_all(&directory).expect("a spool");
     (0..tables).for_each(|number| put(one, &directory, number, &text(number)));
