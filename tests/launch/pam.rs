@@ -66,6 +66,32 @@ fn an_account_that_pam_refuses_is_not_used_and_the_log_says_so_in_the_profiles_w
 }
 
 #[test]
+fn an_included_description_that_is_changed_in_place_counts_for_the_next_job() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    describe_services("@include shared\n");
+    fs::write("/etc/pam.d/shared", PERMISSIVE).unwrap();
+    let mut bench = Bench::of(config(Profile::Debian));
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    fs::write("/etc/pam.d/shared", PERMISSIVE.replace("account required pam_permit", "account required pam_deny")).unwrap();
+    assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
+    fs::write("/etc/pam.d/shared", PERMISSIVE).unwrap();
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+}
+
+#[test]
+fn a_module_that_is_not_there_is_told_of_for_each_job() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    describe_services(&format!("{PERMISSIVE}session optional pam_nothing.so\n-session optional pam_silent.so\n"));
+    let mut bench = Bench::of(config(Profile::Debian));
+    for jobs in 1..=3 {
+        assert_eq!(bench.run("alice", "true"), End::Code(0));
+        let told = || world.log.lines().iter().filter(|line| line.contains("faulty module: pam_nothing.so")).count();
+        Deadline::seconds(10).wait_for("PAM's complaint", || (told() == jobs).then_some(()));
+    }
+    assert!(!world.log.lines().iter().any(|line| line.contains("pam_silent.so")));
+}
+
+#[test]
 fn a_session_outlives_main_and_runner() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     count_sessions();
