@@ -279,8 +279,8 @@ impl<'a> Keeper<'a> {
         if self.link.push(news).is_err() {
             return;
         }
-        while self.link.wants_to_write() {
-            if self.link.flush().is_err() || descriptor::wait_for(self.link.as_fd(), true).is_err() {
+        while self.link.flush().is_ok() && self.link.wants_to_write() {
+            if descriptor::wait_for(self.link.as_fd(), true).is_err() {
                 return;
             }
         }

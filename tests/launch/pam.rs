@@ -72,7 +72,8 @@ fn an_included_description_that_is_changed_in_place_counts_for_the_next_job() {
     fs::write("/etc/pam.d/shared", PERMISSIVE).unwrap();
     let mut bench = Bench::of(config(Profile::Debian));
     assert_eq!(bench.run("alice", "true"), End::Code(0));
-    fs::write("/etc/pam.d/shared", PERMISSIVE.replace("account required pam_permit", "account required pam_deny")).unwrap();
+    fs::write("/etc/pam.d/shared", PERMISSIVE.replace("account required pam_permit", "account required pam_deny"))
+        .unwrap();
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     fs::write("/etc/pam.d/shared", PERMISSIVE).unwrap();
     assert_eq!(bench.run("alice", "true"), End::Code(0));
