@@ -20,8 +20,10 @@ pub(super) fn command_for(arguments: &[OsString], profile: Profile) -> Command {
     }
 }
 
-/// Each with its definition.
-const VERBS: [(&str, fn(Profile) -> Command); 5] = [
+/// A verb and its definition.
+type Verb = (&'static str, fn(Profile) -> Command);
+
+const VERBS: [Verb; 5] = [
     ("next", next),
     ("check", |_| check()),
     ("explain", |_| explain()),

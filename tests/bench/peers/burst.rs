@@ -2,7 +2,7 @@
 
 use crate::Extent;
 use crate::common::clock::{Deadline, wait_until};
-use crate::contestant::{BySeconds, Contestant, Running, WITHOUT_SHELL};
+use crate::contestant::{BySeconds, Contestant, OURS_DIRECT, Running, WITHOUT_SHELL};
 use crate::gaps::Gaps;
 use crate::report::{Part, Report};
 use crate::tables;
@@ -27,7 +27,7 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     let free = || all.iter().filter(|one| one.by_seconds.is_some());
     let (fine, others): (Vec<_>, Vec<_>) = free().partition(|one| ["floor", "ours"].contains(&one.name));
     for _ in 0..extent.rounds {
-        for one in free().filter(|one| one.name != WITHOUT_SHELL) {
+        for one in free().filter(|one| ![WITHOUT_SHELL, OURS_DIRECT].contains(&one.name)) {
             gaps.add(Part::Burst, TURN, |report| single(one, report));
         }
     }
@@ -43,7 +43,7 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
             }
         }
     }
-    for one in free().filter(|one| one.by_seconds == Some(BySeconds::Quartz)) {
+    for one in free().filter(|one| one.by_seconds == Some(BySeconds::Quartz) && one.name != OURS_DIRECT) {
         let jobs = if one.name == "ours" { extent.staying } else { extent.staying.min(STAYING_KEPT) };
         gaps.add(Part::Burst, 2 * turn(jobs), move |report| stay(one, jobs, report));
     }

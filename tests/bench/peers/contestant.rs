@@ -14,6 +14,10 @@ const OWN: &str = "/tmp/groups/cronwheel-bench";
 
 /// The floor that executes commands itself: what a shell costs.
 pub const WITHOUT_SHELL: &str = "floor-exec";
+/// Ours, told to do so.
+pub const OURS_DIRECT: &str = "ours direct";
+/// Its configuration.
+const DIRECT: &str = "/tmp/direct.toml";
 
 /// A cron, or the floor.
 #[derive(Clone, Debug)]
@@ -57,6 +61,8 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         variables: Vec::new(),
     };
     let ours = Contestant { by_seconds: Some(BySeconds::Quartz), ..contestant("ours", &["/usr/sbin/crond", "-f"]) };
+    fs::write(DIRECT, "simple-commands = \"direct\"\n").expect("a configuration");
+    let direct = contestant(OURS_DIRECT, &["/usr/sbin/crond", "-f", "--config", DIRECT]);
     let floor = contestant("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
     let floor = Contestant { by_seconds: Some(BySeconds::Flag), ..floor };
     let without_shell = contestant(WITHOUT_SHELL, &["/usr/local/bin/mark", "--exec", "/var/spool/cron/crontabs"]);
@@ -64,6 +70,7 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         floor,
         Contestant { by_seconds: Some(BySeconds::Flag), ..without_shell },
         ours.clone(),
+        Contestant { by_seconds: Some(BySeconds::Quartz), place: "ours-direct".to_owned(), ..direct },
         Contestant { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
     ];
     let within = |name: &str, path: &str| package(name).join(path).display().to_string();
@@ -103,6 +110,11 @@ fn mount_groups() {
 }
 
 impl Contestant {
+    /// Whether it is the same as another as long as no jobs are started.
+    pub fn differs_in_jobs_only(&self) -> bool {
+        ["ours+PAM", OURS_DIRECT, WITHOUT_SHELL].contains(&self.name)
+    }
+
     /// Starts it with that spool in a world of its own, and lets it become ready.
     pub fn start(&self, spool: &str, at: Option<i64>) -> Running {
         const SCRIPT: &str = r#"

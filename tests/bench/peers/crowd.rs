@@ -2,7 +2,7 @@
 
 use crate::Extent;
 use crate::common::{Deadline, clock, log};
-use crate::contestant::{Contestant, Running, WITHOUT_SHELL};
+use crate::contestant::{Contestant, Running};
 use crate::gaps::Gaps;
 use crate::report::Report;
 use crate::tables;
@@ -23,11 +23,8 @@ const BEGUN: i64 = 4;
 
 /// Measures all, each with a spool of its own; while they wait for a minute, what `gaps` has is done.
 pub fn measure(all: &[Contestant], extent: Extent, gaps: &mut Gaps<'_>, report: &mut Report) {
-    let crowd: Vec<Contestant> = all
-        .iter()
-        .filter(|one| one.name != "ours+PAM" && one.name != WITHOUT_SHELL)
-        .map(|one| one.elsewhere("crowd"))
-        .collect();
+    let crowd: Vec<Contestant> =
+        all.iter().filter(|one| !one.differs_in_jobs_only()).map(|one| one.elsewhere("crowd")).collect();
     small(&crowd, report);
     lines(&crowd, extent, report);
     let running = large(&crowd, extent, report);
