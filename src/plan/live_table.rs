@@ -1,10 +1,10 @@
 //! One live table in a compact form: one block of text, and 8 bytes for each entry that tell its timer and its place there.
 //!
-//! The text holds one record for each entry, in file order; then the file's name, then what the log calls the table and its
-//! owner's name, unless they are the same; then the settings.
+//! The text holds the file's name, then what the log calls the table and its owner's name, unless they are the same; then
+//! the settings; then one record for each entry, in file order.
 
 use super::event::{Owner, RunId, Source, Start};
-use super::record::{self, Record, Records};
+use super::record::{self, Record};
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
@@ -27,7 +27,7 @@ pub(super) struct LiveTable {
     /// Its place among the tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
     owner: OwnerKind,
-    /// Where the parts of the text behind the records end, each beginning where the one before ends, the first at 0.
+    /// Where the parts of the text end, each beginning where the one before ends.
     file_end: u32,
     name_end: u32,
     owner_end: u32,
@@ -77,10 +77,6 @@ pub(super) struct Packed {
     pub(super) new_timers: Vec<Timer>,
 }
 
-/// Bytes from which on a table's source is memory of its own, which the system's allocator takes from the kernel and gives back
-/// to it, page by page.
-const MANY_PAGES: usize = 128 * 1024;
-
 /// The value of [`LiveTable::next_same_hash`] that names no table.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -100,7 +96,7 @@ impl LiveTable {
     pub(super) fn pack(
         source: &Source,
         directory: Arc<String>,
-        mut table: Table,
+        table: &Table,
         timers: &mut Timers,
         zones: &mut Zones,
     ) -> Packed {
@@ -115,49 +111,31 @@ impl LiveTable {
         let owner_name = if owner_name == source.name { "" } else { owner_name };
 
         let with_user = source.owner.form() == Form::System;
-        let names = [file, name, owner_name];
-        let names_len: usize = names.iter().map(|part| part.len()).sum();
-        let settings_len = record::settings_len(&table);
-        let mut records = if table.source.len() >= MANY_PAGES {
-            Records::InPlace(0)
-        } else {
-            // The exact size from the start: what is shrunk later leaves holes between thousands of tables.
-            let records_len: usize = table.entries.iter().map(|entry| record::len(entry, with_user)).sum();
-            Records::Apart(Vec::with_capacity(records_len + names_len + settings_len))
+        let records_len: usize = table.entries.iter().map(|entry| record::len(entry, with_user)).sum();
+        // The exact size from the start: what is shrunk later leaves holes between thousands of tables.
+        let names_len = file.len() + name.len() + owner_name.len();
+        let mut text = Vec::with_capacity(names_len + record::settings_len(table) + records_len);
+        let mut append = |part: &str| {
+            text.extend_from_slice(part.as_bytes());
+            text.len() as u32
         };
-        // What is written over the source must have been read before.
-        let settings = matches!(records, Records::InPlace(_)).then(|| {
-            let mut settings = Vec::with_capacity(settings_len);
-            record::write_settings(&table, &mut settings);
-            settings
-        });
+        let (file_end, name_end, owner_end) = (append(file), append(name), append(owner_name));
+        record::write_settings(table, &mut text);
+        let settings_end = text.len() as u32;
 
         let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
         let (mut entries, mut new_timers) = (Vec::with_capacity(table.entries.len()), Vec::new());
-        let read = std::mem::take(&mut table.entries);
-        for entry in &read {
+        for entry in &table.entries {
             let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
             let (timer, is_new) = timers.intern(&entry.schedule, zone, entry.delay, zones);
             if is_new {
                 new_timers.push(timer);
             }
-            let record = records.add(entry, with_user, &mut table.source) as u32;
-            entries.push(LiveEntry { timer: timer.0, record });
+            entries.push(LiveEntry { timer: timer.0, record: text.len() as u32 });
+            Record::of(table, entry, with_user).write(&mut text);
         }
         // By timer and then by place in the file, both in one number: that is sorted several times as fast.
         entries.sort_unstable_by_key(|entry| u64::from(entry.timer) << 32 | u64::from(entry.record));
-        drop(read);
-        let mut text = records.into_text(&mut table.source);
-        let mut end = 0;
-        let [file_end, name_end, owner_end] = names.map(|part| {
-            text.extend_from_slice(part.as_bytes());
-            end += part.len() as u32;
-            end
-        });
-        match settings {
-            Some(settings) => text.extend_from_slice(&settings),
-            None => record::write_settings(&table, &mut text),
-        }
         let table = LiveTable {
             directory,
             text: text.into_boxed_slice(),
@@ -168,17 +146,14 @@ impl LiveTable {
             file_end,
             name_end,
             owner_end,
-            settings_end: owner_end + settings_len as u32,
+            settings_end,
             next_same_hash: NONE,
         };
         Packed { table, new_timers }
     }
 
-    /// A piece of what is behind the records.
     fn slice(&self, span: Range<u32>) -> &[u8] {
-        let records_end = self.text.len().saturating_sub(self.settings_end as usize);
-        let behind = self.text.get(records_end..).unwrap_or_default();
-        behind.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
     fn string(&self, span: Range<u32>) -> String {

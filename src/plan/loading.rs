@@ -91,7 +91,8 @@ impl Plan {
     /// same moments as one that was there before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp) {
         let directory = self.tables.directory_of(&source.path);
-        let packed = LiveTable::pack(&source, directory, table, &mut self.timers, &mut self.zones);
+        let packed = LiveTable::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
+        drop(table);
         let mut unused = Vec::new();
         let old_number = self.tables.find(&source.path);
         let old = old_number.and_then(|number| self.take_table(number, &mut unused).map(|table| (number, table)));

@@ -29,7 +29,32 @@ const SINGLE: u64 = 4;
 const FLAG_BITS: u32 = 3;
 
 impl<'a> Record<'a> {
-    /// Reads what [`Records::add`] has written and what other records may follow.
+    /// Of an entry of a table that was read.
+    pub(super) fn of(table: &'a Table, entry: &Entry, with_user: bool) -> Record<'a> {
+        Record {
+            line: entry.line,
+            settings: entry.settings,
+            flags: entry.flags,
+            user: if with_user { table.user(entry) } else { &[] },
+            with_user,
+            command: table.command(entry),
+        }
+    }
+
+    /// Appends it to a text.
+    pub(super) fn write(&self, text: &mut Vec<u8>) {
+        write_number(u64::from(self.line), text);
+        write_number(settings_and_flags(self.settings, self.flags), text);
+        if self.with_user {
+            // No table names a user of more than 255 bytes: see `can_be_user` in the language.
+            text.push(self.user.len() as u8);
+            text.extend_from_slice(self.user);
+        }
+        text.extend_from_slice(self.command);
+        text.push(b'\n');
+    }
+
+    /// Reads what [`Record::write`] has written and what other records may follow.
     pub(super) fn read(mut bytes: &'a [u8], with_user: bool) -> Option<Record<'a>> {
         let line = read_number(&mut bytes)? as u32;
         let settings_and_flags = read_number(&mut bytes)?;
@@ -48,107 +73,16 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Where the records of a table are written.
-pub(super) enum Records {
-    /// To a text of their own.
-    Apart(Vec<u8>),
-    /// Over the source from its beginning, so far up to here. It has the memory already that the text would take first, which
-    /// is worth it where that is many pages.
-    InPlace(usize),
-}
-
-impl Records {
-    /// Writes the next entry's record; where it begins. The source holds the entry's line, and those below it, as they were.
-    pub(super) fn add(&mut self, entry: &Entry, with_user: bool, source: &mut [u8]) -> usize {
-        match self {
-            Records::Apart(text) => {
-                let at = text.len();
-                write(entry, with_user, source, text);
-                at
-            }
-            Records::InPlace(end) => {
-                let at = *end;
-                match write_in_place(entry, with_user, source, at) {
-                    Some(next) => *end = next,
-                    None => {
-                        let mut text = source.get(..at).unwrap_or_default().to_vec();
-                        write(entry, with_user, source, &mut text);
-                        *self = Records::Apart(text);
-                    }
-                }
-                at
-            }
-        }
-    }
-
-    /// The text with the records alone.
-    pub(super) fn into_text(self, source: &mut Box<[u8]>) -> Vec<u8> {
-        match self {
-            Records::Apart(text) => text,
-            Records::InPlace(end) => {
-                let mut text = std::mem::take(source).into_vec();
-                text.truncate(end);
-                text
-            }
-        }
-    }
-}
-
-/// Appends an entry's record to a text.
-#[inline]
-fn write(entry: &Entry, with_user: bool, source: &[u8], text: &mut Vec<u8>) {
-    head(entry, with_user, |byte| text.push(byte));
-    if with_user {
-        text.extend_from_slice(source.get(entry.user(source)).unwrap_or_default());
-    }
-    text.extend_from_slice(source.get(entry.command()).unwrap_or_default());
-    text.push(b'\n');
-}
-
-/// Writes an entry's record over the source, at a place that is not beyond the entry's line, and not beyond its end. Where
-/// the record ends. None, and nothing is written: there is no room in front of the command or behind it.
-fn write_in_place(entry: &Entry, with_user: bool, source: &mut [u8], at: usize) -> Option<usize> {
-    let (mut bytes, mut len) = ([0; LONGEST_HEAD], 0);
-    head(entry, with_user, |byte| {
-        bytes[len] = byte;
-        len += 1;
-    });
-    let (head, command) = (bytes.get(..len)?, entry.command());
-    let user = if with_user { entry.user(source) } else { command.start..command.start };
-    // The newline of the line itself, which the last one may lack.
-    if at + head.len() > user.start || source.len() <= command.end {
-        return None;
-    }
-    let (user_at, command_at) = (at + head.len(), at + head.len() + user.len());
-    let end = command_at + command.len();
-    source.get_mut(at..user_at)?.copy_from_slice(head);
-    source.copy_within(user, user_at);
-    source.copy_within(command, command_at);
-    *source.get_mut(end)? = b'\n';
-    Some(end + 1)
-}
-
-/// The bytes in front of the user's name or the command.
-#[inline]
-fn head(entry: &Entry, with_user: bool, mut push: impl FnMut(u8)) {
-    for mut number in [u64::from(entry.line), settings_and_flags(entry.settings, entry.flags)] {
-        while number >= 0x80 {
-            push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        push(number as u8);
-    }
-    if with_user {
-        // No table names a user of more than 255 bytes: see `can_be_user` in the language.
-        push(entry.user_len() as u8);
-    }
-}
-
-/// The most bytes of it: numbers of 32 and 35 bits, and a length.
-const LONGEST_HEAD: usize = 11;
-
 fn number_len(number: u64) -> usize {
     (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+fn write_number(mut number: u64, text: &mut Vec<u8>) {
+    while number >= 0x80 {
+        text.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    text.push(number as u8);
 }
 
 fn read_number(bytes: &mut &[u8]) -> Option<u64> {
@@ -178,7 +112,7 @@ pub(super) fn len(entry: &Entry, with_user: bool) -> usize {
     number_len(u64::from(entry.line))
         + number_len(settings_and_flags(entry.settings, entry.flags))
         + user
-        + entry.command().len()
+        + entry.command_len()
         + 1
 }
 
@@ -224,73 +158,27 @@ pub(super) fn variables(settings: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{HostKey, Zone, Zones};
-    use crate::table::{Context, Form};
-    use std::sync::Arc;
-
-    struct NoZones;
-
-    impl Zones for NoZones {
-        fn named(&self, _: &str) -> Option<Arc<Zone>> {
-            None
-        }
-        fn system(&self) -> Arc<Zone> {
-            Zone::utc()
-        }
-    }
-
-    fn parsed(form: Form, text: &str) -> Table {
-        let (dialect, host) = (&crate::site::CRONIE.dialect, HostKey(1));
-        Table::parse(text.as_bytes().into(), &Context { form, dialect, name: "ann", host, zones: &NoZones }).table
-    }
-
-    /// Line, settings, flags, user and command.
-    type Row = (u32, u32, Flags, String, String);
-
-    /// Writes all records of a table and reads them again; and whether they are in its source.
-    fn rows(mut records: Records, form: Form, text: &str) -> (Vec<Row>, bool) {
-        let (with_user, Table { mut source, entries, .. }) = (form == Form::System, parsed(form, text));
-        let starts: Vec<usize> = entries.iter().map(|entry| records.add(entry, with_user, &mut source)).collect();
-        let in_place = matches!(records, Records::InPlace(_));
-        let text = records.into_text(&mut source);
-        let ends = starts.iter().skip(1).copied().chain([text.len()]);
-        let lens: Vec<usize> = starts.iter().zip(ends).map(|(start, end)| end - start).collect();
-        assert_eq!(lens, entries.iter().map(|entry| len(entry, with_user)).collect::<Vec<_>>());
-        let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let row = |start: &usize| {
-            let read = Record::read(&text[*start..], with_user).unwrap();
-            (read.line, read.settings, read.flags, string(read.user), string(read.command))
-        };
-        (starts.iter().map(row).collect(), in_place)
-    }
 
     #[test]
-    fn records_are_read_as_they_were_written_apart_or_in_place() {
-        let text = "# first\n@1 root a\nA=1\n* * * * * root echo \u{e9}\n  5 4 * * * daemon -n -q -s b c\n@daily  x y\n\n-@2 z d\n";
+    fn a_record_is_read_as_it_was_written() {
+        let quiet = Flags { quiet: true, ..Flags::default() };
         let all = Flags { mail_only_on_failure: true, quiet: true, single: true };
-        let (none, quiet) = (Flags::default(), Flags { quiet: true, ..Flags::default() });
-        let wanted = [
-            (2, 0, none, "root", "a"),
-            (4, 1, none, "root", "echo \u{e9}"),
-            (5, 1, all, "daemon", "b c"),
-            (6, 1, none, "x", "y"),
-            (8, 1, quiet, "z", "d"),
-        ];
-        let wanted = wanted
-            .map(|(line, settings, flags, user, command)| (line, settings, flags, user.to_owned(), command.to_owned()));
-        for (records, in_place) in [(Records::Apart(Vec::new()), false), (Records::InPlace(0), true)] {
-            assert_eq!(rows(records, Form::System, text), (wanted.to_vec(), in_place));
-        }
-    }
-
-    #[test]
-    fn records_that_have_no_room_in_place_are_written_apart() {
-        let unended = "* * * * * a\n* * * * * b".to_owned();
-        // Shorter schedules than the numbers of line and settings, until nothing is left of what the settings took.
-        let dense = format!("{}{}", "A=b\n".repeat(17), "@1 x\n".repeat(1_000));
-        for text in [unended, dense] {
-            let (wanted, _) = rows(Records::Apart(Vec::new()), Form::User, &text);
-            assert_eq!(rows(Records::InPlace(0), Form::User, &text), (wanted, false));
+        for (line, settings, flags, user, bytes) in [
+            (1, 0, Flags::default(), None, 2),
+            (10, 1, quiet, None, 2),
+            (127, 15, quiet, None, 2),
+            (128, 16, all, None, 4),
+            (u32::MAX, u32::MAX, all, None, 10),
+            (3, 0, Flags::default(), Some("root"), 7),
+            (3, 0, Flags::default(), Some(""), 3),
+        ] {
+            let (with_user, user) = (user.is_some(), user.unwrap_or_default().as_bytes());
+            let record = Record { line, settings, flags, user, with_user, command: b"echo \xff" };
+            let mut text = Vec::new();
+            record.write(&mut text);
+            assert_eq!(text.len(), bytes + 7, "{record:?}");
+            text.extend_from_slice(b"\x01\x00next\n");
+            assert_eq!(Record::read(&text, with_user), Some(record));
         }
     }
 

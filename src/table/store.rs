@@ -80,30 +80,25 @@ impl Entry {
         usize::from(self.user_len)
     }
 
-    /// Where in the source of its table the user's name is, which is empty in user form.
-    pub fn user(&self, source: &[u8]) -> Range<usize> {
-        let schedule_end = self.text.at as usize + usize::from(self.text.schedule_len);
-        let blanks = source.get(schedule_end..).unwrap_or_default();
-        let start = schedule_end + blanks.iter().take_while(|&&byte| super::line::is_blank(byte)).count();
-        start..start + self.user_len()
-    }
-
-    /// Where in the source of its table the raw command is.
-    pub fn command(&self) -> Range<usize> {
-        let start = self.text.at as usize + usize::from(self.text.command_at);
-        start..start + self.text.command_len as usize
+    /// Bytes of the raw command.
+    pub fn command_len(&self) -> usize {
+        self.text.command_len as usize
     }
 }
 
 impl Table {
     /// The raw command of an entry: `%` and backslashes untouched, flags taken off.
     pub fn command(&self, entry: &Entry) -> &[u8] {
-        self.source.get(entry.command()).unwrap_or_default()
+        let start = entry.text.at as usize + usize::from(entry.text.command_at);
+        self.piece(start, entry.text.command_len as usize)
     }
 
     /// The user an entry of a system table names; empty in user form.
     pub fn user(&self, entry: &Entry) -> &[u8] {
-        self.source.get(entry.user(&self.source)).unwrap_or_default()
+        let schedule_end = entry.text.at as usize + usize::from(entry.text.schedule_len);
+        let blanks = self.source.get(schedule_end..).unwrap_or_default();
+        let blanks = blanks.iter().take_while(|&&byte| super::line::is_blank(byte)).count();
+        self.piece(schedule_end + blanks, usize::from(entry.user_len))
     }
 
     /// The text of an entry's schedule.
