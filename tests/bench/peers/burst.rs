@@ -25,7 +25,9 @@ const MANY: usize = 5_000;
 /// What ours and the floor do in any second: alternating, so that each round is of one time.
 pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     let free = || all.iter().filter(|one| one.by_seconds.is_some());
-    let (fine, others): (Vec<_>, Vec<_>) = free().partition(|one| ["floor", "ours"].contains(&one.name));
+    // Each of ours with its limit: with the shell, and without.
+    let pair = |names: [&'static str; 2]| Vec::from_iter(free().filter(move |one| names.contains(&one.name)));
+    let pairs = [pair(["floor", "ours"]), pair([WITHOUT_SHELL, OURS_DIRECT])];
     for _ in 0..extent.rounds {
         for one in free().filter(|one| ![WITHOUT_SHELL, OURS_DIRECT].contains(&one.name)) {
             gaps.add(Part::Burst, TURN, |report| single(one, report));
@@ -34,11 +36,12 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     for &jobs in extent.bursts {
         let turn = turn(jobs);
         for round in 0..extent.rounds {
-            let fine = fine.clone();
-            gaps.add(Part::Burst, 2 * turn, move |report| {
-                fine.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
-            });
-            for &one in others.iter().filter(|_| round < FEW_ROUNDS) {
+            for pair in pairs.clone() {
+                gaps.add(Part::Burst, 2 * turn, move |report| {
+                    pair.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
+                });
+            }
+            for one in free().filter(|one| one.pam && round < FEW_ROUNDS) {
                 gaps.add(Part::Burst, turn, move |report| burst(one, tables::now() + LEAD, jobs, report));
             }
         }
