@@ -1,6 +1,7 @@
 //! The runner process: starts jobs as told, drains their output within bounds, reaps them, has their output mailed, tells main what became of
 //! them. One thread, one loop, and nothing in it waits for anybody.
 
+mod backlog;
 mod finish;
 mod flight;
 mod kept;
@@ -30,11 +31,11 @@ use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
+use backlog::{Backlog, Pending};
 use flight::Flight;
 use kept::Pam;
 use mail::{Letter, Mailing};
 use shell::SystemShell;
-use start::Pending;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
 use std::io;
@@ -120,7 +121,7 @@ struct State {
     reporter: Reporter,
     reports: Reports,
     next_id: u64,
-    pending: VecDeque<Pending>,
+    pending: Backlog,
     waiting_for_identity: Vec<Pending>,
     flight: Flight,
     held_until_ms: i64,
@@ -230,7 +231,7 @@ impl State {
             reporter,
             reports,
             next_id: 0,
-            pending: VecDeque::new(),
+            pending: Backlog::default(),
             waiting_for_identity: Vec::new(),
             held_until_ms: 0,
             hold_ms: 0,
@@ -264,10 +265,10 @@ impl State {
             let now = clock::monotonic_ms();
             self.end_graces(now);
             if self.identities.give_up(now) {
-                self.pending.extend(self.waiting_for_identity.drain(..));
+                self.stop_waiting_for_identities()?;
             }
             self.end_late_mailers(now);
-            self.start_pending(now);
+            self.start_pending(now)?;
             self.send_letters(now);
             self.tell.flush();
             self.flush_relay();
@@ -311,7 +312,7 @@ impl State {
             Kind::Feed => self.feed(id),
             Kind::LookUp => {
                 if self.identities.readable(id) {
-                    self.pending.extend(self.waiting_for_identity.drain(..));
+                    self.stop_waiting_for_identities()?;
                 }
             }
             Kind::Detached => self.drain_detached(id),
@@ -325,8 +326,8 @@ impl State {
         let open = self.main.fill().unwrap_or(false);
         while let Some(order) = self.main.take()? {
             match order {
-                Order::Start(start) => self.take_start(start),
-                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
+                Order::Start(start) => self.take_start(start)?,
+                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate })?,
                 Order::ReopenLog => self.tell.reopen(),
             }
         }
@@ -377,15 +378,16 @@ impl State {
     }
 
     /// Ends every job's process group and gives up what waits.
-    fn end_all(&mut self, ask: Ask) {
+    fn end_all(&mut self, ask: Ask) -> Result<(), WireError> {
         self.stopping = Some(ask);
         for job in self.jobs.values().filter(|job| job.ended.is_none()) {
             end_group(job, ask);
         }
-        let waiting: Vec<Pending> = self.pending.drain(..).chain(self.waiting_for_identity.drain(..)).collect();
-        for pending in waiting {
+        self.stop_waiting_for_identities()?;
+        while let Some(pending) = self.pending.pop_front()? {
             self.not_started(pending.start, "stopping".into());
         }
+        Ok(())
     }
 
     /// Tells main how a run ended, or leaves it for the next main.

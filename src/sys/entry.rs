@@ -29,7 +29,7 @@ macro_rules! entry {
 }
 
 /// Does what std does around a `main`, but for the look at the stack: sees to descriptors 0 to 2, ignores SIGPIPE, ends with the program's
-/// status, and with [`PANICKED`] after a panic. Not to return keeps what is in std's buffers from being lost.
+/// status, and with 101 after a panic. Not to return keeps what is in std's buffers from being lost.
 pub fn run(program: fn() -> u8) -> c_int {
     let status = if standard_descriptors_are_open() {
         // SAFETY: no handler is installed, SIGPIPE is ignored. That cannot be refused.

@@ -1,6 +1,7 @@
 //! The runner's part in jobs with a PAM session: which need one, handing them to a keeper, hearing of them.
 
-use super::start::{Launched, Pending};
+use super::backlog::Pending;
+use super::start::Launched;
 use super::{Kind, State, token};
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
 use crate::launch::label::Label;

@@ -1,5 +1,6 @@
 //! The runner's way from an order to a started job.
 
+use super::backlog::Pending;
 use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
@@ -9,7 +10,7 @@ use crate::launch::label::Label;
 use crate::launch::output::Output;
 use crate::launch::recipe::{Identity, Recipe, child};
 use crate::launch::tell::About;
-use crate::launch::wire::Link;
+use crate::launch::wire::{Link, WireError};
 use crate::plan::{End, Owner, Start};
 use crate::report::Level;
 use crate::sys::clock;
@@ -28,21 +29,19 @@ const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
-/// A start that has not been made yet.
-pub(super) struct Pending {
-    pub(super) start: Box<Start>,
-    /// When it was first tried in vain.
-    pub(super) tried_since_ms: Option<i64>,
-}
-
 impl State {
-    pub(super) fn take_start(&mut self, start: Box<Start>) {
+    pub(super) fn take_start(&mut self, start: Box<Start>) -> Result<(), WireError> {
         self.latest_due = self.latest_due.max(Some(start.scheduled_at));
         if self.stopping.is_some() {
             self.not_started(start, "stopping".into());
-        } else {
-            self.pending.push_back(Pending { start, tried_since_ms: None });
+            return Ok(());
         }
+        self.pending.push_back(Pending { start, tried_since_ms: None })
+    }
+
+    /// Those that waited for their owner to be looked up wait for their turn.
+    pub(super) fn stop_waiting_for_identities(&mut self) -> Result<(), WireError> {
+        self.waiting_for_identity.drain(..).try_for_each(|pending| self.pending.push_back(pending))
     }
 
     /// When the next start may be made, if one waits.
@@ -54,23 +53,24 @@ impl State {
     }
 
     /// Starts what waits, as far as the machine bears it.
-    pub(super) fn start_pending(&mut self, now_ms: i64) {
+    pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), WireError> {
         if self.pending.is_empty() || self.held_until_ms > now_ms {
-            return;
+            return Ok(());
         }
         let room = self.flight.room(now_ms, host::runnable).min(BATCH);
         if room == 0 {
-            return;
+            return Ok(());
         }
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
         self.shell.freshen();
         let mut prepared = Vec::with_capacity(room);
         while prepared.len() < room && self.held_until_ms <= now_ms {
-            let Some(pending) = self.pending.pop_front() else { break };
+            let Some(pending) = self.pending.pop_front()? else { break };
             self.prepare(pending, now_ms, &mut prepared);
         }
         self.fork_all(prepared, now_ms);
+        Ok(())
     }
 
     /// Does for a start all that comes before the fork.
