@@ -100,7 +100,7 @@ mod tests {
             scheduled_at: 60,
             at_reboot: false,
         };
-        Pending { start: Box::new(start), tried_since_ms: (line % 3 == 0).then_some(i64::from(line)) }
+        Pending { start: Box::new(start), tried_since_ms: line.is_multiple_of(3).then_some(i64::from(line)) }
     }
 
     fn taken(backlog: &mut Backlog) -> Option<Pending> {
