@@ -1,5 +1,5 @@
 //! The `cronctl` program: see [`cronwheel::cronctl`].
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 cronwheel::entry!(cronwheel::cronctl::main);

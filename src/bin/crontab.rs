@@ -1,5 +1,5 @@
 //! The `crontab` program: see [`cronwheel::crontab`].
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 cronwheel::entry!(cronwheel::crontab::main);

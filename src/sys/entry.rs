@@ -15,12 +15,14 @@ const PANICKED: u8 = 101;
 /// What a program ends with that has no place to say why.
 const SPEECHLESS: u8 = 1;
 
-/// Makes `$program`, a `fn() -> u8` that gives the exit status, the program's entry. For a binary with `#![no_main]`.
+/// Makes `$program`, a `fn() -> u8` that gives the exit status, the program's entry. For a binary with
+/// `#![cfg_attr(not(test), no_main)]`: the harness of its tests brings a main of its own.
 #[macro_export]
 macro_rules! entry {
     ($program:path) => {
         // SAFETY: C's start code calls the symbol `main` of the program once, with arguments that may be ignored; the program has
         // no other of that name, having no `main` of Rust.
+        #[cfg(not(test))]
         #[unsafe(no_mangle)]
         extern "C" fn main() -> std::ffi::c_int {
             $crate::sys::entry::run($program)
