@@ -3,7 +3,7 @@
 use super::cases::{context, parse};
 use super::line::{Lines, is_blank};
 use super::*;
-use crate::site::{CRONIE, DEBIAN};
+use crate::site::{CRONIE, DEBIAN, Site};
 use fastrand::Rng;
 
 /// Pieces that lines are made of; random bytes alone would hardly ever get past the first field.
@@ -85,13 +85,19 @@ fn mutated_table(rng: &mut Rng) -> Vec<u8> {
     text
 }
 
+/// A table of random parts or one that is nearly right, by turns, and where it is read.
+fn any_table(rng: &mut Rng, round: u32) -> (Vec<u8>, Form, &'static Site) {
+    let text = if round % 2 == 0 { random_table(rng) } else { mutated_table(rng) };
+    let form = if rng.bool() { Form::User } else { Form::System };
+    let site = if rng.bool() { &DEBIAN } else { &CRONIE };
+    (text, form, site)
+}
+
 #[test]
 fn every_line_of_any_table_is_an_entry_a_setting_a_comment_or_a_diagnostic() {
     let mut rng = Rng::with_seed(20_261_122);
     for round in 0..100_000u32 {
-        let text = if round % 2 == 0 { random_table(&mut rng) } else { mutated_table(&mut rng) };
-        let form = if rng.bool() { Form::User } else { Form::System };
-        let site = if rng.bool() { &DEBIAN } else { &CRONIE };
+        let (text, form, site) = any_table(&mut rng, round);
         account_for(&text, &parse(form, site, &text), form);
     }
 }
@@ -100,9 +106,7 @@ fn every_line_of_any_table_is_an_entry_a_setting_a_comment_or_a_diagnostic() {
 fn a_table_that_comes_in_pieces_is_judged_as_one_that_is_read() {
     let mut rng = Rng::with_seed(20_261_123);
     for round in 0..50_000u32 {
-        let text = if round % 2 == 0 { random_table(&mut rng) } else { mutated_table(&mut rng) };
-        let form = if rng.bool() { Form::User } else { Form::System };
-        let site = if rng.bool() { &DEBIAN } else { &CRONIE };
+        let (text, form, site) = any_table(&mut rng, round);
         let context = context(form, site);
         let (mut checker, mut taken, mut seen) = (Checker::new(&context), 0, 0);
         while seen < text.len() {
