@@ -87,7 +87,7 @@ fn mutated_table(rng: &mut Rng) -> Vec<u8> {
 
 /// A table of random parts or one that is nearly right, by turns, and where it is read.
 fn any_table(rng: &mut Rng, round: u32) -> (Vec<u8>, Form, &'static Site) {
-    let text = if round % 2 == 0 { random_table(rng) } else { mutated_table(rng) };
+    let text = if round.is_multiple_of(2) { random_table(rng) } else { mutated_table(rng) };
     let form = if rng.bool() { Form::User } else { Form::System };
     let site = if rng.bool() { &DEBIAN } else { &CRONIE };
     (text, form, site)
