@@ -35,6 +35,7 @@ mod number {
     pub const TABLES: u64 = 4;
     pub const NAMES: u64 = 5;
     pub const USERS: u64 = 6;
+    pub const LOG: u64 = 7;
 }
 
 /// Why a running daemon had to end.
@@ -142,6 +143,8 @@ impl Daemon {
     pub(super) fn wait_for_the_world(&mut self) -> Result<(), Fatal> {
         self.poll.add(&self.timer, number::TIMER).map_err(os("waiting for the clock"))?;
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
+        let room = self.log.room().map_err(os("making the log's poll"))?;
+        self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
         self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
     }
 
@@ -170,6 +173,7 @@ impl Daemon {
                     number::TABLES => self.library.hear_tables(),
                     number::NAMES => self.with_library(Library::hear_names),
                     number::USERS => self.with_library(Library::hear_users),
+                    number::LOG => self.log.hear_room(),
                     _ => {}
                 }
             }

@@ -67,9 +67,10 @@ enum Kind {
     Detached,
     MailFeed,
     Keeper,
+    Log,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Main,
     Kind::Signals,
     Kind::Reports,
@@ -80,6 +81,7 @@ const KINDS: [Kind; 10] = [
     Kind::Detached,
     Kind::MailFeed,
     Kind::Keeper,
+    Kind::Log,
 ];
 
 fn token(kind: Kind, id: u64) -> u64 {
@@ -210,8 +212,11 @@ impl State {
         poll.add(&main, token(Kind::Main, 0)).map_err(os("waiting for main"))?;
         poll.add(&signals, token(Kind::Signals, 0)).map_err(os("waiting for signals"))?;
         poll.add(&reports, token(Kind::Reports, 0)).map_err(os("waiting for reports"))?;
+        let mut tell = Teller::new(&config);
+        let room = tell.room().map_err(os("making the log's poll"))?;
+        poll.add(room, token(Kind::Log, 0)).map_err(os("waiting for the log"))?;
         Ok(State {
-            tell: Teller::new(&config),
+            tell,
             outcomes: OutcomeBox::new(&config.run_dir, process::own_pid()),
             policy: if config.standalone { None } else { Policy::of_machine() },
             identities: if config.standalone { Identities::default() } else { Identities::new() },
@@ -307,6 +312,7 @@ impl State {
             Kind::Main => self.hear_main()?,
             Kind::Signals => self.hear_signals()?,
             Kind::Reports => self.take_reports(),
+            Kind::Log => self.tell.hear_room(),
             Kind::Output => self.drain(id, Stream::Output),
             Kind::Error => self.drain(id, Stream::Error),
             Kind::Feed => self.feed(id),

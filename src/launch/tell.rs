@@ -6,6 +6,8 @@ use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::site::{Profile, Site};
 use crate::sys::clock;
 use serde_json::{Value, json};
+use std::io;
+use std::os::fd::AsFd;
 
 /// Debian's `-L`.
 const STARTS: u8 = 1;
@@ -52,6 +54,15 @@ impl Teller {
 
     pub(super) fn flush(&mut self) {
         self.log.flush();
+    }
+
+    /// What becomes readable when records that wait can be written.
+    pub(super) fn room(&mut self) -> io::Result<impl AsFd> {
+        self.log.room()
+    }
+
+    pub(super) fn hear_room(&mut self) {
+        self.log.hear_room();
     }
 
     /// `(alice) CMD (date)`.

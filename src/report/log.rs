@@ -16,6 +16,8 @@ use crate::site::Site;
 use crate::sys::clock::{self, LocalTime};
 use place::Place;
 use sink::Sink;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Where the log goes.
@@ -136,7 +138,7 @@ impl Log {
         // What waits was written for the reader of before.
         if form != self.form && !self.sink.waits() {
             self.form = form;
-            self.sink = Sink::new(place(form));
+            self.sink.move_to(place(form));
         }
         self.sink.reopen();
         self.flush();
@@ -152,12 +154,27 @@ impl Log {
         self.sink.waits().then(|| self.sink.retry_ms())
     }
 
+    /// What becomes readable when something that waits can be written; then [`Log::hear_room`] is to be called.
+    pub fn room(&mut self) -> io::Result<impl AsFd> {
+        self.sink.room()
+    }
+
+    /// Writes what waits, now that there is room for it.
+    pub fn hear_room(&mut self) {
+        self.sink.hear_room();
+        self.tell_lost();
+    }
+
     /// Writes what waits, as far as that does not block, and tells how many records were lost.
     pub fn flush(&mut self) {
         if !self.sink.waits() {
             return;
         }
         self.sink.flush();
+        self.tell_lost();
+    }
+
+    fn tell_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
             let detail = format!("{lost} log records lost: the log did not take them");
             let told = self.format(&Record {
@@ -213,7 +230,7 @@ fn place(form: Form) -> Place {
     match form {
         Form::Syslog => Place::syslog(DEV_LOG),
         Form::Journal => Place::journal(journal::SOCKET),
-        Form::Text | Form::Json => Place::Stderr,
+        Form::Text | Form::Json => Place::Stderr(io::stderr()),
     }
 }
 

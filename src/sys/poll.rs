@@ -55,6 +55,13 @@ impl Poll {
     }
 }
 
+/// A set is readable itself while something in it is ready, so that it can be a part of another.
+impl AsFd for Poll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}
+
 /// Wakes a waiting thread from another one.
 #[derive(Clone, Debug)]
 pub struct Bell(Arc<EventFd>);

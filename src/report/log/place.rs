@@ -7,7 +7,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, socket,
 };
 use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What of a line is sent when the whole is more than a datagram holds.
@@ -19,7 +19,7 @@ const PIECE: usize = 4096;
 #[derive(Debug)]
 pub(super) enum Place {
     Socket(Socket),
-    Stderr,
+    Stderr(io::Stderr),
 }
 
 /// What is spoken on a socket.
@@ -75,7 +75,17 @@ impl Place {
     pub(super) fn answers(&self) -> bool {
         match self {
             Place::Socket(socket) => socket.connection.is_some(),
-            Place::Stderr => true,
+            Place::Stderr(_) => true,
+        }
+    }
+
+    /// What to wait for until there is room.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Place::Socket(socket) => match socket.connection.as_ref()? {
+                Connection::Datagrams(socket) | Connection::Stream { socket, .. } => Some(socket.as_fd()),
+            },
+            Place::Stderr(stderr) => Some(stderr.as_fd()),
         }
     }
 
@@ -90,7 +100,7 @@ impl Place {
     pub(super) fn try_send(&mut self, record: &[u8]) -> Sent {
         match self {
             Place::Socket(socket) => socket.try_send(record),
-            Place::Stderr => write_piecewise(record),
+            Place::Stderr(stderr) => write_piecewise(stderr, record),
         }
     }
 
@@ -200,8 +210,8 @@ fn write_line(socket: &OwnedFd, line: &[u8], written: &mut usize) -> nix::Result
 
 /// Writes to standard error only what it takes without blocking. The descriptor itself must stay in blocking mode: the
 /// mode belongs to the terminal or pipe, which we share with others.
-fn write_piecewise(line: &[u8]) -> Sent {
-    let mut stderr = io::stderr().lock();
+fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> Sent {
+    let mut stderr = stderr.lock();
     let mut written = 0;
     while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
         let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];

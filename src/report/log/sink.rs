@@ -1,7 +1,9 @@
 //! Records on their way to the log: written at once, or kept in a bounded queue, or counted as lost.
 
 use super::place::{Place, Sent};
+use crate::sys::poll::Poll;
 use std::collections::VecDeque;
+use std::io;
 
 /// Most records that wait for a log that does not take them.
 const MOST_RECORDS: usize = 4096;
@@ -15,6 +17,10 @@ const LATEST_MS: i64 = 1000;
 #[derive(Debug)]
 pub(super) struct Sink {
     place: Place,
+    /// Readable when the place has room for what waits, if anybody wants to know.
+    room: Option<Poll>,
+    /// Whether it said so and yet nothing went: then only time helps.
+    room_lies: bool,
     queue: VecDeque<Vec<u8>>,
     queued_bytes: usize,
     lost: u64,
@@ -25,7 +31,22 @@ pub(super) struct Sink {
 impl Sink {
     /// Nothing waits yet.
     pub(super) fn new(place: Place) -> Sink {
-        Sink { place, queue: VecDeque::new(), queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
+        let queue = VecDeque::new();
+        Sink { place, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
+    }
+
+    /// Goes on with another place, which nothing waits for yet.
+    pub(super) fn move_to(&mut self, place: Place) {
+        self.place = place;
+    }
+
+    /// What becomes readable when something that waits can be written. Not every place can tell: [`Sink::retry_ms`] holds too.
+    pub(super) fn room(&mut self) -> io::Result<&Poll> {
+        let room = match self.room.take() {
+            Some(room) => room,
+            None => Poll::new()?,
+        };
+        Ok(self.room.insert(room))
     }
 
     /// Whether something waits to be written or told.
@@ -60,13 +81,44 @@ impl Sink {
         }
         self.queued_bytes += line.len();
         self.queue.push_back(line);
+        if self.queue.len() == 1 {
+            self.watch_room();
+        }
     }
 
     /// Writes what waits until it is done or the reader takes no more.
     pub(super) fn flush(&mut self) {
         let before = self.queued_bytes;
+        // A descriptor that is closed while it is waited for could not be taken out any more.
+        self.leave_room();
         self.write_queue();
-        self.retry_ms = if self.queued_bytes < before { SOONEST_MS } else { (self.retry_ms * 2).min(LATEST_MS) };
+        let goes = self.queued_bytes < before;
+        self.room_lies &= !goes;
+        self.retry_ms = if goes { SOONEST_MS } else { (self.retry_ms * 2).min(LATEST_MS) };
+        self.watch_room();
+    }
+
+    /// The same when the place is said to have room.
+    pub(super) fn hear_room(&mut self) {
+        // Unless something goes.
+        self.room_lies = true;
+        self.flush();
+    }
+
+    fn watch_room(&self) {
+        if let (Some(room), false, false) = (&self.room, self.room_lies, self.queue.is_empty())
+            && let Some(descriptor) = self.place.descriptor()
+        {
+            // A regular file cannot be waited for, and need not be.
+            let _ = room.add_for_writing(descriptor, 0);
+        }
+    }
+
+    fn leave_room(&self) {
+        if let (Some(room), Some(descriptor)) = (&self.room, self.place.descriptor()) {
+            // It need not be there.
+            let _ = room.remove(descriptor);
+        }
     }
 
     fn write_queue(&mut self) {
@@ -97,7 +149,9 @@ impl Sink {
 
     /// Forgets the connection and makes another.
     pub(super) fn reopen(&mut self) {
+        self.leave_room();
         self.place.reopen();
+        self.watch_room();
     }
 }
 
@@ -139,6 +193,46 @@ mod tests {
         assert_eq!(lines.len() as u64 + lost, sent as u64);
         assert!(lines.iter().enumerate().all(|(place, line)| line == &place.to_string()), "in order, from the first");
         assert!(!sink.waits());
+    }
+
+    #[test]
+    fn what_waits_is_written_as_soon_as_the_reader_makes_room() {
+        let (_dir, path, reader) = socket();
+        let mut sink = Sink::new(Place::syslog(&path));
+        sink.room().unwrap();
+        let has_room = |sink: &Sink| sink.room.as_ref().unwrap().wait(Some(0)).unwrap() == [0];
+        let mut sent = 0;
+        while sink.queue.len() < 3 {
+            assert!(!has_room(&sink), "nobody waits for it, or there is none");
+            sink.send(format!("{sent}").into_bytes());
+            sent += 1;
+        }
+        let mut lines = Vec::new();
+        while sink.waits() {
+            assert!(!has_room(&sink));
+            lines.extend(heard(&reader));
+            assert!(has_room(&sink));
+            sink.hear_room();
+        }
+        assert!(!has_room(&sink));
+        lines.extend(heard(&reader));
+        assert!(lines.into_iter().eq((0..sent).map(|number| number.to_string())));
+    }
+
+    #[test]
+    fn room_that_is_none_is_asked_for_by_time_until_something_goes() {
+        let (_dir, path, reader) = socket();
+        let mut sink = Sink::new(Place::syslog(&path));
+        let room = sink.room().unwrap().wait(Some(0)).unwrap();
+        assert!(room.is_empty());
+        while sink.queue.len() < 2 {
+            sink.send(b"line".to_vec());
+        }
+        sink.hear_room();
+        heard(&reader);
+        assert!(sink.room().unwrap().wait(Some(0)).unwrap().is_empty());
+        sink.flush();
+        assert!(sink.queue.is_empty() && !sink.room_lies);
     }
 
     #[test]
