@@ -4,6 +4,8 @@
  *     floor DIRECTORY                runs the tables each minute
  *     floor --at SECOND DIRECTORY    runs every entry once, at that second of UTC
  *     floor --exec --at SECOND DIRECTORY   the same without a shell: the words of the command are executed as they are
+ *     floor --fork --at SECOND DIRECTORY   the same by fork: no process of a user shares memory with root's
+ *     floor --pam --at SECOND DIRECTORY    the same in a session of PAM each, held open by a process (compiled with -DWITH_PAM)
  *     floor --mark FILE              a job: appends the time of its start to FILE, nanoseconds in 8 bytes, and ends
  *     floor --mark FILE --stay       the same, and stays until it is killed
  *     floor --descriptors FILE       a job: appends how many descriptors above 2 it was given, in 8 bytes
@@ -45,7 +47,7 @@ static size_t entry_count, entry_room;
 static struct user *users;
 static size_t user_count, user_room;
 
-static int without_shell;
+static int without_shell, by_fork, with_pam;
 
 static void *room(void *array, size_t count, size_t *have, size_t size)
 {
@@ -142,9 +144,80 @@ static void load(const char *directory)
 	closedir(d);
 }
 
+#ifdef WITH_PAM
+/* As in security/pam_appl.h, which need not be installed. */
+struct pam_conv {
+	int (*talk)(int, const void **, void **, void *);
+	void *data;
+};
+int pam_start(const char *, const char *, const struct pam_conv *, void **);
+int pam_set_item(void *, int, const void *);
+int pam_acct_mgmt(void *, int);
+int pam_setcred(void *, int);
+int pam_open_session(void *, int);
+int pam_close_session(void *, int);
+int pam_end(void *, int);
+char **pam_getenvlist(void *);
+enum { PAM_TTY = 3, PAM_CONV_ERR = 19, PAM_ESTABLISH_CRED = 2, PAM_DELETE_CRED = 4 };
+
+static int silent(int count, const void **messages, void **answers, void *data)
+{
+	(void)count, (void)messages, (void)answers, (void)data;
+	return PAM_CONV_ERR;
+}
+static const struct pam_conv conversation = { silent, NULL };
+
+/* One transaction more, which is never ended, keeps the modules in memory for all that are forked. */
+static void keep_modules(void)
+{
+	static void *kept;
+	if (pam_start("cron", "root", &conversation, &kept) != 0 || pam_acct_mgmt(kept, 0) != 0)
+		exit(1);
+}
+
+/* Forks a process that has a session open as long as what it forks itself, which returns with the session's environment. */
+static char **in_session(const struct user *u)
+{
+	if (fork() != 0)
+		return NULL;
+	void *pam;
+	if (pam_start("cron", u->name, &conversation, &pam) != 0 || pam_set_item(pam, PAM_TTY, "cron") != 0 ||
+	    pam_acct_mgmt(pam, 0) != 0 || setgroups(1, &u->gid) != 0 || pam_setcred(pam, PAM_ESTABLISH_CRED) != 0 ||
+	    pam_open_session(pam, 0) != 0)
+		_exit(1);
+	char **environment = pam_getenvlist(pam);
+	pid_t job = fork();
+	if (job == 0)
+		return environment;
+	waitpid(job, NULL, 0);
+	pam_setcred(pam, PAM_DELETE_CRED);
+	pam_close_session(pam, 0);
+	pam_end(pam, 0);
+	_exit(0);
+}
+#else
+static void keep_modules(void)
+{
+	exit(2);
+}
+static char **in_session(const struct user *u)
+{
+	(void)u;
+	return NULL;
+}
+#endif
+
+static void run(const struct user *u, char **arguments, char **environment)
+{
+	if (setsid() >= 0 && setgroups(1, &u->gid) == 0 && setgid(u->gid) == 0 && setuid(u->uid) == 0)
+		execve(arguments[0], arguments, environment);
+	_exit(127);
+}
+
 static void start(const struct entry *e)
 {
 	const struct user *u = &users[e->user];
+	char *environment[] = { "PATH=/usr/bin:/bin", "SHELL=/bin/sh", NULL };
 	char *arguments[16] = { "/bin/sh", "-c", (char *)e->job };
 	char words[512];
 	if (without_shell) {
@@ -153,12 +226,12 @@ static void start(const struct entry *e)
 		for (int i = 0; i < 15; i++, word = word ? strtok(NULL, " ") : NULL)
 			arguments[i] = word;
 	}
-	pid_t pid = vfork();
-	if (pid == 0) {
-		char *environment[] = { "PATH=/usr/bin:/bin", "SHELL=/bin/sh", NULL };
-		if (setsid() >= 0 && setgroups(1, &u->gid) == 0 && setgid(u->gid) == 0 && setuid(u->uid) == 0)
-			execve(arguments[0], arguments, environment);
-		_exit(127);
+	if (with_pam) {
+		char **of_session = in_session(u);
+		if (of_session)
+			run(u, arguments, of_session);
+	} else if ((by_fork ? fork() : vfork()) == 0) {
+		run(u, arguments, environment);
 	}
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
@@ -239,8 +312,18 @@ int main(int argc, char **argv)
 		load(argv[2]);
 		return scan();
 	}
-	if (argc > 1 && strcmp(argv[1], "--exec") == 0)
-		without_shell = 1, argc--, argv++;
+	for (int *flag; argc > 1; *flag = 1, argc--, argv++) {
+		if (strcmp(argv[1], "--exec") == 0)
+			flag = &without_shell;
+		else if (strcmp(argv[1], "--fork") == 0)
+			flag = &by_fork;
+		else if (strcmp(argv[1], "--pam") == 0)
+			flag = &with_pam;
+		else
+			break;
+	}
+	if (with_pam)
+		keep_modules();
 	time_t at = argc > 3 && strcmp(argv[1], "--at") == 0 ? atoll(argv[2]) : 0;
 	if (argc < 2)
 		return 2;

@@ -15,7 +15,9 @@ const SHORT_LEAD: i64 = 2;
 /// Seconds that something takes at most: a lead and what comes after, and some for every thousand jobs.
 const TURN: i64 = 5;
 const TURN_A_THOUSAND: i64 = 2;
-/// Bursts of those with which ours is not compared finely.
+/// Each of ours with its limit, which are compared finely: with the shell, and without.
+const PAIRS: [[&str; 2]; 2] = [["floor", "ours"], [WITHOUT_SHELL, OURS_DIRECT]];
+/// Bursts of the others.
 const FEW_ROUNDS: usize = 2;
 /// Most jobs that stay with a keeper each.
 const STAYING_KEPT: usize = 1_000;
@@ -25,11 +27,10 @@ const MANY: usize = 5_000;
 /// What ours and the floor do in any second: alternating, so that each round is of one time.
 pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     let free = || all.iter().filter(|one| one.by_seconds.is_some());
-    // Each of ours with its limit: with the shell, and without.
-    let pair = |names: [&'static str; 2]| Vec::from_iter(free().filter(move |one| names.contains(&one.name)));
-    let pairs = [pair(["floor", "ours"]), pair([WITHOUT_SHELL, OURS_DIRECT])];
+    let pairs = PAIRS.map(|names| Vec::from_iter(free().filter(move |one| names.contains(&one.name))));
+    let is_in_a_pair = |one: &Contestant| PAIRS.as_flattened().contains(&one.name);
     for _ in 0..extent.rounds {
-        for one in free().filter(|one| ![WITHOUT_SHELL, OURS_DIRECT].contains(&one.name)) {
+        for one in free().filter(|one| ["floor", "ours", "ours+PAM"].contains(&one.name)) {
             gaps.add(Part::Burst, TURN, |report| single(one, report));
         }
     }
@@ -41,7 +42,7 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
                     pair.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
                 });
             }
-            for one in free().filter(|one| one.pam && round < FEW_ROUNDS) {
+            for one in free().filter(|one| !is_in_a_pair(one) && round < FEW_ROUNDS) {
                 gaps.add(Part::Burst, turn, move |report| burst(one, tables::now() + LEAD, jobs, report));
             }
         }

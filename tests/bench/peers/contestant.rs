@@ -65,10 +65,19 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
     let direct = contestant(OURS_DIRECT, &["/usr/sbin/crond", "-f", "--config", DIRECT]);
     let floor = contestant("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
     let floor = Contestant { by_seconds: Some(BySeconds::Flag), ..floor };
-    let without_shell = contestant(WITHOUT_SHELL, &["/usr/local/bin/mark", "--exec", "/var/spool/cron/crontabs"]);
+    let floor_with = |name: &'static str, flags: &[&str]| {
+        let (place, mut words) = (name.to_owned(), floor.words.clone());
+        words.splice(1..1, flags.iter().map(|flag| (*flag).to_owned()));
+        Contestant { name, place, words, ..floor.clone() }
+    };
+    let mut with_pam = floor_with("floor-pam", &["--pam"]);
+    with_pam.words[0] = "/usr/local/bin/floor-pam".to_owned();
     let mut all = vec![
-        floor,
-        Contestant { by_seconds: Some(BySeconds::Flag), ..without_shell },
+        floor.clone(),
+        floor_with(WITHOUT_SHELL, &["--exec"]),
+        floor_with("floor-fork", &["--fork"]),
+        floor_with("floor-exec-fork", &["--exec", "--fork"]),
+        Contestant { pam: true, ..with_pam },
         ours.clone(),
         Contestant { by_seconds: Some(BySeconds::Quartz), place: "ours-direct".to_owned(), ..direct },
         Contestant { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
@@ -112,7 +121,7 @@ fn mount_groups() {
 impl Contestant {
     /// Whether it is the same as another as long as no jobs are started.
     pub fn differs_in_jobs_only(&self) -> bool {
-        ["ours+PAM", OURS_DIRECT, WITHOUT_SHELL].contains(&self.name)
+        self.by_seconds.is_some() && !["ours", "floor"].contains(&self.name)
     }
 
     /// Starts it with that spool in a world of its own, and lets it become ready.

@@ -84,9 +84,8 @@ fn outside(arguments: &[String]) -> ExitCode {
         stage::skip("peers", &reason);
         return ExitCode::SUCCESS;
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/floor.c");
-    let compiled = Command::new("cc").args(["-O2", "-static", "-o"]).arg(built("floor")).arg(source).status();
-    assert!(compiled.expect("a C compiler").success(), "floor.c does not compile");
+    compile_floor("floor", &["-static"]);
+    compile_floor("floor-pam", &["-DWITH_PAM", "-l:libpam.so.0"]);
     if let Some(path) = value(arguments, "--cronie") {
         std::fs::copy(path, built("cronie")).unwrap_or_else(|why| panic!("{path}: {why}"));
         // Its crontab, where that stands beside it.
@@ -105,6 +104,12 @@ fn outside(arguments: &[String]) -> ExitCode {
     std::fs::write(&file, json).expect("the measurements' file");
     println!("{table}every single value: {}", file.display());
     ExitCode::SUCCESS
+}
+
+fn compile_floor(name: &str, flags: &[&str]) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/floor.c");
+    let compiled = Command::new("cc").args(["-O2", "-o"]).arg(built(name)).arg(source).args(flags).status();
+    assert!(compiled.expect("a C compiler").success(), "floor.c does not compile as {name}");
 }
 
 /// What is not there does not stay from an earlier run either.
@@ -131,7 +136,7 @@ fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
 fn inside(arguments: &[String]) -> ExitCode {
     let _world = common::World::open(Subject::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    tables::settle(&built("floor"), extent);
+    tables::settle(&built("floor"), &built("floor-pam"), extent);
     let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());
     let all = contestants(cronie.as_deref());
     let mut report = Report::default();

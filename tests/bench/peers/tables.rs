@@ -15,8 +15,8 @@ pub const MARKS: &str = "/tmp/marks";
 /// The first of the users' ids.
 const FIRST_UID: u32 = 20_000;
 
-/// Makes users, and the program that is everybody's job.
-pub fn settle(floor: &Path, extent: Extent) {
+/// Makes users, the program that is everybody's job, and the one that has sessions of PAM.
+pub fn settle(floor: &Path, with_pam: &Path, extent: Extent) {
     let mut passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     for number in 0..extent.tables {
         let uid = FIRST_UID + number as u32;
@@ -25,7 +25,9 @@ pub fn settle(floor: &Path, extent: Extent) {
     fs::write("/etc/passwd", passwd).expect("/etc/passwd");
     // Everybody's minutes are those of UTC.
     fs::remove_file("/etc/localtime").ok();
-    fs::copy(floor, "/usr/local/bin/mark").expect("the floor program, which must be on the root file system");
+    for (from, to) in [(floor, "/usr/local/bin/mark"), (with_pam, "/usr/local/bin/floor-pam")] {
+        fs::copy(from, to).expect("the floor program, which must be on the root file system");
+    }
     // cronie's name for the same stack.
     fs::copy("/etc/pam.d/cron", "/etc/pam.d/crond").expect("the PAM stack of Debian's cron");
     for directory in [SPOOLS, MARKS] {
