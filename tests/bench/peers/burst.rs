@@ -15,20 +15,19 @@ const SHORT_LEAD: i64 = 2;
 /// Seconds that something takes at most: a lead and what comes after, and some for every thousand jobs.
 const TURN: i64 = 5;
 const TURN_A_THOUSAND: i64 = 2;
-/// Each of ours with its limit, which are compared finely: with the shell, and without.
-const PAIRS: [[&str; 2]; 2] = [["floor", "ours"], [WITHOUT_SHELL, OURS_DIRECT]];
-/// Bursts of the others.
+/// Each of ours with its limits, which are compared finely: with the shell, and without.
+const FINELY: [[&str; 3]; 2] = [["floor", "floor-fork", "ours"], [WITHOUT_SHELL, "floor-exec-fork", OURS_DIRECT]];
+/// Bursts of those with PAM.
 const FEW_ROUNDS: usize = 2;
 /// Most jobs that stay with a keeper each.
 const STAYING_KEPT: usize = 1_000;
-/// From here on only those whose jobs go through PAM take part, besides ours and the floor.
+/// From here on only those whose jobs go through PAM take part, besides ours and the floors, and no floor that forks.
 const MANY: usize = 5_000;
 
 /// What ours and the floor do in any second: alternating, so that each round is of one time.
 pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     let free = || all.iter().filter(|one| one.by_seconds.is_some());
-    let pairs = PAIRS.map(|names| Vec::from_iter(free().filter(move |one| names.contains(&one.name))));
-    let is_in_a_pair = |one: &Contestant| PAIRS.as_flattened().contains(&one.name);
+    let takes_part = |one: &Contestant, jobs: usize| jobs < MANY || !one.name.ends_with("-fork");
     for _ in 0..extent.rounds {
         for one in free().filter(|one| ["floor", "ours", "ours+PAM"].contains(&one.name)) {
             gaps.add(Part::Burst, TURN, |report| single(one, report));
@@ -37,12 +36,13 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     for &jobs in extent.bursts {
         let turn = turn(jobs);
         for round in 0..extent.rounds {
-            for pair in pairs.clone() {
-                gaps.add(Part::Burst, 2 * turn, move |report| {
-                    pair.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
+            for names in FINELY {
+                let group: Vec<_> = free().filter(|one| names.contains(&one.name) && takes_part(one, jobs)).collect();
+                gaps.add(Part::Burst, group.len() as i64 * turn, move |report| {
+                    group.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
                 });
             }
-            for one in free().filter(|one| !is_in_a_pair(one) && round < FEW_ROUNDS) {
+            for one in free().filter(|one| one.pam && round < FEW_ROUNDS) {
                 gaps.add(Part::Burst, turn, move |report| burst(one, tables::now() + LEAD, jobs, report));
             }
         }
