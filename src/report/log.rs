@@ -161,8 +161,10 @@ impl Log {
 
     /// Writes what waits, now that there is room for it.
     pub fn hear_room(&mut self) {
-        self.sink.hear_room();
-        self.tell_lost();
+        if self.sink.waits() {
+            self.sink.hear_room();
+            self.tell_lost();
+        }
     }
 
     /// Writes what waits, as far as that does not block, and tells how many records were lost.

@@ -100,8 +100,9 @@ impl Sink {
 
     /// The same when the place is said to have room.
     pub(super) fn hear_room(&mut self) {
-        // Unless something goes.
-        self.room_lies = true;
+        // What was written since it was said may have taken it; if it is still said, something goes, or it is not true.
+        let says_so = |room: &Poll| room.wait(Some(0)).is_ok_and(|ready| !ready.is_empty());
+        self.room_lies = self.room.as_ref().is_some_and(says_so);
         self.flush();
     }
 
@@ -198,9 +199,7 @@ mod tests {
     #[test]
     fn what_waits_is_written_as_soon_as_the_reader_makes_room() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::new(Place::syslog(&path));
-        sink.room().unwrap();
-        let has_room = |sink: &Sink| sink.room.as_ref().unwrap().wait(Some(0)).unwrap() == [0];
+        let mut sink = full(&path, 0);
         let mut sent = 0;
         while sink.queue.len() < 3 {
             assert!(!has_room(&sink), "nobody waits for it, or there is none");
@@ -219,18 +218,43 @@ mod tests {
         assert!(lines.into_iter().eq((0..sent).map(|number| number.to_string())));
     }
 
+    /// A sink that can tell when there is room, with so many records that wait for it.
+    fn full(path: &PathBuf, waiting: usize) -> Sink {
+        let mut sink = Sink::new(Place::syslog(path));
+        sink.room().unwrap();
+        while sink.queue.len() < waiting {
+            sink.send(b"line".to_vec());
+        }
+        sink
+    }
+
+    fn has_room(sink: &Sink) -> bool {
+        !sink.room.as_ref().unwrap().wait(Some(0)).unwrap().is_empty()
+    }
+
+    #[test]
+    fn room_that_was_taken_before_it_was_heard_of_is_waited_for_again() {
+        let (_dir, path, reader) = socket();
+        let mut sink = full(&path, 1000);
+        heard(&reader);
+        assert!(has_room(&sink));
+        sink.flush();
+        assert!(!sink.queue.is_empty(), "more than the reader takes at once");
+        sink.hear_room();
+        heard(&reader);
+        assert!(has_room(&sink));
+    }
+
     #[test]
     fn room_that_is_none_is_asked_for_by_time_until_something_goes() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::new(Place::syslog(&path));
-        let room = sink.room().unwrap().wait(Some(0)).unwrap();
-        assert!(room.is_empty());
-        while sink.queue.len() < 2 {
-            sink.send(b"line".to_vec());
-        }
+        let mut sink = full(&path, 2);
+        let (liar, _peer) = UnixDatagram::pair().unwrap();
+        sink.room().unwrap().add_for_writing(&liar, 0).unwrap();
         sink.hear_room();
+        sink.room().unwrap().remove(&liar).unwrap();
         heard(&reader);
-        assert!(sink.room().unwrap().wait(Some(0)).unwrap().is_empty());
+        assert!(!has_room(&sink), "it is not waited for");
         sink.flush();
         assert!(sink.queue.is_empty() && !sink.room_lies);
     }
