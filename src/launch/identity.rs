@@ -52,9 +52,12 @@ struct LookUp {
     until_ms: i64,
 }
 
+/// Asks the user databases, however long that takes; none: nobody has that name.
+type Databases = fn(&str) -> Result<Option<User>, IdentityError>;
+
 /// Answers of this minute and look-ups under way.
-#[derive(Default)]
 pub(super) struct Identities {
+    databases: Databases,
     known: HashMap<String, Answer>,
     /// When and from what they are.
     minute: i64,
@@ -66,6 +69,20 @@ pub(super) struct Identities {
 type FileState = (u64, u64, i64, i64, u64);
 
 const FILES: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+
+impl Default for Identities {
+    /// Knows nothing yet, and takes no look-up for local.
+    fn default() -> Identities {
+        Identities {
+            databases: ask_databases,
+            known: HashMap::new(),
+            minute: 0,
+            files: [None; 3],
+            local: false,
+            under_way: HashMap::new(),
+        }
+    }
+}
 
 impl Identities {
     /// Ready to be asked. Where look-ups are local, libc loads what they need here and now, and not between the first job and its minute.
@@ -96,12 +113,12 @@ impl Identities {
             return Ok(Asked::Known(answer.clone()));
         }
         if self.local {
-            let answer = answer_of(ask_databases(name));
+            let answer = answer_of((self.databases)(name));
             self.known.insert(name.to_owned(), answer.clone());
             return Ok(Asked::Known(answer));
         }
         if !self.under_way.values().any(|look_up| look_up.name == name) {
-            self.under_way.insert(token, LookUp::begin(name)?);
+            self.under_way.insert(token, LookUp::begin(name, self.databases)?);
         }
         Ok(Asked::Waiting)
     }
@@ -158,11 +175,11 @@ impl Identities {
 }
 
 impl LookUp {
-    fn begin(name: &str) -> io::Result<LookUp> {
+    fn begin(name: &str, databases: Databases) -> io::Result<LookUp> {
         let (pipe, answer) = descriptor::pipe()?;
         descriptor::set_nonblocking(pipe.as_fd(), true)?;
         let pid = process::fork(|| {
-            let found = ask_databases(name);
+            let found = databases(name);
             let told =
                 postcard::to_stdvec(&found).map_err(io::Error::other).and_then(|bytes| write_all(&answer, &bytes));
             i32::from(told.is_err())
@@ -203,11 +220,21 @@ fn file_state(path: &str) -> Option<FileState> {
 mod tests {
     use super::*;
 
+    /// Databases that can be asked in the child of a process with threads, as the tests' is: another one may be about to ask libc's, which
+    /// has a lock then that nobody in the child would open.
+    fn with_root_only() -> Identities {
+        let root = |name: &str| {
+            let root = User { name: "root".into(), uid: 0, gid: 0, home: b"/root".to_vec(), groups: vec![0] };
+            Ok((name == "root").then_some(root))
+        };
+        Identities { databases: root, ..Identities::default() }
+    }
+
     fn waits_for(identities: &mut Identities, token: u64) {
         let poll = crate::sys::poll::Poll::new().unwrap();
         poll.add(identities.pipe(token).unwrap(), token).unwrap();
         while !identities.readable(token) {
-            poll.wait(Some(10_000)).unwrap();
+            assert!(!poll.wait(Some(10_000)).unwrap().is_empty(), "no answer");
         }
     }
 
@@ -220,7 +247,7 @@ mod tests {
 
     #[test]
     fn where_look_ups_may_block_a_child_asks_and_one_answer_serves_all() {
-        let mut identities = Identities::default();
+        let mut identities = with_root_only();
         assert!(matches!(identities.ask("root", 1), Ok(Asked::Waiting)));
         assert!(matches!(identities.ask("root", 2), Ok(Asked::Waiting)));
         assert!(identities.pipe(2).is_none());
@@ -231,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_look_up_that_takes_too_long_is_ended() {
-        let mut identities = Identities::default();
+        let mut identities = with_root_only();
         assert!(matches!(identities.ask("root", 1), Ok(Asked::Waiting)));
         assert!(!identities.give_up(clock::monotonic_ms()));
         assert!(identities.give_up(clock::monotonic_ms() + LIMIT_MS + 1));
