@@ -15,6 +15,7 @@ mod recipe;
 mod relay;
 mod runner;
 mod simple;
+mod starter;
 mod tell;
 mod wire;
 

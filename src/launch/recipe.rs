@@ -170,30 +170,43 @@ impl Recipe {
 
     /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
     pub(super) fn follow(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
-        match self.steps(stdio, trouble) {
+        let begun = || {
+            process::new_session().map_err(at(Step::Session))?;
+            self.label.as_ref().map_or(Ok(()), Label::wear).map_err(at(Step::Label))?;
+            self.become_owner([stdio])
+        };
+        match begun().and_then(|()| self.become_program(stdio, trouble)) {
             Ok(never) => match never {},
             Err(failure) => failure,
         }
     }
 
-    fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<std::convert::Infallible, Failure> {
-        process::new_session().map_err(at(Step::Session))?;
-        if let Some(label) = &self.label {
-            label.wear().map_err(at(Step::Label))?;
+    /// The same in a process that has become the owner already.
+    pub(super) fn follow_as_owner(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
+        let begun = process::new_session().map_err(at(Step::Session));
+        match begun.and_then(|()| self.become_program(stdio, trouble)) {
+            Ok(never) => match never {},
+            Err(failure) => failure,
         }
+    }
+
+    /// Becomes who the job is to run as, to whom these are given, with a job's priority and limits.
+    pub(super) fn become_owner<'a>(&self, given: impl IntoIterator<Item = Stdio<'a>>) -> Result<(), Failure> {
         if let Some(identity) = &self.identity {
-            stdio.give_to(identity.uid).map_err(at(Step::Descriptors))?;
+            let mut given = given.into_iter();
+            given.try_for_each(|stdio| stdio.give_to(identity.uid)).map_err(at(Step::Descriptors))?;
         }
-        stdio.place(trouble).map_err(at(Step::Descriptors))?;
         if self.sets_defaults {
             self.started_with.limit.set().map_err(at(Step::Limits))?;
             if self.identity.is_some() {
                 defaults(self.started_with)?;
             }
         }
-        if let Some(identity) = &self.identity {
-            identity.assume()?;
-        }
+        self.identity.as_ref().map_or(Ok(()), Identity::assume)
+    }
+
+    fn become_program(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<std::convert::Infallible, Failure> {
+        stdio.place(trouble).map_err(at(Step::Descriptors))?;
         self.enter_directory(trouble)?;
         process::unblock_signals().map_err(at(Step::Signals))?;
         if let Some(direct) = &self.direct {
@@ -233,6 +246,8 @@ impl Identity {
         process::set_groups(&self.groups).map_err(at(Step::Groups))?;
         process::set_group_ids(self.gid).map_err(at(Step::GroupId))?;
         process::set_user_ids(self.uid).map_err(at(Step::UserId))?;
+        // The kernel does so when ids change, unless it is told otherwise (fs.suid_dumpable, proc(5)).
+        process::stay_private().map_err(at(Step::UserId))?;
         let ids = process::own_ids().map_err(at(Step::Verify))?;
         let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
         if !ours || (self.uid != 0 && process::can_become_root()) {
@@ -250,7 +265,12 @@ pub(super) struct Stdio<'a> {
     pub(super) error: BorrowedFd<'a>,
 }
 
-impl Stdio<'_> {
+impl<'a> Stdio<'a> {
+    /// All three.
+    pub(super) fn each(self) -> [BorrowedFd<'a>; 3] {
+        [self.input, self.output, self.error]
+    }
+
     /// So that a job may open /dev/stdin or /dev/stderr again.
     fn give_to(self, user: u32) -> io::Result<()> {
         descriptor::give_to(self.input, user)?;
@@ -267,14 +287,26 @@ impl Stdio<'_> {
     }
 }
 
-/// A child's way to tell what went wrong before its exec: a pipe that all children share and that exec closes. A report is short
+/// A child's way to tell of itself before its exec: a pipe that all children share and that exec closes. A report is short
 /// enough to be written whole or not at all.
 #[derive(Debug)]
 pub(super) struct Reporter {
     pipe: OwnedFd,
 }
 
-const REPORT: usize = 9;
+/// What a child tells of itself.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Which job it is, where that was not known from its fork.
+    IsJob(u64),
+    /// What went wrong.
+    Failed(Failure),
+}
+
+/// The process, what it tells, and of what: a job's number, or the kernel's number for a failure.
+const REPORT: usize = 4 + 1 + 8;
+/// Tells of no failed step.
+const IS_JOB: u8 = u8::MAX;
 
 impl Reporter {
     /// The children's end, and the runner's.
@@ -286,14 +318,29 @@ impl Reporter {
 
     /// Tells of a failure of this very process.
     pub(super) fn tell(&self, failure: &Failure) {
-        let mut report = [0; REPORT];
-        let fields = process::own_pid().to_le_bytes().into_iter().chain([failure.step as u8]);
         let number = failure.source.raw_os_error().unwrap_or_default();
-        for (to, from) in report.iter_mut().zip(fields.chain(number.to_le_bytes())) {
+        // Nobody is left to be told when this fails; the exit status still says that it was no success.
+        let _ = self.write(failure.step as u8, i64::from(number).to_le_bytes());
+    }
+
+    /// Tells that this very process is that job.
+    pub(super) fn tell_job(&self, id: u64) -> io::Result<()> {
+        self.write(IS_JOB, id.to_le_bytes())
+    }
+
+    fn write(&self, what: u8, number: [u8; 8]) -> io::Result<()> {
+        let mut report = [0; REPORT];
+        let fields = process::own_pid().to_le_bytes().into_iter().chain([what]).chain(number);
+        for (to, from) in report.iter_mut().zip(fields) {
             *to = from;
         }
-        // Nobody is left to be told when this fails; the exit status still says that it was no success.
-        let _ = descriptor::write(self.pipe.as_fd(), &report);
+        descriptor::write(self.pipe.as_fd(), &report).map(drop)
+    }
+}
+
+impl AsFd for Reporter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
     }
 }
 
@@ -304,8 +351,8 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// What has been told since the last time: which process, and what failed.
-    pub(super) fn take(&self) -> Vec<(Pid, Failure)> {
+    /// What has been told since the last time: which process, and what.
+    pub(super) fn take(&self) -> Vec<(Pid, Told)> {
         let mut told = Vec::new();
         let mut buffer = [0; REPORT * 64];
         while let Ok(count) = descriptor::read(self.pipe.as_fd(), &mut buffer) {
@@ -324,20 +371,28 @@ impl AsFd for Reports {
     }
 }
 
-fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
+fn read_report(report: &[u8]) -> Option<(Pid, Told)> {
     let (pid, rest) = report.split_first_chunk::<4>()?;
-    let (step, rest) = rest.split_first()?;
-    let (number, _) = rest.split_first_chunk::<4>()?;
-    Some((Pid::from_le_bytes(*pid), Failure::of_numbers(*step, i32::from_le_bytes(*number))?))
+    let (what, rest) = rest.split_first()?;
+    let (number, _) = rest.split_first_chunk::<8>()?;
+    let told = match *what {
+        IS_JOB => Told::IsJob(u64::from_le_bytes(*number)),
+        step => Told::Failed(Failure::of_numbers(step, i32::try_from(i64::from_le_bytes(*number)).ok()?)?),
+    };
+    Some((Pid::from_le_bytes(*pid), told))
 }
 
 /// The child: becomes the job, or tells why not and ends.
 pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: Profile) -> i32 {
-    let failure = recipe.follow(stdio, reporter);
+    tell_failure(recipe, &recipe.follow(stdio, reporter), reporter, profile)
+}
+
+/// Tells why a child did not become the job; gives what it ends with.
+pub(super) fn tell_failure(recipe: &Recipe, failure: &Failure, reporter: &Reporter, profile: Profile) -> i32 {
     if failure.step == Step::Exec {
-        tell_reader_of_output(recipe, &failure, profile);
+        tell_reader_of_output(recipe, failure, profile);
     }
-    reporter.tell(&failure);
+    reporter.tell(failure);
     127
 }
 
@@ -356,9 +411,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_told_by_a_child_names_it_and_says_what_was_done() {
+    fn what_a_child_tells_names_it_and_says_which_job_it_is_or_what_was_done() {
         let (reporter, reports) = Reporter::new().unwrap();
         let pid = process::fork(|| {
+            reporter.tell_job(u64::MAX).unwrap();
             reporter.tell(&Failure { step: Step::UserId, source: io::Error::from_raw_os_error(11) });
             0
         })
@@ -366,8 +422,13 @@ mod tests {
         process::wait(pid).unwrap();
         let mut recipe = Recipe::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
         recipe.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
-        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&recipe))).collect();
-        assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
+        let why = |told: &Told| match told {
+            Told::Failed(failure) => failure.why(&recipe),
+            Told::IsJob(id) => format!("is job {id}"),
+        };
+        let told: Vec<_> = reports.take().iter().map(|(pid, told)| (*pid, why(told))).collect();
+        let expected = ["is job 18446744073709551615", "setuid 1000: Resource temporarily unavailable"];
+        assert_eq!(told, expected.map(|text| (pid, text.to_owned())));
         assert!(reports.take().is_empty());
     }
 

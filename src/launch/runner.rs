@@ -8,6 +8,7 @@ mod kept;
 mod mail;
 mod shell;
 mod start;
+mod starters;
 
 use super::client::{Config, Notice, Order};
 use super::environment::Inherited;
@@ -27,7 +28,7 @@ use crate::sys::descriptor;
 use crate::sys::locale;
 use crate::sys::memory;
 use crate::sys::poll::Poll;
-use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
+use crate::sys::process::{self, Ask, DescriptorLimit, Pid, Status};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
@@ -36,6 +37,7 @@ use flight::Flight;
 use kept::Pam;
 use mail::{Letter, Mailing};
 use shell::SystemShell;
+use starters::Starters;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
 use std::io;
@@ -98,6 +100,7 @@ fn of_token(token: u64) -> Option<(Kind, u64)> {
 enum Child {
     Job(u64),
     Mailer(u64),
+    Starter,
 }
 
 /// The runner's state.
@@ -131,6 +134,7 @@ struct State {
     stopping: Option<Ask>,
     jobs: HashMap<u64, Job>,
     children: HashMap<Pid, Child>,
+    starters: Starters,
     /// Until when the output of ended jobs is waited for.
     graces: BTreeSet<(i64, u64)>,
     pam: Pam,
@@ -243,6 +247,7 @@ impl State {
             stopping: None,
             jobs: HashMap::new(),
             children: HashMap::new(),
+            starters: Starters::default(),
             graces: BTreeSet::new(),
             pam: Pam::default(),
             detached: HashMap::new(),
@@ -273,6 +278,7 @@ impl State {
                 self.stop_waiting_for_identities()?;
             }
             self.end_late_mailers(now);
+            self.end_late_starters(now);
             self.start_pending(now)?;
             self.send_letters(now);
             self.tell.flush();
@@ -298,6 +304,7 @@ impl State {
             self.identities.next_deadline(),
             self.next_start(now_ms),
             self.next_mail(),
+            self.starters.next_deadline(),
             log,
             relay,
         ]
@@ -369,12 +376,14 @@ impl State {
             children |= heard == Heard::Child;
         }
         if children {
+            let ended: Vec<(Pid, Status)> = std::iter::from_fn(process::reap).collect();
             // A child's report is written before its end, so it is here by now.
             self.take_reports();
-            while let Some((pid, status)) = process::reap() {
+            for (pid, status) in ended {
                 match self.children.remove(&pid) {
                     Some(Child::Job(id)) => self.job_ended(id, Some(status)),
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
+                    Some(Child::Starter) => self.starter_is_gone(pid),
                     // A look-up, or an orphan that was given to us.
                     None => {}
                 }
@@ -386,6 +395,7 @@ impl State {
     /// Ends every job's process group and gives up what waits.
     fn end_all(&mut self, ask: Ask) -> Result<(), WireError> {
         self.stopping = Some(ask);
+        self.starters.end_all(ask);
         for job in self.jobs.values().filter(|job| job.ended.is_none()) {
             end_group(job, ask);
         }

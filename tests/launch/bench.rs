@@ -8,6 +8,7 @@ use cronwheel::site::Profile;
 use cronwheel::table::Flags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
+use std::process::{Child, Command};
 
 pub fn config(profile: Profile) -> Config {
     Config {
@@ -42,6 +43,16 @@ pub fn start(run: u64, user: &str, command: &str) -> Start {
     }
 }
 
+/// An strace; gone when dropped.
+pub struct Tracer(Child);
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 /// A runner under test with what it has told so far.
 pub struct Bench {
     pub runner: Runner,
@@ -61,7 +72,12 @@ impl Bench {
     }
 
     pub fn start(&mut self, start: &Start) {
-        self.runner.start(start);
+        self.start_together(std::slice::from_ref(start));
+    }
+
+    /// Gives these orders in one go, so that they are one batch.
+    pub fn start_together(&mut self, starts: &[Start]) {
+        starts.iter().for_each(|start| self.runner.start(start));
         while self.runner.wants_to_write() {
             self.runner.flush().unwrap();
             self.hear(PollFlags::POLLIN | PollFlags::POLLOUT);
@@ -80,6 +96,20 @@ impl Bench {
                 }
             }
         }
+    }
+
+    /// Has what the runner and its children ask the kernel for written to /tmp/trace, or as these options say.
+    pub fn traced(&self, options: &[&str]) -> Tracer {
+        let pid = self.runner.pid();
+        let strace = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/tmp/trace"])
+            .args(options)
+            .args(["-p", &pid.to_string()])
+            .spawn()
+            .unwrap();
+        let traced = || read(&format!("/proc/{pid}/status")).contains(&format!("TracerPid:\t{}\n", strace.id()));
+        Deadline::seconds(20).wait_for("strace to attach", || traced().then_some(()));
+        Tracer(strace)
     }
 
     /// How that run ended.

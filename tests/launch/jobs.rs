@@ -195,21 +195,13 @@ fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
     install_mailer("");
     for (call, why) in [("setresuid", "setuid"), ("setresgid", "setgid"), ("setgroups", "setgroups")] {
         let mut bench = Bench::debian();
-        let pid = bench.runner.pid();
-        let mut strace = std::process::Command::new("strace")
-            .args(["-f", "-qq", "-o", "/tmp/trace", "-e"])
-            .arg(format!("trace={call}"))
-            .arg("-e")
-            .arg(format!("inject={call}:error=EAGAIN"))
-            .args(["-p", &pid.to_string()])
-            .spawn()
-            .unwrap();
-        let traced = || read(&format!("/proc/{pid}/status")).contains(&format!("TracerPid:\t{}\n", strace.id()));
-        Deadline::seconds(20).wait_for("strace to attach", || traced().then_some(()));
+        let tracer = bench.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EAGAIN")]);
         let got = not_started(bench.run("alice", "id >/tmp/ran; echo output"));
         assert!(got.starts_with(why) && got.ends_with("Resource temporarily unavailable"), "{got}");
-        strace.kill().unwrap();
-        strace.wait().unwrap();
+        // And together with another of hers.
+        bench.start_together(&[start(1, "alice", "id >/tmp/ran"), start(2, "alice", "id >/tmp/ran")]);
+        assert_eq!([1, 2].map(|run| not_started(bench.end_of(run))), [got.clone(), got]);
+        drop(tracer);
         assert!(!Path::new("/tmp/ran").exists() && !Path::new("/tmp/mail").exists());
     }
     world.log.wait_for(": (alice) NOT STARTED (id >/tmp/ran; echo output): setuid", Deadline::seconds(10));

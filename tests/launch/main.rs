@@ -13,3 +13,4 @@ mod mail;
 mod pam;
 mod pressure;
 mod simple;
+mod together;

@@ -14,6 +14,8 @@ pub(super) struct Pending {
     pub(super) start: Box<Start>,
     /// When it was first tried in vain.
     pub(super) tried_since_ms: Option<i64>,
+    /// Not together with others of its owner: that has failed.
+    pub(super) alone: bool,
 }
 
 /// The starts that wait.
@@ -100,7 +102,11 @@ mod tests {
             scheduled_at: 60,
             at_reboot: false,
         };
-        Pending { start: Box::new(start), tried_since_ms: line.is_multiple_of(3).then_some(i64::from(line)) }
+        Pending {
+            start: Box::new(start),
+            tried_since_ms: line.is_multiple_of(3).then_some(i64::from(line)),
+            alone: line.is_multiple_of(2),
+        }
     }
 
     fn taken(backlog: &mut Backlog) -> Option<Pending> {

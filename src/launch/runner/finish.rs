@@ -3,7 +3,7 @@
 use super::{Child, GRACE_MS, Kind, State, TURN, token};
 use crate::launch::client::Mailer;
 use crate::launch::job::Stream;
-use crate::launch::recipe::{Failure, Step};
+use crate::launch::recipe::{Failure, Step, Told};
 use crate::launch::relay::Relay;
 use crate::plan::End;
 use crate::report::Level;
@@ -20,11 +20,12 @@ const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
 impl State {
     /// Takes what children told before their exec.
     pub(super) fn take_reports(&mut self) {
-        for (pid, failure) in self.reports.take() {
-            match self.children.get(&pid).copied() {
-                Some(Child::Job(id)) => self.job_failed(id, &failure),
-                Some(Child::Mailer(id)) => self.mailer_failed(id, &failure),
-                None => {}
+        for (pid, told) in self.reports.take() {
+            match (told, self.children.get(&pid)) {
+                (Told::IsJob(id), _) => self.is_job(pid, id),
+                (Told::Failed(failure), Some(Child::Job(id))) => self.job_failed(*id, &failure),
+                (Told::Failed(failure), Some(Child::Mailer(id))) => self.mailer_failed(*id, &failure),
+                (Told::Failed(_), Some(Child::Starter) | None) => {}
             }
         }
     }
@@ -49,8 +50,10 @@ impl State {
             return self.pause(id, stream);
         }
         self.read_some(id, stream);
-        if self.jobs.get(&id).is_some_and(|job| job.is_silent() && job.ended.is_some()) {
-            self.finish(id);
+        match self.jobs.get(&id).filter(|job| job.is_silent()) {
+            Some(job) if job.ended.is_some() => self.finish(id),
+            Some(job) if job.has_no_starter && job.pid.is_none() => self.start_alone(id),
+            Some(_) | None => {}
         }
     }
 

@@ -8,6 +8,8 @@ const WAY_MS: i64 = 20;
 /// On one that does not keep up, or with a keeper that has not come to start its job, it is longer on its way, but no longer than this: jobs
 /// that keep every processor busy, and a PAM module that hangs, must not hold up the others for good.
 const LONGEST_WAY_MS: i64 = 1000;
+/// When many wait, there is room for them when this part of the most that may be on their way has none.
+const TOGETHER: usize = 4;
 
 /// One on its way.
 #[derive(Debug)]
@@ -51,8 +53,9 @@ impl Flight {
         self.starts.retain(|start| start.id != id);
     }
 
-    /// How many more may start now. `runnable` tells how many of the machine's processes want a processor.
-    pub(super) fn room(&mut self, now_ms: i64, runnable: impl FnOnce() -> Option<usize>) -> usize {
+    /// How many of these that wait may start now: none while that would be few of many, which cost less together. `runnable` tells
+    /// how many of the machine's processes want a processor.
+    pub(super) fn room(&mut self, now_ms: i64, waiting: usize, runnable: impl FnOnce() -> Option<usize>) -> usize {
         self.starts.retain(|start| start.since_ms + LONGEST_WAY_MS > now_ms);
         let has_come_far = |start: &OnItsWay| start.has_process && start.since_ms + WAY_MS <= now_ms;
         if self.asked_until_ms <= now_ms && self.starts.iter().any(has_come_far) {
@@ -62,19 +65,26 @@ impl Flight {
                 self.asked_until_ms = now_ms + WAY_MS;
             }
         }
-        self.most.get().saturating_sub(self.starts.len())
+        let room = self.most.get().saturating_sub(self.starts.len());
+        if room < self.enough(waiting) { 0 } else { room.min(waiting) }
     }
 
-    /// When there will be room, unless a job's end makes it sooner.
-    pub(super) fn next_room(&self, now_ms: i64) -> i64 {
-        if self.starts.len() < self.most.get() {
-            return now_ms;
-        }
+    /// How many of those that wait are worth starting together.
+    fn enough(&self, waiting: usize) -> usize {
+        waiting.min(self.most.get() / TOGETHER).max(1)
+    }
+
+    /// When there will be room for those that wait, unless jobs' ends make it sooner.
+    pub(super) fn next_room(&self, now_ms: i64, waiting: usize) -> i64 {
+        let too_many = (self.starts.len() + self.enough(waiting)).saturating_sub(self.most.get());
+        let Some(last) = too_many.checked_sub(1) else { return now_ms };
         let far = |start: &OnItsWay| {
             if start.has_process { (start.since_ms + WAY_MS).max(self.asked_until_ms) } else { i64::MAX }
         };
-        let ways = self.starts.iter().map(|start| far(start).min(start.since_ms + LONGEST_WAY_MS));
-        ways.min().unwrap_or(now_ms)
+        let mut ways: Vec<i64> =
+            self.starts.iter().map(|start| far(start).min(start.since_ms + LONGEST_WAY_MS)).collect();
+        ways.sort_unstable();
+        ways.get(last).copied().unwrap_or(now_ms)
     }
 }
 
@@ -98,18 +108,31 @@ mod tests {
     #[test]
     fn a_job_that_ends_makes_room_at_once() {
         let mut flight = full(1000);
-        assert_eq!(flight.room(1001, nobody), 0);
+        assert_eq!(flight.room(1001, 9, nobody), 0);
         flight.end(2);
-        assert_eq!((flight.room(1001, nobody), flight.next_room(1001)), (1, 1001));
+        assert_eq!((flight.room(1001, 9, nobody), flight.next_room(1001, 9)), (1, 1001));
+    }
+
+    #[test]
+    fn many_that_wait_are_started_together_and_few_at_once() {
+        let mut flight = Flight::new(NonZeroUsize::new(8).unwrap());
+        (0..7).for_each(|id| flight.begin(id, 1000));
+        assert_eq!((flight.room(1000, 1, nobody), flight.room(1000, 2, nobody)), (1, 0));
+        assert_eq!(flight.next_room(1000, 1), 1000);
+        assert_eq!(flight.next_room(1000, 2), 1000 + LONGEST_WAY_MS);
+        flight.has_process(3, 1010);
+        assert_eq!(flight.next_room(1010, 2), 1010 + WAY_MS);
+        flight.end(5);
+        assert_eq!((flight.next_room(1010, 2), flight.room(1010, 9, nobody)), (1010, 2));
     }
 
     #[test]
     fn jobs_that_stay_make_room_when_they_have_come_far_enough() {
         let mut flight = full(1000);
-        assert_eq!(flight.next_room(1001), 1000 + WAY_MS);
-        assert_eq!(flight.room(1000 + WAY_MS, || Some(4)), 4);
+        assert_eq!(flight.next_room(1001, 9), 1000 + WAY_MS);
+        assert_eq!(flight.room(1000 + WAY_MS, 9, || Some(4)), 4);
         // Where nobody can tell how busy the machine is, too.
-        assert_eq!(full(1000).room(1000 + WAY_MS, || None), 4);
+        assert_eq!(full(1000).room(1000 + WAY_MS, 9, || None), 4);
     }
 
     #[test]
@@ -117,23 +140,26 @@ mod tests {
         let mut flight = Flight::new(NonZeroUsize::new(2).unwrap());
         flight.begin(1, 1000);
         flight.begin(2, 1000);
-        assert_eq!((flight.room(1000 + WAY_MS, nobody), flight.next_room(1000 + WAY_MS)), (0, 1000 + LONGEST_WAY_MS));
+        assert_eq!(
+            (flight.room(1000 + WAY_MS, 9, nobody), flight.next_room(1000 + WAY_MS, 9)),
+            (0, 1000 + LONGEST_WAY_MS)
+        );
         flight.has_process(1, 1100);
-        assert_eq!(flight.next_room(1100), 1100 + WAY_MS);
-        assert_eq!(flight.room(1100 + WAY_MS, || Some(1)), 1);
-        assert_eq!(flight.room(1000 + LONGEST_WAY_MS, nobody), 2);
+        assert_eq!(flight.next_room(1100, 9), 1100 + WAY_MS);
+        assert_eq!(flight.room(1100 + WAY_MS, 9, || Some(1)), 1);
+        assert_eq!(flight.room(1000 + LONGEST_WAY_MS, 9, nobody), 2);
     }
 
     #[test]
     fn a_machine_that_does_not_keep_up_is_given_time_but_not_for_ever() {
         let mut flight = full(1000);
         let asked = 1000 + WAY_MS;
-        assert_eq!(flight.room(asked, || Some(5)), 0);
-        assert_eq!(flight.next_room(asked), asked + WAY_MS);
-        assert_eq!(flight.room(asked + 1, nobody), 0);
+        assert_eq!(flight.room(asked, 9, || Some(5)), 0);
+        assert_eq!(flight.next_room(asked, 9), asked + WAY_MS);
+        assert_eq!(flight.room(asked + 1, 9, nobody), 0);
         let mut now = asked;
-        while flight.room(now, || Some(5)) == 0 {
-            let next = flight.next_room(now);
+        while flight.room(now, 9, || Some(5)) == 0 {
+            let next = flight.next_room(now, 9);
             assert!(next > now, "waiting for {next} at {now}");
             now = next;
         }

@@ -1,6 +1,7 @@
 //! The runner's way from an order to a started job.
 
 use super::backlog::Pending;
+use super::starters::{self, Starter};
 use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
@@ -9,6 +10,7 @@ use crate::launch::job::{Feed, Job, Pipes};
 use crate::launch::label::Label;
 use crate::launch::output::Output;
 use crate::launch::recipe::{Identity, Recipe, child};
+use crate::launch::starter::{Member, starter};
 use crate::launch::tell::About;
 use crate::launch::wire::{Link, WireError};
 use crate::plan::{End, Owner, Start};
@@ -16,6 +18,7 @@ use crate::report::Level;
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
+use crate::sys::permit::Permit;
 use crate::sys::process::{self, Pid};
 use crate::sys::user::User;
 use crate::table::Command;
@@ -23,7 +26,7 @@ use std::io;
 use std::rc::Rc;
 
 /// Most starts before the loop looks at everything else.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 /// How long keepers that are behind are given before they are asked for more.
 const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
@@ -36,7 +39,7 @@ impl State {
             self.not_started(start, "stopping".into());
             return Ok(());
         }
-        self.pending.push_back(Pending { start, tried_since_ms: None })
+        self.pending.push_back(Pending { start, tried_since_ms: None, alone: false })
     }
 
     /// Those that waited for their owner to be looked up wait for their turn.
@@ -49,7 +52,8 @@ impl State {
         if self.pending.is_empty() {
             return None;
         }
-        Some(self.flight.next_room(now_ms).max(self.held_until_ms))
+        let room = self.flight.next_room(now_ms, self.pending.len());
+        Some(room.max(self.held_until_ms))
     }
 
     /// Starts what waits, as far as the machine bears it.
@@ -57,7 +61,7 @@ impl State {
         if self.pending.is_empty() || self.held_until_ms > now_ms {
             return Ok(());
         }
-        let room = self.flight.room(now_ms, host::runnable).min(BATCH);
+        let room = self.flight.room(now_ms, self.pending.len(), host::runnable).min(BATCH);
         if room == 0 {
             return Ok(());
         }
@@ -88,6 +92,10 @@ impl State {
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
+        if let Some(until_ms) = self.starters.in_order_until(&user).filter(|until_ms| *until_ms > now_ms) {
+            self.held_until_ms = until_ms;
+            return self.pending.push_front(pending);
+        }
         let label = match self.policy.map(|policy| Label::of(policy, &pending.start)).transpose() {
             Ok(label) => label.flatten(),
             Err(error) => return self.not_started(pending.start, error.to_string()),
@@ -109,27 +117,55 @@ impl State {
         }
     }
 
-    /// Forks the jobs of a batch one right after the other: a fork makes the runner's memory shared, and every page that it then writes to is
-    /// copied, so it writes as little as possible between two of them.
+    /// Forks the jobs of a batch one right after the other, a starter for those that can have one together: a fork makes the runner's memory
+    /// shared, and every page that it then writes to is copied, so it writes as little as possible between two of them.
     fn fork_all(&mut self, prepared: Vec<Prepared>, now_ms: i64) {
-        let profile = self.site.profile;
-        let forked: Vec<io::Result<Pid>> = prepared
-            .iter()
-            .map(|one| process::fork(|| child(&one.recipe, one.launched.pipes.stdio(), &self.reporter, profile)))
-            .collect();
+        let groups = starters::groups(prepared);
+        let forked: Vec<io::Result<Forked>> = groups.iter().map(|group| self.fork(group)).collect();
         let mut refused = Vec::new();
-        for (one, pid) in prepared.into_iter().zip(forked) {
-            match pid {
-                Ok(pid) => {
-                    self.children.insert(pid, Child::Job(one.launched.id));
-                    self.launched(one.launched, one.pending, Some(pid), now_ms);
-                }
-                Err(error) => refused.push((one.pending, error)),
+        for (group, forked) in groups.into_iter().zip(forked) {
+            match forked {
+                Ok(forked) => self.forked(group, forked, now_ms),
+                Err(error) => refused.push((group, error)),
             }
         }
         // In their old order, before all that came later.
-        for (pending, error) in refused.into_iter().rev() {
-            self.try_again(pending, &error, now_ms);
+        for (group, error) in refused.into_iter().rev() {
+            for one in group.into_iter().rev() {
+                self.try_again(one.pending, &error, now_ms);
+            }
+        }
+    }
+
+    fn fork(&self, group: &[Prepared]) -> io::Result<Forked> {
+        let profile = self.site.profile;
+        if let [one] = group {
+            let stdio = one.launched.pipes.stdio();
+            return process::fork(|| child(&one.recipe, stdio, &self.reporter, profile)).map(Forked::Job);
+        }
+        let (members, permit): (Vec<Member<'_>>, Permit) =
+            (group.iter().map(Prepared::as_member).collect(), Permit::new()?);
+        let pid = process::fork(|| starter(&members, &permit, &self.reporter, profile))?;
+        Ok(Forked::Starter(pid, permit))
+    }
+
+    /// Takes note of a process that is the job, or the starter, of these.
+    fn forked(&mut self, group: Vec<Prepared>, forked: Forked, now_ms: i64) {
+        let ids = || group.iter().map(|one| one.launched.id);
+        let own_pid = match forked {
+            Forked::Job(pid) => {
+                self.children.extend(ids().map(|id| (pid, Child::Job(id))));
+                Some(pid)
+            }
+            Forked::Starter(pid, permit) => {
+                let owner = group.first().map(|first| first.launched.user.uid);
+                self.starters.begin(pid, Starter::new(owner, ids().collect(), permit, now_ms));
+                self.children.insert(pid, Child::Starter);
+                None
+            }
+        };
+        for one in group {
+            self.launched(one.launched, one.pending, own_pid, now_ms);
         }
     }
 
@@ -210,7 +246,7 @@ impl State {
         Ok((id, pipes))
     }
 
-    /// Takes a job among those that run; `pid` is none when a keeper will tell.
+    /// Takes a job among those that run; `pid` is none when a keeper or a starter sees to it.
     fn launched(&mut self, launched: Launched, pending: Pending, pid: Option<Pid>, now_ms: i64) {
         let Launched { id, keeper, user, pipes, command } = launched;
         self.flight.begin(id, now_ms);
@@ -221,6 +257,7 @@ impl State {
             user,
             pid: None,
             keeper,
+            has_no_starter: false,
             started_ms: clock::monotonic_ms(),
             output: Output::default(),
             pipe: Some(our_output),
@@ -304,11 +341,23 @@ impl From<io::Error> for Refusal {
     }
 }
 
+/// What was forked for one start, or for several.
+enum Forked {
+    Job(Pid),
+    Starter(Pid, Permit),
+}
+
 /// A start that lacks nothing but the fork.
-struct Prepared {
-    pending: Pending,
-    recipe: Recipe,
+pub(super) struct Prepared {
+    pub(super) pending: Pending,
+    pub(super) recipe: Recipe,
     launched: Launched,
+}
+
+impl Prepared {
+    fn as_member(&self) -> Member<'_> {
+        Member { id: self.launched.id, recipe: &self.recipe, stdio: self.launched.pipes.stdio() }
+    }
 }
 
 /// A job on its way.
