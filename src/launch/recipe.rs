@@ -8,6 +8,7 @@ use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::process::{self, DescriptorLimit, Pid, Program};
 use crate::sys::user::User;
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -170,32 +171,37 @@ impl Recipe {
 
     /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
     pub(super) fn follow(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
-        let begun = || {
-            process::new_session().map_err(at(Step::Session))?;
-            self.label.as_ref().map_or(Ok(()), Label::wear).map_err(at(Step::Label))?;
-            self.become_owner([stdio])
-        };
-        match begun().and_then(|()| self.become_program(stdio, trouble)) {
-            Ok(never) => match never {},
-            Err(failure) => failure,
-        }
+        let Err(failure) = self.steps(stdio, trouble);
+        failure
     }
 
-    /// The same in a process that has become the owner already.
-    pub(super) fn follow_as_owner(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
+    /// Whoever it becomes can stop it from then on: it has no descriptor but its own by then.
+    fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<Infallible, Failure> {
+        process::new_session().map_err(at(Step::Session))?;
+        if let Some(label) = &self.label {
+            label.wear().map_err(at(Step::Label))?;
+        }
+        self.give([stdio])?;
+        stdio.place(trouble).map_err(at(Step::Descriptors))?;
+        self.become_owner()?;
+        self.become_program(trouble)
+    }
+
+    /// The same in a process that has become the owner already, and has its descriptors in place.
+    pub(super) fn follow_as_owner(&self, trouble: &Reporter) -> Failure {
         let begun = process::new_session().map_err(at(Step::Session));
-        match begun.and_then(|()| self.become_program(stdio, trouble)) {
-            Ok(never) => match never {},
-            Err(failure) => failure,
-        }
+        let Err(failure) = begun.and_then(|()| self.become_program(trouble));
+        failure
     }
 
-    /// Becomes who the job is to run as, to whom these are given, with a job's priority and limits.
-    pub(super) fn become_owner<'a>(&self, given: impl IntoIterator<Item = Stdio<'a>>) -> Result<(), Failure> {
-        if let Some(identity) = &self.identity {
-            let mut given = given.into_iter();
-            given.try_for_each(|stdio| stdio.give_to(identity.uid)).map_err(at(Step::Descriptors))?;
-        }
+    /// Gives these to the owner.
+    pub(super) fn give<'a>(&self, all: impl IntoIterator<Item = Stdio<'a>>) -> Result<(), Failure> {
+        let Some(identity) = &self.identity else { return Ok(()) };
+        all.into_iter().try_for_each(|stdio| stdio.give_to(identity.uid)).map_err(at(Step::Descriptors))
+    }
+
+    /// Becomes who the job is to run as, with a job's priority and limits.
+    pub(super) fn become_owner(&self) -> Result<(), Failure> {
         if self.sets_defaults {
             self.started_with.limit.set().map_err(at(Step::Limits))?;
             if self.identity.is_some() {
@@ -205,8 +211,7 @@ impl Recipe {
         self.identity.as_ref().map_or(Ok(()), Identity::assume)
     }
 
-    fn become_program(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<std::convert::Infallible, Failure> {
-        stdio.place(trouble).map_err(at(Step::Descriptors))?;
+    fn become_program(&self, trouble: &Reporter) -> Result<Infallible, Failure> {
         self.enter_directory(trouble)?;
         process::unblock_signals().map_err(at(Step::Signals))?;
         if let Some(direct) = &self.direct {
@@ -279,7 +284,7 @@ impl<'a> Stdio<'a> {
 
     /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the runner
     /// and the keeper have something at 0, 1 and 2.
-    fn place(self, trouble: &Reporter) -> io::Result<()> {
+    pub(super) fn place(self, trouble: &Reporter) -> io::Result<()> {
         descriptor::place(self.input, 0)?;
         descriptor::place(self.output, 1)?;
         descriptor::place(self.error, 2)?;

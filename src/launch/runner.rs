@@ -28,7 +28,7 @@ use crate::sys::descriptor;
 use crate::sys::locale;
 use crate::sys::memory;
 use crate::sys::poll::Poll;
-use crate::sys::process::{self, Ask, DescriptorLimit, Pid, Status};
+use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
@@ -279,6 +279,9 @@ impl State {
             }
             self.end_late_mailers(now);
             self.end_late_starters(now);
+            if self.starters.have_kept_waiting(now) {
+                self.stop_waiting_for_starters();
+            }
             self.start_pending(now)?;
             self.send_letters(now);
             self.tell.flush();
@@ -290,7 +293,7 @@ impl State {
 
     /// Whether no job, no mail and no start is left. Background processes of ended jobs do not keep the runner.
     fn is_idle(&self) -> bool {
-        let starts = self.pending.len() + self.waiting_for_identity.len();
+        let starts = self.pending.len() + self.waiting_for_identity.len() + self.starters.waiting();
         let mails = self.letters.len() + self.mailings.len();
         starts + mails + self.jobs.len() == 0 && self.relay.as_ref().is_none_or(Relay::is_empty)
     }
@@ -376,10 +379,10 @@ impl State {
             children |= heard == Heard::Child;
         }
         if children {
-            let ended: Vec<(Pid, Status)> = std::iter::from_fn(process::reap).collect();
-            // A child's report is written before its end, so it is here by now.
-            self.take_reports();
-            for (pid, status) in ended {
+            while let Some(pid) = process::ended_child() {
+                // A child's report is written before its end, so it is here by now; and the id is still that child's.
+                self.take_reports();
+                let status = process::wait(pid).map_err(os("waiting for a child"))?;
                 match self.children.remove(&pid) {
                     Some(Child::Job(id)) => self.job_ended(id, Some(status)),
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
@@ -388,6 +391,7 @@ impl State {
                     None => {}
                 }
             }
+            self.end_unknown();
         }
         Ok(())
     }
@@ -399,7 +403,9 @@ impl State {
         for job in self.jobs.values().filter(|job| job.ended.is_none()) {
             end_group(job, ask);
         }
+        self.end_unknown();
         self.stop_waiting_for_identities()?;
+        self.stop_waiting_for_starters();
         while let Some(pending) = self.pending.pop_front()? {
             self.not_started(pending.start, "stopping".into());
         }

@@ -1,9 +1,9 @@
 //! The starter: a process that becomes the owner of several jobs once, starts all of them but the last, and becomes that one itself.
 //!
 //! What a start costs is mostly the copy of the runner that a fork makes. The starter is such a copy; it lends its own memory to each job's
-//! process until that has become its program (vfork(2)), which costs nothing. No memory is ever shared between two users, or with root: the
-//! starter is the owner's before it starts anything, and nobody may trace or look into either. The jobs are the runner's own children, as
-//! they would be without a starter.
+//! process until that has become its program (vfork(2)), which costs nothing. No memory is ever shared between two users: the starter is the
+//! owner's before it starts anything, and nobody may trace or look into either. The jobs are the runner's own children, as they would be
+//! without a starter.
 //!
 //! It only makes things faster. A job's process itself tells the runner which job it is, before it does anything else. Jobs of which that
 //! was not heard when the starter is gone, whatever the reason, the runner starts one by one.
@@ -59,12 +59,14 @@ impl From<Failure> for GivenUp {
     }
 }
 
+/// Leaves everything behind that is not these jobs', and becomes their owner.
 fn become_owner(members: &[Member<'_>], permit: &Permit, reporter: &Reporter) -> Result<(), GivenUp> {
     let Some(first) = members.first() else { return Ok(()) };
     let ours = [permit.as_fd(), reporter.as_fd()];
     let kept: Vec<BorrowedFd<'_>> = members.iter().flat_map(|member| member.stdio.each()).chain(ours).collect();
     descriptor::close_from(3, &kept)?;
-    Ok(first.recipe.become_owner(members.iter().map(|member| member.stdio))?)
+    first.recipe.give(members.iter().map(|member| member.stdio))?;
+    Ok(first.recipe.become_owner()?)
 }
 
 fn start(members: &[Member<'_>], reporter: &Reporter, profile: Profile) -> Result<(), GivenUp> {
@@ -75,11 +77,10 @@ fn start(members: &[Member<'_>], reporter: &Reporter, profile: Profile) -> Resul
     Ok(())
 }
 
+/// A process of which the runner does not know starts nothing; until it is known, it has its own pipes only, which tell when it is gone.
 fn become_job(member: &Member<'_>, reporter: &Reporter, profile: Profile) -> i32 {
-    // A process of which the runner does not know starts nothing.
-    if reporter.tell_job(member.id).is_err() {
+    if member.stdio.place(reporter).and_then(|()| reporter.tell_job(member.id)).is_err() {
         return 127;
     }
-    let failure = member.recipe.follow_as_owner(member.stdio, reporter);
-    tell_failure(member.recipe, &failure, reporter, profile)
+    tell_failure(member.recipe, &member.recipe.follow_as_owner(reporter), reporter, profile)
 }

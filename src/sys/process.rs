@@ -217,6 +217,26 @@ pub fn reap() -> Option<(Pid, Status)> {
     }
 }
 
+/// A child that has ended, if there is one; until [`wait`] is asked for its status, its id is nobody else's.
+pub fn ended_child() -> Option<Pid> {
+    changed_child(libc::WEXITED | libc::WNOWAIT)
+}
+
+/// A child that has been stopped, if there is one that was not told yet.
+pub fn stopped_child() -> Option<Pid> {
+    changed_child(libc::WSTOPPED)
+}
+
+fn changed_child(how: libc::c_int) -> Option<Pid> {
+    // SAFETY: all-zero bytes are a valid value, and it is live while the kernel fills it; without a child that is meant it stays as it is.
+    let pid = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        check(libc::waitid(libc::P_ALL, 0, &mut info, how | libc::WNOHANG)).ok()?;
+        info.si_pid()
+    };
+    (pid != 0).then_some(pid.unsigned_abs())
+}
+
 /// Waits until that child has ended.
 pub fn wait(pid: Pid) -> io::Result<Status> {
     let mut raw = 0;
@@ -528,6 +548,24 @@ mod tests {
         assert_eq!(seen, first);
         let second = fork_sibling(&mut stack, || std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
         crate::sys::descriptor::write(write.as_fd(), &[first.to_le_bytes(), second.to_le_bytes()].concat()).unwrap();
+    }
+
+    #[test]
+    fn an_ended_child_is_there_until_it_is_waited_for() {
+        // Alone: the other tests have children, too.
+        let alone = fork(|| {
+            let none_before = ended_child().is_none();
+            let child = fork(|| 7).unwrap();
+            let found = loop {
+                if let Some(found) = ended_child() {
+                    break found;
+                }
+            };
+            let is_still_there = ended_child() == Some(child) && found == child;
+            let status = wait(child).unwrap();
+            i32::from(!(none_before && is_still_there && status == Status::Code(7) && ended_child().is_none()))
+        });
+        assert_eq!(wait(alone.unwrap()).unwrap(), Status::Code(0));
     }
 
     #[test]

@@ -74,6 +74,8 @@ impl State {
             }
             Turn::Nothing => false,
             Turn::End => {
+                // Where a process of ours still has a copy of our end, closing it would not end the waiting.
+                let _ = self.poll.remove(pipe);
                 *job.pipe(stream) = None;
                 false
             }

@@ -1,7 +1,7 @@
 //! The runner's way from an order to a started job.
 
 use super::backlog::Pending;
-use super::starters::{self, Starter};
+use super::starters::{self, Group, Starter};
 use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
@@ -49,7 +49,7 @@ impl State {
 
     /// When the next start may be made, if one waits.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() || self.starters.waiting() >= BATCH {
             return None;
         }
         let room = self.flight.next_room(now_ms, self.pending.len());
@@ -58,7 +58,7 @@ impl State {
 
     /// Starts what waits, as far as the machine bears it.
     pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), WireError> {
-        if self.pending.is_empty() || self.held_until_ms > now_ms {
+        if self.pending.is_empty() || self.starters.waiting() >= BATCH || self.held_until_ms > now_ms {
             return Ok(());
         }
         let room = self.flight.room(now_ms, self.pending.len(), host::runnable).min(BATCH);
@@ -69,7 +69,7 @@ impl State {
         self.pam.freshen(self.site.pam_service);
         self.shell.freshen();
         let mut prepared = Vec::with_capacity(room);
-        while prepared.len() < room && self.held_until_ms <= now_ms {
+        while prepared.len() < room && self.starters.waiting() < BATCH && self.held_until_ms <= now_ms {
             let Some(pending) = self.pending.pop_front()? else { break };
             self.prepare(pending, now_ms, &mut prepared);
         }
@@ -92,10 +92,7 @@ impl State {
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
-        if let Some(until_ms) = self.starters.in_order_until(&user).filter(|until_ms| *until_ms > now_ms) {
-            self.held_until_ms = until_ms;
-            return self.pending.push_front(pending);
-        }
+        let Some(pending) = self.starters.keep_waiting(pending, &user, now_ms) else { return };
         let label = match self.policy.map(|policy| Label::of(policy, &pending.start)).transpose() {
             Ok(label) => label.flatten(),
             Err(error) => return self.not_started(pending.start, error.to_string()),
@@ -121,7 +118,7 @@ impl State {
     /// shared, and every page that it then writes to is copied, so it writes as little as possible between two of them.
     fn fork_all(&mut self, prepared: Vec<Prepared>, now_ms: i64) {
         let groups = starters::groups(prepared);
-        let forked: Vec<io::Result<Forked>> = groups.iter().map(|group| self.fork(group)).collect();
+        let forked: Vec<io::Result<Forked>> = groups.iter().map(|group| self.fork(group, now_ms)).collect();
         let mut refused = Vec::new();
         for (group, forked) in groups.into_iter().zip(forked) {
             match forked {
@@ -131,40 +128,44 @@ impl State {
         }
         // In their old order, before all that came later.
         for (group, error) in refused.into_iter().rev() {
-            for one in group.into_iter().rev() {
-                self.try_again(one.pending, &error, now_ms);
+            let put_back = group.starts.into_iter().rev().map(|one| self.put_back(one.pending, &error, now_ms));
+            if put_back.fold(false, |some, one| some | one) {
+                self.hold(&error, now_ms);
             }
         }
     }
 
-    fn fork(&self, group: &[Prepared]) -> io::Result<Forked> {
+    fn fork(&self, group: &Group, now_ms: i64) -> io::Result<Forked> {
         let profile = self.site.profile;
-        if let [one] = group {
-            let stdio = one.launched.pipes.stdio();
-            return process::fork(|| child(&one.recipe, stdio, &self.reporter, profile)).map(Forked::Job);
+        match group.starts.as_slice() {
+            [one] => {
+                let stdio = one.launched.pipes.stdio();
+                process::fork(|| child(&one.recipe, stdio, &self.reporter, profile)).map(Forked::Job)
+            }
+            several => {
+                let members: Vec<Member<'_>> = several.iter().map(Prepared::as_member).collect();
+                let permit = Permit::new()?;
+                let pid = process::fork(|| starter(&members, &permit, &self.reporter, profile))?;
+                let jobs = members.iter().map(|member| member.id).collect();
+                Ok(Forked::Starter(pid, Starter::new(group.owner.uid, jobs, permit, now_ms)))
+            }
         }
-        let (members, permit): (Vec<Member<'_>>, Permit) =
-            (group.iter().map(Prepared::as_member).collect(), Permit::new()?);
-        let pid = process::fork(|| starter(&members, &permit, &self.reporter, profile))?;
-        Ok(Forked::Starter(pid, permit))
     }
 
     /// Takes note of a process that is the job, or the starter, of these.
-    fn forked(&mut self, group: Vec<Prepared>, forked: Forked, now_ms: i64) {
-        let ids = || group.iter().map(|one| one.launched.id);
+    fn forked(&mut self, group: Group, forked: Forked, now_ms: i64) {
         let own_pid = match forked {
             Forked::Job(pid) => {
-                self.children.extend(ids().map(|id| (pid, Child::Job(id))));
+                self.children.extend(group.starts.first().map(|one| (pid, Child::Job(one.launched.id))));
                 Some(pid)
             }
-            Forked::Starter(pid, permit) => {
-                let owner = group.first().map(|first| first.launched.user.uid);
-                self.starters.begin(pid, Starter::new(owner, ids().collect(), permit, now_ms));
+            Forked::Starter(pid, starter) => {
+                self.starters.begin(pid, starter);
                 self.children.insert(pid, Child::Starter);
                 None
             }
         };
-        for one in group {
+        for one in group.starts {
             self.launched(one.launched, one.pending, own_pid, now_ms);
         }
     }
@@ -192,17 +193,31 @@ impl State {
     }
 
     /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
-    pub(super) fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
-        let since = *pending.tried_since_ms.get_or_insert(now_ms);
-        if now_ms - since >= RETRY_MS {
-            return self.not_started(pending.start, format!("starting the process: {}", reason(error)));
+    pub(super) fn try_again(&mut self, pending: Pending, error: &io::Error, now_ms: i64) {
+        if self.put_back(pending, error, now_ms) {
+            self.hold(error, now_ms);
         }
+    }
+
+    /// Gives a start the next turn, unless it has had them for too long.
+    fn put_back(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) -> bool {
+        let since = *pending.tried_since_ms.get_or_insert(now_ms);
+        let again = now_ms - since < RETRY_MS;
+        if again {
+            self.pending.push_front(pending);
+        } else {
+            self.not_started(pending.start, format!("starting the process: {}", reason(error)));
+        }
+        again
+    }
+
+    /// Makes no start for a while, longer each time in a row.
+    fn hold(&mut self, error: &io::Error, now_ms: i64) {
         if self.hold_ms == 0 {
             self.tell.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
         }
         self.hold_ms = (self.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
         self.held_until_ms = now_ms + self.hold_ms;
-        self.pending.push_front(pending);
     }
 
     /// The environment of a job without PAM's part.
@@ -344,14 +359,14 @@ impl From<io::Error> for Refusal {
 /// What was forked for one start, or for several.
 enum Forked {
     Job(Pid),
-    Starter(Pid, Permit),
+    Starter(Pid, Starter),
 }
 
 /// A start that lacks nothing but the fork.
 pub(super) struct Prepared {
     pub(super) pending: Pending,
     pub(super) recipe: Recipe,
-    launched: Launched,
+    pub(super) launched: Launched,
 }
 
 impl Prepared {
