@@ -136,6 +136,8 @@ impl Contestant {
             shift 4
             exec "$@""#;
         let group = format!("{OWN}/{}", self.place);
+        // One that is empty was left by a run that was killed.
+        fs::remove_dir(&group).ok();
         fs::create_dir(&group).expect("a control group");
         let mut words = self.words.clone();
         if let (Some(BySeconds::Flag), Some(at)) = (self.by_seconds, at) {
