@@ -8,7 +8,7 @@
 //! It only makes things faster. A job's process itself tells the runner which job it is, before it does anything else. Jobs of which that
 //! was not heard when the starter is gone, whatever the reason, the runner starts one by one.
 
-use super::recipe::{Failure, Recipe, Reporter, Stdio, tell_failure};
+use super::recipe::{Recipe, Reporter, Stdio, tell_failure};
 use crate::site::Profile;
 use crate::sys::descriptor;
 use crate::sys::permit::Permit;
@@ -38,38 +38,21 @@ pub(super) fn starter(members: &[Member<'_>], permit: &Permit, reporter: &Report
     match become_owner(members, permit, reporter).and_then(|()| start(others, reporter, profile)) {
         Ok(()) if permit.take() => become_job(last, reporter, profile),
         // Nobody is told: the runner tries itself, and tells what it comes upon.
-        Ok(()) | Err(GivenUp) => 1,
-    }
-}
-
-/// A step failed: it starts no more.
-#[derive(Debug, thiserror::Error)]
-#[error("a step failed")]
-struct GivenUp;
-
-impl From<io::Error> for GivenUp {
-    fn from(_: io::Error) -> GivenUp {
-        GivenUp
-    }
-}
-
-impl From<Failure> for GivenUp {
-    fn from(_: Failure) -> GivenUp {
-        GivenUp
+        Ok(()) | Err(_) => 1,
     }
 }
 
 /// Leaves everything behind that is not these jobs', and becomes their owner.
-fn become_owner(members: &[Member<'_>], permit: &Permit, reporter: &Reporter) -> Result<(), GivenUp> {
+fn become_owner(members: &[Member<'_>], permit: &Permit, reporter: &Reporter) -> io::Result<()> {
     let Some(first) = members.first() else { return Ok(()) };
     let ours = [permit.as_fd(), reporter.as_fd()];
     let kept: Vec<BorrowedFd<'_>> = members.iter().flat_map(|member| member.stdio.each()).chain(ours).collect();
     descriptor::close_from(3, &kept)?;
-    first.recipe.give(members.iter().map(|member| member.stdio))?;
-    Ok(first.recipe.become_owner()?)
+    let given = first.recipe.give(members.iter().map(|member| member.stdio));
+    given.and_then(|()| first.recipe.become_owner()).map_err(|failure| failure.source)
 }
 
-fn start(members: &[Member<'_>], reporter: &Reporter, profile: Profile) -> Result<(), GivenUp> {
+fn start(members: &[Member<'_>], reporter: &Reporter, profile: Profile) -> io::Result<()> {
     let mut stack = Stack::new()?;
     for member in members {
         process::fork_sibling(&mut stack, || become_job(member, reporter, profile))?;

@@ -155,10 +155,7 @@ impl State {
     /// Takes note of a process that is the job, or the starter, of these.
     fn forked(&mut self, group: Group, forked: Forked, now_ms: i64) {
         let own_pid = match forked {
-            Forked::Job(pid) => {
-                self.children.extend(group.starts.first().map(|one| (pid, Child::Job(one.launched.id))));
-                Some(pid)
-            }
+            Forked::Job(pid) => Some(pid),
             Forked::Starter(pid, starter) => {
                 self.starters.begin(pid, starter);
                 self.children.insert(pid, Child::Starter);
@@ -166,6 +163,9 @@ impl State {
             }
         };
         for one in group.starts {
+            if let Some(pid) = own_pid {
+                self.children.insert(pid, Child::Job(one.launched.id));
+            }
             self.launched(one.launched, one.pending, own_pid, now_ms);
         }
     }

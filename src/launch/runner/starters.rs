@@ -1,4 +1,4 @@
-//! The runner's part in jobs that a starter starts: forking it, hearing which of its jobs are there, starting the others one by one.
+//! The runner's part in jobs that a starter starts: which can have one, hearing which of them are there, starting the others one by one.
 
 use super::backlog::Pending;
 use super::start::Prepared;
