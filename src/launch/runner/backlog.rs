@@ -83,12 +83,12 @@ impl Backlog {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::plan::{Owner, RunId, Source};
     use crate::table::Flags;
 
-    fn pending(line: u32) -> Pending {
+    pub(in crate::launch::runner) fn pending(line: u32) -> Pending {
         let source = Source { path: "/etc/cron.d/t".into(), name: "*system*".into(), owner: Owner::System };
         let start = Start {
             run: RunId(u64::from(line)),

@@ -181,3 +181,29 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::backlog::tests::pending;
+    use super::*;
+
+    fn user(uid: u32) -> User {
+        User { name: format!("user{uid}"), uid, gid: uid, home: b"/".to_vec(), groups: Vec::new() }
+    }
+
+    #[test]
+    fn only_an_owners_own_starts_wait_for_her_starter_and_not_for_long() {
+        let mut starters = Starters::default();
+        assert_eq!(starters.next_deadline(), None);
+        starters.begin(9, Starter::new(7, vec![1, 2], Permit::new().unwrap(), 1000));
+        assert_eq!(starters.next_deadline(), Some(1000 + LIMIT_MS));
+        assert_eq!(starters.keep_waiting(pending(3), &user(8), 1001), Some(pending(3)));
+        assert_eq!((starters.keep_waiting(pending(4), &user(7), 1001), starters.waiting()), (None, 1));
+        let over = 1000 + IN_ORDER_MS;
+        assert_eq!(starters.next_deadline(), Some(over));
+        assert!(!starters.have_kept_waiting(over - 1) && starters.have_kept_waiting(over));
+        assert_eq!(starters.keep_waiting(pending(5), &user(7), over), Some(pending(5)));
+        assert_eq!(starters.waiting.pop_back(), Some(pending(4)));
+        assert!(!starters.have_kept_waiting(over), "nobody waits");
+    }
+}
