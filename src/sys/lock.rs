@@ -53,11 +53,33 @@ pub struct DaemonLock {
     pid_file: Flock<File>,
     /// What was in its place before, locked as long as we live where that could be had.
     _before: Option<Flock<File>>,
-    _lock: File,
+    _lock: OwnLock,
     /// Whether somebody without privileges sits on the old PID file: worth a line in the log.
     pub squatted: bool,
     /// Whether another cron than ours wrote the PID file that was there: it has run since our last daemon did.
     pub stranger_before: bool,
+}
+
+/// The locked file that decides between daemons of ours.
+#[derive(Debug)]
+struct OwnLock(File);
+
+impl Drop for OwnLock {
+    /// A lock of this kind stays as long as anybody has the file open, and a child that was forked a moment ago has it too
+    /// until its exec.
+    fn drop(&mut self) {
+        let _ = fcntl(&self.0, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
+    }
+}
+
+fn whole_file(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
 }
 
 impl DaemonLock {
@@ -94,17 +116,10 @@ impl DaemonLock {
 
 /// Takes the OFD lock. The file's content is our pid, for the one that comes second; what our last daemon wrote there is
 /// given too.
-fn lock_ours(path: &Path, pid_path: &Path) -> Result<(File, Option<u32>), LockError> {
+fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), LockError> {
     loop {
         let file = open_private(path)?;
-        let whole = libc::flock {
-            l_type: libc::F_WRLCK as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: 0,
-            l_len: 0,
-            l_pid: 0,
-        };
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)) {
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 let pid = read_pid(&file).or_else(|| read_pid(&File::open(pid_path).ok()?));
@@ -117,7 +132,7 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(File, Option<u32>), LockEr
             let our_last = read_pid(&file);
             file.set_len(0).map_err(failed("writing", path))?;
             file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(failed("writing", path))?;
-            return Ok((file, our_last));
+            return Ok((OwnLock(file), our_last));
         }
     }
 }
@@ -236,6 +251,16 @@ mod tests {
         );
         fs::remove_file(dir.path().join("crond.pid")).unwrap();
         assert!(DaemonLock::take(dir.path(), "crond.pid").is_err(), "the PID file is not what decides");
+        drop(first);
+        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+    }
+
+    #[test]
+    fn a_child_that_still_has_the_files_holds_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        // As a child has them between fork and exec.
+        let _childs = [first._lock.0.try_clone().unwrap(), first.pid_file.try_clone().unwrap()];
         drop(first);
         DaemonLock::take(dir.path(), "crond.pid").unwrap();
     }
