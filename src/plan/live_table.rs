@@ -91,6 +91,32 @@ pub(super) fn split(path: &str) -> (&str, &str) {
     path.split_at(memchr::memrchr(b'/', path.as_bytes()).map_or(0, |slash| slash + 1))
 }
 
+/// Sorts the entries of a table, which are in file order, by timer and within a timer in file order.
+fn by_timer(mut entries: Vec<LiveEntry>) -> Vec<LiveEntry> {
+    let timers = entries.iter().map(|entry| entry.timer);
+    let (Some(first), Some(last)) = (timers.clone().min(), timers.clone().max()) else { return entries };
+    let span = (last - first) as usize;
+    if span > entries.len() {
+        // Both in one number: that is sorted several times as fast.
+        entries.sort_unstable_by_key(|entry| u64::from(entry.timer) << 32 | u64::from(entry.record));
+        return entries;
+    }
+    // Many entries on few timers: counted, each timer's place is known, and nothing is compared.
+    let mut places = vec![0; span + 1];
+    timers.for_each(|timer| places[(timer - first) as usize] += 1);
+    let mut next = 0;
+    for place in &mut places {
+        next += std::mem::replace(place, next);
+    }
+    let mut sorted = entries.clone();
+    for entry in entries {
+        let place = &mut places[(entry.timer - first) as usize];
+        sorted[*place] = entry;
+        *place += 1;
+    }
+    sorted
+}
+
 impl LiveTable {
     /// Packs a table that was read, and interns its timers and zones. `directory` is that of its path.
     pub(super) fn pack(
@@ -134,8 +160,7 @@ impl LiveTable {
             entries.push(LiveEntry { timer: timer.0, record: text.len() as u32 });
             Record::of(table, entry, with_user).write(&mut text);
         }
-        // By timer and then by place in the file, both in one number: that is sorted several times as fast.
-        entries.sort_unstable_by_key(|entry| u64::from(entry.timer) << 32 | u64::from(entry.record));
+        let entries = by_timer(entries);
         let table = LiveTable {
             directory,
             text: text.into_boxed_slice(),
