@@ -56,12 +56,6 @@ pub enum Style {
 }
 
 impl Schedule {
-    /// Five fields, with the shaped days only where there are any.
-    #[inline]
-    pub(super) fn of_fields(fields: Fields, days: Days) -> Schedule {
-        Schedule(if days.is_empty() { Form::Plain(fields) } else { Form::Shaped(Arc::new((fields, days))) })
-    }
-
     /// Its family.
     pub fn kind(&self) -> Kind {
         match self.0 {

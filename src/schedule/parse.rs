@@ -13,6 +13,7 @@ use super::nickname::{self, Meaning};
 use super::quartz::Quartz;
 use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A schedule at the beginning of a text, and how much of the text it took.
 #[derive(Clone, Debug)]
@@ -28,22 +29,21 @@ pub struct Prefix {
 impl Schedule {
     /// Reads the schedule that `text` (no leading blanks) begins with: five fields parted by blanks, or a nickname.
     pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
-        let mut reader = Reader {
-            text,
-            at: 0,
-            seed,
-            unit: None,
-            days: Days::default(),
-            draws: 0,
-            cautions: Vec::new(),
-            reversed: None,
-        };
+        let mut cautions = Vec::new();
+        let (schedule, len) = Schedule::read(text, seed, &mut cautions).map_err(|fault| *fault)?;
+        Ok(Prefix { schedule, len, cautions })
+    }
+
+    /// The same for who reads a hundred thousand of them: the schedule and the bytes it took, and the cautions where they
+    /// are to go. Nothing larger than a schedule is handed on.
+    #[inline]
+    pub fn read(text: &[u8], seed: &Seed<'_>, cautions: &mut Vec<Caution>) -> Read<(Schedule, usize)> {
+        let mut reader = Reader { text, at: 0, seed, unit: None, days: None, draws: 0, cautions, reversed: None };
         let schedule = match text.first() {
-            Some(b'@') => reader.nickname(),
-            _ => reader.five_fields(),
+            Some(b'@') => reader.nickname()?,
+            _ => reader.five_fields()?,
         };
-        let schedule = schedule.map_err(|fault| *fault)?;
-        Ok(Prefix { schedule, len: reader.at, cautions: reader.cautions })
+        Ok((schedule, reader.at))
     }
 
     /// Reads a text that is a schedule and nothing else (blanks around it are allowed).
@@ -69,7 +69,7 @@ impl Schedule {
     }
 }
 
-/// Inside of the reader faults are boxed: a result is then small enough for a register, and good lines pay nothing.
+/// Faults are boxed: a result is then small enough for a register, and good lines pay nothing.
 type Read<T> = Result<T, Box<Fault>>;
 
 struct Reader<'t> {
@@ -78,65 +78,77 @@ struct Reader<'t> {
     seed: &'t Seed<'t>,
     /// Which of the five fields is being read, if any.
     unit: Option<&'static Unit>,
-    days: Days,
+    /// Days that depend on the month's shape, as soon as there are any.
+    days: Option<Days>,
     /// Draws made so far in this field: they must not be the same.
     draws: u32,
-    cautions: Vec<Caution>,
+    cautions: &'t mut Vec<Caution>,
     /// Which of the cautions is about a range that runs backwards.
     reversed: Option<usize>,
 }
 
 impl Reader<'_> {
+    #[inline]
     fn five_fields(&mut self) -> Read<Schedule> {
-        self.unit = Some(&MINUTE);
         // The star rule looks at nothing but the first character of a field.
-        let (minute_star, minutes) = (self.peek() == b'*', self.field(&MINUTE)?);
-        let (hour_star, hours) = (self.next_is_star(&HOUR)?, self.field(&HOUR)?);
-        let (day_star, days) = (self.next_is_star(&DAY)?, self.field(&DAY)?);
-        let (_, months) = (self.next_is_star(&MONTH)?, self.field(&MONTH)?);
-        let (weekday_star, weekdays) = (self.next_is_star(&WEEKDAY)?, self.field(&WEEKDAY)?);
+        let (minute_star, minutes) = self.field(&MINUTE)?;
+        let (hour_star, hours) = self.field(&HOUR)?;
+        let (day_star, days) = self.field(&DAY)?;
+        let (_, months) = self.field(&MONTH)?;
+        let (weekday_star, weekdays) = self.field(&WEEKDAY)?;
         let style = if minute_star || hour_star { Style::Wildcard } else { Style::Fixed };
         let sunday_is_zero = (weekdays | weekdays >> 7) as u8 & 0x7f;
         let both = day_star || weekday_star;
         let fields = Fields::new(minutes, hours as u32, days as u32, months as u16, sunday_is_zero, both, style);
-        let schedule = Schedule::of_fields(fields, self.days);
+        let Some(days) = self.days else {
+            if fields.may_never_match() && fields.next(0, None).is_none() {
+                self.caution_never();
+            }
+            return Ok(Schedule(Form::Plain(fields)));
+        };
+        let schedule = Schedule(Form::Shaped(Arc::new((fields, days))));
         if schedule.never_matches() {
             self.caution_never();
         }
         Ok(schedule)
     }
 
-    /// Goes on to the next field; whether that begins with a star.
+    /// The next field: whether it begins with a star, and its values. Most are a lone star, or a number of one or two
+    /// digits: those are read where they stand.
     #[inline(always)]
-    fn next_is_star(&mut self, unit: &'static Unit) -> Read<bool> {
-        self.unit = Some(unit);
-        while matches!(self.text.get(self.at), Some(b' ' | b'\t')) {
-            self.at += 1;
+    fn field(&mut self, unit: &'static Unit) -> Read<(bool, u64)> {
+        let mut at = self.at;
+        // Nothing stands in front of the first.
+        while unit.index > 0 && matches!(self.text.get(at), Some(b' ' | b'\t')) {
+            at += 1;
         }
-        match self.text.get(self.at) {
-            Some(byte) => Ok(*byte == b'*'),
+        let (len, is_star, bits) = match self.text.get(at..at + 3) {
+            Some([b'*', b' ' | b'\t', _]) => (1, true, span(unit.min, unit.max)),
+            Some([digit @ b'0'..=b'9', b' ' | b'\t', _]) => (1, false, unit.bit(digit - b'0')),
+            Some([ten @ b'0'..=b'9', one @ b'0'..=b'9', b' ' | b'\t']) => {
+                (2, false, unit.bit((ten - b'0') * 10 + one - b'0'))
+            }
+            _ => (0, false, 0),
+        };
+        if bits == 0 {
+            return self.any_field(unit, at);
+        }
+        self.at = at + len;
+        Ok((is_star, bits))
+    }
+
+    /// A field that begins there, whatever it is.
+    #[inline(never)]
+    fn any_field(&mut self, unit: &'static Unit, at: usize) -> Read<(bool, u64)> {
+        (self.unit, self.at) = (Some(unit), at);
+        match self.text.get(at) {
+            Some(byte) => Ok((*byte == b'*', self.list(unit)?)),
             None => Err(self.missing(unit)),
         }
     }
 
-    /// One field. Most are a lone star, or a number of one or two digits: those are read where they stand.
-    #[inline(always)]
-    fn field(&mut self, unit: &'static Unit) -> Read<u64> {
-        let (len, bits) = match self.text.get(self.at..).unwrap_or_default() {
-            [b'*', b' ' | b'\t', ..] => (1, span(unit.min, unit.max)),
-            [digit @ b'0'..=b'9', b' ' | b'\t', ..] => (1, unit.bit(digit - b'0')),
-            [ten @ b'0'..=b'9', one @ b'0'..=b'9', b' ' | b'\t', ..] => (2, unit.bit((ten - b'0') * 10 + one - b'0')),
-            _ => (0, 0),
-        };
-        if bits != 0 {
-            self.at += len;
-            return Ok(bits);
-        }
-        self.list(unit)
-    }
-
     /// `field = item { "," item }`
-    #[inline(never)]
+    #[inline]
     fn list(&mut self, unit: &'static Unit) -> Read<u64> {
         self.draws = 0;
         let mut bits = 0;
@@ -294,6 +306,10 @@ impl Reader<'_> {
         }
     }
 
+    fn days(&mut self) -> &mut Days {
+        self.days.get_or_insert_default()
+    }
+
     /// `L`, `L-n`, `LW`.
     fn end_of_month(&mut self) -> Read<u64> {
         let start = self.at;
@@ -301,12 +317,12 @@ impl Reader<'_> {
         match self.peek() {
             b'W' | b'w' => {
                 self.at += 1;
-                self.days.last_weekday = true;
+                self.days().last_weekday = true;
             }
             b'-' => {
                 self.at += 1;
                 match self.number() {
-                    Some(before @ 0..=30) => self.days.from_end |= 1 << before,
+                    Some(before @ 0..=30) => self.days().from_end |= 1 << before,
                     _ => {
                         return Err(self.fault(
                             start..self.word_end(start + 2),
@@ -316,7 +332,7 @@ impl Reader<'_> {
                     }
                 }
             }
-            _ => self.days.from_end |= 1,
+            _ => self.days().from_end |= 1,
         }
         self.end_of_shape(start)
     }
@@ -326,17 +342,17 @@ impl Reader<'_> {
         let weekday = value % 7;
         match self.peek() {
             b'W' | b'w' if unit.is_day() => {
-                self.days.nearest |= 1 << value;
+                self.days().nearest |= 1 << value;
                 self.at += 1;
             }
             b'L' | b'l' if unit.is_weekday() => {
-                self.days.last |= 1 << weekday;
+                self.days().last |= 1 << weekday;
                 self.at += 1;
             }
             b'#' if unit.is_weekday() => {
                 self.at += 1;
                 let place = self.at;
-                let week = self.number().and_then(|nth| self.days.nth.get_mut((nth as usize).wrapping_sub(1)));
+                let week = self.number().and_then(|nth| self.days().nth.get_mut((nth as usize).wrapping_sub(1)));
                 match week {
                     Some(weekdays) => *weekdays |= 1 << weekday,
                     None => {

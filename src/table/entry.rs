@@ -1,12 +1,11 @@
 //! A job line: schedule, user in a system table, flags, command.
 
-use super::command::first_percent;
 use super::diagnostic::Complaint;
 use super::line::{Cursor, without_cr};
 use super::parse::{Context, Form};
 use super::setting::{self, found};
 use super::store::{Flags, Text};
-use crate::schedule::{Caution, Fault, Prefix, Schedule, Seed};
+use crate::schedule::{Caution, Fault, Schedule, Seed};
 use std::ops::Range;
 
 /// Most warnings of one schedule that are told; a list of a million doubtful items is not.
@@ -22,34 +21,39 @@ pub(super) struct JobLine {
     pub text: Text,
     /// Bytes of the user's name.
     pub user_len: u8,
-    /// What is odd about it.
-    pub warnings: Vec<Complaint>,
 }
 
-/// Reads the job line whose first byte that is not blank is at `first`. `most_delay` is the RANDOM_DELAY in minutes.
-pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay: u32) -> Result<JobLine, Complaint> {
+/// Complaints are boxed: good lines, of which there may be a hundred thousand, do not carry the room for one around.
+type Read<T> = Result<T, Box<Complaint>>;
+
+/// Reads the job line whose first byte that is not blank is at `first`. `most_delay` is the RANDOM_DELAY in minutes; what is
+/// odd about the line goes to `warnings`.
+#[inline]
+pub(super) fn read(
+    line: &[u8],
+    first: usize,
+    context: &Context<'_>,
+    most_delay: u32,
+    warnings: &mut Vec<Complaint>,
+) -> Read<JobLine> {
     // The carriage return of a CRLF line end belongs to the command, but no word ends in one.
     let words = without_cr(line);
     let mut cursor = Cursor::new(words);
-    let mut warnings = Vec::new();
     cursor.advance(first);
     let quiet_entry = cursor.take(b'-');
     let at = cursor.at();
     let seed = Seed { host: context.host, table: context.name, entry: cursor.rest() };
 
-    let Prefix { schedule, len, cautions } = read_schedule(&cursor, &seed, words, first)?;
+    let (schedule, len) = read_schedule(&cursor, &seed, words, first, warnings)?;
     cursor.advance(len);
-    if !cautions.is_empty() {
-        warn_of(cautions, at, &mut warnings);
-    }
     cursor.skip_blanks();
 
     let user = match context.form {
         Form::User => cursor.at()..cursor.at(),
-        Form::System => read_user(&mut cursor, words, &mut warnings)?,
+        Form::System => read_user(&mut cursor, words, warnings)?,
     };
     if context.form == Form::User {
-        no_sixth_field(&cursor, words, &mut warnings)?;
+        no_sixth_field(&cursor, words, warnings)?;
     }
     let mut flags = if cursor.peek() == Some(b'-') { read_flags(&mut cursor, words)? } else { Flags::default() };
     flags.quiet |= quiet_entry;
@@ -59,18 +63,14 @@ pub(super) fn read(line: &[u8], first: usize, context: &Context<'_>, most_delay:
     {
         warnings.push(warning);
     }
-    if let Some(percent) = first_percent(&line[command.clone()]) {
-        warnings.push(percent_warning(command.start + percent));
-    }
 
-    let Some((text, user_len)) = places(at, len, &command, &user) else { return Err(too_long()) };
+    let Some((text, user_len)) = places(at, len, &command, &user) else { return Err(too_long().into()) };
     Ok(JobLine {
         text,
         user_len,
         delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
         schedule,
         flags,
-        warnings,
     })
 }
 
@@ -105,18 +105,33 @@ fn warn_of(cautions: Vec<Caution>, at: usize, warnings: &mut Vec<Complaint>) {
     }
 }
 
-fn read_schedule(cursor: &Cursor<'_>, seed: &Seed<'_>, line: &[u8], first: usize) -> Result<Prefix, Complaint> {
+#[inline]
+fn read_schedule(
+    cursor: &Cursor<'_>,
+    seed: &Seed<'_>,
+    line: &[u8],
+    first: usize,
+    warnings: &mut Vec<Complaint>,
+) -> Read<(Schedule, usize)> {
     let text = cursor.rest();
     let head = &text[..text.len().min(LONGEST_START)];
-    match Schedule::parse_prefix(head, seed) {
-        Ok(prefix) if prefix.len == head.len() && head.len() < text.len() => Err(too_long()),
-        Ok(prefix) => Ok(prefix),
-        Err(fault) if fault.span.end >= head.len() && head.len() < text.len() => Err(too_long()),
-        Err(fault) => Err(schedule_complaint(line, first, cursor.at(), fault)),
+    let mut cautions = Vec::new();
+    let read = Schedule::read(head, seed, &mut cautions);
+    let end = match &read {
+        Ok((_, len)) => *len,
+        Err(fault) => fault.span.end,
+    };
+    if end >= head.len() && head.len() < text.len() {
+        return Err(too_long().into());
     }
+    if !cautions.is_empty() {
+        warn_of(cautions, cursor.at(), warnings);
+    }
+    read.map_err(|fault| schedule_complaint(line, first, cursor.at(), *fault).into())
 }
 
 /// What is wrong with the schedule, and what was perhaps meant.
+#[cold]
 fn schedule_complaint(line: &[u8], first: usize, at: usize, fault: Fault) -> Complaint {
     let Fault { span, expected, found, help, bad } = fault;
     let span = at + span.start..at + span.end;
@@ -134,25 +149,26 @@ fn no_entry_at_all(line: &[u8]) -> Option<String> {
 }
 
 /// Reads the user of a system table's entry, up to the first byte after it that is not blank.
-fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Result<Range<usize>, Complaint> {
+fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Read<Range<usize>> {
     const NEEDED: &str = "in a system table the user stands in front of the command, for example root";
     let start = cursor.at();
     let user = cursor.word();
     let span = start..start + user.len();
     if user.is_empty() {
         let complaint = Complaint::new(end_of(line), "expected a user and a command, found the end of the line");
-        return Err(complaint.help(NEEDED).bad(BAD_USER));
+        return Err(complaint.help(NEEDED).bad(BAD_USER).into());
     }
     if !can_be_user(user) {
         let help = if looks_like_field(user) { SECONDS } else { NEEDED };
         return Err(Complaint::new(span, format!("expected a user name, found {}", found(user)))
             .help(help)
-            .bad(BAD_USER));
+            .bad(BAD_USER)
+            .into());
     }
     cursor.skip_blanks();
     if cursor.rest().is_empty() {
         let message = format!("expected a command after the user {}, found the end of the line", found(user));
-        return Err(Complaint::new(end_of(line), message).help(NEEDED).bad(BAD_USER));
+        return Err(Complaint::new(end_of(line), message).help(NEEDED).bad(BAD_USER).into());
     }
     if looks_like_field(user) {
         warnings.push(Complaint::new(span.clone(), format!("the user here is {}", found(user))).help(SECONDS));
@@ -224,7 +240,7 @@ fn looks_like_field(word: &[u8]) -> bool {
 }
 
 /// A user's command may not begin with `*` (entry.c: a common typo); a number there is suspicious too.
-fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Result<(), Complaint> {
+fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Read<()> {
     let start = cursor.at();
     if cursor.peek() == Some(b'/') {
         return Ok(()); // most commands; the rest is not worth their time
@@ -232,11 +248,12 @@ fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint
     let word = { *cursor }.word();
     let span = start..start + word.len();
     if word.is_empty() {
-        return Err(Complaint::new(end_of(line), "expected a command, found the end of the line").bad(BAD_COMMAND));
+        let complaint = Complaint::new(end_of(line), "expected a command, found the end of the line");
+        return Err(complaint.bad(BAD_COMMAND).into());
     }
     if word.starts_with(b"*") {
         let complaint = Complaint::new(span, format!("expected a command, found {}", found(word)));
-        return Err(complaint.help(SECONDS).bad(BAD_COMMAND));
+        return Err(complaint.help(SECONDS).bad(BAD_COMMAND).into());
     }
     if looks_like_field(word) {
         let message = format!("the command begins with {}, which looks like a sixth field", found(word));
@@ -246,7 +263,7 @@ fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint
 }
 
 /// Reads flags in front of the command: `-n `, `-q `, `-s `, in any order, each once.
-fn read_flags(cursor: &mut Cursor<'_>, line: &[u8]) -> Result<Flags, Complaint> {
+fn read_flags(cursor: &mut Cursor<'_>, line: &[u8]) -> Read<Flags> {
     let mut flags = Flags::default();
     while cursor.peek() == Some(b'-') {
         let start = cursor.at();
@@ -259,30 +276,32 @@ fn read_flags(cursor: &mut Cursor<'_>, line: &[u8]) -> Result<Flags, Complaint> 
                 let message = format!("expected a command or one of the flags -n, -q, -s, found {}", found(word));
                 return Err(Complaint::new(start..start + word.len(), message)
                     .help("each flag is a word of its own: -n -q COMMAND")
-                    .bad(BAD_OPTION));
+                    .bad(BAD_OPTION)
+                    .into());
             }
         };
         if *flag {
             let message = format!("expected a command, found the flag {} again", found(word));
-            return Err(Complaint::new(start..start + word.len(), message).bad(BAD_OPTION));
+            return Err(Complaint::new(start..start + word.len(), message).bad(BAD_OPTION).into());
         }
         *flag = true;
         cursor.skip_blanks();
         if cursor.rest().is_empty() {
             let message = "expected a command after the flags, found the end of the line";
-            return Err(Complaint::new(end_of(line), message).bad(BAD_COMMAND));
+            return Err(Complaint::new(end_of(line), message).bad(BAD_COMMAND).into());
         }
     }
     Ok(flags)
 }
 
 /// The rest of the line, carriage return and trailing blanks included, is the command.
-fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> Result<Range<usize>, Complaint> {
+fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> Read<Range<usize>> {
     let command = cursor.at()..line.len();
     let most = context.dialect.limits.command;
     if command.len() > most {
         let message = format!("expected a command of at most {most} characters, found {}", command.len());
-        return Err(Complaint::new(command, message).help("put it in a script, and run that").bad("command too long"));
+        let complaint = Complaint::new(command, message).help("put it in a script, and run that");
+        return Err(complaint.bad("command too long").into());
     }
     Ok(command)
 }
@@ -302,7 +321,9 @@ fn user_column(command: &[u8], at: usize, owner: &str) -> Option<Complaint> {
     })
 }
 
-fn percent_warning(at: usize) -> Complaint {
+/// About the unescaped percent sign at that place of a line.
+#[cold]
+pub(super) fn percent_warning(at: usize) -> Complaint {
     let message = "what follows this % is not part of the command but its standard input";
     Complaint { aside: true, ..Complaint::new(at..at + 1, message).help("write \\% for a percent sign") }
 }

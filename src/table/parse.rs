@@ -1,5 +1,6 @@
 //! From the bytes of a table to its entries and settings.
 
+use super::command::first_percent;
 use super::diagnostic::{Complaint, Diagnostic, Severity};
 use super::entry;
 use super::line::{Line, Lines, is_blank};
@@ -130,6 +131,8 @@ pub(super) struct Reader<'a> {
     entry_lines: usize,
     /// Whether there is a NUL in this piece.
     has_nul: bool,
+    /// Whether there is a percent sign.
+    has_percent: bool,
     said_crlf: bool,
     /// The complaint about the unknown zone that holds now, and how many entries do not run because of it.
     zoneless: Option<(usize, usize)>,
@@ -151,6 +154,7 @@ impl<'a> Reader<'a> {
             is_full: false,
             entry_lines: 0,
             has_nul: false,
+            has_percent: false,
             said_crlf: false,
             zoneless: None,
         }
@@ -162,6 +166,7 @@ impl<'a> Reader<'a> {
             return;
         }
         self.has_nul = memchr::memchr(0, piece).is_some();
+        self.has_percent = memchr::memchr(b'%', piece).is_some();
         for line in Lines::after(self.lines, piece) {
             self.lines = line.number;
             if self.line(&line).is_err() {
@@ -251,14 +256,19 @@ impl<'a> Reader<'a> {
     }
 
     fn entry(&mut self, line: &Line<'_>, first: usize) -> Result<(), Full> {
-        let job = match entry::read(line.text, first, self.context, self.scope.delay) {
+        let mut warnings = Vec::new();
+        let job = match entry::read(line.text, first, self.context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
-            Err(complaint) => return self.fault(line, complaint),
+            Err(complaint) => return self.fault(line, *complaint),
         };
         self.count_entry(line)?;
-        if !job.warnings.is_empty() {
-            job.warnings.into_iter().for_each(|warning| self.warn(line, warning));
+        let command = job.text.at as usize + usize::from(job.text.command_at);
+        if self.has_percent
+            && let Some(percent) = first_percent(&line.text[command..])
+        {
+            warnings.push(entry::percent_warning(command + percent));
         }
+        warnings.into_iter().for_each(|warning| self.warn(line, warning));
         let zone = match self.scope.zone {
             ZoneScope::System => None,
             ZoneScope::Named(index) => Some(index),
