@@ -8,7 +8,7 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::sys::time::TimeSpec;
 use std::ffi::{CStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -141,28 +141,35 @@ pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<
         return Ok(None);
     }
     // One byte more than expected: a file that fills all but that one has ended, and need not be asked again.
-    let mut bytes = vec![0; expected + 1];
-    let mut filled = 0;
+    let mut bytes = Vec::with_capacity(expected + 1);
     loop {
-        if filled == bytes.len() {
-            if filled > most {
+        if bytes.len() == bytes.capacity() {
+            if bytes.len() > most {
                 return Ok(None);
             }
-            bytes.resize((filled * 2).clamp(4096, most + 1), 0);
+            bytes.reserve_exact((bytes.len() * 2).clamp(4096, most + 1) - bytes.len());
         }
-        match nix::unistd::read(fd.as_fd(), bytes.get_mut(filled..).unwrap_or_default()) {
+        let at_start = bytes.is_empty();
+        match read_more(fd.as_fd(), &mut bytes) {
             Ok(0) => break,
-            Ok(n) if filled == 0 && n == expected => {
-                filled = n;
-                break;
-            }
-            Ok(n) => filled += n,
+            Ok(n) if at_start && n == expected => break,
+            Ok(_) => {}
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    bytes.truncate(filled);
-    if filled > most { Ok(None) } else { Ok(Some(bytes)) }
+    if bytes.len() > most { Ok(None) } else { Ok(Some(bytes)) }
+}
+
+/// One read(2) into the room that is left, which nobody has to fill with zeros before. How much it was.
+fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
+    let room = bytes.spare_capacity_mut();
+    // SAFETY: the pointer and the length describe memory that is ours and that nobody else sees; the kernel only writes to it.
+    let read = unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+    let read = usize::try_from(Errno::result(read)?).unwrap_or(0);
+    // SAFETY: so many bytes behind the length are the kernel's, within the capacity.
+    unsafe { bytes.set_len(bytes.len() + read) };
+    Ok(read)
 }
 
 /// Writes everything.
