@@ -3,7 +3,7 @@
 use super::by_path::ByPath;
 use super::given::{Given, GivenError};
 use super::users::DaemonUsers;
-use crate::plan::{Owner, Source};
+use crate::plan::{DigestKey, Owner, Source};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
 use crate::site::{Profile, Site};
@@ -12,7 +12,7 @@ use crate::sys::clock;
 use crate::table::{BAD_USER, Context, Diagnostic, NO_NEWLINE, Severity, Table};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ struct Seen {
     /// Directories that could not be listed, which has been said.
     unlistable: BTreeSet<PathBuf>,
     /// Of stamps and contents, so that a few bytes of each are enough to know it again.
-    hasher: RandomState,
+    hasher: DigestKey,
 }
 
 /// What is remembered of a table. There may be a hundred thousand.

@@ -21,6 +21,7 @@ mod wheel;
 mod zones;
 
 pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
+pub use digest::DigestKey;
 pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
 pub use live::Live;
 pub use simulate::{Scenario, Simulation, Started, simulate};

@@ -1,6 +1,6 @@
 //! All live tables, by number and by path.
 
-use super::digest::{ByDigest, Key};
+use super::digest::{ByDigest, DigestKey};
 use super::live_table::{LiveTable, NONE, split};
 use super::timers::Timers;
 use super::wheel::Timer;
@@ -14,7 +14,7 @@ pub(super) struct Tables {
     free: Vec<u32>,
     /// The first table of each hash of directory and name.
     by_hash: ByDigest,
-    key: Key,
+    key: DigestKey,
     /// There are three, or as many as the files that a standalone daemon was given.
     directories: Vec<Arc<String>>,
     entries: usize,

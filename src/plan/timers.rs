@@ -1,6 +1,6 @@
 //! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
 
-use super::digest::{ByDigest, Key};
+use super::digest::{ByDigest, DigestKey};
 use super::wheel::Timer;
 use super::zones::{ZoneId, Zones};
 use crate::schedule::{Kind, Schedule, Style};
@@ -38,7 +38,7 @@ pub(super) struct Timers {
     free: Vec<u32>,
     /// The first timer of each hash of a key.
     by_hash: ByDigest,
-    key: Key,
+    key: DigestKey,
 }
 
 const NONE: u32 = u32::MAX;
