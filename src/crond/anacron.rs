@@ -87,6 +87,11 @@ impl Work {
         self.inherited.as_ref().is_some_and(|(pid, started)| host::process_started(*pid).as_ref() != Some(started))
     }
 
+    /// What of ours has that run.
+    fn running(&self, run: RunId) -> Option<&Running> {
+        self.plan.running().filter(|running| running.run == Some(run))
+    }
+
     /// Remembers a job that runs, for the next daemon.
     fn remember(&self, running: &Running, pid: u32) -> io::Result<()> {
         let started = host::process_started(pid).unwrap_or_default();
@@ -287,10 +292,16 @@ impl Daemon {
         self.anacron = Some(work);
     }
 
+    /// Whether that run is a job by days: its process is to be remembered.
+    pub(super) fn is_of_anacron(&self, run: RunId) -> bool {
+        self.anacron.as_ref().is_some_and(|work| work.running(run).is_some())
+    }
+
     /// The runner has started something.
     pub(super) fn started_for_anacron(&mut self, run: RunId, pid: u32) {
-        let Some(work) = &self.anacron else { return };
-        let Some(running) = work.plan.running().filter(|running| running.run == Some(run)) else { return };
+        let Some((work, running)) = self.anacron.as_ref().and_then(|work| Some((work, work.running(run)?))) else {
+            return;
+        };
         if let Err(why) = work.remember(running, pid) {
             let path = work.memory.display().to_string();
             self.warn(&format!("writing {path}: {why}"));

@@ -360,7 +360,8 @@ impl Daemon {
         self.debug_start(start);
         self.count_for_anacron(start);
         self.running.insert(start.run);
-        self.runner.start(start);
+        let tell_pid = self.settings.debug.has(Topic::Processes) || self.is_of_anacron(start.run);
+        self.runner.start(start, tell_pid);
     }
 
     fn record_completed(&mut self) {

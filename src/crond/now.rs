@@ -23,7 +23,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     let mut left = starts.len();
     for action in &starts {
         if let Action::Start(start) = action {
-            runner.start(start);
+            runner.start(start, false);
         }
     }
     let poll = Poll::new().map_err(os("making the event queue"))?;

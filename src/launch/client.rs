@@ -74,7 +74,7 @@ pub struct Config {
 /// What the runner tells.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Notice {
-    /// A job has been started.
+    /// A job has been started of which that was to be told.
     Started {
         /// Which.
         run: RunId,
@@ -92,11 +92,16 @@ pub enum Notice {
     },
 }
 
-/// What main tells the runner.
+/// What main tells the runner. Main lends it the start, the runner is given one of its own.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) enum Order {
+pub(super) enum Order<S> {
     /// Start this.
-    Start(Box<Start>),
+    Start {
+        /// What.
+        start: S,
+        /// Tell of its process as soon as it is there.
+        tell_pid: bool,
+    },
     /// End every job: TERM, or with `hard` KILL, to its process group. Nothing more is started.
     EndAll {
         /// KILL.
@@ -155,9 +160,10 @@ impl Runner {
         self.link.as_fd()
     }
 
-    /// Queues a start; sent by [`Runner::flush`].
-    pub fn start(&mut self, start: &Start) {
-        self.queue(&Order::Start(Box::new(start.clone())));
+    /// Queues a start; sent by [`Runner::flush`]. Its end is told, and with `tell_pid` its process, too, which takes the receiver one more
+    /// wake-up.
+    pub fn start(&mut self, start: &Start, tell_pid: bool) {
+        self.queue(&Order::Start { start, tell_pid });
     }
 
     /// Queues the end of every job: TERM, or with `hard` KILL, to each job's process group. What waits to be started is given up.
@@ -203,7 +209,7 @@ impl Runner {
         self.pid
     }
 
-    fn queue(&mut self, order: &Order) {
+    fn queue(&mut self, order: &Order<&Start>) {
         // Only a message beyond the wire's bound can fail here, and no table may hold a command a thousandth as long.
         if let Err(error) = self.link.push(order) {
             debug_assert!(false, "{error}");

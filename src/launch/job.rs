@@ -26,6 +26,8 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) start: Box<Start>,
+    /// Main wants to be told of its process.
+    pub(super) tell_pid: bool,
     /// When it was first tried in vain to start it.
     pub(super) tried_since_ms: Option<i64>,
     pub(super) user: Rc<User>,

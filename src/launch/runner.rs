@@ -340,9 +340,9 @@ impl State {
 
     fn hear_main(&mut self) -> Result<(), RunnerError> {
         let open = self.main.fill().unwrap_or(false);
-        while let Some(order) = self.main.take()? {
+        while let Some(order) = self.main.take::<Order<Box<Start>>>()? {
             match order {
-                Order::Start(start) => self.take_start(start)?,
+                Order::Start { start, tell_pid } => self.take_start(start, tell_pid)?,
                 Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate })?,
                 Order::ReopenLog => self.tell.reopen(),
             }

@@ -97,14 +97,21 @@ impl Link {
         }
     }
 
-    /// Reads what is there; false when the other side has closed. Messages that came before that can still be taken.
+    /// Reads what is there; false when the other side has closed, and all that it said has been read. Messages that came before that can
+    /// still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         // On the stack of each keeper, too, whose pages are its own.
         let mut buffer = [0; 4096];
         loop {
             match descriptor::read(self.socket.as_fd(), &mut buffer) {
                 Ok(0) => return Ok(false),
-                Ok(count) => self.incoming.extend_from_slice(buffer.get(..count).unwrap_or(&[])),
+                Ok(count) => {
+                    self.incoming.extend_from_slice(buffer.get(..count).unwrap_or(&[]));
+                    // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
+                    if count < buffer.len() {
+                        return Ok(true);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
@@ -200,6 +207,7 @@ mod tests {
         here.push(&5_u32).unwrap();
         here.flush().unwrap();
         drop(here);
+        assert!(there.fill().unwrap());
         assert!(!there.fill().unwrap());
         assert_eq!(there.take::<u32>().unwrap(), Some(5));
         assert_eq!(there.take::<u32>().unwrap(), None);

@@ -77,7 +77,7 @@ impl Bench {
 
     /// Gives these orders in one go, so that they are one batch.
     pub fn start_together(&mut self, starts: &[Start]) {
-        starts.iter().for_each(|start| self.runner.start(start));
+        starts.iter().for_each(|start| self.runner.start(start, true));
         while self.runner.wants_to_write() {
             self.runner.flush().unwrap();
             self.hear(PollFlags::POLLIN | PollFlags::POLLOUT);

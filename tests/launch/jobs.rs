@@ -144,6 +144,25 @@ fn a_home_that_cannot_be_entered_is_the_root_directory_under_debian_and_no_run_u
 }
 
 #[test]
+fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut bench = Bench::of(config(Profile::Debian));
+        for run in 1..=4 {
+            bench.runner.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
+        }
+        bench.runner.flush().unwrap();
+        for run in 1..=4 {
+            assert_eq!(bench.end_of(run), End::Code(run as i32));
+        }
+        // Keepers do not wait for each other.
+        bench.started.sort();
+        assert!(bench.started.iter().map(|(run, _)| run.0).eq([2, 4]), "{:?}", bench.started);
+    }
+}
+
+#[test]
 fn a_job_outlives_main_and_its_outcome_waits_for_the_next_one() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     install_mailer("");

@@ -1,6 +1,7 @@
 //! Starts that wait for their turn, in order. Each fork copies what the runner has in memory, so only the next few are kept as they
 //! are used; the others lie packed as messages behind them, in a tenth of the room.
 
+use crate::launch::job::Job;
 use crate::launch::wire::WireError;
 use crate::plan::Start;
 use std::collections::VecDeque;
@@ -12,10 +13,19 @@ const AT_HAND: usize = 32;
 #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Pending {
     pub(super) start: Box<Start>,
+    /// Main wants to be told of its process.
+    pub(super) tell_pid: bool,
     /// When it was first tried in vain.
     pub(super) tried_since_ms: Option<i64>,
     /// Not together with others of its owner: that has failed.
     pub(super) alone: bool,
+}
+
+impl Pending {
+    /// The start of a job that has not come to have a process.
+    pub(super) fn again(job: Job, alone: bool) -> Pending {
+        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, alone }
+    }
 }
 
 /// The starts that wait.
@@ -104,6 +114,7 @@ pub(super) mod tests {
         };
         Pending {
             start: Box::new(start),
+            tell_pid: line.is_multiple_of(5),
             tried_since_ms: line.is_multiple_of(3).then_some(i64::from(line)),
             alone: line.is_multiple_of(2),
         }

@@ -33,13 +33,13 @@ const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl State {
-    pub(super) fn take_start(&mut self, start: Box<Start>) -> Result<(), WireError> {
+    pub(super) fn take_start(&mut self, start: Box<Start>, tell_pid: bool) -> Result<(), WireError> {
         self.latest_due = self.latest_due.max(Some(start.scheduled_at));
         if self.stopping.is_some() {
             self.not_started(start, "stopping".into());
             return Ok(());
         }
-        self.pending.push_back(Pending { start, tried_since_ms: None, alone: false })
+        self.pending.push_back(Pending { start, tell_pid, tried_since_ms: None, alone: false })
     }
 
     /// Those that waited for their owner to be looked up wait for their turn.
@@ -268,6 +268,7 @@ impl State {
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let job = Job {
             start: pending.start,
+            tell_pid: pending.tell_pid,
             tried_since_ms: pending.tried_since_ms,
             user,
             pid: None,
@@ -297,8 +298,10 @@ impl State {
         job.pid = Some(pid);
         job.started_ms = clock::monotonic_ms();
         self.flight.has_process(id, job.started_ms);
-        // A notice is far below the wire's bound.
-        let _ = self.main.push(&Notice::Started { run: job.start.run, pid });
+        if job.tell_pid {
+            // A notice is far below the wire's bound.
+            let _ = self.main.push(&Notice::Started { run: job.start.run, pid });
+        }
         let command = job.command(self.site);
         self.tell.started(State::about(job, &command));
         if let Some(ask) = self.stopping {

@@ -166,7 +166,7 @@ impl State {
         if self.stopping.is_some() {
             return self.not_started(job.start, "stopping".into());
         }
-        self.pending.push_front(Pending { start: job.start, tried_since_ms: job.tried_since_ms, alone: true });
+        self.pending.push_front(Pending::again(job, true));
     }
 
     /// Ends starters whose time is over.
