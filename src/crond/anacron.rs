@@ -64,6 +64,11 @@ impl Work {
         self.plan.wake_at()
     }
 
+    /// Whether a look was asked for, or it is time for something.
+    fn has_to_do(&self, moment: Timestamp) -> bool {
+        self.wanted.is_some() || self.wake_at().is_some_and(|at| at <= moment)
+    }
+
     /// Asks for a look. One after a jump does all that one after a change does.
     pub fn ask_for_look(&mut self, occasion: Occasion) {
         if occasion != Occasion::Change || self.wanted.is_none() {
@@ -213,12 +218,13 @@ impl Daemon {
         if self.stopping.is_some() || !self.todo.is_empty() {
             return;
         }
+        let moment = now().utc;
+        let hinted = self.library.take_anacron_hint();
         // Out of our hands for a moment, so that it and the plan can be asked together.
-        let Some(mut work) = self.anacron.take() else { return };
-        if self.library.take_anacron_hint() {
+        let Some(mut work) = self.anacron.take_if(|work| hinted || work.has_to_do(moment)) else { return };
+        if hinted {
             work.ask_for_look(Occasion::Change);
         }
-        let moment = now().utc;
         if work.plan.wants_to_look(moment) {
             work.ask_for_look(Occasion::Regular);
         }
@@ -310,7 +316,7 @@ impl Daemon {
 
     /// Something has ended; if it was a job by days, its stamp is written, whatever its exit status.
     pub(super) fn ended_for_anacron(&mut self, run: RunId, end: &End) {
-        let Some(mut work) = self.anacron.take() else { return };
+        let Some(mut work) = self.anacron.take_if(|work| work.running(run).is_some()) else { return };
         if let Some(ended) = work.plan.ended(run) {
             work.forget();
             match end {

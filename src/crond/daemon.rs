@@ -19,13 +19,16 @@ use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::timer::{Rang, Timer};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 
 /// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
 const ACTIONS_A_TURN: usize = 256;
 /// Most signals heard in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
+
+/// Most things heard of in one turn: all that are waited for.
+const READY_A_TURN: usize = 7;
 
 /// What is waited for, as numbers for [`Poll`].
 mod number {
@@ -79,7 +82,6 @@ pub struct Daemon {
     pub(super) todo: VecDeque<Action>,
     /// Everything due up to here will have been handed out when nothing is to be done or to be sent any more.
     pub(super) handing_out: Option<Timestamp>,
-    pub(super) running: HashSet<RunId>,
     pub(super) stopping: Option<Stopping>,
     pub(super) armed: Option<Timestamp>,
     pub(super) writing: bool,
@@ -164,7 +166,7 @@ impl Daemon {
             if patience != Some(0) && !std::mem::replace(&mut settled, true) {
                 memory::settle();
             }
-            let ready = self.poll.wait(patience).map_err(os("waiting"))?;
+            let ready = self.poll.wait::<READY_A_TURN>(patience).map_err(os("waiting"))?;
             for number in ready {
                 match number {
                     number::TIMER => self.hear_clock()?,
@@ -321,7 +323,6 @@ impl Daemon {
 
     fn ended(&mut self, run: RunId, end: End) {
         self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
-        self.running.remove(&run);
         self.ended_for_anacron(run, &end);
         self.tell_plan(Event::Ended { run, end });
     }
@@ -359,7 +360,6 @@ impl Daemon {
         }
         self.debug_start(start);
         self.count_for_anacron(start);
-        self.running.insert(start.run);
         let tell_pid = self.settings.debug.has(Topic::Processes) || self.is_of_anacron(start.run);
         self.runner.start(start, tell_pid);
     }
@@ -430,7 +430,7 @@ impl Daemon {
 
     /// USR1: the live state, in one line.
     fn tell_state(&mut self) {
-        let state = format!("{}, {} started and not ended", self.state(), self.running.len());
+        let state = format!("{}, {} started and not ended", self.state(), self.plan.running());
         self.say("STATE", &state);
     }
 

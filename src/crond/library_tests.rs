@@ -76,7 +76,7 @@ fn meddled_with(which: &str, meddle: Meddle<'_>, wanted: (usize, usize)) {
         let now = clock::monotonic_ms();
         assert!(now < end, "{:?}", news.live);
         let patience = library.attend_at().min(end).saturating_sub(now).max(0);
-        for number in poll.wait(Some(patience as u64)).unwrap() {
+        for number in poll.wait::<4>(Some(patience as u64)).unwrap() {
             if number == 1 { library.hear_tables() } else { library.hear_names(&mut news) }
         }
         library.attend(&mut news);

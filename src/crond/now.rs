@@ -31,7 +31,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     while left > 0 {
         runner.flush()?;
         poll.want_writable(runner.descriptor(), 0, runner.wants_to_write()).map_err(os("waiting for the runner"))?;
-        poll.wait(None).map_err(os("waiting for the runner"))?;
+        poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
         let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
         left = left.saturating_sub(ended.count());
     }

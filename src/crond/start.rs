@@ -19,7 +19,7 @@ use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
 use crate::sys::timer::Timer;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
@@ -100,7 +100,6 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
         timer: Timer::new().map_err(os("making the clock's timer"))?,
         todo: VecDeque::new(),
         handing_out: None,
-        running: HashSet::new(),
         stopping: None,
         armed: None,
         writing: false,

@@ -65,8 +65,8 @@ impl Daemon {
     pub(super) fn press_on_stopping(&mut self, now_ms: i64) {
         match self.stopping {
             Some(Stopping::Waiting(at)) if at <= now_ms => {
-                if !self.running.is_empty() {
-                    let jobs = self.running.len();
+                let jobs = self.plan.running();
+                if jobs > 0 {
                     self.warn(&format!("{jobs} jobs still run: ending them"));
                     self.runner.end_all(false);
                 }
@@ -86,7 +86,7 @@ impl Daemon {
             None => false,
             Some(Stopping::AtOnce) => true,
             Some(Stopping::Waiting(_) | Stopping::Asked(_) | Stopping::Killed) => {
-                self.todo.is_empty() && self.running.is_empty()
+                self.todo.is_empty() && self.plan.running() == 0
             }
         }
     }
@@ -122,7 +122,7 @@ impl Daemon {
                 return Ok(());
             }
             if self.todo.is_empty() {
-                self.poll.wait(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+                self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
                 self.runner.receive()?;
             }
         }
@@ -145,7 +145,7 @@ impl Daemon {
             if left <= 0 {
                 break;
             }
-            self.poll.wait(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+            self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
             while let Ok(Some(_)) = self.signals.read() {}
         }
         Ok(())

@@ -322,7 +322,7 @@ mod tests {
             poll.add(self.watcher.bell(), 1).unwrap();
             let mut all = Hints::default();
             while !all.settled.contains(last) && !all.anything {
-                assert!(!poll.wait(Some(10_000)).unwrap().is_empty(), "no hint of {}: {all:?}", last.display());
+                assert!(poll.wait_for_any(Some(10_000)).unwrap(), "no hint of {}: {all:?}", last.display());
                 let more = self.watcher.take();
                 all.settled.extend(more.settled);
                 all.anything |= more.anything;

@@ -52,6 +52,8 @@ const GRACE_MS: i64 = 1000;
 const RELAY_MS: i64 = 20;
 /// Most bytes taken from one job's pipe before the others have their turn.
 const TURN: usize = 16 << 10;
+/// Most things heard of in one turn of the loop.
+const READY_A_TURN: usize = 64;
 /// Descriptors that the runner may need: one or two for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
@@ -267,7 +269,7 @@ impl State {
         memory::settle();
         while !(self.main_is_gone && self.is_idle()) {
             let timeout = self.timeout(clock::monotonic_ms());
-            for ready in self.poll.wait(timeout).map_err(os("waiting"))? {
+            for ready in self.poll.wait::<READY_A_TURN>(timeout).map_err(os("waiting"))? {
                 if let Some((kind, id)) = of_token(ready) {
                     self.ready(kind, id)?;
                 }

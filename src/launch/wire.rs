@@ -9,6 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Longest message: far above the longest command with the most settings that a table may have.
 const LONGEST: usize = 256 << 20;
 
+/// Room for a message: most are shorter.
+const ROOM: usize = 128;
+
 /// Most messages that one system call sends.
 const TOGETHER: usize = 64;
 
@@ -47,7 +50,9 @@ impl Link {
 
     /// Queues a message and gives its number: it is sent once [`Link::sent`] is greater.
     pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
-        let mut frame = postcard::to_extend(message, vec![0; 4])?;
+        let mut frame = Vec::with_capacity(ROOM);
+        frame.extend_from_slice(&[0; 4]);
+        let mut frame = postcard::to_extend(message, frame)?;
         let length = frame.len() - 4;
         let announced = u32::try_from(length).ok().filter(|_| length <= LONGEST).ok_or(WireError::Length(length))?;
         for (to, from) in frame.iter_mut().zip(announced.to_le_bytes()) {
@@ -100,18 +105,12 @@ impl Link {
     /// Reads what is there; false when the other side has closed, and all that it said has been read. Messages that came before that can
     /// still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
-        // On the stack of each keeper, too, whose pages are its own.
-        let mut buffer = [0; 4096];
         loop {
-            match descriptor::read(self.socket.as_fd(), &mut buffer) {
+            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming) {
                 Ok(0) => return Ok(false),
-                Ok(count) => {
-                    self.incoming.extend_from_slice(buffer.get(..count).unwrap_or(&[]));
-                    // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
-                    if count < buffer.len() {
-                        return Ok(true);
-                    }
-                }
+                // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
+                Ok(count) if count < descriptor::PIECE => return Ok(true),
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),

@@ -236,10 +236,12 @@ impl Plan {
         of_the_system.filter_map(first).min()
     }
 
-    /// An id for a run that the plan does not start itself.
+    /// An id for a run that the plan does not start itself. Its end is to be told like that of any other.
     pub fn new_run(&mut self) -> RunId {
+        let run = RunId(self.next_run);
         self.next_run += 1;
-        RunId(self.next_run - 1)
+        self.runs.insert(run, None);
+        run
     }
 }
 

@@ -5,7 +5,7 @@
 //! a newline ends: so the records stand in the order of the file, in which they are written fastest, and need not be found in it.
 
 use crate::table::{Entry, Flags, Table};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// One entry's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub(super) fn first_settings(settings: &[u8], count: u32) -> &[u8] {
 /// The variables in settings that were so written: each name once with its last value, in the order of first appearance.
 pub(super) fn variables(settings: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut variables: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut place_of: HashMap<&[u8], usize> = HashMap::new();
+    let mut place_of: BTreeMap<&[u8], usize> = BTreeMap::new();
     let mut parts = settings.split(|&byte| byte == b'\n');
     while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
         match place_of.get(name).and_then(|&place| variables.get_mut(place)) {

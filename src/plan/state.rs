@@ -9,7 +9,7 @@ use super::wheel::{Timer, Wheel};
 use super::zones::Zones;
 use crate::schedule::{Kind, Timestamp, Zone};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All live tables, their timers, and the runs that are going on.
@@ -22,7 +22,7 @@ pub struct Plan {
     /// The tables that have a waiting start, by its second.
     pub(super) alarms: BTreeSet<(Timestamp, u32)>,
     /// Runs going on; those of entries that must know when they end, with table and entry.
-    pub(super) runs: HashMap<RunId, Option<(u32, u32)>>,
+    pub(super) runs: BTreeMap<RunId, Option<(u32, u32)>>,
     /// The clock at the last event.
     pub(super) last: Now,
     /// Every due moment up to here has been handled. Ahead of the clock for a while after it was set back by seconds.
@@ -51,8 +51,6 @@ pub struct Summary {
     pub entries: usize,
     /// Distinct timers.
     pub timers: usize,
-    /// Runs going on.
-    pub running: usize,
     /// The next due moment.
     pub next_due: Option<Timestamp>,
 }
@@ -80,7 +78,7 @@ impl Plan {
             tables: Tables::default(),
             wheel: Wheel::new(now.utc),
             alarms: BTreeSet::new(),
-            runs: HashMap::new(),
+            runs: BTreeMap::new(),
             last: now,
             upto: now.utc,
             phase: Phase::Loading,
@@ -127,13 +125,17 @@ impl Plan {
         [self.wheel.next_due(), alarm].into_iter().flatten().min()
     }
 
+    /// How many runs go on.
+    pub fn running(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Counts.
     pub fn summary(&self) -> Summary {
         Summary {
             tables: self.tables.len(),
             entries: self.tables.entries(),
             timers: self.timers.len(),
-            running: self.runs.len(),
             next_due: self.wake_at(),
         }
     }

@@ -1,6 +1,7 @@
 //! Descriptors: pipes and socket pairs, reading and writing without blocking, closing what is not ours.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A pipe, closed on exec: the end to read, the end to write.
@@ -80,6 +81,20 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Res
 /// Reads what is there; 0 is the end.
 pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(descriptor, into)?)
+}
+
+/// Most bytes that [`read_on`] takes.
+pub const PIECE: usize = 4096;
+
+/// Appends what is there, [`PIECE`] bytes at most; 0 is the end. Memory into which nothing is read is not touched.
+pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>) -> io::Result<usize> {
+    let mut piece = [MaybeUninit::<u8>::uninit(); PIECE];
+    // SAFETY: the kernel writes no more than that many bytes to an array that is ours.
+    let count = unsafe { libc::read(descriptor.as_raw_fd(), piece.as_mut_ptr().cast(), PIECE) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: it has written so many.
+    into.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.as_ptr().cast(), count) });
+    Ok(count)
 }
 
 /// Writes what fits, in one go.

@@ -39,19 +39,27 @@ impl Poll {
         Ok(self.0.delete(descriptor)?)
     }
 
-    /// Waits at most that many milliseconds (none: without end) and gives the numbers of those that are ready.
-    pub fn wait(&self, at_most_ms: Option<u64>) -> io::Result<Vec<u64>> {
-        let mut ready = [EpollEvent::empty(); 64];
+    /// Waits at most that many milliseconds (none: without end) and gives the numbers of those that are ready, `MOST` of them at most.
+    pub fn wait<const MOST: usize>(
+        &self,
+        at_most_ms: Option<u64>,
+    ) -> io::Result<impl Iterator<Item = u64> + use<MOST>> {
+        let mut ready = [EpollEvent::empty(); MOST];
         // A longer wait than an i32 of milliseconds (24 days) is one wake-up earlier than asked for, which is allowed.
         let timeout = match at_most_ms {
             Some(ms) => EpollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::ZERO),
             None => EpollTimeout::NONE,
         };
-        match self.0.wait(&mut ready, timeout) {
-            Ok(count) => Ok(ready.iter().take(count).map(EpollEvent::data).collect()),
-            Err(Errno::EINTR) => Ok(Vec::new()),
-            Err(why) => Err(why.into()),
-        }
+        let count = match self.0.wait(&mut ready, timeout) {
+            Err(Errno::EINTR) => 0,
+            waited => waited?,
+        };
+        Ok(ready.into_iter().take(count).map(|event| event.data()))
+    }
+
+    /// Waits at most that long for anything at all; whether there is something.
+    pub fn wait_for_any(&self, at_most_ms: Option<u64>) -> io::Result<bool> {
+        Ok(self.wait::<1>(at_most_ms)?.next().is_some())
     }
 }
 
@@ -98,12 +106,12 @@ mod tests {
     fn a_bell_rung_in_another_thread_wakes_the_waiting_one() {
         let (poll, bell) = (Poll::new().unwrap(), Bell::new().unwrap());
         poll.add(&bell, 7).unwrap();
-        assert!(poll.wait(Some(0)).unwrap().is_empty());
+        assert!(!poll.wait_for_any(Some(0)).unwrap());
         let other = bell.clone();
         let thread = std::thread::spawn(move || other.ring());
-        assert_eq!(poll.wait(None).unwrap(), [7]);
+        assert!(poll.wait::<4>(None).unwrap().eq([7]));
         thread.join().unwrap();
         bell.answer();
-        assert!(poll.wait(Some(0)).unwrap().is_empty());
+        assert!(!poll.wait_for_any(Some(0)).unwrap());
     }
 }

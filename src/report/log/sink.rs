@@ -101,7 +101,7 @@ impl Sink {
     /// The same when the place is said to have room.
     pub(super) fn hear_room(&mut self) {
         // What was written since it was said may have taken it; if it is still said, something goes, or it is not true.
-        let says_so = |room: &Poll| room.wait(Some(0)).is_ok_and(|ready| !ready.is_empty());
+        let says_so = |room: &Poll| room.wait_for_any(Some(0)).is_ok_and(|ready| ready);
         self.room_lies = self.room.as_ref().is_some_and(says_so);
         self.flush();
     }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn has_room(sink: &Sink) -> bool {
-        !sink.room.as_ref().unwrap().wait(Some(0)).unwrap().is_empty()
+        sink.room.as_ref().unwrap().wait_for_any(Some(0)).unwrap()
     }
 
     #[test]
