@@ -16,8 +16,10 @@ const SLOW_LOADS: usize = 2;
 const SLOW: [&str; 3] = ["Debian", "cronie", BUSYBOX];
 /// It takes no table of more than 256 lines, and reads everything again in its first minute, which is no minute like the others.
 const BUSYBOX: &str = "busybox";
-/// Safety looks, and tables replaced while it is waited for the log's line.
-const LOOKS: usize = 3;
+/// Scans of all entries, and tables replaced while it is waited for the log's line.
+const SEVERAL: usize = 3;
+/// Safety looks: the first after a load takes a quarter more, and one is over soon.
+const LOOKS: usize = 9;
 /// Seconds after a minute at which everybody has begun what the minute is to bring.
 const BEGUN: i64 = 4;
 
@@ -54,7 +56,7 @@ fn small(crowd: &[Contestant], report: &mut Report) {
 const LONG_TABLES: usize = 10;
 
 /// Rounds of that.
-const LINES_ROUNDS: usize = 3;
+const LINES_ROUNDS: usize = 5;
 
 /// What a line costs: long tables less short ones.
 fn lines(crowd: &[Contestant], extent: Extent, report: &mut Report) {
@@ -96,7 +98,7 @@ fn large<'a>(crowd: &'a [Contestant], extent: Extent, report: &mut Report) -> Ve
 /// What it takes to look through all entries for those that are due, nothing else.
 fn scan(up: &[Up<'_>], report: &mut Report) {
     let Some((floor, _, spool)) = up.iter().find(|(one, ..)| one.name == "floor") else { return };
-    for _ in 0..LOOKS {
+    for _ in 0..SEVERAL {
         let output = Command::new("/usr/local/bin/mark").args(["--scan", spool]).output().expect("the floor program");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         let ns: f64 = told.lines().next().and_then(|ns| ns.parse().ok()).expect("nanoseconds");
@@ -138,7 +140,7 @@ fn quiet_minute(up: &[Up<'_>], gaps: &mut Gaps<'_>, report: &mut Report) {
 /// How soon ours tells of a table that was replaced.
 fn adopted(up: &[Up<'_>], report: &mut Report) {
     let Some((ours, _, spool)) = up.iter().find(|(one, ..)| one.name == "ours") else { return };
-    for number in 2..2 + LOOKS {
+    for number in 2..2 + SEVERAL {
         let text = tables::idle_table(number) + "# Replaced.\n";
         let heard = fs::metadata(log::FILE).expect("the log").len() as usize;
         let line = format!("(u{number}) RELOAD");
