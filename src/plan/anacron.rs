@@ -222,7 +222,7 @@ impl Plan {
     pub fn runs_directory_after(&self, directory: &str, after: Timestamp) -> Option<Timestamp> {
         let of_the_system = self.tables.iter().map(|(_, table)| table).filter(|table| table.is_of_the_system());
         let first = |table: &LiveTable| {
-            let entries = (0..).zip(table.entries()).filter(|(index, _)| names(table.command(*index), directory));
+            let entries = (0..).zip(table.entries()).filter(|(index, _)| names(&table.command(*index), directory));
             entries
                 .filter_map(|(_, entry)| {
                     let shared = self.timers.get(entry.timer())?;

@@ -33,7 +33,7 @@ impl<'a> Live<'a> {
     }
 
     /// The raw command.
-    pub fn command(&self) -> &'a [u8] {
+    pub fn command(&self) -> Vec<u8> {
         self.table.command(self.index)
     }
 

@@ -4,7 +4,7 @@
 //! the settings; then one record for each entry, in file order.
 
 use super::event::{Owner, RunId, Source, Start};
-use super::record::{self, Record};
+use super::record::{self, Record, Writer};
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
@@ -136,11 +136,9 @@ impl LiveTable {
         let name = if source.name == file { "" } else { &source.name };
         let owner_name = if owner_name == source.name { "" } else { owner_name };
 
-        let with_user = source.owner.form() == Form::System;
-        let records_len: usize = table.entries.iter().map(|entry| record::len(entry, with_user)).sum();
-        // The exact size from the start: what is shrunk later leaves holes between thousands of tables.
-        let names_len = file.len() + name.len() + owner_name.len();
-        let mut text = Vec::with_capacity(names_len + record::settings_len(table) + records_len);
+        // Most often more than is needed. What stays is a copy of the exact size: what is shrunk leaves holes between thousands of
+        // tables.
+        let mut text = Vec::with_capacity(table.source.len());
         let mut append = |part: &str| {
             text.extend_from_slice(part.as_bytes());
             text.len() as u32
@@ -150,6 +148,7 @@ impl LiveTable {
         let settings_end = text.len() as u32;
 
         let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
+        let mut records = Writer::after(text, source.owner.form() == Form::System);
         let (mut entries, mut new_timers) = (Vec::with_capacity(table.entries.len()), Vec::new());
         for entry in &table.entries {
             let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
@@ -157,13 +156,12 @@ impl LiveTable {
             if is_new {
                 new_timers.push(timer);
             }
-            entries.push(LiveEntry { timer: timer.0, record: text.len() as u32 });
-            Record::of(table, entry, with_user).write(&mut text);
+            entries.push(LiveEntry { timer: timer.0, record: records.push(table, entry) as u32 });
         }
         let entries = by_timer(entries);
         let table = LiveTable {
             directory,
-            text: text.into_boxed_slice(),
+            text: records.finish().as_slice().into(),
             entries: entries.into_boxed_slice(),
             carried: None,
             order: 0,
@@ -239,8 +237,8 @@ impl LiveTable {
     }
 
     fn record(&self, entry: u32) -> Option<Record<'_>> {
-        let start = self.entries.get(entry as usize)?.record as usize;
-        Record::read(self.text.get(start..)?, self.is_of_the_system())
+        let place = self.entries.get(entry as usize)?.record as usize;
+        Record::read(&self.text, place, self.is_of_the_system())
     }
 
     /// The line of an entry in the file, from 1.
@@ -249,8 +247,8 @@ impl LiveTable {
     }
 
     /// The raw command of an entry.
-    pub(super) fn command(&self, entry: u32) -> &[u8] {
-        self.record(entry).map_or(&[], |record| record.command)
+    pub(super) fn command(&self, entry: u32) -> Vec<u8> {
+        self.record(entry).map(|record| record.command.to_vec()).unwrap_or_default()
     }
 
     /// Whom an entry runs as; empty for the caller.

@@ -1,14 +1,20 @@
-//! What is kept of an entry beside its timer: a few bytes in front of its command.
+//! What is kept of an entry beside its timer: a few bytes, and of its command what no command before it has.
 //!
 //! Line, and how many of the settings it sees with its flags, are numbers of seven bits a byte, the lowest first, the
-//! top bit telling that more follow. In a system table the user's name follows, its length in a byte. Then the command, which
-//! a newline ends: so the records stand in the order of the file, in which they are written fastest, and need not be found in it.
+//! top bit telling that more follow. In a system table the user's name follows, its length in a byte. Then the command.
+//!
+//! Crontabs repeat themselves: the paths that commands begin with, the files that they write to at their end. So a command is
+//! either kept in full, after a zero, or as what it does not share with the last one kept in full, its model: how many bytes
+//! before this number the model begins, how many bytes the two have in common at the beginning and at the end, and what
+//! stands between those. A newline ends both kinds: so the records stand in the order of the file, in which they are written
+//! fastest, and need not be found in it.
 
 use crate::table::{Entry, Flags, Table};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// One entry's record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     /// Line in the file, from 1.
     pub(super) line: u32,
@@ -17,10 +23,25 @@ pub(super) struct Record<'a> {
     pub(super) flags: Flags,
     /// Whom a system table's entry names; else empty.
     pub(super) user: &'a [u8],
-    /// Whether the table's entries name users.
-    pub(super) with_user: bool,
     /// The raw command.
-    pub(super) command: &'a [u8],
+    pub(super) command: Command<'a>,
+}
+
+/// A raw command in pieces, the outer ones from its model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Command<'a>([&'a [u8]; 3]);
+
+impl Command<'_> {
+    /// In one piece.
+    pub(super) fn to_vec(self) -> Vec<u8> {
+        self.0.concat()
+    }
+}
+
+impl PartialEq for Command<'_> {
+    fn eq(&self, other: &Command<'_>) -> bool {
+        self.0.into_iter().flatten().eq(other.0.into_iter().flatten())
+    }
 }
 
 const MAIL_ONLY_ON_FAILURE: u64 = 1;
@@ -28,53 +49,133 @@ const QUIET: u64 = 2;
 const SINGLE: u64 = 4;
 const FLAG_BITS: u32 = 3;
 
-impl<'a> Record<'a> {
-    /// Of an entry of a table that was read.
-    pub(super) fn of(table: &'a Table, entry: &Entry, with_user: bool) -> Record<'a> {
-        Record {
-            line: entry.line,
-            settings: entry.settings,
-            flags: entry.flags,
-            user: if with_user { table.user(entry) } else { &[] },
-            with_user,
-            command: table.command(entry),
-        }
+/// Bytes that a command must have in common with its model: what tells so takes four or five.
+const WORTH_SHARING: usize = 8;
+
+/// The text of a table while its records are written.
+#[derive(Debug)]
+pub(super) struct Writer {
+    text: Vec<u8>,
+    /// Where in it the last command is that is kept in full.
+    model: Range<usize>,
+    /// Whether the table's entries name users.
+    with_user: bool,
+}
+
+impl Writer {
+    /// Writes behind what stands in front of the records.
+    pub(super) fn after(text: Vec<u8>, with_user: bool) -> Writer {
+        Writer { text, model: 0..0, with_user }
     }
 
-    /// Appends it to a text.
-    pub(super) fn write(&self, text: &mut Vec<u8>) {
-        write_number(u64::from(self.line), text);
-        write_number(settings_and_flags(self.settings, self.flags), text);
+    /// Appends the record of an entry of a table that was read; where it begins.
+    pub(super) fn push(&mut self, table: &Table, entry: &Entry) -> usize {
+        let user = if self.with_user { table.user(entry) } else { &[] };
+        self.append(entry.line, settings_and_flags(entry.settings, entry.flags), user, table.command(entry))
+    }
+
+    fn append(&mut self, line: u32, settings_and_flags: u64, user: &[u8], command: &[u8]) -> usize {
+        let place = self.text.len();
+        write_number(u64::from(line), &mut self.text);
+        write_number(settings_and_flags, &mut self.text);
         if self.with_user {
             // No table names a user of more than 255 bytes: see `can_be_user` in the language.
-            text.push(self.user.len() as u8);
-            text.extend_from_slice(self.user);
+            self.text.push(user.len() as u8);
+            self.text.extend_from_slice(user);
         }
-        text.extend_from_slice(self.command);
-        text.push(b'\n');
+        self.append_command(command);
+        self.text.push(b'\n');
+        place
     }
 
-    /// Reads what [`Record::write`] has written and what other records may follow.
-    pub(super) fn read(mut bytes: &'a [u8], with_user: bool) -> Option<Record<'a>> {
+    fn append_command(&mut self, command: &[u8]) {
+        let model = self.text.get(self.model.clone()).unwrap_or_default();
+        let start = common_start(model, command);
+        let (rest_of_model, rest) = (&model[start..], &command[start..]);
+        let end = common_end(rest_of_model, rest);
+        if start + end < WORTH_SHARING {
+            self.text.push(0);
+            self.model = self.text.len()..self.text.len() + command.len();
+            self.text.extend_from_slice(command);
+            return;
+        }
+        for number in [self.text.len() - self.model.start, start, end] {
+            write_number(number as u64, &mut self.text);
+        }
+        self.text.extend_from_slice(&rest[..rest.len() - end]);
+    }
+
+    /// The whole text.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.text
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record that a [`Writer`] has begun at that place of a text. None: there is none.
+    pub(super) fn read(text: &'a [u8], place: usize, with_user: bool) -> Option<Record<'a>> {
+        let mut bytes = text.get(place..)?;
         let line = read_number(&mut bytes)? as u32;
         let settings_and_flags = read_number(&mut bytes)?;
         let flag = |bit: u64| settings_and_flags & bit != 0;
         let flags =
             Flags { mail_only_on_failure: flag(MAIL_ONLY_ON_FAILURE), quiet: flag(QUIET), single: flag(SINGLE) };
-        let (user, command) = match with_user {
+        let user;
+        (user, bytes) = match with_user {
             true => {
                 let (&len, rest) = bytes.split_first()?;
                 rest.split_at_checked(usize::from(len))?
             }
             false => (&bytes[..0], bytes),
         };
-        let command = command.get(..memchr::memchr(b'\n', command)?)?;
-        Some(Record { line, settings: (settings_and_flags >> FLAG_BITS) as u32, flags, user, with_user, command })
+        let command = read_command(text, text.len() - bytes.len())?;
+        Some(Record { line, settings: (settings_and_flags >> FLAG_BITS) as u32, flags, user, command })
     }
 }
 
-fn number_len(number: u64) -> usize {
-    (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+fn read_command(text: &[u8], place: usize) -> Option<Command<'_>> {
+    let mut bytes = text.get(place..)?;
+    let back = read_number(&mut bytes)? as usize;
+    if back == 0 {
+        return Some(Command([up_to_newline(bytes)?, &[], &[]]));
+    }
+    let model = up_to_newline(text.get(place.checked_sub(back)?..)?)?;
+    let start = model.get(..read_number(&mut bytes)? as usize)?;
+    let end = model.get(model.len().checked_sub(read_number(&mut bytes)? as usize)?..)?;
+    Some(Command([start, up_to_newline(bytes)?, end]))
+}
+
+fn up_to_newline(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..memchr::memchr(b'\n', bytes)?)
+}
+
+/// How many bytes two texts have in common at their beginning.
+fn common_start(one: &[u8], other: &[u8]) -> usize {
+    let (mut left, mut others) = (one, other);
+    while let (Some((word, rest)), Some((other, rest_of_other))) =
+        (left.split_first_chunk(), others.split_first_chunk())
+    {
+        let differ = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+        if differ != 0 {
+            return one.len() - left.len() + differ.trailing_zeros() as usize / 8;
+        }
+        (left, others) = (rest, rest_of_other);
+    }
+    one.len() - left.len() + left.iter().zip(others).take_while(|(one, other)| one == other).count()
+}
+
+/// How many bytes two texts have in common at their end.
+fn common_end(one: &[u8], other: &[u8]) -> usize {
+    let (mut left, mut others) = (one, other);
+    while let (Some((rest, word)), Some((rest_of_other, other))) = (left.split_last_chunk(), others.split_last_chunk())
+    {
+        let differ = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+        if differ != 0 {
+            return one.len() - left.len() + differ.leading_zeros() as usize / 8;
+        }
+        (left, others) = (rest, rest_of_other);
+    }
+    one.len() - left.len() + left.iter().rev().zip(others.iter().rev()).take_while(|(one, other)| one == other).count()
 }
 
 fn write_number(mut number: u64, text: &mut Vec<u8>) {
@@ -104,22 +205,6 @@ fn settings_and_flags(settings: u32, flags: Flags) -> u64 {
         | flag(flags.mail_only_on_failure, MAIL_ONLY_ON_FAILURE)
         | flag(flags.quiet, QUIET)
         | flag(flags.single, SINGLE)
-}
-
-/// Bytes that the record of an entry takes.
-pub(super) fn len(entry: &Entry, with_user: bool) -> usize {
-    let user = if with_user { 1 + entry.user_len() } else { 0 };
-    number_len(u64::from(entry.line))
-        + number_len(settings_and_flags(entry.settings, entry.flags))
-        + user
-        + entry.command_len()
-        + 1
-}
-
-/// Bytes that [`write_settings`] writes.
-pub(super) fn settings_len(table: &Table) -> usize {
-    let assignments = table.settings.iter().map(|setting| table.assignment(setting));
-    assignments.map(|(name, value)| name.len() + value.len() + 2).sum()
 }
 
 /// Appends a table's settings to a text: name and value, a newline behind each, which neither can hold.
@@ -159,36 +244,113 @@ pub(super) fn variables(settings: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 mod tests {
     use super::*;
 
+    const NO_FLAGS: Flags = Flags { mail_only_on_failure: false, quiet: false, single: false };
+
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let quiet = Flags { quiet: true, ..Flags::default() };
+        let quiet = Flags { quiet: true, ..NO_FLAGS };
         let all = Flags { mail_only_on_failure: true, quiet: true, single: true };
         for (line, settings, flags, user, bytes) in [
-            (1, 0, Flags::default(), None, 2),
+            (1, 0, NO_FLAGS, None, 2),
             (10, 1, quiet, None, 2),
             (127, 15, quiet, None, 2),
             (128, 16, all, None, 4),
             (u32::MAX, u32::MAX, all, None, 10),
-            (3, 0, Flags::default(), Some("root"), 7),
-            (3, 0, Flags::default(), Some(""), 3),
+            (3, 0, NO_FLAGS, Some("root"), 7),
+            (3, 0, NO_FLAGS, Some(""), 3),
         ] {
-            let (with_user, user) = (user.is_some(), user.unwrap_or_default().as_bytes());
-            let record = Record { line, settings, flags, user, with_user, command: b"echo \xff" };
-            let mut text = Vec::new();
-            record.write(&mut text);
-            assert_eq!(text.len(), bytes + 7, "{record:?}");
-            text.extend_from_slice(b"\x01\x00next\n");
-            assert_eq!(Record::read(&text, with_user), Some(record));
+            let mut writer = Writer::after(b"names".to_vec(), user.is_some());
+            let user = user.unwrap_or_default().as_bytes();
+            let place = writer.append(line, settings_and_flags(settings, flags), user, b"echo \xff");
+            let with_user = writer.with_user;
+            let mut text = writer.finish();
+            assert_eq!((place, text.len()), (5, 5 + bytes + 8), "line {line}");
+            text.extend_from_slice(b"\x01\x00\x00next\n");
+            let record = Record::read(&text, place, with_user).unwrap();
+            assert_eq!((record.line, record.settings, record.flags, record.user), (line, settings, flags, user));
+            assert_eq!(record.command.to_vec(), b"echo \xff");
+        }
+    }
+
+    /// Writes commands one after the other; the bytes that each took, and each as it is read.
+    fn there_and_back(commands: &[&[u8]]) -> (Vec<usize>, Vec<Vec<u8>>) {
+        let mut writer = Writer::after(Vec::new(), false);
+        let places: Vec<usize> = commands.iter().map(|command| writer.append(1, 0, &[], command)).collect();
+        let text = writer.finish();
+        let ends = places.iter().copied().skip(1).chain([text.len()]);
+        let took = places.iter().zip(ends).map(|(start, end)| end - start).collect();
+        let read = |place: &usize| Record::read(&text, *place, false).unwrap().command.to_vec();
+        (took, places.iter().map(read).collect())
+    }
+
+    #[test]
+    fn what_a_command_shares_with_its_model_is_kept_once() {
+        let commands: [&[u8]; 8] = [
+            b"/usr/bin/backup home >/dev/null 2>&1",
+            b"/usr/bin/backup mail >/dev/null 2>&1",
+            b"/usr/bin/backup home >/dev/null 2>&1",
+            b"/usr/bin/backup  >/dev/null 2>&1",
+            b"/usr/bin/backup home",
+            b"true",
+            b"/usr/bin/backup mail",
+            b"/usr/bin/backup mail /usr/bin/backup mail",
+        ];
+        let (took, read) = there_and_back(&commands);
+        assert_eq!(read, commands);
+        assert_eq!(took, [40, 10, 6, 6, 6, 8, 24, 27]);
+    }
+
+    #[test]
+    fn commands_of_all_kinds_are_read_as_they_were_written() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..2_000 {
+            let words: [&[u8]; 6] = [b"/usr/bin/", b"aaaaaaaaaaaa", b"aaaa", b"x", b"\xff\x00\x80", b" >/dev/null"];
+            let command = |random: &mut fastrand::Rng| {
+                let count = random.usize(..6);
+                (0..count).flat_map(|_| words[random.usize(..words.len())].to_vec()).collect::<Vec<u8>>()
+            };
+            let commands: Vec<Vec<u8>> = (0..12).map(|_| command(&mut random)).collect();
+            let commands: Vec<&[u8]> = commands.iter().map(Vec::as_slice).collect();
+            assert_eq!(there_and_back(&commands).1, commands);
         }
     }
 
     #[test]
+    fn the_model_may_be_far_away() {
+        let shared = b"/a/path/that/many/have ".as_slice();
+        let commands: Vec<Vec<u8>> = (0..20_000).map(|n| [shared, n.to_string().as_bytes()].concat()).collect();
+        let commands: Vec<&[u8]> = commands.iter().map(Vec::as_slice).collect();
+        let (took, read) = there_and_back(&commands);
+        assert!(read == commands);
+        assert!(took.iter().skip(1).all(|&bytes| bytes <= 13), "{:?}", took.iter().max());
+    }
+
+    #[test]
+    fn equal_commands_are_equal_whatever_their_models() {
+        let pieces = |pieces: [&'static str; 3]| Command(pieces.map(str::as_bytes));
+        assert_eq!(pieces(["ab", "", "c"]), pieces(["", "abc", ""]));
+        assert_ne!(pieces(["ab", "", "c"]), pieces(["ab", "", "d"]));
+        assert_ne!(pieces(["ab", "", "c"]), pieces(["ab", "", ""]));
+    }
+
+    #[test]
     fn a_cut_record_is_none() {
-        assert_eq!(Record::read(&[], false), None);
-        assert_eq!(Record::read(&[1, 0x80], false), None);
-        assert_eq!(Record::read(&[1, 0, 5, b'r'], true), None);
-        assert_eq!(Record::read(&[0xff; 20], false), None);
-        assert_eq!(Record::read(b"\x01\x00no end", false), None);
+        for (text, with_user) in [
+            (b"".as_slice(), false),
+            (&[1, 0x80], false),
+            (&[1, 0, 5, b'r'], true),
+            (&[0xff; 20], false),
+            (b"\x01\x00\x00no end", false),
+            (b"\x01\x00\x07model before the text\n", false),
+        ] {
+            assert!(Record::read(text, 0, with_user).is_none(), "{text:?}");
+        }
+        assert!(Record::read(b"\x01\x00\x00x\n", 6, false).is_none());
+        // The model has two bytes.
+        for (start, end) in [(3, 0), (0, 3)] {
+            let text = [b"\x01\x00\x00ab\n".as_slice(), &[1, 0, 5, start, end, b'\n']].concat();
+            assert!(Record::read(&text, 6, false).is_none());
+        }
     }
 
     #[test]
