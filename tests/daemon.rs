@@ -94,33 +94,6 @@ fn in_the_background_the_caller_returns_when_the_daemon_is_ready() {
     assert!(words.starts_with(&format!("cron: already running as process {pid}: ")), "{words}");
 }
 
-/// Page faults that needed no disk, and kilobytes of memory that are the daemon's own.
-fn faults_and_memory(daemon: &Daemon) -> (usize, usize) {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", daemon.pid())).expect("a live daemon");
-    let (stat, status) = (read("stat"), read("status"));
-    let faults = stat.rsplit_once(") ").expect("a stat").1.split(' ').nth(7).expect("minor faults");
-    let memory = status.split_once("RssAnon:").expect("its memory").1.split_whitespace().next().expect("a number");
-    (faults.parse().expect("a number"), memory.parse().expect("a number"))
-}
-
-#[test]
-fn memory_for_large_tables_comes_in_large_pieces_and_what_they_do_not_need_goes_again() {
-    const TABLES: usize = 9;
-    const LINE: &str = "5 4 1 jan * root /usr/local/bin/some-job --with arguments --that make=the --line-longer\n";
-    let Some(world) = world!(Subject::OursDebian) else { return };
-    let table = LINE.repeat((1 << 20) / LINE.len());
-    for number in 0..TABLES {
-        world.drop_in(&format!("large-{number}"), &table);
-    }
-    let daemon = world.start_daemon(&[]);
-    let (text, page) = (TABLES * table.len(), 4096);
-    Deadline::seconds(20).wait_for("no more memory than the tables need", || {
-        (faults_and_memory(&daemon).1 * 1024 < text + text / 8).then_some(())
-    });
-    let (faults, _) = faults_and_memory(&daemon);
-    assert!(faults < text / page * 3 / 4, "{faults} faults for {} pages of tables", text / page);
-}
-
 #[test]
 fn a_storm_of_signals_costs_no_job_and_no_descriptor() {
     let Some(world) = world!(Subject::OursDebian) else { return };

@@ -8,7 +8,6 @@ use crate::report::Level;
 use crate::schedule::Zones;
 use crate::spool::watched_directories;
 use crate::sys::clock;
-use crate::sys::memory;
 use crate::sys::name_watch::Change;
 use crate::sys::zoneinfo::SystemZones;
 use std::collections::{BTreeSet, VecDeque};
@@ -108,7 +107,7 @@ impl Library {
             self.try_to_watch(news, true);
         }
         let watched_quietly = self.tables.directories();
-        self.tables.rescan(Depth::Names, &self.zones, &mut Ahead { news, ready: READY_AT_FIRST });
+        self.tables.rescan(Depth::Names, &self.zones, news);
         self.watch_directories(news);
         self.hear_names(news);
         self.finish_looking();
@@ -421,30 +420,6 @@ impl Library {
         } else {
             self.mend_at.get_or_insert(now + ms_to_end_of_minute());
         }
-    }
-}
-
-/// Bytes of tables for which a process has memory enough without being prepared.
-const READY_AT_FIRST: usize = 512 << 10;
-/// For so many bytes more it is prepared at a time.
-const READY_NEXT: usize = 4 << 20;
-
-/// Hands news on, and has memory ready before many tables more: a live table takes about as much as its text.
-struct Ahead<'a> {
-    news: &'a mut dyn Hearer,
-    /// Bytes for which there is memory.
-    ready: usize,
-}
-
-impl Hearer for Ahead<'_> {
-    fn push(&mut self, news: News) {
-        if let News::Load { table, .. } = &news {
-            self.ready = self.ready.checked_sub(table.source.len()).unwrap_or_else(|| {
-                memory::expect(READY_NEXT);
-                READY_NEXT
-            });
-        }
-        self.news.push(news);
     }
 }
 

@@ -1,43 +1,12 @@
-//! Memory that will be needed, and memory that was needed for a while.
+//! Memory that was needed for a while.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{with_exposed_provenance, without_provenance_mut};
 
 const PAGE: usize = 4 << 10;
-/// What the kernel gives at once where it can.
-const LARGE_PAGE: usize = 2 << 20;
-
-/// Has so many bytes ready that will be allocated soon, in pieces, and filled: at once and in large pages where the kernel has
-/// them, while a fault for each page of 4 KiB takes as long as reading what goes there. [`settle`] gives back what nobody wanted.
-pub fn expect(bytes: usize) {
-    // In the heap, whose pieces are allocated in turn, and there it stays when it is free.
-    let whole = bytes + LARGE_PAGE;
-    keep_in_heap(2 * whole);
-    let block = std::hint::black_box(Vec::<u8>::with_capacity(whole));
-    let start = without_provenance_mut(block.as_ptr().addr().next_multiple_of(LARGE_PAGE));
-    // Once they are there, no more large ones: a small piece that is allocated there later would bring one with it.
-    for advice in [libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE, libc::MADV_NOHUGEPAGE] {
-        // SAFETY: within the block; what is in memory there stays as it is. A kernel that does not know one of them refuses.
-        unsafe { libc::madvise(start, bytes, advice) };
-    }
-}
-
-/// Lets the allocator keep blocks of up to so many bytes in its heap, allocated or free at its end.
-fn keep_in_heap(bytes: usize) {
-    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
-    // SAFETY: they take a number and move nothing that is in use.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, bytes);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
-    }
-}
 
 /// Gives back all that a start has needed and waiting does not. For the first thread of a process that will wait for long.
 pub fn settle() {
-    /// The C library's own figure for both (mallopt(3)).
-    const USUAL: usize = 128 << 10;
-    keep_in_heap(USUAL);
     give_back();
     give_back_program();
     give_back_stack();
