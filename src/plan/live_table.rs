@@ -248,7 +248,7 @@ impl LiveTable {
 
     /// The raw command of an entry.
     pub(super) fn command(&self, entry: u32) -> Vec<u8> {
-        self.record(entry).map(|record| record.command.to_vec()).unwrap_or_default()
+        self.record(entry).map(|record| record.command().to_vec()).unwrap_or_default()
     }
 
     /// Whom an entry runs as; empty for the caller.
@@ -275,7 +275,7 @@ impl LiveTable {
             source: self.source(),
             line: record.line,
             user: self.user(entry),
-            command: record.command.to_vec(),
+            command: record.command().to_vec(),
             literal: false,
             variables: record::variables(self.settings(&record)),
             flags: record.flags,
@@ -291,7 +291,7 @@ impl LiveTable {
         let (Some(a), Some(b)) = (self.record(mine), other.record(theirs)) else { return false };
         timer(self, mine) == timer(other, theirs)
             && a.flags == b.flags
-            && a.command == b.command
+            && a.command() == b.command()
             && self.user(mine) == other.user(theirs)
             && record::variables(self.settings(&a)) == record::variables(other.settings(&b))
     }

@@ -23,8 +23,9 @@ pub(super) struct Record<'a> {
     pub(super) flags: Flags,
     /// Whom a system table's entry names; else empty.
     pub(super) user: &'a [u8],
-    /// The raw command.
-    pub(super) command: Command<'a>,
+    /// The text that holds the record, and where in it the command is told.
+    text: &'a [u8],
+    command_at: usize,
 }
 
 /// A raw command in pieces, the outer ones from its model.
@@ -128,8 +129,13 @@ impl<'a> Record<'a> {
             }
             false => (&bytes[..0], bytes),
         };
-        let command = read_command(text, text.len() - bytes.len())?;
-        Some(Record { line, settings: (settings_and_flags >> FLAG_BITS) as u32, flags, user, command })
+        let (settings, command_at) = ((settings_and_flags >> FLAG_BITS) as u32, text.len() - bytes.len());
+        Some(Record { line, settings, flags, user, text, command_at })
+    }
+
+    /// The raw command.
+    pub(super) fn command(&self) -> Command<'a> {
+        read_command(self.text, self.command_at).unwrap_or_default()
     }
 }
 
@@ -268,7 +274,7 @@ mod tests {
             text.extend_from_slice(b"\x01\x00\x00next\n");
             let record = Record::read(&text, place, with_user).unwrap();
             assert_eq!((record.line, record.settings, record.flags, record.user), (line, settings, flags, user));
-            assert_eq!(record.command.to_vec(), b"echo \xff");
+            assert_eq!(record.command().to_vec(), b"echo \xff");
         }
     }
 
@@ -279,7 +285,7 @@ mod tests {
         let text = writer.finish();
         let ends = places.iter().copied().skip(1).chain([text.len()]);
         let took = places.iter().zip(ends).map(|(start, end)| end - start).collect();
-        let read = |place: &usize| Record::read(&text, *place, false).unwrap().command.to_vec();
+        let read = |place: &usize| Record::read(&text, *place, false).unwrap().command().to_vec();
         (took, places.iter().map(read).collect())
     }
 
@@ -334,23 +340,24 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_record_is_none() {
-        for (text, with_user) in [
-            (b"".as_slice(), false),
-            (&[1, 0x80], false),
-            (&[1, 0, 5, b'r'], true),
-            (&[0xff; 20], false),
-            (b"\x01\x00\x00no end", false),
-            (b"\x01\x00\x07model before the text\n", false),
-        ] {
+    fn a_cut_record_is_none_and_a_cut_command_is_empty() {
+        for (text, with_user) in
+            [(b"".as_slice(), false), (&[1, 0x80], false), (&[1, 0, 5, b'r'], true), (&[0xff; 20], false)]
+        {
             assert!(Record::read(text, 0, with_user).is_none(), "{text:?}");
         }
-        assert!(Record::read(b"\x01\x00\x00x\n", 6, false).is_none());
-        // The model has two bytes.
-        for (start, end) in [(3, 0), (0, 3)] {
-            let text = [b"\x01\x00\x00ab\n".as_slice(), &[1, 0, 5, start, end, b'\n']].concat();
-            assert!(Record::read(&text, 6, false).is_none());
+        for (text, place) in [
+            (b"\x01\x00\x00no end".as_slice(), 0),
+            (b"\x01\x00", 0),
+            (b"\x01\x00\x07model before the text\n", 0),
+            // More than the two bytes that the model has.
+            (b"\x01\x00\x00ab\n\x01\x00\x05\x03\x00\n", 6),
+            (b"\x01\x00\x00ab\n\x01\x00\x05\x00\x03\n", 6),
+        ] {
+            assert!(Record::read(text, place, false).unwrap().command().to_vec().is_empty(), "{text:?}");
         }
+        let whole = b"\x01\x00\x00ab\n\x01\x00\x05\x02\x00c\n";
+        assert_eq!(Record::read(whole, 6, false).unwrap().command().to_vec(), b"abc");
     }
 
     #[test]
