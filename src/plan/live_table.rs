@@ -323,6 +323,19 @@ mod tests {
     }
 
     #[test]
+    fn entries_are_in_order_of_their_timers_and_then_of_the_file_however_many_share_one() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for (entries, timers) in [(0, 1), (1, 1), (10, 1_000_000), (300, 3), (300, 300), (300, 302)] {
+            let entry = |record| LiveEntry { timer: 7 + random.u32(..timers), record };
+            let packed: Vec<LiveEntry> = (0..entries).map(entry).collect();
+            let mut sorted: Vec<(u32, u32)> = packed.iter().map(|entry| (entry.timer, entry.record)).collect();
+            sorted.sort();
+            let ordered = by_timer(packed);
+            assert_eq!(ordered.iter().map(|entry| (entry.timer, entry.record)).collect::<Vec<_>>(), sorted);
+        }
+    }
+
+    #[test]
     fn a_path_is_a_directory_and_a_name() {
         for (path, parts) in [("/a/b/c", ("/a/b/", "c")), ("/c", ("/", "c")), ("c", ("", "c"))] {
             assert_eq!(split(path), parts);

@@ -95,20 +95,26 @@ fn large<'a>(crowd: &'a [Contestant], extent: Extent, report: &mut Report) -> Ve
     up
 }
 
+/// What the floor program says that something takes that it does with a directory of tables, milliseconds of CPU.
+fn floor_ms(what: &str, spool: &str) -> f64 {
+    let output = Command::new("/usr/local/bin/mark").args([what, spool]).output().expect("the floor program");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    told.lines().next().and_then(|ns| ns.parse::<f64>().ok()).expect("nanoseconds") / 1e6
+}
+
 /// What it takes to look through all entries for those that are due, nothing else.
 fn scan(up: &[Up<'_>], report: &mut Report) {
     let Some((floor, _, spool)) = up.iter().find(|(one, ..)| one.name == "floor") else { return };
     for _ in 0..SEVERAL {
-        let output = Command::new("/usr/local/bin/mark").args(["--scan", spool]).output().expect("the floor program");
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let ns: f64 = told.lines().next().and_then(|ns| ns.parse().ok()).expect("nanoseconds");
-        report.add("the crowd scanned for what is due, CPU ms", floor.name, ns / 1e6);
+        report.add("the crowd scanned for what is due, CPU ms", floor.name, floor_ms("--scan", spool));
     }
 }
 
-/// Ours looks at everything every ten minutes, and does the same when it is told to reload.
+/// Ours looks at everything every ten minutes, and does the same when it is told to reload. The floor asks for the state of
+/// each file, nothing else.
 fn look(up: &[Up<'_>], report: &mut Report) {
-    let Some((ours, running, _)) = up.iter().find(|(one, ..)| one.name == "ours") else { return };
+    let of = |name: &str| up.iter().find(|(one, ..)| one.name == name);
+    let (Some((ours, running, _)), Some((floor, _, floors_spool))) = (of("ours"), of("floor")) else { return };
     for _ in 0..LOOKS {
         let before = running.cpu_ms();
         running.signal(Signal::SIGHUP);
@@ -118,6 +124,7 @@ fn look(up: &[Up<'_>], report: &mut Report) {
         let spent = running.cpu_ms() - before;
         report.add("a look at the crowd, CPU ms", ours.name, spent);
         report.add("an hour with nothing due (60 minutes, 6 looks), CPU ms", ours.name, 6.0 * spent);
+        report.add("a look at the crowd, CPU ms", floor.name, floor_ms("--look", floors_spool));
     }
 }
 
