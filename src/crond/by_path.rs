@@ -1,12 +1,13 @@
 //! A map by path that keeps the name of each directory once: a spool may hold a hundred thousand tables.
 
+use super::name::Name;
 use std::collections::{BTreeMap, HashMap};
 
 /// Values by the paths of files.
 #[derive(Debug)]
 pub(super) struct ByPath<V> {
     /// By directory, its last slash included, and by name in it.
-    directories: BTreeMap<Box<str>, HashMap<Box<str>, V>>,
+    directories: BTreeMap<Box<str>, HashMap<Name, V>>,
 }
 
 impl<V> Default for ByPath<V> {
@@ -37,7 +38,7 @@ impl<V> ByPath<V> {
     /// The values in a directory, its last slash included, by name.
     pub(super) fn within_mut(&mut self, directory: &str) -> impl Iterator<Item = (&str, &mut V)> {
         let names = self.directories.get_mut(directory).into_iter().flatten();
-        names.map(|(name, value)| (&**name, value))
+        names.map(|(name, value)| (name.as_str(), value))
     }
 
     pub(super) fn insert(&mut self, path: &str, value: V) {
@@ -69,7 +70,7 @@ impl<V> ByPath<V> {
         let all =
             self.directories.iter().flat_map(|(directory, names)| names.iter().map(move |name| (directory, name)));
         all.filter(|(_, (_, value))| wanted(value))
-            .map(|(directory, (name, _))| [&**directory, name].concat())
+            .map(|(directory, (name, _))| [directory, name.as_str()].concat())
             .collect()
     }
 }

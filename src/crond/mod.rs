@@ -12,6 +12,7 @@ mod debug;
 mod given;
 mod library;
 mod marker;
+mod name;
 mod now;
 mod record;
 mod settings;

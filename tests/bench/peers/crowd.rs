@@ -19,7 +19,7 @@ const BUSYBOX: &str = "busybox";
 /// Scans of all entries, and tables replaced while it is waited for the log's line.
 const SEVERAL: usize = 3;
 /// Safety looks: the first after a load takes a quarter more, and one is over soon.
-const LOOKS: usize = 9;
+const LOOKS: usize = 7;
 /// Seconds after a minute at which everybody has begun what the minute is to bring.
 const BEGUN: i64 = 4;
 
@@ -56,7 +56,7 @@ fn small(crowd: &[Contestant], report: &mut Report) {
 const LONG_TABLES: usize = 10;
 
 /// Rounds of that.
-const LINES_ROUNDS: usize = 5;
+const LINES_ROUNDS: usize = 4;
 
 /// What a line costs: long tables less short ones.
 fn lines(crowd: &[Contestant], extent: Extent, report: &mut Report) {
