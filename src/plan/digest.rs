@@ -2,7 +2,8 @@
 //!
 //! Every entry that is loaded is looked up by its schedule: with the standard library's hash that was a quarter of the
 //! plan's part of a load. There a digest is only a hint, as whoever shares one is chained and compared. Where one of 64 bits is all
-//! that is kept of something, to know it again, nobody can write another thing of the same digest: the key is drawn anew by each process.
+//! that is kept of something, to know it again, nobody can write another thing of the same digest who does not know the key, and that is drawn
+//! anew by each process.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};

@@ -3,6 +3,7 @@
 //! The text holds the file's name, then what the log calls the table and its owner's name, unless they are the same; then
 //! the settings; then one record for each entry, in file order.
 
+use super::digest::DigestKey;
 use super::event::{Owner, RunId, Source, Start};
 use super::record::{self, Record, Writer};
 use super::timers::Timers;
@@ -10,7 +11,8 @@ use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
 use crate::schedule::Timestamp;
 use crate::table::{Form, Table};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -284,32 +286,35 @@ impl LiveTable {
         })
     }
 
-    /// Whether an entry of this table is the same job as one of another: same schedule, zone, delay, user, command,
-    /// flags, and the settings it sees.
-    fn same_job(&self, mine: u32, other: &LiveTable, theirs: u32) -> bool {
-        let timer = |table: &LiveTable, entry: u32| table.entries.get(entry as usize).map(LiveEntry::timer);
-        let (Some(a), Some(b)) = (self.record(mine), other.record(theirs)) else { return false };
-        timer(self, mine) == timer(other, theirs)
-            && a.flags == b.flags
-            && a.command() == b.command()
-            && self.user(mine) == other.user(theirs)
-            && record::variables(self.settings(&a)) == record::variables(other.settings(&b))
+    /// Digests of what makes each of these entries the job that it is, beside its timer: user, command, flags, and the settings it
+    /// sees.
+    fn jobs<'a>(
+        &'a self,
+        entries: impl Iterator<Item = u32> + 'a,
+        key: &'a DigestKey,
+    ) -> impl Iterator<Item = (u32, u64)> + 'a {
+        let seen = record::variables_digests(self.slice(self.owner_end..self.settings_end), key);
+        entries.filter_map(move |entry| {
+            let record = self.record(entry)?;
+            let variables = seen.get(record.settings as usize)?;
+            Some((entry, key.hash_one((self.user(entry), record.command().to_vec(), record.flags, variables))))
+        })
     }
 
-    /// For each of the `old` table's entries in question, the entry of this one that is the same job. Equal jobs of one
-    /// table are told apart by their order.
+    /// For each of the `old` table's entries in question, the entry of this one that is the same job: same timer, user, command,
+    /// flags, and settings that it sees. Equal jobs of one table are told apart by their order. Takes a time that grows with the number of
+    /// entries, not with its square, since a user can have ten thousand wait that are alike but for the last byte.
     pub(super) fn successors_of(&self, old: &LiveTable, in_question: &BTreeSet<u32>) -> HashMap<u32, u32> {
-        let mut taken = BTreeSet::new();
-        let mut successors = HashMap::new();
-        for &entry in in_question {
-            let Some(live) = old.entries.get(entry as usize) else { continue };
-            let mut candidates = self.on_timer(live.timer());
-            if let Some(same) = candidates.find(|&mine| !taken.contains(&mine) && self.same_job(mine, old, entry)) {
-                taken.insert(same);
-                successors.insert(entry, same);
-            }
+        let key = DigestKey::default();
+        let timer_of = |table: &LiveTable, entry: u32| table.entries.get(entry as usize).map(|live| live.timer);
+        let timers: BTreeSet<u32> = in_question.iter().filter_map(|&entry| timer_of(old, entry)).collect();
+        let candidates = timers.into_iter().flat_map(|timer| self.on_timer(Timer(timer)));
+        let mut free: HashMap<(Option<u32>, u64), VecDeque<u32>> = HashMap::new();
+        for (entry, job) in self.jobs(candidates, &key) {
+            free.entry((timer_of(self, entry), job)).or_default().push_back(entry);
         }
-        successors
+        let successor = |(entry, job)| Some((entry, free.get_mut(&(timer_of(old, entry), job))?.pop_front()?));
+        old.jobs(in_question.iter().copied(), &key).filter_map(successor).collect()
     }
 }
 

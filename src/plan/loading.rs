@@ -170,10 +170,10 @@ impl Plan {
     /// Lets the `@N` entries of a table wait that neither wait nor run.
     pub(super) fn start_intervals(&mut self, number: u32, now: Timestamp) {
         let Some(table) = self.tables.get(number) else { return };
-        let idle = |entry: &u32| table.carried.as_ref().is_none_or(|carried| !carried.entries().contains(entry));
+        let busy = table.carried.as_ref().map(|carried| carried.entries()).unwrap_or_default();
         let intervals: Vec<Waiting> = (0..table.entries().len() as u32)
             .filter_map(|entry| Some((entry, self.interval(number, entry)?)))
-            .filter(|(entry, _)| idle(entry))
+            .filter(|(entry, _)| !busy.contains(entry))
             .map(|(entry, seconds)| Waiting { at: Timestamp(now.0 + seconds), entry })
             .collect();
         for waiting in intervals {

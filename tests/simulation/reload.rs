@@ -194,6 +194,20 @@ fn a_delayed_start_survives_reloads_and_steps_and_comes_once() {
 const HOUR: i64 = 3_600;
 
 #[test]
+fn thousands_of_intervals_that_differ_in_their_last_bytes_wait_on_over_reloads() {
+    const JOBS: usize = 9_000;
+    let long = "x".repeat(900);
+    let table = |from: usize| (from..from + JOBS).map(|job| format!("@2h {long}{job:06}\n")).collect::<String>();
+    let mut machine = Machine::with_table(&table(0), TEN);
+    machine.run(HOUR);
+    // Half of them are others now, and count from here.
+    machine.load("/spool/alice", &table(JOBS / 2));
+    assert_eq!(commands(&machine.run(HOUR)).len(), JOBS / 2);
+    machine.load("/spool/alice", &table(JOBS / 2));
+    assert_eq!(commands(&machine.run(HOUR)).len(), JOBS / 2);
+}
+
+#[test]
 fn an_end_of_an_unknown_run_is_ignored() {
     let mut machine = Machine::with_table("* * * * * min\n", TEN);
     assert_eq!(machine.tell(Event::Ended { run: RunId(7), end: End::Lost }), []);
