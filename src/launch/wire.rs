@@ -12,6 +12,9 @@ const LONGEST: usize = 256 << 20;
 /// Room for a message: most are shorter.
 const ROOM: usize = 128;
 
+/// Most bytes that one system call reads.
+const PIECE: usize = 4096;
+
 /// Most messages that one system call sends.
 const TOGETHER: usize = 64;
 
@@ -106,10 +109,10 @@ impl Link {
     /// still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         loop {
-            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming) {
+            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, PIECE) {
                 Ok(0) => return Ok(false),
                 // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
-                Ok(count) if count < descriptor::PIECE => return Ok(true),
+                Ok(count) if count < PIECE => return Ok(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

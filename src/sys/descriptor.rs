@@ -1,7 +1,6 @@
 //! Descriptors: pipes and socket pairs, reading and writing without blocking, closing what is not ours.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A pipe, closed on exec: the end to read, the end to write.
@@ -83,17 +82,15 @@ pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(descriptor, into)?)
 }
 
-/// Most bytes that [`read_on`] takes.
-pub const PIECE: usize = 4096;
-
-/// Appends what is there, [`PIECE`] bytes at most; 0 is the end. Memory into which nothing is read is not touched.
-pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>) -> io::Result<usize> {
-    let mut piece = [MaybeUninit::<u8>::uninit(); PIECE];
-    // SAFETY: the kernel writes no more than that many bytes to an array that is ours.
-    let count = unsafe { libc::read(descriptor.as_raw_fd(), piece.as_mut_ptr().cast(), PIECE) };
+/// Appends what is there, so many bytes at most; 0 is the end. Nobody has to fill the room with zeros before, and memory into
+/// which nothing is read is not touched.
+pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    into.reserve(most);
+    // SAFETY: so much room is there and ours, and the kernel only writes to it.
+    let count = unsafe { libc::read(descriptor.as_raw_fd(), into.spare_capacity_mut().as_mut_ptr().cast(), most) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: it has written so many.
-    into.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.as_ptr().cast(), count) });
+    // SAFETY: it has written so many bytes behind the length, not more than there was room for.
+    unsafe { into.set_len(into.len() + count) };
     Ok(count)
 }
 

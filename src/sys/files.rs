@@ -1,5 +1,6 @@
 //! Files by directory descriptor and single name, never by a path that somebody could change meanwhile.
 
+use super::descriptor::read_on;
 use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -8,7 +9,7 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::sys::time::TimeSpec;
 use std::ffi::{CStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -149,27 +150,16 @@ pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<
             }
             bytes.reserve_exact((bytes.len() * 2).clamp(4096, most + 1) - bytes.len());
         }
-        let at_start = bytes.is_empty();
-        match read_more(fd.as_fd(), &mut bytes) {
+        let (at_start, room) = (bytes.is_empty(), bytes.capacity() - bytes.len());
+        match read_on(fd.as_fd(), &mut bytes, room) {
             Ok(0) => break,
             Ok(n) if at_start && n == expected => break,
             Ok(_) => {}
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     if bytes.len() > most { Ok(None) } else { Ok(Some(bytes)) }
-}
-
-/// One read(2) into the room that is left, which nobody has to fill with zeros before. How much it was.
-fn read_more(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
-    let room = bytes.spare_capacity_mut();
-    // SAFETY: the pointer and the length describe memory that is ours and that nobody else sees; the kernel only writes to it.
-    let read = unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
-    let read = usize::try_from(Errno::result(read)?).unwrap_or(0);
-    // SAFETY: so many bytes behind the length are the kernel's, within the capacity.
-    unsafe { bytes.set_len(bytes.len() + read) };
-    Ok(read)
 }
 
 /// Writes everything.
