@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests, though not inside a #[test].
 
+#[path = "../common/mod.rs"]
 pub mod common;
+
+mod devices;
+mod edits;
+mod fairness;
+mod memory;
+mod mounts;
 
 use common::{Daemon, Deadline, Subject};
 use std::collections::HashSet;

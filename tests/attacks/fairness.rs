@@ -1,0 +1,1 @@
+//! One user's jobs do not delay, drop or survive those of another.

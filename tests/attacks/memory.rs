@@ -1,0 +1,1 @@
+//! Tables that ask for memory: the daemon's use of it stays bounded.
