@@ -10,7 +10,7 @@
 //! | 4 | [`crontab`] | list, edit, check, install, remove a table | below, not `plan` |
 //! | 4 | [`cronctl`] | next, check, explain, simulate, timeline | below |
 //! | 3 | [`spool`] | finds and reads tables safely, installs them durably, allow/deny | `site plan table sys` |
-//! | 3 | [`launch`] | starts a job as its owner: runner, starter, keeper, identity, PAM, output | `site plan sys report` |
+//! | 3 | [`launch`] | starts a job as its owner: runner, keeper, identity, PAM, output | `site plan sys report` |
 //! | 3 | [`report`] | tells what happened: syslog, JSON, stderr, mail | `site plan sys` |
 //! | 2 | [`plan`] | decides: which tables are live, what is due, what may start, what an ended run means | `table schedule` |
 //! | 2 | [`site`] | what differs between Debian's cron and cronie: paths, ids, wording, as constants | `table` |

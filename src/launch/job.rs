@@ -31,12 +31,10 @@ pub(super) struct Job {
     /// When it was first tried in vain to start it.
     pub(super) tried_since_ms: Option<i64>,
     pub(super) user: Rc<User>,
-    /// The session leader; none while its keeper or starter has not started it.
+    /// The session leader; none while its keeper has not started it.
     pub(super) pid: Option<Pid>,
     /// The keeper of its PAM session.
     pub(super) keeper: Option<Link>,
-    /// It was to be started by a starter, which is gone.
-    pub(super) has_no_starter: bool,
     pub(super) started_ms: i64,
     pub(super) output: Output,
     /// The ends to read, while there may be more.

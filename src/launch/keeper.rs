@@ -6,7 +6,7 @@
 
 use super::environment::Variables;
 use super::label::Label;
-use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, Told, child, defaults};
+use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
 use super::runner::RETRY_MS;
 use super::simple::Shell;
 use super::wire::{Link, WireError};
@@ -211,10 +211,8 @@ impl<'a> Keeper<'a> {
         memory::give_back();
         memory::give_back_stack();
         let status = process::wait(job).map_err(at(Step::Session))?;
-        for (_, told) in reports.take() {
-            if let Told::Failed(failure) = told {
-                self.tell(&failed(&failure));
-            }
+        for (_, failure) in reports.take() {
+            self.tell(&failed(&failure));
         }
         self.tell_messages(session.as_ref());
         self.tell(&KeeperNews::Ended { status, variables: pam });

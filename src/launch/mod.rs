@@ -1,4 +1,4 @@
-//! Starts a job as its owner: runner, starter, keeper, identity, PAM, output, mail.
+//! Starts a job as its owner: runner, keeper, identity, PAM, output, mail.
 //!
 //! Main talks to the runner process through [`Runner`]; [`take_leftovers`] gives what an earlier runner had to tell when its main was gone.
 
@@ -15,7 +15,6 @@ mod recipe;
 mod relay;
 mod runner;
 mod simple;
-mod starter;
 mod tell;
 mod wire;
 

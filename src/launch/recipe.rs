@@ -181,27 +181,16 @@ impl Recipe {
         if let Some(label) = &self.label {
             label.wear().map_err(at(Step::Label))?;
         }
-        self.give([stdio])?;
+        if let Some(identity) = &self.identity {
+            stdio.give_to(identity.uid).map_err(at(Step::Descriptors))?;
+        }
         stdio.place(trouble).map_err(at(Step::Descriptors))?;
         self.become_owner()?;
         self.become_program(trouble)
     }
 
-    /// The same in a process that has become the owner already, and has its descriptors in place.
-    pub(super) fn follow_as_owner(&self, trouble: &Reporter) -> Failure {
-        let begun = process::new_session().map_err(at(Step::Session));
-        let Err(failure) = begun.and_then(|()| self.become_program(trouble));
-        failure
-    }
-
-    /// Gives these to the owner.
-    pub(super) fn give<'a>(&self, all: impl IntoIterator<Item = Stdio<'a>>) -> Result<(), Failure> {
-        let Some(identity) = &self.identity else { return Ok(()) };
-        all.into_iter().try_for_each(|stdio| stdio.give_to(identity.uid)).map_err(at(Step::Descriptors))
-    }
-
     /// Becomes who the job is to run as, with a job's priority and limits.
-    pub(super) fn become_owner(&self) -> Result<(), Failure> {
+    fn become_owner(&self) -> Result<(), Failure> {
         if self.sets_defaults {
             self.started_with.limit.set().map_err(at(Step::Limits))?;
             if self.identity.is_some() {
@@ -270,12 +259,7 @@ pub(super) struct Stdio<'a> {
     pub(super) error: BorrowedFd<'a>,
 }
 
-impl<'a> Stdio<'a> {
-    /// All three.
-    pub(super) fn each(self) -> [BorrowedFd<'a>; 3] {
-        [self.input, self.output, self.error]
-    }
-
+impl Stdio<'_> {
     /// So that a job may open /dev/stdin or /dev/stderr again.
     fn give_to(self, user: u32) -> io::Result<()> {
         descriptor::give_to(self.input, user)?;
@@ -284,7 +268,7 @@ impl<'a> Stdio<'a> {
 
     /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the runner
     /// and the keeper have something at 0, 1 and 2.
-    pub(super) fn place(self, trouble: &Reporter) -> io::Result<()> {
+    fn place(self, trouble: &Reporter) -> io::Result<()> {
         descriptor::place(self.input, 0)?;
         descriptor::place(self.output, 1)?;
         descriptor::place(self.error, 2)?;
@@ -299,19 +283,8 @@ pub(super) struct Reporter {
     pipe: OwnedFd,
 }
 
-/// What a child tells of itself.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// Which job it is, where that was not known from its fork.
-    IsJob(u64),
-    /// What went wrong.
-    Failed(Failure),
-}
-
-/// The process, what it tells, and of what: a job's number, or the kernel's number for a failure.
-const REPORT: usize = 4 + 1 + 8;
-/// Tells of no failed step.
-const IS_JOB: u8 = u8::MAX;
+/// The process, the number of the step that failed, and the kernel's number for why.
+const REPORT: usize = 4 + 1 + 4;
 
 impl Reporter {
     /// The children's end, and the runner's.
@@ -324,22 +297,14 @@ impl Reporter {
     /// Tells of a failure of this very process.
     pub(super) fn tell(&self, failure: &Failure) {
         let number = failure.source.raw_os_error().unwrap_or_default();
-        // Nobody is left to be told when this fails; the exit status still says that it was no success.
-        let _ = self.write(failure.step as u8, i64::from(number).to_le_bytes());
-    }
-
-    /// Tells that this very process is that job.
-    pub(super) fn tell_job(&self, id: u64) -> io::Result<()> {
-        self.write(IS_JOB, id.to_le_bytes())
-    }
-
-    fn write(&self, what: u8, number: [u8; 8]) -> io::Result<()> {
         let mut report = [0; REPORT];
-        let fields = process::own_pid().to_le_bytes().into_iter().chain([what]).chain(number);
+        let fields =
+            process::own_pid().to_le_bytes().into_iter().chain([failure.step as u8]).chain(number.to_le_bytes());
         for (to, from) in report.iter_mut().zip(fields) {
             *to = from;
         }
-        descriptor::write(self.pipe.as_fd(), &report).map(drop)
+        // Nobody is left to be told when this fails; the exit status still says that it was no success.
+        let _ = descriptor::write(self.pipe.as_fd(), &report);
     }
 }
 
@@ -356,8 +321,8 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// What has been told since the last time: which process, and what.
-    pub(super) fn take(&self) -> Vec<(Pid, Told)> {
+    /// What has been told since the last time: which process failed, and at what.
+    pub(super) fn take(&self) -> Vec<(Pid, Failure)> {
         let mut told = Vec::new();
         let mut buffer = [0; REPORT * 64];
         while let Ok(count) = descriptor::read(self.pipe.as_fd(), &mut buffer) {
@@ -376,28 +341,20 @@ impl AsFd for Reports {
     }
 }
 
-fn read_report(report: &[u8]) -> Option<(Pid, Told)> {
+fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
     let (pid, rest) = report.split_first_chunk::<4>()?;
-    let (what, rest) = rest.split_first()?;
-    let (number, _) = rest.split_first_chunk::<8>()?;
-    let told = match *what {
-        IS_JOB => Told::IsJob(u64::from_le_bytes(*number)),
-        step => Told::Failed(Failure::of_numbers(step, i32::try_from(i64::from_le_bytes(*number)).ok()?)?),
-    };
-    Some((Pid::from_le_bytes(*pid), told))
+    let (step, rest) = rest.split_first()?;
+    let (number, _) = rest.split_first_chunk::<4>()?;
+    Some((Pid::from_le_bytes(*pid), Failure::of_numbers(*step, i32::from_le_bytes(*number))?))
 }
 
 /// The child: becomes the job, or tells why not and ends.
 pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: Profile) -> i32 {
-    tell_failure(recipe, &recipe.follow(stdio, reporter), reporter, profile)
-}
-
-/// Tells why a child did not become the job; gives what it ends with.
-pub(super) fn tell_failure(recipe: &Recipe, failure: &Failure, reporter: &Reporter, profile: Profile) -> i32 {
+    let failure = recipe.follow(stdio, reporter);
     if failure.step == Step::Exec {
-        tell_reader_of_output(recipe, failure, profile);
+        tell_reader_of_output(recipe, &failure, profile);
     }
-    reporter.tell(failure);
+    reporter.tell(&failure);
     127
 }
 
@@ -416,10 +373,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_child_tells_names_it_and_says_which_job_it_is_or_what_was_done() {
+    fn a_child_names_itself_and_the_step_that_failed() {
         let (reporter, reports) = Reporter::new().unwrap();
         let pid = process::fork(|| {
-            reporter.tell_job(u64::MAX).unwrap();
             reporter.tell(&Failure { step: Step::UserId, source: io::Error::from_raw_os_error(11) });
             0
         })
@@ -427,13 +383,8 @@ mod tests {
         process::wait(pid).unwrap();
         let mut recipe = Recipe::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
         recipe.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
-        let why = |told: &Told| match told {
-            Told::Failed(failure) => failure.why(&recipe),
-            Told::IsJob(id) => format!("is job {id}"),
-        };
-        let told: Vec<_> = reports.take().iter().map(|(pid, told)| (*pid, why(told))).collect();
-        let expected = ["is job 18446744073709551615", "setuid 1000: Resource temporarily unavailable"];
-        assert_eq!(told, expected.map(|text| (pid, text.to_owned())));
+        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&recipe))).collect();
+        assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
         assert!(reports.take().is_empty());
     }
 

@@ -8,7 +8,6 @@ mod kept;
 mod mail;
 mod shell;
 mod start;
-mod starters;
 
 use super::client::{Config, Notice, Order};
 use super::environment::Inherited;
@@ -37,7 +36,6 @@ use flight::Flight;
 use kept::Pam;
 use mail::{Letter, Mailing};
 use shell::SystemShell;
-use starters::Starters;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
 use std::io;
@@ -102,7 +100,6 @@ fn of_token(token: u64) -> Option<(Kind, u64)> {
 enum Child {
     Job(u64),
     Mailer(u64),
-    Starter,
 }
 
 /// The runner's state.
@@ -136,7 +133,6 @@ struct State {
     stopping: Option<Ask>,
     jobs: HashMap<u64, Job>,
     children: HashMap<Pid, Child>,
-    starters: Starters,
     /// Until when the output of ended jobs is waited for.
     graces: BTreeSet<(i64, u64)>,
     pam: Pam,
@@ -249,7 +245,6 @@ impl State {
             stopping: None,
             jobs: HashMap::new(),
             children: HashMap::new(),
-            starters: Starters::default(),
             graces: BTreeSet::new(),
             pam: Pam::default(),
             detached: HashMap::new(),
@@ -280,10 +275,6 @@ impl State {
                 self.stop_waiting_for_identities()?;
             }
             self.end_late_mailers(now);
-            self.end_late_starters(now);
-            if self.starters.have_kept_waiting(now) {
-                self.stop_waiting_for_starters();
-            }
             self.start_pending(now)?;
             self.send_letters(now);
             self.tell.flush();
@@ -295,7 +286,7 @@ impl State {
 
     /// Whether no job, no mail and no start is left. Background processes of ended jobs do not keep the runner.
     fn is_idle(&self) -> bool {
-        let starts = self.pending.len() + self.waiting_for_identity.len() + self.starters.waiting();
+        let starts = self.pending.len() + self.waiting_for_identity.len();
         let mails = self.letters.len() + self.mailings.len();
         starts + mails + self.jobs.len() == 0 && self.relay.as_ref().is_none_or(Relay::is_empty)
     }
@@ -309,7 +300,6 @@ impl State {
             self.identities.next_deadline(),
             self.next_start(now_ms),
             self.next_mail(),
-            self.starters.next_deadline(),
             log,
             relay,
         ]
@@ -388,12 +378,10 @@ impl State {
                 match self.children.remove(&pid) {
                     Some(Child::Job(id)) => self.job_ended(id, Some(status)),
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
-                    Some(Child::Starter) => self.starter_is_gone(pid),
                     // A look-up, or an orphan that was given to us.
                     None => {}
                 }
             }
-            self.end_unknown();
         }
         Ok(())
     }
@@ -401,13 +389,10 @@ impl State {
     /// Ends every job's process group and gives up what waits.
     fn end_all(&mut self, ask: Ask) -> Result<(), WireError> {
         self.stopping = Some(ask);
-        self.starters.end_all(ask);
         for job in self.jobs.values().filter(|job| job.ended.is_none()) {
             end_group(job, ask);
         }
-        self.end_unknown();
         self.stop_waiting_for_identities()?;
-        self.stop_waiting_for_starters();
         while let Some(pending) = self.pending.pop_front()? {
             self.not_started(pending.start, "stopping".into());
         }

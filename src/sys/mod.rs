@@ -17,7 +17,6 @@ pub mod name_watch;
 pub mod notify_socket;
 pub mod pam;
 pub mod passwd;
-pub mod permit;
 pub mod poll;
 pub mod power;
 pub mod process;

@@ -66,66 +66,6 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     Ok(pid.unsigned_abs())
 }
 
-/// Where a child of [`fork_sibling`] has its stack: apart from its parent's, with a page below it that nobody may touch.
-#[derive(Debug)]
-pub struct Stack {
-    bottom: *mut libc::c_void,
-}
-
-impl Stack {
-    const GUARD: usize = 64 << 10;
-    /// Only what is used of it becomes memory.
-    const SIZE: usize = 256 << 10;
-
-    /// A new one.
-    pub fn new() -> io::Result<Stack> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
-        // SAFETY: a new mapping, at whatever place is free.
-        let bottom =
-            unsafe { libc::mmap(std::ptr::null_mut(), Stack::SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-        if bottom == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let stack = Stack { bottom };
-        // SAFETY: the lower end of the mapping just made, in which there is nothing yet.
-        check(unsafe { libc::mprotect(bottom, Stack::GUARD, libc::PROT_NONE) })?;
-        Ok(stack)
-    }
-
-    fn top(&mut self) -> *mut libc::c_void {
-        self.bottom.wrapping_byte_add(Stack::SIZE)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made in `new`; a child that used it has gone on to a program of its own.
-        unsafe { libc::munmap(self.bottom, Stack::SIZE) };
-    }
-}
-
-/// Forks without copying anything: the child has our memory itself, and we stand still until it has become another program or has
-/// ended. It is no child of ours, but of our parent. It runs `body` on that stack and ends with the status it returns, 70 (EX_SOFTWARE) after a
-/// panic; it never comes back here.
-///
-/// To be called in a process with one thread and all signals blocked, that is already who the child is to be: nobody else may be able to reach
-/// into either. What `body` changes stays changed here.
-pub fn fork_sibling<F: FnOnce() -> i32>(stack: &mut Stack, body: F) -> io::Result<Pid> {
-    extern "C" fn begin<F: FnOnce() -> i32>(body: *mut libc::c_void) -> libc::c_int {
-        // SAFETY: what `fork_sibling` hands over, which stands still and does not touch it until this process is gone from its memory.
-        let body = unsafe { (*body.cast::<Option<F>>()).take() };
-        let run = || body.map_or(0, |body| body());
-        exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(70))
-    }
-    let mut body = Some(body);
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT | libc::SIGCHLD;
-    // SAFETY: the child has a stack that nobody else uses, and begins in a function that does not return. With CLONE_VFORK we run again only when
-    // it has no part in our memory any more, so that it is one thread at any time that uses it, libc's state of a thread included; the
-    // callers block signals, so that none is handled in it.
-    let pid = check(unsafe { libc::clone(begin::<F>, stack.top(), flags, (&raw mut body).cast()) })?;
-    Ok(pid.unsigned_abs())
-}
-
 /// A program with its arguments and environment, laid out as the kernel takes them: made before a fork, so that the child allocates
 /// nothing and its parent's memory stays shared.
 #[derive(Debug)]
@@ -219,19 +159,10 @@ pub fn reap() -> Option<(Pid, Status)> {
 
 /// A child that has ended, if there is one; until [`wait`] is asked for its status, its id is nobody else's.
 pub fn ended_child() -> Option<Pid> {
-    changed_child(libc::WEXITED | libc::WNOWAIT)
-}
-
-/// A child that has been stopped, if there is one that was not told yet.
-pub fn stopped_child() -> Option<Pid> {
-    changed_child(libc::WSTOPPED)
-}
-
-fn changed_child(how: libc::c_int) -> Option<Pid> {
-    // SAFETY: all-zero bytes are a valid value, and it is live while the kernel fills it; without a child that is meant it stays as it is.
+    // SAFETY: all-zero bytes are a valid value, and it is live while the kernel fills it; without a child that has ended it stays as it is.
     let pid = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        check(libc::waitid(libc::P_ALL, 0, &mut info, how | libc::WNOHANG)).ok()?;
+        check(libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG)).ok()?;
         info.si_pid()
     };
     (pid != 0).then_some(pid.unsigned_abs())
@@ -511,43 +442,11 @@ fn check_long(result: libc::c_long) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_child_ends_with_the_status_its_body_returns() {
         let pid = fork(|| 7).unwrap();
         assert_eq!(wait(pid).unwrap(), Status::Code(7));
-    }
-
-    #[test]
-    fn a_sibling_is_our_parents_child_and_has_our_memory_until_it_ends() {
-        let (read, write) = crate::sys::descriptor::pipe().unwrap();
-        let parent = fork(|| {
-            start_two_siblings(&write);
-            0
-        });
-        drop(write);
-        let mut told = [0; 8];
-        assert_eq!(crate::sys::descriptor::read(read.as_fd(), &mut told).unwrap(), 8);
-        let (first, second) = told.split_at(4);
-        let pid = |bytes: &[u8]| Pid::from_le_bytes(bytes.try_into().unwrap());
-        assert_eq!(wait(parent.unwrap()).unwrap(), Status::Code(0));
-        assert_eq!(wait(pid(first)).unwrap(), Status::Code(7));
-        assert_eq!(wait(pid(second)).unwrap(), Status::Code(70));
-    }
-
-    /// Starts two siblings, the second of which panics, and tells their ids.
-    fn start_two_siblings(write: &std::os::fd::OwnedFd) {
-        block_signals().unwrap();
-        let (mut stack, mut seen) = (Stack::new().unwrap(), 0);
-        let first = fork_sibling(&mut stack, || {
-            seen = own_pid();
-            7
-        });
-        let first = first.unwrap();
-        assert_eq!(seen, first);
-        let second = fork_sibling(&mut stack, || std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
-        crate::sys::descriptor::write(write.as_fd(), &[first.to_le_bytes(), second.to_le_bytes()].concat()).unwrap();
     }
 
     #[test]

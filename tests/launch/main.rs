@@ -13,4 +13,3 @@ mod mail;
 mod pam;
 mod pressure;
 mod simple;
-mod together;

@@ -17,14 +17,12 @@ pub(super) struct Pending {
     pub(super) tell_pid: bool,
     /// When it was first tried in vain.
     pub(super) tried_since_ms: Option<i64>,
-    /// Not together with others of its owner: that has failed.
-    pub(super) alone: bool,
 }
 
 impl Pending {
     /// The start of a job that has not come to have a process.
-    pub(super) fn again(job: Job, alone: bool) -> Pending {
-        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, alone }
+    pub(super) fn again(job: Job) -> Pending {
+        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms }
     }
 }
 
@@ -116,7 +114,6 @@ pub(super) mod tests {
             start: Box::new(start),
             tell_pid: line.is_multiple_of(5),
             tried_since_ms: line.is_multiple_of(3).then_some(i64::from(line)),
-            alone: line.is_multiple_of(2),
         }
     }
 

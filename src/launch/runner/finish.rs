@@ -3,7 +3,7 @@
 use super::{Child, GRACE_MS, Kind, State, TURN, token};
 use crate::launch::client::Mailer;
 use crate::launch::job::Stream;
-use crate::launch::recipe::{Failure, Step, Told};
+use crate::launch::recipe::{Failure, Step};
 use crate::launch::relay::Relay;
 use crate::plan::End;
 use crate::report::Level;
@@ -20,12 +20,11 @@ const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
 impl State {
     /// Takes what children told before their exec.
     pub(super) fn take_reports(&mut self) {
-        for (pid, told) in self.reports.take() {
-            match (told, self.children.get(&pid)) {
-                (Told::IsJob(id), _) => self.is_job(pid, id),
-                (Told::Failed(failure), Some(Child::Job(id))) => self.job_failed(*id, &failure),
-                (Told::Failed(failure), Some(Child::Mailer(id))) => self.mailer_failed(*id, &failure),
-                (Told::Failed(_), Some(Child::Starter) | None) => {}
+        for (pid, failure) in self.reports.take() {
+            match self.children.get(&pid) {
+                Some(Child::Job(id)) => self.job_failed(*id, &failure),
+                Some(Child::Mailer(id)) => self.mailer_failed(*id, &failure),
+                None => {}
             }
         }
     }
@@ -52,7 +51,6 @@ impl State {
         self.read_some(id, stream);
         match self.jobs.get(&id).filter(|job| job.is_silent()) {
             Some(job) if job.ended.is_some() => self.finish(id),
-            Some(job) if job.has_no_starter && job.pid.is_none() => self.start_alone(id),
             Some(_) | None => {}
         }
     }

@@ -154,7 +154,7 @@ impl State {
     fn try_keeper_again(&mut self, id: u64, error: &io::Error) {
         let Some(job) = self.jobs.remove(&id) else { return };
         self.flight.end(id);
-        self.try_again(Pending::again(job, false), error, clock::monotonic_ms());
+        self.try_again(Pending::again(job), error, clock::monotonic_ms());
     }
 
     /// The keeper has said its last; it closes the session by itself.

@@ -1,7 +1,6 @@
 //! The runner's way from an order to a started job.
 
 use super::backlog::Pending;
-use super::starters::{self, Group, Starter};
 use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
@@ -10,7 +9,6 @@ use crate::launch::job::{Feed, Job, Pipes};
 use crate::launch::label::Label;
 use crate::launch::output::Output;
 use crate::launch::recipe::{Identity, Recipe, child};
-use crate::launch::starter::{Member, starter};
 use crate::launch::tell::About;
 use crate::launch::wire::{Link, WireError};
 use crate::plan::{End, Owner, Start};
@@ -18,7 +16,6 @@ use crate::report::Level;
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
-use crate::sys::permit::Permit;
 use crate::sys::process::{self, Pid};
 use crate::sys::user::User;
 use crate::table::Command;
@@ -39,7 +36,7 @@ impl State {
             self.not_started(start, "stopping".into());
             return Ok(());
         }
-        self.pending.push_back(Pending { start, tell_pid, tried_since_ms: None, alone: false })
+        self.pending.push_back(Pending { start, tell_pid, tried_since_ms: None })
     }
 
     /// Those that waited for their owner to be looked up wait for their turn.
@@ -49,7 +46,7 @@ impl State {
 
     /// When the next start may be made, if one waits.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        if self.pending.is_empty() || self.starters.waiting() >= BATCH {
+        if self.pending.is_empty() {
             return None;
         }
         let room = self.flight.next_room(now_ms, self.pending.len());
@@ -58,7 +55,7 @@ impl State {
 
     /// Starts what waits, as far as the machine bears it.
     pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), WireError> {
-        if self.pending.is_empty() || self.starters.waiting() >= BATCH || self.held_until_ms > now_ms {
+        if self.pending.is_empty() || self.held_until_ms > now_ms {
             return Ok(());
         }
         let room = self.flight.room(now_ms, self.pending.len(), host::runnable).min(BATCH);
@@ -69,7 +66,7 @@ impl State {
         self.pam.freshen(self.site.pam_service);
         self.shell.freshen();
         let mut prepared = Vec::with_capacity(room);
-        while prepared.len() < room && self.starters.waiting() < BATCH && self.held_until_ms <= now_ms {
+        while prepared.len() < room && self.held_until_ms <= now_ms {
             let Some(pending) = self.pending.pop_front()? else { break };
             self.prepare(pending, now_ms, &mut prepared);
         }
@@ -92,7 +89,6 @@ impl State {
                 Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
             },
         };
-        let Some(pending) = self.starters.keep_waiting(pending, &user, now_ms) else { return };
         let label = match self.policy.map(|policy| Label::of(policy, &pending.start)).transpose() {
             Ok(label) => label.flatten(),
             Err(error) => return self.not_started(pending.start, error.to_string()),
@@ -114,60 +110,29 @@ impl State {
         }
     }
 
-    /// Forks the jobs of a batch one right after the other, a starter for those that can have one together: a fork makes the runner's memory
-    /// shared, and every page that it then writes to is copied, so it writes as little as possible between two of them.
+    /// Forks the jobs of a batch one right after the other: a fork makes the process's memory shared, and every page that it then writes to
+    /// is copied, so it writes as little as possible between two of them.
     fn fork_all(&mut self, prepared: Vec<Prepared>, now_ms: i64) {
-        let groups = starters::groups(prepared);
-        let forked: Vec<io::Result<Forked>> = groups.iter().map(|group| self.fork(group, now_ms)).collect();
+        let forked: Vec<io::Result<Pid>> = prepared.iter().map(|one| self.fork(one)).collect();
         let mut refused = Vec::new();
-        for (group, forked) in groups.into_iter().zip(forked) {
+        for (one, forked) in prepared.into_iter().zip(forked) {
             match forked {
-                Ok(forked) => self.forked(group, forked, now_ms),
-                Err(error) => refused.push((group, error)),
+                Ok(pid) => {
+                    self.children.insert(pid, Child::Job(one.launched.id));
+                    self.launched(one.launched, one.pending, Some(pid), now_ms);
+                }
+                Err(error) => refused.push((one.pending, error)),
             }
         }
         // In their old order, before all that came later.
-        for (group, error) in refused.into_iter().rev() {
-            let put_back = group.starts.into_iter().rev().map(|one| self.put_back(one.pending, &error, now_ms));
-            if put_back.fold(false, |some, one| some | one) {
-                self.hold(&error, now_ms);
-            }
+        for (pending, error) in refused.into_iter().rev() {
+            self.try_again(pending, &error, now_ms);
         }
     }
 
-    fn fork(&self, group: &Group, now_ms: i64) -> io::Result<Forked> {
-        let profile = self.site.profile;
-        match group.starts.as_slice() {
-            [one] => {
-                let stdio = one.launched.pipes.stdio();
-                process::fork(|| child(&one.recipe, stdio, &self.reporter, profile)).map(Forked::Job)
-            }
-            several => {
-                let members: Vec<Member<'_>> = several.iter().map(Prepared::as_member).collect();
-                let permit = Permit::new()?;
-                let pid = process::fork(|| starter(&members, &permit, &self.reporter, profile))?;
-                let jobs = members.iter().map(|member| member.id).collect();
-                Ok(Forked::Starter(pid, Starter::new(group.owner.uid, jobs, permit, now_ms)))
-            }
-        }
-    }
-
-    /// Takes note of a process that is the job, or the starter, of these.
-    fn forked(&mut self, group: Group, forked: Forked, now_ms: i64) {
-        let own_pid = match forked {
-            Forked::Job(pid) => Some(pid),
-            Forked::Starter(pid, starter) => {
-                self.starters.begin(pid, starter);
-                self.children.insert(pid, Child::Starter);
-                None
-            }
-        };
-        for one in group.starts {
-            if let Some(pid) = own_pid {
-                self.children.insert(pid, Child::Job(one.launched.id));
-            }
-            self.launched(one.launched, one.pending, own_pid, now_ms);
-        }
+    fn fork(&self, one: &Prepared) -> io::Result<Pid> {
+        let stdio = one.launched.pipes.stdio();
+        process::fork(|| child(&one.recipe, stdio, &self.reporter, self.site.profile))
     }
 
     /// Who the job's owner is now. None: it is being asked for.
@@ -193,22 +158,14 @@ impl State {
     }
 
     /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
-    pub(super) fn try_again(&mut self, pending: Pending, error: &io::Error, now_ms: i64) {
-        if self.put_back(pending, error, now_ms) {
-            self.hold(error, now_ms);
-        }
-    }
-
-    /// Gives a start the next turn, unless it has had them for too long.
-    fn put_back(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) -> bool {
+    pub(super) fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
         let since = *pending.tried_since_ms.get_or_insert(now_ms);
-        let again = now_ms - since < RETRY_MS;
-        if again {
+        if now_ms - since < RETRY_MS {
             self.pending.push_front(pending);
+            self.hold(error, now_ms);
         } else {
             self.not_started(pending.start, format!("starting the process: {}", reason(error)));
         }
-        again
     }
 
     /// Makes no start for a while, longer each time in a row.
@@ -261,7 +218,7 @@ impl State {
         Ok((id, pipes))
     }
 
-    /// Takes a job among those that run; `pid` is none when a keeper or a starter sees to it.
+    /// Takes a job among those that run; `pid` is none when a keeper sees to it.
     fn launched(&mut self, launched: Launched, pending: Pending, pid: Option<Pid>, now_ms: i64) {
         let Launched { id, keeper, user, pipes, command } = launched;
         self.flight.begin(id, now_ms);
@@ -273,7 +230,6 @@ impl State {
             user,
             pid: None,
             keeper,
-            has_no_starter: false,
             started_ms: clock::monotonic_ms(),
             output: Output::default(),
             pipe: Some(our_output),
@@ -359,23 +315,11 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// What was forked for one start, or for several.
-enum Forked {
-    Job(Pid),
-    Starter(Pid, Starter),
-}
-
 /// A start that lacks nothing but the fork.
 pub(super) struct Prepared {
     pub(super) pending: Pending,
     pub(super) recipe: Recipe,
     pub(super) launched: Launched,
-}
-
-impl Prepared {
-    fn as_member(&self) -> Member<'_> {
-        Member { id: self.launched.id, recipe: &self.recipe, stdio: self.launched.pipes.stdio() }
-    }
 }
 
 /// A job on its way.
