@@ -23,7 +23,7 @@ impl Daemon {
         let now = Now { utc: Timestamp(1_777_593_600), elapsed_ms: 0 };
         let zones = Utc(Zone::utc());
         let mut plan = Plan::new(zones.system(), now);
-        plan.handle(Event::Begin { boot: false, completed: None }, now);
+        plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
         Daemon { plan, zones, now }
     }
 

@@ -156,6 +156,9 @@ impl Daemon {
         let mut settled = false;
         loop {
             self.keep_promises()?;
+            if self.todo.is_empty() && self.plan.has_more() {
+                self.tell_plan(Event::Tick);
+            }
             self.perform()?;
             self.attend_anacron();
             self.arm()?;
@@ -217,7 +220,7 @@ impl Daemon {
 
     /// Milliseconds that may be waited.
     fn patience(&self) -> Option<u64> {
-        if !self.todo.is_empty() {
+        if !self.todo.is_empty() || self.plan.has_more() {
             return Some(0);
         }
         let wishes = [self.log_retry_at, self.watchdog_at, self.stopping.as_ref().and_then(Stopping::next)];
@@ -315,6 +318,7 @@ impl Daemon {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
                     self.started_for_anacron(run, pid);
                 }
+                Notice::Begun { runs } => self.tell_plan(Event::Begun(runs)),
                 Notice::Ended { run, end, duration_ms: _ } => self.ended(run, end),
             }
         }
@@ -333,7 +337,8 @@ impl Daemon {
             let Some(action) = self.todo.pop_front() else { break };
             match action {
                 Action::Start(start) => self.start(&start),
-                Action::Skipped { start, why } => self.tell_skipped(&start, why),
+                Action::Skipped { start, why, count, first } => self.tell_skipped(&start, why, count, first),
+                Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
             }
@@ -373,9 +378,22 @@ impl Daemon {
         }
     }
 
-    fn tell_skipped(&mut self, start: &Start, why: Skip) {
-        match why {
-            Skip::StillRunning => self.tell_about(start, Level::Warning, "SKIPPED", " the previous run still goes on"),
+    fn tell_skipped(&mut self, start: &Start, why: Skip, count: u64, first: Timestamp) {
+        let (level, reason) = match why {
+            Skip::StillRunning => (Level::Warning, "the previous run is still running"),
+            Skip::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),
+            Skip::EntryRemoved => (Level::Info, "the entry was removed or changed while it waited for its start"),
+            Skip::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),
+        };
+        let slots = if count == 1 { String::new() } else { format!(" ({count} slots since {first})") };
+        self.tell_about(start, level, "SKIPPED", &format!(" {reason}{slots}"));
+    }
+
+    fn reserve_runs(&mut self, upto: RunId) {
+        if let Some(record) = &self.completed
+            && let Err(why) = record.write_reserved(upto)
+        {
+            self.warn(&format!("reserving run numbers: {why}"));
         }
     }
 
@@ -430,8 +448,13 @@ impl Daemon {
 
     /// USR1: the live state, in one line.
     fn tell_state(&mut self) {
-        let state = format!("{}, {} started and not ended", self.state(), self.plan.running());
+        let waiting = match self.plan.waiting() {
+            0 => String::new(),
+            count => format!(", {count} due and not started"),
+        };
+        let state = format!("{}, {} started and not ended{waiting}", self.state(), self.plan.running());
         self.say("STATE", &state);
+        self.runner.log_state();
     }
 
     pub(super) fn state(&self) -> String {

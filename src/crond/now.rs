@@ -48,7 +48,7 @@ fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Ac
             plan.handle(Event::Load { source, table }, before);
         }
     }
-    plan.handle(Event::Begin { boot: false, completed: None }, before);
+    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, before);
     let mut due = plan.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });
     due.retain(|action| matches!(action, Action::Start(_)));
     due

@@ -1,9 +1,10 @@
-//! The record of what has been handed out, so that a restart neither loses nor repeats a due moment (reliability.md 4.5).
+//! The record of what has been handed out, so that a restart neither loses nor repeats a due moment.
 //!
-//! Sixteen bytes in the run directory: the last second up to which everything due has been handed to the runner, and
-//! eight bytes of the boot id, since a record of an earlier boot says nothing. Written in place with one pwrite(2) and
-//! never synced: it must survive this process, not the machine.
+//! 24 bytes in the run directory: the last second up to which everything due has been started, eight bytes of the boot id, since
+//! that second says nothing in another boot, and the number up to which run ids are reserved. Each part is written in place with
+//! one pwrite(2) and never synced: it must survive this process, not the machine.
 
+use crate::plan::RunId;
 use crate::schedule::Timestamp;
 use crate::sys::host::Boot;
 use std::fs::{File, OpenOptions};
@@ -13,6 +14,7 @@ use std::path::Path;
 
 /// The record's name in the run directory.
 const NAME: &str = "cronwheel.completed";
+/// Length of the part that holds the second and the boot.
 const LENGTH: usize = 16;
 
 /// An open record.
@@ -54,6 +56,21 @@ impl Record {
     }
 }
 
+/// The reservation of run ids.
+impl Record {
+    /// Up to which run id, exclusive, ids are reserved or used.
+    pub fn read_reserved(&self) -> Option<RunId> {
+        let mut bytes = [0; 8];
+        self.file.read_exact_at(&mut bytes, LENGTH as u64).ok()?;
+        Some(RunId(u64::from_le_bytes(bytes)))
+    }
+
+    /// Reserves run ids up to `upto`, exclusive.
+    pub fn write_reserved(&self, upto: RunId) -> io::Result<()> {
+        self.file.write_all_at(&upto.0.to_le_bytes(), LENGTH as u64)
+    }
+}
+
 /// The first eight bytes of the boot's UUID: its first sixteen hexadecimal digits.
 fn mark(boot: &Boot) -> [u8; 8] {
     let digits: String = boot.id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
@@ -79,7 +96,11 @@ mod tests {
         assert_eq!(Record::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
         let tomorrow = boot("5e3f27bb-1b62-4f7a-8d52-0123456789ab");
         assert_eq!(Record::open(dir.path(), &tomorrow).unwrap().read(), None);
-        assert_eq!(std::fs::metadata(dir.path().join(NAME)).unwrap().len(), 16);
+        // Run ids go on counting in another boot.
+        assert_eq!(record.read_reserved(), None);
+        record.write_reserved(RunId(1_800_000_000_000)).unwrap();
+        let tomorrow = Record::open(dir.path(), &tomorrow).unwrap();
+        assert_eq!((tomorrow.read(), tomorrow.read_reserved()), (None, Some(RunId(1_800_000_000_000))));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::marker::{self, Reboot};
 use super::record::Record as Completed;
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
-use crate::launch::{LaunchError, Leftovers, Runner, falls_back_to_log, take_leftovers};
-use crate::plan::{Event, Plan};
+use crate::launch::{LaunchError, Leftovers, Runner, caller_name, falls_back_to_log, take_leftovers};
+use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::site::{Profile, shared};
@@ -85,7 +85,14 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     let anacron = Work::new(&settings, host, &boot);
     let tables = Tables::new(origin, settings.site, host);
     let library = Library::new(tables, &settings);
-    let plan = Plan::new(library.zones().system(), now());
+    let mut plan = Plan::new(library.zones().system(), now());
+    plan.limit_handover();
+    if settings.is_standalone() {
+        plan.set_caller(&caller_name());
+    }
+    if let Some(record) = &completed {
+        plan.reserve_runs_from(first_run(record.read_reserved()));
+    }
     let mut daemon = Daemon {
         log,
         plan,
@@ -198,6 +205,13 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
     }
 }
 
+/// Where run ids begin: after those that an earlier daemon has reserved. Without a record they begin at the time in milliseconds, which no
+/// daemon of before can have reached unless it started a thousand jobs in each second of its life.
+fn first_run(reserved: Option<RunId>) -> RunId {
+    let by_time = RunId(now().utc.0.max(0).unsigned_abs() * 1000);
+    reserved.map_or(by_time, |reserved| reserved.max(by_time))
+}
+
 impl Daemon {
     /// How changes are noticed, in cronie's words.
     fn tell_noticing(&mut self) {
@@ -215,7 +229,7 @@ impl Daemon {
     fn begin(&mut self, boot: &Boot) {
         let is_boot = self.settings.is_standalone() || self.claim_boot(boot);
         let completed = self.handed_out_before();
-        self.tell_plan(Event::Begin { boot: is_boot, completed });
+        self.tell_plan(Event::Begin { boot: is_boot, completed, started: Vec::new(), running: Vec::new() });
         self.tell_state_to_manager("");
     }
 

@@ -1,7 +1,7 @@
 //! Coming to an end. The system's daemon leaves running jobs to its runner and ends at once; a standalone one, or one that is
 //! the first process of a container, waits for them, since nobody would be left to.
 
-use super::daemon::{Daemon, Fatal, now, os, reap};
+use super::daemon::{Daemon, Fatal, os, reap};
 use super::settings::Settings;
 use crate::plan::Event;
 use crate::schedule::Timestamp;
@@ -48,7 +48,9 @@ impl Daemon {
         match self.stopping {
             None => {
                 self.manager.tell("STOPPING=1");
-                self.tell_plan(Event::Stop);
+                // Nothing more is started, here or by the runner; the record says from when on.
+                self.tell_plan(Event::Stop { is_recorded: self.completed.is_some() });
+                self.runner.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
                     let patience = i64::try_from(self.settings.stop_timeout.as_millis()).unwrap_or(i64::MAX);
                     Stopping::Waiting(now_ms.saturating_add(patience))
@@ -97,7 +99,7 @@ impl Daemon {
         self.hand_over(give_up_at)?;
         let handed_over = self.todo.is_empty() && !self.runner.wants_to_write();
         if handed_over {
-            self.record_end(now().utc);
+            self.record_end(self.plan.completed());
         } else {
             self.warn("the runner did not take the last starts in time");
         }

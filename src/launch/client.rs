@@ -81,6 +81,11 @@ pub enum Notice {
         /// Pid of the job's session leader.
         pid: u32,
     },
+    /// These starts have been begun, or it was found that they cannot be made.
+    Begun {
+        /// Which.
+        runs: Vec<RunId>,
+    },
     /// A run ended (after the job ended; mail may still be on its way).
     Ended {
         /// Which.
@@ -102,6 +107,10 @@ pub(super) enum Order<S> {
         /// Tell of its process as soon as it is there.
         tell_pid: bool,
     },
+    /// Make no more starts.
+    StopStarting,
+    /// Write to the log what is going on.
+    LogState,
     /// End every job: TERM, or with `hard` KILL, to its process group. Nothing more is started.
     EndAll {
         /// KILL.
@@ -140,6 +149,11 @@ pub fn falls_back_to_log(config: &Config) -> bool {
     cronie && !config.standalone && !config.output_to_log && !crate::sys::files::is_executable(SENDMAIL)
 }
 
+/// As whom `crond FILE` runs its jobs.
+pub fn caller_name() -> String {
+    super::runner::caller().map(|user| user.name).unwrap_or_default()
+}
+
 /// The runner process as main sees it.
 #[derive(Debug)]
 pub struct Runner {
@@ -164,6 +178,16 @@ impl Runner {
     /// wake-up.
     pub fn start(&mut self, start: &Start, tell_pid: bool) {
         self.queue(&Order::Start { start, tell_pid });
+    }
+
+    /// Queues that no more starts are made: what waits to be started is given up.
+    pub fn stop_starting(&mut self) {
+        self.queue(&Order::StopStarting);
+    }
+
+    /// Queues that the runner writes to the log what is going on.
+    pub fn log_state(&mut self) {
+        self.queue(&Order::LogState);
     }
 
     /// Queues the end of every job: TERM, or with `hard` KILL, to each job's process group. What waits to be started is given up.

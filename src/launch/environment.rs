@@ -1,12 +1,14 @@
 //! The environment of a job, built from nothing, in the incumbents' order (compat.md 1.14; Debian entry.c, cronie entry.c and env.c).
 
+use crate::plan::Environment;
 use crate::site::Site;
 use crate::sys::user::User;
+use indexmap::IndexMap;
 use std::ffi::CString;
 
 /// Names and values in order, each name once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Variables(Vec<(Vec<u8>, Vec<u8>)>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Variables(IndexMap<Vec<u8>, Vec<u8>>);
 
 /// What cronie's daemon hands on to its jobs when it has it itself (env.c, env_set_from_environ).
 const HANDED_ON: [&str; 17] = [
@@ -34,15 +36,12 @@ pub(super) const SHELL: &[u8] = b"/bin/sh";
 
 impl Variables {
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice())
+        self.0.get(name.as_bytes()).map(Vec::as_slice)
     }
 
     /// Sets a variable where it stands, or at the end.
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value.to_vec(),
-            None => self.0.push((name.to_vec(), value.to_vec())),
-        }
+        self.0.insert(name.to_vec(), value.to_vec());
     }
 
     fn set_unless_there(&mut self, name: &str, value: &[u8]) {
@@ -61,6 +60,16 @@ impl Variables {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+
+    /// The same in the form in which they are sent.
+    pub(super) fn packed(&self) -> Environment {
+        Environment::of(self.iter())
+    }
+
+    /// Variables that were sent.
+    pub(super) fn unpacked(packed: &Environment) -> Variables {
+        Variables(packed.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
     }
 
     /// `NAME=value` strings for exec. A NUL, which no line of a table can carry, would end the value there.
@@ -125,7 +134,7 @@ impl Inherited {
 pub(super) fn of_cron(
     site: &Site,
     user: &User,
-    table: &[(Vec<u8>, Vec<u8>)],
+    table: &Environment,
     inherited: &Inherited,
     inherit_path: bool,
 ) -> Variables {
@@ -135,7 +144,7 @@ pub(super) fn of_cron(
             variables.set(name, value);
         }
     }
-    for (name, value) in table {
+    for (name, value) in table.iter() {
         variables.set(name, value);
     }
     let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(site.default_path.as_bytes());
@@ -150,10 +159,10 @@ pub(super) fn of_cron(
 }
 
 /// The environment of a job of `crond FILE`: the caller's, with the table's variables over it. SHELL is the table's or /bin/sh.
-pub(super) fn of_caller(user: &User, table: &[(Vec<u8>, Vec<u8>)], inherited: &Inherited) -> Variables {
+pub(super) fn of_caller(user: &User, table: &Environment, inherited: &Inherited) -> Variables {
     let mut variables = inherited.all.clone();
     variables.set(b"SHELL", SHELL);
-    for (name, value) in table {
+    for (name, value) in table.iter() {
         variables.set(name, value);
     }
     variables.set_unless_there("HOME", &user.home);
@@ -170,8 +179,8 @@ mod tests {
         User { name: "alice".into(), uid: 1000, gid: 1000, home: b"/home/alice".to_vec(), groups: vec![1000] }
     }
 
-    fn table(lines: &[&str]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        Variables::from_strings(lines.iter().map(|line| line.as_bytes())).0
+    fn table(lines: &[&str]) -> Environment {
+        Environment::of(Variables::from_strings(lines.iter().map(|line| line.as_bytes())).iter())
     }
 
     fn shown(variables: &Variables) -> Vec<String> {
@@ -182,7 +191,7 @@ mod tests {
     fn a_debian_job_has_four_variables_and_nothing_of_the_daemon() {
         let daemon = Inherited::of(&[("LANG", "C.UTF-8"), ("NOTIFY_SOCKET", "/run/n"), ("PATH", "/daemon")]);
         assert_eq!(
-            shown(&of_cron(&DEBIAN, &alice(), &[], &daemon, false)),
+            shown(&of_cron(&DEBIAN, &alice(), &table(&[]), &daemon, false)),
             ["SHELL=/bin/sh", "HOME=/home/alice", "PATH=/usr/bin:/bin", "LOGNAME=alice"]
         );
     }
@@ -192,9 +201,9 @@ mod tests {
         let daemon = Inherited::of(&[("TERM", "x"), ("LANG", "C.UTF-8"), ("LC_LOVE", "x"), ("PATH", "/daemon")]);
         let expected = ["LANG=C.UTF-8", "SHELL=/bin/sh", "HOME=/home/alice"];
         let end = ["LOGNAME=alice", "USER=alice"];
-        let own_path = of_cron(&CRONIE, &alice(), &[], &daemon, false);
+        let own_path = of_cron(&CRONIE, &alice(), &table(&[]), &daemon, false);
         assert_eq!(shown(&own_path), [&expected[..], &["PATH=/usr/bin:/bin:/usr/sbin:/sbin"], &end].concat());
-        let daemons_path = of_cron(&CRONIE, &alice(), &[], &daemon, true);
+        let daemons_path = of_cron(&CRONIE, &alice(), &table(&[]), &daemon, true);
         assert_eq!(shown(&daemons_path), [&expected[..], &["PATH=/daemon"], &end].concat());
     }
 
@@ -213,7 +222,7 @@ mod tests {
     #[test]
     fn cron_has_the_last_word_over_pam() {
         let pam = Variables::from_strings([&b"LANG=C"[..], b"PATH=/pam", b"rubbish"].into_iter());
-        let cron = of_cron(&DEBIAN, &alice(), &[], &Inherited::default(), false);
+        let cron = of_cron(&DEBIAN, &alice(), &table(&[]), &Inherited::default(), false);
         assert_eq!(
             shown(&pam.overlaid(&cron)),
             ["LANG=C", "PATH=/usr/bin:/bin", "SHELL=/bin/sh", "HOME=/home/alice", "LOGNAME=alice"]

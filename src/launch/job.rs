@@ -2,6 +2,7 @@
 
 use super::environment::Variables;
 use super::output::Output;
+use super::owner::OwnerKey;
 use super::recipe::Stdio;
 use super::wire::Link;
 use crate::plan::{End, Start};
@@ -26,6 +27,7 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) start: Box<Start>,
+    pub(super) owner: OwnerKey,
     /// Main wants to be told of its process.
     pub(super) tell_pid: bool,
     /// When it was first tried in vain to start it.
@@ -41,6 +43,8 @@ pub(super) struct Job {
     pub(super) pipe: Option<OwnedFd>,
     pub(super) error_pipe: Option<OwnedFd>,
     pub(super) feed: Option<Feed>,
+    /// Bytes of its standard input.
+    pub(super) input_size: usize,
     /// A step that failed before the exec.
     pub(super) failure: Option<String>,
     /// How and when it ended, once it has.

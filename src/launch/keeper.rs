@@ -10,6 +10,7 @@ use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Ste
 use super::runner::RETRY_MS;
 use super::simple::Shell;
 use super::wire::{Link, WireError};
+use crate::plan::{Environment, SharedBytes};
 use crate::site::Site;
 use crate::sys::clock;
 use crate::sys::descriptor;
@@ -35,8 +36,8 @@ pub(super) struct KeeperOrder {
     pub(super) context: Option<CString>,
     /// cronie tells PAM this variable of the table.
     pub(super) session_class: Option<Vec<u8>>,
-    pub(super) variables: Variables,
-    pub(super) command: Vec<u8>,
+    pub(super) variables: Environment,
+    pub(super) command: SharedBytes,
     /// What /bin/sh is, where simple commands are run without it.
     pub(super) shell: Option<Shell>,
     pub(super) runs_without_home: bool,
@@ -76,7 +77,7 @@ pub(super) enum KeeperNews {
         /// How.
         status: Status,
         /// What PAM added.
-        variables: Variables,
+        variables: Environment,
     },
 }
 
@@ -215,7 +216,7 @@ impl<'a> Keeper<'a> {
             self.tell(&failed(&failure));
         }
         self.tell_messages(session.as_ref());
-        self.tell(&KeeperNews::Ended { status, variables: pam });
+        self.tell(&KeeperNews::Ended { status, variables: pam.packed() });
         Ok(())
     }
 
@@ -317,7 +318,7 @@ fn failed(failure: &Failure) -> KeeperNews {
 
 /// The job's recipe: cron's variables have the last word over PAM's.
 pub(super) fn recipe(order: &KeeperOrder, pam: &Variables, identity: Identity) -> Recipe {
-    let variables = pam.clone().overlaid(&order.variables);
+    let variables = pam.clone().overlaid(&Variables::unpacked(&order.variables));
     let mut recipe = Recipe::of_command(&order.command, &variables, order.shell, order.started_with);
     recipe.identity = Some(identity);
     recipe.runs_without_home = order.runs_without_home;

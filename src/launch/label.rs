@@ -60,7 +60,7 @@ fn context(policy: &Policy, start: &Start) -> Result<CString, LabelError> {
         Owner::User { .. } => policy.context_of_user(&CString::new(start.user.as_str()).unwrap_or_default())?,
         Owner::System | Owner::Caller => policy.context_of_system()?,
     };
-    let Some((_, level)) = start.variables.iter().find(|(name, _)| name == LEVEL) else { return Ok(context) };
+    let Some((_, level)) = start.variables.iter().find(|(name, _)| *name == LEVEL) else { return Ok(context) };
     let Some(wanted) = selinux::with_level(&context, level) else {
         return Err(LabelError::Malformed { level: String::from_utf8_lossy(level).into_owned() });
     };

@@ -11,6 +11,7 @@ mod label;
 mod modules;
 mod outcome;
 mod output;
+mod owner;
 mod recipe;
 mod relay;
 mod runner;
@@ -19,6 +20,7 @@ mod tell;
 mod wire;
 
 pub use client::{
-    Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands, falls_back_to_log,
+    Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands, caller_name,
+    falls_back_to_log,
 };
 pub use outcome::{LeftRun, Leftovers, OutcomeError, take_leftovers};

@@ -4,7 +4,7 @@
 //! as a JSON object; and one file `PID.started` for each runner that lost its main: the latest due moment (seconds of UTC, decimal)
 //! among the starts that it was given. Files are written under a name that begins with `.` and renamed, so a reader sees whole ones only.
 
-use crate::plan::{End, Start};
+use crate::plan::{End, JobId, RunId, Start};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,12 +15,23 @@ const DIRECTORY: &str = "crond.outcomes";
 /// How a run ended that an earlier main started.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LeftRun {
-    /// What was started.
-    pub start: Start,
+    /// The run.
+    pub run: RunId,
+    /// The job that it was a run of.
+    pub job: JobId,
+    /// The moment for which it was started, seconds of UTC.
+    pub scheduled_at: i64,
     /// How it ended.
     pub end: End,
     /// How long it ran.
     pub duration_ms: u64,
+}
+
+impl LeftRun {
+    /// The end of a run of that start.
+    pub(super) fn of(start: &Start, end: End, duration_ms: u64) -> LeftRun {
+        LeftRun { run: start.run, job: start.job.clone(), scheduled_at: start.scheduled_at, end, duration_ms }
+    }
 }
 
 /// What earlier runners left.
@@ -68,7 +79,7 @@ pub fn take_leftovers(run_dir: &Path) -> Result<Leftovers, OutcomeError> {
         }
         fs::remove_file(&path).map_err(failed("removing", &path))?;
     }
-    left.runs.sort_by_key(|run| (run.start.scheduled_at, run.start.run));
+    left.runs.sort_by_key(|run| (run.scheduled_at, run.run));
     Ok(left)
 }
 

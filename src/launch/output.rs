@@ -1,19 +1,21 @@
 //! What is kept of a run's output: its beginning and its end, with a note of what was cut between.
 
+use super::owner::{MemoryBudget, OwnerKey};
 use std::collections::VecDeque;
 
 /// Bytes kept of the beginning.
 const HEAD: usize = 1 << 20;
 /// Bytes kept of the end.
 const TAIL: usize = 256 << 10;
-/// Bytes that all runs together may keep; beyond it a run keeps what it has, and 4 KiB of its end.
-const TOGETHER: usize = 256 << 20;
+/// Bytes of an end that are kept when the budget is used up; the run keeps what it has besides.
 const TAIL_WHEN_SHORT: usize = 4 << 10;
+/// Bytes that the runs of one owner and their mails may keep, and those of all owners. The output of one run is kept whatever others have.
+const PER_OWNER: usize = 24 << 20;
+const TOGETHER: usize = 96 << 20;
 
-/// How much all runs keep together.
-#[derive(Debug, Default)]
-pub(super) struct Budget {
-    kept: usize,
+/// The bound on all output that is kept.
+pub(super) fn budget() -> MemoryBudget {
+    MemoryBudget::new(PER_OWNER, TOGETHER, HEAD + TAIL)
 }
 
 /// The output of one run. Silent, it keeps nothing.
@@ -26,10 +28,10 @@ pub(super) struct Output {
 
 impl Output {
     /// Takes what the job wrote.
-    pub(super) fn push(&mut self, bytes: &[u8], budget: &mut Budget) {
+    pub(super) fn push(&mut self, bytes: &[u8], owner: &OwnerKey, budget: &mut MemoryBudget) {
         let before = self.kept();
         self.total += bytes.len() as u64;
-        let short = budget.kept >= TOGETHER;
+        let short = !budget.has_room(owner, bytes.len());
         // Once something was cut, the beginning is closed: nothing may be missing inside it.
         let room = if short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
         let (to_head, to_tail) = bytes.split_at(room.min(bytes.len()));
@@ -39,12 +41,15 @@ impl Output {
         let surplus = (self.tail.len() + to_tail.len()).saturating_sub(most);
         self.tail.drain(..surplus.min(self.tail.len()));
         self.tail.extend(to_tail);
-        budget.kept = (budget.kept + self.kept()).saturating_sub(before);
+        match self.kept().checked_sub(before) {
+            Some(more) => budget.take(owner, more),
+            None => budget.give_back(owner, before - self.kept()),
+        }
     }
 
     /// Gives back what it kept.
-    pub(super) fn release(&mut self, budget: &mut Budget) {
-        budget.kept = budget.kept.saturating_sub(self.kept());
+    pub(super) fn release(&mut self, owner: &OwnerKey, budget: &mut MemoryBudget) {
+        budget.give_back(owner, self.kept());
         *self = Output::default();
     }
 
@@ -76,41 +81,42 @@ mod tests {
 
     #[test]
     fn short_output_is_kept_whole() {
-        let (mut output, mut budget) = (Output::default(), Budget::default());
-        output.push(b"one\n", &mut budget);
-        output.push(b"two\n", &mut budget);
+        let (mut output, mut budget) = (Output::default(), budget());
+        output.push(b"one\n", &"alice".into(), &mut budget);
+        output.push(b"two\n", &"alice".into(), &mut budget);
         assert_eq!(output.text(), b"one\ntwo\n");
-        assert_eq!((output.total(), budget.kept), (8, 8));
-        output.release(&mut budget);
-        assert_eq!(budget.kept, 0);
+        assert_eq!((output.total(), budget.total()), (8, 8));
+        output.release(&"alice".into(), &mut budget);
+        assert_eq!(budget.total(), 0);
     }
 
     #[test]
     fn output_that_just_fits_is_not_cut() {
-        let (mut output, mut budget) = (Output::default(), Budget::default());
+        let (mut output, mut budget) = (Output::default(), budget());
         let all: Vec<u8> = (0..HEAD + TAIL).map(|i| (i % 251) as u8).collect();
-        all.chunks(60_000).for_each(|chunk| output.push(chunk, &mut budget));
+        all.chunks(60_000).for_each(|chunk| output.push(chunk, &"alice".into(), &mut budget));
         assert_eq!(output.text(), all);
     }
 
     #[test]
     fn of_long_output_beginning_and_end_are_kept_and_the_cut_is_told() {
-        let (mut output, mut budget) = (Output::default(), Budget::default());
+        let (mut output, mut budget) = (Output::default(), budget());
         let all: Vec<u8> = (0..20_000_000_u32).map(|i| (i % 251) as u8).collect();
-        all.chunks(65_536).for_each(|chunk| output.push(chunk, &mut budget));
+        all.chunks(65_536).for_each(|chunk| output.push(chunk, &"alice".into(), &mut budget));
         let text = output.text();
         assert_eq!(text[..HEAD], all[..HEAD]);
         assert_eq!(text[text.len() - TAIL..], all[all.len() - TAIL..]);
         let note = String::from_utf8(text[HEAD..text.len() - TAIL].to_vec()).unwrap();
         assert_eq!(note, format!("\n[... {} bytes of output cut here ...]\n", all.len() - HEAD - TAIL));
-        assert_eq!(budget.kept, HEAD + TAIL);
+        assert_eq!(budget.total(), HEAD + TAIL);
     }
 
     #[test]
-    fn beyond_what_all_may_keep_together_a_run_keeps_a_little_of_its_end() {
-        let (mut output, mut budget) = (Output::default(), Budget { kept: TOGETHER });
-        output.push(&vec![b'a'; 100_000], &mut budget);
-        output.push(b"end", &mut budget);
+    fn beyond_what_its_owner_may_keep_a_run_keeps_a_little_of_its_end() {
+        let (mut output, mut budget) = (Output::default(), budget());
+        budget.take(&"alice".into(), PER_OWNER);
+        output.push(&vec![b'a'; 100_000], &"alice".into(), &mut budget);
+        output.push(b"end", &"alice".into(), &mut budget);
         let text = output.text();
         assert!(text.ends_with(b"aend") && text.len() < TAIL_WHEN_SHORT + 100);
     }

@@ -1,7 +1,6 @@
 //! The runner process: starts jobs as told, drains their output within bounds, reaps them, has their output mailed, tells main what became of
 //! them. One thread, one loop, and nothing in it waits for anybody.
 
-mod backlog;
 mod finish;
 mod flight;
 mod kept;
@@ -14,12 +13,13 @@ use super::environment::Inherited;
 use super::identity::Identities;
 use super::job::{Job, Stream};
 use super::outcome::{LeftRun, OutcomeBox};
-use super::output::Budget;
+use super::output;
+use super::owner::{Interner, MemoryBudget, OwnerKey, Turns};
 use super::recipe::{Reporter, Reports, StartedWith};
 use super::relay::Relay;
 use super::tell::{About, Teller};
 use super::wire::{Link, WireError};
-use crate::plan::{End, Start};
+use crate::plan::{RunId, Start};
 use crate::report::Level;
 use crate::site::Site;
 use crate::sys::clock;
@@ -31,12 +31,12 @@ use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
-use backlog::{Backlog, Pending};
 use flight::Flight;
 use kept::Pam;
 use mail::{Letter, Mailing};
 use shell::SystemShell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use start::Pending;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -52,6 +52,11 @@ const RELAY_MS: i64 = 20;
 const TURN: usize = 16 << 10;
 /// Most things heard of in one turn of the loop.
 const READY_A_TURN: usize = 64;
+/// Bytes of commands, environments and standard input that are kept for the jobs of one owner, and of all together; what an owner may have
+/// whatever the others have.
+const HELD_PER_OWNER: usize = 32 << 20;
+const HELD_TOGETHER: usize = 128 << 20;
+const HELD_ALWAYS: usize = 2 << 20;
 /// Descriptors that the runner may need: one or two for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
@@ -125,7 +130,16 @@ struct State {
     reporter: Reporter,
     reports: Reports,
     next_id: u64,
-    pending: Backlog,
+    pending: Turns<Pending>,
+    /// Starts were left for the next turn of the loop although there is room for them.
+    has_more_starts: bool,
+    /// Runs whose start has been begun since main was told last.
+    begun: Vec<RunId>,
+    /// No more starts are made.
+    is_stopping: bool,
+    /// Commands and environments of the jobs, and the bound on them and on what is still to be fed to jobs.
+    interner: Interner,
+    held: MemoryBudget,
     waiting_for_identity: Vec<Pending>,
     flight: Flight,
     held_until_ms: i64,
@@ -143,19 +157,23 @@ struct State {
     relay: Option<Relay>,
     /// Pipes that are not read until the relay has room again.
     paused: Vec<(u64, Stream)>,
-    letters: VecDeque<Letter>,
+    letters: Turns<Letter>,
     mailings: HashMap<u64, Mailing>,
     mail_held_until_ms: i64,
+    /// It was said that mail has been waiting for long.
+    mail_waits_told: bool,
+    /// Owners of whom mail is dropped, as too much of it waits.
+    dropping_mail: HashSet<OwnerKey>,
     charset: String,
     /// /dev/null.
     nowhere: OwnedFd,
-    budget: Budget,
+    budget: MemoryBudget,
     buffer: Vec<u8>,
 }
 
 /// Why the runner ends before its time.
 #[derive(Debug, thiserror::Error)]
-enum RunnerError {
+pub(super) enum RunnerError {
     #[error("{doing}: {source}")]
     Os { doing: &'static str, source: io::Error },
     #[error("hearing main: {0}")]
@@ -238,7 +256,12 @@ impl State {
             reporter,
             reports,
             next_id: 0,
-            pending: Backlog::default(),
+            pending: Turns::default(),
+            has_more_starts: false,
+            begun: Vec::new(),
+            is_stopping: false,
+            interner: Interner::default(),
+            held: MemoryBudget::new(HELD_PER_OWNER, HELD_TOGETHER, HELD_ALWAYS),
             waiting_for_identity: Vec::new(),
             held_until_ms: 0,
             hold_ms: 0,
@@ -250,12 +273,14 @@ impl State {
             detached: HashMap::new(),
             relay,
             paused: Vec::new(),
-            letters: VecDeque::new(),
+            letters: Turns::default(),
             mailings: HashMap::new(),
             mail_held_until_ms: 0,
+            mail_waits_told: false,
+            dropping_mail: HashSet::new(),
             charset: locale::charset(),
             nowhere: descriptor::nowhere().map_err(os("opening /dev/null"))?,
-            budget: Budget::default(),
+            budget: output::budget(),
             buffer: vec![0; TURN],
         })
     }
@@ -272,13 +297,14 @@ impl State {
             let now = clock::monotonic_ms();
             self.end_graces(now);
             if self.identities.give_up(now) {
-                self.stop_waiting_for_identities()?;
+                self.stop_waiting_for_identities();
             }
             self.end_late_mailers(now);
-            self.start_pending(now)?;
+            self.start_pending(now);
             self.send_letters(now);
             self.tell.flush();
             self.flush_relay();
+            self.tell_begun();
             self.flush_main()?;
         }
         Ok(())
@@ -320,7 +346,7 @@ impl State {
             Kind::Feed => self.feed(id),
             Kind::LookUp => {
                 if self.identities.readable(id) {
-                    self.stop_waiting_for_identities()?;
+                    self.stop_waiting_for_identities();
                 }
             }
             Kind::Detached => self.drain_detached(id),
@@ -334,8 +360,10 @@ impl State {
         let open = self.main.fill().unwrap_or(false);
         while let Some(order) = self.main.take::<Order<Box<Start>>>()? {
             match order {
-                Order::Start { start, tell_pid } => self.take_start(start, tell_pid)?,
-                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate })?,
+                Order::Start { start, tell_pid } => self.take_start(start, tell_pid),
+                Order::StopStarting => self.stop_starting(),
+                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
+                Order::LogState => self.log_state(),
                 Order::ReopenLog => self.tell.reopen(),
             }
         }
@@ -345,13 +373,36 @@ impl State {
         Ok(())
     }
 
-    /// Main is gone: what it was not told goes to the run directory from now on.
+    /// Tells main which starts have been begun, so that it can hand over others.
+    fn tell_begun(&mut self) {
+        if !self.begun.is_empty() {
+            let runs = std::mem::take(&mut self.begun);
+            if !self.main_is_gone {
+                // A notice is far below the wire's bound.
+                let _ = self.main.push(&Notice::Begun { runs });
+            }
+        }
+    }
+
+    /// Writes what is going on to the log.
+    fn log_state(&mut self) {
+        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let state = [
+            count(self.jobs.len(), "job", "jobs"),
+            count(self.mailings.len(), "mailer", "mailers"),
+            count(self.letters.len(), "mail", "mails") + " waiting for a mailer",
+        ];
+        self.tell.own(Level::Info, "STATE", &state.join(", "));
+    }
+
+    /// Main is gone: what it was not told goes to the run directory from now on, and nothing more is started.
     fn lose_main(&mut self) {
         if self.main_is_gone {
             return;
         }
         self.main_is_gone = true;
         let _ = self.poll.remove(&self.main);
+        self.stop_starting();
         if self.config.standalone {
             return;
         }
@@ -387,22 +438,17 @@ impl State {
     }
 
     /// Ends every job's process group and gives up what waits.
-    fn end_all(&mut self, ask: Ask) -> Result<(), WireError> {
+    fn end_all(&mut self, ask: Ask) {
         self.stopping = Some(ask);
         for job in self.jobs.values().filter(|job| job.ended.is_none()) {
             end_group(job, ask);
         }
-        self.stop_waiting_for_identities()?;
-        while let Some(pending) = self.pending.pop_front()? {
-            self.not_started(pending.start, "stopping".into());
-        }
-        Ok(())
+        self.stop_starting();
     }
 
     /// Tells main how a run ended, or leaves it for the next main.
-    fn tell_end(&mut self, start: &Start, end: End, duration_ms: u64) {
-        let notice = Notice::Ended { run: start.run, end: end.clone(), duration_ms };
-        let run = LeftRun { start: start.clone(), end, duration_ms };
+    fn tell_end(&mut self, run: LeftRun) {
+        let notice = Notice::Ended { run: run.run, end: run.end.clone(), duration_ms: run.duration_ms };
         if self.main_is_gone {
             self.leave(&run);
         } else if let Ok(number) = self.main.push(&notice) {
@@ -469,7 +515,7 @@ fn raise(limit: DescriptorLimit) {
 }
 
 /// Who `crond FILE` runs everything as. An id without a name is possible in a container.
-fn caller() -> Result<User, RunnerError> {
+pub(super) fn caller() -> Result<User, RunnerError> {
     let ids = process::own_ids().map_err(os("reading our ids"))?;
     let [uid, ..] = ids.users;
     let [gid, ..] = ids.groups;

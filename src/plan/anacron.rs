@@ -8,7 +8,9 @@
 //! has. Then that line is in charge: its start counts as the job's run, and the job is due only if a moment of the line was
 //! missed since the day of the stamp.
 
+use super::environment::Environment;
 use super::event::{Owner, RunId, Source, Start};
+use super::job_id::JobId;
 use super::live_table::LiveTable;
 use super::state::Plan;
 use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
@@ -204,12 +206,15 @@ impl Planned {
     pub fn start(&self, run: RunId, source: Source) -> Start {
         Start {
             run,
+            job: JobId::named("root", &safe_name(&self.job.id)),
             source,
             line: self.job.line,
             user: "root".to_owned(),
-            command: self.job.command.clone(),
+            command: self.job.command.clone().into(),
             literal: true,
-            variables: self.job.variables.clone(),
+            variables: Environment::of(
+                self.job.variables.iter().map(|(name, value)| (name.as_slice(), value.as_slice())),
+            ),
             flags: Flags::default(),
             scheduled_at: self.at.0,
             at_reboot: false,
@@ -295,6 +300,12 @@ fn names(command: &[u8], directory: &str) -> bool {
         let after = after.strip_prefix(b"/").unwrap_or(after);
         !before.is_some_and(|byte| of_a_path(*byte)) && !after.first().is_some_and(|byte| of_a_path(*byte))
     })
+}
+
+/// A job identifier as a name: what is not safe in one is replaced.
+fn safe_name(id: &[u8]) -> String {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    id.iter().map(|&byte| if is_safe(byte) { char::from(byte) } else { '_' }).collect()
 }
 
 /// Where anacron's jobs come from, as the runner and the log are told.

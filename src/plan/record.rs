@@ -10,6 +10,7 @@
 //! fastest, and need not be found in it.
 
 use super::digest::DigestKey;
+use super::environment::Environment;
 use crate::table::{Entry, Flags, Table};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
@@ -226,20 +227,20 @@ pub(super) fn first_settings(settings: &[u8], count: u32) -> &[u8] {
 }
 
 /// The variables in settings that were so written: each name once with its last value, in the order of first appearance.
-pub(super) fn variables(settings: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut variables: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+pub(super) fn variables(settings: &[u8]) -> Environment {
+    let mut variables: Vec<(&[u8], &[u8])> = Vec::new();
     let mut place_of: BTreeMap<&[u8], usize> = BTreeMap::new();
     let mut parts = settings.split(|&byte| byte == b'\n');
     while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
         match place_of.get(name).and_then(|&place| variables.get_mut(place)) {
-            Some(variable) => variable.1 = value.to_vec(),
+            Some(variable) => variable.1 = value,
             None => {
                 place_of.insert(name, variables.len());
-                variables.push((name.to_vec(), value.to_vec()));
+                variables.push((name, value));
             }
         }
     }
-    variables
+    Environment::of(variables)
 }
 
 /// Digests of the [`variables`] in the first settings, by how many of these they are, from none to all.
@@ -376,10 +377,12 @@ mod tests {
 
     #[test]
     fn a_variable_has_its_last_value_at_its_first_place() {
-        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-        assert_eq!(variables(b""), []);
-        assert_eq!(variables(b"A\n1\nB\n\nA\n2\n"), [pair("A", "2"), pair("B", "")]);
-        assert_eq!(variables(b"\nx\n"), [pair("", "x")]);
+        let packed = |pairs: &[(&str, &str)]| {
+            Environment::of(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+        };
+        assert_eq!(variables(b""), packed(&[]));
+        assert_eq!(variables(b"A\n1\nB\n\nA\n2\n"), packed(&[("A", "2"), ("B", "")]));
+        assert_eq!(variables(b"\nx\n"), packed(&[("", "x")]));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
             plan.handle(Event::Load { source, table }, self.now());
         }
         self.plan = Some(plan);
-        self.tell(Event::Begin { boot, completed: self.completed });
+        self.tell(Event::Begin { boot, completed: self.completed, started: Vec::new(), running: Vec::new() });
     }
 
     /// Tells the plan an event, and that every job it starts has ended at once.

@@ -62,7 +62,7 @@ fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Plan {
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
         plan.handle(Event::Load { source, table }, now);
     }
-    plan.handle(Event::Begin { boot: false, completed: None }, now);
+    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
     plan
 }
 
@@ -146,6 +146,6 @@ fn a_week_of_minutes(zones: &Utc) -> Plan {
     let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones };
     let table = Table::parse(text.replace(" /usr", " root /usr").into_bytes().into_boxed_slice(), &context).table;
     plan.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
-    plan.handle(Event::Begin { boot: false, completed: None }, now);
+    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
     plan
 }

@@ -2,7 +2,7 @@
 
 use crate::common::{Deadline, World};
 use cronwheel::launch::{Config, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands};
-use cronwheel::plan::{End, Owner, RunId, Source, Start};
+use cronwheel::plan::{End, Environment, JobId, Owner, RunId, Source, Start};
 use cronwheel::report::Target;
 use cronwheel::site::Profile;
 use cronwheel::table::Flags;
@@ -31,16 +31,22 @@ pub fn config(profile: Profile) -> Config {
 pub fn start(run: u64, user: &str, command: &str) -> Start {
     Start {
         run: RunId(run),
+        job: JobId::named(user, "job"),
         source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
         line: 1,
         user: user.into(),
         command: command.into(),
-        variables: Vec::new(),
+        variables: Environment::default(),
         flags: Flags::default(),
         scheduled_at: 1_800_000_000,
         literal: false,
         at_reboot: false,
     }
+}
+
+/// The variables of a table.
+pub fn environment(variables: &[(&str, &[u8])]) -> Environment {
+    Environment::of(variables.iter().map(|(name, value)| (name.as_bytes(), *value)))
 }
 
 /// An strace; gone when dropped.
@@ -91,6 +97,7 @@ impl Bench {
         if asked[0].revents().unwrap().contains(PollFlags::POLLIN) {
             for notice in self.runner.receive().unwrap() {
                 match notice {
+                    Notice::Begun { .. } => {}
                     Notice::Started { run, pid } => self.started.push((run, pid)),
                     Notice::Ended { run, end, .. } => self.ended.push((run, end)),
                 }

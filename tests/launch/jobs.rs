@@ -1,12 +1,12 @@
 //! What a job is started with, who it is, and what becomes of it.
 
 use crate::bench::{
-    Bench, PERMISSIVE, config, describe_services, install_mailer, mail, not_started, read, start, uid_of,
+    Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
 use crate::common::{Deadline, Subject};
 use crate::world;
 use cronwheel::launch::{Config, LaunchError, Mailer, Runner, take_leftovers};
-use cronwheel::plan::{End, Owner};
+use cronwheel::plan::{End, Owner, Skip};
 use cronwheel::site::Profile;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
@@ -103,7 +103,7 @@ fn what_cannot_be_started_says_why_and_runs_nothing() {
     assert_eq!(not_started(bench.end_of(1)), expected);
 
     let mut shell = start(2, "alice", "touch /tmp/ran");
-    shell.variables = vec![(b"SHELL".to_vec(), b"/bin/nosh".to_vec())];
+    shell.variables = environment(&[("SHELL", b"/bin/nosh")]);
     bench.start(&shell);
     assert_eq!(not_started(bench.end_of(2)), "exec /bin/nosh: No such file or directory");
     assert!(mail(&world).ends_with("\n\n/bin/nosh: execle: No such file or directory\n"));
@@ -180,7 +180,7 @@ fn a_job_outlives_main_and_its_outcome_waits_for_the_next_one() {
     let left = take_leftovers(Path::new("/run")).unwrap();
     assert_eq!(left.handed_over, Some(1_800_000_000));
     let [run] = left.runs.as_slice() else { panic!("{left:?}") };
-    assert_eq!((&run.start, &run.end), (&start, &End::Code(4)));
+    assert_eq!((run.run, &run.job, &run.end), (start.run, &start.job, &End::Code(4)));
     assert_eq!(take_leftovers(Path::new("/run")).unwrap(), Default::default());
 }
 
@@ -239,7 +239,7 @@ fn asked_to_the_runner_ends_every_jobs_process_group() {
     bench.runner.end_all(true);
     bench.runner.flush().unwrap();
     assert_eq!(bench.end_of(2), End::Signal { number: 9, core_dumped: false });
-    assert_eq!(not_started(bench.run("alice", "true")), "stopping");
+    assert_eq!(bench.run("alice", "true"), End::Skipped(Skip::Stopped));
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let mut bench = Bench { runner: spawned.unwrap(), ended: Vec::new(), started: Vec::new() };
     let mut order = start(1, "", "echo $HERE $X $SHELL; echo oops >&2; printf unended; (sleep 0.1; exit 9) & exit 3");
     order.source.owner = Owner::Caller;
-    order.variables = vec![(b"X".to_vec(), b"y".to_vec())];
+    order.variables = environment(&[("X", b"y")]);
     bench.start(&order);
     assert_eq!(bench.end_of(1), End::Code(3));
     bench.runner.close().unwrap();

@@ -1,6 +1,6 @@
 //! Mail: what is sent, to real mailers too, and what becomes of mailers that fail, hang or are not there.
 
-use crate::bench::{Bench, config, describe_services, install_mailer, mail, start};
+use crate::bench::{Bench, config, describe_services, environment, install_mailer, mail, start};
 use crate::common::machine::install_dma;
 use crate::common::{Deadline, Subject, World};
 use crate::world;
@@ -44,7 +44,7 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
         }
         let mut bench = Bench::of(config(profile));
         let mut start = start(1, "alice", "echo hi; cat%input");
-        start.variables = vec![(b"MAILTO".to_vec(), b"bob".to_vec())];
+        start.variables = environment(&[("MAILTO", b"bob")]);
         bench.start(&start);
         assert_eq!(bench.end_of(1), End::Code(0));
         assert_eq!(mail(&world), expected, "{profile:?}");
@@ -58,7 +58,7 @@ fn no_output_or_no_recipient_is_no_mail_and_what_fails_is_told() {
     let mut bench = Bench::debian();
     let with = |run, command: &str, mailto: &str, only_on_failure| {
         let mut start = start(run, "alice", command);
-        start.variables = vec![(b"MAILTO".to_vec(), mailto.as_bytes().to_vec())];
+        start.variables = environment(&[("MAILTO", mailto.as_bytes())]);
         start.flags.mail_only_on_failure = only_on_failure;
         start
     };
@@ -145,7 +145,7 @@ fn serve(mut connection: &TcpStream, letters: &Sender<String>) {
 
 fn with_mailto(run: u64, command: &str, mailto: &str) -> Start {
     let mut start = start(run, "alice", command);
-    start.variables = vec![(b"MAILTO".to_vec(), mailto.as_bytes().to_vec())];
+    start.variables = environment(&[("MAILTO", mailto.as_bytes())]);
     start
 }
 

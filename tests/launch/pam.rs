@@ -1,6 +1,8 @@
 //! PAM sessions around jobs.
 
-use crate::bench::{Bench, PERMISSIVE, config, describe_services, install_mailer, mail, not_started, read, start};
+use crate::bench::{
+    Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start,
+};
 use crate::common::{Deadline, Subject, World};
 use crate::world;
 use cronwheel::plan::{End, Owner};
@@ -43,7 +45,7 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
     assert_eq!(bench.run("alice", "kill -9 -1; true"), End::Code(0));
     sessions(3);
     let mut shell = start(1, "alice", "true");
-    shell.variables = vec![(b"SHELL".to_vec(), b"/bin/nosh".to_vec())];
+    shell.variables = environment(&[("SHELL", b"/bin/nosh")]);
     bench.start(&shell);
     assert_eq!(not_started(bench.end_of(1)), "exec /bin/nosh: No such file or directory");
     sessions(4);
@@ -132,7 +134,7 @@ fn of_a_thousand_sessions_each_is_opened_once_and_closed_once() {
         };
         let mut one = start(run, user, command);
         if run % 10 == 5 {
-            one.variables = vec![(b"SHELL".to_vec(), b"/bin/nosh".to_vec())];
+            one.variables = environment(&[("SHELL", b"/bin/nosh")]);
         }
         bench.start(&one);
     }

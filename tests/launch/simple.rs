@@ -4,7 +4,7 @@ use crate::bench::{Bench, PERMISSIVE, config, describe_services, install_mailer,
 use crate::common::{Deadline, Subject, World};
 use crate::world;
 use cronwheel::launch::{Config, SimpleCommands};
-use cronwheel::plan::{End, RunId};
+use cronwheel::plan::{End, Environment, RunId};
 use cronwheel::site::Profile;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -31,7 +31,7 @@ type Settings<'a> = &'a [(&'a str, &'a [u8])];
 fn run(bench: &mut Bench, user: &str, command: &str, settings: Settings<'_>) -> End {
     let run = bench.ended.len() as u64 + 1;
     let mut one = start(run, user, command);
-    one.variables = settings.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
+    one.variables = Environment::of(settings.iter().map(|(name, value)| (name.as_bytes(), *value)));
     bench.start(&one);
     bench.end_of(run)
 }

@@ -1,7 +1,7 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
-use cronwheel::plan::{Action, Event, Now, Plan};
+use crate::setup::{Machine, clock, commands, source, starts, table, time, zone};
+use cronwheel::plan::{Action, Event, Now, Plan, RunId};
 use cronwheel::schedule::{Timestamp, Zone};
 
 /// A daemon that begins at `at` with the record of an earlier one.
@@ -9,7 +9,7 @@ fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Pla
     let now = Now { utc: time(at), elapsed_ms: 0 };
     let mut plan = Plan::new(Zone::utc(), now);
     plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
-    let actions = plan.handle(Event::Begin { boot, completed }, now);
+    let actions = plan.handle(Event::Begin { boot, completed, started: Vec::new(), running: Vec::new() }, now);
     (plan, actions)
 }
 
@@ -43,7 +43,8 @@ fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
             now,
         );
         assert_eq!(plan.handle(Event::SystemZone(zone("Europe/Berlin")), now), []);
-        let actions = plan.handle(Event::Begin { boot: false, completed: record }, now);
+        let actions =
+            plan.handle(Event::Begin { boot: false, completed: record, started: Vec::new(), running: Vec::new() }, now);
         assert_eq!(commands(&actions), if record.is_some() { vec!["made-up"] } else { vec![] });
         assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:01:00Z")));
     }
@@ -62,14 +63,17 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
             let now = |at: i64| Now { utc: Timestamp(at), elapsed_ms: (at - begin_at) * 1_000 };
             let mut plan = Plan::new(Zone::utc(), now(from));
             plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
-            let mut actions = plan.handle(Event::Begin { boot: false, completed: record }, now(from));
+            let mut actions = plan.handle(
+                Event::Begin { boot: false, completed: record, started: Vec::new(), running: Vec::new() },
+                now(from),
+            );
             while let Some(wake) = plan.wake_at().filter(|wake| wake.0 <= until) {
                 actions.extend(plan.handle(Event::Tick, now(wake.0)));
             }
             found.extend(commands(&actions));
             let mut recorded = actions.iter().filter_map(|action| match action {
                 Action::Completed(upto) => Some(*upto),
-                Action::Start(_) | Action::Skipped { .. } | Action::Jumped { .. } => None,
+                Action::Start(_) | Action::Skipped { .. } | Action::ReserveRuns(_) | Action::Jumped { .. } => None,
             });
             record = recorded.next_back().or(record);
         };
@@ -139,7 +143,7 @@ fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
 
     let mut machine = Machine::with_table("* * * * * min\n", "2026-05-01T10:00:00Z");
     assert_eq!(commands(&machine.run(60)), ["min"]);
-    machine.tell(Event::Stop);
+    machine.tell(Event::Stop { is_recorded: true });
     assert_eq!(machine.plan.wake_at(), None);
     assert_eq!(machine.look_after(600), []);
 }
@@ -153,7 +157,12 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
     let mut plan = Plan::new(Zone::utc(), begin_at);
     plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
     let completed = Some(time("2026-05-01T10:04:30Z"));
-    assert_eq!(commands(&plan.handle(Event::Begin { boot: false, completed }, begin_at)), [""; 0]);
+    assert_eq!(
+        commands(
+            &plan.handle(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() }, begin_at)
+        ),
+        [""; 0]
+    );
     assert_eq!(plan.wake_at().map(clock), Some("10:10:00".into()));
     let later = Now { utc: time("2026-05-01T10:10:00Z"), elapsed_ms: 300_000 };
     let actions = plan.handle(Event::Tick, later);
@@ -170,14 +179,40 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
         let mut plan = Plan::new(Zone::utc(), now);
         plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);
         let completed = Some(time("2026-05-01T10:04:30Z"));
-        assert_eq!(commands(&plan.handle(Event::Begin { boot: false, completed }, now)), [""; 0]);
+        assert_eq!(
+            commands(
+                &plan.handle(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() }, now)
+            ),
+            [""; 0]
+        );
         assert_eq!(plan.wake_at().map(clock), Some(due.into()), "{at}");
     }
 }
 
 #[test]
-fn ids_of_runs_do_not_meet_those_of_a_daemon_that_began_earlier() {
-    let (_, earlier) = begin("@reboot job\n", "2026-05-01T10:00:00Z", true, None);
-    let (_, later) = begin("@reboot job\n", "2026-05-01T10:00:01Z", true, None);
-    assert!(started(&later)[0].run.0 >= started(&earlier)[0].run.0 + 1_000_000);
+fn ids_of_runs_are_reserved_before_they_are_used() {
+    let at = Now { utc: time("2026-05-01T10:00:00Z"), elapsed_ms: 0 };
+    let mut plan = Plan::new(Zone::utc(), at);
+    plan.reserve_runs_from(RunId(7_000));
+    plan.handle(Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") }, at);
+    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, at);
+    let (mut reserved, mut used) = (RunId(7_000), Vec::new());
+    for second in 1..200_000 {
+        let now = Now { utc: Timestamp(at.utc.0 + second), elapsed_ms: second * 1_000 };
+        for action in plan.handle(Event::Tick, now) {
+            match action {
+                Action::ReserveRuns(upto) => reserved = upto,
+                Action::Start(start) => {
+                    assert!(
+                        start.run < reserved,
+                        "{:?} is used and only what is below {reserved:?} is reserved",
+                        start.run
+                    );
+                    used.push(start.run);
+                }
+                Action::Skipped { .. } | Action::Completed(_) | Action::Jumped { .. } => {}
+            }
+        }
+    }
+    assert!(used.len() > 190_000 && used.windows(2).all(|pair| pair[0] < pair[1]));
 }

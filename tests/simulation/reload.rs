@@ -57,7 +57,7 @@ fn a_start_carries_all_that_the_runner_needs() {
     let actions = machine.run(60);
     let found = started(&actions);
     let variables = |index: usize| -> Vec<(String, String)> {
-        let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         found[index].variables.iter().map(|(name, value)| (text(name), text(value))).collect()
     };
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());

@@ -95,7 +95,7 @@ impl Machine {
         let now = Now { utc: time(at), elapsed_ms: 5_000_000 };
         let mut machine = Machine { plan: Plan::new(Zone::utc(), now), now };
         machine.load("/spool/alice", text);
-        machine.tell(Event::Begin { boot: false, completed: None });
+        machine.tell(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() });
         machine
     }
 
@@ -134,7 +134,7 @@ impl Machine {
 pub fn started(actions: &[Action]) -> Vec<&Start> {
     let starts = actions.iter().filter_map(|action| match action {
         Action::Start(start) => Some(start.as_ref()),
-        Action::Skipped { .. } | Action::Completed(_) | Action::Jumped { .. } => None,
+        Action::Skipped { .. } | Action::Completed(_) | Action::ReserveRuns(_) | Action::Jumped { .. } => None,
     });
     starts.collect()
 }

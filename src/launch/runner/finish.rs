@@ -3,6 +3,7 @@
 use super::{Child, GRACE_MS, Kind, State, TURN, token};
 use crate::launch::client::Mailer;
 use crate::launch::job::Stream;
+use crate::launch::outcome::LeftRun;
 use crate::launch::recipe::{Failure, Step};
 use crate::launch::relay::Relay;
 use crate::plan::End;
@@ -66,7 +67,8 @@ impl State {
                     relay.push(id, stream, bytes);
                 }
                 if self.relay.is_none() || self.config.mailer != Mailer::Off {
-                    job.output.push(bytes, &mut self.budget);
+                    let owner = job.owner.clone();
+                    job.output.push(bytes, &owner, &mut self.budget);
                 }
                 true
             }
@@ -118,8 +120,8 @@ impl State {
         let now = clock::monotonic_ms();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (end, duration_ms) = job.end(status, now).clone();
-        let start = job.start.clone();
-        self.tell_end(&start, end, duration_ms);
+        let run = LeftRun::of(&job.start, end, duration_ms);
+        self.tell_end(run);
         self.drain_fully(id);
         let finished = self.jobs.get(&id).is_some_and(|job| job.is_silent());
         if finished {
@@ -163,11 +165,16 @@ impl State {
         let command = job.command(self.site);
         let about = State::about(&job, &command);
         self.tell.ended(about, &end, duration_ms);
-        self.deliver(&job, &command, &end);
+        let draft = self.deliver(&job, &command, &end);
         if !matches!(end, End::NotStarted { .. }) {
             self.tell.finished(about, &end, duration_ms);
         }
-        job.output.release(&mut self.budget);
+        self.held.give_back(&job.owner, job.input_size);
+        job.output.release(&job.owner, &mut self.budget);
+        match draft {
+            Some(draft) => self.queue_mail(job.start, job.owner, job.user, draft),
+            None => self.release(&job.start),
+        }
     }
 
     /// Goes on reading for the background processes that a job left, and drops what they write.

@@ -1,8 +1,8 @@
 //! The runner's part in jobs with a PAM session: which need one, handing them to a keeper, hearing of them.
 
-use super::backlog::Pending;
-use super::start::Launched;
+use super::start::{Launched, Pending};
 use super::{Kind, State, token};
+use crate::launch::environment::Variables;
 use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
 use crate::launch::label::Label;
 use crate::launch::modules::{self, SERVICES, installed, service_file};
@@ -105,8 +105,8 @@ impl State {
                 .get("XDG_SESSION_CLASS")
                 .filter(|_| self.site.profile == Profile::Cronie)
                 .map(<[u8]>::to_vec),
-            variables,
-            command: command.to_vec(),
+            variables: variables.packed(),
+            command: command.into(),
             shell: self.shell.known(),
             runs_without_home: self.site.runs_without_home,
             started_with: self.started_with,
@@ -143,7 +143,7 @@ impl State {
             }
             KeeperNews::Ended { status, variables } => {
                 if let Some(job) = self.jobs.get_mut(&id) {
-                    job.pam_variables = Some(variables);
+                    job.pam_variables = Some(Variables::unpacked(&variables));
                 }
                 self.keeper_is_done(id, Some(status));
             }
@@ -154,6 +154,7 @@ impl State {
     fn try_keeper_again(&mut self, id: u64, error: &io::Error) {
         let Some(job) = self.jobs.remove(&id) else { return };
         self.flight.end(id);
+        self.held.give_back(&job.owner, job.input_size);
         self.try_again(Pending::again(job), error, clock::monotonic_ms());
     }
 

@@ -1,17 +1,18 @@
 //! The runner's way from an order to a started job.
 
-use super::backlog::Pending;
 use super::{Child, Kind, RETRY_MS, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
 use crate::launch::identity::{Asked, IdentityError};
 use crate::launch::job::{Feed, Job, Pipes};
 use crate::launch::label::Label;
+use crate::launch::outcome::LeftRun;
 use crate::launch::output::Output;
+use crate::launch::owner::{OwnerKey, owner_of};
 use crate::launch::recipe::{Identity, Recipe, child};
 use crate::launch::tell::About;
-use crate::launch::wire::{Link, WireError};
-use crate::plan::{End, Owner, Start};
+use crate::launch::wire::Link;
+use crate::plan::{End, Environment, Owner, Skip, Start};
 use crate::report::Level;
 use crate::sys::clock;
 use crate::sys::files::reason;
@@ -30,48 +31,88 @@ const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl State {
-    pub(super) fn take_start(&mut self, start: Box<Start>, tell_pid: bool) -> Result<(), WireError> {
+    pub(super) fn take_start(&mut self, start: Box<Start>, tell_pid: bool) {
         self.latest_due = self.latest_due.max(Some(start.scheduled_at));
-        if self.stopping.is_some() {
-            self.not_started(start, "stopping".into());
-            return Ok(());
+        if self.is_stopping {
+            return self.refuse_start(&start);
         }
-        self.pending.push_back(Pending { start, tell_pid, tried_since_ms: None })
+        let owner = owner_of(&start);
+        // The command counts twice, as part of it may be the job's standard input.
+        let size = 2 * start.command.len() + start.variables.bytes().len();
+        if !self.held.has_room(&owner, size) {
+            let why = "the commands and environments of this owner's running jobs take too much memory";
+            return self.not_started(start, why.into());
+        }
+        let mut start = start;
+        start.command = self.interner.intern(&owner, start.command, &mut self.held);
+        let variables = self.interner.intern(&owner, start.variables.bytes().clone(), &mut self.held);
+        start.variables = Environment::with_bytes(variables);
+        self.pending.push_back(owner, Pending { start, tell_pid, tried_since_ms: None });
+    }
+
+    /// Forgets what is kept for a start that is done with.
+    pub(super) fn release(&mut self, start: &Start) {
+        self.interner.release(&start.command, &mut self.held);
+        self.interner.release(start.variables.bytes(), &mut self.held);
+    }
+
+    /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
+    /// those that were begun.
+    pub(super) fn refuse_start(&mut self, start: &Start) {
+        if !self.main_is_gone {
+            self.tell_end(LeftRun::of(start, End::Skipped(Skip::Stopped), 0));
+        }
+    }
+
+    /// Makes no more starts. What waits is left to the next main.
+    pub(super) fn stop_starting(&mut self) {
+        self.is_stopping = true;
+        self.stop_waiting_for_identities();
+        for pending in self.pending.take_all() {
+            self.refuse_start(&pending.start);
+            self.release(&pending.start);
+        }
     }
 
     /// Those that waited for their owner to be looked up wait for their turn.
-    pub(super) fn stop_waiting_for_identities(&mut self) -> Result<(), WireError> {
-        self.waiting_for_identity.drain(..).try_for_each(|pending| self.pending.push_back(pending))
+    pub(super) fn stop_waiting_for_identities(&mut self) {
+        for pending in self.waiting_for_identity.drain(..) {
+            self.pending.push_back(owner_of(&pending.start), pending);
+        }
     }
 
     /// When the next start may be made, if one waits.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        if self.pending.is_empty() {
-            return None;
-        }
-        let room = self.flight.next_room(now_ms, self.pending.len());
-        Some(room.max(self.held_until_ms))
+        let room = if self.has_more_starts { now_ms } else { self.flight.next_room(now_ms) };
+        (!self.pending.is_empty()).then(|| room.max(self.held_until_ms))
     }
 
     /// Starts what waits, as far as the machine bears it.
-    pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), WireError> {
+    pub(super) fn start_pending(&mut self, now_ms: i64) {
+        self.has_more_starts = false;
         if self.pending.is_empty() || self.held_until_ms > now_ms {
-            return Ok(());
+            return;
         }
-        let room = self.flight.room(now_ms, self.pending.len(), host::runnable).min(BATCH);
-        if room == 0 {
-            return Ok(());
-        }
+        let mut room = self.flight.room(now_ms, self.pending.len(), host::runnable);
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
         self.shell.freshen();
-        let mut prepared = Vec::with_capacity(room);
-        while prepared.len() < room && self.held_until_ms <= now_ms {
-            let Some(pending) = self.pending.pop_front()? else { break };
+        let mut prepared: Vec<Prepared> = Vec::with_capacity(BATCH.min(self.pending.len()));
+        while self.held_until_ms <= now_ms {
+            if prepared.len() == BATCH {
+                self.has_more_starts = true;
+                break;
+            }
+            let is_prepared = |owner: &OwnerKey| prepared.iter().any(|one| owner_of(&one.pending.start) == *owner);
+            let next = match room {
+                0 => self.pending.pop_if(|owner| self.flight.has_reserve_for(owner) && !is_prepared(owner)),
+                _ => self.pending.pop_if(|_| true),
+            };
+            let Some((_, pending)) = next else { break };
+            room = room.saturating_sub(1);
             self.prepare(pending, now_ms, &mut prepared);
         }
         self.fork_all(prepared, now_ms);
-        Ok(())
     }
 
     /// Does for a start all that comes before the fork.
@@ -96,7 +137,7 @@ impl State {
         let kept = self.needs_keeper(&pending.start, &user);
         if kept && self.keepers_are_behind() {
             self.held_until_ms = now_ms + BEHIND_MS;
-            return self.pending.push_front(pending);
+            return self.pending.push_front(owner_of(&pending.start), pending);
         }
         let ready = if kept {
             self.hand_to_keeper(&pending.start, user, label)
@@ -161,7 +202,7 @@ impl State {
     pub(super) fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
         let since = *pending.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since < RETRY_MS {
-            self.pending.push_front(pending);
+            self.pending.push_front(owner_of(&pending.start), pending);
             self.hold(error, now_ms);
         } else {
             self.not_started(pending.start, format!("starting the process: {}", reason(error)));
@@ -221,10 +262,15 @@ impl State {
     /// Takes a job among those that run; `pid` is none when a keeper sees to it.
     fn launched(&mut self, launched: Launched, pending: Pending, pid: Option<Pid>, now_ms: i64) {
         let Launched { id, keeper, user, pipes, command } = launched;
-        self.flight.begin(id, now_ms);
+        let owner = owner_of(&pending.start);
+        self.flight.begin(id, owner.clone(), now_ms);
+        self.begun.push(pending.start.run);
         let Pipes { our_input, our_output, our_error, .. } = pipes;
+        let input_size = command.stdin.as_ref().map_or(0, Vec::len);
+        self.held.take(&owner, input_size);
         let job = Job {
             start: pending.start,
+            owner,
             tell_pid: pending.tell_pid,
             tried_since_ms: pending.tried_since_ms,
             user,
@@ -235,6 +281,7 @@ impl State {
             pipe: Some(our_output),
             error_pipe: our_error,
             feed: command.stdin.and_then(|data| Feed::new(our_input, data).ok()),
+            input_size,
             failure: None,
             ended: None,
             grace_ms: 0,
@@ -286,7 +333,9 @@ impl State {
         let command = start.split(self.site.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
         self.tell.not_started(About { start: &start, user, command: &command, pid: None }, &why);
-        self.tell_end(&start, End::NotStarted { why }, 0);
+        self.begun.push(start.run);
+        self.tell_end(LeftRun::of(&start, End::NotStarted { why }, 0));
+        self.release(&start);
     }
 }
 
@@ -312,6 +361,23 @@ impl Refusal {
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Refusal {
         Refusal::Try(error)
+    }
+}
+
+/// A start that has not been made yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) start: Box<Start>,
+    /// Main wants to be told of its process.
+    pub(super) tell_pid: bool,
+    /// When it was first tried in vain.
+    pub(super) tried_since_ms: Option<i64>,
+}
+
+impl Pending {
+    /// The start of a job that has not come to have a process.
+    pub(super) fn again(job: Job) -> Pending {
+        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms }
     }
 }
 

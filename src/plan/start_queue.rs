@@ -1,0 +1,329 @@
+//! Starts that are due and not made yet, with a turn for each owner, so that lateness comes from one's own jobs.
+//!
+//! A start waits here, as a few numbers, until the executor has room for it: what it takes to start the job is put together only then. So the
+//! queue is small, starts of an entry that is gone can be dropped, and nothing of it outlives a stop of the daemon.
+
+use super::event::RunId;
+use crate::schedule::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Most slots of one entry that wait, for a schedule by minutes. A schedule by seconds has one.
+const SLOTS_BY_MINUTES: usize = 60;
+
+/// Whose turn it is. A user's crontab and the system's entries that run as that user are different owners: neither delays the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum QueueOwner {
+    /// A user's crontab, by login name.
+    User(Arc<str>),
+    /// Entries of system tables that run as this user.
+    System(Arc<str>),
+    /// Everything in a standalone daemon.
+    Caller,
+}
+
+/// An entry of a live table: the table's number and the entry's index.
+pub(super) type EntryKey = (u32, u32);
+
+/// One slot that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueuedSlot {
+    pub(super) run: RunId,
+    /// When it became due to be started.
+    pub(super) at: Timestamp,
+    pub(super) scheduled_at: Timestamp,
+    pub(super) at_reboot: bool,
+}
+
+/// Slots of one entry in a row that were given up for the same reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SkippedRow {
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) count: u64,
+}
+
+/// How many starts may be handed over to the executor and not begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandoverLimits {
+    /// For each owner.
+    pub(super) starts_per_owner: usize,
+    /// For each owner, in bytes; one start may always be handed over.
+    pub(super) bytes_per_owner: usize,
+    /// For all owners together.
+    pub(super) starts: usize,
+    /// For all owners together, in bytes.
+    pub(super) bytes: usize,
+}
+
+/// The queue. Without limits for the handover everything is handed over at once.
+#[derive(Debug, Default)]
+pub(super) struct StartQueue {
+    limits: Option<HandoverLimits>,
+    owners: HashMap<QueueOwner, OwnerQueue>,
+    /// Owners that have something to hand over and room for it, in the order of their turns.
+    turns: VecDeque<QueueOwner>,
+    entries: HashMap<EntryKey, EntryQueue>,
+    /// Handed over and not begun.
+    handed_over: HashMap<RunId, HandedOver>,
+    handed_over_bytes: usize,
+    waiting: usize,
+    /// Every start that has not begun, by the moment at which it became due.
+    unstarted: BTreeSet<(Timestamp, RunId)>,
+}
+
+#[derive(Debug, Default)]
+struct OwnerQueue {
+    /// One for each slot that waits.
+    entries: VecDeque<EntryKey>,
+    has_turn: bool,
+    handed_over: usize,
+    handed_over_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct EntryQueue {
+    slots: VecDeque<QueuedSlot>,
+    superseded: Option<SkippedRow>,
+}
+
+#[derive(Debug)]
+struct HandedOver {
+    owner: QueueOwner,
+    at: Timestamp,
+    bytes: usize,
+}
+
+/// A slot whose turn it is, and the slots of its entry before it that were superseded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NextStart {
+    pub(super) owner: QueueOwner,
+    pub(super) entry: EntryKey,
+    pub(super) slot: QueuedSlot,
+    pub(super) superseded: Option<SkippedRow>,
+}
+
+/// What is taken out when an entry goes: its waiting runs, and the row of slots that this makes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) entry: EntryKey,
+    pub(super) runs: Vec<RunId>,
+    pub(super) row: Option<SkippedRow>,
+    pub(super) superseded: Option<SkippedRow>,
+}
+
+impl SkippedRow {
+    fn of(slot: &QueuedSlot) -> SkippedRow {
+        SkippedRow { first: slot.scheduled_at, last: slot.scheduled_at, count: 1 }
+    }
+
+    fn add(row: &mut Option<SkippedRow>, slot: &QueuedSlot) {
+        match row {
+            Some(row) => {
+                row.last = slot.scheduled_at;
+                row.count += 1;
+            }
+            None => *row = Some(SkippedRow::of(slot)),
+        }
+    }
+}
+
+impl StartQueue {
+    pub(super) fn set_limits(&mut self, limits: HandoverLimits) {
+        self.limits = Some(limits);
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    /// How many slots wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// When the first start that has not begun became due, handed over or not.
+    pub(super) fn first_unstarted(&self) -> Option<Timestamp> {
+        self.unstarted.first().map(|(at, _)| *at)
+    }
+
+    /// Puts a slot behind the others of its owner. An entry that has as many as it may gives up its oldest, whose place the new one takes; its
+    /// run is returned.
+    pub(super) fn push(
+        &mut self,
+        owner: QueueOwner,
+        entry: EntryKey,
+        slot: QueuedSlot,
+        by_seconds: bool,
+    ) -> Option<RunId> {
+        self.unstarted.insert((slot.at, slot.run));
+        let queue = self.entries.entry(entry).or_default();
+        // A schedule by seconds may also name moments that are minutes apart: those are kept as others are.
+        let is_close = |oldest: &QueuedSlot| slot.scheduled_at.0 - oldest.scheduled_at.0 < 60;
+        let most = if by_seconds && queue.slots.front().is_some_and(is_close) { 1 } else { SLOTS_BY_MINUTES };
+        queue.slots.push_back(slot);
+        if queue.slots.len() > most {
+            let oldest = queue.slots.pop_front()?;
+            SkippedRow::add(&mut queue.superseded, &oldest);
+            self.unstarted.remove(&(oldest.at, oldest.run));
+            return Some(oldest.run);
+        }
+        self.waiting += 1;
+        self.owners.entry(owner.clone()).or_default().entries.push_back(entry);
+        self.give_turn(owner);
+        None
+    }
+
+    /// Takes the slot whose turn it is, if the executor has room for one. The caller hands it over and says so with [`StartQueue::handed_over`].
+    pub(super) fn pop(&mut self) -> Option<NextStart> {
+        if let Some(limits) = self.limits
+            && (self.handed_over.len() >= limits.starts || self.handed_over_bytes >= limits.bytes)
+        {
+            return None;
+        }
+        let owner = self.turns.pop_front()?;
+        let queue = self.owners.get_mut(&owner)?;
+        queue.has_turn = false;
+        let entry = queue.entries.pop_front()?;
+        let of_entry = self.entries.get_mut(&entry)?;
+        let slot = of_entry.slots.pop_front()?;
+        let superseded = of_entry.superseded.take();
+        if of_entry.slots.is_empty() {
+            self.entries.remove(&entry);
+        }
+        self.waiting -= 1;
+        Some(NextStart { owner, entry, slot, superseded })
+    }
+
+    /// A slot that was taken has been handed over to the executor, as that many bytes.
+    pub(super) fn handed_over(&mut self, owner: QueueOwner, slot: &QueuedSlot, bytes: usize) {
+        let Some(queue) = self.owners.get_mut(&owner) else { return };
+        if self.limits.is_some() {
+            queue.handed_over += 1;
+            queue.handed_over_bytes += bytes;
+            self.handed_over_bytes += bytes;
+            self.handed_over.insert(slot.run, HandedOver { owner: owner.clone(), at: slot.at, bytes });
+        } else {
+            self.unstarted.remove(&(slot.at, slot.run));
+        }
+        self.give_turn(owner);
+    }
+
+    /// A slot that was taken is not handed over after all.
+    pub(super) fn not_handed_over(&mut self, owner: QueueOwner, slot: &QueuedSlot) {
+        self.unstarted.remove(&(slot.at, slot.run));
+        self.give_turn(owner);
+    }
+
+    /// The executor has begun a start, or has found out that it cannot be made.
+    pub(super) fn begun(&mut self, run: RunId) {
+        let Some(HandedOver { owner, at, bytes }) = self.handed_over.remove(&run) else { return };
+        self.unstarted.remove(&(at, run));
+        self.handed_over_bytes -= bytes;
+        if let Some(queue) = self.owners.get_mut(&owner) {
+            queue.handed_over -= 1;
+            queue.handed_over_bytes -= bytes;
+        }
+        self.give_turn(owner);
+    }
+
+    /// Whether [`StartQueue::pop`] would give something.
+    pub(super) fn has_next(&self) -> bool {
+        let has_room = self
+            .limits
+            .is_none_or(|limits| self.handed_over.len() < limits.starts && self.handed_over_bytes < limits.bytes);
+        has_room && !self.turns.is_empty()
+    }
+
+    /// Takes out everything that waits for the entries of a table, or for `None` of all tables.
+    pub(super) fn drop_entries(&mut self, table: Option<u32>) -> Vec<Dropped> {
+        let is_meant = |entry: &EntryKey| table.is_none_or(|table| entry.0 == table);
+        let keys: BTreeSet<EntryKey> = self.entries.keys().copied().filter(|entry| is_meant(entry)).collect();
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let owners: Vec<QueueOwner> = self.owners.keys().cloned().collect();
+        for owner in owners {
+            if let Some(queue) = self.owners.get_mut(&owner) {
+                queue.entries.retain(|entry| !is_meant(entry));
+            }
+            self.give_turn(owner);
+        }
+        keys.into_iter().filter_map(|entry| self.drop_entry(entry)).collect()
+    }
+
+    fn drop_entry(&mut self, entry: EntryKey) -> Option<Dropped> {
+        let queue = self.entries.remove(&entry)?;
+        let mut row = None;
+        for slot in &queue.slots {
+            SkippedRow::add(&mut row, slot);
+            self.unstarted.remove(&(slot.at, slot.run));
+        }
+        self.waiting -= queue.slots.len();
+        Some(Dropped {
+            entry,
+            runs: queue.slots.iter().map(|slot| slot.run).collect(),
+            row,
+            superseded: queue.superseded,
+        })
+    }
+
+    /// Moves what waits for entries of a table to the entries that replace them: `successors` maps old to new. What has no successor is dropped
+    /// and returned.
+    pub(super) fn move_entries(&mut self, table: u32, successors: &BTreeMap<u32, EntryKey>) -> Vec<Dropped> {
+        let old: Vec<EntryKey> = self.entries.keys().copied().filter(|entry| entry.0 == table).collect();
+        if old.is_empty() {
+            return Vec::new();
+        }
+        let moved: HashMap<EntryKey, EntryQueue> =
+            old.iter().filter_map(|entry| Some((*successors.get(&entry.1)?, self.entries.remove(entry)?))).collect();
+        let dropped: Vec<Dropped> = old.into_iter().filter_map(|entry| self.drop_entry(entry)).collect();
+        self.entries.extend(moved);
+        let owners: Vec<QueueOwner> = self.owners.keys().cloned().collect();
+        for owner in owners {
+            if let Some(queue) = self.owners.get_mut(&owner) {
+                let mut entries = std::mem::take(&mut queue.entries);
+                entries.retain_mut(|entry| match (entry.0 == table, successors.get(&entry.1)) {
+                    (false, _) => true,
+                    (true, Some(successor)) => {
+                        *entry = *successor;
+                        true
+                    }
+                    (true, None) => false,
+                });
+                queue.entries = entries;
+            }
+            self.give_turn(owner);
+        }
+        dropped
+    }
+
+    /// The entries of a table for which something waits.
+    pub(super) fn entries_of(&self, table: u32) -> BTreeSet<u32> {
+        self.entries.keys().filter(|entry| entry.0 == table).map(|entry| entry.1).collect()
+    }
+
+    /// Puts an owner among those that have a turn if it has something to hand over and room for it; forgets one that has nothing at all.
+    fn give_turn(&mut self, owner: QueueOwner) {
+        let Some(queue) = self.owners.get_mut(&owner) else { return };
+        let has_room = self.limits.is_none_or(|limits| {
+            queue.handed_over < limits.starts_per_owner && queue.handed_over_bytes < limits.bytes_per_owner
+        });
+        match (queue.entries.is_empty(), queue.has_turn) {
+            (false, false) if has_room => {
+                queue.has_turn = true;
+                self.turns.push_back(owner);
+            }
+            (true, has_turn) => {
+                if has_turn {
+                    queue.has_turn = false;
+                    self.turns.retain(|other| *other != owner);
+                }
+                if self.owners.get(&owner).is_some_and(|queue| queue.handed_over == 0) {
+                    self.owners.remove(&owner);
+                }
+            }
+            _ => {}
+        }
+    }
+}
