@@ -1,6 +1,6 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, commands, source, starts, table, time, zone};
+use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
 use cronwheel::plan::{Action, Event, Now, Plan, RunId};
 use cronwheel::schedule::{Timestamp, Zone};
 
