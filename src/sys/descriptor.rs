@@ -110,9 +110,9 @@ pub fn nowhere() -> io::Result<OwnedFd> {
     Ok(std::fs::OpenOptions::new().write(true).open("/dev/null")?.into())
 }
 
-/// Ends a connected socket in both directions; the other side sees its end.
-pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)?)
+/// Ends what we send over a connected socket; the other side sees the end.
+pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
 }
 
 /// Gives a pipe or file that owner, so that its processes can open it again as /dev/stdin or /dev/stdout.
