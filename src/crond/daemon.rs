@@ -3,11 +3,13 @@
 use super::anacron::Work as AnacronWork;
 use super::debug::{Debug, Topic};
 use super::library::Library;
+use super::old_runners::OldRunners;
 use super::record::Record as Completed;
+use super::reexec::Execution;
 use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{Hearer, News, Told};
-use crate::launch::{LaunchError, Notice, Runner};
+use crate::launch::{LaunchError, Notice, OldRunner, Runner};
 use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
@@ -27,8 +29,8 @@ const ACTIONS_A_TURN: usize = 256;
 /// Most signals heard in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
 
-/// Most things heard of in one turn: all that are waited for.
-const READY_A_TURN: usize = 7;
+/// Most things heard of in one turn.
+const READY_A_TURN: usize = 32;
 
 /// What is waited for, as numbers for [`Poll`].
 mod number {
@@ -69,6 +71,9 @@ pub struct Daemon {
     pub(super) log: Log,
     pub(super) plan: Plan,
     pub(super) runner: Runner,
+    /// Runners of earlier daemons.
+    pub(super) old: OldRunners,
+    pub(super) execution: Execution,
     pub(super) library: Library,
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
@@ -179,7 +184,7 @@ impl Daemon {
                     number::NAMES => self.with_library(Library::hear_names),
                     number::USERS => self.with_library(Library::hear_users),
                     number::LOG => self.log.hear_room(),
-                    _ => {}
+                    of_old_runner => self.hear_old_runners(of_old_runner),
                 }
             }
         }
@@ -223,7 +228,8 @@ impl Daemon {
         if !self.todo.is_empty() || self.plan.has_more() {
             return Some(0);
         }
-        let wishes = [self.log_retry_at, self.watchdog_at, self.stopping.as_ref().and_then(Stopping::next)];
+        let stopping = self.stopping.as_ref().and_then(Stopping::next);
+        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms()];
         let at = wishes.into_iter().flatten().fold(self.library.attend_at(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
@@ -246,6 +252,7 @@ impl Daemon {
             self.log.flush();
             self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
+        self.attend_old_runners(now);
         self.press_on_stopping(now);
         Ok(())
     }
@@ -308,6 +315,7 @@ impl Daemon {
             self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
             self.runner.reopen_log();
+            self.old.for_each(OldRunner::reopen_log);
         }
     }
 
@@ -325,7 +333,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn ended(&mut self, run: RunId, end: End) {
+    pub(super) fn ended(&mut self, run: RunId, end: End) {
         self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
         self.ended_for_anacron(run, &end);
         self.tell_plan(Event::Ended { run, end });
@@ -407,7 +415,7 @@ impl Daemon {
     }
 
     /// What became of one due moment that the runner never heard of.
-    fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
+    pub(super) fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
         let backslash = self.settings.site.backslash;
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
@@ -439,11 +447,14 @@ impl Daemon {
         self.log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
     }
 
-    /// Why it ends although nobody asked for it.
-    pub fn tell_death(&mut self, why: &Fatal) {
+    /// Ends although nobody asked for it: says why, and takes the PID file away.
+    pub fn die(&mut self, why: &Fatal) {
         let detail = why.to_string();
         self.log.write(&Record { level: Level::Error, ..Record::daemon("DEATH", detail.as_bytes()) });
         self.log.flush();
+        if let Some(lock) = &self.lock {
+            lock.remove_pid_file();
+        }
     }
 
     /// USR1: the live state, in one line.
@@ -452,9 +463,15 @@ impl Daemon {
             0 => String::new(),
             count => format!(", {count} due and not started"),
         };
-        let state = format!("{}, {} started and not ended{waiting}", self.state(), self.plan.running());
+        let old = match self.old.len() {
+            0 => String::new(),
+            1 => ", 1 runner of an earlier daemon".to_owned(),
+            count => format!(", {count} runners of earlier daemons"),
+        };
+        let state = format!("{}, {} started and not ended{waiting}{old}", self.state(), self.plan.running());
         self.say("STATE", &state);
         self.runner.log_state();
+        self.old.for_each(OldRunner::log_state);
     }
 
     pub(super) fn state(&self) -> String {

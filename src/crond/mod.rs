@@ -14,7 +14,9 @@ mod library;
 mod marker;
 mod name;
 mod now;
+mod old_runners;
 mod record;
+mod reexec;
 mod settings;
 mod stamps;
 mod start;
@@ -28,6 +30,7 @@ use crate::sys::daemon::{Inherited, Promise, Role, Verdict};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, signal};
 use daemon::Fatal;
+use reexec::{Execution, Resumed};
 use settings::{Asked, Mode, Settings, SettingsError};
 use start::StartError;
 use std::ffi::OsString;
@@ -70,9 +73,10 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
 pub fn main() -> ExitCode {
     // First of all, so that no signal can end us from here on.
     let blocked = signal::block();
+    let (execution, resumed) = Execution::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments)) {
+    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, execution, resumed)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(why) => {
@@ -83,16 +87,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+fn run(arguments: Vec<OsString>, execution: Execution, resumed: Option<Resumed>) -> Result<(), Failure> {
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
     match Settings::from_arguments(arguments)? {
         Asked::Page(text) => io::stdout().write_all(text.as_bytes()).map_err(os("printing")),
-        Asked::Run(settings) => act(*settings),
+        Asked::Run(settings) => match resumed {
+            Some(resumed) => go_on(*settings, execution, resumed),
+            None => act(*settings, execution),
+        },
     }
 }
 
 /// Does what is asked.
-fn act(settings: Settings) -> Result<(), Failure> {
+fn act(settings: Settings, execution: Execution) -> Result<(), Failure> {
     process::close_inherited(if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed });
     let manager = NotifySocket::take_from_environment();
     match settings.mode.clone() {
@@ -101,24 +108,46 @@ fn act(settings: Settings) -> Result<(), Failure> {
             false => Err(Failure::Told),
         },
         Mode::Now => Ok(now::run(&settings, &manager)?),
-        Mode::Standalone(_) => serve(settings, None, manager),
-        Mode::Daemon if settings.foreground => serve(settings, None, manager),
-        Mode::Daemon => serve_in_background(settings, manager),
+        Mode::Standalone(_) => serve(settings, Begun::First(None), execution, manager),
+        Mode::Daemon if settings.foreground => serve(settings, Begun::First(None), execution, manager),
+        Mode::Daemon => serve_in_background(settings, execution, manager),
     }
 }
 
+/// Goes on in place of a program that lost its runner. All that it did not hand on is closed already.
+fn go_on(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
+    process::set_own_name(&start::program_name(std::env::args_os().next().as_deref()));
+    if execution.in_background {
+        std::env::set_current_dir("/").map_err(os("entering /"))?;
+    }
+    let manager = NotifySocket::take_from_environment();
+    serve(settings, Begun::Again(resumed), execution, manager)
+}
+
+/// How a daemon begins.
+enum Begun {
+    /// For the first time; in the background its caller waits to be told.
+    First(Option<Promise>),
+    /// In place of one that lost its runner.
+    Again(Resumed),
+}
+
 /// The caller returns when the daemon is ready, or with its complaint.
-fn serve_in_background(settings: Settings, manager: NotifySocket) -> Result<(), Failure> {
+fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
     let logs_to_stderr = matches!(settings.log, Some(Target::Stderr | Target::Json));
     match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(Verdict::Ready) => Ok(()),
         Role::Caller(Verdict::Failed(why)) => Err(Failure::InBackground(why)),
-        Role::Daemon(promise) => serve(settings, Some(promise), manager),
+        Role::Daemon(promise) => serve(settings, Begun::First(Some(promise)), execution.in_background(), manager),
     }
 }
 
-fn serve(settings: Settings, promise: Option<Promise>, manager: NotifySocket) -> Result<(), Failure> {
-    let mut daemon = match start::start(settings, promise.is_some(), manager) {
+fn serve(settings: Settings, begun: Begun, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+    let (promise, resumed) = match begun {
+        Begun::First(promise) => (promise, None),
+        Begun::Again(resumed) => (None, Some(resumed)),
+    };
+    let mut daemon = match start::start(settings, execution, resumed, manager) {
         Ok(daemon) => daemon,
         Err(why) => {
             let Some(promise) = promise else { return Err(why.into()) };
@@ -131,7 +160,8 @@ fn serve(settings: Settings, promise: Option<Promise>, manager: NotifySocket) ->
     }
     daemon.tell_ready();
     daemon.run().map_err(|why| {
-        daemon.tell_death(&why);
+        daemon.recover(&why);
+        daemon.die(&why);
         why.into()
     })
 }

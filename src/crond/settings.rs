@@ -2,7 +2,7 @@
 
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
-use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, SimpleCommands};
+use crate::launch::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, SimpleCommands};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
@@ -262,8 +262,17 @@ impl Settings {
             inherit_path: self.inherit_path,
             starts_in_flight: self.starts_in_flight,
             simple_commands: self.simple_commands,
-            run_dir: self.run_dir.clone(),
+            journal: match &self.mode {
+                Mode::Standalone(_) if !self.run_dir_given => JournalPlace::Memory,
+                Mode::Standalone(_) | Mode::Daemon => JournalPlace::Directory(self.runners()),
+                Mode::Now | Mode::Check(_) => JournalPlace::Nowhere,
+            },
         }
+    }
+
+    /// Where journals of runs and sockets are.
+    pub fn runners(&self) -> PathBuf {
+        self.run_dir.join(shared::RUNNERS)
     }
 }
 

@@ -1,14 +1,18 @@
 //! From settings to a daemon that is ready.
 
 use super::anacron::Work;
-use super::daemon::{Daemon, Fatal, now};
+use super::daemon::{Daemon, Fatal, now, reap};
 use super::given::{Given, GivenError};
 use super::library::Library;
 use super::marker::{self, Reboot};
+use super::old_runners::{EarlierRuns, OldRunners};
 use super::record::Record as Completed;
+use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
-use crate::launch::{LaunchError, Leftovers, Runner, caller_name, falls_back_to_log, take_leftovers};
+use crate::launch::{
+    LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journal,
+};
 use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
@@ -20,8 +24,11 @@ use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
-use std::io;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 /// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
 const CRONIE_VERSION: &str = "1.7.2";
@@ -68,7 +75,12 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
 }
 
 /// Starts a daemon: after this it is ready, its first jobs among what it has to do.
-pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> Result<Daemon, StartError> {
+pub(super) fn start(
+    settings: Settings,
+    execution: Execution,
+    resumed: Option<Resumed>,
+    manager: NotifySocket,
+) -> Result<Daemon, StartError> {
     let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.site);
     let origin = origin(&settings)?;
@@ -76,8 +88,15 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     let lacks_mailer = falls_back_to_log(&config);
     config.output_to_log |= lacks_mailer;
     let runner = Runner::spawn(config)?;
-    let lock = take_lock(&settings, &mut log)?;
-    tell_start(&settings, in_background, lacks_mailer, lock.as_ref(), &mut log);
+    let mut resumed = resumed;
+    let held = resumed.as_mut().map(|resumed| std::mem::take(&mut resumed.locks));
+    let is_first = held.is_none();
+    let lock = take_lock(&settings, held, &mut log)?;
+    if is_first {
+        tell_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
+    }
+    // One that died before this program was executed, as the case may be.
+    reap();
 
     let boot = host::boot();
     let completed = open_record(&settings, &boot, &mut log);
@@ -90,13 +109,16 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     if settings.is_standalone() {
         plan.set_caller(&caller_name());
     }
-    if let Some(record) = &completed {
-        plan.reserve_runs_from(first_run(record.read_reserved()));
+    if completed.is_some() || resumed.is_some() {
+        let reserved = completed.as_ref().and_then(Completed::read_reserved);
+        plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
     }
     let mut daemon = Daemon {
         log,
         plan,
         runner,
+        old: OldRunners::new(&boot.id),
+        execution,
         library,
         manager,
         lock,
@@ -118,7 +140,7 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     daemon.wait_for_the_world()?;
     daemon.with_library(Library::open);
     daemon.tell_noticing();
-    daemon.begin(&boot);
+    daemon.begin(&boot, resumed);
     daemon.begin_anacron();
     Ok(daemon)
 }
@@ -148,11 +170,16 @@ fn origin(settings: &Settings) -> Result<Origin, StartError> {
 }
 
 /// A standalone daemon takes no lock unless a run directory of its own was asked for.
-fn take_lock(settings: &Settings, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
+/// A program that was executed anew has it already.
+fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
     if settings.is_standalone() && !settings.run_dir_given {
         return Ok(None);
     }
-    match DaemonLock::take(&settings.run_dir, shared::PID_FILE) {
+    let taken = match held {
+        Some(held) => DaemonLock::resume(&settings.run_dir, shared::PID_FILE, held),
+        None => DaemonLock::take(&settings.run_dir, shared::PID_FILE),
+    };
+    match taken {
         Ok(lock) => Ok(Some(lock)),
         Err(why) => {
             let death = Record { level: Level::Error, ..Record::daemon("DEATH", &[]) };
@@ -226,11 +253,25 @@ impl Daemon {
     }
 
     /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot.
-    fn begin(&mut self, boot: &Boot) {
-        let is_boot = self.settings.is_standalone() || self.claim_boot(boot);
-        let completed = self.handed_out_before();
-        self.tell_plan(Event::Begin { boot: is_boot, completed, started: Vec::new(), running: Vec::new() });
+    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
+        let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
+        let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
+        let found = self.find_predecessors(boot, resumed);
+        let completed = self.completed_before().max(resumed_at);
+        let EarlierRuns { started, running } = self.take_over(found);
+        let started = started.into_iter().map(|start| (start.job, Timestamp(start.scheduled_at))).collect();
+        let running = running.into_iter().map(|run| (run.run, run.job)).collect();
+        self.tell_plan(Event::Begin { boot: is_boot, completed, started, running });
         self.tell_state_to_manager("");
+    }
+
+    /// What earlier daemons have left.
+    fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
+        match resumed.and_then(|resumed| resumed.journal) {
+            Some(journal) => predecessors_of_journal(journal, &boot.id),
+            None if self.lock.is_some() => find_predecessors(&self.settings.runners(), &boot.id),
+            None => Predecessors::default(),
+        }
     }
 
     fn claim_boot(&mut self, boot: &Boot) -> bool {
@@ -253,18 +294,13 @@ impl Daemon {
         is_boot
     }
 
-    /// What an earlier daemon of this boot has handed out: its record, or what its runner knows beyond that. None where
-    /// another cron has run between.
-    fn handed_out_before(&mut self) -> Option<Timestamp> {
+    /// Up to when everything due has been started by an earlier daemon of this boot, as its record says. None where another cron has run
+    /// between, which has started what was due since.
+    fn completed_before(&mut self) -> Option<Timestamp> {
         let recorded = self.completed.as_ref()?.read();
-        // Taken in any case, so that they do not pile up. Without a record of this boot they may be of an earlier one.
-        let left = take_leftovers(&self.settings.run_dir).unwrap_or_else(|why| {
-            self.warn(&why.to_string());
-            Leftovers::default()
-        });
-        // What was due since our record, another cron has run.
+        let by_old_version = take_started_by_old_version(&self.settings.run_dir);
         let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.stranger_before));
-        recorded.map(|recorded| left.handed_over.map_or(recorded, |moment| recorded.max(Timestamp(moment))))
+        recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }
 
     /// Says that it is ready to whoever started it.
@@ -273,6 +309,28 @@ impl Daemon {
         let period = self.manager.watchdog_ms();
         self.watchdog_at = period.and_then(|ms| crate::sys::clock::monotonic_ms().checked_add_unsigned(ms));
     }
+}
+
+/// Version 0.1 left files in a directory of its own: the latest due moment that a runner had started is read, everything is removed.
+fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
+    const LONGEST: u64 = 32;
+    let directory = run_dir.join("crond.outcomes");
+    let is_started = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "started");
+    let read = |path: PathBuf| {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let mut text = String::new();
+        file.metadata()
+            .is_ok_and(|found| found.is_file())
+            .then(|| file.take(LONGEST).read_to_string(&mut text))?
+            .ok()?;
+        text.trim().parse().ok().map(Timestamp)
+    };
+    let listed = fs::read_dir(&directory).ok()?;
+    let latest = listed.flatten().map(|entry| entry.path()).filter(is_started).filter_map(read).max();
+    // A link in its place is not followed. What cannot be removed does no harm.
+    let _ = fs::remove_dir_all(&directory);
+    latest
 }
 
 /// The name under which we were called, for messages.

@@ -70,16 +70,21 @@ impl Daemon {
                 let jobs = self.plan.running();
                 if jobs > 0 {
                     self.warn(&format!("{jobs} jobs still run: ending them"));
-                    self.runner.end_all(false);
+                    self.end_all_jobs(false);
                 }
                 self.stopping = Some(Stopping::Asked(now_ms + KILL_AFTER_MS));
             }
             Some(Stopping::Asked(at)) if at <= now_ms => {
-                self.runner.end_all(true);
+                self.end_all_jobs(true);
                 self.stopping = Some(Stopping::Killed);
             }
             _ => {}
         }
+    }
+
+    fn end_all_jobs(&mut self, hard: bool) {
+        self.runner.end_all(hard);
+        self.old.for_each(|runner| runner.end_all(hard));
     }
 
     /// Whether all that was to be waited for has come to its end.
@@ -130,7 +135,7 @@ impl Daemon {
         }
     }
 
-    fn record_end(&mut self, upto: Timestamp) {
+    pub(super) fn record_end(&mut self, upto: Timestamp) {
         if let Some(record) = &self.completed
             && let Err(why) = record.write(upto)
         {
@@ -142,7 +147,7 @@ impl Daemon {
     fn wait_for_runner(&mut self, give_up_at: i64) -> Result<(), Fatal> {
         let pid = self.runner.pid();
         self.runner.close()?;
-        while !reap().contains(&pid) {
+        while !reap().contains(&pid) && !self.runner.is_done() {
             let left = give_up_at - clock::monotonic_ms();
             if left <= 0 {
                 break;
