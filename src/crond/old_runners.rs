@@ -9,6 +9,7 @@ use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::poll::Poll;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 
 /// How soon something that nobody tells of is looked at again.
@@ -82,6 +83,11 @@ impl OldRunners {
     /// Calls that for each that lives.
     pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldRunner)) {
         self.runners.values_mut().for_each(act);
+    }
+
+    /// Journals without names, which only a program that is executed in our place can read again.
+    pub(super) fn nameless_journals(&self) -> impl Iterator<Item = &File> {
+        self.dead.values().filter_map(DeadRunner::nameless_journal)
     }
 
     fn new_number(&mut self) -> u64 {
@@ -251,13 +257,11 @@ impl Daemon {
     /// Removes journals that nobody needs any more.
     fn clean_up(&mut self) {
         let now = now().utc.0;
-        let is_done = |number: &u64, dead: &mut DeadRunner, watched: &BTreeMap<u64, WatchedRun>| {
-            dead.is_done(now) && watched.values().all(|watched| watched.runner != *number)
-        };
-        let watched = &self.old.watched;
-        let done: Vec<DeadRunner> =
-            self.old.dead.extract_if(.., |number, dead| is_done(number, dead, watched)).map(|(_, dead)| dead).collect();
-        for dead in done {
+        let is_watched = |number: u64| self.old.watched.values().any(|watched| watched.runner == number);
+        let is_done =
+            |(number, dead): (&u64, &DeadRunner)| (dead.is_done(now) && !is_watched(*number)).then_some(*number);
+        let done: Vec<u64> = self.old.dead.iter().filter_map(is_done).collect();
+        for dead in done.into_iter().filter_map(|number| self.old.dead.remove(&number)).collect::<Vec<_>>() {
             let removed = dead.remove();
             self.warn_of(removed);
         }

@@ -32,8 +32,8 @@ struct Text {
     times_ms: Vec<i64>,
     /// Descriptors of the locks.
     locks: Vec<i32>,
-    /// Descriptor of the journal, where it has no name.
-    journal: Option<i32>,
+    /// Descriptors of journals without names.
+    journals: Vec<i32>,
     completed: i64,
     next_run: u64,
     /// The directory in which the first program was started: relative paths in the arguments are meant from there.
@@ -45,8 +45,8 @@ struct Text {
 pub(super) struct Resumed {
     /// Locks, see [`crate::sys::lock::DaemonLock::resume`].
     pub(super) locks: Vec<OwnedFd>,
-    /// The journal of the runner that died, where it has no name.
-    pub(super) journal: Option<File>,
+    /// Journals of runners that died, where they have no names.
+    pub(super) journals: Vec<File>,
     /// Everything due up to here has been started.
     pub(super) completed: Timestamp,
     /// Where run ids go on.
@@ -66,12 +66,12 @@ impl Execution {
     pub(super) fn begin() -> (Execution, Option<Resumed>) {
         let found = handover::take_variable(VARIABLE).and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
         let resumed = found.filter(|text: &Text| text.pid == process::own_pid()).and_then(|text| {
-            let numbers: Vec<i32> = text.locks.iter().copied().chain(text.journal).collect();
+            let numbers: Vec<i32> = text.locks.iter().chain(&text.journals).copied().collect();
             let mut descriptors = handover::take(&numbers)?;
-            let journal = text.journal.and_then(|_| descriptors.pop()).map(File::from);
-            Some((text, descriptors, journal))
+            let journals = descriptors.split_off(text.locks.len()).into_iter().map(File::from).collect();
+            Some((text, descriptors, journals))
         });
-        let Some((text, locks, journal)) = resumed else {
+        let Some((text, locks, journals)) = resumed else {
             let directory = std::env::current_dir().unwrap_or_else(|_| "/".into());
             return (Execution { in_background: false, times_ms: Vec::new(), directory }, None);
         };
@@ -80,7 +80,7 @@ impl Execution {
         let _ = std::env::set_current_dir(&directory);
         let (completed, next_run) = (Timestamp(text.completed), RunId(text.next_run));
         let execution = Execution { in_background: text.in_background, times_ms: text.times_ms, directory };
-        (execution, Some(Resumed { locks, journal, completed, next_run }))
+        (execution, Some(Resumed { locks, journals, completed, next_run }))
     }
 
     /// The same, in the background.
@@ -136,13 +136,14 @@ impl Daemon {
         self.record_end(completed);
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
         let locks = self.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
-        let journal = self.runner.journal().map(|file| keep(file.as_fd())).transpose()?;
+        let journals = self.runner.journal().into_iter().chain(self.old.nameless_journals());
+        let journals = journals.map(|file| keep(file.as_fd())).collect::<Result<Vec<i32>, _>>()?;
         let text = Text {
             pid: process::own_pid(),
             in_background: self.execution.in_background,
             times_ms,
             locks,
-            journal,
+            journals,
             completed: completed.0,
             next_run: self.plan.new_run().0,
             directory: self.execution.directory.as_os_str().as_bytes().to_vec(),

@@ -11,7 +11,7 @@ use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
 use crate::launch::{
-    LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journal,
+    LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journals,
 };
 use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
@@ -267,9 +267,9 @@ impl Daemon {
 
     /// What earlier daemons have left.
     fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
-        match resumed.and_then(|resumed| resumed.journal) {
-            Some(journal) => predecessors_of_journal(journal, &boot.id),
-            None if self.lock.is_some() => find_predecessors(&self.settings.runners(), &boot.id),
+        match resumed {
+            _ if self.lock.is_some() => find_predecessors(&self.settings.runners(), &boot.id),
+            Some(resumed) => predecessors_of_journals(resumed.journals, &boot.id),
             None => Predecessors::default(),
         }
     }

@@ -29,7 +29,7 @@ pub use client::{
 };
 pub use predecessors::{
     AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, RunOfJob, find as find_predecessors,
-    of_journal as predecessors_of_journal,
+    of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldRunner};

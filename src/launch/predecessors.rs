@@ -119,6 +119,11 @@ impl DeadRunner {
         written.map_err(|source| RunDirectoryError::Journal { path, source })
     }
 
+    /// The journal, if it has no name.
+    pub fn nameless_journal(&self) -> Option<&File> {
+        self.files.is_none().then_some(&self.file)
+    }
+
     /// Whether nobody needs the journal any more at `now`, seconds of UTC.
     pub fn is_done(&self, now: i64) -> bool {
         self.open.is_empty() && self.kept_until < now
@@ -167,16 +172,18 @@ fn now() -> i64 {
     clock::wall().seconds
 }
 
-/// What a journal without a name says: the one that the program before this one has handed on.
-pub fn of_journal(file: File, boot_id: &str) -> Predecessors {
+/// What journals without names say: those that the program before this one has handed on.
+pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
     let mut found = Predecessors::default();
-    match read(&file, boot_id, now()) {
-        Ok(content) => {
-            found.started.extend(starts_of(&content));
-            found.dead.push(DeadRunner::new(None, file, content));
-        }
-        Err(source) => {
-            found.troubles.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
+    for file in files {
+        match read(&file, boot_id, now()) {
+            Ok(content) => {
+                found.started.extend(starts_of(&content));
+                found.dead.push(DeadRunner::new(None, file, content));
+            }
+            Err(source) => {
+                found.troubles.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
+            }
         }
     }
     found

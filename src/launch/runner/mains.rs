@@ -131,9 +131,11 @@ impl Mains {
     fn forget_told(&mut self) {
         let Some((link, _)) = self.link() else { return };
         let sent = link.sent();
-        while let Some((_, ended)) = self.untold.pop_front_if(|(number, _)| number.is_some_and(|number| number < sent))
-        {
-            self.journal.delivered(ended.run);
+        let is_sent = |(number, _): &(Option<u64>, EndedRun)| number.is_some_and(|number| number < sent);
+        while self.untold.front().is_some_and(is_sent) {
+            if let Some((_, ended)) = self.untold.pop_front() {
+                self.journal.delivered(ended.run);
+            }
         }
     }
 }
