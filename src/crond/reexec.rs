@@ -2,6 +2,7 @@
 //! table yet. The locks are handed on, so that no other daemon can start meanwhile.
 
 use super::daemon::{Daemon, Fatal};
+use super::record::RebootJobs;
 use super::settings::Mode;
 use crate::plan::RunId;
 use crate::schedule::Timestamp;
@@ -35,6 +36,8 @@ struct Text {
     /// Descriptors of journals without names.
     journals: Vec<i32>,
     completed: i64,
+    /// See [`RebootJobs`].
+    reboot_jobs: Option<(i64, i64)>,
     next_run: u64,
     /// The directory in which the first program was started: relative paths in the arguments are meant from there.
     directory: Vec<u8>,
@@ -49,6 +52,8 @@ pub(super) struct Resumed {
     pub(super) journals: Vec<File>,
     /// Everything due up to here has been started.
     pub(super) completed: Timestamp,
+    /// When `@reboot` jobs became due.
+    pub(super) reboot_jobs: Option<RebootJobs>,
     /// Where run ids go on.
     pub(super) next_run: RunId,
 }
@@ -57,6 +62,8 @@ pub(super) struct Resumed {
 #[derive(Debug, Default)]
 pub(super) struct Execution {
     pub(super) in_background: bool,
+    /// When `@reboot` jobs became due, if it is known.
+    pub(super) reboot_jobs: Option<RebootJobs>,
     times_ms: Vec<i64>,
     directory: PathBuf,
 }
@@ -73,14 +80,18 @@ impl Execution {
         });
         let Some((text, locks, journals)) = resumed else {
             let directory = std::env::current_dir().unwrap_or_else(|_| "/".into());
-            return (Execution { in_background: false, times_ms: Vec::new(), directory }, None);
+            return (Execution { directory, ..Execution::default() }, None);
         };
         let directory = PathBuf::from(OsString::from_vec(text.directory));
         // Without it, relative paths do not lead anywhere, which is found out when they are followed.
         let _ = std::env::set_current_dir(&directory);
         let (completed, next_run) = (Timestamp(text.completed), RunId(text.next_run));
-        let execution = Execution { in_background: text.in_background, times_ms: text.times_ms, directory };
-        (execution, Some(Resumed { locks, journals, completed, next_run }))
+        let reboot_jobs = text.reboot_jobs;
+        let reboot_jobs =
+            reboot_jobs.map(|(first, last)| RebootJobs { first: Timestamp(first), last: Timestamp(last) });
+        let execution =
+            Execution { in_background: text.in_background, reboot_jobs, times_ms: text.times_ms, directory };
+        (execution, Some(Resumed { locks, journals, completed, reboot_jobs, next_run }))
     }
 
     /// The same, in the background.
@@ -145,6 +156,7 @@ impl Daemon {
             locks,
             journals,
             completed: completed.0,
+            reboot_jobs: self.execution.reboot_jobs.map(|jobs| (jobs.first.0, jobs.last.0)),
             next_run: self.plan.new_run().0,
             directory: self.execution.directory.as_os_str().as_bytes().to_vec(),
         };

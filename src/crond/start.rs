@@ -6,7 +6,7 @@ use super::given::{Given, GivenError};
 use super::library::Library;
 use super::marker::{self, Reboot};
 use super::old_runners::{EarlierRuns, OldRunners};
-use super::record::Record as Completed;
+use super::record::{RebootJobs, Record as Completed};
 use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
@@ -32,6 +32,9 @@ use std::path::{Path, PathBuf};
 
 /// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
 const CRONIE_VERSION: &str = "1.7.2";
+
+/// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
+const REBOOT_REACH: i64 = 500;
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -252,17 +255,44 @@ impl Daemon {
         }
     }
 
-    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot.
+    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot, or where the one before has not started all of them.
     fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
+        let reboot_jobs = match &resumed {
+            Some(resumed) => resumed.reboot_jobs,
+            None => self.completed.as_ref().and_then(Completed::read_reboot),
+        };
         let found = self.find_predecessors(boot, resumed);
+        let has_journals = !found.runners.is_empty() || !found.dead.is_empty();
         let completed = self.completed_before().max(resumed_at);
         let EarlierRuns { started, running } = self.take_over(found);
-        let started = started.into_iter().map(|start| (start.job, Timestamp(start.scheduled_at))).collect();
-        let running = running.into_iter().map(|run| (run.run, run.job)).collect();
-        self.tell_plan(Event::Begin { boot: is_boot, completed, started, running });
+        let moment = now();
+        let is_unfinished = |jobs: &RebootJobs| {
+            let is_recent = (0..REBOOT_REACH).contains(&(moment.utc.0 - jobs.first.0));
+            has_journals && is_recent && completed.is_some_and(|completed| completed < jobs.last)
+        };
+        let unfinished = reboot_jobs.filter(|jobs| !is_boot && is_unfinished(jobs));
+        if is_boot || unfinished.is_some() {
+            let first = unfinished.map_or(moment.utc, |jobs| jobs.first);
+            self.record_reboot(RebootJobs { first, last: moment.utc });
+        }
+        let started = started.into_iter().filter_map(|start| match start.at_reboot {
+            false => Some((start.job, Timestamp(start.scheduled_at))),
+            // They are due at the begin, whenever that is.
+            true => unfinished.map(|_| (start.job, moment.utc)),
+        });
+        let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
+        let boot = is_boot || unfinished.is_some();
+        self.todo.extend(self.plan.handle(Event::Begin { boot, completed, started, running }, moment));
         self.tell_state_to_manager("");
+    }
+
+    fn record_reboot(&mut self, jobs: RebootJobs) {
+        self.execution.reboot_jobs = Some(jobs);
+        if let Some(Err(why)) = self.completed.as_ref().map(|record| record.write_reboot(jobs)) {
+            self.warn(&format!("writing when @reboot jobs became due: {why}"));
+        }
     }
 
     /// What earlier daemons have left.

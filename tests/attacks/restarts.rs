@@ -142,6 +142,29 @@ fn jobs_of_a_burst_run_once_each_when_daemon_and_runner_are_killed_in_its_midst(
     assert_each_ran_once(&world, last, 2 * 128);
 }
 
+#[test]
+fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_midst() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    File::create(LEDGER).unwrap().set_permissions(fs::Permissions::from_mode(0o666)).unwrap();
+    let line = |number| format!("@reboot {} echo {number} >>{LEDGER}\n", ["alice", "bob", "root"][number % 3]);
+    world.drop_in("boot", &(0..JOBS).map(line).collect::<String>());
+    for (jobs, signal) in [(300, Signal::SIGTERM), (900, Signal::SIGKILL)] {
+        let mut daemon = world.start_daemon(&["-L", "0"]);
+        wait_for_jobs(jobs);
+        daemon.signal(signal);
+        daemon.end(Deadline::seconds(20));
+    }
+    let daemon = world.start_daemon(&["-L", "0"]);
+    wait_for_jobs(1500);
+    send(runner_of(&world, &daemon), Signal::SIGKILL);
+    wait_for_jobs(1600);
+    assert_each_ran_once(&world, daemon, 128);
+    // And not again.
+    let daemon = world.start_daemon(&["-L", "0"]);
+    assert!(state(&world, &daemon).contains(" 0 started and not ended"));
+    assert_eq!(ledger().len() + lost_jobs(&world).difference(&ledger().into_iter().collect()).count(), JOBS);
+}
+
 /// What USR1 says.
 fn state(world: &World, daemon: &Daemon) -> String {
     let is_state = |line: &&String| line.contains("(CRON) STATE (") && line.contains(" tables, ");
