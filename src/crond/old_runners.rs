@@ -8,6 +8,7 @@ use crate::report::{Ident, Level, Record};
 use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::poll::Poll;
+use crate::sys::process::{self, Ask};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -83,6 +84,17 @@ impl OldRunners {
     /// Calls that for each that lives.
     pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldRunner)) {
         self.runners.values_mut().for_each(act);
+    }
+
+    /// Ends all their jobs: TERM, or with `hard` KILL, to their process groups.
+    pub(super) fn end_all(&mut self, hard: bool) {
+        self.runners.values_mut().for_each(|runner| runner.end_all(hard));
+        let ask = if hard { Ask::Kill } else { Ask::Terminate };
+        let process = |watched: &WatchedRun| self.dead.get(&watched.runner)?.process_of(watched.run.run);
+        for pid in self.watched.values().filter_map(process) {
+            // It was there a moment ago; a group that is gone is what is wanted.
+            let _ = process::signal_group(pid, ask);
+        }
     }
 
     /// Journals without names, which only a program that is executed in our place can read again.
@@ -241,8 +253,9 @@ impl Daemon {
             self.look_after(runner);
         }
         let (watched, dead) = (&self.old.watched, &self.old.dead);
-        let goes_on =
-            |watched: &WatchedRun| dead.get(&watched.runner).is_some_and(|dead| dead.goes_on(watched.run.run));
+        let goes_on = |watched: &WatchedRun| {
+            dead.get(&watched.runner).is_some_and(|dead| dead.process_of(watched.run.run).is_some())
+        };
         let unwatched: Vec<(u64, bool)> = watched
             .iter()
             .filter(|(_, watched)| watched.process.is_none())

@@ -7,6 +7,7 @@ use crate::plan::Event;
 use crate::schedule::Timestamp;
 use crate::site::Profile;
 use crate::sys::clock;
+use crate::sys::poll::Poll;
 
 /// From TERM to KILL.
 const KILL_AFTER_MS: i64 = 10_000;
@@ -84,7 +85,7 @@ impl Daemon {
 
     fn end_all_jobs(&mut self, hard: bool) {
         self.runner.end_all(hard);
-        self.old.for_each(|runner| runner.end_all(hard));
+        self.old.end_all(hard);
     }
 
     /// Whether all that was to be waited for has come to its end.
@@ -147,12 +148,16 @@ impl Daemon {
     fn wait_for_runner(&mut self, give_up_at: i64) -> Result<(), Fatal> {
         let pid = self.runner.pid();
         self.runner.close()?;
+        // Nothing else is heard any more.
+        let poll = Poll::new().map_err(os("making the event queue"))?;
+        poll.add(self.runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+        poll.add(&self.signals, 1).map_err(os("waiting for signals"))?;
         while !reap().contains(&pid) && !self.runner.is_done() {
             let left = give_up_at - clock::monotonic_ms();
             if left <= 0 {
                 break;
             }
-            self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+            poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
             while let Ok(Some(_)) = self.signals.read() {}
         }
         Ok(())

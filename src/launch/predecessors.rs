@@ -91,23 +91,19 @@ impl DeadRunner {
 
     /// The runs of which no main has been told an end, with what became of them.
     pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
-        let fate = |run: &JournaledRun| match (&run.end, run.process) {
+        let fate = |run: RunId, known: &JournaledRun| match (&known.end, known.process) {
             (Some((end, _)), _) => Fate::Ended(end.clone()),
-            (None, Some(process)) => match host::process_started(process.pid) {
-                Some(started) if started == process.started.to_string() => Fate::GoesOn(process.pid),
-                _ => Fate::Gone,
-            },
+            (None, Some(_)) => self.process_of(run).map_or(Fate::Gone, Fate::GoesOn),
             (None, None) => Fate::NeverSeen,
         };
-        self.open.iter().map(|(run, known)| (run_of_job(*run, known), fate(known))).collect()
+        self.open.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
     }
 
-    /// Whether that run's process is still there.
-    pub fn goes_on(&self, run: RunId) -> bool {
-        let process = self.open.get(&run).and_then(|known| known.process);
-        process.is_some_and(|process| {
-            host::process_started(process.pid).is_some_and(|started| started == process.started.to_string())
-        })
+    /// The process of that run, if it is still there.
+    pub fn process_of(&self, run: RunId) -> Option<Pid> {
+        let process = self.open.get(&run).and_then(|known| known.process)?;
+        let is_there = host::process_started(process.pid).is_some_and(|started| started == process.started.to_string());
+        is_there.then_some(process.pid)
     }
 
     /// Notes that these runs are done with.

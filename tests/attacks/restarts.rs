@@ -324,7 +324,8 @@ fn where_no_journal_can_be_kept_jobs_run_and_the_log_says_so_once() {
 #[test]
 fn a_standalone_daemon_whose_runner_is_killed_goes_on_without_repeating_anything() {
     let Some(world) = world!(Subject::OursDebian) else { return };
-    let table = "@reboot echo >>/run/reboot\n@every_second date +\\%s >>/run/canary\n@reboot sleep 1000\n";
+    let table =
+        "@reboot echo >>/run/reboot\n@every_second date +\\%s >>/run/canary\n@reboot sleep 1000\n@reboot sleep 1001\n";
     fs::write("/tmp/table", table).unwrap();
     let mut daemon = std::process::Command::new("/usr/sbin/cron")
         .args(["--stop-timeout", "1s", "./table"])
@@ -347,11 +348,13 @@ fn a_standalone_daemon_whose_runner_is_killed_goes_on_without_repeating_anything
     let missing = (seconds[seconds.len() - 1] - seconds[0] + 1) as usize - seconds.len();
     assert!(missing <= 3, "{seconds:?}");
     assert_eq!(fs::read_to_string("/run/reboot").unwrap().lines().count(), 1);
-    world.run("pkill -x sleep").ok();
+    world.run("pkill -f '^sleep 1000'").ok();
     Deadline::seconds(20).wait_for("the lost job", || {
         fs::read_to_string("/run/stderr").unwrap().contains("LOST (sleep 1000)").then_some(())
     });
     assert!(!fs::exists(JOURNALS).unwrap(), "nothing is left in the file system");
+    // Nobody is left to wait for the other one but the daemon, which ends it.
     send(daemon.id(), Signal::SIGTERM);
-    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert_eq!(Deadline::seconds(20).wait_for("its end", || daemon.try_wait().unwrap()).code(), Some(0));
+    assert!(!world.processes().iter().any(|process| process.name == "sleep"));
 }

@@ -22,8 +22,9 @@ pub(super) struct LateOutput {
     pub(super) job: Job,
     /// Until when its mail waits for them, if it does (monotonic).
     mail_until_ms: Option<i64>,
-    /// It was, or will have to be, said that a mail goes without what comes now.
+    /// Somebody gets mail of this job, without what is written from now on.
     is_mailed_without: bool,
+    /// The log says so.
     has_told: bool,
     /// A line that has begun and goes to the log.
     line: Vec<u8>,
