@@ -1,11 +1,12 @@
 //! One user's jobs do not delay, drop or survive those of another.
 
+use crate::common::clock::now;
 use crate::common::machine::Process;
 use crate::common::{Daemon, Deadline, Subject, World};
 use crate::world;
 use nix::sys::signal::Signal;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A job that writes down when it was started, in milliseconds.
 fn clock_job(name: &str) -> String {
@@ -22,14 +23,16 @@ fn times(name: &str) -> Vec<i64> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Waits for that many more runs of a job that is due each second, and checks that they came one after the other. A second may be missed: the job
-/// itself, its shell and date(1), has to share the machine with whatever else is tested on it.
+/// Waits for that many more runs of a job that is due each second, and checks that they came one after the other and that hardly any is
+/// missing: the job itself, its shell and date(1), has to share the machine with whatever else is tested on it.
 fn assert_punctual(name: &str, runs: usize) {
     let before = times(name).len();
     let enough = || (times(name).len() >= before + runs).then_some(());
     Deadline::seconds(2 * runs as u64 + 20).wait_for("a job that is due each second", enough);
-    let seconds: Vec<i64> = times(name)[before..].iter().map(|ms| ms / 1000).collect();
-    assert!(seconds.windows(2).all(|pair| (1..=2).contains(&(pair[1] - pair[0]))), "{name}: {seconds:?}");
+    let times = &times(name)[before..];
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    let all = (times[times.len() - 1] - times[0]) / 1000;
+    assert!(longest < 3000 && all < runs as i64 + 2, "{name}: {times:?}");
 }
 
 /// The memory of all processes of the daemon's, in KiB, shared pages counted once. Without those that each hold one job's PAM session open: they
@@ -53,21 +56,20 @@ fn started(world: &World, user: &str) -> usize {
 
 /// Waits until no start of a user's is logged any more for two seconds.
 fn wait_for_quiet(world: &World, user: &str, deadline: Deadline) {
-    let mut last = (started(world, user), Instant::now());
+    let mut last = (started(world, user), now());
     deadline.wait_for("the end of a user's starts", || {
         let count = started(world, user);
         if count != last.0 {
-            last = (count, Instant::now());
+            last = (count, now());
         }
-        (last.1.elapsed() >= Duration::from_secs(2)).then_some(())
+        (now() >= last.1 + Duration::from_secs(2)).then_some(())
     });
 }
 
+/// A regression must not take the machine down: main and the runner may have 4 GB of address space.
 fn bound_memory(daemon: &Daemon, world: &World) {
-    // A regression must not take the machine down.
-    for process in
-        world.processes().iter().filter(|process| process.pid == daemon.pid() || process.name.starts_with("cron"))
-    {
+    let is_meant = |process: &&Process| process.pid == daemon.pid() || process.name.ends_with(": runner");
+    for process in world.processes().iter().filter(is_meant) {
         world.run(&format!("prlimit --as=4000000000 -p {}", process.pid)).ok();
     }
 }
@@ -142,8 +144,8 @@ fn after_the_end_of_the_daemon_nothing_more_is_started() {
         });
         let after = started(&world, "alice");
         Deadline::seconds(5).wait_for("two seconds", {
-            let since = Instant::now();
-            move || (since.elapsed() > Duration::from_secs(2)).then_some(())
+            let since = now();
+            move || (now() > since + Duration::from_secs(2)).then_some(())
         });
         assert_eq!(started(&world, "alice"), after, "{signal}");
     }
@@ -190,4 +192,25 @@ fn the_worst_legal_tables_of_several_users_leave_the_others_punctual() {
     Deadline::seconds(70).wait_for("alice's minute", || (!times("alice").is_empty()).then_some(()));
     let late: Vec<i64> = times("alice").iter().map(|ms| ms.rem_euclid(60_000)).collect();
     assert!(late.iter().all(|ms| *ms < 2000), "{late:?} ms late");
+}
+
+#[test]
+fn mailers_that_hang_hold_up_only_their_owners_mail_and_are_told_of_once() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mailer = "#!/bin/sh\n[ $LOGNAME = alice ] && exec sleep 1000\ncat >>/run/mail\n";
+    fs::write("/usr/sbin/sendmail", mailer).unwrap();
+    world.run("chmod 755 /usr/sbin/sendmail; touch /run/mail; chmod 666 /run/mail").ok();
+    world.crontab("alice", &"@reboot echo hello\n".repeat(30)).ok();
+    let daemon = world.start_daemon(&[]);
+    let said = world.log.wait_for("(CRON) WARNING (mail waits: 8 mailers at work", Deadline::seconds(30));
+    assert!(said.contains("and 22 mails waiting)"), "{said}");
+    world.crontab("bob", "@every_second echo for bob\n").ok();
+    world.wait_for_file("/run/mail", Deadline::seconds(20));
+    daemon.signal(Signal::SIGUSR1);
+    let state = world.log.wait_for(" mails waiting for a mailer)", Deadline::seconds(20));
+    assert!(state.contains("(CRON) STATE ("), "{state}");
+    assert_eq!(world.log.lines().iter().filter(|line| line.contains("mail waits:")).count(), 1);
+    assert!(daemon.stop().success());
+    world.log.wait_for("(CRON) INFO (Shutting down)", Deadline::seconds(20));
+    world.run("pkill -KILL sleep").ok();
 }

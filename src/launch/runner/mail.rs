@@ -29,7 +29,7 @@ const MAILERS_OF_ONE: usize = 4;
 /// Most mails of one owner that wait; more are dropped.
 const WAITING_OF_ONE: usize = 1000;
 /// Mails that wait this long because all mailers are busy are worth a line in the log.
-const WORTH_TELLING_MS: i64 = 60_000;
+const WORTH_TELLING_MS: i64 = 10_000;
 /// How long to wait when there is no process to be had for a mailer.
 const HOLD_MS: i64 = 1_000;
 

@@ -24,7 +24,7 @@ use std::io;
 use std::rc::Rc;
 
 /// Most starts before the loop looks at everything else.
-const BATCH: usize = 32;
+const BATCH: usize = 8;
 /// How long keepers that are behind are given before they are asked for more.
 const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
