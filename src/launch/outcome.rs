@@ -5,12 +5,15 @@
 //! among the starts that it was given. Files are written under a name that begins with `.` and renamed, so a reader sees whole ones only.
 
 use crate::plan::{End, Start};
+use crate::sys::state_file;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const DIRECTORY: &str = "crond.outcomes";
+/// Most bytes of a file in it.
+const LONGEST_OUTCOME: usize = 16 << 20;
 
 /// How a run ended that an earlier main started.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -59,7 +62,14 @@ pub fn take_leftovers(run_dir: &Path) -> Result<Leftovers, OutcomeError> {
         if name.starts_with('.') {
             continue;
         }
-        let bytes = fs::read(&path).map_err(failed("reading", &path))?;
+        let bytes = match state_file::read(&path, LONGEST_OUTCOME) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                // Not written by a runner. What cannot be removed either, such as a directory, is left alone.
+                let _ = fs::remove_file(&path);
+                continue;
+            }
+        };
         if name.ends_with(".started") {
             let moment = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
             left.handed_over = left.handed_over.max(moment);
@@ -108,6 +118,7 @@ impl OutcomeBox {
             .create(true)
             .truncate(true)
             .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&hidden)
             .map_err(failed("writing", &hidden))?;
         file.write_all(bytes).map_err(failed("writing", &hidden))?;
