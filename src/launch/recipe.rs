@@ -181,7 +181,6 @@ impl Recipe {
         if let Some(label) = &self.label {
             label.wear().map_err(at(Step::Label))?;
         }
-        self.give([stdio])?;
         stdio.place(trouble).map_err(at(Step::Descriptors))?;
         self.become_owner()?;
         self.become_program(trouble)
@@ -192,12 +191,6 @@ impl Recipe {
         let begun = process::new_session().map_err(at(Step::Session));
         let Err(failure) = begun.and_then(|()| self.become_program(trouble));
         failure
-    }
-
-    /// Gives these to the owner.
-    pub(super) fn give<'a>(&self, all: impl IntoIterator<Item = Stdio<'a>>) -> Result<(), Failure> {
-        let Some(identity) = &self.identity else { return Ok(()) };
-        all.into_iter().try_for_each(|stdio| stdio.give_to(identity.uid)).map_err(at(Step::Descriptors))
     }
 
     /// Becomes who the job is to run as, with a job's priority and limits.
@@ -274,12 +267,6 @@ impl<'a> Stdio<'a> {
     /// All three.
     pub(super) fn each(self) -> [BorrowedFd<'a>; 3] {
         [self.input, self.output, self.error]
-    }
-
-    /// So that a job may open /dev/stdin or /dev/stderr again.
-    fn give_to(self, user: u32) -> io::Result<()> {
-        descriptor::give_to(self.input, user)?;
-        descriptor::give_to(self.output, user)
     }
 
     /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the runner

@@ -48,8 +48,7 @@ fn become_owner(members: &[Member<'_>], permit: &Permit, reporter: &Reporter) ->
     let ours = [permit.as_fd(), reporter.as_fd()];
     let kept: Vec<BorrowedFd<'_>> = members.iter().flat_map(|member| member.stdio.each()).chain(ours).collect();
     descriptor::close_from(3, &kept)?;
-    let given = first.recipe.give(members.iter().map(|member| member.stdio));
-    given.and_then(|()| first.recipe.become_owner()).map_err(|failure| failure.source)
+    first.recipe.become_owner().map_err(|failure| failure.source)
 }
 
 fn start(members: &[Member<'_>], reporter: &Reporter, profile: Profile) -> io::Result<()> {
