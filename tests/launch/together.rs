@@ -114,6 +114,10 @@ fn each_has_one_end_when_all_are_to_end_while_one_is_held_up() {
     let shell = HeldShell::new();
     bench.start_together(&(1..5).map(|run| says_so(run, run == 2)).collect::<Vec<_>>());
     assert_eq!(bench.end_of(1), End::Code(0));
+    // The runner knows of a process to end only when that has told which job it is.
+    while !bench.started.iter().any(|(run, _)| run.0 == 2) {
+        bench.hear(PollFlags::POLLIN);
+    }
     bench.runner.end_all(true);
     bench.runner.flush().unwrap();
     assert_eq!(bench.end_of(2), End::Signal { number: 9, core_dumped: false });
