@@ -52,6 +52,10 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Outcome
 pub fn take_leftovers(run_dir: &Path) -> Result<Leftovers, OutcomeError> {
     let directory = run_dir.join(DIRECTORY);
     let mut left = Leftovers::default();
+    // What is listed is removed: a link in place of the directory must not lead to the files of others.
+    if fs::symlink_metadata(&directory).is_ok_and(|there| !there.is_dir()) {
+        return Ok(left);
+    }
     let listed = match fs::read_dir(&directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(left),
         listed => listed.map_err(failed("reading", &directory))?,

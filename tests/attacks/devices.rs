@@ -160,3 +160,19 @@ fn in_the_cronie_profile_fifos_endless_and_huge_files_hold_up_no_start() {
     make_fifo("/var/spool/cron/.cron.hostname");
     assert_starts_among_litter(&world, "exec crond -n -c");
 }
+
+#[test]
+fn a_link_in_place_of_the_directory_of_outcomes_costs_nobody_a_file() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    // Leftovers are taken only where an earlier daemon of this boot has run.
+    let daemon = world.start_daemon(&[]);
+    wait_for_song();
+    daemon.stop();
+    fs::create_dir("/srv/precious").unwrap();
+    fs::write("/srv/precious/1.started", "1").unwrap();
+    world.run("rm -rf /run/crond.outcomes && ln -s /srv/precious /run/crond.outcomes").ok();
+    let _daemon = world.start_daemon(&[]);
+    wait_for_song();
+    assert!(Path::new("/srv/precious/1.started").exists());
+}
