@@ -12,6 +12,7 @@ use crate::site::shared;
 use crate::sys::files;
 use crate::sys::host::{self, Boot};
 use crate::sys::power;
+use crate::sys::state_file;
 use crate::table::{Anacrontab, Severity};
 use std::fs;
 use std::io;
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// What is remembered of a running job across a restart: its name in the run directory.
 const MEMORY: &str = "crond.anacron";
+/// Most bytes of it.
+const MEMORY_LIMIT: usize = 64 << 10;
 
 /// Everything that is kept between two looks.
 #[derive(Debug)]
@@ -78,7 +81,9 @@ impl Work {
 
     /// Finds a job that an earlier daemon of this boot has left running, or that has ended since.
     fn inherit(&mut self) {
-        let Some(left) = fs::read(&self.memory).ok().and_then(|text| Left::parse(&text)) else { return };
+        let Some(left) = state_file::read(&self.memory, MEMORY_LIMIT).ok().and_then(|text| Left::parse(&text)) else {
+            return;
+        };
         if left.boot == self.boot {
             self.inherited = Some((left.pid, left.started));
             self.plan.inherit(Running { id: left.id, day: left.day, run: None });
@@ -101,7 +106,7 @@ impl Work {
     fn remember(&self, running: &Running, pid: u32) -> io::Result<()> {
         let started = host::process_started(pid).unwrap_or_default();
         let left = Left { boot: self.boot.clone(), pid, started, day: running.day, id: running.id.clone() };
-        fs::write(&self.memory, left.text())
+        state_file::replace(&self.memory, &left.text(), 0o600)
     }
 
     fn forget(&self) {

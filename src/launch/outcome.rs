@@ -5,12 +5,15 @@
 //! among the starts that it was given. Files are written under a name that begins with `.` and renamed, so a reader sees whole ones only.
 
 use crate::plan::{End, JobId, RunId, Start};
+use crate::sys::state_file;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const DIRECTORY: &str = "crond.outcomes";
+/// Most bytes of a file in it.
+const LONGEST_OUTCOME: usize = 16 << 20;
 
 /// How a run ended that an earlier main started.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,6 +63,10 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Outcome
 pub fn take_leftovers(run_dir: &Path) -> Result<Leftovers, OutcomeError> {
     let directory = run_dir.join(DIRECTORY);
     let mut left = Leftovers::default();
+    // What is listed is removed: a link in place of the directory must not lead to the files of others.
+    if fs::symlink_metadata(&directory).is_ok_and(|there| !there.is_dir()) {
+        return Ok(left);
+    }
     let listed = match fs::read_dir(&directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(left),
         listed => listed.map_err(failed("reading", &directory))?,
@@ -70,7 +77,14 @@ pub fn take_leftovers(run_dir: &Path) -> Result<Leftovers, OutcomeError> {
         if name.starts_with('.') {
             continue;
         }
-        let bytes = fs::read(&path).map_err(failed("reading", &path))?;
+        let bytes = match state_file::read(&path, LONGEST_OUTCOME) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                // Not written by a runner. What cannot be removed either, such as a directory, is left alone.
+                let _ = fs::remove_file(&path);
+                continue;
+            }
+        };
         if name.ends_with(".started") {
             let moment = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
             left.handed_over = left.handed_over.max(moment);
@@ -119,6 +133,7 @@ impl OutcomeBox {
             .create(true)
             .truncate(true)
             .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&hidden)
             .map_err(failed("writing", &hidden))?;
         file.write_all(bytes).map_err(failed("writing", &hidden))?;

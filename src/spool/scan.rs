@@ -10,6 +10,7 @@ use crate::plan::{Owner, Source};
 use crate::site::{Profile, Site};
 use crate::sys::files::{self, Links, Stat};
 use crate::sys::selinux::Policy;
+use crate::sys::state_file;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -195,8 +196,7 @@ impl Finder {
 
     fn is_cluster_host(&self) -> io::Result<bool> {
         const LONGEST: usize = 4096;
-        let file = std::fs::File::open(self.places.spool.join(CLUSTER_HOST_FILE))?;
-        let text = files::read_all(&file, 0, LONGEST)?.unwrap_or_default();
+        let text = state_file::read(&self.places.spool.join(CLUSTER_HOST_FILE), LONGEST)?;
         let named = text.split(|b| *b == b'\n').next().unwrap_or_default();
         Ok(named == files::host_name()?)
     }

@@ -105,12 +105,6 @@ pub fn open_at(dir: impl AsFd, name: &CStr, links: Links) -> io::Result<OwnedFd>
     Ok(nix::fcntl::openat(dir, name, flags, Mode::empty())?)
 }
 
-/// Makes a new file in a directory for writing: it must not exist, mode 0600 less the umask.
-pub fn create_at(dir: impl AsFd, name: &CStr) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(nix::fcntl::openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?)
-}
-
 /// What an open descriptor is.
 pub fn stat(fd: impl AsFd) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstat(fd)?.into())
@@ -173,26 +167,6 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Sets the permission bits of an open file.
-pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
-    Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?)
-}
-
-/// Gives an open file to a user; its group stays.
-pub fn set_owner(fd: impl AsFd, uid: u32) -> io::Result<()> {
-    Ok(nix::unistd::fchown(fd, Some(uid.into()), None)?)
-}
-
-/// Gives an open file to a group; its owner stays.
-pub fn set_group(fd: impl AsFd, gid: u32) -> io::Result<()> {
-    Ok(nix::unistd::fchown(fd, None, Some(gid.into()))?)
-}
-
-/// Makes a directory, mode less the umask.
-pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
-    Ok(nix::unistd::mkdir(path, Mode::from_bits_truncate(mode))?)
 }
 
 /// Waits until an open file's content is on the disk.

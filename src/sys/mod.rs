@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod created;
 pub mod daemon;
 pub mod descriptor;
 pub mod entry;
@@ -22,6 +23,7 @@ pub mod power;
 pub mod process;
 pub mod selinux;
 pub mod signal;
+pub mod state_file;
 pub mod terminal;
 pub mod timer;
 pub mod user;

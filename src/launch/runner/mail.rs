@@ -12,7 +12,7 @@ use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
 use crate::site::Profile;
 use crate::sys::clock;
-use crate::sys::descriptor;
+use crate::sys::created;
 use crate::sys::files;
 use crate::sys::process::{self, Ask, Pid, Program, Status};
 use crate::sys::user::User;
@@ -266,7 +266,8 @@ impl State {
     }
 
     fn start_mailer(&self, letter: &Letter, recipe: &Recipe) -> io::Result<(Pid, Feed)> {
-        let (input, ours) = descriptor::pipe()?;
+        let owner = recipe.identity.as_ref().map(|identity| identity.uid);
+        let (input, ours) = created::pipe(owner)?;
         let nowhere = self.nowhere.as_fd();
         let stdio = Stdio { input: input.as_fd(), output: nowhere, error: nowhere };
         let pid = process::fork(|| {
