@@ -135,6 +135,8 @@ pub mod shared {
     pub const ANACRON_DEFAULTS: &str = "/etc/default/anacron";
     /// Settings of our own.
     pub const CONFIG: &str = "/etc/cronwheel.toml";
+    /// Most bytes of them, and of any other file of settings: a larger one is refused.
+    pub const LARGEST_CONFIG: usize = 1 << 20;
 }
 
 impl Profile {
