@@ -74,7 +74,9 @@ pub static DEBIAN: Site = Site {
             user_lines: Some(10_000),
             user_entries: None,
             user_settings: None,
-            bytes: 256 << 20,
+            user_bytes: 16 << 20,
+            system_bytes: 64 << 20,
+            header_lines: 3,
         },
         refuse_unsafe_mailto: true,
     },
@@ -103,7 +105,9 @@ pub static CRONIE: Site = Site {
             user_lines: None,
             user_entries: Some(10_000),
             user_settings: Some(1_000),
-            bytes: 256 << 20,
+            user_bytes: 16 << 20,
+            system_bytes: 64 << 20,
+            header_lines: 0,
         },
         refuse_unsafe_mailto: false,
     },
@@ -135,6 +139,8 @@ pub mod shared {
     pub const ANACRON_DEFAULTS: &str = "/etc/default/anacron";
     /// Settings of our own.
     pub const CONFIG: &str = "/etc/cronwheel.toml";
+    /// Most bytes of them, and of any other file of settings: a larger one is refused.
+    pub const LARGEST_CONFIG: usize = 1 << 20;
 }
 
 impl Profile {

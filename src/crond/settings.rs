@@ -6,6 +6,7 @@ use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIG
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
+use crate::sys::files;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::io;
@@ -274,7 +275,7 @@ pub fn version() -> String {
 
 /// A missing file says nothing, unless it was asked for.
 fn read(path: &Path, asked_for: bool) -> Result<File, SettingsError> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match files::read_text(path, shared::LARGEST_CONFIG) {
         Ok(text) => text,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound && !asked_for => return Ok(File::default()),
         Err(source) => return Err(SettingsError::Unreadable { path: path.to_owned(), source }),

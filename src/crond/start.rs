@@ -139,7 +139,7 @@ pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target 
 fn origin(settings: &Settings) -> Result<Origin, StartError> {
     match &settings.mode {
         Mode::Standalone(files) => {
-            let given = Given::new(files, settings.site.dialect.limits.bytes)?;
+            let given = Given::new(files)?;
             given.require()?;
             Ok(Origin::Given(given))
         }

@@ -96,6 +96,9 @@ impl<'a> Session<'a> {
             false => match self.raised(|| may_use(name, &Lists::default(), self.site.open_to_all))? {
                 Ruling::Allowed => return Ok(()),
                 Ruling::Denied => String::new(),
+                Ruling::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                    format!("{}: {}\n", path.display(), reason(&source))
+                }
                 Ruling::Unreadable { path, source } if self.site.profile == Profile::Debian => {
                     // What is no file at all it takes for an empty list.
                     source

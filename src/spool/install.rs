@@ -163,7 +163,7 @@ impl Spool {
         if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
             return Err(SpoolError::ForeignOwner { path: self.path.join(user) });
         }
-        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.bytes)
+        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.installed_bytes() as usize)
             .map_err(|source| self.failed(Step::Read, user, source))?
             .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
         Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))

@@ -205,9 +205,11 @@ fn read_pid(file: &File) -> Option<u32> {
 /// file open.
 fn privileged_holder(file: &File) -> Option<u32> {
     let inode = file.metadata().ok()?;
+    /// Bytes of the list that are read: any user may add to it.
+    const MOST_LOCKS: u64 = 4 << 20;
     let mut locks = String::new();
     // Without /proc nothing is known, and the pid in the file must do.
-    let _ = File::open("/proc/locks").and_then(|mut list| list.read_to_string(&mut locks));
+    let _ = File::open("/proc/locks").and_then(|list| list.take(MOST_LOCKS).read_to_string(&mut locks));
     let candidates = read_pid(file).into_iter().chain(flock_holders(&locks, inode.ino()));
     candidates.into_iter().find(|pid| *pid != std::process::id() && is_privileged(*pid) && has_open(*pid, &inode))
 }
