@@ -1,6 +1,6 @@
 //! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
 
-use super::settings::Settings;
+use super::settings::{Settings, WatchMode};
 use super::tables::{Depth, Hearer, News, Tables, Told};
 use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
@@ -8,6 +8,7 @@ use crate::report::Level;
 use crate::schedule::Zones;
 use crate::spool::watched_directories;
 use crate::sys::clock;
+use crate::sys::file_system::reports_changes;
 use crate::sys::name_watch::Change;
 use crate::sys::zoneinfo::SystemZones;
 use std::collections::{BTreeSet, VecDeque};
@@ -48,6 +49,9 @@ pub struct Library {
     tables: Tables,
     zones: SystemZones,
     noticing: Noticing,
+    watch: WatchMode,
+    /// Whether a table may change without a report, since its file system does not report every change.
+    misses_changes: bool,
     /// Paths to look at.
     queue: VecDeque<PathBuf>,
     unsettled: BTreeSet<PathBuf>,
@@ -73,7 +77,9 @@ impl Library {
         Library {
             tables,
             zones: SystemZones::open(),
-            noticing: if settings.no_inotify { Noticing::AskedToPoll } else { Noticing::Failed },
+            noticing: if settings.watch == WatchMode::Poll { Noticing::AskedToPoll } else { Noticing::Failed },
+            watch: settings.watch,
+            misses_changes: false,
             queue: VecDeque::new(),
             unsettled: BTreeSet::new(),
             gather_until: None,
@@ -308,7 +314,7 @@ impl Library {
             }
             let depth = match self.watcher() {
                 _ if anew && round == 0 => Depth::Anew,
-                Some(watcher) if !watcher.is_unreliable() => Depth::Changes,
+                Some(_) if !self.misses_changes => Depth::Changes,
                 Some(_) | None => Depth::Names,
             };
             self.tables.rescan(depth, &self.zones, news);
@@ -324,13 +330,23 @@ impl Library {
         let now = clock::monotonic_ms();
         self.anacron_hint = true;
         self.safety_at = now + SAFETY_MS;
-        let polls = self.watcher().is_none_or(Watcher::is_unreliable);
+        let polls = self.watcher().is_none() || (self.misses_changes && self.watch == WatchMode::Auto);
         self.poll_at = polls.then(|| now + ms_to_end_of_minute());
         self.plan_mending(now);
     }
 
+    /// Whether a table may change without a report.
+    fn may_miss_changes(&self) -> bool {
+        let anacrontab = self.anacron.iter().map(|(table, _)| table.clone());
+        let files: BTreeSet<PathBuf> = self.tables.single_files().into_iter().chain(anacrontab).collect();
+        let mut places = self.tables.directories();
+        places.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
+        !places.iter().chain(&files).all(|path| reports_changes(path))
+    }
+
     /// Whether something is watched now that was not.
     fn watch_directories(&mut self, news: &mut dyn Hearer) -> bool {
+        self.misses_changes = self.may_miss_changes();
         let (busy, wanted) = (self.busy_directories(), self.tables.directories());
         let Noticing::Watching(watcher) = &mut self.noticing else { return false };
         watcher.set_busy(busy);

@@ -203,6 +203,15 @@ impl Tables {
         directories
     }
 
+    /// The tables that stand in other directories, or are links to there.
+    pub fn single_files(&self) -> Vec<PathBuf> {
+        let links = self.seen.links.iter().map(PathBuf::from);
+        match &self.origin {
+            Origin::System(finder) => links.chain([finder.places().system_crontab.clone()]).collect(),
+            Origin::Given(given) => links.chain(given.paths().iter().cloned()).collect(),
+        }
+    }
+
     /// The system's own table, which stands in a directory where much else happens.
     pub fn system_crontab(&self) -> Option<&Path> {
         match &self.origin {

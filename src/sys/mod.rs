@@ -5,6 +5,7 @@ pub mod clock;
 pub mod daemon;
 pub mod descriptor;
 pub mod entry;
+pub mod file_system;
 pub mod files;
 pub mod host;
 pub mod identity;
