@@ -28,7 +28,7 @@ const ACTIONS_A_TURN: usize = 256;
 const SIGNALS_A_TURN: usize = 8;
 
 /// Most things heard of in one turn: all that are waited for.
-const READY_A_TURN: usize = 7;
+const READY_A_TURN: usize = 8;
 
 /// What is waited for, as numbers for [`Poll`].
 mod number {
@@ -39,6 +39,7 @@ mod number {
     pub const NAMES: u64 = 5;
     pub const USERS: u64 = 6;
     pub const LOG: u64 = 7;
+    pub const MOUNTS: u64 = 8;
 }
 
 /// Why a running daemon had to end.
@@ -147,6 +148,9 @@ impl Daemon {
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
         let room = self.log.room().map_err(os("making the log's poll"))?;
         self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
+        if let Some(mounts) = self.library.mount_table() {
+            self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
+        }
         self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
     }
 
@@ -176,6 +180,7 @@ impl Daemon {
                     number::NAMES => self.with_library(Library::hear_names),
                     number::USERS => self.with_library(Library::hear_users),
                     number::LOG => self.log.hear_room(),
+                    number::MOUNTS => self.library.note_mount_change(),
                     _ => {}
                 }
             }

@@ -203,6 +203,14 @@ impl Tables {
         directories
     }
 
+    /// The directories in which every file is a table.
+    pub fn table_directories(&self) -> BTreeSet<PathBuf> {
+        match &self.origin {
+            Origin::System(finder) => BTreeSet::from([finder.places().spool.clone(), finder.places().cron_d.clone()]),
+            Origin::Given(_) => BTreeSet::new(),
+        }
+    }
+
     /// The tables that stand in other directories, or are links to there.
     pub fn single_files(&self) -> Vec<PathBuf> {
         let links = self.seen.links.iter().map(PathBuf::from);

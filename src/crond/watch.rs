@@ -158,6 +158,13 @@ impl Watcher {
     pub fn changed_names(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = std::mem::take(&mut self.earlier);
         changes.extend(self.names.read()?);
+        for change in &changes {
+            if let Change::Directory(path) = change {
+                // Its watch is gone with it, even if the next directory of that name cannot be told from it by number.
+                let _ = self.tables.unwatch(path);
+                self.watched.remove(path);
+            }
+        }
         Ok(changes)
     }
 
@@ -174,6 +181,11 @@ impl Watcher {
         self.drop_unwanted(wanted);
         let mut above = BTreeSet::new();
         let mut news = false;
+        // `notify` does not pass on that a directory was unmounted. First of all, since watches by name of the same
+        // directories take the place of these.
+        for directory in wanted.iter().filter(|directory| directory.is_dir()) {
+            self.watch_names(directory, Hearing::Removal)?;
+        }
         for directory in wanted {
             loop {
                 if let Some(identity) = identity(directory) {
@@ -196,7 +208,7 @@ impl Watcher {
         }
         self.earlier.extend(self.names.read().unwrap_or_else(|_| vec![Change::Anything]));
         let busy = &self.busy;
-        self.names.retain(|path| busy.contains(path) || above.contains(path));
+        self.names.retain(|path| busy.contains(path) || above.contains(path) || wanted.contains(path));
         Ok(news)
     }
 
@@ -326,7 +338,8 @@ mod tests {
         fs::rename(scene.path("a/b/tables"), scene.path("away")).unwrap();
         assert!(!scene.watcher.watch(&scene.wanted).unwrap());
         fs::rename(scene.path("away"), scene.path("a/b/tables")).unwrap();
-        assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Name(scene.path("a/b/tables"))]);
+        let tables = scene.path("a/b/tables");
+        assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Directory(tables.clone()), Change::Name(tables)]);
         assert!(scene.watcher.watch(&scene.wanted).unwrap());
         let file = scene.path("a/b/tables/file");
         fs::write(&file, "").unwrap();
