@@ -235,6 +235,12 @@ impl Library {
         self.mounts.ask_for_check();
     }
 
+    /// That user's table may have changed, says the user of that id.
+    pub fn note_wake_up(&mut self, user: &str, sender: u32) {
+        self.queue.extend(self.tables.changed_user_table(user, sender));
+        self.mounts.ask_for_check();
+    }
+
     /// A reload is asked for: at once, or a second after the last. False if it is on its way already.
     pub fn ask_for_reload(&mut self) -> bool {
         let is_new = self.reload_at.is_none();

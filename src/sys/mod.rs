@@ -28,4 +28,5 @@ pub mod signal;
 pub mod terminal;
 pub mod timer;
 pub mod user;
+pub mod wake_socket;
 pub mod zoneinfo;
