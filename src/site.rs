@@ -127,6 +127,8 @@ pub mod shared {
     pub const RUN_DIR: &str = "/run";
     /// The PID file's name in the run directory.
     pub const PID_FILE: &str = "crond.pid";
+    /// The name in the run directory of the socket at which `crontab` wakes the daemon.
+    pub const WAKE_SOCKET: &str = "cronwheel.wake";
     /// History.
     pub const STATE_DIR: &str = "/var/lib/cronwheel";
     /// Jobs by days.

@@ -7,6 +7,7 @@ use super::record::Record as Completed;
 use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{Hearer, News, Told};
+use super::wake_ups::WakeUps;
 use crate::launch::{LaunchError, Notice, Runner};
 use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
@@ -28,10 +29,10 @@ const ACTIONS_A_TURN: usize = 256;
 const SIGNALS_A_TURN: usize = 8;
 
 /// Most things heard of in one turn: all that are waited for.
-const READY_A_TURN: usize = 7;
+const READY_A_TURN: usize = 9;
 
 /// What is waited for, as numbers for [`Poll`].
-mod number {
+pub(super) mod number {
     pub const TIMER: u64 = 1;
     pub const SIGNALS: u64 = 2;
     pub const RUNNER: u64 = 3;
@@ -39,6 +40,8 @@ mod number {
     pub const NAMES: u64 = 5;
     pub const USERS: u64 = 6;
     pub const LOG: u64 = 7;
+    pub const MOUNTS: u64 = 8;
+    pub const WAKE_UPS: u64 = 9;
 }
 
 /// Why a running daemon had to end.
@@ -75,6 +78,8 @@ pub struct Daemon {
     pub(super) completed: Option<Completed>,
     /// Anacron's work, if it is ours to do.
     pub(super) anacron: Option<AnacronWork>,
+    /// Messages of `crontab`.
+    pub(super) wake_ups: WakeUps,
     pub(super) poll: Poll,
     pub(super) signals: Signals,
     pub(super) timer: Timer,
@@ -147,6 +152,10 @@ impl Daemon {
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
         let room = self.log.room().map_err(os("making the log's poll"))?;
         self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
+        if let Some(mounts) = self.library.mount_table() {
+            self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
+        }
+        self.wake_ups.add_to(&self.poll).map_err(os("waiting for messages of crontab"))?;
         self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
     }
 
@@ -179,6 +188,8 @@ impl Daemon {
                     number::NAMES => self.with_library(Library::hear_names),
                     number::USERS => self.with_library(Library::hear_users),
                     number::LOG => self.log.hear_room(),
+                    number::MOUNTS => self.library.note_mount_change(),
+                    number::WAKE_UPS => self.read_wake_ups(),
                     _ => {}
                 }
             }
@@ -223,7 +234,8 @@ impl Daemon {
         if !self.todo.is_empty() || self.plan.has_more() {
             return Some(0);
         }
-        let wishes = [self.log_retry_at, self.watchdog_at, self.stopping.as_ref().and_then(Stopping::next)];
+        let stopping = self.stopping.as_ref().and_then(Stopping::next);
+        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.wake_ups.resume_at()];
         let at = wishes.into_iter().flatten().fold(self.library.attend_at(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
@@ -246,6 +258,7 @@ impl Daemon {
             self.log.flush();
             self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
+        self.resume_wake_ups(now);
         self.press_on_stopping(now);
         Ok(())
     }

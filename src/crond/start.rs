@@ -8,11 +8,13 @@ use super::marker::{self, Reboot};
 use super::record::Record as Completed;
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
+use super::wake_ups::WakeUps;
 use crate::launch::{LaunchError, Leftovers, Runner, caller_name, falls_back_to_log, take_leftovers};
 use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::site::{Profile, shared};
+use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
 use crate::sys::notify_socket::NotifySocket;
@@ -83,6 +85,7 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     let completed = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = Work::new(&settings, host, &boot);
+    let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.site, host);
     let library = Library::new(tables, &settings);
     let mut plan = Plan::new(library.zones().system(), now());
@@ -102,6 +105,7 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
         lock,
         completed,
         anacron,
+        wake_ups,
         poll: Poll::new().map_err(os("making the event queue"))?,
         signals: Signals::new().map_err(os("listening for signals"))?,
         timer: Timer::new().map_err(os("making the clock's timer"))?,
@@ -210,6 +214,19 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
 fn first_run(reserved: Option<RunId>) -> RunId {
     let by_time = RunId(now().utc.0.max(0).unsigned_abs() * 1000);
     reserved.map_or(by_time, |reserved| reserved.max(by_time))
+}
+
+/// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
+fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
+    if settings.is_standalone() {
+        return WakeUps::default();
+    }
+    let path = settings.run_dir.join(shared::WAKE_SOCKET);
+    WakeUps::listen(&path).unwrap_or_else(|why| {
+        let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
+        log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+        WakeUps::default()
+    })
 }
 
 impl Daemon {

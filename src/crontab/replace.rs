@@ -91,6 +91,7 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
         let _held_back = HeldBack::now();
         session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
     }
+    session.wake_daemon();
     session.log("REPLACE", name);
     Ok(())
 }
