@@ -77,7 +77,9 @@ pub static DEBIAN: Site = Site {
             user_lines: Some(10_000),
             user_entries: None,
             user_settings: None,
-            bytes: 256 << 20,
+            user_bytes: 16 << 20,
+            system_bytes: 64 << 20,
+            header_lines: 3,
         },
         refuse_unsafe_mailto: true,
     },
@@ -107,7 +109,9 @@ pub static CRONIE: Site = Site {
             user_lines: None,
             user_entries: Some(10_000),
             user_settings: Some(1_000),
-            bytes: 256 << 20,
+            user_bytes: 16 << 20,
+            system_bytes: 64 << 20,
+            header_lines: 0,
         },
         refuse_unsafe_mailto: false,
     },
@@ -129,6 +133,8 @@ pub mod shared {
     pub const RUNNERS: &str = "cronwheel";
     /// The PID file's name in the run directory.
     pub const PID_FILE: &str = "crond.pid";
+    /// The name in the run directory of the socket at which `crontab` wakes the daemon.
+    pub const WAKE_SOCKET: &str = "cronwheel.wake";
     /// History.
     pub const STATE_DIR: &str = "/var/lib/cronwheel";
     /// Jobs by days.
@@ -141,6 +147,8 @@ pub mod shared {
     pub const ANACRON_DEFAULTS: &str = "/etc/default/anacron";
     /// Settings of our own.
     pub const CONFIG: &str = "/etc/cronwheel.toml";
+    /// Most bytes of them, and of any other file of settings: a larger one is refused.
+    pub const LARGEST_CONFIG: usize = 1 << 20;
 }
 
 impl Profile {

@@ -230,7 +230,7 @@ fn the_lists_decide_who_may_and_for_whom() {
 fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let new = "@weekly new\n";
-    fs::write("/tmp/new", new).unwrap();
+    fs::write("/tmp/new.crontab", new).unwrap();
     for (call, error) in [
         ("fsync", "EIO"),
         ("fsync", "ENOSPC"),
@@ -244,8 +244,9 @@ fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
     ] {
         for when in 1..=60 {
             world.crontab("alice", TABLE).ok();
-            let line =
-                format!("strace -f -o /tmp/trace -u alice -e inject={call}:error={error}:when={when} crontab /tmp/new");
+            let line = format!(
+                "strace -f -o /tmp/trace -u alice -e inject={call}:error={error}:when={when} crontab /tmp/new.crontab"
+            );
             let shown = world.run(&line);
             let told = fs::read_to_string("/tmp/trace").unwrap();
             if !told.contains("(INJECTED)") {
@@ -267,15 +268,17 @@ fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
 fn a_kill_at_any_point_leaves_the_old_table_or_the_new_one() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let new = "@weekly new\n";
-    fs::write("/tmp/new", new).unwrap();
-    world.run("strace -o /tmp/trace -u alice crontab /tmp/new").ok();
+    fs::write("/tmp/new.crontab", new).unwrap();
+    world.run("strace -o /tmp/trace -u alice crontab /tmp/new.crontab").ok();
     let calls = fs::read_to_string("/tmp/trace").unwrap().lines().count();
     let (mut old_ones, mut new_ones) = (0, 0);
     // Every call of the save itself, which stands near the end, and a sample of what comes before.
     let save = calls.saturating_sub(40);
     for when in (1..save).step_by(17).chain(save..=calls) {
         world.crontab("alice", TABLE).ok();
-        world.run(&format!("strace -o /dev/null -u alice -e inject=all:signal=KILL:when={when} crontab /tmp/new"));
+        world.run(&format!(
+            "strace -o /dev/null -u alice -e inject=all:signal=KILL:when={when} crontab /tmp/new.crontab"
+        ));
         match listed(&world, "alice").as_str() {
             TABLE => old_ones += 1,
             text if text == new => new_ones += 1,

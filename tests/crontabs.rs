@@ -47,7 +47,7 @@ fn folder() -> PathBuf {
 fn read(file: &str, form: Form, site: &Site) -> Parsed {
     let text = fs::read(folder().join(file)).expect("a crontab of ours can be read");
     let context = Context { form, dialect: &site.dialect, name: file, host: HostKey(1), zones: &Embedded };
-    Table::parse(text.into(), &context)
+    Table::parse(&text, &context).expect("memory")
 }
 
 #[test]

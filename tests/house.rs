@@ -231,6 +231,43 @@ fn only_mains_and_sys_end_the_process() {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Owners and modes are changed only on what this process has created.
+
+/// Calls that change an owner or a mode. `permissions` and `mode` of builders say what something is created with, and are no changes.
+const OWNER_OR_MODE: [&str; 8] =
+    ["chown", "lchown", "fchown", "fchownat", "chmod", "fchmod", "fchmodat", "set_permissions"];
+
+/// Every such call but those in `sys/created.rs`, whose types can be made only by creating something. There are no exceptions.
+fn changes_of_owner_or_mode(files: &[Source]) -> Vec<String> {
+    let is_checked = |path: &str| path != "src/sys/created.rs" && !path.ends_with("_tests.rs");
+    let elsewhere = files.iter().filter(|file| is_checked(&file.path));
+    elsewhere
+        .flat_map(|file| {
+            let calls = file.words().filter(|(_, word)| OWNER_OR_MODE.contains(word));
+            calls.map(|(line, word)| format!("{}:{line}: {word}", file.path)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn owners_and_modes_are_changed_only_where_the_type_says_that_we_created_it() {
+    let files = read("src");
+    assert_nothing(changes_of_owner_or_mode(&files));
+    let module: Vec<_> = files.into_iter().filter(|file| file.path == "src/sys/created.rs").collect();
+    assert_eq!(module.len(), 1, "the module that may change them is not where it was");
+    for code in [
+        "nix::unistd::fchown(fd, Some(uid), None)",
+        "use std::os::unix::fs::{chown, symlink};",
+        "unsafe { libc::fchmodat(fd, name, mode, 0) }",
+        "std::fs::set_permissions(path, mode)",
+        "file.set_permissions(mode)",
+    ] {
+        assert_eq!(changes_of_owner_or_mode(&[Source::new("src/sys/files.rs", code)]).len(), 1, "{code}");
+        assert_nothing(changes_of_owner_or_mode(&[Source::new("src/sys/created.rs", code)]));
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // The quiet half only computes.
 
 fn noise(files: &[Source]) -> Vec<String> {

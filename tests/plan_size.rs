@@ -33,7 +33,7 @@ impl Daemon {
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name: name.clone(), owner };
         let (form, host) = (Form::User, HostKey::default());
         let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones: &self.zones };
-        let table = Table::parse(text.as_bytes().into(), &context).table;
+        let table = Table::parse(text.as_bytes(), &context).expect("memory").table;
         self.plan.handle(Event::Load { source, table }, self.now);
     }
 }

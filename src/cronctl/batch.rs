@@ -85,6 +85,9 @@ pub(super) enum Unanswerable {
     /// Too many tables in one.
     #[error("there are both \"text\" and \"line\"")]
     TwoTexts,
+    /// No room for what the table holds.
+    #[error(transparent)]
+    OutOfMemory(#[from] crate::table::OutOfMemory),
 }
 
 /// Reads a line as an object of that shape.

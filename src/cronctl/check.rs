@@ -7,7 +7,7 @@ use super::error::Error;
 use super::output::{Output, to_stderr};
 use super::source;
 use super::world::World;
-use crate::table::{Diagnostic, Entry, Form, Severity, Table, printable};
+use crate::table::{Diagnostic, Entry, Form, MOST_LISTED, Severity, Table, Unlisted, printable};
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -25,8 +25,9 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         match source::file(path, form, world) {
             Ok(listed) => {
                 let (name, entries) = (listed.name, listed.table.entries.len());
-                let diagnostics = with_unknown_users(&listed.table, listed.diagnostics, world);
-                verdict = verdict.and(tell(&name, entries, &diagnostics, out)?);
+                let mut unlisted = listed.unlisted;
+                let diagnostics = with_unknown_users(&listed.table, listed.diagnostics, &mut unlisted, world);
+                verdict = verdict.and(tell(&name, entries, &diagnostics, unlisted, out)?);
             }
             // One file that is not there does not keep the others from being checked.
             Err(error) => {
@@ -38,12 +39,21 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     Ok(verdict)
 }
 
-fn tell(name: &str, entries: usize, diagnostics: &[Diagnostic], out: &mut Output) -> Result<Verdict, Error> {
+fn tell(
+    name: &str,
+    entries: usize,
+    diagnostics: &[Diagnostic],
+    unlisted: Unlisted,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
     for diagnostic in diagnostics {
         to_stderr(&diagnostic.picture(name));
     }
-    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    let warnings = diagnostics.len() - errors;
+    if let Some(line) = unlisted.line(name) {
+        to_stderr(&line);
+    }
+    let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
     let (entries, errors_told) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
     let warnings = counted(warnings, "warning", "warnings");
     out.line(format_args!("{}: {entries}, {errors_told}, {warnings}", printable(name.as_bytes())))?;
@@ -57,13 +67,23 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 }
 
 /// Adds a warning for each entry whose user does not exist: the daemon asks again at each run, so it may be that the
-/// user comes later.
-fn with_unknown_users(table: &Table, mut diagnostics: Vec<Diagnostic>, world: &World) -> Vec<Diagnostic> {
+/// user comes later. As of all warnings only the first are listed.
+fn with_unknown_users(
+    table: &Table,
+    mut diagnostics: Vec<Diagnostic>,
+    unlisted: &mut Unlisted,
+    world: &World,
+) -> Vec<Diagnostic> {
     let known = diagnostics.len();
     for entry in &table.entries {
         let user = table.user(entry);
-        if !user.is_empty() && !world.is_user(user) {
+        if user.is_empty() || world.is_user(user) {
+            continue;
+        }
+        if diagnostics.len() - known < MOST_LISTED {
             diagnostics.push(unknown_user(table, entry));
+        } else {
+            unlisted.warnings += 1;
         }
     }
     if diagnostics.len() > known {
@@ -103,14 +123,21 @@ struct Place<'a> {
 fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
     match batch::object::<Question<'_>>(line) {
         Ok(question) => match judged(&question, world) {
-            Ok((entries, diagnostics)) => write_answer(question.id, entries, &diagnostics, into),
+            Ok(judged) => write_answer(question.id, &judged, into),
             Err(error) => batch::refuse(question.id, &error, into),
         },
         Err(error) => batch::refuse(None, &error, into),
     }
 }
 
-fn judged(question: &Question<'_>, world: &World) -> Result<(usize, Vec<Diagnostic>), Unanswerable> {
+/// What is said about one table.
+struct Judged {
+    entries: usize,
+    diagnostics: Vec<Diagnostic>,
+    unlisted: Unlisted,
+}
+
+fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable> {
     let text = batch::member::<String>(question.text, "text", "a string")?;
     let line = batch::member::<String>(question.line, "line", "a string")?;
     let source = match (text, line) {
@@ -124,12 +151,14 @@ fn judged(question: &Question<'_>, world: &World) -> Result<(usize, Vec<Diagnost
         Some("system") => Form::System,
         Some(other) => return Err(Unanswerable::Kind(other.to_owned())),
     };
-    let parsed = Table::parse(source.into_bytes().into_boxed_slice(), &world.context(form, ""));
-    let diagnostics = with_unknown_users(&parsed.table, parsed.diagnostics, world);
-    Ok((parsed.table.entries.len(), diagnostics))
+    let parsed = Table::parse(source.as_bytes(), &world.context(form, ""))?;
+    let mut unlisted = parsed.unlisted;
+    let diagnostics = with_unknown_users(&parsed.table, parsed.diagnostics, &mut unlisted, world);
+    Ok(Judged { entries: parsed.table.entries.len(), diagnostics, unlisted })
 }
 
-fn write_answer(id: Option<&RawValue>, entries: usize, diagnostics: &[Diagnostic], into: &mut Vec<u8>) {
+fn write_answer(id: Option<&RawValue>, judged: &Judged, into: &mut Vec<u8>) {
+    let Judged { entries, diagnostics, unlisted } = judged;
     let of = |severity| -> Vec<Place<'_>> {
         let chosen = diagnostics.iter().filter(|d| d.severity == severity);
         chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()
@@ -137,8 +166,12 @@ fn write_answer(id: Option<&RawValue>, entries: usize, diagnostics: &[Diagnostic
     let errors = of(Severity::Error);
     let ok = errors.is_empty();
     let (name, places) = if ok { ("warnings", of(Severity::Warning)) } else { ("errors", errors) };
+    let more = if ok { unlisted.warnings } else { unlisted.errors };
     batch::begin(id, into);
     into.extend_from_slice(format!(",\"ok\":{ok},\"entries\":{entries},\"{name}\":").as_bytes());
     batch::value(&places, into);
+    if more > 0 {
+        into.extend_from_slice(format!(",\"not_listed\":{more}").as_bytes());
+    }
     into.extend_from_slice(b"}\n");
 }

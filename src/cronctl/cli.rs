@@ -128,7 +128,8 @@ fn check() -> Command {
                     "Check tables from standard input, one JSON object a line: {\"id\":7,\"kind\":\"user\",\"text\":\"whole \
                      table\\n\"}, or \"line\", to which a newline is added; kind is user or system. Each gets one line, in \
                      order: {\"id\":7,\"ok\":true,\"entries\":3,\"warnings\":[...]} or \
-                     {\"id\":7,\"ok\":false,\"entries\":2,\"errors\":[{\"line\":4,\"column\":3,\"message\":\"...\"}]}.",
+                     {\"id\":7,\"ok\":false,\"entries\":2,\"errors\":[{\"line\":4,\"column\":3,\"message\":\"...\"}]}; \
+                     with \"not_listed\":N where there are N beyond the first 100.",
                 ),
             Arg::new("files")
                 .value_name("FILE")

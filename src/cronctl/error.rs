@@ -53,14 +53,6 @@ pub(super) enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// A table is larger than any table may be.
-    #[error("reading {name}: the table is larger than {most} bytes")]
-    TooLarge {
-        /// The file.
-        name: String,
-        /// Most bytes.
-        most: usize,
-    },
     /// A user has no table.
     #[error("no crontab for {user}")]
     NoTable {
@@ -131,7 +123,6 @@ impl Error {
             | Error::Settings { .. }
             | Error::BadSettings { .. }
             | Error::Read { .. }
-            | Error::TooLarge { .. }
             | Error::NoTable { .. }
             | Error::NotYours { .. }
             | Error::NoUser { .. }

@@ -4,6 +4,7 @@ use super::cli::value;
 use super::error::Error;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Places, choose_profile};
+use crate::sys::files;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::io;
@@ -69,7 +70,7 @@ pub(super) fn profile_for_help(arguments: &[OsString]) -> Profile {
 /// Reads the settings file: one that was asked for must be there, the usual one may be missing.
 fn read(asked_for: Option<&Path>) -> Result<File, Error> {
     let path = asked_for.unwrap_or(Path::new(shared::CONFIG));
-    let text = match std::fs::read_to_string(path) {
+    let text = match files::read_text(path, shared::LARGEST_CONFIG) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && asked_for.is_none() => return Ok(File::default()),
         Err(source) => return Err(Error::Settings { path: path.to_owned(), source }),

@@ -33,17 +33,17 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let steps = matches.get_many::<Step>("step").into_iter().flatten().map(|step| (step.at, step.by));
     let down = matches.get_many::<Down>("down").into_iter().flatten().map(|down| (down.from, down.until));
     let scenario = Scenario { zone: zone.clone(), from, until, steps: steps.collect(), down: down.collect() };
-    for started in simulate(scenario, || vec![load(&listed, world)]) {
+    for started in simulate(scenario, || vec![load(&listed)]) {
         tell(&started, &zone, json, out)?;
     }
     Ok(source::complain(std::slice::from_ref(&listed)))
 }
 
-/// The table as the daemon gets it. Each start of the daemon reads it anew.
-fn load(listed: &Listed, world: &World) -> (Source, Table) {
+/// The table as the daemon gets it at each of its starts.
+fn load(listed: &Listed) -> (Source, Table) {
     let owner = if listed.form == Form::System { Owner::System } else { Owner::Caller };
     let source = Source { path: listed.name.clone(), name: listed.owner.clone(), owner };
-    (source, listed.read_again(world))
+    (source, listed.table.clone())
 }
 
 /// One start as JSON.

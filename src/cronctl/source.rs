@@ -8,9 +8,10 @@ use super::upcoming::Recurring;
 use super::world::World;
 use crate::plan::{Owner, Source};
 use crate::schedule::Zone;
-use crate::spool::{Finder, Found, LocalUsers, Look, Refusal, RefusalKind, Stamp, Visitor};
-use crate::sys::files;
-use crate::table::{Diagnostic, Entry, Form, Parsed, Severity, Table, printable};
+use crate::spool::{
+    Finder, Found, LocalUsers, Look, Refusal, RefusalKind, Stamp, TableFile, Visitor, parse, unreadable,
+};
+use crate::table::{Diagnostic, Entry, Form, Parsed, Parser, Severity, Table, Unlisted, printable};
 use clap::ArgMatches;
 use std::borrow::Cow;
 use std::io;
@@ -33,8 +34,8 @@ pub(super) struct Listed {
     pub(super) table: Table,
     /// What is to be said about it.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// The name that its draws are made for.
-    drawn_for: String,
+    /// How much more there is to be said.
+    pub(super) unlisted: Unlisted,
 }
 
 /// One entry of a table, and all that is needed to tell of it.
@@ -66,10 +67,30 @@ pub(super) fn form(matches: &ArgMatches) -> Form {
 
 /// Reads the table in a file; `-` is standard input.
 pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
-    let bytes = read(path, world)?;
     let name = path.display().to_string();
     let (owner, drawn_for) = known_as(path, form, world);
-    Ok(parse(name, owner, bytes, form, drawn_for, world))
+    let context = world.context(form, &drawn_for);
+    let parsed = if path == Path::new(STDIN) {
+        let parser = Parser::new(&context);
+        parse(&mut io::stdin().lock(), 0, parser, &mut |_| {})
+            .map_err(|source| Error::Read { name: "standard input".to_owned(), source })?
+    } else {
+        let parser = Parser::new(&context);
+        let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
+        std::fs::File::open(path)
+            .and_then(|mut file| {
+                let size = file.metadata()?.len();
+                parse(&mut file, size, parser, &mut |_| {})
+            })
+            .map_err(|source| Error::Read { name: name.clone(), source })?
+    };
+    Ok(Listed::new(name, owner, form, parsed))
+}
+
+/// Whether a path is that of a user's table as the daemon reads it.
+fn is_in_spool(path: &Path, form: Form, world: &World) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    form == Form::User && absolute.parent() == Some(&world.settings.places.spool)
 }
 
 /// Whose the table in a file is, and under which name the daemon would make its draws: `crond FILE` takes it as the
@@ -82,35 +103,9 @@ fn known_as(path: &Path, form: Form, world: &World) -> (String, String) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let user = absolute.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     match user {
-        Some(user) if form == Form::User && absolute.parent() == Some(&world.settings.places.spool) => {
-            (user.clone(), user)
-        }
+        Some(user) if is_in_spool(path, form, world) => (user.clone(), user),
         _ => (caller, absolute.display().to_string()),
     }
-}
-
-fn read(path: &Path, world: &World) -> Result<Box<[u8]>, Error> {
-    let most = world.settings.site.dialect.limits.bytes;
-    let stdin = path == Path::new(STDIN);
-    let name = || if stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let bytes = if stdin {
-        files::read_all(io::stdin(), 0, most)
-    } else {
-        std::fs::File::open(path).and_then(|file| {
-            let size = file.metadata()?.len();
-            files::read_all(&file, size, most)
-        })
-    };
-    match bytes {
-        Ok(Some(bytes)) => Ok(bytes.into_boxed_slice()),
-        Ok(None) => Err(Error::TooLarge { name: name(), most }),
-        Err(source) => Err(Error::Read { name: name(), source }),
-    }
-}
-
-fn parse(name: String, owner: String, bytes: Box<[u8]>, form: Form, drawn_for: String, world: &World) -> Listed {
-    let Parsed { table, diagnostics } = Table::parse(bytes, &world.context(form, &drawn_for));
-    Listed { name, owner, form, table, diagnostics, drawn_for }
 }
 
 /// The spool table of a user: root reads anybody's, others their own.
@@ -124,7 +119,9 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
         |refusal: &Refusal| Error::Refused { said: refusal.text().unwrap_or_else(|| path.display().to_string()) };
     match looked {
         Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
-        Look::Table(Found { content: Ok(bytes), source, .. }) => Ok(found(source, bytes, world)),
+        Look::Table(Found { content: Ok(file), source, .. }) => {
+            found(source, &file, world).map_err(|refusal| told(&refusal))
+        }
         Look::Table(Found { content: Err(refusal), .. }) if world.is_root() || !is_closed(&refusal) => {
             Err(told(&refusal))
         }
@@ -137,21 +134,9 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
 
 /// All tables that the daemon would load, as far as the caller may read them.
 fn all(world: &World) -> Result<Vec<Listed>, Error> {
-    let mut heap = Heap::default();
-    let errors = finder(world).scan(&mut LocalUsers::default(), &mut heap);
-    let mut listed = Vec::new();
-    for Found { source, content, .. } in heap.0 {
-        match content {
-            Ok(bytes) => listed.push(found(source, bytes, world)),
-            // What others may not read is nothing to tell them about.
-            Err(refusal) if is_closed(&refusal) && !world.is_root() => {}
-            Err(refusal) => {
-                if let Some(text) = refusal.text() {
-                    to_stderr(&format!("cronctl: not loaded: {}\n", printable(text.as_bytes())));
-                }
-            }
-        }
-    }
+    let mut all = All { world, listed: Vec::new() };
+    let errors = finder(world).scan(&mut LocalUsers::default(), &mut all);
+    let mut listed = all.listed;
     for error in errors {
         let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !world.is_root();
         if closed && error.path == world.settings.places.spool {
@@ -169,17 +154,28 @@ fn all(world: &World) -> Result<Vec<Listed>, Error> {
     Ok(listed)
 }
 
-/// Everything a scan finds.
-#[derive(Default)]
-struct Heap(Vec<Found>);
+/// Reads every table that a scan finds.
+struct All<'a> {
+    world: &'a World,
+    listed: Vec<Listed>,
+}
 
-impl Visitor for Heap {
+impl Visitor for All<'_> {
     fn has(&mut self, _: &str, _: &Stamp) -> bool {
         false
     }
 
-    fn found(&mut self, found: Found) {
-        self.0.push(found);
+    fn found(&mut self, Found { source, content, .. }: Found) {
+        match content.and_then(|file| found(source, &file, self.world)) {
+            Ok(listed) => self.listed.push(listed),
+            // What others may not read is nothing to tell them about.
+            Err(refusal) if is_closed(&refusal) && !self.world.is_root() => {}
+            Err(refusal) => {
+                if let Some(text) = refusal.text() {
+                    to_stderr(&format!("cronctl: not loaded: {}\n", printable(text.as_bytes())));
+                }
+            }
+        }
     }
 }
 
@@ -191,14 +187,18 @@ fn is_closed(refusal: &Refusal) -> bool {
     matches!(refusal.kind, RefusalKind::CannotOpen | RefusalKind::CannotStat | RefusalKind::CannotRead)
 }
 
-fn found(source: Source, bytes: Box<[u8]>, world: &World) -> Listed {
+/// Reads a table as the daemon does.
+fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refusal> {
+    let context = world.context(source.owner.form(), "");
+    let parsed = file
+        .parse(&source, context.dialect, context.host, context.zones, &mut |_| {})
+        .map_err(|error| unreadable(&source, &error, world.settings.site.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {
         Owner::User { name, .. } => name,
         Owner::System | Owner::Caller => String::new(),
     };
-    let drawn_for = if form == Form::System { source.path.clone() } else { owner.clone() };
-    parse(source.path, owner, bytes, form, drawn_for, world)
+    Ok(Listed::new(source.path, owner, form, parsed))
 }
 
 /// The caller's own table out of a spool that only `crontab` may read.
@@ -208,8 +208,10 @@ fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
     let user = world.caller();
     if answer.status.success() {
         let path = world.settings.places.spool.join(&user).display().to_string();
-        let bytes = answer.stdout.into_boxed_slice();
-        return Ok(Some(parse(path, user.clone(), bytes, Form::User, user, world)));
+        let context = world.context(Form::User, &user);
+        let parsed = parse(&mut answer.stdout.as_slice(), 0, Parser::new(&context), &mut |_| {})
+            .map_err(|source| Error::Read { name: path.clone(), source })?;
+        return Ok(Some(Listed::new(path, user.clone(), Form::User, parsed)));
     }
     let said = String::from_utf8_lossy(&answer.stderr);
     let said = said.lines().next().unwrap_or("it failed").trim();
@@ -224,14 +226,18 @@ pub(super) fn complain(tables: &[Listed]) -> Verdict {
             to_stderr(&diagnostic.picture(&listed.name));
             verdict = Verdict::Faulty;
         }
+        let unlisted = Unlisted { warnings: 0, ..listed.unlisted };
+        if let Some(line) = unlisted.line(&listed.name) {
+            to_stderr(&line);
+        }
     }
     verdict
 }
 
 impl Listed {
-    /// The same table once more.
-    pub(super) fn read_again(&self, world: &World) -> Table {
-        Table::parse(self.table.source.clone(), &world.context(self.form, &self.drawn_for)).table
+    fn new(name: String, owner: String, form: Form, parsed: Parsed) -> Listed {
+        let Parsed { table, diagnostics, unlisted, .. } = parsed;
+        Listed { name, owner, form, table, diagnostics, unlisted }
     }
 
     /// Its entries.

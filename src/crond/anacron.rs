@@ -9,16 +9,25 @@ use super::tables::Told;
 use crate::plan::{Action, Anacron, End, Evidence, Occasion, Owner, Plan, RunId, Running, Start, anacron_source};
 use crate::schedule::{Day, HostKey, Timestamp, Zones};
 use crate::site::shared;
+use crate::spool::{Found, Refusal, unreadable};
 use crate::sys::files;
 use crate::sys::host::{self, Boot};
 use crate::sys::power;
-use crate::table::{Anacrontab, Severity};
+use crate::sys::state_file;
+use crate::table::{Anacrontab, Severity, Unlisted};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is remembered of a running job across a restart: its name in the run directory.
 const MEMORY: &str = "crond.anacron";
+/// Most bytes of it.
+const MEMORY_LIMIT: usize = 64 << 10;
+
+/// Most bytes of /etc/anacrontab. Each job keeps the settings above it, so that a table of this size makes some ten megabytes.
+const LARGEST_TABLE: usize = 64 << 10;
+/// Most bytes of what is remembered of a running job, and of the incumbents' settings.
+const LARGEST_FILE: usize = 64 << 10;
 
 /// Everything that is kept between two looks.
 #[derive(Debug)]
@@ -30,7 +39,7 @@ pub struct Work {
     boot: String,
     host: HostKey,
     /// What the table held when it was last read.
-    content: Option<Box<[u8]>>,
+    content: Option<Vec<u8>>,
     /// Why it was refused, as it was said.
     refusal: Option<String>,
     /// A job that an earlier daemon has started, as a process.
@@ -78,7 +87,9 @@ impl Work {
 
     /// Finds a job that an earlier daemon of this boot has left running, or that has ended since.
     fn inherit(&mut self) {
-        let Some(left) = fs::read(&self.memory).ok().and_then(|text| Left::parse(&text)) else { return };
+        let Some(left) = state_file::read(&self.memory, MEMORY_LIMIT).ok().and_then(|text| Left::parse(&text)) else {
+            return;
+        };
         if left.boot == self.boot {
             self.inherited = Some((left.pid, left.started));
             self.plan.inherit(Running { id: left.id, day: left.day, run: None });
@@ -101,7 +112,7 @@ impl Work {
     fn remember(&self, running: &Running, pid: u32) -> io::Result<()> {
         let started = host::process_started(pid).unwrap_or_default();
         let left = Left { boot: self.boot.clone(), pid, started, day: running.day, id: running.id.clone() };
-        fs::write(&self.memory, left.text())
+        state_file::replace(&self.memory, &left.text(), 0o600)
     }
 
     fn forget(&self) {
@@ -115,9 +126,9 @@ impl Work {
             (self.content, self.refusal) = (None, None);
             return self.plan.set_table(None);
         }
-        let bytes = match settings.finder().read_as_system(&self.table).map(|found| found.content) {
-            Some(Ok(bytes)) => bytes,
-            Some(Err(refusal)) => {
+        let bytes = match read_table(settings) {
+            Some((_, Ok(bytes))) => bytes,
+            Some((_, Err(refusal))) => {
                 let said = refusal.text();
                 if said != self.refusal {
                     told.extend(super::tables::refusal_told(settings.site, &refusal));
@@ -136,15 +147,23 @@ impl Work {
         }
         let path = self.table.to_string_lossy();
         let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
-        super::tables::complain(settings.site, &anacron_source(&path), &diagnostics, told);
+        super::tables::complain(settings.site, &anacron_source(&path), &diagnostics, Unlisted::default(), told);
         self.plan.set_table(Some(tab));
         self.content = Some(bytes);
     }
 }
 
+/// The table's path and its bytes, or why they may not be used. None: there is no table.
+fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)> {
+    let Found { source, content, .. } = settings.finder().open_as_system(&settings.anacrontab)?;
+    let bytes = content
+        .and_then(|file| file.bytes(LARGEST_TABLE).map_err(|error| unreadable(&source, &error, settings.site.profile)));
+    Some((source.path, bytes))
+}
+
 /// Whether anacron's jobs wait while the machine runs on its battery, as they do unless the incumbents' setting says otherwise.
 fn spares_battery() -> bool {
-    let text = fs::read_to_string(shared::ANACRON_DEFAULTS).unwrap_or_default();
+    let text = files::read_text(Path::new(shared::ANACRON_DEFAULTS), LARGEST_FILE).unwrap_or_default();
     let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ANACRON_RUN_ON_BATTERY_POWER="));
     values.next_back().is_none_or(|value| value.trim_matches(['"', '\'']) != "yes")
 }
@@ -336,9 +355,8 @@ impl Daemon {
 
 /// `crond --check`: what is wrong with the table, as pictures; none when it is not there.
 pub fn check(settings: &Settings, host: HostKey) -> Option<Checked> {
-    let found = settings.finder().read_as_system(&settings.anacrontab)?;
-    let path = found.source.path;
-    Some(match found.content {
+    let (path, content) = read_table(settings)?;
+    Some(match content {
         Ok(bytes) => {
             let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, host);
             let errors = diagnostics.iter().filter(|said| said.severity == Severity::Error).count();

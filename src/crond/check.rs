@@ -3,11 +3,10 @@
 use super::anacron::{self, Checked};
 use super::given::Given;
 use super::settings::Settings;
-use crate::plan::{Owner, Source};
+use crate::plan::Source;
 use crate::schedule::HostKey;
-use crate::spool::{Found, LocalUsers, Stamp, Visitor};
+use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
 use crate::sys::{host, zoneinfo::SystemZones};
-use crate::table::{Context, Table};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -65,10 +64,10 @@ impl Checker<'_> {
     }
 
     fn check_files(&mut self, files: &[PathBuf]) {
-        match Given::new(files, self.settings.site.dialect.limits.bytes) {
+        match Given::new(files) {
             Ok(given) => {
                 for path in given.paths() {
-                    match given.read(path) {
+                    match given.open(path) {
                         Ok(found) => self.found(found),
                         Err(error) => self.refuse(&error.to_string()),
                     }
@@ -83,26 +82,25 @@ impl Checker<'_> {
         self.complaints.extend_from_slice(format!("{why}\n").as_bytes());
     }
 
-    fn read(&mut self, source: &Source, bytes: Box<[u8]>) {
-        let name = match &source.owner {
-            Owner::User { name, .. } => name,
-            Owner::System | Owner::Caller => &source.path,
+    fn read(&mut self, source: &Source, file: &TableFile) {
+        let site = self.settings.site;
+        let parsed = match file.parse(source, &site.dialect, self.host, &self.zones, &mut |_| {}) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.refuse_table(source, &unreadable(source, &error, site.profile)),
         };
-        let context = Context {
-            form: source.owner.form(),
-            dialect: &self.settings.site.dialect,
-            name,
-            host: self.host,
-            zones: &self.zones,
-        };
-        let parsed = Table::parse(bytes, &context);
         self.tables += 1;
         self.entries += parsed.table.entries.len();
-        self.errors += parsed.errors().count();
-        self.warnings += parsed.warnings().count();
+        self.errors += parsed.errors().count() + parsed.unlisted.errors;
+        self.warnings += parsed.warnings().count() + parsed.unlisted.warnings;
         for diagnostic in &parsed.diagnostics {
             self.complaints.extend_from_slice(diagnostic.picture(&source.path).as_bytes());
         }
+        self.complaints.extend_from_slice(parsed.unlisted.line(&source.path).unwrap_or_default().as_bytes());
+    }
+
+    fn refuse_table(&mut self, source: &Source, refusal: &Refusal) {
+        let text = refusal.text().unwrap_or_else(|| format!("({}) user not known yet", refusal.user));
+        self.refuse(&format!("{}: refused: {text}", source.path));
     }
 
     fn report(self) -> io::Result<bool> {
@@ -129,11 +127,8 @@ impl Visitor for Checker<'_> {
 
     fn found(&mut self, found: Found) {
         match found.content {
-            Ok(bytes) => self.read(&found.source, bytes),
-            Err(refusal) => {
-                let text = refusal.text().unwrap_or_else(|| format!("({}) user not known yet", refusal.user));
-                self.refuse(&format!("{}: refused: {text}", found.source.path));
-            }
+            Ok(file) => self.read(&found.source, &file),
+            Err(refusal) => self.refuse_table(&found.source, &refusal),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::reexec::Execution;
 use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{Hearer, News, Told};
+use super::wake_ups::WakeUps;
 use crate::launch::{LaunchError, Notice, OldRunner, Runner};
 use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
@@ -33,7 +34,7 @@ const SIGNALS_A_TURN: usize = 8;
 const READY_A_TURN: usize = 32;
 
 /// What is waited for, as numbers for [`Poll`].
-mod number {
+pub(super) mod number {
     pub const TIMER: u64 = 1;
     pub const SIGNALS: u64 = 2;
     pub const RUNNER: u64 = 3;
@@ -41,6 +42,8 @@ mod number {
     pub const NAMES: u64 = 5;
     pub const USERS: u64 = 6;
     pub const LOG: u64 = 7;
+    pub const MOUNTS: u64 = 8;
+    pub const WAKE_UPS: u64 = 9;
 }
 
 /// Why a running daemon had to end.
@@ -80,6 +83,8 @@ pub struct Daemon {
     pub(super) completed: Option<Completed>,
     /// Anacron's work, if it is ours to do.
     pub(super) anacron: Option<AnacronWork>,
+    /// Messages of `crontab`.
+    pub(super) wake_ups: WakeUps,
     pub(super) poll: Poll,
     pub(super) signals: Signals,
     pub(super) timer: Timer,
@@ -152,6 +157,10 @@ impl Daemon {
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
         let room = self.log.room().map_err(os("making the log's poll"))?;
         self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
+        if let Some(mounts) = self.library.mount_table() {
+            self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
+        }
+        self.wake_ups.add_to(&self.poll).map_err(os("waiting for messages of crontab"))?;
         self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
     }
 
@@ -184,6 +193,8 @@ impl Daemon {
                     number::NAMES => self.with_library(Library::hear_names),
                     number::USERS => self.with_library(Library::hear_users),
                     number::LOG => self.log.hear_room(),
+                    number::MOUNTS => self.library.note_mount_change(),
+                    number::WAKE_UPS => self.read_wake_ups(),
                     of_old_runner => self.hear_old_runners(of_old_runner),
                 }
             }
@@ -229,7 +240,7 @@ impl Daemon {
             return Some(0);
         }
         let stopping = self.stopping.as_ref().and_then(Stopping::next);
-        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms()];
+        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
         let at = wishes.into_iter().flatten().fold(self.library.attend_at(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
@@ -253,6 +264,7 @@ impl Daemon {
             self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
         self.attend_old_runners(now);
+        self.resume_wake_ups(now);
         self.press_on_stopping(now);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Tables given by name on the command line, which belong to the caller.
 
 use crate::plan::{Owner, Source};
-use crate::spool::{Found, Stamp, watched_directories};
+use crate::spool::{Found, Stamp, TableFile, watched_directories};
 use crate::sys::{files, passwd};
 use std::fs::File;
 use std::io;
@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Given {
     paths: Vec<PathBuf>,
-    /// Most bytes of a table.
-    most: usize,
     /// What the log calls the caller.
     caller: String,
 }
@@ -29,12 +27,12 @@ pub struct GivenError {
 
 impl Given {
     /// These files, by absolute paths, so that a watcher and we call them the same.
-    pub fn new(paths: &[PathBuf], most: usize) -> Result<Given, GivenError> {
+    pub fn new(paths: &[PathBuf]) -> Result<Given, GivenError> {
         let absolute =
             |path: &PathBuf| std::path::absolute(path).map_err(|source| GivenError { path: path.clone(), source });
         let uid = passwd::caller();
         let caller = passwd::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |account| account.name);
-        Ok(Given { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, most, caller })
+        Ok(Given { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller })
     }
 
     /// The files.
@@ -53,14 +51,11 @@ impl Given {
         Ok(())
     }
 
-    /// Reads one of them. A FIFO, as the shell makes for `<(...)`, gives its content only once.
-    pub fn read(&self, path: &Path) -> Result<Found, GivenError> {
+    /// Opens one of them. A FIFO, as the shell makes for `<(...)`, gives its content only once.
+    pub fn open(&self, path: &Path) -> Result<Found, GivenError> {
         let failed = |source| GivenError { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let stat = files::stat(&file).map_err(failed)?;
-        let bytes = files::read_all(&file, stat.size, self.most)
-            .and_then(|bytes| bytes.ok_or_else(|| io::ErrorKind::FileTooLarge.into()))
-            .map_err(failed)?;
         Ok(Found {
             source: Source {
                 path: path.to_string_lossy().into_owned(),
@@ -68,7 +63,7 @@ impl Given {
                 owner: Owner::Caller,
             },
             stamp: Stamp::from(&stat),
-            content: Ok(bytes.into_boxed_slice()),
+            content: Ok(TableFile::new(file.into(), stat.size)),
             watch: watched_directories(path),
         })
     }

@@ -2,9 +2,10 @@
 //! daemon to the other does not run them again.
 
 use crate::sys::host::Boot;
-use std::fs::{self, File, OpenOptions};
+use crate::sys::state_file;
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Whether the system is just starting.
@@ -39,12 +40,7 @@ fn create(path: &Path, boot: &Boot) -> io::Result<()> {
 
 /// The lock is ours, so nobody else replaces it at the same time.
 fn replace(path: &Path, boot: &Boot) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    let mut marker =
-        tempfile::Builder::new().prefix(".reboot.").permissions(fs::Permissions::from_mode(0o644)).tempfile_in(dir)?;
-    marker.write_all(content(boot).as_bytes())?;
-    marker.persist(path).map_err(|why| why.error)?;
-    Ok(())
+    state_file::replace(path, content(boot).as_bytes(), 0o644)
 }
 
 fn content(boot: &Boot) -> String {
@@ -52,11 +48,16 @@ fn content(boot: &Boot) -> String {
 }
 
 /// A marker of ours that names another boot is left over, from a run directory that outlived it. A marker with any
-/// other content is an incumbent's (theirs are empty) and counts for this boot.
+/// other content is an incumbent's (theirs are empty) and counts for this boot, as does whatever else has its name.
 fn is_of_earlier_boot(path: &Path, boot: &Boot) -> io::Result<bool> {
     const LONGEST: u64 = 128;
     let mut text = String::new();
-    match File::open(path)?.take(LONGEST).read_to_string(&mut text) {
+    let marker = match state_file::open(path) {
+        // What is there counts without being opened; a link that leads nowhere is not there.
+        Err(error) if state_file::is_no_regular_file(&error) => return std::fs::metadata(path).map(|_| false),
+        opened => opened?,
+    };
+    match marker.take(LONGEST).read_to_string(&mut text) {
         Ok(_) => {}
         Err(not_text) if not_text.kind() == io::ErrorKind::InvalidData => return Ok(false),
         Err(why) => return Err(why),
@@ -74,6 +75,7 @@ fn is_ours(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn boot(id: u8, started: &str) -> Boot {
         Boot { id: format!("4e3f27bb-1b62-4f7a-8d52-0123456789{id:02x}"), first_process_started: started.to_owned() }
@@ -112,6 +114,20 @@ mod tests {
             assert_eq!(word(&claim(&path, &boot(1, "1"))), "done", "{content:?}");
             assert_eq!(fs::read(&path).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn whatever_else_has_its_name_counts_for_this_boot_and_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("link")).unwrap();
+        for name in ["fifo", "link"] {
+            assert_eq!(word(&claim(&at(name), &boot(1, "1"))), "done", "{name}");
+        }
+        std::os::unix::fs::symlink("missing", at("dangling")).unwrap();
+        assert_eq!(word(&claim(&at("dangling"), &boot(1, "1"))), "unknown");
+        assert!(!at("missing").exists());
     }
 
     #[test]

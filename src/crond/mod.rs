@@ -1,7 +1,7 @@
 //! The `crond` program: wires the world to the plan.
 //!
 //! [`cli`] and `settings` say what is asked; `start` makes a `daemon`, whose one loop hears the clock, signals, the runner and the
-//! `library` of tables (which a `watch` keeps up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
+//! `library` of tables (which `watch`, `mounts` and `wake_ups` keep up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
 
 mod anacron;
 mod by_path;
@@ -12,6 +12,7 @@ mod debug;
 mod given;
 mod library;
 mod marker;
+mod mounts;
 mod name;
 mod now;
 mod old_runners;
@@ -23,6 +24,7 @@ mod start;
 mod stop;
 mod tables;
 mod users;
+mod wake_ups;
 mod watch;
 
 use crate::report::Target;

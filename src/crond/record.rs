@@ -8,9 +8,10 @@
 use crate::plan::RunId;
 use crate::schedule::Timestamp;
 use crate::sys::host::Boot;
-use std::fs::{File, OpenOptions};
+use crate::sys::state_file;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The record's name in the run directory.
@@ -41,14 +42,15 @@ pub struct RebootJobs {
 impl Record {
     /// Opens or makes it.
     pub fn open(run_dir: &Path, boot: &Boot) -> io::Result<Record> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(run_dir.join(NAME))?;
+        let path = run_dir.join(NAME);
+        let file = match state_file::open_or_create(&path) {
+            // Something else has its name, and says nothing. The caller holds the lock, so nobody else makes it anew.
+            Err(error) if state_file::is_no_regular_file(&error) => {
+                std::fs::remove_file(&path)?;
+                state_file::open_or_create(&path)?
+            }
+            opened => opened?,
+        };
         Ok(Record { file, boot: mark(boot) })
     }
 
@@ -139,6 +141,22 @@ mod tests {
         let tomorrow = Record::open(dir.path(), &tomorrow).unwrap();
         assert_eq!(tomorrow.read_reboot(), None);
         assert_eq!((tomorrow.read(), tomorrow.read_reserved()), (None, Some(RunId(1_800_000_000_000))));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_replaced_by_a_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let fifo = || nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let link = || std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        for make in [&fifo as &dyn Fn(), &link] {
+            make();
+            let record = Record::open(dir.path(), &boot("4e3f27bb")).unwrap();
+            assert_eq!(record.read(), None);
+            record.write(Timestamp(60)).unwrap();
+            assert_eq!(record.read(), Some(Timestamp(60)));
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::launch::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, 
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
+use crate::sys::files;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::io;
@@ -27,6 +28,19 @@ pub enum Mode {
     Check(Vec<PathBuf>),
     /// Run what is due this minute, wait, exit.
     Now,
+}
+
+/// How changed tables are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// By inotify(7), and by a rescan each minute where a file system does not report every change.
+    #[default]
+    Auto,
+    /// By inotify(7) and the rescan of every ten minutes.
+    Inotify,
+    /// By a rescan each minute.
+    Poll,
 }
 
 /// Everything that can be set.
@@ -68,7 +82,9 @@ pub struct Settings {
     pub permit_any: bool,
     /// cronie's `-s`.
     pub output_to_log: bool,
-    /// cronie's `-i`.
+    /// How changed tables are noticed.
+    pub watch: WatchMode,
+    /// cronie's `-i`, or its `-c`.
     pub no_inotify: bool,
     /// cronie's `-P`.
     pub inherit_path: bool,
@@ -140,6 +156,7 @@ struct File {
     log: Option<Target>,
     mailer: Option<String>,
     foreground: Option<bool>,
+    watch: Option<WatchMode>,
     #[serde(alias = "stop_timeout")]
     stop_timeout: Option<String>,
     #[serde(alias = "starts_in_flight")]
@@ -193,6 +210,8 @@ impl Settings {
         let debug_log = debug.is_on().then_some(Target::Stderr);
         let log = given.get_one::<String>("log").and_then(|name| target(name)).or(debug_log).or(file.log);
         let mailer = text("mailer").or_else(|| text("mail-command")).or(file.mailer);
+        let no_inotify = has("no-inotify") || has("cluster");
+        let watch = text("watch").and_then(|name| watch_mode(&name)).or(no_inotify.then_some(WatchMode::Poll));
         let stop_timeout = match text("stop-timeout").or(file.stop_timeout) {
             Some(text) => parse_time(&text).ok_or(SettingsError::StopTimeout(text))?,
             None => STOP_TIMEOUT,
@@ -220,7 +239,8 @@ impl Settings {
             lsb_names: has("lsb-names"),
             permit_any: has("permit-any"),
             output_to_log: has("output-to-log"),
-            no_inotify: has("no-inotify") || has("cluster"),
+            watch: watch.or(file.watch).unwrap_or_default(),
+            no_inotify,
             inherit_path: has("inherit-path"),
             cluster: has("cluster"),
             debug,
@@ -283,7 +303,7 @@ pub fn version() -> String {
 
 /// A missing file says nothing, unless it was asked for.
 fn read(path: &Path, asked_for: bool) -> Result<File, SettingsError> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match files::read_text(path, shared::LARGEST_CONFIG) {
         Ok(text) => text,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound && !asked_for => return Ok(File::default()),
         Err(source) => return Err(SettingsError::Unreadable { path: path.to_owned(), source }),
@@ -297,6 +317,15 @@ fn target(name: &str) -> Option<Target> {
         "journal" => Some(Target::Journal),
         "stderr" => Some(Target::Stderr),
         "json" => Some(Target::Json),
+        _ => None,
+    }
+}
+
+fn watch_mode(name: &str) -> Option<WatchMode> {
+    match name {
+        "auto" => Some(WatchMode::Auto),
+        "inotify" => Some(WatchMode::Inotify),
+        "poll" => Some(WatchMode::Poll),
         _ => None,
     }
 }
@@ -333,7 +362,7 @@ mod tests {
             &config,
             "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n\
              anacrontab = '/d'\nanacron-stamps = '/e'\nstarts-in-flight = 8\n\
-             simple-commands = 'direct'\n",
+             simple-commands = 'direct'\nwatch = 'inotify'\n",
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
@@ -348,6 +377,16 @@ mod tests {
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
         assert_eq!((settings.foreground, settings.starts_in_flight.get()), (true, 8));
         assert_eq!(settings.simple_commands, SimpleCommands::Direct);
+        assert_eq!(settings.watch, WatchMode::Inotify);
+        for (options, watch) in [
+            ("-i", WatchMode::Poll),
+            ("-c", WatchMode::Poll),
+            ("--watch auto", WatchMode::Auto),
+            ("-i --watch inotify", WatchMode::Inotify),
+        ] {
+            let line = format!("crond --config {} {options}", config.display());
+            assert_eq!(self::settings(&line).watch, watch, "{options}");
+        }
     }
 
     #[test]
@@ -357,6 +396,7 @@ mod tests {
         for (text, named) in [
             ("spol = '/a'\n", "spol"),
             ("starts-in-flight = 0\n", "starts-in-flight"),
+            ("watch = 'closely'\n", "unknown variant `closely`, expected one of `auto`, `inotify`, `poll`"),
             ("simple-commands = 'drect'\n", "unknown variant `drect`, expected `shell` or `direct`"),
         ] {
             std::fs::write(&config, text).unwrap();

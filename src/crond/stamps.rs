@@ -1,12 +1,13 @@
 //! The stamps of jobs by days, as anacron keeps them: a file for each job, mode 0600, that holds the day of its last run.
 
 use crate::schedule::Day;
-use crate::sys::files::{self, Links};
-use std::ffi::{CString, OsStr};
-use std::fs::{DirBuilder, File, OpenOptions};
+use crate::sys::files::reason;
+use crate::sys::state_file;
+use std::ffi::OsStr;
+use std::fs::DirBuilder;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a stamp: eight digits and a newline.
@@ -18,7 +19,7 @@ pub struct Stamps(PathBuf);
 
 /// A stamp could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("writing the stamp {}: {source}", path.display())]
+#[error("writing the stamp {}: {}", path.display(), reason(source))]
 pub struct StampError {
     path: PathBuf,
     source: io::Error,
@@ -32,35 +33,28 @@ impl Stamps {
 
     /// The day on the stamp of that job; none if there is none, or nothing that is a day.
     pub fn read(&self, id: &[u8]) -> Option<Day> {
-        let directory = files::open_place(&self.0).ok()?;
-        let stamp = files::open_at(&directory, &CString::new(id).ok()?, Links::Refused).ok()?;
         let mut text = Vec::new();
-        File::from(stamp).take(LENGTH).read_to_end(&mut text).ok()?;
+        state_file::open(&self.path(id)).ok()?.take(LENGTH).read_to_end(&mut text).ok()?;
         Day::parse(&text)
     }
 
     /// Makes sure, before a job is started, that its stamp can be written after it.
     pub fn prepare(&self, id: &[u8]) -> Result<(), StampError> {
-        self.open(id).map(drop).map_err(|source| self.failed(id, source))
+        let opened = self.create_directory().and_then(|()| state_file::open_or_create(&self.path(id)));
+        opened.map(drop).map_err(|source| self.failed(id, source))
     }
 
     /// Writes that a job has run on that day.
     pub fn write(&self, id: &[u8], day: Day) -> Result<(), StampError> {
-        let write = || -> io::Result<()> {
-            let stamp = self.open(id)?;
-            files::set_mode(&stamp, 0o600)?;
-            // In place and then cut, as anacron does: there is no moment at which the file is empty.
-            stamp.write_all_at(format!("{day}\n").as_bytes(), 0)?;
-            stamp.set_len(LENGTH)
-        };
-        write().map_err(|source| self.failed(id, source))
+        // A new file, as anacron makes sure that a stamp is root's with mode 0600: whoever may open it could hold anacron's lock on it.
+        let stamp = format!("{day}\n");
+        let written =
+            self.create_directory().and_then(|()| state_file::replace(&self.path(id), stamp.as_bytes(), 0o600));
+        written.map_err(|source| self.failed(id, source))
     }
 
-    fn open(&self, id: &[u8]) -> io::Result<File> {
-        DirBuilder::new().recursive(true).mode(0o755).create(&self.0)?;
-        let mut how = OpenOptions::new();
-        how.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        how.open(self.path(id))
+    fn create_directory(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.0)
     }
 
     fn path(&self, id: &[u8]) -> PathBuf {
@@ -85,6 +79,7 @@ mod tests {
         assert_eq!(stamps.read(b"job"), None);
         stamps.prepare(b"job").unwrap();
         assert_eq!(stamps.read(b"job"), None, "an empty stamp is none");
+        std::fs::remove_file(directory.join("job")).unwrap();
         std::fs::write(directory.join("job"), "20250102\nand more").unwrap();
         let day = Day::parse(b"20261122").unwrap();
         stamps.write(b"job", day).unwrap();
@@ -100,7 +95,8 @@ mod tests {
         let stamps = Stamps::new(top.path());
         std::os::unix::fs::symlink("/etc/passwd", top.path().join("link")).unwrap();
         std::fs::create_dir(top.path().join("directory")).unwrap();
-        for id in ["link", "directory"] {
+        nix::unistd::mkfifo(&top.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for id in ["link", "directory", "fifo"] {
             let error = stamps.prepare(id.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with("writing the stamp /") && error.contains(id), "{error}");
             assert_eq!(stamps.read(id.as_bytes()), None);

@@ -10,6 +10,7 @@ use super::record::{RebootJobs, Record as Completed};
 use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
+use super::wake_ups::WakeUps;
 use crate::launch::{
     LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journals,
 };
@@ -17,17 +18,18 @@ use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::site::{Profile, shared};
+use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
+use crate::sys::state_file;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
@@ -105,6 +107,7 @@ pub(super) fn start(
     let completed = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = Work::new(&settings, host, &boot);
+    let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.site, host);
     let library = Library::new(tables, &settings);
     let mut plan = Plan::new(library.zones().system(), now());
@@ -127,6 +130,7 @@ pub(super) fn start(
         lock,
         completed,
         anacron,
+        wake_ups,
         poll: Poll::new().map_err(os("making the event queue"))?,
         signals: Signals::new().map_err(os("listening for signals"))?,
         timer: Timer::new().map_err(os("making the clock's timer"))?,
@@ -164,7 +168,7 @@ pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target 
 fn origin(settings: &Settings) -> Result<Origin, StartError> {
     match &settings.mode {
         Mode::Standalone(files) => {
-            let given = Given::new(files, settings.site.dialect.limits.bytes)?;
+            let given = Given::new(files)?;
             given.require()?;
             Ok(Origin::Given(given))
         }
@@ -240,6 +244,19 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
 fn first_run(reserved: Option<RunId>) -> RunId {
     let by_time = RunId(now().utc.0.max(0).unsigned_abs() * 1000);
     reserved.map_or(by_time, |reserved| reserved.max(by_time))
+}
+
+/// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
+fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
+    if settings.is_standalone() {
+        return WakeUps::default();
+    }
+    let path = settings.run_dir.join(shared::WAKE_SOCKET);
+    WakeUps::listen(&path).unwrap_or_else(|why| {
+        let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
+        log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+        WakeUps::default()
+    })
 }
 
 impl Daemon {
@@ -343,17 +360,11 @@ impl Daemon {
 
 /// Version 0.1 left files in a directory of its own: the latest due moment that a runner had started is read, everything is removed.
 fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
-    const LONGEST: u64 = 32;
+    const LONGEST: usize = 32;
     let directory = run_dir.join("crond.outcomes");
     let is_started = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "started");
     let read = |path: PathBuf| {
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-        let mut text = String::new();
-        file.metadata()
-            .is_ok_and(|found| found.is_file())
-            .then(|| file.take(LONGEST).read_to_string(&mut text))?
-            .ok()?;
+        let text = String::from_utf8(state_file::read(&path, LONGEST).ok()?).ok()?;
         text.trim().parse().ok().map(Timestamp)
     };
     let listed = fs::read_dir(&directory).ok()?;

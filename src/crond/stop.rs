@@ -5,7 +5,6 @@ use super::daemon::{Daemon, Fatal, os, reap};
 use super::settings::Settings;
 use crate::plan::Event;
 use crate::schedule::Timestamp;
-use crate::site::Profile;
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 
@@ -112,9 +111,8 @@ impl Daemon {
         if waits_for_jobs(&self.settings) {
             self.wait_for_runner(give_up_at)?;
         }
-        if self.settings.site.profile == Profile::Cronie {
-            self.say("INFO", "Shutting down");
-        }
+        // cronie's words; Debian's cron ends without a line, which leaves a reader of the log guessing.
+        self.say("INFO", "Shutting down");
         self.log.flush();
         if let Some(lock) = &self.lock {
             lock.remove_pid_file();

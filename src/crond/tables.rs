@@ -7,12 +7,15 @@ use crate::plan::{DigestKey, Owner, Source};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
 use crate::site::{Profile, Site};
-use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, Visitor};
+use crate::spool::names::is_safe_component;
+use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
-use crate::table::{BAD_USER, Context, Diagnostic, NO_NEWLINE, Severity, Table};
+use crate::sys::files;
+use crate::table::{BAD_USER, Diagnostic, NO_NEWLINE, Parsed, Severity, Table, Unlisted};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,6 +120,8 @@ struct Seen {
     listed: BTreeMap<String, Stamp>,
     /// Directories that could not be listed, which has been said.
     unlistable: BTreeSet<PathBuf>,
+    /// Why /etc/passwd could not be read, as it has been said.
+    passwd_failure: Option<String>,
     /// Of stamps and contents, so that a few bytes of each are enough to know it again.
     hasher: DigestKey,
 }
@@ -203,6 +208,45 @@ impl Tables {
         directories
     }
 
+    /// The directories in which every file is a table.
+    pub fn table_directories(&self) -> BTreeSet<PathBuf> {
+        match &self.origin {
+            Origin::System(finder) => BTreeSet::from([finder.places().spool.clone(), finder.places().cron_d.clone()]),
+            Origin::Given(_) => BTreeSet::new(),
+        }
+    }
+
+    /// The tables that stand in other directories, or are links to there.
+    pub fn single_files(&self) -> Vec<PathBuf> {
+        let links = self.seen.links.iter().map(PathBuf::from);
+        match &self.origin {
+            Origin::System(finder) => links.chain([finder.places().system_crontab.clone()]).collect(),
+            Origin::Given(given) => links.chain(given.paths().iter().cloned()).collect(),
+        }
+    }
+
+    /// The path of a user's table, if its file is not as it was read and belongs to that sender; root may name any. What
+    /// is gone has no owner.
+    pub fn changed_user_table(&self, user: &str, sender: u32) -> Option<PathBuf> {
+        let Origin::System(finder) = &self.origin else { return None };
+        if !is_safe_component(user, self.site.profile) {
+            return None;
+        }
+        let spool = &finder.places().spool;
+        let path = spool.join(user);
+        let known = self.seen.known.get(path.to_str()?);
+        match files::open_place(spool).and_then(|spool| files::stat_at(spool, user)) {
+            Ok(file) if sender != 0 && file.uid != sender => None,
+            Ok(file) => {
+                let now = self.seen.digest(Stamp::from(&file));
+                let is_as_read = known.is_some_and(|known| known.stamp == now && known.fresh().is_none());
+                (!is_as_read).then_some(path)
+            }
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => known.map(|_| path),
+            Err(_) => None,
+        }
+    }
+
     /// The system's own table, which stands in a directory where much else happens.
     pub fn system_crontab(&self) -> Option<&Path> {
         match &self.origin {
@@ -247,14 +291,29 @@ impl Tables {
                     let unchanged = |known: &Known| now.is_none_or(|now| now == known.stamp && known.fresh().is_none());
                     match self.seen.known.get_mut(&name) {
                         Some(known) if path.exists() && !anew && unchanged(known) => known.round = self.seen.round,
-                        _ => match given.read(path) {
+                        _ => match given.open(path) {
                             Ok(found) => self.seen.take(found, &reader, anew, news),
                             Err(_) if !self.seen.known.contains(&name) => {}
-                            Err(error) => news.push(News::Tell(unreadable(&error))),
+                            Err(error) => news.push(News::Tell(given_failed(&error))),
                         },
                     }
                 }
             }
+        }
+        let failure = self.users.file_failure().map(str::to_owned);
+        if failure != self.seen.passwd_failure {
+            if let Some(why) = &failure {
+                let detail = format!("{why}; the name service is asked for all users");
+                news.push(News::Tell(Told {
+                    level: Level::Warning,
+                    user: "CRON".to_owned(),
+                    event: "WARNING".into(),
+                    detail,
+                    rest: String::new(),
+                    line: None,
+                }));
+            }
+            self.seen.passwd_failure = failure;
         }
         self.seen.drop_unseen(news);
     }
@@ -270,10 +329,10 @@ impl Tables {
             },
             Origin::Given(given) => {
                 if given.paths().iter().any(|given| given == path) {
-                    match given.read(path) {
+                    match given.open(path) {
                         Ok(found) => self.seen.take(found, &reader, false, news),
                         Err(error) => {
-                            news.push(News::Tell(unreadable(&error)));
+                            news.push(News::Tell(given_failed(&error)));
                             self.seen.forget(&path.to_string_lossy(), news);
                         }
                     }
@@ -294,7 +353,7 @@ impl Tables {
     }
 }
 
-fn unreadable(error: &GivenError) -> Told {
+fn given_failed(error: &GivenError) -> Told {
     Told {
         level: Level::Warning,
         user: "CRON".to_owned(),
@@ -313,19 +372,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&self, source: &Source, bytes: Box<[u8]>) -> crate::table::Parsed {
-        let name = match &source.owner {
-            Owner::User { name, .. } => name,
-            Owner::System | Owner::Caller => &source.path,
-        };
-        let context = Context {
-            form: source.owner.form(),
-            dialect: &self.site.dialect,
-            name,
-            host: self.host,
-            zones: self.zones,
-        };
-        Table::parse(bytes, &context)
+    /// Reads a table; with a digest of its bytes.
+    fn read(&self, source: &Source, file: &TableFile, key: &DigestKey) -> io::Result<(Parsed, u64)> {
+        let mut digest = key.build_hasher();
+        let parsed = file.parse(source, &self.site.dialect, self.host, self.zones, &mut |piece| digest.write(piece))?;
+        Ok((parsed, digest.finish()))
     }
 }
 
@@ -395,26 +446,27 @@ impl Seen {
         let mut now = Known { stamp: digest, round: self.round, awaits_user: false, more: None };
         let mut more = More { watch, ..More::default() };
         let (path, fresh) = (source.path.clone(), is_fresh(&stamp));
+        // Its file is closed before it goes on: the table itself is all that is in memory then.
+        let content = content.and_then(|file| {
+            reader.read(&source, &file, &self.hasher).map_err(|error| unreadable(&source, &error, reader.site.profile))
+        });
         match content {
-            Ok(bytes) => {
+            Ok((parsed, content)) => {
                 let before = before.filter(|known| was_live && known.stamp == digest);
                 let was_fresh = before.as_ref().and_then(Known::fresh);
-                if was_fresh.is_some() || fresh {
-                    more.fresh = Some(self.digest(&bytes));
-                }
+                more.fresh = (was_fresh.is_some() || fresh).then_some(content);
                 // Equal stamps, equal content, unless the stamp was too fresh to tell.
                 let same = before.is_some() && (was_fresh.is_none() || was_fresh == more.fresh);
                 more.fresh.take_if(|_| !fresh);
                 if !same && was_live {
                     news.push(News::Tell(reloaded(reader.site, &source)));
                 }
+                if !same {
+                    let mut told = Vec::new();
+                    complain(reader.site, &source, &parsed.diagnostics, parsed.unlisted, &mut told);
+                    told.into_iter().for_each(|told| news.push(News::Tell(told)));
+                }
                 if !same || anew {
-                    let parsed = reader.read(&source, bytes);
-                    if !same {
-                        let mut told = Vec::new();
-                        complain(reader.site, &source, &parsed.diagnostics, &mut told);
-                        told.into_iter().for_each(|told| news.push(News::Tell(told)));
-                    }
                     news.push(News::Load { source, table: parsed.table });
                 }
             }
@@ -496,7 +548,13 @@ pub(super) fn refusal_told(site: &Site, refusal: &Refusal) -> Option<Told> {
 }
 
 /// Says what is wrong with a table, but not without end: of each fault what the incumbent says, and where it is.
-pub(super) fn complain(site: &Site, source: &Source, diagnostics: &[Diagnostic], news: &mut Vec<Told>) {
+pub(super) fn complain(
+    site: &Site,
+    source: &Source,
+    diagnostics: &[Diagnostic],
+    unlisted: Unlisted,
+    news: &mut Vec<Told>,
+) {
     let told = |level, event: &'static str, detail, line| Told {
         level,
         user: source.name.clone(),
@@ -514,9 +572,13 @@ pub(super) fn complain(site: &Site, source: &Source, diagnostics: &[Diagnostic],
         };
         news.push(told(level, event, diagnostic.one_line(&source.path), Some(diagnostic.line)));
     }
-    if let Some(more) = diagnostics.len().checked_sub(MOST_SAID).filter(|more| *more > 0) {
-        let detail = format!("{}: {more} more faults, not listed", source.path);
-        news.push(told(Level::Warning, "WARNING", detail, None));
+    match diagnostics.len().saturating_sub(MOST_SAID) + unlisted.total() {
+        0 => {}
+        more => {
+            let what = if more == 1 { "fault" } else { "faults" };
+            let detail = format!("{}: {more} more {what}, not listed", source.path);
+            news.push(told(Level::Warning, "WARNING", detail, None));
+        }
     }
 }
 

@@ -210,7 +210,7 @@ fn given_files_are_read_again_when_they_change() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs");
     fs::write(&path, "* * * * * true\n").unwrap();
-    let given = Given::new(std::slice::from_ref(&path), 1 << 20).unwrap();
+    let given = Given::new(std::slice::from_ref(&path)).unwrap();
     let mut tables = Tables::new(Origin::Given(given), &CRONIE, HostKey(1));
     let rescan = |tables: &mut Tables| {
         let mut news = Vec::new();

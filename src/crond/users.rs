@@ -10,6 +10,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// How long the name service may think, in milliseconds.
 const PATIENCE_MS: i64 = 10_000;
+/// Most bytes of an answer: what a directory server has to say of so many users is not near that.
+const LARGEST_ANSWER: usize = 4 << 20;
 /// Most names in one question.
 const NAMES_AT_ONCE: usize = 500;
 
@@ -48,6 +50,11 @@ impl DaemonUsers {
         self.local.refresh();
     }
 
+    /// Why /etc/passwd could not be read, if it could not: then everybody is asked for.
+    pub fn file_failure(&self) -> Option<&str> {
+        self.local.failure()
+    }
+
     /// Starts asking for the names that came up, if nobody is asking yet. What is returned becomes readable with the answer.
     pub fn ask(&mut self) -> Option<BorrowedFd<'_>> {
         if self.question.is_some() || self.to_ask.is_empty() {
@@ -84,12 +91,16 @@ impl DaemonUsers {
         let Some(question) = &mut self.question else { return Progress::Answered };
         let mut piece = [0; 4096];
         match question.answer.read(&mut piece) {
-            Ok(length) if length > 0 => {
+            Ok(length) if length > 0 && question.heard.len() < LARGEST_ANSWER => {
                 question.heard.extend_from_slice(piece.get(..length).unwrap_or_default());
                 Progress::Waiting
             }
-            Ok(_) | Err(_) => {
+            Ok(0) | Err(_) => {
                 self.conclude();
+                Progress::Answered
+            }
+            Ok(_) => {
+                self.give_up();
                 Progress::Answered
             }
         }

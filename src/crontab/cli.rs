@@ -144,6 +144,8 @@ pub struct Request {
     pub selinux: bool,
     /// `--spool`.
     pub spool: Option<PathBuf>,
+    /// `--run-dir`.
+    pub run_dir: Option<PathBuf>,
 }
 
 /// What a parsed command line leads to.
@@ -226,6 +228,7 @@ fn parse_by_definition(
         backup: profile == Profile::Cronie && !given("no-backup"),
         selinux: given("selinux"),
         spool: matches.get_one::<PathBuf>("spool").cloned(),
+        run_dir: matches.get_one::<PathBuf>("run-dir").cloned(),
     }))
 }
 
@@ -242,7 +245,8 @@ fn everyday(arguments: &[OsString], profile: Profile) -> Option<Request> {
         _ => Operation::Replace(Input::File(only.into())),
     };
     let backup = profile == Profile::Cronie;
-    Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool: None })
+    let (spool, run_dir) = (None, None);
+    Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool, run_dir })
 }
 
 /// How this program was called, without its directory.

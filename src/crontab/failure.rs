@@ -168,14 +168,6 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
     },
-    /// The new table is larger than a table may be.
-    #[error("{}: larger than the {most} bytes that a table may have", path.display())]
-    InputTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The bound.
-        most: usize,
-    },
     /// The new table has faults, which have been told.
     #[error("{closing}")]
     Faulty {

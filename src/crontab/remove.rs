@@ -24,6 +24,7 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
     if !was_there {
         return Err(Failure::NoTable { user: name.clone() });
     }
+    session.wake_daemon();
     if !tells_before {
         session.log("DELETE", name);
     }

@@ -47,10 +47,10 @@ pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), F
 pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
     let closing = session.words.faulty_check;
     match input {
-        Input::Stdin => check(session, &mut std::io::stdin().lock(), "-", closing)?,
+        Input::Stdin => check(session, &mut std::io::stdin().lock(), 0, "-", closing)?,
         Input::File(path) => {
-            let (mut file, _) = open(session, path)?;
-            check(session, &mut file, &path.to_string_lossy(), closing)?;
+            let (mut file, stat) = open(session, path)?;
+            check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
         }
     }
     eprintln!("{}", session.words.sound);
@@ -59,7 +59,8 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
 
 /// Checks a table; installs it if it is good and that was wanted.
 pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) -> Result<(), Failure> {
-    check(session, &mut table.text.as_slice(), &table.file, session.words.faulty)?;
+    let size = table.text.len() as u64;
+    check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
     match then {
         Then::Nothing => {
             eprintln!("{}", session.words.sound);
@@ -79,6 +80,10 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
         Profile::Debian => header::header(&one_line(&table.file)),
         Profile::Cronie => Vec::new(),
     };
+    bytes.try_reserve_exact(table.text.len()).map_err(|_| Failure::Input {
+        path: table.file.as_str().into(),
+        source: std::io::ErrorKind::OutOfMemory.into(),
+    })?;
     bytes.extend_from_slice(&table.text);
     let name = &session.user.name;
     {
@@ -86,6 +91,7 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
         let _held_back = HeldBack::now();
         session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
     }
+    session.wake_daemon();
     session.log("REPLACE", name);
     Ok(())
 }
@@ -120,16 +126,11 @@ fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> 
         Profile::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
         Profile::Debian | Profile::Cronie => {}
     }
-    let most = session.site.dialect.limits.bytes;
-    if stat.size > most as u64 {
-        return Err(Failure::InputTooLarge { path: path.clone(), most });
-    }
     Ok((file, stat))
 }
 
+/// Reads a new table. Of one that is too large so much that the check finds it so.
 fn read_whole(session: &Session<'_>, fd: impl AsFd, expected: u64, path: &Path) -> Result<Vec<u8>, Failure> {
-    let most = session.site.dialect.limits.bytes;
-    files::read_all(fd, expected, most)
-        .map_err(|source| Failure::Input { path: path.to_path_buf(), source })?
-        .ok_or_else(|| Failure::InputTooLarge { path: path.to_path_buf(), most })
+    let most = session.site.dialect.limits.user_bytes as usize;
+    files::read_up_to(fd, expected, most + 1).map_err(|source| Failure::Input { path: path.to_path_buf(), source })
 }

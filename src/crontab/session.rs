@@ -5,13 +5,14 @@ use super::failure::Failure;
 use super::label::{self, CallersContext};
 use super::words::Words;
 use crate::report::{Ident, Level, Log, Record, Target};
-use crate::site::{Profile, Site};
+use crate::site::{Profile, Site, shared};
 use crate::spool::access::{Lists, Ruling, may_use};
 use crate::spool::install::{Spool, SpoolError, Standing};
 use crate::sys::audit;
 use crate::sys::files::reason;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::passwd::{self, Account};
+use crate::sys::wake_socket::wake;
 use std::path::{Path, PathBuf};
 
 /// One call of crontab(1).
@@ -33,6 +34,7 @@ pub struct Session<'a> {
     /// With `-s`: the caller's SELinux context.
     pub context: Option<CallersContext>,
     spool: PathBuf,
+    run_dir: PathBuf,
 }
 
 impl<'a> Session<'a> {
@@ -68,9 +70,11 @@ impl<'a> Session<'a> {
             }
         };
         let spool = request.spool.clone().unwrap_or_else(|| site.spool.into());
+        let run_dir = request.run_dir.clone().unwrap_or_else(|| shared::RUN_DIR.into());
         let words = Words::of(site.profile);
         let context = request.selinux.then(CallersContext::find).transpose()?;
-        let session = Session { program, site, words, identity, inherited, caller: caller.name, user, spool, context };
+        let caller = caller.name;
+        let session = Session { program, site, words, identity, inherited, caller, user, spool, run_dir, context };
         session.refuse_impossible_combinations(request)?;
         Ok(session)
     }
@@ -96,6 +100,9 @@ impl<'a> Session<'a> {
             false => match self.raised(|| may_use(name, &Lists::default(), self.site.open_to_all))? {
                 Ruling::Allowed => return Ok(()),
                 Ruling::Denied => String::new(),
+                Ruling::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                    format!("{}: {}\n", path.display(), reason(&source))
+                }
                 Ruling::Unreadable { path, source } if self.site.profile == Profile::Debian => {
                     // What is no file at all it takes for an empty list.
                     source
@@ -154,6 +161,12 @@ impl<'a> Session<'a> {
     /// The spool's path.
     pub fn spool_path(&self) -> &Path {
         &self.spool
+    }
+
+    /// Tells the daemon that the table has changed, for where inotify(7) reports nothing.
+    pub fn wake_daemon(&self) {
+        // Without a daemon there is nobody to tell, and a busy one notices the change in another way.
+        let _ = wake(&self.run_dir.join(shared::WAKE_SOCKET), &self.user.name);
     }
 
     /// The uid that a new table must be given, if it is not made with it.

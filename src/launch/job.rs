@@ -7,6 +7,7 @@ use super::recipe::Stdio;
 use super::wire::Link;
 use crate::plan::{End, Start};
 use crate::site::Site;
+use crate::sys::created;
 use crate::sys::descriptor;
 use crate::sys::process::{Pid, Status};
 use crate::sys::user::User;
@@ -132,12 +133,13 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    pub(super) fn open(error_apart: bool) -> io::Result<Pipes> {
-        let (input, our_input) = descriptor::pipe()?;
-        let (our_output, output) = descriptor::pipe()?;
+    /// With an owner, whose job may open them again as /dev/stdin, /dev/stdout and /dev/stderr.
+    pub(super) fn open(error_apart: bool, owner: Option<u32>) -> io::Result<Pipes> {
+        let (input, our_input) = created::pipe(owner)?;
+        let (our_output, output) = created::pipe(owner)?;
         descriptor::set_nonblocking(our_output.as_fd(), true)?;
         let (our_error, error) = if error_apart {
-            let (ours, theirs) = descriptor::pipe()?;
+            let (ours, theirs) = created::pipe(owner)?;
             descriptor::set_nonblocking(ours.as_fd(), true)?;
             (Some(ours), Some(theirs))
         } else {

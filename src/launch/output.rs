@@ -10,8 +10,8 @@ const TAIL: usize = 256 << 10;
 /// Bytes of an end that are kept when the budget is used up; the run keeps what it has besides.
 const TAIL_WHEN_SHORT: usize = 4 << 10;
 /// Bytes that the runs of one owner and their mails may keep, and those of all owners. The output of one run is kept whatever others have.
-const PER_OWNER: usize = 24 << 20;
-const TOGETHER: usize = 96 << 20;
+const PER_OWNER: usize = 16 << 20;
+const TOGETHER: usize = 64 << 20;
 
 /// The bound on all output that is kept.
 pub(super) fn budget() -> MemoryBudget {

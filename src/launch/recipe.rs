@@ -181,9 +181,6 @@ impl Recipe {
         if let Some(label) = &self.label {
             label.wear().map_err(at(Step::Label))?;
         }
-        if let Some(identity) = &self.identity {
-            stdio.give_to(identity.uid).map_err(at(Step::Descriptors))?;
-        }
         stdio.place(trouble).map_err(at(Step::Descriptors))?;
         self.become_owner()?;
         self.become_program(trouble)
@@ -260,12 +257,6 @@ pub(super) struct Stdio<'a> {
 }
 
 impl Stdio<'_> {
-    /// So that a job may open /dev/stdin or /dev/stderr again.
-    fn give_to(self, user: u32) -> io::Result<()> {
-        descriptor::give_to(self.input, user)?;
-        descriptor::give_to(self.output, user)
-    }
-
     /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the runner
     /// and the keeper have something at 0, 1 and 2.
     fn place(self, trouble: &Reporter) -> io::Result<()> {

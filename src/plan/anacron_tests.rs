@@ -40,7 +40,15 @@ impl Zones for OnlyUtc {
 }
 
 const DIALECT: Dialect = Dialect {
-    limits: Limits { command: 998, user_lines: None, user_entries: None, user_settings: None, bytes: 1 << 20 },
+    limits: Limits {
+        command: 998,
+        user_lines: None,
+        user_entries: None,
+        user_settings: None,
+        user_bytes: 1 << 20,
+        system_bytes: 1 << 20,
+        header_lines: 0,
+    },
     refuse_unsafe_mailto: true,
 };
 
@@ -67,7 +75,7 @@ impl Machine {
     fn with_lines(mut self, text: &str) -> Machine {
         let context =
             Context { form: Form::System, dialect: &DIALECT, name: "/etc/crontab", host: HostKey(1), zones: &OnlyUtc };
-        let table = Table::parse(text.as_bytes().into(), &context).table;
+        let table = Table::parse(text.as_bytes(), &context).unwrap().table;
         let source = Source { path: "/etc/crontab".into(), name: "*system*".into(), owner: Owner::System };
         self.lines.handle(Event::Load { source, table }, Now { utc: self.now, elapsed_ms: 0 });
         self

@@ -271,7 +271,7 @@ impl StartQueue {
     /// Moves what waits for entries of a table to the entries that replace them: `successors` maps old to new. What has no successor is dropped
     /// and returned.
     pub(super) fn move_entries(&mut self, table: u32, successors: &BTreeMap<u32, EntryKey>) -> Vec<Dropped> {
-        let old: Vec<EntryKey> = self.entries.keys().copied().filter(|entry| entry.0 == table).collect();
+        let old: BTreeSet<EntryKey> = self.entries.keys().copied().filter(|entry| entry.0 == table).collect();
         if old.is_empty() {
             return Vec::new();
         }
@@ -325,5 +325,139 @@ impl StartQueue {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HandoverLimits =
+        HandoverLimits { starts_per_owner: 2, bytes_per_owner: 1000, starts: 100, bytes: 10_000 };
+
+    fn owner(name: &str) -> QueueOwner {
+        QueueOwner::User(name.into())
+    }
+
+    fn slot(run: u64, at: i64) -> QueuedSlot {
+        QueuedSlot { run: RunId(run), at: Timestamp(at), scheduled_at: Timestamp(at), at_reboot: false }
+    }
+
+    fn limited() -> StartQueue {
+        let mut queue = StartQueue::default();
+        queue.set_limits(LIMITS);
+        queue
+    }
+
+    /// Hands over what may be handed over, as so many bytes each; gives the runs.
+    fn hand_over(queue: &mut StartQueue, bytes: usize) -> Vec<u64> {
+        let mut runs = Vec::new();
+        while let Some(next) = queue.pop() {
+            runs.push(next.slot.run.0);
+            queue.handed_over(next.owner, &next.slot, bytes);
+        }
+        runs
+    }
+
+    #[test]
+    fn an_owner_with_much_does_not_delay_one_with_little() {
+        let mut queue = limited();
+        for run in 0..1000 {
+            queue.push(owner("alice"), (0, run), slot(run.into(), 60), false);
+        }
+        assert_eq!(hand_over(&mut queue, 1), [0, 1]);
+        queue.push(owner("bob"), (1, 0), slot(5000, 61), false);
+        assert_eq!(hand_over(&mut queue, 1), [5000]);
+        queue.begun(RunId(0));
+        queue.push(owner("bob"), (1, 1), slot(5001, 61), false);
+        assert_eq!(hand_over(&mut queue, 1), [2, 5001]);
+        assert_eq!((queue.waiting(), queue.first_unstarted()), (997, Some(Timestamp(60))));
+    }
+
+    #[test]
+    fn large_starts_are_handed_over_one_by_one_and_small_ones_of_others_pass_them() {
+        let mut queue = limited();
+        for run in 0..3 {
+            queue.push(owner("alice"), (0, run), slot(run.into(), 60), false);
+            queue.push(owner("bob"), (1, run), slot(u64::from(run) + 10, 60), false);
+        }
+        assert_eq!(queue.pop().map(|next| next.slot.run), Some(RunId(0)));
+        queue.handed_over(owner("alice"), &slot(0, 60), 5000);
+        assert_eq!(hand_over(&mut queue, 1), [10, 11]);
+        queue.begun(RunId(0));
+        assert_eq!(hand_over(&mut queue, 5000), [1]);
+    }
+
+    #[test]
+    fn what_all_have_handed_over_is_bounded() {
+        let mut queue = limited();
+        for run in 0..200 {
+            queue.push(owner(&format!("user{run}")), (run, 0), slot(run.into(), 60), false);
+        }
+        assert_eq!(hand_over(&mut queue, 1).len(), LIMITS.starts);
+        assert!(!queue.has_next() && queue.waiting() == 100);
+        queue.begun(RunId(7));
+        assert_eq!(hand_over(&mut queue, 1), [100]);
+    }
+
+    #[test]
+    fn of_a_schedule_by_seconds_one_slot_waits_and_of_others_sixty() {
+        for (by_seconds, interval, most) in [(true, 1, 1), (false, 60, SLOTS_BY_MINUTES), (true, 60, SLOTS_BY_MINUTES)]
+        {
+            let mut queue = limited();
+            // Two others are before it, so that all of its slots wait.
+            for run in 0..2 {
+                queue.push(owner("alice"), (0, run + 1), slot(run.into(), 0), false);
+            }
+            assert_eq!(hand_over(&mut queue, 1), [0, 1]);
+            let given_up: Vec<u64> = (0..100_u32)
+                .filter_map(|n| {
+                    let at = i64::from(n) * interval;
+                    queue.push(owner("alice"), (0, 0), slot(u64::from(n) + 10, at), by_seconds)
+                })
+                .map(|run| run.0)
+                .collect();
+            assert_eq!(given_up, (10..110 - most as u64).collect::<Vec<_>>());
+            assert_eq!(queue.waiting(), most);
+            queue.begun(RunId(0));
+            let next = queue.pop().unwrap();
+            assert_eq!(next.slot.run, RunId(110 - most as u64));
+            let last = Timestamp((99 - most as i64) * interval);
+            let row = SkippedRow { first: Timestamp(0), last, count: 100 - most as u64 };
+            assert_eq!(next.superseded, Some(row));
+        }
+    }
+
+    #[test]
+    fn two_slots_that_are_made_up_for_at_the_same_moment_both_wait() {
+        let mut queue = limited();
+        queue.push(owner("alice"), (0, 0), slot(1, 60), false);
+        queue.push(owner("alice"), (0, 0), slot(2, 60), false);
+        assert_eq!(hand_over(&mut queue, 1), [1, 2]);
+    }
+
+    #[test]
+    fn entries_that_go_are_dropped_and_entries_that_move_keep_their_place() {
+        let mut queue = limited();
+        for run in 0..6_u32 {
+            queue.push(owner("alice"), (run % 2, run / 2), slot(run.into(), 60), false);
+        }
+        // Entry 0 of table 1 has become entry 7 of table 9; the others of table 1 are gone.
+        let dropped = queue.move_entries(1, &BTreeMap::from([(0, (9, 7))]));
+        let runs: Vec<u64> = dropped.iter().flat_map(|dropped| &dropped.runs).map(|run| run.0).collect();
+        assert_eq!(runs, [3, 5]);
+        let next: Vec<EntryKey> = std::iter::from_fn(|| {
+            let next = queue.pop()?;
+            queue.handed_over(next.owner, &next.slot, 1);
+            queue.begun(next.slot.run);
+            Some(next.entry)
+        })
+        .collect();
+        assert_eq!(next, [(0, 0), (9, 7), (0, 1), (0, 2)]);
+        queue.push(owner("alice"), (0, 0), slot(8, 120), false);
+        queue.push(owner("bob"), (0, 1), slot(9, 120), false);
+        assert_eq!(queue.drop_entries(Some(0)).len(), 2);
+        assert_eq!((queue.waiting(), queue.first_unstarted(), queue.has_next()), (0, None, false));
+        assert!(queue.owners.is_empty() && queue.entries.is_empty() && queue.handed_over.is_empty());
     }
 }

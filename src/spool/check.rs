@@ -57,7 +57,7 @@ pub fn refusal(
         RefusalKind::CannotOpen | RefusalKind::CannotOpenLink => "CAN'T OPEN",
         RefusalKind::CannotStat if debian => "FSTAT FAILED",
         RefusalKind::CannotStat => "STAT FAILED",
-        RefusalKind::CannotRead => "CAN'T READ",
+        RefusalKind::CannotRead | RefusalKind::OutOfMemory => "CAN'T READ",
         RefusalKind::WrongOwner => "WRONG FILE OWNER",
         RefusalKind::NotRegular if debian => "NOT A REGULAR FILE",
         RefusalKind::NotRegular => "NOT REGULAR",
@@ -75,8 +75,21 @@ pub fn refusal(
         RefusalKind::Orphan | RefusalKind::UserNotYetKnown => "no passwd entry".to_owned(),
         _ => source.path.clone(),
     };
-    let error = error.filter(|_| !debian).map(files::reason).unwrap_or_default();
+    // Debian's cron does not say what the kernel said. It has no files of the caller's, and these are our own limits, which nobody
+    // would guess.
+    let is_ours = |error: &&io::Error| matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::FileTooLarge);
+    let error = error
+        .filter(|error| !debian || source.owner == Owner::Caller || is_ours(error))
+        .map(files::reason)
+        .unwrap_or_default();
     Refusal { kind, user, event, detail, error }
+}
+
+/// The refusal of a table that could not be read.
+pub fn unreadable(source: &crate::plan::Source, error: &io::Error, profile: Profile) -> Refusal {
+    let out_of_memory = error.kind() == io::ErrorKind::OutOfMemory;
+    let kind = if out_of_memory { RefusalKind::OutOfMemory } else { RefusalKind::CannotRead };
+    refusal(kind, source, Some(error), profile)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The words of this room: where tables are, what tells one state of a file from another, why a table is refused.
 
+use super::read::TableFile;
 use crate::plan::Source;
 use crate::sys::files::Stat;
 use std::hash::{Hash, Hasher};
@@ -77,8 +78,8 @@ pub struct Found {
     pub source: Source,
     /// Its state (of the link's target where it is a link); all zero when it could not be opened.
     pub stamp: Stamp,
-    /// Its bytes, or why they may not be used.
-    pub content: Result<Box<[u8]>, Refusal>,
+    /// The open file, or why it may not be used.
+    pub content: Result<TableFile, Refusal>,
     /// Where it is a symbolic link: the directories in which a change can change what it leads to, nearest first.
     pub watch: Vec<PathBuf>,
 }
@@ -120,8 +121,10 @@ pub enum RefusalKind {
     CannotOpenLink,
     /// fstat(2) failed.
     CannotStat,
-    /// Reading failed, or the file is larger than a table may be.
+    /// Reading failed.
     CannotRead,
+    /// There was not enough memory to read it. May mend itself.
+    OutOfMemory,
     /// Neither root nor the user owns it.
     WrongOwner,
     /// It is a directory, a device, a FIFO or a socket.
@@ -142,6 +145,7 @@ impl RefusalKind {
         matches!(
             self,
             RefusalKind::Orphan
+                | RefusalKind::OutOfMemory
                 | RefusalKind::UserNotYetKnown
                 | RefusalKind::CannotOpenLink
                 | RefusalKind::Unauthorized

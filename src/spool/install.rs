@@ -5,6 +5,7 @@
 use super::find::Stamp;
 use super::names::is_safe_component;
 use crate::site::{Profile, Site};
+use crate::sys::created::{CreatedDirectory, CreatedFile};
 use crate::sys::files::{self, Links, Stat};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -145,16 +146,13 @@ impl Spool {
             Profile::Cronie => 0o700,
         };
         if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
-            files::create_dir(parent, 0o755).map_err(os)?;
-            files::open_dir(parent).and_then(|dir| files::set_mode(&dir, 0o755)).map_err(os)?;
+            CreatedDirectory::create(parent).and_then(|dir| dir.set_mode(0o755)).map_err(os)?;
         }
-        files::create_dir(path, mode).map_err(os)?;
-        let dir = files::open_dir(path).map_err(os)?;
+        let dir = CreatedDirectory::create(path).map_err(os)?;
         if let Some(group) = group {
-            files::set_group(&dir, group).map_err(os)?;
+            dir.set_group(group).map_err(os)?;
         }
-        // The umask has had its say at mkdir, and a change of group takes bits away.
-        files::set_mode(&dir, mode).map_err(os)
+        dir.set_mode(mode).map_err(os)
     }
 
     /// Reads a user's table; none if there is none. `uid`: the file must be that user's or root's; none, when root
@@ -165,7 +163,7 @@ impl Spool {
         if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
             return Err(SpoolError::ForeignOwner { path: self.path.join(user) });
         }
-        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.bytes)
+        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.installed_bytes() as usize)
             .map_err(|source| self.failed(Step::Read, user, source))?
             .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
         Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))
@@ -183,17 +181,17 @@ impl Spool {
     /// Replaces a user's table. `give_to`: the uid to give the new file to, when it is not made with that uid already.
     pub fn replace(&self, user: &str, bytes: &[u8], give_to: Option<u32>) -> Result<(), SpoolError> {
         let name = self.name(user)?;
-        let (temporary, fd) = Temporary::create(self, user)?;
+        let (temporary, file) = Temporary::create(self, user)?;
         let step = |step, result: io::Result<()>| result.map_err(|source| self.failed(step, user, source));
-        step(Step::Write, files::write_all(&fd, bytes))?;
-        step(Step::SetMode, files::set_mode(&fd, TABLE_MODE))?;
+        step(Step::Write, files::write_all(&file, bytes))?;
+        step(Step::SetMode, file.set_mode(TABLE_MODE))?;
         if let Some(uid) = give_to {
-            step(Step::SetOwner, files::set_owner(&fd, uid))?;
+            step(Step::SetOwner, file.set_owner(uid))?;
         }
-        step(Step::Sync, files::sync(&fd))?;
+        step(Step::Sync, files::sync(&file))?;
         step(Step::Rename, temporary.rename_to(&name))?;
-        step(Step::SyncName, self.sync_name(&fd))?;
-        step(Step::SyncName, files::close(fd))?;
+        step(Step::SyncName, self.sync_name(&file))?;
+        step(Step::SyncName, files::close(file.into()))?;
         self.announce();
         Ok(())
     }
@@ -215,13 +213,13 @@ impl Spool {
     /// Writes a small file of the daemon's in the spool, such as cronie's cluster host, in the same durable way.
     pub fn write_control_file(&self, name: &CStr, bytes: &[u8]) -> Result<(), SpoolError> {
         let shown = name.to_string_lossy();
-        let (temporary, fd) = Temporary::create(self, &shown)?;
+        let (temporary, file) = Temporary::create(self, &shown)?;
         let step = |step, result: io::Result<()>| result.map_err(|source| self.failed(step, &shown, source));
-        step(Step::Write, files::write_all(&fd, bytes))?;
-        step(Step::SetMode, files::set_mode(&fd, TABLE_MODE))?;
-        step(Step::Sync, files::sync(&fd))?;
+        step(Step::Write, files::write_all(&file, bytes))?;
+        step(Step::SetMode, file.set_mode(TABLE_MODE))?;
+        step(Step::Sync, files::sync(&file))?;
         step(Step::Rename, temporary.rename_to(name))?;
-        step(Step::SyncName, self.sync_name(&fd))?;
+        step(Step::SyncName, self.sync_name(&file))?;
         self.announce();
         Ok(())
     }
@@ -252,7 +250,7 @@ impl Spool {
 
     /// Makes a rename survive a power cut. A set-gid program cannot open a spool of mode 1730 to sync it; then the renamed
     /// file, whose inode the rename has touched, is synced once more, which brings the same transaction to the disk.
-    fn sync_name(&self, renamed: &OwnedFd) -> io::Result<()> {
+    fn sync_name(&self, renamed: &CreatedFile) -> io::Result<()> {
         match files::reopen_dir(&self.dir) {
             Ok(dir) => files::sync(dir),
             Err(_) => files::sync(renamed),
@@ -286,14 +284,14 @@ struct Temporary<'a> {
 
 impl<'a> Temporary<'a> {
     /// Makes one under a name that nobody can foretell.
-    fn create(spool: &'a Spool, user: &str) -> Result<(Temporary<'a>, OwnedFd), SpoolError> {
+    fn create(spool: &'a Spool, user: &str) -> Result<(Temporary<'a>, CreatedFile), SpoolError> {
         const TRIES: usize = 100;
         let failed = |source| spool.failed(Step::Create, user, source);
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for _ in 0..TRIES {
             let name = temporary_name(spool.site.profile).map_err(failed)?;
-            match files::create_at(&spool.dir, &name) {
-                Ok(fd) => return Ok((Temporary { spool, name, renamed: false }, fd)),
+            match CreatedFile::create_at(&spool.dir, &name) {
+                Ok(file) => return Ok((Temporary { spool, name, renamed: false }, file)),
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => last = taken,
                 Err(source) => return Err(failed(source)),
             }

@@ -1,6 +1,7 @@
 //! Which incumbent is being replaced: `--profile`, then the configuration, then os-release(5), else cronie.
 
-use crate::site::Profile;
+use crate::site::{Profile, shared};
+use crate::sys::files;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,7 @@ pub fn choose_profile(given: Option<&str>, config: &Path) -> Result<Profile, Pro
     if let Some(name) = configured(config)? {
         return named(&name, &config.display().to_string());
     }
-    let system = OS_RELEASE.iter().find_map(|path| std::fs::read(path).ok());
+    let system = OS_RELEASE.iter().find_map(|path| files::read_file(Path::new(path), shared::LARGEST_CONFIG).ok());
     Ok(system.map_or(Profile::Cronie, |text| Profile::from_os_release(&String::from_utf8_lossy(&text))))
 }
 
@@ -60,7 +61,7 @@ fn named(name: &str, where_from: &str) -> Result<Profile, ProfileError> {
 }
 
 fn configured(path: &Path) -> Result<Option<String>, ProfileError> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match files::read_text(path, shared::LARGEST_CONFIG) {
         Ok(text) => text,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ProfileError::Unreadable { path: path.to_path_buf(), source }),
@@ -93,6 +94,9 @@ mod tests {
         std::fs::write(&config, "profile = \n").unwrap();
         assert!(matches!(choose_profile(None, &config), Err(ProfileError::Malformed { .. })));
         assert!(matches!(choose_profile(None, dir.path()), Err(ProfileError::Unreadable { .. })));
+        std::fs::File::create(&config).unwrap().set_len(1 << 40).unwrap();
+        let error = choose_profile(None, &config).unwrap_err().to_string();
+        assert!(error.ends_with("cronwheel.toml: larger than 1048576 bytes"), "{error}");
         assert!(matches!(choose_profile(Some("bcron"), &config), Err(ProfileError::Unknown { .. })));
     }
 

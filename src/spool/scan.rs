@@ -5,11 +5,13 @@ use super::find::{Found, Places, RefusalKind, Stamp};
 use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
+use super::read::TableFile;
 use super::users::{Lookup, NoUsers, Users, c_name, text};
 use crate::plan::{Owner, Source};
 use crate::site::{Profile, Site};
 use crate::sys::files::{self, Links, Stat};
 use crate::sys::selinux::Policy;
+use crate::sys::state_file;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -132,13 +134,13 @@ impl Finder {
         errors
     }
 
-    /// Looks at one path, as a watcher names it: the directory as configured, and a name in it. The file is read in any case.
+    /// Looks at one path, as a watcher names it: the directory as configured, and a name in it. The file is opened in any case.
     pub fn look(&self, path: &Path, users: &mut dyn Users) -> Look {
         self.place_of(path).map_or(Look::NoTable, |place| self.look_in(place, path, users))
     }
 
-    /// Reads a file of root's that stands elsewhere, judged as the system's table is. None: it is not there.
-    pub fn read_as_system(&self, path: &Path) -> Option<Found> {
+    /// Opens a file of root's that stands elsewhere, judged as the system's table is. None: it is not there.
+    pub fn open_as_system(&self, path: &Path) -> Option<Found> {
         match self.look_in(Place::SystemCrontab, path, &mut NoUsers) {
             Look::Table(found) => Some(found),
             Look::Gone(_) | Look::NoTable => None,
@@ -195,8 +197,7 @@ impl Finder {
 
     fn is_cluster_host(&self) -> io::Result<bool> {
         const LONGEST: usize = 4096;
-        let file = std::fs::File::open(self.places.spool.join(CLUSTER_HOST_FILE))?;
-        let text = files::read_all(&file, 0, LONGEST)?.unwrap_or_default();
+        let text = state_file::read(&self.places.spool.join(CLUSTER_HOST_FILE), LONGEST)?;
         let named = text.split(|b| *b == b'\n').next().unwrap_or_default();
         Ok(named == files::host_name()?)
     }
@@ -307,7 +308,7 @@ impl Finder {
             Some((fd, stat))
         };
         match self.expected_owner(&source, users).ok().and_then(|uid| Some((uid, open()?))) {
-            Some((uid, (fd, stat))) => self.read(source, uid, &fd, &stat, Vec::new(), visitor),
+            Some((uid, (fd, stat))) => self.report(source, uid, fd, &stat, Vec::new(), visitor),
             None => self.examine(place, source.path, directory, name, users, visitor),
         }
     }
@@ -352,15 +353,15 @@ impl Finder {
         if at_name.is_symlink() && self.judge(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
             return;
         }
-        self.read(source, uid, &fd, &stat, watch, visitor);
+        self.report(source, uid, fd, &stat, watch, visitor);
     }
 
-    /// Judges an open file, reads it and reports it.
-    fn read(
+    /// Judges an open file and reports it.
+    fn report(
         &self,
         mut source: Source,
         uid: Option<u32>,
-        fd: &OwnedFd,
+        fd: OwnedFd,
         stat: &Stat,
         watch: Vec<PathBuf>,
         visitor: &mut dyn Visitor,
@@ -369,7 +370,7 @@ impl Finder {
         if let Err(kind) = self.judge(stat, uid) {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
-        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, fd, &source)) {
+        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
             let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.site.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });
@@ -380,16 +381,7 @@ impl Finder {
         {
             *uid = stat.uid;
         }
-        match files::read_all(fd, stat.size, self.site.dialect.limits.bytes) {
-            Ok(Some(bytes)) => {
-                visitor.found(Found { source, stamp, content: Ok(bytes.into_boxed_slice()), watch });
-            }
-            Ok(None) => {
-                let error = io::Error::from(io::ErrorKind::FileTooLarge);
-                self.refuse(RefusalKind::CannotRead, Some(&error), source, stamp, watch, visitor);
-            }
-            Err(error) => self.refuse(RefusalKind::CannotRead, Some(&error), source, stamp, watch, visitor),
-        }
+        visitor.found(Found { source, stamp, content: Ok(TableFile::new(fd, stat.size)), watch });
     }
 
     fn judge(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::site::{CRONIE, DEBIAN};
+use crate::spool::unreadable;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -83,7 +84,7 @@ fn scan(finder: &Finder) -> Vec<(String, String)> {
 fn described(found: &Found) -> (String, String) {
     let name = found.source.path.rsplit('/').next().unwrap_or_default().to_owned();
     let text = match &found.content {
-        Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Ok(file) => String::from_utf8(file.bytes(1 << 10).unwrap()).unwrap(),
         Err(refusal) => format!("({}) {}", refusal.user, refusal.event),
     };
     (name, text)
@@ -245,11 +246,17 @@ fn in_a_cluster_only_the_named_host_runs_users_tables() {
 }
 
 #[test]
-fn a_table_larger_than_a_table_may_be_is_refused_without_reading_it() {
+fn a_file_in_another_language_has_a_bound_of_its_own() {
     let tree = Tree::new();
-    tree.file("spool/me", "", 0o600);
-    fs::File::options().write(true).open(tree.path("spool/me")).unwrap().set_len(1 << 30).unwrap();
-    assert_eq!(scan(&tree.finder(&DEBIAN)), rows(&[("me", "(me) CAN'T READ")]));
+    tree.file("spool/me", "12345", 0o600);
+    let open = || match tree.finder(&DEBIAN).look(&tree.path("spool/me"), &mut Me) {
+        Look::Table(Found { content: Ok(file), source, .. }) => (file, source),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(open().0.bytes(5).unwrap(), b"12345");
+    let (file, source) = open();
+    let refusal = unreadable(&source, &file.bytes(4).unwrap_err(), Profile::Debian);
+    assert_eq!((refusal.event, refusal.error.as_str()), ("CAN'T READ", "larger than 4 bytes"));
 }
 
 #[test]

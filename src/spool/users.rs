@@ -39,6 +39,7 @@ impl Users for NoUsers {
 pub struct LocalUsers {
     path: PathBuf,
     stamp: Option<Stamp>,
+    failure: Option<String>,
     local: LocalNames,
     asked: HashMap<String, Lookup>,
 }
@@ -52,8 +53,13 @@ impl Default for LocalUsers {
 impl LocalUsers {
     /// Reads a file in the form of passwd(5).
     pub fn from_file(path: impl Into<PathBuf>) -> LocalUsers {
-        let mut users =
-            LocalUsers { path: path.into(), stamp: None, local: LocalNames::default(), asked: HashMap::new() };
+        let mut users = LocalUsers {
+            path: path.into(),
+            stamp: None,
+            failure: None,
+            local: LocalNames::default(),
+            asked: HashMap::new(),
+        };
         users.refresh();
         users
     }
@@ -63,19 +69,32 @@ impl LocalUsers {
         self.local.uid(name.as_bytes())
     }
 
+    /// Why the file could not be read when it was last looked at. One that is missing is no failure.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
     /// Looks at the file again and forgets what the name service said; whether the file has changed.
     pub fn refresh(&mut self) -> bool {
         self.asked.clear();
-        const MOST: usize = 1 << 30;
+        /// Some four hundred thousand users. With more, the name service is asked for all of them.
+        const MOST: usize = 32 << 20;
         let read = || {
             let file = std::fs::File::open(&self.path)?;
             let stat = files::stat(&file)?;
             if Some(Stamp::from(&stat)) == self.stamp {
                 return Ok(None);
             }
-            Ok::<_, std::io::Error>(files::read_all(&file, stat.size, MOST)?.map(|bytes| (Stamp::from(&stat), bytes)))
+            Ok::<_, std::io::Error>(Some((Stamp::from(&stat), files::read_to_end(&file, stat.size, MOST)?)))
         };
-        match read() {
+        let read = read();
+        self.failure = match &read {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Some(format!("{}: {}", self.path.display(), files::reason(error)))
+            }
+            _ => None,
+        };
+        match read {
             Ok(None) => false,
             Ok(Some((stamp, bytes))) => {
                 self.stamp = Some(stamp);
@@ -213,6 +232,22 @@ mod tests {
         assert!((0..5_000).all(|n| users.uid(format!("user{n}").as_bytes()) == Some(n)));
         assert!((5_000..10_000).all(|n| users.uid(format!("user{n}").as_bytes()).is_none()));
         assert_eq!(LocalNames::default().uid(b"root"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_a_failure_and_a_missing_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwd");
+        let mut users = LocalUsers::from_file(&path);
+        assert_eq!(users.failure(), None);
+        std::fs::write(&path, "alice:x:1000:1000::/:/bin/sh\n").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+        users.refresh();
+        let said = format!("{}: larger than 33554432 bytes", path.display());
+        assert_eq!((users.failure(), users.in_file("alice")), (Some(said.as_str()), None));
+        std::fs::write(&path, "alice:x:1000:1000::/:/bin/sh\n").unwrap();
+        users.refresh();
+        assert_eq!((users.failure(), users.in_file("alice")), (None, Some(1000)));
     }
 
     #[test]

@@ -115,11 +115,6 @@ pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
 }
 
-/// Gives a pipe or file that owner, so that its processes can open it again as /dev/stdin or /dev/stdout.
-pub fn give_to(descriptor: BorrowedFd<'_>, user: u32) -> io::Result<()> {
-    Ok(nix::unistd::fchown(descriptor, Some(user.into()), None)?)
-}
-
 /// Makes `number` another name of `descriptor`, kept over exec. Whatever `number` was before is closed.
 ///
 /// To be called in a fresh child that is about to exec: an owned descriptor of that number would be taken from its owner.

@@ -105,12 +105,6 @@ pub fn open_at(dir: impl AsFd, name: &CStr, links: Links) -> io::Result<OwnedFd>
     Ok(nix::fcntl::openat(dir, name, flags, Mode::empty())?)
 }
 
-/// Makes a new file in a directory for writing: it must not exist, mode 0600 less the umask.
-pub fn create_at(dir: impl AsFd, name: &CStr) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(nix::fcntl::openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?)
-}
-
 /// What an open descriptor is.
 pub fn stat(fd: impl AsFd) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstat(fd)?.into())
@@ -136,21 +130,49 @@ pub fn names(dir: OwnedFd, each: &mut dyn FnMut(&CStr, bool)) -> io::Result<()> 
 }
 
 /// Reads a descriptor to its end. None: it holds more than `most` bytes.
+///
+/// # Errors
+/// What the kernel says to a read; [`io::ErrorKind::OutOfMemory`] when the bytes find no room.
 pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let bytes = read_up_to(fd, expected, most.saturating_add(1))?;
+    Ok((bytes.len() <= most).then_some(bytes))
+}
+
+/// The same, but more than `most` bytes are an error ([`io::ErrorKind::FileTooLarge`]).
+pub fn read_to_end(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Vec<u8>> {
+    read_all(fd, expected, most)?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")))
+}
+
+/// Reads the file of that path to its end, as [`read_to_end`].
+pub fn read_file(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    let size = file.metadata()?.len();
+    read_to_end(&file, size, most)
+}
+
+/// Reads the text file of that path to its end. What is not UTF-8 is an error ([`io::ErrorKind::InvalidData`]).
+pub fn read_text(path: &Path, most: usize) -> io::Result<String> {
+    String::from_utf8(read_file(path, most)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
+}
+
+/// Reads a descriptor to its end, or `most` bytes of it.
+///
+/// # Errors
+/// What the kernel says to a read; [`io::ErrorKind::OutOfMemory`] when the bytes find no room.
+pub fn read_up_to(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Vec<u8>> {
+    let out_of_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
     let expected = usize::try_from(expected).unwrap_or(usize::MAX);
-    if expected > most {
-        return Ok(None);
-    }
+    let mut bytes = Vec::new();
     // One byte more than expected: a file that fills all but that one has ended, and need not be asked again.
-    let mut bytes = Vec::with_capacity(expected + 1);
-    loop {
+    bytes.try_reserve_exact(expected.saturating_add(1).min(most)).map_err(out_of_memory)?;
+    while bytes.len() < most {
         if bytes.len() == bytes.capacity() {
-            if bytes.len() > most {
-                return Ok(None);
-            }
-            bytes.reserve_exact((bytes.len() * 2).clamp(4096, most + 1) - bytes.len());
+            let wanted = (bytes.len() * 2).clamp(4096, most.max(4096));
+            bytes.try_reserve_exact(wanted.min(most) - bytes.len()).map_err(out_of_memory)?;
         }
-        let (at_start, room) = (bytes.is_empty(), bytes.capacity() - bytes.len());
+        let (at_start, room) = (bytes.is_empty(), (bytes.capacity() - bytes.len()).min(most - bytes.len()));
         match read_on(fd.as_fd(), &mut bytes, room) {
             Ok(0) => break,
             Ok(n) if at_start && n == expected => break,
@@ -159,7 +181,7 @@ pub fn read_all(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Option<
             Err(error) => return Err(error),
         }
     }
-    if bytes.len() > most { Ok(None) } else { Ok(Some(bytes)) }
+    Ok(bytes)
 }
 
 /// Writes everything.
@@ -173,26 +195,6 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Sets the permission bits of an open file.
-pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
-    Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?)
-}
-
-/// Gives an open file to a user; its group stays.
-pub fn set_owner(fd: impl AsFd, uid: u32) -> io::Result<()> {
-    Ok(nix::unistd::fchown(fd, Some(uid.into()), None)?)
-}
-
-/// Gives an open file to a group; its owner stays.
-pub fn set_group(fd: impl AsFd, gid: u32) -> io::Result<()> {
-    Ok(nix::unistd::fchown(fd, None, Some(gid.into()))?)
-}
-
-/// Makes a directory, mode less the umask.
-pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
-    Ok(nix::unistd::mkdir(path, Mode::from_bits_truncate(mode))?)
 }
 
 /// Waits until an open file's content is on the disk.

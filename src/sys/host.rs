@@ -1,11 +1,16 @@
 //! What names this host and this boot.
 
 use std::fs;
+use std::path::Path;
+
+/// Most bytes of /etc/machine-id, which are 33 (machine-id(5)): a larger file names no host.
+const LARGEST_ID: usize = 4096;
 
 /// What makes this host's stable draws its own: the text of /etc/machine-id, else the host's name. crond, crontab and
 /// cronctl must agree on it.
 pub fn identity() -> Vec<u8> {
-    let machine_id = fs::read("/etc/machine-id").unwrap_or_default().trim_ascii().to_vec();
+    let machine_id =
+        super::files::read_file(Path::new("/etc/machine-id"), LARGEST_ID).unwrap_or_default().trim_ascii().to_vec();
     // systemd writes `uninitialized` there until the first boot is through.
     if machine_id.is_empty() || machine_id == b"uninitialized" {
         super::files::host_name().unwrap_or_default()

@@ -4,12 +4,14 @@
 //! A flock(2) on the PID file is what the incumbents take, so that theirs and ours exclude each other. That file is
 //! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
 
+use super::created::CreatedFile;
+use super::state_file;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The lock's name in the run directory.
@@ -88,12 +90,17 @@ impl DaemonLock {
     pub fn take(run_dir: &Path, pid_name: &str) -> Result<DaemonLock, LockError> {
         let pid_path = run_dir.join(pid_name);
         let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
-        let before = lock_theirs(&pid_path)?;
+        let theirs = lock_theirs(&pid_path)?;
+        let (before, squatted) = match theirs {
+            Theirs::Held(file) => (Some(file), false),
+            Theirs::Squatted => (None, true),
+            Theirs::NoFile => (None, false),
+        };
         // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
         let left_by = before.as_ref().and_then(|file| read_pid(file));
         let stranger_before = left_by.is_some() && left_by != our_last;
         let pid_file = write_pid_file(run_dir, &pid_path)?;
-        Ok(DaemonLock { pid_path, pid_file, squatted: before.is_none(), stranger_before, _before: before, _lock: lock })
+        Ok(DaemonLock { pid_path, pid_file, squatted, stranger_before, _before: before, _lock: lock })
     }
 
     /// What a program that is executed in our place needs to hold the lock on, see [`DaemonLock::resume`].
@@ -144,11 +151,11 @@ impl DaemonLock {
 /// given too.
 fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), LockError> {
     loop {
-        let file = open_private(path)?;
+        let file = state_file::open_or_create(path).map_err(failed("opening", path))?;
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => {
-                let pid = read_pid(&file).or_else(|| read_pid(&File::open(pid_path).ok()?));
+                let pid = read_pid(&file).or_else(|| read_pid(&state_file::open(pid_path).ok()?));
                 return Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid });
             }
             Err(why) => return Err(failed("locking", path)(why.into())),
@@ -163,30 +170,33 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
     }
 }
 
-/// Takes the incumbents' lock on whatever PID file is there; none when somebody without privileges holds it.
-fn lock_theirs(path: &Path) -> Result<Option<Flock<File>>, LockError> {
-    let file = open_private(path)?;
+/// The incumbents' lock on the PID file that was there.
+enum Theirs {
+    /// Nobody else has it.
+    Held(Flock<File>),
+    /// Somebody without privileges has it.
+    Squatted,
+    /// What has the name of the PID file is no regular file, so no cron has written or locked it.
+    NoFile,
+}
+
+/// Takes the incumbents' lock on whatever PID file is there. A symbolic link in its place is an error: where it leads, a daemon that
+/// follows it may have its lock.
+fn lock_theirs(path: &Path) -> Result<Theirs, LockError> {
+    let file = match state_file::open_or_create(path) {
+        Err(why) if why.raw_os_error() != Some(libc::ELOOP) && state_file::is_no_regular_file(&why) => {
+            return Ok(Theirs::NoFile);
+        }
+        opened => opened.map_err(failed("opening", path))?,
+    };
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(Some(held)),
+        Ok(held) => Ok(Theirs::Held(held)),
         Err((file, Errno::EWOULDBLOCK)) => match privileged_holder(&file) {
             Some(pid) => Err(LockError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) }),
-            None => Ok(None),
+            None => Ok(Theirs::Squatted),
         },
         Err((_, why)) => Err(failed("locking", path)(why.into())),
     }
-}
-
-/// Opens a file that only we may open, never through a link.
-fn open_private(path: &Path) -> Result<File, LockError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(failed("opening", path))
 }
 
 /// Writes the PID file beside its place, locks it, and moves it there: no reader ever sees half of it, and at no moment is
@@ -194,15 +204,13 @@ fn open_private(path: &Path) -> Result<File, LockError> {
 fn write_pid_file(run_dir: &Path, path: &Path) -> Result<Flock<File>, LockError> {
     let mut new = tempfile::Builder::new()
         .prefix(".crond.pid.")
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(run_dir)
+        .make_in(run_dir, CreatedFile::create)
         .map_err(failed("making the PID file in", run_dir))?;
     writeln!(new, "{}", std::process::id()).map_err(failed("writing", path))?;
-    // The mode asked for above was subject to the caller's umask.
-    new.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed("writing", path))?;
+    new.as_file().set_mode(0o644).map_err(failed("writing", path))?;
     let (file, place) = new.into_parts();
-    let file =
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, why)| failed("locking", path)(why.into()))?;
+    let file = Flock::lock(file.into(), FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, why)| failed("locking", path)(why.into()))?;
     place.persist(path).map_err(|why| failed("placing", path)(why.error))?;
     Ok(file)
 }
@@ -223,9 +231,11 @@ fn read_pid(file: &File) -> Option<u32> {
 /// file open.
 fn privileged_holder(file: &File) -> Option<u32> {
     let inode = file.metadata().ok()?;
+    /// Bytes of the list that are read: any user may add to it.
+    const MOST_LOCKS: u64 = 4 << 20;
     let mut locks = String::new();
     // Without /proc nothing is known, and the pid in the file must do.
-    let _ = File::open("/proc/locks").and_then(|mut list| list.read_to_string(&mut locks));
+    let _ = File::open("/proc/locks").and_then(|list| list.take(MOST_LOCKS).read_to_string(&mut locks));
     let candidates = read_pid(file).into_iter().chain(flock_holders(&locks, inode.ino()));
     candidates.into_iter().find(|pid| *pid != std::process::id() && is_privileged(*pid) && has_open(*pid, &inode))
 }
@@ -256,6 +266,7 @@ fn has_open(pid: u32, file: &fs::Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn pid_in(dir: &Path) -> Option<u32> {
         read_pid(&File::open(dir.join("crond.pid")).ok()?)
@@ -348,6 +359,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join("crond.pid")).unwrap();
         assert!(matches!(DaemonLock::take(dir.path(), "crond.pid"), Err(LockError::Os { doing: "opening", .. })));
+    }
+
+    #[test]
+    fn a_fifo_in_place_of_the_pid_file_is_replaced_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = || nix::unistd::mkfifo(&dir.path().join("crond.pid"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fifo();
+        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        assert!(!first.squatted && !first.stranger_before);
+        assert_eq!(pid_in(dir.path()), Some(std::process::id()));
+        // The second one looks for the first one's pid there, too.
+        fs::remove_file(dir.path().join("crond.pid")).unwrap();
+        fs::write(dir.path().join(LOCK_FILE), "").unwrap();
+        fifo();
+        let second = DaemonLock::take(dir.path(), "crond.pid").unwrap_err();
+        assert!(matches!(second, LockError::AlreadyRunning { pid: None, .. }), "{second}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Memory that was needed for a while.
 
 use std::ffi::{c_int, c_void};
+use std::io;
 use std::ptr::{with_exposed_provenance, without_provenance_mut};
 
 const PAGE: usize = 4 << 10;
@@ -19,6 +20,28 @@ pub fn give_back() {
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Whether so many bytes can be allocated now: asks the kernel for them and gives them back untouched. The allocator is not asked,
+/// since it would treat all later allocations of that size differently.
+///
+/// # Errors
+/// [`io::ErrorKind::OutOfMemory`] when a limit of the process or the kernel's own accounting stands against it.
+pub fn reserve(bytes: usize) -> io::Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping wherever the kernel wants it, of which nobody else knows.
+    let place = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
+    if place == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: that mapping as a whole, which nobody has used.
+    match unsafe { libc::munmap(place, bytes) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -123,6 +146,12 @@ mod tests {
             i32::from(of_files() >= before)
         });
         assert_eq!(process::wait(child.unwrap()).unwrap(), process::Status::Code(0));
+    }
+
+    #[test]
+    fn memory_that_nobody_has_is_an_error_and_no_abort() {
+        assert!(reserve(0).is_ok() && reserve(64 << 20).is_ok());
+        assert_eq!(reserve(1 << 60).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Zone files: reads the bytes, and tells which zone the system is in.
 
+use super::files::{read_file, read_text};
 use crate::schedule::{Zone, Zones};
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Where zone files are unless `TZDIR` says otherwise.
@@ -14,8 +15,10 @@ const ZONEINFO: &str = "/usr/share/zoneinfo";
 const LOCALTIME: &str = "/etc/localtime";
 /// Debian's record of the name, for systems where /etc/localtime is a copy.
 const TIMEZONE: &str = "/etc/timezone";
-/// No zone file is near that size.
-const MOST_BYTES: u64 = 1 << 20;
+/// No zone file is near that size: a larger one is none.
+const LARGEST_FILE: usize = 1 << 20;
+/// Most names that are remembered although no zone has them: tables name them.
+const MOST_UNKNOWN: usize = 1000;
 
 /// The system's zone files (`$TZDIR`, else /usr/share/zoneinfo), read on demand and kept; `chrono-tz`'s copy where there are none.
 #[derive(Debug)]
@@ -153,7 +156,7 @@ impl SystemZones {
 
     /// The name that /etc/timezone gives, if /etc/localtime is a copy of that zone.
     fn name_of_copy(&self) -> Option<String> {
-        let name = fs::read_to_string(&self.timezone).ok()?.trim().to_owned();
+        let name = read_text(&self.timezone, LARGEST_FILE).ok()?.trim().to_owned();
         let same = is_zone_name(&name) && read(&self.directory.join(&name)).ok()? == read(&self.localtime).ok()?;
         same.then_some(name)
     }
@@ -170,8 +173,19 @@ impl Zones for SystemZones {
             return Zone::from_posix(name).ok().map(Arc::new);
         }
         let mut names = self.names();
-        let known = names.entry(name.to_owned()).or_insert_with(|| self.read_named(name));
-        known.zone.clone().or_else(|| Zone::from_posix(name).ok().map(Arc::new))
+        let zone = match names.get(name) {
+            Some(known) => known.zone.clone(),
+            None => {
+                let read = self.read_named(name);
+                let zone = read.zone.clone();
+                // One that appears later is noticed for those that are remembered.
+                if zone.is_some() || names.values().filter(|known| known.zone.is_none()).count() < MOST_UNKNOWN {
+                    names.insert(name.to_owned(), read);
+                }
+                zone
+            }
+        };
+        zone.or_else(|| Zone::from_posix(name).ok().map(Arc::new))
     }
 
     fn system(&self) -> Arc<Zone> {
@@ -196,9 +210,9 @@ impl Stamp {
 
 /// Whether the name stays inside the zoneinfo directory: table owners choose it.
 fn is_zone_name(name: &str) -> bool {
-    let clean = |part: Component<'_>| matches!(part, Component::Normal(_));
     let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+');
-    !name.is_empty() && name.len() < 256 && name.bytes().all(known) && Path::new(name).components().all(clean)
+    // No part is empty, so that a zone has one name only. There are no dots.
+    name.len() < 256 && name.bytes().all(known) && name.split('/').all(|part| !part.is_empty())
 }
 
 fn read_zone(path: &Path, name: &str) -> Option<Zone> {
@@ -210,9 +224,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_file(path, LARGEST_FILE)
 }
 
 #[cfg(test)]
@@ -333,6 +345,23 @@ mod tests {
         ] {
             assert!(zones.named(name).is_none(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_tables_name_takes_a_bounded_room() {
+        let machine = Machine::new();
+        let zones = machine.zones(None);
+        assert!(zones.named("Test/One").is_some());
+        for other in ["Test//One", "/Test/One", "Test/One/", "Test/./One"] {
+            assert!(zones.named(other).is_none(), "{other}: a zone has one name");
+        }
+        for number in 0..2 * MOST_UNKNOWN {
+            assert!(zones.named(&format!("Test/No{number}")).is_none());
+        }
+        assert_eq!(zones.names().len(), 1 + MOST_UNKNOWN);
+        assert!(zones.named("Test/Two").is_some(), "others are still found");
+        machine.write("usr/share/zoneinfo/Test/Huge", &[0; LARGEST_FILE + 1]);
+        assert!(zones.named("Test/Huge").is_none());
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Zones for Embedded {
 }
 
 pub(super) fn parse(form: Form, site: &Site, text: &[u8]) -> Parsed {
-    Table::parse(text.into(), &context(form, site))
+    Table::parse(text, &context(form, site)).expect("memory")
 }
 
 pub(super) fn context(form: Form, site: &Site) -> Context<'_> {

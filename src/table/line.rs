@@ -1,16 +1,65 @@
 //! Lines of a table, and the steps by which a line is read.
 
+use super::store::{OutOfMemory, append};
+
+/// Most bytes of a line that is no comment. The longest entry has a schedule of [`u16::MAX`] bytes and a command of 131,071.
+pub(super) const LONGEST_LINE: usize = 256 << 10;
+
 /// One line of a table, without its newline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
     /// Its number, counted from 1.
     pub number: u32,
-    /// Where it begins in the table, or in the piece of one.
-    pub start: usize,
-    /// Its bytes; a carriage return at the end is still there.
+    /// Its bytes; a carriage return at the end is still there. Of a line that is too long only the beginning may be here.
     pub text: &'a [u8],
+    /// How many bytes it has in the table.
+    pub length: usize,
     /// Whether a newline ends it; only the last line of a table can lack one.
     pub ended: bool,
+}
+
+impl<'a> Line<'a> {
+    /// The line with no more of its text than [`LONGEST_LINE`].
+    pub fn cut(&self) -> Line<'a> {
+        Line { text: self.text.get(..LONGEST_LINE).unwrap_or(self.text), ..*self }
+    }
+}
+
+/// A line whose end has not come yet. What exceeds [`LONGEST_LINE`] is counted and not kept.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    text: Vec<u8>,
+    length: usize,
+}
+
+impl Unfinished {
+    /// Whether nothing of it has come.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// What is kept of it.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// More of it.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        self.length += bytes.len();
+        let room = LONGEST_LINE.saturating_sub(self.text.len());
+        append(&mut self.text, bytes.get(..room).unwrap_or(bytes))
+    }
+
+    /// The line, now that it is known how it ends.
+    pub fn line(&self, number: u32, ended: bool) -> Line<'_> {
+        Line { number, text: &self.text, length: self.length, ended }
+    }
+
+    /// Nothing, in the same memory.
+    pub fn emptied(mut self) -> Unfinished {
+        self.text.clear();
+        Unfinished { text: self.text, length: 0 }
+    }
 }
 
 /// The lines of a table, in order. Bytes after the last newline are a line of their own.
@@ -43,7 +92,7 @@ impl<'a> Iterator for Lines<'a> {
         let len = newline.unwrap_or(rest.len());
         self.at = start + len + 1;
         self.number = self.number.saturating_add(1);
-        Some(Line { number: self.number, start, text: &rest[..len], ended: newline.is_some() })
+        Some(Line { number: self.number, text: &rest[..len], length: len, ended: newline.is_some() })
     }
 }
 

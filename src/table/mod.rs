@@ -1,16 +1,16 @@
 //! The crontab language: bytes in, entries and diagnostics out.
 //!
 //! Every line of a table becomes an entry, a setting, a comment or a diagnostic; a bad line costs only itself.
-//! [`Table::parse`] is the way in, [`Checker`] the one for a table that is only judged. A line is cut into its parts in `line`, a job line is read in `entry`, a
+//! [`Parser`] is the way in; a table may come in pieces, so that no file has to be in memory as a whole. A line is cut into its parts in `line`, a job line is read in `entry`, a
 //! `NAME=VALUE` line in `setting` (where each name with a meaning has its row), and whatever is wrong is a
 //! [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of /etc/anacrontab.
 #![forbid(unsafe_code)]
 
 mod anacrontab;
-mod checker;
 mod command;
 mod diagnostic;
 mod entry;
+mod environment;
 mod excerpt;
 mod line;
 mod parse;
@@ -25,11 +25,10 @@ mod random;
 mod tables;
 
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
-pub use checker::Checker;
 pub use command::{Backslash, Command};
 pub use diagnostic::{Diagnostic, Severity};
 pub use entry::BAD_USER;
 pub use excerpt::printable;
-pub use parse::{Context, Dialect, Form, Limits, NO_NEWLINE, Parsed};
+pub use parse::{Context, Dialect, Form, Limits, MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
 pub use setting::{is_safe_mailto, settings};
-pub use store::{Entry, Flags, Setting, Table};
+pub use store::{Entry, Flags, OutOfMemory, Setting, Table};

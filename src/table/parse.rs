@@ -3,9 +3,10 @@
 use super::command::first_percent;
 use super::diagnostic::{Complaint, Diagnostic, Severity};
 use super::entry;
-use super::line::{Line, Lines, is_blank};
+use super::environment::{EnvironmentSize, LARGEST_ENVIRONMENT};
+use super::line::{LONGEST_LINE, Line, Lines, Unfinished, is_blank};
 use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
-use super::store::{Entry, Setting, Table};
+use super::store::{Entry, OutOfMemory, Setting, Table, append, push};
 use crate::schedule::{HostKey, Zones};
 use std::ops::Range;
 
@@ -29,8 +30,31 @@ pub struct Limits {
     pub user_entries: Option<usize>,
     /// Most settings of a user table, if bounded.
     pub user_settings: Option<usize>,
-    /// Most bytes of any table; more than `u32::MAX` counts as that.
-    pub bytes: usize,
+    /// Most bytes of a table in user form.
+    pub user_bytes: u32,
+    /// Most bytes of a system table.
+    pub system_bytes: u32,
+    /// Comment lines that `crontab` puts in front of what it installs: they count as no lines of the table.
+    pub header_lines: usize,
+}
+
+/// Room for those comment lines, which name the file that the table came from. In a table that `crontab` has installed so
+/// many bytes more are allowed.
+const LONGEST_HEADER: u32 = 16 << 10;
+
+impl Limits {
+    /// Most bytes of a table.
+    pub fn bytes(&self, form: Form) -> u32 {
+        match form {
+            Form::User => self.user_bytes,
+            Form::System => self.system_bytes,
+        }
+    }
+
+    /// Most bytes of a user's table in the spool, where `crontab` has perhaps put its header in front.
+    pub fn installed_bytes(&self) -> u32 {
+        self.user_bytes + if self.header_lines > 0 { LONGEST_HEADER } else { 0 }
+    }
 }
 
 /// What of the language depends on the profile.
@@ -62,9 +86,46 @@ pub struct Context<'a> {
 pub struct Parsed {
     /// What of it runs.
     pub table: Table,
-    /// Errors and warnings in order of lines. A missing final newline is an error here (`crontab` refuses); the
-    /// daemon runs the last line all the same.
+    /// Errors and warnings in order of lines, of each kind the first [`MOST_LISTED`], and the error from which on nothing was
+    /// read. A missing final newline is an error here
+    /// (`crontab` refuses); the daemon runs the last line all the same.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many more there are.
+    pub unlisted: Unlisted,
+    /// How many newlines the table has, as far as it was read.
+    pub newlines: usize,
+}
+
+/// Errors and warnings that are counted only: a table of faulty lines must not become many times its size in diagnostics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Errors beyond the first [`MOST_LISTED`].
+    pub errors: usize,
+    /// Warnings beyond the first [`MOST_LISTED`].
+    pub warnings: usize,
+}
+
+/// Most errors, and most warnings, of a table that are listed.
+pub const MOST_LISTED: usize = 100;
+
+impl Unlisted {
+    /// `FILE: 7 more errors and 1 more warning, not listed`, with a newline. None: everything is listed.
+    pub fn line(&self, file: &str) -> Option<String> {
+        let count = |number: usize, what: &str| match number {
+            0 => None,
+            1 => Some(format!("1 more {what}")),
+            n => Some(format!("{n} more {what}s")),
+        };
+        let counts: Vec<String> =
+            [count(self.errors, "error"), count(self.warnings, "warning")].into_iter().flatten().collect();
+        let file = super::excerpt::printable(file.as_bytes());
+        (!counts.is_empty()).then(|| format!("{file}: {}, not listed\n", counts.join(" and ")))
+    }
+
+    /// Errors and warnings together.
+    pub fn total(&self) -> usize {
+        self.errors + self.warnings
+    }
 }
 
 impl Parsed {
@@ -73,33 +134,28 @@ impl Parsed {
         self.errors().next().is_none()
     }
 
-    /// What keeps `crontab` from installing it.
+    /// The listed errors: what keeps `crontab` from installing it.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter().filter(|said| said.severity == Severity::Error)
     }
 
-    /// What is probably not meant but works.
+    /// The listed warnings: what is probably not meant but works.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter().filter(|said| said.severity == Severity::Warning)
     }
 }
 
 impl Table {
-    /// Reads a table. Never fails: what cannot be used is in the diagnostics.
-    pub fn parse(source: Box<[u8]>, context: &Context<'_>) -> Parsed {
-        let mut reader = Reader::new(context);
-        reader.entries = Some(Vec::with_capacity(source.len() / USUAL_LINE));
-        if !reader.too_big(&source) {
-            reader.read(&source);
-        }
-        reader.end_zoneless();
-        let Reader { entries, settings, zones, diagnostics, .. } = reader;
-        let (entries, zones) = (entries.unwrap_or_default(), zones.into_zones());
-        Parsed { table: Table { source, entries, settings, zones }, diagnostics }
+    /// Reads a table that is in memory as a whole. What cannot be used is in the diagnostics.
+    pub fn parse(source: &[u8], context: &Context<'_>) -> Result<Parsed, OutOfMemory> {
+        let mut parser = Parser::new(context);
+        parser.feed(source)?;
+        parser.finish()
     }
 }
 
-/// The longest setting that a job can be given: Linux passes no longer string to a program (MAX_ARG_STRLEN).
+/// The longest `NAME=VALUE` that a job can be given: Linux passes no longer string to a program (MAX_ARG_STRLEN, which
+/// counts the NUL at its end).
 const LONGEST_SETTING: usize = 131_071;
 
 /// What the incumbents say of a line that is neither setting nor entry: they read it as one that begins with a minute.
@@ -111,48 +167,93 @@ pub const NO_NEWLINE: &str = "missing newline before EOF";
 /// What a byte order mark looks like in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Bytes of a line, for a guess at the number of entries.
-const USUAL_LINE: usize = 64;
+/// Bytes of the first line that are kept for the diagnostic about a table that is too large.
+const HEAD: usize = 512;
 
-/// A table being read, in one piece or in several.
-pub(super) struct Reader<'a> {
+/// Reads a table that comes in pieces, as they are read from a file. Of the table itself it keeps the lines that are entries
+/// or settings, and of a line that has not ended yet no more than [`LONGEST_LINE`].
+pub struct Parser<'a> {
     context: &'a Context<'a>,
+    /// Whether the table is only judged: then nothing of it is kept.
+    judges_only: bool,
+    /// Whether `crontab` has installed the table, with its header.
+    is_installed: bool,
     scope: Scope,
     zones: ZoneList,
-    /// None where the table is only judged.
-    entries: Option<Vec<Entry>>,
-    settings: Vec<Setting>,
-    pub(super) diagnostics: Vec<Diagnostic>,
-    /// Lines of the pieces before.
+    environment: EnvironmentSize,
+    table: Table,
+    diagnostics: Vec<Diagnostic>,
+    listed_errors: usize,
+    listed_warnings: usize,
+    unlisted: Unlisted,
+    /// Bytes that the table has by what its file tells.
+    expected: u64,
+    /// Bytes that have come.
+    seen: u64,
+    /// The beginning of the table's first line.
+    head: Vec<u8>,
+    /// The end of the last piece, when that was in the middle of a line.
+    unfinished: Unfinished,
+    /// Lines so far.
     lines: u32,
+    newlines: usize,
+    /// Lines of the header so far.
+    header_lines: usize,
     /// Whether no line is read any more.
     is_full: bool,
+    is_too_large: bool,
     /// Entries and faulty lines so far: the limit is on them (cronie's user.c, load_user).
     entry_lines: usize,
+    /// Settings so far.
+    setting_lines: usize,
     /// Whether there is a NUL in this piece.
     has_nul: bool,
     /// Whether there is a percent sign.
     has_percent: bool,
     said_crlf: bool,
-    /// The complaint about the unknown zone that holds now, and how many entries do not run because of it.
-    zoneless: Option<(usize, usize)>,
+    /// The complaint about the unknown zone that holds now, if it is listed, and how many entries do not run because of it.
+    zoneless: Option<(Option<usize>, usize)>,
 }
 
-/// A table has more of something than is allowed: no line from here on is read.
-struct Full;
+/// Why no line from here on is read.
+enum Stop {
+    /// The table has more of something than is allowed.
+    Full,
+    OutOfMemory,
+}
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(context: &'a Context<'a>) -> Reader<'a> {
-        Reader {
+impl From<OutOfMemory> for Stop {
+    fn from(OutOfMemory: OutOfMemory) -> Stop {
+        Stop::OutOfMemory
+    }
+}
+
+impl<'a> Parser<'a> {
+    /// Has read nothing yet.
+    pub fn new(context: &'a Context<'a>) -> Parser<'a> {
+        Parser {
             context,
+            judges_only: false,
+            is_installed: false,
             scope: Scope::default(),
             zones: ZoneList::default(),
-            entries: None,
-            settings: Vec::new(),
+            environment: EnvironmentSize::default(),
+            table: Table::default(),
             diagnostics: Vec::new(),
+            listed_errors: 0,
+            listed_warnings: 0,
+            unlisted: Unlisted::default(),
+            expected: 0,
+            seen: 0,
+            head: Vec::new(),
+            unfinished: Unfinished::default(),
             lines: 0,
+            newlines: 0,
+            header_lines: 0,
             is_full: false,
+            is_too_large: false,
             entry_lines: 0,
+            setting_lines: 0,
             has_nul: false,
             has_percent: false,
             said_crlf: false,
@@ -160,34 +261,143 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the lines of a piece. Places in it are kept as if it were the whole table.
-    pub(super) fn read(&mut self, piece: &[u8]) {
-        if self.is_full {
+    /// The table is only judged: what is parsed has no entries and no settings.
+    pub fn judging_only(mut self) -> Parser<'a> {
+        self.judges_only = true;
+        self
+    }
+
+    /// The table is a user's in the spool, where `crontab` may have put its header in front of it.
+    pub fn of_installed(mut self) -> Parser<'a> {
+        self.is_installed = true;
+        self
+    }
+
+    /// By what its file tells the table has so many bytes: one that is too large is then not read to its end.
+    pub fn expect(&mut self, bytes: u64) {
+        self.expected = bytes;
+    }
+
+    /// Reads a piece of the table. It may begin and end anywhere.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
+        if self.seen == 0 {
+            let first = piece.get(..HEAD).unwrap_or(piece);
+            append(&mut self.head, first.split(|&byte| byte == b'\n').next().unwrap_or_default())?;
+        }
+        self.seen += piece.len() as u64;
+        if self.seen.max(self.expected) > self.most_bytes() {
+            self.drop_all();
+            return Ok(());
+        }
+        let mut piece = piece;
+        if !self.unfinished.is_empty() {
+            let end = memchr::memchr(b'\n', piece);
+            let (rest, next) = piece.split_at(end.unwrap_or(piece.len()));
+            self.unfinished.push(rest)?;
+            if end.is_none() {
+                return Ok(());
+            }
+            self.read_unfinished(true)?;
+            piece = next.get(1..).unwrap_or_default();
+        }
+        let (lines, rest) = piece.split_at(memchr::memrchr(b'\n', piece).map_or(0, |newline| newline + 1));
+        self.read_lines(lines)?;
+        self.unfinished.push(rest)
+    }
+
+    /// Whether nothing of the table can run any more, however it goes on.
+    pub fn is_too_large(&self) -> bool {
+        self.is_too_large
+    }
+
+    /// Reads what stands behind the last newline. All that was read.
+    pub fn finish(mut self) -> Result<Parsed, OutOfMemory> {
+        if !self.unfinished.is_empty() {
+            self.read_unfinished(false)?;
+        }
+        self.end_zoneless();
+        self.table.zones = self.zones.into_zones();
+        let Parser { table, diagnostics, unlisted, newlines, .. } = self;
+        Ok(Parsed { table, diagnostics, unlisted, newlines })
+    }
+
+    fn most_bytes(&self) -> u64 {
+        let limits = &self.context.dialect.limits;
+        u64::from(if self.is_installed { limits.installed_bytes() } else { limits.bytes(self.context.form) })
+    }
+
+    /// Forgets all that was read and says that the table is too large.
+    fn drop_all(&mut self) {
+        if self.is_too_large {
             return;
         }
-        self.has_nul = memchr::memchr(0, piece).is_some();
-        self.has_percent = memchr::memchr(b'%', piece).is_some();
+        let head = std::mem::take(&mut self.head);
+        *self = Parser {
+            expected: self.expected,
+            seen: self.seen,
+            is_installed: self.is_installed,
+            ..Parser::new(self.context)
+        };
+        self.is_too_large = true;
+        let most = self.context.dialect.limits.bytes(self.context.form);
+        let message = format!("expected a table of at most {most} bytes, found more: nothing of it runs");
+        let line = Line { number: 1, text: &head, length: head.len(), ended: true };
+        self.error(&line, Complaint::new(0..1, message));
+    }
+
+    fn read_lines(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
+        if self.is_full || piece.is_empty() {
+            return Ok(());
+        }
+        self.look_for_odd_bytes(piece);
         for line in Lines::after(self.lines, piece) {
-            self.lines = line.number;
-            if self.line(&line).is_err() {
-                self.is_full = true;
+            if self.is_full {
                 break;
             }
+            self.read_line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the line that earlier pieces have begun.
+    fn read_unfinished(&mut self, ended: bool) -> Result<(), OutOfMemory> {
+        let unfinished = std::mem::take(&mut self.unfinished);
+        if !self.is_full {
+            self.look_for_odd_bytes(unfinished.text());
+            self.read_line(&unfinished.line(self.lines.saturating_add(1), ended))?;
+        }
+        self.unfinished = unfinished.emptied();
+        Ok(())
+    }
+
+    fn look_for_odd_bytes(&mut self, piece: &[u8]) {
+        self.has_nul = memchr::memchr(0, piece).is_some();
+        self.has_percent = memchr::memchr(b'%', piece).is_some();
+    }
+
+    fn read_line(&mut self, line: &Line<'_>) -> Result<(), OutOfMemory> {
+        self.lines = line.number;
+        self.newlines += usize::from(line.ended);
+        match self.line(line) {
+            Ok(()) => Ok(()),
+            Err(Stop::Full) => {
+                self.is_full = true;
+                Ok(())
+            }
+            Err(Stop::OutOfMemory) => Err(OutOfMemory),
         }
     }
 
-    fn too_big(&mut self, source: &[u8]) -> bool {
-        let most = self.context.dialect.limits.bytes.min(u32::MAX as usize);
-        let big = source.len() > most;
-        if let Some(first) = Lines::of(source).next().filter(|_| big) {
-            let message = format!("expected a table of at most {most} bytes, found {}", source.len());
-            self.error(&first, Complaint::new(0..1, message).help("nothing of it runs"));
+    fn line(&mut self, line: &Line<'_>) -> Result<(), Stop> {
+        let number = line.number as usize - 1;
+        let limits = &self.context.dialect.limits;
+        if self.is_installed && self.header_lines == number && number < limits.header_lines {
+            self.header_lines += usize::from(line.text.starts_with(b"#"));
         }
-        big
-    }
-
-    fn line(&mut self, line: &Line<'_>) -> Result<(), Full> {
-        self.within(line, self.context.dialect.limits.user_lines, line.number as usize - 1, "lines")?;
+        self.within(line, limits.user_lines, number - self.header_lines.min(number), "lines")?;
+        if line.length > LONGEST_LINE {
+            return self.too_long(&line.cut());
+        }
         match self.unusable(line) {
             Some(complaint) => self.fault(line, complaint)?,
             None => self.usable_line(line)?,
@@ -196,7 +406,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn usable_line(&mut self, line: &Line<'_>) -> Result<(), Full> {
+    /// A line of which only the beginning was kept: a comment, or an error.
+    fn too_long(&mut self, line: &Line<'_>) -> Result<(), Stop> {
+        if is_comment_or_blank(line.text) && line.text.iter().any(|&byte| !is_blank(byte)) {
+            return Ok(());
+        }
+        let message = format!("expected a line of at most {LONGEST_LINE} bytes, found {}", line.length);
+        self.fault(line, Complaint::new(0..1, message))
+    }
+
+    fn usable_line(&mut self, line: &Line<'_>) -> Result<(), Stop> {
         let first = line.text.iter().position(|&byte| !is_blank(byte)).unwrap_or(line.text.len());
         match &line.text[first..] {
             [] | [b'#', ..] => Ok(()),
@@ -246,7 +465,8 @@ impl<'a> Reader<'a> {
             .help("convert the file, for example with: sed -i 's/\\r$//' FILE");
             self.warn(line, complaint);
         }
-        if !line.ended {
+        // Every incumbent lets a comment or blanks go without.
+        if !line.ended && !is_comment_or_blank(line.text) {
             let end = line.text.len();
             let complaint = Complaint::new(end..end, "missing newline before the end of the file")
                 .help("crontab refuses such a table; the daemon reads its last line all the same")
@@ -255,12 +475,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entry(&mut self, line: &Line<'_>, first: usize) -> Result<(), Full> {
+    fn entry(&mut self, line: &Line<'_>, first: usize) -> Result<(), Stop> {
         let mut warnings = Vec::new();
         let job = match entry::read(line.text, first, self.context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
             Err(complaint) => return self.fault(line, *complaint),
         };
+        if self.environment.is_too_large() {
+            let message =
+                format!("expected an environment of at most {LARGEST_ENVIRONMENT} bytes for this entry, found more");
+            let help = "the settings above it count, each as NAME=VALUE and a byte for its end";
+            return self.fault(line, Complaint::new(first..first + 1, message).help(help));
+        }
         self.count_entry(line)?;
         let command = job.text.at as usize + usize::from(job.text.command_at);
         if self.has_percent
@@ -277,20 +503,29 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         };
-        let Some(entries) = &mut self.entries else { return Ok(()) };
+        if self.judges_only {
+            return Ok(());
+        }
         let mut text = job.text;
-        text.at += offset(line.start);
-        entries.push(Entry {
+        text.at += offset(self.table.source.len());
+        self.keep(line)?;
+        let entry = Entry {
             schedule: job.schedule,
             line: line.number,
-            settings: offset(self.settings.len()),
+            settings: offset(self.table.settings.len()),
             delay: job.delay,
             zone,
             flags: job.flags,
             user_len: job.user_len,
             text,
-        });
-        Ok(())
+        };
+        Ok(push(&mut self.table.entries, entry)?)
+    }
+
+    /// Keeps a line that entries and settings refer to.
+    fn keep(&mut self, line: &Line<'_>) -> Result<(), OutOfMemory> {
+        append(&mut self.table.source, line.text)?;
+        append(&mut self.table.source, b"\n")
     }
 
     fn setting(
@@ -298,26 +533,34 @@ impl<'a> Reader<'a> {
         line: &Line<'_>,
         first: usize,
         assignment: Result<Assignment, Complaint>,
-    ) -> Result<(), Full> {
-        self.within(line, self.context.dialect.limits.user_settings, self.settings.len(), "settings")?;
+    ) -> Result<(), Stop> {
+        self.within(line, self.context.dialect.limits.user_settings, self.setting_lines, "settings")?;
         let Assignment { name, value } = match assignment {
             Ok(assignment) => assignment,
             Err(complaint) => return self.fault(line, moved(complaint, first).bad(NO_ENTRY)),
         };
         let (name, value) = (first + name.start..first + name.end, first + value.start..first + value.end);
-        if name.len() + value.len() > LONGEST_SETTING {
-            let message =
-                format!("expected a setting of at most {LONGEST_SETTING} bytes, found {}", name.len() + value.len());
-            return self.fault(line, Complaint::new(name, message));
+        let length = name.len() + 1 + value.len();
+        if length > LONGEST_SETTING {
+            let message = format!("expected NAME=VALUE of at most {LONGEST_SETTING} bytes, found {length}");
+            return self.fault(line, Complaint::new(name, message).help("the entries below it run without it"));
         }
         if let Some(complaint) = setting::name_complaint(&line.text[name.clone()], name.clone()) {
             self.warn(line, complaint);
         }
         let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
         self.obey(line, meaning, value.clone());
-        let place = |range: Range<usize>| (offset(line.start + range.start), offset(range.len()));
-        self.settings.push(Setting { name: place(name), value: place(value), line: line.number });
-        Ok(())
+        self.setting_lines += 1;
+        self.environment.set(&line.text[name.clone()], value.len())?;
+        // Once no entry can run any more for all the settings above it, those below are of no use either.
+        if self.judges_only || self.environment.is_beyond_repair() {
+            return Ok(());
+        }
+        let at = self.table.source.len();
+        self.keep(line)?;
+        let place = |range: Range<usize>| (offset(at + range.start), offset(range.len()));
+        let setting = Setting { name: place(name), value: place(value), line: line.number };
+        Ok(push(&mut self.table.settings, setting)?)
     }
 
     /// Does what a setting means for the entries below it.
@@ -335,7 +578,9 @@ impl<'a> Reader<'a> {
             Meaning::Recipients => {
                 let Some(complaint) = setting::mailto_complaint(value) else { return };
                 match self.context.dialect.refuse_unsafe_mailto {
-                    true => self.error(line, moved(complaint, at.start)),
+                    true => {
+                        self.error(line, moved(complaint, at.start));
+                    }
                     // cronie puts variables of the daemon's environment in, so `$NAME` is not for us to judge.
                     false if value.contains(&b'$') => {}
                     false => self.warn(line, moved(complaint, at.start)),
@@ -347,8 +592,8 @@ impl<'a> Reader<'a> {
                 self.scope.zone = zone;
                 let Some(complaint) = complaint.map(|complaint| moved(complaint, at.start)) else { return };
                 if zone == ZoneScope::Unknown {
-                    self.zoneless = Some((self.diagnostics.len(), 0));
-                    self.error(line, complaint);
+                    let place = self.error(line, complaint);
+                    self.zoneless = Some((place, 0));
                 } else {
                     self.warn(line, complaint);
                 }
@@ -357,8 +602,8 @@ impl<'a> Reader<'a> {
     }
 
     /// An unknown zone ends here: its complaint says how many entries do not run.
-    pub(super) fn end_zoneless(&mut self) {
-        let Some((said, entries)) = self.zoneless.take() else { return };
+    fn end_zoneless(&mut self) {
+        let Some((Some(said), entries)) = self.zoneless.take() else { return };
         let Some(diagnostic) = self.diagnostics.get_mut(said) else { return };
         diagnostic.help = Some(match entries {
             0 => "use a name like Europe/Berlin, or local for the system's time zone".to_owned(),
@@ -368,13 +613,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A line that cannot be used. It counts as an entry: the limit bounds what is said, too.
-    fn fault(&mut self, line: &Line<'_>, complaint: Complaint) -> Result<(), Full> {
+    fn fault(&mut self, line: &Line<'_>, complaint: Complaint) -> Result<(), Stop> {
         self.count_entry(line)?;
         self.error(line, complaint);
         Ok(())
     }
 
-    fn count_entry(&mut self, line: &Line<'_>) -> Result<(), Full> {
+    fn count_entry(&mut self, line: &Line<'_>) -> Result<(), Stop> {
         self.within(line, self.context.dialect.limits.user_entries, self.entry_lines, "entries")?;
         self.entry_lines += 1;
         Ok(())
@@ -382,7 +627,7 @@ impl<'a> Reader<'a> {
 
     /// Says so when a user's table has more of something than is allowed; `already` is how many there are without this line.
     #[inline]
-    fn within(&mut self, line: &Line<'_>, most: Option<usize>, already: usize, what: &str) -> Result<(), Full> {
+    fn within(&mut self, line: &Line<'_>, most: Option<usize>, already: usize, what: &str) -> Result<(), Stop> {
         match most {
             Some(most) if already >= most && self.context.form == Form::User => Err(self.full(line, most, what)),
             _ => Ok(()),
@@ -390,20 +635,38 @@ impl<'a> Reader<'a> {
     }
 
     #[cold]
-    fn full(&mut self, line: &Line<'_>, most: usize, what: &str) -> Full {
+    fn full(&mut self, line: &Line<'_>, most: usize, what: &str) -> Stop {
         let complaint = Complaint::new(0..1, format!("expected at most {most} {what}, found more"))
             .help("nothing from here on runs");
-        self.error(line, complaint);
-        Full
+        // Listed in any case: no other fault costs as much.
+        self.diagnostics.push(complaint.at(Severity::Error, line));
+        Stop::Full
     }
 
-    fn error(&mut self, line: &Line<'_>, complaint: Complaint) {
+    /// Lists an error, or counts it. Its place in the list.
+    fn error(&mut self, line: &Line<'_>, complaint: Complaint) -> Option<usize> {
+        if self.listed_errors == MOST_LISTED {
+            self.unlisted.errors += 1;
+            return None;
+        }
+        self.listed_errors += 1;
         self.diagnostics.push(complaint.at(Severity::Error, line));
+        Some(self.diagnostics.len() - 1)
     }
 
     fn warn(&mut self, line: &Line<'_>, complaint: Complaint) {
+        if self.listed_warnings == MOST_LISTED {
+            self.unlisted.warnings += 1;
+            return;
+        }
+        self.listed_warnings += 1;
         self.diagnostics.push(complaint.at(Severity::Warning, line));
     }
+}
+
+/// Whether a line has nothing in it that could run.
+fn is_comment_or_blank(text: &[u8]) -> bool {
+    matches!(text.iter().find(|&&byte| !is_blank(byte)), None | Some(b'#'))
 }
 
 /// The complaint about a piece of a line as one about the line.
@@ -413,7 +676,7 @@ fn moved(mut complaint: Complaint, by: usize) -> Complaint {
     complaint
 }
 
-/// An offset in a table. Tables are not bigger than `u32::MAX` bytes: see `too_big`.
+/// An offset in a table. Tables are not larger than `u32::MAX` bytes: see [`Limits`].
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -60,12 +60,53 @@ pub struct Setting {
     pub line: u32,
 }
 
+/// There is not enough memory for what has to be kept of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("out of memory")]
+pub struct OutOfMemory;
+
+impl From<std::collections::TryReserveError> for OutOfMemory {
+    fn from(_: std::collections::TryReserveError) -> OutOfMemory {
+        OutOfMemory
+    }
+}
+
+/// As `extend_from_slice`, but that a failed allocation is an error.
+pub(super) fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    reserve(to, bytes.len())?;
+    to.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// As `push`, but that a failed allocation is an error.
+pub(super) fn push<T>(to: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
+    reserve(to, 1)?;
+    to.push(item);
+    Ok(())
+}
+
+/// Makes room for more items. What is large grows by an eighth, not to the double, and only while some megabytes stay free: the
+/// small allocations of a parser, each bounded, cannot fail singly.
+fn reserve<T>(to: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
+    const LARGE: usize = 1 << 20;
+    const HEADROOM: usize = 8 << 20;
+    if to.capacity() - to.len() >= more {
+        return Ok(());
+    }
+    if to.capacity() * size_of::<T>() < LARGE {
+        return Ok(to.try_reserve(more)?);
+    }
+    let mut headroom: Vec<u8> = Vec::new();
+    headroom.try_reserve_exact(HEADROOM)?;
+    Ok(to.try_reserve_exact(more.max(to.len() / 8))?)
+}
+
 /// What runs of a table. Settings are kept as a list in file order; an entry sees the first `entry.settings` of them,
 /// the last of a name counting.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// The bytes of the file.
-    pub source: Box<[u8]>,
+    /// The lines of the file that are entries or settings, each with a newline.
+    pub source: Vec<u8>,
     /// Entries in file order.
     pub entries: Vec<Entry>,
     /// Settings in file order.

@@ -1,6 +1,7 @@
 //! Whole tables: what holds for which lines, what a fault costs, where the limits are.
 
 use super::cases::parse;
+use super::line::LONGEST_LINE;
 use super::*;
 use crate::schedule::Zone;
 use crate::site::{CRONIE, DEBIAN, Site};
@@ -117,19 +118,15 @@ fn an_unsafe_mailto_is_refused_on_debian_and_warned_about_in_cronie() {
 
 #[test]
 fn a_missing_newline_is_an_error_and_its_line_runs_all_the_same() {
-    for (text, line, column, jobs) in [
-        ("* * * * * x", 1, 12, 1),
-        ("* * * * * x\n* * * * * y", 2, 12, 2),
-        ("# only a comment", 1, 17, 0),
-        ("A=b", 1, 4, 0),
-        ("* * * * * x\n ", 2, 2, 1),
-    ] {
+    for (text, line, column, jobs) in
+        [("* * * * * x", 1, 12, 1), ("* * * * * x\n* * * * * y", 2, 12, 2), ("A=b", 1, 4, 0), ("bad", 1, 4, 0)]
+    {
         let parsed = parse(Form::User, &DEBIAN, text.as_bytes());
         let message = "missing newline before the end of the file".to_owned();
-        assert_eq!(said(&parsed), [(Severity::Error, line, column, message)], "{text:?}");
+        assert_eq!(said(&parsed).pop(), Some((Severity::Error, line, column, message)), "{text:?}");
         assert_eq!(commands(&parsed).len(), jobs, "{text:?}");
     }
-    for text in ["", "\n", "x=1\n"] {
+    for text in ["", "\n", "x=1\n", "# only a comment", "  # indented", "* * * * * x\n \t"] {
         assert!(parse(Form::User, &DEBIAN, text.as_bytes()).is_ok(), "{text:?}");
     }
 }
@@ -228,7 +225,7 @@ fn a_schedule_or_a_user_of_silly_length_is_an_error() {
     let fields = format!("{} * * * * x\n", vec!["1"; 40_000].join(","));
     let doubtful = format!("{} * * * * x\n", vec!["*/60"; 40_000].join(","));
     let blanks = format!("* * * * *{}x\n", " ".repeat(70_000));
-    let setting = format!("A={}\n", "x".repeat(131_072));
+    let setting = format!("A={}\n", "x".repeat(131_070));
     for text in [fields, doubtful, blanks, setting] {
         let parsed = parse(Form::User, &CRONIE, text.as_bytes());
         assert_eq!((parsed.errors().count(), parsed.diagnostics.len(), commands(&parsed).len()), (1, 1, 0));
@@ -241,19 +238,122 @@ fn a_schedule_or_a_user_of_silly_length_is_an_error() {
 
 #[test]
 fn a_table_beyond_the_limit_of_bytes_is_one_error() {
-    let mut dialect = CRONIE.dialect;
-    dialect.limits.bytes = 20;
-    let context = Context {
-        form: Form::System,
-        dialect: &dialect,
-        name: "t",
-        host: crate::schedule::HostKey(0),
-        zones: &super::cases::Embedded,
+    let mut dialect = DEBIAN.dialect;
+    (dialect.limits.user_bytes, dialect.limits.system_bytes) = (15, 20);
+    let read = |form, installed: bool, text: &str, expected| {
+        let context = Context { dialect: &dialect, ..super::cases::context(form, &DEBIAN) };
+        let parser = Parser::new(&context);
+        let mut parser = if installed { parser.of_installed() } else { parser };
+        parser.expect(expected);
+        for piece in text.as_bytes().chunks(4) {
+            parser.feed(piece).unwrap();
+        }
+        parser.finish().unwrap()
     };
-    let fits = Table::parse((*b"* * * * * root true\n").into(), &context);
-    assert_eq!((fits.is_ok(), fits.table.entries.len()), (true, 1));
-    let big = Table::parse((*b"* * * * * root false\n").into(), &context);
-    assert_eq!((big.errors().count(), big.table.entries.len()), (1, 0));
+    let header = format!("{}# c\n", "#\n".repeat(2));
+    for (form, installed, text, expected, fits) in [
+        (Form::System, false, "* * * * * root true\n".to_owned(), 20, true),
+        (Form::System, false, "* * * * * root false\n".to_owned(), 0, false),
+        (Form::User, false, "* * * * * true\n".to_owned(), 0, true),
+        (Form::User, false, "* * * * * false\n".to_owned(), 0, false),
+        (Form::User, false, "* * * * * true\n".to_owned(), 16, false),
+        (Form::User, true, header.clone() + "* * * * * true\n", 0, true),
+        (Form::User, false, header.clone() + "* * * * * true\n", 0, false),
+    ] {
+        let parsed = read(form, installed, &text, expected);
+        assert_eq!((parsed.is_ok(), parsed.table.entries.len()), (fits, usize::from(fits)), "{text}");
+        if !fits {
+            let most = if form == Form::User { 15 } else { 20 };
+            let message = format!("expected a table of at most {most} bytes, found more: nothing of it runs");
+            assert_eq!(said(&parsed), [(Severity::Error, 1, 1, message)]);
+            assert!(parsed.table.source.is_empty() && parsed.table.settings.is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_header_of_an_installed_table_counts_as_no_lines() {
+    let lines = |comments: usize, installed: bool| {
+        let text = "# header\n".repeat(comments) + &"@daily x\n".repeat(10_000);
+        let context = super::cases::context(Form::User, &DEBIAN);
+        let parser = Parser::new(&context);
+        let mut parser = if installed { parser.of_installed() } else { parser };
+        parser.feed(text.as_bytes()).unwrap();
+        let parsed = parser.finish().unwrap();
+        (parsed.table.entries.len(), parsed.is_ok())
+    };
+    assert_eq!(lines(0, false), (10_000, true));
+    assert_eq!(lines(3, true), (10_000, true));
+    assert_eq!(lines(4, true), (9_999, false));
+    assert_eq!(lines(3, false), (9_997, false));
+}
+
+#[test]
+fn a_comment_may_be_of_any_length_and_no_other_line() {
+    let long = "x".repeat(LONGEST_LINE);
+    let text = format!("@daily a\n#{long}\n \t#{long}\n@daily {long}\nA={long}\n@daily b\n#{long}");
+    let context = super::cases::context(Form::User, &CRONIE);
+    for at_once in [1 << 10, 1 << 17, text.len()] {
+        let mut parser = Parser::new(&context);
+        for piece in text.as_bytes().chunks(at_once) {
+            parser.feed(piece).unwrap();
+        }
+        let parsed = parser.finish().unwrap();
+        assert_eq!(commands(&parsed), ["a", "b"]);
+        let found = |line, length| {
+            (Severity::Error, line, 1, format!("expected a line of at most 262144 bytes, found {length}"))
+        };
+        assert_eq!(said(&parsed), [found(4, LONGEST_LINE + 7), found(5, LONGEST_LINE + 2)]);
+        assert_eq!(parsed.table.source, b"@daily a\n@daily b\n", "nothing else is kept");
+    }
+}
+
+#[test]
+fn only_the_first_faults_are_listed_and_the_others_counted() {
+    let text = "bad\n*/60 * * * * root x\n".repeat(300) + "0 0 30 2 * root last\nbad\n";
+    let parsed = parse(Form::System, &DEBIAN, text.as_bytes());
+    assert_eq!((parsed.errors().count(), parsed.warnings().count()), (MOST_LISTED, MOST_LISTED));
+    assert_eq!(parsed.unlisted, Unlisted { errors: 201, warnings: 201 });
+    assert_eq!(parsed.table.entries.len(), 301);
+    assert_eq!(parsed.unlisted.line("t").as_deref(), Some("t: 201 more errors and 201 more warnings, not listed\n"));
+    let one = Unlisted { errors: 1, warnings: 0 };
+    assert_eq!(one.line("t").as_deref(), Some("t: 1 more error, not listed\n"));
+    assert_eq!(Unlisted::default().line("t"), None);
+    // The complaint about a zone that is not listed has nobody to be completed in.
+    let zones: String = (0..300).map(|n| format!("CRON_TZ=No/{n}\n* * * * * root x\n")).collect();
+    assert_eq!(parse(Form::System, &DEBIAN, zones.as_bytes()).unlisted.errors, 200);
+}
+
+#[test]
+fn a_setting_is_as_long_as_a_program_can_be_given_and_no_longer() {
+    for site in [&DEBIAN, &CRONIE] {
+        let text = |value: usize| format!("NAME={}\n@daily x\n", "v".repeat(value));
+        let longest = parse(Form::User, site, text(131_071 - 5).as_bytes());
+        assert_eq!((longest.is_ok(), longest.table.settings.len()), (true, 1));
+        let long = parse(Form::User, site, text(131_071 - 4).as_bytes());
+        let message = "expected NAME=VALUE of at most 131071 bytes, found 131072".to_owned();
+        assert_eq!(said(&long), [(Severity::Error, 1, 1, message)]);
+        assert_eq!((long.table.settings.len(), commands(&long).len()), (0, 1), "the entry runs without it");
+    }
+}
+
+#[test]
+fn an_entry_whose_environment_is_too_large_does_not_run() {
+    // 16 settings of 65,536 bytes, each with its NUL, are exactly a mebibyte.
+    let settings: String = (0..16).map(|n| format!("V{n:02}={}\n", "v".repeat(65_536 - 5))).collect();
+    for site in [&DEBIAN, &CRONIE] {
+        for (form, user) in [(Form::User, ""), (Form::System, "root ")] {
+            let text = format!(
+                "@daily {user}before\n{settings}@daily {user}full\nV00=\nW=1\n@daily {user}replaced\n\
+                 X={}\n@daily {user}over\nX=\n@daily {user}after\n",
+                "x".repeat(65_529)
+            );
+            let parsed = parse(form, site, text.as_bytes());
+            assert_eq!(commands(&parsed), ["before", "full", "replaced", "after"]);
+            let message = "expected an environment of at most 1048576 bytes for this entry, found more".to_owned();
+            assert_eq!(said(&parsed), [(Severity::Error, 23, 1, message)], "{form:?}");
+        }
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn main() {
 #[inline(never)]
 fn count_parse(bytes: Box<[u8]>, zones: &Utc) -> Parsed {
     let (form, host) = (Form::User, HostKey::default());
-    Table::parse(bytes, &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones })
+    Table::parse(&bytes, &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones }).expect("memory")
 }
 
 /// 1,000 tables of ten entries, from their bytes to a plan that begins.
@@ -57,7 +57,7 @@ fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Plan {
         let name = format!("user{number}");
         let (form, host) = (Form::User, HostKey::default());
         let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones };
-        let table = Table::parse(bytes, &context).table;
+        let table = Table::parse(&bytes, &context).expect("memory").table;
         let owner = Owner::User { name: name.clone(), uid: 1000 };
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
         plan.handle(Event::Load { source, table }, now);
@@ -144,7 +144,7 @@ fn a_week_of_minutes(zones: &Utc) -> Plan {
     let (form, host) = (Form::System, HostKey::default());
     // As many lines as a user may not have.
     let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones };
-    let table = Table::parse(text.replace(" /usr", " root /usr").into_bytes().into_boxed_slice(), &context).table;
+    let table = Table::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
     plan.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
     plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
     plan

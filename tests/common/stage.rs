@@ -6,12 +6,14 @@
 
 use super::machine::World;
 use super::subject::{Subject, own};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chroot, geteuid, sethostname};
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -154,18 +156,7 @@ fn build(subject: Subject) {
     let root = site.join("root");
     mount_or_die("overlay", &root, "overlay", &format!("lowerdir=/,upperdir={SITE}/upper,workdir={SITE}/work"));
     subject.install_programs(&root);
-    mount_or_die("tmpfs", &root.join("dev"), "tmpfs", "mode=755");
-    for node in ["null", "zero", "full", "random", "urandom", "tty"] {
-        fs::write(root.join("dev").join(node), "").expect("a place for a device");
-        bind(&Path::new("/dev").join(node), &root.join("dev").join(node));
-    }
-    symlink("/proc/self/fd", root.join("dev/fd")).expect("/dev/fd");
-    for (number, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
-        symlink(format!("/proc/self/fd/{number}"), root.join("dev").join(name)).expect("a standard stream");
-    }
-    fs::create_dir(root.join("dev/pts")).expect("/dev/pts");
-    mount_or_die("devpts", &root.join("dev/pts"), "devpts", "newinstance,ptmxmode=0666,mode=620");
-    symlink("pts/ptmx", root.join("dev/ptmx")).expect("/dev/ptmx");
+    make_devices(&root.join("dev"));
     for (place, options) in [("run", "mode=755"), ("tmp", "mode=1777"), ("home", "mode=755")] {
         fs::create_dir_all(root.join(place)).expect("a mount point");
         mount_or_die("tmpfs", &root.join(place), "tmpfs", options);
@@ -178,6 +169,48 @@ fn build(subject: Subject) {
     mount_or_die("proc", Path::new("/proc"), "proc", "");
     sethostname(HOST).expect("a host name");
     furnish(subject);
+}
+
+/// Devices that every machine has, with their numbers.
+const DEVICES: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// A /dev of its own, so that a change of a device's owner or mode stays in it.
+fn make_devices(dev: &Path) {
+    mount_or_die("tmpfs", dev, "tmpfs", "mode=755");
+    for (name, major, minor) in DEVICES {
+        let node = dev.join(name);
+        if let Err(refused) = make_device(&node, major, minor) {
+            // A sandbox refuses that. The host's device then, read-only: it can be written to, but neither owner nor mode be changed.
+            assert!(matches!(refused, Errno::EPERM | Errno::EACCES), "making {}: {refused}", node.display());
+            fs::remove_file(&node).ok();
+            fs::write(&node, "").expect("a place for a device");
+            bind(&Path::new("/dev").join(name), &node);
+            let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+            mount(None::<&str>, &node, None::<&str>, flags, None::<&str>).expect("a read-only device");
+        }
+    }
+    symlink("/proc/self/fd", dev.join("fd")).expect("/dev/fd");
+    for (number, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
+        symlink(format!("/proc/self/fd/{number}"), dev.join(name)).expect("a standard stream");
+    }
+    for name in ["pts", "shm"] {
+        fs::create_dir(dev.join(name)).expect("a directory in /dev");
+    }
+    fs::set_permissions(dev.join("shm"), fs::Permissions::from_mode(0o1777)).expect("mode of /dev/shm");
+    mount_or_die("devpts", &dev.join("pts"), "devpts", "newinstance,ptmxmode=0666,mode=620");
+    symlink("pts/ptmx", dev.join("ptmx")).expect("/dev/ptmx");
+}
+
+/// Makes a device that can be used: a user namespace may let one be made and not opened.
+fn make_device(node: &Path, major: u64, minor: u64) -> nix::Result<()> {
+    mknod(node, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major, minor))?;
+    fs::set_permissions(node, fs::Permissions::from_mode(0o666)).expect("mode of a device");
+    match nix::fcntl::open(node, nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_NOCTTY, Mode::empty()) {
+        // There is no terminal.
+        Ok(_) | Err(Errno::ENXIO) => Ok(()),
+        Err(why) => Err(why),
+    }
 }
 
 /// Users, an empty system table, no mail: a machine on which the package has just been installed.

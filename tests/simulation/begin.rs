@@ -194,12 +194,13 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
     let at = Now { utc: time("2026-05-01T10:00:00Z"), elapsed_ms: 0 };
     let mut plan = Plan::new(Zone::utc(), at);
     plan.reserve_runs_from(RunId(7_000));
-    plan.handle(Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") }, at);
-    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, at);
+    let load = Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") };
+    let begin = Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() };
+    let ticks = (1..200_000).map(|second| (Event::Tick, second));
     let (mut reserved, mut used) = (RunId(7_000), Vec::new());
-    for second in 1..200_000 {
+    for (event, second) in [(load, 0), (begin, 0)].into_iter().chain(ticks) {
         let now = Now { utc: Timestamp(at.utc.0 + second), elapsed_ms: second * 1_000 };
-        for action in plan.handle(Event::Tick, now) {
+        for action in plan.handle(event, now) {
             match action {
                 Action::ReserveRuns(upto) => reserved = upto,
                 Action::Start(start) => {

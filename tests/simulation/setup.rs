@@ -49,7 +49,7 @@ pub fn table(text: &str) -> Table {
         host: HostKey::default(),
         zones: &Embedded,
     };
-    let parsed = Table::parse(text.as_bytes().into(), &context);
+    let parsed = Table::parse(text.as_bytes(), &context).expect("memory");
     let faults: Vec<_> = parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
     assert!(faults.is_empty(), "{faults:?}");
     parsed.table

@@ -85,7 +85,7 @@ impl State {
         let command = start.split(self.site.backslash);
         let context = label.map(|label| label.context().clone());
         let order = KeeperOrder { context, ..self.keeper_order(start, &user, &command.shell) };
-        let (id, pipes) = self.open_pipes()?;
+        let (id, pipes) = self.open_pipes(&user)?;
         let made = self.pam.template(self.site, self.policy)?.make_keeper(pipes.stdio());
         let mut keeper = made.inspect_err(|_| self.pam.template = None)?;
         keeper.push(&order).map_err(io::Error::other)?;

@@ -12,7 +12,7 @@ use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
 use crate::site::Profile;
 use crate::sys::clock;
-use crate::sys::descriptor;
+use crate::sys::created;
 use crate::sys::files;
 use crate::sys::process::{self, Ask, Pid, Program, Status};
 use crate::sys::user::User;
@@ -29,7 +29,7 @@ const MAILERS_OF_ONE: usize = 4;
 /// Most mails of one owner that wait; more are dropped.
 const WAITING_OF_ONE: usize = 1000;
 /// Mails that wait this long because all mailers are busy are worth a line in the log.
-const WORTH_TELLING_MS: i64 = 60_000;
+const WORTH_TELLING_MS: i64 = 10_000;
 /// How long to wait when there is no process to be had for a mailer.
 const HOLD_MS: i64 = 1_000;
 
@@ -266,7 +266,8 @@ impl State {
     }
 
     fn start_mailer(&self, letter: &Letter, recipe: &Recipe) -> io::Result<(Pid, Feed)> {
-        let (input, ours) = descriptor::pipe()?;
+        let owner = recipe.identity.as_ref().map(|identity| identity.uid);
+        let (input, ours) = created::pipe(owner)?;
         let nowhere = self.nowhere.as_fd();
         let stdio = Stdio { input: input.as_fd(), output: nowhere, error: nowhere };
         let pid = process::fork(|| {

@@ -25,7 +25,7 @@ use std::io;
 use std::rc::Rc;
 
 /// Most starts before the loop looks at everything else.
-const BATCH: usize = 32;
+const BATCH: usize = 8;
 /// How long keepers that are behind are given before they are asked for more.
 const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
@@ -296,13 +296,14 @@ impl State {
     ) -> io::Result<(Option<Recipe>, Launched)> {
         let command = start.split(self.site.backslash);
         let recipe = Recipe { label, ..self.recipe(start, &user, &command.shell) };
-        let (id, pipes) = self.open_pipes()?;
+        let (id, pipes) = self.open_pipes(&user)?;
         Ok((Some(recipe), Launched { id, keeper: None, user, pipes, command }))
     }
 
     /// Pipes for a job, ours waited for, and the job's number.
-    pub(super) fn open_pipes(&mut self) -> io::Result<(u64, Pipes)> {
-        let pipes = Pipes::open(self.config.standalone)?;
+    pub(super) fn open_pipes(&mut self, user: &User) -> io::Result<(u64, Pipes)> {
+        let standalone = self.config.standalone;
+        let pipes = Pipes::open(standalone, (!standalone).then_some(user.uid))?;
         let id = self.new_id();
         self.poll.add(&pipes.our_output, token(Kind::Output, id))?;
         if let Some(error) = &pipes.our_error {

@@ -53,5 +53,5 @@ fn table_of_ten_thousand_lines(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(LINES))
         .with_inputs(|| text.clone().into_bytes().into_boxed_slice())
-        .bench_local_values(|bytes| Table::parse(bytes, &context));
+        .bench_local_values(|bytes| Table::parse(&bytes, &context));
 }

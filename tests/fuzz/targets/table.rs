@@ -24,7 +24,7 @@ fuzz_target!(|text: &[u8]| {
     for site in [&DEBIAN, &CRONIE] {
         for form in [Form::User, Form::System] {
             let context = Context { form, dialect: &site.dialect, name: "fuzz", host: HostKey(1), zones: &Utc };
-            let parsed = Table::parse(text.into(), &context);
+            let parsed = Table::parse(text, &context).expect("memory");
             for diagnostic in &parsed.diagnostics {
                 assert!(diagnostic.line <= lines && diagnostic.column >= 1);
                 assert_eq!(diagnostic.one_line("fuzz").lines().count(), 1);

@@ -1,0 +1,162 @@
+//! What this process has created, and the only code that changes an owner or a mode.
+//!
+//! Rule: owner and mode are changed only on what this process has just created: a file opened with `O_EXCL`, a directory that it has
+//! made, a pipe. Whatever was there before may be shared with the whole machine, as /dev/null is. The types here can be made only by
+//! creating something, and nothing else has a function that changes owners or modes; `tests/house.rs` checks the source for such calls.
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A regular file that this process has created, open for writing.
+#[derive(Debug)]
+pub struct CreatedFile(File);
+
+impl CreatedFile {
+    /// Creates a file with mode 0600 less the umask. It must not exist; a symbolic link is not followed.
+    pub fn create(path: &Path) -> io::Result<CreatedFile> {
+        let fd = nix::fcntl::open(path, Self::flags(), Mode::S_IRUSR | Mode::S_IWUSR)?;
+        Ok(CreatedFile(fd.into()))
+    }
+
+    /// The same with a name in an open directory.
+    pub fn create_at(dir: impl AsFd, name: &CStr) -> io::Result<CreatedFile> {
+        let fd = nix::fcntl::openat(dir, name, Self::flags(), Mode::S_IRUSR | Mode::S_IWUSR)?;
+        Ok(CreatedFile(fd.into()))
+    }
+
+    fn flags() -> OFlag {
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+    }
+
+    /// Sets the permission bits, whatever the umask is.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        set_mode(&self.0, mode)
+    }
+
+    /// Sets the owner; the group stays.
+    pub fn set_owner(&self, uid: u32) -> io::Result<()> {
+        Ok(nix::unistd::fchown(&self.0, Some(uid.into()), None)?)
+    }
+}
+
+impl AsFd for CreatedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Write for CreatedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl From<CreatedFile> for File {
+    fn from(created: CreatedFile) -> File {
+        created.0
+    }
+}
+
+impl From<CreatedFile> for OwnedFd {
+    fn from(created: CreatedFile) -> OwnedFd {
+        created.0.into()
+    }
+}
+
+/// A directory that this process has created.
+#[derive(Debug)]
+pub struct CreatedDirectory(OwnedFd);
+
+impl CreatedDirectory {
+    /// Creates a directory with mode 0700 less the umask. Its parent must be one that nobody else may write to; that what is opened
+    /// belongs to the caller alone is checked nevertheless, as mkdir(2) gives no descriptor.
+    pub fn create(path: &Path) -> io::Result<CreatedDirectory> {
+        nix::unistd::mkdir(path, Mode::S_IRWXU)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::open(path, flags, Mode::empty())?;
+        let stat = nix::sys::stat::fstat(&fd)?;
+        if stat.st_uid != nix::unistd::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "somebody has replaced the new directory"));
+        }
+        Ok(CreatedDirectory(fd))
+    }
+
+    /// Sets the permission bits, whatever the umask is.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        set_mode(&self.0, mode)
+    }
+
+    /// Sets the group; the owner stays. It may clear set-id bits, so the mode is set after it.
+    pub fn set_group(&self, gid: u32) -> io::Result<()> {
+        Ok(nix::unistd::fchown(&self.0, None, Some(gid.into()))?)
+    }
+}
+
+fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?)
+}
+
+/// A pipe, closed on exec: the end to read, the end to write. With an owner it belongs to that user, whose processes can then open
+/// it again as /dev/stdin or /dev/stdout: the kernel checks owner and mode of the pipe when it is opened by its name in /proc.
+pub fn pipe(owner: Option<u32>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = super::descriptor::pipe()?;
+    if let Some(uid) = owner {
+        // Both ends are one inode. Root may lack CAP_CHOWN in a container: then its owner cannot open the pipe again, but can
+        // use it.
+        let _ = nix::unistd::fchown(&read, Some(uid.into()), None);
+    }
+    Ok((read, write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    #[test]
+    fn what_is_there_already_is_not_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "").unwrap();
+        symlink("/dev/null", at("link")).unwrap();
+        symlink("missing", at("dangling")).unwrap();
+        for name in ["file", "link", "dangling"] {
+            assert_eq!(CreatedFile::create(&at(name)).unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{name}");
+            assert_eq!(CreatedDirectory::create(&at(name)).unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{name}");
+        }
+        assert!(!at("missing").exists());
+    }
+
+    #[test]
+    fn what_was_created_gets_the_mode_whatever_the_umask_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
+        let file = CreatedFile::create(&dir.path().join("file")).unwrap();
+        assert_eq!(mode("file"), 0o600);
+        file.set_mode(0o644).unwrap();
+        assert_eq!(mode("file"), 0o644);
+        let directory = CreatedDirectory::create(&dir.path().join("directory")).unwrap();
+        assert_eq!(mode("directory"), 0o700);
+        directory.set_mode(0o1730).unwrap();
+        assert_eq!(mode("directory"), 0o1730);
+    }
+
+    #[test]
+    fn a_pipe_belongs_to_the_owner_at_both_ends() {
+        let us = nix::unistd::geteuid();
+        let owner = if us.is_root() { 4242 } else { us.as_raw() };
+        let (read, write) = pipe(Some(owner)).unwrap();
+        for end in [read, write] {
+            assert_eq!(nix::sys::stat::fstat(&end).unwrap().st_uid, owner);
+        }
+    }
+}

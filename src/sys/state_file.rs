@@ -1,0 +1,116 @@
+//! Files in the run directory, in the state directory and in anacron's spool: small regular files that a daemon leaves for the next one.
+//!
+//! Whatever has such a name, opening it never waits (a FIFO would), never follows a symbolic link, and fails unless it is a regular file;
+//! reading it is bounded (a link to /dev/zero or a huge file would fill the memory). Every reader and writer of these directories uses
+//! these functions.
+
+use super::created::CreatedFile;
+use super::files;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> io::Result<File> {
+    checked(OpenOptions::new().read(true), path)
+}
+
+/// Opens a file for reading and writing; makes one of mode 0600 where there is none.
+pub fn open_or_create(path: &Path) -> io::Result<File> {
+    checked(OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600), path)
+}
+
+fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Whether a file could not be opened because something else than a regular file has its name.
+pub fn is_no_regular_file(error: &io::Error) -> bool {
+    match error.raw_os_error() {
+        // A symbolic link; a directory that is opened for writing; a FIFO that nobody reads, opened for writing, or a socket.
+        Some(number) => matches!(number, libc::ELOOP | libc::EISDIR | libc::ENXIO),
+        None => error.kind() == io::ErrorKind::InvalidInput,
+    }
+}
+
+/// Reads a whole file that holds at most `most` bytes.
+pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let size = file.metadata()?.len();
+    let bytes = files::read_all(&file, size, most)?;
+    bytes.ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")))
+}
+
+/// Replaces a file, or whatever else has its name and is no directory, by a new file with this content and mode. A reader sees the old
+/// file or the new one.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let mut new = tempfile::Builder::new().prefix(".new.").make_in(directory, CreatedFile::create)?;
+    new.write_all(bytes)?;
+    new.as_file().set_mode(mode)?;
+    new.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        nix::unistd::mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(at("directory")).unwrap();
+        std::fs::write(at("target"), "x").unwrap();
+        symlink(at("target"), at("link")).unwrap();
+        symlink("/dev/zero", at("endless")).unwrap();
+        symlink("missing", at("dangling")).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        for name in ["fifo", "directory", "link", "endless", "dangling", "socket"] {
+            for opened in [open(&at(name)), open_or_create(&at(name))] {
+                let error = opened.unwrap_err();
+                assert!(is_no_regular_file(&error), "{name}: {error:?}");
+            }
+            assert!(is_no_regular_file(&read(&at(name), 100).unwrap_err()), "{name}");
+        }
+        assert!(!at("missing").exists());
+        assert!(!is_no_regular_file(&open(&at("absent")).unwrap_err()));
+    }
+
+    #[test]
+    fn more_than_the_bound_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        // A file that claims to be huge and holds nothing costs neither time nor memory.
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&path, 1 << 20).unwrap_err().to_string(), "larger than 1048576 bytes");
+    }
+
+    #[test]
+    fn a_replacement_takes_the_place_of_links_and_fifos_and_writes_to_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("target"), "x").unwrap();
+        symlink(at("target"), at("link")).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+        for name in ["link", "fifo", "absent"] {
+            replace(&at(name), b"new", 0o644).unwrap();
+            assert_eq!(read(&at(name), 3).unwrap(), b"new", "{name}");
+            assert_eq!(std::fs::metadata(at(name)).unwrap().permissions().mode() & 0o7777, 0o644);
+        }
+        assert_eq!(std::fs::read(at("target")).unwrap(), b"x");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "no temporary file stays");
+    }
+}
