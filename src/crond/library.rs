@@ -63,6 +63,8 @@ pub struct Library {
     mend_at: Option<i64>,
     poll_at: Option<i64>,
     safety_at: i64,
+    /// When leftovers in the spool are looked for again.
+    leftovers_at: i64,
     reloaded_at: i64,
     reload_at: Option<i64>,
     /// Whether all has been looked at that was heard of.
@@ -91,6 +93,7 @@ impl Library {
             mend_at: None,
             poll_at: None,
             safety_at: now + SAFETY_MS,
+            leftovers_at: now,
             reloaded_at: now - RELOAD_MS,
             reload_at: None,
             watch_anew: false,
@@ -117,6 +120,7 @@ impl Library {
             self.try_to_watch(news, true);
         }
         let watched_quietly = self.tables.directories();
+        self.remove_leftovers(news);
         self.tables.rescan(Depth::Names, &self.zones, news);
         self.watch_directories(news);
         self.hear_names(news);
@@ -332,6 +336,7 @@ impl Library {
     fn look_at_everything(&mut self, anew: bool, news: &mut dyn Hearer) {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
+        self.remove_leftovers(news);
         for round in 0..MOST_ROUNDS {
             self.watch_anew = false;
             let more = self.watch_directories(news);
@@ -349,6 +354,15 @@ impl Library {
             }
         }
         self.finish_looking();
+    }
+
+    /// Removes what a killed crontab has left in the spool, at most once in ten minutes.
+    fn remove_leftovers(&mut self, news: &mut dyn Hearer) {
+        let now = clock::monotonic_ms();
+        if self.leftovers_at <= now {
+            self.leftovers_at = now + SAFETY_MS;
+            self.tables.remove_leftovers(clock::wall().seconds, news);
+        }
     }
 
     /// Plans the next looks after one at everything.

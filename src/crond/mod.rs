@@ -30,13 +30,13 @@ mod watch;
 use crate::report::Target;
 use crate::sys::daemon::{Inherited, Promise, Role, Verdict};
 use crate::sys::notify_socket::NotifySocket;
-use crate::sys::{daemon as process, signal};
+use crate::sys::{daemon as process, descriptor, files, signal};
 use daemon::Fatal;
 use reexec::{Execution, Resumed};
 use settings::{Asked, Mode, Settings, SettingsError};
 use start::StartError;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 /// Why the program ends without success.
@@ -78,30 +78,39 @@ pub fn main() -> ExitCode {
     let (execution, resumed) = Execution::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, execution, resumed)) {
+    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, &name, execution, resumed)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(why) => {
-            // Nobody can be told that nobody can be told.
-            let _ = writeln!(io::stderr(), "{name}: {}", why.to_string().trim_end());
+            // There is no other place to report that standard error takes nothing.
+            let line = format!("{name}: {}\n", why.to_string().trim_end());
+            let _ = files::write_all(descriptor::standard(true), line.as_bytes());
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: Vec<OsString>, execution: Execution, resumed: Option<Resumed>) -> Result<(), Failure> {
+fn run(arguments: Vec<OsString>, name: &str, execution: Execution, resumed: Option<Resumed>) -> Result<(), Failure> {
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
+    files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
-        Asked::Page(text) => io::stdout().write_all(text.as_bytes()).map_err(os("printing")),
+        Asked::Page(text) => {
+            files::write_all(descriptor::standard(false), text.as_bytes()).map_err(os("writing to standard output"))
+        }
         Asked::Run(settings) => match resumed {
             Some(resumed) => go_on(*settings, execution, resumed),
-            None => act(*settings, execution),
+            None => act(*settings, name, execution),
         },
     }
 }
 
 /// Does what is asked.
-fn act(settings: Settings, execution: Execution) -> Result<(), Failure> {
+fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failure> {
+    for word in &settings.ignored {
+        // As all that follows, it does not depend on somebody who reads this.
+        let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
+        let _ = files::write_all(descriptor::standard(true), line.as_bytes());
+    }
     process::close_inherited(if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed });
     let manager = NotifySocket::take_from_environment();
     match settings.mode.clone() {

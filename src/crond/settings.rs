@@ -92,6 +92,8 @@ pub struct Settings {
     pub cluster: bool,
     /// `-x`.
     pub debug: Debug,
+    /// Words of the command line that are no files to run.
+    pub ignored: Vec<PathBuf>,
 }
 
 /// What the command line asks for.
@@ -200,6 +202,9 @@ impl Settings {
         let debug = Debug::of(given.get_many::<String>("debug").into_iter().flatten().map(String::as_str));
         let standard = Places::of(site);
         let files: Vec<PathBuf> = given.get_many("FILE").map(|files| files.cloned().collect()).unwrap_or_default();
+        // These are about the system's tables, so that Debian's meaning of further words is meant: none.
+        let for_the_system = has("lsb-names") || has("now");
+        let (files, ignored) = if for_the_system && !has("check") { (Vec::new(), files) } else { (files, Vec::new()) };
         let mode = match () {
             () if has("check") => Mode::Check(files),
             () if !files.is_empty() => Mode::Standalone(files),
@@ -244,6 +249,7 @@ impl Settings {
             inherit_path: has("inherit-path"),
             cluster: has("cluster"),
             debug,
+            ignored,
         })
     }
 
@@ -387,6 +393,25 @@ mod tests {
             let line = format!("crond --config {} {options}", config.display());
             assert_eq!(self::settings(&line).watch, watch, "{options}");
         }
+    }
+
+    #[test]
+    fn words_behind_debians_flags_for_the_system_are_no_files() {
+        let file = |name: &str| vec![PathBuf::from(name)];
+        for (words, mode, ignored) in [
+            ("-f -l 8", Mode::Daemon, file("8")),
+            ("8 -l", Mode::Daemon, file("8")),
+            ("-N table", Mode::Now, file("table")),
+            ("-f table", Mode::Standalone(file("table")), Vec::new()),
+            ("-L 8 table", Mode::Standalone(file("table")), Vec::new()),
+            ("table", Mode::Standalone(file("table")), Vec::new()),
+            ("--check -l table", Mode::Check(file("table")), Vec::new()),
+        ] {
+            let settings = settings(&format!("cron --profile debian --config /dev/null {words}"));
+            assert_eq!((settings.mode, settings.ignored), (mode, ignored), "{words}");
+        }
+        let settings = settings("crond --profile cronie --config /dev/null -n table");
+        assert_eq!(settings.mode, Mode::Standalone(file("table")));
     }
 
     #[test]

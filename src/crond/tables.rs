@@ -318,6 +318,28 @@ impl Tables {
         self.seen.drop_unseen(news);
     }
 
+    /// Removes temporary files of interrupted installations that are older than an hour; `now` in seconds since 1970.
+    pub fn remove_leftovers(&self, now: i64, news: &mut dyn Hearer) {
+        const OLD: i64 = 3600;
+        let Origin::System(finder) = &self.origin else { return };
+        let before_ns = now.saturating_sub(OLD).saturating_mul(1_000_000_000);
+        let spool = finder.places().spool.display();
+        // A spool that cannot be listed is reported by the scan.
+        let detail = match finder.remove_leftovers(before_ns) {
+            Ok(0) | Err(_) => return,
+            Ok(1) => format!("removed a temporary file of an interrupted crontab from {spool}"),
+            Ok(many) => format!("removed {many} temporary files of interrupted crontabs from {spool}"),
+        };
+        news.push(News::Tell(Told {
+            level: Level::Info,
+            user: "CRON".to_owned(),
+            event: "INFO".into(),
+            detail,
+            rest: String::new(),
+            line: None,
+        }));
+    }
+
     /// Looks at one path that something happened to. Paths that can be no table are passed over.
     pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut dyn Hearer) {
         let reader = Reader { site: self.site, host: self.host, zones };

@@ -3,6 +3,7 @@
 use super::cli::{Operation, Request};
 use super::failure::Failure;
 use super::label::{self, CallersContext};
+use super::tell;
 use super::words::Words;
 use crate::report::{Ident, Level, Log, Record, Target};
 use crate::site::{Profile, Site, shared};
@@ -149,7 +150,7 @@ impl<'a> Session<'a> {
             Profile::Cronie => None,
         };
         self.raised(|| Spool::create(&self.spool, self.site, group))?.map_err(|source| self.spool_failure(source))?;
-        eprintln!("{}: created", self.spool.display());
+        tell::warn(&format!("{}: created", self.spool.display()));
         Ok(())
     }
 

@@ -180,6 +180,12 @@ pub fn standard(error: bool) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// Our own standard input.
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: as for the other two.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
 /// Whether a write of up to a page goes through now without waiting.
 pub fn takes_output(descriptor: BorrowedFd<'_>) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
