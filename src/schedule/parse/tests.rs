@@ -333,8 +333,3 @@ fn draws_stay_in_their_range_and_keep_their_spacing() {
     }
     assert_eq!(seen.len(), 60, "every minute is drawn for some entry");
 }
-
-#[test]
-fn a_schedule_is_small_enough_for_a_million_of_them() {
-    assert!(size_of::<Schedule>() <= 32, "{}", size_of::<Schedule>());
-}
