@@ -228,7 +228,7 @@ fn the_lists_decide_who_may_and_for_whom() {
 
 #[test]
 fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
     for (call, error) in [
@@ -266,7 +266,7 @@ fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
 
 #[test]
 fn a_kill_at_any_point_leaves_the_old_table_or_the_new_one() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
     world.run("strace -o /tmp/trace -u alice crontab /tmp/new.crontab").ok();

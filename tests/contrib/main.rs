@@ -75,12 +75,8 @@ fn read(path: &str) -> String {
 
 /// Says why a test cannot run here, if a program or an unpacked package is missing; with `CI=true` that is a failure.
 fn lacks(test: &str, needs: &[&str]) -> bool {
-    let there = |need: &&&str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        common::subject::package(need).exists() || std::env::split_paths(&path).any(|dir| dir.join(need).exists())
-    };
-    let Some(need) = needs.iter().find(|need| !there(need)) else { return false };
-    common::stage::skip(test, &format!("{need} is missing: run tests/install-needs"));
+    let Some(reason) = common::stage::missing(needs) else { return false };
+    common::stage::skip(test, &reason);
     true
 }
 
@@ -130,9 +126,8 @@ fn the_readme_says_of_every_file_how_it_is_checked() {
     let readme = read("README.md");
     for (path, _) in FILES.iter().filter(|(path, _)| *path != "README.md") {
         let directory = path.split('/').next().expect("a folder");
-        let names_it = |line: &str| {
-            line.starts_with(&format!("| `{path}`")) || line.starts_with(&format!("| `{directory}/`"))
-        };
+        let names_it =
+            |line: &str| line.starts_with(&format!("| `{path}`")) || line.starts_with(&format!("| `{directory}/`"));
         assert!(readme.lines().any(names_it), "contrib/README.md says nothing about {path}");
     }
 }

@@ -210,7 +210,7 @@ fn a_thousand_jobs_at_once_are_all_run_and_leave_no_zombie() {
 
 #[test]
 fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     install_mailer("");
     for (call, why) in [("setresuid", "setuid"), ("setresgid", "setgid"), ("setgroups", "setgroups")] {
         let mut bench = Bench::debian();

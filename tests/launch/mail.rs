@@ -175,7 +175,7 @@ fn a_real_relay_takes_the_mail_as_it_is() {
 
 #[test]
 fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["dma"]) else { return };
     install_dma(&world);
     let mut bench = Bench::debian();
     for run in 0..20 {
