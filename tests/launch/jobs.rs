@@ -1,9 +1,9 @@
 //! What a job is started with, who it is, and what becomes of it.
 
-use crate::bench::{
+use crate::common::{Deadline, Subject};
+use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
-use crate::common::{Deadline, Subject};
 use crate::world;
 use cronwheel::launch::{Config, LaunchError, Mailer, Runner, take_leftovers};
 use cronwheel::plan::{End, Owner, Skip};

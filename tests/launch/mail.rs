@@ -1,8 +1,8 @@
 //! Mail: what is sent, to real mailers too, and what becomes of mailers that fail, hang or are not there.
 
-use crate::bench::{Bench, config, describe_services, environment, install_mailer, mail, start};
 use crate::common::machine::install_dma;
 use crate::common::{Deadline, Subject, World};
+use crate::harness::{Bench, config, describe_services, environment, install_mailer, mail, start};
 use crate::world;
 use cronwheel::launch::{Config, Mailer};
 use cronwheel::plan::{End, Start};

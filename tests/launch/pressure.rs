@@ -1,9 +1,9 @@
 //! When the machine is short of processes, when a user database or a reader hangs, and when everybody's orphans are ours.
 
-use crate::bench::{Bench, PERMISSIVE, config, describe_services, start};
 use crate::common::clock::{now, wait_until};
 use crate::common::machine::Process;
 use crate::common::{Deadline, Subject, World, stage};
+use crate::harness::{Bench, PERMISSIVE, config, describe_services, start};
 use crate::world;
 use cronwheel::launch::Config;
 use cronwheel::plan::End;
