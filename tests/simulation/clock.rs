@@ -253,6 +253,6 @@ fn a_fold_shortly_after_a_step_back_does_not_shorten_how_long_fixed_times_wait()
     machine.now.utc.0 -= 239 * 60;
     machine.tell(Event::Tick);
     assert_eq!(commands(&machine.run(3 * HOUR + 10 * 60)), [""; 0]);
-    machine.load("/spool/alice", &format!("{zone}10 3 * * * held\n40 3 * * * comes\n"));
+    machine.load("/spool/alice", &format!("{zone}11 3 * * * held\n40 3 * * * comes\n"));
     assert_eq!(commands(&machine.run(2 * HOUR)), ["comes"]);
 }
