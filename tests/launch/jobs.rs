@@ -310,9 +310,9 @@ fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
     for services in ["", PERMISSIVE] {
         describe_services(services);
         let mut bench = Bench::of(config(Profile::Debian));
+        assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), End::Code(0));
         let own = read(&format!("/proc/{}/limits", bench.runner.pid()));
         assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
-        assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), End::Code(0));
         assert_eq!(read("/home/alice/out"), format!("300\n{hard}\n"));
     }
 }
