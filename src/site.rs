@@ -43,6 +43,8 @@ pub struct Site {
     pub sets_user: bool,
     /// Whether a job is started in `/` when its HOME cannot be entered (Debian), or not at all (cronie).
     pub runs_without_home: bool,
+    /// Whether a job's mail waits until its background processes have closed its output (cronie).
+    pub mail_waits_for_pipe: bool,
     /// Whether anybody may use crontab(1) when neither allow nor deny exists.
     pub open_to_all: bool,
     /// `\\` before the first `%`.
@@ -66,6 +68,7 @@ pub static DEBIAN: Site = Site {
     default_path: "/usr/bin:/bin",
     sets_user: false,
     runs_without_home: true,
+    mail_waits_for_pipe: false,
     open_to_all: true,
     backslash: Backslash::Halved,
     dialect: Dialect {
@@ -97,6 +100,7 @@ pub static CRONIE: Site = Site {
     default_path: "/usr/bin:/bin:/usr/sbin:/sbin",
     sets_user: true,
     runs_without_home: false,
+    mail_waits_for_pipe: true,
     open_to_all: false,
     backslash: Backslash::Kept,
     dialect: Dialect {
@@ -125,8 +129,12 @@ pub mod shared {
     pub const DENY: &str = "/etc/cron.deny";
     /// PID file, lock, markers.
     pub const RUN_DIR: &str = "/run";
+    /// The directory in the run directory that holds journals of runs and sockets.
+    pub const RUNNERS: &str = "cronwheel";
     /// The PID file's name in the run directory.
     pub const PID_FILE: &str = "crond.pid";
+    /// The name in the run directory of the socket at which `crontab` wakes the daemon.
+    pub const WAKE_SOCKET: &str = "cronwheel.wake";
     /// History.
     pub const STATE_DIR: &str = "/var/lib/cronwheel";
     /// Jobs by days.

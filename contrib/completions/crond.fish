@@ -19,6 +19,9 @@ journal\t''
 stderr\t''
 json\t''"
 complete -c crond -l mailer -d 'Mail with this command; `off`: do not mail' -r
+complete -c crond -l watch -d 'Notice changed tables by inotify, by a look each minute, or by both where a file system does not report every change [default: auto]' -r -f -a "auto\t''
+inotify\t''
+poll\t''"
 complete -c crond -l stop-timeout -d 'How long running jobs may take when crond FILE is told to stop: 90s, 5m, 1h [default: 30s]' -r
 complete -c crond -s f -l foreground -d 'Stay in the foreground'
 complete -c crond -s l -d 'Take the names of the Linux Standard Base in /etc/cron.d'

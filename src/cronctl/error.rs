@@ -94,6 +94,9 @@ pub(super) enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Nothing random is to be had.
+    #[error("asking the kernel for random numbers: {0}")]
+    NoRandomNumbers(io::Error),
     /// The answer could not be written.
     #[error("writing the answer: {0}")]
     Output(io::Error),
@@ -130,6 +133,7 @@ impl Error {
             | Error::Crontab { .. }
             | Error::NoCrontab(_)
             | Error::Picture { .. }
+            | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
         }
     }

@@ -21,6 +21,7 @@ mod world;
 
 pub use cli::command;
 
+use crate::sys::files;
 use error::Error;
 use output::Output;
 use settings::Settings;
@@ -59,6 +60,7 @@ pub fn main() -> u8 {
 
 /// Reads the command line, then does what its verb says.
 fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
+    files::check_random_numbers().map_err(Error::NoRandomNumbers)?;
     let site = settings::profile_for_help(arguments).site();
     let matches = cli::command_for(arguments, site.profile).try_get_matches_from(arguments)?;
     let Some((verb, matches)) = matches.subcommand() else {

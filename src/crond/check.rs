@@ -6,8 +6,8 @@ use super::settings::Settings;
 use crate::plan::Source;
 use crate::schedule::HostKey;
 use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
-use crate::sys::{host, zoneinfo::SystemZones};
-use std::io::{self, Write};
+use crate::sys::{descriptor, files, host, zoneinfo::SystemZones};
+use std::io;
 use std::path::PathBuf;
 
 /// What was found wrong, and how much was looked at.
@@ -104,18 +104,19 @@ impl Checker<'_> {
     }
 
     fn report(self) -> io::Result<bool> {
-        io::stderr().write_all(&self.complaints)?;
-        let Checker { tables, entries, errors, warnings, refused, .. } = self;
+        let Checker { tables, entries, errors, warnings, refused, complaints, .. } = self;
+        let told = files::write_all(descriptor::standard(true), &complaints);
         let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
-        writeln!(
-            io::stdout(),
-            "{} with {}, {} refused, {}, {}",
+        let summary = format!(
+            "{} with {}, {} refused, {}, {}\n",
             count(tables, "table", "tables"),
             count(entries, "entry", "entries"),
             refused,
             count(errors, "error", "errors"),
             count(warnings, "warning", "warnings"),
-        )?;
+        );
+        files::write_all(descriptor::standard(false), summary.as_bytes())?;
+        told?;
         Ok(errors == 0 && refused == 0)
     }
 }

@@ -93,6 +93,10 @@ fn own_options(profile: Profile) -> Vec<Arg> {
             "Where to log: to the system's log, the journal, or standard error as text or JSON [default: syslog]",
         ),
         Arg::new("mailer").long("mailer").value_name("COMMAND").help("Mail with this command; `off`: do not mail"),
+        Arg::new("watch").long("watch").value_name("HOW").value_parser(["auto", "inotify", "poll"]).help(
+            "Notice changed tables by inotify, by a look each minute, or by both where a file system does not report \
+             every change [default: auto]",
+        ),
         Arg::new("stop-timeout")
             .long("stop-timeout")
             .value_name("TIME")
@@ -172,6 +176,8 @@ mod tests {
             ("cron -L 256", false, false),
             ("cron --foreground --run-dir /x --log json --mailer off --check", true, true),
             ("cron --log nowhere", false, false),
+            ("cron --watch poll", true, true),
+            ("cron --watch closely", false, false),
             ("cron one.crontab two.crontab --stop-timeout 5s", true, true),
         ] {
             assert_eq!(takes(Profile::Debian, line), debian, "debian: {line}");

@@ -3,11 +3,14 @@
 use super::anacron::Work as AnacronWork;
 use super::debug::{Debug, Topic};
 use super::library::Library;
+use super::old_runners::OldRunners;
 use super::record::Record as Completed;
+use super::reexec::Execution;
 use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{Hearer, News, Told};
-use crate::launch::{LaunchError, Notice, Runner};
+use super::wake_ups::WakeUps;
+use crate::launch::{LaunchError, Notice, OldRunner, Runner};
 use crate::plan::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
@@ -27,11 +30,11 @@ const ACTIONS_A_TURN: usize = 256;
 /// Most signals heard in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
 
-/// Most things heard of in one turn: all that are waited for.
-const READY_A_TURN: usize = 7;
+/// Most things heard of in one turn.
+const READY_A_TURN: usize = 32;
 
 /// What is waited for, as numbers for [`Poll`].
-mod number {
+pub(super) mod number {
     pub const TIMER: u64 = 1;
     pub const SIGNALS: u64 = 2;
     pub const RUNNER: u64 = 3;
@@ -39,6 +42,8 @@ mod number {
     pub const NAMES: u64 = 5;
     pub const USERS: u64 = 6;
     pub const LOG: u64 = 7;
+    pub const MOUNTS: u64 = 8;
+    pub const WAKE_UPS: u64 = 9;
 }
 
 /// Why a running daemon had to end.
@@ -69,12 +74,17 @@ pub struct Daemon {
     pub(super) log: Log,
     pub(super) plan: Plan,
     pub(super) runner: Runner,
+    /// Runners of earlier daemons.
+    pub(super) old: OldRunners,
+    pub(super) execution: Execution,
     pub(super) library: Library,
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
     pub(super) completed: Option<Completed>,
     /// Anacron's work, if it is ours to do.
     pub(super) anacron: Option<AnacronWork>,
+    /// Messages of `crontab`.
+    pub(super) wake_ups: WakeUps,
     pub(super) poll: Poll,
     pub(super) signals: Signals,
     pub(super) timer: Timer,
@@ -147,6 +157,10 @@ impl Daemon {
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
         let room = self.log.room().map_err(os("making the log's poll"))?;
         self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
+        if let Some(mounts) = self.library.mount_table() {
+            self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
+        }
+        self.wake_ups.add_to(&self.poll).map_err(os("waiting for messages of crontab"))?;
         self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
     }
 
@@ -179,7 +193,9 @@ impl Daemon {
                     number::NAMES => self.with_library(Library::hear_names),
                     number::USERS => self.with_library(Library::hear_users),
                     number::LOG => self.log.hear_room(),
-                    _ => {}
+                    number::MOUNTS => self.library.note_mount_change(),
+                    number::WAKE_UPS => self.read_wake_ups(),
+                    of_old_runner => self.hear_old_runners(of_old_runner),
                 }
             }
         }
@@ -223,7 +239,8 @@ impl Daemon {
         if !self.todo.is_empty() || self.plan.has_more() {
             return Some(0);
         }
-        let wishes = [self.log_retry_at, self.watchdog_at, self.stopping.as_ref().and_then(Stopping::next)];
+        let stopping = self.stopping.as_ref().and_then(Stopping::next);
+        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
         let at = wishes.into_iter().flatten().fold(self.library.attend_at(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
@@ -246,6 +263,8 @@ impl Daemon {
             self.log.flush();
             self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
+        self.attend_old_runners(now);
+        self.resume_wake_ups(now);
         self.press_on_stopping(now);
         Ok(())
     }
@@ -308,6 +327,7 @@ impl Daemon {
             self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
             self.runner.reopen_log();
+            self.old.for_each(OldRunner::reopen_log);
         }
     }
 
@@ -325,7 +345,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn ended(&mut self, run: RunId, end: End) {
+    pub(super) fn ended(&mut self, run: RunId, end: End) {
         self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
         self.ended_for_anacron(run, &end);
         self.tell_plan(Event::Ended { run, end });
@@ -407,7 +427,7 @@ impl Daemon {
     }
 
     /// What became of one due moment that the runner never heard of.
-    fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
+    pub(super) fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
         let backslash = self.settings.site.backslash;
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
@@ -439,11 +459,14 @@ impl Daemon {
         self.log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
     }
 
-    /// Why it ends although nobody asked for it.
-    pub fn tell_death(&mut self, why: &Fatal) {
+    /// Ends although nobody asked for it: says why, and takes the PID file away.
+    pub fn die(&mut self, why: &Fatal) {
         let detail = why.to_string();
         self.log.write(&Record { level: Level::Error, ..Record::daemon("DEATH", detail.as_bytes()) });
         self.log.flush();
+        if let Some(lock) = &self.lock {
+            lock.remove_pid_file();
+        }
     }
 
     /// USR1: the live state, in one line.
@@ -452,9 +475,15 @@ impl Daemon {
             0 => String::new(),
             count => format!(", {count} due and not started"),
         };
-        let state = format!("{}, {} started and not ended{waiting}", self.state(), self.plan.running());
+        let old = match self.old.len() {
+            0 => String::new(),
+            1 => ", 1 runner of an earlier daemon".to_owned(),
+            count => format!(", {count} runners of earlier daemons"),
+        };
+        let state = format!("{}, {} started and not ended{waiting}{old}", self.state(), self.plan.running());
         self.say("STATE", &state);
         self.runner.log_state();
+        self.old.for_each(OldRunner::log_state);
     }
 
     pub(super) fn state(&self) -> String {

@@ -1,6 +1,7 @@
 //! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
 
-use super::settings::Settings;
+use super::mounts::{MountWatch, Paths};
+use super::settings::{Settings, WatchMode};
 use super::tables::{Depth, Hearer, News, Tables, Told};
 use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
@@ -8,6 +9,8 @@ use crate::report::Level;
 use crate::schedule::Zones;
 use crate::spool::watched_directories;
 use crate::sys::clock;
+use crate::sys::file_system::reports_changes;
+use crate::sys::mount_table::MountTable;
 use crate::sys::name_watch::Change;
 use crate::sys::zoneinfo::SystemZones;
 use std::collections::{BTreeSet, VecDeque};
@@ -48,6 +51,10 @@ pub struct Library {
     tables: Tables,
     zones: SystemZones,
     noticing: Noticing,
+    watch: WatchMode,
+    mounts: MountWatch,
+    /// Whether a table may change without a report, since its file system does not report every change.
+    misses_changes: bool,
     /// Paths to look at.
     queue: VecDeque<PathBuf>,
     unsettled: BTreeSet<PathBuf>,
@@ -56,6 +63,8 @@ pub struct Library {
     mend_at: Option<i64>,
     poll_at: Option<i64>,
     safety_at: i64,
+    /// When leftovers in the spool are looked for again.
+    leftovers_at: i64,
     reloaded_at: i64,
     reload_at: Option<i64>,
     /// Whether all has been looked at that was heard of.
@@ -73,7 +82,10 @@ impl Library {
         Library {
             tables,
             zones: SystemZones::open(),
-            noticing: if settings.no_inotify { Noticing::AskedToPoll } else { Noticing::Failed },
+            noticing: if settings.watch == WatchMode::Poll { Noticing::AskedToPoll } else { Noticing::Failed },
+            watch: settings.watch,
+            mounts: if settings.watch == WatchMode::Poll { MountWatch::default() } else { MountWatch::new() },
+            misses_changes: false,
             queue: VecDeque::new(),
             unsettled: BTreeSet::new(),
             gather_until: None,
@@ -81,6 +93,7 @@ impl Library {
             mend_at: None,
             poll_at: None,
             safety_at: now + SAFETY_MS,
+            leftovers_at: now,
             reloaded_at: now - RELOAD_MS,
             reload_at: None,
             watch_anew: false,
@@ -107,6 +120,7 @@ impl Library {
             self.try_to_watch(news, true);
         }
         let watched_quietly = self.tables.directories();
+        self.remove_leftovers(news);
         self.tables.rescan(Depth::Names, &self.zones, news);
         self.watch_directories(news);
         self.hear_names(news);
@@ -125,6 +139,11 @@ impl Library {
         }
     }
 
+    /// The mount table, if its changes are to be waited for.
+    pub fn mount_table(&self) -> Option<&MountTable> {
+        self.mounts.table()
+    }
+
     /// The tables' users, whose answers are to be waited for.
     pub fn users(&mut self) -> &mut super::users::DaemonUsers {
         self.tables.users()
@@ -136,7 +155,7 @@ impl Library {
             return i64::MIN;
         }
         let wishes = [self.gather_until, self.unsettled_until, self.mend_at, self.poll_at, self.reload_at];
-        let wishes = wishes.into_iter().chain([self.tables.users_give_up_at()]);
+        let wishes = wishes.into_iter().chain([self.tables.users_give_up_at(), self.mounts.check_at()]);
         wishes.flatten().fold(self.safety_at, i64::min)
     }
 
@@ -215,6 +234,17 @@ impl Library {
         }
     }
 
+    /// The mount table has changed.
+    pub fn note_mount_change(&mut self) {
+        self.mounts.ask_for_check();
+    }
+
+    /// That user's table may have changed, says the user of that id.
+    pub fn note_wake_up(&mut self, user: &str, sender: u32) {
+        self.queue.extend(self.tables.changed_user_table(user, sender));
+        self.mounts.ask_for_check();
+    }
+
     /// A reload is asked for: at once, or a second after the last. False if it is on its way already.
     pub fn ask_for_reload(&mut self) -> bool {
         let is_new = self.reload_at.is_none();
@@ -255,8 +285,14 @@ impl Library {
                 self.try_to_watch(news, false);
             }
         }
+        if is_time(self.mounts.check_at()) {
+            let paths = self.paths();
+            self.watch_anew |= !self.mounts.is_unchanged(&paths);
+        }
         if reload || self.safety_at <= now || is_time(self.poll_at) || self.watch_anew {
             self.look_at_everything(false, news);
+            // What the watcher read meanwhile is not announced again.
+            self.hear_names(news);
         }
         self.look_at_queue(now, news);
         reload
@@ -300,6 +336,7 @@ impl Library {
     fn look_at_everything(&mut self, anew: bool, news: &mut dyn Hearer) {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
+        self.remove_leftovers(news);
         for round in 0..MOST_ROUNDS {
             self.watch_anew = false;
             let more = self.watch_directories(news);
@@ -308,7 +345,7 @@ impl Library {
             }
             let depth = match self.watcher() {
                 _ if anew && round == 0 => Depth::Anew,
-                Some(watcher) if !watcher.is_unreliable() => Depth::Changes,
+                Some(_) if !self.misses_changes => Depth::Changes,
                 Some(_) | None => Depth::Names,
             };
             self.tables.rescan(depth, &self.zones, news);
@@ -319,18 +356,47 @@ impl Library {
         self.finish_looking();
     }
 
+    /// Removes what a killed crontab has left in the spool, at most once in ten minutes.
+    fn remove_leftovers(&mut self, news: &mut dyn Hearer) {
+        let now = clock::monotonic_ms();
+        if self.leftovers_at <= now {
+            self.leftovers_at = now + SAFETY_MS;
+            self.tables.remove_leftovers(clock::wall().seconds, news);
+        }
+    }
+
     /// Plans the next looks after one at everything.
     fn finish_looking(&mut self) {
         let now = clock::monotonic_ms();
         self.anacron_hint = true;
         self.safety_at = now + SAFETY_MS;
-        let polls = self.watcher().is_none_or(Watcher::is_unreliable);
+        let polls = self.watcher().is_none() || (self.misses_changes && self.watch == WatchMode::Auto);
         self.poll_at = polls.then(|| now + ms_to_end_of_minute());
         self.plan_mending(now);
     }
 
+    /// What the tables depend on.
+    fn paths(&self) -> Paths {
+        let mut directories = self.tables.directories();
+        directories.extend(self.busy_directories());
+        let anacrontab = self.anacron.iter().map(|(table, _)| table.clone());
+        let files = self.tables.single_files().into_iter().chain(anacrontab).collect();
+        Paths { directories, table_directories: self.tables.table_directories(), files }
+    }
+
+    /// Whether a table may change without a report.
+    fn may_miss_changes(&self, paths: &Paths) -> bool {
+        let mut places = self.tables.directories();
+        places.extend(paths.files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
+        self.mounts.has_mounted_tables() || !places.iter().chain(&paths.files).all(|path| reports_changes(path))
+    }
+
     /// Whether something is watched now that was not.
     fn watch_directories(&mut self, news: &mut dyn Hearer) -> bool {
+        let paths = self.paths();
+        // Later changes are those since now.
+        self.mounts.is_unchanged(&paths);
+        self.misses_changes = self.may_miss_changes(&paths);
         let (busy, wanted) = (self.busy_directories(), self.tables.directories());
         let Noticing::Watching(watcher) = &mut self.noticing else { return false };
         watcher.set_busy(busy);

@@ -1,7 +1,7 @@
 //! The `crond` program: wires the world to the plan.
 //!
 //! [`cli`] and `settings` say what is asked; `start` makes a `daemon`, whose one loop hears the clock, signals, the runner and the
-//! `library` of tables (which a `watch` keeps up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
+//! `library` of tables (which `watch`, `mounts` and `wake_ups` keep up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
 
 mod anacron;
 mod by_path;
@@ -12,26 +12,31 @@ mod debug;
 mod given;
 mod library;
 mod marker;
+mod mounts;
 mod name;
 mod now;
+mod old_runners;
 mod record;
+mod reexec;
 mod settings;
 mod stamps;
 mod start;
 mod stop;
 mod tables;
 mod users;
+mod wake_ups;
 mod watch;
 
 use crate::report::Target;
 use crate::sys::daemon::{Inherited, Promise, Role, Verdict};
 use crate::sys::notify_socket::NotifySocket;
-use crate::sys::{daemon as process, signal};
+use crate::sys::{daemon as process, descriptor, files, signal};
 use daemon::Fatal;
+use reexec::{Execution, Resumed};
 use settings::{Asked, Mode, Settings, SettingsError};
 use start::StartError;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 /// Why the program ends without success.
@@ -70,29 +75,42 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
 pub fn main() -> ExitCode {
     // First of all, so that no signal can end us from here on.
     let blocked = signal::block();
+    let (execution, resumed) = Execution::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments)) {
+    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, &name, execution, resumed)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(why) => {
-            // Nobody can be told that nobody can be told.
-            let _ = writeln!(io::stderr(), "{name}: {}", why.to_string().trim_end());
+            // There is no other place to report that standard error takes nothing.
+            let line = format!("{name}: {}\n", why.to_string().trim_end());
+            let _ = files::write_all(descriptor::standard(true), line.as_bytes());
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+fn run(arguments: Vec<OsString>, name: &str, execution: Execution, resumed: Option<Resumed>) -> Result<(), Failure> {
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
+    files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
-        Asked::Page(text) => io::stdout().write_all(text.as_bytes()).map_err(os("printing")),
-        Asked::Run(settings) => act(*settings),
+        Asked::Page(text) => {
+            files::write_all(descriptor::standard(false), text.as_bytes()).map_err(os("writing to standard output"))
+        }
+        Asked::Run(settings) => match resumed {
+            Some(resumed) => go_on(*settings, execution, resumed),
+            None => act(*settings, name, execution),
+        },
     }
 }
 
 /// Does what is asked.
-fn act(settings: Settings) -> Result<(), Failure> {
+fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failure> {
+    for word in &settings.ignored {
+        // As all that follows, it does not depend on somebody who reads this.
+        let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
+        let _ = files::write_all(descriptor::standard(true), line.as_bytes());
+    }
     process::close_inherited(if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed });
     let manager = NotifySocket::take_from_environment();
     match settings.mode.clone() {
@@ -101,24 +119,46 @@ fn act(settings: Settings) -> Result<(), Failure> {
             false => Err(Failure::Told),
         },
         Mode::Now => Ok(now::run(&settings, &manager)?),
-        Mode::Standalone(_) => serve(settings, None, manager),
-        Mode::Daemon if settings.foreground => serve(settings, None, manager),
-        Mode::Daemon => serve_in_background(settings, manager),
+        Mode::Standalone(_) => serve(settings, Begun::First(None), execution, manager),
+        Mode::Daemon if settings.foreground => serve(settings, Begun::First(None), execution, manager),
+        Mode::Daemon => serve_in_background(settings, execution, manager),
     }
 }
 
+/// Goes on in place of a program that lost its runner. All that it did not hand on is closed already.
+fn go_on(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
+    process::set_own_name(&start::program_name(std::env::args_os().next().as_deref()));
+    if execution.in_background {
+        std::env::set_current_dir("/").map_err(os("entering /"))?;
+    }
+    let manager = NotifySocket::take_from_environment();
+    serve(settings, Begun::Again(resumed), execution, manager)
+}
+
+/// How a daemon begins.
+enum Begun {
+    /// For the first time; in the background its caller waits to be told.
+    First(Option<Promise>),
+    /// In place of one that lost its runner.
+    Again(Resumed),
+}
+
 /// The caller returns when the daemon is ready, or with its complaint.
-fn serve_in_background(settings: Settings, manager: NotifySocket) -> Result<(), Failure> {
+fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
     let logs_to_stderr = matches!(settings.log, Some(Target::Stderr | Target::Json));
     match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(Verdict::Ready) => Ok(()),
         Role::Caller(Verdict::Failed(why)) => Err(Failure::InBackground(why)),
-        Role::Daemon(promise) => serve(settings, Some(promise), manager),
+        Role::Daemon(promise) => serve(settings, Begun::First(Some(promise)), execution.in_background(), manager),
     }
 }
 
-fn serve(settings: Settings, promise: Option<Promise>, manager: NotifySocket) -> Result<(), Failure> {
-    let mut daemon = match start::start(settings, promise.is_some(), manager) {
+fn serve(settings: Settings, begun: Begun, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+    let (promise, resumed) = match begun {
+        Begun::First(promise) => (promise, None),
+        Begun::Again(resumed) => (None, Some(resumed)),
+    };
+    let mut daemon = match start::start(settings, execution, resumed, manager) {
         Ok(daemon) => daemon,
         Err(why) => {
             let Some(promise) = promise else { return Err(why.into()) };
@@ -131,7 +171,8 @@ fn serve(settings: Settings, promise: Option<Promise>, manager: NotifySocket) ->
     }
     daemon.tell_ready();
     daemon.run().map_err(|why| {
-        daemon.tell_death(&why);
+        daemon.recover(&why);
+        daemon.die(&why);
         why.into()
     })
 }

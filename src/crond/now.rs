@@ -4,7 +4,7 @@ use super::daemon::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
 use super::tables::{Depth, News, Origin, Tables};
-use crate::launch::{LaunchError, Notice, Runner};
+use crate::launch::{Notice, Runner};
 use crate::plan::{Action, Event, Now, Plan};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::sys::notify_socket::NotifySocket;
@@ -35,7 +35,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
         let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
         left = left.saturating_sub(ended.count());
     }
-    wait_for_mail(&runner)
+    wait_for_mail(&mut runner, &poll)
 }
 
 /// The starts of the minute that `seconds` (of UTC) lies in, by a plan whose clock goes from right before it to its end.
@@ -54,10 +54,11 @@ fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Ac
     due
 }
 
-/// The runner ends when its last job's mail is out.
-fn wait_for_mail(runner: &Runner) -> Result<(), Fatal> {
+/// The runner closes its end when its last job's mail is out.
+fn wait_for_mail(runner: &mut Runner, poll: &Poll) -> Result<(), Fatal> {
     runner.close()?;
-    crate::sys::process::wait(runner.pid())
-        .map(drop)
-        .map_err(|source| LaunchError::Os { doing: "waiting for the runner", source }.into())
+    while !runner.is_done() {
+        poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! The record of what has been handed out, so that a restart neither loses nor repeats a due moment.
 //!
-//! 24 bytes in the run directory: the last second up to which everything due has been started, eight bytes of the boot id, since
-//! that second says nothing in another boot, and the number up to which run ids are reserved. Each part is written in place with
+//! 56 bytes in the run directory: the last second up to which everything due has been started, eight bytes of the boot id, since
+//! that second says nothing in another boot; the number up to which run ids are reserved; and the seconds at which `@reboot` jobs
+//! became due for the first daemon of the boot and for the last that had some to start, each with the boot again. Each part is written in place with
 //! one pwrite(2) and never synced: it must survive this process, not the machine.
 
 use crate::plan::RunId;
@@ -15,14 +16,27 @@ use std::path::Path;
 
 /// The record's name in the run directory.
 const NAME: &str = "cronwheel.completed";
-/// Length of the part that holds the second and the boot.
+/// Length of the part that holds the second and the boot, and of the one about `@reboot` jobs.
 const LENGTH: usize = 16;
+/// Where the other parts are.
+const RESERVED_AT: u64 = 16;
+const BOOT_AT: u64 = 24;
+const REBOOT_AT: u64 = 40;
 
 /// An open record.
 #[derive(Debug)]
 pub struct Record {
     file: File,
     boot: [u8; 8],
+}
+
+/// When `@reboot` jobs became due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RebootJobs {
+    /// For the first daemon of a boot.
+    pub first: Timestamp,
+    /// For the last one that had some to start.
+    pub last: Timestamp,
 }
 
 impl Record {
@@ -42,19 +56,38 @@ impl Record {
 
     /// What an earlier daemon of this boot wrote last.
     pub fn read(&self) -> Option<Timestamp> {
-        let mut bytes = [0; LENGTH];
-        self.file.read_exact_at(&mut bytes, 0).ok()?;
-        let (seconds, boot) = bytes.split_first_chunk::<8>()?;
-        (boot == self.boot).then(|| Timestamp(i64::from_le_bytes(*seconds)))
+        self.read_moment(0)
     }
 
     /// Writes that everything due up to `completed` has been handed out.
     pub fn write(&self, completed: Timestamp) -> io::Result<()> {
+        self.write_moment(completed, 0)
+    }
+
+    /// When `@reboot` jobs became due in this boot.
+    pub fn read_reboot(&self) -> Option<RebootJobs> {
+        Some(RebootJobs { first: self.read_moment(BOOT_AT)?, last: self.read_moment(REBOOT_AT)? })
+    }
+
+    /// Writes when they did.
+    pub fn write_reboot(&self, jobs: RebootJobs) -> io::Result<()> {
+        self.write_moment(jobs.first, BOOT_AT)?;
+        self.write_moment(jobs.last, REBOOT_AT)
+    }
+
+    fn read_moment(&self, at: u64) -> Option<Timestamp> {
+        let mut bytes = [0; LENGTH];
+        self.file.read_exact_at(&mut bytes, at).ok()?;
+        let (seconds, boot) = bytes.split_first_chunk::<8>()?;
+        (boot == self.boot).then(|| Timestamp(i64::from_le_bytes(*seconds)))
+    }
+
+    fn write_moment(&self, moment: Timestamp, at: u64) -> io::Result<()> {
         let mut bytes = [0; LENGTH];
         let (seconds, boot) = bytes.split_at_mut(8);
-        seconds.copy_from_slice(&completed.0.to_le_bytes());
+        seconds.copy_from_slice(&moment.0.to_le_bytes());
         boot.copy_from_slice(&self.boot);
-        self.file.write_all_at(&bytes, 0)
+        self.file.write_all_at(&bytes, at)
     }
 }
 
@@ -63,13 +96,13 @@ impl Record {
     /// Up to which run id, exclusive, ids are reserved or used.
     pub fn read_reserved(&self) -> Option<RunId> {
         let mut bytes = [0; 8];
-        self.file.read_exact_at(&mut bytes, LENGTH as u64).ok()?;
+        self.file.read_exact_at(&mut bytes, RESERVED_AT).ok()?;
         Some(RunId(u64::from_le_bytes(bytes)))
     }
 
     /// Reserves run ids up to `upto`, exclusive.
     pub fn write_reserved(&self, upto: RunId) -> io::Result<()> {
-        self.file.write_all_at(&upto.0.to_le_bytes(), LENGTH as u64)
+        self.file.write_all_at(&upto.0.to_le_bytes(), RESERVED_AT)
     }
 }
 
@@ -101,7 +134,12 @@ mod tests {
         // Run ids go on counting in another boot.
         assert_eq!(record.read_reserved(), None);
         record.write_reserved(RunId(1_800_000_000_000)).unwrap();
+        assert_eq!(record.read_reboot(), None);
+        let jobs = RebootJobs { first: Timestamp(1_800_000_001), last: Timestamp(1_800_000_007) };
+        record.write_reboot(jobs).unwrap();
+        assert_eq!(record.read_reboot(), Some(jobs));
         let tomorrow = Record::open(dir.path(), &tomorrow).unwrap();
+        assert_eq!(tomorrow.read_reboot(), None);
         assert_eq!((tomorrow.read(), tomorrow.read_reserved()), (None, Some(RunId(1_800_000_000_000))));
     }
 

@@ -2,7 +2,7 @@
 
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
-use crate::launch::{Config as RunnerConfig, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, SimpleCommands};
+use crate::launch::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, SimpleCommands};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
@@ -28,6 +28,19 @@ pub enum Mode {
     Check(Vec<PathBuf>),
     /// Run what is due this minute, wait, exit.
     Now,
+}
+
+/// How changed tables are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// By inotify(7), and by a rescan each minute where a file system does not report every change.
+    #[default]
+    Auto,
+    /// By inotify(7) and the rescan of every ten minutes.
+    Inotify,
+    /// By a rescan each minute.
+    Poll,
 }
 
 /// Everything that can be set.
@@ -69,7 +82,9 @@ pub struct Settings {
     pub permit_any: bool,
     /// cronie's `-s`.
     pub output_to_log: bool,
-    /// cronie's `-i`.
+    /// How changed tables are noticed.
+    pub watch: WatchMode,
+    /// cronie's `-i`, or its `-c`.
     pub no_inotify: bool,
     /// cronie's `-P`.
     pub inherit_path: bool,
@@ -77,6 +92,8 @@ pub struct Settings {
     pub cluster: bool,
     /// `-x`.
     pub debug: Debug,
+    /// Words of the command line that are no files to run.
+    pub ignored: Vec<PathBuf>,
 }
 
 /// What the command line asks for.
@@ -141,6 +158,7 @@ struct File {
     log: Option<Target>,
     mailer: Option<String>,
     foreground: Option<bool>,
+    watch: Option<WatchMode>,
     #[serde(alias = "stop_timeout")]
     stop_timeout: Option<String>,
     #[serde(alias = "starts_in_flight")]
@@ -184,6 +202,9 @@ impl Settings {
         let debug = Debug::of(given.get_many::<String>("debug").into_iter().flatten().map(String::as_str));
         let standard = Places::of(site);
         let files: Vec<PathBuf> = given.get_many("FILE").map(|files| files.cloned().collect()).unwrap_or_default();
+        // These are about the system's tables, so that Debian's meaning of further words is meant: none.
+        let for_the_system = has("lsb-names") || has("now");
+        let (files, ignored) = if for_the_system && !has("check") { (Vec::new(), files) } else { (files, Vec::new()) };
         let mode = match () {
             () if has("check") => Mode::Check(files),
             () if !files.is_empty() => Mode::Standalone(files),
@@ -194,6 +215,8 @@ impl Settings {
         let debug_log = debug.is_on().then_some(Target::Stderr);
         let log = given.get_one::<String>("log").and_then(|name| target(name)).or(debug_log).or(file.log);
         let mailer = text("mailer").or_else(|| text("mail-command")).or(file.mailer);
+        let no_inotify = has("no-inotify") || has("cluster");
+        let watch = text("watch").and_then(|name| watch_mode(&name)).or(no_inotify.then_some(WatchMode::Poll));
         let stop_timeout = match text("stop-timeout").or(file.stop_timeout) {
             Some(text) => parse_time(&text).ok_or(SettingsError::StopTimeout(text))?,
             None => STOP_TIMEOUT,
@@ -221,10 +244,12 @@ impl Settings {
             lsb_names: has("lsb-names"),
             permit_any: has("permit-any"),
             output_to_log: has("output-to-log"),
-            no_inotify: has("no-inotify") || has("cluster"),
+            watch: watch.or(file.watch).unwrap_or_default(),
+            no_inotify,
             inherit_path: has("inherit-path"),
             cluster: has("cluster"),
             debug,
+            ignored,
         })
     }
 
@@ -263,8 +288,17 @@ impl Settings {
             inherit_path: self.inherit_path,
             starts_in_flight: self.starts_in_flight,
             simple_commands: self.simple_commands,
-            run_dir: self.run_dir.clone(),
+            journal: match &self.mode {
+                Mode::Standalone(_) if !self.run_dir_given => JournalPlace::Memory,
+                Mode::Standalone(_) | Mode::Daemon => JournalPlace::Directory(self.runners()),
+                Mode::Now | Mode::Check(_) => JournalPlace::Nowhere,
+            },
         }
+    }
+
+    /// Where journals of runs and sockets are.
+    pub fn runners(&self) -> PathBuf {
+        self.run_dir.join(shared::RUNNERS)
     }
 }
 
@@ -289,6 +323,15 @@ fn target(name: &str) -> Option<Target> {
         "journal" => Some(Target::Journal),
         "stderr" => Some(Target::Stderr),
         "json" => Some(Target::Json),
+        _ => None,
+    }
+}
+
+fn watch_mode(name: &str) -> Option<WatchMode> {
+    match name {
+        "auto" => Some(WatchMode::Auto),
+        "inotify" => Some(WatchMode::Inotify),
+        "poll" => Some(WatchMode::Poll),
         _ => None,
     }
 }
@@ -325,7 +368,7 @@ mod tests {
             &config,
             "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n\
              anacrontab = '/d'\nanacron-stamps = '/e'\nstarts-in-flight = 8\n\
-             simple-commands = 'direct'\n",
+             simple-commands = 'direct'\nwatch = 'inotify'\n",
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
@@ -340,6 +383,35 @@ mod tests {
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
         assert_eq!((settings.foreground, settings.starts_in_flight.get()), (true, 8));
         assert_eq!(settings.simple_commands, SimpleCommands::Direct);
+        assert_eq!(settings.watch, WatchMode::Inotify);
+        for (options, watch) in [
+            ("-i", WatchMode::Poll),
+            ("-c", WatchMode::Poll),
+            ("--watch auto", WatchMode::Auto),
+            ("-i --watch inotify", WatchMode::Inotify),
+        ] {
+            let line = format!("crond --config {} {options}", config.display());
+            assert_eq!(self::settings(&line).watch, watch, "{options}");
+        }
+    }
+
+    #[test]
+    fn words_behind_debians_flags_for_the_system_are_no_files() {
+        let file = |name: &str| vec![PathBuf::from(name)];
+        for (words, mode, ignored) in [
+            ("-f -l 8", Mode::Daemon, file("8")),
+            ("8 -l", Mode::Daemon, file("8")),
+            ("-N table", Mode::Now, file("table")),
+            ("-f table", Mode::Standalone(file("table")), Vec::new()),
+            ("-L 8 table", Mode::Standalone(file("table")), Vec::new()),
+            ("table", Mode::Standalone(file("table")), Vec::new()),
+            ("--check -l table", Mode::Check(file("table")), Vec::new()),
+        ] {
+            let settings = settings(&format!("cron --profile debian --config /dev/null {words}"));
+            assert_eq!((settings.mode, settings.ignored), (mode, ignored), "{words}");
+        }
+        let settings = settings("crond --profile cronie --config /dev/null -n table");
+        assert_eq!(settings.mode, Mode::Standalone(file("table")));
     }
 
     #[test]
@@ -349,6 +421,7 @@ mod tests {
         for (text, named) in [
             ("spol = '/a'\n", "spol"),
             ("starts-in-flight = 0\n", "starts-in-flight"),
+            ("watch = 'closely'\n", "unknown variant `closely`, expected one of `auto`, `inotify`, `poll`"),
             ("simple-commands = 'drect'\n", "unknown variant `drect`, expected `shell` or `direct`"),
         ] {
             std::fs::write(&config, text).unwrap();

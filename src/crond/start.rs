@@ -1,30 +1,42 @@
 //! From settings to a daemon that is ready.
 
 use super::anacron::Work;
-use super::daemon::{Daemon, Fatal, now};
+use super::daemon::{Daemon, Fatal, now, reap};
 use super::given::{Given, GivenError};
 use super::library::Library;
 use super::marker::{self, Reboot};
-use super::record::Record as Completed;
+use super::old_runners::{EarlierRuns, OldRunners};
+use super::record::{RebootJobs, Record as Completed};
+use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
-use crate::launch::{LaunchError, Leftovers, Runner, caller_name, falls_back_to_log, take_leftovers};
+use super::wake_ups::WakeUps;
+use crate::launch::{
+    LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journals,
+};
 use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::site::{Profile, shared};
+use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
+use crate::sys::state_file;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 /// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
 const CRONIE_VERSION: &str = "1.7.2";
+
+/// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
+const REBOOT_REACH: i64 = 500;
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +80,12 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
 }
 
 /// Starts a daemon: after this it is ready, its first jobs among what it has to do.
-pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> Result<Daemon, StartError> {
+pub(super) fn start(
+    settings: Settings,
+    execution: Execution,
+    resumed: Option<Resumed>,
+    manager: NotifySocket,
+) -> Result<Daemon, StartError> {
     let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.site);
     let origin = origin(&settings)?;
@@ -76,13 +93,21 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     let lacks_mailer = falls_back_to_log(&config);
     config.output_to_log |= lacks_mailer;
     let runner = Runner::spawn(config)?;
-    let lock = take_lock(&settings, &mut log)?;
-    tell_start(&settings, in_background, lacks_mailer, lock.as_ref(), &mut log);
+    let mut resumed = resumed;
+    let held = resumed.as_mut().map(|resumed| std::mem::take(&mut resumed.locks));
+    let is_first = held.is_none();
+    let lock = take_lock(&settings, held, &mut log)?;
+    if is_first {
+        tell_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
+    }
+    // One that died before this program was executed, as the case may be.
+    reap();
 
     let boot = host::boot();
     let completed = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = Work::new(&settings, host, &boot);
+    let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.site, host);
     let library = Library::new(tables, &settings);
     let mut plan = Plan::new(library.zones().system(), now());
@@ -90,18 +115,22 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     if settings.is_standalone() {
         plan.set_caller(&caller_name());
     }
-    if let Some(record) = &completed {
-        plan.reserve_runs_from(first_run(record.read_reserved()));
+    if completed.is_some() || resumed.is_some() {
+        let reserved = completed.as_ref().and_then(Completed::read_reserved);
+        plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
     }
     let mut daemon = Daemon {
         log,
         plan,
         runner,
+        old: OldRunners::new(&boot.id),
+        execution,
         library,
         manager,
         lock,
         completed,
         anacron,
+        wake_ups,
         poll: Poll::new().map_err(os("making the event queue"))?,
         signals: Signals::new().map_err(os("listening for signals"))?,
         timer: Timer::new().map_err(os("making the clock's timer"))?,
@@ -118,7 +147,7 @@ pub fn start(settings: Settings, in_background: bool, manager: NotifySocket) -> 
     daemon.wait_for_the_world()?;
     daemon.with_library(Library::open);
     daemon.tell_noticing();
-    daemon.begin(&boot);
+    daemon.begin(&boot, resumed);
     daemon.begin_anacron();
     Ok(daemon)
 }
@@ -148,11 +177,16 @@ fn origin(settings: &Settings) -> Result<Origin, StartError> {
 }
 
 /// A standalone daemon takes no lock unless a run directory of its own was asked for.
-fn take_lock(settings: &Settings, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
+/// A program that was executed anew has it already.
+fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
     if settings.is_standalone() && !settings.run_dir_given {
         return Ok(None);
     }
-    match DaemonLock::take(&settings.run_dir, shared::PID_FILE) {
+    let taken = match held {
+        Some(held) => DaemonLock::resume(&settings.run_dir, shared::PID_FILE, held),
+        None => DaemonLock::take(&settings.run_dir, shared::PID_FILE),
+    };
+    match taken {
         Ok(lock) => Ok(Some(lock)),
         Err(why) => {
             let death = Record { level: Level::Error, ..Record::daemon("DEATH", &[]) };
@@ -212,6 +246,19 @@ fn first_run(reserved: Option<RunId>) -> RunId {
     reserved.map_or(by_time, |reserved| reserved.max(by_time))
 }
 
+/// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
+fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
+    if settings.is_standalone() {
+        return WakeUps::default();
+    }
+    let path = settings.run_dir.join(shared::WAKE_SOCKET);
+    WakeUps::listen(&path).unwrap_or_else(|why| {
+        let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
+        log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+        WakeUps::default()
+    })
+}
+
 impl Daemon {
     /// How changes are noticed, in cronie's words.
     fn tell_noticing(&mut self) {
@@ -225,12 +272,53 @@ impl Daemon {
         }
     }
 
-    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot.
-    fn begin(&mut self, boot: &Boot) {
-        let is_boot = self.settings.is_standalone() || self.claim_boot(boot);
-        let completed = self.handed_out_before();
-        self.tell_plan(Event::Begin { boot: is_boot, completed, started: Vec::new(), running: Vec::new() });
+    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot, or where the one before has not started all of them.
+    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
+        let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
+        let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
+        let reboot_jobs = match &resumed {
+            Some(resumed) => resumed.reboot_jobs,
+            None => self.completed.as_ref().and_then(Completed::read_reboot),
+        };
+        let found = self.find_predecessors(boot, resumed);
+        let has_journals = !found.runners.is_empty() || !found.dead.is_empty();
+        let completed = self.completed_before().max(resumed_at);
+        let EarlierRuns { started, running } = self.take_over(found);
+        let moment = now();
+        let is_unfinished = |jobs: &RebootJobs| {
+            let is_recent = (0..REBOOT_REACH).contains(&(moment.utc.0 - jobs.first.0));
+            has_journals && is_recent && completed.is_some_and(|completed| completed < jobs.last)
+        };
+        let unfinished = reboot_jobs.filter(|jobs| !is_boot && is_unfinished(jobs));
+        if is_boot || unfinished.is_some() {
+            let first = unfinished.map_or(moment.utc, |jobs| jobs.first);
+            self.record_reboot(RebootJobs { first, last: moment.utc });
+        }
+        let started = started.into_iter().filter_map(|start| match start.at_reboot {
+            false => Some((start.job, Timestamp(start.scheduled_at))),
+            // They are due at the begin, whenever that is.
+            true => unfinished.map(|_| (start.job, moment.utc)),
+        });
+        let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
+        let boot = is_boot || unfinished.is_some();
+        self.todo.extend(self.plan.handle(Event::Begin { boot, completed, started, running }, moment));
         self.tell_state_to_manager("");
+    }
+
+    fn record_reboot(&mut self, jobs: RebootJobs) {
+        self.execution.reboot_jobs = Some(jobs);
+        if let Some(Err(why)) = self.completed.as_ref().map(|record| record.write_reboot(jobs)) {
+            self.warn(&format!("writing when @reboot jobs became due: {why}"));
+        }
+    }
+
+    /// What earlier daemons have left.
+    fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
+        match resumed {
+            _ if self.lock.is_some() => find_predecessors(&self.settings.runners(), &boot.id),
+            Some(resumed) => predecessors_of_journals(resumed.journals, &boot.id),
+            None => Predecessors::default(),
+        }
     }
 
     fn claim_boot(&mut self, boot: &Boot) -> bool {
@@ -253,18 +341,13 @@ impl Daemon {
         is_boot
     }
 
-    /// What an earlier daemon of this boot has handed out: its record, or what its runner knows beyond that. None where
-    /// another cron has run between.
-    fn handed_out_before(&mut self) -> Option<Timestamp> {
+    /// Up to when everything due has been started by an earlier daemon of this boot, as its record says. None where another cron has run
+    /// between, which has started what was due since.
+    fn completed_before(&mut self) -> Option<Timestamp> {
         let recorded = self.completed.as_ref()?.read();
-        // Taken in any case, so that they do not pile up. Without a record of this boot they may be of an earlier one.
-        let left = take_leftovers(&self.settings.run_dir).unwrap_or_else(|why| {
-            self.warn(&why.to_string());
-            Leftovers::default()
-        });
-        // What was due since our record, another cron has run.
+        let by_old_version = take_started_by_old_version(&self.settings.run_dir);
         let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.stranger_before));
-        recorded.map(|recorded| left.handed_over.map_or(recorded, |moment| recorded.max(Timestamp(moment))))
+        recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }
 
     /// Says that it is ready to whoever started it.
@@ -273,6 +356,22 @@ impl Daemon {
         let period = self.manager.watchdog_ms();
         self.watchdog_at = period.and_then(|ms| crate::sys::clock::monotonic_ms().checked_add_unsigned(ms));
     }
+}
+
+/// Version 0.1 left files in a directory of its own: the latest due moment that a runner had started is read, everything is removed.
+fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
+    const LONGEST: usize = 32;
+    let directory = run_dir.join("crond.outcomes");
+    let is_started = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "started");
+    let read = |path: PathBuf| {
+        let text = String::from_utf8(state_file::read(&path, LONGEST).ok()?).ok()?;
+        text.trim().parse().ok().map(Timestamp)
+    };
+    let listed = fs::read_dir(&directory).ok()?;
+    let latest = listed.flatten().map(|entry| entry.path()).filter(is_started).filter_map(read).max();
+    // A link in its place is not followed. What cannot be removed does no harm.
+    let _ = fs::remove_dir_all(&directory);
+    latest
 }
 
 /// The name under which we were called, for messages.

@@ -6,6 +6,7 @@ use super::settings::Settings;
 use crate::plan::Event;
 use crate::schedule::Timestamp;
 use crate::sys::clock;
+use crate::sys::poll::Poll;
 
 /// From TERM to KILL.
 const KILL_AFTER_MS: i64 = 10_000;
@@ -69,16 +70,21 @@ impl Daemon {
                 let jobs = self.plan.running();
                 if jobs > 0 {
                     self.warn(&format!("{jobs} jobs still run: ending them"));
-                    self.runner.end_all(false);
+                    self.end_all_jobs(false);
                 }
                 self.stopping = Some(Stopping::Asked(now_ms + KILL_AFTER_MS));
             }
             Some(Stopping::Asked(at)) if at <= now_ms => {
-                self.runner.end_all(true);
+                self.end_all_jobs(true);
                 self.stopping = Some(Stopping::Killed);
             }
             _ => {}
         }
+    }
+
+    fn end_all_jobs(&mut self, hard: bool) {
+        self.runner.end_all(hard);
+        self.old.end_all(hard);
     }
 
     /// Whether all that was to be waited for has come to its end.
@@ -128,7 +134,7 @@ impl Daemon {
         }
     }
 
-    fn record_end(&mut self, upto: Timestamp) {
+    pub(super) fn record_end(&mut self, upto: Timestamp) {
         if let Some(record) = &self.completed
             && let Err(why) = record.write(upto)
         {
@@ -140,12 +146,16 @@ impl Daemon {
     fn wait_for_runner(&mut self, give_up_at: i64) -> Result<(), Fatal> {
         let pid = self.runner.pid();
         self.runner.close()?;
-        while !reap().contains(&pid) {
+        // Nothing else is heard any more.
+        let poll = Poll::new().map_err(os("making the event queue"))?;
+        poll.add(self.runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+        poll.add(&self.signals, 1).map_err(os("waiting for signals"))?;
+        while !reap().contains(&pid) && !self.runner.is_done() {
             let left = give_up_at - clock::monotonic_ms();
             if left <= 0 {
                 break;
             }
-            self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+            poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
             while let Ok(Some(_)) = self.signals.read() {}
         }
         Ok(())

@@ -7,8 +7,10 @@ use crate::plan::{DigestKey, Owner, Source};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
 use crate::site::{Profile, Site};
+use crate::spool::names::is_safe_component;
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
+use crate::sys::files;
 use crate::table::{BAD_USER, Diagnostic, NO_NEWLINE, Parsed, Severity, Table, Unlisted};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,6 +208,45 @@ impl Tables {
         directories
     }
 
+    /// The directories in which every file is a table.
+    pub fn table_directories(&self) -> BTreeSet<PathBuf> {
+        match &self.origin {
+            Origin::System(finder) => BTreeSet::from([finder.places().spool.clone(), finder.places().cron_d.clone()]),
+            Origin::Given(_) => BTreeSet::new(),
+        }
+    }
+
+    /// The tables that stand in other directories, or are links to there.
+    pub fn single_files(&self) -> Vec<PathBuf> {
+        let links = self.seen.links.iter().map(PathBuf::from);
+        match &self.origin {
+            Origin::System(finder) => links.chain([finder.places().system_crontab.clone()]).collect(),
+            Origin::Given(given) => links.chain(given.paths().iter().cloned()).collect(),
+        }
+    }
+
+    /// The path of a user's table, if its file is not as it was read and belongs to that sender; root may name any. What
+    /// is gone has no owner.
+    pub fn changed_user_table(&self, user: &str, sender: u32) -> Option<PathBuf> {
+        let Origin::System(finder) = &self.origin else { return None };
+        if !is_safe_component(user, self.site.profile) {
+            return None;
+        }
+        let spool = &finder.places().spool;
+        let path = spool.join(user);
+        let known = self.seen.known.get(path.to_str()?);
+        match files::open_place(spool).and_then(|spool| files::stat_at(spool, user)) {
+            Ok(file) if sender != 0 && file.uid != sender => None,
+            Ok(file) => {
+                let now = self.seen.digest(Stamp::from(&file));
+                let is_as_read = known.is_some_and(|known| known.stamp == now && known.fresh().is_none());
+                (!is_as_read).then_some(path)
+            }
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => known.map(|_| path),
+            Err(_) => None,
+        }
+    }
+
     /// The system's own table, which stands in a directory where much else happens.
     pub fn system_crontab(&self) -> Option<&Path> {
         match &self.origin {
@@ -275,6 +316,28 @@ impl Tables {
             self.seen.passwd_failure = failure;
         }
         self.seen.drop_unseen(news);
+    }
+
+    /// Removes temporary files of interrupted installations that are older than an hour; `now` in seconds since 1970.
+    pub fn remove_leftovers(&self, now: i64, news: &mut dyn Hearer) {
+        const OLD: i64 = 3600;
+        let Origin::System(finder) = &self.origin else { return };
+        let before_ns = now.saturating_sub(OLD).saturating_mul(1_000_000_000);
+        let spool = finder.places().spool.display();
+        // A spool that cannot be listed is reported by the scan.
+        let detail = match finder.remove_leftovers(before_ns) {
+            Ok(0) | Err(_) => return,
+            Ok(1) => format!("removed a temporary file of an interrupted crontab from {spool}"),
+            Ok(many) => format!("removed {many} temporary files of interrupted crontabs from {spool}"),
+        };
+        news.push(News::Tell(Told {
+            level: Level::Info,
+            user: "CRON".to_owned(),
+            event: "INFO".into(),
+            detail,
+            rest: String::new(),
+            line: None,
+        }));
     }
 
     /// Looks at one path that something happened to. Paths that can be no table are passed over.

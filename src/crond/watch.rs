@@ -5,7 +5,6 @@
 
 use crate::sys::name_watch::{Change, Hearing, NameWatch};
 use crate::sys::poll::Bell;
-use nix::sys::statfs::{FsType, statfs};
 use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
 use notify::{INotifyWatcher, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,8 +97,6 @@ pub struct Watcher {
     busy: BTreeSet<PathBuf>,
     /// Names that changed in directories that are not watched by name any more.
     earlier: Vec<Change>,
-    /// Whether a watched directory is on a file system whose changes are not all reported.
-    unreliable: bool,
 }
 
 /// Why changes are not heard of.
@@ -138,16 +135,7 @@ impl Watcher {
         };
         let tables = INotifyWatcher::new(handler, notify::Config::default())
             .map_err(|why| WatchError::Start(io::Error::other(why.to_string())))?;
-        Ok(Watcher {
-            tables,
-            names,
-            hints,
-            bell,
-            watched: BTreeMap::new(),
-            busy,
-            earlier: Vec::new(),
-            unreliable: false,
-        })
+        Ok(Watcher { tables, names, hints, bell, watched: BTreeMap::new(), busy, earlier: Vec::new() })
     }
 
     /// Readable when there are hints about tables.
@@ -170,6 +158,13 @@ impl Watcher {
     pub fn changed_names(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = std::mem::take(&mut self.earlier);
         changes.extend(self.names.read()?);
+        for change in &changes {
+            if let Change::Directory(path) = change {
+                // Its watch is gone with it, even if the next directory of that name cannot be told from it by number.
+                let _ = self.tables.unwatch(path);
+                self.watched.remove(path);
+            }
+        }
         Ok(changes)
     }
 
@@ -180,18 +175,17 @@ impl Watcher {
         there.try_for_each(|directory| self.watch_names(directory, Hearing::Writing))
     }
 
-    /// Whether changes may happen that nobody reports, on a network file system for example.
-    pub fn is_unreliable(&self) -> bool {
-        self.unreliable
-    }
-
     /// Watches exactly these directories from now on; for each that is missing the nearest one above it, until it appears.
     /// Whether one is watched now that was not before: what happened in it earlier was not heard.
     pub fn watch(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<bool, WatchError> {
         self.drop_unwanted(wanted);
         let mut above = BTreeSet::new();
         let mut news = false;
-        self.unreliable = false;
+        // `notify` does not pass on that a directory was unmounted. First of all, since watches by name of the same
+        // directories take the place of these.
+        for directory in wanted.iter().filter(|directory| directory.is_dir()) {
+            self.watch_names(directory, Hearing::Removal)?;
+        }
         for directory in wanted {
             loop {
                 if let Some(identity) = identity(directory) {
@@ -214,7 +208,7 @@ impl Watcher {
         }
         self.earlier.extend(self.names.read().unwrap_or_else(|_| vec![Change::Anything]));
         let busy = &self.busy;
-        self.names.retain(|path| busy.contains(path) || above.contains(path));
+        self.names.retain(|path| busy.contains(path) || above.contains(path) || wanted.contains(path));
         Ok(news)
     }
 
@@ -236,7 +230,6 @@ impl Watcher {
     }
 
     fn watch_table_directory(&mut self, directory: &Path, identity: Identity) -> Result<bool, WatchError> {
-        self.unreliable |= reports_not_everything(directory);
         if self.watched.get(directory) == Some(&identity) {
             return Ok(false);
         }
@@ -277,22 +270,6 @@ fn identity(directory: &Path) -> Option<Identity> {
 
 fn still_nearest(directory: &Path, nearest: &Path) -> bool {
     directory.ancestors().skip(1).find(|above| above.is_dir()) == Some(nearest)
-}
-
-/// Whether the kernel does not hear of every change in a directory, since others change it elsewhere (statfs(2)).
-fn reports_not_everything(directory: &Path) -> bool {
-    const REMOTE: [i64; 9] = [
-        0x6969,      // NFS
-        0x517b,      // SMB
-        0xff53_4d42, // CIFS
-        0xfe53_4d42, // SMB2
-        0x6573_5546, // FUSE
-        0x0102_1997, // 9P
-        0x00c3_6400, // Ceph
-        0x5346_414f, // AFS
-        0x786f_4256, // VirtualBox shared folders
-    ];
-    statfs(directory).is_ok_and(|found| REMOTE.iter().any(|kind| found.filesystem_type() == FsType(*kind as _)))
 }
 
 #[cfg(test)]
@@ -361,7 +338,8 @@ mod tests {
         fs::rename(scene.path("a/b/tables"), scene.path("away")).unwrap();
         assert!(!scene.watcher.watch(&scene.wanted).unwrap());
         fs::rename(scene.path("away"), scene.path("a/b/tables")).unwrap();
-        assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Name(scene.path("a/b/tables"))]);
+        let tables = scene.path("a/b/tables");
+        assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Directory(tables.clone()), Change::Name(tables)]);
         assert!(scene.watcher.watch(&scene.wanted).unwrap());
         let file = scene.path("a/b/tables/file");
         fs::write(&file, "").unwrap();

@@ -2,8 +2,11 @@
 
 use super::failure::Failure;
 use super::session::Session;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use super::tell;
+use crate::sys::files;
+use crate::sys::interrupts::HeldBack;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// A table existed (and a copy was tried).
@@ -15,14 +18,15 @@ pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
     let user = &session.user;
     let Some(standing) = session.read_table()? else { return Ok(None) };
     let Some(directory) = directory(session) else {
-        eprintln!("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
+        tell::warn("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
         return Ok(Some(Existed));
     };
     let path = directory.join(file_name(session));
     match write(&directory, &path, &standing.bytes) {
-        Ok(()) => println!("Backup of {}'s previous crontab saved to {}", user.name, path.display()),
+        Ok(()) => tell::inform(&format!("Backup of {}'s previous crontab saved to {}", user.name, path.display())),
         Err(error) => {
-            eprintln!("Failed to write to the backup file: {}: {}", path.display(), crate::sys::files::reason(&error))
+            let reason = files::reason(&error);
+            tell::warn(&format!("Failed to write to the backup file: {}: {reason}", path.display()));
         }
     }
     Ok(Some(Existed))
@@ -45,18 +49,21 @@ fn file_name(session: &Session<'_>) -> String {
 /// Writes with the caller's own rights, and so that no reader ever finds half a copy or one that is open to others.
 fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".crontab.")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .make_in(directory, |path| std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path))?;
-    file.as_file_mut().write_all(bytes)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    // An interrupt in the middle would leave the temporary file behind.
+    let _held_back = HeldBack::now();
+    let (file, temporary) = files::create_temporary_file(&directory.join(".crontab."))?;
+    let written = files::write_all(&file, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The copy is not in place; an unfinished one is of no use.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_copy_is_for_its_owner_only_whatever_stood_there_before() {

@@ -2,12 +2,13 @@
 
 use super::failure::Failure;
 use super::session::Session;
+use super::tell;
 use crate::schedule::HostKey;
 use crate::spool::parse;
 use crate::sys::host;
 use crate::sys::zoneinfo::SystemZones;
 use crate::table::{Context, Form, NO_NEWLINE, Parser};
-use std::io::{Read, Write};
+use std::io::Read;
 
 /// Checks a table; every diagnostic goes to standard error. `size`: its bytes, 0 if that is unknown; `file`: what the table is
 /// called in the diagnostics; `closing`: the incumbent's line under a faulty one. Nothing of the table is kept.
@@ -37,8 +38,7 @@ pub fn check(
     }
     let mut shown: String = parsed.diagnostics.iter().map(|diagnostic| diagnostic.picture(file)).collect();
     shown.push_str(&parsed.unlisted.line(file).unwrap_or_default());
-    // Standard error that takes nothing cannot be told of.
-    let _ = std::io::stderr().write_all(shown.as_bytes());
+    tell::warn_raw(&shown);
     match parsed.errors().last() {
         None => Ok(()),
         Some(last) => {

@@ -15,7 +15,7 @@ const DEBUG_FLAGS: [&str; 9] = ["ext", "sch", "proc", "pars", "load", "misc", "t
 const PLACES: [&str; 3] = ["profile", "spool", "run-dir"];
 
 /// The operations, of which only one may be asked for.
-const OPERATIONS: [&str; 6] = ["list", "remove", "edit", "test", "set-host", "show-host"];
+const OPERATIONS: [&str; 7] = ["list", "remove", "edit", "test", "set-host", "show-host", "usage"];
 
 /// The definition for a profile.
 pub fn command(profile: Profile) -> Command {
@@ -144,6 +144,8 @@ pub struct Request {
     pub selinux: bool,
     /// `--spool`.
     pub spool: Option<PathBuf>,
+    /// `--run-dir`.
+    pub run_dir: Option<PathBuf>,
 }
 
 /// What a parsed command line leads to.
@@ -189,6 +191,7 @@ fn parse_by_definition(
 ) -> Result<Parsed, Failure> {
     let words = Words::of(profile);
     let program = program_name(&arguments);
+    let given_long = LongForms::of(&arguments);
     let mut matches = match command(profile).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(page) if matches!(page.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -218,6 +221,9 @@ fn parse_by_definition(
         Profile::Cronie => cronie_operation(&matches, files, is_terminal),
     }
     .map_err(usage)?;
+    if let Some(fault) = given_long.conflict_with(&operation) {
+        return Err(usage(fault));
+    }
     Ok(Parsed::Request(Request {
         operation,
         user: matches.get_one::<OsString>("user").cloned(),
@@ -226,6 +232,7 @@ fn parse_by_definition(
         backup: profile == Profile::Cronie && !given("no-backup"),
         selinux: given("selinux"),
         spool: matches.get_one::<PathBuf>("spool").cloned(),
+        run_dir: matches.get_one::<PathBuf>("run-dir").cloned(),
     }))
 }
 
@@ -242,7 +249,37 @@ fn everyday(arguments: &[OsString], profile: Profile) -> Option<Request> {
         _ => Operation::Replace(Input::File(only.into())),
     };
     let backup = profile == Profile::Cronie;
-    Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool: None })
+    let (spool, run_dir) = (None, None);
+    Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool, run_dir })
+}
+
+/// Options that promise care, as far as they are spelled out. Debian's crontab takes `-n` and `-i` with every operation and
+/// ignores them where they mean nothing, so that `-r -n` removes the table; scripts may rely on that. The long forms are
+/// ours, and are refused where the promise would not be kept.
+struct LongForms {
+    dry_run: bool,
+    interactive: bool,
+}
+
+impl LongForms {
+    fn of(arguments: &[OsString]) -> LongForms {
+        let has = |name: &str| arguments.iter().take_while(|word| *word != "--").any(|word| word == name);
+        LongForms { dry_run: has("--dry-run"), interactive: has("--interactive") }
+    }
+
+    fn conflict_with(&self, operation: &Operation) -> Option<UsageFault> {
+        let (checks, removes) = match operation {
+            Operation::Replace(_) | Operation::Edit => (true, false),
+            Operation::Remove => (false, true),
+            Operation::Usage => (true, true),
+            Operation::List | Operation::Test(_) | Operation::SetHost(_) | Operation::ShowHost => (false, false),
+        };
+        match self {
+            LongForms { dry_run: true, .. } if !checks => Some(UsageFault::DryRunWithoutTable),
+            LongForms { interactive: true, .. } if !removes => Some(UsageFault::InteractiveWithoutRemoval),
+            LongForms { .. } => None,
+        }
+    }
 }
 
 /// How this program was called, without its directory.
@@ -271,12 +308,10 @@ fn input(file: OsString) -> Input {
 /// Debian's crontab takes standard input without being told only when it is called with nothing at all; of several
 /// files it takes the first.
 fn debian_operation(matches: &ArgMatches, files: Vec<OsString>, user: bool) -> Result<Operation, UsageFault> {
-    if counted(matches, "usage") > 0 {
-        return Ok(Operation::Usage);
-    }
     let operation = match asked(matches) {
         Some("list") => Operation::List,
         Some("remove") => Operation::Remove,
+        Some("usage") => Operation::Usage,
         Some(_) => Operation::Edit,
         None => {
             let bare = !user && counted(matches, "dry-run") == 0 && counted(matches, "interactive") == 0;
@@ -366,6 +401,12 @@ mod tests {
             (Profile::Debian, "-n tab", Replace(file("tab"))),
             (Profile::Debian, "-l", List),
             (Profile::Debian, "-n -l", List),
+            (Profile::Debian, "-n -r", Remove),
+            (Profile::Debian, "-i -n tab", Replace(file("tab"))),
+            (Profile::Debian, "--dry-run tab", Replace(file("tab"))),
+            (Profile::Debian, "--dry-run --edit", Edit),
+            (Profile::Debian, "--interactive --remove", Remove),
+            (Profile::Debian, "-- --dry-run", Replace(file("--dry-run"))),
             (Profile::Debian, "--list", List),
             (Profile::Debian, "-ri", Remove),
             (Profile::Debian, "-u -x -e", Edit),
@@ -412,11 +453,25 @@ mod tests {
         }
     }
 
+    const DRY_RUN: &str = "crontab: usage error: --dry-run is for a new table or an edit only";
+    const INTERACTIVE: &str = "crontab: usage error: --interactive is for --remove only";
+
     #[test]
     fn wrong_command_lines_are_told_in_the_incumbents_words() {
         for (profile, line, first) in [
             (Profile::Debian, "-l -r", "crontab: usage error: only one operation permitted"),
             (Profile::Debian, "-l -l", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "-l -h", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "-h x", "crontab: usage error: no arguments permitted after this option"),
+            (Profile::Debian, "--remove --list", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "--remove --dry-run", DRY_RUN),
+            (Profile::Debian, "-r --dry-run", DRY_RUN),
+            (Profile::Debian, "--dry-run -l", DRY_RUN),
+            (Profile::Debian, "--interactive tab", INTERACTIVE),
+            (Profile::Debian, "--edit --interactive", INTERACTIVE),
+            (Profile::Cronie, "--interactive -l", INTERACTIVE),
+            (Profile::Cronie, "--interactive -", INTERACTIVE),
+            (Profile::Cronie, "--remove --test tab", "crontab: usage error: only one operation permitted"),
             (Profile::Debian, "-z", "crontab: invalid option -- 'z'"),
             (Profile::Debian, "-lz", "crontab: invalid option -- 'z'"),
             (Profile::Debian, "-T f", "crontab: invalid option -- 'T'"),

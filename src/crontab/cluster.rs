@@ -3,9 +3,9 @@
 use super::failure::Failure;
 use super::session::Session;
 use crate::spool::CLUSTER_HOST_FILE;
-use crate::sys::files;
+use crate::sys::interrupts::HeldBack;
+use crate::sys::{descriptor, files};
 use std::ffi::{CString, OsStr};
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 /// The longest host name of POSIX systems.
@@ -23,6 +23,8 @@ pub fn set_host(session: &Session<'_>, host: Option<&OsStr>) -> Result<(), Failu
     }
     let line = [host.as_slice(), b"\n"].concat();
     let name = file_name();
+    // As for a table: an interrupt in the middle would leave a temporary file behind.
+    let _held_back = HeldBack::now();
     session.with_spool(|spool| spool.write_control_file(&name, &line))?;
     session.log("SET HOST", &String::from_utf8_lossy(&host));
     Ok(())
@@ -35,9 +37,7 @@ pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
         .with_spool(|spool| spool.read_control_file(&name))?
         .ok_or_else(|| Failure::NoHostFile { path: session.spool_path().join(CLUSTER_HOST_FILE) })?;
     let host = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    out.write_all(&[host, b"\n"].concat())
-        .and_then(|()| out.flush())
+    files::write_all(descriptor::standard(false), &[host, b"\n"].concat())
         .map_err(|source| Failure::Output { program: session.program.to_owned(), source })?;
     session.log("GET HOST", &String::from_utf8_lossy(host));
     Ok(())

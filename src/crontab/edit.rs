@@ -1,14 +1,31 @@
-//! `-e`: lets the caller edit a copy as often as it takes, and loses none of her keystrokes.
+//! `-e`: lets the caller edit a copy as often as it takes. An edit that is not installed stays where it is, and its path is
+//! told.
 
 use super::editor;
 use super::failure::Failure;
 use super::label::CallersContext;
 use super::list::shown_part;
-use super::prompt;
+use super::prompt::{self, Answer};
 use super::replace::{NewTable, Then, check_and_install};
 use super::scratch::Scratch;
 use super::session::Session;
+use super::tell;
 use crate::spool::Stamp;
+use crate::sys::interrupts::{EndRequest, EndRequests};
+
+/// How an edit ended, if nothing failed.
+enum Outcome {
+    /// The table is as the editor left it.
+    Installed,
+    /// The new table was only to be checked, and is good.
+    Checked,
+    /// The editor changed nothing.
+    Unchanged,
+    /// The new table is faulty, and the user does not want to edit it again.
+    GivenUp,
+    /// A signal asked the program to end.
+    Ended(EndRequest),
+}
 
 /// Edits the user's table.
 pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
@@ -19,39 +36,105 @@ pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     let mut before = match standing {
         Some(standing) => shown_part(session, &standing.bytes).to_vec(),
         None => {
-            eprintln!("no crontab for {} - using an empty one", user.name);
+            tell::warn(&format!("no crontab for {} - using an empty one", user.name));
             session.words.first_text.as_bytes().to_vec()
         }
     };
     before.extend(session.context.as_ref().map(CallersContext::level_setting).unwrap_or_default());
+    // From here on to the end of the copy no signal but KILL ends the program before the copy is settled.
+    let signals =
+        EndRequests::block().map_err(|source| Failure::Signals { program: session.program.to_owned(), source })?;
     let scratch = Scratch::new(session, &before)?;
+    let outcome = rounds(session, &signals, &scratch, &before, base, then);
+    settle(session, &signals, scratch, &before, outcome)
+}
+
+/// Edits, checks and installs until the table is installed or the user gives up.
+fn rounds(
+    session: &Session<'_>,
+    signals: &EndRequests,
+    scratch: &Scratch,
+    before: &[u8],
+    base: Option<Stamp>,
+    then: Then,
+) -> Result<Outcome, Failure> {
     loop {
-        if let Err(failure) = editor::edit(session, scratch.path()) {
-            return Err(after_editor_failure(session, scratch, &before, failure));
+        let end = editor::edit(session, scratch.path());
+        signals.forget_terminal();
+        if let Some(request) = signals.arrived() {
+            return Ok(Outcome::Ended(request));
         }
+        end?;
         let text = scratch.read(session)?;
         if text == before {
-            tell_unchanged(session);
-            break;
+            return Ok(Outcome::Unchanged);
         }
-        match install(session, &scratch, text, base, then) {
-            Ok(()) => break,
+        match install(session, scratch, text, base, then) {
+            Ok(()) if then == Then::Nothing => return Ok(Outcome::Checked),
+            Ok(()) => return Ok(Outcome::Installed),
             Err(Failure::Faulty { closing }) => {
-                eprintln!("{closing}");
-                if !wants_to_retry(session) {
-                    tell_kept(session, scratch);
-                    break;
+                tell::warn(&closing);
+                match ask_whether_to_retry(session, signals) {
+                    Answer::Yes => {}
+                    Answer::No => return Ok(Outcome::GivenUp),
+                    Answer::Ended(request) => return Ok(Outcome::Ended(request)),
                 }
             }
-            // The editor's work must not go with the error.
-            Err(failure) => {
-                tell_kept(session, scratch);
-                return Err(failure);
-            }
+            Err(failure) => return Err(failure),
         }
     }
-    session.log("END EDIT", &user.name);
-    Ok(())
+}
+
+/// Removes the copy when it holds nothing but the table itself; otherwise tells where it is. Then tells how the edit ended.
+fn settle(
+    session: &Session<'_>,
+    signals: &EndRequests,
+    scratch: Scratch,
+    before: &[u8],
+    outcome: Result<Outcome, Failure>,
+) -> Result<(), Failure> {
+    let user = &session.user.name;
+    match outcome {
+        Ok(Outcome::Installed) => {
+            scratch.remove();
+            session.log("END EDIT", user);
+            Ok(())
+        }
+        Ok(Outcome::Unchanged) => {
+            scratch.remove();
+            tell_unchanged(session);
+            session.log("END EDIT", user);
+            Ok(())
+        }
+        Ok(Outcome::Checked) => {
+            keep(session, scratch);
+            session.log("END EDIT", user);
+            Ok(())
+        }
+        Ok(Outcome::GivenUp) => {
+            keep(session, scratch);
+            session.log("END EDIT", user);
+            Err(Failure::Told)
+        }
+        Ok(Outcome::Ended(request)) => {
+            keep_edit(session, scratch, before);
+            request.obey();
+            Err(Failure::Told)
+        }
+        Err(failure) => {
+            tell::warn(&failure.to_string());
+            if matches!(failure, Failure::EditorWait { .. }) {
+                // The editor may still be at work.
+                keep(session, scratch);
+            } else {
+                keep_edit(session, scratch, before);
+            }
+            if let Some(request) = signals.arrived() {
+                request.obey();
+            }
+            Err(Failure::Told)
+        }
+    }
 }
 
 fn install(
@@ -61,7 +144,7 @@ fn install(
     base: Option<Stamp>,
     then: Then,
 ) -> Result<(), Failure> {
-    eprintln!("{}: installing new crontab", session.program);
+    tell::warn(&format!("{}: installing new crontab", session.program));
     let user = &session.user.name;
     let table = NewTable { text, file: scratch.path().to_string_lossy().into_owned() };
     if session.with_spool(|spool| spool.stamp(user))? != base {
@@ -73,26 +156,30 @@ fn install(
 fn tell_unchanged(session: &Session<'_>) {
     let words = session.words;
     if words.names_itself_unchanged {
-        eprintln!("{}: {}", session.program, words.unchanged);
+        tell::warn(&format!("{}: {}", session.program, words.unchanged));
     } else {
-        eprintln!("{}", words.unchanged);
+        tell::warn(words.unchanged);
     }
 }
 
-fn wants_to_retry(session: &Session<'_>) -> bool {
+fn ask_whether_to_retry(session: &Session<'_>, signals: &EndRequests) -> Answer {
     let question = format!("Do you want to retry the same edit? {} ", session.words.retry_choices);
-    prompt::yes_or_no(&question, true, "Enter Y or N\n")
+    prompt::yes_or_no(&question, true, "Enter Y or N\n", Some(signals))
 }
 
-/// An editor that says no has dropped its text; what one left that was killed is kept.
-fn after_editor_failure(session: &Session<'_>, scratch: Scratch, before: &[u8], failure: Failure) -> Failure {
-    let killed = matches!(failure, Failure::EditorSignal { .. });
-    if killed && scratch.read(session).is_ok_and(|text| text != before) {
-        tell_kept(session, scratch);
+/// Keeps the copy if there is an edit in it.
+fn keep_edit(session: &Session<'_>, scratch: Scratch, before: &[u8]) {
+    if scratch.is_dispensable(session, before) {
+        scratch.remove();
+    } else {
+        keep(session, scratch);
     }
-    failure
 }
 
-fn tell_kept(session: &Session<'_>, scratch: Scratch) {
-    eprintln!("{}: edits left in {}", session.program, scratch.keep().display());
+/// Leaves the copy in place and tells the user where: on standard error or the terminal, and in the log, which is there even
+/// when both are gone.
+fn keep(session: &Session<'_>, scratch: Scratch) {
+    let path = scratch.path().display().to_string();
+    tell::insist(&format!("{}: edits left in {path}", session.program));
+    session.log("EDITS LEFT", &path);
 }

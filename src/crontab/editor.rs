@@ -2,9 +2,10 @@
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::sys::interrupts::Ignored;
+use super::tell;
+use crate::sys::interrupts;
 use crate::sys::process::{self, Status};
-use crate::sys::{descriptor, identity::Inherited};
+use crate::sys::{descriptor, files, identity::Inherited};
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -24,10 +25,8 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
     let line = CString::new(line).map_err(|error| start_failed(error.into()))?;
     let arguments = [c"/bin/sh".to_owned(), c"-c".to_owned(), line];
     let environment = session.inherited.environment();
-    let ignored = Ignored::now().map_err(start_failed)?;
     let child = process::fork(|| become_editor(session, &arguments, &environment)).map_err(start_failed)?;
-    let end = process::wait(child).map_err(start_failed)?;
-    drop(ignored);
+    let end = process::wait(child).map_err(|source| Failure::EditorWait { program: program(), source })?;
     match end {
         Status::Code(0) => Ok(()),
         Status::Code(status) => Err(Failure::EditorStatus { program: program(), editor: shown, status }),
@@ -42,12 +41,15 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
 fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CString]) -> i32 {
     let program = session.program;
     if let Err(error) = session.identity.give_up() {
-        eprintln!("{program}: {error}");
+        tell::warn(&format!("{program}: {error}"));
         return NOT_STARTED;
     }
     process::default_signals();
-    if let Err(error) = process::unblock_signals().and_then(|()| descriptor::close_from(3, &[])) {
-        eprintln!("{program}: preparing the editor: {error}");
+    let prepared = interrupts::ignore_terminal()
+        .and_then(|()| process::unblock_signals())
+        .and_then(|()| descriptor::close_from(3, &[]));
+    if let Err(error) = prepared {
+        tell::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
         return NOT_STARTED;
     }
     session.inherited.restore();
@@ -56,7 +58,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
         let _ = process::enter(c"/tmp");
     }
     let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();
-    eprintln!("{program}: /bin/sh: {error}");
+    tell::warn(&format!("{program}: /bin/sh: {}", files::reason(&error)));
     NOT_STARTED
 }
 

@@ -22,6 +22,12 @@ pub enum UsageFault {
     /// An argument that the operation does not take.
     #[error("no arguments permitted after this option")]
     StrayArgument,
+    /// `--dry-run` where there is nothing to check.
+    #[error("--dry-run is for a new table or an edit only")]
+    DryRunWithoutTable,
+    /// `--interactive` where nothing is asked.
+    #[error("--interactive is for --remove only")]
+    InteractiveWithoutRemoval,
     /// Debian: options and no file.
     #[error("file name must be specified for replace")]
     NoFile,
@@ -184,6 +190,25 @@ pub enum Failure {
         /// What happened.
         source: SpoolError,
     },
+    /// What went wrong has been told.
+    #[error("")]
+    Told,
+    /// The kernel gives no random numbers.
+    #[error("{program}: asking the kernel for random numbers: {}", reason(source))]
+    NoRandomNumbers {
+        /// The program's name.
+        program: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Signals cannot be blocked.
+    #[error("{program}: blocking signals: {}", reason(source))]
+    Signals {
+        /// The program's name.
+        program: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The table has changed since the edit began.
     #[error("{program}: the crontab of {user} has changed since you began to edit; nothing was installed")]
     ChangedMeanwhile {
@@ -213,6 +238,14 @@ pub enum Failure {
     /// The editor could not be started.
     #[error("{program}: starting the editor: {}", reason(source))]
     EditorStart {
+        /// The program's name.
+        program: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It is not known how the editor ended, or whether it has.
+    #[error("{program}: waiting for the editor: {}", reason(source))]
+    EditorWait {
         /// The program's name.
         program: String,
         /// What the kernel said.

@@ -5,7 +5,6 @@ use super::header;
 use super::session::Session;
 use crate::site::Profile;
 use crate::sys::{descriptor, files};
-use std::io::Write;
 
 const COMMENT_COLOR: &[u8] = b"\x1b[34;1m";
 const ERROR_COLOR: &[u8] = b"\x1b[31;1m";
@@ -41,9 +40,7 @@ fn wants_header(session: &Session<'_>) -> bool {
 }
 
 fn write_out(session: &Session<'_>, text: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text)
-        .and_then(|()| out.flush())
+    files::write_all(descriptor::standard(false), text)
         .map_err(|source| Failure::Output { program: session.program.to_owned(), source })
 }
 

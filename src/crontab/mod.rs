@@ -20,6 +20,7 @@ mod remove;
 mod replace;
 mod scratch;
 mod session;
+mod tell;
 mod words;
 
 use crate::site::{Profile, shared};
@@ -31,7 +32,6 @@ use failure::Failure;
 use replace::Then;
 use session::Session;
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::Path;
 
 /// Runs it; gives the program's exit status: 0 done, 1 not.
@@ -39,9 +39,9 @@ pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match run(arguments) {
         Ok(()) => 0,
+        Err(Failure::Told) => 1,
         Err(failure) => {
-            // A closed standard error cannot be told of.
-            let _ = writeln!(std::io::stderr(), "{failure}");
+            tell::warn(&failure.to_string());
             1
         }
     }
@@ -52,7 +52,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let identity = Identity::take().map_err(|source| Failure::Identity { program: program.clone(), source })?;
     let inherited = Inherited::take(&identity);
     // Only what the kernel does not know can be refused here, and it knows these signals.
-    let _ = interrupts::as_usual();
+    let _ = interrupts::make_write_signals_errors();
     let profile = profile(&program, &arguments, &identity)?;
     let is_terminal = files::is_terminal(std::io::stdin());
     let request = match cli::parse(arguments, profile, identity.is_secure(), is_terminal)? {
@@ -77,9 +77,17 @@ fn profile(program: &str, arguments: &[OsString], identity: &Identity) -> Result
 }
 
 fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
+    if matches!(request.operation, Operation::Edit | Operation::Replace(_) | Operation::Test(_)) {
+        // Reading a table takes them; an edit must not fail for want of them when it is done.
+        files::check_random_numbers()
+            .map_err(|source| Failure::NoRandomNumbers { program: session.program.to_owned(), source })?;
+    }
     let then = if request.dry_run { Then::Nothing } else { Then::Install { backup: request.backup } };
     match &request.operation {
-        Operation::List => list::list(session),
+        Operation::List => {
+            let _ = interrupts::end_on_broken_pipe();
+            list::list(session)
+        }
         Operation::Remove => remove::remove(session, request.ask_first, request.backup),
         Operation::Edit => edit::edit(session, then),
         Operation::Replace(input) => replace::replace(session, input, then),

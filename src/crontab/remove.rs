@@ -2,7 +2,7 @@
 
 use super::backup;
 use super::failure::Failure;
-use super::prompt;
+use super::prompt::{self, Answer};
 use super::session::Session;
 use crate::site::Profile;
 
@@ -24,6 +24,7 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
     if !was_there {
         return Err(Failure::NoTable { user: name.clone() });
     }
+    session.wake_daemon();
     if !tells_before {
         session.log("DELETE", name);
     }
@@ -33,7 +34,7 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
 fn wanted(session: &Session<'_>) -> bool {
     let question = format!("crontab: really delete {}'s crontab? {}", session.user.name, session.words.remove_choices);
     match session.site.profile {
-        Profile::Debian => prompt::yes_or_no(&question, false, "Please enter Y or N: "),
+        Profile::Debian => prompt::yes_or_no(&question, false, "Please enter Y or N: ", None) == Answer::Yes,
         // Anything but a yes is a no.
         Profile::Cronie => prompt::ask(&question).is_some_and(|answer| matches!(prompt::first(&answer), b'y' | b'Y')),
     }

@@ -6,6 +6,7 @@ use super::cli::Input;
 use super::failure::Failure;
 use super::header;
 use super::session::Session;
+use super::tell;
 use crate::site::Profile;
 use crate::sys::files::{self, Stat};
 use crate::sys::interrupts::HeldBack;
@@ -53,7 +54,7 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
             check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
         }
     }
-    eprintln!("{}", session.words.sound);
+    tell::warn(session.words.sound);
     Ok(())
 }
 
@@ -63,7 +64,7 @@ pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) ->
     check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
     match then {
         Then::Nothing => {
-            eprintln!("{}", session.words.sound);
+            tell::warn(session.words.sound);
             Ok(())
         }
         Then::Install { backup } => {
@@ -87,10 +88,11 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     bytes.extend_from_slice(&table.text);
     let name = &session.user.name;
     {
-        // Without them held back, an interrupt in the middle leaves a temporary file behind; nothing worse.
+        // An interrupt in the middle would leave a temporary file behind. If they cannot be held back, the daemon removes it.
         let _held_back = HeldBack::now();
         session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
     }
+    session.wake_daemon();
     session.log("REPLACE", name);
     Ok(())
 }

@@ -1,19 +1,21 @@
 //! The file that an editor works on: in a directory of the caller's own, opened anew after each edit.
+//!
+//! Nothing removes it by itself. Whatever goes wrong, the text of an edit stays on the disk.
 
 use super::failure::Failure;
 use super::session::Session;
 use crate::site::Profile;
 use crate::sys::files;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file's name in its directory.
 const NAME: &str = "crontab";
 
-/// A directory of mode 0700 with one file in it; gone with this value unless [`Scratch::keep`] says otherwise.
+/// A directory of mode 0700 with one file in it.
 pub struct Scratch {
-    dir: tempfile::TempDir,
+    directory: PathBuf,
     path: PathBuf,
 }
 
@@ -29,21 +31,22 @@ impl Scratch {
             path: path.to_path_buf(),
             source,
         };
-        let dir = tempfile::Builder::new()
-            .prefix("crontab.")
-            .rand_bytes(6)
-            .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir_in(&top)
+        let directory = files::create_temporary_dir(&top.join("crontab."))
             .map_err(|source| failed("making a temporary directory in", &top, source))?;
-        let path = dir.path().join(NAME);
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(text))
-            .map_err(|source| failed("writing", &path, source))?;
-        Ok(Scratch { dir, path })
+        let scratch = Scratch { path: directory.join(NAME), directory };
+        match scratch.write(text) {
+            Ok(()) => Ok(scratch),
+            Err(source) => {
+                let failure = failed("writing", &scratch.path, source);
+                scratch.remove();
+                Err(failure)
+            }
+        }
+    }
+
+    fn write(&self, text: &[u8]) -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
+        file.write_all(text)
     }
 
     /// Where the file is.
@@ -77,10 +80,17 @@ impl Scratch {
         files::read_up_to(&file, stat.size, most + 1).map_err(failed)
     }
 
-    /// Leaves the file where it is, for the user to find her edits in.
-    pub fn keep(self) -> PathBuf {
-        // Only the file's own path is told; the directory stays with it.
-        let _ = self.dir.keep();
-        self.path
+    /// Whether nothing is lost when the file goes: it is gone already, or holds just this text. What cannot be read counts as
+    /// an edit.
+    pub fn is_dispensable(&self, session: &Session<'_>, text: &[u8]) -> bool {
+        let gone = self.path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        gone || self.read(session).is_ok_and(|now| now == text)
+    }
+
+    /// Removes the directory, with what an editor may have left in it beside the file.
+    pub fn remove(self) {
+        // What cannot be removed stays; the edit itself is installed or was none.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = files::remove_flat_dir(&self.directory);
     }
 }

@@ -3,15 +3,17 @@
 use super::cli::{Operation, Request};
 use super::failure::Failure;
 use super::label::{self, CallersContext};
+use super::tell;
 use super::words::Words;
 use crate::report::{Ident, Level, Log, Record, Target};
-use crate::site::{Profile, Site};
+use crate::site::{Profile, Site, shared};
 use crate::spool::access::{Lists, Ruling, may_use};
 use crate::spool::install::{Spool, SpoolError, Standing};
 use crate::sys::audit;
 use crate::sys::files::reason;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::passwd::{self, Account};
+use crate::sys::wake_socket::wake;
 use std::path::{Path, PathBuf};
 
 /// One call of crontab(1).
@@ -33,6 +35,7 @@ pub struct Session<'a> {
     /// With `-s`: the caller's SELinux context.
     pub context: Option<CallersContext>,
     spool: PathBuf,
+    run_dir: PathBuf,
 }
 
 impl<'a> Session<'a> {
@@ -68,9 +71,11 @@ impl<'a> Session<'a> {
             }
         };
         let spool = request.spool.clone().unwrap_or_else(|| site.spool.into());
+        let run_dir = request.run_dir.clone().unwrap_or_else(|| shared::RUN_DIR.into());
         let words = Words::of(site.profile);
         let context = request.selinux.then(CallersContext::find).transpose()?;
-        let session = Session { program, site, words, identity, inherited, caller: caller.name, user, spool, context };
+        let caller = caller.name;
+        let session = Session { program, site, words, identity, inherited, caller, user, spool, run_dir, context };
         session.refuse_impossible_combinations(request)?;
         Ok(session)
     }
@@ -145,7 +150,7 @@ impl<'a> Session<'a> {
             Profile::Cronie => None,
         };
         self.raised(|| Spool::create(&self.spool, self.site, group))?.map_err(|source| self.spool_failure(source))?;
-        eprintln!("{}: created", self.spool.display());
+        tell::warn(&format!("{}: created", self.spool.display()));
         Ok(())
     }
 
@@ -157,6 +162,12 @@ impl<'a> Session<'a> {
     /// The spool's path.
     pub fn spool_path(&self) -> &Path {
         &self.spool
+    }
+
+    /// Tells the daemon that the table has changed, for where inotify(7) reports nothing.
+    pub fn wake_daemon(&self) {
+        // Without a daemon there is nobody to tell, and a busy one notices the change in another way.
+        let _ = wake(&self.run_dir.join(shared::WAKE_SOCKET), &self.user.name);
     }
 
     /// The uid that a new table must be given, if it is not made with it.

@@ -6,7 +6,8 @@ use crate::plan::{End, RunId, Start};
 use crate::report::Target;
 use crate::report::mail::SENDMAIL;
 use crate::site::Profile;
-use crate::sys::{descriptor, process};
+use crate::sys::{descriptor, handover, process};
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -67,8 +68,20 @@ pub struct Config {
     pub starts_in_flight: NonZeroUsize,
     /// How simple commands are run.
     pub simple_commands: SimpleCommands,
-    /// The run directory, where outcomes are left when main is gone.
-    pub run_dir: PathBuf,
+    /// Where it keeps its journal of runs.
+    pub journal: JournalPlace,
+}
+
+/// Where a runner keeps its journal of runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum JournalPlace {
+    /// Nowhere: whatever comes after it knows nothing of its runs.
+    #[default]
+    Nowhere,
+    /// In this directory, together with the socket on which a later main can reach it.
+    Directory(PathBuf),
+    /// In memory that main shares: only a program that is executed in main's place can know it.
+    Memory,
 }
 
 /// What the runner tells.
@@ -159,14 +172,26 @@ pub fn caller_name() -> String {
 pub struct Runner {
     link: Link,
     pid: u32,
+    /// Its journal, where that has no name.
+    journal: Option<File>,
 }
 
 impl Runner {
     /// Forks the runner. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
     pub fn spawn(config: Config) -> Result<Runner, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the runner's socket"))?;
-        let pid = process::fork(|| run(config, theirs)).map_err(os("forking the runner"))?;
-        Ok(Runner { link: Link::new(ours), pid })
+        let journal = match &config.journal {
+            JournalPlace::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
+            JournalPlace::Nowhere | JournalPlace::Directory(_) => None,
+        };
+        let of_runner = journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
+        let pid = process::fork(|| run(config, theirs, of_runner)).map_err(os("forking the runner"))?;
+        Ok(Runner { link: Link::new(ours), pid, journal })
+    }
+
+    /// The journal of its runs, where that has no name.
+    pub fn journal(&self) -> Option<&File> {
+        self.journal.as_ref()
     }
 
     /// Readable when the runner has something to tell; writable matters while [`Runner::wants_to_write`].
@@ -223,9 +248,16 @@ impl Runner {
         if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
     }
 
-    /// Tells the runner that there is nothing more to come: it ends with its last job and the last line of output.
+    /// Tells the runner that there is nothing more to come. With its last job, mail and line of output it closes its end, see
+    /// [`Runner::is_done`].
     pub fn close(&self) -> Result<(), LaunchError> {
-        descriptor::shut_down(self.link.as_fd()).map_err(os("closing the runner's socket"))
+        descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the runner's socket"))
+    }
+
+    /// Whether the runner has closed its end. It may stay to read what background processes write.
+    pub fn is_done(&mut self) -> bool {
+        while self.link.take::<Notice>().is_ok_and(|notice| notice.is_some()) {}
+        !self.link.fill().unwrap_or(false)
     }
 
     /// The runner's process id.

@@ -1,26 +1,35 @@
 //! Starts a job as its owner: runner, keeper, identity, PAM, output, mail.
 //!
-//! Main talks to the runner process through [`Runner`]; [`take_leftovers`] gives what an earlier runner had to tell when its main was gone.
+//! Main talks to the runner process through [`Runner`]; [`find_predecessors`] finds the runners of earlier mains, and what those that are
+//! dead have left.
 
 mod client;
 mod environment;
 mod identity;
 mod job;
+mod journal;
 mod keeper;
 mod label;
 mod modules;
-mod outcome;
 mod output;
 mod owner;
+mod predecessors;
 mod recipe;
 mod relay;
+mod run_directory;
 mod runner;
 mod simple;
+mod takeover;
 mod tell;
 mod wire;
 
 pub use client::{
-    Config, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands, caller_name,
-    falls_back_to_log,
+    Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands,
+    caller_name, falls_back_to_log,
 };
-pub use outcome::{LeftRun, Leftovers, OutcomeError, take_leftovers};
+pub use predecessors::{
+    AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, RunOfJob, find as find_predecessors,
+    of_journals as predecessors_of_journals,
+};
+pub use run_directory::RunDirectoryError;
+pub use takeover::{Closed, OldRunner};

@@ -4,22 +4,23 @@
 mod finish;
 mod flight;
 mod kept;
+mod late;
 mod mail;
+mod mains;
 mod shell;
 mod start;
 
-use super::client::{Config, Notice, Order};
+use super::client::Config;
 use super::environment::Inherited;
 use super::identity::Identities;
 use super::job::{Job, Stream};
-use super::outcome::{LeftRun, OutcomeBox};
 use super::output;
 use super::owner::{Interner, MemoryBudget, OwnerKey, Turns};
 use super::recipe::{Reporter, Reports, StartedWith};
 use super::relay::Relay;
 use super::tell::{About, Teller};
 use super::wire::{Link, WireError};
-use crate::plan::{RunId, Start};
+use crate::plan::RunId;
 use crate::report::Level;
 use crate::site::Site;
 use crate::sys::clock;
@@ -33,13 +34,16 @@ use crate::sys::signal::{Heard, Signals};
 use crate::sys::user::User;
 use flight::Flight;
 use kept::Pam;
+use late::LateOutput;
 use mail::{Letter, Mailing};
+use mains::Mains;
 use shell::SystemShell;
 use start::Pending;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 /// How long a start is tried again when there is no process or descriptor to be had.
@@ -70,14 +74,14 @@ enum Kind {
     Error,
     Feed,
     LookUp,
-    /// The output of a job that is done with: read so that its background processes can go on, and dropped.
-    Detached,
     MailFeed,
     Keeper,
     Log,
+    Listener,
+    LaterMain,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Main,
     Kind::Signals,
     Kind::Reports,
@@ -85,10 +89,11 @@ const KINDS: [Kind; 11] = [
     Kind::Error,
     Kind::Feed,
     Kind::LookUp,
-    Kind::Detached,
     Kind::MailFeed,
     Kind::Keeper,
     Kind::Log,
+    Kind::Listener,
+    Kind::LaterMain,
 ];
 
 fn token(kind: Kind, id: u64) -> u64 {
@@ -114,12 +119,7 @@ struct State {
     tell: Teller,
     poll: Poll,
     signals: Signals,
-    main: Link,
-    main_is_gone: bool,
-    /// Ends told to main that may not have reached it.
-    untold: VecDeque<(u64, LeftRun)>,
-    outcomes: OutcomeBox,
-    latest_due: Option<i64>,
+    mains: Mains,
     inherited: Inherited,
     started_with: StartedWith,
     /// Where the kernel has SELinux.
@@ -147,12 +147,13 @@ struct State {
     stopping: Option<Ask>,
     jobs: HashMap<u64, Job>,
     children: HashMap<Pid, Child>,
-    /// Until when the output of ended jobs is waited for.
+    /// Until when the output of ended jobs is waited for, and mail for late output.
     graces: BTreeSet<(i64, u64)>,
     pam: Pam,
     /// What simple commands are run without.
     shell: SystemShell,
-    detached: HashMap<u64, OwnedFd>,
+    /// Jobs that have ended and whose background processes may still write.
+    late: HashMap<u64, LateOutput>,
     /// Standalone.
     relay: Option<Relay>,
     /// Pipes that are not read until the relay has room again.
@@ -185,11 +186,11 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> RunnerError {
 }
 
 /// The runner, from its fork to its end; gives its exit status.
-pub(super) fn run(config: Config, socket: OwnedFd) -> i32 {
-    let left = leave_main(config.profile.site(), &socket);
+pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
+    let left = leave_main(config.profile.site(), &socket, journal.as_ref());
     // Only now: what main had open is closed.
     let mut tell = Teller::new(&config);
-    let done = left.and_then(|()| State::new(config, socket)).and_then(|mut state| state.serve());
+    let done = left.and_then(|()| State::new(config, socket, journal)).and_then(|mut state| state.serve());
     match done {
         Ok(()) => 0,
         Err(error) => {
@@ -200,18 +201,19 @@ pub(super) fn run(config: Config, socket: OwnedFd) -> i32 {
 }
 
 /// Leaves everything behind that is main's: its terminal, descriptors and signals.
-fn leave_main(site: &Site, socket: &OwnedFd) -> Result<(), RunnerError> {
+fn leave_main(site: &Site, socket: &OwnedFd, journal: Option<&File>) -> Result<(), RunnerError> {
     // Its own session keeps the terminal's signals away. A fresh child leads no group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
     process::block_signals().map_err(os("blocking signals"))?;
-    descriptor::close_from(3, &[socket.as_fd()]).map_err(os("closing descriptors"))?;
+    let kept: Vec<BorrowedFd<'_>> = [socket.as_fd()].into_iter().chain(journal.map(File::as_fd)).collect();
+    descriptor::close_from(3, &kept).map_err(os("closing descriptors"))?;
     process::set_name(&CString::new(format!("{}: runner", site.daemon_tag)).unwrap_or_default());
     Ok(())
 }
 
 impl State {
-    fn new(config: Config, socket: OwnedFd) -> Result<State, RunnerError> {
+    fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<State, RunnerError> {
         let site = config.profile.site();
         let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
         raise(started_with.limit);
@@ -237,7 +239,7 @@ impl State {
         poll.add(room, token(Kind::Log, 0)).map_err(os("waiting for the log"))?;
         Ok(State {
             tell,
-            outcomes: OutcomeBox::new(&config.run_dir, process::own_pid()),
+            mains: Mains::new(main, config.journal.clone(), journal),
             policy: if config.standalone { None } else { Policy::of_machine() },
             identities: if config.standalone { Identities::default() } else { Identities::new() },
             flight: Flight::new(config.starts_in_flight),
@@ -246,10 +248,6 @@ impl State {
             site,
             poll,
             signals,
-            main,
-            main_is_gone: false,
-            untold: VecDeque::new(),
-            latest_due: None,
             inherited: Inherited::own(),
             started_with,
             caller,
@@ -270,7 +268,7 @@ impl State {
             children: HashMap::new(),
             graces: BTreeSet::new(),
             pam: Pam::default(),
-            detached: HashMap::new(),
+            late: HashMap::new(),
             relay,
             paused: Vec::new(),
             letters: Turns::default(),
@@ -287,7 +285,7 @@ impl State {
 
     fn serve(&mut self) -> Result<(), RunnerError> {
         memory::settle();
-        while !(self.main_is_gone && self.is_idle()) {
+        while self.mains.has_own() || !self.is_idle() {
             let timeout = self.timeout(clock::monotonic_ms());
             for ready in self.poll.wait::<READY_A_TURN>(timeout).map_err(os("waiting"))? {
                 if let Some((kind, id)) = of_token(ready) {
@@ -300,21 +298,31 @@ impl State {
                 self.stop_waiting_for_identities();
             }
             self.end_late_mailers(now);
-            self.start_pending(now);
+            self.start_pending(now)?;
             self.send_letters(now);
             self.tell.flush();
             self.flush_relay();
             self.tell_begun();
+            self.flush_journal();
             self.flush_main()?;
+            if !self.mains.has_own() && self.has_no_work() {
+                self.close_main();
+            }
         }
+        self.settle_mains();
         Ok(())
     }
 
-    /// Whether no job, no mail and no start is left. Background processes of ended jobs do not keep the runner.
-    fn is_idle(&self) -> bool {
+    /// Whether no job, no mail, no start and no line of output is left.
+    fn has_no_work(&self) -> bool {
         let starts = self.pending.len() + self.waiting_for_identity.len();
         let mails = self.letters.len() + self.mailings.len();
         starts + mails + self.jobs.len() == 0 && self.relay.as_ref().is_none_or(Relay::is_empty)
+    }
+
+    /// Whether no background process of an ended job can write any more, either: one that does when nobody reads is killed by that.
+    fn is_idle(&self) -> bool {
+        self.has_no_work() && self.late.is_empty()
     }
 
     /// How long nothing has to be done unless something becomes ready.
@@ -349,39 +357,12 @@ impl State {
                     self.stop_waiting_for_identities();
                 }
             }
-            Kind::Detached => self.drain_detached(id),
             Kind::MailFeed => self.feed_mailer(id),
             Kind::Keeper => self.hear_keeper(id),
+            Kind::Listener => self.accept_main()?,
+            Kind::LaterMain => self.hear_later_main(),
         }
         Ok(())
-    }
-
-    fn hear_main(&mut self) -> Result<(), RunnerError> {
-        let open = self.main.fill().unwrap_or(false);
-        while let Some(order) = self.main.take::<Order<Box<Start>>>()? {
-            match order {
-                Order::Start { start, tell_pid } => self.take_start(start, tell_pid),
-                Order::StopStarting => self.stop_starting(),
-                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
-                Order::LogState => self.log_state(),
-                Order::ReopenLog => self.tell.reopen(),
-            }
-        }
-        if !open {
-            self.lose_main();
-        }
-        Ok(())
-    }
-
-    /// Tells main which starts have been begun, so that it can hand over others.
-    fn tell_begun(&mut self) {
-        if !self.begun.is_empty() {
-            let runs = std::mem::take(&mut self.begun);
-            if !self.main_is_gone {
-                // A notice is far below the wire's bound.
-                let _ = self.main.push(&Notice::Begun { runs });
-            }
-        }
     }
 
     /// Writes what is going on to the log.
@@ -393,26 +374,6 @@ impl State {
             count(self.letters.len(), "mail", "mails") + " waiting for a mailer",
         ];
         self.tell.own(Level::Info, "STATE", &state.join(", "));
-    }
-
-    /// Main is gone: what it was not told goes to the run directory from now on, and nothing more is started.
-    fn lose_main(&mut self) {
-        if self.main_is_gone {
-            return;
-        }
-        self.main_is_gone = true;
-        let _ = self.poll.remove(&self.main);
-        self.stop_starting();
-        if self.config.standalone {
-            return;
-        }
-        let left = self.latest_due.map_or(Ok(()), |moment| self.outcomes.leave_handed_over(moment));
-        if let Err(error) = left {
-            self.tell.own(Level::Error, "ERROR", &error.to_string());
-        }
-        for (_, run) in std::mem::take(&mut self.untold) {
-            self.leave(&run);
-        }
     }
 
     fn hear_signals(&mut self) -> Result<(), RunnerError> {
@@ -444,49 +405,6 @@ impl State {
             end_group(job, ask);
         }
         self.stop_starting();
-    }
-
-    /// Tells main how a run ended, or leaves it for the next main.
-    fn tell_end(&mut self, run: LeftRun) {
-        let notice = Notice::Ended { run: run.run, end: run.end.clone(), duration_ms: run.duration_ms };
-        if self.main_is_gone {
-            self.leave(&run);
-        } else if let Ok(number) = self.main.push(&notice) {
-            self.untold.push_back((number, run));
-        }
-    }
-
-    fn leave(&mut self, run: &LeftRun) {
-        if self.config.standalone {
-            return;
-        }
-        if let Err(error) = self.outcomes.leave(run) {
-            self.tell.own(Level::Error, "ERROR", &error.to_string());
-        }
-    }
-
-    fn flush_main(&mut self) -> Result<(), RunnerError> {
-        if self.main_is_gone {
-            return Ok(());
-        }
-        let wanted = self.main.wants_to_write();
-        match self.main.flush() {
-            Ok(()) => {
-                let sent = self.main.sent();
-                while self.untold.front().is_some_and(|(number, _)| *number < sent) {
-                    self.untold.pop_front();
-                }
-                if wanted {
-                    let _ = self.poll.want_writable(&self.main, token(Kind::Main, 0), self.main.wants_to_write());
-                }
-            }
-            // It is gone. What it ordered before may still lie in the socket.
-            Err(_) => {
-                self.hear_main()?;
-                self.lose_main();
-            }
-        }
-        Ok(())
     }
 
     fn about<'a>(job: &'a Job, command: &'a [u8]) -> About<'a> {

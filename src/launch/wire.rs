@@ -142,6 +142,18 @@ impl Link {
         Ok(Some(message))
     }
 
+    /// Takes the next whole message that is understood; others are skipped.
+    pub(super) fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        loop {
+            let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
+            let length = waiting.split_first_chunk::<4>().map(|(announced, _)| u32::from_le_bytes(*announced) as usize);
+            match (self.take(), length) {
+                (Err(WireError::Message(_)), Some(length)) => self.next += 4 + length,
+                (taken, _) => return taken,
+            }
+        }
+    }
+
     fn forget_taken(&mut self) {
         self.incoming.drain(..self.next.min(self.incoming.len()));
         self.next = 0;
@@ -201,6 +213,26 @@ mod tests {
             }
         }
         assert_eq!((got, here.sent()), (all, 1000));
+    }
+
+    #[test]
+    fn messages_that_are_not_understood_can_be_skipped() {
+        let (mut here, mut there) = pair();
+        for message in [&[0_u8, 1][..], &[9, 9, 9], &[], &[0, 0]] {
+            descriptor::send(
+                here.as_fd(),
+                &[IoSlice::new(&(message.len() as u32).to_le_bytes()), IoSlice::new(message)],
+            )
+            .unwrap();
+        }
+        here.push(&Some(true)).unwrap();
+        here.flush().unwrap();
+        there.fill().unwrap();
+        let mut taken = Vec::new();
+        while let Some(message) = there.take_known::<Option<bool>>().unwrap() {
+            taken.push(message);
+        }
+        assert_eq!(taken, [None, None, Some(true)]);
     }
 
     #[test]

@@ -36,6 +36,16 @@ impl JobId {
         JobId(format!("{user}:{name}"))
     }
 
+    /// A name that was told as text, by another process or a file.
+    pub fn of_text(text: String) -> JobId {
+        JobId(text)
+    }
+
+    /// The user's part of the name.
+    pub fn user(&self) -> &str {
+        self.0.split_once(':').map_or("", |(user, _)| user)
+    }
+
     /// The text `USER:NAME`.
     pub fn as_str(&self) -> &str {
         &self.0

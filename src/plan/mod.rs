@@ -8,6 +8,7 @@ mod clock;
 mod digest;
 mod environment;
 mod event;
+mod find_jobs;
 mod job_id;
 mod live;
 mod live_table;

@@ -84,7 +84,7 @@ pub fn is_safe(site: &Site, address: &[u8]) -> bool {
     address.iter().enumerate().all(|(at, byte)| byte.is_ascii_alphanumeric() || (at > 0 && marks.contains(byte)))
 }
 
-/// cronie's MAILTO and MAILFROM: `$NAME` and `${NAME}` become the daemon's own variables. None when one of them is not set.
+/// cronie's MAILTO and MAILFROM: `$NAME` and `${NAME}` become the values of variables. None when one of them is not set.
 pub fn expand(address: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut expanded = Vec::with_capacity(address.len());
     let mut rest = address;

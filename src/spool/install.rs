@@ -16,11 +16,32 @@ use std::path::{Path, PathBuf};
 const TABLE_MODE: u32 = 0o600;
 
 /// How a temporary file's name in the spool begins; both incumbents' daemons pass over their own.
-pub fn temporary_prefix(profile: Profile) -> &'static str {
+fn temporary_prefix(profile: Profile) -> &'static str {
     match profile {
         Profile::Debian => "tmp.",
         Profile::Cronie => "#tmp.",
     }
+}
+
+/// How many letters and digits end it.
+fn temporary_letters(profile: Profile) -> usize {
+    match profile {
+        Profile::Debian => 6,
+        Profile::Cronie => 10,
+    }
+}
+
+/// Whether crontab, ours or the profile's incumbent's, gives its temporary files such names.
+pub fn is_temporary(name: &[u8], profile: Profile) -> bool {
+    let Some(rest) = name.strip_prefix(temporary_prefix(profile).as_bytes()) else { return false };
+    let Some((host, letters)) = rest.split_at_checked(rest.len().wrapping_sub(temporary_letters(profile))) else {
+        return false;
+    };
+    let is_host = match profile {
+        Profile::Debian => host.is_empty(),
+        Profile::Cronie => host.ends_with(b"."),
+    };
+    is_host && letters.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// What was being done to the spool.
@@ -319,18 +340,14 @@ impl Drop for Temporary<'_> {
 fn temporary_name(profile: Profile) -> io::Result<CString> {
     const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let mut name = temporary_prefix(profile).as_bytes().to_vec();
-    let length = match profile {
-        Profile::Debian => 6,
-        Profile::Cronie => {
-            let host = files::host_name()?;
-            name.extend(host.iter().filter(|b| !matches!(b, b'/' | 0)));
-            name.push(b'.');
-            10
-        }
-    };
+    if profile == Profile::Cronie {
+        let host = files::host_name()?;
+        name.extend(host.iter().filter(|b| !matches!(b, b'/' | 0)));
+        name.push(b'.');
+    }
     let mut random = [0_u8; 4 * 10];
     files::randomize(&mut random)?;
-    let letters = random.chunks_exact(4).take(length).filter_map(|four| {
+    let letters = random.chunks_exact(4).take(temporary_letters(profile)).filter_map(|four| {
         let number = u32::from_ne_bytes(four.try_into().ok()?) as usize;
         LETTERS.get(number % LETTERS.len()).copied()
     });

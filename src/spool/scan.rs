@@ -2,6 +2,7 @@
 
 use super::check::{Strictness, judge, refusal};
 use super::find::{Found, Places, RefusalKind, Stamp};
+use super::install::is_temporary;
 use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
@@ -170,8 +171,8 @@ impl Finder {
         !self.cluster || self.is_cluster_host().unwrap_or(false)
     }
 
-    /// Removes temporary files of an interrupted installation from the spool: those last changed before `before_ns`
-    /// (nanoseconds since 1970). How many went.
+    /// Removes temporary files of interrupted installations from the spool: regular files with the names that crontab gives
+    /// them, last written before `before_ns` (nanoseconds since 1970). Returns how many were removed.
     pub fn remove_leftovers(&self, before_ns: i64) -> Result<usize, ScanError> {
         let error = |source| ScanError { path: self.places.spool.clone(), source };
         let directory = match files::open_dir(&self.places.spool) {
@@ -179,17 +180,16 @@ impl Finder {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(source) => return Err(error(source)),
         };
-        let prefix = super::install::temporary_prefix(self.site.profile).as_bytes();
         let mut stale = Vec::new();
         let list = directory.try_clone().map_err(error)?;
         files::names(list, &mut |name, _| {
-            if name.to_bytes().starts_with(prefix) {
+            if is_temporary(name.to_bytes(), self.site.profile) {
                 stale.push(name.to_owned());
             }
         })
         .map_err(error)?;
         stale.retain(|name| {
-            files::stat_at(&directory, name.as_c_str()).is_ok_and(|stat| stat.is_regular() && stat.ctime_ns < before_ns)
+            files::stat_at(&directory, name.as_c_str()).is_ok_and(|stat| stat.is_regular() && stat.mtime_ns < before_ns)
                 && files::unlink_at(&directory, name).is_ok()
         });
         Ok(stale.len())

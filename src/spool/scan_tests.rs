@@ -260,13 +260,25 @@ fn a_file_in_another_language_has_a_bound_of_its_own() {
 }
 
 #[test]
-fn leftovers_of_interrupted_installations_go_and_fresh_ones_stay() {
+fn leftovers_of_interrupted_installations_are_removed_and_nothing_else() {
     let tree = Tree::new();
-    tree.file("spool/tmp.abcdef", "", 0o600).file("spool/me", "", 0o600);
-    let finder = tree.finder(&DEBIAN);
-    assert_eq!(finder.remove_leftovers(0).unwrap(), 0);
-    assert_eq!(finder.remove_leftovers(i64::MAX).unwrap(), 1);
-    assert!(tree.path("spool/me").exists());
+    let debian = ["tmp.abcdef", "tmp.A0zZ9b"];
+    let cronie = ["#tmp.host.example.abcdefghij", "#tmp..abcdefghij"];
+    let others =
+        ["me", "tmp.abcde", "tmp.abcdefg", "tmp.abc.ef", "tmp.", "#tmp.abcdefghij", "#tmp.host.abcdefghi", "#tmp."];
+    for name in debian.iter().chain(&cronie).chain(&others) {
+        tree.file(&format!("spool/{name}"), "", 0o600);
+    }
+    fs::create_dir(tree.path("spool/tmp.direct")).unwrap();
+    std::os::unix::fs::symlink("me", tree.path("spool/tmp.symlin")).unwrap();
+    for (site, removed) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+        let finder = tree.finder(site);
+        assert_eq!(finder.remove_leftovers(0).unwrap(), 0, "a fresh file is in use");
+        assert_eq!(finder.remove_leftovers(i64::MAX).unwrap(), removed.len());
+        assert!(removed.iter().all(|name| !tree.path(&format!("spool/{name}")).exists()));
+    }
+    assert!(others.iter().all(|name| tree.path(&format!("spool/{name}")).exists()));
+    assert!(tree.path("spool/tmp.direct").exists() && tree.path("spool/tmp.symlin").exists());
 }
 
 /// A link to a file of root's that could be a table; the link itself is not root's.

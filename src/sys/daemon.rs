@@ -84,6 +84,11 @@ fn close_one_by_one(what: Inherited) {
     }
 }
 
+/// Sets the name that ps(1) shows as the command's, which is another one after an exec by a link of /proc.
+pub fn set_own_name(name: &str) {
+    super::process::set_name(&std::ffi::CString::new(name).unwrap_or_default());
+}
+
 /// Opens whichever of the descriptors 0, 1 and 2 the caller closed on /dev/null, so that no file of ours can take its place.
 pub fn fill_standard_streams() -> io::Result<()> {
     loop {

@@ -110,9 +110,9 @@ pub fn nowhere() -> io::Result<OwnedFd> {
     Ok(std::fs::OpenOptions::new().write(true).open("/dev/null")?.into())
 }
 
-/// Ends a connected socket in both directions; the other side sees its end.
-pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)?)
+/// Ends what we send over a connected socket; the other side sees the end.
+pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
 }
 
 /// Makes `number` another name of `descriptor`, kept over exec. Whatever `number` was before is closed.
@@ -178,6 +178,12 @@ pub fn standard(error: bool) -> BorrowedFd<'static> {
     let number = if error { 2 } else { 1 };
     // SAFETY: 0, 1 and 2 are open from the start to the end of every program of this package.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Our own standard input.
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: as for the other two.
+    unsafe { BorrowedFd::borrow_raw(0) }
 }
 
 /// Whether a write of up to a page goes through now without waiting.

@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode};
 use nix::sys::time::TimeSpec;
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What fstat(2) tells of a file, in fixed types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +197,42 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory of mode 0700 whose name begins with `prefix`, a path, and goes on with six letters that no other has.
+pub fn create_temporary_dir(prefix: &Path) -> io::Result<PathBuf> {
+    let mut template = prefix.as_os_str().to_owned();
+    template.push("XXXXXX");
+    Ok(nix::unistd::mkdtemp(template.as_os_str())?)
+}
+
+/// Makes a file of mode 0600 in the same way.
+pub fn create_temporary_file(prefix: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+    let mut template = prefix.as_os_str().to_owned();
+    template.push("XXXXXX");
+    let mut path = CString::new(template.into_vec())?.into_bytes_with_nul();
+    // SAFETY: libc writes six letters into the string, which is ours, ends with NUL and stays as long as it is.
+    let fd = unsafe { libc::mkostemp(path.as_mut_ptr().cast(), libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    path.pop();
+    // SAFETY: the descriptor has just been opened for us, and nobody else has it.
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, OsString::from_vec(path).into()))
+}
+
+/// Removes a directory and the files in it. Directories in it are not looked into, and keep it in place.
+pub fn remove_flat_dir(path: &Path) -> io::Result<()> {
+    if std::fs::remove_dir(path).is_ok() {
+        return Ok(());
+    }
+    let place = open_place(path)?;
+    let mut all = Vec::new();
+    names(open_dir(path)?, &mut |name, _| all.push(name.to_owned()))?;
+    for name in all {
+        unlink_at(&place, &name)?;
+    }
+    std::fs::remove_dir(path)
+}
+
 /// Waits until an open file's content is on the disk.
 pub fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(nix::unistd::fsync(fd)?)
@@ -260,6 +296,18 @@ pub fn randomize(buffer: &mut [u8]) -> io::Result<()> {
             Err(_) => return Err(io::Error::last_os_error()),
         }
     }
+    Ok(())
+}
+
+/// Fails where the kernel gives no random numbers. The standard library's hash maps need them and panic without, so that a
+/// program that uses such maps calls this first; they then have in this thread what they need. A kernel or filter without the
+/// system call is no error: there is /dev/urandom.
+pub fn check_random_numbers() -> io::Result<()> {
+    match randomize(&mut [0]) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}
+        answer => answer?,
+    }
+    let _ = std::hash::RandomState::new();
     Ok(())
 }
 

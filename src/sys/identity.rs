@@ -2,8 +2,8 @@
 //!
 //! The lent rights are put aside at once and taken up only around the few calls that need them.
 
+use super::process;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
 use std::ffi::{CString, OsString};
 use std::io;
@@ -119,7 +119,7 @@ fn failed(doing: &'static str) -> impl Fn(nix::errno::Errno) -> IdentityError {
 #[derive(Debug)]
 pub struct Inherited {
     environment: Vec<(OsString, OsString)>,
-    umask: Mode,
+    umask: u32,
     core: Option<(u64, u64)>,
 }
 
@@ -137,7 +137,7 @@ impl Inherited {
                 unsafe { std::env::remove_var(name) };
             }
         }
-        let umask = nix::sys::stat::umask(Mode::from_bits_truncate(0o077));
+        let umask = process::set_umask(0o077);
         let core = getrlimit(Resource::RLIMIT_CORE).ok();
         if let Some((_, hard)) = core {
             // A limit that cannot be lowered does not exist.
@@ -164,7 +164,7 @@ impl Inherited {
 
     /// Gives umask and limits back. For a child that is about to run the caller's program.
     pub fn restore(&self) {
-        nix::sys::stat::umask(self.umask);
+        process::set_umask(self.umask);
         if let Some((soft, hard)) = self.core {
             // It was in force when we were started, so it is allowed.
             let _ = setrlimit(Resource::RLIMIT_CORE, soft, hard);

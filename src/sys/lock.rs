@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -100,6 +101,31 @@ impl DaemonLock {
         let stranger_before = left_by.is_some() && left_by != our_last;
         let pid_file = write_pid_file(run_dir, &pid_path)?;
         Ok(DaemonLock { pid_path, pid_file, squatted, stranger_before, _before: before, _lock: lock })
+    }
+
+    /// What a program that is executed in our place needs to hold the lock on, see [`DaemonLock::resume`].
+    pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [self._lock.0.as_fd(), self.pid_file.as_fd()].into_iter().chain(self._before.iter().map(|file| file.as_fd()))
+    }
+
+    /// Goes on with the lock that the program before this one has held in the same process.
+    pub fn resume(run_dir: &Path, pid_name: &str, held: Vec<OwnedFd>) -> Result<DaemonLock, LockError> {
+        let pid_path = run_dir.join(pid_name);
+        let mut files = held.into_iter().map(File::from);
+        let mut next = || files.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
+        let (lock, pid_file) =
+            next().and_then(|lock| Ok((lock, next()?))).map_err(failed("taking over the lock on", &pid_path))?;
+        // Locks of these kinds belong to the open file: to lock what is locked already changes nothing.
+        fcntl(&lock, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)))
+            .map_err(|why| failed("taking over the lock on", &pid_path)(why.into()))?;
+        let again = |file| {
+            Flock::lock(file, FlockArg::LockExclusiveNonblock)
+                .map_err(|(_, why)| failed("taking over the lock on", &pid_path)(why.into()))
+        };
+        let pid_file = again(pid_file)?;
+        let before = next().ok().map(again).transpose()?;
+        let (squatted, stranger_before) = (false, false);
+        Ok(DaemonLock { pid_file, squatted, stranger_before, _before: before, _lock: OwnLock(lock), pid_path })
     }
 
     /// The descriptor of the PID file, which Debian's cron tells in its second log line.
@@ -264,6 +290,22 @@ mod tests {
         assert!(DaemonLock::take(dir.path(), "crond.pid").is_err(), "the PID file is not what decides");
         drop(first);
         DaemonLock::take(dir.path(), "crond.pid").unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_handed_on_is_held_throughout() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        // As over an exec: nothing is unlocked, the descriptors stay open.
+        let kept: Vec<OwnedFd> = first.held().map(|held| held.try_clone_to_owned().unwrap()).collect();
+        std::mem::forget(first);
+        let resumed = DaemonLock::resume(dir.path(), "crond.pid", kept).unwrap();
+        assert!(DaemonLock::take(dir.path(), "crond.pid").is_err());
+        resumed.remove_pid_file();
+        assert!(!dir.path().join("crond.pid").exists());
+        drop(resumed);
+        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        assert!(DaemonLock::resume(dir.path(), "crond.pid", Vec::new()).is_err());
     }
 
     #[test]

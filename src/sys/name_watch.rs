@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// What is heard of in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hearing {
+    /// That the directory itself goes away: it is removed, moved or unmounted.
+    Removal,
     /// Names that come, go, or are written to the end.
     Names,
     /// Names that are being written, too.
@@ -51,14 +53,15 @@ impl NameWatch {
 
     /// Watches a directory; anew if it is watched already, as another directory may have taken its name.
     pub fn watch(&mut self, directory: &Path, hearing: Hearing) -> io::Result<()> {
-        let mut flags = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_ATTRIB
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
+        // An unmount is always reported.
+        let mut flags = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_ONLYDIR;
+        if hearing != Hearing::Removal {
+            flags |= AddWatchFlags::IN_CREATE
+                | AddWatchFlags::IN_DELETE
+                | AddWatchFlags::IN_MOVE
+                | AddWatchFlags::IN_CLOSE_WRITE
+                | AddWatchFlags::IN_ATTRIB;
+        }
         if hearing == Hearing::Writing {
             flags |= AddWatchFlags::IN_MODIFY;
         }

@@ -29,12 +29,16 @@ pub struct NotifySocket {
     watchdog_ms: Option<u64>,
     /// Whether standard error leads to the journal.
     reads_stderr: bool,
+    /// What was taken out of the environment.
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl NotifySocket {
     /// Takes the manager's variables out of the environment. To be called in main while there is one thread.
     pub fn take_from_environment() -> NotifySocket {
         let mut taken = OURS_ALONE.map(std::env::var_os);
+        let variables = OURS_ALONE.into_iter().zip(&taken);
+        let variables = variables.filter_map(|(name, value)| Some((name, value.clone()?))).collect();
         let mut take =
             |name: &str| OURS_ALONE.iter().position(|ours| *ours == name).and_then(|at| taken.get_mut(at)?.take());
         let (address, usec, for_pid) = (take("NOTIFY_SOCKET"), take("WATCHDOG_USEC"), take("WATCHDOG_PID"));
@@ -43,7 +47,7 @@ impl NotifySocket {
             // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
             unsafe { std::env::remove_var(name) };
         }
-        NotifySocket { reads_stderr, ..NotifySocket::to(address, usec, for_pid, std::process::id()) }
+        NotifySocket { reads_stderr, variables, ..NotifySocket::to(address, usec, for_pid, std::process::id()) }
     }
 
     fn to(address: Option<OsString>, usec: Option<OsString>, for_pid: Option<OsString>, pid: u32) -> NotifySocket {
@@ -53,7 +57,7 @@ impl NotifySocket {
         // A sign of life at half the time, as sd_watchdog_enabled(3) advises.
         let watchdog_ms =
             number(usec).filter(|usec| *usec > 0 && for_us && manager.is_some()).map(|usec| (usec / 2000).max(1));
-        NotifySocket { manager, watchdog_ms, reads_stderr: false }
+        NotifySocket { manager, watchdog_ms, reads_stderr: false, variables: Vec::new() }
     }
 
     /// Tells the manager; lines of `NAME=VALUE`. Never blocks; nobody listening is no error.
@@ -71,6 +75,11 @@ impl NotifySocket {
     /// Whether the manager connected our standard error to the journal.
     pub fn reads_stderr(&self) -> bool {
         self.reads_stderr
+    }
+
+    /// The manager's variables, for a program that is executed in our place.
+    pub fn variables(&self) -> &[(&'static str, OsString)] {
+        &self.variables
     }
 
     /// How often a sign of life is wanted, in milliseconds.

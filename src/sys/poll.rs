@@ -27,6 +27,11 @@ impl Poll {
         Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLOUT, number))?)
     }
 
+    /// Adds a descriptor: wait for an exceptional condition, such as a change of the mount table.
+    pub fn add_for_exceptions(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
+        Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLPRI, number))?)
+    }
+
     /// Waits for that descriptor to be writable too, or no longer.
     pub fn want_writable(&self, descriptor: impl AsFd, number: u64, writable: bool) -> io::Result<()> {
         let mut flags = EpollFlags::EPOLLIN;

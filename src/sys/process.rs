@@ -295,10 +295,10 @@ fn set_mask(full: bool) -> io::Result<()> {
     .map(drop)
 }
 
-/// Which permission bits new files do not get.
-pub fn set_umask(mask: u32) {
+/// Sets which permission bits new files do not get, and returns which they did not get before.
+pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: takes an integer and cannot fail.
-    unsafe { libc::umask(mask) };
+    unsafe { libc::umask(mask) }
 }
 
 /// nice 0, no I/O priority of its own, the ordinary scheduling policy.

@@ -8,8 +8,10 @@ pub mod common;
 mod devices;
 mod edits;
 mod fairness;
+mod late_output;
 mod memory;
 mod mounts;
+mod restarts;
 
 use common::{Daemon, Deadline, Subject};
 use std::collections::HashSet;

@@ -5,8 +5,8 @@ use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
 use crate::world;
-use cronwheel::launch::{Config, LaunchError, Mailer, Runner, take_leftovers};
-use cronwheel::plan::{End, Owner, Skip};
+use cronwheel::launch::{Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, find_predecessors};
+use cronwheel::plan::{End, Owner, RunId, Skip};
 use cronwheel::site::Profile;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
@@ -162,8 +162,13 @@ fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
     }
 }
 
+/// What runners of earlier mains have left, as the next main finds it.
+fn predecessors() -> Predecessors {
+    find_predecessors(Path::new("/run/cronwheel"), read("/proc/sys/kernel/random/boot_id").trim())
+}
+
 #[test]
-fn a_job_outlives_main_and_its_outcome_waits_for_the_next_one() {
+fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     install_mailer("");
     let mut bench = Bench::debian();
@@ -177,11 +182,66 @@ fn a_job_outlives_main_and_its_outcome_waits_for_the_next_one() {
     fs::write("/home/alice/go", "").unwrap();
     assert!(mail(&world).ends_with("\n\ndone\n"));
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
-    let left = take_leftovers(Path::new("/run")).unwrap();
-    assert_eq!(left.handed_over, Some(1_800_000_000));
-    let [run] = left.runs.as_slice() else { panic!("{left:?}") };
-    assert_eq!((run.run, &run.job, &run.end), (start.run, &start.job, &End::Code(4)));
-    assert_eq!(take_leftovers(Path::new("/run")).unwrap(), Default::default());
+    for _ in 0..2 {
+        let mut left = predecessors();
+        assert!(left.troubles.is_empty() && left.runners.is_empty() && left.running.is_empty(), "{left:?}");
+        let started: Vec<(&str, i64)> =
+            left.started.iter().map(|start| (start.job.as_str(), start.scheduled_at)).collect();
+        assert_eq!(started, [("alice:job", 1_800_000_000)]);
+        let [dead] = left.dead.as_mut_slice() else { panic!("{left:?}") };
+        // Told once.
+        if let [(run, fate)] = dead.open_runs().as_slice() {
+            assert_eq!((run.run, run.job.as_str(), fate), (start.run, "alice:job", &Fate::Ended(End::Code(4))));
+            dead.settle(&[run.run]).unwrap();
+        } else {
+            dead.open_runs().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
+        }
+    }
+    let left = predecessors();
+    assert!(left.started.is_empty() && left.dead.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut bench = Bench::of(config(Profile::Debian));
+        bench.start_together(&[
+            start(1, "alice", "exec sleep 1000"),
+            start(2, "bob", "until test -e go; do sleep 0.1; done; exit 3"),
+        ]);
+        while bench.started.len() < 2 {
+            bench.hear(PollFlags::POLLIN);
+        }
+        let pid = bench.runner.pid();
+        // While its own main is there, nobody else is told anything.
+        assert_eq!(predecessors().silent, [pid]);
+        drop(bench);
+        let mut left = predecessors();
+        assert!(left.silent.is_empty() && left.dead.is_empty(), "{left:?}");
+        let mut running: Vec<u64> = left.running.iter().map(|run| run.run.0).collect();
+        running.sort();
+        assert_eq!((running, left.started.len()), (vec![1, 2], 2));
+        let [runner] = left.runners.as_mut_slice() else { panic!("{left:?}") };
+        fs::write("/home/bob/go", "").unwrap();
+        let mut ended = Vec::new();
+        let mut hear = |runner: &mut OldRunner, count| {
+            while ended.len() < count {
+                poll(&mut [PollFd::new(runner.descriptor(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16))
+                    .unwrap();
+                ended.extend(runner.receive().unwrap());
+            }
+            ended.clone()
+        };
+        assert_eq!(hear(runner, 1), [(RunId(2), End::Code(3))]);
+        runner.end_all(false);
+        assert_eq!(hear(runner, 2)[1], (RunId(1), End::Signal { number: 15, core_dumped: false }));
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
+        let left = predecessors();
+        assert!(left.dead.iter().all(|dead| dead.open_runs().is_empty()), "{left:?}");
+        world.run("rm -r /run/cronwheel; rm -f /home/bob/go").ok();
+    }
 }
 
 #[test]

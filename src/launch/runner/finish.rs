@@ -1,9 +1,10 @@
 //! The runner's way from a job's output and end to its outcome and mail.
 
+use super::late::LateOutput;
+use super::mains::EndedRun;
 use super::{Child, GRACE_MS, Kind, State, TURN, token};
 use crate::launch::client::Mailer;
-use crate::launch::job::Stream;
-use crate::launch::outcome::LeftRun;
+use crate::launch::job::{Job, Stream};
 use crate::launch::recipe::{Failure, Step};
 use crate::launch::relay::Relay;
 use crate::plan::End;
@@ -12,8 +13,9 @@ use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::process::Status;
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Enough turns for the largest pipe that a job may have asked for (1 MiB, pipe(7)), and the end.
 const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
@@ -52,39 +54,49 @@ impl State {
         self.read_some(id, stream);
         match self.jobs.get(&id).filter(|job| job.is_silent()) {
             Some(job) if job.ended.is_some() => self.finish(id),
-            Some(_) | None => {}
+            Some(_) => {}
+            None => self.end_late_if_silent(id),
         }
     }
 
     /// Reads once from a job's pipe; whether there may be more to read now.
     fn read_some(&mut self, id: u64, stream: Stream) -> bool {
-        let Some(job) = self.jobs.get_mut(&id) else { return false };
-        let Some(pipe) = job.pipe(stream) else { return false };
-        match read_turn(pipe.as_fd(), &mut self.buffer) {
+        let Some(pipe) = job_with_pipe(&mut self.jobs, &mut self.late, id).map(|job| job.pipe(stream)) else {
+            return false;
+        };
+        let Some(open) = pipe.as_ref() else { return false };
+        match read_turn(open.as_fd(), &mut self.buffer) {
             Turn::Some(count) => {
-                let bytes = self.buffer.get(..count).unwrap_or(&[]);
-                if let Some(relay) = &mut self.relay {
-                    relay.push(id, stream, bytes);
-                }
-                if self.relay.is_none() || self.config.mailer != Mailer::Off {
-                    let owner = job.owner.clone();
-                    job.output.push(bytes, &owner, &mut self.budget);
-                }
+                let buffer = std::mem::take(&mut self.buffer);
+                self.take_output(id, stream, buffer.get(..count).unwrap_or(&[]));
+                self.buffer = buffer;
                 true
             }
             Turn::Nothing => false,
             Turn::End => {
                 // Where a process of ours still has a copy of our end, closing it would not end the waiting.
-                let _ = self.poll.remove(pipe);
-                *job.pipe(stream) = None;
+                let _ = self.poll.remove(open);
+                *pipe = None;
                 false
             }
         }
     }
 
+    fn take_output(&mut self, id: u64, stream: Stream, bytes: &[u8]) {
+        if let Some(relay) = &mut self.relay {
+            relay.push(id, stream, bytes);
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return self.take_late_output(id, bytes) };
+        if self.relay.is_none() || self.config.mailer != Mailer::Off {
+            let owner = job.owner.clone();
+            job.output.push(bytes, &owner, &mut self.budget);
+        }
+    }
+
     /// Reads no more from a job's pipe until the relay has room.
     fn pause(&mut self, id: u64, stream: Stream) {
-        let Some(pipe) = self.jobs.get_mut(&id).and_then(|job| job.pipe(stream).as_ref()) else { return };
+        let job = job_with_pipe(&mut self.jobs, &mut self.late, id);
+        let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) else { return };
         if self.poll.remove(pipe).is_ok() {
             self.paused.push((id, stream));
         }
@@ -99,18 +111,11 @@ impl State {
         }
         for (id, stream) in std::mem::take(&mut self.paused) {
             let kind = if stream == Stream::Output { Kind::Output } else { Kind::Error };
-            if let Some(pipe) = self.jobs.get_mut(&id).and_then(|job| job.pipe(stream).as_ref()) {
+            let job = job_with_pipe(&mut self.jobs, &mut self.late, id);
+            if let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) {
                 // A pipe that was waited for before can be waited for again.
                 let _ = self.poll.add(pipe, token(kind, id));
             }
-        }
-    }
-
-    /// Keeps a background process from waiting for somebody to read.
-    pub(super) fn drain_detached(&mut self, id: u64) {
-        let Some(pipe) = self.detached.get(&id) else { return };
-        if matches!(read_turn(pipe.as_fd(), &mut self.buffer), Turn::End) {
-            self.detached.remove(&id);
         }
     }
 
@@ -120,8 +125,8 @@ impl State {
         let now = clock::monotonic_ms();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (end, duration_ms) = job.end(status, now).clone();
-        let run = LeftRun::of(&job.start, end, duration_ms);
-        self.tell_end(run);
+        let ended = EndedRun::of(&job.start, end, duration_ms);
+        self.tell_end(ended);
         self.drain_fully(id);
         let finished = self.jobs.get(&id).is_some_and(|job| job.is_silent());
         if finished {
@@ -147,17 +152,19 @@ impl State {
             if until > now_ms {
                 return;
             }
-            self.finish(id);
+            self.graces.pop_first();
+            if self.jobs.contains_key(&id) {
+                self.finish(id);
+            } else {
+                self.mail_without_the_rest(id);
+            }
         }
     }
 
-    /// All that is to be known of a run is known: log it, mail its output, forget it.
+    /// The command has ended, and its output is here: log the end, mail the output. What background processes write later is late.
     fn finish(&mut self, id: u64) {
         let Some(mut job) = self.jobs.remove(&id) else { return };
         self.graces.remove(&(job.grace_ms, id));
-        for pipe in [job.pipe.take(), job.error_pipe.take()].into_iter().flatten() {
-            self.detach(pipe);
-        }
         if let Some(relay) = &mut self.relay {
             relay.end(id);
         }
@@ -165,26 +172,32 @@ impl State {
         let command = job.command(self.site);
         let about = State::about(&job, &command);
         self.tell.ended(about, &end, duration_ms);
-        let draft = self.deliver(&job, &command, &end);
+        let mail_waits = !job.is_silent() && self.site.mail_waits_for_pipe && self.wants_mail(&job, &end);
+        let draft = if mail_waits { None } else { self.deliver(&job, &command, &end) };
         if !matches!(end, End::NotStarted { .. }) {
             self.tell.finished(about, &end, duration_ms);
         }
         self.held.give_back(&job.owner, job.input_size);
+        job.input_size = 0;
+        if mail_waits {
+            return self.wait_with_mail(id, job);
+        }
         job.output.release(&job.owner, &mut self.budget);
-        match draft {
-            Some(draft) => self.queue_mail(job.start, job.owner, job.user, draft),
-            None => self.release(&job.start),
+        if let Some(draft) = draft {
+            let (start, owner, user) = (job.start.clone(), job.owner.clone(), job.user.clone());
+            self.queue_mail(start, owner, user, draft);
         }
+        if job.is_silent() { self.release(&job.start) } else { self.read_on(id, job, &end) }
     }
+}
 
-    /// Goes on reading for the background processes that a job left, and drops what they write.
-    fn detach(&mut self, pipe: OwnedFd) {
-        let id = self.new_id();
-        let _ = self.poll.remove(&pipe);
-        if self.poll.add(&pipe, token(Kind::Detached, id)).is_ok() {
-            self.detached.insert(id, pipe);
-        }
-    }
+/// A job whose pipes are read: one that goes on, or one that has left background processes.
+fn job_with_pipe<'a>(
+    jobs: &'a mut HashMap<u64, Job>,
+    late: &'a mut HashMap<u64, LateOutput>,
+    id: u64,
+) -> Option<&'a mut Job> {
+    jobs.get_mut(&id).or_else(|| late.get_mut(&id).map(|late| &mut late.job))
 }
 
 enum Turn {

@@ -155,8 +155,8 @@ impl State {
     fn addressed(&mut self, about: About<'_>, cron: &Variables, whole: &Variables) -> Option<(Addresses, OwnWishes)> {
         let is_cronie = self.site.profile == Profile::Cronie;
         let wishes = OwnWishes {
-            to: if is_cronie { whole } else { cron }.get("MAILTO").map(|to| self.expanded(about, "MAILTO", to)),
-            from: cron.get("MAILFROM").map(|from| self.expanded(about, "MAILFROM", from)),
+            to: if is_cronie { whole } else { cron }.get("MAILTO").map(|to| self.expanded(about, whole, "MAILTO", to)),
+            from: cron.get("MAILFROM").map(|from| self.expanded(about, whole, "MAILFROM", from)),
             content_type: whole.get("CONTENT_TYPE").map(<[u8]>::to_vec),
             encoding: whole.get("CONTENT_TRANSFER_ENCODING").map(<[u8]>::to_vec),
         };
@@ -167,12 +167,13 @@ impl State {
         addresses.to.is_some().then_some((addresses, wishes))
     }
 
-    /// cronie's `$NAME` in an address; Debian takes it literally.
-    fn expanded(&mut self, about: About<'_>, variable: &str, address: &[u8]) -> Vec<u8> {
+    /// cronie's `$NAME` in an address: the job's variable of that name, else the daemon's. Debian takes it literally.
+    fn expanded(&mut self, about: About<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
         if self.site.profile == Profile::Debian {
             return address.to_vec();
         }
-        mail::expand(address, |name| self.inherited.get(name).map(<[u8]>::to_vec)).unwrap_or_else(|| {
+        let value = |name: &str| job.get(name).or_else(|| self.inherited.get(name)).map(<[u8]>::to_vec);
+        mail::expand(address, value).unwrap_or_else(|| {
             let detail = format!(
                 "The environment variable '{variable}' could not be expanded. The non-expanded value will be used."
             );

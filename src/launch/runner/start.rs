@@ -1,12 +1,13 @@
 //! The runner's way from an order to a started job.
 
-use super::{Child, Kind, RETRY_MS, State, end_group, token};
+use super::mains::EndedRun;
+use super::{Child, Kind, RETRY_MS, RunnerError, State, end_group, token};
 use crate::launch::client::Notice;
 use crate::launch::environment::{self, Variables};
 use crate::launch::identity::{Asked, IdentityError};
 use crate::launch::job::{Feed, Job, Pipes};
+use crate::launch::journal::ProcessId;
 use crate::launch::label::Label;
-use crate::launch::outcome::LeftRun;
 use crate::launch::output::Output;
 use crate::launch::owner::{OwnerKey, owner_of};
 use crate::launch::recipe::{Identity, Recipe, child};
@@ -32,7 +33,6 @@ const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl State {
     pub(super) fn take_start(&mut self, start: Box<Start>, tell_pid: bool) {
-        self.latest_due = self.latest_due.max(Some(start.scheduled_at));
         if self.is_stopping {
             return self.refuse_start(&start);
         }
@@ -47,7 +47,7 @@ impl State {
         start.command = self.interner.intern(&owner, start.command, &mut self.held);
         let variables = self.interner.intern(&owner, start.variables.bytes().clone(), &mut self.held);
         start.variables = Environment::with_bytes(variables);
-        self.pending.push_back(owner, Pending { start, tell_pid, tried_since_ms: None });
+        self.pending.push_back(owner, Pending { start, tell_pid, tried_since_ms: None, is_begun: false });
     }
 
     /// Forgets what is kept for a start that is done with.
@@ -59,16 +59,20 @@ impl State {
     /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
     /// those that were begun.
     pub(super) fn refuse_start(&mut self, start: &Start) {
-        if !self.main_is_gone {
-            self.tell_end(LeftRun::of(start, End::Skipped(Skip::Stopped), 0));
+        if self.mains.has_own() {
+            self.tell_end(EndedRun::of(start, End::Skipped(Skip::Stopped), 0));
         }
     }
 
-    /// Makes no more starts. What waits is left to the next main.
+    /// Makes no more starts. What waits is left to the next main, but for that of which main was told that it had begun.
     pub(super) fn stop_starting(&mut self) {
         self.is_stopping = true;
         self.stop_waiting_for_identities();
         for pending in self.pending.take_all() {
+            if pending.is_begun {
+                self.not_started(pending.start, "the daemon was stopped while there was no process to be had".into());
+                continue;
+            }
             self.refuse_start(&pending.start);
             self.release(&pending.start);
         }
@@ -88,67 +92,115 @@ impl State {
     }
 
     /// Starts what waits, as far as the machine bears it.
-    pub(super) fn start_pending(&mut self, now_ms: i64) {
+    pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), RunnerError> {
         self.has_more_starts = false;
         if self.pending.is_empty() || self.held_until_ms > now_ms {
-            return;
+            return Ok(());
         }
+        // A main that has been killed may have a successor already, which starts what is not begun now.
+        self.hear_main()?;
         let mut room = self.flight.room(now_ms, self.pending.len(), host::runnable);
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
         self.shell.freshen();
-        let mut prepared: Vec<Prepared> = Vec::with_capacity(BATCH.min(self.pending.len()));
+        let mut cleared: Vec<Cleared> = Vec::with_capacity(BATCH.min(self.pending.len()));
         while self.held_until_ms <= now_ms {
-            if prepared.len() == BATCH {
+            if cleared.len() == BATCH {
                 self.has_more_starts = true;
                 break;
             }
-            let is_prepared = |owner: &OwnerKey| prepared.iter().any(|one| owner_of(&one.pending.start) == *owner);
+            let is_cleared = |owner: &OwnerKey| cleared.iter().any(|one| owner_of(&one.pending.start) == *owner);
             let next = match room {
-                0 => self.pending.pop_if(|owner| self.flight.has_reserve_for(owner) && !is_prepared(owner)),
+                0 => self.pending.pop_if(|owner| self.flight.has_reserve_for(owner) && !is_cleared(owner)),
                 _ => self.pending.pop_if(|_| true),
             };
             let Some((_, pending)) = next else { break };
             room = room.saturating_sub(1);
-            self.prepare(pending, now_ms, &mut prepared);
+            cleared.extend(self.clear(pending, now_ms));
         }
-        self.fork_all(prepared, now_ms);
+        self.note_intents(cleared.iter().map(|one| &*one.pending.start));
+        self.launch_all(cleared, now_ms);
+        Ok(())
     }
 
-    /// Does for a start all that comes before the fork.
-    fn prepare(&mut self, pending: Pending, now_ms: i64, prepared: &mut Vec<Prepared>) {
+    /// Finds out who the job is to run as, and in which context. None: it cannot be started, or not now.
+    fn clear(&mut self, pending: Pending, now_ms: i64) -> Option<Cleared> {
         let user = match &self.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(&pending.start) {
                 Ok(Some(user)) => user,
-                Ok(None) => return self.waiting_for_identity.push(pending),
-                Err(Refusal::Try(error)) => return self.try_again(pending, &error, now_ms),
+                Ok(None) => {
+                    self.waiting_for_identity.push(pending);
+                    return None;
+                }
+                Err(Refusal::Try(error)) => {
+                    self.try_again(pending, &error, now_ms);
+                    return None;
+                }
                 Err(Refusal::Nobody) => {
                     self.tell.unknown_user(&pending.start.user);
-                    return self.not_started(pending.start, IdentityError::Unknown.to_string());
+                    self.not_started(pending.start, IdentityError::Unknown.to_string());
+                    return None;
                 }
-                Err(Refusal::Never(why)) => return self.not_started(pending.start, why),
+                Err(Refusal::Never(why)) => {
+                    self.not_started(pending.start, why);
+                    return None;
+                }
             },
         };
         let label = match self.policy.map(|policy| Label::of(policy, &pending.start)).transpose() {
             Ok(label) => label.flatten(),
-            Err(error) => return self.not_started(pending.start, error.to_string()),
+            Err(error) => {
+                self.not_started(pending.start, error.to_string());
+                return None;
+            }
         };
-        let kept = self.needs_keeper(&pending.start, &user);
-        if kept && self.keepers_are_behind() {
+        let is_kept = self.needs_keeper(&pending.start, &user);
+        if is_kept && self.keepers_are_behind() {
             self.held_until_ms = now_ms + BEHIND_MS;
-            return self.pending.push_front(owner_of(&pending.start), pending);
+            self.pending.push_front(owner_of(&pending.start), pending);
+            return None;
         }
-        let ready = if kept {
-            self.hand_to_keeper(&pending.start, user, label)
-        } else {
-            self.prepare_fork(&pending.start, user, label)
-        };
-        match ready {
-            Ok((Some(recipe), launched)) => prepared.push(Prepared { pending, recipe, launched }),
-            Ok((None, launched)) => self.launched(launched, pending, None, now_ms),
-            Err(error) => self.try_again(pending, &error, now_ms),
+        Some(Cleared { pending, user, label, is_kept })
+    }
+
+    /// Hands the jobs of a batch to keepers or forks them. When something is short, those after it wait, in their order.
+    fn launch_all(&mut self, cleared: Vec<Cleared>, now_ms: i64) {
+        let (mut prepared, mut failed, mut put_back) = (Vec::with_capacity(cleared.len()), None, Vec::new());
+        for Cleared { pending, user, label, is_kept } in cleared {
+            if is_kept && self.keepers_are_behind() {
+                self.held_until_ms = now_ms + BEHIND_MS;
+            }
+            if failed.is_some() || self.held_until_ms > now_ms {
+                put_back.push(pending);
+                continue;
+            }
+            let ready = if is_kept {
+                self.hand_to_keeper(&pending.start, user, label)
+            } else {
+                self.prepare_fork(&pending.start, user, label)
+            };
+            match ready {
+                Ok((Some(recipe), launched)) => prepared.push(Prepared { pending, recipe, launched }),
+                Ok((None, launched)) => self.launched(launched, pending, None, now_ms),
+                Err(error) => failed = Some((pending, error)),
+            }
         }
+        for pending in put_back.into_iter().rev() {
+            self.put_back(pending);
+        }
+        if let Some((pending, error)) = failed {
+            self.try_again(pending, &error, now_ms);
+        }
+        self.fork_all(prepared, now_ms);
+    }
+
+    /// Has a start wait again that was about to be made.
+    fn put_back(&mut self, pending: Pending) {
+        if !pending.is_begun {
+            self.journal().withdraw(pending.start.run);
+        }
+        self.pending.push_front(owner_of(&pending.start), pending);
     }
 
     /// Forks the jobs of a batch one right after the other: a fork makes the process's memory shared, and every page that it then writes to
@@ -202,7 +254,7 @@ impl State {
     pub(super) fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
         let since = *pending.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since < RETRY_MS {
-            self.pending.push_front(owner_of(&pending.start), pending);
+            self.put_back(pending);
             self.hold(error, now_ms);
         } else {
             self.not_started(pending.start, format!("starting the process: {}", reason(error)));
@@ -302,14 +354,18 @@ impl State {
         job.pid = Some(pid);
         job.started_ms = clock::monotonic_ms();
         self.flight.has_process(id, job.started_ms);
+        let run = job.start.run;
         if job.tell_pid {
             // A notice is far below the wire's bound.
-            let _ = self.main.push(&Notice::Started { run: job.start.run, pid });
+            self.mains.tell_own(&Notice::Started { run: job.start.run, pid });
         }
         let command = job.command(self.site);
         self.tell.started(State::about(job, &command));
         if let Some(ask) = self.stopping {
             end_group(job, ask);
+        }
+        if let Some(started) = host::process_started(pid).and_then(|started| started.parse().ok()) {
+            self.journal().has_process(run, ProcessId { pid, started });
         }
     }
 
@@ -335,7 +391,8 @@ impl State {
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
         self.tell.not_started(About { start: &start, user, command: &command, pid: None }, &why);
         self.begun.push(start.run);
-        self.tell_end(LeftRun::of(&start, End::NotStarted { why }, 0));
+        self.note_not_started(&start);
+        self.tell_end(EndedRun::of(&start, End::NotStarted { why }, 0));
         self.release(&start);
     }
 }
@@ -373,13 +430,24 @@ pub(super) struct Pending {
     pub(super) tell_pid: bool,
     /// When it was first tried in vain.
     pub(super) tried_since_ms: Option<i64>,
+    /// Main was told that it had begun.
+    pub(super) is_begun: bool,
 }
 
 impl Pending {
     /// The start of a job that has not come to have a process.
     pub(super) fn again(job: Job) -> Pending {
-        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms }
+        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
     }
+}
+
+/// A start of which it is known who runs it, and how.
+struct Cleared {
+    pending: Pending,
+    user: Rc<User>,
+    label: Option<Label>,
+    /// A keeper starts it.
+    is_kept: bool,
 }
 
 /// A start that lacks nothing but the fork.

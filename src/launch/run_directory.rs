@@ -1,0 +1,321 @@
+//! The directory in which runners leave their journals and their sockets.
+
+use super::journal::{Compacted, Journal, JournalContent, JournalError, LONGEST, read};
+use crate::sys::files::reason;
+use crate::sys::host;
+use crate::sys::local_socket::Listener;
+use crate::sys::process::{self, Pid};
+use crate::sys::process_lock;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Most journals that are looked at.
+const MOST_JOURNALS: usize = 1000;
+const JOURNAL: &str = "journal";
+const SOCKET: &str = "sock";
+/// A journal that is about to replace another.
+const NEW: &str = "new";
+
+/// Why the directory or a file of it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirectoryError {
+    /// A system call failed.
+    #[error("{doing} {}: {}", path.display(), reason(source))]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Somebody else could write there.
+    #[error("{}: expected a directory that only its owner, this user, can write to", path.display())]
+    Untrusted {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A journal that cannot be read or written.
+    #[error("the journal {}: {source}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: JournalError,
+    },
+}
+
+fn os<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RunDirectoryError + 'a {
+    move |source| RunDirectoryError::Os { doing, path: path.to_owned(), source }
+}
+
+fn in_journal(path: &Path) -> impl FnOnce(JournalError) -> RunDirectoryError + '_ {
+    move |source| RunDirectoryError::Journal { path: path.to_owned(), source }
+}
+
+/// The names of one runner's files: its process number and when it was started, so that no two runners of a boot share them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RunnerFiles {
+    directory: PathBuf,
+    name: String,
+    pub(super) pid: Pid,
+}
+
+impl RunnerFiles {
+    /// Those of this process.
+    pub(super) fn own(directory: &Path) -> RunnerFiles {
+        let pid = process::own_pid();
+        let started = host::process_started(pid).unwrap_or_else(|| "0".to_owned());
+        RunnerFiles { directory: directory.to_owned(), name: format!("runner-{pid}-{started}"), pid }
+    }
+
+    /// Those of which a journal has this name.
+    fn of_journal(directory: &Path, file: &str) -> Option<RunnerFiles> {
+        let name = file.strip_suffix(JOURNAL)?.strip_suffix('.')?;
+        let (pid, started) = name.strip_prefix("runner-")?.split_once('-')?;
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let pid = pid.parse().ok().filter(|_| is_number(pid) && is_number(started))?;
+        Some(RunnerFiles { directory: directory.to_owned(), name: name.to_owned(), pid })
+    }
+
+    fn path(&self, ending: &str) -> PathBuf {
+        self.directory.join(format!("{}.{ending}", self.name))
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.path(JOURNAL)
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.path(SOCKET)
+    }
+
+    /// Starts this process's journal, and holds its lock from now on.
+    pub(super) fn begin_journal(&self, boot_id: &str) -> Result<Journal, RunDirectoryError> {
+        make(&self.directory)?;
+        let path = self.journal();
+        let file = create_locked(&path)?;
+        Journal::begin(file, boot_id).map_err(in_journal(&path))
+    }
+
+    /// Replaces this process's journal by one that holds the same without what need not be remembered.
+    pub(super) fn compact(&self, journal: &mut Journal, now: i64) -> Result<Compacted, RunDirectoryError> {
+        let (path, new) = (self.journal(), self.path(NEW));
+        let compacted = journal.compacted(now).map_err(in_journal(&path))?;
+        let file = create_locked(&new)?;
+        use std::os::unix::fs::FileExt;
+        file.write_all_at(&compacted.bytes, 0).map_err(os("writing", &new))?;
+        // A main that has opened the old one sees that it is not at its place any more, and looks again.
+        fs::rename(&new, &path).map_err(os("renaming", &new))?;
+        journal.go_on_in(file, compacted.bytes.len() as u64);
+        Ok(compacted)
+    }
+
+    /// The socket on which a later main can find this process.
+    pub(super) fn listen(&self) -> Result<Listener, RunDirectoryError> {
+        let path = self.socket();
+        let _ = fs::remove_file(&path);
+        Listener::bind(&path).map_err(os("making the socket", &path))
+    }
+
+    /// Removes everything but the journal.
+    fn remove_socket(&self) {
+        let _ = fs::remove_file(self.socket());
+        let _ = fs::remove_file(self.path(NEW));
+    }
+
+    /// Reads the journal of a runner, living or dead. None: it is gone.
+    pub(super) fn look(&self, boot_id: &str, now: i64) -> Result<Option<Look>, RunDirectoryError> {
+        let path = self.journal();
+        loop {
+            let Some(file) = open(&path)? else { return Ok(None) };
+            let is_alive = process_lock::is_held_by_another(&file).map_err(os("asking for the lock of", &path))?;
+            if is_alive || is_still_at(&file, &path) {
+                let content = read(&file, boot_id, now).map_err(in_journal(&path))?;
+                return Ok(Some(Look { is_alive, content, file }));
+            }
+        }
+    }
+
+    /// Removes the journal, or what has its name.
+    pub(super) fn discard(&self) -> Result<(), RunDirectoryError> {
+        self.remove_socket();
+        let path = self.journal();
+        let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(os("removing", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a journal says, and whether its runner lives.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) is_alive: bool,
+    pub(super) content: JournalContent,
+    pub(super) file: File,
+}
+
+/// Makes the directory where it is missing, and makes sure that nobody else can write to it.
+fn make(directory: &Path) -> Result<(), RunDirectoryError> {
+    match DirBuilder::new().mode(0o755).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(os("making", directory)(error)),
+        _ => trust(directory).map(drop),
+    }
+}
+
+/// Whether the directory is there, and only this user, or root, can write to it.
+fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
+    let found = match fs::symlink_metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found.map_err(os("looking at", directory))?,
+    };
+    if found.is_dir() && is_owner(&found) && found.mode() & 0o022 == 0 {
+        return Ok(true);
+    }
+    Err(RunDirectoryError::Untrusted { path: directory.to_owned() })
+}
+
+fn is_owner(found: &fs::Metadata) -> bool {
+    found.uid() == own_uid()
+}
+
+/// The user that everything here belongs to.
+pub(super) fn own_uid() -> u32 {
+    let ids = process::own_ids();
+    ids.map_or(u32::MAX, |ids| {
+        let [_, effective, _] = ids.users;
+        effective
+    })
+}
+
+fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
+    // Left by a process of the same number in another boot, or by one that was killed while it made it.
+    let _ = fs::remove_file(path);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(os("making", path))?;
+    process_lock::take(&file).map_err(os("locking", path))?;
+    Ok(file)
+}
+
+/// Opens a journal, whatever has its name, without waiting.
+fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
+    let file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(os("opening", path))?,
+    };
+    let found = file.metadata().map_err(os("looking at", path))?;
+    if found.is_file() && is_owner(&found) && found.len() <= 2 * LONGEST {
+        return Ok(Some(file));
+    }
+    Err(in_journal(path)(JournalError::Foreign))
+}
+
+fn is_still_at(file: &File, path: &Path) -> bool {
+    matches!((file.metadata(), fs::symlink_metadata(path)),
+        (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+}
+
+/// The runners of which there is a journal.
+pub(super) fn runners(directory: &Path) -> Result<Vec<RunnerFiles>, RunDirectoryError> {
+    if !trust(directory)? {
+        return Ok(Vec::new());
+    }
+    let listed = fs::read_dir(directory).map_err(os("listing", directory))?;
+    let mut found: Vec<RunnerFiles> = listed
+        .filter_map(|entry| RunnerFiles::of_journal(directory, entry.ok()?.file_name().to_str()?))
+        .take(MOST_JOURNALS)
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
+
+    #[test]
+    fn only_names_of_journals_are_taken_for_some() {
+        let of = |name: &str| RunnerFiles::of_journal(Path::new("/run/cronwheel"), name).map(|files| files.pid);
+        assert_eq!(of("runner-12-3456.journal"), Some(12));
+        for name in
+            ["runner-12-3456.sock", "runner-12.journal", "runner--1-3.journal", "runner-1-x.journal", ".journal"]
+        {
+            assert_eq!(of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn whatever_has_a_journals_name_is_neither_waited_for_nor_believed() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |number: u32| top.path().join(format!("runner-{number}-1.journal"));
+        nix::unistd::mkfifo(&at(1), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at(2)).unwrap();
+        fs::create_dir(at(3)).unwrap();
+        fs::write(at(4), "text").unwrap();
+        File::create(at(5)).unwrap().set_len(1 << 40).unwrap();
+        let found = runners(top.path()).unwrap();
+        assert_eq!(found.len(), 5);
+        for files in found {
+            files.look(BOOT_ID, 0).unwrap_err();
+            files.discard().unwrap();
+        }
+        assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_not_used() {
+        let top = tempfile::tempdir().unwrap();
+        let directory = top.path().join("cronwheel");
+        assert!(runners(&directory).unwrap().is_empty());
+        let files = RunnerFiles::own(&directory);
+        assert!(files.begin_journal(BOOT_ID).unwrap().is_kept());
+        assert_eq!(runners(&directory).unwrap(), std::slice::from_ref(&files));
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(runners(&directory), Err(RunDirectoryError::Untrusted { .. })));
+        assert!(files.begin_journal(BOOT_ID).is_err());
+    }
+
+    #[test]
+    fn a_journal_that_is_rewritten_is_still_known_as_a_living_runners() {
+        let top = tempfile::tempdir().unwrap();
+        let directory = top.path().join("cronwheel");
+        let (told, tell) = crate::sys::descriptor::pipe().unwrap();
+        let runner = process::fork(|| {
+            let files = RunnerFiles::own(&directory);
+            let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
+            let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&tell), b"x");
+            loop {
+                if files.compact(&mut journal, 0).is_err() {
+                    return 1;
+                }
+            }
+        })
+        .unwrap();
+        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&told), &mut [0]).unwrap();
+        let files = runners(&directory).unwrap().remove(0);
+        assert_eq!(files.pid, runner);
+        let alive = (0..2000).filter(|_| files.look(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
+        process::signal(runner, process::Ask::Kill).unwrap();
+        assert_eq!(process::wait(runner).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
+        assert_eq!(alive, 2000);
+        assert!(!files.look(BOOT_ID, 0).unwrap().unwrap().is_alive);
+    }
+}

@@ -1,0 +1,32 @@
+//! Finding live entries by the jobs that they are.
+
+use super::event::{RunId, Start};
+use super::job_id::JobId;
+use super::state::Plan;
+use crate::schedule::Timestamp;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+impl Plan {
+    /// What would be started for each of these jobs that is still in a table.
+    pub fn find_jobs<'a>(&self, jobs: impl IntoIterator<Item = &'a JobId>) -> HashMap<JobId, Start> {
+        let wanted: HashSet<&JobId> = jobs.into_iter().collect();
+        let users: BTreeSet<&str> = wanted.iter().map(|job| job.user()).collect();
+        let mut found = HashMap::new();
+        if wanted.is_empty() {
+            return found;
+        }
+        for (_, table) in self.tables.iter() {
+            for entry in 0..table.entries().len() as u32 {
+                let user = table.user(entry);
+                let user = if user.is_empty() { self.caller.as_str() } else { user.as_str() };
+                if !users.contains(user) {
+                    continue;
+                }
+                let job = table.job_id(entry, &self.caller).filter(|job| wanted.contains(job));
+                let start = table.start(entry, RunId(0), &self.caller, Timestamp(0), false);
+                found.extend(job.zip(start));
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,75 @@
+//! Descriptors that a program hands on to the program that it executes in its own place.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Keeps a descriptor open over the next exec, and gives the number by which the next program knows it.
+pub fn keep_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<RawFd> {
+    set_flags(descriptor.as_raw_fd(), 0)?;
+    Ok(descriptor.as_raw_fd())
+}
+
+/// Closes it at the next exec again.
+pub fn close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    set_flags(descriptor.as_raw_fd(), libc::FD_CLOEXEC)
+}
+
+fn set_flags(number: RawFd, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    let done = unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes over descriptors that were kept open for this program, closed on exec from now on. All of them, or, where one is not open, named
+/// twice or a standard stream, none. To be called at the start of main, before anything of ours has a descriptor above 2.
+pub fn take(numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
+    let is_twice = |index: usize, number: &RawFd| numbers.iter().skip(index + 1).any(|other| other == number);
+    if numbers.iter().enumerate().any(|(index, number)| *number <= 2 || is_twice(index, number)) {
+        return None;
+    }
+    if numbers.iter().any(|number| set_flags(*number, libc::FD_CLOEXEC).is_err()) {
+        return None;
+    }
+    // SAFETY: each is open, as changing its flags has shown, different from the others, and nothing of ours has it, as the caller sees to.
+    Some(numbers.iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
+}
+
+/// Takes a variable out of the environment. To be called at the start of main, while there is one thread.
+pub fn take_variable(name: &str) -> Option<OsString> {
+    let value = std::env::var_os(name)?;
+    // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
+    unsafe { std::env::remove_var(name) };
+    Some(value)
+}
+
+/// A file in memory without a name, closed on exec.
+pub fn memory_file() -> io::Result<File> {
+    // SAFETY: a string that ends with NUL, and an integer.
+    let number = unsafe { libc::memfd_create(c"cronwheel".as_ptr(), libc::MFD_CLOEXEC) };
+    if number == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
+    Ok(unsafe { File::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::{AsFd, IntoRawFd};
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn what_is_not_open_or_named_twice_is_not_taken() {
+        let file = memory_file().unwrap();
+        file.write_all_at(b"kept", 0).unwrap();
+        let number = keep_on_exec(file.as_fd()).unwrap();
+        assert!(take(&[number, number]).is_none() && take(&[1]).is_none() && take(&[number, i32::MAX]).is_none());
+        let taken = take(&[file.into_raw_fd()]).unwrap();
+        let mut bytes = [0; 4];
+        File::from(taken.into_iter().next().unwrap()).read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"kept");
+    }
+}

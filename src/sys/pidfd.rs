@@ -1,0 +1,37 @@
+//! Waiting for the end of a process that is not our child (pidfd_open(2), Linux 5.3).
+
+use super::process::Pid;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// A descriptor of that process, readable once it has ended, closed on exec.
+pub fn open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: takes integers only.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let number = i32::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::poll::Poll;
+    use crate::sys::process;
+
+    #[test]
+    fn the_end_of_a_process_makes_its_descriptor_readable() {
+        let child = process::fork(|| {
+            std::thread::sleep(std::time::Duration::from_secs(60));
+            0
+        });
+        let child = child.unwrap();
+        let (poll, descriptor) = (Poll::new().unwrap(), open(child).unwrap());
+        poll.add(&descriptor, 1).unwrap();
+        assert!(!poll.wait_for_any(Some(0)).unwrap());
+        process::signal(child, process::Ask::Kill).unwrap();
+        assert!(poll.wait_for_any(Some(10_000)).unwrap());
+        process::wait(child).unwrap();
+        assert!(open(child).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! A datagram socket at which `crontab` tells the daemon whose table has changed.
+//!
+//! Everybody may write to it, so a message is a hint and no order: the kernel adds the sender's user id (unix(7),
+//! SO_PASSCRED), and the receiver decides what a hint of that user is worth. A lost message is no error.
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt};
+use nix::sys::stat::{Mode, umask};
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+/// The longest user name: that of a file.
+const LONGEST: usize = 255;
+
+/// The daemon's end; its name in the file system goes with it.
+#[derive(Debug)]
+pub struct WakeSocket {
+    socket: UnixDatagram,
+    path: PathBuf,
+    /// Device and inode of the name.
+    identity: (u64, u64),
+}
+
+/// A message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WakeUp {
+    /// Who sent it: the real user id, unless a privileged process gave another. None: the message was malformed.
+    pub sender: Option<u32>,
+    /// Whose table is said to have changed.
+    pub user: String,
+}
+
+impl WakeSocket {
+    /// Makes the socket, writable by everybody, in place of one that an earlier daemon left. The umask is another one
+    /// meanwhile: to be called while there is one thread.
+    pub fn bind(path: &Path) -> io::Result<WakeSocket> {
+        if fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket()) {
+            fs::remove_file(path)?;
+        }
+        let socket = {
+            let _umask = Umask::set(0o111);
+            UnixDatagram::bind(path)?
+        };
+        socket.set_nonblocking(true)?;
+        setsockopt(&socket, sockopt::PassCred, &true)?;
+        let made = fs::symlink_metadata(path)?;
+        Ok(WakeSocket { socket, path: path.to_owned(), identity: (made.dev(), made.ino()) })
+    }
+
+    /// The next message; none when there is no more.
+    pub fn receive(&self) -> io::Result<Option<WakeUp>> {
+        let mut text = [0; LONGEST];
+        let mut parts = [IoSliceMut::new(&mut text)];
+        // No room for anything but the credentials: the kernel closes descriptors that come with a message.
+        let mut control = nix::cmsg_space!(UnixCredentials);
+        let received = loop {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                received => break received?,
+            }
+        };
+        let sender = received.cmsgs().ok().and_then(|mut all| {
+            all.find_map(|control| match control {
+                ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.uid()),
+                _ => None,
+            })
+        });
+        let length = received.bytes;
+        let user = String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned();
+        Ok(Some(WakeUp { sender, user }))
+    }
+}
+
+impl AsFd for WakeSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for WakeSocket {
+    fn drop(&mut self) {
+        let there = fs::symlink_metadata(&self.path).map(|there| (there.dev(), there.ino()));
+        if there.is_ok_and(|there| there == self.identity) {
+            // Nothing can be done about a run directory that became read-only.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Tells the daemon whose socket is at that path. Never waits; without a daemon, or with one that is behind, nothing is
+/// told.
+pub fn wake(path: &Path, user: &str) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(user.as_bytes(), path).map(drop)
+}
+
+/// Another umask, until it is dropped.
+struct Umask(Mode);
+
+impl Umask {
+    fn set(mask: u32) -> Umask {
+        Umask(umask(Mode::from_bits_truncate(mask)))
+    }
+}
+
+impl Drop for Umask {
+    fn drop(&mut self) {
+        umask(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{ControlMessage, UnixAddr, sendmsg};
+    use std::io::{IoSlice, Read as _};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn sender() -> Option<u32> {
+        Some(nix::unistd::getuid().as_raw())
+    }
+
+    #[test]
+    fn a_message_arrives_with_the_senders_user_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wake");
+        let socket = WakeSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(socket.receive().unwrap(), None);
+        wake(&path, "alice").unwrap();
+        assert_eq!(socket.receive().unwrap(), Some(WakeUp { sender: sender(), user: "alice".to_owned() }));
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_sender_never_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wake");
+        assert!(wake(&path, "alice").is_err(), "no daemon");
+        fs::write(&path, "").unwrap();
+        assert!(wake(&path, "alice").is_err(), "no socket");
+        assert!(WakeSocket::bind(&path).is_err(), "and nothing of somebody else's is removed");
+        fs::remove_file(&path).unwrap();
+        let _socket = WakeSocket::bind(&path).unwrap();
+        // Until the queue is full.
+        while wake(&path, "alice").is_ok() {}
+    }
+
+    #[test]
+    fn the_socket_of_an_earlier_daemon_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wake");
+        let first = WakeSocket::bind(&path).unwrap();
+        let second = WakeSocket::bind(&path).unwrap();
+        drop(first);
+        wake(&path, "alice").unwrap();
+        assert!(second.receive().unwrap().is_some());
+    }
+
+    #[test]
+    fn descriptors_that_come_with_a_message_are_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wake");
+        let socket = WakeSocket::bind(&path).unwrap();
+        let other = UnixDatagram::unbound().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (address, descriptors) = (UnixAddr::new(&path).unwrap(), [writer.as_raw_fd()]);
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [IoSlice::new(b"alice")];
+        sendmsg(other.as_raw_fd(), &text, &rights, MsgFlags::empty(), Some(&address)).unwrap();
+        drop(writer);
+        assert_eq!(socket.receive().unwrap().map(|message| message.sender), Some(None));
+        // Nobody has the writing end any more.
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+}
