@@ -1,6 +1,11 @@
 //! `crontab` as installed, set-gid or set-uid, on a private machine: see `tests/README.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, though not inside a #[test]")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, though not inside a #[test]"
+)]
 
 pub mod common;
 

@@ -151,7 +151,7 @@ fn with_mailto(run: u64, command: &str, mailto: &str) -> Start {
 
 #[test]
 fn a_real_relay_takes_the_mail_as_it_is() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Subject::OursDebian, ["msmtp"]) else { return };
     let (port, letters) = smtp_sink();
     describe_services("");
     for profile in [Profile::Debian, Profile::Cronie] {
