@@ -171,7 +171,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const HEAD: usize = 512;
 
 /// Reads a table that comes in pieces, as they are read from a file. Of the table itself it keeps the lines that are entries
-/// or settings, and of a line that has not ended yet no more than [`LONGEST_LINE`].
+/// or settings, and of a line that has not ended yet no more than the longest line may have.
 pub struct Parser<'a> {
     context: &'a Context<'a>,
     /// Whether the table is only judged: then nothing of it is kept.
