@@ -1,6 +1,11 @@
 //! `crontab` as installed, set-gid or set-uid, on a private machine: see `tests/README.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, though not inside a #[test]")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, though not inside a #[test]"
+)]
 
 pub mod common;
 
@@ -229,7 +234,7 @@ fn the_lists_decide_who_may_and_for_whom() {
 
 #[test]
 fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
     for (call, error) in [
@@ -267,7 +272,7 @@ fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
 
 #[test]
 fn a_kill_at_any_point_leaves_the_old_table_or_the_new_one() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
     world.run("strace -o /tmp/trace -u alice crontab /tmp/new.crontab").ok();
@@ -326,4 +331,107 @@ fn removing_asks_first_when_told_to() {
         );
         assert_eq!(world.run_as("alice", "crontab -l").code() == 1, gone, "{answer:?}");
     }
+}
+
+/// No operation of alice's reaches the table of bob, who has one.
+fn assert_others_are_out_of_reach(world: &World) {
+    fs::write("/tmp/other.crontab", "@weekly other\n").unwrap();
+    for operation in ["-l", "-r", "-i -r", "-e", "-", "/tmp/other.crontab"] {
+        let line = format!("yes | EDITOR='echo @weekly edited >' crontab -u bob {operation}");
+        for table in [Some(TABLE), None] {
+            world.run("crontab -u bob -r");
+            if let Some(table) = table {
+                world.crontab("bob", table).ok();
+            }
+            let shown = world.run_with_input("alice", &line, b"@weekly other\n");
+            assert_eq!((shown.code(), shown.stdout.as_str()), (1, ""), "crontab -u bob {operation}: {shown:?}");
+            assert_eq!(shown.stderr, "must be privileged to use -u\n", "crontab -u bob {operation}");
+            let after = world.run_as("bob", "crontab -l");
+            assert_eq!(after.stdout, table.unwrap_or_default(), "crontab -u bob {operation}");
+        }
+    }
+}
+
+#[test]
+fn without_privilege_no_operation_reaches_the_table_of_another_user() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    assert_others_are_out_of_reach(&world);
+}
+
+#[test]
+fn in_the_cronie_profile_no_operation_without_privilege_reaches_the_table_of_another_user() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    fs::write("/etc/cron.deny", "").unwrap();
+    assert_others_are_out_of_reach(&world);
+}
+
+/// A file that bears the name of alice and belongs to bob is shown to alice by no operation, even where the lent rights could read it.
+fn assert_foreign_table_is_not_shown(world: &World) {
+    let path = format!("{}/alice", world.subject.spool());
+    fs::write(&path, "@daily echo SECRET\n").unwrap();
+    let group = world.run(&format!("stat -c %G {}", world.subject.spool())).ok();
+    world.run(&format!("chown bob:{} {path} && chmod 660 {path}", group.trim())).ok();
+    for line in ["crontab -l", "EDITOR=cat crontab -e", "EDITOR='cp -t /tmp' VISUAL='cp -t /tmp' crontab -e"] {
+        let shown = world.run_as("alice", line);
+        assert_ne!(shown.code(), 0, "{line}: {shown:?}");
+        assert!(!shown.stdout.contains("SECRET") && !shown.stderr.contains("SECRET"), "{line}: {shown:?}");
+    }
+    assert_eq!(world.run("grep -rl SECRET /tmp /home/alice").stdout, "");
+    // Root may look at it.
+    assert!(world.run("crontab -u alice -l").stdout.contains("SECRET"));
+}
+
+#[test]
+fn a_table_that_belongs_to_somebody_else_is_never_shown() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    assert_foreign_table_is_not_shown(&world);
+}
+
+#[test]
+fn in_the_cronie_profile_a_table_that_belongs_to_somebody_else_is_never_shown() {
+    let Some(world) = world!(Subject::OursCronie) else { return };
+    fs::write("/etc/cron.deny", "").unwrap();
+    assert_foreign_table_is_not_shown(&world);
+}
+
+/// A new table is on the disk before it takes the old one's place, and so is its name before the command says that it is done.
+fn assert_install_survives_a_power_cut(world: &World) {
+    fs::write("/tmp/new.crontab", "@weekly new\n").unwrap();
+    for before in [None, Some(TABLE)] {
+        world.run("crontab -u alice -r");
+        if let Some(table) = before {
+            world.crontab("alice", table).ok();
+        }
+        let traced = "openat,write,fchmod,fchown,fsync,fdatasync,rename,renameat,renameat2,close";
+        world.run(&format!("strace -o /tmp/trace -u alice -e trace={traced} crontab /tmp/new.crontab")).ok();
+        let trace = fs::read_to_string("/tmp/trace").unwrap();
+        let calls: Vec<&str> = trace.lines().filter(|line| !line.contains(" = -1 ")).collect();
+        let position = |what: &dyn Fn(&str) -> bool, from: usize| {
+            let found = calls.iter().skip(from).position(|line| what(line));
+            from + found.unwrap_or_else(|| panic!("a step is missing after call {from}:\n{trace}"))
+        };
+        let made = position(&|line| line.contains("tmp.") && line.contains("O_CREAT"), 0);
+        let fd = calls[made].rsplit(" = ").next().unwrap().trim().to_owned();
+        let renamed = position(&|line| line.starts_with("rename") && line.contains("tmp."), made);
+        let is_of_file = |line: &str| line.contains(&format!("({fd})")) || line.contains(&format!("({fd},"));
+        let last_change = (made..renamed).rfind(|at| {
+            is_of_file(calls[*at]) && ["write", "fchmod", "fchown"].iter().any(|call| calls[*at].starts_with(call))
+        });
+        let synced = position(&|line| line.starts_with(&format!("fsync({fd})")), last_change.unwrap());
+        assert!(synced < renamed, "the table is renamed before it is on the disk:\n{trace}");
+        position(&|line| line.starts_with("fsync("), renamed);
+    }
+}
+
+#[test]
+fn an_installed_table_is_on_the_disk_before_its_name_and_both_before_the_end() {
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    assert_install_survives_a_power_cut(&world);
+}
+
+#[test]
+fn in_the_cronie_profile_an_installed_table_is_on_the_disk_before_its_name_and_both_before_the_end() {
+    let Some(world) = world!(Subject::OursCronie, ["strace"]) else { return };
+    fs::write("/etc/cron.deny", "").unwrap();
+    assert_install_survives_a_power_cut(&world);
 }

@@ -115,3 +115,50 @@ fn what_a_link_leads_to_may_change_before_anybody_listens_there() {
     let mut replace = |path: &Path| fs::rename(longer(path), path.with_file_name("../elsewhere/target")).unwrap();
     meddled_with("link", &mut replace, (2, 3));
 }
+
+/// Lets the library hear and look for so long, or until as many entries are live as wanted.
+fn attend_for(library: &mut Library, news: &mut Meddler<'_>, poll: &Poll, ms: i64, wanted: Option<usize>) {
+    let end = clock::monotonic_ms() + ms;
+    while wanted.is_none_or(|wanted| news.live.values().sum::<usize>() != wanted) {
+        let now = clock::monotonic_ms();
+        if now >= end {
+            break;
+        }
+        let patience = library.attend_at().min(end).saturating_sub(now).max(0);
+        for number in poll.wait::<4>(Some(patience as u64)).unwrap() {
+            if number == 1 { library.hear_tables() } else { library.hear_names(news) }
+        }
+        library.attend(news);
+    }
+}
+
+#[test]
+fn a_table_that_an_editor_empties_before_it_writes_it_stays_live_meanwhile() {
+    for _ in 0..20 {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("cron-d/file");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, ENTRY).unwrap();
+        let mut library = library(top.path());
+        let mut news = Meddler { live: BTreeMap::new(), meddle: None };
+        library.open(&mut news);
+        let poll = Poll::new().unwrap();
+        poll.add(library.watcher().unwrap().bell(), 1).unwrap();
+        poll.add(library.watcher().unwrap().names(), 2).unwrap();
+        assert_eq!(news.live.values().sum::<usize>(), 1);
+        File::create(&path).unwrap();
+        let emptied = clock::monotonic_ms();
+        attend_for(&mut library, &mut news, &poll, 300, Some(0));
+        let looked_too_late = clock::monotonic_ms() - emptied >= JUST_EMPTIED_NS as i64 / 1_000_000;
+        if news.live.values().sum::<usize>() == 0 {
+            assert!(looked_too_late, "the empty table is taken at once");
+            // The machine was busy, so that this showed nothing.
+            continue;
+        }
+        fs::write(&path, ENTRY.repeat(2)).unwrap();
+        attend_for(&mut library, &mut news, &poll, 10_000, Some(2));
+        assert_eq!(news.live.values().sum::<usize>(), 2);
+        return;
+    }
+    panic!("the machine is too busy for this test");
+}

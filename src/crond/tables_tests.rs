@@ -223,3 +223,35 @@ fn given_files_are_read_again_when_they_change() {
     fs::remove_file(&path).unwrap();
     assert_eq!(rescan(&mut tables).last().unwrap(), "unload /jobs");
 }
+
+#[test]
+fn of_two_changes_that_a_stamp_does_not_tell_apart_the_second_counts() {
+    let mut scene = Scene::new();
+    let path = scene.path("a");
+    let mut take = |text: &str, stamp: Option<Stamp>| {
+        fs::write(&path, text).unwrap();
+        let Origin::System(finder) = &scene.tables.origin else { panic!("tables of the system") };
+        let Look::Table(mut found) = finder.look(&path, &mut scene.tables.users) else { panic!("a table") };
+        found.stamp = stamp.unwrap_or(found.stamp);
+        let (used, mut news) = (found.stamp, Vec::new());
+        let reader = Reader { site: scene.tables.site, host: scene.tables.host, zones: &OnlyUtc };
+        scene.tables.seen.take(found, &reader, false, &mut news);
+        (used, news.into_iter().filter(|news| matches!(news, News::Load { .. })).count())
+    };
+    let just_now = |stamp: Stamp| Stamp { ctime_ns: clock::wall().as_ns(), ..stamp };
+    let (stamp, loads) = take("1 * * * * root true\n", None);
+    assert_eq!(loads, 1);
+    // As on a file system whose stamps advance by whole ticks of the clock.
+    let fresh = just_now(stamp);
+    take("2 * * * * root true\n", Some(fresh));
+    assert_eq!(take("3 * * * * root true\n", Some(fresh)).1, 1);
+    assert_eq!(take("3 * * * * root true\n", Some(fresh)).1, 0, "the content is the same");
+    // A stamp of long ago vouches for the content.
+    let old = Stamp { ctime_ns: fresh.ctime_ns - 10_000_000_000, ..fresh };
+    assert_eq!(take("4 * * * * root true\n", Some(old)).1, 1);
+    assert_eq!(take("4 * * * * root true\n", Some(old)).1, 0);
+    // A look at everything may not pass over what could have changed either.
+    take("5 * * * * root true\n", Some(just_now(stamp)));
+    let path = scene.path("a").display().to_string();
+    assert!(scene.tables.seen.known.get(&path).unwrap().fresh().is_some());
+}

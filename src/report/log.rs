@@ -252,3 +252,43 @@ impl<'a> Record<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::DEBIAN;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn how_many_records_were_lost_is_written_once_the_reader_reads_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let reader = UnixDatagram::bind(&path).unwrap();
+        reader.set_nonblocking(true).unwrap();
+        let sink = Sink::new(Place::syslog(&path));
+        let mut log = Log { target: Target::Syslog, form: Form::Syslog, site: &DEBIAN, sink, second: None };
+        let sent = 10_000;
+        for _ in 0..sent {
+            log.write(&Record::daemon("INFO", b"one of many"));
+        }
+        let (mut lines, mut packet) = (Vec::new(), [0; 4096]);
+        while log.waits() {
+            while let Ok(length) = reader.recv(&mut packet) {
+                lines.push(String::from_utf8_lossy(&packet[..length]).into_owned());
+            }
+            log.flush();
+        }
+        while let Ok(length) = reader.recv(&mut packet) {
+            lines.push(String::from_utf8_lossy(&packet[..length]).into_owned());
+        }
+        let written = lines.iter().filter(|line| line.ends_with("(CRON) INFO (one of many)")).count();
+        assert!(written < sent, "the queue takes everything, the test shows nothing");
+        let lost = sent - written;
+        let told = format!("(CRON) WARNING ({lost} log records lost: the log did not take them)");
+        assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{:?}", lines.last());
+        assert_eq!(lines.len(), written + 1);
+        log.write(&Record::daemon("INFO", b"and one more"));
+        let length = reader.recv(&mut packet).unwrap();
+        assert!(packet[..length].ends_with(b"(CRON) INFO (and one more)"), "the loss is told once");
+    }
+}

@@ -280,3 +280,79 @@ fn leftovers_of_interrupted_installations_are_removed_and_nothing_else() {
     assert!(others.iter().all(|name| tree.path(&format!("spool/{name}")).exists()));
     assert!(tree.path("spool/tmp.direct").exists() && tree.path("spool/tmp.symlin").exists());
 }
+
+/// A link to a file of root's that could be a table; the link itself is not root's.
+fn foreign_link(tree: &Tree) -> PathBuf {
+    let link = tree.path("cron.d/job");
+    symlink("/etc/passwd", &link).unwrap();
+    if my_uid() == 0 {
+        std::os::unix::fs::lchown(&link, Some(4242), Some(4242)).unwrap();
+    }
+    link
+}
+
+#[test]
+fn a_link_of_somebody_elses_among_the_drop_ins_is_refused_where_debians_cron_refuses_it() {
+    let tree = Tree::new();
+    let link = foreign_link(&tree);
+    let kind = |site: &'static Site| match tree.finder(site).look(&link, &mut Me) {
+        Look::Table(found) => found.content.map(drop).map_err(|refusal| refusal.kind),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kind(&DEBIAN), Err(RefusalKind::WrongLinkOwner));
+    assert_eq!(kind(&CRONIE), Ok(()));
+    let found = scan(&tree.finder(&DEBIAN));
+    assert_eq!(found, rows(&[("job", "(*system*job) WRONG SYMLINK OWNER")]));
+}
+
+/// The user `me` with a uid that changes.
+struct Renumbered(u32);
+
+impl Users for Renumbered {
+    fn uid(&mut self, _: &str) -> Lookup {
+        Lookup::Known(self.0)
+    }
+}
+
+/// Has every table already, as it is; asks for their state only if the directory was not to be listed.
+struct Loaded {
+    revisits: bool,
+    unchanged: Vec<String>,
+    refused: Vec<RefusalKind>,
+}
+
+impl Visitor for Loaded {
+    fn knows(&self, _: &str) -> bool {
+        true
+    }
+    fn has(&mut self, path: &str, _: &Stamp) -> bool {
+        self.unchanged.push(path.to_owned());
+        true
+    }
+    fn found(&mut self, found: Found) {
+        self.refused.extend(found.content.err().map(|refusal| refusal.kind));
+    }
+    fn revisit(&mut self, directory: &str, _: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
+        (self.revisits && directory.ends_with("spool/"))
+            .then(|| if state("me").is_some() { Vec::new() } else { vec!["me".to_owned()] })
+    }
+}
+
+#[test]
+fn a_known_table_is_judged_again_when_the_uid_of_its_user_has_changed() {
+    let tree = Tree::new();
+    tree.file("spool/me", "mine", 0o600);
+    let uid = if my_uid() == 0 { 4242 } else { my_uid() };
+    std::os::unix::fs::chown(tree.path("spool/me"), Some(uid), None).unwrap();
+    for site in [&DEBIAN, &CRONIE] {
+        for revisits in [false, true] {
+            let look = |uid: u32| {
+                let mut visitor = Loaded { revisits, unchanged: Vec::new(), refused: Vec::new() };
+                assert!(tree.finder(site).scan(&mut Renumbered(uid), &mut visitor).is_empty());
+                (visitor.unchanged.len(), visitor.refused)
+            };
+            assert_eq!(look(uid), (usize::from(!revisits), Vec::new()));
+            assert_eq!(look(uid + 1), (0, vec![RefusalKind::WrongOwner]), "revisits: {revisits}");
+        }
+    }
+}

@@ -355,8 +355,3 @@ fn an_entry_whose_environment_is_too_large_does_not_run() {
         }
     }
 }
-
-#[test]
-fn an_entry_is_small() {
-    assert!(size_of::<Entry>() <= 56, "{} bytes", size_of::<Entry>());
-}

@@ -90,19 +90,19 @@ fn an_interrupt_is_the_editors(world: &World) {
 
 #[test]
 fn an_interrupt_that_the_editor_handles_loses_no_edit() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["python3", "ed", "vim"]) else { return };
     an_interrupt_is_the_editors(&world);
 }
 
 #[test]
 fn an_interrupt_that_the_editor_handles_loses_no_edit_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Subject::OursCronie, ["python3", "ed", "vim"]) else { return };
     an_interrupt_is_the_editors(&world);
 }
 
 #[test]
 fn an_editor_can_be_stopped_and_continued() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["python3", "ed", "vim"]) else { return };
     set_up(&world);
     let line = "EDITOR='vim -u NONE -N' bash --norc -ic 'PS1=; set -m; crontab -e; echo STOPPED $?; fg; echo DONE $?'";
     let steps = [("keep", ":%s/keep/edited/\r\u{1a}"), ("STOPPED", ""), ("edited", ":wq\r"), ("DONE 0", "")];
@@ -170,7 +170,7 @@ fn a_signal_keeps_an_edit_and_removes_an_untouched_copy() {
 
 #[test]
 fn a_signal_at_any_point_of_an_install_leaves_no_temporary_file() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     set_up(&world);
     fs::write("/tmp/new", NEW).unwrap();
     world.run("strace -o /tmp/trace -u alice crontab /tmp/new").ok();
@@ -229,7 +229,7 @@ fn the_daemon_removes_what_a_killed_crontab_left_in_the_spool_of_cronie() {
 
 #[test]
 fn an_edit_is_installed_or_kept_wherever_messages_go() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["python3"]) else { return };
     for nowhere in ["2>/dev/full", "2>&-", ">&- 2>&-", ">/dev/full 2>/dev/full", "<&- >&- 2>&-", "2>&1 | true"] {
         set_up(&world);
         forget_copies(&world);
@@ -278,7 +278,7 @@ fn an_editor_that_fails_after_it_wrote_loses_nothing() {
 
 #[test]
 fn whatever_call_fails_after_the_editor_wrote_the_edit_is_installed_or_kept() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     // What an editor leaves beside the file is removed with it.
     let editor_line = editor("echo '@daily edited' >\"$1\"; cp \"$1\" \"$1~\"\n");
     for (calls, error) in [

@@ -57,7 +57,7 @@ fn crontab_tells_of_a_file_no_more_than_its_caller_may_know() {
 
 #[test]
 fn temporary_files_are_made_anew_for_their_owner_alone_and_never_twice_with_a_name() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     fs::write("/tmp/new.crontab", TABLE).unwrap();
     let mut names = HashSet::new();
     // The editor is another process, which is not traced.
@@ -106,7 +106,7 @@ const PATH_CALLS: [&str; 14] = [
 
 #[test]
 fn with_lent_rights_nothing_is_reached_by_a_path_that_the_caller_could_change() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     fs::write("/tmp/new.crontab", TABLE).unwrap();
     let lent = world.run("getent group crontab | cut -d: -f3").ok().trim().to_owned();
     for call in ["crontab /tmp/new.crontab", "crontab -l", "EDITOR='echo @daily false >' crontab -e", "crontab -r"] {

@@ -261,7 +261,7 @@ fn by_polling_a_change_is_taken_within_the_minute_and_not_before() {
 
 #[test]
 fn a_given_table_in_the_lower_layer_of_an_overlay_is_taken_within_the_minute() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     mount_overlay(&world, "/srv/tables", "mine", "0 0 1 1 * true\n");
     let clock = Clock::new(i64::try_from(now().as_secs()).unwrap());
     let mut daemon = Command::new("/usr/sbin/cron");

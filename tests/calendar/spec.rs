@@ -127,6 +127,52 @@ impl Spec {
         }
     }
 
+    /// Reads five fields, as simply as can be: numbers, ranges, steps, and the shapes in small or capital letters. Days of the week may
+    /// be called `mon` and `fri`.
+    pub fn read(text: &str) -> Spec {
+        let mut spec = Spec { text: text.to_owned(), ..Spec::default() };
+        let lower = text.to_lowercase().replace("mon", "1").replace("fri", "5");
+        let mut fields = lower.split(' ');
+        let mut next = || fields.next().unwrap().split(',').map(str::to_owned).collect::<Vec<_>>();
+        let number = |text: &str| text.parse::<u32>().unwrap();
+        let plain = |items: Vec<String>, min: u32, max: u32| {
+            let mut field = Field::default();
+            for item in items {
+                let (range, step) =
+                    item.split_once('/').map_or((item.as_str(), 1), |(range, step)| (range, number(step)));
+                let (low, high) = match range.split_once('-') {
+                    _ if range == "*" => (min, max),
+                    Some((low, high)) => (number(low), number(high)),
+                    None => (number(range), number(range)),
+                };
+                let bits = (low..=high).step_by(step as usize).fold(0, |bits, value| bits | 1u64 << value);
+                field.push(&item, bits);
+            }
+            field
+        };
+        spec.minutes = plain(next(), 0, 59);
+        spec.hours = plain(next(), 0, 23);
+        let (shapes, days) = next().into_iter().partition::<Vec<_>, _>(|item| item.contains(['l', 'w']));
+        spec.days = plain(days, 1, 31);
+        for shape in shapes {
+            match shape.as_str() {
+                "lw" => spec.last_weekday = true,
+                "l" => spec.before_last.push(0),
+                other => spec.nearest.push(number(other.strip_suffix('w').unwrap())),
+            }
+        }
+        spec.months = plain(next(), 1, 12);
+        let (shapes, weekdays) = next().into_iter().partition::<Vec<_>, _>(|item| item.contains(['l', '#']));
+        spec.weekdays = plain(weekdays, 0, 6);
+        for shape in shapes {
+            match shape.split_once('#') {
+                Some((day, nth)) => spec.nth.push((number(day), number(nth))),
+                None => spec.last.push(number(shape.strip_suffix('l').unwrap())),
+            }
+        }
+        spec
+    }
+
     pub fn schedule(&self) -> Schedule {
         parse(&self.text)
     }

@@ -230,3 +230,73 @@ fn a_clock_that_is_set_in_the_moment_the_timer_is_armed_is_heard_of() {
     machine.run_to(time("2026-05-01T10:02:00Z"));
     assert_eq!(machine.ledger(), ["10:01 interval"]);
 }
+
+#[test]
+fn what_was_due_while_another_cron_ran_is_not_made_up_for() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let mut machine = Machine::boot(world, "UTC", &["* * * * * min"], "2026-05-01T10:00:30Z");
+    machine.run_to(time("2026-05-01T10:01:30Z"));
+    for (pid_file, expected) in [(None, 3), (Some("1\n"), 0)] {
+        let before = machine.ledger().len();
+        machine.daemon.signal(SIGTERM);
+        machine.daemon.end(Deadline::seconds(30));
+        if let Some(text) = pid_file {
+            // As Debian's cron leaves it behind.
+            std::fs::write("/run/crond.pid", text).unwrap();
+        }
+        machine.clock.pass_to(machine.clock.shows() + 3 * MINUTE);
+        machine.daemon = story::start(&machine.world);
+        machine.settle();
+        assert_eq!(machine.ledger().len() - before, expected, "{pid_file:?}: {:?}", machine.ledger());
+    }
+    // From then on as ever.
+    let before = machine.ledger().len();
+    machine.run_to(machine.clock.shows() + MINUTE);
+    assert_eq!(machine.ledger().len(), before + 1);
+}
+
+/// Changes a file through a mapping of it, for which the kernel has no event, and keeps it open.
+const WRITE_UNHEARD: &str = "import mmap, sys
+file = open('/etc/cron.d/story', 'r+b')
+mapped = mmap.mmap(file.fileno(), 0)
+place = mapped.find(b'0 12 ')
+mapped[place:place + 5] = b'0 11 '
+print('written', flush=True)
+sys.stdin.read()
+";
+
+#[test]
+fn a_change_without_an_event_is_found_by_the_look_of_every_ten_minutes() {
+    let Some(world) = world!(Subject::OursDebian, ["python3"]) else { return };
+    // On file systems that report what they are asked to.
+    for place in ["/etc", "/var/spool"] {
+        world
+            .run(&format!(
+                "mkdir -p /run/real{place} && cp -a {place}/. /run/real{place} && mount --bind /run/real{place} {place}"
+            ))
+            .ok();
+    }
+    let machine = Machine::boot(world, "UTC", &["0 12 * * * noon"], "2026-05-01T10:00:30Z");
+    let (noon, eleven) = (time("2026-05-01T12:00:00Z"), time("2026-05-01T11:00:00Z"));
+    assert_eq!(machine.clock.armed(), Some(noon));
+    let mut python = std::process::Command::new("python3")
+        .args(["-c", WRITE_UNHEARD])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut word = [0; 7];
+    std::io::Read::read_exact(python.stdout.as_mut().unwrap(), &mut word).unwrap();
+    assert!(std::fs::read_to_string("/etc/cron.d/story").unwrap().contains("\n0 11 * * * root "));
+    let pass = |seconds: i64| {
+        machine.clock.pass_to(machine.clock.shows() + seconds);
+        // Its question wakes the daemon up, which waits by the true clock.
+        machine.settle();
+    };
+    pass(9 * MINUTE);
+    assert_eq!(machine.clock.armed(), Some(noon), "the change is heard of, the test shows nothing");
+    pass(MINUTE + 1);
+    Deadline::seconds(30).wait_for("the look", || (machine.clock.armed() == Some(eleven)).then_some(()));
+    python.kill().unwrap();
+    python.wait().unwrap();
+}

@@ -54,7 +54,8 @@ pub fn time(text: &str) -> i64 {
     Timestamp::parse_rfc3339(text).expect("an RFC 3339 time").0
 }
 
-fn start(world: &World) -> Daemon {
+/// Starts a daemon under the fake clock.
+pub fn start(world: &World) -> Daemon {
     world.start_daemon_with(&[], &VARIABLES)
 }
 

@@ -32,11 +32,15 @@ pub use machine::{Daemon, Shown, World};
 pub use subject::Subject;
 
 /// A [`World`] with the given [`Subject`] installed, in a test function: `None` outside of it, where the test inside has
-/// been run and found good, or was skipped.
+/// been run and found good, or was skipped. A list of programs, or of packages that `tests/install-needs` unpacks, may
+/// follow: where one of them is missing the test is skipped.
 #[macro_export]
 macro_rules! world {
-    ($subject:expr) => {{
+    ($subject:expr) => {
+        $crate::world!($subject, [])
+    };
+    ($subject:expr, $needs:expr) => {{
         fn here() {}
-        $crate::common::stage::enter(std::any::type_name_of_val(&here), $subject)
+        $crate::common::stage::enter(std::any::type_name_of_val(&here), $subject, &$needs)
     }};
 }

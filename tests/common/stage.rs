@@ -5,9 +5,10 @@
 //! the test happens.
 
 use super::machine::World;
-use super::subject::{Subject, own};
+use super::subject::{Subject, own, package};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chroot, geteuid, sethostname};
@@ -16,6 +17,8 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Tells this program which stage it is in.
 const STAGE: &str = "CRONWHEEL_TEST_STAGE";
@@ -30,21 +33,29 @@ pub const NAMESPACES: [&str; 9] =
 /// The host name of every world.
 pub const HOST: &str = "wheelbox";
 
-/// Runs the test function `name` (as `type_name_of_val` gives it for a function inside of it) inside a world.
-pub fn enter(name: &str, subject: Subject) -> Option<World> {
+/// A test on a private machine is killed when it has not ended after this many seconds. No test takes half as long on a busy machine.
+const TEST_LIMIT_SECONDS: u64 = 600;
+
+/// Runs the test function `name` (as `type_name_of_val` gives it for a function inside of it) inside a world. Without one of the
+/// `needs` (see [`missing`]) the test is skipped.
+pub fn enter(name: &str, subject: Subject, needs: &[&str]) -> Option<World> {
     match stage().as_deref() {
         Some("inside") => Some(World::open(subject)),
         Some(_) => finish(first_process(subject)),
         None => {
             let path = name.split_once("::").expect("a path within the test program").1;
             let path = path.strip_suffix("::here").expect("a function inside the test");
-            if let Some(reason) = why_not(subject) {
+            if let Some(reason) = why_not(subject).or_else(|| missing(needs)) {
                 skip(path, &reason);
                 return None;
             }
-            let output = go_inside(&["--exact", path, "--nocapture", "--test-threads=1"]);
+            let limit = Duration::from_secs(TEST_LIMIT_SECONDS);
+            let inside = go_inside(&["--exact", path, "--nocapture", "--test-threads=1"], limit);
+            let output = &inside.output;
             let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
             print!("{told}");
+            told.lines().filter(|line| line.starts_with("SKIP ")).for_each(write_past_the_harness);
+            assert!(!inside.timed_out, "{path}: killed, because it had not ended after {TEST_LIMIT_SECONDS} seconds");
             assert!(output.status.success(), "{path}, inside: {}", output.status);
             assert!(told.contains("test result: ok. 1 passed"), "{path} did not run inside");
             None
@@ -67,17 +78,55 @@ pub fn why_not(subject: Subject) -> Option<String> {
     subject.missing().map(|path| format!("{} is missing: {remedy}", path.display()))
 }
 
+/// Says which of these is missing, if any: names of programs, or of Debian packages that `tests/install-needs` unpacks.
+pub fn missing(needs: &[&str]) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |need: &str| {
+        package(need).exists() || std::env::split_paths(&path).any(|directory| directory.join(need).exists())
+    };
+    let need = needs.iter().find(|need| !is_there(need))?;
+    Some(format!("{need} is missing: run tests/install-needs"))
+}
+
 /// Says loudly that a test did not run; where nothing may be skipped, fails.
 pub fn skip(name: &str, reason: &str) {
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
     assert!(!ci, "{name}: skipped with CI=true: {reason}");
-    // Past the test harness, which swallows what passing tests print.
-    std::io::stderr().write_all(format!("SKIP {name}: {reason}\n").as_bytes()).expect("stderr");
+    write_past_the_harness(&format!("SKIP {name}: {reason}"));
 }
 
-/// Runs this program again with `arguments`, as the first process of new namespaces, and collects what it says.
-pub fn go_inside(arguments: &[&str]) -> Output {
-    way_inside(arguments).output().expect("unshare, of util-linux")
+/// Writes a line to standard error past the test harness, which swallows what passing tests print.
+fn write_past_the_harness(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).expect("stderr");
+}
+
+/// What came of a program inside.
+#[derive(Debug)]
+pub struct Inside {
+    /// What it said, and how it ended.
+    pub output: Output,
+    /// Whether it was killed because it took too long.
+    pub timed_out: bool,
+}
+
+/// Runs this program again with `arguments`, as the first process of new namespaces, and collects what it says. It is killed with
+/// everything that it started when it has not ended after `limit`.
+pub fn go_inside(arguments: &[&str], limit: Duration) -> Inside {
+    let child =
+        way_inside(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unshare, of util-linux");
+    // Unshare was told to take its child along, and with their first process the namespaces end.
+    let unshare = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    let (ended, end) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let timed_out = end.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+        if timed_out {
+            kill(unshare, Signal::SIGKILL).ok();
+        }
+        timed_out
+    });
+    let output = child.wait_with_output().expect("the end of unshare");
+    drop(ended);
+    Inside { output, timed_out: watchdog.join().expect("the watchdog") }
 }
 
 /// This program again with `arguments`, as the first process of new namespaces: to be started by the caller.

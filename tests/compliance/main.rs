@@ -21,9 +21,16 @@ use report::Answers;
 use sitting::Observed;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Stands before what the inner program reports, in its output.
 const REPORTED: &str = "observed ";
+
+/// Unpacked packages, beside Debian's cron, that cases use.
+const NEEDS: [&str; 4] = ["ansible-core", "logcheck-database", "logwatch", "python3-crontab"];
+
+/// A program with its cases is killed when it has not ended after this time.
+const SITTING_LIMIT: Duration = Duration::from_secs(1800);
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +47,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let filters: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
-    if stage::why_not(Subject::Debian).is_some_and(|why| skipped(&why)) {
+    if let Some(why) = stage::why_not(Subject::Debian).or_else(|| stage::missing(&NEEDS)) {
+        stage::skip("compliance", &why);
         return ExitCode::SUCCESS;
     }
     let answers = sit_all(&exam, &filters);
@@ -59,11 +67,6 @@ fn main() -> ExitCode {
         println!("STALE {page}: run `cargo test --test compliance -- --write`");
     }
     if report.unexplained.is_empty() && stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn skipped(why: &str) -> bool {
-    stage::skip("compliance", why);
-    true
 }
 
 /// Every subject in every group of cases, each on a machine of its own, all at the same time.
@@ -110,13 +113,18 @@ fn sit_all(exam: &Exam, filters: &[&str]) -> Answers {
 fn sitting(subject: Subject, names: &[String]) -> Observed {
     let mut arguments = vec![subject.name()];
     arguments.extend(names.iter().map(String::as_str));
-    let output = stage::go_inside(&arguments);
+    let inside = stage::go_inside(&arguments, SITTING_LIMIT);
+    let output = inside.output;
     let told = String::from_utf8_lossy(&output.stdout);
     match told.lines().find_map(|line| line.strip_prefix(REPORTED)) {
         Some(observed) if output.status.success() => serde_json::from_str(observed).expect("the sitting's report"),
         _ => {
-            let why =
-                format!("the sitting broke off, {}: {}\n", output.status, String::from_utf8_lossy(&output.stderr));
+            let end = if inside.timed_out {
+                format!("killed, because it had not ended after {} seconds", SITTING_LIMIT.as_secs())
+            } else {
+                output.status.to_string()
+            };
+            let why = format!("the sitting broke off, {end}: {}\n", String::from_utf8_lossy(&output.stderr));
             println!("{}: {why}", subject.name());
             names.iter().map(|name| (name.clone(), "the sitting broke off\n".to_owned())).collect()
         }

@@ -139,24 +139,6 @@ fn under_openrc_it_starts_tells_reloads_restarts_and_stops() {
 }
 
 #[test]
-fn the_launchd_plist_is_one_and_names_options_that_there_are() {
-    if lacks("the_launchd_plist_is_one_and_names_options_that_there_are", &["python3"]) {
-        return;
-    }
-    let read = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
-    let plist = contrib().join("launchd/org.cronwheel.crond.plist");
-    let told = run(Command::new("python3").args(["-c", read]).arg(plist));
-    let plist: serde_json::Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!(plist["Label"], "org.cronwheel.crond");
-    let arguments: Vec<&str> =
-        plist["ProgramArguments"].as_array().expect("a list").iter().map(|word| word.as_str().expect("text")).collect();
-    assert_eq!(arguments[0], "/usr/sbin/crond");
-    for profile in [cronwheel::site::Profile::Debian, cronwheel::site::Profile::Cronie] {
-        cronwheel::crond::cli::command(profile).try_get_matches_from(&arguments).expect("options of crond");
-    }
-}
-
-#[test]
 fn the_pam_stack_for_cronie_lets_a_job_run() {
     let Some(world) = world!(Subject::OursCronie) else { return };
     put("pam/crond.cronie", "/etc/pam.d/crond");

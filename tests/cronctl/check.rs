@@ -112,3 +112,14 @@ fn a_wrong_question_keeps_its_id() {
         assert!(answer["id"] == 7 && answer["error"].is_string(), "{question}: {answer}");
     }
 }
+
+#[test]
+fn one_faulty_file_decides_the_status_wherever_it_stands() {
+    let (faulty, clean) = (Table::of("0 24 * * * x\n"), Table::of("@daily x\n"));
+    for (files, status) in
+        [([&faulty, &clean], 1), ([&clean, &faulty], 1), ([&faulty, &faulty], 1), ([&clean, &clean], 0)]
+    {
+        assert_eq!(ask(&["check", files[0].path(), files[1].path()]).status, Some(status));
+    }
+    assert_eq!(ask(&["check", "/nowhere", clean.path()]).status, Some(1));
+}

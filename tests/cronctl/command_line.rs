@@ -72,7 +72,12 @@ fn help_shows_the_paths_of_the_profile() {
 #[test]
 fn standard_descriptors_that_the_caller_closed_are_open() {
     // Whatever the program opens first would else stand in their place.
-    let script = r#"exec "$0" check /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 <&- >&- 2>&-"#;
-    let status = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_cronctl")]).status().expect("sh");
-    assert_eq!(status.code(), Some(0), "each of them is an empty table");
+    let script = r#"exec "$0" check /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 "$@" <&- >&- 2>&-"#;
+    let status = |more: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_cronctl")]).args(more).status().expect("sh").code()
+    };
+    assert_eq!(status(&[]), Some(0), "each of them is an empty table");
+    // And it has looked.
+    assert_eq!(status(&[Table::of("0 24 * * * x\n").path()]), Some(1));
 }

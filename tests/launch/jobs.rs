@@ -1,9 +1,9 @@
 //! What a job is started with, who it is, and what becomes of it.
 
-use crate::bench::{
+use crate::common::{Deadline, Subject};
+use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
-use crate::common::{Deadline, Subject};
 use crate::world;
 use cronwheel::launch::{Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, find_predecessors};
 use cronwheel::plan::{End, Owner, RunId, Skip};
@@ -270,7 +270,7 @@ fn a_thousand_jobs_at_once_are_all_run_and_leave_no_zombie() {
 
 #[test]
 fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
     install_mailer("");
     for (call, why) in [("setresuid", "setuid"), ("setresgid", "setgid"), ("setgroups", "setgroups")] {
         let mut bench = Bench::debian();
@@ -337,5 +337,42 @@ fn a_job_has_ordinary_priority_and_chances_to_live_whatever_the_daemon_was_start
         assert_eq!(read(&format!("/proc/{}/oom_score_adj", bench.runner.pid())), "300\n");
         assert_eq!(bench.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"), End::Code(0));
         assert_eq!(read("/home/alice/out"), "0\n0\nnone\n");
+    }
+}
+
+#[test]
+fn nothing_runs_when_the_kernel_says_that_ids_are_changed_and_they_are_not() {
+    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    install_mailer("");
+    let (uid, gid) = (uid_of("alice"), nix::unistd::User::from_name("alice").unwrap().unwrap().gid);
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        for call in ["setresuid", "setresgid"] {
+            let mut bench = Bench::of(config(Profile::Debian));
+            let tracer = bench.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:retval=0")]);
+            let why = not_started(bench.run("alice", "id >/tmp/ran; echo output"));
+            assert_eq!(why, format!("checking that the ids are {uid}:{gid}: Operation not permitted"), "{call}");
+            drop(tracer);
+            assert!(!Path::new("/tmp/ran").exists() && !Path::new("/tmp/mail").exists(), "{call}");
+        }
+    }
+    let line = ": (alice) NOT STARTED (id >/tmp/ran; echo output): checking that the ids are";
+    world.log.wait_for(line, Deadline::seconds(10));
+}
+
+#[test]
+fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    // The runner raises its own.
+    let (_, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
+    setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut bench = Bench::of(config(Profile::Debian));
+        assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), End::Code(0));
+        let own = read(&format!("/proc/{}/limits", bench.runner.pid()));
+        assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
+        assert_eq!(read("/home/alice/out"), format!("300\n{hard}\n"));
     }
 }

@@ -1,8 +1,8 @@
 //! Mail: what is sent, to real mailers too, and what becomes of mailers that fail, hang or are not there.
 
-use crate::bench::{Bench, config, describe_services, environment, install_mailer, mail, start};
 use crate::common::machine::install_dma;
 use crate::common::{Deadline, Subject, World};
+use crate::harness::{Bench, config, describe_services, environment, install_mailer, mail, start};
 use crate::world;
 use cronwheel::launch::{Config, Mailer};
 use cronwheel::plan::{End, Start};
@@ -151,7 +151,7 @@ fn with_mailto(run: u64, command: &str, mailto: &str) -> Start {
 
 #[test]
 fn a_real_relay_takes_the_mail_as_it_is() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Subject::OursDebian, ["msmtp"]) else { return };
     let (port, letters) = smtp_sink();
     describe_services("");
     for profile in [Profile::Debian, Profile::Cronie] {
@@ -175,7 +175,7 @@ fn a_real_relay_takes_the_mail_as_it_is() {
 
 #[test]
 fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["dma"]) else { return };
     install_dma(&world);
     let mut bench = Bench::debian();
     for run in 0..20 {

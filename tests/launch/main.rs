@@ -6,8 +6,8 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
-mod bench;
 mod environment;
+mod harness;
 mod jobs;
 mod mail;
 mod pam;

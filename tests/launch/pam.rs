@@ -1,9 +1,9 @@
 //! PAM sessions around jobs.
 
-use crate::bench::{
+use crate::common::{Deadline, Subject, World};
+use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start,
 };
-use crate::common::{Deadline, Subject, World};
 use crate::world;
 use cronwheel::plan::{End, Owner};
 use cronwheel::site::Profile;

@@ -1,9 +1,9 @@
 //! When the machine is short of processes, when a user database or a reader hangs, and when everybody's orphans are ours.
 
-use crate::bench::{Bench, PERMISSIVE, config, describe_services, start};
 use crate::common::clock::{now, wait_until};
 use crate::common::machine::Process;
 use crate::common::{Deadline, Subject, World, stage};
+use crate::harness::{Bench, PERMISSIVE, config, describe_services, start};
 use crate::world;
 use cronwheel::launch::Config;
 use cronwheel::plan::End;
@@ -147,7 +147,7 @@ enum nss_status _nss_tarry_getpwnam_r(const char *name, struct passwd *p, char *
 
 #[test]
 fn a_user_database_that_hangs_delays_only_the_jobs_of_users_that_need_it() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["cc"]) else { return };
     fs::write("/tmp/tarry.c", TARRY).unwrap();
     world.run("cc -shared -fPIC -o /usr/lib/$(cc -print-multiarch)/libnss_tarry.so.2 /tmp/tarry.c").ok();
     world.run("sed -i 's/^passwd:.*/passwd: tarry files/' /etc/nsswitch.conf").ok();

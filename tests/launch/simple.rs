@@ -1,7 +1,7 @@
 //! Simple commands run with and without their shell, side by side: what a job, its owner and the log see of it.
 
-use crate::bench::{Bench, PERMISSIVE, config, describe_services, install_mailer, mail, start};
 use crate::common::{Deadline, Subject, World};
+use crate::harness::{Bench, PERMISSIVE, config, describe_services, install_mailer, mail, start};
 use crate::world;
 use cronwheel::launch::{Config, SimpleCommands};
 use cronwheel::plan::{End, Environment, RunId};

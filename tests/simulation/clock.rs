@@ -237,3 +237,22 @@ fn a_new_system_zone_holds_at_once_and_follows_the_rule() {
     assert_eq!(fixed, ["own", "f1330"]);
     assert_eq!(commands(&later).len(), 182);
 }
+
+#[test]
+fn a_fold_shortly_after_a_step_back_does_not_shorten_how_long_fixed_times_wait() {
+    // Berlin's clocks go from 03:00 back to 02:00 at 01:00 UTC. Half an hour after they were 03:30, they are set back to 00:31 of before that:
+    // 179 minutes on the wall, 239 in UTC.
+    let text = "10 3 * * * ran\n40 3 * * * comes\n";
+    let steps = [("2026-10-25T02:30:00Z", -239 * 60)];
+    let found = starts(&zone("Europe/Berlin"), text, "2026-10-25T00:00:00Z", "2026-10-25T08:00:00Z", &steps, &[]);
+    assert_eq!(found, ["02:10:00 ran", "06:39:00 comes"]);
+    // So it is for what is new more than three hours after the clock was set, and still before the time that it showed then.
+    let zone = "CRON_TZ=Europe/Berlin\n";
+    let mut machine = Machine::with_table(&format!("{zone}10 3 * * * ran\n"), "2026-10-25T02:00:00Z");
+    assert_eq!(commands(&machine.run(30 * 60)), ["ran"]);
+    machine.now.utc.0 -= 239 * 60;
+    machine.tell(Event::Tick);
+    assert_eq!(commands(&machine.run(3 * HOUR + 10 * 60)), [""; 0]);
+    machine.load("/spool/alice", &format!("{zone}11 3 * * * held\n40 3 * * * comes\n"));
+    assert_eq!(commands(&machine.run(2 * HOUR)), ["comes"]);
+}

@@ -240,3 +240,59 @@ fn a_thousand_users_share_the_timers_of_their_schedules() {
     let summary = machine.plan.summary();
     assert_eq!((summary.tables, summary.entries, summary.timers), (1, 1, 1));
 }
+
+#[test]
+fn the_end_of_a_run_whose_table_is_gone_concerns_no_table_that_came_after() {
+    let (others, single) = ("@100 other\n", "* * * * * -s single\n");
+    let mut machine = Machine::with_table("@30 job\n", TEN);
+    let actions = machine.run(30);
+    assert_eq!(commands(&actions), ["job"]);
+    let run = started(&actions)[0].clone();
+    machine.tell(Event::Unload { path: "/spool/alice".into() });
+    // It may get whatever the plan kept the other table by.
+    machine.load("/spool/bob", others);
+    machine.run(50);
+    machine.end(&run);
+    assert_eq!(commands(&machine.run(49)), [""; 0]);
+    let actions = machine.run(1);
+    assert_eq!(commands(&actions), ["other"], "a hundred seconds from its load");
+    assert_eq!(commands(&machine.run(500)), [""; 0], "it runs");
+
+    let mut machine = Machine::with_table(single, TEN);
+    let actions = machine.run(60);
+    let run = started(&actions)[0].clone();
+    machine.tell(Event::Unload { path: "/spool/alice".into() });
+    machine.load("/spool/bob", single);
+    assert_eq!(commands(&machine.run(60)), ["single"], "another table's run is none of its own");
+    machine.end(&run);
+    assert_eq!(commands(&machine.run(60)), [""; 0], "its own run still goes on");
+}
+
+#[test]
+fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
+    let delayed = || {
+        let mut table = table("0 10 * * * job\n");
+        table.entries[0].delay = 60;
+        Event::Load { source: source("/spool/alice"), table }
+    };
+    let due = Some(time("2026-05-01T10:01:00Z").0);
+    let scheduled_at = |actions: &[Action]| started(actions).first().map(|start| start.scheduled_at);
+    // On time, and by a loop that comes late.
+    for seconds in [120, 90, 60] {
+        let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
+        machine.tell(delayed());
+        assert_eq!(scheduled_at(&machine.run(60)), None);
+        assert_eq!(scheduled_at(&machine.look_after(seconds)), due, "{seconds} s later");
+    }
+    // Neither its moment nor its delay was seen.
+    let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
+    machine.tell(delayed());
+    assert_eq!(scheduled_at(&machine.look_after(180)), due);
+    // Made up for by the next daemon.
+    let now = cronwheel::plan::Now { utc: time("2026-05-01T10:02:00Z"), elapsed_ms: 5_000_000 };
+    let mut machine = Machine { plan: cronwheel::plan::Plan::new(cronwheel::schedule::Zone::utc(), now), now };
+    machine.tell(delayed());
+    let completed = Some(time("2026-05-01T09:59:59Z"));
+    let actions = machine.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() });
+    assert_eq!(scheduled_at(&actions), due);
+}

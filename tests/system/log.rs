@@ -308,3 +308,26 @@ fn a_stand_in_for_an_old_syslog_daemon_gets_lines_on_a_stream() {
     let heard = heard.lock().expect("the reader").clone();
     assert!(heard.iter().all(|line| line.starts_with('<') && !line.contains('\n')), "{heard:#?}");
 }
+
+#[test]
+fn after_a_hup_jobs_are_logged_to_the_log_that_is_there_now() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.drop_in("job", "@every_second root true\n");
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("(root) CMD (true)", Deadline::seconds(20));
+    // The old socket goes on taking what is sent to it.
+    fs::rename("/dev/log", "/dev/log.old").expect("the socket of before");
+    let log = UnixDatagram::bind("/dev/log").expect("another log");
+    fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("its mode");
+    log.set_nonblocking(true).expect("a socket");
+    daemon.signal(Signal::SIGHUP);
+    let mut packet = [0; 4096];
+    let mut has = |part: &str| {
+        Deadline::seconds(30).wait_for(part, || {
+            let length = log.recv(&mut packet).ok()?;
+            String::from_utf8_lossy(&packet[..length]).contains(part).then_some(())
+        });
+    };
+    has("(root) CMD (true)");
+    assert!(daemon.stop().success());
+}

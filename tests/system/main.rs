@@ -7,6 +7,7 @@ pub mod common;
 
 mod anacron;
 mod burst;
+mod changes;
 mod faults;
 mod log;
 mod packages;

@@ -29,7 +29,7 @@ const LIBRARY: (&str, &str) = ("LD_LIBRARY_PATH", "/run/lib");
 
 #[test]
 fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_tables_with_the_right_label() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Subject::OursCronie, ["cc", "setfattr"]) else { return };
     pretend_selinux(&world);
     world.run("useradd -m carol && useradd -m dave").ok();
     spool(&world, "alice", "MLS_LEVEL=s0:c4\n@reboot touch /run/alice\n", "user_cron_spool_t");
@@ -69,7 +69,7 @@ fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_table
 
 #[test]
 fn with_a_stand_in_for_libselinux_a_permissive_policy_stops_nothing() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Subject::OursCronie, ["cc", "setfattr"]) else { return };
     pretend_selinux(&world);
     fs::write("/sys/fs/selinux/enforce", "0").unwrap();
     // No label at all.
@@ -82,7 +82,7 @@ fn with_a_stand_in_for_libselinux_a_permissive_policy_stops_nothing() {
 
 #[test]
 fn with_a_stand_in_for_libselinux_crontab_puts_the_callers_context_into_tables() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Subject::OursCronie, ["cc", "setfattr"]) else { return };
     pretend_selinux(&world);
     let as_root = |line: &str| world.run(&format!("export LD_LIBRARY_PATH=/run/lib; {line}"));
     as_root("echo '@daily true' | crontab -s -").ok();
@@ -103,7 +103,7 @@ fn without_selinux_there_is_no_context_to_put_into_a_table() {
 
 #[test]
 fn a_refused_crontab_is_on_its_way_to_the_audit_trail() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Subject::OursCronie, ["strace"]) else { return };
     fs::write("/etc/cron.deny", "bob\n").unwrap();
     // Traced by root, the program is set-id as ever.
     let traced = world.run("strace -f -u bob -s 200 -e trace=sendto crontab -l");

@@ -9,13 +9,13 @@ use std::fs;
 
 #[test]
 fn an_edit_counts_at_once_its_job_runs_on_the_minute_and_its_output_arrives_by_mail() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Subject::OursDebian, ["dma"]) else { return };
     the_story(&world);
 }
 
 #[test]
 fn the_story_is_the_same_in_cronies_place() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Subject::OursCronie, ["dma"]) else { return };
     the_story(&world);
 }
 

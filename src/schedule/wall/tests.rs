@@ -1,5 +1,6 @@
 //! Days on which a zone's clocks skip or repeat, as tables: schedule, the moment after which to look, the runs.
 
+use super::Step;
 use crate::schedule::{HostKey, LocalMinute, Schedule, Seed, Timestamp, Zone};
 use std::sync::Arc;
 
@@ -237,4 +238,83 @@ fn the_calendar_alone_knows_no_zone() {
     assert!(quartz.matches(at("2027-03-28T02:30:00Z")));
     assert_eq!(quartz.next_match(at("2027-03-28T02:30:00Z")), Some(at("2027-03-29T02:30:00Z")));
     assert_eq!(schedule("@reboot").next_match(at("2027-03-28T02:30:00Z")), None);
+}
+
+#[test]
+fn the_cases_of_the_step_rule_have_their_edges_where_the_incumbents_have_them() {
+    for (minutes, expected) in [
+        (1, Step::Small),
+        (2, Step::Small),
+        (5, Step::Small),
+        (6, Step::Forward),
+        (180, Step::Forward),
+        (181, Step::Jump),
+        (0, Step::Back),
+        (-179, Step::Back),
+        (-180, Step::Jump),
+        (1_000_000, Step::Jump),
+        (-1_000_000, Step::Jump),
+    ] {
+        assert_eq!(Step::of(minutes), expected, "{minutes}");
+    }
+}
+
+/// A zone whose clocks go forward by so many minutes at 02:00 of 28 March 2027, and back by as many on 31 October, to 02:00.
+fn zone_with_steps_of(minutes: i64) -> Zone {
+    let (hours, rest) = (minutes / 60, minutes % 60);
+    Zone::from_posix(&format!("AAA0BBB-{hours}:{rest:02},M3.5.0,M10.5.0/{}:{rest:02}", hours + 2)).unwrap()
+}
+
+#[test]
+fn gaps_and_folds_of_all_sizes_follow_the_step_rule() {
+    // Minutes of the gap; whether a wildcard inside it is made up for, whether a fixed time is.
+    for (minutes, wildcard, fixed) in [
+        (1, true, true),
+        (4, true, true),
+        (5, false, true),
+        (60, false, true),
+        (179, false, true),
+        (180, false, false),
+        (181, false, false),
+    ] {
+        let zone = zone_with_steps_of(minutes);
+        let transition = moment("2027-03-28T02:00:00Z");
+        let is_due_at_once = |text: &str| {
+            let next = schedule(text).next_after(moment("2027-03-28T01:30:00Z"), &zone, None);
+            next == Some(transition)
+        };
+        // The first minute of the gap.
+        assert_eq!(is_due_at_once("0 2 28 3 *"), fixed, "a fixed time in a gap of {minutes} minutes");
+        assert_eq!(is_due_at_once("0 */2 28 3 *"), wildcard, "a wildcard in a gap of {minutes} minutes");
+    }
+    // Minutes of the fold; whether a fixed time inside it comes a second time.
+    for (minutes, repeated) in [(1, false), (60, false), (179, false), (180, false), (181, true), (240, true)] {
+        let zone = zone_with_steps_of(minutes);
+        // The local 02:00 of that day: once before the clocks go back, and again at the moment in which they do.
+        let first = Timestamp(moment("2027-10-31T02:00:00Z").0 - minutes * 60);
+        let next = |after: Timestamp| schedule("0 2 31 10 *").next_after(after, &zone, None).unwrap();
+        assert_eq!(next(moment("2027-10-30T12:00:00Z")), first, "a fold of {minutes} minutes");
+        let second = next(first) == moment("2027-10-31T02:00:00Z");
+        assert_eq!(second, repeated, "a fold of {minutes} minutes");
+    }
+}
+
+#[test]
+fn what_was_done_before_a_set_clock_is_not_repeated_by_a_jump_of_the_zone() {
+    // The clocks of the zone go back from 05:01 to 02:00, further than fixed times are held.
+    let zone = zone_with_steps_of(181);
+    let local = |text: &str| LocalMinute(moment(text).0 / 60);
+    // Everything up to 04:00 was done before the clock was set back.
+    let done = Some(local("2027-10-31T04:00:00Z"));
+    let after = moment("2027-10-31T01:59:00Z");
+    for (text, wanted) in [
+        ("0 2 * * *", "2027-11-01T02:00:00+00:00"),
+        ("0 4 * * *", "2027-11-01T04:00:00+00:00"),
+        ("0 * * * *", "2027-10-31T02:00:00+00:00"),
+    ] {
+        let next = schedule(text).next_after(after, &zone, done).unwrap();
+        assert_eq!(zone.to_rfc3339(next), wanted, "{text}");
+    }
+    let next = schedule("0 2 * * *").next_after(after, &zone, Some(local("2027-10-31T01:59:00Z"))).unwrap();
+    assert_eq!(zone.to_rfc3339(next), "2027-10-31T02:00:00+00:00");
 }
