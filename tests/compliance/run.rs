@@ -1,9 +1,9 @@
 //! Runs one group of cases on one implementation, inside a private machine.
 
 use crate::case::{Case, Group, Task};
+use crate::common::World;
 use crate::common::clock::{Deadline, now, wait_until};
 use crate::common::subject::{needs, own};
-use crate::common::World;
 use crate::minute::Minute;
 use crate::words::plain;
 use std::collections::{BTreeMap, BTreeSet};
