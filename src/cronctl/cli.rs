@@ -34,7 +34,7 @@ const VERBS: [Verb; 5] = [
 fn without_verbs() -> Command {
     Command::new("cronctl")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Ask when cron's entries run, and what their tables and schedules mean")
+        .about("Show when cron jobs run, check crontabs and explain schedules")
         .subcommand_required(true)
         .disable_help_subcommand(true)
         .args(everywhere())
@@ -43,29 +43,29 @@ fn without_verbs() -> Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  cronctl next                              the next ten runs of the tables you may read
-  cronctl next --expr '30 2 * * mon-fri'    when a schedule is due
-  cronctl check mytab                       what is wrong with a table
-  cronctl explain 30 2 '*' '*' mon-fri      a schedule in English
-  cronctl timeline                          a picture of the coming day
+  cronctl next                              the next ten runs
+  cronctl next --expr '30 2 * * mon-fri'    the next runs of a schedule
+  cronctl check mytab                       errors and warnings in a file
+  cronctl explain 30 2 '*' '*' mon-fri      what a schedule means
+  cronctl timeline                          a diagram of the next day
 
-Exit status: 0 answered, 1 faults, 2 a wrong command line.";
+Exit status: 0 success, 1 errors found, 2 wrong command line.";
 
 fn next(profile: Profile) -> Command {
     Command::new("next")
-        .about("Say when entries run next")
+        .about("Show when entries run next")
         .long_about(
-            "Say when entries run next. Without a source: the tables that the daemon would load, as far as you may read \
-             them. One line a run, in order of time, in the zone of its entry: INSTANT  USER  COMMAND; for --expr the \
-             instant alone. Random delays are counted in.",
+            "Show when entries run next. Without --expr, --file or --user: the entries of all tables that the daemon would \
+             load and that you may read. Prints one line for each run, sorted by time, in the time zone of the entry: TIME  \
+             USER  COMMAND; with --expr the time only. Random delays are included.",
         )
         .args([
             Arg::new("expr")
                 .long("expr")
                 .value_name("EXPR")
                 .allow_hyphen_values(true)
-                .help("A schedule: five fields, a nickname, or @quartz and seven fields"),
-            file("Take the entries of this table, in user form; - is standard input"),
+                .help("Use this schedule: five fields, a nickname such as @daily, or @quartz and seven fields"),
+            file("Use the entries of this file, which has the format of a user's crontab; - means standard input"),
             system().requires("file").conflicts_with_all(["expr", "user"]),
             user(),
         ])
@@ -76,28 +76,28 @@ fn next(profile: Profile) -> Command {
                 .long("from")
                 .value_name("TIME")
                 .value_parser(values::time)
-                .help("Runs after this moment (RFC 3339), itself not counted; default: now"),
+                .help("Runs after this time (RFC 3339, exclusive); default: now"),
             Arg::new("until")
                 .long("until")
                 .value_name("TIME")
                 .value_parser(values::time)
-                .help("No runs after this moment (RFC 3339), itself counted"),
+                .help("Runs until this time (RFC 3339, inclusive)"),
             Arg::new("count")
                 .long("count")
                 .value_name("N")
                 .value_parser(value_parser!(u64))
-                .help("At most so many runs, over all entries together; default: 10"),
-            json("Write one JSON object a line, with at (UTC), schedule, zone, user, command, source and line"),
+                .help("Show at most N runs of all entries together; default: 10"),
+            json("Print one JSON object for each run, with at (UTC), schedule, zone, user, command, source and line"),
             Arg::new("batch")
                 .long("batch")
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["source", "system", "until", "json"])
-                .help("Answer questions from standard input, one JSON object a line")
+                .help("Read queries from standard input, one JSON object on each line")
                 .long_help(
-                    "Answer questions from standard input, one JSON object a line: {\"id\":7,\"expr\":\"30 2 * * *\",\
-                     \"tz\":\"Europe/Berlin\",\"from\":\"2026-03-28T12:00:00Z\",\"count\":5}. Each gets one line, in order: \
-                     {\"id\":7,\"next\":[\"2026-03-29T01:00:00Z\",...]} or {\"id\":7,\"error\":\"...\"}. What a question leaves \
-                     out comes from --tz, --from and --count.",
+                    "Read queries from standard input, one JSON object on each line: {\"id\":7,\"expr\":\"30 2 * * *\",\
+                     \"tz\":\"Europe/Berlin\",\"from\":\"2026-03-28T12:00:00Z\",\"count\":5}. Each is answered by one line, in order: \
+                     {\"id\":7,\"next\":[\"2026-03-29T01:00:00Z\",...]} or {\"id\":7,\"error\":\"...\"}. What a query leaves \
+                     out is taken from --tz, --from and --count.",
                 ),
         ])
         .args(places(profile))
@@ -112,10 +112,10 @@ fn next(profile: Profile) -> Command {
 
 fn check() -> Command {
     Command::new("check")
-        .about("Say what is wrong with tables")
+        .about("Report errors and warnings in crontabs")
         .long_about(
-            "Say what is wrong with tables. Diagnostics go to standard error; standard output gets one line a table: \
-             FILE: 3 entries, 0 errors, 1 warning. Warnings alone leave the exit status 0.",
+            "Report errors and warnings in crontabs, on standard error. Standard output has one line for each file: \
+             FILE: 3 entries, 0 errors, 1 warning. The exit status is 0 if there are only warnings.",
         )
         .args([
             system(),
@@ -123,13 +123,13 @@ fn check() -> Command {
                 .long("batch")
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["files", "system"])
-                .help("Check tables from standard input, one JSON object a line")
+                .help("Read tables from standard input, one JSON object on each line")
                 .long_help(
-                    "Check tables from standard input, one JSON object a line: {\"id\":7,\"kind\":\"user\",\"text\":\"whole \
-                     table\\n\"}, or \"line\", to which a newline is added; kind is user or system. Each gets one line, in \
+                    "Read tables from standard input, one JSON object on each line: {\"id\":7,\"kind\":\"user\",\"text\":\"whole \
+                     table\\n\"}, or \"line\", to which a newline is added; kind is user or system. Each is answered by one line, in \
                      order: {\"id\":7,\"ok\":true,\"entries\":3,\"warnings\":[...]} or \
-                     {\"id\":7,\"ok\":false,\"entries\":2,\"errors\":[{\"line\":4,\"column\":3,\"message\":\"...\"}]}; \
-                     with \"not_listed\":N where there are N beyond the first 100.",
+                     {\"id\":7,\"ok\":false,\"entries\":2,\"errors\":[{\"line\":4,\"column\":3,\"message\":\"...\"}]}. \
+                     At most 100 of each are listed; \"not_listed\":N counts the others.",
                 ),
             Arg::new("files")
                 .value_name("FILE")
@@ -137,7 +137,7 @@ fn check() -> Command {
                 .required_unless_present("batch")
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
-                .help("The tables, in user form; - is standard input"),
+                .help("Files to check, in the format of a user's crontab; - means standard input"),
         ])
         .after_help(
             "Examples:\n  \
@@ -149,10 +149,10 @@ fn check() -> Command {
 
 fn explain() -> Command {
     Command::new("explain")
-        .about("Say in English what a schedule means, and when it is due next")
+        .about("Explain a schedule in English and show its next runs")
         .long_about(
-            "Say in English what a schedule means, when it is due the next five times, and what is odd about it: clock \
-             changes ahead that concern it, days that never come, two day fields of which either counts.",
+            "Explain in English what a schedule means, show its next five runs, and warn about what may surprise: DST \
+             changes that affect it, dates that do not exist, two day fields of which only one must match.",
         )
         .args([
             Arg::new("expr")
@@ -161,13 +161,13 @@ fn explain() -> Command {
                 .required(true)
                 .allow_negative_numbers(true)
                 .value_parser(NonEmptyStringValueParser::new())
-                .help("The schedule, as one word or as many; several if each is quoted"),
+                .help("The schedule, quoted as one argument or as separate arguments; several schedules if each is quoted"),
             zone(),
             Arg::new("from")
                 .long("from")
                 .value_name("TIME")
                 .value_parser(values::time)
-                .help("Stand at this moment (RFC 3339); default: now"),
+                .help("Show runs after this time (RFC 3339); default: now"),
         ])
         .after_help(
             "Examples:\n  \
@@ -179,15 +179,15 @@ fn explain() -> Command {
 
 fn simulate() -> Command {
     Command::new("simulate")
-        .about("Say what the daemon would start, through clock changes and restarts")
+        .about("Show what the daemon would start during clock changes and restarts")
         .long_about(
-            "Say what the daemon would start, second by second, with a clock of our own that starts at --from: through \
-             clock changes of the zone, through steps of the clock and through times in which the daemon is down. \
-             Entries with @reboot run at --from. One line a start: TRUE-UTC  SHOWN-LOCAL  LINE  COMMAND, the second \
-             being what the machine's clock shows.",
+            "Show what the daemon would start, with a simulated clock that begins at --from: through DST changes, through \
+             steps of the clock (--step) and through times in which the daemon is stopped (--down). Nothing is executed. \
+             Entries with @reboot run at --from. Prints one line for each start: TRUE-UTC  SHOWN-LOCAL  LINE  COMMAND; \
+             SHOWN-LOCAL is the time that the machine's clock shows.",
         )
         .args([
-            file("The table, in user form; - is standard input").required(true),
+            file("The file, in the format of a user's crontab; - means standard input").required(true),
             system(),
             zone().required(true),
             Arg::new("from")
@@ -195,26 +195,26 @@ fn simulate() -> Command {
                 .value_name("TIME")
                 .required(true)
                 .value_parser(values::time)
-                .help("Start the machine at this moment (RFC 3339)"),
+                .help("Start the simulated machine at this time (RFC 3339)"),
             Arg::new("until")
                 .long("until")
                 .value_name("TIME")
                 .required(true)
                 .value_parser(values::time)
-                .help("Stop after this moment (RFC 3339), itself counted"),
+                .help("Stop after this time (RFC 3339, inclusive)"),
             Arg::new("step")
                 .long("step")
                 .value_name("TIME=DELTA")
                 .action(ArgAction::Append)
                 .value_parser(values::step)
-                .help("At this true moment set the clock forward or back: +2h, -90s, 30m, 1d"),
+                .help("At this true time set the clock forward or back: +2h, -90s, 30m, 1d; may be repeated"),
             Arg::new("down")
                 .long("down")
                 .value_name("TIME..TIME")
                 .action(ArgAction::Append)
                 .value_parser(values::down)
-                .help("Between these true moments the daemon does not run"),
-            json("Write one JSON object a line, with at (UTC), shown, line and command"),
+                .help("The daemon is stopped between these true times; may be repeated"),
+            json("Print one JSON object for each start, with at (UTC), shown, line and command"),
         ])
         .after_help(
             "Examples:\n  \
@@ -227,19 +227,19 @@ fn simulate() -> Command {
 
 fn timeline(profile: Profile) -> Command {
     Command::new("timeline")
-        .about("Draw when entries run: rows of entries over hours")
+        .about("Draw a diagram of when entries run")
         .long_about(
-            "Draw when entries run: rows of entries over hours, how many start in each minute, the crowded minutes and \
-             the quiet times. Without a source: the tables that the daemon would load, as far as you may read them.",
+            "Draw a diagram of when entries run: a row for each entry, the number of starts in each minute, the busiest \
+             minutes and the idle times. Without --file or --user: all tables that the daemon would load and that you may read.",
         )
         .args([
-            file("Draw the entries of this table, in user form; - is standard input"),
+            file("Use the entries of this file, which has the format of a user's crontab; - means standard input"),
             system().requires("file").conflicts_with_all(["user", "all"]),
             user(),
             Arg::new("all")
                 .value_name("all")
                 .value_parser(["all"])
-                .help("Draw all tables that you may read, as without a source"),
+                .help("Use all tables that you may read; this is the default"),
         ])
         .group(ArgGroup::new("source").args(["file", "user", "all"]))
         .args([
@@ -248,18 +248,18 @@ fn timeline(profile: Profile) -> Command {
                 .long("from")
                 .value_name("TIME")
                 .value_parser(values::time)
-                .help("Begin at this moment (RFC 3339); default: the hour that it is"),
+                .help("Begin at this time (RFC 3339); default: the start of the current hour"),
             Arg::new("until")
                 .long("until")
                 .value_name("TIME")
                 .value_parser(values::time)
-                .help("End before this moment (RFC 3339); default: a day after --from"),
+                .help("End before this time (RFC 3339); default: one day after --from"),
             Arg::new("svg")
                 .long("svg")
                 .value_name("FILE")
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
-                .help("Write the picture to this file as SVG; - is standard output"),
+                .help("Write the diagram to this file as SVG; - means standard output"),
         ])
         .args(places(profile))
         .after_help(
@@ -278,14 +278,14 @@ fn everywhere() -> [Arg; 2] {
             .value_name("NAME")
             .global(true)
             .value_parser(["debian", "cronie"])
-            .help("Behave as debian or cronie; default: as the settings file or the distribution says"),
+            .help("Behave like Debian's cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release"),
         Arg::new("config")
             .long("config")
             .value_name("FILE")
             .global(true)
             .value_parser(value_parser!(std::path::PathBuf))
             .value_hint(ValueHint::FilePath)
-            .help(format!("Read this settings file; default: {}", shared::CONFIG)),
+            .help(format!("Read the configuration from this file; default: {}", shared::CONFIG)),
     ]
 }
 
@@ -301,11 +301,11 @@ fn places(profile: Profile) -> Vec<Arg> {
             .help(format!("{what}; default: {default}"))
     };
     vec![
-        place("spool", "DIR", "The users' tables", profile.site().spool),
-        place("system-crontab", "FILE", "The system table", shared::SYSTEM_CRONTAB),
-        place("cron-d", "DIR", "The drop-in tables", shared::CRON_D),
-        place("run-dir", "DIR", "The daemon's PID file, lock and sockets", shared::RUN_DIR),
-        place("state-dir", "DIR", "The daemon's history of runs, which is not written yet", shared::STATE_DIR),
+        place("spool", "DIR", "Directory of users' crontabs", profile.site().spool),
+        place("system-crontab", "FILE", "System crontab", shared::SYSTEM_CRONTAB),
+        place("cron-d", "DIR", "Directory of system tables", shared::CRON_D),
+        place("run-dir", "DIR", "Directory of the daemon's PID file, lock and sockets", shared::RUN_DIR),
+        place("state-dir", "DIR", "Directory reserved for the history of runs; not used yet", shared::STATE_DIR),
     ]
 }
 
@@ -322,7 +322,7 @@ fn system() -> Arg {
     Arg::new("system")
         .long("system")
         .action(ArgAction::SetTrue)
-        .help("The table is in system form, as /etc/crontab: with a user before the command")
+        .help("The file has the format of /etc/crontab: each entry names a user before the command")
 }
 
 fn user() -> Arg {
@@ -331,7 +331,7 @@ fn user() -> Arg {
         .value_name("USER")
         .value_parser(NonEmptyStringValueParser::new())
         .value_hint(ValueHint::Username)
-        .help("Take the entries of this user's table")
+        .help("Use the entries of this user's crontab")
 }
 
 fn zone() -> Arg {
@@ -339,7 +339,7 @@ fn zone() -> Arg {
         .long("tz")
         .value_name("ZONE")
         .value_parser(NonEmptyStringValueParser::new())
-        .help("The IANA time zone that stands for the system's")
+        .help("Use this IANA time zone instead of the system's")
 }
 
 fn json(help: &'static str) -> Arg {

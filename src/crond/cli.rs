@@ -8,16 +8,15 @@ use std::path::PathBuf;
 
 /// The definition for a profile.
 pub fn command(profile: Profile) -> Command {
-    let command =
-        Command::new("crond")
-            .about("Runs the commands of crontabs at their times")
-            .override_usage("crond [OPTIONS]\n       crond [OPTIONS] FILE...")
-            .disable_help_flag(true)
-            .disable_version_flag(true)
-            .args_override_self(true)
-            .arg(Arg::new("FILE").num_args(0..).value_parser(value_parser!(PathBuf)).help(
-                "Run only these tables, as the calling user, in the foreground, without spool, lock and PID file",
-            ));
+    let command = Command::new("crond")
+        .about("Run the jobs of crontabs at their scheduled times")
+        .override_usage("crond [OPTIONS]\n       crond [OPTIONS] FILE...")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .arg(Arg::new("FILE").num_args(0..).value_parser(value_parser!(PathBuf)).help(
+            "Run only the jobs in these files, as the calling user, in the foreground, without spool, lock or PID file",
+        ));
     let command = match profile {
         Profile::Debian => command.args(debian_flags()),
         Profile::Cronie => command.args(cronie_flags()),
@@ -35,20 +34,20 @@ fn debugging() -> Arg {
         .value_name("FLAG[,FLAG]...")
         .value_delimiter(',')
         .value_parser(PossibleValuesParser::new(debug::names()))
-        .help("Stay in the foreground, and tell on standard error what happens: tables (load), their lines (pars), what is due (sch), jobs \
-               (proc), signals (misc), more of it (ext); test: start no job")
+        .help("Stay in the foreground and print debug messages on standard error about: load (loading tables), pars (parsing lines), \
+               sch (due jobs), proc (processes of jobs), misc (signals), ext (more details); test: start no jobs")
 }
 
 /// cron(8) of Debian's package.
 fn debian_flags() -> Vec<Arg> {
     vec![
         flag("foreground", 'f', "Stay in the foreground").long("foreground"),
-        flag("lsb-names", 'l', "Take the names of the Linux Standard Base in /etc/cron.d"),
+        flag("lsb-names", 'l', "Also read files in /etc/cron.d with names allowed by the Linux Standard Base (LSB)"),
         Arg::new("log-mask").short('L').value_name("SUM").value_parser(value_parser!(u8)).help(
-            "Log starts (1), ends (2), failures (4), with process ids (8): their sum; 0 logs no jobs [default: 1]",
+            "What to log about jobs, as a sum: 1 starts, 2 ends, 4 failures, 8 process ids; 0 logs nothing [default: 1]",
         ),
-        flag("full-host-name", 'n', "Use the full host name in the subject of mail"),
-        flag("now", 'N', "Run the jobs that are due this minute, and exit"),
+        flag("full-host-name", 'n', "Use the fully qualified host name in the subject of mail"),
+        flag("now", 'N', "Run the jobs that are due in this minute, and exit"),
         debugging(),
     ]
 }
@@ -57,12 +56,15 @@ fn debian_flags() -> Vec<Arg> {
 fn cronie_flags() -> Vec<Arg> {
     vec![
         flag("foreground", 'n', "Stay in the foreground").short_alias('f').long("foreground"),
-        flag("permit-any", 'p', "Use tables of any owner, mode and number of links"),
+        flag("permit-any", 'p', "Accept tables with any owner, mode and number of hard links"),
         flag("output-to-log", 's', "Log the output of jobs instead of mailing it"),
-        flag("no-inotify", 'i', "Look for changed tables once a minute instead of being told"),
-        flag("inherit-path", 'P', "Give jobs the daemon's PATH"),
-        flag("cluster", 'c', "Run users' tables only on the host that the spool's .cron.hostname names"),
-        Arg::new("mail-command").short('m').value_name("COMMAND").help("Mail with this command; `off`: do not mail"),
+        flag("no-inotify", 'i', "Check for changed tables once a minute instead of using inotify"),
+        flag("inherit-path", 'P', "Pass the daemon's PATH to jobs"),
+        flag("cluster", 'c', "Cluster mode: run users' crontabs only on the host named in .cron.hostname in the spool"),
+        Arg::new("mail-command")
+            .short('m')
+            .value_name("COMMAND")
+            .help("Send mail with this command; `off` disables mail"),
         debugging(),
     ]
 }
@@ -82,29 +84,29 @@ fn own_options(profile: Profile) -> Vec<Arg> {
         Arg::new("profile")
             .long("profile")
             .value_name("NAME")
-            .help("Behave as `debian` or as `cronie` [default: by os-release]"),
-        path("config", "FILE", "Read settings from there [default: /etc/cronwheel.toml]"),
-        path("spool", "DIR", "Users' tables"),
-        path("system-crontab", "FILE", "The system's table"),
-        path("cron-d", "DIR", "Drop-in system tables"),
-        path("run-dir", "DIR", "PID file, lock, sockets and markers"),
-        path("state-dir", "DIR", "Where a history of runs will be kept; nothing is written there yet"),
+            .help("Behave like Debian's cron (`debian`) or like cronie (`cronie`) [default: from /etc/os-release]"),
+        path("config", "FILE", "Read the configuration from this file [default: /etc/cronwheel.toml]"),
+        path("spool", "DIR", "Directory of users' crontabs"),
+        path("system-crontab", "FILE", "System crontab, instead of /etc/crontab"),
+        path("cron-d", "DIR", "Directory of system tables, instead of /etc/cron.d"),
+        path("run-dir", "DIR", "Directory for PID file, lock, sockets and markers, instead of /run"),
+        path("state-dir", "DIR", "Directory reserved for the history of runs; not used yet"),
         Arg::new("log").long("log").value_name("WHERE").value_parser(["syslog", "journal", "stderr", "json"]).help(
-            "Where to log: to the system's log, the journal, or standard error as text or JSON [default: syslog]",
+            "Where to log: syslog, the systemd journal, or standard error as text or JSON [default: syslog]",
         ),
-        Arg::new("mailer").long("mailer").value_name("COMMAND").help("Mail with this command; `off`: do not mail"),
+        Arg::new("mailer").long("mailer").value_name("COMMAND").help("Send mail with this command; `off` disables mail"),
         Arg::new("watch").long("watch").value_name("HOW").value_parser(["auto", "inotify", "poll"]).help(
-            "Notice changed tables by inotify, by a look each minute, or by both where a file system does not report \
-             every change [default: auto]",
+            "How to notice changed tables: by inotify, by checking each minute (poll), or by both where a file system does \
+             not report every change (auto) [default: auto]",
         ),
         Arg::new("stop-timeout")
             .long("stop-timeout")
             .value_name("TIME")
-            .help("How long running jobs may take when crond FILE is told to stop: 90s, 5m, 1h [default: 30s]"),
+            .help("With FILE: how long to wait for running jobs before terminating them: 90s, 5m, 1h [default: 30s]"),
         Arg::new("check")
             .long("check")
             .action(ArgAction::SetTrue)
-            .help("Load all tables as the daemon would, report every fault, and exit"),
+            .help("Read all tables as the daemon would, report every error, and exit"),
         version,
         help,
     ]

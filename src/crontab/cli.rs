@@ -21,7 +21,7 @@ const OPERATIONS: [&str; 7] = ["list", "remove", "edit", "test", "set-host", "sh
 pub fn command(profile: Profile) -> Command {
     let command = Command::new("crontab")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Lists, edits, installs and removes a user's crontab")
+        .about("List, edit, install or remove a user's crontab")
         .override_usage("crontab [OPTIONS] [FILE]\n       crontab [OPTIONS] {-e|-l|-r}")
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -35,12 +35,12 @@ pub fn command(profile: Profile) -> Command {
                 .allow_hyphen_values(true)
                 .value_parser(value_parser!(OsString))
                 .value_hint(ValueHint::Username)
-                .help("Whose table it is about; root only, unless it is your own name"),
+                .help("User whose crontab to use; only root may name another user"),
         )
-        .arg(flag("list", 'l', "List the table"))
-        .arg(flag("remove", 'r', "Remove the table"))
-        .arg(flag("edit", 'e', "Edit the table with $VISUAL or $EDITOR"))
-        .arg(flag("interactive", 'i', "With -r: ask first"));
+        .arg(flag("list", 'l', "Print the crontab"))
+        .arg(flag("remove", 'r', "Remove the crontab"))
+        .arg(flag("edit", 'e', "Edit the crontab with $VISUAL or $EDITOR"))
+        .arg(flag("interactive", 'i', "With -r: ask before removing"));
     let command = match profile {
         Profile::Debian => command.args(debian()),
         Profile::Cronie => command.args(cronie()),
@@ -55,32 +55,32 @@ fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
 
 fn file(profile: Profile) -> Arg {
     let help = match profile {
-        Profile::Debian => "The new table; - is standard input",
-        Profile::Cronie => "The new table, or with -n a host; - is standard input",
+        Profile::Debian => "File to install; - means standard input",
+        Profile::Cronie => "File to install, or with -n a host name; - means standard input",
     };
     Arg::new("FILE").num_args(0..).value_parser(value_parser!(OsString)).value_hint(ValueHint::FilePath).help(help)
 }
 
 fn debian() -> Vec<Arg> {
     vec![
-        flag("dry-run", 'n', "Only check the new table"),
-        flag("usage", 'h', "Print how it is called, and fail"),
+        flag("dry-run", 'n', "Only check FILE, do not install it"),
+        flag("usage", 'h', "Print usage and exit with an error"),
         Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"),
     ]
 }
 
 fn cronie() -> Vec<Arg> {
     vec![
-        flag("test", 'T', "Only check FILE"),
-        flag("no-backup", 'b', "Keep no copy of the table that was"),
-        flag("set-host", 'n', "Set the host of a cluster that runs the users' tables (root)"),
-        flag("show-host", 'c', "Show that host"),
-        flag("selinux", 's', "Add the caller's SELinux context to the table"),
+        flag("test", 'T', "Only check FILE, do not install it"),
+        flag("no-backup", 'b', "Do not back up the previous crontab"),
+        flag("set-host", 'n', "Set the host of the cluster that runs users' crontabs (root only)"),
+        flag("show-host", 'c', "Print the host of the cluster that runs users' crontabs"),
+        flag("selinux", 's', "Add the caller's SELinux context to the crontab"),
         Arg::new("debug")
             .short('x')
             .long("debug")
             .value_name("FLAG[,FLAG]...")
-            .help("Taken for compatibility; nothing more is told"),
+            .help("Accepted for compatibility; has no effect"),
         Arg::new("version").short('V').long("version").action(ArgAction::Version).help("Print the version"),
     ]
 }
@@ -90,9 +90,12 @@ fn ours() -> Vec<Arg> {
         Arg::new(name).long(name).value_name("DIR").value_parser(value_parser!(PathBuf)).help(help)
     };
     vec![
-        Arg::new("profile").long("profile").value_name("NAME").help("As which cron: debian or cronie"),
-        path("spool", "The users' tables"),
-        path("run-dir", "The daemon's run directory"),
+        Arg::new("profile")
+            .long("profile")
+            .value_name("NAME")
+            .help("Behave like Debian's cron (debian) or like cronie (cronie)"),
+        path("spool", "Directory of users' crontabs"),
+        path("run-dir", "The daemon's run directory, instead of /run"),
         Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"),
     ]
 }

@@ -1,28 +1,31 @@
-//! Cases as text: one file an area, every case serving every subject. `README.md` beside this file has the format.
+//! Cases as text files, one file for each group of topics. Every implementation runs the same cases. `README.md` beside
+//! this file describes the format.
 
 use crate::common::Subject;
+use crate::differences::{self, Difference};
 use std::collections::BTreeMap;
 
-/// One question of the exam, with every subject's answer.
+/// One test case, with the result that each implementation must give.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Its number, as part of user and file names: `case017`.
+    /// The case's number in a form that can be part of user and file names: `case017`.
     pub id: String,
-    /// The area it belongs to.
+    /// The topic that it belongs to.
     pub area: String,
-    /// A sentence.
+    /// A unique sentence.
     pub name: String,
     /// What is done.
     pub task: Task,
-    /// The profile it is about, when the other has no such thing: `debian` or `cronie`.
+    /// The only profile that the case applies to, `debian` or `cronie`, when the other has no such feature.
     pub only: Option<String>,
     /// The daemon's flags.
     pub flags: String,
     /// Whether the machine has a sendmail.
     pub mailer: bool,
-    /// What is looked at: `verdict`, `out`, `log`, `mail`, `order`.
+    /// What is recorded: `verdict`, `out`, `log`, `mail` and modifiers.
     pub watch: Vec<String>,
-    /// Shell run by root before the daemon starts, after the first minute, and at the end, its output being looked at.
+    /// Shell scripts that root runs before the daemon starts (`setup`), after the first minute (`between`) and at the end
+    /// (`after`). The output of the last one is part of the result.
     pub setup: String,
     /// See `setup`.
     pub between: String,
@@ -40,9 +43,9 @@ pub enum Task {
     UserTable(String),
     /// A system table at a path.
     SystemTable {
-        /// Where it lies, `{ID}` being the case's.
+        /// Its path, in which `{ID}` stands for the case's id.
         path: String,
-        /// What it says.
+        /// Its content.
         text: String,
     },
 }
@@ -55,38 +58,25 @@ struct Answers {
     wanted: BTreeMap<&'static str, Wanted>,
 }
 
-/// A difference that we want.
+/// A result that differs from the reference implementation's on purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its reason's name.
-    pub reason: String,
-    /// Our answer.
+    /// The key of the difference in cron-differences(7).
+    pub key: String,
+    /// The result of cronwheel.
     pub answer: String,
 }
 
-/// Why we differ: a row of `reasons.cases`.
-#[derive(Clone, Debug)]
-pub struct Reason {
-    /// How cases name it.
-    pub name: String,
-    /// A heading.
-    pub title: String,
-    /// Prose.
-    pub text: String,
-    /// The suite that shows it, where no real minute can.
-    pub shown_by: Option<String>,
-}
-
-/// The whole exam.
+/// The whole compliance suite.
 #[derive(Clone, Debug, Default)]
-pub struct Exam {
-    /// In the order of the files.
+pub struct Suite {
+    /// All cases, in the order of the files.
     pub cases: Vec<Case>,
-    /// In the order of their file.
-    pub reasons: Vec<Reason>,
+    /// All deliberate differences, in the order of the manual page.
+    pub differences: Vec<Difference>,
 }
 
-/// Cases that can share one machine and the same minutes.
+/// What cases must have in common to share one machine and the same minutes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
     /// Whether they are scripts, one after the other, or tables that all run in one minute.
@@ -98,41 +88,46 @@ pub struct Group {
 }
 
 impl Case {
-    /// Whether this subject sits it.
-    pub fn concerns(&self, subject: Subject) -> bool {
-        self.only.as_deref().is_none_or(|only| (only == "debian") == subject.is_debian())
+    /// Whether this implementation runs the case.
+    pub fn applies_to(&self, implementation: Subject) -> bool {
+        self.only.as_deref().is_none_or(|only| (only == "debian") == implementation.is_debian())
     }
 
-    /// The cases it can be put together with.
+    /// The group of the case.
     pub fn group(&self) -> Group {
         Group { scripts: matches!(self.task, Task::Script(_)), flags: self.flags.clone(), mailer: self.mailer }
     }
 
-    /// What the incumbent that the subject replaces answers: `None` while nobody has written it down.
-    pub fn incumbent(&self, subject: Subject) -> Option<&str> {
-        let own = if subject.is_debian() { &self.answers.debian } else { &self.answers.cronie };
+    /// The result of the reference implementation whose profile this one has; `None` while it is not recorded.
+    pub fn reference(&self, implementation: Subject) -> Option<&str> {
+        let own = if implementation.is_debian() { &self.answers.debian } else { &self.answers.cronie };
         own.as_deref().or(self.answers.expect.as_deref())
     }
 
-    /// The difference that we want from the incumbent.
-    pub fn wanted(&self, subject: Subject) -> Option<&Wanted> {
-        self.answers.wanted.get(subject.name())
+    /// The deliberate difference from the reference implementation, if there is one.
+    pub fn wanted(&self, implementation: Subject) -> Option<&Wanted> {
+        self.answers.wanted.get(implementation.name())
     }
 
-    /// What the subject must answer.
-    pub fn expected(&self, subject: Subject) -> Option<&str> {
-        self.wanted(subject).map(|wanted| wanted.answer.as_str()).or(self.incumbent(subject))
+    /// Whether a result of the case differs for the reason with this key.
+    pub fn is_an_example_of(&self, key: &str, implementation: Subject) -> bool {
+        self.applies_to(implementation) && self.wanted(implementation).is_some_and(|wanted| wanted.key == key)
     }
 
-    /// Whether Debian's cron and cronie answer differently.
-    pub fn divides_the_incumbents(&self) -> bool {
-        self.only.is_none() && self.incumbent(Subject::Debian) != self.incumbent(Subject::OursCronie)
+    /// The result that the implementation must give.
+    pub fn expected(&self, implementation: Subject) -> Option<&str> {
+        self.wanted(implementation).map(|wanted| wanted.answer.as_str()).or(self.reference(implementation))
+    }
+
+    /// Whether Debian's cron and cronie give different results.
+    pub fn differs_between_references(&self) -> bool {
+        self.only.is_none() && self.reference(Subject::Debian) != self.reference(Subject::OursCronie)
     }
 }
 
-impl Exam {
-    /// Reads the files of `cases/`.
-    pub fn read() -> Exam {
+impl Suite {
+    /// Reads the files of `cases/` and the list of deliberate differences in cron-differences(7).
+    pub fn read() -> Suite {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compliance/cases");
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .expect("tests/compliance/cases")
@@ -140,77 +135,60 @@ impl Exam {
             .filter(|path| path.extension().is_some_and(|extension| extension == "cases"))
             .collect();
         files.sort();
-        let mut exam = Exam::default();
+        let mut suite = Suite { cases: Vec::new(), differences: differences::read() };
         for file in files {
             let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             let label = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if let Err(complaint) = exam.add(&text) {
-                panic!("{label}: {complaint}");
+            if let Err(problem) = suite.add(&text) {
+                panic!("{label}: {problem}");
             }
         }
-        for reason in &exam.reasons {
-            let is_it = |wanted: &Wanted| wanted.reason == reason.name;
-            let named = exam.cases.iter().any(|case| case.answers.wanted.values().any(is_it));
-            assert!(named || reason.shown_by.is_some(), "no case is for the reason {:?}", reason.name);
-        }
-        for case in &exam.cases {
-            if let Err(complaint) = exam.check(case) {
-                panic!("case {:?}: {complaint}", case.name);
+        for case in &suite.cases {
+            if let Err(problem) = suite.check(case) {
+                panic!("case {:?}: {problem}", case.name);
             }
         }
-        exam
+        suite
+    }
+
+    /// Whether a case differs for the reason with this key.
+    pub fn is_used(&self, key: &str) -> bool {
+        self.cases.iter().any(|case| Subject::ALL.into_iter().any(|one| case.is_an_example_of(key, one)))
     }
 
     fn add(&mut self, text: &str) -> Result<(), String> {
         let mut area = String::new();
         for (number, (key, value)) in keys(text)? {
-            let complain = |what: &str| format!("line {number}: {what}");
+            let problem = |what: &str| format!("line {number}: {what}");
             let (word, argument) = key.split_once(' ').unwrap_or((&key, ""));
             match (word, self.cases.last_mut()) {
                 ("area", _) => area = value,
-                ("reason", _) => {
-                    self.reasons.push(Reason {
-                        name: value,
-                        title: String::new(),
-                        text: String::new(),
-                        shown_by: None,
-                    });
-                }
-                ("title", _) => self.last_reason().ok_or_else(|| complain("a title without a reason"))?.title = value,
-                ("shown-by", _) => {
-                    self.last_reason().ok_or_else(|| complain("a proof without a reason"))?.shown_by = Some(value);
-                }
-                ("text", _) => self.last_reason().ok_or_else(|| complain("a text without a reason"))?.text = value,
                 ("case", _) => {
                     let id = format!("case{:03}", self.cases.len() + 1);
                     self.cases.push(Case::new(id, area.clone(), value));
                 }
-                (_, Some(case)) => case.set(word, argument, value).map_err(|what| complain(&what))?,
-                (_, None) => return Err(complain(&format!("{key:?} before the first case"))),
+                (_, Some(case)) => case.set(word, argument, value).map_err(|what| problem(&what))?,
+                (_, None) => return Err(problem(&format!("{key:?} before the first case"))),
             }
         }
         Ok(())
     }
 
-    fn last_reason(&mut self) -> Option<&mut Reason> {
-        self.reasons.last_mut()
-    }
-
-    /// What makes a case wrong in itself.
+    /// Checks what one case says against the others and against the list of differences.
     fn check(&self, case: &Case) -> Result<(), String> {
         if self.cases.iter().filter(|other| other.name == case.name).count() > 1 {
-            return Err("the name is there twice".to_owned());
+            return Err("another case has the same name".to_owned());
         }
         if case.only.as_deref().is_some_and(|only| !["debian", "cronie"].contains(&only)) {
-            return Err("only: debian or cronie".to_owned());
+            return Err("expected debian or cronie after only:".to_owned());
         }
-        for subject in [Subject::OursDebian, Subject::OursCronie] {
-            let Some(wanted) = case.wanted(subject) else { continue };
-            if !self.reasons.iter().any(|reason| reason.name == wanted.reason) {
-                return Err(format!("no reason is called {:?}", wanted.reason));
+        for implementation in [Subject::OursDebian, Subject::OursCronie] {
+            let Some(wanted) = case.wanted(implementation) else { continue };
+            if !self.differences.iter().any(|difference| difference.key == wanted.key) {
+                return Err(format!("{} has no paragraph with the key {:?}", differences::PAGE, wanted.key));
             }
-            if case.incumbent(subject) == Some(&wanted.answer) {
-                return Err(format!("the difference listed for {} is none", subject.name()));
+            if case.reference(implementation) == Some(&wanted.answer) {
+                return Err(format!("{} gives the same result as its reference", implementation.name()));
             }
         }
         Ok(())
@@ -260,31 +238,32 @@ impl Case {
             }
             "ours-debian" => self.want("ours-debian", argument, value),
             "ours-cronie" => self.want("ours-cronie", argument, value),
-            _ => return Err(format!("no key is called {word:?}")),
+            _ => return Err(format!("unknown key {word:?}")),
         }
         Ok(())
     }
 
-    fn want(&mut self, subject: &'static str, reason: &str, answer: String) {
-        self.answers.wanted.insert(subject, Wanted { reason: reason.to_owned(), answer });
+    fn want(&mut self, implementation: &'static str, key: &str, answer: String) {
+        self.answers.wanted.insert(implementation, Wanted { key: key.to_owned(), answer });
     }
 }
 
 /// A key and its value, with the number of the key's line.
 type Keyed = (usize, (String, String));
 
-/// The keys of a file. A value stands behind the colon, or indented below it.
+/// The keys of a file. A value follows the colon, or is indented below it.
 fn keys(text: &str) -> Result<Vec<Keyed>, String> {
     let mut found: Vec<Keyed> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         if let Some(inner) = line.strip_prefix("  ") {
-            let (_, (_, value)) = found.last_mut().ok_or_else(|| format!("line {number}: belongs to nothing"))?;
+            let (_, (_, value)) =
+                found.last_mut().ok_or_else(|| format!("line {number}: indented text before the first key"))?;
             value.push_str(inner);
             value.push('\n');
         } else if line.trim().is_empty() || line.starts_with('#') {
             continue;
         } else {
-            // A path may hold a colon.
+            // A path may contain a colon.
             let split = if line.starts_with("system ") { line.rsplit_once(':') } else { line.split_once(':') };
             let (key, value) = split.ok_or_else(|| format!("line {number}: expected a key and a colon"))?;
             found.push((number, (key.trim().to_owned(), value.trim().to_owned())));

@@ -1,11 +1,11 @@
-//! The minute in which a group of tables runs, and the words in tables that stand for it.
+//! The minute in which a group of tables runs, and the placeholders in tables that stand for its fields.
 
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 
 /// A minute of the world's clock, whose zone is UTC.
 #[derive(Clone, Copy, Debug)]
 pub struct Minute {
-    /// Its first second since 1970.
+    /// Its first second, in seconds since 1970.
     pub start: u64,
 }
 
@@ -20,8 +20,8 @@ impl Minute {
         Minute { start: if start / 60 % 60 == 59 { start + 60 } else { start } }
     }
 
-    /// Puts figures for the words in braces: `{M} {H} {D} {MON} {DOW}` are this minute's, the same with a `2` behind are
-    /// others; `{run}` is a command that leaves `ran` in the case's file, `{run WORD}` that word.
+    /// Replaces the placeholders in braces: `{M} {H} {D} {MON} {DOW}` are the fields of this minute, the same with a `2`
+    /// appended those of another; `{run}` is a command that writes `ran` to the case's file, `{run WORD}` writes that word.
     pub fn fill(self, text: &str, id: &str) -> String {
         let at = DateTime::<Utc>::from_timestamp(i64::try_from(self.start).expect("a time"), 0).expect("a time");
         let (minute, hour, day, month) = (at.minute(), at.hour(), at.day(), at.month());
@@ -60,7 +60,7 @@ impl Minute {
                 "ESC" => filled.push('\u{1b}'),
                 "run" => filled.push_str(&format!("echo ran >>/out/{id}")),
                 word if word.starts_with("run ") => filled.push_str(&format!("echo {} >>/out/{id}", &word[4..])),
-                // `{x*998}`: that text so many times.
+                // `{x*998}`: the text 998 times.
                 word if word.contains('*') => {
                     let (text, times) = word.split_once('*').expect("a star");
                     filled.push_str(&text.repeat(times.parse().expect("a number")));
@@ -69,7 +69,7 @@ impl Minute {
             }
         }
         filled.push_str(rest);
-        // The last line of a table ends as all lines do, unless the case is about that.
+        // The last line of a table ends with a newline, unless the case is about a missing one.
         filled.strip_suffix("{NONL}\n").map(str::to_owned).unwrap_or(filled)
     }
 }

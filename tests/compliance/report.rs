@@ -1,39 +1,39 @@
-//! Who answered what: agreed, wanted differences, and what nobody has explained.
+//! Compares results with what the cases expect: equal to the reference, deliberate differences, unexplained ones.
 
-use crate::case::Exam;
+use crate::case::Suite;
 use crate::common::Subject;
-use crate::sitting::Observed;
+use crate::run::Observed;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// All answers, by subject.
-pub type Answers = BTreeMap<Subject, Observed>;
+/// The results of each implementation.
+pub type Results = BTreeMap<Subject, Observed>;
 
-/// What the exam came to.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The table, in Markdown.
     pub table: String,
-    /// Its rows of subjects that not every run has, and that the pages therefore leave out.
-    pub guests: String,
-    /// What is wrong, one text each.
+    /// Rows of implementations that not every run has; README.md leaves them out.
+    pub optional_rows: String,
+    /// A text for each result that is neither expected nor explained.
     pub unexplained: Vec<String>,
 }
 
-/// Compares every answer with the case's.
-pub fn report(exam: &Exam, answers: &Answers) -> Report {
+/// Compares every result with the one that its case expects.
+pub fn report(suite: &Suite, results: &Results) -> Report {
     let mut report = Report::default();
-    report
-        .table
-        .push_str("| subject | cases | as its incumbent | wanted differences | unexplained |\n|---|---|---|---|---|\n");
-    for (subject, observed) in answers {
+    report.table.push_str(
+        "| implementation | cases | as the reference | deliberate differences | unexplained |\n|---|---|---|---|---|\n",
+    );
+    for (implementation, observed) in results {
         let (mut agreed, mut wanted, mut unexplained) = (0, 0, 0);
-        let cases = exam.cases.iter().filter(|case| observed.contains_key(&case.name));
+        let cases = suite.cases.iter().filter(|case| observed.contains_key(&case.name));
         for case in cases {
             let seen = &observed[&case.name];
-            match case.expected(*subject) {
+            match case.expected(*implementation) {
                 Some(expected) if expected == seen => {
-                    if case.wanted(*subject).is_some() {
+                    if case.wanted(*implementation).is_some() {
                         wanted += 1
                     } else {
                         agreed += 1
@@ -41,43 +41,45 @@ pub fn report(exam: &Exam, answers: &Answers) -> Report {
                 }
                 expected => {
                     unexplained += 1;
-                    let no_longer = case.wanted(*subject).is_some() && case.incumbent(*subject) == Some(seen);
+                    let no_longer =
+                        case.wanted(*implementation).is_some() && case.reference(*implementation) == Some(seen);
                     let note = if no_longer { " (the listed difference no longer differs)" } else { "" };
                     report.unexplained.push(format!(
                         "{} · {} · {}{note}\n{}",
-                        subject.name(),
+                        implementation.name(),
                         case.area,
                         case.name,
-                        compare(expected.unwrap_or("(nothing written down)\n"), seen)
+                        compare(expected.unwrap_or("(not recorded)\n"), seen)
                     ));
                 }
             }
         }
         let total = agreed + wanted + unexplained;
-        let rows = if *subject == Subject::Cronie { &mut report.guests } else { &mut report.table };
-        writeln!(rows, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*subject)).expect("a string");
+        let rows = if *implementation == Subject::Cronie { &mut report.optional_rows } else { &mut report.table };
+        writeln!(rows, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*implementation))
+            .expect("a string");
     }
     report
 }
 
-/// The subject in words.
-pub fn title(subject: Subject) -> &'static str {
-    match subject {
+/// The name of an implementation in the table.
+pub fn title(implementation: Subject) -> &'static str {
+    match implementation {
         Subject::Debian => "Debian 12's cron",
         Subject::Cronie => "cronie",
-        Subject::OursDebian => "cronwheel in Debian's place",
-        Subject::OursCronie => "cronwheel in cronie's place",
+        Subject::OursDebian => "cronwheel, debian profile",
+        Subject::OursCronie => "cronwheel, cronie profile",
     }
 }
 
-/// Both texts, lines that only one has marked.
+/// Both texts, with a mark before each line that only one of them has.
 fn compare(expected: &str, seen: &str) -> String {
     let mut text = String::new();
     for line in expected.lines() {
         let mark = if seen.lines().any(|other| other == line) { ' ' } else { '-' };
         writeln!(text, "    {mark} {line}").expect("a string");
     }
-    text.push_str("      ---- was:\n");
+    text.push_str("      ---- observed:\n");
     for line in seen.lines() {
         let mark = if expected.lines().any(|other| other == line) { ' ' } else { '+' };
         writeln!(text, "    {mark} {line}").expect("a string");

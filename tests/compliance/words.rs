@@ -1,4 +1,4 @@
-//! What differs from run to run, taken out of what was seen.
+//! Replaces what changes from run to run in the observed text.
 
 use crate::case::Case;
 

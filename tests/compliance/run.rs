@@ -1,9 +1,9 @@
-//! One subject sitting one group of cases, inside a world.
+//! Runs one group of cases on one implementation, inside a private machine.
 
 use crate::case::{Case, Group, Task};
+use crate::common::World;
 use crate::common::clock::{Deadline, now, wait_until};
 use crate::common::subject::{needs, own};
-use crate::common::{Subject, World};
 use crate::minute::Minute;
 use crate::words::plain;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,18 +11,18 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-/// Where the jobs of tables write, and where the capturing sendmail keeps what it was given.
+/// Directories for the output of jobs and for the mails that the recording sendmail receives.
 const OUT: &str = "/out";
 const MAIL: &str = "/captured";
 
-/// What cases may change in /etc, and where it is kept meanwhile.
+/// Files in /etc that cases may change, and the archive from which they are restored.
 const CHANGEABLE: &str = "etc/default etc/environment etc/security etc/pam.d etc/passwd etc/shadow etc/group";
 const KEPT: &str = "/run/kept.tar";
 
 const PRELUDE: &str = include_str!("prelude.sh");
 
-/// A sendmail whose arguments and input are the point: it keeps them, and its user.
-const CAPTURING_SENDMAIL: &str = r#"#!/bin/sh
+/// A sendmail that records its arguments, its input and its user.
+const RECORDING_SENDMAIL: &str = r#"#!/bin/sh
 kept=$(mktemp -d /captured/.XXXXXX) || exit 75
 {
     for argument in "$@"; do printf 'argument: %s\n' "$argument"; done
@@ -32,17 +32,17 @@ kept=$(mktemp -d /captured/.XXXXXX) || exit 75
 mv "$kept" "/captured/${kept#/captured/.}"
 "#;
 
-/// What each case came to, by its name.
+/// The result of each case, by the case's name.
 pub type Observed = BTreeMap<String, String>;
 
-/// Lets the subject answer all cases of the group.
-pub fn sit(world: &World, group: &Group, cases: &[&Case]) -> Observed {
+/// Runs all cases of the group.
+pub fn run_group(world: &World, group: &Group, cases: &[&Case]) -> Observed {
     for place in [OUT, MAIL] {
         fs::create_dir(place).expect("a directory");
         own(place, 0, 0, 0o1777);
     }
     if group.mailer {
-        fs::write("/usr/sbin/sendmail", CAPTURING_SENDMAIL).expect("a sendmail");
+        fs::write("/usr/sbin/sendmail", RECORDING_SENDMAIL).expect("a sendmail");
         own("/usr/sbin/sendmail", 0, 0, 0o755);
     } else {
         fs::remove_file("/usr/sbin/sendmail").ok();
@@ -50,21 +50,21 @@ pub fn sit(world: &World, group: &Group, cases: &[&Case]) -> Observed {
     fs::write("/run/prelude.sh", PRELUDE).expect("the prelude");
     world.run(&format!("tar -cf {KEPT} -C / {CHANGEABLE}")).ok();
     if group.scripts {
-        cases.iter().map(|case| (case.name.clone(), one_after_the_other(world, case))).collect()
+        cases.iter().map(|case| (case.name.clone(), run_script_case(world, case))).collect()
     } else {
-        all_in_a_minute(world, group, cases)
+        run_tables(world, group, cases)
     }
 }
 
-/// A script on a machine where no case was before it.
-fn one_after_the_other(world: &World, case: &Case) -> String {
+/// Runs a script in the state that the machine had before the first case.
+fn run_script_case(world: &World, case: &Case) -> String {
     let Task::Script(script) = &case.task else { panic!("{} is no script", case.name) };
     let start = world.log.lines().len() + 1;
-    // The log's own marks are lines of the file, but not of ours.
+    // The file contains marks that `World::log` leaves out.
     let start = fs::read_to_string(crate::common::log::FILE).expect("the log").lines().count().max(start - 1) + 1;
-    let told = run_script(world, case, script, start);
+    let output = run_script(world, case, script, start);
     reset(world);
-    plain(case, &told)
+    plain(case, &output)
 }
 
 fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> String {
@@ -92,7 +92,7 @@ fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> Str
     shown.stdout
 }
 
-/// Leaves nothing of a case behind.
+/// Ends all processes of a case and removes its files.
 fn reset(world: &World) {
     let own = std::process::id();
     for process in world.processes().into_iter().filter(|process| process.parent == 1 || process.parent != own) {
@@ -117,15 +117,15 @@ fn reset(world: &World) {
     world.subject.settle_lists();
 }
 
-/// How long before a minute everything must be ready for it, in seconds: a daemon may look for changes shortly before.
+/// How many seconds before a minute everything must be ready: a daemon may look for changes shortly before the minute.
 const READY_BEFORE: u64 = 3;
 
-/// How often a group is tried: a machine that is busy with something else may be too slow for a minute.
+/// How often a group is tried. A busy machine may be too slow to be ready before the minute begins.
 const MOST_TRIES: u64 = 6;
 
-/// Every table in place, one daemon, one or two real minutes for all of them: again from the start, with more time, when
-/// the machine was too slow for anything to be done before its minute.
-fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
+/// Installs the tables of all cases, starts one daemon and waits for one or two real minutes. Tries again with more time if
+/// the machine was too slow.
+fn run_tables(world: &World, group: &Group, cases: &[&Case]) -> Observed {
     let mut time_needed = 5 + cases.len() as u64 / 8;
     for _ in 0..MOST_TRIES {
         add_users(cases);
@@ -139,7 +139,7 @@ fn all_in_a_minute(world: &World, group: &Group, cases: &[&Case]) -> Observed {
     panic!("the machine was too slow, {MOST_TRIES} times");
 }
 
-/// A minute began before everything was ready for it.
+/// The minute began before everything was ready.
 struct TooSlow;
 
 /// Whether everything is ready for the minute that begins at `start`.
@@ -147,14 +147,15 @@ fn in_time_for(start: u64) -> Result<(), TooSlow> {
     if now().as_secs() + READY_BEFORE < start { Ok(()) } else { Err(TooSlow) }
 }
 
-/// Tells what was observed; `time_needed` seconds are for getting ready.
+/// Tries once, with `time_needed` seconds for the preparation.
 fn one_try(world: &World, group: &Group, cases: &[&Case], time_needed: u64) -> Result<Observed, TooSlow> {
     let minute = Minute::beginning_after(now().as_secs() + time_needed + READY_BEFORE);
     let log_start = world.log.lines().len();
     let verdicts: BTreeMap<&str, String> =
         cases.iter().map(|case| (case.id.as_str(), install(world, case, minute))).collect();
     world.drop_in("zz-canary", &format!("* * * * * root date +\\%M >>{OUT}/canary\n"));
-    // The minute must be the first one that the daemon sees; and no table so young that a daemon takes its time for uncertain.
+    // The minute must be the first one after the daemon's start. Tables must be older than a second, because a daemon may
+    // distrust younger time stamps.
     wait_until((minute.start - 58).max(now().as_secs() + 2));
     let mut flags: Vec<&str> = group.flags.split_whitespace().collect();
     flags.retain(|flag| !flag.is_empty());
@@ -172,16 +173,16 @@ fn one_try(world: &World, group: &Group, cases: &[&Case], time_needed: u64) -> R
     let (two, one): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| !case.between.is_empty());
     for case in &two {
         let between = minute.fill(&case.between, &case.id);
-        let told = run_script(world, case, &format!("{{ {}; }} >/dev/null", between.trim_end()), 1);
-        assert_eq!(told, "", "between the minutes of {:?}", case.name);
+        let output = run_script(world, case, &format!("{{ {}; }} >/dev/null", between.trim_end()), 1);
+        assert_eq!(output, "", "between the minutes of {:?}", case.name);
     }
     let second = minute.start + 60;
     if !two.is_empty() {
         in_time_for(second)?;
     }
-    let seen = |case: &Case| (case.name.clone(), look(world, case, log_start, minute, &verdicts[case.id.as_str()]));
+    let seen = |case: &Case| (case.name.clone(), observe(world, case, log_start, minute, &verdicts[case.id.as_str()]));
     let mut observed: Observed = one.into_iter().map(seen).collect();
-    // What the others do in the second minute is not theirs to answer for.
+    // The results of cases with one minute are complete only if the second minute has not begun.
     if now().as_secs() >= second {
         return Err(TooSlow);
     }
@@ -193,7 +194,7 @@ fn one_try(world: &World, group: &Group, cases: &[&Case], time_needed: u64) -> R
     Ok(observed)
 }
 
-/// A user for each case, in files: a thousand calls of useradd would take longer than the exam.
+/// Adds a user for each case directly to the files, because useradd would take minutes for hundreds of users.
 fn add_users(cases: &[&Case]) {
     let mut passwd = fs::OpenOptions::new().append(true).open("/etc/passwd").expect("/etc/passwd");
     let mut shadow = fs::OpenOptions::new().append(true).open("/etc/shadow").expect("/etc/shadow");
@@ -208,7 +209,7 @@ fn add_users(cases: &[&Case]) {
     }
 }
 
-/// As if they had never been.
+/// Removes the users of the cases.
 fn remove_users(cases: &[&Case]) {
     for file in ["/etc/passwd", "/etc/shadow", "/etc/group"] {
         let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
@@ -221,7 +222,7 @@ fn remove_users(cases: &[&Case]) {
     }
 }
 
-/// Puts the case's table where the daemon looks; says what `crontab` thought of it.
+/// Installs the case's table, and returns the verdict of `crontab` on a user's table.
 fn install(world: &World, case: &Case, minute: Minute) -> String {
     let verdict = match &case.task {
         Task::Script(_) => String::new(),
@@ -234,9 +235,9 @@ fn install(world: &World, case: &Case, minute: Minute) -> String {
         Task::UserTable(text) => install_users(world, case, &minute.fill(text, &case.id)),
     };
     if !case.setup.is_empty() {
-        let told =
+        let output =
             run_script(world, case, &format!("{{ {}; }} >/dev/null", minute.fill(&case.setup, &case.id).trim_end()), 1);
-        assert_eq!(told, "", "the setup of {:?}", case.name);
+        assert_eq!(output, "", "the setup of {:?}", case.name);
     }
     verdict
 }
@@ -246,7 +247,7 @@ fn install_users(world: &World, case: &Case, text: &str) -> String {
     if shown.status.success() {
         return "accepted\n".to_owned();
     }
-    // The daemon must cope with what crontab refuses, too: an older program may have let it in.
+    // The daemon must also handle tables that crontab refuses, since another program may have written them.
     let path = format!("{}/{}", world.subject.spool(), case.id);
     fs::write(&path, text).unwrap_or_else(|e| panic!("{path}: {e}"));
     let user = nix::unistd::User::from_name(&case.id).expect("users").expect("the case's user");
@@ -254,33 +255,34 @@ fn install_users(world: &World, case: &Case, text: &str) -> String {
     "refused\n".to_owned()
 }
 
-/// Waits for a minute to begin and for everything that it started to end.
+/// Waits for a minute to begin, and for everything that was started in it to end.
 fn run_through(world: &World, start: u64) {
     wait_until(start);
     let shown = format!("{:02}", start / 60 % 60);
-    Deadline::seconds(30).wait_for("the canary to sing", || {
-        let sung = fs::read_to_string(format!("{OUT}/canary")).unwrap_or_default();
-        sung.lines().any(|line| line == shown).then_some(())
+    Deadline::seconds(30).wait_for("the canary job to run", || {
+        let output = fs::read_to_string(format!("{OUT}/canary")).unwrap_or_default();
+        output.lines().any(|line| line == shown).then_some(())
     });
     settled(world);
 }
 
-/// Until only the daemon's own processes are there, asleep, at twenty looks in a row: a job's may be between two others.
+/// Waits until twenty checks in a row find only sleeping processes of the daemon. One check is not enough, because one
+/// process of a job may have ended before the next one has started.
 fn settled(world: &World) {
     let daemon = world.subject.daemon();
-    let mut looks = 0;
+    let mut checks = 0;
     let mut last = Vec::new();
     let found = Deadline::seconds(45).try_wait_for(|| {
         last = world.processes();
         last.retain(|process| process.state != 'S' || !process.line.to_lowercase().starts_with(daemon));
-        looks = if last.is_empty() { looks + 1 } else { 0 };
-        (looks >= 20).then_some(())
+        checks = if last.is_empty() { checks + 1 } else { 0 };
+        (checks >= 20).then_some(())
     });
-    assert!(found.is_some(), "these do not end: {last:#?}");
+    assert!(found.is_some(), "these processes do not end: {last:#?}");
 }
 
-/// What can be seen of a case: what it wrote, what was said about it, what was mailed.
-fn look(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &str) -> String {
+/// Collects the result of a case: the parts that its key `watch` names.
+fn observe(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &str) -> String {
     let watch = |what: &str| case.watch.iter().any(|watched| watched == what);
     let default = case.watch.is_empty();
     let mut seen = String::new();
@@ -301,7 +303,7 @@ fn look(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &
         }
     }
     if watch("log") {
-        // `crontab` said its own; that is looked at where crontab is the subject.
+        // Lines of `crontab` are left out here; cases about crontab record them in their scripts.
         let is_about = |line: &String| line.contains(&case.id) && !line.contains(" crontab[");
         let mut lines: Vec<String> =
             world.log.lines().into_iter().skip(log_start).filter(is_about).map(|line| plain(case, &line)).collect();
@@ -315,8 +317,8 @@ fn look(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &
     }
     if watch("children") {
         let lines: BTreeSet<String> =
-            world.log.lines().into_iter().skip(log_start).filter(|line| is_about_no_one(line)).collect();
-        // Numbers of processes come first in the set's order.
+            world.log.lines().into_iter().skip(log_start).filter(|line| names_no_user(line)).collect();
+        // Lines that differ only in a process id become equal.
         let mut lines: Vec<String> = lines.into_iter().map(|line| plain(case, &line)).collect();
         lines.sort_unstable();
         lines.dedup();
@@ -331,12 +333,12 @@ fn look(world: &World, case: &Case, log_start: usize, minute: Minute, verdict: &
     plain(case, &seen)
 }
 
-/// Whether the line is one that a job's process says without naming a user.
-fn is_about_no_one(line: &str) -> bool {
+/// Whether the line comes from a job's process and names no user.
+fn names_no_user(line: &str) -> bool {
     (line.contains(" CRON[") || line.contains(" CROND[")) && line.contains(": (CRON) ")
 }
 
-/// The mails that speak of the case, sorted.
+/// The mails that contain the case's id, sorted.
 fn mails(id: &str) -> String {
     let mut found: Vec<String> = fs::read_dir(MAIL)
         .expect("the captured mails")
@@ -347,9 +349,4 @@ fn mails(id: &str) -> String {
         .collect();
     found.sort_unstable();
     if found.is_empty() { "no mail\n".to_owned() } else { found.concat() }
-}
-
-/// The subject of a sitting, as the command line of the inner program has it.
-pub fn subject_named(name: &str) -> Subject {
-    Subject::named(name).unwrap_or_else(|| panic!("no subject is called {name:?}"))
 }
