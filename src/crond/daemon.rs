@@ -398,7 +398,7 @@ impl Daemon {
         }
     }
 
-    fn tell_skipped(&mut self, start: &Start, why: Skip, count: u64, first: Timestamp) {
+    pub(super) fn tell_skipped(&mut self, start: &Start, why: Skip, count: u64, first: Timestamp) {
         let (level, reason) = match why {
             Skip::StillRunning => (Level::Warning, "the previous run is still running"),
             Skip::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),

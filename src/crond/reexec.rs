@@ -4,7 +4,7 @@
 use super::daemon::{Daemon, Fatal};
 use super::record::RebootJobs;
 use super::settings::Mode;
-use crate::plan::RunId;
+use crate::plan::{Action, Event, RunId};
 use crate::schedule::Timestamp;
 use crate::sys::files::reason;
 use crate::sys::process::{self, Program};
@@ -142,6 +142,13 @@ impl Daemon {
             && let Some(file) = files.iter().find(|file| !file.is_file())
         {
             return Err(ReexecError::ReadOnce(file.clone()));
+        }
+        // Nothing more is started by this image. What it gave up before is recorded now; what waits is found by the next one.
+        self.tell_plan(Event::Stop { is_recorded: true });
+        for action in std::mem::take(&mut self.todo) {
+            if let Action::Skipped { start, why, count, first } = action {
+                self.tell_skipped(&start, why, count, first);
+            }
         }
         let completed = self.plan.completed();
         self.record_end(completed);

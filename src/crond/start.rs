@@ -18,6 +18,7 @@ use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::site::{Profile, shared};
+use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
@@ -115,10 +116,8 @@ pub(super) fn start(
     if settings.is_standalone() {
         plan.set_caller(&caller_name());
     }
-    if completed.is_some() || resumed.is_some() {
-        let reserved = completed.as_ref().and_then(Completed::read_reserved);
-        plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
-    }
+    let reserved = completed.as_ref().and_then(Completed::read_reserved);
+    plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
     let mut daemon = Daemon {
         log,
         plan,
@@ -240,10 +239,14 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
 }
 
 /// Where run ids begin: after those that an earlier daemon has reserved. Without a record they begin at the time in milliseconds, which no
-/// daemon of before can have reached unless it started a thousand jobs in each second of its life.
+/// daemon of before can have reached unless it started a thousand jobs in each second of its life. A reservation that is centuries ahead is
+/// damage.
 fn first_run(reserved: Option<RunId>) -> RunId {
-    let by_time = RunId(now().utc.0.max(0).unsigned_abs() * 1000);
-    reserved.map_or(by_time, |reserved| reserved.max(by_time))
+    const CENTURIES_AHEAD: u64 = 10_000_000_000_000;
+    let now = clock::wall();
+    let by_time = now.seconds.max(0).unsigned_abs() * 1000 + u64::from(now.nanos / 1_000_000);
+    let reserved = reserved.map(|reserved| reserved.0).filter(|reserved| *reserved < by_time + CENTURIES_AHEAD);
+    RunId(reserved.map_or(by_time, |reserved| reserved.max(by_time)))
 }
 
 /// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
@@ -354,7 +357,7 @@ impl Daemon {
     pub fn tell_ready(&mut self) {
         self.tell_state_to_manager("READY=1\n");
         let period = self.manager.watchdog_ms();
-        self.watchdog_at = period.and_then(|ms| crate::sys::clock::monotonic_ms().checked_add_unsigned(ms));
+        self.watchdog_at = period.and_then(|ms| clock::monotonic_ms().checked_add_unsigned(ms));
     }
 }
 

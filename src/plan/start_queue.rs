@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Most slots of one entry that wait, for a schedule by minutes. A schedule by seconds has one.
 const SLOTS_BY_MINUTES: usize = 60;
+/// Slots of one owner that wait. Beyond it each of the owner's entries has one, so that the queue grows with the number of entries at the most.
+const SLOTS_OF_OWNER: usize = 20_000;
 
 /// Whose turn it is. A user's crontab and the system's entries that run as that user are different owners: neither delays the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +43,8 @@ pub(super) struct SkippedRow {
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     pub(super) count: u64,
+    /// The run of the last of them.
+    pub(super) run: RunId,
 }
 
 /// How many starts may be handed over to the executor and not begun.
@@ -114,7 +118,7 @@ pub(super) struct Dropped {
 
 impl SkippedRow {
     fn of(slot: &QueuedSlot) -> SkippedRow {
-        SkippedRow { first: slot.scheduled_at, last: slot.scheduled_at, count: 1 }
+        SkippedRow { first: slot.scheduled_at, last: slot.scheduled_at, count: 1, run: slot.run }
     }
 
     fn add(row: &mut Option<SkippedRow>, slot: &QueuedSlot) {
@@ -122,6 +126,7 @@ impl SkippedRow {
             Some(row) => {
                 row.last = slot.scheduled_at;
                 row.count += 1;
+                row.run = slot.run;
             }
             None => *row = Some(SkippedRow::of(slot)),
         }
@@ -160,9 +165,12 @@ impl StartQueue {
         let queue = self.entries.entry(entry).or_default();
         // A schedule by seconds may also name moments that are minutes apart: those are kept as others are.
         let is_close = |oldest: &QueuedSlot| slot.scheduled_at.0 - oldest.scheduled_at.0 < 60;
-        let most = if by_seconds && queue.slots.front().is_some_and(is_close) { 1 } else { SLOTS_BY_MINUTES };
+        let has_one_slot = by_seconds && queue.slots.front().is_some_and(is_close);
+        let is_owner_full = self.owners.get(&owner).is_some_and(|owner| owner.entries.len() >= SLOTS_OF_OWNER);
+        let most = if has_one_slot || is_owner_full { 1 } else { SLOTS_BY_MINUTES };
         queue.slots.push_back(slot);
         if queue.slots.len() > most {
+            // One at a time: an owner that has become full keeps the slots that its entries have.
             let oldest = queue.slots.pop_front()?;
             SkippedRow::add(&mut queue.superseded, &oldest);
             self.unstarted.remove(&(oldest.at, oldest.run));
@@ -298,6 +306,14 @@ impl StartQueue {
         dropped
     }
 
+    /// Takes the rows of superseded slots that have not been recorded yet.
+    pub(super) fn take_superseded(&mut self) -> Vec<(EntryKey, SkippedRow)> {
+        let rows = self.entries.iter_mut().filter_map(|(entry, queue)| Some((*entry, queue.superseded.take()?)));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable_by_key(|(entry, _)| *entry);
+        rows
+    }
+
     /// The entries of a table for which something waits.
     pub(super) fn entries_of(&self, table: u32) -> BTreeSet<u32> {
         self.entries.keys().filter(|entry| entry.0 == table).map(|entry| entry.1).collect()
@@ -423,9 +439,23 @@ mod tests {
             let next = queue.pop().unwrap();
             assert_eq!(next.slot.run, RunId(110 - most as u64));
             let last = Timestamp((99 - most as i64) * interval);
-            let row = SkippedRow { first: Timestamp(0), last, count: 100 - most as u64 };
+            let row = SkippedRow { first: Timestamp(0), last, count: 100 - most as u64, run: RunId(109 - most as u64) };
             assert_eq!(next.superseded, Some(row));
         }
+    }
+
+    #[test]
+    fn what_waits_for_one_owner_is_bounded_whatever_the_schedules() {
+        let mut queue = limited();
+        for minute in 0..60_u32 {
+            for entry in 0..1000 {
+                let run = u64::from(minute * 1000 + entry);
+                queue.push(owner("alice"), (0, entry), slot(run, i64::from(minute) * 60), false);
+            }
+        }
+        assert_eq!(queue.waiting(), SLOTS_OF_OWNER);
+        queue.push(owner("bob"), (1, 0), slot(70_000, 3600), false);
+        assert_eq!(hand_over(&mut queue, 1), [40_000, 70_000, 40_001]);
     }
 
     #[test]

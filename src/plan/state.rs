@@ -157,8 +157,8 @@ impl Plan {
             self.hand_over(&mut actions);
         }
         // Reserved before any is used; the rest is for runs that the plan does not start itself.
-        if self.reserved.is_some_and(|reserved| self.next_run + RUNS_RESERVED / 2 > reserved) {
-            let reserved = self.next_run + RUNS_RESERVED;
+        if self.reserved.is_some_and(|reserved| self.next_run.saturating_add(RUNS_RESERVED / 2) > reserved) {
+            let reserved = self.next_run.saturating_add(RUNS_RESERVED);
             self.reserved = Some(reserved);
             actions.insert(0, Action::ReserveRuns(RunId(reserved)));
         }
@@ -193,7 +193,7 @@ impl Plan {
 
     /// How many runs have been handed over and have not ended.
     pub fn running(&self) -> usize {
-        self.runs.len() - self.queue.waiting()
+        self.runs.len().saturating_sub(self.queue.waiting())
     }
 
     /// How many due starts wait for their turn.
@@ -271,6 +271,7 @@ impl Plan {
             *count -= 1;
             return;
         }
+        self.next_run += 1;
         let is_single = table.flags(entry).single;
         if is_single && table.carried.as_ref().is_some_and(|carried| carried.is_running(entry)) {
             if let Some(start) = table.start(entry, run, &self.caller, due.scheduled_at, at_reboot).map(Box::new) {
@@ -279,7 +280,6 @@ impl Plan {
             }
             return;
         }
-        self.next_run += 1;
         let must_know = is_single || is_interval;
         if must_know {
             table.carried.get_or_insert_default().running.insert((entry, run));
@@ -346,6 +346,12 @@ impl Plan {
     /// Nothing more is started.
     fn stop(&mut self, is_recorded: bool, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
+        // The next daemon does not know of these.
+        for ((number, entry), row) in self.queue.take_superseded() {
+            let start =
+                self.tables.get(number).and_then(|table| table.start(entry, row.run, &self.caller, row.last, false));
+            actions.extend(start.map(|start| skipped(&start, row, Skip::Superseded)));
+        }
         if !is_recorded {
             for dropped in self.queue.drop_entries(None) {
                 let Some(table) = self.tables.get(dropped.entry.0) else { continue };
@@ -370,7 +376,7 @@ pub(super) fn report_dropped(table: &LiveTable, caller: &str, dropped: &Dropped,
 }
 
 fn skipped(start: &Start, row: SkippedRow, why: Skip) -> Action {
-    let start = Box::new(Start { scheduled_at: row.last.0, ..start.clone() });
+    let start = Box::new(Start { run: row.run, scheduled_at: row.last.0, ..start.clone() });
     Action::Skipped { start, why, count: row.count, first: row.first }
 }
 

@@ -1,6 +1,6 @@
 //! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
 
-use super::event::{End, RunId};
+use super::event::{End, RunId, Skip};
 use super::live_table::{Carried, LiveTable, Waiting};
 use super::state::{Due, Phase, Plan};
 use crate::schedule::{Kind, Timestamp};
@@ -49,7 +49,14 @@ impl Plan {
     /// A run ended: an interval counts from here.
     pub(super) fn ended(&mut self, run: RunId, end: End, now: Timestamp) {
         // However it ended, it goes on no longer.
-        let (End::Code(_) | End::Signal { .. } | End::NotStarted { .. } | End::Skipped(_) | End::Lost) = end;
+        match end {
+            // Left to the next daemon.
+            End::Skipped(Skip::Stopped) => {}
+            // A start that ended without having been begun makes room, too.
+            End::Code(_) | End::Signal { .. } | End::NotStarted { .. } | End::Skipped(_) | End::Lost => {
+                self.queue.begun(run)
+            }
+        }
         let Some(Some((number, entry))) = self.runs.remove(&run) else { return };
         let Some(table) = self.tables.get_mut(number) else { return };
         if let Some(carried) = table.carried.as_mut() {

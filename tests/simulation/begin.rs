@@ -1,7 +1,7 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
 use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
-use cronwheel::plan::{Action, Event, Now, Plan, RunId};
+use cronwheel::plan::{Action, End, Event, Now, Plan, RunId};
 use cronwheel::schedule::{Timestamp, Zone};
 
 /// A daemon that begins at `at` with the record of an earlier one.
@@ -216,4 +216,22 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
         }
     }
     assert!(used.len() > 190_000 && used.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+#[test]
+fn starts_that_end_without_having_been_begun_make_room_for_others() {
+    let at = Now { utc: time("2026-05-01T10:00:30Z"), elapsed_ms: 0 };
+    let mut plan = Plan::new(Zone::utc(), at);
+    plan.limit_handover();
+    plan.handle(Event::Load { source: source("/spool/alice"), table: table(&"* * * * * job\n".repeat(100)) }, at);
+    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, at);
+    let due = Now { utc: time("2026-05-01T10:01:00Z"), elapsed_ms: 30_000 };
+    let (mut starts, mut actions) = (0, plan.handle(Event::Tick, due));
+    while !actions.is_empty() {
+        let runs: Vec<RunId> = started(&actions).iter().map(|start| start.run).collect();
+        starts += runs.len();
+        actions = runs.into_iter().flat_map(|run| plan.handle(Event::Ended { run, end: End::Code(0) }, due)).collect();
+        actions.retain(|action| matches!(action, Action::Start(_)));
+    }
+    assert_eq!((starts, plan.waiting(), plan.running()), (100, 0, 0));
 }
