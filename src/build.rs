@@ -1,4 +1,4 @@
-//! Turns the zone data of the crate `chrono-tz` into one table of bytes, and settles how the programs are linked.
+//! Turns the zone data of the crate `chrono-tz` into one table of bytes.
 //!
 //! The crate's own tables are full of pointers: a megabyte that every start of every program would have to relocate and
 //! hold in memory of its own. It answers "which offset at this moment" but does not list its changes, so they are found
@@ -13,8 +13,7 @@
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 /// 1900-01-01: nobody's clock followed a zone before.
 const FROM_DAY: i64 = -25_567;
@@ -25,25 +24,6 @@ fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
     let directory = std::env::var_os("OUT_DIR").expect("cargo names a directory for what is built");
     std::fs::write(Path::new(&directory).join("zones"), table()).expect("the directory can be written");
-    if let Some(directory) = unwinder() {
-        println!("cargo::rustc-link-search=native={}", directory.display());
-        println!("cargo::rustc-link-lib=static:+whole-archive=gcc_eh");
-    }
-}
-
-/// Where the C compiler has what unwinds after a panic as an archive, `libgcc_eh.a`. Without that the programs take it from the
-/// library `libgcc_s.so.1`, as every program of Rust does, which costs each start of theirs a tenth of its time.
-fn unwinder() -> Option<PathBuf> {
-    let target = |what: &str| std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
-    if target("OS") != "linux" || target("ENV") != "gnu" || std::env::var("HOST") != std::env::var("TARGET") {
-        return None;
-    }
-    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
-    let compiler = std::env::var_os("RUSTC_LINKER").unwrap_or_else(|| "cc".into());
-    let told = Command::new(compiler).arg("-print-file-name=libgcc_eh.a").output().ok()?;
-    // A compiler that does not have it gives the bare name back.
-    let archive = PathBuf::from(String::from_utf8(told.stdout).ok()?.trim_end());
-    Some(archive.parent()?.to_owned()).filter(|_| archive.is_absolute() && archive.exists())
 }
 
 fn table() -> Vec<u8> {

@@ -1,5 +1,5 @@
 //! The `cronctl` program: see [`cronwheel::cronctl`].
 
-#![cfg_attr(not(test), no_main)]
-
-cronwheel::entry!(cronwheel::cronctl::main);
+fn main() -> std::process::ExitCode {
+    cronwheel::cronctl::main()
+}

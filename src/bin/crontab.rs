@@ -1,5 +1,5 @@
 //! The `crontab` program: see [`cronwheel::crontab`].
 
-#![cfg_attr(not(test), no_main)]
-
-cronwheel::entry!(cronwheel::crontab::main);
+fn main() -> std::process::ExitCode {
+    cronwheel::crontab::main()
+}

@@ -26,6 +26,7 @@ use error::Error;
 use output::Output;
 use settings::Settings;
 use std::ffi::OsString;
+use std::process::ExitCode;
 use world::World;
 
 /// How an answer turned out, when it could be given at all.
@@ -44,17 +45,17 @@ impl Verdict {
     }
 }
 
-/// Runs it; gives the program's exit status: 0 answered, 1 faults, 2 a wrong command line.
-pub fn main() -> u8 {
+/// Runs the program. The exit status is 0 for success, 1 if what was asked about has faults, 2 for a wrong command line.
+pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut out = Output::to_stdout();
     let answer = answer(&arguments, &mut out);
     // What was said before a failure is still worth reading.
     let flushed = out.flush();
     match answer.and_then(|verdict| flushed.map(|()| verdict)) {
-        Ok(Verdict::Clean) => 0,
-        Ok(Verdict::Faulty) => 1,
-        Err(error) => error.tell(),
+        Ok(Verdict::Clean) => ExitCode::SUCCESS,
+        Ok(Verdict::Faulty) => ExitCode::FAILURE,
+        Err(error) => ExitCode::from(error.tell()),
     }
 }
 

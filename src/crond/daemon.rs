@@ -181,7 +181,7 @@ impl Daemon {
             }
             let patience = self.patience();
             if patience != Some(0) && !std::mem::replace(&mut settled, true) {
-                memory::settle();
+                memory::trim_memory();
             }
             let ready = self.poll.wait::<READY_A_TURN>(patience).map_err(os("waiting"))?;
             for number in ready {

@@ -33,16 +33,17 @@ use replace::Then;
 use session::Session;
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::ExitCode;
 
-/// Runs it; gives the program's exit status: 0 done, 1 not.
-pub fn main() -> u8 {
+/// Runs the program. The exit status is 0 for success, 1 for failure.
+pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match run(arguments) {
-        Ok(()) => 0,
-        Err(Failure::Told) => 1,
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::FAILURE,
         Err(failure) => {
             tell::warn(&failure.to_string());
-            1
+            ExitCode::FAILURE
         }
     }
 }

@@ -209,8 +209,7 @@ impl<'a> Keeper<'a> {
         drop((input, output, reporter));
         self.tell(&KeeperNews::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
-        memory::give_back();
-        memory::give_back_stack();
+        memory::trim_memory();
         let status = process::wait(job).map_err(at(Step::Session))?;
         for (_, failure) in reports.take() {
             self.tell(&failed(&failure));

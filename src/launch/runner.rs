@@ -284,7 +284,7 @@ impl State {
     }
 
     fn serve(&mut self) -> Result<(), RunnerError> {
-        memory::settle();
+        memory::trim_memory();
         while self.mains.has_own() || !self.is_idle() {
             let timeout = self.timeout(clock::monotonic_ms());
             for ready in self.poll.wait::<READY_A_TURN>(timeout).map_err(os("waiting"))? {

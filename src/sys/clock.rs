@@ -2,6 +2,8 @@
 //!
 //! Everything goes through libc's functions and not through raw system calls, so that a clock that a test preloads is seen.
 
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use std::mem::MaybeUninit;
 
 /// What the wall clock shows.
@@ -41,20 +43,20 @@ pub struct LocalTime {
 
 /// Reads the wall clock (CLOCK_REALTIME).
 pub fn wall() -> WallTime {
-    let now = read(libc::CLOCK_REALTIME);
-    WallTime { seconds: now.tv_sec, nanos: u32::try_from(now.tv_nsec).unwrap_or(0) }
+    let now = read(ClockId::CLOCK_REALTIME);
+    WallTime { seconds: now.tv_sec(), nanos: u32::try_from(now.tv_nsec()).unwrap_or(0) }
 }
 
 /// Milliseconds of a clock that nobody sets and that stands still while the machine sleeps (CLOCK_MONOTONIC).
 pub fn monotonic_ms() -> i64 {
-    let now = read(libc::CLOCK_MONOTONIC);
-    now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+    let now = read(ClockId::CLOCK_MONOTONIC);
+    now.tv_sec().saturating_mul(1000).saturating_add(now.tv_nsec() / 1_000_000)
 }
 
 /// Microseconds of the same clock, as sd_notify's `MONOTONIC_USEC` wants them.
 pub fn monotonic_us() -> i64 {
-    let now = read(libc::CLOCK_MONOTONIC);
-    now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000)
+    let now = read(ClockId::CLOCK_MONOTONIC);
+    now.tv_sec().saturating_mul(1_000_000).saturating_add(now.tv_nsec() / 1000)
 }
 
 /// What the machine's own zone shows at that moment: `TZ`, else /etc/localtime, which is looked at again each time, so that
@@ -82,11 +84,9 @@ pub fn local(seconds: i64) -> LocalTime {
     }
 }
 
-fn read(clock: libc::clockid_t) -> libc::timespec {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a live timespec. It cannot fail: both clocks exist on every Linux; zero would stay otherwise.
-    unsafe { libc::clock_gettime(clock, &mut now) };
-    now
+/// The time of a clock. Both clocks exist on every Linux; where one did not, it would show zero.
+fn read(clock: ClockId) -> TimeSpec {
+    clock_gettime(clock).unwrap_or(TimeSpec::new(0, 0))
 }
 
 impl std::fmt::Display for LocalTime {

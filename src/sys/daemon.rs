@@ -118,7 +118,8 @@ pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
             setsid()?;
             // SAFETY: as above.
             match unsafe { fork() }? {
-                ForkResult::Parent { .. } => leave(),
+                // This process ends without running anything that was meant for its parent.
+                ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {
                     let promise = Promise(File::from(promise));
                     settle(keep_stderr)?;
@@ -150,10 +151,4 @@ fn settle(keep_stderr: bool) -> io::Result<()> {
         nix::unistd::dup2_stderr(&null)?;
     }
     Ok(())
-}
-
-/// Ends the process in the middle without running anything that was meant for its parent.
-fn leave() -> ! {
-    // SAFETY: ends the process; runs no code of ours.
-    unsafe { libc::_exit(0) }
 }

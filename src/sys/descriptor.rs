@@ -132,11 +132,8 @@ pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 
 /// Another name of `descriptor`, the lowest free number from `lowest` on, closed on exec.
 pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: takes integers only.
-    let copy = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
-    if copy == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    use nix::fcntl::{FcntlArg, fcntl};
+    let copy = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
     // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
@@ -175,15 +172,17 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 
 /// Our own standard output or standard error, for lines that are not the log's.
 pub fn standard(error: bool) -> BorrowedFd<'static> {
-    let number = if error { 2 } else { 1 };
-    // SAFETY: 0, 1 and 2 are open from the start to the end of every program of this package.
-    unsafe { BorrowedFd::borrow_raw(number) }
+    standard_descriptor(if error { 2 } else { 1 })
 }
 
 /// Our own standard input.
 pub fn standard_input() -> BorrowedFd<'static> {
-    // SAFETY: as for the other two.
-    unsafe { BorrowedFd::borrow_raw(0) }
+    standard_descriptor(0)
+}
+
+fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: 0, 1 and 2 are open from the start to the end of every program of this package.
+    unsafe { BorrowedFd::borrow_raw(number) }
 }
 
 /// Whether a write of up to a page goes through now without waiting.

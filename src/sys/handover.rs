@@ -1,5 +1,7 @@
 //! Descriptors that a program hands on to the program that it executes in its own place.
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -7,19 +9,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Keeps a descriptor open over the next exec, and gives the number by which the next program knows it.
 pub fn keep_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<RawFd> {
-    set_flags(descriptor.as_raw_fd(), 0)?;
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(descriptor.as_raw_fd())
 }
 
 /// Closes it at the next exec again.
 pub fn close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    set_flags(descriptor.as_raw_fd(), libc::FD_CLOEXEC)
-}
-
-fn set_flags(number: RawFd, flags: libc::c_int) -> io::Result<()> {
-    // SAFETY: takes integers only.
-    let done = unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(())
 }
 
 /// Takes over descriptors that were kept open for this program, closed on exec from now on. All of them, or, where one is not open, named
@@ -29,7 +26,8 @@ pub fn take(numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
     if numbers.iter().enumerate().any(|(index, number)| *number <= 2 || is_twice(index, number)) {
         return None;
     }
-    if numbers.iter().any(|number| set_flags(*number, libc::FD_CLOEXEC).is_err()) {
+    // SAFETY: fcntl takes integers only; a number that is not open is refused.
+    if numbers.iter().any(|number| unsafe { libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1) {
         return None;
     }
     // SAFETY: each is open, as changing its flags has shown, different from the others, and nothing of ours has it, as the caller sees to.
@@ -46,13 +44,7 @@ pub fn take_variable(name: &str) -> Option<OsString> {
 
 /// A file in memory without a name, closed on exec.
 pub fn memory_file() -> io::Result<File> {
-    // SAFETY: a string that ends with NUL, and an integer.
-    let number = unsafe { libc::memfd_create(c"cronwheel".as_ptr(), libc::MFD_CLOEXEC) };
-    if number == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
-    Ok(unsafe { File::from_raw_fd(number) })
+    Ok(memfd_create(c"cronwheel", MFdFlags::MFD_CLOEXEC)?.into())
 }
 
 #[cfg(test)]

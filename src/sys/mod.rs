@@ -5,7 +5,6 @@ pub mod clock;
 pub mod created;
 pub mod daemon;
 pub mod descriptor;
-pub mod entry;
 pub mod file_system;
 pub mod files;
 pub mod handover;

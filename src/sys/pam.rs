@@ -113,8 +113,9 @@ pub struct PamError {
 pub struct Session<'a> {
     library: &'a Library,
     handle: Handle,
-    /// What modules wanted to tell somebody. Boxed: the library holds its address.
-    told: Box<RefCell<Vec<String>>>,
+    /// What modules wanted to tell somebody. It comes from [`Box::into_raw`], since the library keeps a copy of the pointer, and
+    /// is freed on drop.
+    told: *mut RefCell<Vec<String>>,
     has_credentials: bool,
     is_open: bool,
     last: c_int,
@@ -124,12 +125,12 @@ impl<'a> Session<'a> {
     /// Begins a transaction: the service's description is read and its modules are loaded. Modules that ask something get no answer. A
     /// child that this process forks may go on with its copy.
     pub fn begin(library: &'a Library, service: &CStr) -> Result<Session<'a>, PamError> {
-        let told = Box::new(RefCell::new(Vec::new()));
-        let data: *const RefCell<Vec<String>> = &*told;
-        let conversation = Conversation { converse, data: data.cast_mut().cast() };
+        // Owned by the session below, which frees it whether the transaction begins or not.
+        let told = Box::into_raw(Box::new(RefCell::new(Vec::new())));
+        let conversation = Conversation { converse, data: told.cast() };
         let mut handle = null_mut();
-        // SAFETY: the string ends with NUL and there need not be a user yet; the library copies the conversation, whose data lives in a
-        // box as long as the session.
+        // SAFETY: the string ends with NUL and the user may be null. The library copies the conversation; its data stays valid until
+        // the session is dropped, which ends the transaction first.
         let code = unsafe { (library.start)(service.as_ptr(), null(), &conversation, &mut handle) };
         let session = Session { library, handle, told, has_credentials: false, is_open: false, last: code };
         session.check("pam_start", code)?;
@@ -206,7 +207,8 @@ impl<'a> Session<'a> {
 
     /// What modules have told since the last time.
     pub fn take_messages(&self) -> Vec<String> {
-        self.told.take()
+        // SAFETY: the pointer is valid until the session is dropped, and all access is through shared references.
+        unsafe { &*self.told }.take()
     }
 
     fn note(&mut self, doing: &'static str, code: c_int) -> Result<(), PamError> {
@@ -229,19 +231,22 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        if self.handle.is_null() {
-            return;
-        }
-        // SAFETY: a live handle, which is not used after pam_end. A module that fails here has nobody to be told; the rest is closed.
-        unsafe {
-            if self.has_credentials {
-                (self.library.credentials)(self.handle, DELETE | SILENT);
+        if !self.handle.is_null() {
+            // SAFETY: the handle is live and not used after pam_end. If a module fails here, there is nobody to report it to, and the
+            // rest is still closed.
+            unsafe {
+                if self.has_credentials {
+                    (self.library.credentials)(self.handle, DELETE | SILENT);
+                }
+                if self.is_open {
+                    self.last = (self.library.close_session)(self.handle, SILENT);
+                }
+                (self.library.end)(self.handle, self.last);
             }
-            if self.is_open {
-                self.last = (self.library.close_session)(self.handle, SILENT);
-            }
-            (self.library.end)(self.handle, self.last);
         }
+        // SAFETY: the pointer comes from a box in `begin` and is freed nowhere else. The transaction has ended, so the library does not
+        // use it any more.
+        drop(unsafe { Box::from_raw(self.told) });
     }
 }
 
@@ -256,7 +261,7 @@ extern "C" fn converse(
     if messages.is_null() || responses.is_null() || data.is_null() || count == 0 {
         return CONVERSATION_ERROR;
     }
-    // SAFETY: Linux-PAM gives an array of `count` pointers to live messages, and `data` as it was given to pam_start: the session's box.
+    // SAFETY: Linux-PAM gives an array of `count` pointers to live messages, and `data` as it was given to pam_start: the session's list.
     // The response array is made by calloc, because the library frees it.
     unsafe {
         let told = &*data.cast::<RefCell<Vec<String>>>();

@@ -3,6 +3,11 @@
 //! Everything that forks here has one thread (the runner, its template, its keepers), so the child of a fork may do whatever its
 //! parent could.
 
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid};
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::io;
@@ -145,16 +150,7 @@ impl DirectoryVariable {
 
 /// Takes one ended child off the kernel's list, if there is one: any child, orphans that were given to us included.
 pub fn reap() -> Option<(Pid, Status)> {
-    let mut raw = 0;
-    loop {
-        // SAFETY: `raw` is a live integer for the status.
-        match check(unsafe { libc::waitpid(-1, &mut raw, libc::WNOHANG) }) {
-            Ok(0) => return None,
-            Ok(pid) => return Some((pid.unsigned_abs(), Status::from_raw(raw))),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-        }
-    }
+    wait_for(-1, libc::WNOHANG).ok().flatten()
 }
 
 /// A child that has ended, if there is one; until [`wait`] is asked for its status, its id is nobody else's.
@@ -170,11 +166,20 @@ pub fn ended_child() -> Option<Pid> {
 
 /// Waits until that child has ended.
 pub fn wait(pid: Pid) -> io::Result<Status> {
+    let ended = wait_for(signed(pid), 0)?;
+    ended.map(|(_, status)| status).ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+}
+
+/// Calls waitpid(2) until no signal interrupts it. None if `WNOHANG` is set and no child has ended.
+///
+/// nix's `waitpid` is not used: it loses the status of a child that a real-time signal ended.
+fn wait_for(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, Status)>> {
     let mut raw = 0;
     loop {
-        // SAFETY: `raw` is a live integer for the status.
-        match check(unsafe { libc::waitpid(signed(pid), &mut raw, 0) }) {
-            Ok(_) => return Ok(Status::from_raw(raw)),
+        // SAFETY: waitpid writes the status to `raw`, which is a live integer.
+        match check(unsafe { libc::waitpid(pid, &mut raw, options) }) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => return Ok(Some((pid.unsigned_abs(), Status::from_raw(raw)))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -191,48 +196,44 @@ pub enum Ask {
 }
 
 impl Ask {
-    fn number(self) -> i32 {
+    fn signal(self) -> Signal {
         match self {
-            Ask::Terminate => libc::SIGTERM,
-            Ask::Kill => libc::SIGKILL,
+            Ask::Terminate => Signal::SIGTERM,
+            Ask::Kill => Signal::SIGKILL,
         }
     }
 }
 
 /// Signals one process. Only for a child that is not reaped yet: its id cannot be somebody else's.
 pub fn signal(pid: Pid, ask: Ask) -> io::Result<()> {
-    // SAFETY: takes two integers and touches no memory of ours.
-    check(unsafe { libc::kill(signed(pid), ask.number()) }).map(drop)
+    Ok(kill(nix::unistd::Pid::from_raw(signed(pid)), ask.signal())?)
 }
 
 /// Signals the process group that this process leads.
 pub fn signal_group(leader: Pid, ask: Ask) -> io::Result<()> {
-    // SAFETY: takes two integers and touches no memory of ours.
-    check(unsafe { libc::killpg(signed(leader), ask.number()) }).map(drop)
+    Ok(killpg(nix::unistd::Pid::from_raw(signed(leader)), ask.signal())?)
 }
 
 /// Our own process id, asked anew: right after a fork, too.
 pub fn own_pid() -> Pid {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::getpid() }.unsigned_abs()
+    nix::unistd::getpid().as_raw().unsigned_abs()
 }
 
 /// Leads a session of its own, without a controlling terminal.
 pub fn new_session() -> io::Result<()> {
-    // SAFETY: takes nothing and touches no memory of ours.
-    check(unsafe { libc::setsid() }).map(drop)
+    nix::unistd::setsid()?;
+    Ok(())
 }
 
 /// Orphaned descendants are given to this process from now on.
 pub fn adopt_orphans() -> io::Result<()> {
-    // SAFETY: takes integers only.
-    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+    Ok(prctl::set_child_subreaper(true)?)
 }
 
 /// Sets the name that ps(1) shows as the command's, at most 15 bytes.
 pub fn set_name(name: &CStr) {
-    // SAFETY: the kernel copies at most 16 bytes of a string that ends with NUL; it cannot fail.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+    // The name is for people only, and the kernel takes any.
+    let _ = prctl::set_name(name);
 }
 
 /// Gives every signal its default meaning, whatever was inherited: also the two that libc keeps for itself and hides.
@@ -273,32 +274,17 @@ pub fn ignore_children() {
 
 /// Blocks every signal.
 pub fn block_signals() -> io::Result<()> {
-    set_mask(true)
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?)
 }
 
 /// Blocks no signal any more.
 pub fn unblock_signals() -> io::Result<()> {
-    set_mask(false)
-}
-
-fn set_mask(full: bool) -> io::Result<()> {
-    // SAFETY: `set` is a live, then initialised signal set; all-zero bytes are a valid one.
-    check(unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        if full {
-            libc::sigfillset(&mut set);
-        } else {
-            libc::sigemptyset(&mut set);
-        }
-        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut())
-    })
-    .map(drop)
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
 /// Sets which permission bits new files do not get, and returns which they did not get before.
 pub fn set_umask(mask: u32) -> u32 {
-    // SAFETY: takes an integer and cannot fail.
-    unsafe { libc::umask(mask) }
+    umask(Mode::from_bits_retain(mask)).bits()
 }
 
 /// nice 0, no I/O priority of its own, the ordinary scheduling policy.
@@ -345,17 +331,13 @@ pub struct DescriptorLimit {
 impl DescriptorLimit {
     /// Ours.
     pub fn own() -> io::Result<DescriptorLimit> {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: `limit` is a live value of the right type.
-        check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
-        Ok(DescriptorLimit { soft: limit.rlim_cur, hard: limit.rlim_max })
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        Ok(DescriptorLimit { soft, hard })
     }
 
     /// Makes it ours.
     pub fn set(self) -> io::Result<()> {
-        let limit = libc::rlimit { rlim_cur: self.soft, rlim_max: self.hard };
-        // SAFETY: `limit` is a live value of the right type.
-        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }).map(drop)
+        Ok(setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)?)
     }
 }
 
@@ -370,14 +352,11 @@ pub struct Ids {
 
 /// Ours.
 pub fn own_ids() -> io::Result<Ids> {
-    let mut ids = Ids { users: [0; 3], groups: [0; 3] };
-    let [real, effective, saved] = &mut ids.users;
-    // SAFETY: three live integers.
-    check(unsafe { libc::getresuid(real, effective, saved) })?;
-    let [real, effective, saved] = &mut ids.groups;
-    // SAFETY: three live integers.
-    check(unsafe { libc::getresgid(real, effective, saved) })?;
-    Ok(ids)
+    let (users, groups) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
+    Ok(Ids {
+        users: [users.real, users.effective, users.saved].map(Uid::as_raw),
+        groups: [groups.real, groups.effective, groups.saved].map(Gid::as_raw),
+    })
 }
 
 /// Our supplementary groups.
@@ -387,32 +366,30 @@ pub fn own_groups() -> io::Result<Vec<u32>> {
 
 /// Sets the supplementary groups.
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
-    // SAFETY: the pointer and the length are those of a live slice of gid_t.
-    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    Ok(nix::unistd::setgroups(&groups)?)
 }
 
 /// Sets the real, effective and saved group id.
 pub fn set_group_ids(group: u32) -> io::Result<()> {
-    // SAFETY: takes integers only.
-    check(unsafe { libc::setresgid(group, group, group) }).map(drop)
+    let group = Gid::from_raw(group);
+    Ok(nix::unistd::setresgid(group, group, group)?)
 }
 
 /// Sets the real, effective and saved user id: the way back is closed unless it is root's.
 pub fn set_user_ids(user: u32) -> io::Result<()> {
-    // SAFETY: takes integers only.
-    check(unsafe { libc::setresuid(user, user, user) }).map(drop)
+    let user = Uid::from_raw(user);
+    Ok(nix::unistd::setresuid(user, user, user)?)
 }
 
 /// Whether this process could make itself root now. It does, when it can: only for a process that ends when the answer is yes.
 pub fn can_become_root() -> bool {
-    // SAFETY: takes an integer.
-    unsafe { libc::setuid(0) == 0 }
+    nix::unistd::setuid(Uid::from_raw(0)).is_ok()
 }
 
 /// Nobody but root may look into this process or trace it, until it becomes another program: whatever id it takes.
 pub fn stay_private() -> io::Result<()> {
-    // SAFETY: takes integers only.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+    Ok(prctl::set_dumpable(false)?)
 }
 
 /// The kernel's `Operation not permitted`, for what it should have refused.
@@ -422,8 +399,7 @@ pub fn not_permitted() -> io::Error {
 
 /// Enters a directory.
 pub fn enter(directory: &CStr) -> io::Result<()> {
-    // SAFETY: a string that ends with NUL.
-    check(unsafe { libc::chdir(directory.as_ptr()) }).map(drop)
+    Ok(nix::unistd::chdir(directory)?)
 }
 
 fn signed(pid: Pid) -> libc::pid_t {
@@ -471,6 +447,18 @@ mod tests {
     fn a_panic_in_the_child_stays_in_the_child() {
         let pid = fork(|| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
         assert_eq!(wait(pid).unwrap(), Status::Code(70));
+    }
+
+    #[test]
+    fn the_status_of_a_child_that_a_real_time_signal_ended_is_known() {
+        let signal = libc::SIGRTMIN() + 3;
+        let child = fork(|| {
+            default_signals();
+            // SAFETY: sends a signal, whose action is the default, to this process.
+            unsafe { libc::raise(signal) };
+            0
+        });
+        assert_eq!(wait(child.unwrap()).unwrap(), Status::Signal { number: signal, core_dumped: false });
     }
 
     #[test]

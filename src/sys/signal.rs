@@ -81,8 +81,8 @@ mod tests {
         mask.thread_block().unwrap();
         let signals = Signals::new().unwrap();
         assert_eq!(signals.read().unwrap(), None);
-        // SAFETY: sends a signal, blocked here, to this very thread.
-        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1) };
+        // raise(3) sends it to this very thread.
+        nix::sys::signal::raise(Signal::SIGUSR1).unwrap();
         assert_eq!(signals.read().unwrap(), Some(Heard::TellState));
         assert_eq!(signals.read().unwrap(), None);
     }
