@@ -8,7 +8,6 @@ use super::environment::Variables;
 use super::label::Label;
 use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
 use super::runner::RETRY_MS;
-use super::simple::Shell;
 use super::wire::{Link, WireError};
 use crate::plan::{Environment, SharedBytes};
 use crate::site::Site;
@@ -38,8 +37,6 @@ pub(super) struct KeeperOrder {
     pub(super) session_class: Option<Vec<u8>>,
     pub(super) variables: Environment,
     pub(super) command: SharedBytes,
-    /// What /bin/sh is, where simple commands are run without it.
-    pub(super) shell: Option<Shell>,
     pub(super) runs_without_home: bool,
     pub(super) started_with: StartedWith,
 }
@@ -319,7 +316,7 @@ fn failed(failure: &Failure) -> KeeperNews {
 /// The job's recipe: cron's variables have the last word over PAM's.
 pub(super) fn recipe(order: &KeeperOrder, pam: &Variables, identity: Identity) -> Recipe {
     let variables = pam.clone().overlaid(&Variables::unpacked(&order.variables));
-    let mut recipe = Recipe::of_command(&order.command, &variables, order.shell, order.started_with);
+    let mut recipe = Recipe::of_shell(&order.command, &variables, order.started_with);
     recipe.identity = Some(identity);
     recipe.runs_without_home = order.runs_without_home;
     recipe.sets_defaults = false;

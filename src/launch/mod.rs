@@ -18,14 +18,13 @@ mod recipe;
 mod relay;
 mod run_directory;
 mod runner;
-mod simple;
 mod takeover;
 mod tell;
 mod wire;
 
 pub use client::{
-    Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands,
-    caller_name, falls_back_to_log,
+    Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, caller_name,
+    falls_back_to_log,
 };
 pub use predecessors::{
     AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, RunOfJob, find as find_predecessors,

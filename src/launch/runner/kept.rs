@@ -107,7 +107,6 @@ impl State {
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
-            shell: self.shell.known(),
             runs_without_home: self.site.runs_without_home,
             started_with: self.started_with,
         }
