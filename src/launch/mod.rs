@@ -10,7 +10,6 @@ mod job;
 mod journal;
 mod keeper;
 mod label;
-mod modules;
 mod output;
 mod owner;
 mod predecessors;
@@ -20,6 +19,7 @@ mod run_directory;
 mod runner;
 mod takeover;
 mod tell;
+mod template;
 mod wire;
 
 pub use client::{
