@@ -2,7 +2,7 @@
 
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
-use crate::launch::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, SimpleCommands};
+use crate::launch::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::report::Target;
 use crate::site::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
@@ -70,8 +70,6 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// Most jobs on their way to their command at once.
     pub starts_in_flight: NonZeroUsize,
-    /// How commands are run for which no shell is needed.
-    pub simple_commands: SimpleCommands,
     /// Debian's `-L`.
     pub log_mask: u8,
     /// Debian's `-n`.
@@ -163,8 +161,6 @@ struct File {
     stop_timeout: Option<String>,
     #[serde(alias = "starts_in_flight")]
     starts_in_flight: Option<NonZeroUsize>,
-    #[serde(alias = "simple_commands")]
-    simple_commands: Option<SimpleCommands>,
 }
 
 impl Settings {
@@ -238,7 +234,6 @@ impl Settings {
             foreground: has("foreground") || debug.is_on() || file.foreground.unwrap_or(false),
             stop_timeout,
             starts_in_flight: file.starts_in_flight.unwrap_or(STARTS_IN_FLIGHT),
-            simple_commands: file.simple_commands.unwrap_or_default(),
             log_mask: given.try_get_one::<u8>("log-mask").ok().flatten().copied().unwrap_or(1),
             full_host_name: has("full-host-name"),
             lsb_names: has("lsb-names"),
@@ -287,7 +282,6 @@ impl Settings {
             full_host_name: self.full_host_name,
             inherit_path: self.inherit_path,
             starts_in_flight: self.starts_in_flight,
-            simple_commands: self.simple_commands,
             journal: match &self.mode {
                 Mode::Standalone(_) if !self.run_dir_given => JournalPlace::Memory,
                 Mode::Standalone(_) | Mode::Daemon => JournalPlace::Directory(self.runners()),
@@ -368,7 +362,7 @@ mod tests {
             &config,
             "profile = 'cronie'\nspool = '/a'\nrun-dir = '/b'\ncron_d = '/c'\nlog = 'json'\nmailer = 'off'\nforeground = true\n\
              anacrontab = '/d'\nanacron-stamps = '/e'\nstarts-in-flight = 8\n\
-             simple-commands = 'direct'\nwatch = 'inotify'\n",
+             watch = 'inotify'\n",
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
@@ -382,7 +376,6 @@ mod tests {
         assert_eq!((settings.run_dir, settings.run_dir_given), ("/b".into(), false));
         assert_eq!((settings.log, settings.mailer), (Some(Target::Stderr), Some(Mailer::Off)));
         assert_eq!((settings.foreground, settings.starts_in_flight.get()), (true, 8));
-        assert_eq!(settings.simple_commands, SimpleCommands::Direct);
         assert_eq!(settings.watch, WatchMode::Inotify);
         for (options, watch) in [
             ("-i", WatchMode::Poll),
@@ -422,7 +415,7 @@ mod tests {
             ("spol = '/a'\n", "spol"),
             ("starts-in-flight = 0\n", "starts-in-flight"),
             ("watch = 'closely'\n", "unknown variant `closely`, expected one of `auto`, `inotify`, `poll`"),
-            ("simple-commands = 'drect'\n", "unknown variant `drect`, expected `shell` or `direct`"),
+            ("simple-commands = 'direct'\n", "unknown field `simple-commands`"),
         ] {
             std::fs::write(&config, text).unwrap();
             let line = ["crond".into(), "--profile=debian".into(), "--config".into(), config.clone().into()];

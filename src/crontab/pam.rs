@@ -5,14 +5,13 @@ use super::session::Session;
 use crate::site::Profile;
 use crate::sys::pam;
 use std::ffi::CString;
-use std::path::Path;
 
 /// Refuses a caller whose account PAM refuses (expired, not in access.conf(5)). Debian's crontab does not ask; root is not
-/// asked about; without PAM, or without a service file for it, there is nobody to ask.
+/// asked about; without PAM, or without a service for it, there is nobody to ask.
 pub fn check_account(session: &Session<'_>) -> Result<(), Failure> {
     let service = session.site.pam_service;
     let asked = session.site.profile == Profile::Cronie && !session.identity.is_root();
-    if !asked || !Path::new("/etc/pam.d").join(service).exists() {
+    if !asked || !pam::has_service(service) {
         return Ok(());
     }
     let (Ok(service), Ok(user)) = (CString::new(service), CString::new(session.caller.as_str())) else {

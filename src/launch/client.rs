@@ -32,17 +32,6 @@ pub enum Mailer {
     Off,
 }
 
-/// How a command is run with which a shell would do no more than start one program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SimpleCommands {
-    /// By its shell, as any other.
-    #[default]
-    Shell,
-    /// By starting the program, with what the shell would have given it.
-    Direct,
-}
-
 /// What a runner is told once, at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -66,8 +55,6 @@ pub struct Config {
     pub inherit_path: bool,
     /// Most processes on their way to their command at once; what is due beyond that waits, in order.
     pub starts_in_flight: NonZeroUsize,
-    /// How simple commands are run.
-    pub simple_commands: SimpleCommands,
     /// Where it keeps its journal of runs.
     pub journal: JournalPlace,
 }

@@ -1,14 +1,12 @@
 //! The keeper: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
 //!
-//! It is forked by a template process that has libpam and the modules loaded and the service's description read already, so that this is
-//! not done for each job: the keeper goes on with its copy of a transaction that is begun. The template is the runner's child and knows
-//! nothing but how to fork; order and news go over a socket between runner and keeper.
+//! It is forked by the template process. The order and the news go over a socket between runner and keeper. Each keeper begins a PAM transaction
+//! of its own: libpam reads the service's files and loads the modules as they are at that moment, and reports faults for the job in question.
 
 use super::environment::Variables;
 use super::label::Label;
 use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
 use super::runner::RETRY_MS;
-use super::simple::Shell;
 use super::wire::{Link, WireError};
 use crate::plan::{Environment, SharedBytes};
 use crate::site::Site;
@@ -38,8 +36,6 @@ pub(super) struct KeeperOrder {
     pub(super) session_class: Option<Vec<u8>>,
     pub(super) variables: Environment,
     pub(super) command: SharedBytes,
-    /// What /bin/sh is, where simple commands are run without it.
-    pub(super) shell: Option<Shell>,
     pub(super) runs_without_home: bool,
     pub(super) started_with: StartedWith,
 }
@@ -81,79 +77,15 @@ pub(super) enum KeeperNews {
     },
 }
 
-/// The template process, seen from the runner.
-#[derive(Debug)]
-pub(super) struct Template {
-    socket: OwnedFd,
-}
-
-impl Template {
-    /// Forks it. It ends by itself when this is dropped; its keepers do not.
-    pub(super) fn fork(site: &Site, policy: Option<Policy>) -> io::Result<Template> {
-        let (ours, theirs) = descriptor::request_pair()?;
-        process::fork(|| template(theirs, site, policy))?;
-        Ok(Template { socket: ours })
-    }
-
-    /// Whether requests wait that it has not come to; then more would only wait with them.
-    pub(super) fn is_behind(&self) -> bool {
-        !descriptor::takes_output(self.socket.as_fd())
-    }
-
-    /// Has it fork a keeper for a job with these ends of its pipes, and gives our end of the keeper's socket.
-    pub(super) fn make_keeper(&self, stdio: Stdio<'_>) -> io::Result<Link> {
-        let (ours, theirs) = descriptor::stream_pair()?;
-        descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output])?;
-        Ok(Link::new(ours))
-    }
-}
-
-/// The template, from its fork to its end.
-fn template(socket: OwnedFd, site: &Site, policy: Option<Policy>) -> i32 {
-    if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
-        return 1;
-    }
-    process::set_name(c"crond: template");
-    // Its children are nobody's to wait for: the runner hears of jobs over the keepers' sockets.
-    process::ignore_children();
-    let library = Library::open();
-    let mut session = library.as_ref().and_then(|library| begin_session(library, site));
-    while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
-        let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
-        let mut keeper = Keeper { library: library.as_ref(), site, policy, link: Link::new(link) };
-        let mut ends = Some((input, output));
-        let forked = process::fork(|| match ends.take() {
-            Some((input, output)) => {
-                let _ = descriptor::close_from(3, &[keeper.link.as_fd(), input.as_fd(), output.as_fd()]);
-                keeper.run(session.take(), input, output)
-            }
-            None => 1,
-        });
-        if let Err(error) = forked {
-            keeper.tell(&KeeperNews::NoKeeper { number: error.raw_os_error().unwrap_or(0) });
-        }
-    }
-    0
-}
-
-/// The transaction that keepers go on with. None where beginning one has something to say in the log: then each keeper begins its own, and
-/// says so for its job.
-fn begin_session<'a>(library: &'a Library, site: &Site) -> Option<Session<'a>> {
-    let [before, _] = site.pam_tags;
-    pam::log_as(before);
-    let complete = super::modules::load(site.pam_service);
-    complete.then(|| Session::begin(library, &service(site)).ok())?
-}
-
-fn service(site: &Site) -> CString {
-    CString::new(site.pam_service).unwrap_or_default()
-}
-
-struct Keeper<'a> {
-    library: Option<&'a Library>,
-    site: &'a Site,
-    policy: Option<Policy>,
-    link: Link,
+/// The keeper's own side, after its fork.
+pub(super) struct Keeper<'a> {
+    /// None: the system has no PAM.
+    pub(super) library: Option<&'a Library>,
+    pub(super) site: &'a Site,
+    /// Where the kernel has SELinux.
+    pub(super) policy: Option<Policy>,
+    /// The socket to the runner.
+    pub(super) link: Link,
 }
 
 /// Why there is no job.
@@ -176,8 +108,9 @@ impl From<Failure> for KeeperError {
 }
 
 impl<'a> Keeper<'a> {
-    fn run(&mut self, begun: Option<Session<'a>>, input: OwnedFd, output: OwnedFd) -> i32 {
-        let news = match self.keep(begun, input, output) {
+    /// Does what the runner orders, with these ends of the job's pipes; gives the exit status.
+    pub(super) fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
+        let news = match self.keep(input, output) {
             Ok(()) => return 0,
             Err(KeeperError::Pam { error, session }) => {
                 KeeperNews::Refused { session, text: error.text, doing: error.doing.to_owned() }
@@ -190,7 +123,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// The session around the job. Every way out drops the session, which closes it.
-    fn keep(&mut self, begun: Option<Session<'a>>, input: OwnedFd, output: OwnedFd) -> Result<(), KeeperError> {
+    fn keep(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), KeeperError> {
         process::default_signals();
         process::shrug_off_signals();
         process::unblock_signals().map_err(at(Step::Signals))?;
@@ -200,7 +133,7 @@ impl<'a> Keeper<'a> {
         order.started_with.limit.set().map_err(at(Step::Limits))?;
         defaults(order.started_with)?;
         self.wear_label(&order)?;
-        let session = self.open_session(begun, &order)?;
+        let session = self.open_session(&order)?;
         let (pam, identity) = result_of_session(session.as_ref(), &order)?;
         let recipe = recipe(&order, &pam, identity);
         let (reporter, reports) = Reporter::new().map_err(at(Step::Descriptors))?;
@@ -226,20 +159,14 @@ impl<'a> Keeper<'a> {
     }
 
     /// Account, credentials, session, in the incumbents' order; the groups of the user come before her credentials, which may add to them.
-    fn open_session(
-        &self,
-        begun: Option<Session<'a>>,
-        order: &KeeperOrder,
-    ) -> Result<Option<Session<'a>>, KeeperError> {
+    fn open_session(&self, order: &KeeperOrder) -> Result<Option<Session<'a>>, KeeperError> {
         let Some(library) = self.library else { return Ok(None) };
         let account = |error| KeeperError::Pam { error, session: false };
         let user = CString::new(order.user.as_str()).unwrap_or_default();
         let [before, from_then_on] = self.site.pam_tags;
         pam::log_as(before);
-        let mut session = match begun {
-            Some(session) => session,
-            None => Session::begin(library, &service(self.site)).map_err(account)?,
-        };
+        let service = CString::new(self.site.pam_service).unwrap_or_default();
+        let mut session = Session::begin(library, &service).map_err(account)?;
         session.set_user(&user).map_err(account)?;
         session.set_terminal(c"cron").map_err(account)?;
         session.account().map_err(account)?;
@@ -275,7 +202,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Tells, waiting until it is sent. A runner that is gone is no reason to leave the job or its session.
-    fn tell(&mut self, news: &KeeperNews) {
+    pub(super) fn tell(&mut self, news: &KeeperNews) {
         if self.link.push(news).is_err() {
             return;
         }
@@ -318,7 +245,7 @@ fn failed(failure: &Failure) -> KeeperNews {
 /// The job's recipe: cron's variables have the last word over PAM's.
 pub(super) fn recipe(order: &KeeperOrder, pam: &Variables, identity: Identity) -> Recipe {
     let variables = pam.clone().overlaid(&Variables::unpacked(&order.variables));
-    let mut recipe = Recipe::of_command(&order.command, &variables, order.shell, order.started_with);
+    let mut recipe = Recipe::of_shell(&order.command, &variables, order.started_with);
     recipe.identity = Some(identity);
     recipe.runs_without_home = order.runs_without_home;
     recipe.sets_defaults = false;

@@ -10,7 +10,6 @@ mod job;
 mod journal;
 mod keeper;
 mod label;
-mod modules;
 mod output;
 mod owner;
 mod predecessors;
@@ -18,14 +17,14 @@ mod recipe;
 mod relay;
 mod run_directory;
 mod runner;
-mod simple;
 mod takeover;
 mod tell;
+mod template;
 mod wire;
 
 pub use client::{
-    Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands,
-    caller_name, falls_back_to_log,
+    Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, caller_name,
+    falls_back_to_log,
 };
 pub use predecessors::{
     AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, RunOfJob, find as find_predecessors,

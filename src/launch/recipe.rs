@@ -2,7 +2,6 @@
 
 use super::environment::{Variables, c_string};
 use super::label::Label;
-use super::simple::{self, Shell};
 use crate::site::Profile;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -114,8 +113,6 @@ pub(super) struct Recipe {
     /// The context to run in, where that is not settled before (by a keeper) or there is no SELinux.
     pub(super) label: Option<Label>,
     pub(super) program: Program,
-    /// What is tried first, where the program would only start it; the program sees to it when that fails, whatever the reason.
-    pub(super) direct: Option<Program>,
     pub(super) directory: CString,
     /// Whether `/` will do when the directory cannot be entered.
     pub(super) runs_without_home: bool,
@@ -150,23 +147,11 @@ impl Recipe {
             identity: None,
             label: None,
             program: Program::new(shell, arguments, environment.strings()),
-            direct: None,
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
             sets_defaults: true,
             started_with,
         }
-    }
-
-    /// The same, without the shell where that is known and would do no more than start a program.
-    pub(super) fn of_command(
-        command: &[u8],
-        environment: &Variables,
-        shell: Option<Shell>,
-        started_with: StartedWith,
-    ) -> Recipe {
-        let direct = shell.and_then(|shell| simple::program(shell, command, environment));
-        Recipe { direct, ..Recipe::of_shell(command, environment, started_with) }
     }
 
     /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
@@ -200,9 +185,6 @@ impl Recipe {
     fn become_program(&self, trouble: &Reporter) -> Result<Infallible, Failure> {
         self.enter_directory(trouble)?;
         process::unblock_signals().map_err(at(Step::Signals))?;
-        if let Some(direct) = &self.direct {
-            let _ = direct.exec();
-        }
         Err(at(Step::Exec)(self.program.exec()))
     }
 

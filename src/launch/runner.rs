@@ -7,7 +7,6 @@ mod kept;
 mod late;
 mod mail;
 mod mains;
-mod shell;
 mod start;
 
 use super::client::Config;
@@ -37,7 +36,6 @@ use kept::Pam;
 use late::LateOutput;
 use mail::{Letter, Mailing};
 use mains::Mains;
-use shell::SystemShell;
 use start::Pending;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
@@ -150,8 +148,6 @@ struct State {
     /// Until when the output of ended jobs is waited for, and mail for late output.
     graces: BTreeSet<(i64, u64)>,
     pam: Pam,
-    /// What simple commands are run without.
-    shell: SystemShell,
     /// Jobs that have ended and whose background processes may still write.
     late: HashMap<u64, LateOutput>,
     /// Standalone.
@@ -243,7 +239,6 @@ impl State {
             policy: if config.standalone { None } else { Policy::of_machine() },
             identities: if config.standalone { Identities::default() } else { Identities::new() },
             flight: Flight::new(config.starts_in_flight),
-            shell: SystemShell::new(config.simple_commands),
             config,
             site,
             poll,

@@ -3,9 +3,17 @@
 use super::library;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::ptr::{null, null_mut};
 
 const LIBRARY: &CStr = c"libpam.so.0";
+
+/// Where each service has a file.
+const SERVICE_DIRECTORIES: [&str; 2] = ["etc/pam.d", "usr/lib/pam.d"];
+/// Where all services are in one file.
+const ALL_SERVICES: &str = "etc/pam.conf";
 
 // security/_pam_types.h of Linux-PAM.
 const SUCCESS: c_int = 0;
@@ -63,6 +71,29 @@ pub struct Library {
     words: Words,
 }
 
+/// Whether the system has PAM rules for this service, looked for where Linux-PAM does: in a file of that name, or, where there are no
+/// directories for such files, in lines of one file for all services. Where that cannot be found out there is one: PAM is to decide then.
+pub fn has_service(name: &str) -> bool {
+    has_service_below(Path::new("/"), name)
+}
+
+fn has_service_below(root: &Path, name: &str) -> bool {
+    let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+    let directories = SERVICE_DIRECTORIES.map(|directory| root.join(directory));
+    if directories.iter().any(|directory| is_there(&directory.join(name))) {
+        return true;
+    }
+    if directories.iter().any(|directory| directory.is_dir()) {
+        return false;
+    }
+    let is_for_it =
+        |line: &str| line.split_whitespace().next().is_some_and(|service| service.eq_ignore_ascii_case(name));
+    match fs::read(root.join(ALL_SERVICES)) {
+        Ok(text) => String::from_utf8_lossy(&text).lines().any(is_for_it),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 /// Under which name the modules of this process log from now on, with the process's number (syslog(3), which libpam uses).
 pub fn log_as(tag: &'static CStr) {
     // SAFETY: libc keeps the pointer, to a string that ends with NUL and lives as long as the process.
@@ -90,12 +121,6 @@ impl Library {
             })
         }
     }
-
-    /// Opens a shared object (a PAM module) for as long as the process lives, so that a session need not load it.
-    pub fn keep_loaded(path: &CStr) -> bool {
-        // SAFETY: a string that ends with NUL; modules are the system's own, and PAM would open the same ones.
-        !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NODELETE) }.is_null()
-    }
 }
 
 /// PAM said no, or could not say.
@@ -122,8 +147,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Begins a transaction: the service's description is read and its modules are loaded. Modules that ask something get no answer. A
-    /// child that this process forks may go on with its copy.
+    /// Begins a transaction: the service's files are read and its modules are loaded. Modules that ask something get no answer.
     pub fn begin(library: &'a Library, service: &CStr) -> Result<Session<'a>, PamError> {
         // Owned by the session below, which frees it whether the transaction begins or not.
         let told = Box::into_raw(Box::new(RefCell::new(Vec::new())));
@@ -286,6 +310,26 @@ extern "C" fn converse(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_a_file_or_without_directories_for_files_lines_of_one() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let has = |name| has_service_below(root.path(), name);
+        assert!(!has("cron"));
+        put("etc/pam.conf", "# cron\nother auth required pam_deny.so\nCron\taccount required pam_permit.so\n");
+        assert_eq!((has("cron"), has("crond")), (true, false));
+        put("usr/lib/pam.d/crond", "");
+        assert_eq!((has("cron"), has("crond")), (false, true), "with a directory the one file does not count");
+        put("etc/pam.d/cron", "");
+        assert!(has("cron"));
+        std::os::unix::fs::symlink("loop", root.path().join("etc/pam.d/loop")).unwrap();
+        assert!(has("loop"), "what cannot be looked at is left to PAM");
+    }
 
     fn ask(style: c_int) -> (c_int, Vec<String>, bool) {
         let told = RefCell::new(Vec::new());

@@ -8,7 +8,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
-use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::ptr::null;
@@ -79,8 +78,6 @@ pub struct Program {
     /// Null-terminated lists of pointers into `strings`.
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    /// What the last pointer in `environment` points to, where it is told its directory.
-    directory: Option<Box<DirectoryVariable>>,
     _strings: Vec<CString>,
 }
 
@@ -91,16 +88,7 @@ impl Program {
         let list = |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([null()]).collect();
         let (argument_list, environment_list) = (list(&arguments), list(&environment));
         arguments.append(&mut environment);
-        Program { path, arguments: argument_list, environment: environment_list, directory: None, _strings: arguments }
-    }
-
-    /// The same, with the directory that it will be started in as PWD.
-    pub fn told_its_directory(mut self) -> Program {
-        let variable = Box::new(DirectoryVariable::empty());
-        // Before the null at the end.
-        self.environment.insert(self.environment.len().saturating_sub(1), variable.0.as_ptr().cast());
-        self.directory = Some(variable);
-        self
+        Program { path, arguments: argument_list, environment: environment_list, _strings: arguments }
     }
 
     /// Where it stands.
@@ -110,41 +98,9 @@ impl Program {
 
     /// Becomes it; returns only when that fails.
     pub fn exec(&self) -> io::Error {
-        if let Some(Err(error)) = self.directory.as_ref().map(|variable| variable.set()) {
-            return error;
-        }
         // SAFETY: a string that ends with NUL and two lists that end with null, whose strings live as long as this does and end with NUL.
         unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
         io::Error::last_os_error()
-    }
-}
-
-const PWD: &[u8; 4] = b"PWD=";
-
-/// `PWD=` and room for the longest name of a directory, NUL included.
-#[derive(Debug)]
-struct DirectoryVariable(Cell<[u8; PWD.len() + libc::PATH_MAX as usize]>);
-
-impl DirectoryVariable {
-    fn empty() -> DirectoryVariable {
-        let mut bytes = [0; PWD.len() + libc::PATH_MAX as usize];
-        for (to, from) in bytes.iter_mut().zip(PWD) {
-            *to = *from;
-        }
-        DirectoryVariable(Cell::new(bytes))
-    }
-
-    /// Names the current directory, where that has a name from our root.
-    fn set(&self) -> io::Result<()> {
-        let name = self.0.as_ptr().cast::<u8>().wrapping_add(PWD.len());
-        // SAFETY: the room behind `PWD=`, which is ours to write to as it is in a cell; the kernel writes no more than it is told, with
-        // a NUL at the end. libc's getcwd would look for another way where the kernel has none.
-        let length = unsafe { libc::syscall(libc::SYS_getcwd, name, libc::PATH_MAX as usize) };
-        check_long(length)?;
-        // SAFETY: the first byte of that room.
-        let begins_at_root = unsafe { *name } == b'/';
-        // Otherwise it says `(unreachable)`.
-        if begins_at_root { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ENOENT)) }
     }
 }
 

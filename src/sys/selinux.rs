@@ -62,7 +62,7 @@ pub fn is_enforcing() -> bool {
 }
 
 /// Whether this kernel has it, whatever this build or process may do with it.
-pub fn is_in_kernel() -> bool {
+fn is_in_kernel() -> bool {
     Path::new(SWITCH).exists()
 }
 

@@ -3,7 +3,6 @@
  *
  *     floor DIRECTORY                runs the tables each minute
  *     floor --at SECOND DIRECTORY    runs every entry once, at that second of UTC
- *     floor --exec --at SECOND DIRECTORY   the same without a shell: the words of the command are executed as they are
  *     floor --fork --at SECOND DIRECTORY   the same by fork: no process of a user shares memory with root's
  *     floor --pam --at SECOND DIRECTORY    the same in a session of PAM each, held open by a process (compiled with -DWITH_PAM)
  *     floor --mark FILE              a job: appends the time of its start to FILE, nanoseconds in 8 bytes, and ends
@@ -48,7 +47,7 @@ static size_t entry_count, entry_room;
 static struct user *users;
 static size_t user_count, user_room;
 
-static int without_shell, by_fork, with_pam;
+static int by_fork, with_pam;
 
 static void *room(void *array, size_t count, size_t *have, size_t size)
 {
@@ -219,14 +218,7 @@ static void start(const struct entry *e)
 {
 	const struct user *u = &users[e->user];
 	char *environment[] = { "PATH=/usr/bin:/bin", "SHELL=/bin/sh", NULL };
-	char *arguments[16] = { "/bin/sh", "-c", (char *)e->job };
-	char words[512];
-	if (without_shell) {
-		snprintf(words, sizeof words, "%s", e->job);
-		char *word = strtok(words, " ");
-		for (int i = 0; i < 15; i++, word = word ? strtok(NULL, " ") : NULL)
-			arguments[i] = word;
-	}
+	char *arguments[] = { "/bin/sh", "-c", (char *)e->job, NULL };
 	if (with_pam) {
 		char **of_session = in_session(u);
 		if (of_session)
@@ -330,9 +322,7 @@ int main(int argc, char **argv)
 	if (argc > 2 && strcmp(argv[1], "--look") == 0)
 		return look(argv[2]);
 	for (int *flag; argc > 1; *flag = 1, argc--, argv++) {
-		if (strcmp(argv[1], "--exec") == 0)
-			flag = &without_shell;
-		else if (strcmp(argv[1], "--fork") == 0)
+		if (strcmp(argv[1], "--fork") == 0)
 			flag = &by_fork;
 		else if (strcmp(argv[1], "--pam") == 0)
 			flag = &with_pam;

@@ -1,7 +1,7 @@
 //! A runner under test, and what surrounds it.
 
 use crate::common::{Deadline, World};
-use cronwheel::launch::{Config, JournalPlace, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, SimpleCommands};
+use cronwheel::launch::{Config, JournalPlace, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT};
 use cronwheel::plan::{End, Environment, JobId, Owner, RunId, Source, Start};
 use cronwheel::report::Target;
 use cronwheel::site::Profile;
@@ -22,7 +22,6 @@ pub fn config(profile: Profile) -> Config {
         full_host_name: false,
         inherit_path: false,
         starts_in_flight: STARTS_IN_FLIGHT,
-        simple_commands: SimpleCommands::Shell,
         journal: JournalPlace::Directory("/run/cronwheel".into()),
     }
 }

@@ -12,4 +12,3 @@ mod jobs;
 mod mail;
 mod pam;
 mod pressure;
-mod simple;

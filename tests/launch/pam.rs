@@ -288,7 +288,7 @@ fn a_changed_service_counts_for_the_next_job_and_without_one_there_is_no_session
 }
 
 #[test]
-fn an_upgraded_module_counts_for_the_next_job_and_nothing_old_stays_in_memory() {
+fn an_upgraded_module_counts_for_the_next_job_and_an_upgraded_libpam_too() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let modules = world.run("dirname $(find /usr/lib /lib -name pam_permit.so | head -n 1)").ok();
     let modules = modules.trim();
@@ -304,14 +304,32 @@ fn an_upgraded_module_counts_for_the_next_job_and_nothing_old_stays_in_memory() 
         all.filter(|process| process.name == "crond: template").map(|process| process.pid).collect()
     };
     let before = templates();
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
-    assert_eq!((before.len(), &templates()), (1, &before), "nothing has changed: it is the same");
     install("pam_deny.so");
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
-    Deadline::seconds(20).wait_for("the template of before to end", || {
+    install("pam_permit.so");
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!((before.len(), &templates()), (1, &before), "libpam has not changed: it is the same process");
+    world.run(&format!("cd {modules}/.. && cp libpam.so.0 libpam.new && mv libpam.new libpam.so.0")).ok();
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    Deadline::seconds(20).wait_for("the template with the earlier libpam to end", || {
         let now = templates();
         (now.len() == 1 && now != before).then_some(())
     });
+}
+
+#[test]
+fn a_service_of_the_vendor_counts_until_etc_has_one() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    describe_services("");
+    fs::create_dir_all("/usr/lib/pam.d").unwrap();
+    fs::write("/usr/lib/pam.d/cron", "account required pam_deny.so\n").unwrap();
+    let mut bench = Bench::of(config(Profile::Debian));
+    assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
+    describe_services(PERMISSIVE);
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    describe_services("");
+    fs::remove_file("/usr/lib/pam.d/cron").unwrap();
+    assert_eq!(bench.run("alice", "true"), End::Code(0));
 }
 
 #[test]

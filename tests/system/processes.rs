@@ -3,7 +3,6 @@
 use crate::common::machine::Process;
 use crate::common::{Deadline, Subject, World};
 use crate::world;
-use std::process::Stdio;
 
 const JOBS: usize = 5;
 
@@ -21,49 +20,6 @@ fn with_a_pam_session_each_job_has_a_keeper() {
     let beside = beside_the_jobs(&world);
     // The daemon, its runner, and for each job the process that closes its session; at most one more, which they come from.
     assert!((2..=2 + JOBS + 1).contains(&beside.len()), "{beside:#?}");
-}
-
-#[test]
-fn a_simple_command_is_run_without_its_shell_where_the_configuration_says_so() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
-    world.drop_in("sleep", "@reboot alice /bin/sleep 1000\n@reboot alice /bin/sleep 1001; true\n");
-    std::fs::write("/tmp/table", "@reboot /bin/sleep 1000\n@reboot /bin/sleep 1001; true\n").expect("a table");
-    let with_shells =
-        ["/bin/sh -c /bin/sleep 1000", "/bin/sh -c /bin/sleep 1001; true", "/bin/sleep 1000", "/bin/sleep 1001"];
-    for (setting, expected) in [
-        ("", &with_shells[..]),
-        ("simple-commands = 'shell'\n", &with_shells),
-        ("simple-commands = 'direct'\n", &with_shells[1..]),
-    ] {
-        std::fs::write("/etc/cronwheel.toml", setting).expect("the configuration");
-        assert_eq!(jobs_of(&world, "exec /usr/sbin/cron -f"), expected, "{setting}");
-        assert_eq!(jobs_of(&world, "exec env -i PATH=/usr/bin:/bin /usr/sbin/cron /tmp/table"), expected, "{setting}");
-    }
-    std::fs::write("/etc/cronwheel.toml", "simple-commands = 'drect'\n").expect("the configuration");
-    let refused = world.run("cron --check");
-    assert_eq!(refused.code(), 1);
-    for part in ["/etc/cronwheel.toml", "line 1", "unknown variant `drect`, expected `shell` or `direct`"] {
-        assert!(refused.stderr.contains(part), "{}", refused.stderr);
-    }
-}
-
-/// The command lines of the jobs that this daemon starts, once both sleep; daemon and jobs are gone after.
-fn jobs_of(world: &World, daemon: &str) -> Vec<String> {
-    std::fs::remove_file(world.subject.reboot_marker()).ok();
-    let mut daemon = world.command_as("root", daemon).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it");
-    let sleeps = |line: &String| line.contains("/bin/sleep");
-    let is_asleep = |line: &&String| line.starts_with("/bin/sleep");
-    let lines = || world.processes().into_iter().map(|process| process.line).filter(sleeps).collect::<Vec<_>>();
-    let mut found = Deadline::seconds(20).wait_for("both jobs", || {
-        let lines = lines();
-        (lines.iter().filter(is_asleep).count() == 2).then_some(lines)
-    });
-    found.sort_unstable();
-    daemon.kill().expect("its end");
-    daemon.wait().expect("its end");
-    world.run("pkill -x sleep").ok();
-    Deadline::seconds(20).wait_for("everything to be gone", || world.processes().is_empty().then_some(()));
-    found
 }
 
 /// Starts the daemon and five jobs, and returns what runs beside the jobs; everything must be gone after.

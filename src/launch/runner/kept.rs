@@ -3,64 +3,67 @@
 use super::start::{Launched, Pending};
 use super::{Kind, State, token};
 use crate::launch::environment::Variables;
-use crate::launch::keeper::{KeeperNews, KeeperOrder, Template};
+use crate::launch::keeper::{KeeperNews, KeeperOrder};
 use crate::launch::label::Label;
-use crate::launch::modules::{self, SERVICES, installed, service_file};
 use crate::launch::recipe::{Failure, Identity, Recipe};
 use crate::launch::tell::About;
+use crate::launch::template::Template;
 use crate::plan::{Owner, Start};
 use crate::report::Level;
 use crate::site::{Profile, Site};
 use crate::sys::clock;
+use crate::sys::pam;
 use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+/// Where distributions have libpam; on Debian in a directory below that is named for the architecture.
+const LIBRARY_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 
 /// Whether there is PAM for jobs, and the template that keepers are forked from.
 #[derive(Default)]
 pub(super) struct Pam {
     has_service: bool,
     template: Option<Template>,
-    /// The files that describe the service.
-    description: Vec<PathBuf>,
-    /// What they and PAM itself were when the template was made.
-    seen: Vec<Option<FileState>>,
+    /// What libpam's file was when the template was made.
+    library: Vec<Option<FileState>>,
 }
 
 /// Which file it is, its length, when it was changed.
 type FileState = (u64, u64, i64, i64);
 
 impl Pam {
-    /// Looks again whether the service is described, and lets go of a template that was made for another description or
-    /// has another version of PAM in memory.
+    /// Looks again whether there is such a service. Lets go of a template that has an earlier version of libpam loaded: modules of another
+    /// version may not work with it.
     pub(super) fn freshen(&mut self, service: &str) {
-        self.has_service = service_file(service).is_some();
-        if self.seen.is_empty() || self.states() != self.seen {
+        self.has_service = pam::has_service(service);
+        if self.template.is_some() && library_files() != self.library {
             self.template = None;
-            self.description = modules::description(service);
-            self.seen = self.states();
         }
-    }
-
-    fn states(&self) -> Vec<Option<FileState>> {
-        let paths = SERVICES.iter().map(Into::into).chain(installed()).chain(self.description.iter().cloned());
-        let state = |path| {
-            let seen = fs::metadata::<PathBuf>(path).ok()?;
-            Some((seen.ino(), seen.size(), seen.ctime(), seen.ctime_nsec()))
-        };
-        paths.map(state).collect()
     }
 
     fn template(&mut self, site: &Site, policy: Option<Policy>) -> io::Result<&Template> {
         if self.template.is_none() {
+            self.library = library_files();
             self.template = Some(Template::fork(site, policy)?);
         }
         self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
+}
+
+/// The state of each file that may be the installed libpam.
+fn library_files() -> Vec<Option<FileState>> {
+    let below = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let directories = LIBRARY_DIRECTORIES.iter().map(Path::new);
+    let state = |path: PathBuf| {
+        let found = fs::metadata(path.join("libpam.so.0")).ok()?;
+        Some((found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
+    };
+    directories.flat_map(|directory| [directory.join(&below), directory.to_owned()]).map(state).collect()
 }
 
 impl State {
@@ -107,7 +110,6 @@ impl State {
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
-            shell: self.shell.known(),
             runs_without_home: self.site.runs_without_home,
             started_with: self.started_with,
         }

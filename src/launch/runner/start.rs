@@ -102,7 +102,6 @@ impl State {
         let mut room = self.flight.room(now_ms, self.pending.len(), host::runnable);
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
-        self.shell.freshen();
         let mut cleared: Vec<Cleared> = Vec::with_capacity(BATCH.min(self.pending.len()));
         while self.held_until_ms <= now_ms {
             if cleared.len() == BATCH {
@@ -280,8 +279,7 @@ impl State {
     }
 
     pub(super) fn recipe(&self, start: &Start, user: &User, command: &[u8]) -> Recipe {
-        let mut recipe =
-            Recipe::of_command(command, &self.environment(start, user), self.shell.known(), self.started_with);
+        let mut recipe = Recipe::of_shell(command, &self.environment(start, user), self.started_with);
         recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
         recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
         recipe

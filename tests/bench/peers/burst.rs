@@ -2,7 +2,7 @@
 
 use crate::Extent;
 use crate::common::clock::{Deadline, wait_until};
-use crate::contestant::{BySeconds, Contestant, OURS_DIRECT, Running, WITHOUT_SHELL};
+use crate::contestant::{BySeconds, Contestant, Running};
 use crate::gaps::Gaps;
 use crate::report::{Part, Report};
 use crate::tables;
@@ -15,8 +15,8 @@ const SHORT_LEAD: i64 = 2;
 /// Seconds that something takes at most: a lead and what comes after, and some for every thousand jobs.
 const TURN: i64 = 5;
 const TURN_A_THOUSAND: i64 = 2;
-/// Each of ours with its limits, which are compared finely: with the shell, and without.
-const FINELY: [[&str; 3]; 2] = [["floor", "floor-fork", "ours"], [WITHOUT_SHELL, "floor-exec-fork", OURS_DIRECT]];
+/// Ours and its limits, which are compared finely.
+const FINELY: [&str; 3] = ["floor", "floor-fork", "ours"];
 /// Bursts of those with PAM.
 const FEW_ROUNDS: usize = 2;
 /// Most jobs that stay with a keeper each.
@@ -36,18 +36,16 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     for &jobs in extent.bursts {
         let turn = turn(jobs);
         for round in 0..extent.rounds {
-            for names in FINELY {
-                let group: Vec<_> = free().filter(|one| names.contains(&one.name) && takes_part(one, jobs)).collect();
-                gaps.add(Part::Burst, group.len() as i64 * turn, move |report| {
-                    group.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
-                });
-            }
+            let group: Vec<_> = free().filter(|one| FINELY.contains(&one.name) && takes_part(one, jobs)).collect();
+            gaps.add(Part::Burst, group.len() as i64 * turn, move |report| {
+                group.into_iter().for_each(|one| burst(one, tables::now() + LEAD, jobs, report));
+            });
             for one in free().filter(|one| one.pam && round < FEW_ROUNDS) {
                 gaps.add(Part::Burst, turn, move |report| burst(one, tables::now() + LEAD, jobs, report));
             }
         }
     }
-    for one in free().filter(|one| one.by_seconds == Some(BySeconds::Quartz) && one.name != OURS_DIRECT) {
+    for one in free().filter(|one| one.by_seconds == Some(BySeconds::Quartz)) {
         let jobs = if one.name == "ours" { extent.staying } else { extent.staying.min(STAYING_KEPT) };
         gaps.add(Part::Burst, 2 * turn(jobs), move |report| stay(one, jobs, report));
     }

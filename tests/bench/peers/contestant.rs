@@ -14,12 +14,6 @@ const OWN: &str = "/tmp/groups/cronwheel-bench";
 
 /// The private machine is an overlay, on which our daemon would look at its tables each minute, as on few machines.
 const OURS: [&str; 4] = ["/usr/sbin/crond", "-f", "--watch", "inotify"];
-/// The floor that executes commands itself: what a shell costs.
-pub const WITHOUT_SHELL: &str = "floor-exec";
-/// Ours, told to do so.
-pub const OURS_DIRECT: &str = "ours direct";
-/// Its configuration.
-const DIRECT: &str = "/tmp/direct.toml";
 
 /// A cron, or the floor.
 #[derive(Clone, Debug)]
@@ -63,8 +57,6 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         variables: Vec::new(),
     };
     let ours = Contestant { by_seconds: Some(BySeconds::Quartz), ..contestant("ours", &OURS) };
-    fs::write(DIRECT, "simple-commands = \"direct\"\n").expect("a configuration");
-    let direct = contestant(OURS_DIRECT, &[&OURS[..], &["--config", DIRECT]].concat());
     let floor = contestant("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
     let floor = Contestant { by_seconds: Some(BySeconds::Flag), ..floor };
     let floor_with = |name: &'static str, flags: &[&str]| {
@@ -76,12 +68,9 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
     with_pam.words[0] = "/usr/local/bin/floor-pam".to_owned();
     let mut all = vec![
         floor.clone(),
-        floor_with(WITHOUT_SHELL, &["--exec"]),
         floor_with("floor-fork", &["--fork"]),
-        floor_with("floor-exec-fork", &["--exec", "--fork"]),
         Contestant { pam: true, ..with_pam },
         ours.clone(),
-        Contestant { by_seconds: Some(BySeconds::Quartz), place: "ours-direct".to_owned(), ..direct },
         Contestant { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
     ];
     let within = |name: &str, path: &str| package(name).join(path).display().to_string();
