@@ -65,12 +65,8 @@ fn under_debian_the_mail_goes_out_without_late_output_the_log_says_so_and_nobody
     Deadline::seconds(30).wait_for("the runner's end", no_cron);
     assert!(mails().iter().all(|mail| mail.ends_with("\n\nearly\n")), "{:#?}", mails());
     let lines = world.log.lines();
-    let noted = |name: &str| {
-        let of_job = |line: &&String| line.contains(NOTE);
-        let _ = name;
-        lines.iter().filter(of_job).count()
-    };
-    assert_eq!(noted(""), 3, "one line for each job whose output is mailed: {lines:#?}");
+    let noted = lines.iter().filter(|line| line.contains(NOTE)).count();
+    assert_eq!(noted, 3, "one line for each job whose output is mailed: {lines:#?}");
 }
 
 #[test]
@@ -98,7 +94,7 @@ fn in_cronies_place_the_mail_waits_for_late_output_and_nothing_else_does() {
 fn late_output_goes_to_the_log_where_output_does() {
     let Some(world) = world!(Subject::OursCronie) else { return };
     prepare_jobs(&world);
-    world.drop_in("flood", "@reboot alice (until test -e /run/go; do sleep 0.1; done; head -c 5000000 /dev/zero | tr '\\0' '\\n'; printf unended) & true\n");
+    world.drop_in("flood", "@reboot alice (until test -e /run/go; do sleep 0.1; done; head -c 5000000 /dev/zero | tr '\\0' x | fold -w 1000; printf unended) & true\n");
     let daemon = world.start_daemon(&["-s"]);
     world.log.wait_for("CMDOUT (early)", Deadline::seconds(30));
     fs::write("/run/go", "").unwrap();
