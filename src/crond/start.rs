@@ -281,7 +281,7 @@ impl Daemon {
             None => self.completed.as_ref().and_then(Completed::read_reboot),
         };
         let found = self.find_predecessors(boot, resumed);
-        let has_journals = !found.runners.is_empty() || !found.dead.is_empty();
+        let has_journals = !found.runners.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
         let completed = self.completed_before().max(resumed_at);
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();

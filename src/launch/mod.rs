@@ -28,8 +28,8 @@ pub use client::{
     caller_name, falls_back_to_log,
 };
 pub use predecessors::{
-    AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, RunOfJob, find as find_predecessors,
-    of_journals as predecessors_of_journals,
+    AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, Retried, RunOfJob, SilentRunner,
+    find as find_predecessors, of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldRunner};

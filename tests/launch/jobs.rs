@@ -5,7 +5,9 @@ use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
 use crate::world;
-use cronwheel::launch::{Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, find_predecessors};
+use cronwheel::launch::{
+    Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, SilentRunner, find_predecessors,
+};
 use cronwheel::plan::{End, Owner, RunId, Skip};
 use cronwheel::site::Profile;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -216,7 +218,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
         }
         let pid = bench.runner.pid();
         // While its own main is there, nobody else is told anything.
-        assert_eq!(predecessors().silent, [pid]);
+        assert_eq!(predecessors().silent.iter().map(SilentRunner::pid).collect::<Vec<_>>(), [pid]);
         drop(bench);
         let mut left = predecessors();
         assert!(left.silent.is_empty() && left.dead.is_empty(), "{left:?}");
