@@ -12,7 +12,8 @@ use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
 use super::wake_ups::WakeUps;
 use crate::launch::{
-    LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journals,
+    KEPT_STARTS, LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors,
+    predecessors_of_journals,
 };
 use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
@@ -37,6 +38,8 @@ const CRONIE_VERSION: &str = "1.7.2";
 
 /// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
 const REBOOT_REACH: i64 = 500;
+// The journals must know all of them for as long.
+const _: () = assert!(KEPT_STARTS > REBOOT_REACH);
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]

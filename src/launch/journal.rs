@@ -26,7 +26,7 @@ const LONGEST_REASON: usize = 1024;
 
 /// Starts of the last so many seconds are kept even when their runs have ended: a restart makes up for three minutes, and the clock may be
 /// set back a little meanwhile.
-pub(super) const KEPT_STARTS: i64 = 600;
+pub const KEPT_STARTS: i64 = 600;
 /// The same when the journal would become too long.
 const KEPT_STARTS_WHEN_LONG: i64 = 200;
 /// A journal is rewritten when it is longer than this and than twice what it was after the last time.
@@ -68,7 +68,8 @@ enum JournalRecord {
     Process { run: RunId, process: ProcessId },
     /// It has ended.
     Ended { run: RunId, end: End, duration_ms: u64 },
-    /// A main has been told of its end.
+    /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
+    /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
     Delivered { run: RunId },
 }
 
@@ -96,13 +97,15 @@ pub struct JournaledRun {
     pub process: Option<ProcessId>,
     /// How it ended and after how many milliseconds, once it has.
     pub end: Option<(End, u64)>,
-    /// Whether a main has been told of its end.
+    /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
     pub is_delivered: bool,
 }
 
 impl JournaledRun {
-    /// Whether it is to be remembered by those that come at `now`.
+    /// Whether it is to be remembered by those that come at `now`. An `@reboot` start may be due again for longer than another, and there are no
+    /// more of these than entries in the tables.
     fn is_live(&self, now: i64, kept_starts: i64) -> bool {
+        let kept_starts = if self.at_reboot { kept_starts.max(KEPT_STARTS) } else { kept_starts };
         !self.is_delivered || self.begun_at > now.saturating_sub(kept_starts)
     }
 }
@@ -286,7 +289,7 @@ impl Journal {
         self.push(&JournalRecord::Ended { run, end: shortened(end), duration_ms });
     }
 
-    /// A main has been told of its end.
+    /// Its end has been written into the socket of a main.
     pub(super) fn delivered(&mut self, run: RunId) {
         self.push(&JournalRecord::Delivered { run });
     }
@@ -557,6 +560,23 @@ mod tests {
         assert!(compacted.lost_starts);
         journal.rewrite(&compacted.bytes).unwrap();
         assert_eq!(runs(&file).keys().collect::<Vec<_>>(), [&RunId(0)]);
+    }
+
+    #[test]
+    fn starts_at_boot_are_kept_in_a_journal_without_room_for_other_starts() {
+        let (file, mut journal) = journal();
+        for run in 1..300_000 {
+            journal.intend(&Start { at_reboot: run <= 100, ..start(run) }, NOW - 500);
+            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.delivered(RunId(run));
+            if run % 1000 == 0 {
+                journal.flush().unwrap();
+            }
+        }
+        journal.flush().unwrap();
+        let compacted = journal.compacted(NOW).unwrap();
+        journal.rewrite(&compacted.bytes).unwrap();
+        assert!(runs(&file).keys().map(|run| run.0).eq(1..=100));
     }
 
     #[test]
