@@ -6,13 +6,13 @@ use crate::launch::{
     AfterClose, DeadRunner, EarlierStart, Fate, OldRunner, Predecessors, Retried, RunDirectoryError, RunOfJob,
     SilentRunner,
 };
-use crate::plan::{End, RunId, Start};
+use crate::plan::{End, JobId, RunId, Start};
 use crate::report::{Ident, Level, Record};
 use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, Ask, Pid};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
@@ -216,7 +216,7 @@ impl Daemon {
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (run, fate) in silent.open_runs() {
             match fate {
-                Fate::Ended(end) => ended.push((run.run, end)),
+                Fate::Ended { end, .. } => ended.push((run.run, end)),
                 Fate::GoesOn(pid) => {
                     if self.old.watch(&self.poll, number, &run, pid, |run| silent.process_of(run)) {
                         running.push(run);
@@ -280,7 +280,7 @@ impl Daemon {
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (run, fate) in dead.open_runs() {
             match fate {
-                Fate::Ended(end) => ended.push((run.run, end)),
+                Fate::Ended { end, is_reported } => ended.push((run, end, is_reported)),
                 Fate::GoesOn(pid) => {
                     if self.old.watch(&self.poll, number, &run, pid, |run| dead.process_of(run)) {
                         running.push(run);
@@ -293,12 +293,13 @@ impl Daemon {
             }
         }
         let settled: Vec<RunId> =
-            lost.iter().map(|lost| lost.run.run).chain(ended.iter().map(|(run, _)| *run)).collect();
+            lost.iter().map(|lost| lost.run.run).chain(ended.iter().map(|(run, ..)| run.run)).collect();
         let written = dead.settle(&settled);
         self.warn_of(written);
         self.old.dead.insert(number, dead);
         self.tell_lost(lost);
-        ended.into_iter().for_each(|(run, end)| self.ended(run, end));
+        self.tell_unreported(ended.iter().filter(|(.., is_reported)| !is_reported).map(|(run, end, _)| (run, end)));
+        ended.into_iter().for_each(|(run, end, _)| self.ended(run.run, end));
         self.clean_up();
         running
     }
@@ -426,25 +427,50 @@ impl Daemon {
             return;
         }
         let known = self.plan.find_jobs(lost.iter().map(|lost| &lost.run.job));
-        for LostRun { run: RunOfJob { run, job, scheduled_at }, rest } in lost {
-            match known.get(&job) {
-                Some(start) => {
-                    let start = Start { run, scheduled_at, ..start.clone() };
-                    self.tell_about(&start, Level::Warning, "LOST", rest);
-                }
-                None => self.log.write(&Record {
-                    ident: Ident::Daemon,
-                    level: Level::Warning,
-                    pid: None,
-                    user: job.user(),
-                    event: "LOST",
-                    detail: job.as_str().as_bytes(),
-                    rest,
-                    run: Some(run),
-                    fields: &[],
-                }),
+        for LostRun { run, rest } in lost {
+            self.tell_of_run(&known, &run, "LOST", rest);
+            self.ended(run.run, End::Lost);
+        }
+    }
+
+    /// Records runs that ended just before their runner died, so that it had no time to log that or to deliver their output.
+    fn tell_unreported<'a>(&mut self, runs: impl Iterator<Item = (&'a RunOfJob, &'a End)>) {
+        let runs: Vec<_> = runs.collect();
+        if runs.is_empty() {
+            return;
+        }
+        let known = self.plan.find_jobs(runs.iter().map(|(run, _)| &run.job));
+        for (run, end) in runs {
+            let how = match end {
+                End::Code(code) => format!("exit {code}"),
+                End::Signal { number, .. } => format!("signal {number}"),
+                End::NotStarted { why } => format!("not started: {why}"),
+                End::Skipped(_) | End::Lost => continue,
+            };
+            let rest =
+                format!(" {how}; the process that starts jobs died before it had reported that: output may be lost");
+            self.tell_of_run(&known, run, "ENDED", &rest);
+        }
+    }
+
+    fn tell_of_run(&mut self, known: &HashMap<JobId, Start>, of: &RunOfJob, event: &'static str, rest: &str) {
+        let RunOfJob { run, job, scheduled_at } = of;
+        match known.get(job) {
+            Some(start) => {
+                let start = Start { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
+                self.tell_about(&start, Level::Warning, event, rest);
             }
-            self.ended(run, End::Lost);
+            None => self.log.write(&Record {
+                ident: Ident::Daemon,
+                level: Level::Warning,
+                pid: None,
+                user: job.user(),
+                event,
+                detail: job.as_str().as_bytes(),
+                rest,
+                run: Some(*run),
+                fields: &[],
+            }),
         }
     }
 }

@@ -71,6 +71,8 @@ enum JournalRecord {
     /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
     /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
     Delivered { run: RunId },
+    /// Its end is in the log, and its output where it is wanted: in the log, or with a mailer that has ended.
+    Reported { run: RunId },
 }
 
 /// Names a process for the whole boot.
@@ -99,14 +101,21 @@ pub struct JournaledRun {
     pub end: Option<(End, u64)>,
     /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
     pub is_delivered: bool,
+    /// Whether the log has its end, and its output is where it is wanted.
+    pub is_reported: bool,
 }
 
 impl JournaledRun {
+    /// Whether there is still something to be done about it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_delivered || !self.is_reported
+    }
+
     /// Whether it is to be remembered by those that come at `now`. An `@reboot` start may be due again for longer than another, and there are no
     /// more of these than entries in the tables.
     fn is_live(&self, now: i64, kept_starts: i64) -> bool {
         let kept_starts = if self.at_reboot { kept_starts.max(KEPT_STARTS) } else { kept_starts };
-        !self.is_delivered || self.begun_at > now.saturating_sub(kept_starts)
+        self.is_open() || self.begun_at > now.saturating_sub(kept_starts)
     }
 }
 
@@ -218,8 +227,17 @@ fn is_cut_short(read: io::Result<()>) -> Result<bool, JournalError> {
 fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now: i64, kept_starts: i64) {
     match record {
         JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot } => {
-            let (process, end, is_delivered) = (None, None, false);
-            runs.insert(run, JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered });
+            let known = JournaledRun {
+                job,
+                scheduled_at,
+                begun_at,
+                at_reboot,
+                process: None,
+                end: None,
+                is_delivered: false,
+                is_reported: false,
+            };
+            runs.insert(run, known);
         }
         JournalRecord::Withdrawn { run } => drop(runs.remove(&run)),
         JournalRecord::Process { run, process } => {
@@ -232,9 +250,12 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
                 known.end = Some((end, duration_ms));
             }
         }
-        JournalRecord::Delivered { run } => {
+        JournalRecord::Delivered { run } | JournalRecord::Reported { run } => {
             if let Some(known) = runs.get_mut(&run) {
-                known.is_delivered = true;
+                match record {
+                    JournalRecord::Reported { .. } => known.is_reported = true,
+                    _ => known.is_delivered = true,
+                }
                 if !known.is_live(now, kept_starts) {
                     runs.remove(&run);
                 }
@@ -292,6 +313,11 @@ impl Journal {
     /// Its end has been written into the socket of a main.
     pub(super) fn delivered(&mut self, run: RunId) {
         self.push(&JournalRecord::Delivered { run });
+    }
+
+    /// The log has its end, and its output is where it is wanted.
+    pub(super) fn reported(&mut self, run: RunId) {
+        self.push(&JournalRecord::Reported { run });
     }
 
     fn push(&mut self, record: &JournalRecord) {
@@ -354,7 +380,8 @@ impl Journal {
         let content = read_keeping(file, &self.boot_id, now, kept_starts)?;
         let mut bytes = header(&self.boot_id).to_vec();
         for (run, known) in content.runs.into_iter().filter(|(_, known)| known.is_live(now, kept_starts)) {
-            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered } = known;
+            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered, is_reported } =
+                known;
             append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot });
             if let Some(process) = process.filter(|_| end.is_none()) {
                 append(&mut bytes, &JournalRecord::Process { run, process });
@@ -364,6 +391,9 @@ impl Journal {
             }
             if is_delivered {
                 append(&mut bytes, &JournalRecord::Delivered { run });
+            }
+            if is_reported {
+                append(&mut bytes, &JournalRecord::Reported { run });
             }
         }
         Ok(bytes)
@@ -405,6 +435,7 @@ pub(super) fn settle<'a>(
             append(&mut bytes, &JournalRecord::Ended { run, end: End::Lost, duration_ms: 0 });
         }
         append(&mut bytes, &JournalRecord::Delivered { run });
+        append(&mut bytes, &JournalRecord::Reported { run });
     }
     // A record that was cut short would hide these.
     file.set_len(*valid_length).and_then(|()| file.write_all_at(&bytes, *valid_length)).map_err(os("writing"))?;
@@ -467,6 +498,7 @@ mod tests {
         journal.has_process(RunId(3), process);
         journal.has_process(RunId(4), process);
         journal.ended(RunId(4), &End::Code(3), 1234);
+        journal.reported(RunId(4));
         journal.ended(RunId(5), &End::NotStarted { why: "x".repeat(5000) }, 0);
         journal.delivered(RunId(5));
         assert_eq!(runs(&file).len(), 0, "nothing is written before it is flushed");
@@ -477,6 +509,7 @@ mod tests {
         assert_eq!((runs[&RunId(3)].process, &runs[&RunId(3)].end), (Some(process), &None));
         assert_eq!(runs[&RunId(4)].end, Some((End::Code(3), 1234)));
         assert!(runs[&RunId(5)].is_delivered && !runs[&RunId(4)].is_delivered);
+        assert!(runs[&RunId(4)].is_reported && !runs[&RunId(5)].is_reported);
         let Some((End::NotStarted { why }, 0)) = &runs[&RunId(5)].end else { panic!("{runs:?}") };
         assert_eq!(why.len(), LONGEST_REASON);
     }
@@ -532,6 +565,7 @@ mod tests {
             journal.intend(&start(run), now);
             journal.ended(RunId(run), &End::Code(0), 1);
             journal.delivered(RunId(run));
+            journal.reported(RunId(run));
             journal.flush().unwrap();
             if journal.is_worth_compacting() {
                 let compacted = journal.compacted(now + KEPT_STARTS - 10).unwrap();
@@ -554,6 +588,7 @@ mod tests {
             journal.intend(&start(run), NOW);
             journal.ended(RunId(run), &End::Code(0), 1);
             journal.delivered(RunId(run));
+            journal.reported(RunId(run));
         }
         journal.flush().unwrap();
         let compacted = journal.compacted(NOW).unwrap();
@@ -569,6 +604,7 @@ mod tests {
             journal.intend(&Start { at_reboot: run <= 100, ..start(run) }, NOW - 500);
             journal.ended(RunId(run), &End::Code(0), 1);
             journal.delivered(RunId(run));
+            journal.reported(RunId(run));
             if run % 1000 == 0 {
                 journal.flush().unwrap();
             }

@@ -137,7 +137,7 @@ impl SilentRunner {
 
 fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
     let fate = |run: RunId, known: &JournaledRun| match (&known.end, known.process) {
-        (Some((end, _)), _) => Fate::Ended(end.clone()),
+        (Some((end, _)), _) => Fate::Ended { end: end.clone(), is_reported: known.is_reported },
         (None, Some(_)) => process_of(open, run).map_or(Fate::Gone, Fate::GoesOn),
         (None, None) => Fate::NeverSeen,
     };
@@ -157,7 +157,7 @@ pub struct DeadRunner {
     files: Option<RunnerFiles>,
     file: File,
     valid_length: u64,
-    /// Runs without an end that was told.
+    /// Runs of which the end was not handed to a main or not reported.
     open: BTreeMap<RunId, JournaledRun>,
     /// Until when its starts are to be known, seconds of UTC.
     kept_until: i64,
@@ -166,8 +166,13 @@ pub struct DeadRunner {
 /// What is known of a run that was going on when its runner died.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It had ended, and no main has been told.
-    Ended(End),
+    /// It had ended.
+    Ended {
+        /// How.
+        end: End,
+        /// Whether the log has that, and the output is where it is wanted.
+        is_reported: bool,
+    },
     /// Its process still goes on.
     GoesOn(Pid),
     /// Its process is gone.
@@ -179,11 +184,11 @@ pub enum Fate {
 impl DeadRunner {
     fn new(files: Option<RunnerFiles>, file: File, content: JournalContent) -> DeadRunner {
         let kept_until = content.runs.values().map(|run| run.begun_at.saturating_add(KEPT_STARTS)).max();
-        let open = content.runs.into_iter().filter(|(_, run)| !run.is_delivered).collect();
+        let open = content.runs.into_iter().filter(|(_, run)| run.is_open()).collect();
         DeadRunner { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
 
-    /// The runs of which no main has been told an end, with what became of them.
+    /// The runs of which the end was not handed to a main or not reported, with what became of them.
     pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
         open_runs(&self.open)
     }

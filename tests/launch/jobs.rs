@@ -193,7 +193,10 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
         let [dead] = left.dead.as_mut_slice() else { panic!("{left:?}") };
         // Told once.
         if let [(run, fate)] = dead.open_runs().as_slice() {
-            assert_eq!((run.run, run.job.as_str(), fate), (start.run, "alice:job", &Fate::Ended(End::Code(4))));
+            assert_eq!(
+                (run.run, run.job.as_str(), fate),
+                (start.run, "alice:job", &Fate::Ended { end: End::Code(4), is_reported: true })
+            );
             dead.settle(&[run.run]).unwrap();
         } else {
             dead.open_runs().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();

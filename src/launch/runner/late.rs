@@ -188,6 +188,8 @@ impl State {
             if let Some(draft) = draft {
                 let (start, owner, user) = (late.job.start.clone(), late.job.owner.clone(), late.job.user.clone());
                 self.queue_mail(start, owner, user, draft);
+            } else {
+                self.journal().reported(late.job.start.run);
             }
         }
         self.late.insert(id, late);

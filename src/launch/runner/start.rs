@@ -400,6 +400,7 @@ impl State {
         self.begun.push(start.run);
         self.note_not_started(&start);
         self.tell_end(EndedRun::of(&start, End::NotStarted { why }, 0));
+        self.journal().reported(start.run);
         self.release(&start);
     }
 }
