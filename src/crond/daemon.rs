@@ -331,7 +331,7 @@ impl Daemon {
         }
     }
 
-    fn hear_runner(&mut self) -> Result<(), Fatal> {
+    pub(super) fn hear_runner(&mut self) -> Result<(), Fatal> {
         for notice in self.runner.receive()? {
             match notice {
                 Notice::Started { run, pid } => {

@@ -12,7 +12,8 @@ use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
 use super::wake_ups::WakeUps;
 use crate::launch::{
-    LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors, predecessors_of_journals,
+    KEPT_STARTS, LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors,
+    predecessors_of_journals,
 };
 use crate::plan::{Event, Plan, RunId};
 use crate::report::{Level, Log, Record, Target};
@@ -38,6 +39,8 @@ const CRONIE_VERSION: &str = "1.7.2";
 
 /// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
 const REBOOT_REACH: i64 = 500;
+// The journals must know all of them for as long.
+const _: () = assert!(KEPT_STARTS > REBOOT_REACH);
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -284,7 +287,7 @@ impl Daemon {
             None => self.completed.as_ref().and_then(Completed::read_reboot),
         };
         let found = self.find_predecessors(boot, resumed);
-        let has_journals = !found.runners.is_empty() || !found.dead.is_empty();
+        let has_journals = !found.runners.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
         let completed = self.completed_before().max(resumed_at);
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();

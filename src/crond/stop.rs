@@ -69,7 +69,8 @@ impl Daemon {
             Some(Stopping::Waiting(at)) if at <= now_ms => {
                 let jobs = self.plan.running();
                 if jobs > 0 {
-                    self.warn(&format!("{jobs} jobs still run: ending them"));
+                    let (noun, them) = if jobs == 1 { ("job", "it") } else { ("jobs", "them") };
+                    self.warn(&format!("{jobs} {noun} still running; terminating {them}"));
                     self.end_all_jobs(false);
                 }
                 self.stopping = Some(Stopping::Asked(now_ms + KILL_AFTER_MS));
@@ -129,7 +130,7 @@ impl Daemon {
             }
             if self.todo.is_empty() {
                 self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
-                self.runner.receive()?;
+                self.hear_runner()?;
             }
         }
     }

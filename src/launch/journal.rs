@@ -26,7 +26,7 @@ const LONGEST_REASON: usize = 1024;
 
 /// Starts of the last so many seconds are kept even when their runs have ended: a restart makes up for three minutes, and the clock may be
 /// set back a little meanwhile.
-pub(super) const KEPT_STARTS: i64 = 600;
+pub const KEPT_STARTS: i64 = 600;
 /// The same when the journal would become too long.
 const KEPT_STARTS_WHEN_LONG: i64 = 200;
 /// A journal is rewritten when it is longer than this and than twice what it was after the last time.
@@ -68,8 +68,11 @@ enum JournalRecord {
     Process { run: RunId, process: ProcessId },
     /// It has ended.
     Ended { run: RunId, end: End, duration_ms: u64 },
-    /// A main has been told of its end.
+    /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
+    /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
     Delivered { run: RunId },
+    /// Its end is in the log, and its output where it is wanted: in the log, or with a mailer that has ended.
+    Reported { run: RunId },
 }
 
 /// Names a process for the whole boot.
@@ -96,14 +99,23 @@ pub struct JournaledRun {
     pub process: Option<ProcessId>,
     /// How it ended and after how many milliseconds, once it has.
     pub end: Option<(End, u64)>,
-    /// Whether a main has been told of its end.
+    /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
     pub is_delivered: bool,
+    /// Whether the log has its end, and its output is where it is wanted.
+    pub is_reported: bool,
 }
 
 impl JournaledRun {
-    /// Whether it is to be remembered by those that come at `now`.
+    /// Whether there is still something to be done about it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_delivered || !self.is_reported
+    }
+
+    /// Whether it is to be remembered by those that come at `now`. An `@reboot` start may be due again for longer than another, and there are no
+    /// more of these than entries in the tables.
     fn is_live(&self, now: i64, kept_starts: i64) -> bool {
-        !self.is_delivered || self.begun_at > now.saturating_sub(kept_starts)
+        let kept_starts = if self.at_reboot { kept_starts.max(KEPT_STARTS) } else { kept_starts };
+        self.is_open() || self.begun_at > now.saturating_sub(kept_starts)
     }
 }
 
@@ -215,8 +227,17 @@ fn is_cut_short(read: io::Result<()>) -> Result<bool, JournalError> {
 fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now: i64, kept_starts: i64) {
     match record {
         JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot } => {
-            let (process, end, is_delivered) = (None, None, false);
-            runs.insert(run, JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered });
+            let known = JournaledRun {
+                job,
+                scheduled_at,
+                begun_at,
+                at_reboot,
+                process: None,
+                end: None,
+                is_delivered: false,
+                is_reported: false,
+            };
+            runs.insert(run, known);
         }
         JournalRecord::Withdrawn { run } => drop(runs.remove(&run)),
         JournalRecord::Process { run, process } => {
@@ -229,9 +250,12 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
                 known.end = Some((end, duration_ms));
             }
         }
-        JournalRecord::Delivered { run } => {
+        JournalRecord::Delivered { run } | JournalRecord::Reported { run } => {
             if let Some(known) = runs.get_mut(&run) {
-                known.is_delivered = true;
+                match record {
+                    JournalRecord::Reported { .. } => known.is_reported = true,
+                    _ => known.is_delivered = true,
+                }
                 if !known.is_live(now, kept_starts) {
                     runs.remove(&run);
                 }
@@ -286,9 +310,14 @@ impl Journal {
         self.push(&JournalRecord::Ended { run, end: shortened(end), duration_ms });
     }
 
-    /// A main has been told of its end.
+    /// Its end has been written into the socket of a main.
     pub(super) fn delivered(&mut self, run: RunId) {
         self.push(&JournalRecord::Delivered { run });
+    }
+
+    /// The log has its end, and its output is where it is wanted.
+    pub(super) fn reported(&mut self, run: RunId) {
+        self.push(&JournalRecord::Reported { run });
     }
 
     fn push(&mut self, record: &JournalRecord) {
@@ -351,7 +380,8 @@ impl Journal {
         let content = read_keeping(file, &self.boot_id, now, kept_starts)?;
         let mut bytes = header(&self.boot_id).to_vec();
         for (run, known) in content.runs.into_iter().filter(|(_, known)| known.is_live(now, kept_starts)) {
-            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered } = known;
+            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered, is_reported } =
+                known;
             append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot });
             if let Some(process) = process.filter(|_| end.is_none()) {
                 append(&mut bytes, &JournalRecord::Process { run, process });
@@ -361,6 +391,9 @@ impl Journal {
             }
             if is_delivered {
                 append(&mut bytes, &JournalRecord::Delivered { run });
+            }
+            if is_reported {
+                append(&mut bytes, &JournalRecord::Reported { run });
             }
         }
         Ok(bytes)
@@ -402,6 +435,7 @@ pub(super) fn settle<'a>(
             append(&mut bytes, &JournalRecord::Ended { run, end: End::Lost, duration_ms: 0 });
         }
         append(&mut bytes, &JournalRecord::Delivered { run });
+        append(&mut bytes, &JournalRecord::Reported { run });
     }
     // A record that was cut short would hide these.
     file.set_len(*valid_length).and_then(|()| file.write_all_at(&bytes, *valid_length)).map_err(os("writing"))?;
@@ -464,6 +498,7 @@ mod tests {
         journal.has_process(RunId(3), process);
         journal.has_process(RunId(4), process);
         journal.ended(RunId(4), &End::Code(3), 1234);
+        journal.reported(RunId(4));
         journal.ended(RunId(5), &End::NotStarted { why: "x".repeat(5000) }, 0);
         journal.delivered(RunId(5));
         assert_eq!(runs(&file).len(), 0, "nothing is written before it is flushed");
@@ -474,6 +509,7 @@ mod tests {
         assert_eq!((runs[&RunId(3)].process, &runs[&RunId(3)].end), (Some(process), &None));
         assert_eq!(runs[&RunId(4)].end, Some((End::Code(3), 1234)));
         assert!(runs[&RunId(5)].is_delivered && !runs[&RunId(4)].is_delivered);
+        assert!(runs[&RunId(4)].is_reported && !runs[&RunId(5)].is_reported);
         let Some((End::NotStarted { why }, 0)) = &runs[&RunId(5)].end else { panic!("{runs:?}") };
         assert_eq!(why.len(), LONGEST_REASON);
     }
@@ -529,6 +565,7 @@ mod tests {
             journal.intend(&start(run), now);
             journal.ended(RunId(run), &End::Code(0), 1);
             journal.delivered(RunId(run));
+            journal.reported(RunId(run));
             journal.flush().unwrap();
             if journal.is_worth_compacting() {
                 let compacted = journal.compacted(now + KEPT_STARTS - 10).unwrap();
@@ -551,12 +588,31 @@ mod tests {
             journal.intend(&start(run), NOW);
             journal.ended(RunId(run), &End::Code(0), 1);
             journal.delivered(RunId(run));
+            journal.reported(RunId(run));
         }
         journal.flush().unwrap();
         let compacted = journal.compacted(NOW).unwrap();
         assert!(compacted.lost_starts);
         journal.rewrite(&compacted.bytes).unwrap();
         assert_eq!(runs(&file).keys().collect::<Vec<_>>(), [&RunId(0)]);
+    }
+
+    #[test]
+    fn starts_at_boot_are_kept_in_a_journal_without_room_for_other_starts() {
+        let (file, mut journal) = journal();
+        for run in 1..300_000 {
+            journal.intend(&Start { at_reboot: run <= 100, ..start(run) }, NOW - 500);
+            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.delivered(RunId(run));
+            journal.reported(RunId(run));
+            if run % 1000 == 0 {
+                journal.flush().unwrap();
+            }
+        }
+        journal.flush().unwrap();
+        let compacted = journal.compacted(NOW).unwrap();
+        journal.rewrite(&compacted.bytes).unwrap();
+        assert!(runs(&file).keys().map(|run| run.0).eq(1..=100));
     }
 
     #[test]

@@ -26,9 +26,10 @@ pub use client::{
     Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, caller_name,
     falls_back_to_log,
 };
+pub use journal::KEPT_STARTS;
 pub use predecessors::{
-    AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, RunOfJob, find as find_predecessors,
-    of_journals as predecessors_of_journals,
+    AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, Retried, RunOfJob, SilentRunner,
+    find as find_predecessors, of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldRunner};

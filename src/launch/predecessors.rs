@@ -52,8 +52,102 @@ pub struct Predecessors {
     pub running: Vec<RunOfJob>,
     /// What could not be read, and was removed.
     pub troubles: Vec<RunDirectoryError>,
-    /// Runners that live and did not answer.
-    pub silent: Vec<Pid>,
+    /// Runners that live and cannot be reached.
+    pub silent: Vec<SilentRunner>,
+    /// Runners that are connected and have not told their runs in time.
+    pub slow: Vec<Pid>,
+}
+
+/// A runner that lives, or may live, and to which there is no connection. Its journal is its own: nothing is written to it here.
+#[derive(Debug)]
+pub struct SilentRunner {
+    files: RunnerFiles,
+    /// Runs without an end that was told, as its journal had them.
+    open: BTreeMap<RunId, JournaledRun>,
+    /// Runs that are taken for lost here, although the journal has them as open.
+    lost: Vec<RunId>,
+}
+
+/// What has become of a runner that could not be reached.
+#[derive(Debug)]
+pub enum Retried {
+    /// It still cannot be reached.
+    Silent(SilentRunner),
+    /// It is connected.
+    Connected(OldRunner),
+    /// It is dead and has left a journal.
+    Dead(DeadRunner),
+    /// It is gone, its journal as well, and none of its runs goes on.
+    Gone,
+}
+
+impl SilentRunner {
+    fn new(files: RunnerFiles, content: Option<JournalContent>) -> SilentRunner {
+        let runs = content.unwrap_or_default().runs.into_iter();
+        SilentRunner { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.files.pid
+    }
+
+    /// The runs of which no main has been told an end, with what is known of them.
+    pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
+        open_runs(&self.open)
+    }
+
+    /// The process of that run, if it is still there.
+    pub fn process_of(&self, run: RunId) -> Option<Pid> {
+        process_of(&self.open, run)
+    }
+
+    /// Notes that nobody waits for the ends of these runs any more.
+    pub fn settle(&mut self, runs: &[RunId]) {
+        self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
+    }
+
+    /// Tries to connect again.
+    pub fn retry(self, boot_id: &str) -> Retried {
+        let gone = |silent: SilentRunner| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
+        match self.files.look(boot_id, now()) {
+            Ok(Some(Look { is_alive: false, content: Ok(content), file })) => {
+                let SilentRunner { files, lost, .. } = self;
+                let mut dead = DeadRunner::new(Some(files), file, content);
+                // If this cannot be written, the next main records them as lost once more.
+                let _ = dead.settle(&lost);
+                Retried::Dead(dead)
+            }
+            Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) if trouble.is_of_content() => {
+                let _ = self.files.discard();
+                gone(self)
+            }
+            Ok(None) => gone(self),
+            Ok(Some(_)) | Err(_) => match OldRunner::connect(self.files.clone()) {
+                Ok(mut runner) => {
+                    let open = self.open.iter().filter(|(_, known)| known.end.is_none());
+                    runner.expect(open.map(|(run, known)| run_of_job(*run, known)));
+                    Retried::Connected(runner)
+                }
+                Err(_) => Retried::Silent(self),
+            },
+        }
+    }
+}
+
+fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
+    let fate = |run: RunId, known: &JournaledRun| match (&known.end, known.process) {
+        (Some((end, _)), _) => Fate::Ended { end: end.clone(), is_reported: known.is_reported },
+        (None, Some(_)) => process_of(open, run).map_or(Fate::Gone, Fate::GoesOn),
+        (None, None) => Fate::NeverSeen,
+    };
+    open.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
+}
+
+fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<Pid> {
+    let process = open.get(&run).and_then(|known| known.process)?;
+    let is_there = host::process_started(process.pid).is_some_and(|started| started == process.started.to_string());
+    is_there.then_some(process.pid)
 }
 
 /// The journal of a dead runner, with what is to be done about its runs.
@@ -63,7 +157,7 @@ pub struct DeadRunner {
     files: Option<RunnerFiles>,
     file: File,
     valid_length: u64,
-    /// Runs without an end that was told.
+    /// Runs of which the end was not handed to a main or not reported.
     open: BTreeMap<RunId, JournaledRun>,
     /// Until when its starts are to be known, seconds of UTC.
     kept_until: i64,
@@ -72,8 +166,13 @@ pub struct DeadRunner {
 /// What is known of a run that was going on when its runner died.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It had ended, and no main has been told.
-    Ended(End),
+    /// It had ended.
+    Ended {
+        /// How.
+        end: End,
+        /// Whether the log has that, and the output is where it is wanted.
+        is_reported: bool,
+    },
     /// Its process still goes on.
     GoesOn(Pid),
     /// Its process is gone.
@@ -85,25 +184,18 @@ pub enum Fate {
 impl DeadRunner {
     fn new(files: Option<RunnerFiles>, file: File, content: JournalContent) -> DeadRunner {
         let kept_until = content.runs.values().map(|run| run.begun_at.saturating_add(KEPT_STARTS)).max();
-        let open = content.runs.into_iter().filter(|(_, run)| !run.is_delivered).collect();
+        let open = content.runs.into_iter().filter(|(_, run)| run.is_open()).collect();
         DeadRunner { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
 
-    /// The runs of which no main has been told an end, with what became of them.
+    /// The runs of which the end was not handed to a main or not reported, with what became of them.
     pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
-        let fate = |run: RunId, known: &JournaledRun| match (&known.end, known.process) {
-            (Some((end, _)), _) => Fate::Ended(end.clone()),
-            (None, Some(_)) => self.process_of(run).map_or(Fate::Gone, Fate::GoesOn),
-            (None, None) => Fate::NeverSeen,
-        };
-        self.open.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
+        open_runs(&self.open)
     }
 
     /// The process of that run, if it is still there.
     pub fn process_of(&self, run: RunId) -> Option<Pid> {
-        let process = self.open.get(&run).and_then(|known| known.process)?;
-        let is_there = host::process_started(process.pid).is_some_and(|started| started == process.started.to_string());
-        is_there.then_some(process.pid)
+        process_of(&self.open, run)
     }
 
     /// Notes that these runs are done with.
@@ -154,9 +246,15 @@ impl OldRunner {
             None => AfterClose::Nothing,
             Some(Look { is_alive: true, .. }) => AfterClose::StillThere,
             Some(Look { content, file, .. }) => {
-                AfterClose::Dead(DeadRunner::new(Some(self.files.clone()), file, content))
+                AfterClose::Dead(DeadRunner::new(Some(self.files.clone()), file, content?))
             }
         })
+    }
+
+    /// Gives up a connection that cannot be waited for.
+    pub fn disconnect(self, boot_id: &str) -> SilentRunner {
+        let content = self.files.look(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
+        SilentRunner::new(self.files, content)
     }
 }
 
@@ -205,18 +303,21 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
         }
     };
     let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.troubles);
-    for (files, look) in dead {
-        take_dead(&mut found, files, look);
+    for (files, file, content) in dead {
+        take_dead(&mut found, files, file, content);
     }
     for runner in connected {
         take_living(&mut found, runner, boot_id);
     }
     for files in silent {
-        found.silent.push(files.pid);
-        if let Ok(Some(look)) = files.look(boot_id, now()) {
-            found.started.extend(starts_of(&look.content));
-            found.running.extend(without_end(&look.content));
-        }
+        let content = match files.look(boot_id, now()) {
+            Ok(None) => continue,
+            Ok(Some(look)) => look.content,
+            Err(trouble) => Err(trouble),
+        };
+        let content = content.map_err(|trouble| found.troubles.push(trouble)).ok();
+        found.started.extend(content.iter().flat_map(starts_of));
+        found.silent.push(SilentRunner::new(files, content));
     }
     found
 }
@@ -226,7 +327,7 @@ fn without_end(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
     content.runs.iter().filter(|(_, known)| known.end.is_none()).map(|(run, known)| run_of_job(*run, known))
 }
 
-type Connected = (Vec<(RunnerFiles, Look)>, Vec<OldRunner>, Vec<RunnerFiles>);
+type Connected = (Vec<(RunnerFiles, File, JournalContent)>, Vec<OldRunner>, Vec<RunnerFiles>);
 
 /// Sorts runners into dead ones, those that have answered or are connected at least, and those that cannot be reached.
 fn connect_all(listed: Vec<RunnerFiles>, boot_id: &str, troubles: &mut Vec<RunDirectoryError>) -> Connected {
@@ -236,15 +337,19 @@ fn connect_all(listed: Vec<RunnerFiles>, boot_id: &str, troubles: &mut Vec<RunDi
         for files in std::mem::take(&mut left) {
             match files.look(boot_id, now()) {
                 Ok(None) => {}
-                Ok(Some(look)) if !look.is_alive => dead.push((files, look)),
-                Ok(Some(_)) => match OldRunner::connect(files.clone()) {
-                    Ok(runner) => connected.push(runner),
-                    Err(_) => left.push(files),
-                },
-                Err(trouble) => {
+                Ok(Some(Look { is_alive: false, content: Ok(content), file })) => dead.push((files, file, content)),
+                // What could be read at another time is left to another time.
+                Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) | Err(trouble)
+                    if trouble.is_of_content() =>
+                {
                     troubles.push(trouble);
                     troubles.extend(files.discard().err());
                 }
+                // It lives, or that is not known. Whatever its journal says, it can tell by itself.
+                Ok(Some(_)) | Err(_) => match OldRunner::connect(files.clone()) {
+                    Ok(runner) => connected.push(runner),
+                    Err(_) => left.push(files),
+                },
             }
         }
         let patience_ms = until_ms - clock::monotonic_ms();
@@ -274,32 +379,35 @@ fn wait_for_answers(connected: &mut Vec<OldRunner>, left: &mut Vec<RunnerFiles>,
     });
 }
 
-fn take_dead(found: &mut Predecessors, files: RunnerFiles, look: Look) {
-    if look.content.is_of_another_boot {
+fn take_dead(found: &mut Predecessors, files: RunnerFiles, file: File, content: JournalContent) {
+    if content.is_of_another_boot {
         found.troubles.extend(files.discard().err());
         return;
     }
-    if look.content.is_damaged {
+    if content.is_damaged {
         let source = super::journal::JournalError::Damaged;
         found.troubles.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
-    found.started.extend(starts_of(&look.content));
-    found.dead.push(DeadRunner::new(Some(files), look.file, look.content));
+    found.started.extend(starts_of(&content));
+    found.dead.push(DeadRunner::new(Some(files), file, content));
 }
 
-fn take_living(found: &mut Predecessors, runner: OldRunner, boot_id: &str) {
-    match runner.files.look(boot_id, now()) {
-        Ok(Some(look)) => {
-            found.started.extend(starts_of(&look.content));
-            if runner.has_listed() {
-                found.running.extend(runner.running().cloned());
-            } else {
-                found.silent.push(runner.pid());
-                found.running.extend(without_end(&look.content));
-            }
-        }
-        Ok(None) => {}
-        Err(trouble) => found.troubles.push(trouble),
+fn take_living(found: &mut Predecessors, mut runner: OldRunner, boot_id: &str) {
+    let content = match runner.files.look(boot_id, now()) {
+        Ok(Some(look)) => look.content.map(Some),
+        Ok(None) => Ok(None),
+        Err(trouble) => Err(trouble),
+    };
+    // What it tells by itself counts even if its journal cannot be read.
+    let content = content.unwrap_or_else(|trouble| {
+        found.troubles.push(trouble);
+        None
+    });
+    found.started.extend(content.iter().flat_map(starts_of));
+    if !runner.has_listed() {
+        found.slow.push(runner.pid());
+        runner.expect(content.iter().flat_map(without_end));
     }
+    found.running.extend(runner.running().cloned());
     found.runners.push(runner);
 }

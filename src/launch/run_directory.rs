@@ -47,6 +47,13 @@ pub enum RunDirectoryError {
     },
 }
 
+impl RunDirectoryError {
+    /// Whether a file is not what its name says, which no second attempt changes.
+    pub(super) fn is_of_content(&self) -> bool {
+        matches!(self, RunDirectoryError::Journal { source: JournalError::Foreign | JournalError::Damaged, .. })
+    }
+}
+
 fn os<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RunDirectoryError + 'a {
     move |source| RunDirectoryError::Os { doing, path: path.to_owned(), source }
 }
@@ -126,15 +133,16 @@ impl RunnerFiles {
         let _ = fs::remove_file(self.path(NEW));
     }
 
-    /// Reads the journal of a runner, living or dead. None: it is gone.
+    /// Reads the journal of a runner, living or dead. None: it is gone. An error: nobody knows whether the runner lives.
     pub(super) fn look(&self, boot_id: &str, now: i64) -> Result<Option<Look>, RunDirectoryError> {
         let path = self.journal();
         loop {
             let Some(file) = open(&path)? else { return Ok(None) };
             let is_alive = process_lock::is_held_by_another(&file).map_err(os("asking for the lock of", &path))?;
             if is_alive || is_still_at(&file, &path) {
-                let content = read(&file, boot_id, now).map_err(in_journal(&path))?;
-                return Ok(Some(Look { is_alive, content, file }));
+                let is_too_long = file.metadata().map_err(os("looking at", &path))?.len() > 2 * LONGEST;
+                let content = if is_too_long { Err(JournalError::Foreign) } else { read(&file, boot_id, now) };
+                return Ok(Some(Look { is_alive, content: content.map_err(in_journal(&path)), file }));
             }
         }
     }
@@ -156,7 +164,7 @@ impl RunnerFiles {
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) is_alive: bool,
-    pub(super) content: JournalContent,
+    pub(super) content: Result<JournalContent, RunDirectoryError>,
     pub(super) file: File,
 }
 
@@ -216,10 +224,14 @@ fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
         .open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A directory, a symbolic link, a socket: no runner has made it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::ELOOP | libc::ENXIO)) => {
+            return Err(in_journal(path)(JournalError::Foreign));
+        }
         opened => opened.map_err(os("opening", path))?,
     };
     let found = file.metadata().map_err(os("looking at", path))?;
-    if found.is_file() && is_owner(&found) && found.len() <= 2 * LONGEST {
+    if found.is_file() && is_owner(&found) {
         return Ok(Some(file));
     }
     Err(in_journal(path)(JournalError::Foreign))
@@ -274,7 +286,9 @@ mod tests {
         let found = runners(top.path()).unwrap();
         assert_eq!(found.len(), 5);
         for files in found {
-            files.look(BOOT_ID, 0).unwrap_err();
+            let look = files.look(BOOT_ID, 0);
+            let trouble = look.and_then(|look| look.unwrap().content).unwrap_err();
+            assert!(trouble.is_of_content(), "{trouble}");
             files.discard().unwrap();
         }
         assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);

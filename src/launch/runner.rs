@@ -150,6 +150,10 @@ struct State {
     pam: Pam,
     /// Jobs that have ended and whose background processes may still write.
     late: HashMap<u64, LateOutput>,
+    /// The same by their owners.
+    late_of_owner: HashMap<OwnerKey, BTreeSet<u64>>,
+    /// Owners of whom it was said that pipes of such jobs are closed.
+    told_of_closing: HashSet<OwnerKey>,
     /// Standalone.
     relay: Option<Relay>,
     /// Pipes that are not read until the relay has room again.
@@ -264,6 +268,8 @@ impl State {
             graces: BTreeSet::new(),
             pam: Pam::default(),
             late: HashMap::new(),
+            late_of_owner: HashMap::new(),
+            told_of_closing: HashSet::new(),
             relay,
             paused: Vec::new(),
             letters: Turns::default(),
@@ -289,6 +295,7 @@ impl State {
             }
             let now = clock::monotonic_ms();
             self.end_graces(now);
+            self.resume_listener(now);
             if self.identities.give_up(now) {
                 self.stop_waiting_for_identities();
             }
@@ -329,6 +336,7 @@ impl State {
             self.identities.next_deadline(),
             self.next_start(now_ms),
             self.next_mail(),
+            self.listen_at_ms(),
             log,
             relay,
         ]

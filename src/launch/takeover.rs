@@ -86,6 +86,8 @@ pub struct OldRunner {
     pub(super) files: RunnerFiles,
     /// The runs that go on.
     running: BTreeMap<RunId, RunOfJob>,
+    /// Runs that its journal has, until it has told whether they go on.
+    expected: BTreeMap<RunId, RunOfJob>,
     has_listed: bool,
 }
 
@@ -101,7 +103,13 @@ impl OldRunner {
         if uid != own_uid() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut runner = OldRunner { link: Link::new(socket), files, running: BTreeMap::new(), has_listed: false };
+        let mut runner = OldRunner {
+            link: Link::new(socket),
+            files,
+            running: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            has_listed: false,
+        };
         runner.ask(&TakeoverOrder::Hello { protocol: PROTOCOL });
         Ok(runner)
     }
@@ -121,9 +129,15 @@ impl OldRunner {
         self.has_listed
     }
 
-    /// The runs that go on, as far as it has told.
+    /// Runs that go on, if it does not tell otherwise.
+    pub(super) fn expect(&mut self, runs: impl Iterator<Item = RunOfJob>) {
+        let untold = runs.filter(|run| !self.running.contains_key(&run.run));
+        self.expected.extend(untold.map(|run| (run.run, run)));
+    }
+
+    /// The runs that go on, as far as it has told or is expected to tell.
     pub fn running(&self) -> impl Iterator<Item = &RunOfJob> {
-        self.running.values()
+        self.running.values().chain(self.expected.values())
     }
 
     /// Takes what it has told, and gives the runs that have ended.
@@ -135,10 +149,16 @@ impl OldRunner {
                 TakeoverNotice::Hello { .. } => {}
                 TakeoverNotice::Running { run, job, scheduled_at, pid: _ } => {
                     let (run, job) = (RunId(run), JobId::of_text(job));
+                    self.expected.remove(&run);
                     self.running.insert(run, RunOfJob { run, job, scheduled_at });
                 }
-                TakeoverNotice::Listed => self.has_listed = true,
+                TakeoverNotice::Listed => {
+                    self.has_listed = true;
+                    // It knows nothing of the others: nobody will tell their ends.
+                    ended.extend(std::mem::take(&mut self.expected).into_keys().map(|run| (run, End::Lost)));
+                }
                 TakeoverNotice::Ended { run, end, .. } => {
+                    self.expected.remove(&RunId(run));
                     self.running.remove(&RunId(run));
                     ended.push((RunId(run), end.into()));
                 }

@@ -113,6 +113,11 @@ impl Teller {
         self.write(about, Level::Warning, "NOT STARTED", about.command, &format!(": {why}"), &[]);
     }
 
+    /// `(alice) SKIPPED (command) the daemon was stopped ...`: in the words that main has for starts that it skips itself.
+    pub(super) fn skipped(&mut self, about: About<'_>, why: &str) {
+        self.write(about, Level::Info, "SKIPPED", about.command, &format!(" {why}"), &[]);
+    }
+
     /// Nobody has the name of a job's user: what cronie says of it (job.c, job_runqueue).
     pub(super) fn unknown_user(&mut self, user: &str) {
         if self.is_cronie() {

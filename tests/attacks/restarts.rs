@@ -279,6 +279,80 @@ fn a_runner_that_is_killed_again_and_again_ends_the_daemon_without_a_trace() {
     assert!(!fs::exists("/run/crond.pid").unwrap());
 }
 
+/// Restarts the daemon while the runner of the job cannot answer.
+fn restart_beside_a_stopped_runner(world: &World, daemon: &mut Daemon, before_the_start: impl FnOnce()) -> u32 {
+    let runner = runner_of(world, daemon);
+    send(runner, Signal::SIGSTOP);
+    daemon.signal(Signal::SIGKILL);
+    daemon.end(Deadline::seconds(20));
+    before_the_start();
+    *daemon = world.start_daemon(&[]);
+    runner
+}
+
+#[test]
+fn the_files_of_a_living_runner_stay_when_its_journal_cannot_be_read() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    prepare_single_job(&world);
+    let mut daemon = world.start_daemon(&[]);
+    Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
+    let runner = runner_of(&world, &daemon);
+    daemon.signal(Signal::SIGKILL);
+    daemon.end(Deadline::seconds(20));
+    // The byte that names the version of the format.
+    world
+        .run(&format!(
+            "cd {JOURNALS} && printf '\\377' | dd of=$(ls runner-{runner}-*.journal) bs=1 seek=7 conv=notrunc"
+        ))
+        .ok();
+    daemon = world.start_daemon(&[]);
+    world.log.wait_for("it is no journal of this version", Deadline::seconds(20));
+    wait_for_seconds(3);
+    assert_eq!(begun(), 1, "the runner tells by itself what goes on");
+    assert_eq!(world.run(&format!("cd {JOURNALS} && ls | grep -c '^runner-{runner}-'")).ok().trim(), "2");
+    File::create("/run/go").unwrap();
+    Deadline::seconds(20).wait_for("the next one", || (begun() > 1).then_some(()));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_job_of_a_runner_that_cannot_be_reached_ends_with_its_process() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::remove_file("/etc/pam.d/cron").unwrap();
+    prepare_single_job(&world);
+    let mut daemon = world.start_daemon(&[]);
+    Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
+    // A connection to a stopped runner waits in its queue; without the socket there is none at all.
+    let remove_socket = || drop(world.run(&format!("rm {JOURNALS}/*.sock")).ok());
+    let runner = restart_beside_a_stopped_runner(&world, &mut daemon, remove_socket);
+    wait_for_seconds(3);
+    assert_eq!(begun(), 1);
+    File::create("/run/go").unwrap();
+    world.log.wait_for("(root) LOST (echo >>/run/begun;", Deadline::seconds(20));
+    Deadline::seconds(20).wait_for("the next one", || (begun() > 1).then_some(()));
+    assert!(world.run(&format!("ls {JOURNALS}/runner-{runner}-*.journal")).ok().contains("journal"));
+    send(runner, Signal::SIGKILL);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_job_that_ends_just_before_its_runner_dies_is_recorded() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    fs::remove_file("/etc/pam.d/cron").unwrap();
+    // A process in the background keeps the output open, so that the end is logged a second later.
+    world.drop_in("short", "@reboot root sleep 30 & exit 6\n");
+    let daemon = world.start_daemon(&["-L", "0"]);
+    let is_ended = || {
+        let state = state(&world, &daemon);
+        (state.contains(" 0 started and not ended") && world.processes().iter().any(|one| one.name == "sleep"))
+            .then_some(())
+    };
+    Deadline::seconds(20).wait_for("its end", is_ended);
+    send(runner_of(&world, &daemon), Signal::SIGKILL);
+    world.log.wait_for("(root) ENDED (sleep 30 & exit 6) exit 6;", Deadline::seconds(20));
+    assert!(daemon.stop().success());
+}
+
 #[test]
 fn whatever_lies_where_journals_are_expected_the_daemon_starts_and_its_jobs_run() {
     let Some(world) = world!(Subject::OursDebian) else { return };

@@ -5,7 +5,9 @@ use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
 use crate::world;
-use cronwheel::launch::{Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, find_predecessors};
+use cronwheel::launch::{
+    Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, SilentRunner, find_predecessors,
+};
 use cronwheel::plan::{End, Owner, RunId, Skip};
 use cronwheel::site::Profile;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -191,7 +193,10 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
         let [dead] = left.dead.as_mut_slice() else { panic!("{left:?}") };
         // Told once.
         if let [(run, fate)] = dead.open_runs().as_slice() {
-            assert_eq!((run.run, run.job.as_str(), fate), (start.run, "alice:job", &Fate::Ended(End::Code(4))));
+            assert_eq!(
+                (run.run, run.job.as_str(), fate),
+                (start.run, "alice:job", &Fate::Ended { end: End::Code(4), is_reported: true })
+            );
             dead.settle(&[run.run]).unwrap();
         } else {
             dead.open_runs().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
@@ -216,7 +221,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
         }
         let pid = bench.runner.pid();
         // While its own main is there, nobody else is told anything.
-        assert_eq!(predecessors().silent, [pid]);
+        assert_eq!(predecessors().silent.iter().map(SilentRunner::pid).collect::<Vec<_>>(), [pid]);
         drop(bench);
         let mut left = predecessors();
         assert!(left.silent.is_empty() && left.dead.is_empty(), "{left:?}");

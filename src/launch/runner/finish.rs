@@ -186,6 +186,8 @@ impl State {
         if let Some(draft) = draft {
             let (start, owner, user) = (job.start.clone(), job.owner.clone(), job.user.clone());
             self.queue_mail(start, owner, user, draft);
+        } else {
+            self.journal().reported(job.start.run);
         }
         if job.is_silent() { self.release(&job.start) } else { self.read_on(id, job, &end) }
     }

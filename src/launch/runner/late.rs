@@ -3,17 +3,23 @@
 
 use super::State;
 use crate::launch::client::Mailer;
-use crate::launch::job::Job;
+use crate::launch::job::{Job, Stream};
+use crate::launch::owner::OwnerKey;
 use crate::plan::End;
 use crate::report::Level;
 use crate::report::mail::SENDMAIL;
 use crate::sys::clock;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// How long a mail waits for late output, where it does.
 const LONGEST_WAIT_MS: i64 = 3_600_000;
 /// Bytes of one run's late output that go to the log.
 const MOST_LOGGED: usize = 1 << 20;
+/// Ended jobs of one owner whose pipes are kept open.
+const MOST_LATE: usize = 1000;
+/// It is said again that pipes are closed once an owner has had no more than so many.
+const CALM: usize = MOST_LATE / 2;
 /// A line of it that is longer goes to the log in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 
@@ -59,12 +65,16 @@ impl State {
     pub(super) fn wait_with_mail(&mut self, id: u64, job: Job) {
         let until_ms = clock::monotonic_ms() + LONGEST_WAIT_MS;
         self.graces.insert((until_ms, id));
+        self.make_room_for_late(&job.owner);
+        self.late_of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job) });
     }
 
     /// Goes on reading for the background processes of a job whose mail is on its way, or that has none.
     pub(super) fn read_on(&mut self, id: u64, job: Job, end: &End) {
         let is_mailed_without = self.wants_mail(&job, end);
+        self.make_room_for_late(&job.owner);
+        self.late_of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
     }
 
@@ -75,8 +85,10 @@ impl State {
             let owner = late.job.owner.clone();
             late.job.output.push(bytes, &owner, &mut self.budget);
         } else if self.config.output_to_log {
+            let is_short = !self.budget.has_room(&late.job.owner, bytes.len());
+            self.budget.take(&late.job.owner, bytes.len());
             late.line.extend_from_slice(bytes);
-            self.log_lines(id);
+            self.log_lines(id, is_short);
         } else if late.is_mailed_without && !late.has_told {
             late.has_told = true;
             let command = late.job.command(self.site);
@@ -86,16 +98,18 @@ impl State {
         }
     }
 
-    /// Writes whole lines of late output to the log.
-    fn log_lines(&mut self, id: u64) {
+    /// Writes whole lines, and with `even_unended` all that is there, of late output to the log.
+    fn log_lines(&mut self, id: u64, even_unended: bool) {
         let Some(late) = self.late.get_mut(&id) else { return };
         let whole = match memchr::memrchr(b'\n', &late.line) {
+            _ if even_unended => late.line.len(),
             Some(end) => end + 1,
             None if late.line.len() > LONGEST_LINE => late.line.len(),
             None => return,
         };
         let begun = late.line.split_off(whole);
         let lines = std::mem::replace(&mut late.line, begun);
+        self.budget.give_back(&late.job.owner, lines.len());
         let before = late.logged;
         late.logged = before.saturating_add(lines.len());
         let command = late.job.command(self.site);
@@ -112,9 +126,8 @@ impl State {
         if !self.late.get(&id).is_some_and(|late| late.job.is_silent()) {
             return;
         }
-        if let Some(late) = self.late.get_mut(&id).filter(|late| !late.line.is_empty()) {
-            late.line.push(b'\n');
-            self.log_lines(id);
+        if self.late.get(&id).is_some_and(|late| !late.line.is_empty()) {
+            self.log_lines(id, true);
         }
         if let Some(relay) = &mut self.relay {
             relay.end(id);
@@ -122,7 +135,39 @@ impl State {
         self.mail_late(id);
         if let Some(late) = self.late.remove(&id) {
             self.release(&late.job.start);
+            if let Some(of_owner) = self.late_of_owner.get_mut(&late.job.owner) {
+                of_owner.remove(&id);
+                if of_owner.len() <= CALM {
+                    self.told_of_closing.remove(&late.job.owner);
+                }
+                if of_owner.is_empty() {
+                    self.late_of_owner.remove(&late.job.owner);
+                }
+            }
         }
+    }
+
+    /// Closes the pipes of this owner's job that was started first if there are too many of them: each is a descriptor and the memory of a start.
+    fn make_room_for_late(&mut self, owner: &OwnerKey) {
+        let of_owner = self.late_of_owner.get(owner).filter(|of_owner| of_owner.len() >= MOST_LATE);
+        let Some(oldest) = of_owner.and_then(BTreeSet::first).copied() else { return };
+        if let Some(late) = self.late.get_mut(&oldest) {
+            if self.told_of_closing.insert(owner.clone()) {
+                let command = late.job.command(self.site);
+                let about = State::about(&late.job, &command);
+                let detail = format!(
+                    "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
+                     it is closed, beginning with the job that was started first"
+                );
+                self.tell.say(about, Level::Warning, "WARNING", detail.as_bytes(), "");
+            }
+            for stream in [Stream::Output, Stream::Error] {
+                if let Some(pipe) = late.job.pipe(stream).take() {
+                    let _ = self.poll.remove(&pipe);
+                }
+            }
+        }
+        self.end_late_if_silent(oldest);
     }
 
     /// The mail has waited long enough for late output.
@@ -143,6 +188,8 @@ impl State {
             if let Some(draft) = draft {
                 let (start, owner, user) = (late.job.start.clone(), late.job.owner.clone(), late.job.user.clone());
                 self.queue_mail(start, owner, user, draft);
+            } else {
+                self.journal().reported(late.job.start.run);
             }
         }
         self.late.insert(id, late);

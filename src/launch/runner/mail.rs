@@ -144,6 +144,7 @@ impl State {
                 let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until there is room";
                 self.tell.say(about, Level::Warning, "MAIL", detail, "");
             }
+            self.journal().reported(start.run);
             return self.release(&start);
         }
         self.dropping_mail.remove(&owner);
@@ -311,6 +312,7 @@ impl State {
         let Some(mailing) = self.mailings.remove(&id) else { return };
         self.budget.give_back(&mailing.owner, mailing.size);
         self.tell_mailer_end(&mailing, status);
+        self.journal().reported(mailing.start.run);
         self.release(&mailing.start);
     }
 

@@ -14,6 +14,10 @@ use crate::sys::local_socket::Listener;
 use crate::sys::process::Ask;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
+
+/// How long no connections are taken after one could not be.
+const LISTEN_AGAIN_MS: i64 = 500;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(super) struct Mains {
     has_own: bool,
     /// Where later ones come to.
     listener: Option<Listener>,
+    /// Until when no connections are taken, after one could not be.
+    listen_at_ms: Option<i64>,
     /// Ends, each with the number of the message that tells it, if it has been put into words.
     untold: VecDeque<(Option<u64>, EndedRun)>,
     place: JournalPlace,
@@ -67,6 +73,7 @@ impl Mains {
             listening: Listening::Own(own),
             has_own: true,
             listener: None,
+            listen_at_ms: None,
             untold: VecDeque::new(),
             place,
             files: None,
@@ -127,7 +134,7 @@ impl Mains {
         self.untold.iter_mut().for_each(|(number, _)| *number = None);
     }
 
-    /// Notes what has been sent.
+    /// Notes what has been written into the socket. Whether the main reads it there is not known.
     fn forget_told(&mut self) {
         let Some((link, _)) = self.link() else { return };
         let sent = link.sent();
@@ -227,7 +234,15 @@ impl State {
 
     /// A later main connects. Nobody else may, and no main that comes while this runner's own is there can be a later one.
     pub(super) fn accept_main(&mut self) -> Result<(), RunnerError> {
-        while let Some((socket, uid)) = self.mains.listener.as_ref().and_then(|listener| listener.accept().ok()) {
+        while let Some(accepted) = self.mains.listener.as_ref().map(Listener::accept) {
+            let (socket, uid) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => {
+                    self.pause_listener();
+                    return Ok(());
+                }
+            };
             self.hear_main()?;
             if self.mains.has_own || uid != own_uid() {
                 continue;
@@ -245,6 +260,31 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Waits a moment before connections are taken again. One that cannot be taken, for lack of a descriptor for instance, stays ready, and
+    /// the loop would never rest.
+    fn pause_listener(&mut self) {
+        if let Some(listener) = &self.mains.listener
+            && self.poll.remove(listener).is_ok()
+        {
+            self.mains.listen_at_ms = Some(clock::monotonic_ms() + LISTEN_AGAIN_MS);
+        }
+    }
+
+    /// When connections are to be taken again.
+    pub(super) fn listen_at_ms(&self) -> Option<i64> {
+        self.mains.listen_at_ms
+    }
+
+    /// Takes connections again once the pause is over.
+    pub(super) fn resume_listener(&mut self, now_ms: i64) {
+        if self.mains.listen_at_ms.is_none_or(|at| at > now_ms) {
+            return;
+        }
+        let Some(listener) = &self.mains.listener else { return };
+        let is_heard = self.poll.add(listener, token(Kind::Listener, 0)).is_ok();
+        self.mains.listen_at_ms = (!is_heard).then_some(now_ms + LISTEN_AGAIN_MS);
     }
 
     /// Tells a later main what goes on, and which ends no main has been told.

@@ -60,6 +60,13 @@ impl State {
     /// those that were begun.
     pub(super) fn refuse_start(&mut self, start: &Start) {
         if self.mains.has_own() {
+            // Otherwise the next main makes it, or says why not.
+            if self.config.standalone {
+                let command = start.split(self.site.backslash).shell;
+                let user = if start.user.is_empty() { &start.source.name } else { &start.user };
+                let about = About { start, user, command: &command, pid: None };
+                self.tell.skipped(about, "the daemon was stopped while it waited for its start");
+            }
             self.tell_end(EndedRun::of(start, End::Skipped(Skip::Stopped), 0));
         }
     }
@@ -391,6 +398,7 @@ impl State {
         self.begun.push(start.run);
         self.note_not_started(&start);
         self.tell_end(EndedRun::of(&start, End::NotStarted { why }, 0));
+        self.journal().reported(start.run);
         self.release(&start);
     }
 }
