@@ -1,35 +1,37 @@
-//! # cronwheel: the house
+//! cronwheel: a cron daemon, the command to edit crontabs, and the command to inspect the daemon, in one library.
 //!
-//! Three programs out of one library: `crond` (the daemon), `crontab` (the user's command) and `cronctl` (ask and
-//! steer the daemon). The rooms, from the ground up; imports go down or stay in the room, and `tests/house.rs` keeps it so.
+//! Modules are arranged in layers. A module imports from lower layers only, and modules of one layer do not import each other;
+//! `tests/layering.rs` checks that.
 //!
-//! | floor | room | what it is for | may import |
-//! |---|---|---|---|
-//! | 5 | `bin/*.rs` | three short mains | the programs |
-//! | 4 | [`crond`] | wires the world to the plan; the only event loop; start-up, signals, PID file | all below |
-//! | 4 | [`crontab`] | list, edit, check, install, remove a table | below, not `plan` |
-//! | 4 | [`cronctl`] | next, check, explain, simulate, timeline | below |
-//! | 3 | [`spool`] | finds and reads tables safely, installs them durably, allow/deny | `site plan table sys` |
-//! | 3 | [`launch`] | starts a job as its owner: runner, keeper, identity, PAM, output | `site plan sys report` |
-//! | 3 | [`report`] | tells what happened: syslog, JSON, stderr, mail | `site plan sys` |
-//! | 2 | [`plan`] | decides: which tables are live, what is due, what may start, what an ended run means | `table schedule` |
-//! | 2 | [`site`] | what differs between Debian's cron and cronie: paths, ids, wording, as constants | `table` |
-//! | 1 | [`table`] | the crontab language: bytes in, entries and diagnostics out | `schedule` |
-//! | 0 | [`schedule`] | the calendar: does it match, when next, gaps and folds, in words | chrono, chrono-tz, cron |
-//! | 0 | [`sys`] | kernel and libc, handed out as safe types; the only `unsafe` | `schedule`, libc, nix |
+//! | layer | module | responsibility |
+//! |---|---|---|
+//! | 7 | `bin` | three short `main`s |
+//! | 6 | [`daemon`] | the `crond` program: event loop, event sources, start-up, shutdown, crontab database |
+//! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
+//! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
+//! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
+//! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
+//! | 2 | [`scheduler`] | pure state machine: which crontabs are live, what is due, what may start, what an ended run means |
+//! | 2 | [`profile`] | what differs between Debian's cron and cronie, as constants |
+//! | 1 | [`crontab`] | the crontab language: bytes in, entries, settings and diagnostics out; anacrontab |
+//! | 0 | [`schedule`] | expressions, calendar, time zones, daylight saving time |
+//! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
 //!
-//! The quiet half (`schedule`, `table`, `plan`, `site`) only computes: no clock, no descriptor, no pid, no environment.
-//! The loud half talks to the world and decides nothing.
+//! `schedule`, `crontab`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
+//! return values. The other modules do I/O and decide nothing.
+//!
+//! A line of a crontab on its way: `spool` reads the file, `crontab` parses it, `scheduler` arms its timer and, when it is due, asks for a start;
+//! `daemon` hands the start to the executor process, which `executor` implements; the end of the run comes back to `scheduler`, and `report` writes
+//! log and mail.
 
-pub mod cronctl;
-pub mod crond;
+pub mod cli;
 pub mod crontab;
-pub mod launch;
-pub mod plan;
+pub mod daemon;
+pub mod executor;
+pub mod profile;
 pub mod report;
 pub mod schedule;
-pub mod site;
+pub mod scheduler;
 pub mod spool;
 #[allow(unsafe_code)]
 pub mod sys;
-pub mod table;

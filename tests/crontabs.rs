@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, reason = "a test that cannot read its files has failed")]
 
 use cronwheel::schedule::{HostKey, Zone, Zones};
-use cronwheel::site::{CRONIE, DEBIAN, Site};
-use cronwheel::table::{Anacrontab, Context, Form, Parsed, Period, Table};
+use cronwheel::profile::{CRONIE, DEBIAN, Site};
+use cronwheel::crontab::{Anacrontab, Context, Form, Parsed, Period, Table};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

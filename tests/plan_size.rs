@@ -6,10 +6,10 @@
 #[path = "common/utc.rs"]
 mod utc;
 
-use cronwheel::plan::{Event, Now, Owner, Plan, Source};
+use cronwheel::scheduler::{Event, Now, Owner, Plan, Source};
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones as _};
-use cronwheel::site::DEBIAN;
-use cronwheel::table::{Context, Form, Table};
+use cronwheel::profile::DEBIAN;
+use cronwheel::crontab::{Context, Form, Table};
 use utc::Utc;
 
 /// The goal for memory, in bytes an entry.

@@ -1,5 +1,5 @@
-//! The `cronctl` program: see [`cronwheel::cronctl`].
+//! The `cronctl` program: see [`cronwheel::cli::cronctl`].
 
 fn main() -> std::process::ExitCode {
-    cronwheel::cronctl::main()
+    cronwheel::cli::cronctl::main()
 }

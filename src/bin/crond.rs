@@ -1,5 +1,5 @@
-//! The `crond` program: see [`cronwheel::crond`].
+//! The `crond` program: see [`cronwheel::daemon`].
 
 fn main() -> std::process::ExitCode {
-    cronwheel::crond::main()
+    cronwheel::daemon::main()
 }

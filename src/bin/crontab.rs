@@ -1,5 +1,5 @@
-//! The `crontab` program: see [`cronwheel::crontab`].
+//! The `crontab` program: see [`cronwheel::cli::crontab`].
 
 fn main() -> std::process::ExitCode {
-    cronwheel::crontab::main()
+    cronwheel::cli::crontab::main()
 }

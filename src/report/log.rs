@@ -11,8 +11,8 @@ mod sink;
 
 pub use fields::of_start as fields_of_start;
 
-use crate::plan::RunId;
-use crate::site::Site;
+use crate::scheduler::RunId;
+use crate::profile::Site;
 use crate::sys::clock::{self, LocalTime};
 use place::Place;
 use sink::Sink;
@@ -256,7 +256,7 @@ impl<'a> Record<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::DEBIAN;
+    use crate::profile::DEBIAN;
     use std::os::unix::net::UnixDatagram;
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! Nothing that a user wrote can become a header of its own, or an option of the mailer.
 
-use crate::site::{Profile, Site};
+use crate::profile::{Profile, Site};
 
 /// The mailer of both incumbents.
 pub const SENDMAIL: &str = "/usr/sbin/sendmail";
@@ -224,7 +224,7 @@ fn first_label(host: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{CRONIE, DEBIAN};
+    use crate::profile::{CRONIE, DEBIAN};
 
     fn wishes<'a>(to: Option<&'a str>, from: Option<&'a str>) -> Wishes<'a> {
         Wishes { to: to.map(str::as_bytes), from: from.map(str::as_bytes), ..Wishes::default() }

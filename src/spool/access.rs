@@ -1,6 +1,6 @@
 //! Who may use crontab(1): cron.allow and cron.deny. The daemon never asks: existing tables keep running.
 
-use crate::site::shared;
+use crate::profile::shared;
 use crate::sys::files;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;

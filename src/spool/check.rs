@@ -1,8 +1,8 @@
 //! Whether an open file may be used as a table: owner, type, mode and links, as the profile's incumbent asks.
 
 use super::find::{Refusal, RefusalKind};
-use crate::plan::Owner;
-use crate::site::Profile;
+use crate::scheduler::Owner;
+use crate::profile::Profile;
 use crate::sys::files::{self, Stat};
 use std::io;
 
@@ -45,7 +45,7 @@ pub fn judge(stat: &Stat, uid: Option<u32>, profile: Profile, strictness: Strict
 /// was asked.
 pub fn refusal(
     kind: RefusalKind,
-    source: &crate::plan::Source,
+    source: &crate::scheduler::Source,
     error: Option<&io::Error>,
     profile: Profile,
 ) -> Refusal {
@@ -86,7 +86,7 @@ pub fn refusal(
 }
 
 /// The refusal of a table that could not be read.
-pub fn unreadable(source: &crate::plan::Source, error: &io::Error, profile: Profile) -> Refusal {
+pub fn unreadable(source: &crate::scheduler::Source, error: &io::Error, profile: Profile) -> Refusal {
     let out_of_memory = error.kind() == io::ErrorKind::OutOfMemory;
     let kind = if out_of_memory { RefusalKind::OutOfMemory } else { RefusalKind::CannotRead };
     refusal(kind, source, Some(error), profile)

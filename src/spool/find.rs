@@ -1,7 +1,7 @@
 //! The words of this room: where tables are, what tells one state of a file from another, why a table is refused.
 
 use super::read::TableFile;
-use crate::plan::Source;
+use crate::scheduler::Source;
 use crate::sys::files::Stat;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ pub struct Places {
 
 impl Places {
     /// Those of a profile.
-    pub fn of(site: &crate::site::Site) -> Places {
-        use crate::site::shared;
+    pub fn of(site: &crate::profile::Site) -> Places {
+        use crate::profile::shared;
         Places {
             spool: site.spool.into(),
             system_crontab: shared::SYSTEM_CRONTAB.into(),

@@ -4,7 +4,7 @@
 
 use super::find::Stamp;
 use super::names::is_safe_component;
-use crate::site::{Profile, Site};
+use crate::profile::{Profile, Site};
 use crate::sys::created::{CreatedDirectory, CreatedFile};
 use crate::sys::files::{self, Links, Stat};
 use std::ffi::{CStr, CString};
@@ -358,7 +358,7 @@ fn temporary_name(profile: Profile) -> io::Result<CString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{CRONIE, DEBIAN};
+    use crate::profile::{CRONIE, DEBIAN};
     use std::collections::HashSet;
     use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

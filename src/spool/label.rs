@@ -1,7 +1,7 @@
 //! Whether a table's label lets its jobs run where the kernel has SELinux: a table is no program that is executed, so the daemon asks
 //! in its place whether the file may be an entry point to the context of its owner's jobs, as both incumbents do.
 
-use crate::plan::{Owner, Source};
+use crate::scheduler::{Owner, Source};
 use crate::sys::selinux::{self, Policy};
 use std::ffi::CString;
 use std::os::fd::AsFd;

@@ -1,6 +1,6 @@
 //! Which file names are tables. Bytewise ASCII: no locale decides whether a job runs.
 
-use crate::site::Profile;
+use crate::profile::Profile;
 
 /// Which names in cron.d are tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

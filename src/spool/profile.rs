@@ -1,6 +1,6 @@
 //! Which incumbent is being replaced: `--profile`, then the configuration, then os-release(5), else cronie.
 
-use crate::site::{Profile, shared};
+use crate::profile::{Profile, shared};
 use crate::sys::files;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Reads a table from its file in pieces of bounded size, and gives them to the parser.
 
-use crate::plan::{Owner, Source};
+use crate::scheduler::{Owner, Source};
 use crate::schedule::{HostKey, Zones};
 use crate::sys::{files, memory};
-use crate::table::{Context, Dialect, OutOfMemory, Parsed, Parser, Table};
+use crate::crontab::{Context, Dialect, OutOfMemory, Parsed, Parser, Table};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -119,8 +119,8 @@ fn reserve_for_loading(table: &Table) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::schedule::{HostKey, Zone, Zones};
-    use crate::site::DEBIAN;
-    use crate::table::Form;
+    use crate::profile::DEBIAN;
+    use crate::crontab::Form;
     use std::sync::Arc;
 
     struct OnlyUtc;

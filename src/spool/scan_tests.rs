@@ -1,7 +1,7 @@
 //! Scans over a scratch tree. The tester's own uid stands for the user's, so that they need no root.
 
 use super::*;
-use crate::site::{CRONIE, DEBIAN};
+use crate::profile::{CRONIE, DEBIAN};
 use crate::spool::unreadable;
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -7,10 +7,10 @@
 #[path = "../common/utc.rs"]
 mod utc;
 
-use cronwheel::plan::{Event, Now, Owner, Plan, Source};
+use cronwheel::scheduler::{Event, Now, Owner, Plan, Source};
 use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones as _};
-use cronwheel::site::DEBIAN;
-use cronwheel::table::{Context, Form, Parsed, Table};
+use cronwheel::profile::DEBIAN;
+use cronwheel::crontab::{Context, Form, Parsed, Table};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use utc::Utc;

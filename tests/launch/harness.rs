@@ -1,11 +1,11 @@
 //! A runner under test, and what surrounds it.
 
 use crate::common::{Deadline, World};
-use cronwheel::launch::{Config, JournalPlace, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT};
-use cronwheel::plan::{End, Environment, JobId, Owner, RunId, Source, Start};
+use cronwheel::executor::{Config, JournalPlace, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT};
+use cronwheel::scheduler::{End, Environment, JobId, Owner, RunId, Source, Start};
 use cronwheel::report::Target;
-use cronwheel::site::Profile;
-use cronwheel::table::Flags;
+use cronwheel::profile::Profile;
+use cronwheel::crontab::Flags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::process::{Child, Command};

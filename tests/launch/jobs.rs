@@ -5,11 +5,11 @@ use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
 use crate::world;
-use cronwheel::launch::{
+use cronwheel::executor::{
     Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, SilentRunner, find_predecessors,
 };
-use cronwheel::plan::{End, Owner, RunId, Skip};
-use cronwheel::site::Profile;
+use cronwheel::scheduler::{End, Owner, RunId, Skip};
+use cronwheel::profile::Profile;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::path::Path;

@@ -5,8 +5,8 @@ use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start,
 };
 use crate::world;
-use cronwheel::plan::{End, Owner};
-use cronwheel::site::Profile;
+use cronwheel::scheduler::{End, Owner};
+use cronwheel::profile::Profile;
 use std::fs;
 use std::path::Path;
 

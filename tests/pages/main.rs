@@ -7,7 +7,7 @@
 mod completions;
 mod options;
 
-use cronwheel::site::Profile;
+use cronwheel::profile::Profile;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ struct Program {
 }
 
 const PROGRAMS: [Program; 3] = [
-    Program { name: "crond", page: "man/crond.8", command: cronwheel::crond::cli::command },
-    Program { name: "crontab", page: "man/crontab.1", command: cronwheel::crontab::cli::command },
-    Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cronctl::command },
+    Program { name: "crond", page: "man/crond.8", command: cronwheel::daemon::cli::command },
+    Program { name: "crontab", page: "man/crontab.1", command: cronwheel::cli::crontab::cli::command },
+    Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cli::cronctl::command },
 ];
 
 const PAGES: [&str; 6] =
@@ -76,7 +76,7 @@ fn every_flag_and_every_verb_is_in_its_page() {
 #[test]
 fn every_setting_and_every_nickname_is_in_the_language_page() {
     let page = read("man/crontab.5");
-    let settings = cronwheel::table::settings();
+    let settings = cronwheel::crontab::settings();
     let nicknames = cronwheel::schedule::nicknames();
     for word in settings.chain(nicknames) {
         assert!(page.contains(word), "{word} is not in man/crontab.5");

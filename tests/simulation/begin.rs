@@ -1,7 +1,7 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
 use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
-use cronwheel::plan::{Action, End, Event, Now, Plan, RunId};
+use cronwheel::scheduler::{Action, End, Event, Now, Plan, RunId};
 use cronwheel::schedule::{Timestamp, Zone};
 
 /// A daemon that begins at `at` with the record of an earlier one.

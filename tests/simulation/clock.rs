@@ -1,7 +1,7 @@
 //! Tables of cases: steps of the clock, sleeps, late loops, gaps and folds.
 
 use crate::setup::{Machine, commands, starts, zone};
-use cronwheel::plan::{Action, Event};
+use cronwheel::scheduler::{Action, Event};
 use cronwheel::schedule::Zone;
 
 const HOUR: i64 = 3_600;

@@ -2,9 +2,9 @@
 
 use crate::reference::{Job, Reference};
 use crate::setup::{source, started, table, zone};
-use cronwheel::plan::{Action, End, Event, Now, Plan};
+use cronwheel::scheduler::{Action, End, Event, Now, Plan};
 use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
-use cronwheel::table::Table;
+use cronwheel::crontab::Table;
 use std::sync::Arc;
 
 /// Schedules, mostly about the hours in which clocks change.
@@ -108,7 +108,7 @@ impl Case {
     }
 
     fn names(actions: &[Action]) -> Vec<usize> {
-        let name = |start: &cronwheel::plan::Start| String::from_utf8_lossy(&start.command).parse().unwrap();
+        let name = |start: &cronwheel::scheduler::Start| String::from_utf8_lossy(&start.command).parse().unwrap();
         started(actions).into_iter().map(name).collect()
     }
 

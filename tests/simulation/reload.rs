@@ -1,7 +1,7 @@
 //! Tables that come, change and go; runs that go on; delays and intervals.
 
 use crate::setup::{Machine, commands, source, started, table, time};
-use cronwheel::plan::{Action, End, Event, RunId, Skip};
+use cronwheel::scheduler::{Action, End, Event, RunId, Skip};
 
 const TEN: &str = "2026-05-01T10:00:00Z";
 
@@ -289,8 +289,8 @@ fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
     machine.tell(delayed());
     assert_eq!(scheduled_at(&machine.look_after(180)), due);
     // Made up for by the next daemon.
-    let now = cronwheel::plan::Now { utc: time("2026-05-01T10:02:00Z"), elapsed_ms: 5_000_000 };
-    let mut machine = Machine { plan: cronwheel::plan::Plan::new(cronwheel::schedule::Zone::utc(), now), now };
+    let now = cronwheel::scheduler::Now { utc: time("2026-05-01T10:02:00Z"), elapsed_ms: 5_000_000 };
+    let mut machine = Machine { plan: cronwheel::scheduler::Plan::new(cronwheel::schedule::Zone::utc(), now), now };
     machine.tell(delayed());
     let completed = Some(time("2026-05-01T09:59:59Z"));
     let actions = machine.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() });

@@ -1,9 +1,9 @@
 //! Tables, zones and clocks for the tests.
 
-use cronwheel::plan::{Action, End, Event, Now, Owner, Plan, Scenario, Source, Start, simulate};
+use cronwheel::scheduler::{Action, End, Event, Now, Owner, Plan, Scenario, Source, Start, simulate};
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
-use cronwheel::site::DEBIAN;
-use cronwheel::table::{Context, Form, Severity, Table};
+use cronwheel::profile::DEBIAN;
+use cronwheel::crontab::{Context, Form, Severity, Table};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -1,7 +1,7 @@
 //! What a record says besides its text, as names and values: one definition for JSON lines and for the journal.
 
 use super::Record;
-use crate::plan::Start;
+use crate::scheduler::Start;
 use crate::schedule::Timestamp;
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;

@@ -72,7 +72,7 @@ pub(super) fn sealed(entry: &[u8]) -> io::Result<OwnedFd> {
 mod tests {
     use super::super::{Ident, Level};
     use super::*;
-    use crate::plan::RunId;
+    use crate::scheduler::RunId;
     use serde_json::json;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixDatagram;

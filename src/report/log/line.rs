@@ -129,7 +129,7 @@ fn escape(bytes: &[u8], to: &mut Vec<u8>) {
 mod tests {
     use super::super::Ident;
     use super::*;
-    use crate::plan::RunId;
+    use crate::scheduler::RunId;
 
     const AT: LocalTime = LocalTime { year: 2026, month: 11, day: 2, hour: 9, minute: 5, second: 0, offset: 3600 };
 

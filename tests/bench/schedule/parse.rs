@@ -3,8 +3,8 @@
 use crate::samples::{MIXED, with_seconds};
 use crate::utc::Utc;
 use cronwheel::schedule::{HostKey, Schedule, Seed, Zone};
-use cronwheel::site::DEBIAN;
-use cronwheel::table::{Context, Form, Table};
+use cronwheel::profile::DEBIAN;
+use cronwheel::crontab::{Context, Form, Table};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use std::fmt::Write as _;
 use std::str::FromStr as _;

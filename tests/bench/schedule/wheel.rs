@@ -1,6 +1,6 @@
 //! The wheel at a thousand to ten million timers, due within a year.
 
-use cronwheel::plan::{Timer, Wheel};
+use cronwheel::scheduler::{Timer, Wheel};
 use cronwheel::schedule::Timestamp;
 use divan::{Bencher, counter::ItemsCount};
 

@@ -2,8 +2,8 @@
 #![no_main]
 
 use cronwheel::schedule::{HostKey, Zone, Zones};
-use cronwheel::site::{CRONIE, DEBIAN};
-use cronwheel::table::{Command, Context, Form, Table};
+use cronwheel::profile::{CRONIE, DEBIAN};
+use cronwheel::crontab::{Command, Context, Form, Table};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 

@@ -1,0 +1,177 @@
+//! `cronctl check`: what is wrong with tables.
+
+use super::Verdict;
+use super::batch::{self, Unanswerable};
+use super::cli::given;
+use super::error::Error;
+use super::output::{Output, to_stderr};
+use super::source;
+use super::world::World;
+use crate::crontab::{Diagnostic, Entry, Form, MOST_LISTED, Severity, Table, Unlisted, printable};
+use clap::ArgMatches;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+/// Checks tables.
+pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    if given(matches, "batch") {
+        batch::answer_lines(out, |line, into| answer(line, world, into))?;
+        return Ok(Verdict::Clean);
+    }
+    let form = source::form(matches);
+    let mut verdict = Verdict::Clean;
+    for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
+        match source::file(path, form, world) {
+            Ok(listed) => {
+                let (name, entries) = (listed.name, listed.table.entries.len());
+                let mut unlisted = listed.unlisted;
+                let diagnostics = with_unknown_users(&listed.table, listed.diagnostics, &mut unlisted, world);
+                verdict = verdict.and(tell(&name, entries, &diagnostics, unlisted, out)?);
+            }
+            // One file that is not there does not keep the others from being checked.
+            Err(error) => {
+                error.tell();
+                verdict = Verdict::Faulty;
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+fn tell(
+    name: &str,
+    entries: usize,
+    diagnostics: &[Diagnostic],
+    unlisted: Unlisted,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
+    for diagnostic in diagnostics {
+        to_stderr(&diagnostic.picture(name));
+    }
+    if let Some(line) = unlisted.line(name) {
+        to_stderr(&line);
+    }
+    let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
+    let (entries, errors_told) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
+    let warnings = counted(warnings, "warning", "warnings");
+    out.line(format_args!("{}: {entries}, {errors_told}, {warnings}", printable(name.as_bytes())))?;
+    // Where both streams lead to the same place, each table's line follows its diagnostics.
+    out.flush()?;
+    Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Adds a warning for each entry whose user does not exist: the daemon asks again at each run, so it may be that the
+/// user comes later. As of all warnings only the first are listed.
+fn with_unknown_users(
+    table: &Table,
+    mut diagnostics: Vec<Diagnostic>,
+    unlisted: &mut Unlisted,
+    world: &World,
+) -> Vec<Diagnostic> {
+    let known = diagnostics.len();
+    for entry in &table.entries {
+        let user = table.user(entry);
+        if user.is_empty() || world.is_user(user) {
+            continue;
+        }
+        if diagnostics.len() - known < MOST_LISTED {
+            diagnostics.push(unknown_user(table, entry));
+        } else {
+            unlisted.warnings += 1;
+        }
+    }
+    if diagnostics.len() > known {
+        diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    }
+    diagnostics
+}
+
+fn unknown_user(table: &Table, entry: &Entry) -> Diagnostic {
+    let (line, span) = table.user_in_line(entry);
+    let message = format!("there is no user {}", String::from_utf8_lossy(table.user(entry)));
+    let help = "the entry runs once there is one".to_owned();
+    Diagnostic::new(Severity::Warning, entry.line, line, span, &message, Some(help))
+}
+
+/// One table to check. Members are read one by one, so that a wrong one still gets an answer with its id.
+#[derive(serde::Deserialize)]
+struct Question<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    line: Option<&'a RawValue>,
+}
+
+/// A diagnostic as JSON.
+#[derive(serde::Serialize)]
+struct Place<'a> {
+    line: usize,
+    column: usize,
+    message: &'a str,
+}
+
+fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
+    match batch::object::<Question<'_>>(line) {
+        Ok(question) => match judged(&question, world) {
+            Ok(judged) => write_answer(question.id, &judged, into),
+            Err(error) => batch::refuse(question.id, &error, into),
+        },
+        Err(error) => batch::refuse(None, &error, into),
+    }
+}
+
+/// What is said about one table.
+struct Judged {
+    entries: usize,
+    diagnostics: Vec<Diagnostic>,
+    unlisted: Unlisted,
+}
+
+fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable> {
+    let text = batch::member::<String>(question.text, "text", "a string")?;
+    let line = batch::member::<String>(question.line, "line", "a string")?;
+    let source = match (text, line) {
+        (Some(text), None) => text,
+        (None, Some(line)) => line + "\n",
+        (None, None) => return Err(Unanswerable::Missing("text")),
+        (Some(_), Some(_)) => return Err(Unanswerable::TwoTexts),
+    };
+    let form = match batch::member::<Cow<'_, str>>(question.kind, "kind", "a string")?.as_deref() {
+        None | Some("user") => Form::User,
+        Some("system") => Form::System,
+        Some(other) => return Err(Unanswerable::Kind(other.to_owned())),
+    };
+    let parsed = Table::parse(source.as_bytes(), &world.context(form, ""))?;
+    let mut unlisted = parsed.unlisted;
+    let diagnostics = with_unknown_users(&parsed.table, parsed.diagnostics, &mut unlisted, world);
+    Ok(Judged { entries: parsed.table.entries.len(), diagnostics, unlisted })
+}
+
+fn write_answer(id: Option<&RawValue>, judged: &Judged, into: &mut Vec<u8>) {
+    let Judged { entries, diagnostics, unlisted } = judged;
+    let of = |severity| -> Vec<Place<'_>> {
+        let chosen = diagnostics.iter().filter(|d| d.severity == severity);
+        chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()
+    };
+    let errors = of(Severity::Error);
+    let ok = errors.is_empty();
+    let (name, places) = if ok { ("warnings", of(Severity::Warning)) } else { ("errors", errors) };
+    let more = if ok { unlisted.warnings } else { unlisted.errors };
+    batch::begin(id, into);
+    into.extend_from_slice(format!(",\"ok\":{ok},\"entries\":{entries},\"{name}\":").as_bytes());
+    batch::value(&places, into);
+    if more > 0 {
+        into.extend_from_slice(format!(",\"not_listed\":{more}").as_bytes());
+    }
+    into.extend_from_slice(b"}\n");
+}

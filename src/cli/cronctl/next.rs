@@ -1,0 +1,214 @@
+//! `cronctl next`: when entries run next.
+
+use super::Verdict;
+use super::batch::{self, Unanswerable};
+use super::cli::{given, value};
+use super::complaint;
+use super::error::Error;
+use super::output::Output;
+use super::source::{self, Listed};
+use super::upcoming::{Recurring, Upcoming};
+use super::world::World;
+use crate::schedule::{Schedule, Seed, Timestamp, Zone};
+use crate::crontab::printable;
+use clap::ArgMatches;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+/// How many runs are listed when nobody says.
+const COUNT: u64 = 10;
+
+/// Lists runs.
+pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    if given(matches, "batch") {
+        return answer_questions(matches, world, out);
+    }
+    let asked = Asked::of(matches, world);
+    if asked.until.is_some_and(|until| until < asked.from) && value::<Timestamp>(matches, "from").is_some() {
+        return Err(Error::Backwards);
+    }
+    match value::<String>(matches, "expr") {
+        Some(expression) => list_expression(expression, &asked, world, out),
+        None => list_tables(&source::of(matches, world)?, &asked, world, out),
+    }
+}
+
+/// Which runs, and in which form.
+struct Asked {
+    from: Timestamp,
+    until: Option<Timestamp>,
+    count: u64,
+    json: bool,
+}
+
+impl Asked {
+    fn of(matches: &ArgMatches, world: &World) -> Asked {
+        Asked {
+            from: value(matches, "from").copied().unwrap_or_else(|| world.now()),
+            until: value(matches, "until").copied(),
+            count: value(matches, "count").copied().unwrap_or(COUNT),
+            json: given(matches, "json"),
+        }
+    }
+
+    /// The runs asked for.
+    fn runs<'a>(&self, entries: &'a [Recurring<'a>]) -> impl Iterator<Item = (Timestamp, usize)> + 'a {
+        let until = self.until;
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        Upcoming::after(self.from, entries)
+            .take(count)
+            .take_while(move |(at, _)| until.is_none_or(|until| *at <= until))
+    }
+}
+
+/// One run as JSON.
+#[derive(serde::Serialize)]
+struct Run<'a> {
+    at: String,
+    schedule: Cow<'a, str>,
+    zone: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+fn list_expression(expression: &str, asked: &Asked, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let seed = Seed { host: world.host(), table: "", entry: expression.as_bytes() };
+    let prefix = match Schedule::parse(expression, &seed) {
+        Ok(prefix) => prefix,
+        Err(fault) => {
+            complaint::tell_fault(expression, fault);
+            return Ok(Verdict::Faulty);
+        }
+    };
+    complaint::tell_cautions(expression, prefix.cautions);
+    let zone = world.system_zone();
+    let entry = [Recurring { schedule: &prefix.schedule, zone, delay: 0 }];
+    for (at, _) in asked.runs(&entry) {
+        if asked.json {
+            let schedule = Cow::Borrowed(expression.trim());
+            let (user, command, source, line) = (None, None, None, None);
+            out.json(&Run { at: at.to_string(), schedule, zone: zone.name(), user, command, source, line })?;
+        } else {
+            out.line(format_args!("{}", zone.to_rfc3339(at)))?;
+        }
+    }
+    Ok(Verdict::Clean)
+}
+
+fn list_tables(tables: &[Listed], asked: &Asked, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let jobs: Vec<_> = tables.iter().flat_map(|listed| listed.jobs(world)).collect();
+    let entries: Vec<_> = jobs.iter().map(|job| job.recurring()).collect();
+    for (at, index) in asked.runs(&entries) {
+        let Some(job) = jobs.get(index) else { continue };
+        if asked.json {
+            out.json(&Run {
+                at: at.to_string(),
+                schedule: job.schedule_text(),
+                zone: job.zone.name(),
+                user: Some(job.user()),
+                command: Some(job.command()),
+                source: Some(&job.listed.name),
+                line: Some(job.entry.line),
+            })?;
+        } else {
+            let (user, command) = (printable(job.user().as_bytes()), printable(job.command_bytes()));
+            out.line(format_args!("{}  {user}  {command}", job.zone.to_rfc3339(at)))?;
+        }
+    }
+    Ok(source::complain(tables))
+}
+
+/// One question. Members are read one by one, so that a wrong one still gets an answer with its id.
+#[derive(serde::Deserialize)]
+struct Question<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    expr: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tz: Option<&'a RawValue>,
+    #[serde(borrow)]
+    from: Option<&'a RawValue>,
+    #[serde(borrow)]
+    count: Option<&'a RawValue>,
+}
+
+/// What many questions share.
+struct Answerer<'a> {
+    world: &'a World,
+    zones: HashMap<String, Arc<Zone>>,
+    from: Option<Timestamp>,
+    count: u64,
+}
+
+fn answer_questions(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let mut answerer = Answerer {
+        world,
+        zones: HashMap::new(),
+        from: value(matches, "from").copied(),
+        count: value(matches, "count").copied().unwrap_or(COUNT),
+    };
+    batch::answer_lines(out, |line, into| match batch::object::<Question<'_>>(line) {
+        Ok(question) => {
+            let begun = into.len();
+            if let Err(error) = answerer.answer(&question, into) {
+                into.truncate(begun);
+                batch::refuse(question.id, &error, into);
+            }
+        }
+        Err(error) => batch::refuse(None, &error, into),
+    })?;
+    Ok(Verdict::Clean)
+}
+
+impl Answerer<'_> {
+    fn answer(&mut self, question: &Question<'_>, into: &mut Vec<u8>) -> Result<(), Unanswerable> {
+        let text = batch::member::<Cow<'_, str>>(question.expr, "expr", "a string")?;
+        let text = text.ok_or(Unanswerable::Missing("expr"))?;
+        let zone = match batch::member::<Cow<'_, str>>(question.tz, "tz", "a string")? {
+            Some(name) => self.zone(&name)?,
+            None => Arc::clone(self.world.system_zone()),
+        };
+        let mut after = match batch::member::<Cow<'_, str>>(question.from, "from", "a string")? {
+            Some(from) => Timestamp::parse_rfc3339(&from)?,
+            None => self.from.unwrap_or_else(|| self.world.now()),
+        };
+        let count = batch::member::<u64>(question.count, "count", "a whole number")?.unwrap_or(self.count);
+        let seed = Seed { host: self.world.host(), table: "", entry: text.as_bytes() };
+        let schedule =
+            Schedule::parse(&text, &seed).map_err(|fault| Unanswerable::Schedule(complaint::said(&fault)))?.schedule;
+
+        batch::begin(question.id, into);
+        into.extend_from_slice(b",\"next\":[");
+        for listed in 0..count {
+            let Some(due) = schedule.next_after(after, &zone, None) else { break };
+            if listed > 0 {
+                into.push(b',');
+            }
+            // Writing to a Vec cannot fail.
+            let _ = write!(into, "\"{due}\"");
+            after = due;
+        }
+        into.extend_from_slice(b"]}\n");
+        Ok(())
+    }
+
+    /// A named zone, each looked up once.
+    fn zone(&mut self, name: &str) -> Result<Arc<Zone>, Unanswerable> {
+        if let Some(zone) = self.zones.get(name) {
+            return Ok(Arc::clone(zone));
+        }
+        let zone = self.world.zone(name).ok_or_else(|| Unanswerable::UnknownZone(name.to_owned()))?;
+        self.zones.insert(name.to_owned(), Arc::clone(&zone));
+        Ok(zone)
+    }
+}

@@ -1,0 +1,96 @@
+//! Which profile holds, and where the daemon's files are: command line, then settings file, then the profile's own.
+
+use super::cli::value;
+use super::error::Error;
+use crate::profile::{Profile, Site, shared};
+use crate::spool::{Places, choose_profile};
+use crate::sys::files;
+use clap::ArgMatches;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What holds for this call.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// The profile's constants.
+    pub(super) site: &'static Site,
+    /// Where the tables are.
+    pub(super) places: Places,
+}
+
+/// The keys of the settings file that matter here; the daemon has more.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct File {
+    spool: Option<PathBuf>,
+    #[serde(alias = "system_crontab")]
+    system_crontab: Option<PathBuf>,
+    #[serde(alias = "cron_d")]
+    cron_d: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Settles what the command line leaves open.
+    pub(super) fn resolve(matches: &ArgMatches) -> Result<Settings, Error> {
+        let asked_for = value::<PathBuf>(matches, "config").map(PathBuf::as_path);
+        let file = read(asked_for)?;
+        let config = asked_for.unwrap_or(Path::new(shared::CONFIG));
+        let site = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.site();
+        let usual = Places::of(site);
+        let place = |option: &str, key: Option<PathBuf>, usual: PathBuf| {
+            value::<PathBuf>(matches, option).cloned().or(key).unwrap_or(usual)
+        };
+        let places = Places {
+            spool: place("spool", file.spool, usual.spool),
+            system_crontab: place("system-crontab", file.system_crontab, usual.system_crontab),
+            cron_d: place("cron-d", file.cron_d, usual.cron_d),
+        };
+        Ok(Settings { site, places })
+    }
+}
+
+/// The profile whose paths `--help` shows, before the command line has been read properly: `--help` works whatever is
+/// wrong with the rest.
+pub(super) fn profile_for_help(arguments: &[OsString]) -> Profile {
+    let after = |option: &str| {
+        arguments.iter().enumerate().find_map(|(at, argument)| {
+            let rest = argument.to_str()?.strip_prefix(option)?;
+            match rest.strip_prefix('=') {
+                Some(value) => Some(value),
+                None if rest.is_empty() => arguments.get(at + 1)?.to_str(),
+                None => None,
+            }
+        })
+    };
+    let config = Path::new(after("--config").unwrap_or(shared::CONFIG));
+    choose_profile(after("--profile"), config).unwrap_or(Profile::Cronie)
+}
+
+/// Reads the settings file: one that was asked for must be there, the usual one may be missing.
+fn read(asked_for: Option<&Path>) -> Result<File, Error> {
+    let path = asked_for.unwrap_or(Path::new(shared::CONFIG));
+    let text = match files::read_text(path, shared::LARGEST_CONFIG) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && asked_for.is_none() => return Ok(File::default()),
+        Err(source) => return Err(Error::Settings { path: path.to_owned(), source }),
+    };
+    toml::from_str(&text).map_err(|source| Error::BadSettings { path: path.to_owned(), source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_is_seen_before_the_command_line_is_read() {
+        for (arguments, profile) in [
+            (vec!["cronctl", "--profile", "debian", "next"], Profile::Debian),
+            (vec!["cronctl", "next", "--profile=debian", "--help"], Profile::Debian),
+            (vec!["cronctl", "--profile", "cronie", "--bad"], Profile::Cronie),
+        ] {
+            let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
+            assert_eq!(profile_for_help(&arguments), profile, "{arguments:?}");
+        }
+    }
+}

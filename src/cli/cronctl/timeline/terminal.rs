@@ -1,0 +1,230 @@
+//! The picture on a terminal: a row of blocks for each entry, higher where it starts more often.
+
+use super::chart::{Chart, Label, length, starts};
+use crate::cli::cronctl::output::Output;
+use crate::sys::terminal;
+use std::fmt::Write;
+
+/// How many crowded minutes and quiet times are named.
+const NAMED: usize = 5;
+/// No picture is made narrower than this; a narrower terminal folds it.
+const NARROWEST: usize = 40;
+/// How wide it is where nobody says.
+const USUAL: usize = 80;
+/// Blocks of one to eight eighths.
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Columns.
+    width: usize,
+    /// Whether colours are wanted.
+    colours: bool,
+}
+
+/// How the width is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    user: usize,
+    schedule: usize,
+    /// The whole label, two blanks after it not counted.
+    label: usize,
+    /// Cells of the chart.
+    pub(super) cells: usize,
+    /// Columns of each cell.
+    each: usize,
+}
+
+/// A style of ANSI terminals.
+#[derive(Clone, Copy)]
+enum Ink {
+    Strong,
+    Faint,
+    Bar,
+    Crowded,
+    Quiet,
+}
+
+impl Look {
+    /// `COLUMNS`, else the terminal's own width, else 80; colours on a terminal, unless `NO_COLOR` says otherwise.
+    pub(super) fn of(out: &Output) -> Look {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|n| *n > 0);
+        let on_terminal = out.is_terminal();
+        let own = || on_terminal.then(terminal::columns).flatten().map(usize::from);
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let width = columns.or_else(own).unwrap_or(USUAL).clamp(NARROWEST, 1_000);
+        Look { width, colours: on_terminal && !no_colour }
+    }
+
+    /// Shares the width between labels and chart: the labels get what they need, up to two fifths.
+    pub(super) fn layout(self, labels: &[Label], minutes: usize) -> Layout {
+        let widest = |part: fn(&Label) -> &str, most: usize| {
+            labels.iter().map(|label| part(label).chars().count()).max().unwrap_or(0).min(most)
+        };
+        let user = widest(|label| &label.user, 12);
+        let schedule = widest(|label| &label.schedule, 16);
+        let wanted = user + 2 + schedule + 2 + widest(|label| &label.command, 200);
+        let label = wanted.clamp(ALL.len(), self.width * 2 / 5);
+        let chart = self.width - label - 2;
+        let cells = chart.min(minutes).max(1);
+        Layout { user, schedule, label, cells, each: chart / cells }
+    }
+
+    fn paint(self, ink: Ink, text: &str) -> String {
+        let code = match ink {
+            Ink::Strong => "1",
+            Ink::Faint => "2",
+            Ink::Bar => "36",
+            Ink::Crowded => "1;31",
+            Ink::Quiet => "32",
+        };
+        if self.colours && !text.trim().is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// What stands beside the sum of all rows.
+const ALL: &str = "all entries";
+
+/// Draws.
+pub(super) fn draw(chart: &Chart, layout: &Layout, look: Look) -> String {
+    let mut text = String::new();
+    heading(chart, look, &mut text);
+    axis(chart, layout, look, &mut text);
+    sum(chart, layout, look, &mut text);
+    for row in &chart.rows {
+        let label = look.paint(Ink::Strong, &fit(&row.label.command, layout.command()));
+        let (user, schedule) = (fit(&row.label.user, layout.user), fit(&row.label.schedule, layout.schedule));
+        let bars: String = row.cells.iter().map(|starts| each(density(*starts, chart), layout)).collect();
+        line(&mut text, &format!("{user}  {schedule}  {label}"), &look.paint(Ink::Bar, bars.trim_end()));
+    }
+    legend(chart, look, &mut text);
+    text
+}
+
+fn line(text: &mut String, label: &str, bars: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{}", format!("{label}  {bars}").trim_end());
+}
+
+fn heading(chart: &Chart, look: Look, text: &mut String) {
+    let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
+    let title = format!("{from} to {until}, {}", chart.zone.name());
+    let _ = writeln!(text, "{}", look.paint(Ink::Strong, &title));
+    let rows = chart.rows.len();
+    let entries = if rows == 1 { "entry" } else { "entries" };
+    let _ = writeln!(text, "{} of {rows} {entries}, at most {} in a minute", starts(chart.total()), chart.most());
+    if chart.idle > 0 {
+        let (entries, runs) = if chart.idle == 1 { ("entry", "does") } else { ("entries", "do") };
+        let _ = writeln!(text, "{} more {entries} {runs} not run in this time", chart.idle);
+    }
+    text.push('\n');
+}
+
+/// Times over the columns where they begin, and a mark on the column.
+fn axis(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
+    let columns = layout.cells * layout.each;
+    let mut times = vec![' '; columns];
+    let mut marks = vec![' '; columns];
+    let mut free = 0;
+    for tick in chart.ticks(columns / 8) {
+        let column = chart.cell_of(tick.minute) * layout.each;
+        if let Some(mark) = marks.get_mut(column) {
+            *mark = if tick.midnight { '┃' } else { '╵' };
+        }
+        let end = column + tick.label.chars().count();
+        if column >= free && end <= columns {
+            for (place, c) in times.iter_mut().skip(column).zip(tick.label.chars()) {
+                *place = c;
+            }
+            free = end + 1;
+        }
+    }
+    let blank = " ".repeat(layout.label);
+    line(text, &blank, &String::from_iter(times));
+    line(text, &blank, &look.paint(Ink::Faint, String::from_iter(marks).trim_end()));
+}
+
+/// All entries together: the fullest minute of each cell, crowded ones marked `!`, quiet times `·`.
+fn sum(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
+    let bars: String = chart.peaks.iter().map(|peak| each(share(*peak, chart.most()), layout)).collect();
+    let label = look.paint(Ink::Strong, &fit(ALL, layout.label));
+    line(text, &label, &look.paint(Ink::Bar, bars.trim_end()));
+
+    let mut marks = vec![' '; layout.cells];
+    for quiet in chart.quiet(NAMED) {
+        for cell in chart.cell_of(quiet.start)..=chart.cell_of(quiet.end - 1) {
+            if let Some(mark) = marks.get_mut(cell).filter(|_| chart.peaks.get(cell) == Some(&0)) {
+                *mark = '·';
+            }
+        }
+    }
+    for crowded in chart.crowded(NAMED) {
+        if let Some(mark) = marks.get_mut(chart.cell_of(crowded.minute)) {
+            *mark = '!';
+        }
+    }
+    let painted: String = marks
+        .iter()
+        .map(|mark| {
+            let ink = if *mark == '!' { Ink::Crowded } else { Ink::Quiet };
+            look.paint(ink, &each(*mark, layout))
+        })
+        .collect();
+    line(text, &" ".repeat(layout.label), painted.trim_end());
+}
+
+/// The crowded minutes and the quiet times in words.
+fn legend(chart: &Chart, look: Look, text: &mut String) {
+    let crowded: Vec<String> =
+        chart.crowded(NAMED).iter().map(|c| format!("{} {}", chart.when(c.minute), starts(c.starts))).collect();
+    let quiet: Vec<String> = chart
+        .quiet(NAMED)
+        .iter()
+        .map(|q| format!("{}-{} {}", chart.when(q.start), chart.when(q.end), length(q.len())))
+        .collect();
+    if !crowded.is_empty() || !quiet.is_empty() {
+        text.push('\n');
+    }
+    if !crowded.is_empty() {
+        let _ = writeln!(text, "{} {}", look.paint(Ink::Crowded, "! crowded:"), crowded.join(", "));
+    }
+    if !quiet.is_empty() {
+        let _ = writeln!(text, "{} {}", look.paint(Ink::Quiet, "· quiet:  "), quiet.join(", "));
+    }
+}
+
+impl Layout {
+    /// What is left of the label for the command.
+    fn command(&self) -> usize {
+        self.label.saturating_sub(self.user + self.schedule + 4)
+    }
+}
+
+fn each(block: char, layout: &Layout) -> String {
+    std::iter::repeat_n(block, layout.each).collect()
+}
+
+/// A full block is a start in every minute of the cell.
+fn density(starts: u32, chart: &Chart) -> char {
+    let eighths = (f64::from(starts) * 8.0 / chart.minutes_per_cell()).ceil();
+    block(eighths.min(8.0) as u32)
+}
+
+/// A full block is the fullest minute of the picture.
+fn share(starts: u32, most: u32) -> char {
+    block((u64::from(starts) * 8).div_ceil(u64::from(most.max(1))).min(8) as u32)
+}
+
+fn block(eighths: u32) -> char {
+    eighths.checked_sub(1).and_then(|at| BLOCKS.get(at as usize)).copied().unwrap_or(' ')
+}
+
+/// A text in exactly that many columns.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:width$}");
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width == 0 { kept } else { kept + "…" }
+}

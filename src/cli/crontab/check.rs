@@ -1,0 +1,50 @@
+//! Checks a new table and shows all its faults at once.
+
+use super::failure::Failure;
+use super::session::Session;
+use super::tell;
+use crate::schedule::HostKey;
+use crate::spool::parse;
+use crate::sys::host;
+use crate::sys::zoneinfo::SystemZones;
+use crate::crontab::{Context, Form, NO_NEWLINE, Parser};
+use std::io::Read;
+
+/// Checks a table; every diagnostic goes to standard error. `size`: its bytes, 0 if that is unknown; `file`: what the table is
+/// called in the diagnostics; `closing`: the incumbent's line under a faulty one. Nothing of the table is kept.
+pub fn check(
+    session: &Session<'_>,
+    source: &mut dyn Read,
+    size: u64,
+    file: &str,
+    closing: &'static str,
+) -> Result<(), Failure> {
+    let zones = SystemZones::open();
+    let context = Context {
+        form: Form::User,
+        dialect: &session.site.dialect,
+        name: &session.user.name,
+        host: HostKey::of(&host::identity()),
+        zones: &zones,
+    };
+    let parser = Parser::new(&context).judging_only();
+    let parsed =
+        parse(source, size, parser, &mut |_| {}).map_err(|source| Failure::Input { path: file.into(), source })?;
+    if let Some(most) = session.site.dialect.limits.user_lines
+        && parsed.newlines > most
+    {
+        let closing = format!("crontab is too long; maximum number of lines is {most}.");
+        return Err(Failure::Faulty { closing });
+    }
+    let mut shown: String = parsed.diagnostics.iter().map(|diagnostic| diagnostic.picture(file)).collect();
+    shown.push_str(&parsed.unlisted.line(file).unwrap_or_default());
+    tell::warn_raw(&shown);
+    match parsed.errors().last() {
+        None => Ok(()),
+        Some(last) => {
+            let only_unfinished = last.bad == Some(NO_NEWLINE) && parsed.errors().all(|error| error.line == last.line);
+            let closing = if only_unfinished { session.words.unfinished } else { closing };
+            Err(Failure::Faulty { closing: closing.to_owned() })
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! The command line: one definition per profile for parsing, `--help`, man page and completions alike, and what it asks for.
+
+use super::failure::{Failure, UsageFault};
+use super::words::Words;
+use crate::profile::Profile;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// What cronie's `-x` takes.
+const DEBUG_FLAGS: [&str; 9] = ["ext", "sch", "proc", "pars", "load", "misc", "test", "bit", "inot"];
+
+/// Options of ours, refused when the kernel lent us rights: they lead to other places.
+const PLACES: [&str; 3] = ["profile", "spool", "run-dir"];
+
+/// The operations, of which only one may be asked for.
+const OPERATIONS: [&str; 7] = ["list", "remove", "edit", "test", "set-host", "show-host", "usage"];
+
+/// The definition for a profile.
+pub fn command(profile: Profile) -> Command {
+    let command = Command::new("crontab")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("List, edit, install or remove a user's crontab")
+        .override_usage("crontab [OPTIONS] [FILE]\n       crontab [OPTIONS] {-e|-l|-r}")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .arg(file(profile))
+        .arg(
+            Arg::new("user")
+                .short('u')
+                .long("user")
+                .value_name("USER")
+                .allow_hyphen_values(true)
+                .value_parser(value_parser!(OsString))
+                .value_hint(ValueHint::Username)
+                .help("User whose crontab to use; only root may name another user"),
+        )
+        .arg(flag("list", 'l', "Print the crontab"))
+        .arg(flag("remove", 'r', "Remove the crontab"))
+        .arg(flag("edit", 'e', "Edit the crontab with $VISUAL or $EDITOR"))
+        .arg(flag("interactive", 'i', "With -r: ask before removing"));
+    let command = match profile {
+        Profile::Debian => command.args(debian()),
+        Profile::Cronie => command.args(cronie()),
+    };
+    command.args(ours())
+}
+
+/// A flag that is counted, so that an operation asked for twice is noticed.
+fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
+    Arg::new(name).short(short).long(name).action(ArgAction::Count).help(help)
+}
+
+fn file(profile: Profile) -> Arg {
+    let help = match profile {
+        Profile::Debian => "File to install; - means standard input",
+        Profile::Cronie => "File to install, or with -n a host name; - means standard input",
+    };
+    Arg::new("FILE").num_args(0..).value_parser(value_parser!(OsString)).value_hint(ValueHint::FilePath).help(help)
+}
+
+fn debian() -> Vec<Arg> {
+    vec![
+        flag("dry-run", 'n', "Only check FILE, do not install it"),
+        flag("usage", 'h', "Print usage and exit with an error"),
+        Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"),
+    ]
+}
+
+fn cronie() -> Vec<Arg> {
+    vec![
+        flag("test", 'T', "Only check FILE, do not install it"),
+        flag("no-backup", 'b', "Do not back up the previous crontab"),
+        flag("set-host", 'n', "Set the host of the cluster that runs users' crontabs (root only)"),
+        flag("show-host", 'c', "Print the host of the cluster that runs users' crontabs"),
+        flag("selinux", 's', "Add the caller's SELinux context to the crontab"),
+        Arg::new("debug")
+            .short('x')
+            .long("debug")
+            .value_name("FLAG[,FLAG]...")
+            .help("Accepted for compatibility; has no effect"),
+        Arg::new("version").short('V').long("version").action(ArgAction::Version).help("Print the version"),
+    ]
+}
+
+fn ours() -> Vec<Arg> {
+    let path = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("DIR").value_parser(value_parser!(PathBuf)).help(help)
+    };
+    vec![
+        Arg::new("profile")
+            .long("profile")
+            .value_name("NAME")
+            .help("Behave like Debian's cron (debian) or like cronie (cronie)"),
+        path("spool", "Directory of users' crontabs"),
+        path("run-dir", "The daemon's run directory, instead of /run"),
+        Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"),
+    ]
+}
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `-l`.
+    List,
+    /// `-r`.
+    Remove,
+    /// `-e`.
+    Edit,
+    /// FILE or `-`.
+    Replace(Input),
+    /// cronie's `-T`.
+    Test(Input),
+    /// cronie's `-n`; without a name: this host.
+    SetHost(Option<OsString>),
+    /// cronie's `-c`.
+    ShowHost,
+    /// Debian's `-h`.
+    Usage,
+}
+
+/// Where a new table comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `-`.
+    Stdin,
+    /// A file, to be opened as the caller.
+    File(PathBuf),
+}
+
+/// A command line, understood.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What to do.
+    pub operation: Operation,
+    /// `-u`.
+    pub user: Option<OsString>,
+    /// `-i`.
+    pub ask_first: bool,
+    /// Debian's `-n`.
+    pub dry_run: bool,
+    /// cronie without `-b`.
+    pub backup: bool,
+    /// cronie's `-s`.
+    pub selinux: bool,
+    /// `--spool`.
+    pub spool: Option<PathBuf>,
+    /// `--run-dir`.
+    pub run_dir: Option<PathBuf>,
+}
+
+/// What a parsed command line leads to.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Do this.
+    Request(Request),
+    /// Print this page and succeed.
+    Page(String),
+}
+
+/// The value of `--profile`, which must be known before the rest can be understood.
+pub fn profile_option(arguments: &[OsString]) -> Option<&OsStr> {
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        match argument.to_str() {
+            Some("--") => return None,
+            Some("--profile") => return rest.next().map(OsString::as_os_str),
+            Some(text) => {
+                if let Some(value) = text.strip_prefix("--profile=") {
+                    return Some(OsStr::new(value));
+                }
+            }
+            None => {}
+        }
+    }
+    None
+}
+
+/// Understands a command line. `secure`: the kernel lent us rights. `is_terminal`: standard input is one.
+pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_terminal: bool) -> Result<Parsed, Failure> {
+    match everyday(&arguments, profile) {
+        Some(request) => Ok(Parsed::Request(request)),
+        None => parse_by_definition(arguments, profile, secure, is_terminal),
+    }
+}
+
+fn parse_by_definition(
+    arguments: Vec<OsString>,
+    profile: Profile,
+    secure: bool,
+    is_terminal: bool,
+) -> Result<Parsed, Failure> {
+    let words = Words::of(profile);
+    let program = program_name(&arguments);
+    let given_long = LongForms::of(&arguments);
+    let mut matches = match command(profile).try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(page) if matches!(page.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(Parsed::Page(page.to_string()));
+        }
+        Err(error) => {
+            return Err(words.usage_error(&program, Some(getopt_line(&program, &error)), UsageFault::UnknownOption));
+        }
+    };
+    if let Some(option) = PLACES.into_iter().find(|option| secure && matches.contains_id(option)) {
+        return Err(Failure::PlaceRefused { program, option });
+    }
+    let usage = |message| words.usage_error(&program, None, message);
+    if profile == Profile::Cronie
+        && let Some(flags) = matches.get_one::<String>("debug")
+        && !flags.split(',').all(|flag| DEBUG_FLAGS.contains(&flag))
+    {
+        return Err(usage(UsageFault::BadDebugFlag));
+    }
+    if operations(&matches).iter().map(|(_, times)| usize::from(*times)).sum::<usize>() > 1 {
+        return Err(usage(UsageFault::TwoOperations));
+    }
+    let files: Vec<OsString> = matches.remove_many("FILE").map(Iterator::collect).unwrap_or_default();
+    let given = |name: &str| counted(&matches, name) > 0;
+    let operation = match profile {
+        Profile::Debian => debian_operation(&matches, files, matches.contains_id("user")),
+        Profile::Cronie => cronie_operation(&matches, files, is_terminal),
+    }
+    .map_err(usage)?;
+    if let Some(fault) = given_long.conflict_with(&operation) {
+        return Err(usage(fault));
+    }
+    Ok(Parsed::Request(Request {
+        operation,
+        user: matches.get_one::<OsString>("user").cloned(),
+        ask_first: given("interactive"),
+        dry_run: given("dry-run"),
+        backup: profile == Profile::Cronie && !given("no-backup"),
+        selinux: given("selinux"),
+        spool: matches.get_one::<PathBuf>("spool").cloned(),
+        run_dir: matches.get_one::<PathBuf>("run-dir").cloned(),
+    }))
+}
+
+/// The calls of every day: `-l`, `-r`, `-e` or a file, and nothing else. To build the definition takes longer than to read a
+/// table, so these are understood without it; a test has both understand them alike.
+fn everyday(arguments: &[OsString], profile: Profile) -> Option<Request> {
+    let [_, only] = arguments else { return None };
+    let operation = match only.as_encoded_bytes() {
+        b"-l" => Operation::List,
+        b"-r" => Operation::Remove,
+        b"-e" => Operation::Edit,
+        b"-" => Operation::Replace(Input::Stdin),
+        [b'-', ..] => return None,
+        _ => Operation::Replace(Input::File(only.into())),
+    };
+    let backup = profile == Profile::Cronie;
+    let (spool, run_dir) = (None, None);
+    Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool, run_dir })
+}
+
+/// Options that promise care, as far as they are spelled out. Debian's crontab takes `-n` and `-i` with every operation and
+/// ignores them where they mean nothing, so that `-r -n` removes the table; scripts may rely on that. The long forms are
+/// ours, and are refused where the promise would not be kept.
+struct LongForms {
+    dry_run: bool,
+    interactive: bool,
+}
+
+impl LongForms {
+    fn of(arguments: &[OsString]) -> LongForms {
+        let has = |name: &str| arguments.iter().take_while(|word| *word != "--").any(|word| word == name);
+        LongForms { dry_run: has("--dry-run"), interactive: has("--interactive") }
+    }
+
+    fn conflict_with(&self, operation: &Operation) -> Option<UsageFault> {
+        let (checks, removes) = match operation {
+            Operation::Replace(_) | Operation::Edit => (true, false),
+            Operation::Remove => (false, true),
+            Operation::Usage => (true, true),
+            Operation::List | Operation::Test(_) | Operation::SetHost(_) | Operation::ShowHost => (false, false),
+        };
+        match self {
+            LongForms { dry_run: true, .. } if !checks => Some(UsageFault::DryRunWithoutTable),
+            LongForms { interactive: true, .. } if !removes => Some(UsageFault::InteractiveWithoutRemoval),
+            LongForms { .. } => None,
+        }
+    }
+}
+
+/// How this program was called, without its directory.
+pub fn program_name(arguments: &[OsString]) -> String {
+    let name = arguments.first().map(PathBuf::from).and_then(|path| path.file_name().map(OsStr::to_owned));
+    name.map_or_else(|| "crontab".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn counted(matches: &ArgMatches, name: &str) -> u8 {
+    matches.try_get_one::<u8>(name).ok().flatten().copied().unwrap_or(0)
+}
+
+/// The operations that were asked for, and how often.
+fn operations(matches: &ArgMatches) -> Vec<(&'static str, u8)> {
+    OPERATIONS.into_iter().map(|name| (name, counted(matches, name))).filter(|(_, times)| *times > 0).collect()
+}
+
+fn asked(matches: &ArgMatches) -> Option<&'static str> {
+    operations(matches).first().map(|(name, _)| *name)
+}
+
+fn input(file: OsString) -> Input {
+    if file == "-" { Input::Stdin } else { Input::File(file.into()) }
+}
+
+/// Debian's crontab takes standard input without being told only when it is called with nothing at all; of several
+/// files it takes the first.
+fn debian_operation(matches: &ArgMatches, files: Vec<OsString>, user: bool) -> Result<Operation, UsageFault> {
+    let operation = match asked(matches) {
+        Some("list") => Operation::List,
+        Some("remove") => Operation::Remove,
+        Some("usage") => Operation::Usage,
+        Some(_) => Operation::Edit,
+        None => {
+            let bare = !user && counted(matches, "dry-run") == 0 && counted(matches, "interactive") == 0;
+            return match files.into_iter().next() {
+                Some(file) => Ok(Operation::Replace(input(file))),
+                None if bare => Ok(Operation::Replace(Input::Stdin)),
+                None => Err(UsageFault::NoFile),
+            };
+        }
+    };
+    if files.is_empty() { Ok(operation) } else { Err(UsageFault::StrayArgument) }
+}
+
+fn cronie_operation(matches: &ArgMatches, files: Vec<OsString>, is_terminal: bool) -> Result<Operation, UsageFault> {
+    let mut files = files.into_iter();
+    let mut one_file = || match files.next() {
+        Some(file) => Ok(input(file)),
+        None if is_terminal => Err(UsageFault::NoFileOnTerminal),
+        None => Ok(Input::Stdin),
+    };
+    let operation = match asked(matches) {
+        Some("list") => Operation::List,
+        Some("remove") => Operation::Remove,
+        Some("edit") => Operation::Edit,
+        Some("test") => Operation::Test(one_file()?),
+        Some("set-host") => Operation::SetHost(files.next()),
+        Some(_) => Operation::ShowHost,
+        None => Operation::Replace(one_file()?),
+    };
+    if files.next().is_none() { Ok(operation) } else { Err(UsageFault::StrayArgument) }
+}
+
+/// What getopt(3) would have written.
+fn getopt_line(program: &str, error: &clap::Error) -> String {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.clone(),
+        _ => String::new(),
+    };
+    let name = argument.split([' ', '=']).next().unwrap_or_default();
+    let short = match name {
+        "--user" => Some('u'),
+        "--debug" => Some('x'),
+        long if long.starts_with("--") => None,
+        short => short.chars().nth(1),
+    };
+    match (error.kind(), short) {
+        (ErrorKind::UnknownArgument, Some(letter)) => format!("{program}: invalid option -- '{letter}'"),
+        (ErrorKind::UnknownArgument, None) => format!("{program}: unrecognized option '{name}'"),
+        (ErrorKind::TooManyValues, _) => format!("{program}: option '{name}' doesn't allow an argument"),
+        (_, Some(letter)) => format!("{program}: option requires an argument -- '{letter}'"),
+        (_, None) => format!("{program}: option '{name}' requires an argument"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(profile: Profile, line: &str) -> Result<Request, String> {
+        let arguments = std::iter::once("crontab").chain(line.split_whitespace()).map(OsString::from).collect();
+        match parse(arguments, profile, false, false) {
+            Ok(Parsed::Request(request)) => Ok(request),
+            Ok(Parsed::Page(page)) => Err(page),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    fn file(name: &str) -> Input {
+        Input::File(name.into())
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        command(Profile::Debian).debug_assert();
+        command(Profile::Cronie).debug_assert();
+    }
+
+    #[test]
+    fn each_profile_understands_its_incumbents_flags() {
+        use Operation::*;
+        for (profile, line, operation) in [
+            (Profile::Debian, "", Replace(Input::Stdin)),
+            (Profile::Debian, "-", Replace(Input::Stdin)),
+            (Profile::Debian, "tab", Replace(file("tab"))),
+            (Profile::Debian, "tab second", Replace(file("tab"))),
+            (Profile::Debian, "-- -l", Replace(file("-l"))),
+            (Profile::Debian, "-n tab", Replace(file("tab"))),
+            (Profile::Debian, "-l", List),
+            (Profile::Debian, "-n -l", List),
+            (Profile::Debian, "-n -r", Remove),
+            (Profile::Debian, "-i -n tab", Replace(file("tab"))),
+            (Profile::Debian, "--dry-run tab", Replace(file("tab"))),
+            (Profile::Debian, "--dry-run --edit", Edit),
+            (Profile::Debian, "--interactive --remove", Remove),
+            (Profile::Debian, "-- --dry-run", Replace(file("--dry-run"))),
+            (Profile::Debian, "--list", List),
+            (Profile::Debian, "-ri", Remove),
+            (Profile::Debian, "-u -x -e", Edit),
+            (Profile::Debian, "-h", Usage),
+            (Profile::Cronie, "", Replace(Input::Stdin)),
+            (Profile::Cronie, "-u alice", Replace(Input::Stdin)),
+            (Profile::Cronie, "-T tab", Test(file("tab"))),
+            (Profile::Cronie, "-T -", Test(Input::Stdin)),
+            (Profile::Cronie, "-n", SetHost(None)),
+            (Profile::Cronie, "-n node1", SetHost(Some("node1".into()))),
+            (Profile::Cronie, "-c", ShowHost),
+            (Profile::Cronie, "-b -x sch,misc -e", Edit),
+        ] {
+            assert_eq!(parsed(profile, line).map(|request| request.operation), Ok(operation), "{profile:?} {line}");
+        }
+    }
+
+    #[test]
+    fn the_calls_of_every_day_mean_what_the_definition_says() {
+        for profile in [Profile::Debian, Profile::Cronie] {
+            for (word, shortened) in [
+                ("-l", true),
+                ("-r", true),
+                ("-e", true),
+                ("-", true),
+                ("tab", true),
+                ("tab=-l", true),
+                ("", true),
+                ("-n", false),
+                ("-i", false),
+                ("--list", false),
+                ("-lr", false),
+                ("--", false),
+            ] {
+                let arguments = vec![OsString::from("crontab"), word.into()];
+                let short = everyday(&arguments, profile);
+                assert_eq!(short.is_some(), shortened, "{profile:?} {word:?}");
+                let Some(short) = short else { continue };
+                match parse_by_definition(arguments, profile, true, false) {
+                    Ok(Parsed::Request(long)) => assert_eq!(short, long, "{profile:?} {word:?}"),
+                    other => panic!("{profile:?} {word:?}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    const DRY_RUN: &str = "crontab: usage error: --dry-run is for a new table or an edit only";
+    const INTERACTIVE: &str = "crontab: usage error: --interactive is for --remove only";
+
+    #[test]
+    fn wrong_command_lines_are_told_in_the_incumbents_words() {
+        for (profile, line, first) in [
+            (Profile::Debian, "-l -r", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "-l -l", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "-l -h", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "-h x", "crontab: usage error: no arguments permitted after this option"),
+            (Profile::Debian, "--remove --list", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "--remove --dry-run", DRY_RUN),
+            (Profile::Debian, "-r --dry-run", DRY_RUN),
+            (Profile::Debian, "--dry-run -l", DRY_RUN),
+            (Profile::Debian, "--interactive tab", INTERACTIVE),
+            (Profile::Debian, "--edit --interactive", INTERACTIVE),
+            (Profile::Cronie, "--interactive -l", INTERACTIVE),
+            (Profile::Cronie, "--interactive -", INTERACTIVE),
+            (Profile::Cronie, "--remove --test tab", "crontab: usage error: only one operation permitted"),
+            (Profile::Debian, "-z", "crontab: invalid option -- 'z'"),
+            (Profile::Debian, "-lz", "crontab: invalid option -- 'z'"),
+            (Profile::Debian, "-T f", "crontab: invalid option -- 'T'"),
+            (Profile::Debian, "--nonsense", "crontab: unrecognized option '--nonsense'"),
+            (Profile::Debian, "-u", "crontab: option requires an argument -- 'u'"),
+            (Profile::Debian, "--spool", "crontab: option '--spool' requires an argument"),
+            (Profile::Debian, "-l x", "crontab: usage error: no arguments permitted after this option"),
+            (Profile::Debian, "-n", "crontab: usage error: file name must be specified for replace"),
+            (Profile::Debian, "-u alice", "crontab: usage error: file name must be specified for replace"),
+            (Profile::Cronie, "-h", "crontab: invalid option -- 'h'"),
+            (Profile::Cronie, "tab second", "crontab: usage error: no arguments permitted after this option"),
+            (Profile::Cronie, "-x nonsense -l", "crontab: usage error: bad debug option"),
+            (Profile::Cronie, "-n -c", "crontab: usage error: only one operation permitted"),
+        ] {
+            let told = parsed(profile, line).unwrap_err();
+            assert_eq!(told.lines().next(), Some(first), "{profile:?} {line}: {told}");
+        }
+    }
+
+    #[test]
+    fn cronie_wants_a_file_on_a_terminal() {
+        let told = parse(vec!["crontab".into()], Profile::Cronie, false, true).unwrap_err().to_string();
+        assert!(
+            told.starts_with("crontab: usage error: file name or - (for stdin) must be specified\nUsage:\n"),
+            "{told}"
+        );
+        assert!(parse(vec!["crontab".into()], Profile::Debian, false, true).is_ok());
+    }
+
+    #[test]
+    fn options_that_lead_elsewhere_are_refused_where_rights_are_lent() {
+        for option in ["--profile", "--spool", "--run-dir"] {
+            let line = ["crontab", "-l", option, "/tmp"].map(OsString::from).to_vec();
+            let refused = parse(line.clone(), Profile::Debian, true, false);
+            assert!(matches!(refused, Err(Failure::PlaceRefused { .. })), "{option}");
+            assert!(parse(line, Profile::Debian, false, false).is_ok(), "{option}");
+        }
+    }
+
+    #[test]
+    fn the_profile_is_found_before_the_rest_is_understood() {
+        for (line, profile) in [
+            ("-l --profile debian", Some("debian")),
+            ("--profile=cronie -T f", Some("cronie")),
+            ("-l -- --profile debian", None),
+            ("-l", None),
+            ("--profile", None),
+        ] {
+            let arguments: Vec<OsString> =
+                std::iter::once("crontab").chain(line.split(' ')).map(OsString::from).collect();
+            assert_eq!(profile_option(&arguments), profile.map(OsStr::new), "{line}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Runs the caller's editor with the caller's rights and nothing of ours.
+
+use super::failure::Failure;
+use super::session::Session;
+use super::tell;
+use crate::sys::interrupts;
+use crate::sys::process::{self, Status};
+use crate::sys::{descriptor, files, identity::Inherited};
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// What a child exits with when the editor cannot be started.
+const NOT_STARTED: i32 = 127;
+
+/// Edits a file: `sh -c "EDITOR FILE"` in the profile's working directory, until it is done.
+pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
+    let editor = choose(session.inherited, session.words.editors);
+    let shown = editor.to_string_lossy().into_owned();
+    let program = || session.program.to_owned();
+    let start_failed = |source| Failure::EditorStart { program: program(), source };
+    let mut line = editor.into_vec();
+    line.push(b' ');
+    line.extend_from_slice(file.as_os_str().as_bytes());
+    let line = CString::new(line).map_err(|error| start_failed(error.into()))?;
+    let arguments = [c"/bin/sh".to_owned(), c"-c".to_owned(), line];
+    let environment = session.inherited.environment();
+    let child = process::fork(|| become_editor(session, &arguments, &environment)).map_err(start_failed)?;
+    let end = process::wait(child).map_err(|source| Failure::EditorWait { program: program(), source })?;
+    match end {
+        Status::Code(0) => Ok(()),
+        Status::Code(status) => Err(Failure::EditorStatus { program: program(), editor: shown, status }),
+        Status::Signal { number, core_dumped } => {
+            Err(Failure::EditorSignal { program: program(), editor: shown, signal: number, core_dumped })
+        }
+    }
+}
+
+/// In the child: gives up the lent rights for good, takes the caller's settings back, and becomes the shell. Returns only
+/// when that fails.
+fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CString]) -> i32 {
+    let program = session.program;
+    if let Err(error) = session.identity.give_up() {
+        tell::warn(&format!("{program}: {error}"));
+        return NOT_STARTED;
+    }
+    process::default_signals();
+    let prepared = interrupts::ignore_terminal()
+        .and_then(|()| process::unblock_signals())
+        .and_then(|()| descriptor::close_from(3, &[]));
+    if let Err(error) = prepared {
+        tell::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
+        return NOT_STARTED;
+    }
+    session.inherited.restore();
+    // As the incumbent: an editor's droppings end up where everybody may drop. Where there is no /tmp it stays here.
+    if session.site.profile == crate::profile::Profile::Debian {
+        let _ = process::enter(c"/tmp");
+    }
+    let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();
+    tell::warn(&format!("{program}: /bin/sh: {}", files::reason(&error)));
+    NOT_STARTED
+}
+
+/// VISUAL, EDITOR, or the first of the profile's that exists; its first when none does.
+fn choose(inherited: &Inherited, fallbacks: &[&str]) -> OsString {
+    let named = ["VISUAL", "EDITOR"]
+        .into_iter()
+        .find_map(|variable| inherited.variable(variable).filter(|value| !value.is_empty()));
+    let found = || fallbacks.iter().find(|path| Path::new(path).exists()).or(fallbacks.first());
+    named.cloned().or_else(|| found().map(OsString::from)).unwrap_or_else(|| "vi".into())
+}

@@ -1,0 +1,117 @@
+//! `-l`.
+
+use super::failure::Failure;
+use super::header;
+use super::session::Session;
+use crate::profile::Profile;
+use crate::sys::{descriptor, files};
+
+const COMMENT_COLOR: &[u8] = b"\x1b[34;1m";
+const ERROR_COLOR: &[u8] = b"\x1b[31;1m";
+const RESET_COLOR: &[u8] = b"\x1b[0m";
+
+/// Lists the table: byte for byte, unless somebody sits there to read it.
+pub fn list(session: &Session<'_>) -> Result<(), Failure> {
+    session.log("LIST", &session.user.name);
+    let name = &session.user.name;
+    let Some(standing) = session.read_table()? else {
+        return Err(Failure::NoTable { user: name.clone() });
+    };
+    let table = shown_part(session, &standing.bytes);
+    let text = if !files::is_terminal(descriptor::standard(false)) {
+        table.to_vec()
+    } else if session.site.profile == Profile::Cronie && session.inherited.variable("NO_COLOR").is_none() {
+        colored(table)
+    } else {
+        visible(table)
+    };
+    write_out(session, &text)
+}
+
+/// The table as its user wrote it.
+pub fn shown_part<'t>(session: &Session<'_>, table: &'t [u8]) -> &'t [u8] {
+    if session.site.profile == Profile::Debian && !wants_header(session) { header::without(table) } else { table }
+}
+
+/// CRONTAB_NOHEADER beginning with `N` or `n`: the header is shown.
+fn wants_header(session: &Session<'_>) -> bool {
+    let value = session.inherited.variable("CRONTAB_NOHEADER");
+    value.and_then(|value| value.as_encoded_bytes().first()).is_some_and(|first| first.eq_ignore_ascii_case(&b'N'))
+}
+
+fn write_out(session: &Session<'_>, text: &[u8]) -> Result<(), Failure> {
+    files::write_all(descriptor::standard(false), text)
+        .map_err(|source| Failure::Output { program: session.program.to_owned(), source })
+}
+
+/// Whether a character could make a terminal show something else than what stands in the table.
+fn deceives(c: char) -> bool {
+    let bidirectional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (c.is_control() && !matches!(c, '\n' | '\t')) || bidirectional
+}
+
+/// A table with everything that could deceive a reader spelled out: `^H`, `\xff`, `\u{202e}`.
+fn visible(table: &[u8]) -> Vec<u8> {
+    let mut text = String::with_capacity(table.len());
+    for chunk in table.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                c if !deceives(c) => text.push(c),
+                '\u{7f}' => text.push_str("^?"),
+                c if c.is_ascii() => text.extend(['^', char::from(c as u8 ^ 0x40)]),
+                c => text.extend(c.escape_unicode()),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text.into_bytes()
+}
+
+/// cronie's colours: comments, and a last line that does not end.
+fn colored(table: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(table.len() + 64);
+    for line in table.split_inclusive(|b| *b == b'\n') {
+        let (body, end) = line.strip_suffix(b"\n").map_or((line, b"".as_slice()), |body| (body, b"\n"));
+        if body.first() == Some(&b'#') {
+            text.extend([COMMENT_COLOR, &visible(body), RESET_COLOR].concat());
+        } else {
+            text.extend(visible(body));
+        }
+        text.extend(end);
+    }
+    if table.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+        text.extend([ERROR_COLOR, b"No end-of-line character at the end of file", RESET_COLOR, b"\n"].concat());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_deceive_a_reader_is_spelled_out() {
+        for (table, shown) in [
+            ("* * * * * x\ty\n".as_bytes(), "* * * * * x\ty\n"),
+            (b"rm\r# nothing\x08\n", "rm^M# nothing^H\n"),
+            (b"\x1b[2J\x7f\n", "^[[2J^?\n"),
+            ("a\u{202e}b żółw\n".as_bytes(), "a\\u{202e}b żółw\n"),
+            ("\u{9b}31m\n".as_bytes(), "\\u{9b}31m\n"),
+            (b"\xff\xfe\n", "\\xff\\xfe\n"),
+        ] {
+            assert_eq!(String::from_utf8(visible(table)).unwrap(), shown);
+        }
+    }
+
+    #[test]
+    fn comments_are_blue_and_an_unfinished_line_is_told_in_red() {
+        assert_eq!(String::from_utf8(colored(b"# c\nx # d\n")).unwrap(), "\u{1b}[34;1m# c\u{1b}[0m\nx # d\n");
+        assert_eq!(
+            String::from_utf8(colored(b"x")).unwrap(),
+            "x\n\u{1b}[31;1mNo end-of-line character at the end of file\u{1b}[0m\n"
+        );
+    }
+}

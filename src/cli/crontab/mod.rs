@@ -1,0 +1,105 @@
+//! The `crontab` program: lists, edits, checks, installs and removes a user's table.
+//!
+//! It runs set-gid `crontab` (Debian) or set-uid root (cronie). The lent rights are put aside before anything else and
+//! taken up only around the calls on the spool and the lists of who may; everything the caller names is opened with the
+//! caller's own rights.
+
+mod backup;
+mod check;
+pub mod cli;
+mod cluster;
+mod edit;
+mod editor;
+mod failure;
+mod header;
+mod label;
+mod list;
+mod pam;
+mod prompt;
+mod remove;
+mod replace;
+mod scratch;
+mod session;
+mod tell;
+mod words;
+
+use crate::profile::{Profile, shared};
+use crate::spool::choose_profile;
+use crate::sys::identity::{Identity, Inherited};
+use crate::sys::{descriptor, files, interrupts};
+use cli::{Operation, Parsed, Request};
+use failure::Failure;
+use replace::Then;
+use session::Session;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the program. The exit status is 0 for success, 1 for failure.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(failure) => {
+            tell::warn(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+    let program = cli::program_name(&arguments);
+    let identity = Identity::take().map_err(|source| Failure::Identity { program: program.clone(), source })?;
+    let inherited = Inherited::take(&identity);
+    // Only what the kernel does not know can be refused here, and it knows these signals.
+    let _ = interrupts::make_write_signals_errors();
+    let profile = profile(&program, &arguments, &identity)?;
+    let is_terminal = files::is_terminal(std::io::stdin());
+    let request = match cli::parse(arguments, profile, identity.is_secure(), is_terminal)? {
+        Parsed::Request(request) => request,
+        Parsed::Page(page) => return print(&program, &page),
+    };
+    let session = Session::open(&program, profile.site(), &identity, &inherited, &request)?;
+    session.make_missing_spool()?;
+    session.check_allowed()?;
+    pam::check_account(&session)?;
+    perform(&session, &request)
+}
+
+fn profile(program: &str, arguments: &[OsString], identity: &Identity) -> Result<Profile, Failure> {
+    let option = cli::profile_option(arguments);
+    if option.is_some() && identity.is_secure() {
+        return Err(Failure::PlaceRefused { program: program.to_owned(), option: "profile" });
+    }
+    let option = option.map(|name| name.to_string_lossy());
+    choose_profile(option.as_deref(), Path::new(shared::CONFIG))
+        .map_err(|source| Failure::Profile { program: program.to_owned(), source })
+}
+
+fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
+    if matches!(request.operation, Operation::Edit | Operation::Replace(_) | Operation::Test(_)) {
+        // Reading a table takes them; an edit must not fail for want of them when it is done.
+        files::check_random_numbers()
+            .map_err(|source| Failure::NoRandomNumbers { program: session.program.to_owned(), source })?;
+    }
+    let then = if request.dry_run { Then::Nothing } else { Then::Install { backup: request.backup } };
+    match &request.operation {
+        Operation::List => {
+            let _ = interrupts::end_on_broken_pipe();
+            list::list(session)
+        }
+        Operation::Remove => remove::remove(session, request.ask_first, request.backup),
+        Operation::Edit => edit::edit(session, then),
+        Operation::Replace(input) => replace::replace(session, input, then),
+        Operation::Test(input) => replace::test(session, input),
+        Operation::SetHost(host) => cluster::set_host(session, host.as_deref()),
+        Operation::ShowHost => cluster::show_host(session),
+        Operation::Usage => Err(Failure::UsageAsked { usage: session.words.usage_for(session.program) }),
+    }
+}
+
+fn print(program: &str, page: &str) -> Result<(), Failure> {
+    files::write_all(descriptor::standard(false), page.as_bytes())
+        .map_err(|source| Failure::Output { program: program.to_owned(), source })
+}

@@ -1,0 +1,33 @@
+//! cronie asks PAM whether the caller's account may be used now.
+
+use super::failure::Failure;
+use super::session::Session;
+use crate::profile::Profile;
+use crate::sys::pam;
+use std::ffi::CString;
+
+/// Refuses a caller whose account PAM refuses (expired, not in access.conf(5)). Debian's crontab does not ask; root is not
+/// asked about; without PAM, or without a service for it, there is nobody to ask.
+pub fn check_account(session: &Session<'_>) -> Result<(), Failure> {
+    let service = session.site.pam_service;
+    let asked = session.site.profile == Profile::Cronie && !session.identity.is_root();
+    if !asked || !pam::has_service(service) {
+        return Ok(());
+    }
+    let (Ok(service), Ok(user)) = (CString::new(service), CString::new(session.caller.as_str())) else {
+        return Err(refused(session));
+    };
+    // The modules read what only root may read.
+    let answer = session.raised(|| {
+        let Some(library) = pam::Library::open() else { return Ok(()) };
+        let mut transaction = pam::Session::begin(&library, &service)?;
+        transaction.set_user(&user)?;
+        transaction.set_terminal(c"cron")?;
+        transaction.account()
+    })?;
+    answer.map_err(|_| refused(session))
+}
+
+fn refused(session: &Session<'_>) -> Failure {
+    Failure::RefusedByPam { user: session.caller.clone(), program: session.program.to_owned() }
+}

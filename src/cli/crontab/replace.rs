@@ -1,0 +1,137 @@
+//! FILE and `-`: reads a new table with the caller's rights, checks it, installs what was checked.
+
+use super::backup;
+use super::check::check;
+use super::cli::Input;
+use super::failure::Failure;
+use super::header;
+use super::session::Session;
+use super::tell;
+use crate::profile::Profile;
+use crate::sys::files::{self, Stat};
+use crate::sys::interrupts::HeldBack;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// What becomes of a table that is found good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is installed; with or without a copy of the one that was.
+    Install {
+        /// cronie without `-b`.
+        backup: bool,
+    },
+    /// Nothing: it was only to be checked.
+    Nothing,
+}
+
+/// A new table: its bytes, and what it is called.
+#[derive(Debug)]
+pub struct NewTable {
+    /// Its bytes.
+    pub text: Vec<u8>,
+    /// `-`, or the file's name as given.
+    pub file: String,
+}
+
+/// Replaces the user's table.
+pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), Failure> {
+    let mut table = read(session, input)?;
+    if let Some(context) = &session.context {
+        table.text.splice(0..0, context.context_setting());
+    }
+    check_and_install(session, &table, then)
+}
+
+/// Checks the table for its faults alone.
+pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
+    let closing = session.words.faulty_check;
+    match input {
+        Input::Stdin => check(session, &mut std::io::stdin().lock(), 0, "-", closing)?,
+        Input::File(path) => {
+            let (mut file, stat) = open(session, path)?;
+            check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
+        }
+    }
+    tell::warn(session.words.sound);
+    Ok(())
+}
+
+/// Checks a table; installs it if it is good and that was wanted.
+pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) -> Result<(), Failure> {
+    let size = table.text.len() as u64;
+    check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
+    match then {
+        Then::Nothing => {
+            tell::warn(session.words.sound);
+            Ok(())
+        }
+        Then::Install { backup } => {
+            if backup {
+                backup::keep(session)?;
+            }
+            install(session, table)
+        }
+    }
+}
+
+fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
+    let mut bytes = match session.site.profile {
+        Profile::Debian => header::header(&one_line(&table.file)),
+        Profile::Cronie => Vec::new(),
+    };
+    bytes.try_reserve_exact(table.text.len()).map_err(|_| Failure::Input {
+        path: table.file.as_str().into(),
+        source: std::io::ErrorKind::OutOfMemory.into(),
+    })?;
+    bytes.extend_from_slice(&table.text);
+    let name = &session.user.name;
+    {
+        // An interrupt in the middle would leave a temporary file behind. If they cannot be held back, the daemon removes it.
+        let _held_back = HeldBack::now();
+        session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
+    }
+    session.wake_daemon();
+    session.log("REPLACE", name);
+    Ok(())
+}
+
+/// A file name as it can stand in a comment.
+fn one_line(file: &str) -> String {
+    file.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn read(session: &Session<'_>, input: &Input) -> Result<NewTable, Failure> {
+    match input {
+        Input::Stdin => {
+            let path = Path::new("-");
+            let text = read_whole(session, std::io::stdin(), 0, path)?;
+            Ok(NewTable { text, file: "-".to_owned() })
+        }
+        Input::File(path) => {
+            let (file, stat) = open(session, path)?;
+            let text = read_whole(session, &file, stat.size, path)?;
+            Ok(NewTable { text, file: path.to_string_lossy().into_owned() })
+        }
+    }
+}
+
+/// Opens a file with the caller's own rights: the lent ones are put aside.
+fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> {
+    let failed = |source| Failure::Input { path: path.clone(), source };
+    let file = File::open(path).map_err(failed)?;
+    let stat = files::stat(&file).map_err(failed)?;
+    match session.site.profile {
+        Profile::Debian if !stat.is_regular() => return Err(Failure::InputNotRegular { path: path.clone() }),
+        Profile::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
+        Profile::Debian | Profile::Cronie => {}
+    }
+    Ok((file, stat))
+}
+
+/// Reads a new table. Of one that is too large so much that the check finds it so.
+fn read_whole(session: &Session<'_>, fd: impl AsFd, expected: u64, path: &Path) -> Result<Vec<u8>, Failure> {
+    let most = session.site.dialect.limits.user_bytes as usize;
+    files::read_up_to(fd, expected, most + 1).map_err(|source| Failure::Input { path: path.to_path_buf(), source })
+}

@@ -1,0 +1,135 @@
+//! What each incumbent's crontab says: scripts and people know it by heart.
+
+use super::failure::{Failure, UsageFault};
+use crate::profile::Profile;
+
+/// The wording of one profile.
+#[derive(Debug)]
+pub struct Words {
+    /// How it is called, behind the line of a usage error.
+    pub usage: &'static str,
+    /// The closing line under a faulty table.
+    pub faulty: &'static str,
+    /// The same when the only fault is that the last line does not end.
+    pub unfinished: &'static str,
+    /// A checked table without faults.
+    pub sound: &'static str,
+    /// The closing line under a faulty table that was only checked.
+    pub faulty_check: &'static str,
+    /// An editor left the table as it was; behind the program's name, if it is named.
+    pub unchanged: &'static str,
+    /// Whether [`Words::unchanged`] is told with the program's name in front.
+    pub names_itself_unchanged: bool,
+    /// What follows the question whether to edit again.
+    pub retry_choices: &'static str,
+    /// What follows the question whether to remove a table.
+    pub remove_choices: &'static str,
+    /// The editor when nobody names one, first found wins.
+    pub editors: &'static [&'static str],
+    /// What an empty table is edited with.
+    pub first_text: &'static str,
+    /// The temporary file is no file any more.
+    pub no_longer_a_file: &'static str,
+}
+
+static DEBIAN: Words = Words {
+    usage: "usage:\tcrontab [-u user] [-n] file
+\tcrontab [ -u user ] [ -i ] { -e | -l | -r }
+
+\t-h\t(displays this help message)
+
+\tfile\t(default operation is replace, per 1003.2)
+\t-n\t(dry run: checks the syntax, then bails out)
+\t-u user\t(choose the user whose crontab is touched)
+
+\t-e\t(edit user's crontab)
+\t-l\t(list user's crontab)
+\t-r\t(delete user's crontab)
+
+\t-i\t(prompt before deleting user's crontab)",
+    faulty: "errors in crontab file, can't install.",
+    unfinished: "new crontab file is missing newline before EOF, can't install.",
+    sound: "The syntax of the crontab file was successfully checked.",
+    faulty_check: "errors in crontab file, can't install.",
+    unchanged: "No modification made",
+    names_itself_unchanged: false,
+    retry_choices: "(y/n)",
+    remove_choices: "(y/n) ",
+    editors: &["/usr/bin/sensible-editor", "/usr/bin/editor", "/usr/bin/vi"],
+    first_text: "\
+# Your crontab: one job a line. Five fields say when it runs, the rest of the
+# line is the command, run by /bin/sh in your home directory.
+#
+#   minute 0-59, hour 0-23, day of month 1-31, month 1-12, day of week 0-7
+#   (0 and 7 are Sunday); * is any, 1-5 a range, 1,3 a list, */10 every tenth
+#
+# What a job prints is mailed to you, or to MAILTO=address above it.
+# Every night at half past two, for example:
+#
+#   30 2 * * * tar -czf backup.tar.gz documents
+#
+# See crontab(5). `crontab -l` shows this table, `crontab -r` removes it.
+#
+# m h  dom mon dow   command
+",
+    no_longer_a_file: "The temporary crontab must remain a regular file",
+};
+
+static CRONIE: Words = Words {
+    usage: "Usage:
+ crontab [options] file
+ crontab [options]
+ crontab -n [hostname]
+
+Options:
+ -u <user>  define user
+ -e         edit user's crontab
+ -l         list user's crontab
+ -r         delete user's crontab
+ -i         prompt before deleting
+ -n <host>  set host in cluster to run users' crontabs
+ -c         get host in cluster to run users' crontabs
+ -b         don't backup old crontab
+ -T <file>  test a crontab file syntax
+ -s         selinux context
+ -V         print version and exit
+ -x <mask>  enable debugging
+
+Default operation is replace, per 1003.2",
+    faulty: "Invalid crontab file, can't install.",
+    unfinished: "Invalid crontab file, can't install.",
+    sound: "No syntax issues were found in the crontab file.",
+    faulty_check: "Invalid crontab file. Syntax issues were found.",
+    unchanged: "no changes made to crontab",
+    names_itself_unchanged: true,
+    retry_choices: "(Y/N)",
+    remove_choices: "",
+    editors: &["/usr/bin/vi", "/bin/vi"],
+    first_text: "",
+    no_longer_a_file: "illegal crontab",
+};
+
+impl Words {
+    /// Those of a profile.
+    pub fn of(profile: Profile) -> &'static Words {
+        match profile {
+            Profile::Debian => &DEBIAN,
+            Profile::Cronie => &CRONIE,
+        }
+    }
+
+    /// A wrong command line. `before` is what getopt(3) would have said about it.
+    pub fn usage_error(&self, program: &str, before: Option<String>, message: UsageFault) -> Failure {
+        Failure::Usage {
+            before: before.map(|line| line + "\n").unwrap_or_default(),
+            program: program.to_owned(),
+            message,
+            usage: self.usage_for(program),
+        }
+    }
+
+    /// How it is called, by the name it was called by.
+    pub fn usage_for(&self, program: &str) -> String {
+        self.usage.replace("crontab [", &format!("{program} [")).replace("crontab -n [", &format!("{program} -n ["))
+    }
+}

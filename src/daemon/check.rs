@@ -1,0 +1,135 @@
+//! `crond --check`: loads everything as the daemon would and reports every fault and every refused table.
+
+use super::anacron::{self, Checked};
+use super::given::Given;
+use super::settings::Settings;
+use crate::scheduler::Source;
+use crate::schedule::HostKey;
+use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
+use crate::sys::{descriptor, files, host, zoneinfo::SystemZones};
+use std::io;
+use std::path::PathBuf;
+
+/// What was found wrong, and how much was looked at.
+struct Checker<'a> {
+    settings: &'a Settings,
+    zones: SystemZones,
+    host: HostKey,
+    tables: usize,
+    entries: usize,
+    errors: usize,
+    warnings: usize,
+    refused: usize,
+    complaints: Vec<u8>,
+}
+
+/// Checks the system's tables, or only those files. Whether all is well.
+pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
+    let mut checker = Checker {
+        settings,
+        zones: SystemZones::open(),
+        host: HostKey::of(&host::identity()),
+        tables: 0,
+        entries: 0,
+        errors: 0,
+        warnings: 0,
+        refused: 0,
+        complaints: Vec::new(),
+    };
+    if files.is_empty() {
+        checker.check_system();
+    } else {
+        checker.check_files(files);
+    }
+    checker.report()
+}
+
+impl Checker<'_> {
+    fn check_system(&mut self) {
+        let errors = self.settings.finder().scan(&mut LocalUsers::default(), self);
+        for error in errors {
+            self.refuse(&error.to_string());
+        }
+        match anacron::check(self.settings, self.host) {
+            Some(Checked::Read { jobs, errors, warnings, pictures }) => {
+                self.tables += 1;
+                self.entries += jobs;
+                self.errors += errors;
+                self.warnings += warnings;
+                self.complaints.extend_from_slice(pictures.as_bytes());
+            }
+            Some(Checked::Refused(why)) => self.refuse(&why),
+            None => {}
+        }
+    }
+
+    fn check_files(&mut self, files: &[PathBuf]) {
+        match Given::new(files) {
+            Ok(given) => {
+                for path in given.paths() {
+                    match given.open(path) {
+                        Ok(found) => self.found(found),
+                        Err(error) => self.refuse(&error.to_string()),
+                    }
+                }
+            }
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        self.refused += 1;
+        self.complaints.extend_from_slice(format!("{why}\n").as_bytes());
+    }
+
+    fn read(&mut self, source: &Source, file: &TableFile) {
+        let site = self.settings.site;
+        let parsed = match file.parse(source, &site.dialect, self.host, &self.zones, &mut |_| {}) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.refuse_table(source, &unreadable(source, &error, site.profile)),
+        };
+        self.tables += 1;
+        self.entries += parsed.table.entries.len();
+        self.errors += parsed.errors().count() + parsed.unlisted.errors;
+        self.warnings += parsed.warnings().count() + parsed.unlisted.warnings;
+        for diagnostic in &parsed.diagnostics {
+            self.complaints.extend_from_slice(diagnostic.picture(&source.path).as_bytes());
+        }
+        self.complaints.extend_from_slice(parsed.unlisted.line(&source.path).unwrap_or_default().as_bytes());
+    }
+
+    fn refuse_table(&mut self, source: &Source, refusal: &Refusal) {
+        let text = refusal.text().unwrap_or_else(|| format!("({}) user not known yet", refusal.user));
+        self.refuse(&format!("{}: refused: {text}", source.path));
+    }
+
+    fn report(self) -> io::Result<bool> {
+        let Checker { tables, entries, errors, warnings, refused, complaints, .. } = self;
+        let told = files::write_all(descriptor::standard(true), &complaints);
+        let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+        let summary = format!(
+            "{} with {}, {} refused, {}, {}\n",
+            count(tables, "table", "tables"),
+            count(entries, "entry", "entries"),
+            refused,
+            count(errors, "error", "errors"),
+            count(warnings, "warning", "warnings"),
+        );
+        files::write_all(descriptor::standard(false), summary.as_bytes())?;
+        told?;
+        Ok(errors == 0 && refused == 0)
+    }
+}
+
+impl Visitor for Checker<'_> {
+    fn has(&mut self, _: &str, _: &Stamp) -> bool {
+        false
+    }
+
+    fn found(&mut self, found: Found) {
+        match found.content {
+            Ok(file) => self.read(&found.source, &file),
+            Err(refusal) => self.refuse_table(&found.source, &refusal),
+        }
+    }
+}

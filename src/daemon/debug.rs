@@ -1,0 +1,157 @@
+//! `-x FLAGS`: a daemon that tells what it does, in lines `(CRON) DEBUG (TOPIC: ...)` of its log, which is then standard error.
+//!
+//! The flags are the incumbents' (cronie's macros.h); what is told is ours, since it tells of our own insides.
+
+use super::daemon::Daemon;
+use super::tables::News;
+use crate::scheduler::Start;
+use crate::report::{Log, Record};
+use crate::schedule::Timestamp;
+use crate::crontab::{Form, Table, printable};
+
+/// What can be told, or with `test` be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// More about the other topics.
+    Extended,
+    /// When something is due next.
+    Schedule,
+    /// Jobs handed over, started, ended.
+    Processes,
+    /// Every entry of a table that was read.
+    Parsing,
+    /// Tables read and dropped.
+    Loading,
+    /// Signals, and the state of everything.
+    Other,
+    /// No job is started.
+    Test,
+    /// Nothing, as with cronie.
+    Bits,
+}
+
+/// Every flag, as it is written.
+const FLAGS: [(&str, Topic); 8] = [
+    ("ext", Topic::Extended),
+    ("sch", Topic::Schedule),
+    ("proc", Topic::Processes),
+    ("pars", Topic::Parsing),
+    ("load", Topic::Loading),
+    ("misc", Topic::Other),
+    ("test", Topic::Test),
+    ("bit", Topic::Bits),
+];
+
+/// The flags' names, for the command line.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FLAGS.iter().map(|(name, _)| *name)
+}
+
+/// What is to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debug(u8);
+
+impl Debug {
+    /// Those flags; unknown ones are the command line's business.
+    pub fn of<'a>(given: impl Iterator<Item = &'a str>) -> Debug {
+        let bit = |name| FLAGS.iter().find(|(known, _)| *known == name).map_or(0, |(_, topic)| 1 << *topic as u8);
+        Debug(given.fold(0, |bits, name| bits | bit(name)))
+    }
+
+    /// Whether that one is among them.
+    pub fn has(self, topic: Topic) -> bool {
+        self.0 & 1 << topic as u8 != 0
+    }
+
+    /// Whether any is.
+    pub fn is_on(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Tells it, if that is wanted.
+    fn tell(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
+        if !self.has(topic) {
+            return;
+        }
+        let name = FLAGS.iter().find(|(_, known)| *known == topic).map_or("", |(name, _)| *name);
+        log.write(&Record::daemon("DEBUG", format!("{name}: {}", text()).as_bytes()));
+    }
+
+    /// What happened to a table.
+    pub(super) fn tell_news(self, log: &mut Log, news: &News) {
+        match news {
+            News::Load { source, table } => {
+                self.tell(log, Topic::Loading, || {
+                    format!("read {}: {} entries, {} settings", source.path, table.entries.len(), table.settings.len())
+                });
+                if self.has(Topic::Parsing) {
+                    self.tell_lines(log, &source.path, source.owner.form(), table);
+                }
+            }
+            News::Unload { path } => self.tell(log, Topic::Loading, || format!("dropped {path}")),
+            News::SystemZone(_) => {
+                self.tell(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
+            }
+            News::Tell(_) => {}
+        }
+    }
+
+    fn tell_lines(self, log: &mut Log, path: &str, form: Form, table: &Table) {
+        if self.has(Topic::Extended) {
+            for setting in &table.settings {
+                let (name, value) = table.assignment(setting);
+                let (name, value) = (printable(name), printable(value));
+                self.tell(log, Topic::Parsing, || format!("{path}:{}: {name}={value}", setting.line));
+            }
+        }
+        for entry in &table.entries {
+            let user = match form {
+                Form::System => format!(" {}", printable(table.user(entry))),
+                Form::User => String::new(),
+            };
+            let (schedule, command) = (printable(table.schedule_text(entry)), printable(table.command(entry)));
+            self.tell(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
+        }
+    }
+}
+
+impl Daemon {
+    /// Tells what is thought of, if that is wanted.
+    pub(super) fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
+        self.settings.debug.tell(&mut self.log, topic, text);
+    }
+
+    /// What the clock was told to wait for.
+    pub(super) fn debug_next(&mut self, due: Option<Timestamp>) {
+        self.debug(Topic::Schedule, || due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}")));
+        if self.settings.debug.has(Topic::Extended) {
+            let state = self.state();
+            self.debug(Topic::Schedule, || state);
+        }
+    }
+
+    /// A job that is handed to the runner.
+    pub(super) fn debug_start(&mut self, start: &Start) {
+        self.debug(Topic::Processes, || {
+            let (run, user, command) = (start.run.0, &start.user, printable(&start.command));
+            format!("run {run} of {}:{} as {user}: {command}", start.source.path, start.line)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_is_its_own_topic() {
+        for (name, topic) in FLAGS {
+            let only = Debug::of([name].into_iter());
+            for (_, other) in FLAGS {
+                assert_eq!(only.has(other), other == topic, "{name} {other:?}");
+            }
+        }
+        assert!(!Debug::of(std::iter::empty()).is_on());
+        assert!(Debug::of(names()).has(Topic::Test));
+    }
+}

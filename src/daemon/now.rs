@@ -1,0 +1,64 @@
+//! Debian's `cron -N`: runs what is due this minute, waits for it, and ends.
+
+use super::daemon::{Fatal, os};
+use super::settings::Settings;
+use super::start::log_target;
+use super::tables::{Depth, News, Origin, Tables};
+use crate::executor::{Notice, Runner};
+use crate::scheduler::{Action, Event, Now, Plan};
+use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::sys::notify_socket::NotifySocket;
+use crate::sys::poll::Poll;
+use crate::sys::zoneinfo::SystemZones;
+use crate::sys::{clock, host};
+
+/// Runs them; ends with the last.
+pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
+    let mut runner = Runner::spawn(settings.runner_config(log_target(settings, manager)))?;
+    let zones = SystemZones::open();
+    let mut news = Vec::new();
+    let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));
+    tables.rescan(Depth::Names, &zones, &mut news);
+    let starts = due_this_minute(news, &zones, clock::wall().seconds);
+    let mut left = starts.len();
+    for action in &starts {
+        if let Action::Start(start) = action {
+            runner.start(start, false);
+        }
+    }
+    let poll = Poll::new().map_err(os("making the event queue"))?;
+    poll.add(runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+    while left > 0 {
+        runner.flush()?;
+        poll.want_writable(runner.descriptor(), 0, runner.wants_to_write()).map_err(os("waiting for the runner"))?;
+        poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
+        let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
+        left = left.saturating_sub(ended.count());
+    }
+    wait_for_mail(&mut runner, &poll)
+}
+
+/// The starts of the minute that `seconds` (of UTC) lies in, by a plan whose clock goes from right before it to its end.
+fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
+    let minute = seconds - seconds.rem_euclid(60);
+    let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
+    let mut plan = Plan::new(zones.system(), before);
+    for one in news {
+        if let News::Load { source, table } = one {
+            plan.handle(Event::Load { source, table }, before);
+        }
+    }
+    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, before);
+    let mut due = plan.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });
+    due.retain(|action| matches!(action, Action::Start(_)));
+    due
+}
+
+/// The runner closes its end when its last job's mail is out.
+fn wait_for_mail(runner: &mut Runner, poll: &Poll) -> Result<(), Fatal> {
+    runner.close()?;
+    while !runner.is_done() {
+        poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
+    }
+    Ok(())
+}

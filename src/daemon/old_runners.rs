@@ -1,0 +1,476 @@
+//! Runners of earlier mains: those that live are connected and tell the ends of their runs; of those that are dead the journal says which
+//! runs went on, and these are watched as processes.
+
+use super::daemon::{Daemon, now};
+use crate::executor::{
+    AfterClose, DeadRunner, EarlierStart, Fate, OldRunner, Predecessors, Retried, RunDirectoryError, RunOfJob,
+    SilentRunner,
+};
+use crate::scheduler::{End, JobId, RunId, Start};
+use crate::report::{Ident, Level, Record};
+use crate::sys::clock;
+use crate::sys::pidfd;
+use crate::sys::poll::Poll;
+use crate::sys::process::{self, Ask, Pid};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// How soon something that nobody tells of is looked at again.
+const LOOK_AGAIN_MS: i64 = 200;
+/// The same for processes where the kernel has no way to wait for them.
+const LOOK_AT_PROCESSES_MS: i64 = 5000;
+/// How often it is looked whether journals are needed any more.
+const CLEAN_MS: i64 = 60_000;
+/// How soon a runner that cannot be reached is tried again.
+const RETRY_SILENT_MS: i64 = 5000;
+/// Numbers in the poll from here on are ours.
+const FIRST_NUMBER: u64 = 1 << 32;
+
+const UNKNOWN_END: &str = ": the process that starts jobs died before it; how it ended is not known";
+const UNKNOWN_END_OF_SILENT: &str = ": the process that starts jobs cannot be reached; how it ended is not known";
+const UNKNOWN_START_OF_SILENT: &str = ": the process that starts jobs cannot be reached; it may have run";
+const UNKNOWN_START: &str = ": the process that starts jobs died while it started it; it may have run";
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct OldRunners {
+    boot_id: String,
+    /// By their numbers in the poll.
+    runners: BTreeMap<u64, OldRunner>,
+    /// Those that have closed their connection and have not ended yet.
+    closing: Vec<OldRunner>,
+    dead: BTreeMap<u64, DeadRunner>,
+    /// Those that live and cannot be reached.
+    silent: BTreeMap<u64, SilentRunner>,
+    /// Runs of dead ones that go on.
+    watched: BTreeMap<u64, WatchedRun>,
+    /// Watched ones whose processes have ended in this turn of the loop.
+    ended: Vec<u64>,
+    next_number: u64,
+    look_at_ms: Option<i64>,
+}
+
+/// A run whose process has nobody else who waits for it.
+#[derive(Debug)]
+struct WatchedRun {
+    runner: u64,
+    run: RunOfJob,
+    /// None: the kernel has none.
+    process: Option<OwnedFd>,
+}
+
+/// A run that ended unseen.
+#[derive(Debug)]
+struct LostRun {
+    run: RunOfJob,
+    /// What is said of it.
+    rest: &'static str,
+}
+
+impl OldRunners {
+    /// None, in this boot.
+    pub(super) fn new(boot_id: &str) -> OldRunners {
+        OldRunners {
+            boot_id: boot_id.to_owned(),
+            runners: BTreeMap::new(),
+            closing: Vec::new(),
+            dead: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            ended: Vec::new(),
+            next_number: FIRST_NUMBER,
+            look_at_ms: None,
+        }
+    }
+
+    /// How many live.
+    pub(super) fn len(&self) -> usize {
+        self.runners.len() + self.closing.len() + self.silent.len()
+    }
+
+    /// When something is to be looked at.
+    pub(super) fn look_at_ms(&self) -> Option<i64> {
+        self.look_at_ms
+    }
+
+    /// Calls that for each that lives.
+    pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldRunner)) {
+        self.runners.values_mut().for_each(act);
+    }
+
+    /// Ends all their jobs: TERM, or with `hard` KILL, to their process groups.
+    pub(super) fn end_all(&mut self, hard: bool) {
+        self.runners.values_mut().for_each(|runner| runner.end_all(hard));
+        let ask = if hard { Ask::Kill } else { Ask::Terminate };
+        for watched in self.watched.values() {
+            // Asked for each right before its signal, so that the number is not another process's by then.
+            if let Some(pid) = self.process_of(watched) {
+                // A group that is gone is what is wanted.
+                let _ = process::signal_group(pid, ask);
+            }
+        }
+    }
+
+    /// The process of a watched run, if it is still there.
+    fn process_of(&self, watched: &WatchedRun) -> Option<Pid> {
+        let (runner, run) = (watched.runner, watched.run.run);
+        let of_dead = self.dead.get(&runner).and_then(|dead| dead.process_of(run));
+        of_dead.or_else(|| self.silent.get(&runner)?.process_of(run))
+    }
+
+    /// Journals without names, which only a program that is executed in our place can read again.
+    pub(super) fn nameless_journals(&self) -> impl Iterator<Item = &File> {
+        self.dead.values().filter_map(DeadRunner::nameless_journal)
+    }
+
+    fn new_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn look_within(&mut self, ms: i64) {
+        let at = clock::monotonic_ms() + ms;
+        self.look_at_ms = Some(self.look_at_ms.map_or(at, |known| known.min(at)));
+    }
+
+    /// Watches a run whose process nobody else waits for; whether it is still there.
+    fn watch(
+        &mut self,
+        poll: &Poll,
+        runner: u64,
+        run: &RunOfJob,
+        pid: Pid,
+        process_of: impl Fn(RunId) -> Option<Pid>,
+    ) -> bool {
+        let number = self.new_number();
+        let process = pidfd::open(pid).ok();
+        // It may have ended before its descriptor was opened, which is another process's then.
+        if process_of(run.run) != Some(pid) {
+            return false;
+        }
+        let process = process.filter(|process| poll.add(process, number).is_ok());
+        if process.is_none() {
+            self.look_within(LOOK_AT_PROCESSES_MS);
+        }
+        self.watched.insert(number, WatchedRun { runner, run: run.clone(), process });
+        true
+    }
+}
+
+/// What a plan that begins is told of earlier daemons.
+#[derive(Debug, Default)]
+pub(super) struct EarlierRuns {
+    /// Starts that must not be repeated.
+    pub(super) started: Vec<EarlierStart>,
+    /// Runs that go on.
+    pub(super) running: Vec<RunOfJob>,
+}
+
+impl Daemon {
+    /// Takes over what earlier daemons have left. The tables are loaded, and the plan has not begun.
+    pub(super) fn take_over(&mut self, found: Predecessors) -> EarlierRuns {
+        for trouble in &found.troubles {
+            self.warn(&trouble.to_string());
+        }
+        for pid in found.slow.iter().copied().chain(found.silent.iter().map(SilentRunner::pid)) {
+            self.warn(&format!(
+                "the runner {pid} of an earlier daemon does not answer; its jobs are those in its journal"
+            ));
+        }
+        let mut running = found.running;
+        for runner in found.runners {
+            let told: Vec<RunId> = runner.running().map(|run| run.run).collect();
+            if let Some(silent) = self.hear_from(runner) {
+                running.retain(|run| !told.contains(&run.run));
+                running.extend(self.take_silent(silent));
+            }
+        }
+        for silent in found.silent {
+            running.extend(self.take_silent(silent));
+        }
+        for dead in found.dead {
+            running.extend(self.take_dead(dead));
+        }
+        EarlierRuns { started: found.started, running }
+    }
+
+    /// Waits for what a connected runner tells. One that cannot be waited for is given back as one that cannot be reached.
+    fn hear_from(&mut self, runner: OldRunner) -> Option<SilentRunner> {
+        let number = self.old.new_number();
+        match self.poll.add(runner.descriptor(), number) {
+            Ok(()) => {
+                self.old.runners.insert(number, runner);
+                None
+            }
+            Err(why) => {
+                self.warn(&format!("waiting for the runner of an earlier daemon: {why}"));
+                Some(runner.disconnect(&self.old.boot_id))
+            }
+        }
+    }
+
+    /// Watches the runs of a runner that cannot be reached; gives those that go on.
+    fn take_silent(&mut self, mut silent: SilentRunner) -> Vec<RunOfJob> {
+        let number = self.old.new_number();
+        let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for (run, fate) in silent.open_runs() {
+            match fate {
+                Fate::Ended { end, .. } => ended.push((run.run, end)),
+                Fate::GoesOn(pid) => {
+                    if self.old.watch(&self.poll, number, &run, pid, |run| silent.process_of(run)) {
+                        running.push(run);
+                    } else {
+                        lost.push(LostRun { run, rest: UNKNOWN_END_OF_SILENT });
+                    }
+                }
+                Fate::Gone => lost.push(LostRun { run, rest: UNKNOWN_END_OF_SILENT }),
+                Fate::NeverSeen => lost.push(LostRun { run, rest: UNKNOWN_START_OF_SILENT }),
+            }
+        }
+        let settled: Vec<RunId> = lost.iter().map(|lost| lost.run.run).collect();
+        silent.settle(&settled);
+        self.old.silent.insert(number, silent);
+        self.old.look_within(RETRY_SILENT_MS);
+        self.tell_lost(lost);
+        ended.into_iter().for_each(|(run, end)| self.ended(run, end));
+        running
+    }
+
+    /// Tries again to reach those that could not be reached.
+    fn retry_silent(&mut self) {
+        for (number, silent) in std::mem::take(&mut self.old.silent) {
+            match silent.retry(&self.old.boot_id) {
+                Retried::Silent(silent) => {
+                    self.old.silent.insert(number, silent);
+                    self.old.look_within(RETRY_SILENT_MS);
+                }
+                Retried::Connected(runner) => {
+                    self.stop_watching(number);
+                    // The plan knows those that go on already, here and below.
+                    if let Some(silent) = self.hear_from(runner) {
+                        self.take_silent(silent);
+                    }
+                }
+                Retried::Dead(dead) => {
+                    self.stop_watching(number);
+                    self.take_dead(dead);
+                }
+                // Its processes are still watched.
+                Retried::Gone => {}
+            }
+        }
+    }
+
+    /// Somebody else tells the ends of this runner's runs now.
+    fn stop_watching(&mut self, runner: u64) {
+        let (poll, watched) = (&self.poll, &mut self.old.watched);
+        watched.retain(|_, watched| {
+            let is_kept = watched.runner != runner;
+            if let Some(process) = watched.process.as_ref().filter(|_| !is_kept) {
+                let _ = poll.remove(process);
+            }
+            is_kept
+        });
+    }
+
+    /// Records what became of the runs of a dead runner; gives those that go on.
+    fn take_dead(&mut self, mut dead: DeadRunner) -> Vec<RunOfJob> {
+        let number = self.old.new_number();
+        let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for (run, fate) in dead.open_runs() {
+            match fate {
+                Fate::Ended { end, is_reported } => ended.push((run, end, is_reported)),
+                Fate::GoesOn(pid) => {
+                    if self.old.watch(&self.poll, number, &run, pid, |run| dead.process_of(run)) {
+                        running.push(run);
+                    } else {
+                        lost.push(LostRun { run, rest: UNKNOWN_END });
+                    }
+                }
+                Fate::Gone => lost.push(LostRun { run, rest: UNKNOWN_END }),
+                Fate::NeverSeen => lost.push(LostRun { run, rest: UNKNOWN_START }),
+            }
+        }
+        let settled: Vec<RunId> =
+            lost.iter().map(|lost| lost.run.run).chain(ended.iter().map(|(run, ..)| run.run)).collect();
+        let written = dead.settle(&settled);
+        self.warn_of(written);
+        self.old.dead.insert(number, dead);
+        self.tell_lost(lost);
+        self.tell_unreported(ended.iter().filter(|(.., is_reported)| !is_reported).map(|(run, end, _)| (run, end)));
+        ended.into_iter().for_each(|(run, end, _)| self.ended(run.run, end));
+        self.clean_up();
+        running
+    }
+
+    fn warn_of(&mut self, done: Result<(), RunDirectoryError>) {
+        if let Err(trouble) = done {
+            self.warn(&trouble.to_string());
+        }
+    }
+
+    /// Something has come from one of them, or a watched process has ended.
+    pub(super) fn hear_old_runners(&mut self, number: u64) {
+        if let Some(runner) = self.old.runners.get_mut(&number) {
+            match runner.receive() {
+                Ok(ended) => ended.into_iter().for_each(|(run, end)| self.ended(run, end)),
+                Err(_) => {
+                    if let Some(runner) = self.old.runners.remove(&number) {
+                        let _ = self.poll.remove(runner.descriptor());
+                        self.look_after(runner);
+                    }
+                }
+            }
+        } else {
+            self.old.ended.push(number);
+        }
+    }
+
+    /// Looks what a runner has left that has closed its connection.
+    fn look_after(&mut self, runner: OldRunner) {
+        match runner.after_close(&self.old.boot_id) {
+            Ok(AfterClose::StillThere) => {
+                self.old.closing.push(runner);
+                self.old.look_within(LOOK_AGAIN_MS);
+            }
+            Ok(AfterClose::Dead(dead)) => {
+                // Their plan knows those that go on already.
+                self.take_dead(dead);
+            }
+            Ok(AfterClose::Nothing) => self.forget_runs_of(&runner),
+            Err(trouble) => {
+                self.warn(&trouble.to_string());
+                self.forget_runs_of(&runner);
+            }
+        }
+    }
+
+    /// Nobody knows what becomes of the runs of a runner that has left no journal.
+    fn forget_runs_of(&mut self, runner: &OldRunner) {
+        let lost = runner.running().map(|run| LostRun { run: run.clone(), rest: UNKNOWN_END });
+        let lost = lost.collect();
+        self.tell_lost(lost);
+    }
+
+    /// Records the watched runs of which the processes have ended since the last turn of the loop: all at once, as one search of the tables
+    /// takes as long as they are.
+    fn end_watched(&mut self) {
+        let mut lost = Vec::new();
+        let mut settled: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
+        for number in std::mem::take(&mut self.old.ended) {
+            let Some(WatchedRun { runner, run, .. }) = self.old.watched.remove(&number) else { continue };
+            settled.entry(runner).or_default().push(run.run);
+            let rest = if self.old.silent.contains_key(&runner) { UNKNOWN_END_OF_SILENT } else { UNKNOWN_END };
+            lost.push(LostRun { run, rest });
+        }
+        if lost.is_empty() {
+            return;
+        }
+        for (runner, runs) in settled {
+            if let Some(dead) = self.old.dead.get_mut(&runner) {
+                let written = dead.settle(&runs);
+                self.warn_of(written);
+            } else if let Some(silent) = self.old.silent.get_mut(&runner) {
+                silent.settle(&runs);
+            }
+        }
+        self.tell_lost(lost);
+        self.clean_up();
+    }
+
+    /// Does what nobody asks for.
+    pub(super) fn attend_old_runners(&mut self, now_ms: i64) {
+        if self.old.look_at_ms.is_none_or(|at| at > now_ms) {
+            self.end_watched();
+            return;
+        }
+        self.old.look_at_ms = None;
+        for runner in std::mem::take(&mut self.old.closing) {
+            self.look_after(runner);
+        }
+        self.retry_silent();
+        let goes_on = |watched: &WatchedRun| self.old.process_of(watched).is_some();
+        let unwatched: Vec<(u64, bool)> = self
+            .old
+            .watched
+            .iter()
+            .filter(|(_, watched)| watched.process.is_none())
+            .map(|(number, watched)| (*number, goes_on(watched)))
+            .collect();
+        for (number, goes_on) in unwatched {
+            if goes_on { self.old.look_within(LOOK_AT_PROCESSES_MS) } else { self.old.ended.push(number) }
+        }
+        self.end_watched();
+        self.clean_up();
+    }
+
+    /// Removes journals that nobody needs any more.
+    fn clean_up(&mut self) {
+        let now = now().utc.0;
+        let watched: BTreeSet<u64> = self.old.watched.values().map(|watched| watched.runner).collect();
+        let is_done =
+            |(number, dead): (&u64, &DeadRunner)| (dead.is_done(now) && !watched.contains(number)).then_some(*number);
+        let done: Vec<u64> = self.old.dead.iter().filter_map(is_done).collect();
+        for dead in done.into_iter().filter_map(|number| self.old.dead.remove(&number)).collect::<Vec<_>>() {
+            let removed = dead.remove();
+            self.warn_of(removed);
+        }
+        if self.old.dead.values().any(|dead| dead.kept_until().is_some()) {
+            self.old.look_within(CLEAN_MS);
+        }
+    }
+
+    /// Records runs whose end nobody saw.
+    fn tell_lost(&mut self, lost: Vec<LostRun>) {
+        if lost.is_empty() {
+            return;
+        }
+        let known = self.plan.find_jobs(lost.iter().map(|lost| &lost.run.job));
+        for LostRun { run, rest } in lost {
+            self.tell_of_run(&known, &run, "LOST", rest);
+            self.ended(run.run, End::Lost);
+        }
+    }
+
+    /// Records runs that ended just before their runner died, so that it had no time to log that or to deliver their output.
+    fn tell_unreported<'a>(&mut self, runs: impl Iterator<Item = (&'a RunOfJob, &'a End)>) {
+        let runs: Vec<_> = runs.collect();
+        if runs.is_empty() {
+            return;
+        }
+        let known = self.plan.find_jobs(runs.iter().map(|(run, _)| &run.job));
+        for (run, end) in runs {
+            let how = match end {
+                End::Code(code) => format!("exit {code}"),
+                End::Signal { number, .. } => format!("signal {number}"),
+                End::NotStarted { why } => format!("not started: {why}"),
+                End::Skipped(_) | End::Lost => continue,
+            };
+            let rest =
+                format!(" {how}; the process that starts jobs died before it had reported that: output may be lost");
+            self.tell_of_run(&known, run, "ENDED", &rest);
+        }
+    }
+
+    fn tell_of_run(&mut self, known: &HashMap<JobId, Start>, of: &RunOfJob, event: &'static str, rest: &str) {
+        let RunOfJob { run, job, scheduled_at } = of;
+        match known.get(job) {
+            Some(start) => {
+                let start = Start { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
+                self.tell_about(&start, Level::Warning, event, rest);
+            }
+            None => self.log.write(&Record {
+                ident: Ident::Daemon,
+                level: Level::Warning,
+                pid: None,
+                user: job.user(),
+                event,
+                detail: job.as_str().as_bytes(),
+                rest,
+                run: Some(*run),
+                fields: &[],
+            }),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Coming to an end. The system's daemon leaves running jobs to its runner and ends at once; a standalone one, or one that is
+//! the first process of a container, waits for them, since nobody would be left to.
+
+use super::daemon::{Daemon, Fatal, os, reap};
+use super::settings::Settings;
+use crate::scheduler::Event;
+use crate::schedule::Timestamp;
+use crate::sys::clock;
+use crate::sys::poll::Poll;
+
+/// From TERM to KILL.
+const KILL_AFTER_MS: i64 = 10_000;
+/// How long a runner that is behind may take to be handed the last starts, and at the end to finish its output.
+const LAST_WORDS_MS: i64 = 5000;
+
+/// How far the end has come.
+#[derive(Debug)]
+pub enum Stopping {
+    /// Nothing is waited for.
+    AtOnce,
+    /// Running jobs may end by themselves until then.
+    Waiting(i64),
+    /// They were asked to end and may until then.
+    Asked(i64),
+    /// They were killed.
+    Killed,
+}
+
+impl Stopping {
+    /// When something is to be done about it.
+    pub fn next(&self) -> Option<i64> {
+        match self {
+            Stopping::Waiting(at) | Stopping::Asked(at) => Some(*at),
+            Stopping::AtOnce | Stopping::Killed => None,
+        }
+    }
+}
+
+/// Whether running jobs are waited for.
+fn waits_for_jobs(settings: &Settings) -> bool {
+    settings.is_standalone() || std::process::id() == 1
+}
+
+impl Daemon {
+    /// TERM or INT: nothing more starts. Told again, it no longer waits patiently.
+    pub(super) fn begin_to_stop(&mut self) {
+        let now_ms = clock::monotonic_ms();
+        match self.stopping {
+            None => {
+                self.manager.tell("STOPPING=1");
+                // Nothing more is started, here or by the runner; the record says from when on.
+                self.tell_plan(Event::Stop { is_recorded: self.completed.is_some() });
+                self.runner.stop_starting();
+                self.stopping = Some(if waits_for_jobs(&self.settings) {
+                    let patience = i64::try_from(self.settings.stop_timeout.as_millis()).unwrap_or(i64::MAX);
+                    Stopping::Waiting(now_ms.saturating_add(patience))
+                } else {
+                    Stopping::AtOnce
+                });
+            }
+            Some(Stopping::Waiting(_)) => self.stopping = Some(Stopping::Waiting(now_ms)),
+            Some(Stopping::AtOnce | Stopping::Asked(_) | Stopping::Killed) => {}
+        }
+    }
+
+    /// Ends jobs whose time is over.
+    pub(super) fn press_on_stopping(&mut self, now_ms: i64) {
+        match self.stopping {
+            Some(Stopping::Waiting(at)) if at <= now_ms => {
+                let jobs = self.plan.running();
+                if jobs > 0 {
+                    let (noun, them) = if jobs == 1 { ("job", "it") } else { ("jobs", "them") };
+                    self.warn(&format!("{jobs} {noun} still running; terminating {them}"));
+                    self.end_all_jobs(false);
+                }
+                self.stopping = Some(Stopping::Asked(now_ms + KILL_AFTER_MS));
+            }
+            Some(Stopping::Asked(at)) if at <= now_ms => {
+                self.end_all_jobs(true);
+                self.stopping = Some(Stopping::Killed);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_all_jobs(&mut self, hard: bool) {
+        self.runner.end_all(hard);
+        self.old.end_all(hard);
+    }
+
+    /// Whether all that was to be waited for has come to its end.
+    pub(super) fn has_stopped(&self) -> bool {
+        match self.stopping {
+            None => false,
+            Some(Stopping::AtOnce) => true,
+            Some(Stopping::Waiting(_) | Stopping::Asked(_) | Stopping::Killed) => {
+                self.todo.is_empty() && self.plan.running() == 0
+            }
+        }
+    }
+
+    /// Hands over what is left, records it, and puts everything away.
+    pub(super) fn finish(&mut self) -> Result<(), Fatal> {
+        let give_up_at = clock::monotonic_ms() + LAST_WORDS_MS;
+        self.hand_over(give_up_at)?;
+        let handed_over = self.todo.is_empty() && !self.runner.wants_to_write();
+        if handed_over {
+            self.record_end(self.plan.completed());
+        } else {
+            self.warn("the runner did not take the last starts in time");
+        }
+        if waits_for_jobs(&self.settings) {
+            self.wait_for_runner(give_up_at)?;
+        }
+        // cronie's words; Debian's cron ends without a line, which leaves a reader of the log guessing.
+        self.say("INFO", "Shutting down");
+        self.log.flush();
+        if let Some(lock) = &self.lock {
+            lock.remove_pid_file();
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, give_up_at: i64) -> Result<(), Fatal> {
+        loop {
+            self.perform()?;
+            let left = give_up_at - clock::monotonic_ms();
+            if self.todo.is_empty() && !self.runner.wants_to_write() || left <= 0 {
+                return Ok(());
+            }
+            if self.todo.is_empty() {
+                self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+                self.hear_runner()?;
+            }
+        }
+    }
+
+    pub(super) fn record_end(&mut self, upto: Timestamp) {
+        if let Some(record) = &self.completed
+            && let Err(why) = record.write(upto)
+        {
+            self.warn(&format!("writing what was started: {why}"));
+        }
+    }
+
+    /// Lets the runner pass on the last output of the last job.
+    fn wait_for_runner(&mut self, give_up_at: i64) -> Result<(), Fatal> {
+        let pid = self.runner.pid();
+        self.runner.close()?;
+        // Nothing else is heard any more.
+        let poll = Poll::new().map_err(os("making the event queue"))?;
+        poll.add(self.runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+        poll.add(&self.signals, 1).map_err(os("waiting for signals"))?;
+        while !reap().contains(&pid) && !self.runner.is_done() {
+            let left = give_up_at - clock::monotonic_ms();
+            if left <= 0 {
+                break;
+            }
+            poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+            while let Ok(Some(_)) = self.signals.read() {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! The environment of a job, built from nothing, in the incumbents' order (compat.md 1.14; Debian entry.c, cronie entry.c and env.c).
+
+use crate::scheduler::Environment;
+use crate::profile::Site;
+use crate::sys::user::User;
+use indexmap::IndexMap;
+use std::ffi::CString;
+
+/// Names and values in order, each name once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Variables(IndexMap<Vec<u8>, Vec<u8>>);
+
+/// What cronie's daemon hands on to its jobs when it has it itself (env.c, env_set_from_environ).
+const HANDED_ON: [&str; 17] = [
+    "LANG",
+    "LC_CTYPE",
+    "LC_NUMERIC",
+    "LC_TIME",
+    "LC_COLLATE",
+    "LC_MONETARY",
+    "LC_MESSAGES",
+    "LC_PAPER",
+    "LC_NAME",
+    "LC_ADDRESS",
+    "LC_TELEPHONE",
+    "LC_MEASUREMENT",
+    "LC_IDENTIFICATION",
+    "LC_ALL",
+    "LANGUAGE",
+    "RANDOM_DELAY",
+    "MAILFROM",
+];
+
+/// The shell of a job whose table names none.
+pub(super) const SHELL: &[u8] = b"/bin/sh";
+
+impl Variables {
+    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name.as_bytes()).map(Vec::as_slice)
+    }
+
+    /// Sets a variable where it stands, or at the end.
+    pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.0.insert(name.to_vec(), value.to_vec());
+    }
+
+    fn set_unless_there(&mut self, name: &str, value: &[u8]) {
+        if self.get(name).is_none() {
+            self.set(name.as_bytes(), value);
+        }
+    }
+
+    /// These, with `upper` laid over them.
+    pub(super) fn overlaid(mut self, upper: &Variables) -> Variables {
+        for (name, value) in &upper.0 {
+            self.set(name, value);
+        }
+        self
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+
+    /// The same in the form in which they are sent.
+    pub(super) fn packed(&self) -> Environment {
+        Environment::of(self.iter())
+    }
+
+    /// Variables that were sent.
+    pub(super) fn unpacked(packed: &Environment) -> Variables {
+        Variables(packed.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+    }
+
+    /// `NAME=value` strings for exec. A NUL, which no line of a table can carry, would end the value there.
+    pub(super) fn strings(&self) -> Vec<CString> {
+        self.0.iter().map(|(name, value)| c_string(&[name, b"=", value])).collect()
+    }
+
+    /// Reads `NAME=value` strings; what has no `=` is left out.
+    pub(super) fn from_strings<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Variables {
+        let mut variables = Variables::default();
+        for string in strings {
+            if let Some(at) = string.iter().position(|&byte| byte == b'=') {
+                let (name, value) = string.split_at(at);
+                variables.set(name, value.get(1..).unwrap_or(&[]));
+            }
+        }
+        variables
+    }
+}
+
+/// Bytes up to the first NUL, as C wants them.
+pub(super) fn c_string(parts: &[&[u8]]) -> CString {
+    let mut bytes = parts.concat();
+    if let Some(end) = memchr::memchr(0, &bytes) {
+        bytes.truncate(end);
+    }
+    CString::new(bytes).unwrap_or_default()
+}
+
+/// What of the daemon's own environment reaches its jobs, taken once at the runner's start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inherited {
+    all: Variables,
+}
+
+impl Inherited {
+    /// Ours, now.
+    pub(super) fn own() -> Inherited {
+        use std::os::unix::ffi::OsStrExt;
+        let mut all = Variables::default();
+        for (name, value) in std::env::vars_os() {
+            all.set(name.as_bytes(), value.as_bytes());
+        }
+        Inherited { all }
+    }
+
+    /// The daemon's own value, for `$NAME` in cronie's MAILTO.
+    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.all.get(name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(pairs: &[(&str, &str)]) -> Inherited {
+        let mut all = Variables::default();
+        pairs.iter().for_each(|(name, value)| all.set(name.as_bytes(), value.as_bytes()));
+        Inherited { all }
+    }
+}
+
+/// The environment that cron gives a job: the table's variables, then what is missing. This is what X-Cron-Env shows under Debian, and
+/// what is laid over PAM's.
+pub(super) fn of_cron(
+    site: &Site,
+    user: &User,
+    table: &Environment,
+    inherited: &Inherited,
+    inherit_path: bool,
+) -> Variables {
+    let mut variables = Variables::default();
+    if site.sets_user {
+        for (name, value) in inherited.all.iter().filter(|(name, _)| HANDED_ON.iter().any(|n| n.as_bytes() == *name)) {
+            variables.set(name, value);
+        }
+    }
+    for (name, value) in table.iter() {
+        variables.set(name, value);
+    }
+    let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(site.default_path.as_bytes());
+    variables.set_unless_there("SHELL", SHELL);
+    variables.set_unless_there("HOME", &user.home);
+    variables.set_unless_there("PATH", path);
+    variables.set(b"LOGNAME", user.name.as_bytes());
+    if site.sets_user {
+        variables.set(b"USER", user.name.as_bytes());
+    }
+    variables
+}
+
+/// The environment of a job of `crond FILE`: the caller's, with the table's variables over it. SHELL is the table's or /bin/sh.
+pub(super) fn of_caller(user: &User, table: &Environment, inherited: &Inherited) -> Variables {
+    let mut variables = inherited.all.clone();
+    variables.set(b"SHELL", SHELL);
+    for (name, value) in table.iter() {
+        variables.set(name, value);
+    }
+    variables.set_unless_there("HOME", &user.home);
+    variables.set(b"LOGNAME", user.name.as_bytes());
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{CRONIE, DEBIAN};
+
+    fn alice() -> User {
+        User { name: "alice".into(), uid: 1000, gid: 1000, home: b"/home/alice".to_vec(), groups: vec![1000] }
+    }
+
+    fn table(lines: &[&str]) -> Environment {
+        Environment::of(Variables::from_strings(lines.iter().map(|line| line.as_bytes())).iter())
+    }
+
+    fn shown(variables: &Variables) -> Vec<String> {
+        variables.strings().into_iter().map(|s| s.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_debian_job_has_four_variables_and_nothing_of_the_daemon() {
+        let daemon = Inherited::of(&[("LANG", "C.UTF-8"), ("NOTIFY_SOCKET", "/run/n"), ("PATH", "/daemon")]);
+        assert_eq!(
+            shown(&of_cron(&DEBIAN, &alice(), &table(&[]), &daemon, false)),
+            ["SHELL=/bin/sh", "HOME=/home/alice", "PATH=/usr/bin:/bin", "LOGNAME=alice"]
+        );
+    }
+
+    #[test]
+    fn a_cronie_job_has_user_and_the_daemons_locale_too() {
+        let daemon = Inherited::of(&[("TERM", "x"), ("LANG", "C.UTF-8"), ("LC_LOVE", "x"), ("PATH", "/daemon")]);
+        let expected = ["LANG=C.UTF-8", "SHELL=/bin/sh", "HOME=/home/alice"];
+        let end = ["LOGNAME=alice", "USER=alice"];
+        let own_path = of_cron(&CRONIE, &alice(), &table(&[]), &daemon, false);
+        assert_eq!(shown(&own_path), [&expected[..], &["PATH=/usr/bin:/bin:/usr/sbin:/sbin"], &end].concat());
+        let daemons_path = of_cron(&CRONIE, &alice(), &table(&[]), &daemon, true);
+        assert_eq!(shown(&daemons_path), [&expected[..], &["PATH=/daemon"], &end].concat());
+    }
+
+    #[test]
+    fn the_tables_variables_keep_their_place_and_cannot_change_who_one_is() {
+        let lines = ["LOGNAME=root", "PATH=/x", "FOO=a b", "HOME=/tmp", "USER=root"];
+        assert_eq!(
+            shown(&of_cron(&CRONIE, &alice(), &table(&lines), &Inherited::default(), false)),
+            ["LOGNAME=alice", "PATH=/x", "FOO=a b", "HOME=/tmp", "USER=alice", "SHELL=/bin/sh"]
+        );
+        // Debian sets no USER, so the table's stays.
+        let debian = of_cron(&DEBIAN, &alice(), &table(&lines), &Inherited::default(), false);
+        assert_eq!(debian.get("USER"), Some(&b"root"[..]));
+    }
+
+    #[test]
+    fn cron_has_the_last_word_over_pam() {
+        let pam = Variables::from_strings([&b"LANG=C"[..], b"PATH=/pam", b"rubbish"].into_iter());
+        let cron = of_cron(&DEBIAN, &alice(), &table(&[]), &Inherited::default(), false);
+        assert_eq!(
+            shown(&pam.overlaid(&cron)),
+            ["LANG=C", "PATH=/usr/bin:/bin", "SHELL=/bin/sh", "HOME=/home/alice", "LOGNAME=alice"]
+        );
+    }
+
+    #[test]
+    fn a_job_of_a_standalone_daemon_has_the_callers_environment() {
+        let caller = Inherited::of(&[("SHELL", "/bin/zsh"), ("HOME", "/work"), ("X", "1"), ("LOGNAME", "who")]);
+        assert_eq!(
+            shown(&of_caller(&alice(), &table(&["X=2"]), &caller)),
+            ["SHELL=/bin/sh", "HOME=/work", "X=2", "LOGNAME=alice"]
+        );
+    }
+}

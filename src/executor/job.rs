@@ -1,0 +1,155 @@
+//! One started job as the runner keeps it: small while it runs, no process beside its own.
+
+use super::environment::Variables;
+use super::output::Output;
+use super::owner::OwnerKey;
+use super::recipe::Stdio;
+use super::wire::Link;
+use crate::scheduler::{End, Start};
+use crate::profile::Site;
+use crate::sys::created;
+use crate::sys::descriptor;
+use crate::sys::process::{Pid, Status};
+use crate::sys::user::User;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// Which of a job's descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// What it writes to standard output; to standard error, too, unless that is kept apart.
+    Output,
+    /// What it writes to standard error, where that is kept apart.
+    Error,
+}
+
+/// A job that has been started.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) start: Box<Start>,
+    pub(super) owner: OwnerKey,
+    /// Main wants to be told of its process.
+    pub(super) tell_pid: bool,
+    /// When it was first tried in vain to start it.
+    pub(super) tried_since_ms: Option<i64>,
+    pub(super) user: Rc<User>,
+    /// The session leader; none while its keeper has not started it.
+    pub(super) pid: Option<Pid>,
+    /// The keeper of its PAM session.
+    pub(super) keeper: Option<Link>,
+    pub(super) started_ms: i64,
+    pub(super) output: Output,
+    /// The ends to read, while there may be more.
+    pub(super) pipe: Option<OwnedFd>,
+    pub(super) error_pipe: Option<OwnedFd>,
+    pub(super) feed: Option<Feed>,
+    /// Bytes of its standard input.
+    pub(super) input_size: usize,
+    /// A step that failed before the exec.
+    pub(super) failure: Option<String>,
+    /// How and when it ended, once it has.
+    pub(super) ended: Option<(End, u64)>,
+    /// Until when its output is waited for after its end.
+    pub(super) grace_ms: i64,
+    /// What PAM added to its environment.
+    pub(super) pam_variables: Option<Variables>,
+}
+
+impl Job {
+    /// The command up to the first `%`, as the log and the mail show it.
+    pub(super) fn command(&self, site: &Site) -> Vec<u8> {
+        self.start.split(site.backslash).shell
+    }
+
+    pub(super) fn pipe(&mut self, stream: Stream) -> &mut Option<OwnedFd> {
+        match stream {
+            Stream::Output => &mut self.pipe,
+            Stream::Error => &mut self.error_pipe,
+        }
+    }
+
+    /// Whether nothing more can come from it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.pipe.is_none() && self.error_pipe.is_none()
+    }
+
+    /// Notes that it ended; a keeper that cannot say how gives no status.
+    pub(super) fn end(&mut self, status: Option<Status>, now_ms: i64) -> &(End, u64) {
+        let duration_ms = now_ms.saturating_sub(self.started_ms).unsigned_abs();
+        let end = match (self.failure.take(), status) {
+            (Some(why), _) => End::NotStarted { why },
+            (None, Some(Status::Code(code))) => End::Code(code),
+            (None, Some(Status::Signal { number, core_dumped })) => End::Signal { number, core_dumped },
+            (None, None) if self.pid.is_none() => End::NotStarted { why: "its keeper ended".into() },
+            (None, None) => End::Lost,
+        };
+        self.feed = None;
+        self.ended.insert((end, duration_ms))
+    }
+}
+
+/// What is still to be written to a process's standard input.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) pipe: OwnedFd,
+    data: Vec<u8>,
+    written: usize,
+}
+
+impl Feed {
+    pub(super) fn new(pipe: OwnedFd, data: Vec<u8>) -> io::Result<Feed> {
+        descriptor::set_nonblocking(pipe.as_fd(), true)?;
+        Ok(Feed { pipe, data, written: 0 })
+    }
+
+    /// Writes what fits; true when it is done, or nobody reads any more.
+    pub(super) fn proceed(&mut self) -> bool {
+        loop {
+            let rest = self.data.get(self.written..).unwrap_or(&[]);
+            if rest.is_empty() {
+                return true;
+            }
+            match descriptor::write(self.pipe.as_fd(), rest) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return true,
+            }
+        }
+    }
+}
+
+/// The pipes of a job: the child's ends and ours.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) input: OwnedFd,
+    pub(super) output: OwnedFd,
+    /// Only where standard error is kept apart.
+    pub(super) error: Option<OwnedFd>,
+    pub(super) our_input: OwnedFd,
+    pub(super) our_output: OwnedFd,
+    pub(super) our_error: Option<OwnedFd>,
+}
+
+impl Pipes {
+    /// With an owner, whose job may open them again as /dev/stdin, /dev/stdout and /dev/stderr.
+    pub(super) fn open(error_apart: bool, owner: Option<u32>) -> io::Result<Pipes> {
+        let (input, our_input) = created::pipe(owner)?;
+        let (our_output, output) = created::pipe(owner)?;
+        descriptor::set_nonblocking(our_output.as_fd(), true)?;
+        let (our_error, error) = if error_apart {
+            let (ours, theirs) = created::pipe(owner)?;
+            descriptor::set_nonblocking(ours.as_fd(), true)?;
+            (Some(ours), Some(theirs))
+        } else {
+            (None, None)
+        };
+        Ok(Pipes { input, output, error, our_input, our_output, our_error })
+    }
+
+    pub(super) fn stdio(&self) -> Stdio<'_> {
+        let error = self.error.as_ref().unwrap_or(&self.output);
+        Stdio { input: self.input.as_fd(), output: self.output.as_fd(), error: error.as_fd() }
+    }
+}

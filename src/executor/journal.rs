@@ -1,0 +1,633 @@
+//! The journal of runs: what a runner has begun, and how it ended, for the main that comes after it or after its main.
+//!
+//! A file begins with [`HEADER`] bytes: a name with the version of the format, then the boot id as text. Records follow, each behind its
+//! length (two bytes) and a check (four bytes, both little endian), in postcard's form. The last record may be cut short. It holds
+//! identities and results only, no command and no environment. Nothing is synced: it must survive the processes, not the machine.
+
+use crate::scheduler::{End, JobId, RunId, Start};
+use crate::sys::files::reason;
+use crate::sys::process::Pid;
+use siphasher::sip::SipHasher24;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+
+/// The name of the format; the last byte is its version.
+const MAGIC: [u8; 8] = *b"cwruns\0\x01";
+/// Room for the boot id.
+const BOOT: usize = 40;
+const HEADER: usize = MAGIC.len() + BOOT;
+/// Length and check of a record.
+const PREFIX: usize = 6;
+/// Most bytes of a reason that is kept.
+const LONGEST_REASON: usize = 1024;
+
+/// Starts of the last so many seconds are kept even when their runs have ended: a restart makes up for three minutes, and the clock may be
+/// set back a little meanwhile.
+pub const KEPT_STARTS: i64 = 600;
+/// The same when the journal would become too long.
+const KEPT_STARTS_WHEN_LONG: i64 = 200;
+/// A journal is rewritten when it is longer than this and than twice what it was after the last time.
+const WORTH_COMPACTING: u64 = 1 << 20;
+/// A journal is rewritten when it is longer, and shorter than half of this then; one that cannot be rewritten ends at twice this.
+pub(super) const LONGEST: u64 = 32 << 20;
+
+/// Why a journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A system call failed.
+    #[error("{doing}: {}", reason(source))]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It is something else, or of another version.
+    #[error("it is no journal of this version")]
+    Foreign,
+    /// A part of it is.
+    #[error("it is damaged; what stands behind the damage is lost")]
+    Damaged,
+}
+
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    move |source| JournalError::Os { doing, source }
+}
+
+/// Something that has become of a run.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+enum JournalRecord {
+    /// Its start is about to be made.
+    Intent { run: RunId, job: JobId, scheduled_at: i64, begun_at: i64, at_reboot: bool },
+    /// Its start was not made after all.
+    Withdrawn { run: RunId },
+    /// It has this process.
+    Process { run: RunId, process: ProcessId },
+    /// It has ended.
+    Ended { run: RunId, end: End, duration_ms: u64 },
+    /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
+    /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
+    Delivered { run: RunId },
+    /// Its end is in the log, and its output where it is wanted: in the log, or with a mailer that has ended.
+    Reported { run: RunId },
+}
+
+/// Names a process for the whole boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProcessId {
+    /// Its number.
+    pub pid: Pid,
+    /// When it was started, in clock ticks since boot.
+    pub started: u64,
+}
+
+/// A run as its journal tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournaledRun {
+    /// The job that it was a run of.
+    pub job: JobId,
+    /// The moment for which it was started, seconds of UTC.
+    pub scheduled_at: i64,
+    /// When its start was made, seconds of UTC.
+    pub begun_at: i64,
+    /// Whether it was an `@reboot` start.
+    pub at_reboot: bool,
+    /// Its process, once it has one.
+    pub process: Option<ProcessId>,
+    /// How it ended and after how many milliseconds, once it has.
+    pub end: Option<(End, u64)>,
+    /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
+    pub is_delivered: bool,
+    /// Whether the log has its end, and its output is where it is wanted.
+    pub is_reported: bool,
+}
+
+impl JournaledRun {
+    /// Whether there is still something to be done about it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_delivered || !self.is_reported
+    }
+
+    /// Whether it is to be remembered by those that come at `now`. An `@reboot` start may be due again for longer than another, and there are no
+    /// more of these than entries in the tables.
+    fn is_live(&self, now: i64, kept_starts: i64) -> bool {
+        let kept_starts = if self.at_reboot { kept_starts.max(KEPT_STARTS) } else { kept_starts };
+        self.is_open() || self.begun_at > now.saturating_sub(kept_starts)
+    }
+}
+
+/// What a journal holds.
+#[derive(Debug, Default)]
+pub struct JournalContent {
+    /// The runs to be remembered.
+    pub runs: BTreeMap<RunId, JournaledRun>,
+    /// Whether it was written in another boot: all that it tells of is long gone.
+    pub is_of_another_boot: bool,
+    /// Whether there is something in it that is no record. What comes after is lost.
+    pub is_damaged: bool,
+    /// Where the last whole record ends.
+    pub(super) valid_length: u64,
+}
+
+/// The boot id as the header has it.
+fn header(boot_id: &str) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    for (to, from) in header.iter_mut().zip(MAGIC.into_iter().chain(boot_id.bytes())) {
+        *to = from;
+    }
+    header
+}
+
+fn check(payload: &[u8]) -> [u8; 4] {
+    let mut hasher = SipHasher24::new();
+    hasher.write(payload);
+    (hasher.finish() as u32).to_le_bytes()
+}
+
+/// Appends a record; one that is longer than a record can be, which none is, is left out.
+fn append(buffer: &mut Vec<u8>, record: &JournalRecord) {
+    let Ok(payload) = postcard::to_stdvec(record) else { return };
+    let Ok(length) = u16::try_from(payload.len()) else { return };
+    buffer.extend_from_slice(&length.to_le_bytes());
+    buffer.extend_from_slice(&check(&payload));
+    buffer.extend_from_slice(&payload);
+}
+
+/// Reads what a journal says at `now`, seconds of UTC. The memory that it takes grows with what is to be remembered, not with the file.
+pub(super) fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalContent, JournalError> {
+    read_keeping(file, boot_id, now, KEPT_STARTS)
+}
+
+fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Result<JournalContent, JournalError> {
+    let mut reader = BufReader::with_capacity(64 << 10, FromStart { file, at: 0 }.take(2 * LONGEST));
+    let mut found = [0; HEADER];
+    match reader.read_exact(&mut found) {
+        // Its runner was killed before it had written anything.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && found.iter().all(|byte| *byte == 0) => {
+            return Ok(JournalContent::default());
+        }
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(JournalError::Foreign),
+        done => done.map_err(os("reading"))?,
+    }
+    if !found.starts_with(&MAGIC) {
+        return Err(JournalError::Foreign);
+    }
+    let mut content = JournalContent {
+        is_of_another_boot: found != header(boot_id),
+        valid_length: HEADER as u64,
+        ..Default::default()
+    };
+    let mut payload = Vec::new();
+    while !content.is_of_another_boot {
+        let mut prefix = [0; PREFIX];
+        if is_cut_short(reader.read_exact(&mut prefix))? {
+            break;
+        }
+        let [low, high, checked @ ..] = prefix;
+        payload.resize(usize::from(u16::from_le_bytes([low, high])), 0);
+        if is_cut_short(reader.read_exact(&mut payload))? {
+            break;
+        }
+        let record = postcard::from_bytes(&payload).ok().filter(|_| check(&payload) == checked);
+        let Some(record) = record else {
+            content.is_damaged = true;
+            break;
+        };
+        content.valid_length += (PREFIX + payload.len()) as u64;
+        take_up(&mut content.runs, record, now, kept_starts);
+    }
+    Ok(content)
+}
+
+/// Reads from a file without moving its offset, which its writer may share.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(into, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+fn is_cut_short(read: io::Result<()>) -> Result<bool, JournalError> {
+    match read {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
+        Err(error) => Err(os("reading")(error)),
+    }
+}
+
+fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now: i64, kept_starts: i64) {
+    match record {
+        JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot } => {
+            let known = JournaledRun {
+                job,
+                scheduled_at,
+                begun_at,
+                at_reboot,
+                process: None,
+                end: None,
+                is_delivered: false,
+                is_reported: false,
+            };
+            runs.insert(run, known);
+        }
+        JournalRecord::Withdrawn { run } => drop(runs.remove(&run)),
+        JournalRecord::Process { run, process } => {
+            if let Some(known) = runs.get_mut(&run) {
+                known.process = Some(process);
+            }
+        }
+        JournalRecord::Ended { run, end, duration_ms } => {
+            if let Some(known) = runs.get_mut(&run) {
+                known.end = Some((end, duration_ms));
+            }
+        }
+        JournalRecord::Delivered { run } | JournalRecord::Reported { run } => {
+            if let Some(known) = runs.get_mut(&run) {
+                match record {
+                    JournalRecord::Reported { .. } => known.is_reported = true,
+                    _ => known.is_delivered = true,
+                }
+                if !known.is_live(now, kept_starts) {
+                    runs.remove(&run);
+                }
+            }
+        }
+    }
+}
+
+/// The journal that a runner writes. Records are gathered and written with one call.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    file: Option<File>,
+    boot_id: String,
+    waiting: Vec<u8>,
+    size: u64,
+    /// It is rewritten when it is longer.
+    compact_above: u64,
+}
+
+impl Journal {
+    /// Starts a journal in an empty file.
+    pub(super) fn begin(file: File, boot_id: &str) -> Result<Journal, JournalError> {
+        file.write_all_at(&header(boot_id), 0).map_err(os("writing"))?;
+        let (size, compact_above) = (HEADER as u64, WORTH_COMPACTING);
+        Ok(Journal { file: Some(file), boot_id: boot_id.to_owned(), waiting: Vec::new(), size, compact_above })
+    }
+
+    /// Whether anything is written down.
+    pub(super) fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The start of this run is about to be made.
+    pub(super) fn intend(&mut self, start: &Start, now: i64) {
+        let Start { run, scheduled_at, at_reboot, .. } = *start;
+        let job = start.job.clone();
+        self.push(&JournalRecord::Intent { run, job, scheduled_at, begun_at: now, at_reboot });
+    }
+
+    /// It was not made after all.
+    pub(super) fn withdraw(&mut self, run: RunId) {
+        self.push(&JournalRecord::Withdrawn { run });
+    }
+
+    /// The run has a process.
+    pub(super) fn has_process(&mut self, run: RunId, process: ProcessId) {
+        self.push(&JournalRecord::Process { run, process });
+    }
+
+    /// The run has ended.
+    pub(super) fn ended(&mut self, run: RunId, end: &End, duration_ms: u64) {
+        self.push(&JournalRecord::Ended { run, end: shortened(end), duration_ms });
+    }
+
+    /// Its end has been written into the socket of a main.
+    pub(super) fn delivered(&mut self, run: RunId) {
+        self.push(&JournalRecord::Delivered { run });
+    }
+
+    /// The log has its end, and its output is where it is wanted.
+    pub(super) fn reported(&mut self, run: RunId) {
+        self.push(&JournalRecord::Reported { run });
+    }
+
+    fn push(&mut self, record: &JournalRecord) {
+        if self.is_kept() {
+            append(&mut self.waiting, record);
+        }
+    }
+
+    /// Writes what has been gathered. What cannot be written is given up.
+    pub(super) fn flush(&mut self) -> Result<(), JournalError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let has_room = self.size + waiting.len() as u64 <= 2 * LONGEST;
+        let written =
+            if has_room { file.write_all_at(&waiting, self.size) } else { Err(io::ErrorKind::FileTooLarge.into()) };
+        if let Err(error) = written {
+            // Half a record would hide all that come after it.
+            let _ = file.set_len(self.size);
+            return Err(os("writing")(error));
+        }
+        self.size += waiting.len() as u64;
+        Ok(())
+    }
+
+    /// Whether it should be rewritten.
+    pub(super) fn is_worth_compacting(&self) -> bool {
+        self.is_kept() && self.size > self.compact_above
+    }
+
+    /// It could not be rewritten: not again before it has grown.
+    pub(super) fn postpone_compacting(&mut self) {
+        self.compact_above = self.size + LONGEST / 8;
+    }
+
+    fn was_compacted(&mut self, size: u64) {
+        (self.size, self.compact_above) = (size, WORTH_COMPACTING.max(2 * size).min(LONGEST));
+    }
+
+    /// What the journal would hold if it were written anew at `now`, and whether starts had to be given up for that.
+    pub(super) fn compacted(&self, now: i64) -> Result<Compacted, JournalError> {
+        let Some(file) = &self.file else { return Ok(Compacted::default()) };
+        let mut bytes = self.bytes_of(file, now, KEPT_STARTS)?;
+        if bytes.len() as u64 > LONGEST / 2 {
+            bytes = self.bytes_of(file, now, KEPT_STARTS_WHEN_LONG)?;
+        }
+        let lost_starts = bytes.len() as u64 > LONGEST / 2;
+        if lost_starts {
+            bytes = self.bytes_of(file, now, i64::MIN)?;
+        }
+        if bytes.len() as u64 > LONGEST / 2 {
+            bytes = header(&self.boot_id).to_vec();
+        }
+        Ok(Compacted { bytes, lost_starts })
+    }
+
+    fn bytes_of(&self, file: &File, now: i64, kept_starts: i64) -> Result<Vec<u8>, JournalError> {
+        let content = read_keeping(file, &self.boot_id, now, kept_starts)?;
+        let mut bytes = header(&self.boot_id).to_vec();
+        for (run, known) in content.runs.into_iter().filter(|(_, known)| known.is_live(now, kept_starts)) {
+            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered, is_reported } =
+                known;
+            append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot });
+            if let Some(process) = process.filter(|_| end.is_none()) {
+                append(&mut bytes, &JournalRecord::Process { run, process });
+            }
+            if let Some((end, duration_ms)) = end {
+                append(&mut bytes, &JournalRecord::Ended { run, end, duration_ms });
+            }
+            if is_delivered {
+                append(&mut bytes, &JournalRecord::Delivered { run });
+            }
+            if is_reported {
+                append(&mut bytes, &JournalRecord::Reported { run });
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Goes on with a file that holds these bytes.
+    pub(super) fn go_on_in(&mut self, file: File, size: u64) {
+        self.file = Some(file);
+        self.was_compacted(size);
+    }
+
+    /// Writes these bytes in place of all that the file holds.
+    pub(super) fn rewrite(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.write_all_at(bytes, 0).and_then(|()| file.set_len(bytes.len() as u64)).map_err(os("rewriting"))?;
+        self.was_compacted(bytes.len() as u64);
+        Ok(())
+    }
+}
+
+/// A journal's content without what need not be remembered.
+#[derive(Debug, Default)]
+pub(super) struct Compacted {
+    pub(super) bytes: Vec<u8>,
+    /// Starts of the last minutes are not among it, for lack of room.
+    pub(super) lost_starts: bool,
+}
+
+/// Writes, behind the last whole record of a dead runner's journal, that a main knows of the ends of these runs; where there is no end, that
+/// the run is lost.
+pub(super) fn settle<'a>(
+    file: &File,
+    valid_length: &mut u64,
+    runs: impl Iterator<Item = (RunId, &'a JournaledRun)>,
+) -> Result<(), JournalError> {
+    let mut bytes = Vec::new();
+    for (run, known) in runs {
+        if known.end.is_none() {
+            append(&mut bytes, &JournalRecord::Ended { run, end: End::Lost, duration_ms: 0 });
+        }
+        append(&mut bytes, &JournalRecord::Delivered { run });
+        append(&mut bytes, &JournalRecord::Reported { run });
+    }
+    // A record that was cut short would hide these.
+    file.set_len(*valid_length).and_then(|()| file.write_all_at(&bytes, *valid_length)).map_err(os("writing"))?;
+    *valid_length += bytes.len() as u64;
+    Ok(())
+}
+
+fn shortened(end: &End) -> End {
+    match end {
+        End::NotStarted { why } if why.len() > LONGEST_REASON => {
+            let length = (0..=LONGEST_REASON).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
+            End::NotStarted { why: why.get(..length).unwrap_or_default().to_owned() }
+        }
+        _ => end.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::{Environment, Owner, Source};
+    use crate::crontab::Flags;
+
+    const NOW: i64 = 1_800_000_000;
+    const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
+
+    fn start(run: u64) -> Start {
+        Start {
+            run: RunId(run),
+            job: JobId::named("alice", "job"),
+            source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
+            line: 1,
+            user: "alice".into(),
+            command: "true".into(),
+            literal: false,
+            variables: Environment::default(),
+            flags: Flags::default(),
+            scheduled_at: NOW - 5,
+            at_reboot: false,
+        }
+    }
+
+    fn journal() -> (File, Journal) {
+        let file = tempfile::tempfile().unwrap();
+        (file.try_clone().unwrap(), Journal::begin(file, BOOT_ID).unwrap())
+    }
+
+    fn runs(file: &File) -> BTreeMap<RunId, JournaledRun> {
+        let content = read(file, BOOT_ID, NOW).unwrap();
+        assert!(!content.is_damaged && !content.is_of_another_boot);
+        content.runs
+    }
+
+    #[test]
+    fn what_became_of_each_run_is_read_back() {
+        let (file, mut journal) = journal();
+        let process = ProcessId { pid: 7, started: 4711 };
+        (1..=5).for_each(|run| journal.intend(&start(run), NOW));
+        journal.withdraw(RunId(1));
+        journal.has_process(RunId(3), process);
+        journal.has_process(RunId(4), process);
+        journal.ended(RunId(4), &End::Code(3), 1234);
+        journal.reported(RunId(4));
+        journal.ended(RunId(5), &End::NotStarted { why: "x".repeat(5000) }, 0);
+        journal.delivered(RunId(5));
+        assert_eq!(runs(&file).len(), 0, "nothing is written before it is flushed");
+        journal.flush().unwrap();
+        let runs = runs(&file);
+        assert_eq!(runs.keys().map(|run| run.0).collect::<Vec<_>>(), [2, 3, 4, 5]);
+        assert_eq!(runs[&RunId(2)].process, None);
+        assert_eq!((runs[&RunId(3)].process, &runs[&RunId(3)].end), (Some(process), &None));
+        assert_eq!(runs[&RunId(4)].end, Some((End::Code(3), 1234)));
+        assert!(runs[&RunId(5)].is_delivered && !runs[&RunId(4)].is_delivered);
+        assert!(runs[&RunId(4)].is_reported && !runs[&RunId(5)].is_reported);
+        let Some((End::NotStarted { why }, 0)) = &runs[&RunId(5)].end else { panic!("{runs:?}") };
+        assert_eq!(why.len(), LONGEST_REASON);
+    }
+
+    #[test]
+    fn a_journal_is_of_use_up_to_where_it_was_cut_or_damaged() {
+        let (file, mut journal) = journal();
+        (1..=3).for_each(|run| journal.intend(&start(run), NOW));
+        journal.flush().unwrap();
+        let whole = file.metadata().unwrap().len();
+        let one = (whole - HEADER as u64) / 3;
+        for cut in 0..one {
+            file.set_len(whole - cut).unwrap();
+            assert_eq!(runs(&file).len(), if cut == 0 { 3 } else { 2 });
+        }
+        // Every bit of the second record in turn; the last is whole again, but nothing after a bad one is believed.
+        file.set_len(HEADER as u64 + one).unwrap();
+        journal.size = HEADER as u64 + one;
+        (2..=3).for_each(|run| journal.intend(&start(run), NOW));
+        journal.flush().unwrap();
+        for at in HEADER as u64 + one + 2..HEADER as u64 + 2 * one {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+            let content = read(&file, BOOT_ID, NOW).unwrap();
+            assert!(content.is_damaged && content.runs.len() == 1, "{at}");
+            file.write_all_at(&byte, at).unwrap();
+        }
+        assert_eq!(runs(&file).len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_journal_of_this_boot_and_version_tells_nothing() {
+        let (file, mut journal) = journal();
+        journal.intend(&start(1), NOW);
+        journal.flush().unwrap();
+        let content = read(&file, "another", NOW).unwrap();
+        assert!(content.is_of_another_boot && content.runs.is_empty());
+        file.write_all_at(&[2], 7).unwrap();
+        assert!(matches!(read(&file, BOOT_ID, NOW), Err(JournalError::Foreign)));
+        file.set_len(20).unwrap();
+        assert!(matches!(read(&file, BOOT_ID, NOW), Err(JournalError::Foreign)));
+        file.set_len(0).unwrap();
+        assert!(read(&file, BOOT_ID, NOW).unwrap().runs.is_empty());
+    }
+
+    #[test]
+    fn a_journal_forgets_runs_that_are_long_over_and_stays_short() {
+        let (file, mut journal) = journal();
+        journal.intend(&start(0), NOW - KEPT_STARTS - 1);
+        for run in 1..200_000 {
+            let now = NOW - KEPT_STARTS + run as i64 / 1000;
+            journal.intend(&start(run), now);
+            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.delivered(RunId(run));
+            journal.reported(RunId(run));
+            journal.flush().unwrap();
+            if journal.is_worth_compacting() {
+                let compacted = journal.compacted(now + KEPT_STARTS - 10).unwrap();
+                assert!(!compacted.lost_starts);
+                journal.rewrite(&compacted.bytes).unwrap();
+            }
+            assert!(journal.size <= 4 << 20, "{}", journal.size);
+        }
+        assert_eq!(file.metadata().unwrap().len(), journal.size);
+        let runs = runs(&file);
+        assert!(runs.contains_key(&RunId(0)), "a run that goes on is not forgotten");
+        assert!((190_001..200_000).all(|run| runs.contains_key(&RunId(run))));
+    }
+
+    #[test]
+    fn a_journal_without_room_gives_up_starts_and_says_so() {
+        let (file, mut journal) = journal();
+        journal.intend(&start(0), NOW);
+        for run in 1..600_000 {
+            journal.intend(&start(run), NOW);
+            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.delivered(RunId(run));
+            journal.reported(RunId(run));
+        }
+        journal.flush().unwrap();
+        let compacted = journal.compacted(NOW).unwrap();
+        assert!(compacted.lost_starts);
+        journal.rewrite(&compacted.bytes).unwrap();
+        assert_eq!(runs(&file).keys().collect::<Vec<_>>(), [&RunId(0)]);
+    }
+
+    #[test]
+    fn starts_at_boot_are_kept_in_a_journal_without_room_for_other_starts() {
+        let (file, mut journal) = journal();
+        for run in 1..300_000 {
+            journal.intend(&Start { at_reboot: run <= 100, ..start(run) }, NOW - 500);
+            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.delivered(RunId(run));
+            journal.reported(RunId(run));
+            if run % 1000 == 0 {
+                journal.flush().unwrap();
+            }
+        }
+        journal.flush().unwrap();
+        let compacted = journal.compacted(NOW).unwrap();
+        journal.rewrite(&compacted.bytes).unwrap();
+        assert!(runs(&file).keys().map(|run| run.0).eq(1..=100));
+    }
+
+    #[test]
+    fn a_full_disk_leaves_whole_records() {
+        let (file, mut journal) = journal();
+        journal.intend(&start(1), NOW);
+        journal.flush().unwrap();
+        // Read-only, as another way in which writing fails.
+        let reopened = std::fs::OpenOptions::new().read(true).open("/dev/null").unwrap();
+        let kept = journal.file.replace(reopened);
+        journal.intend(&start(2), NOW);
+        assert!(journal.flush().is_err());
+        journal.file = kept;
+        journal.intend(&start(3), NOW);
+        journal.flush().unwrap();
+        assert_eq!(runs(&file).keys().map(|run| run.0).collect::<Vec<_>>(), [1, 3]);
+    }
+}

@@ -1,0 +1,227 @@
+//! What is counted for each owner of jobs: turns in a queue, and memory.
+
+use crate::scheduler::{Owner, SharedBytes, Start};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+/// Whose jobs take turns with those of others. A user's crontab and the system's entries that run as that user are different owners.
+pub(super) type OwnerKey = Rc<str>;
+
+/// The owner of a start.
+pub(super) fn owner_of(start: &Start) -> OwnerKey {
+    match start.source.owner {
+        // No user's name begins with a slash.
+        Owner::System => format!("/{}", start.user).into(),
+        Owner::User { .. } | Owner::Caller => start.user.as_str().into(),
+    }
+}
+
+/// A queue in which each owner has one turn after the other, however much it has waiting.
+#[derive(Debug)]
+pub(super) struct Turns<T> {
+    queues: HashMap<OwnerKey, VecDeque<T>>,
+    /// The owners that have something waiting.
+    order: VecDeque<OwnerKey>,
+    len: usize,
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Turns<T> {
+        Turns { queues: HashMap::new(), order: VecDeque::new(), len: 0 }
+    }
+}
+
+impl<T> Turns<T> {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How much an owner has waiting.
+    pub(super) fn len_of(&self, owner: &OwnerKey) -> usize {
+        self.queues.get(owner).map_or(0, VecDeque::len)
+    }
+
+    /// The owners that have something waiting, in the order of their turns.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &OwnerKey> {
+        self.order.iter()
+    }
+
+    /// The next item of each owner.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = &T> {
+        self.queues.values().filter_map(VecDeque::front)
+    }
+
+    /// Puts an item behind the others of its owner.
+    pub(super) fn push_back(&mut self, owner: OwnerKey, item: T) {
+        let queue = self.queues.entry(owner.clone()).or_default();
+        if queue.is_empty() {
+            self.order.push_back(owner);
+        }
+        queue.push_back(item);
+        self.len += 1;
+    }
+
+    /// Puts an item back, to be the next of all.
+    pub(super) fn push_front(&mut self, owner: OwnerKey, item: T) {
+        let queue = self.queues.entry(owner.clone()).or_default();
+        if !queue.is_empty() {
+            self.order.retain(|other| *other != owner);
+        }
+        self.order.push_front(owner);
+        queue.push_front(item);
+        self.len += 1;
+    }
+
+    /// Takes the next item of the first owner in turn that satisfies the condition.
+    pub(super) fn pop_if(&mut self, condition: impl Fn(&OwnerKey) -> bool) -> Option<(OwnerKey, T)> {
+        let place = self.order.iter().position(condition)?;
+        let owner = self.order.remove(place)?;
+        let queue = self.queues.get_mut(&owner)?;
+        let item = queue.pop_front()?;
+        self.len -= 1;
+        if queue.is_empty() {
+            self.queues.remove(&owner);
+        } else {
+            self.order.push_back(owner.clone());
+        }
+        Some((owner, item))
+    }
+
+    /// Takes everything, in no particular order.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+        std::mem::take(self).queues.into_values().flatten()
+    }
+}
+
+/// A bound on the memory that is kept for jobs, by owner and for all together.
+#[derive(Debug)]
+pub(super) struct MemoryBudget {
+    /// Bytes that one owner may have.
+    per_owner: usize,
+    /// Bytes that all may have together.
+    together: usize,
+    /// Bytes that an owner may have whatever the others have.
+    always: usize,
+    of_owner: HashMap<OwnerKey, usize>,
+    total: usize,
+}
+
+impl MemoryBudget {
+    pub(super) fn new(per_owner: usize, together: usize, always: usize) -> MemoryBudget {
+        MemoryBudget { per_owner, together, always, of_owner: HashMap::new(), total: 0 }
+    }
+
+    /// Whether an owner may have that many bytes more.
+    pub(super) fn has_room(&self, owner: &OwnerKey, bytes: usize) -> bool {
+        let then = self.of_owner.get(owner).copied().unwrap_or(0).saturating_add(bytes);
+        then <= self.per_owner && (then <= self.always || self.total.saturating_add(bytes) <= self.together)
+    }
+
+    pub(super) fn take(&mut self, owner: &OwnerKey, bytes: usize) {
+        if bytes > 0 {
+            *self.of_owner.entry(owner.clone()).or_default() += bytes;
+            self.total += bytes;
+        }
+    }
+
+    pub(super) fn give_back(&mut self, owner: &OwnerKey, bytes: usize) {
+        self.total = self.total.saturating_sub(bytes);
+        if let Some(kept) = self.of_owner.get_mut(owner) {
+            *kept = kept.saturating_sub(bytes);
+            if *kept == 0 {
+                self.of_owner.remove(owner);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+}
+
+/// Commands and environments, each kept once however many runs use it.
+#[derive(Debug, Default)]
+pub(super) struct Interner {
+    known: HashMap<SharedBytes, OwnerKey>,
+}
+
+impl Interner {
+    /// The one copy of these bytes; `budget` is charged for a new one.
+    pub(super) fn intern(&mut self, owner: &OwnerKey, bytes: SharedBytes, budget: &mut MemoryBudget) -> SharedBytes {
+        if let Some((known, _)) = self.known.get_key_value(&bytes) {
+            return known.clone();
+        }
+        budget.take(owner, bytes.len());
+        self.known.insert(bytes.clone(), owner.clone());
+        bytes
+    }
+
+    /// A run needs these bytes no more. To be called while the run still holds its copy.
+    pub(super) fn release(&mut self, bytes: &SharedBytes, budget: &mut MemoryBudget) {
+        let is_last = |known: &SharedBytes| known.is_same(bytes) && known.holders() == 2;
+        if self.known.get_key_value(bytes).is_some_and(|(known, _)| is_last(known))
+            && let Some(owner) = self.known.remove(bytes)
+        {
+            budget.give_back(&owner, bytes.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(name: &str) -> OwnerKey {
+        name.into()
+    }
+
+    #[test]
+    fn owners_take_turns_and_each_keeps_its_order() {
+        let mut turns = Turns::default();
+        (0..100).for_each(|number| turns.push_back(owner("alice"), number));
+        turns.push_back(owner("bob"), 1000);
+        turns.push_back(owner("bob"), 1001);
+        let taken: Vec<i32> = std::iter::from_fn(|| turns.pop_if(|_| true)).map(|(_, item)| item).take(5).collect();
+        assert_eq!(taken, [0, 1000, 1, 1001, 2]);
+        turns.push_front(owner("alice"), 2);
+        assert_eq!(turns.len_of(&owner("alice")), 98);
+        assert_eq!(turns.pop_if(|_| true), Some((owner("alice"), 2)));
+        assert_eq!(turns.pop_if(|name| **name == *"bob"), None);
+        assert_eq!(turns.take_all().count(), 97);
+        assert!(turns.is_empty());
+    }
+
+    #[test]
+    fn an_owner_has_its_share_whatever_the_others_have() {
+        let mut budget = MemoryBudget::new(100, 150, 10);
+        let (alice, bob, carol) = (owner("alice"), owner("bob"), owner("carol"));
+        assert!(budget.has_room(&alice, 100) && !budget.has_room(&alice, 101));
+        budget.take(&alice, 100);
+        assert!(budget.has_room(&bob, 50) && !budget.has_room(&bob, 51));
+        budget.take(&bob, 50);
+        assert!(budget.has_room(&carol, 10) && !budget.has_room(&carol, 11));
+        budget.give_back(&alice, 100);
+        assert!(budget.has_room(&carol, 100));
+        budget.give_back(&bob, 50);
+        assert_eq!(budget.total(), 0);
+    }
+
+    #[test]
+    fn equal_bytes_are_kept_once_and_only_while_somebody_uses_them() {
+        let (mut interner, mut budget) = (Interner::default(), MemoryBudget::new(1000, 1000, 0));
+        let alice = owner("alice");
+        let first = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
+        let second = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
+        assert_eq!((first.as_ptr(), budget.total()), (second.as_ptr(), 3));
+        interner.release(&first, &mut budget);
+        drop(first);
+        assert_eq!(budget.total(), 3);
+        interner.release(&second, &mut budget);
+        assert_eq!((budget.total(), interner.known.len()), (0, 0));
+    }
+}

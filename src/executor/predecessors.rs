@@ -1,0 +1,413 @@
+//! What earlier mains and their runners have left, found once at the start of a main: runners that still live, and journals of dead ones.
+
+use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
+use super::run_directory::{Look, RunDirectoryError, RunnerFiles, runners};
+use super::takeover::OldRunner;
+use crate::scheduler::{End, JobId, RunId};
+use crate::sys::clock;
+use crate::sys::host;
+use crate::sys::poll::Poll;
+use crate::sys::process::Pid;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+/// How long all of them together may take to answer.
+const PATIENCE_MS: i64 = 2000;
+/// How soon one that did not let us connect is tried again.
+const RETRY_MS: i64 = 20;
+
+/// A start that was made before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierStart {
+    /// The job.
+    pub job: JobId,
+    /// The moment for which it was started, seconds of UTC.
+    pub scheduled_at: i64,
+    /// Whether it was an `@reboot` start.
+    pub at_reboot: bool,
+}
+
+/// A run, and the job that it is a run of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOfJob {
+    /// The run.
+    pub run: RunId,
+    /// The job.
+    pub job: JobId,
+    /// The moment for which it was started, seconds of UTC.
+    pub scheduled_at: i64,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Predecessors {
+    /// Runners that still live.
+    pub runners: Vec<OldRunner>,
+    /// Journals of runners that are dead.
+    pub dead: Vec<DeadRunner>,
+    /// Starts that may be due again after a restart, and must not be made again.
+    pub started: Vec<EarlierStart>,
+    /// Runs of living runners that go on.
+    pub running: Vec<RunOfJob>,
+    /// What could not be read, and was removed.
+    pub troubles: Vec<RunDirectoryError>,
+    /// Runners that live and cannot be reached.
+    pub silent: Vec<SilentRunner>,
+    /// Runners that are connected and have not told their runs in time.
+    pub slow: Vec<Pid>,
+}
+
+/// A runner that lives, or may live, and to which there is no connection. Its journal is its own: nothing is written to it here.
+#[derive(Debug)]
+pub struct SilentRunner {
+    files: RunnerFiles,
+    /// Runs without an end that was told, as its journal had them.
+    open: BTreeMap<RunId, JournaledRun>,
+    /// Runs that are taken for lost here, although the journal has them as open.
+    lost: Vec<RunId>,
+}
+
+/// What has become of a runner that could not be reached.
+#[derive(Debug)]
+pub enum Retried {
+    /// It still cannot be reached.
+    Silent(SilentRunner),
+    /// It is connected.
+    Connected(OldRunner),
+    /// It is dead and has left a journal.
+    Dead(DeadRunner),
+    /// It is gone, its journal as well, and none of its runs goes on.
+    Gone,
+}
+
+impl SilentRunner {
+    fn new(files: RunnerFiles, content: Option<JournalContent>) -> SilentRunner {
+        let runs = content.unwrap_or_default().runs.into_iter();
+        SilentRunner { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.files.pid
+    }
+
+    /// The runs of which no main has been told an end, with what is known of them.
+    pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
+        open_runs(&self.open)
+    }
+
+    /// The process of that run, if it is still there.
+    pub fn process_of(&self, run: RunId) -> Option<Pid> {
+        process_of(&self.open, run)
+    }
+
+    /// Notes that nobody waits for the ends of these runs any more.
+    pub fn settle(&mut self, runs: &[RunId]) {
+        self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
+    }
+
+    /// Tries to connect again.
+    pub fn retry(self, boot_id: &str) -> Retried {
+        let gone = |silent: SilentRunner| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
+        match self.files.look(boot_id, now()) {
+            Ok(Some(Look { is_alive: false, content: Ok(content), file })) => {
+                let SilentRunner { files, lost, .. } = self;
+                let mut dead = DeadRunner::new(Some(files), file, content);
+                // If this cannot be written, the next main records them as lost once more.
+                let _ = dead.settle(&lost);
+                Retried::Dead(dead)
+            }
+            Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) if trouble.is_of_content() => {
+                let _ = self.files.discard();
+                gone(self)
+            }
+            Ok(None) => gone(self),
+            Ok(Some(_)) | Err(_) => match OldRunner::connect(self.files.clone()) {
+                Ok(mut runner) => {
+                    let open = self.open.iter().filter(|(_, known)| known.end.is_none());
+                    runner.expect(open.map(|(run, known)| run_of_job(*run, known)));
+                    Retried::Connected(runner)
+                }
+                Err(_) => Retried::Silent(self),
+            },
+        }
+    }
+}
+
+fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
+    let fate = |run: RunId, known: &JournaledRun| match (&known.end, known.process) {
+        (Some((end, _)), _) => Fate::Ended { end: end.clone(), is_reported: known.is_reported },
+        (None, Some(_)) => process_of(open, run).map_or(Fate::Gone, Fate::GoesOn),
+        (None, None) => Fate::NeverSeen,
+    };
+    open.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
+}
+
+fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<Pid> {
+    let process = open.get(&run).and_then(|known| known.process)?;
+    let is_there = host::process_started(process.pid).is_some_and(|started| started == process.started.to_string());
+    is_there.then_some(process.pid)
+}
+
+/// The journal of a dead runner, with what is to be done about its runs.
+#[derive(Debug)]
+pub struct DeadRunner {
+    /// None: it had no name.
+    files: Option<RunnerFiles>,
+    file: File,
+    valid_length: u64,
+    /// Runs of which the end was not handed to a main or not reported.
+    open: BTreeMap<RunId, JournaledRun>,
+    /// Until when its starts are to be known, seconds of UTC.
+    kept_until: i64,
+}
+
+/// What is known of a run that was going on when its runner died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It had ended.
+    Ended {
+        /// How.
+        end: End,
+        /// Whether the log has that, and the output is where it is wanted.
+        is_reported: bool,
+    },
+    /// Its process still goes on.
+    GoesOn(Pid),
+    /// Its process is gone.
+    Gone,
+    /// Its runner died while it started it.
+    NeverSeen,
+}
+
+impl DeadRunner {
+    fn new(files: Option<RunnerFiles>, file: File, content: JournalContent) -> DeadRunner {
+        let kept_until = content.runs.values().map(|run| run.begun_at.saturating_add(KEPT_STARTS)).max();
+        let open = content.runs.into_iter().filter(|(_, run)| run.is_open()).collect();
+        DeadRunner { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
+    }
+
+    /// The runs of which the end was not handed to a main or not reported, with what became of them.
+    pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
+        open_runs(&self.open)
+    }
+
+    /// The process of that run, if it is still there.
+    pub fn process_of(&self, run: RunId) -> Option<Pid> {
+        process_of(&self.open, run)
+    }
+
+    /// Notes that these runs are done with.
+    pub fn settle(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
+        let known = runs.iter().filter_map(|run| Some((*run, self.open.get(run)?)));
+        let written = settle(&self.file, &mut self.valid_length, known);
+        runs.iter().for_each(|run| drop(self.open.remove(run)));
+        let path = self.files.as_ref().map(RunnerFiles::journal).unwrap_or_default();
+        written.map_err(|source| RunDirectoryError::Journal { path, source })
+    }
+
+    /// The journal, if it has no name.
+    pub fn nameless_journal(&self) -> Option<&File> {
+        self.files.is_none().then_some(&self.file)
+    }
+
+    /// Whether nobody needs the journal any more at `now`, seconds of UTC.
+    pub fn is_done(&self, now: i64) -> bool {
+        self.open.is_empty() && self.kept_until < now
+    }
+
+    /// When nobody will need its starts any more, if all its runs are done with.
+    pub fn kept_until(&self) -> Option<i64> {
+        self.open.is_empty().then_some(self.kept_until)
+    }
+
+    /// Removes the journal.
+    pub fn remove(self) -> Result<(), RunDirectoryError> {
+        self.files.map_or(Ok(()), |files| files.discard())
+    }
+}
+
+/// What is to be done about a runner whose connection was closed.
+#[derive(Debug)]
+pub enum AfterClose {
+    /// It still lives, perhaps for a moment.
+    StillThere,
+    /// It has left nothing.
+    Nothing,
+    /// It has left a journal.
+    Dead(DeadRunner),
+}
+
+impl OldRunner {
+    /// Looks what it has left, once it has closed its connection.
+    pub fn after_close(&self, boot_id: &str) -> Result<AfterClose, RunDirectoryError> {
+        Ok(match self.files.look(boot_id, now())? {
+            None => AfterClose::Nothing,
+            Some(Look { is_alive: true, .. }) => AfterClose::StillThere,
+            Some(Look { content, file, .. }) => {
+                AfterClose::Dead(DeadRunner::new(Some(self.files.clone()), file, content?))
+            }
+        })
+    }
+
+    /// Gives up a connection that cannot be waited for.
+    pub fn disconnect(self, boot_id: &str) -> SilentRunner {
+        let content = self.files.look(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
+        SilentRunner::new(self.files, content)
+    }
+}
+
+fn run_of_job(run: RunId, known: &JournaledRun) -> RunOfJob {
+    RunOfJob { run, job: known.job.clone(), scheduled_at: known.scheduled_at }
+}
+
+fn now() -> i64 {
+    clock::wall().seconds
+}
+
+/// What journals without names say: those that the program before this one has handed on.
+pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
+    let mut found = Predecessors::default();
+    for file in files {
+        match read(&file, boot_id, now()) {
+            Ok(content) => {
+                found.started.extend(starts_of(&content));
+                found.dead.push(DeadRunner::new(None, file, content));
+            }
+            Err(source) => {
+                found.troubles.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
+            }
+        }
+    }
+    found
+}
+
+fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
+    content.runs.values().map(|run| EarlierStart {
+        job: run.job.clone(),
+        scheduled_at: run.scheduled_at,
+        at_reboot: run.at_reboot,
+    })
+}
+
+/// Finds all of them, and waits a while for the answers of those that live. Their journals are read only then, so that they have noticed
+/// that their main is gone and start nothing more.
+pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
+    let mut found = Predecessors::default();
+    let listed = match runners(directory) {
+        Ok(listed) => listed,
+        Err(trouble) => {
+            found.troubles.push(trouble);
+            return found;
+        }
+    };
+    let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.troubles);
+    for (files, file, content) in dead {
+        take_dead(&mut found, files, file, content);
+    }
+    for runner in connected {
+        take_living(&mut found, runner, boot_id);
+    }
+    for files in silent {
+        let content = match files.look(boot_id, now()) {
+            Ok(None) => continue,
+            Ok(Some(look)) => look.content,
+            Err(trouble) => Err(trouble),
+        };
+        let content = content.map_err(|trouble| found.troubles.push(trouble)).ok();
+        found.started.extend(content.iter().flat_map(starts_of));
+        found.silent.push(SilentRunner::new(files, content));
+    }
+    found
+}
+
+/// The runs of a living runner as its journal has them.
+fn without_end(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
+    content.runs.iter().filter(|(_, known)| known.end.is_none()).map(|(run, known)| run_of_job(*run, known))
+}
+
+type Connected = (Vec<(RunnerFiles, File, JournalContent)>, Vec<OldRunner>, Vec<RunnerFiles>);
+
+/// Sorts runners into dead ones, those that have answered or are connected at least, and those that cannot be reached.
+fn connect_all(listed: Vec<RunnerFiles>, boot_id: &str, troubles: &mut Vec<RunDirectoryError>) -> Connected {
+    let until_ms = clock::monotonic_ms() + PATIENCE_MS;
+    let (mut dead, mut connected, mut left): (Vec<_>, Vec<OldRunner>, _) = (Vec::new(), Vec::new(), listed);
+    loop {
+        for files in std::mem::take(&mut left) {
+            match files.look(boot_id, now()) {
+                Ok(None) => {}
+                Ok(Some(Look { is_alive: false, content: Ok(content), file })) => dead.push((files, file, content)),
+                // What could be read at another time is left to another time.
+                Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) | Err(trouble)
+                    if trouble.is_of_content() =>
+                {
+                    troubles.push(trouble);
+                    troubles.extend(files.discard().err());
+                }
+                // It lives, or that is not known. Whatever its journal says, it can tell by itself.
+                Ok(Some(_)) | Err(_) => match OldRunner::connect(files.clone()) {
+                    Ok(runner) => connected.push(runner),
+                    Err(_) => left.push(files),
+                },
+            }
+        }
+        let patience_ms = until_ms - clock::monotonic_ms();
+        let has_answered = |runner: &OldRunner| runner.has_listed();
+        if patience_ms <= 0 || (left.is_empty() && connected.iter().all(has_answered)) {
+            return (dead, connected, left);
+        }
+        let patience_ms = if left.is_empty() { patience_ms } else { patience_ms.min(RETRY_MS) };
+        wait_for_answers(&mut connected, &mut left, patience_ms);
+    }
+}
+
+/// Waits for answers. One that closes its connection is looked at again.
+fn wait_for_answers(connected: &mut Vec<OldRunner>, left: &mut Vec<RunnerFiles>, patience_ms: i64) {
+    let Ok(poll) = Poll::new() else { return };
+    for runner in connected.iter().filter(|runner| !runner.has_listed()) {
+        let _ = poll.add(runner.descriptor(), 0);
+    }
+    let _ = poll.wait_for_any(Some(patience_ms.unsigned_abs()));
+    connected.retain_mut(|runner| {
+        // Ends that are told now are of runs that nobody here knows of.
+        let is_open = runner.has_listed() || runner.receive().is_ok();
+        if !is_open {
+            left.push(runner.files.clone());
+        }
+        is_open
+    });
+}
+
+fn take_dead(found: &mut Predecessors, files: RunnerFiles, file: File, content: JournalContent) {
+    if content.is_of_another_boot {
+        found.troubles.extend(files.discard().err());
+        return;
+    }
+    if content.is_damaged {
+        let source = super::journal::JournalError::Damaged;
+        found.troubles.push(RunDirectoryError::Journal { path: files.journal(), source });
+    }
+    found.started.extend(starts_of(&content));
+    found.dead.push(DeadRunner::new(Some(files), file, content));
+}
+
+fn take_living(found: &mut Predecessors, mut runner: OldRunner, boot_id: &str) {
+    let content = match runner.files.look(boot_id, now()) {
+        Ok(Some(look)) => look.content.map(Some),
+        Ok(None) => Ok(None),
+        Err(trouble) => Err(trouble),
+    };
+    // What it tells by itself counts even if its journal cannot be read.
+    let content = content.unwrap_or_else(|trouble| {
+        found.troubles.push(trouble);
+        None
+    });
+    found.started.extend(content.iter().flat_map(starts_of));
+    if !runner.has_listed() {
+        found.slow.push(runner.pid());
+        runner.expect(content.iter().flat_map(without_end));
+    }
+    found.running.extend(runner.running().cloned());
+    found.runners.push(runner);
+}

@@ -1,0 +1,221 @@
+//! The runner's way from a job's output and end to its outcome and mail.
+
+use super::late::LateOutput;
+use super::mains::EndedRun;
+use super::{Child, GRACE_MS, Kind, State, TURN, token};
+use crate::executor::client::Mailer;
+use crate::executor::job::{Job, Stream};
+use crate::executor::recipe::{Failure, Step};
+use crate::executor::relay::Relay;
+use crate::scheduler::End;
+use crate::report::Level;
+use crate::sys::clock;
+use crate::sys::descriptor;
+use crate::sys::files::reason;
+use crate::sys::process::Status;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Enough turns for the largest pipe that a job may have asked for (1 MiB, pipe(7)), and the end.
+const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
+
+impl State {
+    /// Takes what children told before their exec.
+    pub(super) fn take_reports(&mut self) {
+        for (pid, failure) in self.reports.take() {
+            match self.children.get(&pid) {
+                Some(Child::Job(id)) => self.job_failed(*id, &failure),
+                Some(Child::Mailer(id)) => self.mailer_failed(*id, &failure),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let command = job.command(self.site);
+        let recipe = self.recipe(&job.start, &job.user, &command);
+        if failure.step == Step::DirectoryInstead {
+            let elsewhere = if self.config.standalone { "the current directory" } else { "/" };
+            let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
+            let about = State::about(job, &command);
+            self.tell.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
+        } else if let Some(job) = self.jobs.get_mut(&id) {
+            job.failure = Some(failure.why(&recipe));
+        }
+    }
+
+    /// Reads what a job has written, at most a turn's worth.
+    pub(super) fn drain(&mut self, id: u64, stream: Stream) {
+        if self.relay.as_ref().is_some_and(Relay::is_full) {
+            return self.pause(id, stream);
+        }
+        self.read_some(id, stream);
+        match self.jobs.get(&id).filter(|job| job.is_silent()) {
+            Some(job) if job.ended.is_some() => self.finish(id),
+            Some(_) => {}
+            None => self.end_late_if_silent(id),
+        }
+    }
+
+    /// Reads once from a job's pipe; whether there may be more to read now.
+    fn read_some(&mut self, id: u64, stream: Stream) -> bool {
+        let Some(pipe) = job_with_pipe(&mut self.jobs, &mut self.late, id).map(|job| job.pipe(stream)) else {
+            return false;
+        };
+        let Some(open) = pipe.as_ref() else { return false };
+        match read_turn(open.as_fd(), &mut self.buffer) {
+            Turn::Some(count) => {
+                let buffer = std::mem::take(&mut self.buffer);
+                self.take_output(id, stream, buffer.get(..count).unwrap_or(&[]));
+                self.buffer = buffer;
+                true
+            }
+            Turn::Nothing => false,
+            Turn::End => {
+                // Where a process of ours still has a copy of our end, closing it would not end the waiting.
+                let _ = self.poll.remove(open);
+                *pipe = None;
+                false
+            }
+        }
+    }
+
+    fn take_output(&mut self, id: u64, stream: Stream, bytes: &[u8]) {
+        if let Some(relay) = &mut self.relay {
+            relay.push(id, stream, bytes);
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return self.take_late_output(id, bytes) };
+        if self.relay.is_none() || self.config.mailer != Mailer::Off {
+            let owner = job.owner.clone();
+            job.output.push(bytes, &owner, &mut self.budget);
+        }
+    }
+
+    /// Reads no more from a job's pipe until the relay has room.
+    fn pause(&mut self, id: u64, stream: Stream) {
+        let job = job_with_pipe(&mut self.jobs, &mut self.late, id);
+        let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) else { return };
+        if self.poll.remove(pipe).is_ok() {
+            self.paused.push((id, stream));
+        }
+    }
+
+    /// Writes what jobs said to our own output, as far as that does not wait.
+    pub(super) fn flush_relay(&mut self) {
+        let Some(relay) = &mut self.relay else { return };
+        relay.flush();
+        if relay.is_full() {
+            return;
+        }
+        for (id, stream) in std::mem::take(&mut self.paused) {
+            let kind = if stream == Stream::Output { Kind::Output } else { Kind::Error };
+            let job = job_with_pipe(&mut self.jobs, &mut self.late, id);
+            if let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) {
+                // A pipe that was waited for before can be waited for again.
+                let _ = self.poll.add(pipe, token(kind, id));
+            }
+        }
+    }
+
+    /// A job's process has ended.
+    pub(super) fn job_ended(&mut self, id: u64, status: Option<Status>) {
+        self.flight.end(id);
+        let now = clock::monotonic_ms();
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let (end, duration_ms) = job.end(status, now).clone();
+        let ended = EndedRun::of(&job.start, end, duration_ms);
+        self.tell_end(ended);
+        self.drain_fully(id);
+        let finished = self.jobs.get(&id).is_some_and(|job| job.is_silent());
+        if finished {
+            self.finish(id);
+        } else {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.grace_ms = now + GRACE_MS;
+            }
+            self.graces.insert((now + GRACE_MS, id));
+        }
+    }
+
+    /// Reads all that lies in the pipes of a job that has ended: what it wrote itself is there, and is no more than a pipe holds.
+    fn drain_fully(&mut self, id: u64) {
+        for stream in [Stream::Output, Stream::Error] {
+            let _ = (0..PIPE_TURNS).find(|_| !self.read_some(id, stream));
+        }
+    }
+
+    /// Waits no longer for output of jobs whose grace is over.
+    pub(super) fn end_graces(&mut self, now_ms: i64) {
+        while let Some((until, id)) = self.graces.first().copied() {
+            if until > now_ms {
+                return;
+            }
+            self.graces.pop_first();
+            if self.jobs.contains_key(&id) {
+                self.finish(id);
+            } else {
+                self.mail_without_the_rest(id);
+            }
+        }
+    }
+
+    /// The command has ended, and its output is here: log the end, mail the output. What background processes write later is late.
+    fn finish(&mut self, id: u64) {
+        let Some(mut job) = self.jobs.remove(&id) else { return };
+        self.graces.remove(&(job.grace_ms, id));
+        if let Some(relay) = &mut self.relay {
+            relay.end(id);
+        }
+        let Some((end, duration_ms)) = job.ended.clone() else { return };
+        let command = job.command(self.site);
+        let about = State::about(&job, &command);
+        self.tell.ended(about, &end, duration_ms);
+        let mail_waits = !job.is_silent() && self.site.mail_waits_for_pipe && self.wants_mail(&job, &end);
+        let draft = if mail_waits { None } else { self.deliver(&job, &command, &end) };
+        if !matches!(end, End::NotStarted { .. }) {
+            self.tell.finished(about, &end, duration_ms);
+        }
+        self.held.give_back(&job.owner, job.input_size);
+        job.input_size = 0;
+        if mail_waits {
+            return self.wait_with_mail(id, job);
+        }
+        job.output.release(&job.owner, &mut self.budget);
+        if let Some(draft) = draft {
+            let (start, owner, user) = (job.start.clone(), job.owner.clone(), job.user.clone());
+            self.queue_mail(start, owner, user, draft);
+        } else {
+            self.journal().reported(job.start.run);
+        }
+        if job.is_silent() { self.release(&job.start) } else { self.read_on(id, job, &end) }
+    }
+}
+
+/// A job whose pipes are read: one that goes on, or one that has left background processes.
+fn job_with_pipe<'a>(
+    jobs: &'a mut HashMap<u64, Job>,
+    late: &'a mut HashMap<u64, LateOutput>,
+    id: u64,
+) -> Option<&'a mut Job> {
+    jobs.get_mut(&id).or_else(|| late.get_mut(&id).map(|late| &mut late.job))
+}
+
+enum Turn {
+    Some(usize),
+    Nothing,
+    End,
+}
+
+fn read_turn(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Turn {
+    debug_assert_eq!(buffer.len(), TURN);
+    match descriptor::read(pipe, buffer) {
+        Ok(0) => Turn::End,
+        Ok(count) => Turn::Some(count),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Turn::Nothing,
+            _ => Turn::End,
+        },
+    }
+}

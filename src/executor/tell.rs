@@ -1,0 +1,207 @@
+//! What the log says about runs, in the profile's words (compat.md 1.12) and our own.
+
+use super::client::Config;
+use crate::scheduler::{End, Start};
+use crate::report::{Ident, Level, Log, Record, fields_of_start};
+use crate::profile::{Profile, Site};
+use crate::sys::clock;
+use serde_json::{Value, json};
+use std::io;
+use std::os::fd::AsFd;
+
+/// Debian's `-L`.
+const STARTS: u8 = 1;
+const ENDS: u8 = 2;
+const FAILURES: u8 = 4;
+const WITH_PID: u8 = 8;
+/// cronie logs output in pieces of this size.
+const PIECE: usize = 1023;
+
+/// The run that is spoken of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) start: &'a Start,
+    /// The name in the first parentheses.
+    pub(super) user: &'a str,
+    /// The command up to the first `%`.
+    pub(super) command: &'a [u8],
+    /// Of the session leader.
+    pub(super) pid: Option<u32>,
+}
+
+/// The log and how it is spoken to.
+#[derive(Debug)]
+pub(super) struct Teller {
+    log: Log,
+    site: &'static Site,
+    mask: u8,
+}
+
+impl Teller {
+    pub(super) fn new(config: &Config) -> Teller {
+        let site = config.profile.site();
+        Teller { log: Log::open(config.log, site), site, mask: config.log_mask }
+    }
+
+    pub(super) fn reopen(&mut self) {
+        self.log.reopen();
+    }
+
+    /// In how many milliseconds records that wait are to be tried again.
+    pub(super) fn retry_ms(&self) -> Option<i64> {
+        self.log.retry_ms()
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.log.flush();
+    }
+
+    /// What becomes readable when records that wait can be written.
+    pub(super) fn room(&mut self) -> io::Result<impl AsFd> {
+        self.log.room()
+    }
+
+    pub(super) fn hear_room(&mut self) {
+        self.log.hear_room();
+    }
+
+    /// `(alice) CMD (date)`.
+    pub(super) fn started(&mut self, about: About<'_>) {
+        if !about.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
+            let detail = self.command_with_pid(about);
+            let late_ms = wall_ms().saturating_sub(about.start.scheduled_at.saturating_mul(1000));
+            self.write(about, Level::Info, "CMD", &detail, "", &[("late_ms", json!(late_ms))]);
+        }
+    }
+
+    /// `(alice) END (date)` or `(alice) CMDEND (date)`.
+    pub(super) fn finished(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
+        if !about.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
+            let event = if self.is_cronie() { "CMDEND" } else { "END" };
+            let detail = self.command_with_pid(about);
+            let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
+            self.write(about, Level::Info, event, &detail, "", &fields);
+        }
+    }
+
+    /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
+    pub(super) fn ended(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
+        let pid = about.pid.unwrap_or(0);
+        let (debian, how) = match end {
+            End::Code(0) => return,
+            End::Code(code) => (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}")),
+            End::Signal { number, core_dumped } => {
+                let core = if *core_dumped { ", dumped core" } else { "" };
+                let what = format!("signal {number}{core}");
+                (format!("grandchild #{pid} terminated by {what}"), what)
+            }
+            End::NotStarted { why } => return self.not_started(about, why),
+            End::Skipped(_) | End::Lost => return,
+        };
+        if !self.is_cronie() && self.mask & FAILURES != 0 {
+            self.write(About { user: "CRON", ..about }, Level::Info, "error", debian.as_bytes(), "", &[]);
+        }
+        if self.is_cronie() || self.mask != 0 {
+            let rest = format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0);
+            let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
+            self.write(about, Level::Warning, "FAILED", about.command, &rest, &fields);
+        }
+    }
+
+    /// `(alice) NOT STARTED (command): setuid 1000: Resource temporarily unavailable`.
+    pub(super) fn not_started(&mut self, about: About<'_>, why: &str) {
+        self.write(about, Level::Warning, "NOT STARTED", about.command, &format!(": {why}"), &[]);
+    }
+
+    /// `(alice) SKIPPED (command) the daemon was stopped ...`: in the words that main has for starts that it skips itself.
+    pub(super) fn skipped(&mut self, about: About<'_>, why: &str) {
+        self.write(about, Level::Info, "SKIPPED", about.command, &format!(" {why}"), &[]);
+    }
+
+    /// Nobody has the name of a job's user: what cronie says of it (job.c, job_runqueue).
+    pub(super) fn unknown_user(&mut self, user: &str) {
+        if self.is_cronie() {
+            self.say_as_daemon(user, "ERROR", "getpwnam() failed - user unknown");
+        }
+    }
+
+    /// What cronie says about a job before its process has the tag of one.
+    pub(super) fn say_as_daemon(&mut self, user: &str, event: &str, detail: &str) {
+        self.log.write(&Record { user, ..Record::daemon(event, detail.as_bytes()) });
+    }
+
+    /// Something else about a run, in the incumbents' form.
+    pub(super) fn say(&mut self, about: About<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
+        self.write(about, level, event, detail, rest, &[]);
+    }
+
+    /// Output that goes to the log: cronie's CMDOUT, a record for each line, long lines in pieces.
+    pub(super) fn output(&mut self, about: About<'_>, text: &[u8]) {
+        let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
+        for line in lines {
+            let mut pieces = line.chunks(PIECE);
+            self.write(about, Level::Info, "CMDOUT", pieces.next().unwrap_or(b""), "", &[]);
+            pieces.for_each(|piece| self.write(about, Level::Info, "CMDOUT", piece, "", &[]));
+        }
+    }
+
+    /// Something about the runner itself.
+    pub(super) fn own(&mut self, level: Level, event: &str, detail: &str) {
+        self.log.write(&Record { level, ..Record::daemon(event, detail.as_bytes()) });
+    }
+
+    fn is_cronie(&self) -> bool {
+        self.site.profile == Profile::Cronie
+    }
+
+    /// Debian's `-L 8`: `[123] date`.
+    fn command_with_pid(&self, about: About<'_>) -> Vec<u8> {
+        match about.pid {
+            Some(pid) if !self.is_cronie() && self.mask & WITH_PID != 0 => {
+                [format!("[{pid}] ").as_bytes(), about.command].concat()
+            }
+            _ => about.command.to_vec(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        about: About<'_>,
+        level: Level,
+        event: &str,
+        detail: &[u8],
+        rest: &str,
+        more: &[(&'static str, Value)],
+    ) {
+        let mut fields = Vec::new();
+        if self.log.has_fields() {
+            fields = fields_of_start(about.start, about.command);
+            fields.extend_from_slice(more);
+        }
+        self.log.write(&Record {
+            ident: Ident::Child,
+            level,
+            pid: about.pid,
+            user: about.user,
+            event,
+            detail,
+            rest,
+            run: Some(about.start.run),
+            fields: &fields,
+        });
+    }
+}
+
+/// How it ended, as a field; none where the job has no status.
+fn status(end: &End) -> Option<(&'static str, Value)> {
+    match end {
+        End::Code(code) => Some(("exit_code", json!(code))),
+        End::Signal { number, .. } => Some(("signal", json!(number))),
+        End::NotStarted { .. } | End::Skipped(_) | End::Lost => None,
+    }
+}
+
+fn wall_ms() -> i64 {
+    let now = clock::wall();
+    now.seconds.saturating_mul(1000).saturating_add(i64::from(now.nanos / 1_000_000))
+}

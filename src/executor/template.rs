@@ -1,0 +1,72 @@
+//! The template process: it has libpam loaded and forks the keepers.
+//!
+//! It is the runner's child and exists from the first job with PAM on. There are two reasons for a process of its own. The runner never loads
+//! libpam or anything that belongs to it, so that PAM's code can neither block nor break the process that all jobs depend on. And a fork copies
+//! the page tables of the process that forks: the template is small whatever the runner holds.
+//!
+//! It knows nothing of the service and its modules, and opens no session. It only receives the descriptors of a keeper and forks it.
+
+use super::keeper::{Keeper, KeeperNews};
+use super::recipe::Stdio;
+use super::wire::Link;
+use crate::profile::Site;
+use crate::sys::descriptor;
+use crate::sys::pam::Library;
+use crate::sys::process;
+use crate::sys::selinux::Policy;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The template process, seen from the runner.
+#[derive(Debug)]
+pub(super) struct Template {
+    socket: OwnedFd,
+}
+
+impl Template {
+    /// Forks it. It ends by itself when this is dropped; its keepers do not.
+    pub(super) fn fork(site: &Site, policy: Option<Policy>) -> io::Result<Template> {
+        let (ours, theirs) = descriptor::request_pair()?;
+        process::fork(|| template(theirs, site, policy))?;
+        Ok(Template { socket: ours })
+    }
+
+    /// Whether requests wait that it has not come to; then more would only wait with them.
+    pub(super) fn is_behind(&self) -> bool {
+        !descriptor::takes_output(self.socket.as_fd())
+    }
+
+    /// Has it fork a keeper for a job with these ends of its pipes, and gives our end of the keeper's socket.
+    pub(super) fn make_keeper(&self, stdio: Stdio<'_>) -> io::Result<Link> {
+        let (ours, theirs) = descriptor::stream_pair()?;
+        descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output])?;
+        Ok(Link::new(ours))
+    }
+}
+
+/// The template, from its fork to its end.
+fn template(socket: OwnedFd, site: &Site, policy: Option<Policy>) -> i32 {
+    if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
+        return 1;
+    }
+    process::set_name(c"crond: template");
+    // Its children are nobody's to wait for: the runner hears of jobs over the keepers' sockets.
+    process::ignore_children();
+    let library = Library::open();
+    while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
+        let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
+        let mut keeper = Keeper { library: library.as_ref(), site, policy, link: Link::new(link) };
+        let mut ends = Some((input, output));
+        let forked = process::fork(|| match ends.take() {
+            Some((input, output)) => {
+                let _ = descriptor::close_from(3, &[keeper.link.as_fd(), input.as_fd(), output.as_fd()]);
+                keeper.run(input, output)
+            }
+            None => 1,
+        });
+        if let Err(error) = forked {
+            keeper.tell(&KeeperNews::NoKeeper { number: error.raw_os_error().unwrap_or(0) });
+        }
+    }
+    0
+}

@@ -1,0 +1,226 @@
+//! What the plan is told and what it answers.
+
+use super::environment::Environment;
+use super::job_id::JobId;
+use super::shared_bytes::SharedBytes;
+use crate::schedule::{Timestamp, Zone};
+use crate::crontab::{Backslash, Command, Flags, Form, Table};
+use std::sync::Arc;
+
+/// The moment at which an event is handled, as the loop read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock, whole seconds of UTC.
+    pub utc: Timestamp,
+    /// Milliseconds of a clock that is never set and stands still while the machine sleeps (CLOCK_MONOTONIC). The
+    /// difference to `utc` tells a step or a sleep.
+    pub elapsed_ms: i64,
+}
+
+/// One start of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct RunId(pub u64);
+
+/// Whose table it is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Owner {
+    /// A user's spool table.
+    User {
+        /// Login name, which is the file's name.
+        name: String,
+        /// The file's owner; a job runs only while the user still has this uid, or when it is 0.
+        uid: u32,
+    },
+    /// /etc/crontab or a file of /etc/cron.d: the entry names its user.
+    System,
+    /// `crond FILE`: everything runs as the caller.
+    Caller,
+}
+
+/// Where a live table came from. The path is its identity.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Source {
+    /// The file.
+    pub path: String,
+    /// What the log calls it: the user's name, `*system*` or `*system*backup`.
+    pub name: String,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The daemon has loaded its tables and begins. Comes once, after the first `Load`s.
+    Begin {
+        /// `@reboot` entries are to run.
+        boot: bool,
+        /// Everything due up to here was handed out by an earlier daemon of this boot; what was due after it and within the last three
+        /// minutes is made up for. None: the current second counts as done, nothing is made up for.
+        completed: Option<Timestamp>,
+        /// What was started all the same although it was due later than that: jobs with the moments for which they were started. They are not
+        /// started again.
+        started: Vec<(JobId, Timestamp)>,
+        /// Runs of an earlier daemon that still go on.
+        running: Vec<(RunId, JobId)>,
+    },
+    /// The time has come that [`super::Plan::wake_at`] named, or the clock was set, or the machine woke up.
+    Tick,
+    /// A table is new or has changed (same path: replaces it).
+    Load {
+        /// Where it came from.
+        source: Source,
+        /// What it holds.
+        table: Table,
+    },
+    /// A table is gone or refused.
+    Unload {
+        /// Its path.
+        path: String,
+    },
+    /// The system's time zone is another one now.
+    SystemZone(Arc<Zone>),
+    /// A run ended, in whichever way.
+    Ended {
+        /// Which.
+        run: RunId,
+        /// How.
+        end: End,
+    },
+    /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
+    Begun(Vec<RunId>),
+    /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
+    /// could know it by, skipped.
+    Stop {
+        /// Whether the next daemon can know what has not been started.
+        is_recorded: bool,
+    },
+}
+
+/// How a due moment ended: each has exactly one of these.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum End {
+    /// The job exited.
+    Code(i32),
+    /// A signal ended the job.
+    Signal {
+        /// Its number.
+        number: i32,
+        /// Whether it left a core.
+        core_dumped: bool,
+    },
+    /// The job could not be started.
+    NotStarted {
+        /// What was being done and what came of it: `setuid 1000: Resource temporarily unavailable`.
+        why: String,
+    },
+    /// The plan decided against a start.
+    Skipped(Skip),
+    /// The runner was lost; nobody knows.
+    Lost,
+}
+
+/// Why a due moment was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Skip {
+    /// Its previous run still goes on and the entry forbids overlap.
+    StillRunning,
+    /// A newer slot of the same entry took its place in the queue of starts.
+    Superseded,
+    /// The entry was removed or changed while the slot waited for its turn.
+    EntryRemoved,
+    /// The daemon was stopped while the slot waited for its turn.
+    Stopped,
+}
+
+/// Everything that the runner must know to start one job.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Start {
+    /// The run's id.
+    pub run: RunId,
+    /// The job that it is a run of.
+    pub job: JobId,
+    /// The table.
+    pub source: Source,
+    /// Line in the table, counted from 1.
+    pub line: u32,
+    /// Whom it runs as: the entry's user in a system table, else the table's owner; empty for [`Owner::Caller`].
+    pub user: String,
+    /// The raw command, `%` and all.
+    pub command: SharedBytes,
+    /// Whether the shell gets the command as it stands: `%` means nothing in an anacrontab.
+    pub literal: bool,
+    /// The table's variables for it.
+    pub variables: Environment,
+    /// Log only at the end of trouble, mail only on failure.
+    #[serde(with = "flags")]
+    pub flags: Flags,
+    /// The moment it was due, seconds of UTC.
+    pub scheduled_at: i64,
+    /// Whether it is an `@reboot` start.
+    pub at_reboot: bool,
+}
+
+/// Something to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Hand this to the runner.
+    Start(Box<Start>),
+    /// A due moment, or several of one entry in a row, ended without a start.
+    Skipped {
+        /// What would have been started; of several, the last.
+        start: Box<Start>,
+        /// Why not.
+        why: Skip,
+        /// How many due moments.
+        count: u64,
+        /// The first of them, seconds of UTC.
+        first: Timestamp,
+    },
+    /// Run ids up to this one, exclusive, are about to be used: write that down, so that no later daemon uses them again.
+    ReserveRuns(RunId),
+    /// Everything due up to here has been handed out: write the record.
+    Completed(Timestamp),
+    /// The clock jumped: say so.
+    Jumped {
+        /// Seconds, positive forward; a sleep counts as forward.
+        seconds: i64,
+        /// Starts made up for because of it.
+        made_up: usize,
+    },
+}
+
+impl Start {
+    /// What the shell gets, and what the job reads on standard input.
+    pub fn split(&self, backslash: Backslash) -> Command {
+        match self.literal {
+            true => Command { shell: self.command.to_vec(), stdin: None },
+            false => Command::split(&self.command, backslash),
+        }
+    }
+}
+
+/// The form of table an owner has.
+impl Owner {
+    /// User form or system form.
+    pub fn form(&self) -> Form {
+        match self {
+            Owner::System => Form::System,
+            Owner::User { .. } | Owner::Caller => Form::User,
+        }
+    }
+}
+
+mod flags {
+    use crate::crontab::Flags;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(flags: &Flags, to: S) -> Result<S::Ok, S::Error> {
+        (flags.mail_only_on_failure, flags.quiet, flags.single).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Flags, D::Error> {
+        let (mail_only_on_failure, quiet, single) = Deserialize::deserialize(from)?;
+        Ok(Flags { mail_only_on_failure, quiet, single })
+    }
+}

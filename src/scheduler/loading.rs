@@ -1,0 +1,220 @@
+//! The begin, and tables that come, change and go.
+
+use super::clock::SHORT_BACK;
+use super::event::{Action, Skip, Source};
+use super::live_table::{Carried, LiveTable, Waiting};
+use super::start_queue::Dropped;
+use super::state::{Due, Phase, Plan, next_due, report_dropped};
+use super::wheel::Timer;
+use crate::schedule::{Kind, Timestamp, Zone};
+use crate::crontab::Table;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// After a restart, what was due within so many seconds is made up for.
+const RESTART_REACH: i64 = 180;
+
+impl Plan {
+    pub(super) fn begin(
+        &mut self,
+        boot: bool,
+        completed: Option<Timestamp>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.phase != Phase::Loading {
+            return;
+        }
+        self.phase = Phase::Running;
+        if boot {
+            self.start_at_reboot(now, actions);
+        }
+        match completed {
+            Some(completed) if completed > now => self.begin_before(completed, now),
+            Some(completed) => self.begin_after(Timestamp(completed.0.max(now.0 - RESTART_REACH)), now),
+            None => self.arm_all(now),
+        }
+        // A look at each of a million entries is worth it only if some timer asks for it.
+        if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
+            let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
+            for number in numbers {
+                self.start_intervals(number, now);
+            }
+        }
+        self.fire(now, actions);
+    }
+
+    pub(super) fn start_at_reboot(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let mut found: Vec<(u32, Reverse<u32>, u32, u32)> = Vec::new();
+        for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Reboot) {
+            for &number in shared.tables() {
+                let Some(table) = self.tables.get(number) else { continue };
+                let entries = table.on_timer(timer);
+                found.extend(entries.map(|entry| (table.order, Reverse(table.line(entry)), number, entry)));
+            }
+        }
+        found.sort_unstable();
+        for (order, line, table, entry) in found {
+            let due = Due { at: now, rank: 0, order, line, table, entry, scheduled_at: now };
+            self.start(&due, true, actions);
+        }
+    }
+
+    /// Begins after an earlier daemon that handed out everything up to `completed`, and makes up for what came since.
+    pub(super) fn begin_after(&mut self, completed: Timestamp, now: Timestamp) {
+        self.wheel.clear(now);
+        let timers: Vec<Timer> = self.timers.iter().map(|(timer, _)| timer).collect();
+        for timer in timers {
+            let Some(shared) = self.timers.get(timer) else { continue };
+            // Its starts are due by their delay later than its moments.
+            let earliest = Timestamp(completed.0 - i64::from(shared.delay));
+            match next_due(&self.zones, shared, earliest) {
+                Some(due) if due <= now => self.replay(timer, due, now, 1),
+                Some(due) => self.wheel.arm(timer, due),
+                None => {}
+            }
+        }
+    }
+
+    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. What waited for its delay waits on,
+    /// no longer than it would have.
+    pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
+        self.begin_after(completed, completed);
+        if completed.0 - now.0 < SHORT_BACK {
+            self.upto = completed;
+            return;
+        }
+        self.hasten_waiting(now.0 - completed.0);
+        self.zones.step(completed, now);
+        self.arm_all(now);
+    }
+
+    /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
+    /// same moments as one that was there before, since everything up to now has been handled.
+    pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp, actions: &mut Vec<Action>) {
+        let directory = self.tables.directory_of(&source.path);
+        let packed = LiveTable::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
+        drop(table);
+        let mut unused = Vec::new();
+        let old_number = self.tables.find(&source.path);
+        let old = old_number.and_then(|number| self.take_table(number, &mut unused).map(|table| (number, table)));
+        let mut fresh = packed.table;
+        fresh.order = match &old {
+            Some((_, old)) => old.order,
+            None => {
+                self.next_order += 1;
+                self.next_order - 1
+            }
+        };
+        let number = self.tables.add(fresh, &mut self.timers);
+        if let Some((old_number, old)) = old {
+            self.carry_over(old_number, &old, number, actions);
+        }
+        self.free_unused(unused);
+        if self.phase != Phase::Running {
+            return;
+        }
+        for timer in packed.new_timers {
+            if let Some(due) = self.timers.get(timer).and_then(|shared| next_due(&self.zones, shared, self.upto)) {
+                self.wheel.arm(timer, due);
+            }
+        }
+        self.start_intervals(number, now);
+    }
+
+    pub(super) fn unload(&mut self, path: &str, actions: &mut Vec<Action>) {
+        let Some(number) = self.tables.find(path) else { return };
+        let mut unused = Vec::new();
+        if let Some(table) = self.take_table(number, &mut unused) {
+            for (_, run) in table.carried.iter().flat_map(|carried| &carried.running) {
+                self.runs.insert(*run, None);
+            }
+            let dropped = self.queue.drop_entries(Some(number));
+            self.report_removed(&table, &dropped, actions);
+        }
+        self.free_unused(unused);
+    }
+
+    pub(super) fn take_table(&mut self, number: u32, unused: &mut Vec<Timer>) -> Option<LiveTable> {
+        let table = self.tables.take(number, &mut self.timers, unused)?;
+        for waiting in table.carried.iter().flat_map(|carried| &carried.waiting) {
+            self.alarms.remove(&(waiting.at, number));
+        }
+        Some(table)
+    }
+
+    pub(super) fn free_unused(&mut self, unused: Vec<Timer>) {
+        for timer in unused {
+            if self.timers.free_if_unused(timer, &mut self.zones) {
+                self.wheel.cancel(timer);
+            }
+        }
+    }
+
+    /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
+    pub(super) fn carry_over(&mut self, old_number: u32, old: &LiveTable, number: u32, actions: &mut Vec<Action>) {
+        let none = Carried::default();
+        let carried = old.carried.as_deref().unwrap_or(&none);
+        let mut in_question = carried.entries();
+        in_question.extend(self.queue.entries_of(old_number));
+        if in_question.is_empty() {
+            return;
+        }
+        let Some(table) = self.tables.get_mut(number) else { return };
+        let successors = table.successors_of(old, &in_question);
+        for waiting in &carried.waiting {
+            if let Some(&entry) = successors.get(&waiting.entry) {
+                table.carried.get_or_insert_default().waiting.insert(Waiting { entry, ..*waiting });
+                self.alarms.insert((waiting.at, number));
+            }
+        }
+        for &(entry, run) in &carried.running {
+            let successor = successors.get(&entry).copied();
+            self.runs.insert(run, successor.map(|entry| (number, entry)));
+            if let Some(entry) = successor {
+                table.carried.get_or_insert_default().running.insert((entry, run));
+            }
+        }
+        let keys = successors.into_iter().map(|(entry, successor)| (entry, (number, successor))).collect();
+        let dropped = self.queue.move_entries(old_number, &keys);
+        self.report_removed(old, &dropped, actions);
+    }
+
+    /// Records what waited for entries of a table that is not live any more.
+    fn report_removed(&mut self, table: &LiveTable, dropped: &[Dropped], actions: &mut Vec<Action>) {
+        for dropped in dropped {
+            report_dropped(table, &self.caller, dropped, Skip::EntryRemoved, actions);
+            for run in &dropped.runs {
+                self.runs.remove(run);
+            }
+        }
+    }
+
+    /// Lets the `@N` entries of a table wait that neither wait nor run.
+    pub(super) fn start_intervals(&mut self, number: u32, now: Timestamp) {
+        let Some(table) = self.tables.get(number) else { return };
+        let busy = table.carried.as_ref().map(|carried| carried.entries()).unwrap_or_default();
+        let intervals: Vec<Waiting> = (0..table.entries().len() as u32)
+            .filter_map(|entry| Some((entry, self.interval(number, entry)?)))
+            .filter(|(entry, _)| !busy.contains(entry))
+            .map(|(entry, seconds)| Waiting { at: Timestamp(now.0 + seconds), entry })
+            .collect();
+        for waiting in intervals {
+            self.wait(number, waiting);
+        }
+    }
+
+    /// The clocks of entries without a zone of their own show something else from now on. Unlike after a step, the
+    /// minute in progress has been handled already, under the old zone's name for it.
+    pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Loading {
+            return self.zones.set_system(zone);
+        }
+        let courses = self.zones.change_system(zone, self.upto);
+        if self.phase == Phase::Running {
+            self.apply_courses(&courses, self.upto);
+            self.arm_all(self.upto);
+            self.fire(now, actions);
+        }
+    }
+}
