@@ -7,7 +7,7 @@ use std::ffi::CStr;
 /// Which incumbent is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
+pub enum ProfileName {
     /// Debian's cron package, 3.0pl1-162.
     Debian,
     /// cronie as on Fedora and RHEL, 1.7.2.
@@ -16,9 +16,9 @@ pub enum Profile {
 
 /// Everything that depends on the profile.
 #[derive(Debug)]
-pub struct Site {
+pub struct Profile {
     /// The profile it is for.
-    pub profile: Profile,
+    pub profile: ProfileName,
     /// Its name for `--profile`.
     pub name: &'static str,
     /// The users' tables.
@@ -54,8 +54,8 @@ pub struct Site {
 }
 
 /// Debian's cron package.
-pub static DEBIAN: Site = Site {
-    profile: Profile::Debian,
+pub static DEBIAN: Profile = Profile {
+    profile: ProfileName::Debian,
     name: "debian",
     spool: "/var/spool/cron/crontabs",
     log_base: "/var/spool/cron/",
@@ -86,8 +86,8 @@ pub static DEBIAN: Site = Site {
 };
 
 /// cronie as on Fedora and RHEL.
-pub static CRONIE: Site = Site {
-    profile: Profile::Cronie,
+pub static CRONIE: Profile = Profile {
+    profile: ProfileName::Cronie,
     name: "cronie",
     spool: "/var/spool/cron",
     log_base: "",
@@ -151,28 +151,28 @@ pub mod shared {
     pub const LARGEST_CONFIG: usize = 1 << 20;
 }
 
-impl Profile {
+impl ProfileName {
     /// The profile of that name.
-    pub fn named(name: &str) -> Option<Profile> {
+    pub fn named(name: &str) -> Option<ProfileName> {
         [&DEBIAN, &CRONIE].into_iter().find(|site| site.name == name).map(|site| site.profile)
     }
 
     /// Its constants.
-    pub fn site(self) -> &'static Site {
+    pub fn profile(self) -> &'static Profile {
         match self {
-            Profile::Debian => &DEBIAN,
-            Profile::Cronie => &CRONIE,
+            ProfileName::Debian => &DEBIAN,
+            ProfileName::Cronie => &CRONIE,
         }
     }
 
     /// What os-release(5) says: `ID` or `ID_LIKE` naming Debian gives Debian, everything else cronie.
-    pub fn from_os_release(text: &str) -> Profile {
+    pub fn from_os_release(text: &str) -> ProfileName {
         let debian = text
             .lines()
             .filter_map(|line| line.split_once('='))
             .filter(|(key, _)| matches!(*key, "ID" | "ID_LIKE"))
             .flat_map(|(_, value)| value.trim_matches(['"', '\'']).split_whitespace())
             .any(|word| word == "debian");
-        if debian { Profile::Debian } else { Profile::Cronie }
+        if debian { ProfileName::Debian } else { ProfileName::Cronie }
     }
 }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot read its files has failed")]
 
+use cronwheel::crontab::{Anacrontab, Context, Crontab, Form, Parsed, Period};
+use cronwheel::profile::{CRONIE, DEBIAN, Profile};
 use cronwheel::schedule::{HostKey, Zone, Zones};
-use cronwheel::profile::{CRONIE, DEBIAN, Site};
-use cronwheel::crontab::{Anacrontab, Context, Form, Parsed, Period, Table};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,10 +44,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crontabs")
 }
 
-fn read(file: &str, form: Form, site: &Site) -> Parsed {
+fn read(file: &str, form: Form, site: &Profile) -> Parsed {
     let text = fs::read(folder().join(file)).expect("a crontab of ours can be read");
     let context = Context { form, dialect: &site.dialect, name: file, host: HostKey(1), zones: &Embedded };
-    Table::parse(&text, &context).expect("memory")
+    Crontab::parse(&text, &context).expect("memory")
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
 /// Packages and scripts know these times: they must be the incumbents'.
 #[test]
 fn the_system_tables_keep_the_incumbents_times() {
-    let times = |file: &str, site: &Site| -> BTreeMap<String, String> {
+    let times = |file: &str, site: &Profile| -> BTreeMap<String, String> {
         let parsed = read(file, Form::System, site);
         let table = &parsed.table;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).split_whitespace().collect::<Vec<_>>().join(" ");

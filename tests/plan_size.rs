@@ -6,17 +6,17 @@
 #[path = "common/utc.rs"]
 mod utc;
 
-use cronwheel::scheduler::{Event, Now, Owner, Plan, Source};
-use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones as _};
+use cronwheel::crontab::{Context, Crontab, Form};
 use cronwheel::profile::DEBIAN;
-use cronwheel::crontab::{Context, Form, Table};
+use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones as _};
+use cronwheel::scheduler::{Event, Now, Owner, Scheduler, Source};
 use utc::Utc;
 
 /// The goal for memory, in bytes an entry.
 const MOST_BYTES: f64 = 240.0;
 
 struct Daemon {
-    plan: Plan,
+    plan: Scheduler,
     zones: Utc,
     now: Now,
 }
@@ -25,7 +25,7 @@ impl Daemon {
     fn new() -> Daemon {
         let now = Now { utc: Timestamp(1_777_593_600), elapsed_ms: 0 };
         let zones = Utc(Zone::utc());
-        let mut plan = Plan::new(zones.system(), now);
+        let mut plan = Scheduler::new(zones.system(), now);
         plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
         Daemon { plan, zones, now }
     }
@@ -36,7 +36,7 @@ impl Daemon {
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name: name.clone(), owner };
         let (form, host) = (Form::User, HostKey::default());
         let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones: &self.zones };
-        let table = Table::parse(text.as_bytes(), &context).expect("memory").table;
+        let table = Crontab::parse(text.as_bytes(), &context).expect("memory").table;
         self.plan.handle(Event::Load { source, table }, self.now);
     }
 }

@@ -2,8 +2,8 @@
 //! incumbents, whose verdicts the rows keep unless a comment says otherwise.
 
 use super::*;
+use crate::profile::{CRONIE, DEBIAN, Profile};
 use crate::schedule::{HostKey, Zone, Zones};
-use crate::profile::{CRONIE, DEBIAN, Site};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,11 +22,11 @@ impl Zones for Embedded {
     }
 }
 
-pub(super) fn parse(form: Form, site: &Site, text: &[u8]) -> Parsed {
-    Table::parse(text, &context(form, site)).expect("memory")
+pub(super) fn parse(form: Form, site: &Profile, text: &[u8]) -> Parsed {
+    Crontab::parse(text, &context(form, site)).expect("memory")
 }
 
-pub(super) fn context(form: Form, site: &Site) -> Context<'_> {
+pub(super) fn context(form: Form, site: &Profile) -> Context<'_> {
     Context { form, dialect: &site.dialect, name: "ann", host: HostKey(7), zones: &Embedded }
 }
 
@@ -275,7 +275,7 @@ fn every_kind_of_line_is_read_as_the_incumbents_mean_it() {
     assert!(USER.len() + SYSTEM.len() >= 150);
 }
 
-fn check(form: Form, site: &Site, line: &str, is: &Is) {
+fn check(form: Form, site: &Profile, line: &str, is: &Is) {
     let name = site.name;
     let parsed = parse(form, site, format!("{line}\n").as_bytes());
     let said: Vec<String> = parsed.diagnostics.iter().map(|d| d.one_line("t")).collect();

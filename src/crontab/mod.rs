@@ -31,4 +31,4 @@ pub use entry::BAD_USER;
 pub use excerpt::printable;
 pub use parse::{Context, Dialect, Form, Limits, MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
 pub use setting::{is_safe_mailto, settings};
-pub use store::{Entry, Flags, OutOfMemory, Setting, Table};
+pub use store::{Crontab, Entry, Flags, OutOfMemory, Setting};

@@ -6,7 +6,7 @@ use super::entry;
 use super::environment::{EnvironmentSize, LARGEST_ENVIRONMENT};
 use super::line::{LONGEST_LINE, Line, Lines, Unfinished, is_blank};
 use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
-use super::store::{Entry, OutOfMemory, Setting, Table, append, push};
+use super::store::{Crontab, Entry, OutOfMemory, Setting, append, push};
 use crate::schedule::{HostKey, Zones};
 use std::ops::Range;
 
@@ -85,7 +85,7 @@ pub struct Context<'a> {
 #[derive(Debug)]
 pub struct Parsed {
     /// What of it runs.
-    pub table: Table,
+    pub table: Crontab,
     /// Errors and warnings in order of lines, of each kind the first [`MOST_LISTED`], and the error from which on nothing was
     /// read. A missing final newline is an error here
     /// (`crontab` refuses); the daemon runs the last line all the same.
@@ -145,7 +145,7 @@ impl Parsed {
     }
 }
 
-impl Table {
+impl Crontab {
     /// Reads a table that is in memory as a whole. What cannot be used is in the diagnostics.
     pub fn parse(source: &[u8], context: &Context<'_>) -> Result<Parsed, OutOfMemory> {
         let mut parser = Parser::new(context);
@@ -181,7 +181,7 @@ pub struct Parser<'a> {
     scope: Scope,
     zones: ZoneList,
     environment: EnvironmentSize,
-    table: Table,
+    table: Crontab,
     diagnostics: Vec<Diagnostic>,
     listed_errors: usize,
     listed_warnings: usize,
@@ -238,7 +238,7 @@ impl<'a> Parser<'a> {
             scope: Scope::default(),
             zones: ZoneList::default(),
             environment: EnvironmentSize::default(),
-            table: Table::default(),
+            table: Crontab::default(),
             diagnostics: Vec::new(),
             listed_errors: 0,
             listed_warnings: 0,

@@ -3,7 +3,7 @@
 use super::cases::{context, parse};
 use super::line::{Lines, is_blank};
 use super::*;
-use crate::profile::{CRONIE, DEBIAN, Site};
+use crate::profile::{CRONIE, DEBIAN, Profile};
 use fastrand::Rng;
 
 /// Pieces that lines are made of; random bytes alone would hardly ever get past the first field.
@@ -86,7 +86,7 @@ fn mutated_table(rng: &mut Rng) -> Vec<u8> {
 }
 
 /// A table of random parts or one that is nearly right, by turns, and where it is read.
-fn any_table(rng: &mut Rng, round: u32) -> (Vec<u8>, Form, &'static Site) {
+fn any_table(rng: &mut Rng, round: u32) -> (Vec<u8>, Form, &'static Profile) {
     let text = if round.is_multiple_of(2) { random_table(rng) } else { mutated_table(rng) };
     let form = if rng.bool() { Form::User } else { Form::System };
     let site = if rng.bool() { &DEBIAN } else { &CRONIE };
@@ -120,7 +120,7 @@ fn a_table_that_comes_in_pieces_is_read_as_a_whole_one() {
         let shown = text.escape_ascii().to_string();
         assert_eq!((&read.diagnostics, read.unlisted), (&whole.diagnostics, whole.unlisted), "{shown:?}");
         assert_eq!((&judged.diagnostics, judged.unlisted), (&whole.diagnostics, whole.unlisted), "{shown:?}");
-        let entries = |table: &Table| format!("{:?} {:?}", table.entries, table.settings);
+        let entries = |table: &Crontab| format!("{:?} {:?}", table.entries, table.settings);
         assert_eq!(entries(&read.table), entries(&whole.table), "{shown:?}");
         assert!(judged.table.entries.is_empty() && judged.table.settings.is_empty());
     }

@@ -16,8 +16,8 @@ pub struct Flags {
     pub single: bool,
 }
 
-/// One job line. Its texts stay in the table's source: ask [`Table::command`], [`Table::user`] and
-/// [`Table::schedule_text`]. A machine may hold a hundred thousand of these, so they are kept small.
+/// One job line. Its texts stay in the table's source: ask [`Crontab::command`], [`Crontab::user`] and
+/// [`Crontab::schedule_text`]. A machine may hold a hundred thousand of these, so they are kept small.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// When.
@@ -28,7 +28,7 @@ pub struct Entry {
     pub settings: u32,
     /// Its drawn `RANDOM_DELAY` in seconds.
     pub delay: u32,
-    /// Index into [`Table::zones`] of its `CRON_TZ`, if it has one.
+    /// Index into [`Crontab::zones`] of its `CRON_TZ`, if it has one.
     pub zone: Option<u16>,
     /// Flags.
     pub flags: Flags,
@@ -104,7 +104,7 @@ fn reserve<T>(to: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
 /// What runs of a table. Settings are kept as a list in file order; an entry sees the first `entry.settings` of them,
 /// the last of a name counting.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct Crontab {
     /// The lines of the file that are entries or settings, each with a newline.
     pub source: Vec<u8>,
     /// Entries in file order.
@@ -127,7 +127,7 @@ impl Entry {
     }
 }
 
-impl Table {
+impl Crontab {
     /// The raw command of an entry: `%` and backslashes untouched, flags taken off.
     pub fn command(&self, entry: &Entry) -> &[u8] {
         let start = entry.text.at as usize + usize::from(entry.text.command_at);

@@ -3,8 +3,8 @@
 use super::cases::parse;
 use super::line::LONGEST_LINE;
 use super::*;
+use crate::profile::{CRONIE, DEBIAN, Profile};
 use crate::schedule::Zone;
-use crate::profile::{CRONIE, DEBIAN, Site};
 
 fn commands(parsed: &Parsed) -> Vec<String> {
     let table = &parsed.table;
@@ -195,7 +195,7 @@ fn a_command_may_be_as_long_as_the_incumbent_allows_and_no_longer() {
 #[test]
 fn a_users_table_is_bounded_and_a_system_table_is_not() {
     /// Profile, unit of text, how many are allowed, what the message says.
-    const ROWS: &[(&Site, &str, usize, &str)] = &[
+    const ROWS: &[(&Profile, &str, usize, &str)] = &[
         (&DEBIAN, "* * * * * x\n", 10_000, "at most 10000 lines"),
         (&DEBIAN, "#\n", 10_000, "at most 10000 lines"),
         (&CRONIE, "* * * * * x\n", 10_000, "at most 10000 entries"),

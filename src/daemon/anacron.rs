@@ -6,15 +6,17 @@ use super::debug::Topic;
 use super::settings::Settings;
 use super::stamps::Stamps;
 use super::tables::Told;
-use crate::scheduler::{Action, Anacron, End, Evidence, Occasion, Owner, Plan, RunId, Running, Start, anacron_source};
-use crate::schedule::{Day, HostKey, Timestamp, Zones};
+use crate::crontab::{Anacrontab, Severity, Unlisted};
 use crate::profile::shared;
+use crate::schedule::{Day, HostKey, Timestamp, Zones};
+use crate::scheduler::{
+    Action, Anacron, Evidence, Occasion, Owner, RunId, RunOutcome, RunRequest, Running, Scheduler, anacron_source,
+};
 use crate::spool::{Found, Refusal, unreadable};
 use crate::sys::files;
 use crate::sys::host::{self, Boot};
 use crate::sys::power;
 use crate::sys::state_file;
-use crate::crontab::{Anacrontab, Severity, Unlisted};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -171,7 +173,7 @@ fn spares_battery() -> bool {
 /// What a look is told of the world.
 struct Seen<'a> {
     stamps: &'a Stamps,
-    plan: &'a Plan,
+    plan: &'a Scheduler,
 }
 
 impl Evidence for Seen<'_> {
@@ -281,7 +283,7 @@ impl Daemon {
     }
 
     /// The next job whose time has come, unless somebody else has seen to it meanwhile.
-    fn next_of_anacron(&mut self, work: &mut Work, moment: Timestamp) -> Option<Start> {
+    fn next_of_anacron(&mut self, work: &mut Work, moment: Timestamp) -> Option<RunRequest> {
         while let Some(planned) = work.plan.take_next(moment) {
             let zone = self.library.zones().system();
             let seen = Seen { stamps: &work.stamps, plan: &self.plan };
@@ -302,7 +304,7 @@ impl Daemon {
     }
 
     /// A line of a system table may count as the run of a job.
-    pub(super) fn count_for_anacron(&mut self, start: &Start) {
+    pub(super) fn count_for_anacron(&mut self, start: &RunRequest) {
         if start.source.owner != Owner::System {
             return;
         }
@@ -334,13 +336,15 @@ impl Daemon {
     }
 
     /// Something has ended; if it was a job by days, its stamp is written, whatever its exit status.
-    pub(super) fn ended_for_anacron(&mut self, run: RunId, end: &End) {
+    pub(super) fn ended_for_anacron(&mut self, run: RunId, end: &RunOutcome) {
         let Some(mut work) = self.anacron.take_if(|work| work.running(run).is_some()) else { return };
         if let Some(ended) = work.plan.ended(run) {
             work.forget();
             match end {
-                End::NotStarted { .. } | End::Skipped(_) => work.plan.set_aside(&ended.id),
-                End::Code(_) | End::Signal { .. } | End::Lost => self.stamp(&work, &ended.id, ended.day),
+                RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => work.plan.set_aside(&ended.id),
+                RunOutcome::Code(_) | RunOutcome::Signal { .. } | RunOutcome::Lost => {
+                    self.stamp(&work, &ended.id, ended.day)
+                }
             }
         }
         self.anacron = Some(work);

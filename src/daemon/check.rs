@@ -3,8 +3,8 @@
 use super::anacron::{self, Checked};
 use super::given::Given;
 use super::settings::Settings;
-use crate::scheduler::Source;
 use crate::schedule::HostKey;
+use crate::scheduler::Source;
 use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
 use crate::sys::{descriptor, files, host, zoneinfo::SystemZones};
 use std::io;

@@ -1,13 +1,13 @@
 //! The command line: one definition that knows the profiles, for parsing, `--help`, man page and completions alike.
 
 use super::debug;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 use clap::{Arg, ArgAction, Command, builder::PossibleValuesParser, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The definition for a profile.
-pub fn command(profile: Profile) -> Command {
+pub fn command(profile: ProfileName) -> Command {
     let command = Command::new("crond")
         .about("Run the jobs of crontabs at their scheduled times")
         .override_usage("crond [OPTIONS]\n       crond [OPTIONS] FILE...")
@@ -18,8 +18,8 @@ pub fn command(profile: Profile) -> Command {
             "Run only the jobs in these files, as the calling user, in the foreground, without spool, lock or PID file",
         ));
     let command = match profile {
-        Profile::Debian => command.args(debian_flags()),
-        Profile::Cronie => command.args(cronie_flags()),
+        ProfileName::Debian => command.args(debian_flags()),
+        ProfileName::Cronie => command.args(cronie_flags()),
     };
     command.args(own_options(profile))
 }
@@ -70,15 +70,15 @@ fn cronie_flags() -> Vec<Arg> {
 }
 
 /// What both profiles have in addition, long only.
-fn own_options(profile: Profile) -> Vec<Arg> {
+fn own_options(profile: ProfileName) -> Vec<Arg> {
     let path = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
     };
     let help = Arg::new("help").long("help").action(ArgAction::Help).help("Print this help");
     let version = Arg::new("version").long("version").action(ArgAction::SetTrue).help("Print the version");
     let (help, version) = match profile {
-        Profile::Debian => (help, version),
-        Profile::Cronie => (help.short('h'), version.short('V')),
+        ProfileName::Debian => (help, version),
+        ProfileName::Cronie => (help.short('h'), version.short('V')),
     };
     vec![
         Arg::new("profile")
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_definitions_hold_together() {
-        for profile in [Profile::Debian, Profile::Cronie] {
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
             command(profile).debug_assert();
         }
     }
@@ -182,8 +182,8 @@ mod tests {
             ("cron --watch closely", false, false),
             ("cron one.crontab two.crontab --stop-timeout 5s", true, true),
         ] {
-            assert_eq!(takes(Profile::Debian, line), debian, "debian: {line}");
-            assert_eq!(takes(Profile::Cronie, line), cronie, "cronie: {line}");
+            assert_eq!(takes(ProfileName::Debian, line), debian, "debian: {line}");
+            assert_eq!(takes(ProfileName::Cronie, line), cronie, "cronie: {line}");
         }
     }
 

@@ -10,10 +10,10 @@ use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{Hearer, News, Told};
 use super::wake_ups::WakeUps;
-use crate::executor::{LaunchError, Notice, OldRunner, Runner};
-use crate::scheduler::{Action, End, Event, Now, Occasion, Plan, RunId, Skip, Start};
+use crate::executor::{Executor, ExecutorEvent, LaunchError, OldRunner};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
+use crate::scheduler::{Action, Event, Now, Occasion, RunId, RunOutcome, RunRequest, Scheduler, SkipReason};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::memory;
@@ -72,8 +72,8 @@ pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
 pub struct Daemon {
     pub(super) settings: Settings,
     pub(super) log: Log,
-    pub(super) plan: Plan,
-    pub(super) runner: Runner,
+    pub(super) plan: Scheduler,
+    pub(super) runner: Executor,
     /// Runners of earlier daemons.
     pub(super) old: OldRunners,
     pub(super) execution: Execution,
@@ -112,7 +112,7 @@ pub(super) fn reap() -> Vec<u32> {
 
 /// Whom the library's news concern.
 struct Audience<'a> {
-    plan: &'a mut Plan,
+    plan: &'a mut Scheduler,
     todo: &'a mut VecDeque<Action>,
     log: &'a mut Log,
     debug: Debug,
@@ -334,18 +334,18 @@ impl Daemon {
     pub(super) fn hear_runner(&mut self) -> Result<(), Fatal> {
         for notice in self.runner.receive()? {
             match notice {
-                Notice::Started { run, pid } => {
+                ExecutorEvent::Started { run, pid } => {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
                     self.started_for_anacron(run, pid);
                 }
-                Notice::Begun { runs } => self.tell_plan(Event::Begun(runs)),
-                Notice::Ended { run, end, duration_ms: _ } => self.ended(run, end),
+                ExecutorEvent::Begun { runs } => self.tell_plan(Event::Begun(runs)),
+                ExecutorEvent::Ended { run, end, duration_ms: _ } => self.ended(run, end),
             }
         }
         Ok(())
     }
 
-    pub(super) fn ended(&mut self, run: RunId, end: End) {
+    pub(super) fn ended(&mut self, run: RunId, end: RunOutcome) {
         self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
         self.ended_for_anacron(run, &end);
         self.tell_plan(Event::Ended { run, end });
@@ -377,10 +377,10 @@ impl Daemon {
         Ok(())
     }
 
-    fn start(&mut self, start: &Start) {
+    fn start(&mut self, start: &RunRequest) {
         if self.settings.debug.has(Topic::Test) {
             self.tell_about(start, Level::Info, "TEST", " not started");
-            self.ended(start.run, End::Code(0));
+            self.ended(start.run, RunOutcome::Code(0));
             return;
         }
         self.debug_start(start);
@@ -398,12 +398,12 @@ impl Daemon {
         }
     }
 
-    pub(super) fn tell_skipped(&mut self, start: &Start, why: Skip, count: u64, first: Timestamp) {
+    pub(super) fn tell_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
         let (level, reason) = match why {
-            Skip::StillRunning => (Level::Warning, "the previous run is still running"),
-            Skip::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),
-            Skip::EntryRemoved => (Level::Info, "the entry was removed or changed while it waited for its start"),
-            Skip::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),
+            SkipReason::StillRunning => (Level::Warning, "the previous run is still running"),
+            SkipReason::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),
+            SkipReason::EntryRemoved => (Level::Info, "the entry was removed or changed while it waited for its start"),
+            SkipReason::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),
         };
         let slots = if count == 1 { String::new() } else { format!(" ({count} slots since {first})") };
         self.tell_about(start, level, "SKIPPED", &format!(" {reason}{slots}"));
@@ -427,7 +427,7 @@ impl Daemon {
     }
 
     /// What became of one due moment that the runner never heard of.
-    pub(super) fn tell_about(&mut self, start: &Start, level: Level, event: &str, rest: &str) {
+    pub(super) fn tell_about(&mut self, start: &RunRequest, level: Level, event: &str, rest: &str) {
         let backslash = self.settings.site.backslash;
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };

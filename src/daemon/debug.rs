@@ -4,10 +4,10 @@
 
 use super::daemon::Daemon;
 use super::tables::News;
-use crate::scheduler::Start;
+use crate::crontab::{Crontab, Form, printable};
 use crate::report::{Log, Record};
 use crate::schedule::Timestamp;
-use crate::crontab::{Form, Table, printable};
+use crate::scheduler::RunRequest;
 
 /// What can be told, or with `test` be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Debug {
         }
     }
 
-    fn tell_lines(self, log: &mut Log, path: &str, form: Form, table: &Table) {
+    fn tell_lines(self, log: &mut Log, path: &str, form: Form, table: &Crontab) {
         if self.has(Topic::Extended) {
             for setting in &table.settings {
                 let (name, value) = table.assignment(setting);
@@ -131,7 +131,7 @@ impl Daemon {
     }
 
     /// A job that is handed to the runner.
-    pub(super) fn debug_start(&mut self, start: &Start) {
+    pub(super) fn debug_start(&mut self, start: &RunRequest) {
         self.debug(Topic::Processes, || {
             let (run, user, command) = (start.run.0, &start.user, printable(&start.command));
             format!("run {run} of {}:{} as {user}: {command}", start.source.path, start.line)

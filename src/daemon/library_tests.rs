@@ -3,8 +3,8 @@
 use super::super::settings::Asked;
 use super::super::tables::Origin;
 use super::*;
-use crate::schedule::HostKey;
 use crate::profile::CRONIE;
+use crate::schedule::HostKey;
 use crate::sys::poll::Poll;
 use std::collections::BTreeMap;
 use std::ffi::OsString;

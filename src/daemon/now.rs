@@ -4,9 +4,9 @@ use super::daemon::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
 use super::tables::{Depth, News, Origin, Tables};
-use crate::executor::{Notice, Runner};
-use crate::scheduler::{Action, Event, Now, Plan};
+use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::zoneinfo::SystemZones;
@@ -14,7 +14,7 @@ use crate::sys::{clock, host};
 
 /// Runs them; ends with the last.
 pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
-    let mut runner = Runner::spawn(settings.runner_config(log_target(settings, manager)))?;
+    let mut runner = Executor::spawn(settings.runner_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let mut news = Vec::new();
     let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));
@@ -32,7 +32,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
         runner.flush()?;
         poll.want_writable(runner.descriptor(), 0, runner.wants_to_write()).map_err(os("waiting for the runner"))?;
         poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
-        let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
+        let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, ExecutorEvent::Ended { .. }));
         left = left.saturating_sub(ended.count());
     }
     wait_for_mail(&mut runner, &poll)
@@ -42,7 +42,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
 fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
     let minute = seconds - seconds.rem_euclid(60);
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
-    let mut plan = Plan::new(zones.system(), before);
+    let mut plan = Scheduler::new(zones.system(), before);
     for one in news {
         if let News::Load { source, table } = one {
             plan.handle(Event::Load { source, table }, before);
@@ -55,7 +55,7 @@ fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Ac
 }
 
 /// The runner closes its end when its last job's mail is out.
-fn wait_for_mail(runner: &mut Runner, poll: &Poll) -> Result<(), Fatal> {
+fn wait_for_mail(runner: &mut Executor, poll: &Poll) -> Result<(), Fatal> {
     runner.close()?;
     while !runner.is_done() {
         poll.wait_for_any(None).map_err(os("waiting for the runner"))?;

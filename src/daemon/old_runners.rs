@@ -6,8 +6,8 @@ use crate::executor::{
     AfterClose, DeadRunner, EarlierStart, Fate, OldRunner, Predecessors, Retried, RunDirectoryError, RunOfJob,
     SilentRunner,
 };
-use crate::scheduler::{End, JobId, RunId, Start};
 use crate::report::{Ident, Level, Record};
+use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest};
 use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::poll::Poll;
@@ -429,12 +429,12 @@ impl Daemon {
         let known = self.plan.find_jobs(lost.iter().map(|lost| &lost.run.job));
         for LostRun { run, rest } in lost {
             self.tell_of_run(&known, &run, "LOST", rest);
-            self.ended(run.run, End::Lost);
+            self.ended(run.run, RunOutcome::Lost);
         }
     }
 
     /// Records runs that ended just before their runner died, so that it had no time to log that or to deliver their output.
-    fn tell_unreported<'a>(&mut self, runs: impl Iterator<Item = (&'a RunOfJob, &'a End)>) {
+    fn tell_unreported<'a>(&mut self, runs: impl Iterator<Item = (&'a RunOfJob, &'a RunOutcome)>) {
         let runs: Vec<_> = runs.collect();
         if runs.is_empty() {
             return;
@@ -442,10 +442,10 @@ impl Daemon {
         let known = self.plan.find_jobs(runs.iter().map(|(run, _)| &run.job));
         for (run, end) in runs {
             let how = match end {
-                End::Code(code) => format!("exit {code}"),
-                End::Signal { number, .. } => format!("signal {number}"),
-                End::NotStarted { why } => format!("not started: {why}"),
-                End::Skipped(_) | End::Lost => continue,
+                RunOutcome::Code(code) => format!("exit {code}"),
+                RunOutcome::Signal { number, .. } => format!("signal {number}"),
+                RunOutcome::NotStarted { why } => format!("not started: {why}"),
+                RunOutcome::Skipped(_) | RunOutcome::Lost => continue,
             };
             let rest =
                 format!(" {how}; the process that starts jobs died before it had reported that: output may be lost");
@@ -453,11 +453,11 @@ impl Daemon {
         }
     }
 
-    fn tell_of_run(&mut self, known: &HashMap<JobId, Start>, of: &RunOfJob, event: &'static str, rest: &str) {
+    fn tell_of_run(&mut self, known: &HashMap<JobId, RunRequest>, of: &RunOfJob, event: &'static str, rest: &str) {
         let RunOfJob { run, job, scheduled_at } = of;
         match known.get(job) {
             Some(start) => {
-                let start = Start { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
+                let start = RunRequest { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
                 self.tell_about(&start, Level::Warning, event, rest);
             }
             None => self.log.write(&Record {

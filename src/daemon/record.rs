@@ -5,8 +5,8 @@
 //! became due for the first daemon of the boot and for the last that had some to start, each with the boot again. Each part is written in place with
 //! one pwrite(2) and never synced: it must survive this process, not the machine.
 
-use crate::scheduler::RunId;
 use crate::schedule::Timestamp;
+use crate::scheduler::RunId;
 use crate::sys::host::Boot;
 use crate::sys::state_file;
 use std::fs::File;

@@ -4,8 +4,8 @@
 use super::daemon::{Daemon, Fatal};
 use super::record::RebootJobs;
 use super::settings::Mode;
-use crate::scheduler::{Action, Event, RunId};
 use crate::schedule::Timestamp;
+use crate::scheduler::{Action, Event, RunId};
 use crate::sys::files::reason;
 use crate::sys::process::{self, Program};
 use crate::sys::{clock, handover};

@@ -3,8 +3,8 @@
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
 use crate::executor::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use crate::profile::{Profile, ProfileName, shared};
 use crate::report::Target;
-use crate::profile::{Profile, Site, shared};
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
 use crate::sys::files;
 use clap::ArgMatches;
@@ -49,7 +49,7 @@ pub struct Settings {
     /// What is asked of this start.
     pub mode: Mode,
     /// The profile's constants.
-    pub site: &'static Site,
+    pub site: &'static Profile,
     /// Where tables are.
     pub places: Places,
     /// Jobs by days.
@@ -170,7 +170,7 @@ impl Settings {
         let config = before.config.clone().unwrap_or_else(|| shared::CONFIG.into());
         let profile = match choose_profile(before.profile.as_deref(), &config) {
             Ok(profile) => profile,
-            Err(_) if before.page => Profile::Cronie,
+            Err(_) if before.page => ProfileName::Cronie,
             Err(why) => return Err(why.into()),
         };
         let given = match cli::command(profile).try_get_matches_from(&arguments) {
@@ -184,10 +184,10 @@ impl Settings {
             return Ok(Asked::Page(format!("{}\n", version())));
         }
         let file = read(&config, before.config.is_some())?;
-        Ok(Asked::Run(Box::new(Settings::resolve(&given, file, profile.site())?)))
+        Ok(Asked::Run(Box::new(Settings::resolve(&given, file, profile.profile())?)))
     }
 
-    fn resolve(given: &ArgMatches, file: File, site: &'static Site) -> Result<Settings, SettingsError> {
+    fn resolve(given: &ArgMatches, file: File, site: &'static Profile) -> Result<Settings, SettingsError> {
         // A daemon leaves its directory, so that relative paths must be understood before.
         let path = |name: &str, from_file: Option<PathBuf>| {
             let path = given.get_one::<PathBuf>(name).cloned().or(from_file);
@@ -366,7 +366,7 @@ mod tests {
         )
         .unwrap();
         let settings = settings(&format!("crond --config {} --spool /z --log stderr", config.display()));
-        assert_eq!(settings.site.profile, Profile::Cronie);
+        assert_eq!(settings.site.profile, ProfileName::Cronie);
         assert_eq!(settings.places.spool, Path::new("/z"));
         assert_eq!(settings.places.cron_d, Path::new("/c"));
         assert_eq!(

@@ -12,13 +12,13 @@ use super::settings::{Mode, Settings, version};
 use super::tables::{Origin, Tables};
 use super::wake_ups::WakeUps;
 use crate::executor::{
-    KEPT_STARTS, LaunchError, Predecessors, Runner, caller_name, falls_back_to_log, find_predecessors,
+    Executor, KEPT_STARTS, LaunchError, Predecessors, caller_name, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
 };
-use crate::scheduler::{Event, Plan, RunId};
+use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::profile::{Profile, shared};
+use crate::scheduler::{Event, RunId, Scheduler};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
@@ -96,7 +96,7 @@ pub(super) fn start(
     let mut config = settings.runner_config(target);
     let lacks_mailer = falls_back_to_log(&config);
     config.output_to_log |= lacks_mailer;
-    let runner = Runner::spawn(config)?;
+    let runner = Executor::spawn(config)?;
     let mut resumed = resumed;
     let held = resumed.as_mut().map(|resumed| std::mem::take(&mut resumed.locks));
     let is_first = held.is_none();
@@ -114,7 +114,7 @@ pub(super) fn start(
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.site, host);
     let library = Library::new(tables, &settings);
-    let mut plan = Plan::new(library.zones().system(), now());
+    let mut plan = Scheduler::new(library.zones().system(), now());
     plan.limit_handover();
     if settings.is_standalone() {
         plan.set_caller(&caller_name());
@@ -206,7 +206,7 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
         return;
     }
     match settings.site.profile {
-        Profile::Debian => {
+        ProfileName::Debian => {
             if let Some(lock) = lock {
                 say("INFO", &format!("pidfile fd = {}", lock.descriptor()));
             }
@@ -214,7 +214,7 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
                 say("STARTUP", "fork ok");
             }
         }
-        Profile::Cronie => {
+        ProfileName::Cronie => {
             say("STARTUP", CRONIE_VERSION);
             if lacks_mailer {
                 say("INFO", "Syslog will be used instead of sendmail.");
@@ -268,7 +268,7 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
 impl Daemon {
     /// How changes are noticed, in cronie's words.
     fn tell_noticing(&mut self) {
-        if self.settings.site.profile == Profile::Debian || self.settings.is_standalone() {
+        if self.settings.site.profile == ProfileName::Debian || self.settings.is_standalone() {
             return;
         }
         match (self.library.watcher().is_some(), self.settings.no_inotify) {
@@ -328,7 +328,7 @@ impl Daemon {
     }
 
     fn claim_boot(&mut self, boot: &Boot) -> bool {
-        let debian = self.settings.site.profile == Profile::Debian;
+        let debian = self.settings.site.profile == ProfileName::Debian;
         let path = self.settings.run_dir.join(self.settings.site.reboot_marker);
         let is_boot = match marker::claim(&path, boot) {
             Reboot::First => true,

@@ -3,8 +3,8 @@
 
 use super::daemon::{Daemon, Fatal, os, reap};
 use super::settings::Settings;
-use crate::scheduler::Event;
 use crate::schedule::Timestamp;
+use crate::scheduler::Event;
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 

@@ -3,15 +3,15 @@
 use super::by_path::ByPath;
 use super::given::{Given, GivenError};
 use super::users::DaemonUsers;
-use crate::scheduler::{DigestKey, Owner, Source};
+use crate::crontab::{BAD_USER, Crontab, Diagnostic, NO_NEWLINE, Parsed, Severity, Unlisted};
+use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
-use crate::profile::{Profile, Site};
+use crate::scheduler::{DigestKey, Owner, Source};
 use crate::spool::names::is_safe_component;
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
 use crate::sys::files;
-use crate::crontab::{BAD_USER, Diagnostic, NO_NEWLINE, Parsed, Severity, Table, Unlisted};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
@@ -48,7 +48,7 @@ pub enum News {
         /// Where it came from.
         source: Source,
         /// What it holds.
-        table: Table,
+        table: Crontab,
     },
     /// Take it from the plan.
     Unload {
@@ -103,7 +103,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Tables {
     origin: Origin,
-    site: &'static Site,
+    site: &'static Profile,
     host: HostKey,
     users: DaemonUsers,
     seen: Seen,
@@ -178,7 +178,7 @@ impl Known {
 
 impl Tables {
     /// None seen yet.
-    pub fn new(origin: Origin, site: &'static Site, host: HostKey) -> Tables {
+    pub fn new(origin: Origin, site: &'static Profile, host: HostKey) -> Tables {
         Tables { origin, site, host, users: DaemonUsers::default(), seen: Seen::default() }
     }
 
@@ -388,7 +388,7 @@ fn given_failed(error: &GivenError) -> Told {
 
 /// What a table is read with.
 struct Reader<'a> {
-    site: &'static Site,
+    site: &'static Profile,
     host: HostKey,
     zones: &'a dyn Zones,
 }
@@ -541,7 +541,7 @@ fn is_fresh(stamp: &Stamp) -> bool {
     stamp.ctime_ns > clock::wall().as_ns() - TOO_FRESH_NS
 }
 
-fn reloaded(site: &Site, source: &Source) -> Told {
+fn reloaded(site: &Profile, source: &Source) -> Told {
     Told {
         level: Level::Info,
         user: source.name.clone(),
@@ -553,12 +553,12 @@ fn reloaded(site: &Site, source: &Source) -> Told {
 }
 
 /// A table's path as the incumbent's log names it.
-fn in_the_log(site: &Site, path: &str) -> String {
+fn in_the_log(site: &Profile, path: &str) -> String {
     path.strip_prefix(site.log_base).unwrap_or(path).to_owned()
 }
 
 /// Says why a table is refused, at the incumbents' level: that of news, of errors where the kernel gave a reason (cronie misc.c).
-pub(super) fn refusal_told(site: &Site, refusal: &Refusal) -> Option<Told> {
+pub(super) fn refusal_told(site: &Profile, refusal: &Refusal) -> Option<Told> {
     refusal.text().map(|_| Told {
         level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
         user: refusal.user.clone(),
@@ -571,7 +571,7 @@ pub(super) fn refusal_told(site: &Site, refusal: &Refusal) -> Option<Told> {
 
 /// Says what is wrong with a table, but not without end: of each fault what the incumbent says, and where it is.
 pub(super) fn complain(
-    site: &Site,
+    site: &Profile,
     source: &Source,
     diagnostics: &[Diagnostic],
     unlisted: Unlisted,
@@ -606,21 +606,23 @@ pub(super) fn complain(
 
 /// What the profile's incumbent says of a faulty line (Debian's user.c, cronie's `log_it` of the same place), as far as it is true here:
 /// Debian's cron goes on to say that it ignores the whole table.
-fn in_its_words(site: &Site, source: &Source, bad: &'static str) -> Option<Told> {
+fn in_its_words(site: &Profile, source: &Source, bad: &'static str) -> Option<Told> {
     let told = |level, user: &str, event: Cow<'static, str>, detail| {
         Some(Told { level, user: user.to_owned(), event, detail, rest: String::new(), line: None })
     };
     match (site.profile, &source.owner) {
         (_, Owner::Caller) => None,
         // It takes whatever stands there for a user's name, and misses the command.
-        (Profile::Cronie, _) if bad == BAD_USER => told(Level::Info, "CRON", "bad command".into(), source.path.clone()),
-        (Profile::Cronie, _) => told(Level::Info, "CRON", bad.into(), source.path.clone()),
-        (Profile::Debian, _) if bad == NO_NEWLINE => None,
-        (Profile::Debian, Owner::System) => {
+        (ProfileName::Cronie, _) if bad == BAD_USER => {
+            told(Level::Info, "CRON", "bad command".into(), source.path.clone())
+        }
+        (ProfileName::Cronie, _) => told(Level::Info, "CRON", bad.into(), source.path.clone()),
+        (ProfileName::Debian, _) if bad == NO_NEWLINE => None,
+        (ProfileName::Debian, Owner::System) => {
             let text = format!("Error: {bad}; while reading {}", source.path);
             told(Level::Error, "", text.into(), String::new())
         }
-        (Profile::Debian, Owner::User { name, .. }) => {
+        (ProfileName::Debian, Owner::User { name, .. }) => {
             let text = format!("Error: {bad}; while reading crontab for user {name}");
             told(Level::Error, "", text.into(), String::new())
         }

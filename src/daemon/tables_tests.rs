@@ -1,6 +1,6 @@
 use super::*;
-use crate::schedule::Zone;
 use crate::profile::CRONIE;
+use crate::schedule::Zone;
 use crate::spool::Places;
 use std::fs;
 use std::sync::Arc;

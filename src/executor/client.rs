@@ -2,10 +2,10 @@
 
 use super::runner::run;
 use super::wire::Link;
-use crate::scheduler::{End, RunId, Start};
+use crate::profile::ProfileName;
 use crate::report::Target;
 use crate::report::mail::SENDMAIL;
-use crate::profile::Profile;
+use crate::scheduler::{RunId, RunOutcome, RunRequest};
 use crate::sys::{descriptor, handover, process};
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -36,7 +36,7 @@ pub enum Mailer {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Profile.
-    pub profile: Profile,
+    pub profile: ProfileName,
     /// Where its log lines go.
     pub log: Target,
     /// Mail.
@@ -73,7 +73,7 @@ pub enum JournalPlace {
 
 /// What the runner tells.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Notice {
+pub enum ExecutorEvent {
     /// A job has been started of which that was to be told.
     Started {
         /// Which.
@@ -91,7 +91,7 @@ pub enum Notice {
         /// Which.
         run: RunId,
         /// How.
-        end: End,
+        end: RunOutcome,
         /// How long it ran.
         duration_ms: u64,
     },
@@ -99,7 +99,7 @@ pub enum Notice {
 
 /// What main tells the runner. Main lends it the start, the runner is given one of its own.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) enum Order<S> {
+pub(super) enum ExecutorRequest<S> {
     /// Start this.
     Start {
         /// What.
@@ -145,7 +145,7 @@ fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
 
 /// Whether output should go to the log because there is no mailer: cronie decides so once, at its start, and says so.
 pub fn falls_back_to_log(config: &Config) -> bool {
-    let cronie = config.profile == Profile::Cronie && config.mailer == Mailer::Sendmail;
+    let cronie = config.profile == ProfileName::Cronie && config.mailer == Mailer::Sendmail;
     cronie && !config.standalone && !config.output_to_log && !crate::sys::files::is_executable(SENDMAIL)
 }
 
@@ -156,16 +156,16 @@ pub fn caller_name() -> String {
 
 /// The runner process as main sees it.
 #[derive(Debug)]
-pub struct Runner {
+pub struct Executor {
     link: Link,
     pid: u32,
     /// Its journal, where that has no name.
     journal: Option<File>,
 }
 
-impl Runner {
+impl Executor {
     /// Forks the runner. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
-    pub fn spawn(config: Config) -> Result<Runner, LaunchError> {
+    pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the runner's socket"))?;
         let journal = match &config.journal {
             JournalPlace::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
@@ -173,7 +173,7 @@ impl Runner {
         };
         let of_runner = journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
         let pid = process::fork(|| run(config, theirs, of_runner)).map_err(os("forking the runner"))?;
-        Ok(Runner { link: Link::new(ours), pid, journal })
+        Ok(Executor { link: Link::new(ours), pid, journal })
     }
 
     /// The journal of its runs, where that has no name.
@@ -181,35 +181,35 @@ impl Runner {
         self.journal.as_ref()
     }
 
-    /// Readable when the runner has something to tell; writable matters while [`Runner::wants_to_write`].
+    /// Readable when the runner has something to tell; writable matters while [`Executor::wants_to_write`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
 
-    /// Queues a start; sent by [`Runner::flush`]. Its end is told, and with `tell_pid` its process, too, which takes the receiver one more
+    /// Queues a start; sent by [`Executor::flush`]. Its end is told, and with `tell_pid` its process, too, which takes the receiver one more
     /// wake-up.
-    pub fn start(&mut self, start: &Start, tell_pid: bool) {
-        self.queue(&Order::Start { start, tell_pid });
+    pub fn start(&mut self, start: &RunRequest, tell_pid: bool) {
+        self.queue(&ExecutorRequest::Start { start, tell_pid });
     }
 
     /// Queues that no more starts are made: what waits to be started is given up.
     pub fn stop_starting(&mut self) {
-        self.queue(&Order::StopStarting);
+        self.queue(&ExecutorRequest::StopStarting);
     }
 
     /// Queues that the runner writes to the log what is going on.
     pub fn log_state(&mut self) {
-        self.queue(&Order::LogState);
+        self.queue(&ExecutorRequest::LogState);
     }
 
     /// Queues the end of every job: TERM, or with `hard` KILL, to each job's process group. What waits to be started is given up.
     pub fn end_all(&mut self, hard: bool) {
-        self.queue(&Order::EndAll { hard });
+        self.queue(&ExecutorRequest::EndAll { hard });
     }
 
     /// Queues that the runner connects to the log anew.
     pub fn reopen_log(&mut self) {
-        self.queue(&Order::ReopenLog);
+        self.queue(&ExecutorRequest::ReopenLog);
     }
 
     /// Whether something is queued.
@@ -226,7 +226,7 @@ impl Runner {
     }
 
     /// Takes what has been told, without blocking. What the runner told before its end is given first.
-    pub fn receive(&mut self) -> Result<Vec<Notice>, LaunchError> {
+    pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
         let open = self.link.fill().map_err(os("hearing the runner"))?;
         let mut notices = Vec::new();
         while let Some(notice) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
@@ -236,14 +236,14 @@ impl Runner {
     }
 
     /// Tells the runner that there is nothing more to come. With its last job, mail and line of output it closes its end, see
-    /// [`Runner::is_done`].
+    /// [`Executor::is_done`].
     pub fn close(&self) -> Result<(), LaunchError> {
         descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the runner's socket"))
     }
 
     /// Whether the runner has closed its end. It may stay to read what background processes write.
     pub fn is_done(&mut self) -> bool {
-        while self.link.take::<Notice>().is_ok_and(|notice| notice.is_some()) {}
+        while self.link.take::<ExecutorEvent>().is_ok_and(|notice| notice.is_some()) {}
         !self.link.fill().unwrap_or(false)
     }
 
@@ -252,7 +252,7 @@ impl Runner {
         self.pid
     }
 
-    fn queue(&mut self, order: &Order<&Start>) {
+    fn queue(&mut self, order: &ExecutorRequest<&RunRequest>) {
         // Only a message beyond the wire's bound can fail here, and no table may hold a command a thousandth as long.
         if let Err(error) = self.link.push(order) {
             debug_assert!(false, "{error}");

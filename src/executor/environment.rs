@@ -1,7 +1,7 @@
 //! The environment of a job, built from nothing, in the incumbents' order (compat.md 1.14; Debian entry.c, cronie entry.c and env.c).
 
+use crate::profile::Profile;
 use crate::scheduler::Environment;
-use crate::profile::Site;
 use crate::sys::user::User;
 use indexmap::IndexMap;
 use std::ffi::CString;
@@ -132,7 +132,7 @@ impl Inherited {
 /// The environment that cron gives a job: the table's variables, then what is missing. This is what X-Cron-Env shows under Debian, and
 /// what is laid over PAM's.
 pub(super) fn of_cron(
-    site: &Site,
+    site: &Profile,
     user: &User,
     table: &Environment,
     inherited: &Inherited,

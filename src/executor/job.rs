@@ -5,8 +5,8 @@ use super::output::Output;
 use super::owner::OwnerKey;
 use super::recipe::Stdio;
 use super::wire::Link;
-use crate::scheduler::{End, Start};
-use crate::profile::Site;
+use crate::profile::Profile;
+use crate::scheduler::{RunOutcome, RunRequest};
 use crate::sys::created;
 use crate::sys::descriptor;
 use crate::sys::process::{Pid, Status};
@@ -27,7 +27,7 @@ pub(super) enum Stream {
 /// A job that has been started.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) start: Box<Start>,
+    pub(super) start: Box<RunRequest>,
     pub(super) owner: OwnerKey,
     /// Main wants to be told of its process.
     pub(super) tell_pid: bool,
@@ -49,7 +49,7 @@ pub(super) struct Job {
     /// A step that failed before the exec.
     pub(super) failure: Option<String>,
     /// How and when it ended, once it has.
-    pub(super) ended: Option<(End, u64)>,
+    pub(super) ended: Option<(RunOutcome, u64)>,
     /// Until when its output is waited for after its end.
     pub(super) grace_ms: i64,
     /// What PAM added to its environment.
@@ -58,7 +58,7 @@ pub(super) struct Job {
 
 impl Job {
     /// The command up to the first `%`, as the log and the mail show it.
-    pub(super) fn command(&self, site: &Site) -> Vec<u8> {
+    pub(super) fn command(&self, site: &Profile) -> Vec<u8> {
         self.start.split(site.backslash).shell
     }
 
@@ -75,14 +75,14 @@ impl Job {
     }
 
     /// Notes that it ended; a keeper that cannot say how gives no status.
-    pub(super) fn end(&mut self, status: Option<Status>, now_ms: i64) -> &(End, u64) {
+    pub(super) fn end(&mut self, status: Option<Status>, now_ms: i64) -> &(RunOutcome, u64) {
         let duration_ms = now_ms.saturating_sub(self.started_ms).unsigned_abs();
         let end = match (self.failure.take(), status) {
-            (Some(why), _) => End::NotStarted { why },
-            (None, Some(Status::Code(code))) => End::Code(code),
-            (None, Some(Status::Signal { number, core_dumped })) => End::Signal { number, core_dumped },
-            (None, None) if self.pid.is_none() => End::NotStarted { why: "its keeper ended".into() },
-            (None, None) => End::Lost,
+            (Some(why), _) => RunOutcome::NotStarted { why },
+            (None, Some(Status::Code(code))) => RunOutcome::Code(code),
+            (None, Some(Status::Signal { number, core_dumped })) => RunOutcome::Signal { number, core_dumped },
+            (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "its keeper ended".into() },
+            (None, None) => RunOutcome::Lost,
         };
         self.feed = None;
         self.ended.insert((end, duration_ms))

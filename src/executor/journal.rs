@@ -4,7 +4,7 @@
 //! length (two bytes) and a check (four bytes, both little endian), in postcard's form. The last record may be cut short. It holds
 //! identities and results only, no command and no environment. Nothing is synced: it must survive the processes, not the machine.
 
-use crate::scheduler::{End, JobId, RunId, Start};
+use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest};
 use crate::sys::files::reason;
 use crate::sys::process::Pid;
 use siphasher::sip::SipHasher24;
@@ -67,7 +67,7 @@ enum JournalRecord {
     /// It has this process.
     Process { run: RunId, process: ProcessId },
     /// It has ended.
-    Ended { run: RunId, end: End, duration_ms: u64 },
+    Ended { run: RunId, end: RunOutcome, duration_ms: u64 },
     /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
     /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
     Delivered { run: RunId },
@@ -98,7 +98,7 @@ pub struct JournaledRun {
     /// Its process, once it has one.
     pub process: Option<ProcessId>,
     /// How it ended and after how many milliseconds, once it has.
-    pub end: Option<(End, u64)>,
+    pub end: Option<(RunOutcome, u64)>,
     /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
     pub is_delivered: bool,
     /// Whether the log has its end, and its output is where it is wanted.
@@ -289,8 +289,8 @@ impl Journal {
     }
 
     /// The start of this run is about to be made.
-    pub(super) fn intend(&mut self, start: &Start, now: i64) {
-        let Start { run, scheduled_at, at_reboot, .. } = *start;
+    pub(super) fn intend(&mut self, start: &RunRequest, now: i64) {
+        let RunRequest { run, scheduled_at, at_reboot, .. } = *start;
         let job = start.job.clone();
         self.push(&JournalRecord::Intent { run, job, scheduled_at, begun_at: now, at_reboot });
     }
@@ -306,7 +306,7 @@ impl Journal {
     }
 
     /// The run has ended.
-    pub(super) fn ended(&mut self, run: RunId, end: &End, duration_ms: u64) {
+    pub(super) fn ended(&mut self, run: RunId, end: &RunOutcome, duration_ms: u64) {
         self.push(&JournalRecord::Ended { run, end: shortened(end), duration_ms });
     }
 
@@ -432,7 +432,7 @@ pub(super) fn settle<'a>(
     let mut bytes = Vec::new();
     for (run, known) in runs {
         if known.end.is_none() {
-            append(&mut bytes, &JournalRecord::Ended { run, end: End::Lost, duration_ms: 0 });
+            append(&mut bytes, &JournalRecord::Ended { run, end: RunOutcome::Lost, duration_ms: 0 });
         }
         append(&mut bytes, &JournalRecord::Delivered { run });
         append(&mut bytes, &JournalRecord::Reported { run });
@@ -443,11 +443,11 @@ pub(super) fn settle<'a>(
     Ok(())
 }
 
-fn shortened(end: &End) -> End {
+fn shortened(end: &RunOutcome) -> RunOutcome {
     match end {
-        End::NotStarted { why } if why.len() > LONGEST_REASON => {
+        RunOutcome::NotStarted { why } if why.len() > LONGEST_REASON => {
             let length = (0..=LONGEST_REASON).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
-            End::NotStarted { why: why.get(..length).unwrap_or_default().to_owned() }
+            RunOutcome::NotStarted { why: why.get(..length).unwrap_or_default().to_owned() }
         }
         _ => end.clone(),
     }
@@ -456,14 +456,14 @@ fn shortened(end: &End) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::{Environment, Owner, Source};
     use crate::crontab::Flags;
+    use crate::scheduler::{Environment, Owner, Source};
 
     const NOW: i64 = 1_800_000_000;
     const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
 
-    fn start(run: u64) -> Start {
-        Start {
+    fn start(run: u64) -> RunRequest {
+        RunRequest {
             run: RunId(run),
             job: JobId::named("alice", "job"),
             source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
@@ -497,9 +497,9 @@ mod tests {
         journal.withdraw(RunId(1));
         journal.has_process(RunId(3), process);
         journal.has_process(RunId(4), process);
-        journal.ended(RunId(4), &End::Code(3), 1234);
+        journal.ended(RunId(4), &RunOutcome::Code(3), 1234);
         journal.reported(RunId(4));
-        journal.ended(RunId(5), &End::NotStarted { why: "x".repeat(5000) }, 0);
+        journal.ended(RunId(5), &RunOutcome::NotStarted { why: "x".repeat(5000) }, 0);
         journal.delivered(RunId(5));
         assert_eq!(runs(&file).len(), 0, "nothing is written before it is flushed");
         journal.flush().unwrap();
@@ -507,10 +507,10 @@ mod tests {
         assert_eq!(runs.keys().map(|run| run.0).collect::<Vec<_>>(), [2, 3, 4, 5]);
         assert_eq!(runs[&RunId(2)].process, None);
         assert_eq!((runs[&RunId(3)].process, &runs[&RunId(3)].end), (Some(process), &None));
-        assert_eq!(runs[&RunId(4)].end, Some((End::Code(3), 1234)));
+        assert_eq!(runs[&RunId(4)].end, Some((RunOutcome::Code(3), 1234)));
         assert!(runs[&RunId(5)].is_delivered && !runs[&RunId(4)].is_delivered);
         assert!(runs[&RunId(4)].is_reported && !runs[&RunId(5)].is_reported);
-        let Some((End::NotStarted { why }, 0)) = &runs[&RunId(5)].end else { panic!("{runs:?}") };
+        let Some((RunOutcome::NotStarted { why }, 0)) = &runs[&RunId(5)].end else { panic!("{runs:?}") };
         assert_eq!(why.len(), LONGEST_REASON);
     }
 
@@ -563,7 +563,7 @@ mod tests {
         for run in 1..200_000 {
             let now = NOW - KEPT_STARTS + run as i64 / 1000;
             journal.intend(&start(run), now);
-            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.ended(RunId(run), &RunOutcome::Code(0), 1);
             journal.delivered(RunId(run));
             journal.reported(RunId(run));
             journal.flush().unwrap();
@@ -586,7 +586,7 @@ mod tests {
         journal.intend(&start(0), NOW);
         for run in 1..600_000 {
             journal.intend(&start(run), NOW);
-            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.ended(RunId(run), &RunOutcome::Code(0), 1);
             journal.delivered(RunId(run));
             journal.reported(RunId(run));
         }
@@ -601,8 +601,8 @@ mod tests {
     fn starts_at_boot_are_kept_in_a_journal_without_room_for_other_starts() {
         let (file, mut journal) = journal();
         for run in 1..300_000 {
-            journal.intend(&Start { at_reboot: run <= 100, ..start(run) }, NOW - 500);
-            journal.ended(RunId(run), &End::Code(0), 1);
+            journal.intend(&RunRequest { at_reboot: run <= 100, ..start(run) }, NOW - 500);
+            journal.ended(RunId(run), &RunOutcome::Code(0), 1);
             journal.delivered(RunId(run));
             journal.reported(RunId(run));
             if run % 1000 == 0 {

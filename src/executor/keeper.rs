@@ -8,8 +8,8 @@ use super::label::Label;
 use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
 use super::runner::RETRY_MS;
 use super::wire::{Link, WireError};
+use crate::profile::Profile;
 use crate::scheduler::{Environment, SharedBytes};
-use crate::profile::Site;
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::memory;
@@ -81,7 +81,7 @@ pub(super) enum KeeperNews {
 pub(super) struct Keeper<'a> {
     /// None: the system has no PAM.
     pub(super) library: Option<&'a Library>,
-    pub(super) site: &'a Site,
+    pub(super) site: &'a Profile,
     /// Where the kernel has SELinux.
     pub(super) policy: Option<Policy>,
     /// The socket to the runner.

@@ -1,7 +1,7 @@
 //! The context in which a job runs where the kernel has SELinux: its owner's by the policy, or the daemon's own user's for a system table,
 //! with the level that the table asks for by `MLS_LEVEL=` when it lies within the owner's.
 
-use crate::scheduler::{Owner, Start};
+use crate::scheduler::{Owner, RunRequest};
 use crate::sys::audit;
 use crate::sys::selinux::{self, Policy, SelinuxError};
 use std::ffi::CString;
@@ -29,7 +29,7 @@ pub(super) struct Label {
 
 impl Label {
     /// What a start of that table runs in; nothing when the policy is not enforced and has none.
-    pub(super) fn of(policy: Policy, start: &Start) -> Result<Option<Label>, LabelError> {
+    pub(super) fn of(policy: Policy, start: &RunRequest) -> Result<Option<Label>, LabelError> {
         match context(&policy, start) {
             Err(LabelError::None(_)) if !selinux::is_enforcing() => Ok(None),
             found => found.map(|context| Some(Label { policy, context })),
@@ -55,7 +55,7 @@ impl Label {
     }
 }
 
-fn context(policy: &Policy, start: &Start) -> Result<CString, LabelError> {
+fn context(policy: &Policy, start: &RunRequest) -> Result<CString, LabelError> {
     let context = match &start.source.owner {
         Owner::User { .. } => policy.context_of_user(&CString::new(start.user.as_str()).unwrap_or_default())?,
         Owner::System | Owner::Caller => policy.context_of_system()?,
@@ -72,7 +72,7 @@ fn context(policy: &Policy, start: &Start) -> Result<CString, LabelError> {
 }
 
 /// The audit trail's record, in the words of cronie. Whoever may not write it has the log's line.
-fn record(start: &Start, wanted: &CString, context: &CString) {
+fn record(start: &RunRequest, wanted: &CString, context: &CString) {
     let (wanted, context) = (wanted.to_string_lossy(), context.to_string_lossy());
     let user = &start.user;
     let what = format!("cron: Unauthorized MLS range acct={user} new_scontext={wanted} old_scontext={context}");

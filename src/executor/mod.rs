@@ -1,6 +1,6 @@
 //! Starts a job as its owner: runner, keeper, identity, PAM, output, mail.
 //!
-//! Main talks to the runner process through [`Runner`]; [`find_predecessors`] finds the runners of earlier mains, and what those that are
+//! Main talks to the runner process through [`Executor`]; [`find_predecessors`] finds the runners of earlier mains, and what those that are
 //! dead have left.
 
 mod client;
@@ -23,7 +23,7 @@ mod template;
 mod wire;
 
 pub use client::{
-    Config, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT, caller_name,
+    Config, Executor, ExecutorEvent, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, caller_name,
     falls_back_to_log,
 };
 pub use journal::KEPT_STARTS;

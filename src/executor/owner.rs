@@ -1,6 +1,6 @@
 //! What is counted for each owner of jobs: turns in a queue, and memory.
 
-use crate::scheduler::{Owner, SharedBytes, Start};
+use crate::scheduler::{Owner, RunRequest, SharedBytes};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use std::rc::Rc;
 pub(super) type OwnerKey = Rc<str>;
 
 /// The owner of a start.
-pub(super) fn owner_of(start: &Start) -> OwnerKey {
+pub(super) fn owner_of(start: &RunRequest) -> OwnerKey {
     match start.source.owner {
         // No user's name begins with a slash.
         Owner::System => format!("/{}", start.user).into(),

@@ -3,7 +3,7 @@
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
 use super::run_directory::{Look, RunDirectoryError, RunnerFiles, runners};
 use super::takeover::OldRunner;
-use crate::scheduler::{End, JobId, RunId};
+use crate::scheduler::{JobId, RunId, RunOutcome};
 use crate::sys::clock;
 use crate::sys::host;
 use crate::sys::poll::Poll;
@@ -169,7 +169,7 @@ pub enum Fate {
     /// It had ended.
     Ended {
         /// How.
-        end: End,
+        end: RunOutcome,
         /// Whether the log has that, and the output is where it is wanted.
         is_reported: bool,
     },

@@ -2,7 +2,7 @@
 
 use super::environment::{Variables, c_string};
 use super::label::Label;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::process::{self, DescriptorLimit, Pid, Program};
@@ -322,7 +322,7 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
 }
 
 /// The child: becomes the job, or tells why not and ends.
-pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: Profile) -> i32 {
+pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
     let failure = recipe.follow(stdio, reporter);
     if failure.step == Step::Exec {
         tell_reader_of_output(recipe, &failure, profile);
@@ -332,11 +332,11 @@ pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, prof
 }
 
 /// A shell that is not there is told in the job's own output as well, as the incumbents do, so that its mail says so.
-fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: Profile) {
+fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: ProfileName) {
     let (shell, why) = (recipe.program.path().to_string_lossy(), reason(&failure.source));
     let text = match profile {
-        Profile::Debian => format!("{shell}: execle: {why}\n"),
-        Profile::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
+        ProfileName::Debian => format!("{shell}: execle: {why}\n"),
+        ProfileName::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
     };
     let _ = descriptor::write(descriptor::standard(true).as_fd(), text.as_bytes());
 }

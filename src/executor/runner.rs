@@ -19,9 +19,9 @@ use super::recipe::{Reporter, Reports, StartedWith};
 use super::relay::Relay;
 use super::tell::{About, Teller};
 use super::wire::{Link, WireError};
-use crate::scheduler::RunId;
+use crate::profile::Profile;
 use crate::report::Level;
-use crate::profile::Site;
+use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::locale;
@@ -113,7 +113,7 @@ enum Child {
 /// The runner's state.
 struct State {
     config: Config,
-    site: &'static Site,
+    site: &'static Profile,
     tell: Teller,
     poll: Poll,
     signals: Signals,
@@ -187,7 +187,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> RunnerError {
 
 /// The runner, from its fork to its end; gives its exit status.
 pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
-    let left = leave_main(config.profile.site(), &socket, journal.as_ref());
+    let left = leave_main(config.profile.profile(), &socket, journal.as_ref());
     // Only now: what main had open is closed.
     let mut tell = Teller::new(&config);
     let done = left.and_then(|()| State::new(config, socket, journal)).and_then(|mut state| state.serve());
@@ -201,7 +201,7 @@ pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32
 }
 
 /// Leaves everything behind that is main's: its terminal, descriptors and signals.
-fn leave_main(site: &Site, socket: &OwnedFd, journal: Option<&File>) -> Result<(), RunnerError> {
+fn leave_main(site: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), RunnerError> {
     // Its own session keeps the terminal's signals away. A fresh child leads no group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
@@ -214,7 +214,7 @@ fn leave_main(site: &Site, socket: &OwnedFd, journal: Option<&File>) -> Result<(
 
 impl State {
     fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<State, RunnerError> {
-        let site = config.profile.site();
+        let site = config.profile.profile();
         let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
         raise(started_with.limit);
         if !config.standalone {

@@ -8,7 +8,7 @@
 use super::predecessors::RunOfJob;
 use super::run_directory::{RunnerFiles, own_uid};
 use super::wire::Link;
-use crate::scheduler::{End, JobId, RunId, Skip};
+use crate::scheduler::{JobId, RunId, RunOutcome, SkipReason};
 use crate::sys::local_socket;
 use crate::sys::process::Pid;
 use std::collections::BTreeMap;
@@ -54,27 +54,29 @@ pub(super) enum TakeoverOrder {
     LogState,
 }
 
-impl From<&End> for TakeoverEnd {
-    fn from(end: &End) -> TakeoverEnd {
+impl From<&RunOutcome> for TakeoverEnd {
+    fn from(end: &RunOutcome) -> TakeoverEnd {
         match end {
-            End::Code(code) => TakeoverEnd::Code(*code),
-            End::Signal { number, core_dumped } => TakeoverEnd::Signal { number: *number, core_dumped: *core_dumped },
-            End::NotStarted { why } => TakeoverEnd::NotStarted { why: why.clone() },
-            End::Skipped(_) => TakeoverEnd::Skipped,
-            End::Lost => TakeoverEnd::Lost,
+            RunOutcome::Code(code) => TakeoverEnd::Code(*code),
+            RunOutcome::Signal { number, core_dumped } => {
+                TakeoverEnd::Signal { number: *number, core_dumped: *core_dumped }
+            }
+            RunOutcome::NotStarted { why } => TakeoverEnd::NotStarted { why: why.clone() },
+            RunOutcome::Skipped(_) => TakeoverEnd::Skipped,
+            RunOutcome::Lost => TakeoverEnd::Lost,
         }
     }
 }
 
-impl From<TakeoverEnd> for End {
-    fn from(end: TakeoverEnd) -> End {
+impl From<TakeoverEnd> for RunOutcome {
+    fn from(end: TakeoverEnd) -> RunOutcome {
         match end {
-            TakeoverEnd::Code(code) => End::Code(code),
-            TakeoverEnd::Signal { number, core_dumped } => End::Signal { number, core_dumped },
-            TakeoverEnd::NotStarted { why } => End::NotStarted { why },
+            TakeoverEnd::Code(code) => RunOutcome::Code(code),
+            TakeoverEnd::Signal { number, core_dumped } => RunOutcome::Signal { number, core_dumped },
+            TakeoverEnd::NotStarted { why } => RunOutcome::NotStarted { why },
             // A runner skips a start only when it was stopped.
-            TakeoverEnd::Skipped => End::Skipped(Skip::Stopped),
-            TakeoverEnd::Lost => End::Lost,
+            TakeoverEnd::Skipped => RunOutcome::Skipped(SkipReason::Stopped),
+            TakeoverEnd::Lost => RunOutcome::Lost,
         }
     }
 }
@@ -141,7 +143,7 @@ impl OldRunner {
     }
 
     /// Takes what it has told, and gives the runs that have ended.
-    pub fn receive(&mut self) -> Result<Vec<(RunId, End)>, Closed> {
+    pub fn receive(&mut self) -> Result<Vec<(RunId, RunOutcome)>, Closed> {
         let is_open = self.link.fill().unwrap_or(false);
         let mut ended = Vec::new();
         while let Some(notice) = self.link.take_known().map_err(|_| Closed)? {
@@ -155,7 +157,7 @@ impl OldRunner {
                 TakeoverNotice::Listed => {
                     self.has_listed = true;
                     // It knows nothing of the others: nobody will tell their ends.
-                    ended.extend(std::mem::take(&mut self.expected).into_keys().map(|run| (run, End::Lost)));
+                    ended.extend(std::mem::take(&mut self.expected).into_keys().map(|run| (run, RunOutcome::Lost)));
                 }
                 TakeoverNotice::Ended { run, end, .. } => {
                     self.expected.remove(&RunId(run));

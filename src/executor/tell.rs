@@ -1,9 +1,9 @@
 //! What the log says about runs, in the profile's words (compat.md 1.12) and our own.
 
 use super::client::Config;
-use crate::scheduler::{End, Start};
+use crate::profile::{Profile, ProfileName};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
-use crate::profile::{Profile, Site};
+use crate::scheduler::{RunOutcome, RunRequest};
 use crate::sys::clock;
 use serde_json::{Value, json};
 use std::io;
@@ -20,7 +20,7 @@ const PIECE: usize = 1023;
 /// The run that is spoken of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct About<'a> {
-    pub(super) start: &'a Start,
+    pub(super) start: &'a RunRequest,
     /// The name in the first parentheses.
     pub(super) user: &'a str,
     /// The command up to the first `%`.
@@ -33,13 +33,13 @@ pub(super) struct About<'a> {
 #[derive(Debug)]
 pub(super) struct Teller {
     log: Log,
-    site: &'static Site,
+    site: &'static Profile,
     mask: u8,
 }
 
 impl Teller {
     pub(super) fn new(config: &Config) -> Teller {
-        let site = config.profile.site();
+        let site = config.profile.profile();
         Teller { log: Log::open(config.log, site), site, mask: config.log_mask }
     }
 
@@ -75,7 +75,7 @@ impl Teller {
     }
 
     /// `(alice) END (date)` or `(alice) CMDEND (date)`.
-    pub(super) fn finished(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
+    pub(super) fn finished(&mut self, about: About<'_>, end: &RunOutcome, duration_ms: u64) {
         if !about.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
             let event = if self.is_cronie() { "CMDEND" } else { "END" };
             let detail = self.command_with_pid(about);
@@ -85,18 +85,20 @@ impl Teller {
     }
 
     /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
-    pub(super) fn ended(&mut self, about: About<'_>, end: &End, duration_ms: u64) {
+    pub(super) fn ended(&mut self, about: About<'_>, end: &RunOutcome, duration_ms: u64) {
         let pid = about.pid.unwrap_or(0);
         let (debian, how) = match end {
-            End::Code(0) => return,
-            End::Code(code) => (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}")),
-            End::Signal { number, core_dumped } => {
+            RunOutcome::Code(0) => return,
+            RunOutcome::Code(code) => {
+                (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}"))
+            }
+            RunOutcome::Signal { number, core_dumped } => {
                 let core = if *core_dumped { ", dumped core" } else { "" };
                 let what = format!("signal {number}{core}");
                 (format!("grandchild #{pid} terminated by {what}"), what)
             }
-            End::NotStarted { why } => return self.not_started(about, why),
-            End::Skipped(_) | End::Lost => return,
+            RunOutcome::NotStarted { why } => return self.not_started(about, why),
+            RunOutcome::Skipped(_) | RunOutcome::Lost => return,
         };
         if !self.is_cronie() && self.mask & FAILURES != 0 {
             self.write(About { user: "CRON", ..about }, Level::Info, "error", debian.as_bytes(), "", &[]);
@@ -151,7 +153,7 @@ impl Teller {
     }
 
     fn is_cronie(&self) -> bool {
-        self.site.profile == Profile::Cronie
+        self.site.profile == ProfileName::Cronie
     }
 
     /// Debian's `-L 8`: `[123] date`.
@@ -193,11 +195,11 @@ impl Teller {
 }
 
 /// How it ended, as a field; none where the job has no status.
-fn status(end: &End) -> Option<(&'static str, Value)> {
+fn status(end: &RunOutcome) -> Option<(&'static str, Value)> {
     match end {
-        End::Code(code) => Some(("exit_code", json!(code))),
-        End::Signal { number, .. } => Some(("signal", json!(number))),
-        End::NotStarted { .. } | End::Skipped(_) | End::Lost => None,
+        RunOutcome::Code(code) => Some(("exit_code", json!(code))),
+        RunOutcome::Signal { number, .. } => Some(("signal", json!(number))),
+        RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) | RunOutcome::Lost => None,
     }
 }
 

@@ -9,7 +9,7 @@
 use super::keeper::{Keeper, KeeperNews};
 use super::recipe::Stdio;
 use super::wire::Link;
-use crate::profile::Site;
+use crate::profile::Profile;
 use crate::sys::descriptor;
 use crate::sys::pam::Library;
 use crate::sys::process;
@@ -25,7 +25,7 @@ pub(super) struct Template {
 
 impl Template {
     /// Forks it. It ends by itself when this is dropped; its keepers do not.
-    pub(super) fn fork(site: &Site, policy: Option<Policy>) -> io::Result<Template> {
+    pub(super) fn fork(site: &Profile, policy: Option<Policy>) -> io::Result<Template> {
         let (ours, theirs) = descriptor::request_pair()?;
         process::fork(|| template(theirs, site, policy))?;
         Ok(Template { socket: ours })
@@ -45,7 +45,7 @@ impl Template {
 }
 
 /// The template, from its fork to its end.
-fn template(socket: OwnedFd, site: &Site, policy: Option<Policy>) -> i32 {
+fn template(socket: OwnedFd, site: &Profile, policy: Option<Policy>) -> i32 {
     if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
         return 1;
     }

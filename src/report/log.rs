@@ -11,8 +11,8 @@ mod sink;
 
 pub use fields::of_start as fields_of_start;
 
+use crate::profile::Profile;
 use crate::scheduler::RunId;
-use crate::profile::Site;
 use crate::sys::clock::{self, LocalTime};
 use place::Place;
 use sink::Sink;
@@ -97,7 +97,7 @@ const DEV_LOG: &str = "/dev/log";
 pub struct Log {
     target: Target,
     form: Form,
-    site: &'static Site,
+    site: &'static Profile,
     sink: Sink,
     /// The latest second that was told, in local time: asking anew for each record costs a look at the zone's file.
     second: Option<(i64, LocalTime)>,
@@ -105,7 +105,7 @@ pub struct Log {
 
 impl Log {
     /// Opens it; a /dev/log that is not there yet is no error (tried again at each record).
-    pub fn open(target: Target, site: &'static Site) -> Log {
+    pub fn open(target: Target, site: &'static Profile) -> Log {
         let form = form(target);
         Log { target, form, site, sink: Sink::new(place(form)), second: None }
     }

@@ -3,7 +3,7 @@
 //!
 //! Nothing that a user wrote can become a header of its own, or an option of the mailer.
 
-use crate::profile::{Profile, Site};
+use crate::profile::{Profile, ProfileName};
 
 /// The mailer of both incumbents.
 pub const SENDMAIL: &str = "/usr/sbin/sendmail";
@@ -33,24 +33,24 @@ pub struct Addresses {
 }
 
 /// The event under which a dropped address is logged.
-pub fn refusal(site: &Site) -> &'static str {
+pub fn refusal(site: &Profile) -> &'static str {
     match site.profile {
-        Profile::Debian => "UNSAFE MAIL",
-        Profile::Cronie => "UNSAFE",
+        ProfileName::Debian => "UNSAFE MAIL",
+        ProfileName::Cronie => "UNSAFE",
     }
 }
 
 /// Who gets the mail: MAILTO, which may be a list with commas; the user when there is none; nobody when it is empty or unsafe.
-pub fn addresses(site: &Site, user: &str, wishes: &Wishes<'_>) -> Addresses {
+pub fn addresses(site: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresses {
     let mut refused = Vec::new();
     let default = match site.profile {
-        Profile::Debian => "root (Cron Daemon)",
-        Profile::Cronie => user,
+        ProfileName::Debian => "root (Cron Daemon)",
+        ProfileName::Cronie => user,
     };
     let mut from = default.as_bytes();
     let mut to = None;
     // cronie looks at the sender first, Debian only when there is somebody to send to: it shows in the order of the log lines.
-    if site.profile == Profile::Cronie {
+    if site.profile == ProfileName::Cronie {
         from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
     }
     match wishes.to {
@@ -59,7 +59,7 @@ pub fn addresses(site: &Site, user: &str, wishes: &Wishes<'_>) -> Addresses {
         Some(wanted) if is_usable(site, wanted, &mut refused) => to = Some(wanted.to_vec()),
         Some(_) => {}
     }
-    if site.profile == Profile::Debian && to.is_some() {
+    if site.profile == ProfileName::Debian && to.is_some() {
         from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
     }
     let from = from.to_vec();
@@ -67,7 +67,7 @@ pub fn addresses(site: &Site, user: &str, wishes: &Wishes<'_>) -> Addresses {
 }
 
 /// Whether there is an address and it is safe; an unsafe one is noted.
-fn is_usable(site: &Site, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
+fn is_usable(site: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
     let safe = is_safe(site, address);
     if !safe {
         refused.push(address.to_vec());
@@ -76,10 +76,10 @@ fn is_usable(site: &Site, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
 }
 
 /// Whether an address may stand on the mailer's command line and in a header.
-pub fn is_safe(site: &Site, address: &[u8]) -> bool {
+pub fn is_safe(site: &Profile, address: &[u8]) -> bool {
     let marks: &[u8] = match site.profile {
-        Profile::Debian => b"@!:%-.,_+=/",
-        Profile::Cronie => b"@!:%-.,_+",
+        ProfileName::Debian => b"@!:%-.,_+=/",
+        ProfileName::Cronie => b"@!:%-.,_+",
     };
     address.iter().enumerate().all(|(at, byte)| byte.is_ascii_alphanumeric() || (at > 0 && marks.contains(byte)))
 }
@@ -139,7 +139,7 @@ pub struct Head<'a> {
 }
 
 /// The head with the empty line that ends it. `variables` are shown as X-Cron-Env, in their order.
-pub fn head<'a>(site: &Site, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut text = Vec::with_capacity(1024);
     let mut line = |parts: &[&[u8]]| {
         // Whatever a user wrote stays within its line: no header is split.
@@ -152,12 +152,12 @@ pub fn head<'a>(site: &Site, head: &Head<'_>, variables: impl Iterator<Item = (&
     let failed: &[u8] = if head.says_failed { b" (failed)" } else { b"" };
     let charset = match site.profile {
         // The name that MIME prefers.
-        Profile::Debian if head.charset.eq_ignore_ascii_case("ANSI_X3.4-1968") => "US-ASCII",
-        Profile::Debian | Profile::Cronie => head.charset,
+        ProfileName::Debian if head.charset.eq_ignore_ascii_case("ANSI_X3.4-1968") => "US-ASCII",
+        ProfileName::Debian | ProfileName::Cronie => head.charset,
     };
     match site.profile {
-        Profile::Debian => line(&[b"From: ", head.from]),
-        Profile::Cronie => line(&[b"From: \"(Cron Daemon)\" <", head.from, b">"]),
+        ProfileName::Debian => line(&[b"From: ", head.from]),
+        ProfileName::Cronie => line(&[b"From: \"(Cron Daemon)\" <", head.from, b">"]),
     }
     line(&[b"To: ", head.to]);
     line(&[b"Subject: Cron <", head.user.as_bytes(), b"@", host, b"> ", head.command, failed]);
@@ -167,7 +167,7 @@ pub fn head<'a>(site: &Site, head: &Head<'_>, variables: impl Iterator<Item = (&
         None => line(&[b"Content-Type: text/plain; charset=", charset.as_bytes()]),
     }
     line(&[b"Content-Transfer-Encoding: ", head.wishes.encoding.unwrap_or(b"8bit")]);
-    if site.profile == Profile::Cronie {
+    if site.profile == ProfileName::Cronie {
         line(&[b"Auto-Submitted: auto-generated"]);
         line(&[b"Precedence: bulk"]);
     }
@@ -179,10 +179,10 @@ pub fn head<'a>(site: &Site, head: &Head<'_>, variables: impl Iterator<Item = (&
 }
 
 /// The output as it is mailed: cronie leaves out carriage returns, but for one at the very beginning.
-pub fn body(site: &Site, output: Vec<u8>) -> Vec<u8> {
+pub fn body(site: &Profile, output: Vec<u8>) -> Vec<u8> {
     match site.profile {
-        Profile::Debian => output,
-        Profile::Cronie => {
+        ProfileName::Debian => output,
+        ProfileName::Cronie => {
             let mut at = 0_usize;
             let mut output = output;
             output.retain(|&byte| {
@@ -195,24 +195,24 @@ pub fn body(site: &Site, output: Vec<u8>) -> Vec<u8> {
 }
 
 /// The mailer's command line.
-pub fn sendmail_arguments(site: &Site, addresses: &Addresses) -> Vec<Vec<u8>> {
+pub fn sendmail_arguments(site: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
     let fixed: &[&str] = match site.profile {
-        Profile::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],
-        Profile::Cronie => &[SENDMAIL, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f"],
+        ProfileName::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],
+        ProfileName::Cronie => &[SENDMAIL, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f"],
     };
     let last = match site.profile {
-        Profile::Debian => addresses.to.clone().unwrap_or_default(),
-        Profile::Cronie => addresses.from.clone(),
+        ProfileName::Debian => addresses.to.clone().unwrap_or_default(),
+        ProfileName::Cronie => addresses.from.clone(),
     };
     fixed.iter().map(|argument| argument.as_bytes().to_vec()).chain([last]).collect()
 }
 
 /// What the log says of a mailer that failed.
-pub fn failure(site: &Site, bytes: usize, status: i32) -> String {
+pub fn failure(site: &Profile, bytes: usize, status: i32) -> String {
     let plural = if bytes == 1 { "" } else { "s" };
     let whose = match site.profile {
-        Profile::Debian => " from MTA",
-        Profile::Cronie => "",
+        ProfileName::Debian => " from MTA",
+        ProfileName::Cronie => "",
     };
     format!("mailed {bytes} byte{plural} of output but got status 0x{status:04x}{whose}")
 }
@@ -304,7 +304,7 @@ mod tests {
         }
     }
 
-    fn shown(site: &Site, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
+    fn shown(site: &Profile, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
         String::from_utf8(head(site, values, variables.iter().copied())).unwrap()
     }
 

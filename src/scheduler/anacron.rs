@@ -9,12 +9,12 @@
 //! missed since the day of the stamp.
 
 use super::environment::Environment;
-use super::event::{Owner, RunId, Source, Start};
+use super::event::{Owner, RunId, RunRequest, Source};
 use super::job_id::JobId;
-use super::live_table::LiveTable;
-use super::state::Plan;
-use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
+use super::live_table::LiveCrontab;
+use super::state::Scheduler;
 use crate::crontab::{AnacronJob, Anacrontab, Flags, Period};
+use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
 
 /// The directories of scripts that both an anacrontab and a system table may run.
 const DIRECTORIES: [&str; 3] = ["/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"];
@@ -203,8 +203,8 @@ impl Anacron {
 
 impl Planned {
     /// What the runner must know: a job of root's, as from a system table.
-    pub fn start(&self, run: RunId, source: Source) -> Start {
-        Start {
+    pub fn start(&self, run: RunId, source: Source) -> RunRequest {
+        RunRequest {
             run,
             job: JobId::named("root", &safe_name(&self.job.id)),
             source,
@@ -222,11 +222,11 @@ impl Planned {
     }
 }
 
-impl Plan {
+impl Scheduler {
     /// When a system table runs that directory for the first time after a moment; none if no table does, or never.
     pub fn runs_directory_after(&self, directory: &str, after: Timestamp) -> Option<Timestamp> {
         let of_the_system = self.tables.iter().map(|(_, table)| table).filter(|table| table.is_of_the_system());
-        let first = |table: &LiveTable| {
+        let first = |table: &LiveCrontab| {
             let entries = (0..).zip(table.entries()).filter(|(index, _)| names(&table.command(*index), directory));
             entries
                 .filter_map(|(_, entry)| {

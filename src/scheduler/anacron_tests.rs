@@ -1,7 +1,7 @@
 use super::*;
-use crate::scheduler::{Event, Now};
+use crate::crontab::{Context, Crontab, Dialect, Form, Limits};
 use crate::schedule::{HostKey, Zones};
-use crate::crontab::{Context, Dialect, Form, Limits, Table};
+use crate::scheduler::{Event, Now};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 struct Machine {
     anacron: Anacron,
     stamps: HashMap<Vec<u8>, Day>,
-    lines: Plan,
+    lines: Scheduler,
     zone: Arc<Zone>,
     now: Timestamp,
     /// What ran, with the moment of its start.
@@ -17,7 +17,7 @@ struct Machine {
     next_run: u64,
 }
 
-struct Seen<'a>(&'a HashMap<Vec<u8>, Day>, &'a Plan);
+struct Seen<'a>(&'a HashMap<Vec<u8>, Day>, &'a Scheduler);
 
 impl Evidence for Seen<'_> {
     fn stamp(&self, id: &[u8]) -> Option<Day> {
@@ -67,7 +67,7 @@ impl Machine {
         let mut anacron = Anacron::default();
         anacron.set_table(Some(parsed));
         let (now, zone) = (moment(now), Zone::utc());
-        let lines = Plan::new(zone.clone(), Now { utc: now, elapsed_ms: 0 });
+        let lines = Scheduler::new(zone.clone(), Now { utc: now, elapsed_ms: 0 });
         Machine { anacron, stamps: HashMap::new(), lines, zone, now, ran: Vec::new(), next_run: 0 }
     }
 
@@ -75,7 +75,7 @@ impl Machine {
     fn with_lines(mut self, text: &str) -> Machine {
         let context =
             Context { form: Form::System, dialect: &DIALECT, name: "/etc/crontab", host: HostKey(1), zones: &OnlyUtc };
-        let table = Table::parse(text.as_bytes(), &context).unwrap().table;
+        let table = Crontab::parse(text.as_bytes(), &context).unwrap().table;
         let source = Source { path: "/etc/crontab".into(), name: "*system*".into(), owner: Owner::System };
         self.lines.handle(Event::Load { source, table }, Now { utc: self.now, elapsed_ms: 0 });
         self

@@ -1,9 +1,9 @@
 //! Following the clock: what has become due since the last event, on time, late, or by a step.
 
 use super::event::{Action, Now};
-use super::live_table::{LiveTable, Waiting};
+use super::live_table::{LiveCrontab, Waiting};
 use super::rule;
-use super::state::{Due, Plan, next_due};
+use super::state::{Due, Scheduler, next_due};
 use super::wheel::Timer;
 use super::zones::{Course, ZoneId};
 use crate::schedule::{Kind, Style, Timestamp, Zone};
@@ -17,7 +17,7 @@ pub(super) const SHORT_BACK: i64 = 60;
 /// Jumps from this many seconds on are told.
 const WORTH_TELLING: i64 = 60;
 
-impl Plan {
+impl Scheduler {
     /// Handles everything that the clock has brought since the last event.
     pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) {
         let elapsed_ms = now.elapsed_ms - self.last.elapsed_ms;
@@ -93,7 +93,7 @@ impl Plan {
         }
     }
 
-    /// Follows a step of the clock from [`Plan::upto`] to `to`. Returns how many starts are made up for.
+    /// Follows a step of the clock from [`Scheduler::upto`] to `to`. Returns how many starts are made up for.
     pub(super) fn step(&mut self, to: Timestamp) -> usize {
         let from = self.upto;
         let courses = self.zones.step(from, to);
@@ -166,7 +166,7 @@ impl Plan {
                 carried.waiting.extend(due.map(|entry| Waiting { at, entry }));
                 continue;
             }
-            let table: &LiveTable = table;
+            let table: &LiveCrontab = table;
             self.dues.extend(due.map(|entry| {
                 let (order, line) = (table.order, Reverse(table.line(entry)));
                 let scheduled_at = Timestamp(scheduled_at.0 + delay);

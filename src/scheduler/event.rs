@@ -3,8 +3,8 @@
 use super::environment::Environment;
 use super::job_id::JobId;
 use super::shared_bytes::SharedBytes;
+use crate::crontab::{Backslash, Command, Crontab, Flags, Form};
 use crate::schedule::{Timestamp, Zone};
-use crate::crontab::{Backslash, Command, Flags, Form, Table};
 use std::sync::Arc;
 
 /// The moment at which an event is handled, as the loop read it.
@@ -71,7 +71,7 @@ pub enum Event {
         /// Where it came from.
         source: Source,
         /// What it holds.
-        table: Table,
+        table: Crontab,
     },
     /// A table is gone or refused.
     Unload {
@@ -85,7 +85,7 @@ pub enum Event {
         /// Which.
         run: RunId,
         /// How.
-        end: End,
+        end: RunOutcome,
     },
     /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
     Begun(Vec<RunId>),
@@ -99,7 +99,7 @@ pub enum Event {
 
 /// How a due moment ended: each has exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum End {
+pub enum RunOutcome {
     /// The job exited.
     Code(i32),
     /// A signal ended the job.
@@ -115,14 +115,14 @@ pub enum End {
         why: String,
     },
     /// The plan decided against a start.
-    Skipped(Skip),
+    Skipped(SkipReason),
     /// The runner was lost; nobody knows.
     Lost,
 }
 
 /// Why a due moment was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Skip {
+pub enum SkipReason {
     /// Its previous run still goes on and the entry forbids overlap.
     StillRunning,
     /// A newer slot of the same entry took its place in the queue of starts.
@@ -135,7 +135,7 @@ pub enum Skip {
 
 /// Everything that the runner must know to start one job.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Start {
+pub struct RunRequest {
     /// The run's id.
     pub run: RunId,
     /// The job that it is a run of.
@@ -165,13 +165,13 @@ pub struct Start {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Hand this to the runner.
-    Start(Box<Start>),
+    Start(Box<RunRequest>),
     /// A due moment, or several of one entry in a row, ended without a start.
     Skipped {
         /// What would have been started; of several, the last.
-        start: Box<Start>,
+        start: Box<RunRequest>,
         /// Why not.
-        why: Skip,
+        why: SkipReason,
         /// How many due moments.
         count: u64,
         /// The first of them, seconds of UTC.
@@ -190,7 +190,7 @@ pub enum Action {
     },
 }
 
-impl Start {
+impl RunRequest {
     /// What the shell gets, and what the job reads on standard input.
     pub fn split(&self, backslash: Backslash) -> Command {
         match self.literal {

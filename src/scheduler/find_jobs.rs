@@ -1,14 +1,14 @@
 //! Finding live entries by the jobs that they are.
 
-use super::event::{RunId, Start};
+use super::event::{RunId, RunRequest};
 use super::job_id::JobId;
-use super::state::Plan;
+use super::state::Scheduler;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-impl Plan {
+impl Scheduler {
     /// What would be started for each of these jobs that is still in a table.
-    pub fn find_jobs<'a>(&self, jobs: impl IntoIterator<Item = &'a JobId>) -> HashMap<JobId, Start> {
+    pub fn find_jobs<'a>(&self, jobs: impl IntoIterator<Item = &'a JobId>) -> HashMap<JobId, RunRequest> {
         let wanted: HashSet<&JobId> = jobs.into_iter().collect();
         let users: BTreeSet<&str> = wanted.iter().map(|job| job.user()).collect();
         let mut found = HashMap::new();

@@ -1,8 +1,8 @@
 //! Questions about live entries.
 
 use super::event::Source;
-use super::live_table::LiveTable;
-use super::state::Plan;
+use super::live_table::LiveCrontab;
+use super::state::Scheduler;
 use super::timers::Shared;
 use crate::schedule::{Schedule, Timestamp, Zone};
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// A live entry, for questions.
 #[derive(Clone, Copy, Debug)]
 pub struct Live<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) table: &'a LiveTable,
+    pub(super) plan: &'a Scheduler,
+    pub(super) table: &'a LiveCrontab,
     pub(super) index: u32,
     pub(super) shared: &'a Shared,
 }

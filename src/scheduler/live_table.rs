@@ -4,15 +4,15 @@
 //! the settings; then one record for each entry, in file order.
 
 use super::digest::DigestKey;
-use super::event::{Owner, RunId, Source, Start};
+use super::event::{Owner, RunId, RunRequest, Source};
 use super::job_id::JobId;
 use super::record::{self, Record, Writer};
 use super::start_queue::QueueOwner;
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
+use crate::crontab::{Crontab, Flags, Form};
 use crate::schedule::Timestamp;
-use crate::crontab::{Flags, Form, Table};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// One live table.
 #[derive(Debug)]
-pub(super) struct LiveTable {
+pub(super) struct LiveCrontab {
     /// The directory's path up to the last slash, which thousands of tables share.
     directory: Arc<String>,
     text: Box<[u8]>,
@@ -78,12 +78,12 @@ pub(super) struct Waiting {
 /// A table made ready, but not live yet.
 #[derive(Debug)]
 pub(super) struct Packed {
-    pub(super) table: LiveTable,
+    pub(super) table: LiveCrontab,
     /// The timers that were made for it.
     pub(super) new_timers: Vec<Timer>,
 }
 
-/// The value of [`LiveTable::next_same_hash`] that names no table.
+/// The value of [`LiveCrontab::next_same_hash`] that names no table.
 pub(super) const NONE: u32 = u32::MAX;
 
 impl LiveEntry {
@@ -123,12 +123,12 @@ fn by_timer(mut entries: Vec<LiveEntry>) -> Vec<LiveEntry> {
     sorted
 }
 
-impl LiveTable {
+impl LiveCrontab {
     /// Packs a table that was read, and interns its timers and zones. `directory` is that of its path.
     pub(super) fn pack(
         source: &Source,
         directory: Arc<String>,
-        table: &Table,
+        table: &Crontab,
         timers: &mut Timers,
         zones: &mut Zones,
     ) -> Packed {
@@ -168,7 +168,7 @@ impl LiveTable {
             entries.push(LiveEntry { timer: timer.0, record: records.push(table, entry) as u32, position: *position });
         }
         let entries = by_timer(entries);
-        let table = LiveTable {
+        let table = LiveCrontab {
             directory,
             text: records.finish().as_slice().into(),
             entries: entries.into_boxed_slice(),
@@ -317,9 +317,9 @@ impl LiveTable {
         caller: &str,
         scheduled_at: Timestamp,
         at_reboot: bool,
-    ) -> Option<Start> {
+    ) -> Option<RunRequest> {
         let record = self.record(entry)?;
-        Some(Start {
+        Some(RunRequest {
             run,
             job: self.job_id(entry, caller)?,
             source: self.source(),
@@ -352,9 +352,9 @@ impl LiveTable {
     /// For each of the `old` table's entries in question, the entry of this one that is the same job: same timer, user, command,
     /// flags, and settings that it sees. Equal jobs of one table are told apart by their order. Takes a time that grows with the number of
     /// entries, not with its square, since a user can have ten thousand wait that are alike but for the last byte.
-    pub(super) fn successors_of(&self, old: &LiveTable, in_question: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
+    pub(super) fn successors_of(&self, old: &LiveCrontab, in_question: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
         let key = DigestKey::default();
-        let timer_of = |table: &LiveTable, entry: u32| table.entries.get(entry as usize).map(|live| live.timer);
+        let timer_of = |table: &LiveCrontab, entry: u32| table.entries.get(entry as usize).map(|live| live.timer);
         let timers: BTreeSet<u32> = in_question.iter().filter_map(|&entry| timer_of(old, entry)).collect();
         let candidates = timers.into_iter().flat_map(|timer| self.on_timer(Timer(timer)));
         let mut free: HashMap<(Option<u32>, u64), VecDeque<u32>> = HashMap::new();

@@ -1,20 +1,20 @@
 //! The begin, and tables that come, change and go.
 
 use super::clock::SHORT_BACK;
-use super::event::{Action, Skip, Source};
-use super::live_table::{Carried, LiveTable, Waiting};
+use super::event::{Action, SkipReason, Source};
+use super::live_table::{Carried, LiveCrontab, Waiting};
 use super::start_queue::Dropped;
-use super::state::{Due, Phase, Plan, next_due, report_dropped};
+use super::state::{Due, Phase, Scheduler, next_due, report_dropped};
 use super::wheel::Timer;
+use crate::crontab::Crontab;
 use crate::schedule::{Kind, Timestamp, Zone};
-use crate::crontab::Table;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// After a restart, what was due within so many seconds is made up for.
 const RESTART_REACH: i64 = 180;
 
-impl Plan {
+impl Scheduler {
     pub(super) fn begin(
         &mut self,
         boot: bool,
@@ -91,9 +91,9 @@ impl Plan {
 
     /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
     /// same moments as one that was there before, since everything up to now has been handled.
-    pub(super) fn load(&mut self, source: Source, table: Table, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn load(&mut self, source: Source, table: Crontab, now: Timestamp, actions: &mut Vec<Action>) {
         let directory = self.tables.directory_of(&source.path);
-        let packed = LiveTable::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
+        let packed = LiveCrontab::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
         drop(table);
         let mut unused = Vec::new();
         let old_number = self.tables.find(&source.path);
@@ -135,7 +135,7 @@ impl Plan {
         self.free_unused(unused);
     }
 
-    pub(super) fn take_table(&mut self, number: u32, unused: &mut Vec<Timer>) -> Option<LiveTable> {
+    pub(super) fn take_table(&mut self, number: u32, unused: &mut Vec<Timer>) -> Option<LiveCrontab> {
         let table = self.tables.take(number, &mut self.timers, unused)?;
         for waiting in table.carried.iter().flat_map(|carried| &carried.waiting) {
             self.alarms.remove(&(waiting.at, number));
@@ -152,7 +152,7 @@ impl Plan {
     }
 
     /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
-    pub(super) fn carry_over(&mut self, old_number: u32, old: &LiveTable, number: u32, actions: &mut Vec<Action>) {
+    pub(super) fn carry_over(&mut self, old_number: u32, old: &LiveCrontab, number: u32, actions: &mut Vec<Action>) {
         let none = Carried::default();
         let carried = old.carried.as_deref().unwrap_or(&none);
         let mut in_question = carried.entries();
@@ -181,9 +181,9 @@ impl Plan {
     }
 
     /// Records what waited for entries of a table that is not live any more.
-    fn report_removed(&mut self, table: &LiveTable, dropped: &[Dropped], actions: &mut Vec<Action>) {
+    fn report_removed(&mut self, table: &LiveCrontab, dropped: &[Dropped], actions: &mut Vec<Action>) {
         for dropped in dropped {
-            report_dropped(table, &self.caller, dropped, Skip::EntryRemoved, actions);
+            report_dropped(table, &self.caller, dropped, SkipReason::EntryRemoved, actions);
             for run in &dropped.runs {
                 self.runs.remove(run);
             }

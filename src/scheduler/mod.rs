@@ -1,6 +1,6 @@
 //! Decides: which tables are live, what is due, what may start, what an ended run means.
 //!
-//! A pure state machine: [`Plan::handle`] takes an event and the time and returns what is to be done.
+//! A pure state machine: [`Scheduler::handle`] takes an event and the time and returns what is to be done.
 #![forbid(unsafe_code)]
 
 mod anacron;
@@ -28,12 +28,12 @@ mod zones;
 pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
 pub use digest::DigestKey;
 pub use environment::Environment;
-pub use event::{Action, End, Event, Now, Owner, RunId, Skip, Source, Start};
+pub use event::{Action, Event, Now, Owner, RunId, RunOutcome, RunRequest, SkipReason, Source};
 pub use job_id::JobId;
 pub use live::Live;
 pub use shared_bytes::SharedBytes;
 pub use simulate::{Scenario, Simulation, Started, simulate};
-pub use state::{Plan, Summary};
+pub use state::{Scheduler, Summary};
 /// The wheel by itself, for measurements.
 #[doc(hidden)]
 pub use wheel::{Timer, Wheel};

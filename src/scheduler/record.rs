@@ -11,7 +11,7 @@
 
 use super::digest::DigestKey;
 use super::environment::Environment;
-use crate::crontab::{Entry, Flags, Table};
+use crate::crontab::{Crontab, Entry, Flags};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -67,7 +67,7 @@ impl Writer {
     }
 
     /// Appends the record of an entry of a table that was read; where it begins.
-    pub(super) fn push(&mut self, table: &Table, entry: &Entry) -> usize {
+    pub(super) fn push(&mut self, table: &Crontab, entry: &Entry) -> usize {
         let user = if self.with_user { table.user(entry) } else { &[] };
         self.append(entry.line, settings_and_flags(entry.settings, entry.flags), user, table.command(entry))
     }
@@ -211,7 +211,7 @@ fn settings_and_flags(settings: u32, flags: Flags) -> u64 {
 }
 
 /// Appends a table's settings to a text: name and value, a newline behind each, which neither can hold.
-pub(super) fn write_settings(table: &Table, text: &mut Vec<u8>) {
+pub(super) fn write_settings(table: &Crontab, text: &mut Vec<u8>) {
     for (name, value) in table.settings.iter().map(|setting| table.assignment(setting)) {
         for part in [name, b"\n", value, b"\n"] {
             text.extend_from_slice(part);

@@ -1,10 +1,10 @@
 //! The plan under an invented clock: what a daemon would start while the clock is set, while it is down, and when it
 //! comes back. `cronctl simulate` prints it and tests hold it against the rule.
 
-use super::event::{Action, End, Event, Now, Source, Start};
-use super::state::Plan;
+use super::event::{Action, Event, Now, RunOutcome, RunRequest, Source};
+use super::state::Scheduler;
+use crate::crontab::Crontab;
 use crate::schedule::{Timestamp, Zone};
-use crate::crontab::Table;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct Started {
     /// What the machine's clock showed.
     pub shown: Timestamp,
     /// What was started.
-    pub start: Start,
+    pub start: RunRequest,
 }
 
 /// The starts of a scenario in order of time; jobs take no time at all.
@@ -43,7 +43,7 @@ pub struct Simulation<F> {
     tables: F,
     changes: VecDeque<(Timestamp, Change)>,
     /// The daemon's plan, while it runs.
-    plan: Option<Plan>,
+    plan: Option<Scheduler>,
     /// Whether a daemon has run since the boot.
     booted: bool,
     /// The true time.
@@ -64,7 +64,7 @@ enum Change {
 }
 
 /// Prepares a simulation. `tables` gives the tables that a daemon finds when it starts, in order.
-pub fn simulate<F: Fn() -> Vec<(Source, Table)>>(scenario: Scenario, tables: F) -> Simulation<F> {
+pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F) -> Simulation<F> {
     let steps = scenario.steps.iter().map(|&(at, seconds)| (at, Change::Step(seconds)));
     let down = joined(&scenario.down);
     let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
@@ -103,7 +103,7 @@ fn joined(down: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
     joined
 }
 
-impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
+impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
     fn now(&self) -> Now {
         let elapsed = self.at.0.saturating_sub(self.scenario.from.0);
         Now { utc: Timestamp(self.at.0.saturating_add(self.ahead)), elapsed_ms: elapsed.saturating_mul(1_000) }
@@ -111,7 +111,7 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
 
     fn start_daemon(&mut self) {
         let boot = !std::mem::replace(&mut self.booted, true);
-        let mut plan = Plan::new(self.scenario.zone.clone(), self.now());
+        let mut plan = Scheduler::new(self.scenario.zone.clone(), self.now());
         for (source, table) in (self.tables)() {
             plan.handle(Event::Load { source, table }, self.now());
         }
@@ -125,7 +125,7 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
         let Some(plan) = &mut self.plan else { return };
         for action in plan.handle(event, now) {
             if let Action::Start(start) = action {
-                plan.handle(Event::Ended { run: start.run, end: End::Code(0) }, now);
+                plan.handle(Event::Ended { run: start.run, end: RunOutcome::Code(0) }, now);
                 self.found.push_back(Started { at: self.at, shown: now.utc, start: *start });
             }
         }
@@ -133,7 +133,7 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
 
     /// Goes on to the next second in which something happens. False at the end.
     fn go_on(&mut self) -> bool {
-        let wake = self.plan.as_ref().and_then(Plan::wake_at);
+        let wake = self.plan.as_ref().and_then(Scheduler::wake_at);
         let wake = wake.map(|shown| Timestamp(shown.0.saturating_sub(self.ahead).max(self.at.0 + 1)));
         let change = self.changes.front().map(|(at, _)| *at);
         let Some(next) = [wake, change].into_iter().flatten().min().filter(|at| *at <= self.scenario.until) else {
@@ -158,7 +158,7 @@ impl<F: Fn() -> Vec<(Source, Table)>> Simulation<F> {
     }
 }
 
-impl<F: Fn() -> Vec<(Source, Table)>> Iterator for Simulation<F> {
+impl<F: Fn() -> Vec<(Source, Crontab)>> Iterator for Simulation<F> {
     type Item = Started;
 
     fn next(&mut self) -> Option<Started> {

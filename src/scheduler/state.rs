@@ -1,9 +1,9 @@
 //! The plan itself: what it holds, and how an event is handled.
 
-use super::event::{Action, Event, Now, RunId, Skip, Start};
+use super::event::{Action, Event, Now, RunId, RunRequest, SkipReason};
 use super::job_id::JobId;
 use super::live::Live;
-use super::live_table::LiveTable;
+use super::live_table::LiveCrontab;
 use super::rule;
 use super::start_queue::{Dropped, HandoverLimits, NextStart, QueueOwner, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::Tables;
@@ -29,7 +29,7 @@ const HANDOVER_LIMITS: HandoverLimits =
 
 /// All live tables, their timers, and the runs that are going on.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Scheduler {
     pub(super) zones: Zones,
     pub(super) timers: Timers,
     pub(super) tables: Tables,
@@ -54,7 +54,7 @@ pub struct Plan {
     reserved: Option<u64>,
     /// The moment of the last [`Action::Completed`].
     recorded: Option<Timestamp>,
-    /// Whether that was before [`Plan::upto`].
+    /// Whether that was before [`Scheduler::upto`].
     held_back: bool,
     pub(super) next_order: u32,
     pub(super) dues: Vec<Due>,
@@ -96,10 +96,10 @@ pub(super) struct Due {
     pub(super) scheduled_at: Timestamp,
 }
 
-impl Plan {
+impl Scheduler {
     /// An empty plan whose system zone is `zone`.
-    pub fn new(zone: Arc<Zone>, now: Now) -> Plan {
-        Plan {
+    pub fn new(zone: Arc<Zone>, now: Now) -> Scheduler {
+        Scheduler {
             zones: Zones::new(zone),
             timers: Timers::default(),
             tables: Tables::default(),
@@ -243,7 +243,7 @@ impl Plan {
 }
 
 /// Starting.
-impl Plan {
+impl Scheduler {
     /// Starts what was collected, in order.
     pub(super) fn fire(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let mut dues = std::mem::take(&mut self.dues);
@@ -276,7 +276,7 @@ impl Plan {
         if is_single && table.carried.as_ref().is_some_and(|carried| carried.is_running(entry)) {
             if let Some(start) = table.start(entry, run, &self.caller, due.scheduled_at, at_reboot).map(Box::new) {
                 let (first, count) = (due.scheduled_at, 1);
-                actions.push(Action::Skipped { start, why: Skip::StillRunning, count, first });
+                actions.push(Action::Skipped { start, why: SkipReason::StillRunning, count, first });
             }
             return;
         }
@@ -309,7 +309,7 @@ impl Plan {
                 continue;
             };
             if let Some(row) = superseded {
-                actions.push(skipped(&start, row, Skip::Superseded));
+                actions.push(skipped(&start, row, SkipReason::Superseded));
             }
             let size = start.command.len() + start.variables.bytes().len();
             self.queue.handed_over(owner, &slot, size);
@@ -350,12 +350,12 @@ impl Plan {
         for ((number, entry), row) in self.queue.take_superseded() {
             let start =
                 self.tables.get(number).and_then(|table| table.start(entry, row.run, &self.caller, row.last, false));
-            actions.extend(start.map(|start| skipped(&start, row, Skip::Superseded)));
+            actions.extend(start.map(|start| skipped(&start, row, SkipReason::Superseded)));
         }
         if !is_recorded {
             for dropped in self.queue.drop_entries(None) {
                 let Some(table) = self.tables.get(dropped.entry.0) else { continue };
-                report_dropped(table, &self.caller, &dropped, Skip::Stopped, actions);
+                report_dropped(table, &self.caller, &dropped, SkipReason::Stopped, actions);
                 for run in &dropped.runs {
                     self.runs.remove(run);
                 }
@@ -365,18 +365,24 @@ impl Plan {
 }
 
 /// Records what waited for an entry that is gone or will not be started.
-pub(super) fn report_dropped(table: &LiveTable, caller: &str, dropped: &Dropped, why: Skip, actions: &mut Vec<Action>) {
+pub(super) fn report_dropped(
+    table: &LiveCrontab,
+    caller: &str,
+    dropped: &Dropped,
+    why: SkipReason,
+    actions: &mut Vec<Action>,
+) {
     let Some(row) = dropped.row else { return };
     let run = dropped.runs.last().copied().unwrap_or(RunId(0));
     let Some(start) = table.start(dropped.entry.1, run, caller, row.last, false).map(Box::new) else { return };
     if let Some(superseded) = dropped.superseded {
-        actions.push(skipped(&start, superseded, Skip::Superseded));
+        actions.push(skipped(&start, superseded, SkipReason::Superseded));
     }
     actions.push(skipped(&start, row, why));
 }
 
-fn skipped(start: &Start, row: SkippedRow, why: Skip) -> Action {
-    let start = Box::new(Start { run: row.run, scheduled_at: row.last.0, ..start.clone() });
+fn skipped(start: &RunRequest, row: SkippedRow, why: SkipReason) -> Action {
+    let start = Box::new(RunRequest { run: row.run, scheduled_at: row.last.0, ..start.clone() });
     Action::Skipped { start, why, count: row.count, first: row.first }
 }
 

@@ -1,7 +1,7 @@
 //! All live tables, by number and by path.
 
 use super::digest::{ByDigest, DigestKey};
-use super::live_table::{LiveTable, NONE, split};
+use super::live_table::{LiveCrontab, NONE, split};
 use super::timers::Timers;
 use super::wheel::Timer;
 use std::hash::BuildHasher;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// All live tables by number and by path.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    slots: Vec<Option<LiveTable>>,
+    slots: Vec<Option<LiveCrontab>>,
     free: Vec<u32>,
     /// The first table of each hash of directory and name.
     by_hash: ByDigest,
@@ -21,15 +21,15 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn get(&self, number: u32) -> Option<&LiveTable> {
+    pub(super) fn get(&self, number: u32) -> Option<&LiveCrontab> {
         self.slots.get(number as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut LiveTable> {
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut LiveCrontab> {
         self.slots.get_mut(number as usize)?.as_mut()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &LiveTable)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &LiveCrontab)> {
         (0..).zip(&self.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
     }
 
@@ -72,7 +72,7 @@ impl Tables {
     }
 
     /// Makes a table live under a number that is free, or a new one, and marks it on its timers.
-    pub(super) fn add(&mut self, mut table: LiveTable, timers: &mut Timers) -> u32 {
+    pub(super) fn add(&mut self, mut table: LiveCrontab, timers: &mut Timers) -> u32 {
         let number = match self.free.pop() {
             Some(free) => free,
             None => {
@@ -92,7 +92,7 @@ impl Tables {
     }
 
     /// Takes a table out and its marks off the timers. Timers that it was the last to use are in `unused`.
-    pub(super) fn take(&mut self, number: u32, timers: &mut Timers, unused: &mut Vec<Timer>) -> Option<LiveTable> {
+    pub(super) fn take(&mut self, number: u32, timers: &mut Timers, unused: &mut Vec<Timer>) -> Option<LiveCrontab> {
         let table = self.slots.get_mut(number as usize)?.take()?;
         self.free.push(number);
         self.entries -= table.entries().len();
@@ -106,7 +106,7 @@ impl Tables {
         Some(table)
     }
 
-    fn forget_path(&mut self, table: &LiveTable, number: u32) {
+    fn forget_path(&mut self, table: &LiveCrontab, number: u32) {
         let hash = self.hash(table.directory(), table.file());
         let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
         if first != number {

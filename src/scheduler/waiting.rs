@@ -1,13 +1,13 @@
 //! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
 
-use super::event::{End, RunId, Skip};
-use super::live_table::{Carried, LiveTable, Waiting};
-use super::state::{Due, Phase, Plan};
+use super::event::{RunId, RunOutcome, SkipReason};
+use super::live_table::{Carried, LiveCrontab, Waiting};
+use super::state::{Due, Phase, Scheduler};
 use crate::schedule::{Kind, Timestamp};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-impl Plan {
+impl Scheduler {
     /// Collects the waiting starts whose time has come.
     pub(super) fn collect_waiting(&mut self, now: Timestamp) {
         while let Some(&(at, number)) = self.alarms.first().filter(|(at, _)| *at <= now) {
@@ -47,15 +47,17 @@ impl Plan {
     }
 
     /// A run ended: an interval counts from here.
-    pub(super) fn ended(&mut self, run: RunId, end: End, now: Timestamp) {
+    pub(super) fn ended(&mut self, run: RunId, end: RunOutcome, now: Timestamp) {
         // However it ended, it goes on no longer.
         match end {
             // Left to the next daemon.
-            End::Skipped(Skip::Stopped) => {}
+            RunOutcome::Skipped(SkipReason::Stopped) => {}
             // A start that ended without having been begun makes room, too.
-            End::Code(_) | End::Signal { .. } | End::NotStarted { .. } | End::Skipped(_) | End::Lost => {
-                self.queue.begun(run)
-            }
+            RunOutcome::Code(_)
+            | RunOutcome::Signal { .. }
+            | RunOutcome::NotStarted { .. }
+            | RunOutcome::Skipped(_)
+            | RunOutcome::Lost => self.queue.begun(run),
         }
         let Some(Some((number, entry))) = self.runs.remove(&run) else { return };
         let Some(table) = self.tables.get_mut(number) else { return };
@@ -97,7 +99,7 @@ impl Carried {
     }
 }
 
-impl LiveTable {
+impl LiveCrontab {
     pub(super) fn drop_empty_carried(&mut self) {
         self.carried.take_if(|carried| carried.waiting.is_empty() && carried.running.is_empty());
     }

@@ -1,8 +1,8 @@
 //! Whether an open file may be used as a table: owner, type, mode and links, as the profile's incumbent asks.
 
 use super::find::{Refusal, RefusalKind};
+use crate::profile::ProfileName;
 use crate::scheduler::Owner;
-use crate::profile::Profile;
 use crate::sys::files::{self, Stat};
 use std::io;
 
@@ -16,23 +16,23 @@ pub enum Strictness {
 }
 
 /// Judges an open table. `uid` is that of the user whose table it is, none for a system table.
-pub fn judge(stat: &Stat, uid: Option<u32>, profile: Profile, strictness: Strictness) -> Result<(), RefusalKind> {
+pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: Strictness) -> Result<(), RefusalKind> {
     if strictness == Strictness::AnyOwnerAndMode {
         // Reading a FIFO or a device makes no table, whatever its mode.
         return if stat.is_regular() { Ok(()) } else { Err(RefusalKind::NotRegular) };
     }
     let owner_right = stat.uid == 0 || uid == Some(stat.uid);
     let mode_right = match (profile, uid) {
-        (Profile::Debian, Some(_)) => stat.permissions() == 0o600,
-        (Profile::Debian, None) => stat.mode & 0o022 == 0,
+        (ProfileName::Debian, Some(_)) => stat.permissions() == 0o600,
+        (ProfileName::Debian, None) => stat.mode & 0o022 == 0,
         // Readable by its owner, writable by nobody else, executable by none, no set-id bits.
-        (Profile::Cronie, _) => stat.mode & 0o7533 == 0o400,
+        (ProfileName::Cronie, _) => stat.mode & 0o7533 == 0o400,
     };
     // A second name of a root-owned system table can be made by anybody who may write in the same file system: it
     // must not switch the table off (CVE-2007-1856).
     let links_right = stat.links == 1 || uid.is_none();
     match profile {
-        Profile::Debian if !owner_right => Err(RefusalKind::WrongOwner),
+        ProfileName::Debian if !owner_right => Err(RefusalKind::WrongOwner),
         _ if !stat.is_regular() => Err(RefusalKind::NotRegular),
         _ if !mode_right => Err(RefusalKind::InsecureMode),
         _ if !owner_right => Err(RefusalKind::WrongOwner),
@@ -47,9 +47,9 @@ pub fn refusal(
     kind: RefusalKind,
     source: &crate::scheduler::Source,
     error: Option<&io::Error>,
-    profile: Profile,
+    profile: ProfileName,
 ) -> Refusal {
-    let debian = profile == Profile::Debian;
+    let debian = profile == ProfileName::Debian;
     let user_table = matches!(source.owner, Owner::User { .. });
     let event = match kind {
         RefusalKind::Orphan | RefusalKind::UserNotYetKnown => "ORPHAN",
@@ -86,7 +86,7 @@ pub fn refusal(
 }
 
 /// The refusal of a table that could not be read.
-pub fn unreadable(source: &crate::scheduler::Source, error: &io::Error, profile: Profile) -> Refusal {
+pub fn unreadable(source: &crate::scheduler::Source, error: &io::Error, profile: ProfileName) -> Refusal {
     let out_of_memory = error.kind() == io::ErrorKind::OutOfMemory;
     let kind = if out_of_memory { RefusalKind::OutOfMemory } else { RefusalKind::CannotRead };
     refusal(kind, source, Some(error), profile)
@@ -125,15 +125,15 @@ mod tests {
             (stat(FILE | 0o644, 1000, 1), None, Err(WrongOwner), Err(WrongOwner)),
             (stat(FILE | 0o644, 0, 2), None, Ok(()), Ok(())),
         ] {
-            assert_eq!(judge(&stat, user, Profile::Debian, Strictness::Profile), debian, "{stat:?} {user:?}");
-            assert_eq!(judge(&stat, user, Profile::Cronie, Strictness::Profile), cronie, "{stat:?} {user:?}");
+            assert_eq!(judge(&stat, user, ProfileName::Debian, Strictness::Profile), debian, "{stat:?} {user:?}");
+            assert_eq!(judge(&stat, user, ProfileName::Cronie, Strictness::Profile), cronie, "{stat:?} {user:?}");
         }
     }
 
     #[test]
     fn the_permit_option_waves_through_everything_but_what_is_no_file() {
         let any = Strictness::AnyOwnerAndMode;
-        assert_eq!(judge(&stat(FILE | 0o777, 5, 3), Some(1000), Profile::Cronie, any), Ok(()));
-        assert_eq!(judge(&stat(libc::S_IFIFO | 0o600, 0, 1), Some(1000), Profile::Cronie, any), Err(NotRegular));
+        assert_eq!(judge(&stat(FILE | 0o777, 5, 3), Some(1000), ProfileName::Cronie, any), Ok(()));
+        assert_eq!(judge(&stat(libc::S_IFIFO | 0o600, 0, 1), Some(1000), ProfileName::Cronie, any), Err(NotRegular));
     }
 }

@@ -19,7 +19,7 @@ pub struct Places {
 
 impl Places {
     /// Those of a profile.
-    pub fn of(site: &crate::profile::Site) -> Places {
+    pub fn of(site: &crate::profile::Profile) -> Places {
         use crate::profile::shared;
         Places {
             spool: site.spool.into(),

@@ -4,7 +4,7 @@
 
 use super::find::Stamp;
 use super::names::is_safe_component;
-use crate::profile::{Profile, Site};
+use crate::profile::{Profile, ProfileName};
 use crate::sys::created::{CreatedDirectory, CreatedFile};
 use crate::sys::files::{self, Links, Stat};
 use std::ffi::{CStr, CString};
@@ -16,30 +16,30 @@ use std::path::{Path, PathBuf};
 const TABLE_MODE: u32 = 0o600;
 
 /// How a temporary file's name in the spool begins; both incumbents' daemons pass over their own.
-fn temporary_prefix(profile: Profile) -> &'static str {
+fn temporary_prefix(profile: ProfileName) -> &'static str {
     match profile {
-        Profile::Debian => "tmp.",
-        Profile::Cronie => "#tmp.",
+        ProfileName::Debian => "tmp.",
+        ProfileName::Cronie => "#tmp.",
     }
 }
 
 /// How many letters and digits end it.
-fn temporary_letters(profile: Profile) -> usize {
+fn temporary_letters(profile: ProfileName) -> usize {
     match profile {
-        Profile::Debian => 6,
-        Profile::Cronie => 10,
+        ProfileName::Debian => 6,
+        ProfileName::Cronie => 10,
     }
 }
 
 /// Whether crontab, ours or the profile's incumbent's, gives its temporary files such names.
-pub fn is_temporary(name: &[u8], profile: Profile) -> bool {
+pub fn is_temporary(name: &[u8], profile: ProfileName) -> bool {
     let Some(rest) = name.strip_prefix(temporary_prefix(profile).as_bytes()) else { return false };
     let Some((host, letters)) = rest.split_at_checked(rest.len().wrapping_sub(temporary_letters(profile))) else {
         return false;
     };
     let is_host = match profile {
-        Profile::Debian => host.is_empty(),
-        Profile::Cronie => host.ends_with(b"."),
+        ProfileName::Debian => host.is_empty(),
+        ProfileName::Cronie => host.ends_with(b"."),
     };
     is_host && letters.iter().all(u8::is_ascii_alphanumeric)
 }
@@ -147,12 +147,12 @@ pub struct Standing {
 pub struct Spool {
     dir: OwnedFd,
     path: PathBuf,
-    site: &'static Site,
+    site: &'static Profile,
 }
 
 impl Spool {
     /// Opens the spool as a place; it need not be readable, as Debian's is not.
-    pub fn open(path: &Path, site: &'static Site) -> Result<Spool, SpoolError> {
+    pub fn open(path: &Path, site: &'static Profile) -> Result<Spool, SpoolError> {
         let os = |source| SpoolError::Os { step: Step::OpenSpool, path: path.to_path_buf(), source };
         let dir = files::open_place(path).map_err(os)?;
         Ok(Spool { dir, path: path.to_path_buf(), site })
@@ -160,11 +160,11 @@ impl Spool {
 
     /// Makes the spool directory as the profile's package would: Debian's for the group `crontab` (`group`), whose
     /// members may add names but not list them, cronie's for root alone. Its parents must exist but for one.
-    pub fn create(path: &Path, site: &'static Site, group: Option<u32>) -> Result<(), SpoolError> {
+    pub fn create(path: &Path, site: &'static Profile, group: Option<u32>) -> Result<(), SpoolError> {
         let os = |source| SpoolError::Os { step: Step::CreateSpool, path: path.to_path_buf(), source };
         let mode = match site.profile {
-            Profile::Debian => 0o1730,
-            Profile::Cronie => 0o700,
+            ProfileName::Debian => 0o1730,
+            ProfileName::Cronie => 0o700,
         };
         if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
             CreatedDirectory::create(parent).and_then(|dir| dir.set_mode(0o755)).map_err(os)?;
@@ -337,10 +337,10 @@ impl Drop for Temporary<'_> {
 }
 
 /// `tmp.XXXXXX` or `#tmp.HOST.XXXXXXXXXX`, X being any of 62 letters and digits.
-fn temporary_name(profile: Profile) -> io::Result<CString> {
+fn temporary_name(profile: ProfileName) -> io::Result<CString> {
     const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let mut name = temporary_prefix(profile).as_bytes().to_vec();
-    if profile == Profile::Cronie {
+    if profile == ProfileName::Cronie {
         let host = files::host_name()?;
         name.extend(host.iter().filter(|b| !matches!(b, b'/' | 0)));
         name.push(b'.');
@@ -435,7 +435,7 @@ mod tests {
     fn temporary_names_do_not_repeat_and_carry_the_profiles_prefix() {
         let host = String::from_utf8_lossy(&files::host_name().unwrap()).into_owned();
         for (profile, prefix, length) in
-            [(Profile::Debian, "tmp.".to_owned(), 6), (Profile::Cronie, format!("#tmp.{host}."), 10)]
+            [(ProfileName::Debian, "tmp.".to_owned(), 6), (ProfileName::Cronie, format!("#tmp.{host}."), 10)]
         {
             let names: HashSet<CString> = (0..1000).map(|_| temporary_name(profile).unwrap()).collect();
             assert_eq!(names.len(), 1000);

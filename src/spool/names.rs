@@ -1,6 +1,6 @@
 //! Which file names are tables. Bytewise ASCII: no locale decides whether a job runs.
 
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 
 /// Which names in cron.d are tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +15,10 @@ pub enum DropInNames {
 
 impl DropInNames {
     /// The profile's rule without options.
-    pub fn of(profile: Profile) -> DropInNames {
+    pub fn of(profile: ProfileName) -> DropInNames {
         match profile {
-            Profile::Debian => DropInNames::RunParts,
-            Profile::Cronie => DropInNames::AllButBackups,
+            ProfileName::Debian => DropInNames::RunParts,
+            ProfileName::Cronie => DropInNames::AllButBackups,
         }
     }
 
@@ -35,16 +35,16 @@ impl DropInNames {
 }
 
 /// Whether a file of that name in the spool can be a user's table; our own temporary files never are.
-pub fn is_user_table(name: &[u8], profile: Profile) -> bool {
+pub fn is_user_table(name: &[u8], profile: ProfileName) -> bool {
     match profile {
-        Profile::Debian => !name.starts_with(b".") && !name.starts_with(b"tmp."),
-        Profile::Cronie => !is_hidden_or_backup(name),
+        ProfileName::Debian => !name.starts_with(b".") && !name.starts_with(b"tmp."),
+        ProfileName::Cronie => !is_hidden_or_backup(name),
     }
 }
 
 /// Whether a name is one path component that can only mean a file right in its directory, and neither hidden nor
 /// reserved. What names a file must never be more than a name.
-pub fn is_safe_component(name: &str, profile: Profile) -> bool {
+pub fn is_safe_component(name: &str, profile: ProfileName) -> bool {
     const LONGEST: usize = 255;
     !name.is_empty()
         && name.len() <= LONGEST
@@ -172,9 +172,9 @@ mod tests {
             ("#x", true, false),
             ("two\nlines", false, false),
         ] {
-            assert_eq!(is_safe_component(name, Profile::Debian), debian, "{name:?} in debian");
-            assert_eq!(is_safe_component(name, Profile::Cronie), cronie, "{name:?} in cronie");
+            assert_eq!(is_safe_component(name, ProfileName::Debian), debian, "{name:?} in debian");
+            assert_eq!(is_safe_component(name, ProfileName::Cronie), cronie, "{name:?} in cronie");
         }
-        assert!(!is_safe_component(&"x".repeat(256), Profile::Debian));
+        assert!(!is_safe_component(&"x".repeat(256), ProfileName::Debian));
     }
 }

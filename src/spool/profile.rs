@@ -1,6 +1,6 @@
 //! Which incumbent is being replaced: `--profile`, then the configuration, then os-release(5), else cronie.
 
-use crate::profile::{Profile, shared};
+use crate::profile::{ProfileName, shared};
 use crate::sys::files;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ struct OnlyProfile {
 }
 
 /// Chooses the profile. `given` is `--profile`; a missing `config` says nothing.
-pub fn choose_profile(given: Option<&str>, config: &Path) -> Result<Profile, ProfileError> {
+pub fn choose_profile(given: Option<&str>, config: &Path) -> Result<ProfileName, ProfileError> {
     if let Some(name) = given {
         return named(name, "--profile");
     }
@@ -52,11 +52,11 @@ pub fn choose_profile(given: Option<&str>, config: &Path) -> Result<Profile, Pro
         return named(&name, &config.display().to_string());
     }
     let system = OS_RELEASE.iter().find_map(|path| files::read_file(Path::new(path), shared::LARGEST_CONFIG).ok());
-    Ok(system.map_or(Profile::Cronie, |text| Profile::from_os_release(&String::from_utf8_lossy(&text))))
+    Ok(system.map_or(ProfileName::Cronie, |text| ProfileName::from_os_release(&String::from_utf8_lossy(&text))))
 }
 
-fn named(name: &str, where_from: &str) -> Result<Profile, ProfileError> {
-    Profile::named(name)
+fn named(name: &str, where_from: &str) -> Result<ProfileName, ProfileError> {
+    ProfileName::named(name)
         .ok_or_else(|| ProfileError::Unknown { where_from: where_from.to_owned(), name: name.to_owned() })
 }
 
@@ -80,8 +80,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("cronwheel.toml");
         std::fs::write(&config, "profile = \"cronie\"\nspool = \"/x\"\n").unwrap();
-        assert_eq!(choose_profile(None, &config).unwrap(), Profile::Cronie);
-        assert_eq!(choose_profile(Some("debian"), &config).unwrap(), Profile::Debian);
+        assert_eq!(choose_profile(None, &config).unwrap(), ProfileName::Cronie);
+        assert_eq!(choose_profile(Some("debian"), &config).unwrap(), ProfileName::Debian);
     }
 
     #[test]
@@ -103,13 +103,13 @@ mod tests {
     #[test]
     fn os_release_decides_where_nobody_else_does() {
         for (text, profile) in [
-            ("ID=debian\n", Profile::Debian),
-            ("ID=ubuntu\nID_LIKE=debian\n", Profile::Debian),
-            ("ID=\"linuxmint\"\nID_LIKE=\"ubuntu debian\"\n", Profile::Debian),
-            ("ID=fedora\n", Profile::Cronie),
-            ("", Profile::Cronie),
+            ("ID=debian\n", ProfileName::Debian),
+            ("ID=ubuntu\nID_LIKE=debian\n", ProfileName::Debian),
+            ("ID=\"linuxmint\"\nID_LIKE=\"ubuntu debian\"\n", ProfileName::Debian),
+            ("ID=fedora\n", ProfileName::Cronie),
+            ("", ProfileName::Cronie),
         ] {
-            assert_eq!(Profile::from_os_release(text), profile, "{text:?}");
+            assert_eq!(ProfileName::from_os_release(text), profile, "{text:?}");
         }
     }
 }

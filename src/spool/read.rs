@@ -1,9 +1,9 @@
 //! Reads a table from its file in pieces of bounded size, and gives them to the parser.
 
-use crate::scheduler::{Owner, Source};
+use crate::crontab::{Context, Crontab, Dialect, OutOfMemory, Parsed, Parser};
 use crate::schedule::{HostKey, Zones};
+use crate::scheduler::{Owner, Source};
 use crate::sys::{files, memory};
-use crate::crontab::{Context, Dialect, OutOfMemory, Parsed, Parser, Table};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -107,7 +107,7 @@ fn fill(source: &mut dyn Read, room: &mut [u8], rest: u64) -> io::Result<usize> 
 /// together is asked from the kernel here and given back at once. That is enough because the daemon loads a table in its
 /// only thread, right after this. An entry takes less than `EACH` bytes in the plan, its timer and the lists that it is in included;
 /// the text is written once and copied once.
-fn reserve_for_loading(table: &Table) -> io::Result<()> {
+fn reserve_for_loading(table: &Crontab) -> io::Result<()> {
     const EACH: usize = 256;
     /// What is not worth a system call.
     const LITTLE: usize = 1 << 20;
@@ -118,9 +118,9 @@ fn reserve_for_loading(table: &Table) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{HostKey, Zone, Zones};
-    use crate::profile::DEBIAN;
     use crate::crontab::Form;
+    use crate::profile::DEBIAN;
+    use crate::schedule::{HostKey, Zone, Zones};
     use std::sync::Arc;
 
     struct OnlyUtc;
@@ -161,7 +161,7 @@ mod tests {
         let long = format!("# {}\n@daily root long\n", "x".repeat(300_000));
         let context = context();
         for text in ["", "@daily root a\nA=b\n@daily root c\n", long.as_str(), "@daily root no-newline"] {
-            let whole = Table::parse(text.as_bytes(), &context).unwrap();
+            let whole = Crontab::parse(text.as_bytes(), &context).unwrap();
             for (at_once, size) in [(1, 0), (7, text.len()), (usize::MAX, text.len()), (usize::MAX, 0), (100, 3)] {
                 let mut slow = Slow { text: text.as_bytes(), at_once, reads: 0 };
                 let mut seen = Vec::new();

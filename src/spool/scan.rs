@@ -8,8 +8,8 @@ use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
 use super::read::TableFile;
 use super::users::{Lookup, NoUsers, Users, c_name, text};
+use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
-use crate::profile::{Profile, Site};
 use crate::sys::files::{self, Links, Stat};
 use crate::sys::selinux::Policy;
 use crate::sys::state_file;
@@ -25,7 +25,7 @@ pub const CLUSTER_HOST_FILE: &str = ".cron.hostname";
 #[derive(Debug)]
 pub struct Finder {
     places: Places,
-    site: &'static Site,
+    site: &'static Profile,
     names: DropInNames,
     strictness: Strictness,
     cluster: bool,
@@ -87,7 +87,7 @@ enum Place {
 
 impl Finder {
     /// Finds by the profile's rules.
-    pub fn new(places: Places, site: &'static Site) -> Finder {
+    pub fn new(places: Places, site: &'static Profile) -> Finder {
         Finder {
             places,
             site,
@@ -405,7 +405,7 @@ impl Finder {
         name: &CStr,
         at_name: &Stat,
     ) -> Result<(OwnedFd, Stat), (RefusalKind, Option<io::Error>)> {
-        let debian = self.site.profile == Profile::Debian;
+        let debian = self.site.profile == ProfileName::Debian;
         if at_name.is_symlink() && debian && place != Place::Spool && at_name.uid != 0 {
             return Err((RefusalKind::WrongLinkOwner, None));
         }
@@ -435,7 +435,9 @@ impl Finder {
         let file_name = text(name).unwrap_or_default();
         let (name, owner) = match place {
             Place::Spool => (file_name.to_owned(), Owner::User { name: file_name.to_owned(), uid: 0 }),
-            Place::DropIn if self.site.profile == Profile::Debian => (format!("*system*{file_name}"), Owner::System),
+            Place::DropIn if self.site.profile == ProfileName::Debian => {
+                (format!("*system*{file_name}"), Owner::System)
+            }
             Place::SystemCrontab | Place::DropIn => ("*system*".to_owned(), Owner::System),
         };
         Source { path, name, owner }

@@ -26,7 +26,7 @@ impl Tree {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
-    fn finder(&self, site: &'static Site) -> Finder {
+    fn finder(&self, site: &'static Profile) -> Finder {
         let places =
             Places { spool: self.path("spool"), system_crontab: self.path("crontab"), cron_d: self.path("cron.d") };
         Finder::new(places, site)
@@ -255,7 +255,7 @@ fn a_file_in_another_language_has_a_bound_of_its_own() {
     };
     assert_eq!(open().0.bytes(5).unwrap(), b"12345");
     let (file, source) = open();
-    let refusal = unreadable(&source, &file.bytes(4).unwrap_err(), Profile::Debian);
+    let refusal = unreadable(&source, &file.bytes(4).unwrap_err(), ProfileName::Debian);
     assert_eq!((refusal.event, refusal.error.as_str()), ("CAN'T READ", "larger than 4 bytes"));
 }
 
@@ -295,7 +295,7 @@ fn foreign_link(tree: &Tree) -> PathBuf {
 fn a_link_of_somebody_elses_among_the_drop_ins_is_refused_where_debians_cron_refuses_it() {
     let tree = Tree::new();
     let link = foreign_link(&tree);
-    let kind = |site: &'static Site| match tree.finder(site).look(&link, &mut Me) {
+    let kind = |site: &'static Profile| match tree.finder(site).look(&link, &mut Me) {
         Look::Table(found) => found.content.map(drop).map_err(|refusal| refusal.kind),
         other => panic!("{other:?}"),
     };

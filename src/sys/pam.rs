@@ -50,7 +50,7 @@ struct Conversation {
 }
 
 type WithFlags = unsafe extern "C" fn(Handle, c_int) -> c_int;
-type Start = unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
+type RunRequest = unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
 type SetItem = unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int;
 type PutVariable = unsafe extern "C" fn(Handle, *const c_char) -> c_int;
 type ListVariables = unsafe extern "C" fn(Handle) -> *mut *mut c_char;
@@ -59,7 +59,7 @@ type Words = unsafe extern "C" fn(Handle, c_int) -> *const c_char;
 /// The opened library.
 #[derive(Debug)]
 pub struct Library {
-    start: Start,
+    start: RunRequest,
     end: WithFlags,
     set_item: SetItem,
     account: WithFlags,
@@ -108,7 +108,7 @@ impl Library {
         // SAFETY: the functions have these types in Linux-PAM's headers, unchanged since libpam.so.0 exists; none of the pointers is null.
         unsafe {
             Some(Library {
-                start: std::mem::transmute::<*mut c_void, Start>(find(c"pam_start")?),
+                start: std::mem::transmute::<*mut c_void, RunRequest>(find(c"pam_start")?),
                 end: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_end")?),
                 set_item: std::mem::transmute::<*mut c_void, SetItem>(find(c"pam_set_item")?),
                 account: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_acct_mgmt")?),

@@ -7,10 +7,10 @@
 #[path = "../common/utc.rs"]
 mod utc;
 
-use cronwheel::scheduler::{Event, Now, Owner, Plan, Source};
-use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones as _};
+use cronwheel::crontab::{Context, Crontab, Form, Parsed};
 use cronwheel::profile::DEBIAN;
-use cronwheel::crontab::{Context, Form, Parsed, Table};
+use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones as _};
+use cronwheel::scheduler::{Event, Now, Owner, Scheduler, Source};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use utc::Utc;
@@ -45,19 +45,19 @@ fn main() {
 #[inline(never)]
 fn count_parse(bytes: Box<[u8]>, zones: &Utc) -> Parsed {
     let (form, host) = (Form::User, HostKey::default());
-    Table::parse(&bytes, &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones }).expect("memory")
+    Crontab::parse(&bytes, &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones }).expect("memory")
 }
 
 /// 1,000 tables of ten entries, from their bytes to a plan that begins.
 #[inline(never)]
-fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Plan {
+fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Scheduler {
     let now = Now { utc: Timestamp(START), elapsed_ms: 0 };
-    let mut plan = Plan::new(zones.system(), now);
+    let mut plan = Scheduler::new(zones.system(), now);
     for (number, bytes) in spool.into_iter().enumerate() {
         let name = format!("user{number}");
         let (form, host) = (Form::User, HostKey::default());
         let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones };
-        let table = Table::parse(&bytes, &context).expect("memory").table;
+        let table = Crontab::parse(&bytes, &context).expect("memory").table;
         let owner = Owner::User { name: name.clone(), uid: 1000 };
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
         plan.handle(Event::Load { source, table }, now);
@@ -82,7 +82,7 @@ fn count_next(schedules: &[Schedule], zone: &Zone) -> i64 {
 
 /// Each minute of a week one timer expires and is armed for the week after.
 #[inline(never)]
-fn count_wheel(plan: &mut Plan) -> usize {
+fn count_wheel(plan: &mut Scheduler) -> usize {
     let starts = |minute: i64| {
         let now = Now { utc: Timestamp(START + minute * 60), elapsed_ms: minute * 60_000 };
         plan.handle(Event::Tick, now).len() - 1
@@ -131,20 +131,20 @@ fn schedules() -> Vec<Schedule> {
     MIXED.iter().map(|text| Schedule::parse(text, &seed).expect("a schedule").schedule).collect()
 }
 
-fn a_week_of_minutes(zones: &Utc) -> Plan {
+fn a_week_of_minutes(zones: &Utc) -> Scheduler {
     let mut text = String::new();
     for minute in 0..10_080 {
         let (minute, hour, weekday) = (minute % 60, minute / 60 % 24, minute / 1_440);
         writeln!(text, "{minute} {hour} * * {weekday} /usr/local/bin/job").expect("memory");
     }
     let now = Now { utc: Timestamp(START), elapsed_ms: 0 };
-    let mut plan = Plan::new(zones.system(), now);
+    let mut plan = Scheduler::new(zones.system(), now);
     let owner = Owner::User { name: "alice".to_owned(), uid: 1000 };
     let source = Source { path: "/var/spool/cron/crontabs/alice".to_owned(), name: "alice".to_owned(), owner };
     let (form, host) = (Form::System, HostKey::default());
     // As many lines as a user may not have.
     let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones };
-    let table = Table::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
+    let table = Crontab::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
     plan.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
     plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
     plan

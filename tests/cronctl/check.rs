@@ -14,7 +14,7 @@ fn each_table_gets_its_line_and_its_diagnostics() {
         ("@daily root x\n", true, 0, "1 entry, 0 errors, 0 warnings"),
         ("@daily no-such-user-here x\n", true, 0, "1 entry, 0 errors, 1 warning"),
     ] {
-        let table = Table::of(text);
+        let table = Crontab::of(text);
         let arguments = if system { vec!["check", "--system", table.path()] } else { vec!["check", table.path()] };
         let answer = ask(&arguments);
         assert_eq!(answer.out, format!("{}: {summary}\n", table.path()), "{text:?} {}", answer.err);
@@ -25,7 +25,7 @@ fn each_table_gets_its_line_and_its_diagnostics() {
 
 #[test]
 fn nobody_listening_to_the_diagnostics_changes_nothing() {
-    let table = Table::of("0 24 * * * x\n");
+    let table = Crontab::of("0 24 * * * x\n");
     let mut child = start(&["check", table.path()]);
     drop(child.stderr.take());
     let output = child.wait_with_output().expect("cronctl ends");
@@ -35,7 +35,7 @@ fn nobody_listening_to_the_diagnostics_changes_nothing() {
 
 #[test]
 fn a_diagnostic_is_the_picture_of_the_interface() {
-    let table = Table::of("# a\n#\n#\n#\n#\n#\n0 24 * * * root /usr/local/bin/backup\n");
+    let table = Crontab::of("# a\n#\n#\n#\n#\n#\n0 24 * * * root /usr/local/bin/backup\n");
     let answer = ask(&["check", "--system", table.path()]);
     let picture = "7:3: error: expected an hour from 0 to 23, found 24
   7 | 0 24 * * * root /usr/local/bin/backup
@@ -47,7 +47,7 @@ fn a_diagnostic_is_the_picture_of_the_interface() {
 
 #[test]
 fn an_unknown_user_is_marked_in_its_line() {
-    let table = Table::of("@daily root x\n  5 4 * * *\tno-such-user-here\tx\n");
+    let table = Crontab::of("@daily root x\n  5 4 * * *\tno-such-user-here\tx\n");
     let answer = ask(&["check", "--system", table.path()]);
     let first = answer.err.lines().next().unwrap_or("");
     assert!(first.starts_with(&format!("{}:2:13: warning: ", table.path())), "{first}");
@@ -55,7 +55,7 @@ fn an_unknown_user_is_marked_in_its_line() {
 
 #[test]
 fn several_files_and_standard_input_are_checked_in_their_order() {
-    let table = Table::of("@daily x\n");
+    let table = Crontab::of("@daily x\n");
     let answer = ask_with(&["check", table.path(), "/nowhere", "-"], "0 24 * * * x\n");
     let expected = format!("{}: 1 entry, 0 errors, 0 warnings\n-: 0 entries, 1 error, 0 warnings\n", table.path());
     assert_eq!((answer.out, answer.status), (expected, Some(1)));
@@ -115,7 +115,7 @@ fn a_wrong_question_keeps_its_id() {
 
 #[test]
 fn one_faulty_file_decides_the_status_wherever_it_stands() {
-    let (faulty, clean) = (Table::of("0 24 * * * x\n"), Table::of("@daily x\n"));
+    let (faulty, clean) = (Crontab::of("0 24 * * * x\n"), Crontab::of("@daily x\n"));
     for (files, status) in
         [([&faulty, &clean], 1), ([&clean, &faulty], 1), ([&faulty, &faulty], 1), ([&clean, &clean], 0)]
     {

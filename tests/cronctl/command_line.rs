@@ -79,5 +79,5 @@ fn standard_descriptors_that_the_caller_closed_are_open() {
     };
     assert_eq!(status(&[]), Some(0), "each of them is an empty table");
     // And it has looked.
-    assert_eq!(status(&[Table::of("0 24 * * * x\n").path()]), Some(1));
+    assert_eq!(status(&[Crontab::of("0 24 * * * x\n").path()]), Some(1));
 }

@@ -62,17 +62,17 @@ fn ask(arguments: &[&str]) -> Answer {
 }
 
 /// A directory with one table in it.
-struct Table {
+struct Crontab {
     _directory: TempDir,
     path: PathBuf,
 }
 
-impl Table {
-    fn of(text: &str) -> Table {
+impl Crontab {
+    fn of(text: &str) -> Crontab {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("table");
         std::fs::write(&path, text).expect("a table");
-        Table { _directory: directory, path }
+        Crontab { _directory: directory, path }
     }
 
     fn path(&self) -> &str {

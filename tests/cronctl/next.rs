@@ -47,7 +47,7 @@ fn chrono_now() -> i64 {
 
 #[test]
 fn entries_of_a_table_come_merged_in_order_of_time_with_user_and_command() {
-    let table = Table::of("*/20 * * * * root twenty\n*/15 * * * * nobody fifteen % x\n");
+    let table = Crontab::of("*/20 * * * * root twenty\n*/15 * * * * nobody fifteen % x\n");
     let answer = ask(&["next", "--file", table.path(), "--system", "--from", "2026-01-01T00:00:00Z", "--count", "5"]);
     assert_eq!(
         answer.lines(),
@@ -63,7 +63,7 @@ fn entries_of_a_table_come_merged_in_order_of_time_with_user_and_command() {
 
 #[test]
 fn runs_of_the_same_second_come_in_the_order_of_the_lines() {
-    let table = Table::of("0 * * * * first\n0 * * * * second\n0 * * * * third\n");
+    let table = Crontab::of("0 * * * * first\n0 * * * * second\n0 * * * * third\n");
     let answer = ask(&["next", "--file", table.path(), "--from", "2026-01-01T00:00:00Z", "--count", "3"]);
     let commands: Vec<_> = answer.lines().iter().map(|line| line.rsplit("  ").next().unwrap_or("")).collect();
     assert_eq!(commands, ["first", "second", "third"]);
@@ -72,7 +72,7 @@ fn runs_of_the_same_second_come_in_the_order_of_the_lines() {
 #[test]
 fn each_entry_is_shown_in_its_own_zone() {
     let table =
-        Table::of("0 12 * * * here\nCRON_TZ=Asia/Kathmandu\n0 12 * * * there\nCRON_TZ=local\n1 12 * * * again\n");
+        Crontab::of("0 12 * * * here\nCRON_TZ=Asia/Kathmandu\n0 12 * * * there\nCRON_TZ=local\n1 12 * * * again\n");
     let answer = ask(&[
         "next",
         "--file",
@@ -97,7 +97,7 @@ fn each_entry_is_shown_in_its_own_zone() {
 
 #[test]
 fn json_has_utc_and_everything_that_is_known() {
-    let table = Table::of("# top\nCRON_TZ=Europe/Berlin\n30 2 * * * root backup \"now\"\n");
+    let table = Crontab::of("# top\nCRON_TZ=Europe/Berlin\n30 2 * * * root backup \"now\"\n");
     let arguments = ["next", "--file", table.path(), "--system", "--json", "--from", "2026-01-01T00:00:00Z"];
     let answer = ask(&[&arguments[..], &["--count", "1"]].concat());
     assert_eq!(
@@ -116,7 +116,7 @@ fn json_has_utc_and_everything_that_is_known() {
 
 #[test]
 fn a_random_delay_is_in_the_time_and_always_the_same() {
-    let table = Table::of("RANDOM_DELAY=30\n0 3 * * * one\n0 3 * * * two\n0 3 * * * three\n0 3 * * * four\n");
+    let table = Crontab::of("RANDOM_DELAY=30\n0 3 * * * one\n0 3 * * * two\n0 3 * * * three\n0 3 * * * four\n");
     let arguments = ["next", "--file", table.path(), "--json", "--from", "2026-01-01T00:00:00Z", "--count", "4"];
     let answer = ask(&arguments);
     let times: Vec<String> = answer.lines().iter().map(|line| json(line)["at"].to_string()).collect();
@@ -134,7 +134,7 @@ fn a_random_delay_is_in_the_time_and_always_the_same() {
 
 #[test]
 fn a_faulty_line_costs_only_itself_and_the_exit_status() {
-    let table = Table::of("0 24 * * * bad\n0 3 * * * good\n");
+    let table = Crontab::of("0 24 * * * bad\n0 3 * * * good\n");
     let answer = ask(&["next", "--file", table.path(), "--from", "2026-01-01T00:00:00Z", "--count", "1"]);
     assert_eq!(answer.status, Some(1));
     assert!(answer.out.ends_with("  good\n"), "{answer:?}");

@@ -3,7 +3,7 @@
 use crate::*;
 
 fn simulate(table: &str, arguments: &[&str]) -> Answer {
-    let table = Table::of(table);
+    let table = Crontab::of(table);
     ask(&[&["simulate", "--file", table.path()], arguments].concat())
 }
 

@@ -7,7 +7,7 @@ const TABLE: &str =
     "*/5 * * * * <five> & 'more'\n0 3 * * * night\n0 3 * * * night too\n0 3 * * * third\n0 0 1 1 * yearly\n";
 
 fn draw(arguments: &[&str]) -> Answer {
-    let table = Table::of(TABLE);
+    let table = Crontab::of(TABLE);
     ask(&[&["timeline", "--file", table.path()], &DAY[..], arguments].concat())
 }
 
@@ -28,7 +28,7 @@ fn rows_of_blocks_stand_under_the_hours_and_fit_the_terminal() {
 fn crowded_minutes_and_quiet_times_are_named() {
     let answer = draw(&[]);
     assert!(answer.out.contains("crowded: 03:00 4 starts"), "{}", answer.out);
-    let night = Table::of("0 3 * * * a\n30 20 * * * b\n");
+    let night = Crontab::of("0 3 * * * a\n30 20 * * * b\n");
     let answer = ask(&[&["timeline", "--file", night.path()], &DAY[..]].concat());
     assert!(answer.out.contains("03:01-20:30 17 h 29 min"), "{}", answer.out);
 }

@@ -1,16 +1,16 @@
 //! A runner under test, and what surrounds it.
 
 use crate::common::{Deadline, World};
-use cronwheel::executor::{Config, JournalPlace, MAILER_LIMIT, Mailer, Notice, Runner, STARTS_IN_FLIGHT};
-use cronwheel::scheduler::{End, Environment, JobId, Owner, RunId, Source, Start};
-use cronwheel::report::Target;
-use cronwheel::profile::Profile;
 use cronwheel::crontab::Flags;
+use cronwheel::executor::{Config, Executor, ExecutorEvent, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use cronwheel::profile::ProfileName;
+use cronwheel::report::Target;
+use cronwheel::scheduler::{Environment, JobId, Owner, RunId, RunOutcome, RunRequest, Source};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::process::{Child, Command};
 
-pub fn config(profile: Profile) -> Config {
+pub fn config(profile: ProfileName) -> Config {
     Config {
         profile,
         log: Target::Syslog,
@@ -27,8 +27,8 @@ pub fn config(profile: Profile) -> Config {
 }
 
 /// A start of a line of a system table.
-pub fn start(run: u64, user: &str, command: &str) -> Start {
-    Start {
+pub fn start(run: u64, user: &str, command: &str) -> RunRequest {
+    RunRequest {
         run: RunId(run),
         job: JobId::named(user, "job"),
         source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
@@ -60,28 +60,28 @@ impl Drop for Tracer {
 
 /// A runner under test with what it has told so far.
 pub struct Bench {
-    pub runner: Runner,
-    pub ended: Vec<(RunId, End)>,
+    pub runner: Executor,
+    pub ended: Vec<(RunId, RunOutcome)>,
     pub started: Vec<(RunId, u32)>,
 }
 
 impl Bench {
     pub fn of(config: Config) -> Bench {
-        Bench { runner: Runner::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
+        Bench { runner: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
     }
 
     /// Without PAM.
     pub fn debian() -> Bench {
         describe_services("");
-        Bench::of(config(Profile::Debian))
+        Bench::of(config(ProfileName::Debian))
     }
 
-    pub fn start(&mut self, start: &Start) {
+    pub fn start(&mut self, start: &RunRequest) {
         self.start_together(std::slice::from_ref(start));
     }
 
     /// Gives these orders in one go, so that they are one batch.
-    pub fn start_together(&mut self, starts: &[Start]) {
+    pub fn start_together(&mut self, starts: &[RunRequest]) {
         starts.iter().for_each(|start| self.runner.start(start, true));
         while self.runner.wants_to_write() {
             self.runner.flush().unwrap();
@@ -96,9 +96,9 @@ impl Bench {
         if asked[0].revents().unwrap().contains(PollFlags::POLLIN) {
             for notice in self.runner.receive().unwrap() {
                 match notice {
-                    Notice::Begun { .. } => {}
-                    Notice::Started { run, pid } => self.started.push((run, pid)),
-                    Notice::Ended { run, end, .. } => self.ended.push((run, end)),
+                    ExecutorEvent::Begun { .. } => {}
+                    ExecutorEvent::Started { run, pid } => self.started.push((run, pid)),
+                    ExecutorEvent::Ended { run, end, .. } => self.ended.push((run, end)),
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Bench {
     }
 
     /// How that run ended.
-    pub fn end_of(&mut self, run: u64) -> End {
+    pub fn end_of(&mut self, run: u64) -> RunOutcome {
         loop {
             if let Some((_, end)) = self.ended.iter().find(|(ended, _)| *ended == RunId(run)) {
                 return end.clone();
@@ -129,7 +129,7 @@ impl Bench {
     }
 
     /// Runs one command to its end.
-    pub fn run(&mut self, user: &str, command: &str) -> End {
+    pub fn run(&mut self, user: &str, command: &str) -> RunOutcome {
         let run = self.ended.len() as u64 + 1000;
         self.start(&start(run, user, command));
         self.end_of(run)
@@ -173,9 +173,9 @@ pub fn mail(world: &World) -> String {
     text
 }
 
-pub fn not_started(end: End) -> String {
+pub fn not_started(end: RunOutcome) -> String {
     match end {
-        End::NotStarted { why } => why,
+        RunOutcome::NotStarted { why } => why,
         other => panic!("{other:?}"),
     }
 }

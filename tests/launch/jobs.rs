@@ -6,10 +6,10 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::executor::{
-    Config, Fate, LaunchError, Mailer, OldRunner, Predecessors, Runner, SilentRunner, find_predecessors,
+    Config, Executor, Fate, LaunchError, Mailer, OldRunner, Predecessors, SilentRunner, find_predecessors,
 };
-use cronwheel::scheduler::{End, Owner, RunId, Skip};
-use cronwheel::profile::Profile;
+use cronwheel::profile::ProfileName;
+use cronwheel::scheduler::{Owner, RunId, RunOutcome, SkipReason};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::path::Path;
@@ -19,9 +19,9 @@ fn a_job_runs_as_its_owner_in_her_home_with_an_environment_built_from_nothing() 
     let Some(_world) = world!(Subject::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
+        let mut bench = Bench::of(config(ProfileName::Debian));
         let command = "(id -u; id -g; id -Gn; pwd; umask; tr '\\\\0' '\\\\n' </proc/$$/environ) >out";
-        assert_eq!(bench.run("alice", command), End::Code(0));
+        assert_eq!(bench.run("alice", command), RunOutcome::Code(0));
         let alice = nix::unistd::User::from_name("alice").unwrap().unwrap();
         let expected = format!(
             "{}\n{}\nalice\n/home/alice\n0022\nSHELL=/bin/sh\nHOME=/home/alice\nPATH=/usr/bin:/bin\nLOGNAME=alice\n",
@@ -36,7 +36,7 @@ fn a_job_gets_all_groups_of_its_owner_and_none_of_ours() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     world.run("groupadd extra && usermod -aG extra alice").ok();
     let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "id -Gn >out"), End::Code(0));
+    assert_eq!(bench.run("alice", "id -Gn >out"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "alice extra\n");
 }
 
@@ -52,10 +52,10 @@ fn a_job_leads_its_own_session_with_three_descriptors_and_default_signals() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
+        let mut bench = Bench::of(config(ProfileName::Debian));
         let command = "(ls /proc/$$/fd | tr '\\\\n' ' '; ps -o sid=,pid=,tty=,ni= $$ | awk '{print ($1==$2),$3,$4}'; \
                    grep -E '^Sig(Blk|Ign|Cgt)|^ShdPnd' /proc/$$/status; umask; cat /proc/$$/oom_score_adj; ulimit -n) >out";
-        assert_eq!(bench.run("alice", command), End::Code(0));
+        assert_eq!(bench.run("alice", command), RunOutcome::Code(0));
         let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().0;
         let out = read("/home/alice/out");
         let zero = "0000000000000000";
@@ -69,16 +69,16 @@ fn a_job_leads_its_own_session_with_three_descriptors_and_default_signals() {
 fn text_behind_a_percent_sign_is_standard_input_and_else_it_is_at_its_end() {
     let Some(_world) = world!(Subject::OursDebian) else { return };
     let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "cat >out%one%two \\% three"), End::Code(0));
+    assert_eq!(bench.run("alice", "cat >out%one%two \\% three"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "one\ntwo % three\n");
-    assert_eq!(bench.run("alice", "test -p /dev/fd/0 && cat >out"), End::Code(0));
+    assert_eq!(bench.run("alice", "test -p /dev/fd/0 && cat >out"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "");
     // More than a pipe holds, read late.
     let long = format!("sleep 0.2; wc -c >out%{}", "x".repeat(300_000));
-    assert_eq!(bench.run("alice", &long), End::Code(0));
+    assert_eq!(bench.run("alice", &long), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "300001\n");
     // And never read.
-    assert_eq!(bench.run("alice", &format!("true%{}", "x".repeat(300_000))), End::Code(0));
+    assert_eq!(bench.run("alice", &format!("true%{}", "x".repeat(300_000))), RunOutcome::Code(0));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_job_may_open_its_standard_streams_again() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     install_mailer("");
     let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "echo out >/dev/fd/1; echo err >/dev/fd/2; cat /dev/fd/0%in"), End::Code(0));
+    assert_eq!(bench.run("alice", "echo out >/dev/fd/1; echo err >/dev/fd/2; cat /dev/fd/0%in"), RunOutcome::Code(0));
     assert!(mail(&world).ends_with("\n\nout\nerr\nin\n"));
 }
 
@@ -114,7 +114,7 @@ fn what_cannot_be_started_says_why_and_runs_nothing() {
     let mut roots = start(3, "alice", "id -un >out");
     roots.source.owner = Owner::User { name: "alice".into(), uid: 0 };
     bench.start(&roots);
-    assert_eq!(bench.end_of(3), End::Code(0));
+    assert_eq!(bench.end_of(3), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "alice\n");
 }
 
@@ -122,9 +122,9 @@ fn what_cannot_be_started_says_why_and_runs_nothing() {
 fn a_user_who_changes_in_mid_minute_is_the_new_one_at_the_next_start() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     world.run("usermod -u 4321 alice").ok();
-    assert_eq!(bench.run("alice", "id -u >/tmp/uid"), End::Code(0));
+    assert_eq!(bench.run("alice", "id -u >/tmp/uid"), RunOutcome::Code(0));
     assert_eq!(read("/tmp/uid"), "4321\n");
     world.run("userdel alice").ok();
     assert_eq!(not_started(bench.run("alice", "true")), "unknown user");
@@ -135,12 +135,12 @@ fn a_home_that_cannot_be_entered_is_the_root_directory_under_debian_and_no_run_u
     let Some(world) = world!(Subject::OursDebian) else { return };
     fs::remove_dir_all("/home/alice").unwrap();
     let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "pwd >/tmp/cwd"), End::Code(0));
+    assert_eq!(bench.run("alice", "pwd >/tmp/cwd"), RunOutcome::Code(0));
     assert_eq!(read("/tmp/cwd"), "/\n");
     let line = ": (alice) CHDIR FAILED (/home/alice): No such file or directory, running in /";
     world.log.wait_for(line, Deadline::seconds(10));
     describe_services("");
-    let mut bench = Bench::of(config(Profile::Cronie));
+    let mut bench = Bench::of(config(ProfileName::Cronie));
     assert_eq!(not_started(bench.run("alice", "touch /tmp/ran")), "chdir /home/alice: No such file or directory");
     assert!(!Path::new("/tmp/ran").exists());
 }
@@ -150,13 +150,13 @@ fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
     let Some(_world) = world!(Subject::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
+        let mut bench = Bench::of(config(ProfileName::Debian));
         for run in 1..=4 {
             bench.runner.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
         }
         bench.runner.flush().unwrap();
         for run in 1..=4 {
-            assert_eq!(bench.end_of(run), End::Code(run as i32));
+            assert_eq!(bench.end_of(run), RunOutcome::Code(run as i32));
         }
         // Keepers do not wait for each other.
         bench.started.sort();
@@ -195,7 +195,7 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
         if let [(run, fate)] = dead.open_runs().as_slice() {
             assert_eq!(
                 (run.run, run.job.as_str(), fate),
-                (start.run, "alice:job", &Fate::Ended { end: End::Code(4), is_reported: true })
+                (start.run, "alice:job", &Fate::Ended { end: RunOutcome::Code(4), is_reported: true })
             );
             dead.settle(&[run.run]).unwrap();
         } else {
@@ -211,7 +211,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
+        let mut bench = Bench::of(config(ProfileName::Debian));
         bench.start_together(&[
             start(1, "alice", "exec sleep 1000"),
             start(2, "bob", "until test -e go; do sleep 0.1; done; exit 3"),
@@ -239,9 +239,9 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
             }
             ended.clone()
         };
-        assert_eq!(hear(runner, 1), [(RunId(2), End::Code(3))]);
+        assert_eq!(hear(runner, 1), [(RunId(2), RunOutcome::Code(3))]);
         runner.end_all(false);
-        assert_eq!(hear(runner, 2)[1], (RunId(1), End::Signal { number: 15, core_dumped: false }));
+        assert_eq!(hear(runner, 2)[1], (RunId(1), RunOutcome::Signal { number: 15, core_dumped: false }));
         nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
         let left = predecessors();
         assert!(left.dead.iter().all(|dead| dead.open_runs().is_empty()), "{left:?}");
@@ -267,7 +267,7 @@ fn a_thousand_jobs_at_once_are_all_run_and_leave_no_zombie() {
         bench.start(&start(run, if run % 2 == 0 { "alice" } else { "bob" }, "exit 0"));
     }
     for run in 0..1000 {
-        assert_eq!(bench.end_of(run), End::Code(0));
+        assert_eq!(bench.end_of(run), RunOutcome::Code(0));
     }
     let children = world.run(&format!("ps -o pid= --ppid {} || true", bench.runner.pid())).ok();
     assert_eq!(children, "");
@@ -300,11 +300,11 @@ fn asked_to_the_runner_ends_every_jobs_process_group() {
     world.wait_for_file("/home/bob/ready", Deadline::seconds(20));
     bench.runner.end_all(false);
     bench.runner.flush().unwrap();
-    assert_eq!(bench.end_of(1), End::Signal { number: 15, core_dumped: false });
+    assert_eq!(bench.end_of(1), RunOutcome::Signal { number: 15, core_dumped: false });
     bench.runner.end_all(true);
     bench.runner.flush().unwrap();
-    assert_eq!(bench.end_of(2), End::Signal { number: 9, core_dumped: false });
-    assert_eq!(bench.run("alice", "true"), End::Skipped(Skip::Stopped));
+    assert_eq!(bench.end_of(2), RunOutcome::Signal { number: 9, core_dumped: false });
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Skipped(SkipReason::Stopped));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let kept = [nix::unistd::dup(std::io::stdout()).unwrap(), nix::unistd::dup(std::io::stderr()).unwrap()];
     nix::unistd::dup2_stdout(&out).unwrap();
     nix::unistd::dup2_stderr(&err).unwrap();
-    let spawned = Runner::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(Profile::Debian) });
+    let spawned = Executor::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
     let mut bench = Bench { runner: spawned.unwrap(), ended: Vec::new(), started: Vec::new() };
@@ -325,7 +325,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     order.source.owner = Owner::Caller;
     order.variables = environment(&[("X", b"y")]);
     bench.start(&order);
-    assert_eq!(bench.end_of(1), End::Code(3));
+    assert_eq!(bench.end_of(1), RunOutcome::Code(3));
     bench.runner.close().unwrap();
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(bench.runner.pid() as i32), None).unwrap();
     assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
@@ -338,9 +338,12 @@ fn a_job_has_ordinary_priority_and_chances_to_live_whatever_the_daemon_was_start
     world.run(&format!("echo 300 >/proc/{me}/oom_score_adj && renice -n 7 -p {me} && ionice -c 2 -n 7 -p {me}")).ok();
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
+        let mut bench = Bench::of(config(ProfileName::Debian));
         assert_eq!(read(&format!("/proc/{}/oom_score_adj", bench.runner.pid())), "300\n");
-        assert_eq!(bench.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"), End::Code(0));
+        assert_eq!(
+            bench.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"),
+            RunOutcome::Code(0)
+        );
         assert_eq!(read("/home/alice/out"), "0\n0\nnone\n");
     }
 }
@@ -353,7 +356,7 @@ fn nothing_runs_when_the_kernel_says_that_ids_are_changed_and_they_are_not() {
     for services in ["", PERMISSIVE] {
         describe_services(services);
         for call in ["setresuid", "setresgid"] {
-            let mut bench = Bench::of(config(Profile::Debian));
+            let mut bench = Bench::of(config(ProfileName::Debian));
             let tracer = bench.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:retval=0")]);
             let why = not_started(bench.run("alice", "id >/tmp/ran; echo output"));
             assert_eq!(why, format!("checking that the ids are {uid}:{gid}: Operation not permitted"), "{call}");
@@ -374,8 +377,8 @@ fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
     setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
-        assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), End::Code(0));
+        let mut bench = Bench::of(config(ProfileName::Debian));
+        assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), RunOutcome::Code(0));
         let own = read(&format!("/proc/{}/limits", bench.runner.pid()));
         assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
         assert_eq!(read("/home/alice/out"), format!("300\n{hard}\n"));

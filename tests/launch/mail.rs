@@ -5,8 +5,8 @@ use crate::common::{Deadline, Subject, World};
 use crate::harness::{Bench, config, describe_services, environment, install_mailer, mail, start};
 use crate::world;
 use cronwheel::executor::{Config, Mailer};
-use cronwheel::scheduler::{End, Start};
-use cronwheel::profile::Profile;
+use cronwheel::profile::ProfileName;
+use cronwheel::scheduler::{RunOutcome, RunRequest};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
     install_mailer("");
     for (profile, expected) in [
         (
-            Profile::Debian,
+            ProfileName::Debian,
             "-FCronDaemon|-i|-B8BITMIME|-oem|bob|\nalice\nFrom: root (Cron Daemon)\nTo: bob\n\
              Subject: Cron <alice@wheelbox> echo hi; cat\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=US-ASCII\nContent-Transfer-Encoding: 8bit\n\
@@ -28,7 +28,7 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
              X-Cron-Env: <PATH=/usr/bin:/bin>\nX-Cron-Env: <LOGNAME=alice>\n\nhi\ninput\n",
         ),
         (
-            Profile::Cronie,
+            ProfileName::Cronie,
             "-FCronDaemon|-i|-odi|-oem|-oi|-t|-f|alice|\nalice\nFrom: \"(Cron Daemon)\" <alice>\nTo: bob\n\
              Subject: Cron <alice@wheelbox> echo hi; cat\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=ANSI_X3.4-1968\nContent-Transfer-Encoding: 8bit\n\
@@ -46,7 +46,7 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
         let mut start = start(1, "alice", "echo hi; cat%input");
         start.variables = environment(&[("MAILTO", b"bob")]);
         bench.start(&start);
-        assert_eq!(bench.end_of(1), End::Code(0));
+        assert_eq!(bench.end_of(1), RunOutcome::Code(0));
         assert_eq!(mail(&world), expected, "{profile:?}");
     }
 }
@@ -66,10 +66,10 @@ fn no_output_or_no_recipient_is_no_mail_and_what_fails_is_told() {
     bench.start(&with(2, "echo x", "", false));
     bench.start(&with(3, "echo x", "-C/etc/shadow", false));
     bench.start(&with(4, "echo x", "bob", true));
-    (1..=4).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    (1..=4).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
     world.log.wait_for("(alice) UNSAFE MAIL (-C/etc/shadow)", Deadline::seconds(10));
     bench.start(&with(5, "echo why; exit 3", "bob", true));
-    assert_eq!(bench.end_of(5), End::Code(3));
+    assert_eq!(bench.end_of(5), RunOutcome::Code(3));
     assert!(mail(&world).ends_with("\n\nwhy\n"));
     world
         .log
@@ -86,7 +86,7 @@ fn twenty_megabytes_of_output_hold_up_nobody_and_are_mailed_within_bounds() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     install_mailer("");
     let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "echo first; yes | head -c 20000000; echo last"), End::Code(0));
+    assert_eq!(bench.run("alice", "echo first; yes | head -c 20000000; echo last"), RunOutcome::Code(0));
     let letter = mail(&world);
     assert!(letter.len() < 1_400_000 && letter.ends_with("y\nlast\n"), "{}", letter.len());
     assert!(letter.contains("\n\nfirst\ny\n") && letter.contains("\n[... 18689291 bytes of output cut here ...]\n"));
@@ -98,7 +98,7 @@ fn a_background_process_holds_up_neither_the_mail_nor_itself() {
     install_mailer("");
     let mut bench = Bench::debian();
     let late = "(sleep 3; echo late; echo survived >late) & echo hi";
-    assert_eq!(bench.run("alice", late), End::Code(0));
+    assert_eq!(bench.run("alice", late), RunOutcome::Code(0));
     assert!(mail(&world).ends_with("\n\nhi\n"));
     assert_eq!(world.wait_for_file("/home/alice/late", Deadline::seconds(20)), "survived\n");
 }
@@ -143,7 +143,7 @@ fn serve(mut connection: &TcpStream, letters: &Sender<String>) {
     }
 }
 
-fn with_mailto(run: u64, command: &str, mailto: &str) -> Start {
+fn with_mailto(run: u64, command: &str, mailto: &str) -> RunRequest {
     let mut start = start(run, "alice", command);
     start.variables = environment(&[("MAILTO", mailto.as_bytes())]);
     start
@@ -154,11 +154,11 @@ fn a_real_relay_takes_the_mail_as_it_is() {
     let Some(_world) = world!(Subject::OursDebian, ["msmtp"]) else { return };
     let (port, letters) = smtp_sink();
     describe_services("");
-    for profile in [Profile::Debian, Profile::Cronie] {
+    for profile in [ProfileName::Debian, ProfileName::Cronie] {
         let relay = format!("msmtp --host=127.0.0.1 --port={port} --from=cron@wheelbox.example -t");
         let mut bench = Bench::of(Config { mailer: Mailer::Command(relay), ..config(profile) });
         bench.start(&with_mailto(1, "cat%one%.%.two%From x%~!touch /tmp/pwn", "ops@example.org,bob@example.org"));
-        assert_eq!(bench.end_of(1), End::Code(0));
+        assert_eq!(bench.end_of(1), RunOutcome::Code(0));
         let letter = letters.recv_timeout(Duration::from_secs(30)).unwrap();
         let (envelope, text) = letter.split_once("From: ").unwrap();
         assert!(envelope.starts_with("MAIL FROM:<cron@wheelbox.example>"), "{letter}");
@@ -181,7 +181,7 @@ fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
     for run in 0..20 {
         bench.start(&with_mailto(run, &format!("echo letter {run}."), "bob"));
     }
-    (0..20).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    (0..20).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
     let mailbox = Deadline::seconds(60).wait_for("twenty letters", || {
         let mailbox = fs::read_to_string("/var/mail/bob").ok()?;
         (mailbox.matches("\nletter ").count() >= 20).then_some(mailbox)
@@ -204,13 +204,13 @@ fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
     let mailer =
         "cat >/tmp/sent/$$.part; while ! [ -e /tmp/go ]; do sleep 0.1; done; mv /tmp/sent/$$.part /tmp/sent/$$";
     describe_services("");
-    let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(Profile::Debian) });
+    let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Debian) });
     for run in 0..20 {
         bench.start(&start(run, "alice", "echo x"));
     }
-    (0..20).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    (0..20).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
     // Whatever it does for those twenty it has done before it has heard of this one's end.
-    assert_eq!(bench.run("bob", "true"), End::Code(0));
+    assert_eq!(bench.run("bob", "true"), RunOutcome::Code(0));
     assert_eq!(children(&world, &bench), 8);
     fs::write("/tmp/go", "").unwrap();
     let sent = || {
@@ -228,12 +228,12 @@ fn a_mailer_that_hangs_is_killed_with_all_that_it_started_and_holds_up_nobody() 
     describe_services("");
     let mailer = Mailer::Command("exec /tmp/mailer".into());
     let limit = Duration::from_secs(3);
-    let mut bench = Bench::of(Config { mailer, mailer_limit: limit, ..config(Profile::Debian) });
+    let mut bench = Bench::of(Config { mailer, mailer_limit: limit, ..config(ProfileName::Debian) });
     // More than a pipe takes, for a mailer that reads nothing.
     bench.start(&start(1, "alice", "yes | head -c 500000"));
-    assert_eq!(bench.end_of(1), End::Code(0));
+    assert_eq!(bench.end_of(1), RunOutcome::Code(0));
     Deadline::seconds(20).wait_for("the mailer", || Path::new("/tmp/hangs").exists().then_some(()));
-    assert_eq!(bench.run("bob", "true"), End::Code(0));
+    assert_eq!(bench.run("bob", "true"), RunOutcome::Code(0));
     world.log.wait_for(": (alice) MAIL (the mailer was killed after 3 s)", Deadline::seconds(30));
     let gone = || world.processes().iter().all(|process| process.line != "sleep 4711").then_some(());
     Deadline::seconds(20).wait_for("what the mailer started to be gone", gone);
@@ -249,9 +249,9 @@ fn a_mailer_that_reads_nothing_or_is_not_there_is_told_and_holds_up_nobody() {
         ("kill -9 $$", "(alice) MAIL (mailed 500000 bytes of output but got status 0x0009"),
         ("/no/such/mailer", "(alice) MAIL (mailed 500000 bytes of output but got status 0x7f00"),
     ] {
-        let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(Profile::Cronie) });
+        let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Cronie) });
         bench.start(&start(1, "alice", "yes | head -c 500000"));
-        assert_eq!(bench.end_of(1), End::Code(0));
+        assert_eq!(bench.end_of(1), RunOutcome::Code(0));
         world.log.wait_for(told, Deadline::seconds(20));
     }
 }
@@ -263,7 +263,7 @@ fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets
     // SAFETY: no other thread of this test reads the environment.
     unsafe { std::env::set_var("OPS", "ops@example.org") };
     let mailer = Mailer::Command("cat >/tmp/mail.part; mv /tmp/mail.part /tmp/mail".into());
-    let mut bench = Bench::of(Config { mailer, ..config(Profile::Cronie) });
+    let mut bench = Bench::of(Config { mailer, ..config(ProfileName::Cronie) });
     for (run, (mailto, to)) in
         [("$OPS", "ops@example.org"), ("bob,${OPS}", "bob,ops@example.org")].into_iter().enumerate()
     {
@@ -271,7 +271,7 @@ fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets
         assert!(mail(&world).contains(&format!("\nTo: {to}\n")));
     }
     bench.start(&with_mailto(7, "echo x", "$NOPE"));
-    assert_eq!(bench.end_of(7), End::Code(0));
+    assert_eq!(bench.end_of(7), RunOutcome::Code(0));
     let line = ": (CRON) WARNING (The environment variable 'MAILTO' could not be expanded. The non-expanded value will be used.)";
     world.log.wait_for(line, Deadline::seconds(20));
     world.log.wait_for(": (alice) UNSAFE ($NOPE)", Deadline::seconds(20));
@@ -281,10 +281,10 @@ fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets
 fn output_that_goes_to_the_log_is_a_record_for_each_line_and_long_ones_in_pieces() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     describe_services("");
-    let mut bench = Bench::of(Config { output_to_log: true, ..config(Profile::Cronie) });
+    let mut bench = Bench::of(Config { output_to_log: true, ..config(ProfileName::Cronie) });
     bench.start(&start(1, "alice", "echo one; echo; echo two; head -c 2000 /dev/zero | tr -c y y"));
-    assert_eq!(bench.end_of(1), End::Code(0));
-    assert_eq!(bench.run("bob", "true"), End::Code(0));
+    assert_eq!(bench.end_of(1), RunOutcome::Code(0));
+    assert_eq!(bench.run("bob", "true"), RunOutcome::Code(0));
     world.log.wait_for("(bob) CMDEND", Deadline::seconds(20));
     let lines = world.log.lines();
     let out: Vec<&str> =

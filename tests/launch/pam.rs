@@ -5,8 +5,8 @@ use crate::harness::{
     Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start,
 };
 use crate::world;
-use cronwheel::scheduler::{End, Owner};
-use cronwheel::profile::Profile;
+use cronwheel::profile::ProfileName;
+use cronwheel::scheduler::{Owner, RunOutcome};
 use std::fs;
 use std::path::Path;
 
@@ -28,21 +28,21 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
     install_mailer("");
     count_sessions();
     fs::write("/etc/security/limits.conf", "alice hard nofile 77\n").unwrap();
-    let mut bench = Bench::of(config(Profile::Debian));
+    let mut bench = Bench::of(config(ProfileName::Debian));
     let sessions = |count: usize| {
         let open = "open_session alice cron 0\nclose_session alice cron 0\n";
         let expected = open.repeat(count);
         let closed = Deadline::seconds(5).try_wait_for(|| (read("/run/sessions") == expected).then_some(()));
         assert!(closed.is_some(), "{}", read("/run/sessions"));
     };
-    assert_eq!(bench.run("alice", "(echo $FROM_PAM $PATH; ulimit -n; cat) >out; echo mailed%in"), End::Code(0));
+    assert_eq!(bench.run("alice", "(echo $FROM_PAM $PATH; ulimit -n; cat) >out; echo mailed%in"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "yes /usr/bin:/bin\n77\nin\n");
     assert!(mail(&world).ends_with("\n\nmailed\n"));
     sessions(1);
-    assert_eq!(bench.run("alice", "kill -9 $$"), End::Signal { number: 9, core_dumped: false });
+    assert_eq!(bench.run("alice", "kill -9 $$"), RunOutcome::Signal { number: 9, core_dumped: false });
     sessions(2);
     // Everything of hers but the sender itself: the keeper is root's.
-    assert_eq!(bench.run("alice", "kill -9 -1; true"), End::Code(0));
+    assert_eq!(bench.run("alice", "kill -9 -1; true"), RunOutcome::Code(0));
     sessions(3);
     let mut shell = start(1, "alice", "true");
     shell.variables = environment(&[("SHELL", b"/bin/nosh")]);
@@ -57,13 +57,13 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
 fn an_account_that_pam_refuses_is_not_used_and_the_log_says_so_in_the_profiles_words() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     describe_services("account required pam_deny.so\nsession required pam_permit.so\n");
-    let mut debian = Bench::of(config(Profile::Debian));
+    let mut debian = Bench::of(config(ProfileName::Debian));
     assert_eq!(not_started(debian.run("alice", "touch /tmp/ran")), "pam_acct_mgmt: Authentication failure");
     world.log.wait_for("cron.err CRON", Deadline::seconds(10));
-    let mut cronie = Bench::of(config(Profile::Cronie));
+    let mut cronie = Bench::of(config(ProfileName::Cronie));
     assert_eq!(not_started(cronie.run("alice", "touch /tmp/ran")), "pam_acct_mgmt: Authentication failure");
     world.log.wait_for(": (alice) FAILED to authorize user with PAM (Authentication failure)", Deadline::seconds(10));
-    assert_eq!(cronie.run("root", "true"), End::Code(0));
+    assert_eq!(cronie.run("root", "true"), RunOutcome::Code(0));
     assert!(!Path::new("/tmp/ran").exists());
 }
 
@@ -72,22 +72,22 @@ fn an_included_description_that_is_changed_in_place_counts_for_the_next_job() {
     let Some(_world) = world!(Subject::OursDebian) else { return };
     describe_services("@include shared\n");
     fs::write("/etc/pam.d/shared", PERMISSIVE).unwrap();
-    let mut bench = Bench::of(config(Profile::Debian));
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    let mut bench = Bench::of(config(ProfileName::Debian));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     fs::write("/etc/pam.d/shared", PERMISSIVE.replace("account required pam_permit", "account required pam_deny"))
         .unwrap();
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     fs::write("/etc/pam.d/shared", PERMISSIVE).unwrap();
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
 }
 
 #[test]
 fn a_module_that_is_not_there_is_told_of_for_each_job() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     describe_services(&format!("{PERMISSIVE}session optional pam_nothing.so\n-session optional pam_silent.so\n"));
-    let mut bench = Bench::of(config(Profile::Debian));
+    let mut bench = Bench::of(config(ProfileName::Debian));
     for jobs in 1..=3 {
-        assert_eq!(bench.run("alice", "true"), End::Code(0));
+        assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
         let told = || world.log.lines().iter().filter(|line| line.contains("faulty module: pam_nothing.so")).count();
         Deadline::seconds(10).wait_for("PAM's complaint", || (told() == jobs).then_some(()));
     }
@@ -98,7 +98,7 @@ fn a_module_that_is_not_there_is_told_of_for_each_job() {
 fn a_session_outlives_main_and_runner() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     count_sessions();
-    let mut bench = Bench::of(config(Profile::Debian));
+    let mut bench = Bench::of(config(ProfileName::Debian));
     bench.start(&start(1, "alice", "echo >ready; while ! test -e go; do sleep 0.1; done"));
     world.wait_for_file("/home/alice/ready", Deadline::seconds(20));
     let pid = bench.runner.pid();
@@ -121,7 +121,7 @@ fn of_a_thousand_sessions_each_is_opened_once_and_closed_once() {
     world.run("useradd --create-home carol && useradd --create-home mallory").ok();
     install("/usr/local/bin/count", "echo $PAM_TYPE $PAM_USER >>/run/sessions");
     describe_services(&format!("{PERMISSIVE}session required pam_exec.so /usr/local/bin/count\n"));
-    let mut bench = Bench::of(config(Profile::Debian));
+    let mut bench = Bench::of(config(ProfileName::Debian));
     for run in 0..1000 {
         let (user, command) = match run % 10 {
             0 => ("alice", "kill -9 $$"),
@@ -140,14 +140,14 @@ fn of_a_thousand_sessions_each_is_opened_once_and_closed_once() {
     }
     for run in 0..1000 {
         let end = bench.end_of(run);
-        let killed = End::Signal { number: 9, core_dumped: false };
+        let killed = RunOutcome::Signal { number: 9, core_dumped: false };
         match run % 10 {
             0 => assert_eq!(end, killed),
-            1 => assert_eq!(end, End::Code(3)),
-            2 | 3 => assert!(end == killed || end == End::Code(0), "{end:?}"),
-            4 => assert_eq!(end, End::Code(127)),
+            1 => assert_eq!(end, RunOutcome::Code(3)),
+            2 | 3 => assert!(end == killed || end == RunOutcome::Code(0), "{end:?}"),
+            4 => assert_eq!(end, RunOutcome::Code(127)),
             5 => assert_eq!(not_started(end), "exec /bin/nosh: No such file or directory"),
-            _ => assert_eq!(end, End::Code(0)),
+            _ => assert_eq!(end, RunOutcome::Code(0)),
         }
     }
     let count = |what: &str| read("/run/sessions").lines().filter(|line| line.starts_with(what)).count();
@@ -233,11 +233,11 @@ fn groups_variables_and_limits_that_pam_gives_are_the_jobs() {
         "auth optional pam_group.so\naccount required pam_permit.so\nsession required pam_env.so\n\
          session required pam_limits.so\n",
     );
-    for profile in [Profile::Debian, Profile::Cronie] {
+    for profile in [ProfileName::Debian, ProfileName::Cronie] {
         let mut bench = Bench::of(config(profile));
-        assert_eq!(bench.run("alice", "(id -Gn; echo $FROM_FILE; ulimit -Hp; ulimit -Hn) >out"), End::Code(0));
+        assert_eq!(bench.run("alice", "(id -Gn; echo $FROM_FILE; ulimit -Hp; ulimit -Hn) >out"), RunOutcome::Code(0));
         assert_eq!(read("/home/alice/out"), "alice games\nyes\n321\n99\n");
-        assert_eq!(bench.run("bob", "id -Gn >out"), End::Code(0));
+        assert_eq!(bench.run("bob", "id -Gn >out"), RunOutcome::Code(0));
         assert_eq!(read("/home/bob/out"), "bob\n");
     }
 }
@@ -250,16 +250,16 @@ fn a_module_that_does_not_return_holds_up_only_the_job_whose_session_it_is() {
         "[ $PAM_USER = bob ] || exit 0\n>/run/tarries\nwhile ! [ -e /run/go ]; do sleep 0.1; done",
     );
     describe_services(&format!("{PERMISSIVE}session required pam_exec.so /usr/local/bin/tarry\n"));
-    let mut bench = Bench::of(config(Profile::Debian));
+    let mut bench = Bench::of(config(ProfileName::Debian));
     bench.start(&start(1, "bob", "echo >out"));
     Deadline::seconds(20).wait_for("bob's module", || Path::new("/run/tarries").exists().then_some(()));
     for run in 2..22 {
         bench.start(&start(run, "alice", "true"));
     }
-    (2..22).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+    (2..22).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
     assert!(bench.ended.len() == 20 && !Path::new("/home/bob/out").exists());
     fs::write("/run/go", "").unwrap();
-    assert_eq!(bench.end_of(1), End::Code(0));
+    assert_eq!(bench.end_of(1), RunOutcome::Code(0));
     assert!(!world.wait_for_file("/home/bob/out", Deadline::seconds(1)).is_empty());
 }
 
@@ -270,20 +270,20 @@ const PARENT: &str = "cat /proc/$PPID/comm >/tmp/parent";
 fn a_changed_service_counts_for_the_next_job_and_without_one_there_is_no_session() {
     let Some(_world) = world!(Subject::OursDebian) else { return };
     describe_services(PERMISSIVE);
-    let mut bench = Bench::of(config(Profile::Debian));
-    assert_eq!(bench.run("alice", PARENT), End::Code(0));
+    let mut bench = Bench::of(config(ProfileName::Debian));
+    assert_eq!(bench.run("alice", PARENT), RunOutcome::Code(0));
     assert_eq!(read("/tmp/parent"), "crond: keeper\n");
     describe_services("account required pam_deny.so\n");
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     // An included file, changed in place.
     fs::write("/etc/pam.d/shared", "account required pam_permit.so\nsession required pam_permit.so\n").unwrap();
     describe_services("auth required pam_permit.so\naccount include shared\nsession include shared\n");
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     fs::write("/etc/pam.d/shared", "account required pam_permit.so\nsession required pam_deny.so\n").unwrap();
     assert!(not_started(bench.run("alice", "true")).starts_with("pam_open_session: "));
     describe_services("");
     fs::remove_file("/tmp/parent").unwrap();
-    assert_eq!(bench.run("alice", PARENT), End::Code(0));
+    assert_eq!(bench.run("alice", PARENT), RunOutcome::Code(0));
     assert_eq!(read("/tmp/parent"), "cron: runner\n");
 }
 
@@ -297,8 +297,8 @@ fn an_upgraded_module_counts_for_the_next_job_and_an_upgraded_libpam_too() {
         |module: &str| world.run(&format!("cd {modules} && cp {module} own.new && mv own.new pam_own.so")).ok();
     install("pam_permit.so");
     describe_services("account required pam_own.so\nsession required pam_permit.so\n");
-    let mut bench = Bench::of(config(Profile::Debian));
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    let mut bench = Bench::of(config(ProfileName::Debian));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     let templates = || -> Vec<u32> {
         let all = world.processes().into_iter();
         all.filter(|process| process.name == "crond: template").map(|process| process.pid).collect()
@@ -307,10 +307,10 @@ fn an_upgraded_module_counts_for_the_next_job_and_an_upgraded_libpam_too() {
     install("pam_deny.so");
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     install("pam_permit.so");
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     assert_eq!((before.len(), &templates()), (1, &before), "libpam has not changed: it is the same process");
     world.run(&format!("cd {modules}/.. && cp libpam.so.0 libpam.new && mv libpam.new libpam.so.0")).ok();
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     Deadline::seconds(20).wait_for("the template with the earlier libpam to end", || {
         let now = templates();
         (now.len() == 1 && now != before).then_some(())
@@ -323,13 +323,13 @@ fn a_service_of_the_vendor_counts_until_etc_has_one() {
     describe_services("");
     fs::create_dir_all("/usr/lib/pam.d").unwrap();
     fs::write("/usr/lib/pam.d/cron", "account required pam_deny.so\n").unwrap();
-    let mut bench = Bench::of(config(Profile::Debian));
+    let mut bench = Bench::of(config(ProfileName::Debian));
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     describe_services(PERMISSIVE);
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
     describe_services("");
     fs::remove_file("/usr/lib/pam.d/cron").unwrap();
-    assert_eq!(bench.run("alice", "true"), End::Code(0));
+    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
 }
 
 #[test]
@@ -339,8 +339,8 @@ fn without_libpam_jobs_run_with_their_owners_groups_and_defaults() {
     let removed = world.run("find /usr/lib /lib -xdev -name 'libpam.so.0*' -print -delete").ok();
     assert!(!removed.is_empty());
     describe_services("account required pam_deny.so\n");
-    let mut bench = Bench::of(config(Profile::Debian));
-    assert_eq!(bench.run("alice", "(id -Gn; umask; pwd; cat) >out%in"), End::Code(0));
+    let mut bench = Bench::of(config(ProfileName::Debian));
+    assert_eq!(bench.run("alice", "(id -Gn; umask; pwd; cat) >out%in"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "alice extra\n0022\n/home/alice\nin\n");
 }
 
@@ -348,13 +348,13 @@ fn without_libpam_jobs_run_with_their_owners_groups_and_defaults() {
 fn cronie_spares_roots_jobs_of_system_tables_only() {
     let Some(_world) = world!(Subject::OursDebian) else { return };
     describe_services("account required pam_deny.so\n");
-    let mut bench = Bench::of(config(Profile::Cronie));
-    assert_eq!(bench.run("root", PARENT), End::Code(0));
+    let mut bench = Bench::of(config(ProfileName::Cronie));
+    assert_eq!(bench.run("root", PARENT), RunOutcome::Code(0));
     assert_eq!(read("/tmp/parent"), "crond: runner\n");
     let mut own = start(1, "root", "true");
     own.source.owner = Owner::User { name: "root".into(), uid: 0 };
     bench.start(&own);
     assert_eq!(not_started(bench.end_of(1)), "pam_acct_mgmt: Authentication failure");
-    let mut debian = Bench::of(config(Profile::Debian));
+    let mut debian = Bench::of(config(ProfileName::Debian));
     assert_eq!(not_started(debian.run("root", "true")), "pam_acct_mgmt: Authentication failure");
 }

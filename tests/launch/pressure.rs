@@ -6,8 +6,8 @@ use crate::common::{Deadline, Subject, World, stage};
 use crate::harness::{Bench, PERMISSIVE, config, describe_services, start};
 use crate::world;
 use cronwheel::executor::Config;
-use cronwheel::scheduler::End;
-use cronwheel::profile::Profile;
+use cronwheel::profile::ProfileName;
+use cronwheel::scheduler::RunOutcome;
 use nix::poll::PollFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -62,7 +62,7 @@ fn what_is_due_beyond_the_bound_on_starts_waits_in_order_and_none_is_dropped() {
     let Some(_world) = world!(Subject::OursDebian) else { return };
     describe_services("");
     let starts_in_flight = 2.try_into().unwrap();
-    let mut bench = Bench::of(Config { starts_in_flight, ..config(Profile::Debian) });
+    let mut bench = Bench::of(Config { starts_in_flight, ..config(ProfileName::Debian) });
     // Half of them stay until the last has started, so that the bound does not wait for anybody's end.
     let stays = |run| run % 2 == 0;
     for run in 1..=60 {
@@ -78,7 +78,7 @@ fn what_is_due_beyond_the_bound_on_starts_waits_in_order_and_none_is_dropped() {
     assert!(bench.started.iter().map(|(run, _)| run.0).eq(1..=60), "{:?}", bench.started);
     fs::write("/tmp/go", "").unwrap();
     for run in 1..=60 {
-        assert_eq!(bench.end_of(run), End::Code(if stays(run) { 0 } else { 3 }));
+        assert_eq!(bench.end_of(run), RunOutcome::Code(if stays(run) { 0 } else { 3 }));
     }
 }
 
@@ -88,13 +88,13 @@ fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is()
     // Without PAM; with PAM, where there is none for the keeper; with a keeper that gets none for the job.
     for (services, more) in [("", 0), (PERMISSIVE, 0), (PERMISSIVE, 1)] {
         describe_services(services);
-        let mut bench = Bench::of(config(Profile::Debian));
+        let mut bench = Bench::of(config(ProfileName::Debian));
         let Some(bound) = Bound::around(&world, bench.runner.pid()) else {
             return stage::skip("fork", "no pids cgroup can be mounted");
         };
         // Others are unaffected: this one runs already.
         bench.start(&start(1, "bob", "read line; exit 4%x"));
-        assert_eq!(bench.end_of(1), End::Code(4));
+        assert_eq!(bench.end_of(1), RunOutcome::Code(4));
         let no_keeper = || world.processes().iter().all(|process| process.name != "crond: keeper").then_some(());
         Deadline::seconds(20).wait_for("the keeper's end", no_keeper);
         bound.at_most(more);
@@ -107,7 +107,7 @@ fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is()
         Deadline::seconds(20).wait_for("the log to say so", || (held_up() > before).then_some(()));
         assert_eq!(bench.ended.len(), 1);
         bound.lift();
-        (2..5).for_each(|run| assert_eq!(bench.end_of(run), End::Code(0)));
+        (2..5).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
         assert_eq!(fs::read_to_string("/home/alice/out").unwrap(), "again\n".repeat(3));
         assert_eq!(held_up(), before + 1, "said once");
         fs::remove_file("/home/alice/out").unwrap();

@@ -7,7 +7,7 @@
 mod completions;
 mod options;
 
-use cronwheel::profile::Profile;
+use cronwheel::profile::ProfileName;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::process::Command;
 struct Program {
     name: &'static str,
     page: &'static str,
-    command: fn(Profile) -> clap::Command,
+    command: fn(ProfileName) -> clap::Command,
 }
 
 const PROGRAMS: [Program; 3] = [
@@ -54,7 +54,7 @@ fn the_options_in_the_pages_are_those_of_the_programs() {
         let page = read(program.page);
         let (before, rest) = page.split_once(options::BEGIN).expect("the first mark");
         let (_, after) = rest.split_once(options::END).expect("the second mark");
-        let made = options::render((program.command)(Profile::Debian), (program.command)(Profile::Cronie));
+        let made = options::render((program.command)(ProfileName::Debian), (program.command)(ProfileName::Cronie));
         keep(program.page, &format!("{before}{}{made}{}{after}", options::BEGIN, options::END));
     }
 }
@@ -63,7 +63,7 @@ fn the_options_in_the_pages_are_those_of_the_programs() {
 fn every_flag_and_every_verb_is_in_its_page() {
     for program in &PROGRAMS {
         let page = read(program.page);
-        for profile in [Profile::Debian, Profile::Cronie] {
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
             let mut command = (program.command)(profile);
             command.build();
             for word in options::words(&command) {
@@ -86,7 +86,7 @@ fn every_setting_and_every_nickname_is_in_the_language_page() {
 #[test]
 fn the_completions_are_those_of_the_programs() {
     for program in &PROGRAMS {
-        for (path, text) in completions::of(program.name, (program.command)(Profile::Debian)) {
+        for (path, text) in completions::of(program.name, (program.command)(ProfileName::Debian)) {
             keep(&path, &text);
         }
     }

@@ -1,13 +1,13 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
 use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
-use cronwheel::scheduler::{Action, End, Event, Now, Plan, RunId};
 use cronwheel::schedule::{Timestamp, Zone};
+use cronwheel::scheduler::{Action, Event, Now, RunId, RunOutcome, Scheduler};
 
 /// A daemon that begins at `at` with the record of an earlier one.
-fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Plan, Vec<Action>) {
+fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
     let now = Now { utc: time(at), elapsed_ms: 0 };
-    let mut plan = Plan::new(Zone::utc(), now);
+    let mut plan = Scheduler::new(Zone::utc(), now);
     plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
     let actions = plan.handle(Event::Begin { boot, completed, started: Vec::new(), running: Vec::new() }, now);
     (plan, actions)
@@ -37,7 +37,7 @@ fn a_begin_is_recorded_though_nothing_starts() {
 fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
     let now = Now { utc: time("2026-05-01T10:00:30Z"), elapsed_ms: 0 };
     for record in [None, Some(time("2026-05-01T09:59:30Z"))] {
-        let mut plan = Plan::new(Zone::utc(), now);
+        let mut plan = Scheduler::new(Zone::utc(), now);
         plan.handle(
             Event::Load { source: source("/spool/alice"), table: table("0 12 * * * made-up\n1 12 * * * f1201\n") },
             now,
@@ -61,7 +61,7 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
             let mut delayed = table("1 10 * * * rare\n0 10 * * * delayed\n*/2 * * * * often\n");
             delayed.entries[1].delay = 95;
             let now = |at: i64| Now { utc: Timestamp(at), elapsed_ms: (at - begin_at) * 1_000 };
-            let mut plan = Plan::new(Zone::utc(), now(from));
+            let mut plan = Scheduler::new(Zone::utc(), now(from));
             plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
             let mut actions = plan.handle(
                 Event::Begin { boot: false, completed: record, started: Vec::new(), running: Vec::new() },
@@ -154,7 +154,7 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
     let mut delayed = table("0 10 * * * job\n");
     delayed.entries[0].delay = 600;
     let begin_at = now("2026-05-01T10:05:00Z");
-    let mut plan = Plan::new(Zone::utc(), begin_at);
+    let mut plan = Scheduler::new(Zone::utc(), begin_at);
     plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
     let completed = Some(time("2026-05-01T10:04:30Z"));
     assert_eq!(
@@ -176,7 +176,7 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
         let mut delayed = table("0 10 * * * job\n");
         delayed.entries[0].delay = 600;
         let now = Now { utc: time(at), elapsed_ms: 0 };
-        let mut plan = Plan::new(Zone::utc(), now);
+        let mut plan = Scheduler::new(Zone::utc(), now);
         plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);
         let completed = Some(time("2026-05-01T10:04:30Z"));
         assert_eq!(
@@ -192,7 +192,7 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
 #[test]
 fn ids_of_runs_are_reserved_before_they_are_used() {
     let at = Now { utc: time("2026-05-01T10:00:00Z"), elapsed_ms: 0 };
-    let mut plan = Plan::new(Zone::utc(), at);
+    let mut plan = Scheduler::new(Zone::utc(), at);
     plan.reserve_runs_from(RunId(7_000));
     let load = Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") };
     let begin = Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() };
@@ -221,7 +221,7 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
 #[test]
 fn starts_that_end_without_having_been_begun_make_room_for_others() {
     let at = Now { utc: time("2026-05-01T10:00:30Z"), elapsed_ms: 0 };
-    let mut plan = Plan::new(Zone::utc(), at);
+    let mut plan = Scheduler::new(Zone::utc(), at);
     plan.limit_handover();
     plan.handle(Event::Load { source: source("/spool/alice"), table: table(&"* * * * * job\n".repeat(100)) }, at);
     plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, at);
@@ -230,7 +230,8 @@ fn starts_that_end_without_having_been_begun_make_room_for_others() {
     while !actions.is_empty() {
         let runs: Vec<RunId> = started(&actions).iter().map(|start| start.run).collect();
         starts += runs.len();
-        actions = runs.into_iter().flat_map(|run| plan.handle(Event::Ended { run, end: End::Code(0) }, due)).collect();
+        actions =
+            runs.into_iter().flat_map(|run| plan.handle(Event::Ended { run, end: RunOutcome::Code(0) }, due)).collect();
         actions.retain(|action| matches!(action, Action::Start(_)));
     }
     assert_eq!((starts, plan.waiting(), plan.running()), (100, 0, 0));

@@ -1,8 +1,8 @@
 //! Tables of cases: steps of the clock, sleeps, late loops, gaps and folds.
 
 use crate::setup::{Machine, commands, starts, zone};
-use cronwheel::scheduler::{Action, Event};
 use cronwheel::schedule::Zone;
+use cronwheel::scheduler::{Action, Event};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;

@@ -2,9 +2,9 @@
 
 use crate::reference::{Job, Reference};
 use crate::setup::{source, started, table, zone};
-use cronwheel::scheduler::{Action, End, Event, Now, Plan};
+use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
-use cronwheel::crontab::Table;
+use cronwheel::scheduler::{Action, Event, Now, RunOutcome, Scheduler};
 use std::sync::Arc;
 
 /// Schedules, mostly about the hours in which clocks change.
@@ -42,7 +42,7 @@ struct Case {
     /// All entries that a table of this case may hold.
     all: Vec<Job>,
     live: Vec<usize>,
-    plan: Plan,
+    plan: Scheduler,
     reference: Reference,
     /// What the clock shows, and the clock that is never set.
     now: Now,
@@ -65,7 +65,7 @@ impl Case {
         let all: Vec<Job> = (0..8).map(|name| Case::job(&mut random, name)).collect();
         let live: Vec<usize> = (0..8).filter(|_| random.bool()).collect();
         let (reference, _) = Reference::begin(&[], Vec::new(), 0, None);
-        let plan = Plan::new(zones[0].1.clone(), now);
+        let plan = Scheduler::new(zones[0].1.clone(), now);
         let mut case = Case { random, zones, all, live, plan, reference, now, recorded: None, log: Vec::new() };
         case.begin(None);
         case
@@ -89,7 +89,7 @@ impl Case {
         jobs.enumerate().map(|(line, job)| Job { line, ..job }).collect()
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> Crontab {
         let mut text = String::new();
         let jobs = self.jobs();
         for (index, job) in jobs.iter().enumerate() {
@@ -108,7 +108,7 @@ impl Case {
     }
 
     fn names(actions: &[Action]) -> Vec<usize> {
-        let name = |start: &cronwheel::scheduler::Start| String::from_utf8_lossy(&start.command).parse().unwrap();
+        let name = |start: &cronwheel::scheduler::RunRequest| String::from_utf8_lossy(&start.command).parse().unwrap();
         started(actions).into_iter().map(name).collect()
     }
 
@@ -121,7 +121,7 @@ impl Case {
             }
         }
         for start in started(&actions) {
-            self.plan.handle(Event::Ended { run: start.run, end: End::Code(0) }, self.now);
+            self.plan.handle(Event::Ended { run: start.run, end: RunOutcome::Code(0) }, self.now);
         }
         assert!(!actions.iter().any(|action| matches!(action, Action::Skipped { .. })));
         let jobs = self.jobs();
@@ -130,7 +130,7 @@ impl Case {
     }
 
     fn begin(&mut self, completed: Option<Timestamp>) {
-        let mut plan = Plan::new(self.zones[0].1.clone(), self.now);
+        let mut plan = Scheduler::new(self.zones[0].1.clone(), self.now);
         plan.handle(Event::Load { source: source("/spool/alice"), table: self.table() }, self.now);
         self.plan = plan;
         let zones: Vec<_> = self.zones.iter().map(|(_, zone)| zone.clone()).collect();

@@ -1,7 +1,7 @@
 //! Tables that come, change and go; runs that go on; delays and intervals.
 
 use crate::setup::{Machine, commands, source, started, table, time};
-use cronwheel::scheduler::{Action, End, Event, RunId, Skip};
+use cronwheel::scheduler::{Action, Event, RunId, RunOutcome, SkipReason};
 
 const TEN: &str = "2026-05-01T10:00:00Z";
 
@@ -77,7 +77,7 @@ fn a_single_entry_does_not_overlap_itself_not_even_over_a_reload() {
     let first = machine.run(60);
     let run = started(&first)[0].clone();
     let skipped = |actions: &[Action]| {
-        actions.iter().filter(|a| matches!(a, Action::Skipped { why: Skip::StillRunning, .. })).count()
+        actions.iter().filter(|a| matches!(a, Action::Skipped { why: SkipReason::StillRunning, .. })).count()
     };
     let second = machine.run(60);
     assert_eq!((started(&second).len(), skipped(&second)), (0, 1));
@@ -95,10 +95,10 @@ fn a_single_entry_does_not_overlap_itself_not_even_over_a_reload() {
 #[test]
 fn an_interval_counts_from_the_end_of_the_run_however_it_ended() {
     let ends = [
-        End::Code(0),
-        End::Signal { number: 9, core_dumped: false },
-        End::NotStarted { why: "fork: Resource temporarily unavailable".into() },
-        End::Lost,
+        RunOutcome::Code(0),
+        RunOutcome::Signal { number: 9, core_dumped: false },
+        RunOutcome::NotStarted { why: "fork: Resource temporarily unavailable".into() },
+        RunOutcome::Lost,
     ];
     let text = "@30 job\n";
     let mut machine = Machine::with_table(text, TEN);
@@ -210,7 +210,7 @@ fn thousands_of_intervals_that_differ_in_their_last_bytes_wait_on_over_reloads()
 #[test]
 fn an_end_of_an_unknown_run_is_ignored() {
     let mut machine = Machine::with_table("* * * * * min\n", TEN);
-    assert_eq!(machine.tell(Event::Ended { run: RunId(7), end: End::Lost }), []);
+    assert_eq!(machine.tell(Event::Ended { run: RunId(7), end: RunOutcome::Lost }), []);
     let actions = machine.run(60);
     assert_eq!(machine.plan.running(), 1);
     let start = started(&actions)[0].clone();
@@ -290,7 +290,8 @@ fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
     assert_eq!(scheduled_at(&machine.look_after(180)), due);
     // Made up for by the next daemon.
     let now = cronwheel::scheduler::Now { utc: time("2026-05-01T10:02:00Z"), elapsed_ms: 5_000_000 };
-    let mut machine = Machine { plan: cronwheel::scheduler::Plan::new(cronwheel::schedule::Zone::utc(), now), now };
+    let mut machine =
+        Machine { plan: cronwheel::scheduler::Scheduler::new(cronwheel::schedule::Zone::utc(), now), now };
     machine.tell(delayed());
     let completed = Some(time("2026-05-01T09:59:59Z"));
     let actions = machine.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() });

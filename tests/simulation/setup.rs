@@ -1,9 +1,9 @@
 //! Tables, zones and clocks for the tests.
 
-use cronwheel::scheduler::{Action, End, Event, Now, Owner, Plan, Scenario, Source, Start, simulate};
-use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
+use cronwheel::crontab::{Context, Crontab, Form, Severity};
 use cronwheel::profile::DEBIAN;
-use cronwheel::crontab::{Context, Form, Severity, Table};
+use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
+use cronwheel::scheduler::{Action, Event, Now, Owner, RunOutcome, RunRequest, Scenario, Scheduler, Source, simulate};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +41,7 @@ pub fn source(path: &str) -> Source {
 }
 
 /// A user's table without faults.
-pub fn table(text: &str) -> Table {
+pub fn table(text: &str) -> Crontab {
     let context = Context {
         form: Form::User,
         dialect: &DEBIAN.dialect,
@@ -49,7 +49,7 @@ pub fn table(text: &str) -> Table {
         host: HostKey::default(),
         zones: &Embedded,
     };
-    let parsed = Table::parse(text.as_bytes(), &context).expect("memory");
+    let parsed = Crontab::parse(text.as_bytes(), &context).expect("memory");
     let faults: Vec<_> = parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
     assert!(faults.is_empty(), "{faults:?}");
     parsed.table
@@ -79,13 +79,13 @@ pub fn clock(at: Timestamp) -> String {
     at.to_string()[11..19].to_owned()
 }
 
-pub fn command(start: &Start) -> String {
+pub fn command(start: &RunRequest) -> String {
     String::from_utf8_lossy(&start.command).into_owned()
 }
 
 /// A plan with its clock: the machine of a test.
 pub struct Machine {
-    pub plan: Plan,
+    pub plan: Scheduler,
     pub now: Now,
 }
 
@@ -93,7 +93,7 @@ impl Machine {
     /// A daemon that has begun with a table, UTC being the system's zone.
     pub fn with_table(text: &str, at: &str) -> Machine {
         let now = Now { utc: time(at), elapsed_ms: 5_000_000 };
-        let mut machine = Machine { plan: Plan::new(Zone::utc(), now), now };
+        let mut machine = Machine { plan: Scheduler::new(Zone::utc(), now), now };
         machine.load("/spool/alice", text);
         machine.tell(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() });
         machine
@@ -125,13 +125,13 @@ impl Machine {
         actions
     }
 
-    pub fn end(&mut self, start: &Start) -> Vec<Action> {
-        self.tell(Event::Ended { run: start.run, end: End::Code(0) })
+    pub fn end(&mut self, start: &RunRequest) -> Vec<Action> {
+        self.tell(Event::Ended { run: start.run, end: RunOutcome::Code(0) })
     }
 }
 
 /// The starts among some actions.
-pub fn started(actions: &[Action]) -> Vec<&Start> {
+pub fn started(actions: &[Action]) -> Vec<&RunRequest> {
     let starts = actions.iter().filter_map(|action| match action {
         Action::Start(start) => Some(start.as_ref()),
         Action::Skipped { .. } | Action::Completed(_) | Action::ReserveRuns(_) | Action::Jumped { .. } => None,

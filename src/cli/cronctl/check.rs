@@ -7,7 +7,7 @@ use super::error::Error;
 use super::output::{Output, to_stderr};
 use super::source;
 use super::world::World;
-use crate::crontab::{Diagnostic, Entry, Form, MOST_LISTED, Severity, Table, Unlisted, printable};
+use crate::crontab::{Crontab, Diagnostic, Entry, Form, MOST_LISTED, Severity, Unlisted, printable};
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -69,7 +69,7 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 /// Adds a warning for each entry whose user does not exist: the daemon asks again at each run, so it may be that the
 /// user comes later. As of all warnings only the first are listed.
 fn with_unknown_users(
-    table: &Table,
+    table: &Crontab,
     mut diagnostics: Vec<Diagnostic>,
     unlisted: &mut Unlisted,
     world: &World,
@@ -92,7 +92,7 @@ fn with_unknown_users(
     diagnostics
 }
 
-fn unknown_user(table: &Table, entry: &Entry) -> Diagnostic {
+fn unknown_user(table: &Crontab, entry: &Entry) -> Diagnostic {
     let (line, span) = table.user_in_line(entry);
     let message = format!("there is no user {}", String::from_utf8_lossy(table.user(entry)));
     let help = "the entry runs once there is one".to_owned();
@@ -151,7 +151,7 @@ fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable
         Some("system") => Form::System,
         Some(other) => return Err(Unanswerable::Kind(other.to_owned())),
     };
-    let parsed = Table::parse(source.as_bytes(), &world.context(form, ""))?;
+    let parsed = Crontab::parse(source.as_bytes(), &world.context(form, ""))?;
     let mut unlisted = parsed.unlisted;
     let diagnostics = with_unknown_users(&parsed.table, parsed.diagnostics, &mut unlisted, world);
     Ok(Judged { entries: parsed.table.entries.len(), diagnostics, unlisted })

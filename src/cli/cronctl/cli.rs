@@ -1,18 +1,18 @@
 //! The command line: one definition, from which `--help`, the pages and the completions come.
 
 use super::values;
-use crate::profile::{Profile, shared};
+use crate::profile::{ProfileName, shared};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::OsString;
 
 /// The command line of `cronctl`, with the paths of that profile in its help.
-pub fn command(profile: Profile) -> Command {
+pub fn command(profile: ProfileName) -> Command {
     without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
 }
 
 /// The same for this call: when a verb comes first, the others' definitions are not needed, and take longer than most answers.
-pub(super) fn command_for(arguments: &[OsString], profile: Profile) -> Command {
+pub(super) fn command_for(arguments: &[OsString], profile: ProfileName) -> Command {
     let first = arguments.get(1);
     match VERBS.iter().find(|(verb, _)| first.is_some_and(|first| first == verb)) {
         Some((_, define)) => without_verbs().subcommand(define(profile)),
@@ -21,7 +21,7 @@ pub(super) fn command_for(arguments: &[OsString], profile: Profile) -> Command {
 }
 
 /// A verb and its definition.
-type Verb = (&'static str, fn(Profile) -> Command);
+type Verb = (&'static str, fn(ProfileName) -> Command);
 
 const VERBS: [Verb; 5] = [
     ("next", next),
@@ -51,7 +51,7 @@ Examples:
 
 Exit status: 0 success, 1 errors found, 2 wrong command line.";
 
-fn next(profile: Profile) -> Command {
+fn next(profile: ProfileName) -> Command {
     Command::new("next")
         .about("Show when entries run next")
         .long_about(
@@ -225,7 +225,7 @@ fn simulate() -> Command {
         )
 }
 
-fn timeline(profile: Profile) -> Command {
+fn timeline(profile: ProfileName) -> Command {
     Command::new("timeline")
         .about("Draw a diagram of when entries run")
         .long_about(
@@ -290,7 +290,7 @@ fn everywhere() -> [Arg; 2] {
 }
 
 /// Where the daemon's files are, named as the daemon names them.
-fn places(profile: Profile) -> Vec<Arg> {
+fn places(profile: ProfileName) -> Vec<Arg> {
     let place = |name: &'static str, kind: &'static str, what: &str, default: &str| {
         Arg::new(name)
             .long(name)
@@ -301,7 +301,7 @@ fn places(profile: Profile) -> Vec<Arg> {
             .help(format!("{what}; default: {default}"))
     };
     vec![
-        place("spool", "DIR", "Directory of users' crontabs", profile.site().spool),
+        place("spool", "DIR", "Directory of users' crontabs", profile.profile().spool),
         place("system-crontab", "FILE", "System crontab", shared::SYSTEM_CRONTAB),
         place("cron-d", "DIR", "Directory of system tables", shared::CRON_D),
         place("run-dir", "DIR", "Directory of the daemon's PID file, lock and sockets", shared::RUN_DIR),
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent_in_both_profiles() {
-        for profile in [Profile::Debian, Profile::Cronie] {
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
             command(profile).debug_assert();
         }
     }
@@ -372,7 +372,7 @@ mod tests {
         let told = |command: Command, arguments: &[OsString]| {
             command.try_get_matches_from(arguments).map_err(|page| page.to_string()).map(|_| ())
         };
-        for profile in [Profile::Debian, Profile::Cronie] {
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
             for (verb, _) in VERBS {
                 for word in ["--help", "-h", "--nonsense", "--config", "--profile=x", "next", "help"] {
                     let arguments = ["cronctl", verb, word].map(OsString::from);
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn every_option_has_a_sentence() {
-        for verb in command(Profile::Debian).get_subcommands() {
+        for verb in command(ProfileName::Debian).get_subcommands() {
             for option in verb.get_arguments() {
                 assert!(option.get_help().is_some(), "{} {}", verb.get_name(), option.get_id());
             }

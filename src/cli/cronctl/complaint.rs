@@ -1,8 +1,8 @@
 //! Complaints about a schedule that stands alone, in the form that tables have them.
 
 use super::output::to_stderr;
-use crate::schedule::{Caution, Fault};
 use crate::crontab::{Diagnostic, Severity};
+use crate::schedule::{Caution, Fault};
 
 /// What a schedule on the command line is called where a table would have its file name.
 const NAME: &str = "expr";

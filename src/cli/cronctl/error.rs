@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_told_in_one_line() {
-        let error = crate::cli::cronctl::command(crate::profile::Profile::Debian)
+        let error = crate::cli::cronctl::command(crate::profile::ProfileName::Debian)
             .try_get_matches_from(["cronctl", "simulate", "--file", "x"])
             .expect_err("--from is missing");
         let told = Error::from(error).to_string();

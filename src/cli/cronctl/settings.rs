@@ -2,7 +2,7 @@
 
 use super::cli::value;
 use super::error::Error;
-use crate::profile::{Profile, Site, shared};
+use crate::profile::{Profile, ProfileName, shared};
 use crate::spool::{Places, choose_profile};
 use crate::sys::files;
 use clap::ArgMatches;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// The profile's constants.
-    pub(super) site: &'static Site,
+    pub(super) site: &'static Profile,
     /// Where the tables are.
     pub(super) places: Places,
 }
@@ -36,7 +36,7 @@ impl Settings {
         let asked_for = value::<PathBuf>(matches, "config").map(PathBuf::as_path);
         let file = read(asked_for)?;
         let config = asked_for.unwrap_or(Path::new(shared::CONFIG));
-        let site = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.site();
+        let site = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.profile();
         let usual = Places::of(site);
         let place = |option: &str, key: Option<PathBuf>, usual: PathBuf| {
             value::<PathBuf>(matches, option).cloned().or(key).unwrap_or(usual)
@@ -52,7 +52,7 @@ impl Settings {
 
 /// The profile whose paths `--help` shows, before the command line has been read properly: `--help` works whatever is
 /// wrong with the rest.
-pub(super) fn profile_for_help(arguments: &[OsString]) -> Profile {
+pub(super) fn profile_for_help(arguments: &[OsString]) -> ProfileName {
     let after = |option: &str| {
         arguments.iter().enumerate().find_map(|(at, argument)| {
             let rest = argument.to_str()?.strip_prefix(option)?;
@@ -64,7 +64,7 @@ pub(super) fn profile_for_help(arguments: &[OsString]) -> Profile {
         })
     };
     let config = Path::new(after("--config").unwrap_or(shared::CONFIG));
-    choose_profile(after("--profile"), config).unwrap_or(Profile::Cronie)
+    choose_profile(after("--profile"), config).unwrap_or(ProfileName::Cronie)
 }
 
 /// Reads the settings file: one that was asked for must be there, the usual one may be missing.
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn the_profile_is_seen_before_the_command_line_is_read() {
         for (arguments, profile) in [
-            (vec!["cronctl", "--profile", "debian", "next"], Profile::Debian),
-            (vec!["cronctl", "next", "--profile=debian", "--help"], Profile::Debian),
-            (vec!["cronctl", "--profile", "cronie", "--bad"], Profile::Cronie),
+            (vec!["cronctl", "--profile", "debian", "next"], ProfileName::Debian),
+            (vec!["cronctl", "next", "--profile=debian", "--help"], ProfileName::Debian),
+            (vec!["cronctl", "--profile", "cronie", "--bad"], ProfileName::Cronie),
         ] {
             let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
             assert_eq!(profile_for_help(&arguments), profile, "{arguments:?}");

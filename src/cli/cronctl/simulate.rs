@@ -7,9 +7,9 @@ use super::output::Output;
 use super::source::{self, Listed};
 use super::values::{Down, Step};
 use super::world::World;
-use crate::scheduler::{Owner, Scenario, Source, Started, simulate};
+use crate::crontab::{Crontab, Form, printable};
 use crate::schedule::{Timestamp, Zone};
-use crate::crontab::{Form, Table, printable};
+use crate::scheduler::{Owner, Scenario, Source, Started, simulate};
 use clap::ArgMatches;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 }
 
 /// The table as the daemon gets it at each of its starts.
-fn load(listed: &Listed) -> (Source, Table) {
+fn load(listed: &Listed) -> (Source, Crontab) {
     let owner = if listed.form == Form::System { Owner::System } else { Owner::Caller };
     let source = Source { path: listed.name.clone(), name: listed.owner.clone(), owner };
     (source, listed.table.clone())

@@ -6,12 +6,12 @@ use super::error::Error;
 use super::output::to_stderr;
 use super::upcoming::Recurring;
 use super::world::World;
-use crate::scheduler::{Owner, Source};
+use crate::crontab::{Crontab, Diagnostic, Entry, Form, Parsed, Parser, Severity, Unlisted, printable};
 use crate::schedule::Zone;
+use crate::scheduler::{Owner, Source};
 use crate::spool::{
     Finder, Found, LocalUsers, Look, Refusal, RefusalKind, Stamp, TableFile, Visitor, parse, unreadable,
 };
-use crate::crontab::{Diagnostic, Entry, Form, Parsed, Parser, Severity, Table, Unlisted, printable};
 use clap::ArgMatches;
 use std::borrow::Cow;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) struct Listed {
     /// User or system form.
     pub(super) form: Form,
     /// What runs of it.
-    pub(super) table: Table,
+    pub(super) table: Crontab,
     /// What is to be said about it.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// How much more there is to be said.

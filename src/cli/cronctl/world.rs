@@ -3,10 +3,10 @@
 use super::cli::value;
 use super::error::Error;
 use super::settings::Settings;
+use crate::crontab::{Context, Form};
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
 use crate::sys::zoneinfo::SystemZones;
 use crate::sys::{clock, host, passwd};
-use crate::crontab::{Context, Form};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, UsageFault};
 use super::words::Words;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ const PLACES: [&str; 3] = ["profile", "spool", "run-dir"];
 const OPERATIONS: [&str; 7] = ["list", "remove", "edit", "test", "set-host", "show-host", "usage"];
 
 /// The definition for a profile.
-pub fn command(profile: Profile) -> Command {
+pub fn command(profile: ProfileName) -> Command {
     let command = Command::new("crontab")
         .version(env!("CARGO_PKG_VERSION"))
         .about("List, edit, install or remove a user's crontab")
@@ -42,8 +42,8 @@ pub fn command(profile: Profile) -> Command {
         .arg(flag("edit", 'e', "Edit the crontab with $VISUAL or $EDITOR"))
         .arg(flag("interactive", 'i', "With -r: ask before removing"));
     let command = match profile {
-        Profile::Debian => command.args(debian()),
-        Profile::Cronie => command.args(cronie()),
+        ProfileName::Debian => command.args(debian()),
+        ProfileName::Cronie => command.args(cronie()),
     };
     command.args(ours())
 }
@@ -53,10 +53,10 @@ fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
     Arg::new(name).short(short).long(name).action(ArgAction::Count).help(help)
 }
 
-fn file(profile: Profile) -> Arg {
+fn file(profile: ProfileName) -> Arg {
     let help = match profile {
-        Profile::Debian => "File to install; - means standard input",
-        Profile::Cronie => "File to install, or with -n a host name; - means standard input",
+        ProfileName::Debian => "File to install; - means standard input",
+        ProfileName::Cronie => "File to install, or with -n a host name; - means standard input",
     };
     Arg::new("FILE").num_args(0..).value_parser(value_parser!(OsString)).value_hint(ValueHint::FilePath).help(help)
 }
@@ -179,7 +179,12 @@ pub fn profile_option(arguments: &[OsString]) -> Option<&OsStr> {
 }
 
 /// Understands a command line. `secure`: the kernel lent us rights. `is_terminal`: standard input is one.
-pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_terminal: bool) -> Result<Parsed, Failure> {
+pub fn parse(
+    arguments: Vec<OsString>,
+    profile: ProfileName,
+    secure: bool,
+    is_terminal: bool,
+) -> Result<Parsed, Failure> {
     match everyday(&arguments, profile) {
         Some(request) => Ok(Parsed::Request(request)),
         None => parse_by_definition(arguments, profile, secure, is_terminal),
@@ -188,7 +193,7 @@ pub fn parse(arguments: Vec<OsString>, profile: Profile, secure: bool, is_termin
 
 fn parse_by_definition(
     arguments: Vec<OsString>,
-    profile: Profile,
+    profile: ProfileName,
     secure: bool,
     is_terminal: bool,
 ) -> Result<Parsed, Failure> {
@@ -208,7 +213,7 @@ fn parse_by_definition(
         return Err(Failure::PlaceRefused { program, option });
     }
     let usage = |message| words.usage_error(&program, None, message);
-    if profile == Profile::Cronie
+    if profile == ProfileName::Cronie
         && let Some(flags) = matches.get_one::<String>("debug")
         && !flags.split(',').all(|flag| DEBUG_FLAGS.contains(&flag))
     {
@@ -220,8 +225,8 @@ fn parse_by_definition(
     let files: Vec<OsString> = matches.remove_many("FILE").map(Iterator::collect).unwrap_or_default();
     let given = |name: &str| counted(&matches, name) > 0;
     let operation = match profile {
-        Profile::Debian => debian_operation(&matches, files, matches.contains_id("user")),
-        Profile::Cronie => cronie_operation(&matches, files, is_terminal),
+        ProfileName::Debian => debian_operation(&matches, files, matches.contains_id("user")),
+        ProfileName::Cronie => cronie_operation(&matches, files, is_terminal),
     }
     .map_err(usage)?;
     if let Some(fault) = given_long.conflict_with(&operation) {
@@ -232,7 +237,7 @@ fn parse_by_definition(
         user: matches.get_one::<OsString>("user").cloned(),
         ask_first: given("interactive"),
         dry_run: given("dry-run"),
-        backup: profile == Profile::Cronie && !given("no-backup"),
+        backup: profile == ProfileName::Cronie && !given("no-backup"),
         selinux: given("selinux"),
         spool: matches.get_one::<PathBuf>("spool").cloned(),
         run_dir: matches.get_one::<PathBuf>("run-dir").cloned(),
@@ -241,7 +246,7 @@ fn parse_by_definition(
 
 /// The calls of every day: `-l`, `-r`, `-e` or a file, and nothing else. To build the definition takes longer than to read a
 /// table, so these are understood without it; a test has both understand them alike.
-fn everyday(arguments: &[OsString], profile: Profile) -> Option<Request> {
+fn everyday(arguments: &[OsString], profile: ProfileName) -> Option<Request> {
     let [_, only] = arguments else { return None };
     let operation = match only.as_encoded_bytes() {
         b"-l" => Operation::List,
@@ -251,7 +256,7 @@ fn everyday(arguments: &[OsString], profile: Profile) -> Option<Request> {
         [b'-', ..] => return None,
         _ => Operation::Replace(Input::File(only.into())),
     };
-    let backup = profile == Profile::Cronie;
+    let backup = profile == ProfileName::Cronie;
     let (spool, run_dir) = (None, None);
     Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool, run_dir })
 }
@@ -373,7 +378,7 @@ fn getopt_line(program: &str, error: &clap::Error) -> String {
 mod tests {
     use super::*;
 
-    fn parsed(profile: Profile, line: &str) -> Result<Request, String> {
+    fn parsed(profile: ProfileName, line: &str) -> Result<Request, String> {
         let arguments = std::iter::once("crontab").chain(line.split_whitespace()).map(OsString::from).collect();
         match parse(arguments, profile, false, false) {
             Ok(Parsed::Request(request)) => Ok(request),
@@ -388,40 +393,40 @@ mod tests {
 
     #[test]
     fn the_definitions_are_sound() {
-        command(Profile::Debian).debug_assert();
-        command(Profile::Cronie).debug_assert();
+        command(ProfileName::Debian).debug_assert();
+        command(ProfileName::Cronie).debug_assert();
     }
 
     #[test]
     fn each_profile_understands_its_incumbents_flags() {
         use Operation::*;
         for (profile, line, operation) in [
-            (Profile::Debian, "", Replace(Input::Stdin)),
-            (Profile::Debian, "-", Replace(Input::Stdin)),
-            (Profile::Debian, "tab", Replace(file("tab"))),
-            (Profile::Debian, "tab second", Replace(file("tab"))),
-            (Profile::Debian, "-- -l", Replace(file("-l"))),
-            (Profile::Debian, "-n tab", Replace(file("tab"))),
-            (Profile::Debian, "-l", List),
-            (Profile::Debian, "-n -l", List),
-            (Profile::Debian, "-n -r", Remove),
-            (Profile::Debian, "-i -n tab", Replace(file("tab"))),
-            (Profile::Debian, "--dry-run tab", Replace(file("tab"))),
-            (Profile::Debian, "--dry-run --edit", Edit),
-            (Profile::Debian, "--interactive --remove", Remove),
-            (Profile::Debian, "-- --dry-run", Replace(file("--dry-run"))),
-            (Profile::Debian, "--list", List),
-            (Profile::Debian, "-ri", Remove),
-            (Profile::Debian, "-u -x -e", Edit),
-            (Profile::Debian, "-h", Usage),
-            (Profile::Cronie, "", Replace(Input::Stdin)),
-            (Profile::Cronie, "-u alice", Replace(Input::Stdin)),
-            (Profile::Cronie, "-T tab", Test(file("tab"))),
-            (Profile::Cronie, "-T -", Test(Input::Stdin)),
-            (Profile::Cronie, "-n", SetHost(None)),
-            (Profile::Cronie, "-n node1", SetHost(Some("node1".into()))),
-            (Profile::Cronie, "-c", ShowHost),
-            (Profile::Cronie, "-b -x sch,misc -e", Edit),
+            (ProfileName::Debian, "", Replace(Input::Stdin)),
+            (ProfileName::Debian, "-", Replace(Input::Stdin)),
+            (ProfileName::Debian, "tab", Replace(file("tab"))),
+            (ProfileName::Debian, "tab second", Replace(file("tab"))),
+            (ProfileName::Debian, "-- -l", Replace(file("-l"))),
+            (ProfileName::Debian, "-n tab", Replace(file("tab"))),
+            (ProfileName::Debian, "-l", List),
+            (ProfileName::Debian, "-n -l", List),
+            (ProfileName::Debian, "-n -r", Remove),
+            (ProfileName::Debian, "-i -n tab", Replace(file("tab"))),
+            (ProfileName::Debian, "--dry-run tab", Replace(file("tab"))),
+            (ProfileName::Debian, "--dry-run --edit", Edit),
+            (ProfileName::Debian, "--interactive --remove", Remove),
+            (ProfileName::Debian, "-- --dry-run", Replace(file("--dry-run"))),
+            (ProfileName::Debian, "--list", List),
+            (ProfileName::Debian, "-ri", Remove),
+            (ProfileName::Debian, "-u -x -e", Edit),
+            (ProfileName::Debian, "-h", Usage),
+            (ProfileName::Cronie, "", Replace(Input::Stdin)),
+            (ProfileName::Cronie, "-u alice", Replace(Input::Stdin)),
+            (ProfileName::Cronie, "-T tab", Test(file("tab"))),
+            (ProfileName::Cronie, "-T -", Test(Input::Stdin)),
+            (ProfileName::Cronie, "-n", SetHost(None)),
+            (ProfileName::Cronie, "-n node1", SetHost(Some("node1".into()))),
+            (ProfileName::Cronie, "-c", ShowHost),
+            (ProfileName::Cronie, "-b -x sch,misc -e", Edit),
         ] {
             assert_eq!(parsed(profile, line).map(|request| request.operation), Ok(operation), "{profile:?} {line}");
         }
@@ -429,7 +434,7 @@ mod tests {
 
     #[test]
     fn the_calls_of_every_day_mean_what_the_definition_says() {
-        for profile in [Profile::Debian, Profile::Cronie] {
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
             for (word, shortened) in [
                 ("-l", true),
                 ("-r", true),
@@ -462,32 +467,32 @@ mod tests {
     #[test]
     fn wrong_command_lines_are_told_in_the_incumbents_words() {
         for (profile, line, first) in [
-            (Profile::Debian, "-l -r", "crontab: usage error: only one operation permitted"),
-            (Profile::Debian, "-l -l", "crontab: usage error: only one operation permitted"),
-            (Profile::Debian, "-l -h", "crontab: usage error: only one operation permitted"),
-            (Profile::Debian, "-h x", "crontab: usage error: no arguments permitted after this option"),
-            (Profile::Debian, "--remove --list", "crontab: usage error: only one operation permitted"),
-            (Profile::Debian, "--remove --dry-run", DRY_RUN),
-            (Profile::Debian, "-r --dry-run", DRY_RUN),
-            (Profile::Debian, "--dry-run -l", DRY_RUN),
-            (Profile::Debian, "--interactive tab", INTERACTIVE),
-            (Profile::Debian, "--edit --interactive", INTERACTIVE),
-            (Profile::Cronie, "--interactive -l", INTERACTIVE),
-            (Profile::Cronie, "--interactive -", INTERACTIVE),
-            (Profile::Cronie, "--remove --test tab", "crontab: usage error: only one operation permitted"),
-            (Profile::Debian, "-z", "crontab: invalid option -- 'z'"),
-            (Profile::Debian, "-lz", "crontab: invalid option -- 'z'"),
-            (Profile::Debian, "-T f", "crontab: invalid option -- 'T'"),
-            (Profile::Debian, "--nonsense", "crontab: unrecognized option '--nonsense'"),
-            (Profile::Debian, "-u", "crontab: option requires an argument -- 'u'"),
-            (Profile::Debian, "--spool", "crontab: option '--spool' requires an argument"),
-            (Profile::Debian, "-l x", "crontab: usage error: no arguments permitted after this option"),
-            (Profile::Debian, "-n", "crontab: usage error: file name must be specified for replace"),
-            (Profile::Debian, "-u alice", "crontab: usage error: file name must be specified for replace"),
-            (Profile::Cronie, "-h", "crontab: invalid option -- 'h'"),
-            (Profile::Cronie, "tab second", "crontab: usage error: no arguments permitted after this option"),
-            (Profile::Cronie, "-x nonsense -l", "crontab: usage error: bad debug option"),
-            (Profile::Cronie, "-n -c", "crontab: usage error: only one operation permitted"),
+            (ProfileName::Debian, "-l -r", "crontab: usage error: only one operation permitted"),
+            (ProfileName::Debian, "-l -l", "crontab: usage error: only one operation permitted"),
+            (ProfileName::Debian, "-l -h", "crontab: usage error: only one operation permitted"),
+            (ProfileName::Debian, "-h x", "crontab: usage error: no arguments permitted after this option"),
+            (ProfileName::Debian, "--remove --list", "crontab: usage error: only one operation permitted"),
+            (ProfileName::Debian, "--remove --dry-run", DRY_RUN),
+            (ProfileName::Debian, "-r --dry-run", DRY_RUN),
+            (ProfileName::Debian, "--dry-run -l", DRY_RUN),
+            (ProfileName::Debian, "--interactive tab", INTERACTIVE),
+            (ProfileName::Debian, "--edit --interactive", INTERACTIVE),
+            (ProfileName::Cronie, "--interactive -l", INTERACTIVE),
+            (ProfileName::Cronie, "--interactive -", INTERACTIVE),
+            (ProfileName::Cronie, "--remove --test tab", "crontab: usage error: only one operation permitted"),
+            (ProfileName::Debian, "-z", "crontab: invalid option -- 'z'"),
+            (ProfileName::Debian, "-lz", "crontab: invalid option -- 'z'"),
+            (ProfileName::Debian, "-T f", "crontab: invalid option -- 'T'"),
+            (ProfileName::Debian, "--nonsense", "crontab: unrecognized option '--nonsense'"),
+            (ProfileName::Debian, "-u", "crontab: option requires an argument -- 'u'"),
+            (ProfileName::Debian, "--spool", "crontab: option '--spool' requires an argument"),
+            (ProfileName::Debian, "-l x", "crontab: usage error: no arguments permitted after this option"),
+            (ProfileName::Debian, "-n", "crontab: usage error: file name must be specified for replace"),
+            (ProfileName::Debian, "-u alice", "crontab: usage error: file name must be specified for replace"),
+            (ProfileName::Cronie, "-h", "crontab: invalid option -- 'h'"),
+            (ProfileName::Cronie, "tab second", "crontab: usage error: no arguments permitted after this option"),
+            (ProfileName::Cronie, "-x nonsense -l", "crontab: usage error: bad debug option"),
+            (ProfileName::Cronie, "-n -c", "crontab: usage error: only one operation permitted"),
         ] {
             let told = parsed(profile, line).unwrap_err();
             assert_eq!(told.lines().next(), Some(first), "{profile:?} {line}: {told}");
@@ -496,21 +501,21 @@ mod tests {
 
     #[test]
     fn cronie_wants_a_file_on_a_terminal() {
-        let told = parse(vec!["crontab".into()], Profile::Cronie, false, true).unwrap_err().to_string();
+        let told = parse(vec!["crontab".into()], ProfileName::Cronie, false, true).unwrap_err().to_string();
         assert!(
             told.starts_with("crontab: usage error: file name or - (for stdin) must be specified\nUsage:\n"),
             "{told}"
         );
-        assert!(parse(vec!["crontab".into()], Profile::Debian, false, true).is_ok());
+        assert!(parse(vec!["crontab".into()], ProfileName::Debian, false, true).is_ok());
     }
 
     #[test]
     fn options_that_lead_elsewhere_are_refused_where_rights_are_lent() {
         for option in ["--profile", "--spool", "--run-dir"] {
             let line = ["crontab", "-l", option, "/tmp"].map(OsString::from).to_vec();
-            let refused = parse(line.clone(), Profile::Debian, true, false);
+            let refused = parse(line.clone(), ProfileName::Debian, true, false);
             assert!(matches!(refused, Err(Failure::PlaceRefused { .. })), "{option}");
-            assert!(parse(line, Profile::Debian, false, false).is_ok(), "{option}");
+            assert!(parse(line, ProfileName::Debian, false, false).is_ok(), "{option}");
         }
     }
 

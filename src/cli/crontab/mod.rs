@@ -23,7 +23,7 @@ mod session;
 mod tell;
 mod words;
 
-use crate::profile::{Profile, shared};
+use crate::profile::{ProfileName, shared};
 use crate::spool::choose_profile;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::{descriptor, files, interrupts};
@@ -60,14 +60,14 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
         Parsed::Request(request) => request,
         Parsed::Page(page) => return print(&program, &page),
     };
-    let session = Session::open(&program, profile.site(), &identity, &inherited, &request)?;
+    let session = Session::open(&program, profile.profile(), &identity, &inherited, &request)?;
     session.make_missing_spool()?;
     session.check_allowed()?;
     pam::check_account(&session)?;
     perform(&session, &request)
 }
 
-fn profile(program: &str, arguments: &[OsString], identity: &Identity) -> Result<Profile, Failure> {
+fn profile(program: &str, arguments: &[OsString], identity: &Identity) -> Result<ProfileName, Failure> {
     let option = cli::profile_option(arguments);
     if option.is_some() && identity.is_secure() {
         return Err(Failure::PlaceRefused { program: program.to_owned(), option: "profile" });

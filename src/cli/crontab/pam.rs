@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 use crate::sys::pam;
 use std::ffi::CString;
 
@@ -10,7 +10,7 @@ use std::ffi::CString;
 /// asked about; without PAM, or without a service for it, there is nobody to ask.
 pub fn check_account(session: &Session<'_>) -> Result<(), Failure> {
     let service = session.site.pam_service;
-    let asked = session.site.profile == Profile::Cronie && !session.identity.is_root();
+    let asked = session.site.profile == ProfileName::Cronie && !session.identity.is_root();
     if !asked || !pam::has_service(service) {
         return Ok(());
     }

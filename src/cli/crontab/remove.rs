@@ -4,7 +4,7 @@ use super::backup;
 use super::failure::Failure;
 use super::prompt::{self, Answer};
 use super::session::Session;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 
 /// Removes the table.
 pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Result<(), Failure> {
@@ -13,7 +13,7 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
     }
     let name = &session.user.name;
     // Debian's crontab tells of what it did, cronie's of what it is about to do.
-    let tells_before = session.site.profile == Profile::Cronie;
+    let tells_before = session.site.profile == ProfileName::Cronie;
     if tells_before {
         session.log("DELETE", name);
     }
@@ -34,8 +34,10 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
 fn wanted(session: &Session<'_>) -> bool {
     let question = format!("crontab: really delete {}'s crontab? {}", session.user.name, session.words.remove_choices);
     match session.site.profile {
-        Profile::Debian => prompt::yes_or_no(&question, false, "Please enter Y or N: ", None) == Answer::Yes,
+        ProfileName::Debian => prompt::yes_or_no(&question, false, "Please enter Y or N: ", None) == Answer::Yes,
         // Anything but a yes is a no.
-        Profile::Cronie => prompt::ask(&question).is_some_and(|answer| matches!(prompt::first(&answer), b'y' | b'Y')),
+        ProfileName::Cronie => {
+            prompt::ask(&question).is_some_and(|answer| matches!(prompt::first(&answer), b'y' | b'Y'))
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::header;
 use super::session::Session;
 use super::tell;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 use crate::sys::files::{self, Stat};
 use crate::sys::interrupts::HeldBack;
 use std::fs::File;
@@ -78,8 +78,8 @@ pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) ->
 
 fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     let mut bytes = match session.site.profile {
-        Profile::Debian => header::header(&one_line(&table.file)),
-        Profile::Cronie => Vec::new(),
+        ProfileName::Debian => header::header(&one_line(&table.file)),
+        ProfileName::Cronie => Vec::new(),
     };
     bytes.try_reserve_exact(table.text.len()).map_err(|_| Failure::Input {
         path: table.file.as_str().into(),
@@ -123,9 +123,9 @@ fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> 
     let file = File::open(path).map_err(failed)?;
     let stat = files::stat(&file).map_err(failed)?;
     match session.site.profile {
-        Profile::Debian if !stat.is_regular() => return Err(Failure::InputNotRegular { path: path.clone() }),
-        Profile::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
-        Profile::Debian | Profile::Cronie => {}
+        ProfileName::Debian if !stat.is_regular() => return Err(Failure::InputNotRegular { path: path.clone() }),
+        ProfileName::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
+        ProfileName::Debian | ProfileName::Cronie => {}
     }
     Ok((file, stat))
 }

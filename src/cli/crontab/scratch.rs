@@ -4,7 +4,7 @@
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 use crate::sys::files;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,7 +22,7 @@ pub struct Scratch {
 impl Scratch {
     /// Makes it below $TMPDIR or /tmp with the caller's own rights. cronie does not follow TMPDIR where rights are lent.
     pub fn new(session: &Session<'_>, text: &[u8]) -> Result<Scratch, Failure> {
-        let follows = session.site.profile == Profile::Debian || !session.identity.is_secure();
+        let follows = session.site.profile == ProfileName::Debian || !session.identity.is_secure();
         let wanted = session.inherited.variable("TMPDIR").filter(|dir| follows && !dir.is_empty());
         let top = wanted.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let failed = |doing, path: &Path, source| Failure::Scratch {

@@ -5,8 +5,8 @@ use super::failure::Failure;
 use super::label::{self, CallersContext};
 use super::tell;
 use super::words::Words;
+use crate::profile::{Profile, ProfileName, shared};
 use crate::report::{Ident, Level, Log, Record, Target};
-use crate::profile::{Profile, Site, shared};
 use crate::spool::access::{Lists, Ruling, may_use};
 use crate::spool::install::{Spool, SpoolError, Standing};
 use crate::sys::audit;
@@ -21,7 +21,7 @@ pub struct Session<'a> {
     /// How it was called.
     pub program: &'a str,
     /// The profile's constants.
-    pub site: &'static Site,
+    pub site: &'static Profile,
     /// The profile's wording.
     pub words: &'static Words,
     /// The caller's rights and the lent ones.
@@ -42,7 +42,7 @@ impl<'a> Session<'a> {
     /// Settles who asks for whom.
     pub fn open(
         program: &'a str,
-        site: &'static Site,
+        site: &'static Profile,
         identity: &'a Identity,
         inherited: &'a Inherited,
         request: &Request,
@@ -58,10 +58,10 @@ impl<'a> Session<'a> {
             Some(_) if !label::may_act_for_others() => return Err(Failure::DeniedBySelinux),
             Some(name) => {
                 let name = name.to_string_lossy();
-                if !identity.is_root() && (site.profile == Profile::Cronie || *name != *caller.name) {
+                if !identity.is_root() && (site.profile == ProfileName::Cronie || *name != *caller.name) {
                     // Debian's crontab says of a name that nobody has that it is unknown, root or not.
                     let known = passwd::by_name(&name).map_err(|source| look_up_failed(&name, source))?;
-                    if known.is_some() || site.profile == Profile::Cronie {
+                    if known.is_some() || site.profile == ProfileName::Cronie {
                         return Err(Failure::NotPrivileged);
                     }
                 }
@@ -93,8 +93,8 @@ impl<'a> Session<'a> {
     /// cronie for the caller.
     pub fn check_allowed(&self) -> Result<(), Failure> {
         let (name, is_root) = match self.site.profile {
-            Profile::Debian => (self.user.name.as_str(), self.user.name == "root"),
-            Profile::Cronie => (self.caller.as_str(), self.identity.is_root()),
+            ProfileName::Debian => (self.user.name.as_str(), self.user.name == "root"),
+            ProfileName::Cronie => (self.caller.as_str(), self.identity.is_root()),
         };
         let unreadable = match is_root {
             true => return Ok(()),
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
                 Ruling::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
                     format!("{}: {}\n", path.display(), reason(&source))
                 }
-                Ruling::Unreadable { path, source } if self.site.profile == Profile::Debian => {
+                Ruling::Unreadable { path, source } if self.site.profile == ProfileName::Debian => {
                     // What is no file at all it takes for an empty list.
                     source
                         .raw_os_error()
@@ -118,8 +118,8 @@ impl<'a> Session<'a> {
         let _ = self.raised(|| audit::refused(audit::Kind::Start, "cron deny"))?;
         let (user, program) = (self.user.name.clone(), self.program.to_owned());
         Err(match self.site.profile {
-            Profile::Debian if self.identity.is_root() => Failure::TargetNotAllowed { user, program },
-            Profile::Debian | Profile::Cronie => Failure::NotAllowed { unreadable, user, program },
+            ProfileName::Debian if self.identity.is_root() => Failure::TargetNotAllowed { user, program },
+            ProfileName::Debian | ProfileName::Cronie => Failure::NotAllowed { unreadable, user, program },
         })
     }
 
@@ -146,8 +146,8 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let group = match self.site.profile {
-            Profile::Debian => passwd::group_id("crontab").ok().flatten(),
-            Profile::Cronie => None,
+            ProfileName::Debian => passwd::group_id("crontab").ok().flatten(),
+            ProfileName::Cronie => None,
         };
         self.raised(|| Spool::create(&self.spool, self.site, group))?.map_err(|source| self.spool_failure(source))?;
         tell::warn(&format!("{}: created", self.spool.display()));
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     }
 
     fn spool_failure(&self, source: SpoolError) -> Failure {
-        let debian = self.site.profile == Profile::Debian;
+        let debian = self.site.profile == ProfileName::Debian;
         Failure::Spool { program: self.program.to_owned(), profile_spool: debian.then(|| self.spool.clone()), source }
     }
 

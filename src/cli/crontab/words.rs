@@ -1,7 +1,7 @@
 //! What each incumbent's crontab says: scripts and people know it by heart.
 
 use super::failure::{Failure, UsageFault};
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 
 /// The wording of one profile.
 #[derive(Debug)]
@@ -111,10 +111,10 @@ Default operation is replace, per 1003.2",
 
 impl Words {
     /// Those of a profile.
-    pub fn of(profile: Profile) -> &'static Words {
+    pub fn of(profile: ProfileName) -> &'static Words {
         match profile {
-            Profile::Debian => &DEBIAN,
-            Profile::Cronie => &CRONIE,
+            ProfileName::Debian => &DEBIAN,
+            ProfileName::Cronie => &CRONIE,
         }
     }
 

@@ -7,8 +7,8 @@ use crate::executor::client::Mailer;
 use crate::executor::job::{Job, Stream};
 use crate::executor::recipe::{Failure, Step};
 use crate::executor::relay::Relay;
-use crate::scheduler::End;
 use crate::report::Level;
+use crate::scheduler::RunOutcome;
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -174,7 +174,7 @@ impl State {
         self.tell.ended(about, &end, duration_ms);
         let mail_waits = !job.is_silent() && self.site.mail_waits_for_pipe && self.wants_mail(&job, &end);
         let draft = if mail_waits { None } else { self.deliver(&job, &command, &end) };
-        if !matches!(end, End::NotStarted { .. }) {
+        if !matches!(end, RunOutcome::NotStarted { .. }) {
             self.tell.finished(about, &end, duration_ms);
         }
         self.held.give_back(&job.owner, job.input_size);

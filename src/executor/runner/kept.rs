@@ -8,9 +8,9 @@ use crate::executor::label::Label;
 use crate::executor::recipe::{Failure, Identity, Recipe};
 use crate::executor::tell::About;
 use crate::executor::template::Template;
-use crate::scheduler::{Owner, Start};
+use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
-use crate::profile::{Profile, Site};
+use crate::scheduler::{Owner, RunRequest};
 use crate::sys::clock;
 use crate::sys::pam;
 use crate::sys::selinux::Policy;
@@ -46,7 +46,7 @@ impl Pam {
         }
     }
 
-    fn template(&mut self, site: &Site, policy: Option<Policy>) -> io::Result<&Template> {
+    fn template(&mut self, site: &Profile, policy: Option<Policy>) -> io::Result<&Template> {
         if self.template.is_none() {
             self.library = library_files();
             self.template = Some(Template::fork(site, policy)?);
@@ -73,7 +73,7 @@ impl State {
     }
 
     /// Whether the job's start goes through PAM.
-    pub(super) fn needs_keeper(&self, start: &Start, user: &User) -> bool {
+    pub(super) fn needs_keeper(&self, start: &RunRequest, user: &User) -> bool {
         let spared = self.site.pam_skips_root_system_jobs && start.source.owner == Owner::System && user.uid == 0;
         self.pam.has_service && !self.config.standalone && !spared
     }
@@ -81,7 +81,7 @@ impl State {
     /// Hands the job to a keeper. An error means that nothing has happened and it can be tried again.
     pub(super) fn hand_to_keeper(
         &mut self,
-        start: &Start,
+        start: &RunRequest,
         user: Rc<User>,
         label: Option<Label>,
     ) -> io::Result<(Option<Recipe>, Launched)> {
@@ -98,7 +98,7 @@ impl State {
         Ok((None, Launched { id, keeper: Some(keeper), user, pipes, command }))
     }
 
-    fn keeper_order(&self, start: &Start, user: &User, command: &[u8]) -> KeeperOrder {
+    fn keeper_order(&self, start: &RunRequest, user: &User, command: &[u8]) -> KeeperOrder {
         let variables = self.environment(start, user);
         KeeperOrder {
             user: user.name.clone(),
@@ -106,7 +106,7 @@ impl State {
             context: None,
             session_class: variables
                 .get("XDG_SESSION_CLASS")
-                .filter(|_| self.site.profile == Profile::Cronie)
+                .filter(|_| self.site.profile == ProfileName::Cronie)
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
@@ -176,8 +176,8 @@ impl State {
         let command = job.command(self.site);
         let about = State::about(job, &command);
         match self.site.profile {
-            Profile::Debian => self.tell.say(About { user: "", ..about }, Level::Error, text, b"", ""),
-            Profile::Cronie => {
+            ProfileName::Debian => self.tell.say(About { user: "", ..about }, Level::Error, text, b"", ""),
+            ProfileName::Cronie => {
                 let event =
                     if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
                 self.tell.say_as_daemon(about.user, "PAM ERROR", text);

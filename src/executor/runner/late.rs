@@ -5,9 +5,9 @@ use super::State;
 use crate::executor::client::Mailer;
 use crate::executor::job::{Job, Stream};
 use crate::executor::owner::OwnerKey;
-use crate::scheduler::End;
 use crate::report::Level;
 use crate::report::mail::SENDMAIL;
+use crate::scheduler::RunOutcome;
 use crate::sys::clock;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -46,13 +46,13 @@ impl LateOutput {
 
 impl State {
     /// Whether what a job writes is mailed to somebody.
-    pub(super) fn wants_mail(&self, job: &Job, end: &End) -> bool {
+    pub(super) fn wants_mail(&self, job: &Job, end: &RunOutcome) -> bool {
         let has_mailer = match &self.config.mailer {
             Mailer::Off => false,
             Mailer::Command(_) => true,
             Mailer::Sendmail => Path::new(SENDMAIL).exists(),
         };
-        let is_spared = job.start.flags.mail_only_on_failure && *end == End::Code(0);
+        let is_spared = job.start.flags.mail_only_on_failure && *end == RunOutcome::Code(0);
         if self.config.output_to_log || !has_mailer || is_spared {
             return false;
         }
@@ -71,7 +71,7 @@ impl State {
     }
 
     /// Goes on reading for the background processes of a job whose mail is on its way, or that has none.
-    pub(super) fn read_on(&mut self, id: u64, job: Job, end: &End) {
+    pub(super) fn read_on(&mut self, id: u64, job: Job, end: &RunOutcome) {
         let is_mailed_without = self.wants_mail(&job, end);
         self.make_room_for_late(&job.owner);
         self.late_of_owner.entry(job.owner.clone()).or_default().insert(id);

@@ -7,10 +7,10 @@ use crate::executor::job::{Feed, Job};
 use crate::executor::owner::OwnerKey;
 use crate::executor::recipe::{Failure, Recipe, Stdio, Step};
 use crate::executor::tell::About;
-use crate::scheduler::{End, Start};
+use crate::profile::ProfileName;
 use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
-use crate::profile::Profile;
+use crate::scheduler::{RunOutcome, RunRequest};
 use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::files;
@@ -35,7 +35,7 @@ const HOLD_MS: i64 = 1_000;
 
 /// A mail that waits for its mailer.
 pub(super) struct Letter {
-    start: Box<Start>,
+    start: Box<RunRequest>,
     user: Rc<User>,
     draft: Draft,
     since_ms: i64,
@@ -64,7 +64,7 @@ impl Draft {
 
 /// A mailer at work.
 pub(super) struct Mailing {
-    start: Box<Start>,
+    start: Box<RunRequest>,
     owner: OwnerKey,
     user: Rc<User>,
     command: Vec<u8>,
@@ -88,7 +88,7 @@ impl Mailing {
 
 impl State {
     /// Sends what a job wrote where it is wanted: to the log, by the mail that is returned, or nowhere.
-    pub(super) fn deliver(&mut self, job: &Job, command: &[u8], end: &End) -> Option<Draft> {
+    pub(super) fn deliver(&mut self, job: &Job, command: &[u8], end: &RunOutcome) -> Option<Draft> {
         if job.output.total() == 0 {
             return None;
         }
@@ -98,7 +98,7 @@ impl State {
             self.tell.output(about, &text);
             return None;
         }
-        if self.config.mailer == Mailer::Off || (job.start.flags.mail_only_on_failure && *end == End::Code(0)) {
+        if self.config.mailer == Mailer::Off || (job.start.flags.mail_only_on_failure && *end == RunOutcome::Code(0)) {
             return None;
         }
         let cron = self.environment(&job.start, &job.user);
@@ -122,11 +122,11 @@ impl State {
             host: &host,
             full_host_name: self.config.full_host_name,
             command,
-            says_failed: self.config.log_mask & 4 != 0 && *end != End::Code(0),
+            says_failed: self.config.log_mask & 4 != 0 && *end != RunOutcome::Code(0),
             charset: &self.charset,
             wishes: wishes.as_wishes(),
         };
-        let shown = if self.site.profile == Profile::Debian { &cron } else { &whole };
+        let shown = if self.site.profile == ProfileName::Debian { &cron } else { &whole };
         let mut text = mail::head(self.site, &head, shown.iter());
         let mut output = mail::body(self.site, job.output.text());
         let length = output.len();
@@ -136,7 +136,7 @@ impl State {
     }
 
     /// Has a mail wait for its mailer; drops it where its owner has too many waiting.
-    pub(super) fn queue_mail(&mut self, start: Box<Start>, owner: OwnerKey, user: Rc<User>, draft: Draft) {
+    pub(super) fn queue_mail(&mut self, start: Box<RunRequest>, owner: OwnerKey, user: Rc<User>, draft: Draft) {
         let size = draft.size();
         if self.letters.len_of(&owner) >= WAITING_OF_ONE || !self.budget.has_room(&owner, size) {
             if self.dropping_mail.insert(owner) {
@@ -154,7 +154,7 @@ impl State {
 
     /// To whom; none when nobody wants it or nobody may get it.
     fn addressed(&mut self, about: About<'_>, cron: &Variables, whole: &Variables) -> Option<(Addresses, OwnWishes)> {
-        let is_cronie = self.site.profile == Profile::Cronie;
+        let is_cronie = self.site.profile == ProfileName::Cronie;
         let wishes = OwnWishes {
             to: if is_cronie { whole } else { cron }.get("MAILTO").map(|to| self.expanded(about, whole, "MAILTO", to)),
             from: cron.get("MAILFROM").map(|from| self.expanded(about, whole, "MAILFROM", from)),
@@ -170,7 +170,7 @@ impl State {
 
     /// cronie's `$NAME` in an address: the job's variable of that name, else the daemon's. Debian takes it literally.
     fn expanded(&mut self, about: About<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
-        if self.site.profile == Profile::Debian {
+        if self.site.profile == ProfileName::Debian {
             return address.to_vec();
         }
         let value = |name: &str| job.get(name).or_else(|| self.inherited.get(name)).map(<[u8]>::to_vec);

@@ -1,13 +1,13 @@
 //! The runner and its mains: the one that it belongs to, the one that comes after it, and the journal for those that come later.
 
 use super::{Kind, RunnerError, State, os, token};
-use crate::executor::client::{JournalPlace, Notice, Order};
+use crate::executor::client::{ExecutorEvent, ExecutorRequest, JournalPlace};
 use crate::executor::journal::Journal;
 use crate::executor::run_directory::{RunDirectoryError, RunnerFiles, own_uid};
 use crate::executor::takeover::{PROTOCOL, TakeoverEnd, TakeoverNotice, TakeoverOrder};
 use crate::executor::wire::{Link, WireError};
-use crate::scheduler::{End, RunId, Start};
 use crate::report::Level;
+use crate::scheduler::{RunId, RunOutcome, RunRequest};
 use crate::sys::clock;
 use crate::sys::host;
 use crate::sys::local_socket::Listener;
@@ -23,12 +23,12 @@ const LISTEN_AGAIN_MS: i64 = 500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EndedRun {
     pub(super) run: RunId,
-    pub(super) end: End,
+    pub(super) end: RunOutcome,
     pub(super) duration_ms: u64,
 }
 
 impl EndedRun {
-    pub(super) fn of(start: &Start, end: End, duration_ms: u64) -> EndedRun {
+    pub(super) fn of(start: &RunRequest, end: RunOutcome, duration_ms: u64) -> EndedRun {
         EndedRun { run: start.run, end, duration_ms }
     }
 }
@@ -98,7 +98,7 @@ impl Mains {
     }
 
     /// Tells its own main, if it is there.
-    pub(super) fn tell_own(&mut self, notice: &Notice) {
+    pub(super) fn tell_own(&mut self, notice: &ExecutorEvent) {
         if let Listening::Own(link) = &mut self.listening
             && self.has_own
         {
@@ -111,7 +111,7 @@ impl Mains {
         let EndedRun { run, end, duration_ms } = ended;
         let pushed = match &mut self.listening {
             Listening::Own(link) if self.has_own => {
-                link.push(&Notice::Ended { run: *run, end: end.clone(), duration_ms: *duration_ms })
+                link.push(&ExecutorEvent::Ended { run: *run, end: end.clone(), duration_ms: *duration_ms })
             }
             Listening::Later(link) => {
                 let (run, end, duration_ms) = (run.0, TakeoverEnd::from(end), *duration_ms);
@@ -156,14 +156,14 @@ impl State {
         }
         let is_open = link.fill().unwrap_or(false);
         while let Listening::Own(link) = &mut self.mains.listening
-            && let Some(order) = link.take::<Order<Box<Start>>>()?
+            && let Some(order) = link.take::<ExecutorRequest<Box<RunRequest>>>()?
         {
             match order {
-                Order::Start { start, tell_pid } => self.take_start(start, tell_pid),
-                Order::StopStarting => self.stop_starting(),
-                Order::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
-                Order::LogState => self.log_state(),
-                Order::ReopenLog => self.tell.reopen(),
+                ExecutorRequest::Start { start, tell_pid } => self.take_start(start, tell_pid),
+                ExecutorRequest::StopStarting => self.stop_starting(),
+                ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
+                ExecutorRequest::LogState => self.log_state(),
+                ExecutorRequest::ReopenLog => self.tell.reopen(),
             }
         }
         if !is_open {
@@ -193,7 +193,7 @@ impl State {
     pub(super) fn tell_begun(&mut self) {
         if !self.begun.is_empty() {
             let runs = std::mem::take(&mut self.begun);
-            self.mains.tell_own(&Notice::Begun { runs });
+            self.mains.tell_own(&ExecutorEvent::Begun { runs });
         }
     }
 
@@ -329,7 +329,7 @@ impl State {
 /// The journal.
 impl State {
     /// Notes that the starts of these runs are about to be made; on the disk when this returns.
-    pub(super) fn note_intents<'a>(&mut self, starts: impl Iterator<Item = &'a Start>) {
+    pub(super) fn note_intents<'a>(&mut self, starts: impl Iterator<Item = &'a RunRequest>) {
         self.begin_journal();
         let now = clock::wall().seconds;
         starts.for_each(|start| self.mains.journal.intend(start, now));
@@ -342,7 +342,7 @@ impl State {
     }
 
     /// Notes an end without a start.
-    pub(super) fn note_not_started(&mut self, start: &Start) {
+    pub(super) fn note_not_started(&mut self, start: &RunRequest) {
         self.begin_journal();
         self.mains.journal.intend(start, clock::wall().seconds);
     }

@@ -2,7 +2,8 @@
 
 use super::mains::EndedRun;
 use super::{Child, Kind, RETRY_MS, RunnerError, State, end_group, token};
-use crate::executor::client::Notice;
+use crate::crontab::Command;
+use crate::executor::client::ExecutorEvent;
 use crate::executor::environment::{self, Variables};
 use crate::executor::identity::{Asked, IdentityError};
 use crate::executor::job::{Feed, Job, Pipes};
@@ -13,14 +14,13 @@ use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::recipe::{Identity, Recipe, child};
 use crate::executor::tell::About;
 use crate::executor::wire::Link;
-use crate::scheduler::{End, Environment, Owner, Skip, Start};
 use crate::report::Level;
+use crate::scheduler::{Environment, Owner, RunOutcome, RunRequest, SkipReason};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
 use crate::sys::process::{self, Pid};
 use crate::sys::user::User;
-use crate::crontab::Command;
 use std::io;
 use std::rc::Rc;
 
@@ -32,7 +32,7 @@ const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl State {
-    pub(super) fn take_start(&mut self, start: Box<Start>, tell_pid: bool) {
+    pub(super) fn take_start(&mut self, start: Box<RunRequest>, tell_pid: bool) {
         if self.is_stopping {
             return self.refuse_start(&start);
         }
@@ -51,14 +51,14 @@ impl State {
     }
 
     /// Forgets what is kept for a start that is done with.
-    pub(super) fn release(&mut self, start: &Start) {
+    pub(super) fn release(&mut self, start: &RunRequest) {
         self.interner.release(&start.command, &mut self.held);
         self.interner.release(start.variables.bytes(), &mut self.held);
     }
 
     /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
     /// those that were begun.
-    pub(super) fn refuse_start(&mut self, start: &Start) {
+    pub(super) fn refuse_start(&mut self, start: &RunRequest) {
         if self.mains.has_own() {
             // Otherwise the next main makes it, or says why not.
             if self.config.standalone {
@@ -67,7 +67,7 @@ impl State {
                 let about = About { start, user, command: &command, pid: None };
                 self.tell.skipped(about, "the daemon was stopped while it waited for its start");
             }
-            self.tell_end(EndedRun::of(start, End::Skipped(Skip::Stopped), 0));
+            self.tell_end(EndedRun::of(start, RunOutcome::Skipped(SkipReason::Stopped), 0));
         }
     }
 
@@ -235,7 +235,7 @@ impl State {
     }
 
     /// Who the job's owner is now. None: it is being asked for.
-    fn identify(&mut self, start: &Start) -> Result<Option<Rc<User>>, Refusal> {
+    fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
         let id = self.new_id();
         let user = match self.identities.ask(&start.user, id)? {
             Asked::Known(answer) => answer.map_err(Refusal::of)?,
@@ -277,7 +277,7 @@ impl State {
     }
 
     /// The environment of a job without PAM's part.
-    pub(super) fn environment(&self, start: &Start, user: &User) -> Variables {
+    pub(super) fn environment(&self, start: &RunRequest, user: &User) -> Variables {
         if self.config.standalone {
             environment::of_caller(user, &start.variables, &self.inherited)
         } else {
@@ -285,7 +285,7 @@ impl State {
         }
     }
 
-    pub(super) fn recipe(&self, start: &Start, user: &User, command: &[u8]) -> Recipe {
+    pub(super) fn recipe(&self, start: &RunRequest, user: &User, command: &[u8]) -> Recipe {
         let mut recipe = Recipe::of_shell(command, &self.environment(start, user), self.started_with);
         recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
         recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
@@ -295,7 +295,7 @@ impl State {
     /// Recipe and pipes of a job. An error means that nothing has happened and it can be tried again.
     fn prepare_fork(
         &mut self,
-        start: &Start,
+        start: &RunRequest,
         user: Rc<User>,
         label: Option<Label>,
     ) -> io::Result<(Option<Recipe>, Launched)> {
@@ -362,7 +362,7 @@ impl State {
         let run = job.start.run;
         if job.tell_pid {
             // A notice is far below the wire's bound.
-            self.mains.tell_own(&Notice::Started { run: job.start.run, pid });
+            self.mains.tell_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
         let command = job.command(self.site);
         self.tell.started(State::about(job, &command));
@@ -391,13 +391,13 @@ impl State {
     }
 
     /// A due moment that ends without a process.
-    pub(super) fn not_started(&mut self, start: Box<Start>, why: String) {
+    pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
         let command = start.split(self.site.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
         self.tell.not_started(About { start: &start, user, command: &command, pid: None }, &why);
         self.begun.push(start.run);
         self.note_not_started(&start);
-        self.tell_end(EndedRun::of(&start, End::NotStarted { why }, 0));
+        self.tell_end(EndedRun::of(&start, RunOutcome::NotStarted { why }, 0));
         self.journal().reported(start.run);
         self.release(&start);
     }
@@ -431,7 +431,7 @@ impl From<io::Error> for Refusal {
 /// A start that has not been made yet.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) start: Box<Start>,
+    pub(super) start: Box<RunRequest>,
     /// Main wants to be told of its process.
     pub(super) tell_pid: bool,
     /// When it was first tried in vain.

@@ -1,8 +1,8 @@
 //! What a record says besides its text, as names and values: one definition for JSON lines and for the journal.
 
 use super::Record;
-use crate::scheduler::Start;
 use crate::schedule::Timestamp;
+use crate::scheduler::RunRequest;
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ pub(super) fn of<'a>(record: &'a Record<'_>, pid: u32) -> impl Iterator<Item = (
 }
 
 /// The fields that every record about one run has. An entry without a name of its own is called by its place.
-pub fn of_start(start: &Start, command: &[u8]) -> Vec<(&'static str, Json)> {
+pub fn of_start(start: &RunRequest, command: &[u8]) -> Vec<(&'static str, Json)> {
     vec![
         ("job", json!(format!("{}:{}", start.source.path, start.line))),
         ("command", json!(String::from_utf8_lossy(command))),

@@ -2,9 +2,9 @@
 
 use crate::samples::{MIXED, with_seconds};
 use crate::utc::Utc;
-use cronwheel::schedule::{HostKey, Schedule, Seed, Zone};
+use cronwheel::crontab::{Context, Crontab, Form};
 use cronwheel::profile::DEBIAN;
-use cronwheel::crontab::{Context, Form, Table};
+use cronwheel::schedule::{HostKey, Schedule, Seed, Zone};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use std::fmt::Write as _;
 use std::str::FromStr as _;
@@ -53,5 +53,5 @@ fn table_of_ten_thousand_lines(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(LINES))
         .with_inputs(|| text.clone().into_bytes().into_boxed_slice())
-        .bench_local_values(|bytes| Table::parse(&bytes, &context));
+        .bench_local_values(|bytes| Crontab::parse(&bytes, &context));
 }

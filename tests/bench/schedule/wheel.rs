@@ -1,7 +1,7 @@
 //! The wheel at a thousand to ten million timers, due within a year.
 
-use cronwheel::scheduler::{Timer, Wheel};
 use cronwheel::schedule::Timestamp;
+use cronwheel::scheduler::{Timer, Wheel};
 use divan::{Bencher, counter::ItemsCount};
 
 const SIZES: [u32; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];

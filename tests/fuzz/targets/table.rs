@@ -3,7 +3,7 @@
 
 use cronwheel::schedule::{HostKey, Zone, Zones};
 use cronwheel::profile::{CRONIE, DEBIAN};
-use cronwheel::crontab::{Command, Context, Form, Table};
+use cronwheel::crontab::{Command, Context, Form, Crontab};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fuzz_target!(|text: &[u8]| {
     for site in [&DEBIAN, &CRONIE] {
         for form in [Form::User, Form::System] {
             let context = Context { form, dialect: &site.dialect, name: "fuzz", host: HostKey(1), zones: &Utc };
-            let parsed = Table::parse(text, &context).expect("memory");
+            let parsed = Crontab::parse(text, &context).expect("memory");
             for diagnostic in &parsed.diagnostics {
                 assert!(diagnostic.line <= lines && diagnostic.column >= 1);
                 assert_eq!(diagnostic.one_line("fuzz").lines().count(), 1);

@@ -1,8 +1,8 @@
 //! What is to be drawn: rows of entries over cells of time, starts per minute, crowded minutes and quiet times.
 
 use crate::cli::cronctl::source::Job;
-use crate::schedule::{Timestamp, Zone};
 use crate::crontab::printable;
+use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
 
 const MINUTE: i64 = 60;
