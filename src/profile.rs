@@ -4,7 +4,7 @@
 use crate::crontab::{Backslash, Dialect, Limits};
 use std::ffi::CStr;
 
-/// Which incumbent is being replaced.
+/// Which reference implementation is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProfileName {
@@ -117,7 +117,7 @@ pub static CRONIE: Profile = Profile {
     },
 };
 
-/// The system tables and lists that both incumbents share.
+/// The system tables and lists that both reference implementations share.
 pub mod shared {
     /// The system table.
     pub const SYSTEM_CRONTAB: &str = "/etc/crontab";
@@ -137,13 +137,13 @@ pub mod shared {
     pub const WAKE_SOCKET: &str = "cronwheel.wake";
     /// History.
     pub const STATE_DIR: &str = "/var/lib/cronwheel";
-    /// Jobs by days.
+    /// Anacron jobs.
     pub const ANACRONTAB: &str = "/etc/anacrontab";
     /// The days on which they ran last.
     pub const ANACRON_STAMPS: &str = "/var/spool/anacron";
     /// The program that sees to them where it is installed.
     pub const ANACRON: &str = "/usr/sbin/anacron";
-    /// Where both incumbents read whether those jobs run on battery too.
+    /// Where both reference implementations read whether those jobs run on battery too.
     pub const ANACRON_DEFAULTS: &str = "/etc/default/anacron";
     /// Settings of our own.
     pub const CONFIG: &str = "/etc/cronwheel.toml";

@@ -307,7 +307,7 @@ fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_n
     let Some(world) = world!(Subject::OursDebian) else { return };
     world.drop_in("env", "@reboot root env > /run/env.new; mv /run/env.new /run/env\n");
     let manager = UnixDatagram::bind("/run/notify").expect("a socket");
-    manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("patience");
+    manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("poll_timeout");
     let hear = |what: &str| {
         let mut packet = [0; 4096];
         loop {
@@ -489,10 +489,10 @@ fn without_inotify_tables_are_looked_at_each_minute() {
     let mut child = world.command_as("dora", "exec /usr/sbin/crond /tmp/table");
     child.stderr(Stdio::piped()).stdout(Stdio::null());
     let child = child.spawn().expect("crond");
-    // It has read the empty table when its runner sleeps beside it.
+    // It has read the empty table when its executor sleeps beside it.
     let crond = |process: &common::machine::Process| process.line.starts_with("/usr/sbin/crond");
     let count = || world.processes().iter().filter(|process| crond(process)).count();
-    Deadline::seconds(10).wait_for("daemon and runner", || (count() == 2).then_some(()));
+    Deadline::seconds(10).wait_for("daemon and executor", || (count() == 2).then_some(()));
     fs::write("/tmp/table", "@every_second date +\\%s >> /tmp/polled\n").expect("another table");
     Deadline::seconds(65).wait_for("the new table", || (!songs("/tmp/polled").is_empty()).then_some(()));
     let output = end_with(Signal::SIGTERM, child);

@@ -1,4 +1,4 @@
-//! /etc/anacrontab: jobs by days and not by the clock. Bytes in, jobs and diagnostics out; a bad line costs only itself.
+//! /etc/anacrontab: anacron jobs and not by the clock. Bytes in, jobs and diagnostics out; a bad line costs only itself.
 //!
 //! A line is `PERIOD DELAY NAME COMMAND` or `NAME=VALUE`; a backslash at its end joins the next line to it, with a blank
 //! between them (anacrontab(5); cronie's anacron/readtab.c). Unlike in a crontab, `%` and quotes mean nothing here.

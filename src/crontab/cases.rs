@@ -1,5 +1,5 @@
 //! Tables of cases: what each kind of line is, and what is said about it. Sources in braces are those of the
-//! incumbents, whose verdicts the rows keep unless a comment says otherwise.
+//! reference implementations, whose verdicts the rows keep unless a comment says otherwise.
 
 use super::*;
 use crate::profile::{CRONIE, DEBIAN, Profile};

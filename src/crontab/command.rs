@@ -1,6 +1,6 @@
 //! The command of an entry: where it ends and its standard input begins.
 
-/// What `\\` in front of the first `%` means: the one difference between the incumbents' `%` rules.
+/// What `\\` in front of the first `%` means: the one difference between the reference implementations' `%` rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backslash {
     /// Debian's cron: `\\` becomes `\`.
@@ -19,7 +19,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Splits the raw text of an entry's command (crontab(5); do_command.c, child_process, of both incumbents).
+    /// Splits the raw text of an entry's command (crontab(5); do_command.c, child_process, of both reference implementations).
     /// Shell quotes do not protect a `%`.
     pub fn split(raw: &[u8], backslash: Backslash) -> Command {
         match first_percent(raw) {

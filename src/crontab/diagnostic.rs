@@ -38,7 +38,7 @@ pub struct Diagnostic {
     pub message: String,
     /// The likely intention.
     pub help: Option<String>,
-    /// What both incumbents say in such a case: `bad hour`.
+    /// What both reference implementations say in such a case: `bad hour`.
     pub bad: Option<&'static str>,
     /// Whether it is for the eyes of who writes the line alone: it does what it does with every cron, and the log's readers
     /// have not written it.
@@ -55,7 +55,7 @@ pub(super) struct Complaint {
     pub message: String,
     /// The likely intention.
     pub help: Option<String>,
-    /// What both incumbents say in such a case.
+    /// What both reference implementations say in such a case.
     pub bad: Option<&'static str>,
     /// See [`Diagnostic::aside`].
     pub aside: bool,
@@ -73,7 +73,7 @@ impl Complaint {
         self
     }
 
-    /// The same with the incumbents' words.
+    /// The same with the reference implementations' words.
     pub fn bad(mut self, words: &'static str) -> Complaint {
         self.bad = Some(words);
         self

@@ -181,7 +181,7 @@ fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>
 
 const SECONDS: &str = "a schedule has five fields and the minute is the first: leave out the seconds";
 
-/// The incumbents' words (entry.c, ecodes).
+/// The reference implementations' words (entry.c, ecodes).
 pub const BAD_USER: &str = "bad username";
 const BAD_COMMAND: &str = "bad command";
 const BAD_OPTION: &str = "bad option";

@@ -101,7 +101,7 @@ pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// What C calls white space: the incumbents use it around the `=` of a setting and at the end of its value (env.c).
+/// What C calls white space: the reference implementations use it around the `=` of a setting and at the end of its value (env.c).
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c)
 }

@@ -19,7 +19,7 @@ pub enum Form {
     System,
 }
 
-/// Bounds of a table, as the profile's incumbent has them; beyond them is an error, never a cut.
+/// Bounds of a table, as the profile's reference implementation has them; beyond them is an error, never a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of a command.
@@ -158,7 +158,7 @@ impl Crontab {
 /// counts the NUL at its end).
 const LONGEST_SETTING: usize = 131_071;
 
-/// What the incumbents say of a line that is neither setting nor entry: they read it as one that begins with a minute.
+/// What the reference implementations say of a line that is neither setting nor entry: they read it as one that begins with a minute.
 const NO_ENTRY: &str = "bad minute";
 
 /// What cronie says of a last line without a newline. Debian's cron says that it ignores the whole table.
@@ -465,7 +465,7 @@ impl<'a> Parser<'a> {
             .help("convert the file, for example with: sed -i 's/\\r$//' FILE");
             self.warn(line, complaint);
         }
-        // Every incumbent lets a comment or blanks go without.
+        // Every reference implementation lets a comment or blanks go without.
         if !line.ended && !is_comment_or_blank(line.text) {
             let end = line.text.len();
             let complaint = Complaint::new(end..end, "missing newline before the end of the file")

@@ -28,7 +28,7 @@ const MEMORY_LIMIT: usize = 64 << 10;
 
 /// Most bytes of /etc/anacrontab. Each job keeps the settings above it, so that a table of this size makes some ten megabytes.
 const LARGEST_TABLE: usize = 64 << 10;
-/// Most bytes of what is remembered of a running job, and of the incumbents' settings.
+/// Most bytes of what is remembered of a running job, and of the reference implementations' settings.
 const LARGEST_FILE: usize = 64 << 10;
 
 /// Everything that is kept between two looks.
@@ -163,7 +163,7 @@ fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)>
     Some((source.path, bytes))
 }
 
-/// Whether anacron's jobs wait while the machine runs on its battery, as they do unless the incumbents' setting says otherwise.
+/// Whether anacron's jobs wait while the machine runs on its battery, as they do unless the reference implementations' setting says otherwise.
 fn spares_battery() -> bool {
     let text = files::read_text(Path::new(shared::ANACRON_DEFAULTS), LARGEST_FILE).unwrap_or_default();
     let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ANACRON_RUN_ON_BATTERY_POWER="));
@@ -235,7 +235,7 @@ impl Daemon {
 
     /// Looks, if it is time to, and hands out the next job, if its time has come. Everything else that is due has been
     /// handed out: a line of a system table that counts as a run has been seen.
-    pub(super) fn attend_anacron(&mut self) {
+    pub(super) fn run_anacron(&mut self) {
         if self.stopping.is_some() || !self.todo.is_empty() {
             return;
         }
@@ -319,12 +319,12 @@ impl Daemon {
         self.anacron = Some(work);
     }
 
-    /// Whether that run is a job by days: its process is to be remembered.
+    /// Whether that run is a anacron job: its process is to be remembered.
     pub(super) fn is_of_anacron(&self, run: RunId) -> bool {
         self.anacron.as_ref().is_some_and(|work| work.running(run).is_some())
     }
 
-    /// The runner has started something.
+    /// The executor has started something.
     pub(super) fn started_for_anacron(&mut self, run: RunId, pid: u32) {
         let Some((work, running)) = self.anacron.as_ref().and_then(|work| Some((work, work.running(run)?))) else {
             return;
@@ -335,7 +335,7 @@ impl Daemon {
         }
     }
 
-    /// Something has ended; if it was a job by days, its stamp is written, whatever its exit status.
+    /// Something has ended; if it was a anacron job, its stamp is written, whatever its exit status.
     pub(super) fn ended_for_anacron(&mut self, run: RunId, end: &RunOutcome) {
         let Some(mut work) = self.anacron.take_if(|work| work.running(run).is_some()) else { return };
         if let Some(ended) = work.plan.ended(run) {

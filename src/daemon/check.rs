@@ -1,8 +1,8 @@
 //! `crond --check`: loads everything as the daemon would and reports every fault and every refused table.
 
 use super::anacron::{self, Checked};
-use super::given::Given;
 use super::settings::Settings;
+use super::standalone_files::StandaloneFiles;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
@@ -64,7 +64,7 @@ impl Checker<'_> {
     }
 
     fn check_files(&mut self, files: &[PathBuf]) {
-        match Given::new(files) {
+        match StandaloneFiles::new(files) {
             Ok(given) => {
                 for path in given.paths() {
                     match given.open(path) {

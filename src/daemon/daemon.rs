@@ -1,16 +1,16 @@
 //! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
 
 use super::anacron::Work as AnacronWork;
+use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::library::Library;
-use super::old_runners::OldRunners;
+use super::old_executors::OldExecutors;
 use super::record::Record as Completed;
 use super::reexec::Execution;
 use super::settings::Settings;
 use super::stop::Stopping;
-use super::tables::{Hearer, News, Told};
+use super::tables::{EventSink, LoadEvent, Told};
 use super::wake_ups::WakeUps;
-use crate::executor::{Executor, ExecutorEvent, LaunchError, OldRunner};
+use crate::executor::{Executor, ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
 use crate::scheduler::{Action, Event, Now, Occasion, RunId, RunOutcome, RunRequest, Scheduler, SkipReason};
@@ -20,8 +20,8 @@ use crate::sys::memory;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::process;
-use crate::sys::signal::{Heard, Signals};
-use crate::sys::timer::{Rang, Timer};
+use crate::sys::signal::{SignalEvent, Signals};
+use crate::sys::timer::{Timer, TimerEvent};
 use std::collections::VecDeque;
 use std::io;
 
@@ -49,7 +49,7 @@ pub(super) mod number {
 /// Why a running daemon had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
-    /// Without its runner it can start nothing.
+    /// Without its executor it can start nothing.
     #[error(transparent)]
     Runner(#[from] LaunchError),
     /// The kernel refused something that never fails on a healthy system.
@@ -73,11 +73,11 @@ pub struct Daemon {
     pub(super) settings: Settings,
     pub(super) log: Log,
     pub(super) plan: Scheduler,
-    pub(super) runner: Executor,
-    /// Runners of earlier daemons.
-    pub(super) old: OldRunners,
+    pub(super) executor: Executor,
+    /// Executors of earlier daemons.
+    pub(super) old: OldExecutors,
     pub(super) execution: Execution,
-    pub(super) library: Library,
+    pub(super) library: CrontabDatabase,
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
     pub(super) completed: Option<Completed>,
@@ -111,7 +111,7 @@ pub(super) fn reap() -> Vec<u32> {
 }
 
 /// Whom the library's news concern.
-struct Audience<'a> {
+struct LoadEventForwarder<'a> {
     plan: &'a mut Scheduler,
     todo: &'a mut VecDeque<Action>,
     log: &'a mut Log,
@@ -120,15 +120,15 @@ struct Audience<'a> {
     changed: bool,
 }
 
-impl Hearer for Audience<'_> {
-    fn push(&mut self, news: News) {
+impl EventSink for LoadEventForwarder<'_> {
+    fn push(&mut self, news: LoadEvent) {
         self.changed = true;
         self.debug.tell_news(self.log, &news);
         let event = match news {
-            News::Load { source, table } => Event::Load { source, table },
-            News::Unload { path } => Event::Unload { path },
-            News::SystemZone(zone) => Event::SystemZone(zone),
-            News::Tell(told) => return tell(self.log, &told),
+            LoadEvent::Load { source, table } => Event::Load { source, table },
+            LoadEvent::Unload { path } => Event::Unload { path },
+            LoadEvent::SystemZone(zone) => Event::SystemZone(zone),
+            LoadEvent::Tell(told) => return tell(self.log, &told),
         };
         self.todo.extend(self.plan.handle(event, now()));
     }
@@ -152,7 +152,7 @@ fn tell(log: &mut Log, told: &Told) {
 
 impl Daemon {
     /// Registers everything that is there from the start. To be called once.
-    pub(super) fn wait_for_the_world(&mut self) -> Result<(), Fatal> {
+    pub(super) fn register_sources(&mut self) -> Result<(), Fatal> {
         self.poll.add(&self.timer, number::TIMER).map_err(os("waiting for the clock"))?;
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
         let room = self.log.room().map_err(os("making the log's poll"))?;
@@ -161,7 +161,7 @@ impl Daemon {
             self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
         }
         self.wake_ups.add_to(&self.poll).map_err(os("waiting for messages of crontab"))?;
-        self.poll.add(self.runner.descriptor(), number::RUNNER).map_err(os("waiting for the runner"))
+        self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))
     }
 
     /// Runs until it is told to stop.
@@ -169,54 +169,54 @@ impl Daemon {
         // Whether what only the start needed has been given back.
         let mut settled = false;
         loop {
-            self.keep_promises()?;
+            self.run_timers()?;
             if self.todo.is_empty() && self.plan.has_more() {
-                self.tell_plan(Event::Tick);
+                self.notify_scheduler(Event::Tick);
             }
             self.perform()?;
-            self.attend_anacron();
+            self.run_anacron();
             self.arm()?;
             if self.has_stopped() {
                 return self.finish();
             }
-            let patience = self.patience();
-            if patience != Some(0) && !std::mem::replace(&mut settled, true) {
+            let poll_timeout = self.poll_timeout();
+            if poll_timeout != Some(0) && !std::mem::replace(&mut settled, true) {
                 memory::trim_memory();
             }
-            let ready = self.poll.wait::<READY_A_TURN>(patience).map_err(os("waiting"))?;
+            let ready = self.poll.wait::<READY_A_TURN>(poll_timeout).map_err(os("waiting"))?;
             for number in ready {
                 match number {
-                    number::TIMER => self.hear_clock()?,
-                    number::SIGNALS => self.hear_signals()?,
-                    number::RUNNER => self.hear_runner()?,
-                    number::TABLES => self.library.hear_tables(),
-                    number::NAMES => self.with_library(Library::hear_names),
-                    number::USERS => self.with_library(Library::hear_users),
-                    number::LOG => self.log.hear_room(),
+                    number::TIMER => self.handle_timer()?,
+                    number::SIGNALS => self.handle_signals()?,
+                    number::RUNNER => self.handle_executor()?,
+                    number::TABLES => self.library.handle_crontab_changes(),
+                    number::NAMES => self.with_database(CrontabDatabase::handle_name_changes),
+                    number::USERS => self.with_database(CrontabDatabase::handle_user_lookups),
+                    number::LOG => self.log.handle_writable(),
                     number::MOUNTS => self.library.note_mount_change(),
                     number::WAKE_UPS => self.read_wake_ups(),
-                    of_old_runner => self.hear_old_runners(of_old_runner),
+                    of_old_executor => self.hear_old_executors(of_old_executor),
                 }
             }
         }
     }
 
     /// Tells the plan and keeps what it answers.
-    pub(super) fn tell_plan(&mut self, event: Event) {
+    pub(super) fn notify_scheduler(&mut self, event: Event) {
         let actions = self.plan.handle(event, now());
         self.todo.extend(actions);
     }
 
     /// Lets the library do something and spreads its news.
-    pub(super) fn with_library(&mut self, act: impl FnOnce(&mut Library, &mut dyn Hearer)) {
+    pub(super) fn with_database(&mut self, act: impl FnOnce(&mut CrontabDatabase, &mut dyn EventSink)) {
         let (plan, todo, log, debug) = (&mut self.plan, &mut self.todo, &mut self.log, self.settings.debug);
-        let mut audience = Audience { plan, todo, log, debug, changed: false };
+        let mut audience = LoadEventForwarder { plan, todo, log, debug, changed: false };
         act(&mut self.library, &mut audience);
         let changed = audience.changed;
         if changed && self.stopping.is_none() {
-            self.tell_state_to_manager("");
+            self.report_status("");
         }
-        self.follow_watcher();
+        self.register_watcher();
         if let Some(descriptor) = self.library.users().ask() {
             // Without the answer those tables wait for the next look.
             let _ = self.poll.add(descriptor, number::USERS);
@@ -224,7 +224,7 @@ impl Daemon {
     }
 
     /// Waits for the watcher as soon as there is one. One that is gone has closed its descriptors, which ends the waiting.
-    fn follow_watcher(&mut self) {
+    fn register_watcher(&mut self) {
         let watcher = self.library.watcher();
         if let (Some(watcher), false) = (watcher, self.watched) {
             // A second registration of the same descriptor changes nothing.
@@ -235,24 +235,24 @@ impl Daemon {
     }
 
     /// Milliseconds that may be waited.
-    fn patience(&self) -> Option<u64> {
+    fn poll_timeout(&self) -> Option<u64> {
         if !self.todo.is_empty() || self.plan.has_more() {
             return Some(0);
         }
         let stopping = self.stopping.as_ref().and_then(Stopping::next);
         let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
-        let at = wishes.into_iter().flatten().fold(self.library.attend_at(), i64::min);
+        let at = wishes.into_iter().flatten().fold(self.library.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
 
     /// Does what it is time for.
-    fn keep_promises(&mut self) -> Result<(), Fatal> {
+    fn run_timers(&mut self) -> Result<(), Fatal> {
         let now = clock::monotonic_ms();
-        if self.library.attend_at() <= now {
+        if self.library.next_deadline_ms() <= now {
             let mut reloaded = false;
-            self.with_library(|library, news| reloaded = library.attend(news));
+            self.with_database(|library, news| reloaded = library.attend(news));
             if reloaded {
-                self.tell_state_to_manager("READY=1\n");
+                self.report_status("READY=1\n");
             }
         }
         if self.watchdog_at.is_some_and(|at| at <= now) {
@@ -263,18 +263,18 @@ impl Daemon {
             self.log.flush();
             self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
-        self.attend_old_runners(now);
+        self.attend_old_executors(now);
         self.resume_wake_ups(now);
-        self.press_on_stopping(now);
+        self.advance_stop(now);
         Ok(())
     }
 
-    fn hear_clock(&mut self) -> Result<(), Fatal> {
+    fn handle_timer(&mut self) -> Result<(), Fatal> {
         match self.timer.read().map_err(os("reading the clock's timer"))? {
-            Rang::Nothing => {}
-            Rang::Due | Rang::ClockSet => {
+            TimerEvent::Nothing => {}
+            TimerEvent::Due | TimerEvent::ClockSet => {
                 self.armed = None;
-                self.tell_plan(Event::Tick);
+                self.notify_scheduler(Event::Tick);
             }
         }
         Ok(())
@@ -296,24 +296,24 @@ impl Daemon {
             self.armed = due;
             self.debug_next(due);
             match self.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
-                Rang::ClockSet => self.tell_plan(Event::Tick),
-                Rang::Due | Rang::Nothing => return Ok(()),
+                TimerEvent::ClockSet => self.notify_scheduler(Event::Tick),
+                TimerEvent::Due | TimerEvent::Nothing => return Ok(()),
             }
         }
     }
 
-    fn hear_signals(&mut self) -> Result<(), Fatal> {
+    fn handle_signals(&mut self) -> Result<(), Fatal> {
         // A bounded number: somebody who keeps sending must not keep the clock waiting.
         for _ in 0..SIGNALS_A_TURN {
             let Some(heard) = self.signals.read().map_err(os("reading signals"))? else { break };
             self.debug(Topic::Other, || format!("signal: {heard:?}"));
             match heard {
-                Heard::Reload => self.ask_for_reload(),
-                Heard::Stop => self.begin_to_stop(),
-                Heard::TellState => self.tell_state(),
-                Heard::Child => {
-                    // As PID 1 those are the machine's orphans, too. Jobs are the runner's children: no status of theirs is taken.
-                    if reap().contains(&self.runner.pid()) {
+                SignalEvent::Reload => self.ask_for_reload(),
+                SignalEvent::Stop => self.begin_to_stop(),
+                SignalEvent::TellState => self.tell_state(),
+                SignalEvent::Child => {
+                    // As PID 1 those are the machine's orphans, too. Jobs are the executor's children: no status of theirs is taken.
+                    if reap().contains(&self.executor.pid()) {
                         return Err(LaunchError::Gone.into());
                     }
                 }
@@ -326,19 +326,19 @@ impl Daemon {
         if self.stopping.is_none() && self.library.ask_for_reload() {
             self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
-            self.runner.reopen_log();
-            self.old.for_each(OldRunner::reopen_log);
+            self.executor.reopen_log();
+            self.old.for_each(OldExecutor::reopen_log);
         }
     }
 
-    pub(super) fn hear_runner(&mut self) -> Result<(), Fatal> {
-        for notice in self.runner.receive()? {
+    pub(super) fn handle_executor(&mut self) -> Result<(), Fatal> {
+        for notice in self.executor.receive()? {
             match notice {
                 ExecutorEvent::Started { run, pid } => {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
                     self.started_for_anacron(run, pid);
                 }
-                ExecutorEvent::Begun { runs } => self.tell_plan(Event::Begun(runs)),
+                ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
                 ExecutorEvent::Ended { run, end, duration_ms: _ } => self.ended(run, end),
             }
         }
@@ -348,7 +348,7 @@ impl Daemon {
     pub(super) fn ended(&mut self, run: RunId, end: RunOutcome) {
         self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
         self.ended_for_anacron(run, &end);
-        self.tell_plan(Event::Ended { run, end });
+        self.notify_scheduler(Event::Ended { run, end });
     }
 
     /// Performs what the plan wants, a bounded part of it, and records what has been handed out.
@@ -363,13 +363,13 @@ impl Daemon {
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
             }
         }
-        self.runner.flush()?;
-        let wants_to_write = self.runner.wants_to_write();
+        self.executor.flush()?;
+        let wants_to_write = self.executor.wants_to_write();
         if wants_to_write != self.writing {
             self.writing = wants_to_write;
             self.poll
-                .want_writable(self.runner.descriptor(), number::RUNNER, wants_to_write)
-                .map_err(os("waiting for the runner"))?;
+                .want_writable(self.executor.descriptor(), number::RUNNER, wants_to_write)
+                .map_err(os("waiting for the executor"))?;
         }
         if self.todo.is_empty() && !wants_to_write {
             self.record_completed();
@@ -379,14 +379,14 @@ impl Daemon {
 
     fn start(&mut self, start: &RunRequest) {
         if self.settings.debug.has(Topic::Test) {
-            self.tell_about(start, Level::Info, "TEST", " not started");
+            self.log_run(start, Level::Info, "TEST", " not started");
             self.ended(start.run, RunOutcome::Code(0));
             return;
         }
         self.debug_start(start);
         self.count_for_anacron(start);
         let tell_pid = self.settings.debug.has(Topic::Processes) || self.is_of_anacron(start.run);
-        self.runner.start(start, tell_pid);
+        self.executor.start(start, tell_pid);
     }
 
     fn record_completed(&mut self) {
@@ -406,7 +406,7 @@ impl Daemon {
             SkipReason::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),
         };
         let slots = if count == 1 { String::new() } else { format!(" ({count} slots since {first})") };
-        self.tell_about(start, level, "SKIPPED", &format!(" {reason}{slots}"));
+        self.log_run(start, level, "SKIPPED", &format!(" {reason}{slots}"));
     }
 
     fn reserve_runs(&mut self, upto: RunId) {
@@ -426,8 +426,8 @@ impl Daemon {
         }
     }
 
-    /// What became of one due moment that the runner never heard of.
-    pub(super) fn tell_about(&mut self, start: &RunRequest, level: Level, event: &str, rest: &str) {
+    /// What became of one due moment that the executor never heard of.
+    pub(super) fn log_run(&mut self, start: &RunRequest, level: Level, event: &str, rest: &str) {
         let backslash = self.settings.site.backslash;
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
@@ -477,13 +477,13 @@ impl Daemon {
         };
         let old = match self.old.len() {
             0 => String::new(),
-            1 => ", 1 runner of an earlier daemon".to_owned(),
-            count => format!(", {count} runners of earlier daemons"),
+            1 => ", 1 executor of an earlier daemon".to_owned(),
+            count => format!(", {count} executors of earlier daemons"),
         };
         let state = format!("{}, {} started and not ended{waiting}{old}", self.state(), self.plan.running());
         self.say("STATE", &state);
-        self.runner.log_state();
-        self.old.for_each(OldRunner::log_state);
+        self.executor.log_state();
+        self.old.for_each(OldExecutor::log_state);
     }
 
     pub(super) fn state(&self) -> String {
@@ -494,7 +494,7 @@ impl Daemon {
     }
 
     /// The same for the service manager, behind what else there is to tell it.
-    pub(super) fn tell_state_to_manager(&self, first: &str) {
+    pub(super) fn report_status(&self, first: &str) {
         if self.manager.is_wanted() {
             self.manager.tell(&format!("{first}STATUS={}", self.state()));
         }

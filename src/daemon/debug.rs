@@ -1,9 +1,9 @@
 //! `-x FLAGS`: a daemon that tells what it does, in lines `(CRON) DEBUG (TOPIC: ...)` of its log, which is then standard error.
 //!
-//! The flags are the incumbents' (cronie's macros.h); what is told is ours, since it tells of our own insides.
+//! The flags are the reference implementations' (cronie's macros.h); what is told is ours, since it tells of our own insides.
 
 use super::daemon::Daemon;
-use super::tables::News;
+use super::tables::LoadEvent;
 use crate::crontab::{Crontab, Form, printable};
 use crate::report::{Log, Record};
 use crate::schedule::Timestamp;
@@ -78,9 +78,9 @@ impl Debug {
     }
 
     /// What happened to a table.
-    pub(super) fn tell_news(self, log: &mut Log, news: &News) {
+    pub(super) fn tell_news(self, log: &mut Log, news: &LoadEvent) {
         match news {
-            News::Load { source, table } => {
+            LoadEvent::Load { source, table } => {
                 self.tell(log, Topic::Loading, || {
                     format!("read {}: {} entries, {} settings", source.path, table.entries.len(), table.settings.len())
                 });
@@ -88,11 +88,11 @@ impl Debug {
                     self.tell_lines(log, &source.path, source.owner.form(), table);
                 }
             }
-            News::Unload { path } => self.tell(log, Topic::Loading, || format!("dropped {path}")),
-            News::SystemZone(_) => {
+            LoadEvent::Unload { path } => self.tell(log, Topic::Loading, || format!("dropped {path}")),
+            LoadEvent::SystemZone(_) => {
                 self.tell(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
             }
-            News::Tell(_) => {}
+            LoadEvent::Tell(_) => {}
         }
     }
 
@@ -130,7 +130,7 @@ impl Daemon {
         }
     }
 
-    /// A job that is handed to the runner.
+    /// A job that is handed to the executor.
     pub(super) fn debug_start(&mut self, start: &RunRequest) {
         self.debug(Topic::Processes, || {
             let (run, user, command) = (start.run.0, &start.user, printable(&start.command));

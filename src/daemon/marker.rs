@@ -1,4 +1,4 @@
-//! The marker that `@reboot` jobs have been run in this boot. Its name is the profile's incumbent's, so that changing from one
+//! The marker that `@reboot` jobs have been run in this boot. Its name is the profile's reference implementation's, so that changing from one
 //! daemon to the other does not run them again.
 
 use crate::sys::host::Boot;
@@ -48,7 +48,7 @@ fn content(boot: &Boot) -> String {
 }
 
 /// A marker of ours that names another boot is left over, from a run directory that outlived it. A marker with any
-/// other content is an incumbent's (theirs are empty) and counts for this boot, as does whatever else has its name.
+/// other content is an reference implementation's (theirs are empty) and counts for this boot, as does whatever else has its name.
 fn is_of_earlier_boot(path: &Path, boot: &Boot) -> io::Result<bool> {
     const LONGEST: u64 = 128;
     let mut text = String::new();

@@ -1,6 +1,6 @@
 //! The `crond` program: wires the world to the plan.
 //!
-//! [`cli`] and `settings` say what is asked; `start` makes a `daemon`, whose one loop hears the clock, signals, the runner and the
+//! [`cli`] and `settings` say what is asked; `start` makes a `daemon`, whose one loop hears the clock, signals, the executor and the
 //! `library` of tables (which `watch`, `mounts` and `wake_ups` keep up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
 
 mod anacron;
@@ -8,18 +8,18 @@ mod by_path;
 mod check;
 pub mod cli;
 mod daemon;
+mod database;
 mod debug;
-mod given;
-mod library;
 mod marker;
 mod mounts;
 mod name;
 mod now;
-mod old_runners;
+mod old_executors;
 mod record;
 mod reexec;
 mod settings;
 mod stamps;
+mod standalone_files;
 mod start;
 mod stop;
 mod tables;
@@ -28,7 +28,7 @@ mod wake_ups;
 mod watch;
 
 use crate::report::Target;
-use crate::sys::daemon::{Inherited, Promise, Role, Verdict};
+use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
 use daemon::Fatal;
@@ -125,7 +125,7 @@ fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failu
     }
 }
 
-/// Goes on in place of a program that lost its runner. All that it did not hand on is closed already.
+/// Goes on in place of a program that lost its executor. All that it did not hand on is closed already.
 fn go_on(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
     process::set_own_name(&start::program_name(std::env::args_os().next().as_deref()));
     if execution.in_background {
@@ -138,8 +138,8 @@ fn go_on(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(
 /// How a daemon begins.
 enum Begun {
     /// For the first time; in the background its caller waits to be told.
-    First(Option<Promise>),
-    /// In place of one that lost its runner.
+    First(Option<ReadinessPipe>),
+    /// In place of one that lost its executor.
     Again(Resumed),
 }
 
@@ -147,8 +147,8 @@ enum Begun {
 fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
     let logs_to_stderr = matches!(settings.log, Some(Target::Stderr | Target::Json));
     match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
-        Role::Caller(Verdict::Ready) => Ok(()),
-        Role::Caller(Verdict::Failed(why)) => Err(Failure::InBackground(why)),
+        Role::Caller(StartupResult::Ready) => Ok(()),
+        Role::Caller(StartupResult::Failed(why)) => Err(Failure::InBackground(why)),
         Role::Daemon(promise) => serve(settings, Begun::First(Some(promise)), execution.in_background(), manager),
     }
 }

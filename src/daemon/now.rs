@@ -3,7 +3,7 @@
 use super::daemon::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
-use super::tables::{Depth, News, Origin, Tables};
+use super::tables::{Depth, LoadEvent, Origin, Tables};
 use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{Action, Event, Now, Scheduler};
@@ -14,7 +14,7 @@ use crate::sys::{clock, host};
 
 /// Runs them; ends with the last.
 pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
-    let mut runner = Executor::spawn(settings.runner_config(log_target(settings, manager)))?;
+    let mut executor = Executor::spawn(settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let mut news = Vec::new();
     let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));
@@ -23,28 +23,29 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     let mut left = starts.len();
     for action in &starts {
         if let Action::Start(start) = action {
-            runner.start(start, false);
+            executor.start(start, false);
         }
     }
     let poll = Poll::new().map_err(os("making the event queue"))?;
-    poll.add(runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+    poll.add(executor.descriptor(), 0).map_err(os("waiting for the executor"))?;
     while left > 0 {
-        runner.flush()?;
-        poll.want_writable(runner.descriptor(), 0, runner.wants_to_write()).map_err(os("waiting for the runner"))?;
-        poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
-        let ended = runner.receive()?.into_iter().filter(|notice| matches!(notice, ExecutorEvent::Ended { .. }));
+        executor.flush()?;
+        poll.want_writable(executor.descriptor(), 0, executor.wants_to_write())
+            .map_err(os("waiting for the executor"))?;
+        poll.wait_for_any(None).map_err(os("waiting for the executor"))?;
+        let ended = executor.receive()?.into_iter().filter(|notice| matches!(notice, ExecutorEvent::Ended { .. }));
         left = left.saturating_sub(ended.count());
     }
-    wait_for_mail(&mut runner, &poll)
+    wait_for_mail(&mut executor, &poll)
 }
 
 /// The starts of the minute that `seconds` (of UTC) lies in, by a plan whose clock goes from right before it to its end.
-fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
+fn due_this_minute(news: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
     let minute = seconds - seconds.rem_euclid(60);
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
     let mut plan = Scheduler::new(zones.system(), before);
     for one in news {
-        if let News::Load { source, table } = one {
+        if let LoadEvent::Load { source, table } = one {
             plan.handle(Event::Load { source, table }, before);
         }
     }
@@ -54,11 +55,11 @@ fn due_this_minute(news: Vec<News>, zones: &SystemZones, seconds: i64) -> Vec<Ac
     due
 }
 
-/// The runner closes its end when its last job's mail is out.
-fn wait_for_mail(runner: &mut Executor, poll: &Poll) -> Result<(), Fatal> {
-    runner.close()?;
-    while !runner.is_done() {
-        poll.wait_for_any(None).map_err(os("waiting for the runner"))?;
+/// The executor closes its end when its last job's mail is out.
+fn wait_for_mail(executor: &mut Executor, poll: &Poll) -> Result<(), Fatal> {
+    executor.close()?;
+    while !executor.is_done() {
+        poll.wait_for_any(None).map_err(os("waiting for the executor"))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A main whose runner has died executes its program anew in the same process: a runner can be forked only by a process that has read no
+//! A main whose executor has died executes its program anew in the same process: an executor can be forked only by a process that has read no
 //! table yet. The locks are handed on, so that no other daemon can start meanwhile.
 
 use super::daemon::{Daemon, Fatal};
@@ -48,7 +48,7 @@ struct Text {
 pub(super) struct Resumed {
     /// Locks, see [`crate::sys::lock::DaemonLock::resume`].
     pub(super) locks: Vec<OwnedFd>,
-    /// Journals of runners that died, where they have no names.
+    /// Journals of executors that died, where they have no names.
     pub(super) journals: Vec<File>,
     /// Everything due up to here has been started.
     pub(super) completed: Timestamp,
@@ -121,7 +121,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ReexecError {
 }
 
 impl Daemon {
-    /// Where it is the runner that is lost, executes the program anew, and comes back only when that fails.
+    /// Where it is the executor that is lost, executes the program anew, and comes back only when that fails.
     pub(super) fn recover(&mut self, why: &Fatal) {
         if !matches!(why, Fatal::Runner(_)) || self.stopping.is_some() {
             return;
@@ -144,7 +144,7 @@ impl Daemon {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
         // Nothing more is started by this image. What it gave up before is recorded now; what waits is found by the next one.
-        self.tell_plan(Event::Stop { is_recorded: true });
+        self.notify_scheduler(Event::Stop { is_recorded: true });
         for action in std::mem::take(&mut self.todo) {
             if let Action::Skipped { start, why, count, first } = action {
                 self.tell_skipped(&start, why, count, first);
@@ -154,7 +154,7 @@ impl Daemon {
         self.record_end(completed);
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
         let locks = self.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
-        let journals = self.runner.journal().into_iter().chain(self.old.nameless_journals());
+        let journals = self.executor.journal().into_iter().chain(self.old.nameless_journals());
         let journals = journals.map(|file| keep(file.as_fd())).collect::<Result<Vec<i32>, _>>()?;
         let text = Text {
             pid: process::own_pid(),

@@ -2,7 +2,7 @@
 
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
-use crate::executor::{Config as RunnerConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use crate::executor::{Config as ExecutorConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::profile::{Profile, ProfileName, shared};
 use crate::report::Target;
 use crate::spool::{Finder, Places, ProfileError, choose_profile};
@@ -52,7 +52,7 @@ pub struct Settings {
     pub site: &'static Profile,
     /// Where tables are.
     pub places: Places,
-    /// Jobs by days.
+    /// Anacron jobs.
     pub anacrontab: PathBuf,
     /// The days on which they ran last.
     pub anacron_stamps: PathBuf,
@@ -268,10 +268,10 @@ impl Settings {
         finder
     }
 
-    /// What the runner is told.
-    pub fn runner_config(&self, log: Target) -> RunnerConfig {
+    /// What the executor is told.
+    pub fn executor_config(&self, log: Target) -> ExecutorConfig {
         let standalone = self.is_standalone();
-        RunnerConfig {
+        ExecutorConfig {
             profile: self.site.profile,
             log,
             mailer: self.mailer.clone().unwrap_or(if standalone { Mailer::Off } else { Mailer::Sendmail }),
@@ -284,14 +284,14 @@ impl Settings {
             starts_in_flight: self.starts_in_flight,
             journal: match &self.mode {
                 Mode::Standalone(_) if !self.run_dir_given => JournalPlace::Memory,
-                Mode::Standalone(_) | Mode::Daemon => JournalPlace::Directory(self.runners()),
+                Mode::Standalone(_) | Mode::Daemon => JournalPlace::Directory(self.executors()),
                 Mode::Now | Mode::Check(_) => JournalPlace::Nowhere,
             },
         }
     }
 
     /// Where journals of runs and sockets are.
-    pub fn runners(&self) -> PathBuf {
+    pub fn executors(&self) -> PathBuf {
         self.run_dir.join(shared::RUNNERS)
     }
 }

@@ -1,4 +1,4 @@
-//! The stamps of jobs by days, as anacron keeps them: a file for each job, mode 0600, that holds the day of its last run.
+//! The stamps of anacron jobs, as anacron keeps them: a file for each job, mode 0600, that holds the day of its last run.
 
 use crate::schedule::Day;
 use crate::sys::files::reason;

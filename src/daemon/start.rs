@@ -2,13 +2,13 @@
 
 use super::anacron::Work;
 use super::daemon::{Daemon, Fatal, now, reap};
-use super::given::{Given, GivenError};
-use super::library::Library;
+use super::database::CrontabDatabase;
 use super::marker::{self, Reboot};
-use super::old_runners::{EarlierRuns, OldRunners};
+use super::old_executors::{EarlierRuns, OldExecutors};
 use super::record::{RebootJobs, Record as Completed};
 use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
+use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use super::tables::{Origin, Tables};
 use super::wake_ups::WakeUps;
 use crate::executor::{
@@ -34,7 +34,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The incumbent's version that the `cronie` profile stands in for, as its first log line tells it.
+/// The reference implementation's version that the `cronie` profile stands in for, as its first log line tells it.
 const CRONIE_VERSION: &str = "1.7.2";
 
 /// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
@@ -52,12 +52,12 @@ pub enum StartError {
         #[from]
         source: LockError,
     },
-    /// The runner could not be made.
+    /// The executor could not be made.
     #[error(transparent)]
     Runner(#[from] LaunchError),
     /// A given table cannot be read.
     #[error(transparent)]
-    Given(#[from] GivenError),
+    StandaloneFiles(#[from] StandaloneFilesError),
     /// The loop could not be set up.
     #[error(transparent)]
     Loop(#[from] Fatal),
@@ -93,10 +93,10 @@ pub(super) fn start(
     let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.site);
     let origin = origin(&settings)?;
-    let mut config = settings.runner_config(target);
+    let mut config = settings.executor_config(target);
     let lacks_mailer = falls_back_to_log(&config);
     config.output_to_log |= lacks_mailer;
-    let runner = Executor::spawn(config)?;
+    let executor = Executor::spawn(config)?;
     let mut resumed = resumed;
     let held = resumed.as_mut().map(|resumed| std::mem::take(&mut resumed.locks));
     let is_first = held.is_none();
@@ -113,7 +113,7 @@ pub(super) fn start(
     let anacron = Work::new(&settings, host, &boot);
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.site, host);
-    let library = Library::new(tables, &settings);
+    let library = CrontabDatabase::new(tables, &settings);
     let mut plan = Scheduler::new(library.zones().system(), now());
     plan.limit_handover();
     if settings.is_standalone() {
@@ -124,8 +124,8 @@ pub(super) fn start(
     let mut daemon = Daemon {
         log,
         plan,
-        runner,
-        old: OldRunners::new(&boot.id),
+        executor,
+        old: OldExecutors::new(&boot.id),
         execution,
         library,
         manager,
@@ -146,8 +146,8 @@ pub(super) fn start(
         watchdog_at: None,
         settings,
     };
-    daemon.wait_for_the_world()?;
-    daemon.with_library(Library::open);
+    daemon.register_sources()?;
+    daemon.with_database(CrontabDatabase::open);
     daemon.tell_noticing();
     daemon.begin(&boot, resumed);
     daemon.begin_anacron();
@@ -170,9 +170,9 @@ pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target 
 fn origin(settings: &Settings) -> Result<Origin, StartError> {
     match &settings.mode {
         Mode::Standalone(files) => {
-            let given = Given::new(files)?;
+            let given = StandaloneFiles::new(files)?;
             given.require()?;
-            Ok(Origin::Given(given))
+            Ok(Origin::StandaloneFiles(given))
         }
         Mode::Daemon | Mode::Check(_) | Mode::Now => Ok(Origin::System(settings.finder())),
     }
@@ -198,7 +198,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     }
 }
 
-/// The first lines in the log, as the incumbents write them.
+/// The first lines in the log, as the reference implementations write them.
 fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
     let mut say = |event: &str, detail: &str| log.write(&Record::daemon(event, detail.as_bytes()));
     if settings.is_standalone() {
@@ -221,7 +221,7 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
             }
         }
     }
-    if lock.is_some_and(|lock| lock.squatted) {
+    if lock.is_some_and(|lock| lock.pidfile_lock_contested) {
         say("WARNING", "somebody without privileges holds a lock on the PID file; it does not count");
     }
 }
@@ -287,7 +287,7 @@ impl Daemon {
             None => self.completed.as_ref().and_then(Completed::read_reboot),
         };
         let found = self.find_predecessors(boot, resumed);
-        let has_journals = !found.runners.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
+        let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
         let completed = self.completed_before().max(resumed_at);
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();
@@ -308,7 +308,7 @@ impl Daemon {
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
         self.todo.extend(self.plan.handle(Event::Begin { boot, completed, started, running }, moment));
-        self.tell_state_to_manager("");
+        self.report_status("");
     }
 
     fn record_reboot(&mut self, jobs: RebootJobs) {
@@ -321,7 +321,7 @@ impl Daemon {
     /// What earlier daemons have left.
     fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
         match resumed {
-            _ if self.lock.is_some() => find_predecessors(&self.settings.runners(), &boot.id),
+            _ if self.lock.is_some() => find_predecessors(&self.settings.executors(), &boot.id),
             Some(resumed) => predecessors_of_journals(resumed.journals, &boot.id),
             None => Predecessors::default(),
         }
@@ -352,19 +352,19 @@ impl Daemon {
     fn completed_before(&mut self) -> Option<Timestamp> {
         let recorded = self.completed.as_ref()?.read();
         let by_old_version = take_started_by_old_version(&self.settings.run_dir);
-        let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.stranger_before));
+        let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran));
         recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }
 
     /// Says that it is ready to whoever started it.
     pub fn tell_ready(&mut self) {
-        self.tell_state_to_manager("READY=1\n");
+        self.report_status("READY=1\n");
         let period = self.manager.watchdog_ms();
         self.watchdog_at = period.and_then(|ms| clock::monotonic_ms().checked_add_unsigned(ms));
     }
 }
 
-/// Version 0.1 left files in a directory of its own: the latest due moment that a runner had started is read, everything is removed.
+/// Version 0.1 left files in a directory of its own: the latest due moment that an executor had started is read, everything is removed.
 fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
     const LONGEST: usize = 32;
     let directory = run_dir.join("crond.outcomes");

@@ -1,4 +1,4 @@
-//! Coming to an end. The system's daemon leaves running jobs to its runner and ends at once; a standalone one, or one that is
+//! Coming to an end. The system's daemon leaves running jobs to its executor and ends at once; a standalone one, or one that is
 //! the first process of a container, waits for them, since nobody would be left to.
 
 use super::daemon::{Daemon, Fatal, os, reap};
@@ -10,7 +10,7 @@ use crate::sys::poll::Poll;
 
 /// From TERM to KILL.
 const KILL_AFTER_MS: i64 = 10_000;
-/// How long a runner that is behind may take to be handed the last starts, and at the end to finish its output.
+/// How long an executor that is behind may take to be handed the last starts, and at the end to finish its output.
 const LAST_WORDS_MS: i64 = 5000;
 
 /// How far the end has come.
@@ -48,12 +48,12 @@ impl Daemon {
         match self.stopping {
             None => {
                 self.manager.tell("STOPPING=1");
-                // Nothing more is started, here or by the runner; the record says from when on.
-                self.tell_plan(Event::Stop { is_recorded: self.completed.is_some() });
-                self.runner.stop_starting();
+                // Nothing more is started, here or by the executor; the record says from when on.
+                self.notify_scheduler(Event::Stop { is_recorded: self.completed.is_some() });
+                self.executor.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
-                    let patience = i64::try_from(self.settings.stop_timeout.as_millis()).unwrap_or(i64::MAX);
-                    Stopping::Waiting(now_ms.saturating_add(patience))
+                    let poll_timeout = i64::try_from(self.settings.stop_timeout.as_millis()).unwrap_or(i64::MAX);
+                    Stopping::Waiting(now_ms.saturating_add(poll_timeout))
                 } else {
                     Stopping::AtOnce
                 });
@@ -64,7 +64,7 @@ impl Daemon {
     }
 
     /// Ends jobs whose time is over.
-    pub(super) fn press_on_stopping(&mut self, now_ms: i64) {
+    pub(super) fn advance_stop(&mut self, now_ms: i64) {
         match self.stopping {
             Some(Stopping::Waiting(at)) if at <= now_ms => {
                 let jobs = self.plan.running();
@@ -84,7 +84,7 @@ impl Daemon {
     }
 
     fn end_all_jobs(&mut self, hard: bool) {
-        self.runner.end_all(hard);
+        self.executor.end_all(hard);
         self.old.end_all(hard);
     }
 
@@ -103,14 +103,14 @@ impl Daemon {
     pub(super) fn finish(&mut self) -> Result<(), Fatal> {
         let give_up_at = clock::monotonic_ms() + LAST_WORDS_MS;
         self.hand_over(give_up_at)?;
-        let handed_over = self.todo.is_empty() && !self.runner.wants_to_write();
+        let handed_over = self.todo.is_empty() && !self.executor.wants_to_write();
         if handed_over {
             self.record_end(self.plan.completed());
         } else {
-            self.warn("the runner did not take the last starts in time");
+            self.warn("the executor did not take the last starts in time");
         }
         if waits_for_jobs(&self.settings) {
-            self.wait_for_runner(give_up_at)?;
+            self.wait_for_executor(give_up_at)?;
         }
         // cronie's words; Debian's cron ends without a line, which leaves a reader of the log guessing.
         self.say("INFO", "Shutting down");
@@ -125,12 +125,12 @@ impl Daemon {
         loop {
             self.perform()?;
             let left = give_up_at - clock::monotonic_ms();
-            if self.todo.is_empty() && !self.runner.wants_to_write() || left <= 0 {
+            if self.todo.is_empty() && !self.executor.wants_to_write() || left <= 0 {
                 return Ok(());
             }
             if self.todo.is_empty() {
-                self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
-                self.hear_runner()?;
+                self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the executor"))?;
+                self.handle_executor()?;
             }
         }
     }
@@ -143,20 +143,20 @@ impl Daemon {
         }
     }
 
-    /// Lets the runner pass on the last output of the last job.
-    fn wait_for_runner(&mut self, give_up_at: i64) -> Result<(), Fatal> {
-        let pid = self.runner.pid();
-        self.runner.close()?;
+    /// Lets the executor pass on the last output of the last job.
+    fn wait_for_executor(&mut self, give_up_at: i64) -> Result<(), Fatal> {
+        let pid = self.executor.pid();
+        self.executor.close()?;
         // Nothing else is heard any more.
         let poll = Poll::new().map_err(os("making the event queue"))?;
-        poll.add(self.runner.descriptor(), 0).map_err(os("waiting for the runner"))?;
+        poll.add(self.executor.descriptor(), 0).map_err(os("waiting for the executor"))?;
         poll.add(&self.signals, 1).map_err(os("waiting for signals"))?;
-        while !reap().contains(&pid) && !self.runner.is_done() {
+        while !reap().contains(&pid) && !self.executor.is_done() {
             let left = give_up_at - clock::monotonic_ms();
             if left <= 0 {
                 break;
             }
-            poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the runner"))?;
+            poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the executor"))?;
             while let Ok(Some(_)) = self.signals.read() {}
         }
         Ok(())

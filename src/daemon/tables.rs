@@ -1,7 +1,7 @@
 //! The tables as they were last seen: what is live, what was refused and said, and what has changed since.
 
 use super::by_path::ByPath;
-use super::given::{Given, GivenError};
+use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use super::users::DaemonUsers;
 use crate::crontab::{BAD_USER, Crontab, Diagnostic, NO_NEWLINE, Parsed, Severity, Unlisted};
 use crate::profile::{Profile, ProfileName};
@@ -42,7 +42,7 @@ pub enum Depth {
 
 /// What the loop is to do about a table.
 #[derive(Debug)]
-pub enum News {
+pub enum LoadEvent {
     /// Give it to the plan.
     Load {
         /// Where it came from.
@@ -62,13 +62,13 @@ pub enum News {
 }
 
 /// Who hears news, one after the other: a table that was read goes on at once, and a hundred thousand are never held twice.
-pub trait Hearer {
+pub trait EventSink {
     /// Takes one.
-    fn push(&mut self, news: News);
+    fn push(&mut self, news: LoadEvent);
 }
 
-impl Hearer for Vec<News> {
-    fn push(&mut self, news: News) {
+impl EventSink for Vec<LoadEvent> {
+    fn push(&mut self, news: LoadEvent) {
         Vec::push(self, news);
     }
 }
@@ -96,7 +96,7 @@ pub enum Origin {
     /// The system's places.
     System(Finder),
     /// Files of the caller's.
-    Given(Given),
+    StandaloneFiles(StandaloneFiles),
 }
 
 /// All tables that were seen.
@@ -201,7 +201,7 @@ impl Tables {
                 let places = finder.places();
                 directories.extend([places.spool.clone(), places.cron_d.clone()]);
             }
-            Origin::Given(given) => {
+            Origin::StandaloneFiles(given) => {
                 directories.extend(given.paths().iter().filter_map(|path| path.parent()).map(Path::to_owned));
             }
         }
@@ -212,7 +212,7 @@ impl Tables {
     pub fn table_directories(&self) -> BTreeSet<PathBuf> {
         match &self.origin {
             Origin::System(finder) => BTreeSet::from([finder.places().spool.clone(), finder.places().cron_d.clone()]),
-            Origin::Given(_) => BTreeSet::new(),
+            Origin::StandaloneFiles(_) => BTreeSet::new(),
         }
     }
 
@@ -221,7 +221,7 @@ impl Tables {
         let links = self.seen.links.iter().map(PathBuf::from);
         match &self.origin {
             Origin::System(finder) => links.chain([finder.places().system_crontab.clone()]).collect(),
-            Origin::Given(given) => links.chain(given.paths().iter().cloned()).collect(),
+            Origin::StandaloneFiles(given) => links.chain(given.paths().iter().cloned()).collect(),
         }
     }
 
@@ -251,7 +251,7 @@ impl Tables {
     pub fn system_crontab(&self) -> Option<&Path> {
         match &self.origin {
             Origin::System(finder) => Some(&finder.places().system_crontab),
-            Origin::Given(_) => None,
+            Origin::StandaloneFiles(_) => None,
         }
     }
 
@@ -263,7 +263,7 @@ impl Tables {
     }
 
     /// Looks at everything again; what has not changed is not read, unless everything is to be.
-    pub fn rescan(&mut self, depth: Depth, zones: &dyn Zones, news: &mut dyn Hearer) {
+    pub fn rescan(&mut self, depth: Depth, zones: &dyn Zones, news: &mut dyn EventSink) {
         self.seen.round = self.seen.round.wrapping_add(1);
         let anew = depth == Depth::Anew;
         let reader = Reader { site: self.site, host: self.host, zones };
@@ -273,7 +273,7 @@ impl Tables {
                 let errors = finder.scan(&mut self.users, &mut visitor);
                 let unlistable = errors.iter().map(|error| error.path.clone()).collect();
                 for error in errors.iter().filter(|error| !self.seen.unlistable.contains(&error.path)) {
-                    news.push(News::Tell(Told {
+                    news.push(LoadEvent::Tell(Told {
                         level: Level::Warning,
                         user: "CRON".to_owned(),
                         event: "OPENDIR FAILED".into(),
@@ -284,7 +284,7 @@ impl Tables {
                 }
                 self.seen.unlistable = unlistable;
             }
-            Origin::Given(given) => {
+            Origin::StandaloneFiles(given) => {
                 for path in given.paths() {
                     let name = path.to_string_lossy();
                     let now = given.stamp(path).map(|stamp| self.seen.digest(stamp));
@@ -294,7 +294,7 @@ impl Tables {
                         _ => match given.open(path) {
                             Ok(found) => self.seen.take(found, &reader, anew, news),
                             Err(_) if !self.seen.known.contains(&name) => {}
-                            Err(error) => news.push(News::Tell(given_failed(&error))),
+                            Err(error) => news.push(LoadEvent::Tell(given_failed(&error))),
                         },
                     }
                 }
@@ -304,7 +304,7 @@ impl Tables {
         if failure != self.seen.passwd_failure {
             if let Some(why) = &failure {
                 let detail = format!("{why}; the name service is asked for all users");
-                news.push(News::Tell(Told {
+                news.push(LoadEvent::Tell(Told {
                     level: Level::Warning,
                     user: "CRON".to_owned(),
                     event: "WARNING".into(),
@@ -319,7 +319,7 @@ impl Tables {
     }
 
     /// Removes temporary files of interrupted installations that are older than an hour; `now` in seconds since 1970.
-    pub fn remove_leftovers(&self, now: i64, news: &mut dyn Hearer) {
+    pub fn remove_leftovers(&self, now: i64, news: &mut dyn EventSink) {
         const OLD: i64 = 3600;
         let Origin::System(finder) = &self.origin else { return };
         let before_ns = now.saturating_sub(OLD).saturating_mul(1_000_000_000);
@@ -330,7 +330,7 @@ impl Tables {
             Ok(1) => format!("removed a temporary file of an interrupted crontab from {spool}"),
             Ok(many) => format!("removed {many} temporary files of interrupted crontabs from {spool}"),
         };
-        news.push(News::Tell(Told {
+        news.push(LoadEvent::Tell(Told {
             level: Level::Info,
             user: "CRON".to_owned(),
             event: "INFO".into(),
@@ -341,7 +341,7 @@ impl Tables {
     }
 
     /// Looks at one path that something happened to. Paths that can be no table are passed over.
-    pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut dyn Hearer) {
+    pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut dyn EventSink) {
         let reader = Reader { site: self.site, host: self.host, zones };
         match &self.origin {
             Origin::System(finder) => match finder.look(path, &mut self.users) {
@@ -349,12 +349,12 @@ impl Tables {
                 Look::Gone(path) => self.seen.forget(&path, news),
                 Look::NoTable => {}
             },
-            Origin::Given(given) => {
+            Origin::StandaloneFiles(given) => {
                 if given.paths().iter().any(|given| given == path) {
                     match given.open(path) {
                         Ok(found) => self.seen.take(found, &reader, false, news),
                         Err(error) => {
-                            news.push(News::Tell(given_failed(&error)));
+                            news.push(LoadEvent::Tell(given_failed(&error)));
                             self.seen.forget(&path.to_string_lossy(), news);
                         }
                     }
@@ -375,7 +375,7 @@ impl Tables {
     }
 }
 
-fn given_failed(error: &GivenError) -> Told {
+fn given_failed(error: &StandaloneFilesError) -> Told {
     Told {
         level: Level::Warning,
         user: "CRON".to_owned(),
@@ -407,7 +407,7 @@ struct Scan<'a> {
     seen: &'a mut Seen,
     reader: Reader<'a>,
     depth: Depth,
-    news: &'a mut dyn Hearer,
+    news: &'a mut dyn EventSink,
 }
 
 impl Visitor for Scan<'_> {
@@ -448,7 +448,7 @@ impl Visitor for Scan<'_> {
 
 impl Seen {
     /// Takes in what a table's file was found to be.
-    fn take(&mut self, found: Found, reader: &Reader<'_>, anew: bool, news: &mut dyn Hearer) {
+    fn take(&mut self, found: Found, reader: &Reader<'_>, anew: bool, news: &mut dyn EventSink) {
         let Found { source, stamp, content, watch } = found;
         if matches!(&content, Err(refusal) if refusal.kind == RefusalKind::UserNotYetKnown)
             && let Some(known) = self.known.get_mut(&source.path)
@@ -481,15 +481,15 @@ impl Seen {
                 let same = before.is_some() && (was_fresh.is_none() || was_fresh == more.fresh);
                 more.fresh.take_if(|_| !fresh);
                 if !same && was_live {
-                    news.push(News::Tell(reloaded(reader.site, &source)));
+                    news.push(LoadEvent::Tell(reloaded(reader.site, &source)));
                 }
                 if !same {
                     let mut told = Vec::new();
                     complain(reader.site, &source, &parsed.diagnostics, parsed.unlisted, &mut told);
-                    told.into_iter().for_each(|told| news.push(News::Tell(told)));
+                    told.into_iter().for_each(|told| news.push(LoadEvent::Tell(told)));
                 }
                 if !same || anew {
-                    news.push(News::Load { source, table: parsed.table });
+                    news.push(LoadEvent::Load { source, table: parsed.table });
                 }
             }
             Err(refusal) => {
@@ -497,10 +497,10 @@ impl Seen {
                 if said.as_ref().and_then(Known::refusal) != Some(&refusal)
                     && let Some(told) = refusal_told(reader.site, &refusal)
                 {
-                    news.push(News::Tell(told));
+                    news.push(LoadEvent::Tell(told));
                 }
                 if was_live {
-                    news.push(News::Unload { path: source.path });
+                    news.push(LoadEvent::Unload { path: source.path });
                 }
                 more.refusal = Some(refusal);
             }
@@ -517,17 +517,17 @@ impl Seen {
     }
 
     /// Forgets a table that is gone.
-    fn forget(&mut self, path: &str, news: &mut dyn Hearer) {
+    fn forget(&mut self, path: &str, news: &mut dyn EventSink) {
         // Perhaps it could only not be looked at.
         self.listed.clear();
         self.links.remove(path);
         if self.known.remove(path).is_some_and(|known| known.is_live()) {
-            news.push(News::Unload { path: path.to_owned() });
+            news.push(LoadEvent::Unload { path: path.to_owned() });
         }
     }
 
     /// Forgets what the current look at everything did not see, unless nobody could look.
-    fn drop_unseen(&mut self, news: &mut dyn Hearer) {
+    fn drop_unseen(&mut self, news: &mut dyn EventSink) {
         let listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
         let unseen = self.known.paths(|known| known.round != self.round);
         let gone: Vec<String> = unseen.into_iter().filter(|path| listed(path)).collect();
@@ -552,12 +552,12 @@ fn reloaded(site: &Profile, source: &Source) -> Told {
     }
 }
 
-/// A table's path as the incumbent's log names it.
+/// A table's path as the reference implementation's log names it.
 fn in_the_log(site: &Profile, path: &str) -> String {
     path.strip_prefix(site.log_base).unwrap_or(path).to_owned()
 }
 
-/// Says why a table is refused, at the incumbents' level: that of news, of errors where the kernel gave a reason (cronie misc.c).
+/// Says why a table is refused, at the reference implementations' level: that of news, of errors where the kernel gave a reason (cronie misc.c).
 pub(super) fn refusal_told(site: &Profile, refusal: &Refusal) -> Option<Told> {
     refusal.text().map(|_| Told {
         level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
@@ -569,7 +569,7 @@ pub(super) fn refusal_told(site: &Profile, refusal: &Refusal) -> Option<Told> {
     })
 }
 
-/// Says what is wrong with a table, but not without end: of each fault what the incumbent says, and where it is.
+/// Says what is wrong with a table, but not without end: of each fault what the reference implementation says, and where it is.
 pub(super) fn complain(
     site: &Profile,
     source: &Source,
@@ -604,7 +604,7 @@ pub(super) fn complain(
     }
 }
 
-/// What the profile's incumbent says of a faulty line (Debian's user.c, cronie's `log_it` of the same place), as far as it is true here:
+/// What the profile's reference implementation says of a faulty line (Debian's user.c, cronie's `log_it` of the same place), as far as it is true here:
 /// Debian's cron goes on to say that it ignores the whole table.
 fn in_its_words(site: &Profile, source: &Source, bad: &'static str) -> Option<Told> {
     let told = |level, user: &str, event: Cow<'static, str>, detail| {

@@ -72,18 +72,18 @@ impl Scene {
         self.words(news)
     }
 
-    fn words(&self, news: Vec<News>) -> Vec<String> {
+    fn words(&self, news: Vec<LoadEvent>) -> Vec<String> {
         let dir = self.dir.path().display().to_string();
         news.into_iter().map(|news| word(news, &dir)).collect()
     }
 }
 
-fn word(news: News, dir: &str) -> String {
+fn word(news: LoadEvent, dir: &str) -> String {
     let text = match news {
-        News::Load { source, table } => format!("load {} {}", source.path, table.entries.len()),
-        News::SystemZone(zone) => format!("zone {}", zone.name()),
-        News::Unload { path } => format!("unload {path}"),
-        News::Tell(told) => format!("({}) {} ({}){}", told.user, told.event, told.detail, told.rest),
+        LoadEvent::Load { source, table } => format!("load {} {}", source.path, table.entries.len()),
+        LoadEvent::SystemZone(zone) => format!("zone {}", zone.name()),
+        LoadEvent::Unload { path } => format!("unload {path}"),
+        LoadEvent::Tell(told) => format!("({}) {} ({}){}", told.user, told.event, told.detail, told.rest),
     };
     text.replace(dir, "")
 }
@@ -210,8 +210,8 @@ fn given_files_are_read_again_when_they_change() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs");
     fs::write(&path, "* * * * * true\n").unwrap();
-    let given = Given::new(std::slice::from_ref(&path)).unwrap();
-    let mut tables = Tables::new(Origin::Given(given), &CRONIE, HostKey(1));
+    let given = StandaloneFiles::new(std::slice::from_ref(&path)).unwrap();
+    let mut tables = Tables::new(Origin::StandaloneFiles(given), &CRONIE, HostKey(1));
     let rescan = |tables: &mut Tables| {
         let mut news = Vec::new();
         tables.rescan(Depth::Changes, &OnlyUtc, &mut news);
@@ -236,7 +236,7 @@ fn of_two_changes_that_a_stamp_does_not_tell_apart_the_second_counts() {
         let (used, mut news) = (found.stamp, Vec::new());
         let reader = Reader { site: scene.tables.site, host: scene.tables.host, zones: &OnlyUtc };
         scene.tables.seen.take(found, &reader, false, &mut news);
-        (used, news.into_iter().filter(|news| matches!(news, News::Load { .. })).count())
+        (used, news.into_iter().filter(|news| matches!(news, LoadEvent::Load { .. })).count())
     };
     let just_now = |stamp: Stamp| Stamp { ctime_ns: clock::wall().as_ns(), ..stamp };
     let (stamp, loads) = take("1 * * * * root true\n", None);

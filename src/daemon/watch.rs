@@ -4,7 +4,7 @@
 //! where to look; the looking decides.
 
 use crate::sys::name_watch::{Change, Hearing, NameWatch};
-use crate::sys::poll::Bell;
+use crate::sys::poll::Notifier;
 use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
 use notify::{INotifyWatcher, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +91,7 @@ pub struct Watcher {
     tables: INotifyWatcher,
     names: NameWatch,
     hints: Arc<Mutex<Hints>>,
-    bell: Bell,
+    bell: Notifier,
     watched: BTreeMap<PathBuf, Identity>,
     /// Directories to be watched by name, such as /etc.
     busy: BTreeSet<PathBuf>,
@@ -118,7 +118,7 @@ pub enum WatchError {
 impl Watcher {
     /// Watches nothing yet. `busy`: directories that are watched by name and only looked at for what has changed.
     pub fn new(busy: BTreeSet<PathBuf>) -> Result<Watcher, WatchError> {
-        let bell = Bell::new().map_err(WatchError::Start)?;
+        let bell = Notifier::new().map_err(WatchError::Start)?;
         let hints = Arc::new(Mutex::new(Hints::default()));
         let names = NameWatch::new().map_err(WatchError::Start)?;
         let (ring, hear) = (bell.clone(), hints.clone());
@@ -139,7 +139,7 @@ impl Watcher {
     }
 
     /// Readable when there are hints about tables.
-    pub fn bell(&self) -> &Bell {
+    pub fn bell(&self) -> &Notifier {
         &self.bell
     }
 

@@ -1,6 +1,6 @@
-//! Main's end of the runner: spawning it, telling it what to start, hearing what became of it.
+//! Main's end of the executor: spawning it, telling it what to start, hearing what became of it.
 
-use super::runner::run;
+use super::process::run;
 use super::wire::Link;
 use crate::profile::ProfileName;
 use crate::report::Target;
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a mailer may take, unless told otherwise: longer than a mail server's own patience with another server's greeting (RFC 5321,
+/// How long a mailer may take, unless told otherwise: longer than a mail server's own poll_timeout with another server's greeting (RFC 5321,
 /// 4.5.3.2: five minutes), so that only one that hangs is hit.
 pub const MAILER_LIMIT: Duration = Duration::from_secs(600);
 
@@ -32,7 +32,7 @@ pub enum Mailer {
     Off,
 }
 
-/// What a runner is told once, at its start.
+/// What an executor is told once, at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Profile.
@@ -59,7 +59,7 @@ pub struct Config {
     pub journal: JournalPlace,
 }
 
-/// Where a runner keeps its journal of runs.
+/// Where an executor keeps its journal of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum JournalPlace {
     /// Nowhere: whatever comes after it knows nothing of its runs.
@@ -71,7 +71,7 @@ pub enum JournalPlace {
     Memory,
 }
 
-/// What the runner tells.
+/// What the executor tells.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ExecutorEvent {
     /// A job has been started of which that was to be told.
@@ -97,7 +97,7 @@ pub enum ExecutorEvent {
     },
 }
 
-/// What main tells the runner. Main lends it the start, the runner is given one of its own.
+/// What main tells the executor. Main lends it the start, the executor is given one of its own.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum ExecutorRequest<S> {
     /// Start this.
@@ -120,22 +120,22 @@ pub(super) enum ExecutorRequest<S> {
     ReopenLog,
 }
 
-/// Why the runner is not there or not heard.
+/// Why the executor is not there or not heard.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A system call failed.
     #[error("{doing}: {source}")]
     Os {
-        /// `forking the runner`.
+        /// `forking the executor`.
         doing: &'static str,
         /// What the kernel said.
         source: std::io::Error,
     },
     /// What it said is no message.
-    #[error("hearing the runner: {0}")]
+    #[error("hearing the executor: {0}")]
     Garbled(String),
-    /// The runner ended.
-    #[error("the runner has ended")]
+    /// The executor ended.
+    #[error("the executor has ended")]
     Gone,
 }
 
@@ -151,10 +151,10 @@ pub fn falls_back_to_log(config: &Config) -> bool {
 
 /// As whom `crond FILE` runs its jobs.
 pub fn caller_name() -> String {
-    super::runner::caller().map(|user| user.name).unwrap_or_default()
+    super::process::caller().map(|user| user.name).unwrap_or_default()
 }
 
-/// The runner process as main sees it.
+/// The executor process as main sees it.
 #[derive(Debug)]
 pub struct Executor {
     link: Link,
@@ -164,15 +164,16 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Forks the runner. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
+    /// Forks the executor. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
     pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
-        let (ours, theirs) = descriptor::stream_pair().map_err(os("making the runner's socket"))?;
+        let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
             JournalPlace::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
             JournalPlace::Nowhere | JournalPlace::Directory(_) => None,
         };
-        let of_runner = journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
-        let pid = process::fork(|| run(config, theirs, of_runner)).map_err(os("forking the runner"))?;
+        let of_executor =
+            journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
+        let pid = process::fork(|| run(config, theirs, of_executor)).map_err(os("forking the executor"))?;
         Ok(Executor { link: Link::new(ours), pid, journal })
     }
 
@@ -181,7 +182,7 @@ impl Executor {
         self.journal.as_ref()
     }
 
-    /// Readable when the runner has something to tell; writable matters while [`Executor::wants_to_write`].
+    /// Readable when the executor has something to tell; writable matters while [`Executor::wants_to_write`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
@@ -197,7 +198,7 @@ impl Executor {
         self.queue(&ExecutorRequest::StopStarting);
     }
 
-    /// Queues that the runner writes to the log what is going on.
+    /// Queues that the executor writes to the log what is going on.
     pub fn log_state(&mut self) {
         self.queue(&ExecutorRequest::LogState);
     }
@@ -207,7 +208,7 @@ impl Executor {
         self.queue(&ExecutorRequest::EndAll { hard });
     }
 
-    /// Queues that the runner connects to the log anew.
+    /// Queues that the executor connects to the log anew.
     pub fn reopen_log(&mut self) {
         self.queue(&ExecutorRequest::ReopenLog);
     }
@@ -221,13 +222,13 @@ impl Executor {
     pub fn flush(&mut self) -> Result<(), LaunchError> {
         self.link.flush().map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
-            _ => os("telling the runner")(error),
+            _ => os("telling the executor")(error),
         })
     }
 
-    /// Takes what has been told, without blocking. What the runner told before its end is given first.
+    /// Takes what has been told, without blocking. What the executor told before its end is given first.
     pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
-        let open = self.link.fill().map_err(os("hearing the runner"))?;
+        let open = self.link.fill().map_err(os("hearing the executor"))?;
         let mut notices = Vec::new();
         while let Some(notice) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
             notices.push(notice);
@@ -235,19 +236,19 @@ impl Executor {
         if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
     }
 
-    /// Tells the runner that there is nothing more to come. With its last job, mail and line of output it closes its end, see
+    /// Tells the executor that there is nothing more to come. With its last job, mail and line of output it closes its end, see
     /// [`Executor::is_done`].
     pub fn close(&self) -> Result<(), LaunchError> {
-        descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the runner's socket"))
+        descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))
     }
 
-    /// Whether the runner has closed its end. It may stay to read what background processes write.
+    /// Whether the executor has closed its end. It may stay to read what background processes write.
     pub fn is_done(&mut self) -> bool {
         while self.link.take::<ExecutorEvent>().is_ok_and(|notice| notice.is_some()) {}
         !self.link.fill().unwrap_or(false)
     }
 
-    /// The runner's process id.
+    /// The executor's process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }

@@ -1,4 +1,4 @@
-//! The environment of a job, built from nothing, in the incumbents' order (compat.md 1.14; Debian entry.c, cronie entry.c and env.c).
+//! The environment of a job, built from nothing, in the reference implementations' order (compat.md 1.14; Debian entry.c, cronie entry.c and env.c).
 
 use crate::profile::Profile;
 use crate::scheduler::Environment;
@@ -99,7 +99,7 @@ pub(super) fn c_string(parts: &[&[u8]]) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
-/// What of the daemon's own environment reaches its jobs, taken once at the runner's start.
+/// What of the daemon's own environment reaches its jobs, taken once at the executor's start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inherited {
     all: Variables,

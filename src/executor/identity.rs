@@ -1,6 +1,6 @@
-//! Who the owner of a job is, as fresh as its start: asked once per user and minute, and never so that the runner waits.
+//! Who the owner of a job is, as fresh as its start: asked once per user and minute, and never so that the executor waits.
 //!
-//! Where users come from local files, the runner asks at once. Else a child asks, with a time limit: a directory server that hangs delays
+//! Where users come from local files, the executor asks at once. Else a child asks, with a time limit: a directory server that hangs delays
 //! only the jobs of its own users.
 
 use crate::sys::clock;

@@ -1,9 +1,9 @@
-//! One started job as the runner keeps it: small while it runs, no process beside its own.
+//! One started job as the executor keeps it: small while it runs, no process beside its own.
 
 use super::environment::Variables;
+use super::exec_spec::Stdio;
 use super::output::Output;
 use super::owner::OwnerKey;
-use super::recipe::Stdio;
 use super::wire::Link;
 use crate::profile::Profile;
 use crate::scheduler::{RunOutcome, RunRequest};
@@ -34,10 +34,10 @@ pub(super) struct Job {
     /// When it was first tried in vain to start it.
     pub(super) tried_since_ms: Option<i64>,
     pub(super) user: Rc<User>,
-    /// The session leader; none while its keeper has not started it.
+    /// The session leader; none while its PAM monitor has not started it.
     pub(super) pid: Option<Pid>,
-    /// The keeper of its PAM session.
-    pub(super) keeper: Option<Link>,
+    /// The PAM monitor of its PAM session.
+    pub(super) monitor: Option<Link>,
     pub(super) started_ms: i64,
     pub(super) output: Output,
     /// The ends to read, while there may be more.
@@ -74,14 +74,14 @@ impl Job {
         self.pipe.is_none() && self.error_pipe.is_none()
     }
 
-    /// Notes that it ended; a keeper that cannot say how gives no status.
+    /// Notes that it ended; a PAM monitor that cannot say how gives no status.
     pub(super) fn end(&mut self, status: Option<Status>, now_ms: i64) -> &(RunOutcome, u64) {
         let duration_ms = now_ms.saturating_sub(self.started_ms).unsigned_abs();
         let end = match (self.failure.take(), status) {
             (Some(why), _) => RunOutcome::NotStarted { why },
             (None, Some(Status::Code(code))) => RunOutcome::Code(code),
             (None, Some(Status::Signal { number, core_dumped })) => RunOutcome::Signal { number, core_dumped },
-            (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "its keeper ended".into() },
+            (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "its monitor ended".into() },
             (None, None) => RunOutcome::Lost,
         };
         self.feed = None;

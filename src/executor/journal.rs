@@ -1,4 +1,4 @@
-//! The journal of runs: what a runner has begun, and how it ended, for the main that comes after it or after its main.
+//! The journal of runs: what an executor has begun, and how it ended, for the main that comes after it or after its main.
 //!
 //! A file begins with [`HEADER`] bytes: a name with the version of the format, then the boot id as text. Records follow, each behind its
 //! length (two bytes) and a check (four bytes, both little endian), in postcard's form. The last record may be cut short. It holds
@@ -165,7 +165,7 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
     let mut reader = BufReader::with_capacity(64 << 10, FromStart { file, at: 0 }.take(2 * LONGEST));
     let mut found = [0; HEADER];
     match reader.read_exact(&mut found) {
-        // Its runner was killed before it had written anything.
+        // Its executor was killed before it had written anything.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && found.iter().all(|byte| *byte == 0) => {
             return Ok(JournalContent::default());
         }
@@ -264,7 +264,7 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
     }
 }
 
-/// The journal that a runner writes. Records are gathered and written with one call.
+/// The journal that an executor writes. Records are gathered and written with one call.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     file: Option<File>,
@@ -422,7 +422,7 @@ pub(super) struct Compacted {
     pub(super) lost_starts: bool,
 }
 
-/// Writes, behind the last whole record of a dead runner's journal, that a main knows of the ends of these runs; where there is no end, that
+/// Writes, behind the last whole record of a dead executor's journal, that a main knows of the ends of these runs; where there is no end, that
 /// the run is lost.
 pub(super) fn settle<'a>(
     file: &File,

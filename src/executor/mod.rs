@@ -1,24 +1,24 @@
-//! Starts a job as its owner: runner, keeper, identity, PAM, output, mail.
+//! Starts a job as its owner: executor, PAM monitor, identity, PAM, output, mail.
 //!
-//! Main talks to the runner process through [`Executor`]; [`find_predecessors`] finds the runners of earlier mains, and what those that are
+//! Main talks to the executor process through [`Executor`]; [`find_predecessors`] finds the executors of earlier mains, and what those that are
 //! dead have left.
 
 mod client;
 mod environment;
+mod exec_spec;
 mod identity;
 mod job;
+mod job_log;
 mod journal;
-mod keeper;
 mod label;
 mod output;
 mod owner;
+mod pam_monitor;
 mod predecessors;
-mod recipe;
+mod process;
 mod relay;
 mod run_directory;
-mod runner;
 mod takeover;
-mod tell;
 mod template;
 mod wire;
 
@@ -28,8 +28,8 @@ pub use client::{
 };
 pub use journal::KEPT_STARTS;
 pub use predecessors::{
-    AfterClose, DeadRunner, EarlierStart, Fate, Predecessors, Retried, RunOfJob, SilentRunner,
+    AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, RunOfJob, SilentRunner,
     find as find_predecessors, of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
-pub use takeover::{Closed, OldRunner};
+pub use takeover::{Closed, OldExecutor};

@@ -1,8 +1,8 @@
-//! What earlier mains and their runners have left, found once at the start of a main: runners that still live, and journals of dead ones.
+//! What earlier mains and their executors have left, found once at the start of a main: executors that still live, and journals of dead ones.
 
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
-use super::run_directory::{Look, RunDirectoryError, RunnerFiles, runners};
-use super::takeover::OldRunner;
+use super::run_directory::{ExecutorFiles, Look, RunDirectoryError, executors};
+use super::takeover::OldExecutor;
 use crate::scheduler::{JobId, RunId, RunOutcome};
 use crate::sys::clock;
 use crate::sys::host;
@@ -42,47 +42,47 @@ pub struct RunOfJob {
 /// Everything that was found.
 #[derive(Debug, Default)]
 pub struct Predecessors {
-    /// Runners that still live.
-    pub runners: Vec<OldRunner>,
-    /// Journals of runners that are dead.
-    pub dead: Vec<DeadRunner>,
+    /// Executors that still live.
+    pub executors: Vec<OldExecutor>,
+    /// Journals of executors that are dead.
+    pub dead: Vec<DeadExecutor>,
     /// Starts that may be due again after a restart, and must not be made again.
     pub started: Vec<EarlierStart>,
-    /// Runs of living runners that go on.
+    /// Runs of living executors that go on.
     pub running: Vec<RunOfJob>,
     /// What could not be read, and was removed.
     pub troubles: Vec<RunDirectoryError>,
-    /// Runners that live and cannot be reached.
+    /// Executors that live and cannot be reached.
     pub silent: Vec<SilentRunner>,
-    /// Runners that are connected and have not told their runs in time.
+    /// Executors that are connected and have not told their runs in time.
     pub slow: Vec<Pid>,
 }
 
-/// A runner that lives, or may live, and to which there is no connection. Its journal is its own: nothing is written to it here.
+/// An executor that lives, or may live, and to which there is no connection. Its journal is its own: nothing is written to it here.
 #[derive(Debug)]
 pub struct SilentRunner {
-    files: RunnerFiles,
+    files: ExecutorFiles,
     /// Runs without an end that was told, as its journal had them.
     open: BTreeMap<RunId, JournaledRun>,
     /// Runs that are taken for lost here, although the journal has them as open.
     lost: Vec<RunId>,
 }
 
-/// What has become of a runner that could not be reached.
+/// What has become of an executor that could not be reached.
 #[derive(Debug)]
 pub enum Retried {
     /// It still cannot be reached.
     Silent(SilentRunner),
     /// It is connected.
-    Connected(OldRunner),
+    Connected(OldExecutor),
     /// It is dead and has left a journal.
-    Dead(DeadRunner),
+    Dead(DeadExecutor),
     /// It is gone, its journal as well, and none of its runs goes on.
     Gone,
 }
 
 impl SilentRunner {
-    fn new(files: RunnerFiles, content: Option<JournalContent>) -> SilentRunner {
+    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentRunner {
         let runs = content.unwrap_or_default().runs.into_iter();
         SilentRunner { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
     }
@@ -113,7 +113,7 @@ impl SilentRunner {
         match self.files.look(boot_id, now()) {
             Ok(Some(Look { is_alive: false, content: Ok(content), file })) => {
                 let SilentRunner { files, lost, .. } = self;
-                let mut dead = DeadRunner::new(Some(files), file, content);
+                let mut dead = DeadExecutor::new(Some(files), file, content);
                 // If this cannot be written, the next main records them as lost once more.
                 let _ = dead.settle(&lost);
                 Retried::Dead(dead)
@@ -123,11 +123,11 @@ impl SilentRunner {
                 gone(self)
             }
             Ok(None) => gone(self),
-            Ok(Some(_)) | Err(_) => match OldRunner::connect(self.files.clone()) {
-                Ok(mut runner) => {
+            Ok(Some(_)) | Err(_) => match OldExecutor::connect(self.files.clone()) {
+                Ok(mut executor) => {
                     let open = self.open.iter().filter(|(_, known)| known.end.is_none());
-                    runner.expect(open.map(|(run, known)| run_of_job(*run, known)));
-                    Retried::Connected(runner)
+                    executor.expect(open.map(|(run, known)| run_of_job(*run, known)));
+                    Retried::Connected(executor)
                 }
                 Err(_) => Retried::Silent(self),
             },
@@ -150,11 +150,11 @@ fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<Pid> {
     is_there.then_some(process.pid)
 }
 
-/// The journal of a dead runner, with what is to be done about its runs.
+/// The journal of a dead executor, with what is to be done about its runs.
 #[derive(Debug)]
-pub struct DeadRunner {
+pub struct DeadExecutor {
     /// None: it had no name.
-    files: Option<RunnerFiles>,
+    files: Option<ExecutorFiles>,
     file: File,
     valid_length: u64,
     /// Runs of which the end was not handed to a main or not reported.
@@ -163,7 +163,7 @@ pub struct DeadRunner {
     kept_until: i64,
 }
 
-/// What is known of a run that was going on when its runner died.
+/// What is known of a run that was going on when its executor died.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It had ended.
@@ -177,15 +177,15 @@ pub enum Fate {
     GoesOn(Pid),
     /// Its process is gone.
     Gone,
-    /// Its runner died while it started it.
+    /// Its executor died while it started it.
     NeverSeen,
 }
 
-impl DeadRunner {
-    fn new(files: Option<RunnerFiles>, file: File, content: JournalContent) -> DeadRunner {
+impl DeadExecutor {
+    fn new(files: Option<ExecutorFiles>, file: File, content: JournalContent) -> DeadExecutor {
         let kept_until = content.runs.values().map(|run| run.begun_at.saturating_add(KEPT_STARTS)).max();
         let open = content.runs.into_iter().filter(|(_, run)| run.is_open()).collect();
-        DeadRunner { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
+        DeadExecutor { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
 
     /// The runs of which the end was not handed to a main or not reported, with what became of them.
@@ -203,7 +203,7 @@ impl DeadRunner {
         let known = runs.iter().filter_map(|run| Some((*run, self.open.get(run)?)));
         let written = settle(&self.file, &mut self.valid_length, known);
         runs.iter().for_each(|run| drop(self.open.remove(run)));
-        let path = self.files.as_ref().map(RunnerFiles::journal).unwrap_or_default();
+        let path = self.files.as_ref().map(ExecutorFiles::journal).unwrap_or_default();
         written.map_err(|source| RunDirectoryError::Journal { path, source })
     }
 
@@ -228,7 +228,7 @@ impl DeadRunner {
     }
 }
 
-/// What is to be done about a runner whose connection was closed.
+/// What is to be done about an executor whose connection was closed.
 #[derive(Debug)]
 pub enum AfterClose {
     /// It still lives, perhaps for a moment.
@@ -236,17 +236,17 @@ pub enum AfterClose {
     /// It has left nothing.
     Nothing,
     /// It has left a journal.
-    Dead(DeadRunner),
+    Dead(DeadExecutor),
 }
 
-impl OldRunner {
+impl OldExecutor {
     /// Looks what it has left, once it has closed its connection.
     pub fn after_close(&self, boot_id: &str) -> Result<AfterClose, RunDirectoryError> {
         Ok(match self.files.look(boot_id, now())? {
             None => AfterClose::Nothing,
             Some(Look { is_alive: true, .. }) => AfterClose::StillThere,
             Some(Look { content, file, .. }) => {
-                AfterClose::Dead(DeadRunner::new(Some(self.files.clone()), file, content?))
+                AfterClose::Dead(DeadExecutor::new(Some(self.files.clone()), file, content?))
             }
         })
     }
@@ -273,7 +273,7 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
         match read(&file, boot_id, now()) {
             Ok(content) => {
                 found.started.extend(starts_of(&content));
-                found.dead.push(DeadRunner::new(None, file, content));
+                found.dead.push(DeadExecutor::new(None, file, content));
             }
             Err(source) => {
                 found.troubles.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
@@ -295,7 +295,7 @@ fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
 /// that their main is gone and start nothing more.
 pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     let mut found = Predecessors::default();
-    let listed = match runners(directory) {
+    let listed = match executors(directory) {
         Ok(listed) => listed,
         Err(trouble) => {
             found.troubles.push(trouble);
@@ -306,8 +306,8 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     for (files, file, content) in dead {
         take_dead(&mut found, files, file, content);
     }
-    for runner in connected {
-        take_living(&mut found, runner, boot_id);
+    for executor in connected {
+        take_living(&mut found, executor, boot_id);
     }
     for files in silent {
         let content = match files.look(boot_id, now()) {
@@ -322,17 +322,17 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     found
 }
 
-/// The runs of a living runner as its journal has them.
+/// The runs of a living executor as its journal has them.
 fn without_end(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
     content.runs.iter().filter(|(_, known)| known.end.is_none()).map(|(run, known)| run_of_job(*run, known))
 }
 
-type Connected = (Vec<(RunnerFiles, File, JournalContent)>, Vec<OldRunner>, Vec<RunnerFiles>);
+type Connected = (Vec<(ExecutorFiles, File, JournalContent)>, Vec<OldExecutor>, Vec<ExecutorFiles>);
 
-/// Sorts runners into dead ones, those that have answered or are connected at least, and those that cannot be reached.
-fn connect_all(listed: Vec<RunnerFiles>, boot_id: &str, troubles: &mut Vec<RunDirectoryError>) -> Connected {
+/// Sorts executors into dead ones, those that have answered or are connected at least, and those that cannot be reached.
+fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, troubles: &mut Vec<RunDirectoryError>) -> Connected {
     let until_ms = clock::monotonic_ms() + PATIENCE_MS;
-    let (mut dead, mut connected, mut left): (Vec<_>, Vec<OldRunner>, _) = (Vec::new(), Vec::new(), listed);
+    let (mut dead, mut connected, mut left): (Vec<_>, Vec<OldExecutor>, _) = (Vec::new(), Vec::new(), listed);
     loop {
         for files in std::mem::take(&mut left) {
             match files.look(boot_id, now()) {
@@ -346,40 +346,40 @@ fn connect_all(listed: Vec<RunnerFiles>, boot_id: &str, troubles: &mut Vec<RunDi
                     troubles.extend(files.discard().err());
                 }
                 // It lives, or that is not known. Whatever its journal says, it can tell by itself.
-                Ok(Some(_)) | Err(_) => match OldRunner::connect(files.clone()) {
-                    Ok(runner) => connected.push(runner),
+                Ok(Some(_)) | Err(_) => match OldExecutor::connect(files.clone()) {
+                    Ok(executor) => connected.push(executor),
                     Err(_) => left.push(files),
                 },
             }
         }
-        let patience_ms = until_ms - clock::monotonic_ms();
-        let has_answered = |runner: &OldRunner| runner.has_listed();
-        if patience_ms <= 0 || (left.is_empty() && connected.iter().all(has_answered)) {
+        let poll_timeout_ms = until_ms - clock::monotonic_ms();
+        let has_answered = |executor: &OldExecutor| executor.has_listed();
+        if poll_timeout_ms <= 0 || (left.is_empty() && connected.iter().all(has_answered)) {
             return (dead, connected, left);
         }
-        let patience_ms = if left.is_empty() { patience_ms } else { patience_ms.min(RETRY_MS) };
-        wait_for_answers(&mut connected, &mut left, patience_ms);
+        let poll_timeout_ms = if left.is_empty() { poll_timeout_ms } else { poll_timeout_ms.min(RETRY_MS) };
+        wait_for_answers(&mut connected, &mut left, poll_timeout_ms);
     }
 }
 
 /// Waits for answers. One that closes its connection is looked at again.
-fn wait_for_answers(connected: &mut Vec<OldRunner>, left: &mut Vec<RunnerFiles>, patience_ms: i64) {
+fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFiles>, poll_timeout_ms: i64) {
     let Ok(poll) = Poll::new() else { return };
-    for runner in connected.iter().filter(|runner| !runner.has_listed()) {
-        let _ = poll.add(runner.descriptor(), 0);
+    for executor in connected.iter().filter(|executor| !executor.has_listed()) {
+        let _ = poll.add(executor.descriptor(), 0);
     }
-    let _ = poll.wait_for_any(Some(patience_ms.unsigned_abs()));
-    connected.retain_mut(|runner| {
+    let _ = poll.wait_for_any(Some(poll_timeout_ms.unsigned_abs()));
+    connected.retain_mut(|executor| {
         // Ends that are told now are of runs that nobody here knows of.
-        let is_open = runner.has_listed() || runner.receive().is_ok();
+        let is_open = executor.has_listed() || executor.receive().is_ok();
         if !is_open {
-            left.push(runner.files.clone());
+            left.push(executor.files.clone());
         }
         is_open
     });
 }
 
-fn take_dead(found: &mut Predecessors, files: RunnerFiles, file: File, content: JournalContent) {
+fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content: JournalContent) {
     if content.is_of_another_boot {
         found.troubles.extend(files.discard().err());
         return;
@@ -389,11 +389,11 @@ fn take_dead(found: &mut Predecessors, files: RunnerFiles, file: File, content: 
         found.troubles.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));
-    found.dead.push(DeadRunner::new(Some(files), file, content));
+    found.dead.push(DeadExecutor::new(Some(files), file, content));
 }
 
-fn take_living(found: &mut Predecessors, mut runner: OldRunner, boot_id: &str) {
-    let content = match runner.files.look(boot_id, now()) {
+fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
+    let content = match executor.files.look(boot_id, now()) {
         Ok(Some(look)) => look.content.map(Some),
         Ok(None) => Ok(None),
         Err(trouble) => Err(trouble),
@@ -404,10 +404,10 @@ fn take_living(found: &mut Predecessors, mut runner: OldRunner, boot_id: &str) {
         None
     });
     found.started.extend(content.iter().flat_map(starts_of));
-    if !runner.has_listed() {
-        found.slow.push(runner.pid());
-        runner.expect(content.iter().flat_map(without_end));
+    if !executor.has_listed() {
+        found.slow.push(executor.pid());
+        executor.expect(content.iter().flat_map(without_end));
     }
-    found.running.extend(runner.running().cloned());
-    found.runners.push(runner);
+    found.running.extend(executor.running().cloned());
+    found.executors.push(executor);
 }

@@ -1,4 +1,4 @@
-//! The directory in which runners leave their journals and their sockets.
+//! The directory in which executors leave their journals and their sockets.
 
 use super::journal::{Compacted, Journal, JournalContent, JournalError, LONGEST, read};
 use crate::sys::files::reason;
@@ -62,29 +62,29 @@ fn in_journal(path: &Path) -> impl FnOnce(JournalError) -> RunDirectoryError + '
     move |source| RunDirectoryError::Journal { path: path.to_owned(), source }
 }
 
-/// The names of one runner's files: its process number and when it was started, so that no two runners of a boot share them.
+/// The names of one executor's files: its process number and when it was started, so that no two executors of a boot share them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RunnerFiles {
+pub(super) struct ExecutorFiles {
     directory: PathBuf,
     name: String,
     pub(super) pid: Pid,
 }
 
-impl RunnerFiles {
+impl ExecutorFiles {
     /// Those of this process.
-    pub(super) fn own(directory: &Path) -> RunnerFiles {
+    pub(super) fn own(directory: &Path) -> ExecutorFiles {
         let pid = process::own_pid();
         let started = host::process_started(pid).unwrap_or_else(|| "0".to_owned());
-        RunnerFiles { directory: directory.to_owned(), name: format!("runner-{pid}-{started}"), pid }
+        ExecutorFiles { directory: directory.to_owned(), name: format!("executor-{pid}-{started}"), pid }
     }
 
     /// Those of which a journal has this name.
-    fn of_journal(directory: &Path, file: &str) -> Option<RunnerFiles> {
+    fn of_journal(directory: &Path, file: &str) -> Option<ExecutorFiles> {
         let name = file.strip_suffix(JOURNAL)?.strip_suffix('.')?;
-        let (pid, started) = name.strip_prefix("runner-")?.split_once('-')?;
+        let (pid, started) = name.strip_prefix("executor-")?.split_once('-')?;
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let pid = pid.parse().ok().filter(|_| is_number(pid) && is_number(started))?;
-        Some(RunnerFiles { directory: directory.to_owned(), name: name.to_owned(), pid })
+        Some(ExecutorFiles { directory: directory.to_owned(), name: name.to_owned(), pid })
     }
 
     fn path(&self, ending: &str) -> PathBuf {
@@ -133,7 +133,7 @@ impl RunnerFiles {
         let _ = fs::remove_file(self.path(NEW));
     }
 
-    /// Reads the journal of a runner, living or dead. None: it is gone. An error: nobody knows whether the runner lives.
+    /// Reads the journal of an executor, living or dead. None: it is gone. An error: nobody knows whether the executor lives.
     pub(super) fn look(&self, boot_id: &str, now: i64) -> Result<Option<Look>, RunDirectoryError> {
         let path = self.journal();
         loop {
@@ -160,7 +160,7 @@ impl RunnerFiles {
     }
 }
 
-/// What a journal says, and whether its runner lives.
+/// What a journal says, and whether its executor lives.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) is_alive: bool,
@@ -224,7 +224,7 @@ fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
         .open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A directory, a symbolic link, a socket: no runner has made it.
+        // A directory, a symbolic link, a socket: no executor has made it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::ELOOP | libc::ENXIO)) => {
             return Err(in_journal(path)(JournalError::Foreign));
         }
@@ -242,14 +242,14 @@ fn is_still_at(file: &File, path: &Path) -> bool {
         (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
-/// The runners of which there is a journal.
-pub(super) fn runners(directory: &Path) -> Result<Vec<RunnerFiles>, RunDirectoryError> {
+/// The executors of which there is a journal.
+pub(super) fn executors(directory: &Path) -> Result<Vec<ExecutorFiles>, RunDirectoryError> {
     if !trust(directory)? {
         return Ok(Vec::new());
     }
     let listed = fs::read_dir(directory).map_err(os("listing", directory))?;
-    let mut found: Vec<RunnerFiles> = listed
-        .filter_map(|entry| RunnerFiles::of_journal(directory, entry.ok()?.file_name().to_str()?))
+    let mut found: Vec<ExecutorFiles> = listed
+        .filter_map(|entry| ExecutorFiles::of_journal(directory, entry.ok()?.file_name().to_str()?))
         .take(MOST_JOURNALS)
         .collect();
     found.sort();
@@ -265,11 +265,15 @@ mod tests {
 
     #[test]
     fn only_names_of_journals_are_taken_for_some() {
-        let of = |name: &str| RunnerFiles::of_journal(Path::new("/run/cronwheel"), name).map(|files| files.pid);
-        assert_eq!(of("runner-12-3456.journal"), Some(12));
-        for name in
-            ["runner-12-3456.sock", "runner-12.journal", "runner--1-3.journal", "runner-1-x.journal", ".journal"]
-        {
+        let of = |name: &str| ExecutorFiles::of_journal(Path::new("/run/cronwheel"), name).map(|files| files.pid);
+        assert_eq!(of("executor-12-3456.journal"), Some(12));
+        for name in [
+            "executor-12-3456.sock",
+            "executor-12.journal",
+            "executor--1-3.journal",
+            "executor-1-x.journal",
+            ".journal",
+        ] {
             assert_eq!(of(name), None, "{name}");
         }
     }
@@ -277,13 +281,13 @@ mod tests {
     #[test]
     fn whatever_has_a_journals_name_is_neither_waited_for_nor_believed() {
         let top = tempfile::tempdir().unwrap();
-        let at = |number: u32| top.path().join(format!("runner-{number}-1.journal"));
+        let at = |number: u32| top.path().join(format!("executor-{number}-1.journal"));
         nix::unistd::mkfifo(&at(1), nix::sys::stat::Mode::S_IRWXU).unwrap();
         std::os::unix::fs::symlink("/dev/zero", at(2)).unwrap();
         fs::create_dir(at(3)).unwrap();
         fs::write(at(4), "text").unwrap();
         File::create(at(5)).unwrap().set_len(1 << 40).unwrap();
-        let found = runners(top.path()).unwrap();
+        let found = executors(top.path()).unwrap();
         assert_eq!(found.len(), 5);
         for files in found {
             let look = files.look(BOOT_ID, 0);
@@ -298,22 +302,22 @@ mod tests {
     fn a_directory_that_others_can_write_to_is_not_used() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("cronwheel");
-        assert!(runners(&directory).unwrap().is_empty());
-        let files = RunnerFiles::own(&directory);
+        assert!(executors(&directory).unwrap().is_empty());
+        let files = ExecutorFiles::own(&directory);
         assert!(files.begin_journal(BOOT_ID).unwrap().is_kept());
-        assert_eq!(runners(&directory).unwrap(), std::slice::from_ref(&files));
+        assert_eq!(executors(&directory).unwrap(), std::slice::from_ref(&files));
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(runners(&directory), Err(RunDirectoryError::Untrusted { .. })));
+        assert!(matches!(executors(&directory), Err(RunDirectoryError::Untrusted { .. })));
         assert!(files.begin_journal(BOOT_ID).is_err());
     }
 
     #[test]
-    fn a_journal_that_is_rewritten_is_still_known_as_a_living_runners() {
+    fn a_journal_that_is_rewritten_is_still_known_as_a_living_executors() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("cronwheel");
         let (told, tell) = crate::sys::descriptor::pipe().unwrap();
-        let runner = process::fork(|| {
-            let files = RunnerFiles::own(&directory);
+        let executor = process::fork(|| {
+            let files = ExecutorFiles::own(&directory);
             let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
             let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&tell), b"x");
             loop {
@@ -324,11 +328,11 @@ mod tests {
         })
         .unwrap();
         crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&told), &mut [0]).unwrap();
-        let files = runners(&directory).unwrap().remove(0);
-        assert_eq!(files.pid, runner);
+        let files = executors(&directory).unwrap().remove(0);
+        assert_eq!(files.pid, executor);
         let alive = (0..2000).filter(|_| files.look(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
-        process::signal(runner, process::Ask::Kill).unwrap();
-        assert_eq!(process::wait(runner).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
+        process::signal(executor, process::Ask::Kill).unwrap();
+        assert_eq!(process::wait(executor).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
         assert_eq!(alive, 2000);
         assert!(!files.look(BOOT_ID, 0).unwrap().unwrap().is_alive);
     }

@@ -1,12 +1,12 @@
-//! What a runner and a main that is not its own say to each other: the messages, and main's end of the connection.
+//! What an executor and a main that is not its own say to each other: the messages, and main's end of the connection.
 //!
-//! A runner whose main is gone goes on with its jobs. The next main connects to its socket, learns which runs go on, and is told their
-//! ends; it hands the runner no starts. The two may be of different versions, so these messages never change: each is a frame of the
+//! An executor whose main is gone goes on with its jobs. The next main connects to its socket, learns which runs go on, and is told their
+//! ends; it hands the executor no starts. The two may be of different versions, so these messages never change: each is a frame of the
 //! [`Link`] in postcard's form, both sides begin with a hello that has the version of the sender, variants are added at the end only, and
 //! what is not understood is skipped.
 
 use super::predecessors::RunOfJob;
-use super::run_directory::{RunnerFiles, own_uid};
+use super::run_directory::{ExecutorFiles, own_uid};
 use super::wire::Link;
 use crate::scheduler::{JobId, RunId, RunOutcome, SkipReason};
 use crate::sys::local_socket;
@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The version that a hello has. It changes when variants are added.
 pub(super) const PROTOCOL: u32 = 1;
 
-/// What a runner tells a later main.
+/// What an executor tells a later main.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum TakeoverNotice {
     /// Comes first.
@@ -41,7 +41,7 @@ pub(super) enum TakeoverEnd {
     Lost,
 }
 
-/// What a later main asks of a runner.
+/// What a later main asks of an executor.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum TakeoverOrder {
     /// Comes first.
@@ -74,18 +74,18 @@ impl From<TakeoverEnd> for RunOutcome {
             TakeoverEnd::Code(code) => RunOutcome::Code(code),
             TakeoverEnd::Signal { number, core_dumped } => RunOutcome::Signal { number, core_dumped },
             TakeoverEnd::NotStarted { why } => RunOutcome::NotStarted { why },
-            // A runner skips a start only when it was stopped.
+            // An executor skips a start only when it was stopped.
             TakeoverEnd::Skipped => RunOutcome::Skipped(SkipReason::Stopped),
             TakeoverEnd::Lost => RunOutcome::Lost,
         }
     }
 }
 
-/// A runner of an earlier main, connected.
+/// An executor of an earlier main, connected.
 #[derive(Debug)]
-pub struct OldRunner {
+pub struct OldExecutor {
     link: Link,
-    pub(super) files: RunnerFiles,
+    pub(super) files: ExecutorFiles,
     /// The runs that go on.
     running: BTreeMap<RunId, RunOfJob>,
     /// Runs that its journal has, until it has told whether they go on.
@@ -93,27 +93,27 @@ pub struct OldRunner {
     has_listed: bool,
 }
 
-/// An old runner has closed the connection.
+/// An old executor has closed the connection.
 #[derive(Debug, thiserror::Error)]
-#[error("the runner has closed the connection")]
+#[error("the executor has closed the connection")]
 pub struct Closed;
 
-impl OldRunner {
+impl OldExecutor {
     /// Connects to it, if it is a process of our own user.
-    pub(super) fn connect(files: RunnerFiles) -> io::Result<OldRunner> {
+    pub(super) fn connect(files: ExecutorFiles) -> io::Result<OldExecutor> {
         let (socket, uid) = local_socket::connect(&files.socket())?;
         if uid != own_uid() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut runner = OldRunner {
+        let mut executor = OldExecutor {
             link: Link::new(socket),
             files,
             running: BTreeMap::new(),
             expected: BTreeMap::new(),
             has_listed: false,
         };
-        runner.ask(&TakeoverOrder::Hello { protocol: PROTOCOL });
-        Ok(runner)
+        executor.ask(&TakeoverOrder::Hello { protocol: PROTOCOL });
+        Ok(executor)
     }
 
     /// Its process.
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_messages_never_change() {
-        // Runners and mains of other versions read these bytes.
+        // Executors and mains of other versions read these bytes.
         let job = "alice:job".to_owned();
         let notices = [
             TakeoverNotice::Hello { protocol: 1 },

@@ -1,13 +1,13 @@
-//! The template process: it has libpam loaded and forks the keepers.
+//! The template process: it has libpam loaded and forks the PAM monitors.
 //!
-//! It is the runner's child and exists from the first job with PAM on. There are two reasons for a process of its own. The runner never loads
+//! It is the executor's child and exists from the first job with PAM on. There are two reasons for a process of its own. The executor never loads
 //! libpam or anything that belongs to it, so that PAM's code can neither block nor break the process that all jobs depend on. And a fork copies
-//! the page tables of the process that forks: the template is small whatever the runner holds.
+//! the page tables of the process that forks: the template is small whatever the executor holds.
 //!
-//! It knows nothing of the service and its modules, and opens no session. It only receives the descriptors of a keeper and forks it.
+//! It knows nothing of the service and its modules, and opens no session. It only receives the descriptors of a PAM monitor and forks it.
 
-use super::keeper::{Keeper, KeeperNews};
-use super::recipe::Stdio;
+use super::exec_spec::Stdio;
+use super::pam_monitor::{MonitorEvent, PamMonitor};
 use super::wire::Link;
 use crate::profile::Profile;
 use crate::sys::descriptor;
@@ -17,18 +17,18 @@ use crate::sys::selinux::Policy;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The template process, seen from the runner.
+/// The template process, seen from the executor.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(super) struct MonitorTemplate {
     socket: OwnedFd,
 }
 
-impl Template {
-    /// Forks it. It ends by itself when this is dropped; its keepers do not.
-    pub(super) fn fork(site: &Profile, policy: Option<Policy>) -> io::Result<Template> {
+impl MonitorTemplate {
+    /// Forks it. It ends by itself when this is dropped; its PAM monitors do not.
+    pub(super) fn fork(site: &Profile, policy: Option<Policy>) -> io::Result<MonitorTemplate> {
         let (ours, theirs) = descriptor::request_pair()?;
         process::fork(|| template(theirs, site, policy))?;
-        Ok(Template { socket: ours })
+        Ok(MonitorTemplate { socket: ours })
     }
 
     /// Whether requests wait that it has not come to; then more would only wait with them.
@@ -36,8 +36,8 @@ impl Template {
         !descriptor::takes_output(self.socket.as_fd())
     }
 
-    /// Has it fork a keeper for a job with these ends of its pipes, and gives our end of the keeper's socket.
-    pub(super) fn make_keeper(&self, stdio: Stdio<'_>) -> io::Result<Link> {
+    /// Has it fork a PAM monitor for a job with these ends of its pipes, and gives our end of the PAM monitor's socket.
+    pub(super) fn make_monitor(&self, stdio: Stdio<'_>) -> io::Result<Link> {
         let (ours, theirs) = descriptor::stream_pair()?;
         descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output])?;
         Ok(Link::new(ours))
@@ -50,22 +50,22 @@ fn template(socket: OwnedFd, site: &Profile, policy: Option<Policy>) -> i32 {
         return 1;
     }
     process::set_name(c"crond: template");
-    // Its children are nobody's to wait for: the runner hears of jobs over the keepers' sockets.
+    // Its children are nobody's to wait for: the executor hears of jobs over the PAM monitors' sockets.
     process::ignore_children();
     let library = Library::open();
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
-        let mut keeper = Keeper { library: library.as_ref(), site, policy, link: Link::new(link) };
+        let mut monitor = PamMonitor { library: library.as_ref(), site, policy, link: Link::new(link) };
         let mut ends = Some((input, output));
         let forked = process::fork(|| match ends.take() {
             Some((input, output)) => {
-                let _ = descriptor::close_from(3, &[keeper.link.as_fd(), input.as_fd(), output.as_fd()]);
-                keeper.run(input, output)
+                let _ = descriptor::close_from(3, &[monitor.link.as_fd(), input.as_fd(), output.as_fd()]);
+                monitor.run(input, output)
             }
             None => 1,
         });
         if let Err(error) = forked {
-            keeper.tell(&KeeperNews::NoKeeper { number: error.raw_os_error().unwrap_or(0) });
+            monitor.tell(&MonitorEvent::NoMonitor { number: error.raw_os_error().unwrap_or(0) });
         }
     }
     0

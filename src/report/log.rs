@@ -49,7 +49,7 @@ pub enum Ident {
 /// How loud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// As the incumbents' ordinary lines.
+    /// As the reference implementations' ordinary lines.
     Info,
     /// Something went wrong with a job or a table.
     Warning,
@@ -57,7 +57,7 @@ pub enum Level {
     Error,
 }
 
-/// One thing to tell: `(USER) EVENT (DETAIL)` in the incumbents' form, and fields for JSON.
+/// One thing to tell: `(USER) EVENT (DETAIL)` in the reference implementations' form, and fields for JSON.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// Tag.
@@ -70,7 +70,7 @@ pub struct Record<'a> {
     pub user: &'a str,
     /// `CMD`, `RELOAD`.
     pub event: &'a str,
-    /// In the second parentheses, any bytes; control bytes are escaped as the profile's incumbent does.
+    /// In the second parentheses, any bytes; control bytes are escaped as the profile's reference implementation does.
     pub detail: &'a [u8],
     /// What follows the second parentheses, its leading blank or colon included: ` exit 3 after 12.4s`, `: Permission denied`.
     pub rest: &'a str,
@@ -154,15 +154,15 @@ impl Log {
         self.sink.waits().then(|| self.sink.retry_ms())
     }
 
-    /// What becomes readable when something that waits can be written; then [`Log::hear_room`] is to be called.
+    /// What becomes readable when something that waits can be written; then [`Log::handle_writable`] is to be called.
     pub fn room(&mut self) -> io::Result<impl AsFd> {
         self.sink.room()
     }
 
     /// Writes what waits, now that there is room for it.
-    pub fn hear_room(&mut self) {
+    pub fn handle_writable(&mut self) {
         if self.sink.waits() {
-            self.sink.hear_room();
+            self.sink.handle_writable();
             self.tell_lost();
         }
     }

@@ -1,11 +1,11 @@
-//! The mail that carries a job's output: to whom, from whom, the head byte for byte as the profile's incumbent writes it
+//! The mail that carries a job's output: to whom, from whom, the head byte for byte as the profile's reference implementation writes it
 //! (compat.md 1.13; Debian and cronie do_command.c), and the mailer's command line.
 //!
 //! Nothing that a user wrote can become a header of its own, or an option of the mailer.
 
 use crate::profile::{Profile, ProfileName};
 
-/// The mailer of both incumbents.
+/// The mailer of both reference implementations.
 pub const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 /// What the table and the job say about the mail.
@@ -92,7 +92,7 @@ pub fn expand(address: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Opt
         let (before, reference) = rest.split_at(at);
         expanded.extend_from_slice(before);
         let Some((name, length)) = reference_name(reference) else {
-            // Not a reference: the incumbent looks no further.
+            // Not a reference: the reference implementation looks no further.
             rest = reference;
             break;
         };

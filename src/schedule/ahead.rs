@@ -1,6 +1,6 @@
 //! What lies ahead of a schedule: the gaps and folds of its zone that concern it.
 
-use super::calendar::{Form, Kind, Schedule, Style};
+use super::calendar::{DstPolicy, Form, Kind, Schedule};
 use super::civil::{DAY_MINUTES, Date};
 use super::time::{LocalMinute, Timestamp};
 use super::wall::Step;
@@ -62,8 +62,8 @@ impl Edge {
 
     fn in_gap(&self, schedule: &Schedule) -> String {
         let made_up = match (&schedule.0, Step::of(self.after - self.before), schedule.style()) {
-            (Form::Quartz(_), _, _) | (_, Step::Small, _) | (_, Step::Forward, Style::Fixed) => true,
-            (_, Step::Forward, Style::Wildcard) | (_, Step::Back | Step::Jump, _) => false,
+            (Form::Quartz(_), _, _) | (_, Step::Small, _) | (_, Step::Forward, DstPolicy::Fixed) => true,
+            (_, Step::Forward, DstPolicy::Wildcard) | (_, Step::Back | Step::Jump, _) => false,
         };
         if !made_up {
             return "does not run then".to_owned();
@@ -80,8 +80,10 @@ impl Edge {
     fn in_fold(&self, schedule: &Schedule) -> &'static str {
         match (&schedule.0, Step::of(self.after - self.before), schedule.style()) {
             (Form::Quartz(_), _, _) => "runs the first time only",
-            (_, Step::Back, Style::Fixed) => "runs the first time only",
-            (_, Step::Back, Style::Wildcard) | (_, Step::Small | Step::Forward | Step::Jump, _) => "runs both times",
+            (_, Step::Back, DstPolicy::Fixed) => "runs the first time only",
+            (_, Step::Back, DstPolicy::Wildcard) | (_, Step::Small | Step::Forward | Step::Jump, _) => {
+                "runs both times"
+            }
         }
     }
 }
@@ -89,7 +91,7 @@ impl Edge {
 /// Whether a wildcard entry runs in every hour alike, so that leaving out or repeating whole hours changes nothing that
 /// anyone could see without a look at the clock.
 fn runs_by_the_hour(schedule: &Schedule, minute: i64, width: i64) -> bool {
-    let (Style::Wildcard, Form::Plain(fields)) = (schedule.style(), &schedule.0) else { return false };
+    let (DstPolicy::Wildcard, Form::Plain(fields)) = (schedule.style(), &schedule.0) else { return false };
     let every_half_hour = fields.minutes & ((1 << 30) - 1) == fields.minutes >> 30;
     let whole = width % 60 == 0 || width % 30 == 0 && every_half_hour;
     let near = |hours: i64| (1..=hours).all(|hour| schedule.matches(LocalMinute(minute + 60 * hour)));

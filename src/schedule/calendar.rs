@@ -47,7 +47,7 @@ pub enum Kind {
 
 /// How a schedule is treated when the clock jumps or a zone's offset changes (Vixie cron's rule, crontab(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Style {
+pub enum DstPolicy {
     /// The minute or the hour field begins with `*` (`@hourly` and sub-minute schedules too): due whenever the clock on the wall says
     /// so, never made up for.
     Wildcard,
@@ -66,12 +66,12 @@ impl Schedule {
     }
 
     /// How it is treated when the clock jumps.
-    pub fn style(&self) -> Style {
+    pub fn style(&self) -> DstPolicy {
         match &self.0 {
             Form::Plain(fields) => fields.style,
             Form::Shaped(shaped) => shaped.0.style,
             Form::Quartz(quartz) => quartz.style(),
-            Form::EverySecond | Form::Interval(_) | Form::Reboot => Style::Wildcard,
+            Form::EverySecond | Form::Interval(_) | Form::Reboot => DstPolicy::Wildcard,
         }
     }
 
@@ -106,7 +106,7 @@ impl Schedule {
     /// none for `@reboot`, and when nothing is due within one 400-year cycle. `@N`: `after` plus N.
     ///
     /// `done` tells that the zone's clocks have already shown that local minute, before somebody set the clock back: a
-    /// [`Style::Fixed`] schedule is then not due at local minutes up to it.
+    /// [`DstPolicy::Fixed`] schedule is then not due at local minutes up to it.
     pub fn next_after(&self, after: Timestamp, zone: &Zone, done: Option<LocalMinute>) -> Option<Timestamp> {
         if !after.is_sane() {
             return None;

@@ -14,7 +14,7 @@ pub struct Fault {
     pub found: String,
     /// A likely intention, if one is known: `midnight is hour 0`.
     pub help: Option<String>,
-    /// What both incumbents say of it: `bad hour`.
+    /// What both reference implementations say of it: `bad hour`.
     pub bad: &'static str,
 }
 

@@ -1,6 +1,6 @@
 //! Five fields as bit sets, and the search for the next minute that they match: by jumping over months, days and hours.
 
-use super::calendar::Style;
+use super::calendar::DstPolicy;
 use super::civil::{self, CYCLE_DAYS, DAY_MINUTES, Date};
 use super::days::Days;
 use std::hash::{Hash, Hasher};
@@ -45,7 +45,7 @@ pub(super) struct Fields {
     /// How `days` and `weekdays` go together.
     pub rule: DayRule,
     /// How the entry behaves when the clock jumps.
-    pub style: Style,
+    pub style: DstPolicy,
 }
 
 /// In one piece: every entry that is loaded is hashed, and seven pieces take several times as long.
@@ -69,7 +69,7 @@ impl Fields {
         months: u16,
         weekdays: u8,
         both: bool,
-        style: Style,
+        style: DstPolicy,
     ) -> Fields {
         let (any_day, any_weekday) = (days == ALL_DAYS, weekdays == ALL_WEEKDAYS);
         let rule = match (both, months == ALL_MONTHS) {

@@ -34,7 +34,7 @@ mod words;
 mod zone;
 
 pub use ahead::foresee;
-pub use calendar::{Kind, Schedule, Style};
+pub use calendar::{DstPolicy, Kind, Schedule};
 pub use day::Day;
 pub use draw::{HostKey, Seed};
 pub use fault::{Caution, Fault};

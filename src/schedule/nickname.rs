@@ -1,6 +1,6 @@
 //! The schedules that have names of their own. A new nickname is a row here.
 
-use super::calendar::{Form, Style};
+use super::calendar::{DstPolicy, Form};
 use super::fields::{ALL_DAYS, ALL_HOURS, ALL_MINUTES, ALL_MONTHS, ALL_WEEKDAYS, Fields};
 
 /// What a nickname stands for.
@@ -61,11 +61,11 @@ pub(super) fn likely(word: &[u8]) -> Option<&'static str> {
 
 /// At midnight. A star among the day fields makes both of them count, as in the spelled-out forms.
 const fn fixed(days: u32, months: u16, weekdays: u8) -> Meaning {
-    Meaning::Schedule(Form::Plain(Fields::new(1, 1, days, months, weekdays, true, Style::Fixed)))
+    Meaning::Schedule(Form::Plain(Fields::new(1, 1, days, months, weekdays, true, DstPolicy::Fixed)))
 }
 
 /// Every hour of every day.
 const fn wildcard(minutes: u64) -> Meaning {
-    let fields = Fields::new(minutes, ALL_HOURS, ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, true, Style::Wildcard);
+    let fields = Fields::new(minutes, ALL_HOURS, ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, true, DstPolicy::Wildcard);
     Meaning::Schedule(Form::Plain(fields))
 }

@@ -3,7 +3,7 @@
 //! The language is that of Vixie cron's descendants, every line that Debian's cron or cronie runs on purpose included,
 //! with OpenBSD's `~` (random offset, regular spacing), and Quartz's `L`, `W` and `#` in the day fields.
 
-use super::calendar::{Form, Schedule, Style};
+use super::calendar::{DstPolicy, Form, Schedule};
 use super::days::Days;
 use super::draw::Seed;
 use super::fault::{Caution, Fault};
@@ -96,7 +96,7 @@ impl Reader<'_> {
         let (day_star, days) = self.field(&DAY)?;
         let (_, months) = self.field(&MONTH)?;
         let (weekday_star, weekdays) = self.field(&WEEKDAY)?;
-        let style = if minute_star || hour_star { Style::Wildcard } else { Style::Fixed };
+        let style = if minute_star || hour_star { DstPolicy::Wildcard } else { DstPolicy::Fixed };
         let sunday_is_zero = (weekdays | weekdays >> 7) as u8 & 0x7f;
         let both = day_star || weekday_star;
         let fields = Fields::new(minutes, hours as u32, days as u32, months as u16, sunday_is_zero, both, style);
@@ -252,7 +252,7 @@ impl Reader<'_> {
         u32::try_from(number).ok().filter(|_| self.at > start)
     }
 
-    /// A name of exactly three letters; after a day of the week, an `L` may follow.
+    /// A name of exactly three queued mails; after a day of the week, an `L` may follow.
     fn name(&mut self, unit: &'static Unit) -> Option<u32> {
         let word = self.word(self.at);
         let name = match word {
@@ -482,7 +482,7 @@ impl Reader<'_> {
         blank.map_or(self.text.len(), |blank| at + blank)
     }
 
-    /// The end of the letters and digits at `at`.
+    /// The end of the queued mails and digits at `at`.
     fn word_end(&self, at: usize) -> usize {
         let others = self.text.iter().skip(at).position(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii());
         others.map_or(self.text.len(), |others| at + others).max(at.min(self.text.len()))

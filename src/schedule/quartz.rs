@@ -1,7 +1,7 @@
 //! `@quartz` and seven fields (second, minute, hour, day of month, month, day of week, year), as the crate `cron`
 //! reads and understands them.
 
-use super::calendar::Style;
+use super::calendar::DstPolicy;
 use chrono::{DateTime, Utc};
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Quartz {
     schedule: cron::Schedule,
-    style: Style,
+    style: DstPolicy,
 }
 
 /// The first second of 1970: the crate knows no earlier year.
@@ -23,11 +23,11 @@ impl Quartz {
     pub fn parse(fields: &[&str]) -> Result<Quartz, cron::error::Error> {
         let schedule = cron::Schedule::from_str(&fields.join(" "))?;
         let wild = fields.iter().take(3).any(|field| field.starts_with('*'));
-        Ok(Quartz { schedule, style: if wild { Style::Wildcard } else { Style::Fixed } })
+        Ok(Quartz { schedule, style: if wild { DstPolicy::Wildcard } else { DstPolicy::Fixed } })
     }
 
     /// How it is treated when the clock is set: as any schedule, by whether a field finer than the day begins with `*`.
-    pub fn style(&self) -> Style {
+    pub fn style(&self) -> DstPolicy {
         self.style
     }
 

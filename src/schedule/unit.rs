@@ -7,7 +7,7 @@ pub(super) struct Unit {
     pub index: usize,
     /// `minute`.
     pub name: &'static str,
-    /// What both incumbents say of a faulty one: `bad minute`.
+    /// What both reference implementations say of a faulty one: `bad minute`.
     pub bad: &'static str,
     /// What a value of it is called: `a minute from 0 to 59`.
     pub expectation: &'static str,
@@ -15,7 +15,7 @@ pub(super) struct Unit {
     pub min: u32,
     /// The greatest value.
     pub max: u32,
-    /// Names for the values from `min` on: three letters, any case.
+    /// Names for the values from `min` on: three queued mails, any case.
     pub names: &'static [&'static str],
 }
 

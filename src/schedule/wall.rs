@@ -14,7 +14,7 @@
 //! Between two transitions of a zone d is always 1, or the clock is held; so all that can be odd is known at the
 //! transition, and each span of a zone carries it.
 
-use super::calendar::Style;
+use super::calendar::DstPolicy;
 use super::civil::{CYCLE_DAYS, DAY_MINUTES};
 use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
@@ -60,13 +60,13 @@ impl Step {
 #[inline]
 pub(super) fn next_due<C: Calendar>(
     calendar: &C,
-    style: Style,
+    style: DstPolicy,
     after: Timestamp,
     zone: &Zone,
     done: Option<LocalMinute>,
 ) -> Option<Timestamp> {
     let done = match (style, done) {
-        (Style::Fixed, Some(LocalMinute(minute))) => minute,
+        (DstPolicy::Fixed, Some(LocalMinute(minute))) => minute,
         _ => i64::MIN,
     };
     let place = zone.place(after.0);
@@ -92,7 +92,7 @@ struct Cursor<'z> {
 
 fn next_over_transitions<C: Calendar>(
     calendar: &C,
-    style: Style,
+    style: DstPolicy,
     after: i64,
     zone: &Zone,
     done: i64,
@@ -130,23 +130,23 @@ fn next_over_transitions<C: Calendar>(
 }
 
 /// The local minute up to which nothing more is due in this span.
-fn held_floor(shown: i64, place: &Place<'_>, style: Style, done: i64) -> i64 {
+fn held_floor(shown: i64, place: &Place<'_>, style: DstPolicy, done: i64) -> i64 {
     match style {
-        Style::Wildcard => shown,
-        Style::Fixed => shown.max(place.held_until()).max(done),
+        DstPolicy::Wildcard => shown,
+        DstPolicy::Fixed => shown.max(place.held_until()).max(done),
     }
 }
 
 /// Whether an entry is due at the very transition with which the span begins.
-fn due_at_start<C: Calendar>(calendar: &C, style: Style, place: &Place<'_>, done: i64) -> bool {
+fn due_at_start<C: Calendar>(calendar: &C, style: DstPolicy, place: &Place<'_>, done: i64) -> bool {
     let shown = place.first_shown();
     let before = place.shown_before();
     let missed = |from: i64| calendar.next(from).is_some_and(|minute| minute <= shown);
     match (Step::of(shown - before), style) {
-        (Step::Small, _) | (Step::Forward, Style::Fixed) => missed(before.max(done)),
-        (Step::Back, Style::Fixed) => false,
-        (Step::Forward | Step::Back | Step::Jump, Style::Wildcard) => calendar.matches(shown),
-        (Step::Jump, Style::Fixed) => shown > done && calendar.matches(shown),
+        (Step::Small, _) | (Step::Forward, DstPolicy::Fixed) => missed(before.max(done)),
+        (Step::Back, DstPolicy::Fixed) => false,
+        (Step::Forward | Step::Back | Step::Jump, DstPolicy::Wildcard) => calendar.matches(shown),
+        (Step::Jump, DstPolicy::Fixed) => shown > done && calendar.matches(shown),
     }
 }
 
@@ -159,7 +159,7 @@ pub(super) fn next_due_second(
     done: Option<LocalMinute>,
 ) -> Option<Timestamp> {
     let mut reached = zone.furthest_shown(after.0);
-    if let (Style::Fixed, Some(LocalMinute(minute))) = (quartz.style(), done) {
+    if let (DstPolicy::Fixed, Some(LocalMinute(minute))) = (quartz.style(), done) {
         reached = reached.max(minute * 60 + 59);
     }
     let second = quartz.next(reached)?;

@@ -1,6 +1,6 @@
 //! A schedule in English.
 
-use super::calendar::{Form, Schedule, Style};
+use super::calendar::{DstPolicy, Form, Schedule};
 use super::days::{Days, bits};
 use super::fields::{ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, DayRule, Fields};
 use super::quartz::Quartz;
@@ -226,7 +226,7 @@ fn seven_fields(quartz: &Quartz) -> String {
         // Quartz counts the days of the week from Sunday, 1.
         (set(&|value| schedule.days_of_week().includes(value), 8) >> 1) as u8,
         true,
-        Style::Fixed,
+        DstPolicy::Fixed,
     );
     let seconds: Vec<u32> = schedule.seconds().iter().collect();
     let time = Time::of(&fields);

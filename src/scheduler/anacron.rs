@@ -1,4 +1,4 @@
-//! Jobs by days: which of /etc/anacrontab are due, when each starts, what an end means. Anacron's rules (cronie's
+//! Anacron jobs: which of /etc/anacrontab are due, when each starts, what an end means. Anacron's rules (cronie's
 //! anacron/lock.c, main.c), for a daemon that is always there.
 //!
 //! anacron is a program that is started every hour, looks once, and runs what it found one after the other (`-s`). A look
@@ -202,7 +202,7 @@ impl Anacron {
 }
 
 impl Planned {
-    /// What the runner must know: a job of root's, as from a system table.
+    /// What the executor must know: a job of root's, as from a system table.
     pub fn start(&self, run: RunId, source: Source) -> RunRequest {
         RunRequest {
             run,
@@ -308,7 +308,7 @@ fn safe_name(id: &[u8]) -> String {
     id.iter().map(|&byte| if is_safe(byte) { char::from(byte) } else { '_' }).collect()
 }
 
-/// Where anacron's jobs come from, as the runner and the log are told.
+/// Where anacron's jobs come from, as the executor and the log are told.
 pub fn anacron_source(path: &str) -> Source {
     Source { path: path.to_owned(), name: "*system*".to_owned(), owner: Owner::System }
 }

@@ -6,7 +6,7 @@ use super::rule;
 use super::state::{Due, Scheduler, next_due};
 use super::wheel::Timer;
 use super::zones::{Course, ZoneId};
-use crate::schedule::{Kind, Style, Timestamp, Zone};
+use crate::schedule::{DstPolicy, Kind, Timestamp, Zone};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -68,7 +68,7 @@ impl Scheduler {
         let Some(local) = self.zones.get(shared.zone) else { return };
         let next = |after| rule::next_due(&shared.schedule, shared.style, &local.zone, local.set, after);
         let replay_all =
-            minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == Style::Fixed);
+            minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == DstPolicy::Fixed);
         let only_after = match shared.by_seconds {
             true => Timestamp(to.0 - 1),
             false => Timestamp(minute_start(&local.zone, to).0 - 1),
@@ -119,7 +119,8 @@ impl Scheduler {
             }
             let Some(pace) = course.pace else { continue };
             let current = minute_start(&local.zone, to);
-            let ran = shared.style == Style::Wildcard && course.handled.is_some_and(|at| shared.schedule.matches(at));
+            let ran =
+                shared.style == DstPolicy::Wildcard && course.handled.is_some_and(|at| shared.schedule.matches(at));
             if ran {
                 continue;
             }

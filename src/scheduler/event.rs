@@ -116,7 +116,7 @@ pub enum RunOutcome {
     },
     /// The plan decided against a start.
     Skipped(SkipReason),
-    /// The runner was lost; nobody knows.
+    /// The executor was lost; nobody knows.
     Lost,
 }
 
@@ -133,7 +133,7 @@ pub enum SkipReason {
     Stopped,
 }
 
-/// Everything that the runner must know to start one job.
+/// Everything that the executor must know to start one job.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunRequest {
     /// The run's id.
@@ -164,7 +164,7 @@ pub struct RunRequest {
 /// Something to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Hand this to the runner.
+    /// Hand this to the executor.
     Start(Box<RunRequest>),
     /// A due moment, or several of one entry in a row, ended without a start.
     Skipped {

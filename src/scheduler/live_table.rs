@@ -27,7 +27,7 @@ pub(super) struct LiveCrontab {
     /// By timer, and within a timer in file order.
     entries: Box<[LiveEntry]>,
     /// What some entries carry beyond the table; most tables have none.
-    pub(super) carried: Option<Box<Carried>>,
+    pub(super) carried: Option<Box<EntryState>>,
     /// Its place among the tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
     owner: OwnerKind,
@@ -59,7 +59,7 @@ pub(super) struct LiveEntry {
 
 /// The state of entries that have one.
 #[derive(Debug, Default)]
-pub(super) struct Carried {
+pub(super) struct EntryState {
     /// Starts that wait for a delay or an interval to pass.
     pub(super) waiting: BTreeSet<Waiting>,
     /// Runs going on, by entry: of entries that must not overlap, or count from the end of a run.
@@ -308,7 +308,7 @@ impl LiveCrontab {
         Some(JobId::derive(source, user, &command, position))
     }
 
-    /// What the runner must know to start an entry.
+    /// What the executor must know to start an entry.
     /// `caller` is as whom a standalone daemon runs its jobs.
     pub(super) fn start(
         &self,

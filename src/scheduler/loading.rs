@@ -2,7 +2,7 @@
 
 use super::clock::SHORT_BACK;
 use super::event::{Action, SkipReason, Source};
-use super::live_table::{Carried, LiveCrontab, Waiting};
+use super::live_table::{EntryState, LiveCrontab, Waiting};
 use super::start_queue::Dropped;
 use super::state::{Due, Phase, Scheduler, next_due, report_dropped};
 use super::wheel::Timer;
@@ -153,7 +153,7 @@ impl Scheduler {
 
     /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
     pub(super) fn carry_over(&mut self, old_number: u32, old: &LiveCrontab, number: u32, actions: &mut Vec<Action>) {
-        let none = Carried::default();
+        let none = EntryState::default();
         let carried = old.carried.as_deref().unwrap_or(&none);
         let mut in_question = carried.entries();
         in_question.extend(self.queue.entries_of(old_number));

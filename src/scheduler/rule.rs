@@ -4,7 +4,7 @@
 //! clock*, the latest local minute that was handled. In undisturbed time, the zone's gaps and folds included, a schedule's
 //! own [`next_after`](crate::schedule::Schedule::next_after) knows the rule; here is what a step of the clock adds to it.
 
-use crate::schedule::{LocalMinute, Schedule, Style, Timestamp, Zone};
+use crate::schedule::{DstPolicy, LocalMinute, Schedule, Timestamp, Zone};
 
 /// Most minutes that are made up for after a jump forward, and for which fixed times are held after one back.
 pub(super) const MOST_MINUTES: i64 = 180;
@@ -16,7 +16,7 @@ const CLOCK_SET_COUNTS: i64 = 2 * MOST_MINUTES * 60;
 
 /// How a zone's clocks went on from the virtual clock V to the minute r that they show now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum ClockDelta {
     /// r comes right after V, or a few minutes later: everything is due for every minute after V.
     Few,
     /// Up to three hours later: fixed times are due for every minute after V, wildcards for r alone.
@@ -27,25 +27,25 @@ pub(super) enum Pace {
     Jump,
 }
 
-impl Pace {
+impl ClockDelta {
     /// The case of the rule for `now` minus `before`.
-    pub(super) fn between(before: LocalMinute, now: LocalMinute) -> Pace {
+    pub(super) fn between(before: LocalMinute, now: LocalMinute) -> ClockDelta {
         match now.0 - before.0 {
-            1..=FEW_MINUTES => Pace::Few,
-            minutes if minutes > 0 && minutes <= MOST_MINUTES => Pace::Hours,
-            minutes if minutes <= 0 && minutes > -MOST_MINUTES => Pace::Back,
-            _ => Pace::Jump,
+            1..=FEW_MINUTES => ClockDelta::Few,
+            minutes if minutes > 0 && minutes <= MOST_MINUTES => ClockDelta::Hours,
+            minutes if minutes <= 0 && minutes > -MOST_MINUTES => ClockDelta::Back,
+            _ => ClockDelta::Jump,
         }
     }
 
     /// The first local minute after which a schedule of that style is looked at, and whether every one from there to
     /// `now` counts; none if it is not looked at.
-    fn looks_after(self, style: Style, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
+    fn looks_after(self, style: DstPolicy, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
         let only_now = LocalMinute(now.0 - 1);
         match (self, style) {
-            (Pace::Few, _) | (Pace::Hours, Style::Fixed) => Some(before),
-            (Pace::Hours | Pace::Back, Style::Wildcard) | (Pace::Jump, _) => Some(only_now),
-            (Pace::Back, Style::Fixed) => None,
+            (ClockDelta::Few, _) | (ClockDelta::Hours, DstPolicy::Fixed) => Some(before),
+            (ClockDelta::Hours | ClockDelta::Back, DstPolicy::Wildcard) | (ClockDelta::Jump, _) => Some(only_now),
+            (ClockDelta::Back, DstPolicy::Fixed) => None,
         }
     }
 
@@ -53,12 +53,12 @@ impl Pace {
     pub(super) fn minutes_due(
         self,
         schedule: &Schedule,
-        style: Style,
+        style: DstPolicy,
         before: LocalMinute,
         now: LocalMinute,
     ) -> impl Iterator<Item = (LocalMinute, i64)> {
         let after = self.looks_after(style, before, now).unwrap_or(now);
-        let first = self == Pace::Hours && style == Style::Wildcard;
+        let first = self == ClockDelta::Hours && style == DstPolicy::Wildcard;
         let rank = move |minute: LocalMinute| if first { FIRST } else { minute.0 - now.0 };
         let minutes = (after.0 + 1..=now.0).map(LocalMinute).filter(|&minute| schedule.matches(minute));
         minutes.map(move |minute| (minute, rank(minute)))
@@ -110,7 +110,7 @@ pub(super) fn virtual_clock(zone: &Zone, set: Option<SetClock>, at: Timestamp) -
 /// The first moment after `after` at which a schedule is due, in undisturbed time from `after` on.
 pub(super) fn next_due(
     schedule: &Schedule,
-    style: Style,
+    style: DstPolicy,
     zone: &Zone,
     set: Option<SetClock>,
     after: Timestamp,
@@ -120,7 +120,7 @@ pub(super) fn next_due(
     // would take all of the first pass as done.
     let unseen = folds_before(zone, after).find(|fold| fold.at <= set.since && fold.shown > set.shows);
     match unseen {
-        Some(fold) if style == Style::Fixed => {
+        Some(fold) if style == DstPolicy::Fixed => {
             let from = zone.local_minute(after).max(set.shows);
             match schedule.next_match(from).filter(|minute| *minute <= fold.shown) {
                 Some(minute) => Some(Timestamp(minute.0 * 60 - i64::from(zone.offset_at(after)))),
@@ -135,7 +135,7 @@ pub(super) fn next_due(
 /// and times inside it are made up for. Times that a step back holds are not.
 pub(super) fn ranks_at(
     schedule: &Schedule,
-    style: Style,
+    style: DstPolicy,
     zone: &Zone,
     set: Option<SetClock>,
     at: Timestamp,
@@ -145,8 +145,8 @@ pub(super) fn ranks_at(
         return vec![0];
     }
     let (before, now) = (zone.local_minute(just_before), zone.local_minute(at));
-    let held = SetClock::still_counts(set, at).filter(|_| style == Style::Fixed).map(|set| set.shows);
-    Pace::between(before, now)
+    let held = SetClock::still_counts(set, at).filter(|_| style == DstPolicy::Fixed).map(|set| set.shows);
+    ClockDelta::between(before, now)
         .minutes_due(schedule, style, before, now)
         .filter(|(minute, _)| held.is_none_or(|held| *minute > held))
         .map(|(_, rank)| rank)
@@ -159,17 +159,17 @@ mod tests {
 
     #[test]
     fn the_cases_of_the_rule_have_their_edges_where_the_incumbents_have_them() {
-        let pace = |minutes: i64| Pace::between(LocalMinute(1000), LocalMinute(1000 + minutes));
+        let pace = |minutes: i64| ClockDelta::between(LocalMinute(1000), LocalMinute(1000 + minutes));
         for (minutes, expected) in [
-            (1, Pace::Few),
-            (5, Pace::Few),
-            (6, Pace::Hours),
-            (180, Pace::Hours),
-            (181, Pace::Jump),
-            (0, Pace::Back),
-            (-179, Pace::Back),
-            (-180, Pace::Jump),
-            (-1_000_000, Pace::Jump),
+            (1, ClockDelta::Few),
+            (5, ClockDelta::Few),
+            (6, ClockDelta::Hours),
+            (180, ClockDelta::Hours),
+            (181, ClockDelta::Jump),
+            (0, ClockDelta::Back),
+            (-179, ClockDelta::Back),
+            (-180, ClockDelta::Jump),
+            (-1_000_000, ClockDelta::Jump),
         ] {
             assert_eq!(pace(minutes), expected, "{minutes}");
         }

@@ -83,7 +83,7 @@ pub struct Summary {
 }
 
 /// An entry that is due now. The order of the fields is the order of the starts: tables in order of loading, within a
-/// table the last line first, as both incumbents have it (cron.c `find_jobs` walks a list that was built by prepending).
+/// table the last line first, as both reference implementations have it (cron.c `find_jobs` walks a list that was built by prepending).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) at: Timestamp,

@@ -3,7 +3,7 @@
 use super::digest::{ByDigest, DigestKey};
 use super::wheel::Timer;
 use super::zones::{ZoneId, Zones};
-use crate::schedule::{Kind, Schedule, Style};
+use crate::schedule::{DstPolicy, Kind, Schedule};
 use std::hash::BuildHasher;
 
 /// What entries share.
@@ -14,7 +14,7 @@ pub(super) struct Shared {
     /// Seconds from the due moment to the start.
     pub(super) delay: u32,
     pub(super) kind: Kind,
-    pub(super) style: Style,
+    pub(super) style: DstPolicy,
     /// Due at seconds rather than at whole minutes.
     pub(super) by_seconds: bool,
     /// The tables that have entries on it, each once.

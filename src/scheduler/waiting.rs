@@ -1,7 +1,7 @@
 //! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
 
 use super::event::{RunId, RunOutcome, SkipReason};
-use super::live_table::{Carried, LiveCrontab, Waiting};
+use super::live_table::{EntryState, LiveCrontab, Waiting};
 use super::state::{Due, Phase, Scheduler};
 use crate::schedule::{Kind, Timestamp};
 use std::cmp::Reverse;
@@ -82,7 +82,7 @@ impl Scheduler {
     }
 }
 
-impl Carried {
+impl EntryState {
     /// The entries that have any state.
     pub(super) fn entries(&self) -> BTreeSet<u32> {
         let waiting = self.waiting.iter().map(|waiting| waiting.entry);

@@ -1,6 +1,6 @@
 //! The zones in use, each with its own virtual clock.
 
-use super::rule::{self, Pace, SetClock};
+use super::rule::{self, ClockDelta, SetClock};
 use crate::schedule::{LocalMinute, Timestamp, Zone};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ const MOST_STEPS: usize = 64;
 /// How one zone's clocks went through a step: no pace if they stayed in their minute.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
-    pub(super) pace: Option<Pace>,
+    pub(super) pace: Option<ClockDelta>,
     pub(super) before: LocalMinute,
     pub(super) now: LocalMinute,
     /// What the minute in progress was called when it was handled already.
@@ -55,8 +55,8 @@ impl Local {
     /// Sets the virtual clock as the rule has it after a step to the moment `since`.
     fn set_after(&mut self, course: Course, since: Timestamp) {
         let shows = match course.pace {
-            Some(Pace::Few | Pace::Hours | Pace::Jump) => course.now,
-            Some(Pace::Back) | None => course.before,
+            Some(ClockDelta::Few | ClockDelta::Hours | ClockDelta::Jump) => course.now,
+            Some(ClockDelta::Back) | None => course.before,
         };
         self.set = Some(SetClock { shows, since });
     }
@@ -65,7 +65,7 @@ impl Local {
         let before = rule::virtual_clock(&self.zone, self.set, from);
         let now = self.zone.local_minute(to);
         let in_same_minute = (0..60).contains(&(to.0 - from.0)) && self.zone.local_minute(from) == now;
-        let pace = (!in_same_minute).then(|| Pace::between(before, now));
+        let pace = (!in_same_minute).then(|| ClockDelta::between(before, now));
         let course = Course { pace, before, now, handled: None };
         self.set_after(course, to);
         course
@@ -77,7 +77,7 @@ impl Local {
         let handled = self.zone.local_minute(at);
         let now = zone.local_minute(at);
         self.zone = zone;
-        let pace = (handled != now).then(|| Pace::between(before, now));
+        let pace = (handled != now).then(|| ClockDelta::between(before, now));
         let course = Course { pace, before, now, handled: Some(handled) };
         self.set_after(course, at);
         course

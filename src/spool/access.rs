@@ -65,7 +65,7 @@ pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> Ruling {
     }
 }
 
-/// Compares whole lines, byte by byte. The incumbents miss a last line without a newline; here it counts.
+/// Compares whole lines, byte by byte. The reference implementations miss a last line without a newline; here it counts.
 fn ask(path: &Path, name: &str) -> Listed {
     match read(path) {
         Ok(text) if text.split(|b| *b == b'\n').any(|line| line == name.as_bytes()) => Listed::Yes,

@@ -1,4 +1,4 @@
-//! Whether an open file may be used as a table: owner, type, mode and links, as the profile's incumbent asks.
+//! Whether an open file may be used as a table: owner, type, mode and links, as the profile's reference implementation asks.
 
 use super::find::{Refusal, RefusalKind};
 use crate::profile::ProfileName;
@@ -9,7 +9,7 @@ use std::io;
 /// How strict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// As the profile's incumbent.
+    /// As the profile's reference implementation.
     Profile,
     /// cronie's `-p`: owner, mode and links do not matter.
     AnyOwnerAndMode,
@@ -41,7 +41,7 @@ pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: St
     }
 }
 
-/// A refusal in the profile's wording (compat: both incumbents' log lines). `error` is what the kernel said, if it
+/// A refusal in the profile's wording (compat: both reference implementations' log lines). `error` is what the kernel said, if it
 /// was asked.
 pub fn refusal(
     kind: RefusalKind,

@@ -95,7 +95,7 @@ pub struct Refusal {
     pub event: &'static str,
     /// What goes in the last parentheses: the path, or `no passwd entry`.
     pub detail: String,
-    /// What the kernel said, where the profile's incumbent tells it after a colon; else empty.
+    /// What the kernel said, where the profile's reference implementation tells it after a colon; else empty.
     pub error: String,
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The mode of a user's table.
 const TABLE_MODE: u32 = 0o600;
 
-/// How a temporary file's name in the spool begins; both incumbents' daemons pass over their own.
+/// How a temporary file's name in the spool begins; both reference implementations' daemons pass over their own.
 fn temporary_prefix(profile: ProfileName) -> &'static str {
     match profile {
         ProfileName::Debian => "tmp.",
@@ -23,7 +23,7 @@ fn temporary_prefix(profile: ProfileName) -> &'static str {
     }
 }
 
-/// How many letters and digits end it.
+/// How many queued mails and digits end it.
 fn temporary_letters(profile: ProfileName) -> usize {
     match profile {
         ProfileName::Debian => 6,
@@ -31,7 +31,7 @@ fn temporary_letters(profile: ProfileName) -> usize {
     }
 }
 
-/// Whether crontab, ours or the profile's incumbent's, gives its temporary files such names.
+/// Whether crontab, ours or the profile's reference implementation's, gives its temporary files such names.
 pub fn is_temporary(name: &[u8], profile: ProfileName) -> bool {
     let Some(rest) = name.strip_prefix(temporary_prefix(profile).as_bytes()) else { return false };
     let Some((host, letters)) = rest.split_at_checked(rest.len().wrapping_sub(temporary_letters(profile))) else {
@@ -278,7 +278,7 @@ impl Spool {
         }
     }
 
-    /// Sets the spool's modification time, which the incumbents' daemons poll. Ours has seen the rename.
+    /// Sets the spool's modification time, which the reference implementations' daemons poll. Ours has seen the rename.
     fn announce(&self) {
         let _ = files::touch(self.dir.as_fd());
     }
@@ -336,7 +336,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
-/// `tmp.XXXXXX` or `#tmp.HOST.XXXXXXXXXX`, X being any of 62 letters and digits.
+/// `tmp.XXXXXX` or `#tmp.HOST.XXXXXXXXXX`, X being any of 62 queued mails and digits.
 fn temporary_name(profile: ProfileName) -> io::Result<CString> {
     const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let mut name = temporary_prefix(profile).as_bytes().to_vec();

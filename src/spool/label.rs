@@ -1,5 +1,5 @@
 //! Whether a table's label lets its jobs run where the kernel has SELinux: a table is no program that is executed, so the daemon asks
-//! in its place whether the file may be an entry point to the context of its owner's jobs, as both incumbents do.
+//! in its place whether the file may be an entry point to the context of its owner's jobs, as both reference implementations do.
 
 use crate::scheduler::{Owner, Source};
 use crate::sys::selinux::{self, Policy};

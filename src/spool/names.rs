@@ -5,7 +5,7 @@ use crate::profile::ProfileName;
 /// Which names in cron.d are tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropInNames {
-    /// Debian: letters, digits, `_` and `-` only.
+    /// Debian: queued mails, digits, `_` and `-` only.
     RunParts,
     /// Debian with `-l`: the name spaces of the Linux Standard Base.
     Lsb,

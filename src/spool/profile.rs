@@ -1,4 +1,4 @@
-//! Which incumbent is being replaced: `--profile`, then the configuration, then os-release(5), else cronie.
+//! Which reference implementation is being replaced: `--profile`, then the configuration, then os-release(5), else cronie.
 
 use crate::profile::{ProfileName, shared};
 use crate::sys::files;

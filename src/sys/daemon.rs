@@ -22,14 +22,14 @@ pub enum Inherited {
 #[derive(Debug)]
 pub enum Role {
     /// The one that was called: ends with what the daemon told about its start.
-    Caller(Verdict),
+    Caller(StartupResult),
     /// The daemon: to tell its caller how it went.
-    Daemon(Promise),
+    Daemon(ReadinessPipe),
 }
 
 /// How the daemon's start went, as its caller sees it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StartupResult {
     /// It is ready.
     Ready,
     /// It is not, for this reason (empty: it died without a word).
@@ -38,12 +38,12 @@ pub enum Verdict {
 
 /// The daemon's end of the pipe to its caller. Dropped unused it says that the start failed.
 #[derive(Debug)]
-pub struct Promise(File);
+pub struct ReadinessPipe(File);
 
 /// What keeping the promise says first.
 const READY: u8 = b'1';
 
-impl Promise {
+impl ReadinessPipe {
     /// Lets the caller go: the daemon is ready.
     pub fn keep(mut self) {
         // A caller that was killed meanwhile need not be told.
@@ -121,7 +121,7 @@ pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
                 // This process ends without running anything that was meant for its parent.
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {
-                    let promise = Promise(File::from(promise));
+                    let promise = ReadinessPipe(File::from(promise));
                     settle(keep_stderr)?;
                     Ok(Role::Daemon(promise))
                 }
@@ -130,14 +130,14 @@ pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
     }
 }
 
-fn hear(told: OwnedFd) -> Verdict {
+fn hear(told: OwnedFd) -> StartupResult {
     let mut words = Vec::new();
     // An unreadable pipe says as little as a daemon that died.
     let _ = File::from(told).read_to_end(&mut words);
     match words.split_first() {
-        Some((&READY, _)) => Verdict::Ready,
-        Some((_, why)) => Verdict::Failed(String::from_utf8_lossy(why).into_owned()),
-        None => Verdict::Failed(String::new()),
+        Some((&READY, _)) => StartupResult::Ready,
+        Some((_, why)) => StartupResult::Failed(String::from_utf8_lossy(why).into_owned()),
+        None => StartupResult::Failed(String::new()),
     }
 }
 

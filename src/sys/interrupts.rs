@@ -40,7 +40,7 @@ pub fn end_on_broken_pipe() -> io::Result<()> {
 }
 
 /// Ignores what a terminal sends, in this process and in the programs that it executes. For the child that becomes an
-/// editor's shell: as in the incumbents, an interrupt then reaches only an editor that asks for it.
+/// editor's shell: as in the reference implementations, an interrupt then reaches only an editor that asks for it.
 pub fn ignore_terminal() -> io::Result<()> {
     FROM_THE_TERMINAL.into_iter().try_for_each(|which| set(which, SigHandler::SigIgn).map(drop))
 }

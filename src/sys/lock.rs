@@ -1,7 +1,7 @@
-//! One daemon at a time: the lock, and the PID file that both incumbents know.
+//! One daemon at a time: the lock, and the PID file that both reference implementations know.
 //!
 //! Two locks. An OFD lock on a file that only its owner can open decides between daemons of ours: nobody else can take it.
-//! A flock(2) on the PID file is what the incumbents take, so that theirs and ours exclude each other. That file is
+//! A flock(2) on the PID file is what the reference implementations take, so that theirs and ours exclude each other. That file is
 //! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
 
 use super::created::CreatedFile;
@@ -20,7 +20,7 @@ const LOCK_FILE: &str = "cronwheel.lock";
 /// Why we are not the one daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another daemon runs. The words are the incumbents' (compat.md 1.11).
+    /// Another daemon runs. The words are the reference implementations' (compat.md 1.11).
     #[error("can't lock {}, otherpid {}: Resource temporarily unavailable", path.display(), other_words(*pid))]
     AlreadyRunning {
         /// The PID file.
@@ -58,9 +58,9 @@ pub struct DaemonLock {
     _before: Option<Flock<File>>,
     _lock: OwnLock,
     /// Whether somebody without privileges sits on the old PID file: worth a line in the log.
-    pub squatted: bool,
+    pub pidfile_lock_contested: bool,
     /// Whether another cron than ours wrote the PID file that was there: it has run since our last daemon did.
-    pub stranger_before: bool,
+    pub foreign_daemon_ran: bool,
 }
 
 /// The locked file that decides between daemons of ours.
@@ -91,16 +91,16 @@ impl DaemonLock {
         let pid_path = run_dir.join(pid_name);
         let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
         let theirs = lock_theirs(&pid_path)?;
-        let (before, squatted) = match theirs {
+        let (before, pidfile_lock_contested) = match theirs {
             Theirs::Held(file) => (Some(file), false),
             Theirs::Squatted => (None, true),
             Theirs::NoFile => (None, false),
         };
         // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
         let left_by = before.as_ref().and_then(|file| read_pid(file));
-        let stranger_before = left_by.is_some() && left_by != our_last;
+        let foreign_daemon_ran = left_by.is_some() && left_by != our_last;
         let pid_file = write_pid_file(run_dir, &pid_path)?;
-        Ok(DaemonLock { pid_path, pid_file, squatted, stranger_before, _before: before, _lock: lock })
+        Ok(DaemonLock { pid_path, pid_file, pidfile_lock_contested, foreign_daemon_ran, _before: before, _lock: lock })
     }
 
     /// What a program that is executed in our place needs to hold the lock on, see [`DaemonLock::resume`].
@@ -124,8 +124,15 @@ impl DaemonLock {
         };
         let pid_file = again(pid_file)?;
         let before = next().ok().map(again).transpose()?;
-        let (squatted, stranger_before) = (false, false);
-        Ok(DaemonLock { pid_file, squatted, stranger_before, _before: before, _lock: OwnLock(lock), pid_path })
+        let (pidfile_lock_contested, foreign_daemon_ran) = (false, false);
+        Ok(DaemonLock {
+            pid_file,
+            pidfile_lock_contested,
+            foreign_daemon_ran,
+            _before: before,
+            _lock: OwnLock(lock),
+            pid_path,
+        })
     }
 
     /// The descriptor of the PID file, which Debian's cron tells in its second log line.
@@ -170,7 +177,7 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
     }
 }
 
-/// The incumbents' lock on the PID file that was there.
+/// The reference implementations' lock on the PID file that was there.
 enum Theirs {
     /// Nobody else has it.
     Held(Flock<File>),
@@ -180,7 +187,7 @@ enum Theirs {
     NoFile,
 }
 
-/// Takes the incumbents' lock on whatever PID file is there. A symbolic link in its place is an error: where it leads, a daemon that
+/// Takes the reference implementations' lock on whatever PID file is there. A symbolic link in its place is an error: where it leads, a daemon that
 /// follows it may have its lock.
 fn lock_theirs(path: &Path) -> Result<Theirs, LockError> {
     let file = match state_file::open_or_create(path) {
@@ -323,7 +330,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
         let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
-        assert!(!lock.squatted);
+        assert!(!lock.pidfile_lock_contested);
         assert_eq!(pid_in(dir.path()), Some(std::process::id()));
         let mode = fs::metadata(dir.path().join("crond.pid")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o644);
@@ -333,11 +340,11 @@ mod tests {
     fn a_pid_file_that_another_cron_left_is_told_from_our_own() {
         let dir = tempfile::tempdir().unwrap();
         let take = || DaemonLock::take(dir.path(), "crond.pid").unwrap();
-        assert!(!take().stranger_before, "nothing was there");
-        assert!(!take().stranger_before, "ours, left by a crash");
+        assert!(!take().foreign_daemon_ran, "nothing was there");
+        assert!(!take().foreign_daemon_ran, "ours, left by a crash");
         fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
-        assert!(take().stranger_before, "Debian's cron, which leaves its own behind");
-        assert!(!take().stranger_before);
+        assert!(take().foreign_daemon_ran, "Debian's cron, which leaves its own behind");
+        assert!(!take().foreign_daemon_ran);
     }
 
     #[test]
@@ -367,7 +374,7 @@ mod tests {
         let fifo = || nix::unistd::mkfifo(&dir.path().join("crond.pid"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         fifo();
         let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
-        assert!(!first.squatted && !first.stranger_before);
+        assert!(!first.pidfile_lock_contested && !first.foreign_daemon_ran);
         assert_eq!(pid_in(dir.path()), Some(std::process::id()));
         // The second one looks for the first one's pid there, too.
         fs::remove_file(dir.path().join("crond.pid")).unwrap();

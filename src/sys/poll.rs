@@ -77,13 +77,13 @@ impl AsFd for Poll {
 
 /// Wakes a waiting thread from another one.
 #[derive(Clone, Debug)]
-pub struct Bell(Arc<EventFd>);
+pub struct Notifier(Arc<EventFd>);
 
-impl Bell {
+impl Notifier {
     /// A silent bell.
-    pub fn new() -> io::Result<Bell> {
+    pub fn new() -> io::Result<Notifier> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        Ok(Bell(Arc::new(EventFd::from_flags(flags)?)))
+        Ok(Notifier(Arc::new(EventFd::from_flags(flags)?)))
     }
 
     /// Makes it readable. Cannot fail in a way that matters: a full counter is readable already.
@@ -97,7 +97,7 @@ impl Bell {
     }
 }
 
-impl AsFd for Bell {
+impl AsFd for Notifier {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_bell_rung_in_another_thread_wakes_the_waiting_one() {
-        let (poll, bell) = (Poll::new().unwrap(), Bell::new().unwrap());
+        let (poll, bell) = (Poll::new().unwrap(), Notifier::new().unwrap());
         poll.add(&bell, 7).unwrap();
         assert!(!poll.wait_for_any(Some(0)).unwrap());
         let other = bell.clone();

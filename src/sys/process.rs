@@ -1,6 +1,6 @@
 //! Processes: fork, exec, waiting for them, signals to them, and what a fresh job is to have of its own.
 //!
-//! Everything that forks here has one thread (the runner, its template, its keepers), so the child of a fork may do whatever its
+//! Everything that forks here has one thread (the executor, its template, its PAM monitors), so the child of a fork may do whatever its
 //! parent could.
 
 use nix::sys::prctl;
@@ -35,7 +35,7 @@ impl Status {
         self == Status::Code(0)
     }
 
-    /// The number that wait(2) gives for it, as the incumbents print a mailer's status.
+    /// The number that wait(2) gives for it, as the reference implementations print a mailer's status.
     pub fn raw(self) -> i32 {
         match self {
             Status::Code(code) => (code & 0xff) << 8,

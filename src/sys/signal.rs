@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// What somebody wants of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum SignalEvent {
     /// HUP or URG: read every table again.
     Reload,
     /// TERM or INT: come to an end.
@@ -18,13 +18,13 @@ pub enum Heard {
     Child,
 }
 
-const LISTENED: [(Signal, Heard); 6] = [
-    (Signal::SIGHUP, Heard::Reload),
-    (Signal::SIGURG, Heard::Reload),
-    (Signal::SIGTERM, Heard::Stop),
-    (Signal::SIGINT, Heard::Stop),
-    (Signal::SIGUSR1, Heard::TellState),
-    (Signal::SIGCHLD, Heard::Child),
+const LISTENED: [(Signal, SignalEvent); 6] = [
+    (Signal::SIGHUP, SignalEvent::Reload),
+    (Signal::SIGURG, SignalEvent::Reload),
+    (Signal::SIGTERM, SignalEvent::Stop),
+    (Signal::SIGINT, SignalEvent::Stop),
+    (Signal::SIGUSR1, SignalEvent::TellState),
+    (Signal::SIGCHLD, SignalEvent::Child),
 ];
 
 fn listened() -> SigSet {
@@ -54,7 +54,7 @@ impl Signals {
     }
 
     /// The next signal that waits, if one does.
-    pub fn read(&self) -> io::Result<Option<Heard>> {
+    pub fn read(&self) -> io::Result<Option<SignalEvent>> {
         loop {
             let Some(info) = self.0.read_signal()? else { return Ok(None) };
             let heard = LISTENED.iter().find(|(signal, _)| *signal as u32 == info.ssi_signo).map(|(_, heard)| *heard);
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(signals.read().unwrap(), None);
         // raise(3) sends it to this very thread.
         nix::sys::signal::raise(Signal::SIGUSR1).unwrap();
-        assert_eq!(signals.read().unwrap(), Some(Heard::TellState));
+        assert_eq!(signals.read().unwrap(), Some(SignalEvent::TellState));
         assert_eq!(signals.read().unwrap(), None);
     }
 }

@@ -12,7 +12,7 @@ pub struct Timer(TimerFd);
 
 /// What a timer that became readable has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rang {
+pub enum TimerEvent {
     /// The moment has come.
     Due,
     /// The clock was set, or the machine woke from sleep.
@@ -33,27 +33,27 @@ impl Timer {
         Ok(timer)
     }
 
-    /// Arms it for that second of UTC, or for no time soon. Tells [`Rang::ClockSet`] when the clock was set since it was
+    /// Arms it for that second of UTC, or for no time soon. Tells [`TimerEvent::ClockSet`] when the clock was set since it was
     /// last armed; it is armed all the same.
-    pub fn arm(&self, due: Option<i64>) -> io::Result<Rang> {
+    pub fn arm(&self, due: Option<i64>) -> io::Result<TimerEvent> {
         let due = due.unwrap_or(FAR).clamp(1, FAR);
         let at = Expiration::OneShot(TimeSpec::new(due, 0));
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
         match self.0.set(at, flags) {
-            Ok(()) => Ok(Rang::Nothing),
-            Err(Errno::ECANCELED) => Ok(Rang::ClockSet),
+            Ok(()) => Ok(TimerEvent::Nothing),
+            Err(Errno::ECANCELED) => Ok(TimerEvent::ClockSet),
             Err(why) => Err(why.into()),
         }
     }
 
     /// Takes what it has to tell.
-    pub fn read(&self) -> io::Result<Rang> {
+    pub fn read(&self) -> io::Result<TimerEvent> {
         let mut count = [0; 8];
         match nix::unistd::read(&self.0, &mut count) {
             // A step back while the timer expires can make read(2) return nothing at all.
-            Ok(0) | Err(Errno::ECANCELED) => Ok(Rang::ClockSet),
-            Ok(_) => Ok(Rang::Due),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Rang::Nothing),
+            Ok(0) | Err(Errno::ECANCELED) => Ok(TimerEvent::ClockSet),
+            Ok(_) => Ok(TimerEvent::Due),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(TimerEvent::Nothing),
             Err(why) => Err(why.into()),
         }
     }
@@ -74,20 +74,20 @@ mod tests {
     #[test]
     fn it_rings_at_its_second_and_not_before() {
         let timer = Timer::new().unwrap();
-        assert_eq!(timer.read().unwrap(), Rang::Nothing);
+        assert_eq!(timer.read().unwrap(), TimerEvent::Nothing);
         let due = clock::wall().seconds + 1;
-        assert_eq!(timer.arm(Some(due)).unwrap(), Rang::Nothing);
+        assert_eq!(timer.arm(Some(due)).unwrap(), TimerEvent::Nothing);
         let mut fds = [PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(5000u16)).unwrap();
         assert!(clock::wall().seconds >= due);
-        assert_eq!(timer.read().unwrap(), Rang::Due);
-        assert_eq!(timer.read().unwrap(), Rang::Nothing);
+        assert_eq!(timer.read().unwrap(), TimerEvent::Due);
+        assert_eq!(timer.read().unwrap(), TimerEvent::Nothing);
     }
 
     #[test]
     fn a_moment_that_is_past_rings_at_once() {
         let timer = Timer::new().unwrap();
         timer.arm(Some(-5)).unwrap();
-        assert_eq!(timer.read().unwrap(), Rang::Due);
+        assert_eq!(timer.read().unwrap(), TimerEvent::Due);
     }
 }

@@ -38,7 +38,7 @@ fn assert_punctual(name: &str, runs: usize) {
 /// The memory of all processes of the daemon's, in KiB, shared pages counted once. Without those that each hold one job's PAM session open: they
 /// are as many as the jobs that run, and have a bound of their own.
 fn memory_of(name: &str, world: &World) -> u64 {
-    let is_meant = |process: &Process| process.name.starts_with(name) && !process.name.ends_with(": keeper");
+    let is_meant = |process: &Process| process.name.starts_with(name) && !process.name.ends_with(": pam");
     let of_program = world.processes().into_iter().filter(is_meant);
     let pss = |pid: u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -66,9 +66,9 @@ fn wait_for_quiet(world: &World, user: &str, deadline: Deadline) {
     });
 }
 
-/// A regression must not take the machine down: main and the runner may have 4 GB of address space.
+/// A regression must not take the machine down: main and the executor may have 4 GB of address space.
 fn bound_memory(daemon: &Daemon, world: &World) {
-    let is_meant = |process: &&Process| process.pid == daemon.pid() || process.name.ends_with(": runner");
+    let is_meant = |process: &&Process| process.pid == daemon.pid() || process.name.ends_with(": executor");
     for process in world.processes().iter().filter(is_meant) {
         world.run(&format!("prlimit --as=4000000000 -p {}", process.pid)).ok();
     }
@@ -139,7 +139,7 @@ fn after_the_end_of_the_daemon_nothing_more_is_started() {
         daemon.signal(signal);
         daemon.end(Deadline::seconds(20));
         // What had been begun in that very moment may still be told of.
-        Deadline::seconds(5).wait_for("the runner's end", || {
+        Deadline::seconds(5).wait_for("the executor's end", || {
             (!world.processes().iter().any(|process| process.name.starts_with("cron"))).then_some(())
         });
         let after = started(&world, "alice");

@@ -62,7 +62,7 @@ fn under_debian_the_mail_goes_out_without_late_output_the_log_says_so_and_nobody
     fs::write("/run/go", "").unwrap();
     wait_for_marks(4);
     let no_cron = || world.processes().iter().all(|process| !process.name.starts_with("cron")).then_some(());
-    Deadline::seconds(30).wait_for("the runner's end", no_cron);
+    Deadline::seconds(30).wait_for("the executor's end", no_cron);
     assert!(mails().iter().all(|mail| mail.ends_with("\n\nearly\n")), "{:#?}", mails());
     let lines = world.log.lines();
     let noted = lines.iter().filter(|line| line.contains(NOTE)).count();
@@ -134,5 +134,5 @@ fn standalone_late_output_is_printed_also_when_the_daemon_has_ended() {
     Deadline::seconds(20).wait_for("the last line", || (out() == "early\nlate\nlast\n").then_some(()));
     assert!(fs::read_to_string("/run/err").unwrap().contains("oops\n"));
     let no_cron = || world.processes().iter().all(|process| !process.name.starts_with("cron")).then_some(());
-    Deadline::seconds(20).wait_for("the runner's end", no_cron);
+    Deadline::seconds(20).wait_for("the executor's end", no_cron);
 }

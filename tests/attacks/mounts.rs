@@ -284,7 +284,7 @@ fn a_given_table_in_the_lower_layer_of_an_overlay_is_taken_within_the_minute() {
 }
 
 /// The milliseconds for which the daemon waits at most, when nothing happens.
-fn patience(world: &World, daemon: &Daemon) -> i64 {
+fn poll_timeout(world: &World, daemon: &Daemon) -> i64 {
     let mut tracer = Command::new("strace")
         .args(["-e", "trace=epoll_wait,epoll_pwait", "-o", "/run/waits", "-p", &daemon.pid().to_string()])
         .stderr(fs::File::create("/run/strace").unwrap())
@@ -309,9 +309,9 @@ fn the_minutely_rescan_is_only_where_a_file_system_does_not_report_every_change(
     world.drop_in("job", NEVER);
     let waits = |options: &[&str]| {
         let daemon = world.start_daemon(options);
-        let patience = patience(&world, &daemon);
+        let poll_timeout = poll_timeout(&world, &daemon);
         daemon.stop();
-        patience
+        poll_timeout
     };
     assert!(waits(&[]) <= 60_000, "on an overlay");
     assert!(waits(NO_MINUTELY_RESCAN) > 60_000, "by inotify alone");

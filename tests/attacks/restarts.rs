@@ -34,11 +34,11 @@ fn wait_for_jobs(count: usize) {
     Deadline::seconds(120).wait_for(&format!("{count} jobs"), || (ledger().len() >= count).then_some(()));
 }
 
-/// The runner that belongs to this daemon.
-fn runner_of(world: &World, daemon: &Daemon) -> u32 {
-    let is_runner = |process: &Process| process.parent == daemon.pid() && process.name == "cron: runner";
-    let found = || world.processes().into_iter().find(is_runner).map(|process| process.pid);
-    Deadline::seconds(20).wait_for("the runner", found)
+/// The executor that belongs to this daemon.
+fn executor_of(world: &World, daemon: &Daemon) -> u32 {
+    let is_executor = |process: &Process| process.parent == daemon.pid() && process.name == "cron: executor";
+    let found = || world.processes().into_iter().find(is_executor).map(|process| process.pid);
+    Deadline::seconds(20).wait_for("the executor", found)
 }
 
 fn send(pid: u32, signal: Signal) {
@@ -63,7 +63,7 @@ fn assert_each_ran_once(world: &World, daemon: Daemon, lost_at_most: usize) {
     assert!(!state(world, &daemon).contains("due and not started"));
     assert!(daemon.stop().success());
     let no_cron = || world.processes().iter().all(|process| !process.name.starts_with("cron")).then_some(());
-    Deadline::seconds(30).wait_for("every runner to end", no_cron);
+    Deadline::seconds(30).wait_for("every executor to end", no_cron);
     let mut runs: BTreeMap<usize, usize> = BTreeMap::new();
     ledger().into_iter().for_each(|number| *runs.entry(number).or_default() += 1);
     let twice: Vec<_> = runs.iter().filter(|(_, count)| **count != 1).collect();
@@ -100,13 +100,13 @@ fn jobs_of_a_burst_run_once_each_when_the_daemon_is_killed_in_its_midst() {
 }
 
 #[test]
-fn jobs_of_a_burst_run_once_each_when_the_runner_is_killed_in_its_midst() {
+fn jobs_of_a_burst_run_once_each_when_the_executor_is_killed_in_its_midst() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     prepare_burst(&world);
     let mut daemon = world.start_daemon(&["-L", "0"]);
     for jobs in [300, 900, 1500] {
         wait_for_jobs(jobs);
-        send(runner_of(&world, &daemon), Signal::SIGKILL);
+        send(executor_of(&world, &daemon), Signal::SIGKILL);
     }
     // At most those on their way to their process at each of the three moments.
     assert_each_ran_once_by(&world, &mut daemon);
@@ -115,8 +115,8 @@ fn jobs_of_a_burst_run_once_each_when_the_runner_is_killed_in_its_midst() {
 
 /// The program that was executed anew is the same process, under its old name.
 fn assert_each_ran_once_by(world: &World, daemon: &mut Daemon) {
-    let runner = runner_of(world, daemon);
-    assert!(daemon.is_alive() && runner != daemon.pid());
+    let executor = executor_of(world, daemon);
+    assert!(daemon.is_alive() && executor != daemon.pid());
     let pid = daemon.pid();
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
     assert_eq!((name.trim(), fs::read_to_string("/run/crond.pid").unwrap().trim()), ("cron", pid.to_string().as_str()));
@@ -126,15 +126,15 @@ fn assert_each_ran_once_by(world: &World, daemon: &mut Daemon) {
 }
 
 #[test]
-fn jobs_of_a_burst_run_once_each_when_daemon_and_runner_are_killed_in_its_midst() {
+fn jobs_of_a_burst_run_once_each_when_daemon_and_executor_are_killed_in_its_midst() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     prepare_burst(&world);
     for jobs in [300, 900] {
         let mut daemon = world.start_daemon(&["-L", "0"]);
         wait_for_jobs(jobs);
-        let runner = runner_of(&world, &daemon);
+        let executor = executor_of(&world, &daemon);
         send(daemon.pid(), Signal::SIGSTOP);
-        send(runner, Signal::SIGKILL);
+        send(executor, Signal::SIGKILL);
         daemon.signal(Signal::SIGKILL);
         daemon.end(Deadline::seconds(20));
     }
@@ -156,7 +156,7 @@ fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_mi
     }
     let daemon = world.start_daemon(&["-L", "0"]);
     wait_for_jobs(1500);
-    send(runner_of(&world, &daemon), Signal::SIGKILL);
+    send(executor_of(&world, &daemon), Signal::SIGKILL);
     wait_for_jobs(1600);
     assert_each_ran_once(&world, daemon, 128);
     // And not again.
@@ -216,7 +216,7 @@ fn a_job_that_goes_on_over_a_restart_is_known_is_not_overlapped_and_its_end_come
         wait_for_seconds(3);
         assert_eq!(begun(), 1);
         assert!((1..=2).contains(&running(&world, &daemon)), "the job, and perhaps another for a moment");
-        world.log.wait_for(", 1 runner of an earlier daemon", Deadline::seconds(10));
+        world.log.wait_for(", 1 executor of an earlier daemon", Deadline::seconds(10));
     }
     File::create("/run/go").unwrap();
     world.log.wait_for("exit 7) exit 7 after", Deadline::seconds(20));
@@ -228,12 +228,12 @@ fn a_job_that_goes_on_over_a_restart_is_known_is_not_overlapped_and_its_end_come
 }
 
 #[test]
-fn a_job_that_outlives_its_runner_is_not_overlapped_and_recorded_as_lost_when_it_has_ended() {
+fn a_job_that_outlives_its_executor_is_not_overlapped_and_recorded_as_lost_when_it_has_ended() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     for service in ["/etc/pam.d/cron", "none"] {
         fs::remove_file("/run/go").ok();
         if service == "none" {
-            // Without a session there is no process between the runner and the job.
+            // Without a session there is no process between the executor and the job.
             fs::remove_file("/etc/pam.d/cron").unwrap();
         }
         prepare_single_job(&world);
@@ -241,7 +241,7 @@ fn a_job_that_outlives_its_runner_is_not_overlapped_and_recorded_as_lost_when_it
         Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
         let before = lost(&world);
         for _ in 0..2 {
-            send(runner_of(&world, &daemon), Signal::SIGKILL);
+            send(executor_of(&world, &daemon), Signal::SIGKILL);
             wait_for_seconds(3);
             assert_eq!(begun(), 1);
             assert!((1..=2).contains(&running(&world, &daemon)));
@@ -258,85 +258,85 @@ fn a_job_that_outlives_its_runner_is_not_overlapped_and_recorded_as_lost_when_it
         assert!(lost(&world) <= before + 1 + 2 * 2, "others were lost that had ended");
         assert!(daemon.stop().success());
         let no_cron = || world.processes().iter().all(|process| !process.name.starts_with("cron")).then_some(());
-        Deadline::seconds(30).wait_for("every runner to end", no_cron);
+        Deadline::seconds(30).wait_for("every executor to end", no_cron);
     }
 }
 
 #[test]
-fn a_runner_that_is_killed_again_and_again_ends_the_daemon_without_a_trace() {
+fn an_executor_that_is_killed_again_and_again_ends_the_daemon_without_a_trace() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     world.drop_in("canary", "@every_second root echo >>/run/canary\n@reboot root echo >>/run/reboot\n");
     let mut daemon = world.start_daemon(&[]);
     for _ in 0..3 {
         wait_for_seconds(2);
-        send(runner_of(&world, &daemon), Signal::SIGKILL);
+        send(executor_of(&world, &daemon), Signal::SIGKILL);
     }
     wait_for_seconds(2);
     assert_eq!(fs::read_to_string("/run/reboot").unwrap().lines().count(), 1);
-    send(runner_of(&world, &daemon), Signal::SIGKILL);
+    send(executor_of(&world, &daemon), Signal::SIGKILL);
     assert_eq!(daemon.end(Deadline::seconds(20)).code(), Some(1));
     world.log.wait_for("(CRON) DEATH (", Deadline::seconds(10));
     assert!(!fs::exists("/run/crond.pid").unwrap());
 }
 
-/// Restarts the daemon while the runner of the job cannot answer.
-fn restart_beside_a_stopped_runner(world: &World, daemon: &mut Daemon, before_the_start: impl FnOnce()) -> u32 {
-    let runner = runner_of(world, daemon);
-    send(runner, Signal::SIGSTOP);
+/// Restarts the daemon while the executor of the job cannot answer.
+fn restart_beside_a_stopped_executor(world: &World, daemon: &mut Daemon, before_the_start: impl FnOnce()) -> u32 {
+    let executor = executor_of(world, daemon);
+    send(executor, Signal::SIGSTOP);
     daemon.signal(Signal::SIGKILL);
     daemon.end(Deadline::seconds(20));
     before_the_start();
     *daemon = world.start_daemon(&[]);
-    runner
+    executor
 }
 
 #[test]
-fn the_files_of_a_living_runner_stay_when_its_journal_cannot_be_read() {
+fn the_files_of_a_living_executor_stay_when_its_journal_cannot_be_read() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     prepare_single_job(&world);
     let mut daemon = world.start_daemon(&[]);
     Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
-    let runner = runner_of(&world, &daemon);
+    let executor = executor_of(&world, &daemon);
     daemon.signal(Signal::SIGKILL);
     daemon.end(Deadline::seconds(20));
     // The byte that names the version of the format.
     world
         .run(&format!(
-            "cd {JOURNALS} && printf '\\377' | dd of=$(ls runner-{runner}-*.journal) bs=1 seek=7 conv=notrunc"
+            "cd {JOURNALS} && printf '\\377' | dd of=$(ls executor-{executor}-*.journal) bs=1 seek=7 conv=notrunc"
         ))
         .ok();
     daemon = world.start_daemon(&[]);
     world.log.wait_for("it is no journal of this version", Deadline::seconds(20));
     wait_for_seconds(3);
-    assert_eq!(begun(), 1, "the runner tells by itself what goes on");
-    assert_eq!(world.run(&format!("cd {JOURNALS} && ls | grep -c '^runner-{runner}-'")).ok().trim(), "2");
+    assert_eq!(begun(), 1, "the executor tells by itself what goes on");
+    assert_eq!(world.run(&format!("cd {JOURNALS} && ls | grep -c '^executor-{executor}-'")).ok().trim(), "2");
     File::create("/run/go").unwrap();
     Deadline::seconds(20).wait_for("the next one", || (begun() > 1).then_some(()));
     assert!(daemon.stop().success());
 }
 
 #[test]
-fn a_job_of_a_runner_that_cannot_be_reached_ends_with_its_process() {
+fn a_job_of_an_executor_that_cannot_be_reached_ends_with_its_process() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     fs::remove_file("/etc/pam.d/cron").unwrap();
     prepare_single_job(&world);
     let mut daemon = world.start_daemon(&[]);
     Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
-    // A connection to a stopped runner waits in its queue; without the socket there is none at all.
+    // A connection to a stopped executor waits in its queue; without the socket there is none at all.
     let remove_socket = || drop(world.run(&format!("rm {JOURNALS}/*.sock")).ok());
-    let runner = restart_beside_a_stopped_runner(&world, &mut daemon, remove_socket);
+    let executor = restart_beside_a_stopped_executor(&world, &mut daemon, remove_socket);
     wait_for_seconds(3);
     assert_eq!(begun(), 1);
     File::create("/run/go").unwrap();
     world.log.wait_for("(root) LOST (echo >>/run/begun;", Deadline::seconds(20));
     Deadline::seconds(20).wait_for("the next one", || (begun() > 1).then_some(()));
-    assert!(world.run(&format!("ls {JOURNALS}/runner-{runner}-*.journal")).ok().contains("journal"));
-    send(runner, Signal::SIGKILL);
+    assert!(world.run(&format!("ls {JOURNALS}/executor-{executor}-*.journal")).ok().contains("journal"));
+    send(executor, Signal::SIGKILL);
     assert!(daemon.stop().success());
 }
 
 #[test]
-fn a_job_that_ends_just_before_its_runner_dies_is_recorded() {
+fn a_job_that_ends_just_before_its_executor_dies_is_recorded() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     fs::remove_file("/etc/pam.d/cron").unwrap();
     // A process in the background keeps the output open, so that the end is logged a second later.
@@ -348,7 +348,7 @@ fn a_job_that_ends_just_before_its_runner_dies_is_recorded() {
             .then_some(())
     };
     Deadline::seconds(20).wait_for("its end", is_ended);
-    send(runner_of(&world, &daemon), Signal::SIGKILL);
+    send(executor_of(&world, &daemon), Signal::SIGKILL);
     world.log.wait_for("(root) ENDED (sleep 30 & exit 6) exit 6;", Deadline::seconds(20));
     assert!(daemon.stop().success());
 }
@@ -359,13 +359,13 @@ fn whatever_lies_where_journals_are_expected_the_daemon_starts_and_its_jobs_run(
     world.drop_in("canary", "@every_second root echo >>/run/canary\n");
     fs::create_dir(JOURNALS).unwrap();
     for line in [
-        "mkfifo runner-1-1.journal runner-2-2.sock",
-        "ln -s /dev/zero runner-2-2.journal",
-        "mkdir -p runner-3-3.journal/x",
-        "head -c 100000 /dev/urandom >runner-4-4.journal",
-        "truncate -s 1T runner-5-5.journal",
-        "printf 'cwruns\\0\\1' >runner-6-6.journal",
-        ": >runner-7-7.journal",
+        "mkfifo executor-1-1.journal executor-2-2.sock",
+        "ln -s /dev/zero executor-2-2.journal",
+        "mkdir -p executor-3-3.journal/x",
+        "head -c 100000 /dev/urandom >executor-4-4.journal",
+        "truncate -s 1T executor-5-5.journal",
+        "printf 'cwruns\\0\\1' >executor-6-6.journal",
+        ": >executor-7-7.journal",
     ] {
         world.run(&format!("cd {JOURNALS} && {line}")).ok();
     }
@@ -396,7 +396,7 @@ fn where_no_journal_can_be_kept_jobs_run_and_the_log_says_so_once() {
 }
 
 #[test]
-fn a_standalone_daemon_whose_runner_is_killed_goes_on_without_repeating_anything() {
+fn a_standalone_daemon_whose_executor_is_killed_goes_on_without_repeating_anything() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let table =
         "@reboot echo >>/run/reboot\n@every_second date +\\%s >>/run/canary\n@reboot sleep 1000\n@reboot sleep 1001\n";
@@ -407,18 +407,18 @@ fn a_standalone_daemon_whose_runner_is_killed_goes_on_without_repeating_anything
         .stderr(File::create("/run/stderr").unwrap())
         .spawn()
         .unwrap();
-    let runner = || {
-        let is_runner = |process: &Process| process.parent == daemon.id() && process.name.ends_with(": runner");
-        Deadline::seconds(20).wait_for("the runner", || world.processes().into_iter().find(is_runner)).pid
+    let executor = || {
+        let is_executor = |process: &Process| process.parent == daemon.id() && process.name.ends_with(": executor");
+        Deadline::seconds(20).wait_for("the executor", || world.processes().into_iter().find(is_executor)).pid
     };
     for _ in 0..3 {
         wait_for_seconds(2);
-        send(runner(), Signal::SIGKILL);
+        send(executor(), Signal::SIGKILL);
     }
     wait_for_seconds(2);
     let seconds = fs::read_to_string("/run/canary").unwrap();
     let seconds: Vec<u64> = seconds.lines().map(|line| line.parse().unwrap()).collect();
-    // A start that was on its way when the runner was killed may be lost.
+    // A start that was on its way when the executor was killed may be lost.
     let missing = (seconds[seconds.len() - 1] - seconds[0] + 1) as usize - seconds.len();
     assert!(missing <= 3, "{seconds:?}");
     assert_eq!(fs::read_to_string("/run/reboot").unwrap().lines().count(), 1);

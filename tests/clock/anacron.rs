@@ -1,4 +1,4 @@
-//! Jobs by days, lived through by the built daemon.
+//! Anacron jobs, lived through by the built daemon.
 
 use crate::common::Subject;
 use crate::common::subject::own;
@@ -7,7 +7,7 @@ use crate::story::{Machine, time};
 use crate::world;
 use std::fs;
 
-/// As on Debian: a line of the system table and a job by days run the same directory.
+/// As on Debian: a line of the system table and a anacron job run the same directory.
 const LINE: &str = "25 6 * * * root test -x /usr/sbin/anacron || { : /etc/cron.daily; /run/told line; }\n";
 const JOBS: &str = "START_HOURS_RANGE=1-22\n\
     1 5 cron.daily : run-parts /etc/cron.daily; /run/told made-up\n\

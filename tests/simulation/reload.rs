@@ -51,7 +51,7 @@ fn tables_start_in_the_order_of_loading_and_their_lines_from_the_last_to_the_fir
 }
 
 #[test]
-fn a_start_carries_all_that_the_runner_needs() {
+fn a_start_carries_all_that_the_executor_needs() {
     let text = "A=1\nB=2\n* * * * * -q -s echo a%b\nA=3\n*/1 * * * * other\n";
     let mut machine = Machine::with_table(text, TEN);
     let actions = machine.run(60);

@@ -1,4 +1,4 @@
-//! Jobs by days, where no anacron is installed and where one is.
+//! Anacron jobs, where no anacron is installed and where one is.
 
 use crate::common::clock::{now, wait_until};
 use crate::common::subject::own;

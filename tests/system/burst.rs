@@ -27,7 +27,7 @@ fn assert_most_are_still_to_come(answered: &str) {
 fn signals_edits_and_the_end_are_not_kept_waiting_by_ten_thousand_jobs() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let manager = UnixDatagram::bind("/run/notify").expect("a socket");
-    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("patience");
+    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("poll_timeout");
     let hear = |what: &str| {
         let mut packet = [0; 4096];
         loop {
@@ -62,7 +62,7 @@ fn signals_edits_and_the_end_are_not_kept_waiting_by_ten_thousand_jobs() {
     Deadline::seconds(120).wait_for("every job", || (started() == JOBS).then_some(()));
     assert!(next.stop().success());
     let no_cron = || world.processes().iter().all(|process| !process.name.starts_with("cron")).then_some(());
-    Deadline::seconds(30).wait_for("every runner to end", no_cron);
+    Deadline::seconds(30).wait_for("every executor to end", no_cron);
     assert_eq!(started(), JOBS, "no job twice");
     let held_up: Vec<_> = world.log.lines().into_iter().filter(|line| line.contains("held up")).collect();
     assert!(held_up.is_empty(), "the machine had enough of us: {held_up:#?}");

@@ -164,7 +164,7 @@ fn the_journals_stand_in_gets_each_record_with_the_fields_of_the_json_log() {
     Deadline::seconds(30).wait_for("the job", || Path::new("/tmp/ran").exists().then_some(()));
     daemon.signal(Signal::SIGTERM);
     daemon.end(Deadline::seconds(20));
-    // Up to the end of its runner.
+    // Up to the end of its executor.
     let told = daemon.last_words();
     let json = told
         .lines()

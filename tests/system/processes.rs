@@ -9,16 +9,16 @@ const JOBS: usize = 5;
 #[test]
 fn five_running_jobs_are_five_processes_and_no_zombie_stays() {
     let Some(world) = world!(Subject::OursDebian) else { return };
-    // Without a session to hold open, no job needs a keeper.
+    // Without a session to hold open, no job needs a PAM monitor.
     std::fs::remove_file("/etc/pam.d/cron").expect("the service");
-    assert_eq!(beside_the_jobs(&world).len(), 2, "the daemon and its runner");
+    assert_eq!(beside_the_jobs(&world).len(), 2, "the daemon and its executor");
 }
 
 #[test]
-fn with_a_pam_session_each_job_has_a_keeper() {
+fn with_a_pam_session_each_job_has_a_monitor() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let beside = beside_the_jobs(&world);
-    // The daemon, its runner, and for each job the process that closes its session; at most one more, which they come from.
+    // The daemon, its executor, and for each job the process that closes its session; at most one more, which they come from.
     assert!((2..=2 + JOBS + 1).contains(&beside.len()), "{beside:#?}");
 }
 
@@ -36,7 +36,7 @@ fn beside_the_jobs(world: &World) -> Vec<Process> {
     assert!(running.iter().all(|process| process.state != 'Z'), "{running:#?}");
 
     world.run("pkill -x sleep").ok();
-    Deadline::seconds(20).wait_for("the jobs and their keepers to be gone", || {
+    Deadline::seconds(20).wait_for("the jobs and their monitors to be gone", || {
         let left = world.processes();
         let resting = left.len() <= 3 && left.iter().all(|process| process.state != 'Z' && !is_job(process));
         resting.then_some(())

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Existed;
 
 /// Keeps a copy of the table that stands now, if there is one. A copy that cannot be kept is told and stops nothing, as in
-/// the incumbent.
+/// the reference implementation.
 pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
     let user = &session.user;
     let Some(standing) = session.read_table()? else { return Ok(None) };

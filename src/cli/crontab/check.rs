@@ -11,7 +11,7 @@ use crate::sys::zoneinfo::SystemZones;
 use std::io::Read;
 
 /// Checks a table; every diagnostic goes to standard error. `size`: its bytes, 0 if that is unknown; `file`: what the table is
-/// called in the diagnostics; `closing`: the incumbent's line under a faulty one. Nothing of the table is kept.
+/// called in the diagnostics; `closing`: the reference implementation's line under a faulty one. Nothing of the table is kept.
 pub fn check(
     session: &Session<'_>,
     source: &mut dyn Read,

@@ -53,7 +53,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
         return NOT_STARTED;
     }
     session.inherited.restore();
-    // As the incumbent: an editor's droppings end up where everybody may drop. Where there is no /tmp it stays here.
+    // As the reference implementation: an editor's droppings end up where everybody may drop. Where there is no /tmp it stays here.
     if session.site.profile == crate::profile::ProfileName::Debian {
         let _ = process::enter(c"/tmp");
     }

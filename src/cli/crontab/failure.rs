@@ -7,7 +7,7 @@ use crate::sys::identity::IdentityError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a command line, in the incumbents' words.
+/// What is wrong with a command line, in the reference implementations' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageFault {
     /// getopt(3) has told which, or which option lacks its argument.
@@ -177,7 +177,7 @@ pub enum Failure {
     /// The new table has faults, which have been told.
     #[error("{closing}")]
     Faulty {
-        /// The incumbent's closing line.
+        /// The reference implementation's closing line.
         closing: String,
     },
     /// The spool did not do it.

@@ -32,7 +32,7 @@ pub fn ask(question: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Asks until the answer begins with y or n, with `again` on standard error after each other answer. The incumbents ask for
+/// Asks until the answer begins with y or n, with `again` on standard error after each other answer. The reference implementations ask for
 /// ever when nobody can answer; here that is a no. With `signals`, one of them ends the question.
 pub fn yes_or_no(question: &str, repeat_question: bool, again: &str, signals: Option<&EndRequests>) -> Answer {
     tell::question(question);

@@ -140,7 +140,7 @@ impl<'a> Session<'a> {
         self.with_spool(|spool| spool.read(&self.user.name, owner))
     }
 
-    /// Makes a missing spool, as both incumbents do when they run as root, and says so.
+    /// Makes a missing spool, as both reference implementations do when they run as root, and says so.
     pub fn make_missing_spool(&self) -> Result<(), Failure> {
         if self.identity.lent_uid() != 0 || !self.raised(|| is_missing(&self.spool))? {
             return Ok(());

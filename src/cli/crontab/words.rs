@@ -1,4 +1,4 @@
-//! What each incumbent's crontab says: scripts and people know it by heart.
+//! What each reference implementation's crontab says: scripts and people know it by heart.
 
 use super::failure::{Failure, UsageFault};
 use crate::profile::ProfileName;

@@ -99,7 +99,7 @@ impl Sink {
     }
 
     /// The same when the place is said to have room.
-    pub(super) fn hear_room(&mut self) {
+    pub(super) fn handle_writable(&mut self) {
         // What was written since it was said may have taken it; if it is still said, something goes, or it is not true.
         let says_so = |room: &Poll| room.wait_for_any(Some(0)).is_ok_and(|ready| ready);
         self.room_lies = self.room.as_ref().is_some_and(says_so);
@@ -211,7 +211,7 @@ mod tests {
             assert!(!has_room(&sink));
             lines.extend(heard(&reader));
             assert!(has_room(&sink));
-            sink.hear_room();
+            sink.handle_writable();
         }
         assert!(!has_room(&sink));
         lines.extend(heard(&reader));
@@ -240,7 +240,7 @@ mod tests {
         assert!(has_room(&sink));
         sink.flush();
         assert!(!sink.queue.is_empty(), "more than the reader takes at once");
-        sink.hear_room();
+        sink.handle_writable();
         heard(&reader);
         assert!(has_room(&sink));
     }
@@ -251,7 +251,7 @@ mod tests {
         let mut sink = full(&path, 2);
         let (liar, _peer) = UnixDatagram::pair().unwrap();
         sink.room().unwrap().add_for_writing(&liar, 0).unwrap();
-        sink.hear_room();
+        sink.handle_writable();
         sink.room().unwrap().remove(&liar).unwrap();
         heard(&reader);
         assert!(!has_room(&sink), "it is not waited for");

@@ -1,6 +1,6 @@
 //! The language as tables: what is taken, what it means, what is said about the rest.
 
-use crate::schedule::{Fault, HostKey, Kind, Prefix, Schedule, Seed, Style};
+use crate::schedule::{DstPolicy, Fault, HostKey, Kind, Prefix, Schedule, Seed};
 
 fn seed(entry: &str) -> Seed<'_> {
     Seed { host: HostKey(7), table: "alice", entry: entry.as_bytes() }
@@ -69,22 +69,22 @@ fn spellings_of_one_schedule_are_equal() {
 #[test]
 fn a_field_is_a_star_when_its_first_character_is_one() {
     for (text, style) in [
-        ("* 2 * * *", Style::Wildcard),
-        ("*/5 2 * * *", Style::Wildcard),
-        ("*,1 2 * * *", Style::Wildcard),
-        ("5 */2 * * *", Style::Wildcard),
-        ("1,* 2 * * *", Style::Fixed),
-        ("0-59 2 * * *", Style::Fixed),
-        ("0-59/5 0-23 * * *", Style::Fixed),
-        ("~ 2 * * *", Style::Fixed),
-        ("@hourly", Style::Wildcard),
-        ("@every_minute", Style::Wildcard),
-        ("@every_second", Style::Wildcard),
-        ("@daily", Style::Fixed),
-        ("@weekly", Style::Fixed),
-        ("@yearly", Style::Fixed),
-        ("@quartz 0 30 2 * * * *", Style::Fixed),
-        ("@quartz 0 */5 * * * * *", Style::Wildcard),
+        ("* 2 * * *", DstPolicy::Wildcard),
+        ("*/5 2 * * *", DstPolicy::Wildcard),
+        ("*,1 2 * * *", DstPolicy::Wildcard),
+        ("5 */2 * * *", DstPolicy::Wildcard),
+        ("1,* 2 * * *", DstPolicy::Fixed),
+        ("0-59 2 * * *", DstPolicy::Fixed),
+        ("0-59/5 0-23 * * *", DstPolicy::Fixed),
+        ("~ 2 * * *", DstPolicy::Fixed),
+        ("@hourly", DstPolicy::Wildcard),
+        ("@every_minute", DstPolicy::Wildcard),
+        ("@every_second", DstPolicy::Wildcard),
+        ("@daily", DstPolicy::Fixed),
+        ("@weekly", DstPolicy::Fixed),
+        ("@yearly", DstPolicy::Fixed),
+        ("@quartz 0 30 2 * * * *", DstPolicy::Fixed),
+        ("@quartz 0 */5 * * * * *", DstPolicy::Wildcard),
     ] {
         assert_eq!(read(text).schedule.style(), style, "{text}");
     }

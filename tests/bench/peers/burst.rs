@@ -19,7 +19,7 @@ const TURN_A_THOUSAND: i64 = 2;
 const FINELY: [&str; 3] = ["floor", "floor-fork", "ours"];
 /// Bursts of those with PAM.
 const FEW_ROUNDS: usize = 2;
-/// Most jobs that stay with a keeper each.
+/// Most jobs that stay with a PAM monitor each.
 const STAYING_KEPT: usize = 1_000;
 /// From here on only those whose jobs go through PAM take part, besides ours and the floors, and no floor that forks.
 const MANY: usize = 5_000;

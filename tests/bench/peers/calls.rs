@@ -30,7 +30,7 @@ fn measure(ours: &Contestant, extent: Extent, report: &mut Report) {
     eprintln!("answers of {}", ours.name);
     let jobs = extent.tables;
     let manager = UnixDatagram::bind(MANAGER).expect("a socket");
-    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("patience");
+    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("poll_timeout");
     let due = tables::now() + 5;
     let (running, file) = with_jobs(&ours.with_variable("NOTIFY_SOCKET", MANAGER), due, jobs, "");
     clock::wait_until(due as u64);

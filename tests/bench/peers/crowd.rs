@@ -153,8 +153,8 @@ fn adopted(up: &[Up<'_>], report: &mut Report) {
         let line = format!("(u{number}) RELOAD");
         let before = clock::now();
         tables::put(ours, spool, number, &text);
-        let patience = Deadline::seconds(5);
-        while !patience.passed() {
+        let poll_timeout = Deadline::seconds(5);
+        while !poll_timeout.passed() {
             let log = fs::read(log::FILE).expect("the log");
             if String::from_utf8_lossy(log.get(heard..).unwrap_or_default()).contains(&line) {
                 let late = (clock::now() - before).as_secs_f64() * 1000.0;

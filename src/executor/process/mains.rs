@@ -1,9 +1,9 @@
-//! The runner and its mains: the one that it belongs to, the one that comes after it, and the journal for those that come later.
+//! The executor and its mains: the one that it belongs to, the one that comes after it, and the journal for those that come later.
 
-use super::{Kind, RunnerError, State, os, token};
+use super::{ExecutorError, ExecutorState, Kind, os, token};
 use crate::executor::client::{ExecutorEvent, ExecutorRequest, JournalPlace};
 use crate::executor::journal::Journal;
-use crate::executor::run_directory::{RunDirectoryError, RunnerFiles, own_uid};
+use crate::executor::run_directory::{ExecutorFiles, RunDirectoryError, own_uid};
 use crate::executor::takeover::{PROTOCOL, TakeoverEnd, TakeoverNotice, TakeoverOrder};
 use crate::executor::wire::{Link, WireError};
 use crate::report::Level;
@@ -36,7 +36,7 @@ impl EndedRun {
 /// Who is told.
 #[derive(Debug)]
 enum Listening {
-    /// The main that this runner belongs to.
+    /// The main that this executor belongs to.
     Own(Link),
     /// A later one.
     Later(Link),
@@ -46,7 +46,7 @@ enum Listening {
 
 /// The connections, the journal, and what no main has been told.
 #[derive(Debug)]
-pub(super) struct Mains {
+pub(super) struct MainConnections {
     listening: Listening,
     /// Its own main is there, and may order starts.
     has_own: bool,
@@ -58,7 +58,7 @@ pub(super) struct Mains {
     untold: VecDeque<(Option<u64>, EndedRun)>,
     place: JournalPlace,
     /// The names of the journal and the socket, where they have some.
-    files: Option<RunnerFiles>,
+    files: Option<ExecutorFiles>,
     journal: Journal,
     /// The journal has been begun, or it was tried.
     has_begun_journal: bool,
@@ -67,9 +67,9 @@ pub(super) struct Mains {
     memory: Option<File>,
 }
 
-impl Mains {
-    pub(super) fn new(own: Link, place: JournalPlace, memory: Option<File>) -> Mains {
-        Mains {
+impl MainConnections {
+    pub(super) fn new(own: Link, place: JournalPlace, memory: Option<File>) -> MainConnections {
+        MainConnections {
             listening: Listening::Own(own),
             has_own: true,
             listener: None,
@@ -84,7 +84,7 @@ impl Mains {
         }
     }
 
-    /// Whether the main that this runner belongs to is there.
+    /// Whether the main that this executor belongs to is there.
     pub(super) fn has_own(&self) -> bool {
         self.has_own
     }
@@ -147,9 +147,9 @@ impl Mains {
     }
 }
 
-impl State {
+impl ExecutorState {
     /// Hears its own main.
-    pub(super) fn hear_main(&mut self) -> Result<(), RunnerError> {
+    pub(super) fn handle_main(&mut self) -> Result<(), ExecutorError> {
         let Listening::Own(link) = &mut self.mains.listening else { return Ok(()) };
         if !self.mains.has_own {
             return Ok(());
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// Sends what can be sent to whoever listens.
-    pub(super) fn flush_main(&mut self) -> Result<(), RunnerError> {
+    pub(super) fn flush_main(&mut self) -> Result<(), ExecutorError> {
         let Some((link, kind)) = self.mains.link() else { return Ok(()) };
         let wanted = link.wants_to_write();
         let sent = link.flush();
@@ -220,10 +220,10 @@ impl State {
         Ok(())
     }
 
-    fn lose_listener(&mut self, kind: Kind) -> Result<(), RunnerError> {
+    fn lose_listener(&mut self, kind: Kind) -> Result<(), ExecutorError> {
         if kind == Kind::Main {
             // What it ordered before may still lie in the socket.
-            self.hear_main()?;
+            self.handle_main()?;
             if self.mains.has_own {
                 self.lose_main();
             }
@@ -232,8 +232,8 @@ impl State {
         Ok(())
     }
 
-    /// A later main connects. Nobody else may, and no main that comes while this runner's own is there can be a later one.
-    pub(super) fn accept_main(&mut self) -> Result<(), RunnerError> {
+    /// A later main connects. Nobody else may, and no main that comes while this executor's own is there can be a later one.
+    pub(super) fn accept_main(&mut self) -> Result<(), ExecutorError> {
         while let Some(accepted) = self.mains.listener.as_ref().map(Listener::accept) {
             let (socket, uid) = match accepted {
                 Ok(accepted) => accepted,
@@ -243,7 +243,7 @@ impl State {
                     return Ok(());
                 }
             };
-            self.hear_main()?;
+            self.handle_main()?;
             if self.mains.has_own || uid != own_uid() {
                 continue;
             }
@@ -327,7 +327,7 @@ impl State {
 }
 
 /// The journal.
-impl State {
+impl ExecutorState {
     /// Notes that the starts of these runs are about to be made; on the disk when this returns.
     pub(super) fn note_intents<'a>(&mut self, starts: impl Iterator<Item = &'a RunRequest>) {
         self.begin_journal();
@@ -347,7 +347,7 @@ impl State {
         self.mains.journal.intend(start, clock::wall().seconds);
     }
 
-    /// With the first start, so that a runner that starts nothing leaves nothing.
+    /// With the first start, so that an executor that starts nothing leaves nothing.
     fn begin_journal(&mut self) {
         if std::mem::replace(&mut self.mains.has_begun_journal, true) {
             return;
@@ -361,7 +361,7 @@ impl State {
                 None => return,
             },
             JournalPlace::Directory(directory) => {
-                let files = RunnerFiles::own(directory);
+                let files = ExecutorFiles::own(directory);
                 let begun = files.begin_journal(&boot_id);
                 self.mains.files = Some(files);
                 begun
@@ -393,7 +393,7 @@ impl State {
 
     /// Writes what was noted. A journal that cannot be written is no reason to start nothing.
     pub(super) fn flush_journal(&mut self) {
-        let path = || self.mains.files.as_ref().map_or_else(|| "in memory".into(), RunnerFiles::journal);
+        let path = || self.mains.files.as_ref().map_or_else(|| "in memory".into(), ExecutorFiles::journal);
         if let Err(source) = self.mains.journal.flush() {
             let trouble = RunDirectoryError::Journal { path: path(), source };
             self.tell_trouble(&trouble);
@@ -405,7 +405,7 @@ impl State {
 
     fn compact_journal(&mut self) {
         let now = clock::wall().seconds;
-        let Mains { files, journal, .. } = &mut self.mains;
+        let MainConnections { files, journal, .. } = &mut self.mains;
         let compacted = match files {
             Some(files) => files.compact(journal, now),
             None => journal
@@ -441,8 +441,8 @@ impl State {
     }
 }
 
-impl From<std::io::Error> for RunnerError {
-    fn from(source: std::io::Error) -> RunnerError {
+impl From<std::io::Error> for ExecutorError {
+    fn from(source: std::io::Error) -> ExecutorError {
         os("talking to main")(source)
     }
 }

@@ -1,23 +1,23 @@
-//! The runner process: starts jobs as told, drains their output within bounds, reaps them, has their output mailed, tells main what became of
+//! The executor process: starts jobs as told, drains their output within bounds, reaps them, has their output mailed, tells main what became of
 //! them. One thread, one loop, and nothing in it waits for anybody.
 
 mod finish;
-mod flight;
-mod kept;
 mod late;
 mod mail;
 mod mains;
+mod pam_jobs;
 mod start;
+mod start_limiter;
 
 use super::client::Config;
 use super::environment::Inherited;
+use super::exec_spec::{Reporter, Reports, StartedWith};
 use super::identity::Identities;
 use super::job::{Job, Stream};
+use super::job_log::{JobLogger, JobRef};
 use super::output;
 use super::owner::{Interner, MemoryBudget, OwnerKey, Turns};
-use super::recipe::{Reporter, Reports, StartedWith};
 use super::relay::Relay;
-use super::tell::{About, Teller};
 use super::wire::{Link, WireError};
 use crate::profile::Profile;
 use crate::report::Level;
@@ -29,14 +29,14 @@ use crate::sys::memory;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, Ask, DescriptorLimit, Pid};
 use crate::sys::selinux::Policy;
-use crate::sys::signal::{Heard, Signals};
+use crate::sys::signal::{SignalEvent, Signals};
 use crate::sys::user::User;
-use flight::Flight;
-use kept::Pam;
 use late::LateOutput;
-use mail::{Letter, Mailing};
-use mains::Mains;
-use start::Pending;
+use mail::{MailProcess, QueuedMail};
+use mains::MainConnections;
+use pam_jobs::Pam;
+use start::QueuedStart;
+use start_limiter::StartLimiter;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
 use std::fs::File;
@@ -59,7 +59,7 @@ const READY_A_TURN: usize = 64;
 const HELD_PER_OWNER: usize = 32 << 20;
 const HELD_TOGETHER: usize = 128 << 20;
 const HELD_ALWAYS: usize = 2 << 20;
-/// Descriptors that the runner may need: one or two for each running job.
+/// Descriptors that the executor may need: one or two for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
 /// What a number in the poll stands for; the rest of the number says which.
@@ -73,7 +73,7 @@ enum Kind {
     Feed,
     LookUp,
     MailFeed,
-    Keeper,
+    PamMonitor,
     Log,
     Listener,
     LaterMain,
@@ -88,7 +88,7 @@ const KINDS: [Kind; 12] = [
     Kind::Feed,
     Kind::LookUp,
     Kind::MailFeed,
-    Kind::Keeper,
+    Kind::PamMonitor,
     Kind::Log,
     Kind::Listener,
     Kind::LaterMain,
@@ -110,14 +110,14 @@ enum Child {
     Mailer(u64),
 }
 
-/// The runner's state.
-struct State {
+/// The executor's state.
+struct ExecutorState {
     config: Config,
     site: &'static Profile,
-    tell: Teller,
+    tell: JobLogger,
     poll: Poll,
     signals: Signals,
-    mains: Mains,
+    mains: MainConnections,
     inherited: Inherited,
     started_with: StartedWith,
     /// Where the kernel has SELinux.
@@ -128,7 +128,7 @@ struct State {
     reporter: Reporter,
     reports: Reports,
     next_id: u64,
-    pending: Turns<Pending>,
+    pending: Turns<QueuedStart>,
     /// Starts were left for the next turn of the loop although there is room for them.
     has_more_starts: bool,
     /// Runs whose start has been begun since main was told last.
@@ -138,8 +138,8 @@ struct State {
     /// Commands and environments of the jobs, and the bound on them and on what is still to be fed to jobs.
     interner: Interner,
     held: MemoryBudget,
-    waiting_for_identity: Vec<Pending>,
-    flight: Flight,
+    waiting_for_identity: Vec<QueuedStart>,
+    flight: StartLimiter,
     held_until_ms: i64,
     hold_ms: i64,
     stopping: Option<Ask>,
@@ -158,8 +158,8 @@ struct State {
     relay: Option<Relay>,
     /// Pipes that are not read until the relay has room again.
     paused: Vec<(u64, Stream)>,
-    letters: Turns<Letter>,
-    mailings: HashMap<u64, Mailing>,
+    queued_mails: Turns<QueuedMail>,
+    mailings: HashMap<u64, MailProcess>,
     mail_held_until_ms: i64,
     /// It was said that mail has been waiting for long.
     mail_waits_told: bool,
@@ -172,48 +172,48 @@ struct State {
     buffer: Vec<u8>,
 }
 
-/// Why the runner ends before its time.
+/// Why the executor ends before its time.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RunnerError {
+pub(super) enum ExecutorError {
     #[error("{doing}: {source}")]
     Os { doing: &'static str, source: io::Error },
     #[error("hearing main: {0}")]
     Main(#[from] WireError),
 }
 
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> RunnerError {
-    move |source| RunnerError::Os { doing, source }
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ExecutorError {
+    move |source| ExecutorError::Os { doing, source }
 }
 
-/// The runner, from its fork to its end; gives its exit status.
+/// The executor, from its fork to its end; gives its exit status.
 pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
     let left = leave_main(config.profile.profile(), &socket, journal.as_ref());
     // Only now: what main had open is closed.
-    let mut tell = Teller::new(&config);
-    let done = left.and_then(|()| State::new(config, socket, journal)).and_then(|mut state| state.serve());
+    let mut tell = JobLogger::new(&config);
+    let done = left.and_then(|()| ExecutorState::new(config, socket, journal)).and_then(|mut state| state.serve());
     match done {
         Ok(()) => 0,
         Err(error) => {
-            tell.own(Level::Error, "ERROR", &format!("the runner ends: {error}"));
+            tell.own(Level::Error, "ERROR", &format!("the executor ends: {error}"));
             1
         }
     }
 }
 
 /// Leaves everything behind that is main's: its terminal, descriptors and signals.
-fn leave_main(site: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), RunnerError> {
+fn leave_main(site: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
     // Its own session keeps the terminal's signals away. A fresh child leads no group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
     process::block_signals().map_err(os("blocking signals"))?;
     let kept: Vec<BorrowedFd<'_>> = [socket.as_fd()].into_iter().chain(journal.map(File::as_fd)).collect();
     descriptor::close_from(3, &kept).map_err(os("closing descriptors"))?;
-    process::set_name(&CString::new(format!("{}: runner", site.daemon_tag)).unwrap_or_default());
+    process::set_name(&CString::new(format!("{}: executor", site.daemon_tag)).unwrap_or_default());
     Ok(())
 }
 
-impl State {
-    fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<State, RunnerError> {
+impl ExecutorState {
+    fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
         let site = config.profile.profile();
         let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
         raise(started_with.limit);
@@ -234,15 +234,15 @@ impl State {
         poll.add(&main, token(Kind::Main, 0)).map_err(os("waiting for main"))?;
         poll.add(&signals, token(Kind::Signals, 0)).map_err(os("waiting for signals"))?;
         poll.add(&reports, token(Kind::Reports, 0)).map_err(os("waiting for reports"))?;
-        let mut tell = Teller::new(&config);
+        let mut tell = JobLogger::new(&config);
         let room = tell.room().map_err(os("making the log's poll"))?;
         poll.add(room, token(Kind::Log, 0)).map_err(os("waiting for the log"))?;
-        Ok(State {
+        Ok(ExecutorState {
             tell,
-            mains: Mains::new(main, config.journal.clone(), journal),
+            mains: MainConnections::new(main, config.journal.clone(), journal),
             policy: if config.standalone { None } else { Policy::of_machine() },
             identities: if config.standalone { Identities::default() } else { Identities::new() },
-            flight: Flight::new(config.starts_in_flight),
+            flight: StartLimiter::new(config.starts_in_flight),
             config,
             site,
             poll,
@@ -272,7 +272,7 @@ impl State {
             told_of_closing: HashSet::new(),
             relay,
             paused: Vec::new(),
-            letters: Turns::default(),
+            queued_mails: Turns::default(),
             mailings: HashMap::new(),
             mail_held_until_ms: 0,
             mail_waits_told: false,
@@ -284,7 +284,7 @@ impl State {
         })
     }
 
-    fn serve(&mut self) -> Result<(), RunnerError> {
+    fn serve(&mut self) -> Result<(), ExecutorError> {
         memory::trim_memory();
         while self.mains.has_own() || !self.is_idle() {
             let timeout = self.timeout(clock::monotonic_ms());
@@ -301,7 +301,7 @@ impl State {
             }
             self.end_late_mailers(now);
             self.start_pending(now)?;
-            self.send_letters(now);
+            self.send_queued_mails(now);
             self.tell.flush();
             self.flush_relay();
             self.tell_begun();
@@ -318,7 +318,7 @@ impl State {
     /// Whether no job, no mail, no start and no line of output is left.
     fn has_no_work(&self) -> bool {
         let starts = self.pending.len() + self.waiting_for_identity.len();
-        let mails = self.letters.len() + self.mailings.len();
+        let mails = self.queued_mails.len() + self.mailings.len();
         starts + mails + self.jobs.len() == 0 && self.relay.as_ref().is_none_or(Relay::is_empty)
     }
 
@@ -346,12 +346,12 @@ impl State {
         .map(|until| u64::try_from(until.saturating_sub(now_ms)).unwrap_or(0))
     }
 
-    fn ready(&mut self, kind: Kind, id: u64) -> Result<(), RunnerError> {
+    fn ready(&mut self, kind: Kind, id: u64) -> Result<(), ExecutorError> {
         match kind {
-            Kind::Main => self.hear_main()?,
-            Kind::Signals => self.hear_signals()?,
+            Kind::Main => self.handle_main()?,
+            Kind::Signals => self.handle_signals()?,
             Kind::Reports => self.take_reports(),
-            Kind::Log => self.tell.hear_room(),
+            Kind::Log => self.tell.handle_writable(),
             Kind::Output => self.drain(id, Stream::Output),
             Kind::Error => self.drain(id, Stream::Error),
             Kind::Feed => self.feed(id),
@@ -361,7 +361,7 @@ impl State {
                 }
             }
             Kind::MailFeed => self.feed_mailer(id),
-            Kind::Keeper => self.hear_keeper(id),
+            Kind::PamMonitor => self.handle_monitor(id),
             Kind::Listener => self.accept_main()?,
             Kind::LaterMain => self.hear_later_main(),
         }
@@ -374,16 +374,16 @@ impl State {
         let state = [
             count(self.jobs.len(), "job", "jobs"),
             count(self.mailings.len(), "mailer", "mailers"),
-            count(self.letters.len(), "mail", "mails") + " waiting for a mailer",
+            count(self.queued_mails.len(), "mail", "mails") + " waiting for a mailer",
         ];
         self.tell.own(Level::Info, "STATE", &state.join(", "));
     }
 
-    fn hear_signals(&mut self) -> Result<(), RunnerError> {
+    fn handle_signals(&mut self) -> Result<(), ExecutorError> {
         let mut children = false;
-        // TERM and the like are meant for main: a runner ends with its last job.
+        // TERM and the like are meant for main: an executor ends with its last job.
         while let Some(heard) = self.signals.read().map_err(os("reading signals"))? {
-            children |= heard == Heard::Child;
+            children |= heard == SignalEvent::Child;
         }
         if children {
             while let Some(pid) = process::ended_child() {
@@ -410,8 +410,8 @@ impl State {
         self.stop_starting();
     }
 
-    fn about<'a>(job: &'a Job, command: &'a [u8]) -> About<'a> {
-        About { start: &job.start, user: &job.user.name, command, pid: job.pid }
+    fn about<'a>(job: &'a Job, command: &'a [u8]) -> JobRef<'a> {
+        JobRef { start: &job.start, user: &job.user.name, command, pid: job.pid }
     }
 
     fn new_id(&mut self) -> u64 {
@@ -436,7 +436,7 @@ fn raise(limit: DescriptorLimit) {
 }
 
 /// Who `crond FILE` runs everything as. An id without a name is possible in a container.
-pub(super) fn caller() -> Result<User, RunnerError> {
+pub(super) fn caller() -> Result<User, ExecutorError> {
     let ids = process::own_ids().map_err(os("reading our ids"))?;
     let [uid, ..] = ids.users;
     let [gid, ..] = ids.groups;

@@ -21,19 +21,19 @@ struct Meddler<'a> {
     meddle: Option<(&'a str, Meddle<'a>)>,
 }
 
-impl Hearer for Meddler<'_> {
-    fn push(&mut self, news: News) {
+impl EventSink for Meddler<'_> {
+    fn push(&mut self, news: LoadEvent) {
         match news {
-            News::Load { source, table } => {
+            LoadEvent::Load { source, table } => {
                 self.live.insert(name(&source.path), table.entries.len());
                 if let Some((_, meddle)) = self.meddle.take_if(|(which, _)| *which == name(&source.path)) {
                     meddle(Path::new(&source.path));
                 }
             }
-            News::Unload { path } => {
+            LoadEvent::Unload { path } => {
                 self.live.remove(&name(&path));
             }
-            News::SystemZone(_) | News::Tell(_) => {}
+            LoadEvent::SystemZone(_) | LoadEvent::Tell(_) => {}
         }
     }
 }
@@ -42,7 +42,7 @@ fn name(path: &str) -> String {
     path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-fn library(top: &Path) -> Library {
+fn library(top: &Path) -> CrontabDatabase {
     let place = |name: &str| top.join(name).into_os_string();
     let mut line: Vec<OsString> = ["crond", "--profile", "cronie", "-p"].map(OsString::from).to_vec();
     for option in ["spool", "cron-d", "system-crontab"] {
@@ -51,7 +51,7 @@ fn library(top: &Path) -> Library {
     let Ok(Asked::Run(mut settings)) = Settings::from_arguments(line) else { panic!("a command line") };
     settings.anacrontab = top.join("anacrontab");
     settings.anacron_stamps = top.join("stamps");
-    Library::new(Tables::new(Origin::System(settings.finder()), &CRONIE, HostKey(1)), &settings)
+    CrontabDatabase::new(Tables::new(Origin::System(settings.finder()), &CRONIE, HostKey(1)), &settings)
 }
 
 /// Opens the library over the tables `file` and `link` of one entry each, lets `meddle` do its work as soon as that one was
@@ -75,9 +75,9 @@ fn meddled_with(which: &str, meddle: Meddle<'_>, wanted: (usize, usize)) {
     while (news.live.len(), news.live.values().sum::<usize>()) != wanted {
         let now = clock::monotonic_ms();
         assert!(now < end, "{:?}", news.live);
-        let patience = library.attend_at().min(end).saturating_sub(now).max(0);
-        for number in poll.wait::<4>(Some(patience as u64)).unwrap() {
-            if number == 1 { library.hear_tables() } else { library.hear_names(&mut news) }
+        let poll_timeout = library.next_deadline_ms().min(end).saturating_sub(now).max(0);
+        for number in poll.wait::<4>(Some(poll_timeout as u64)).unwrap() {
+            if number == 1 { library.handle_crontab_changes() } else { library.handle_name_changes(&mut news) }
         }
         library.attend(&mut news);
     }
@@ -117,16 +117,16 @@ fn what_a_link_leads_to_may_change_before_anybody_listens_there() {
 }
 
 /// Lets the library hear and look for so long, or until as many entries are live as wanted.
-fn attend_for(library: &mut Library, news: &mut Meddler<'_>, poll: &Poll, ms: i64, wanted: Option<usize>) {
+fn attend_for(library: &mut CrontabDatabase, news: &mut Meddler<'_>, poll: &Poll, ms: i64, wanted: Option<usize>) {
     let end = clock::monotonic_ms() + ms;
     while wanted.is_none_or(|wanted| news.live.values().sum::<usize>() != wanted) {
         let now = clock::monotonic_ms();
         if now >= end {
             break;
         }
-        let patience = library.attend_at().min(end).saturating_sub(now).max(0);
-        for number in poll.wait::<4>(Some(patience as u64)).unwrap() {
-            if number == 1 { library.hear_tables() } else { library.hear_names(news) }
+        let poll_timeout = library.next_deadline_ms().min(end).saturating_sub(now).max(0);
+        for number in poll.wait::<4>(Some(poll_timeout as u64)).unwrap() {
+            if number == 1 { library.handle_crontab_changes() } else { library.handle_name_changes(news) }
         }
         library.attend(news);
     }

@@ -1,12 +1,12 @@
-//! The keeper: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
+//! The PAM monitor: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
 //!
-//! It is forked by the template process. The order and the news go over a socket between runner and keeper. Each keeper begins a PAM transaction
+//! It is forked by the template process. The order and the news go over a socket between executor and PAM monitor. Each PAM monitor begins a PAM transaction
 //! of its own: libpam reads the service's files and loads the modules as they are at that moment, and reports faults for the job in question.
 
 use super::environment::Variables;
+use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, Reporter, StartedWith, Stdio, child, defaults};
 use super::label::Label;
-use super::recipe::{Failure, Identity, Recipe, Reporter, StartedWith, Stdio, Step, child, defaults};
-use super::runner::RETRY_MS;
+use super::process::RETRY_MS;
 use super::wire::{Link, WireError};
 use crate::profile::Profile;
 use crate::scheduler::{Environment, SharedBytes};
@@ -22,12 +22,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// How long a keeper waits between two tries to fork its job.
+/// How long a PAM monitor waits between two tries to fork its job.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What the keeper is to do.
+/// What the PAM monitor is to do.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct KeeperOrder {
+pub(super) struct MonitorRequest {
     pub(super) user: String,
     pub(super) identity: Identity,
     /// The SELinux context of the job, where there is SELinux.
@@ -40,11 +40,11 @@ pub(super) struct KeeperOrder {
     pub(super) started_with: StartedWith,
 }
 
-/// What the keeper tells.
+/// What the PAM monitor tells.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) enum KeeperNews {
-    /// There was no process to be had for the keeper itself; nothing has happened.
-    NoKeeper {
+pub(super) enum MonitorEvent {
+    /// There was no process to be had for the PAM monitor itself; nothing has happened.
+    NoMonitor {
         /// The kernel's number for why.
         number: i32,
     },
@@ -61,9 +61,9 @@ pub(super) enum KeeperNews {
     },
     /// The job is there.
     Started(Pid),
-    /// A step failed, in the keeper or in the job's process.
+    /// A step failed, in the PAM monitor or in the job's process.
     Failed {
-        /// [`Step`] as a number.
+        /// [`ExecStage`] as a number.
         step: u8,
         /// The kernel's number for why.
         number: i32,
@@ -77,91 +77,92 @@ pub(super) enum KeeperNews {
     },
 }
 
-/// The keeper's own side, after its fork.
-pub(super) struct Keeper<'a> {
+/// The PAM monitor's own side, after its fork.
+pub(super) struct PamMonitor<'a> {
     /// None: the system has no PAM.
     pub(super) library: Option<&'a Library>,
     pub(super) site: &'a Profile,
     /// Where the kernel has SELinux.
     pub(super) policy: Option<Policy>,
-    /// The socket to the runner.
+    /// The socket to the executor.
     pub(super) link: Link,
 }
 
 /// Why there is no job.
 #[derive(Debug, thiserror::Error)]
-enum KeeperError {
+enum MonitorError {
     #[error(transparent)]
     Wire(#[from] WireError),
-    #[error("the runner is gone")]
+    #[error("the executor is gone")]
     Alone,
     #[error("{error}")]
     Pam { error: PamError, session: bool },
     #[error("a step failed")]
-    Step(Failure),
+    ExecStage(Failure),
 }
 
-impl From<Failure> for KeeperError {
-    fn from(failure: Failure) -> KeeperError {
-        KeeperError::Step(failure)
+impl From<Failure> for MonitorError {
+    fn from(failure: Failure) -> MonitorError {
+        MonitorError::ExecStage(failure)
     }
 }
 
-impl<'a> Keeper<'a> {
-    /// Does what the runner orders, with these ends of the job's pipes; gives the exit status.
+impl<'a> PamMonitor<'a> {
+    /// Does what the executor orders, with these ends of the job's pipes; gives the exit status.
     pub(super) fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
         let news = match self.keep(input, output) {
             Ok(()) => return 0,
-            Err(KeeperError::Pam { error, session }) => {
-                KeeperNews::Refused { session, text: error.text, doing: error.doing.to_owned() }
+            Err(MonitorError::Pam { error, session }) => {
+                MonitorEvent::Refused { session, text: error.text, doing: error.doing.to_owned() }
             }
-            Err(KeeperError::Step(failure)) => failed(&failure),
-            Err(KeeperError::Wire(_) | KeeperError::Alone) => return 1,
+            Err(MonitorError::ExecStage(failure)) => failed(&failure),
+            Err(MonitorError::Wire(_) | MonitorError::Alone) => return 1,
         };
         self.tell(&news);
         1
     }
 
     /// The session around the job. Every way out drops the session, which closes it.
-    fn keep(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), KeeperError> {
+    fn keep(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
         process::default_signals();
         process::shrug_off_signals();
-        process::unblock_signals().map_err(at(Step::Signals))?;
-        process::set_name(c"crond: keeper");
-        let order: KeeperOrder = self.hear()?;
-        process::new_session().map_err(at(Step::Session))?;
-        order.started_with.limit.set().map_err(at(Step::Limits))?;
+        process::unblock_signals().map_err(at(ExecStage::Signals))?;
+        process::set_name(c"crond: pam");
+        let order: MonitorRequest = self.hear()?;
+        process::new_session().map_err(at(ExecStage::Session))?;
+        order.started_with.limit.set().map_err(at(ExecStage::Limits))?;
         defaults(order.started_with)?;
         self.wear_label(&order)?;
         let session = self.open_session(&order)?;
         let (pam, identity) = result_of_session(session.as_ref(), &order)?;
         let recipe = recipe(&order, &pam, identity);
-        let (reporter, reports) = Reporter::new().map_err(at(Step::Descriptors))?;
+        let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
-        let job = fork_patiently(|| child(&recipe, stdio, &reporter, self.site.profile)).map_err(at(Step::Fork))?;
+        let job =
+            fork_patiently(|| child(&recipe, stdio, &reporter, self.site.profile)).map_err(at(ExecStage::Fork))?;
         drop((input, output, reporter));
-        self.tell(&KeeperNews::Started(job));
+        self.tell(&MonitorEvent::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
         memory::trim_memory();
-        let status = process::wait(job).map_err(at(Step::Session))?;
+        let status = process::wait(job).map_err(at(ExecStage::Session))?;
         for (_, failure) in reports.take() {
             self.tell(&failed(&failure));
         }
         self.tell_messages(session.as_ref());
-        self.tell(&KeeperNews::Ended { status, variables: pam.packed() });
+        self.tell(&MonitorEvent::Ended { status, variables: pam.packed() });
         Ok(())
     }
 
     /// Before the session, so that a module of it (pam_selinux) has the last word; the job inherits it.
-    fn wear_label(&self, order: &KeeperOrder) -> Result<(), KeeperError> {
+    fn wear_label(&self, order: &MonitorRequest) -> Result<(), MonitorError> {
         let Some((policy, context)) = self.policy.zip(order.context.clone()) else { return Ok(()) };
-        Ok(Label::sent(policy, context).wear().map_err(at(Step::Label))?)
+        Ok(Label::sent(policy, context).wear().map_err(at(ExecStage::Label))?)
     }
 
-    /// Account, credentials, session, in the incumbents' order; the groups of the user come before her credentials, which may add to them.
-    fn open_session(&self, order: &KeeperOrder) -> Result<Option<Session<'a>>, KeeperError> {
+    /// Account, credentials, session, in the reference implementations' order; the groups of the user come before her credentials, which may add to them.
+    fn open_session(&self, order: &MonitorRequest) -> Result<Option<Session<'a>>, MonitorError> {
         let Some(library) = self.library else { return Ok(None) };
-        let account = |error| KeeperError::Pam { error, session: false };
+        let account = |error| MonitorError::Pam { error, session: false };
         let user = CString::new(order.user.as_str()).unwrap_or_default();
         let [before, from_then_on] = self.site.pam_tags;
         pam::log_as(before);
@@ -170,39 +171,39 @@ impl<'a> Keeper<'a> {
         session.set_user(&user).map_err(account)?;
         session.set_terminal(c"cron").map_err(account)?;
         session.account().map_err(account)?;
-        process::set_groups(&order.identity.groups).map_err(at(Step::Groups))?;
-        process::set_group_ids(order.identity.gid).map_err(at(Step::GroupId))?;
+        process::set_groups(&order.identity.groups).map_err(at(ExecStage::Groups))?;
+        process::set_group_ids(order.identity.gid).map_err(at(ExecStage::GroupId))?;
         session.establish_credentials().map_err(account)?;
         if let Some(class) = &order.session_class {
             let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
             session.put_variable(&setting).map_err(account)?;
         }
-        session.open().map_err(|error| KeeperError::Pam { error, session: true })?;
+        session.open().map_err(|error| MonitorError::Pam { error, session: true })?;
         pam::log_as(from_then_on);
         Ok(Some(session))
     }
 
     fn tell_messages(&mut self, session: Option<&Session<'_>>) {
         for message in session.map(Session::take_messages).unwrap_or_default() {
-            self.tell(&KeeperNews::Message(message));
+            self.tell(&MonitorEvent::Message(message));
         }
     }
 
     /// Waits for a message.
-    fn hear<T: DeserializeOwned>(&mut self) -> Result<T, KeeperError> {
+    fn hear<T: DeserializeOwned>(&mut self) -> Result<T, MonitorError> {
         loop {
             if let Some(message) = self.link.take()? {
                 return Ok(message);
             }
             descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::Io)?;
             if !self.link.fill().map_err(WireError::Io)? {
-                return self.link.take()?.ok_or(KeeperError::Alone);
+                return self.link.take()?.ok_or(MonitorError::Alone);
             }
         }
     }
 
-    /// Tells, waiting until it is sent. A runner that is gone is no reason to leave the job or its session.
-    pub(super) fn tell(&mut self, news: &KeeperNews) {
+    /// Tells, waiting until it is sent. An executor that is gone is no reason to leave the job or its session.
+    pub(super) fn tell(&mut self, news: &MonitorEvent) {
         if self.link.push(news).is_err() {
             return;
         }
@@ -214,7 +215,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Forks, and when there is no process to be had tries again for as long as the runner would.
+/// Forks, and when there is no process to be had tries again for as long as the executor would.
 fn fork_patiently(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
     let until_ms = clock::monotonic_ms() + RETRY_MS;
     loop {
@@ -226,26 +227,29 @@ fn fork_patiently(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
 }
 
 /// What PAM made: variables, and groups beyond the user's own.
-fn result_of_session(session: Option<&Session<'_>>, order: &KeeperOrder) -> Result<(Variables, Identity), KeeperError> {
+fn result_of_session(
+    session: Option<&Session<'_>>,
+    order: &MonitorRequest,
+) -> Result<(Variables, Identity), MonitorError> {
     let Some(session) = session else { return Ok((Variables::default(), order.identity.clone())) };
     let strings = session.variables();
     let pam = Variables::from_strings(strings.iter().map(|string| string.as_bytes()));
-    let groups = process::own_groups().map_err(at(Step::Groups))?;
+    let groups = process::own_groups().map_err(at(ExecStage::Groups))?;
     Ok((pam, Identity { groups, ..order.identity.clone() }))
 }
 
-fn at(step: Step) -> impl FnOnce(io::Error) -> Failure {
+fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
     move |source| Failure { step, source }
 }
 
-fn failed(failure: &Failure) -> KeeperNews {
-    KeeperNews::Failed { step: failure.step as u8, number: failure.source.raw_os_error().unwrap_or(0) }
+fn failed(failure: &Failure) -> MonitorEvent {
+    MonitorEvent::Failed { step: failure.step as u8, number: failure.source.raw_os_error().unwrap_or(0) }
 }
 
 /// The job's recipe: cron's variables have the last word over PAM's.
-pub(super) fn recipe(order: &KeeperOrder, pam: &Variables, identity: Identity) -> Recipe {
+pub(super) fn recipe(order: &MonitorRequest, pam: &Variables, identity: Identity) -> ExecSpec {
     let variables = pam.clone().overlaid(&Variables::unpacked(&order.variables));
-    let mut recipe = Recipe::of_shell(&order.command, &variables, order.started_with);
+    let mut recipe = ExecSpec::of_shell(&order.command, &variables, order.started_with);
     recipe.identity = Some(identity);
     recipe.runs_without_home = order.runs_without_home;
     recipe.sets_defaults = false;

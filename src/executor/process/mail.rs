@@ -1,12 +1,12 @@
-//! The runner's mail: a job's output to the mailer, as the job's owner, a few mailers at a time and none for ever.
+//! The executor's mail: a job's output to the mailer, as the job's owner, a few mailers at a time and none for ever.
 
-use super::{Child, Kind, State, token};
+use super::{Child, ExecutorState, Kind, token};
 use crate::executor::client::Mailer;
 use crate::executor::environment::{Variables, c_string};
+use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure, Stdio};
 use crate::executor::job::{Feed, Job};
+use crate::executor::job_log::JobRef;
 use crate::executor::owner::OwnerKey;
-use crate::executor::recipe::{Failure, Recipe, Stdio, Step};
-use crate::executor::tell::About;
 use crate::profile::ProfileName;
 use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
@@ -34,7 +34,7 @@ const WORTH_TELLING_MS: i64 = 10_000;
 const HOLD_MS: i64 = 1_000;
 
 /// A mail that waits for its mailer.
-pub(super) struct Letter {
+pub(super) struct QueuedMail {
     start: Box<RunRequest>,
     user: Rc<User>,
     draft: Draft,
@@ -63,7 +63,7 @@ impl Draft {
 }
 
 /// A mailer at work.
-pub(super) struct Mailing {
+pub(super) struct MailProcess {
     start: Box<RunRequest>,
     owner: OwnerKey,
     user: Rc<User>,
@@ -75,24 +75,24 @@ pub(super) struct Mailing {
     feed: Option<Feed>,
     output: usize,
     until_ms: i64,
-    recipe: Recipe,
+    recipe: ExecSpec,
     failure: Option<String>,
     timed_out: bool,
 }
 
-impl Mailing {
-    fn about(&self) -> About<'_> {
-        About { start: &self.start, user: &self.user.name, command: &self.command, pid: Some(self.pid) }
+impl MailProcess {
+    fn about(&self) -> JobRef<'_> {
+        JobRef { start: &self.start, user: &self.user.name, command: &self.command, pid: Some(self.pid) }
     }
 }
 
-impl State {
+impl ExecutorState {
     /// Sends what a job wrote where it is wanted: to the log, by the mail that is returned, or nowhere.
     pub(super) fn deliver(&mut self, job: &Job, command: &[u8], end: &RunOutcome) -> Option<Draft> {
         if job.output.total() == 0 {
             return None;
         }
-        let about = State::about(job, command);
+        let about = ExecutorState::about(job, command);
         if self.config.output_to_log {
             let text = mail::body(self.site, job.output.text());
             self.tell.output(about, &text);
@@ -108,7 +108,7 @@ impl State {
             Mailer::Off => return None,
             Mailer::Command(line) => vec![b"/bin/sh".to_vec(), b"-c".to_vec(), line.as_bytes().to_vec()],
             Mailer::Sendmail if !Path::new(SENDMAIL).exists() => {
-                let whose = About { user: "CRON", ..about };
+                let whose = JobRef { user: "CRON", ..about };
                 self.tell.say(whose, Level::Info, "info", b"No MTA installed, discarding output", "");
                 return None;
             }
@@ -138,9 +138,9 @@ impl State {
     /// Has a mail wait for its mailer; drops it where its owner has too many waiting.
     pub(super) fn queue_mail(&mut self, start: Box<RunRequest>, owner: OwnerKey, user: Rc<User>, draft: Draft) {
         let size = draft.size();
-        if self.letters.len_of(&owner) >= WAITING_OF_ONE || !self.budget.has_room(&owner, size) {
+        if self.queued_mails.len_of(&owner) >= WAITING_OF_ONE || !self.budget.has_room(&owner, size) {
             if self.dropping_mail.insert(owner) {
-                let about = About { start: &start, user: &user.name, command: &draft.command, pid: None };
+                let about = JobRef { start: &start, user: &user.name, command: &draft.command, pid: None };
                 let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until there is room";
                 self.tell.say(about, Level::Warning, "MAIL", detail, "");
             }
@@ -149,11 +149,11 @@ impl State {
         }
         self.dropping_mail.remove(&owner);
         self.budget.take(&owner, size);
-        self.letters.push_back(owner, Letter { start, user, draft, since_ms: clock::monotonic_ms() });
+        self.queued_mails.push_back(owner, QueuedMail { start, user, draft, since_ms: clock::monotonic_ms() });
     }
 
     /// To whom; none when nobody wants it or nobody may get it.
-    fn addressed(&mut self, about: About<'_>, cron: &Variables, whole: &Variables) -> Option<(Addresses, OwnWishes)> {
+    fn addressed(&mut self, about: JobRef<'_>, cron: &Variables, whole: &Variables) -> Option<(Addresses, OwnWishes)> {
         let is_cronie = self.site.profile == ProfileName::Cronie;
         let wishes = OwnWishes {
             to: if is_cronie { whole } else { cron }.get("MAILTO").map(|to| self.expanded(about, whole, "MAILTO", to)),
@@ -169,7 +169,7 @@ impl State {
     }
 
     /// cronie's `$NAME` in an address: the job's variable of that name, else the daemon's. Debian takes it literally.
-    fn expanded(&mut self, about: About<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
+    fn expanded(&mut self, about: JobRef<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
         if self.site.profile == ProfileName::Debian {
             return address.to_vec();
         }
@@ -178,35 +178,36 @@ impl State {
             let detail = format!(
                 "The environment variable '{variable}' could not be expanded. The non-expanded value will be used."
             );
-            self.tell.say(About { user: "CRON", ..about }, Level::Info, "WARNING", detail.as_bytes(), "");
+            self.tell.say(JobRef { user: "CRON", ..about }, Level::Info, "WARNING", detail.as_bytes(), "");
             address.to_vec()
         })
     }
 
-    fn mailer_recipe(&self, letter: &Letter) -> Recipe {
-        let mut recipe = self.recipe(&letter.start, &letter.user, b"");
-        let cron = self.environment(&letter.start, &letter.user);
-        let environment = letter.draft.pam_variables.clone().unwrap_or_default().overlaid(&cron);
-        let arguments: Vec<CString> = letter.draft.arguments.iter().map(|argument| c_string(&[argument])).collect();
+    fn mailer_recipe(&self, queued_mail: &QueuedMail) -> ExecSpec {
+        let mut recipe = self.recipe(&queued_mail.start, &queued_mail.user, b"");
+        let cron = self.environment(&queued_mail.start, &queued_mail.user);
+        let environment = queued_mail.draft.pam_variables.clone().unwrap_or_default().overlaid(&cron);
+        let arguments: Vec<CString> =
+            queued_mail.draft.arguments.iter().map(|argument| c_string(&[argument])).collect();
         let path = arguments.first().cloned().unwrap_or_default();
         recipe.program = Program::new(path, arguments, environment.strings());
         recipe.runs_without_home = true;
         recipe
     }
 
-    /// Starts mailers for the letters that wait.
-    pub(super) fn send_letters(&mut self, now_ms: i64) {
+    /// Starts mailers for the queued mails that wait.
+    pub(super) fn send_queued_mails(&mut self, now_ms: i64) {
         while self.mail_held_until_ms <= now_ms {
-            let Some((owner, letter)) = self.next_letter() else { break };
+            let Some((owner, queued_mail)) = self.next_queued_mail() else { break };
             let id = self.new_id();
-            let recipe = self.mailer_recipe(&letter);
-            match self.start_mailer(&letter, &recipe) {
+            let recipe = self.mailer_recipe(&queued_mail);
+            match self.start_mailer(&queued_mail, &recipe) {
                 Ok((pid, mut feed)) => {
                     let wait =
                         !feed.proceed() && self.poll.add_for_writing(&feed.pipe, token(Kind::MailFeed, id)).is_ok();
-                    let size = letter.draft.size();
-                    let Letter { start, user, draft: Draft { command, output, .. }, .. } = letter;
-                    let mailing = Mailing {
+                    let size = queued_mail.draft.size();
+                    let QueuedMail { start, user, draft: Draft { command, output, .. }, .. } = queued_mail;
+                    let mailing = MailProcess {
                         start,
                         owner,
                         user,
@@ -225,7 +226,7 @@ impl State {
                     self.mailings.insert(id, mailing);
                 }
                 Err(_) => {
-                    self.letters.push_front(owner, letter);
+                    self.queued_mails.push_front(owner, queued_mail);
                     self.mail_held_until_ms = now_ms + HOLD_MS;
                 }
             }
@@ -234,21 +235,21 @@ impl State {
     }
 
     /// The next mail for which there may be a mailer now.
-    fn next_letter(&mut self) -> Option<(OwnerKey, Letter)> {
+    fn next_queued_mail(&mut self) -> Option<(OwnerKey, QueuedMail)> {
         let mailings = &self.mailings;
         let at_work = |owner: &OwnerKey| mailings.values().filter(|mailing| mailing.owner == *owner).count();
-        let others_wait = |owner: &OwnerKey| self.letters.len_of(owner) < self.letters.len();
+        let others_wait = |owner: &OwnerKey| self.queued_mails.len_of(owner) < self.queued_mails.len();
         let may_have_one = |owner: &OwnerKey| match at_work(owner) {
             0 => mailings.len() < 2 * MAILERS,
             count => mailings.len() < MAILERS && (count < MAILERS_OF_ONE || !others_wait(owner)),
         };
-        let owner = self.letters.owners().find(|owner| may_have_one(owner)).cloned()?;
-        self.letters.pop_if(|other| *other == owner)
+        let owner = self.queued_mails.owners().find(|owner| may_have_one(owner)).cloned()?;
+        self.queued_mails.pop_if(|other| *other == owner)
     }
 
     /// Says once that mail has been waiting for long, until none waits.
     fn tell_of_waiting_mail(&mut self, now_ms: i64) {
-        let Some(since) = self.letters.firsts().map(|letter| letter.since_ms).min() else {
+        let Some(since) = self.queued_mails.firsts().map(|queued_mail| queued_mail.since_ms).min() else {
             self.mail_waits_told = false;
             return;
         };
@@ -257,7 +258,7 @@ impl State {
         }
         self.mail_waits_told = true;
         let oldest = self.mailings.values().map(|mailing| now_ms - mailing.since_ms).max().unwrap_or(0) / 1000;
-        let (mailers, waiting) = (self.mailings.len(), self.letters.len());
+        let (mailers, waiting) = (self.mailings.len(), self.queued_mails.len());
         let detail =
             format!("mail waits: {mailers} mailers at work, the oldest for {oldest} s, and {waiting} mails waiting");
         self.tell.own(Level::Warning, "WARNING", &detail);
@@ -267,7 +268,7 @@ impl State {
         i64::try_from(self.config.mailer_limit.as_millis()).unwrap_or(i64::MAX)
     }
 
-    fn start_mailer(&self, letter: &Letter, recipe: &Recipe) -> io::Result<(Pid, Feed)> {
+    fn start_mailer(&self, queued_mail: &QueuedMail, recipe: &ExecSpec) -> io::Result<(Pid, Feed)> {
         let owner = recipe.identity.as_ref().map(|identity| identity.uid);
         let (input, ours) = created::pipe(owner)?;
         let nowhere = self.nowhere.as_fd();
@@ -278,14 +279,14 @@ impl State {
             127
         })?;
         // Closing our end early would be a mail cut short; a pipe can always be made not to block.
-        Ok((pid, Feed::new(ours, letter.draft.text.clone())?))
+        Ok((pid, Feed::new(ours, queued_mail.draft.text.clone())?))
     }
 
     /// When something about mail has to be done next.
     pub(super) fn next_mail(&self) -> Option<i64> {
         let limit = self.mailings.values().filter(|mailing| !mailing.timed_out).map(|mailing| mailing.until_ms).min();
-        let is_held = self.mail_held_until_ms > clock::monotonic_ms() && !self.letters.is_empty();
-        let tell = self.letters.firsts().map(|letter| letter.since_ms + WORTH_TELLING_MS).min();
+        let is_held = self.mail_held_until_ms > clock::monotonic_ms() && !self.queued_mails.is_empty();
+        let tell = self.queued_mails.firsts().map(|queued_mail| queued_mail.since_ms + WORTH_TELLING_MS).min();
         let tell = tell.filter(|_| !self.mail_waits_told);
         limit.into_iter().chain(is_held.then_some(self.mail_held_until_ms)).chain(tell).min()
     }
@@ -299,7 +300,7 @@ impl State {
 
     /// A mailer could not become one.
     pub(super) fn mailer_failed(&mut self, id: u64, failure: &Failure) {
-        if failure.step == Step::DirectoryInstead {
+        if failure.step == ExecStage::DirectoryInstead {
             return;
         }
         if let Some(mailing) = self.mailings.get_mut(&id) {
@@ -316,7 +317,7 @@ impl State {
         self.release(&mailing.start);
     }
 
-    fn tell_mailer_end(&mut self, mailing: &Mailing, status: Status) {
+    fn tell_mailer_end(&mut self, mailing: &MailProcess, status: Status) {
         let detail = match &mailing.failure {
             Some(why) => format!("the mailer could not be started: {why}"),
             None if mailing.timed_out => {

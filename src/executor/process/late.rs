@@ -1,7 +1,7 @@
 //! Output that background processes of a job write after its command has ended. It is read until they close it, so that they are neither
 //! held up nor killed by their writing.
 
-use super::State;
+use super::ExecutorState;
 use crate::executor::client::Mailer;
 use crate::executor::job::{Job, Stream};
 use crate::executor::owner::OwnerKey;
@@ -44,7 +44,7 @@ impl LateOutput {
     }
 }
 
-impl State {
+impl ExecutorState {
     /// Whether what a job writes is mailed to somebody.
     pub(super) fn wants_mail(&self, job: &Job, end: &RunOutcome) -> bool {
         let has_mailer = match &self.config.mailer {
@@ -92,7 +92,7 @@ impl State {
         } else if late.is_mailed_without && !late.has_told {
             late.has_told = true;
             let command = late.job.command(self.site);
-            let about = State::about(&late.job, &command);
+            let about = ExecutorState::about(&late.job, &command);
             let detail = b"processes in the background still write after the command's end: that is not mailed";
             self.tell.say(about, Level::Info, "MAIL", detail, "");
         }
@@ -113,7 +113,7 @@ impl State {
         let before = late.logged;
         late.logged = before.saturating_add(lines.len());
         let command = late.job.command(self.site);
-        let about = State::about(&late.job, &command);
+        let about = ExecutorState::about(&late.job, &command);
         if late.logged <= MOST_LOGGED {
             self.tell.output(about, &lines);
         } else if before <= MOST_LOGGED {
@@ -154,7 +154,7 @@ impl State {
         if let Some(late) = self.late.get_mut(&oldest) {
             if self.told_of_closing.insert(owner.clone()) {
                 let command = late.job.command(self.site);
-                let about = State::about(&late.job, &command);
+                let about = ExecutorState::about(&late.job, &command);
                 let detail = format!(
                     "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
                      it is closed, beginning with the job that was started first"

@@ -1,4 +1,4 @@
-//! A runner under test, and what surrounds it.
+//! An executor under test, and what surrounds it.
 
 use crate::common::{Deadline, World};
 use cronwheel::crontab::Flags;
@@ -58,16 +58,16 @@ impl Drop for Tracer {
     }
 }
 
-/// A runner under test with what it has told so far.
+/// An executor under test with what it has told so far.
 pub struct Bench {
-    pub runner: Executor,
+    pub executor: Executor,
     pub ended: Vec<(RunId, RunOutcome)>,
     pub started: Vec<(RunId, u32)>,
 }
 
 impl Bench {
     pub fn of(config: Config) -> Bench {
-        Bench { runner: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
+        Bench { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
     }
 
     /// Without PAM.
@@ -82,19 +82,19 @@ impl Bench {
 
     /// Gives these orders in one go, so that they are one batch.
     pub fn start_together(&mut self, starts: &[RunRequest]) {
-        starts.iter().for_each(|start| self.runner.start(start, true));
-        while self.runner.wants_to_write() {
-            self.runner.flush().unwrap();
+        starts.iter().for_each(|start| self.executor.start(start, true));
+        while self.executor.wants_to_write() {
+            self.executor.flush().unwrap();
             self.hear(PollFlags::POLLIN | PollFlags::POLLOUT);
         }
     }
 
     /// Waits for one more thing to happen and takes in what has been told.
     pub fn hear(&mut self, flags: PollFlags) {
-        let mut asked = [PollFd::new(self.runner.descriptor(), flags)];
-        assert!(poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap() > 0, "the runner says nothing");
+        let mut asked = [PollFd::new(self.executor.descriptor(), flags)];
+        assert!(poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap() > 0, "the executor says nothing");
         if asked[0].revents().unwrap().contains(PollFlags::POLLIN) {
-            for notice in self.runner.receive().unwrap() {
+            for notice in self.executor.receive().unwrap() {
                 match notice {
                     ExecutorEvent::Begun { .. } => {}
                     ExecutorEvent::Started { run, pid } => self.started.push((run, pid)),
@@ -104,9 +104,9 @@ impl Bench {
         }
     }
 
-    /// Has what the runner and its children ask the kernel for written to /tmp/trace, or as these options say.
+    /// Has what the executor and its children ask the kernel for written to /tmp/trace, or as these options say.
     pub fn traced(&self, options: &[&str]) -> Tracer {
-        let pid = self.runner.pid();
+        let pid = self.executor.pid();
         let strace = Command::new("strace")
             .args(["-f", "-qq", "-o", "/tmp/trace"])
             .args(options)
@@ -158,7 +158,7 @@ pub fn uid_of(user: &str) -> u32 {
     nix::unistd::User::from_name(user).unwrap().unwrap().uid.as_raw()
 }
 
-/// A mailer that keeps its command line, who it ran as and the letter in /tmp/mail.
+/// A mailer that keeps its command line, who it ran as and the queued mail in /tmp/mail.
 pub fn install_mailer(ending: &str) {
     let script = format!(
         "#!/bin/sh\n{{ printf '%s|' \"$@\"; echo; id -un; cat; }} >/tmp/mail.part && mv /tmp/mail.part /tmp/mail\n{ending}\n"

@@ -41,7 +41,7 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
     sessions(1);
     assert_eq!(bench.run("alice", "kill -9 $$"), RunOutcome::Signal { number: 9, core_dumped: false });
     sessions(2);
-    // Everything of hers but the sender itself: the keeper is root's.
+    // Everything of hers but the sender itself: the PAM monitor is root's.
     assert_eq!(bench.run("alice", "kill -9 -1; true"), RunOutcome::Code(0));
     sessions(3);
     let mut shell = start(1, "alice", "true");
@@ -49,8 +49,8 @@ fn a_pam_session_is_around_the_job_and_closed_however_it_ends() {
     bench.start(&shell);
     assert_eq!(not_started(bench.end_of(1)), "exec /bin/nosh: No such file or directory");
     sessions(4);
-    let keepers = || world.run("pgrep -c -x 'crond: keeper' || true").ok();
-    Deadline::seconds(20).wait_for("the keepers to end", || (keepers() == "0\n").then_some(()));
+    let monitors = || world.run("pgrep -c -x 'crond: pam' || true").ok();
+    Deadline::seconds(20).wait_for("the monitors to end", || (monitors() == "0\n").then_some(()));
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn a_module_that_is_not_there_is_told_of_for_each_job() {
 }
 
 #[test]
-fn a_session_outlives_main_and_runner() {
+fn a_session_outlives_main_and_executor() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     count_sessions();
     let mut bench = Bench::of(config(ProfileName::Debian));
     bench.start(&start(1, "alice", "echo >ready; while ! test -e go; do sleep 0.1; done"));
     world.wait_for_file("/home/alice/ready", Deadline::seconds(20));
-    let pid = bench.runner.pid();
+    let pid = bench.executor.pid();
     drop(bench);
     world.run(&format!("kill -KILL {pid}")).ok();
     fs::write("/home/alice/go", "").unwrap();
@@ -152,8 +152,8 @@ fn of_a_thousand_sessions_each_is_opened_once_and_closed_once() {
     }
     let count = |what: &str| read("/run/sessions").lines().filter(|line| line.starts_with(what)).count();
     Deadline::seconds(60).wait_for("the last session to be closed", || (count("close_session") >= 1000).then_some(()));
-    let no_keeper = || world.processes().iter().all(|process| process.name != "crond: keeper").then_some(());
-    Deadline::seconds(60).wait_for("the keepers to end", no_keeper);
+    let no_monitor = || world.processes().iter().all(|process| process.name != "crond: pam").then_some(());
+    Deadline::seconds(60).wait_for("the monitors to end", no_monitor);
     for user in ["alice", "bob", "carol", "mallory"] {
         assert_eq!(count(&format!("open_session {user}")), count(&format!("close_session {user}")), "{user}");
     }
@@ -272,7 +272,7 @@ fn a_changed_service_counts_for_the_next_job_and_without_one_there_is_no_session
     describe_services(PERMISSIVE);
     let mut bench = Bench::of(config(ProfileName::Debian));
     assert_eq!(bench.run("alice", PARENT), RunOutcome::Code(0));
-    assert_eq!(read("/tmp/parent"), "crond: keeper\n");
+    assert_eq!(read("/tmp/parent"), "crond: pam\n");
     describe_services("account required pam_deny.so\n");
     assert_eq!(not_started(bench.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     // An included file, changed in place.
@@ -284,7 +284,7 @@ fn a_changed_service_counts_for_the_next_job_and_without_one_there_is_no_session
     describe_services("");
     fs::remove_file("/tmp/parent").unwrap();
     assert_eq!(bench.run("alice", PARENT), RunOutcome::Code(0));
-    assert_eq!(read("/tmp/parent"), "cron: runner\n");
+    assert_eq!(read("/tmp/parent"), "cron: executor\n");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn cronie_spares_roots_jobs_of_system_tables_only() {
     describe_services("account required pam_deny.so\n");
     let mut bench = Bench::of(config(ProfileName::Cronie));
     assert_eq!(bench.run("root", PARENT), RunOutcome::Code(0));
-    assert_eq!(read("/tmp/parent"), "crond: runner\n");
+    assert_eq!(read("/tmp/parent"), "crond: executor\n");
     let mut own = start(1, "root", "true");
     own.source.owner = Owner::User { name: "root".into(), uid: 0 };
     bench.start(&own);

@@ -6,13 +6,13 @@ use std::num::NonZeroUsize;
 /// A start is on its way until its job has ended, or its process is there for this long, which takes a shell to its command on a machine
 /// that keeps up: jobs that stay hold up nobody.
 const WAY_MS: i64 = 20;
-/// On one that does not keep up, or with a keeper that has not come to start its job, it is longer on its way, but no longer than this: jobs
+/// On one that does not keep up, or with a PAM monitor that has not come to start its job, it is longer on its way, but no longer than this: jobs
 /// that keep every processor busy, and a PAM module that hangs, must not hold up the others for good.
 const LONGEST_WAY_MS: i64 = 1000;
 
 /// One on its way.
 #[derive(Debug)]
-struct OnItsWay {
+struct StartingJob {
     /// The job's number.
     id: u64,
     owner: OwnerKey,
@@ -23,22 +23,22 @@ struct OnItsWay {
 
 /// The starts on their way.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct StartLimiter {
     most: NonZeroUsize,
-    starts: Vec<OnItsWay>,
+    starts: Vec<StartingJob>,
     /// The machine is not asked again before.
     asked_until_ms: i64,
 }
 
-impl Flight {
+impl StartLimiter {
     /// Nothing is on its way; at most `most` will be.
-    pub(super) fn new(most: NonZeroUsize) -> Flight {
-        Flight { most, starts: Vec::new(), asked_until_ms: 0 }
+    pub(super) fn new(most: NonZeroUsize) -> StartLimiter {
+        StartLimiter { most, starts: Vec::new(), asked_until_ms: 0 }
     }
 
-    /// A job was forked, or handed to a keeper.
+    /// A job was forked, or handed to a PAM monitor.
     pub(super) fn begin(&mut self, id: u64, owner: OwnerKey, now_ms: i64) {
-        self.starts.push(OnItsWay { id, owner, since_ms: now_ms, has_process: false });
+        self.starts.push(StartingJob { id, owner, since_ms: now_ms, has_process: false });
     }
 
     /// Its process is there.
@@ -56,7 +56,7 @@ impl Flight {
     /// How many of these that wait may start now. `runnable` tells how many of the machine's processes want a processor.
     pub(super) fn room(&mut self, now_ms: i64, waiting: usize, runnable: impl FnOnce() -> Option<usize>) -> usize {
         self.starts.retain(|start| start.since_ms + LONGEST_WAY_MS > now_ms);
-        let has_come_far = |start: &OnItsWay| start.has_process && start.since_ms + WAY_MS <= now_ms;
+        let has_come_far = |start: &StartingJob| start.has_process && start.since_ms + WAY_MS <= now_ms;
         if self.asked_until_ms <= now_ms && self.starts.iter().any(has_come_far) {
             if runnable().is_none_or(|count| count <= self.most.get()) {
                 self.starts.retain(|start| !has_come_far(start));
@@ -76,7 +76,7 @@ impl Flight {
     /// When there will be room for another start, unless jobs' ends make it sooner.
     pub(super) fn next_room(&self, now_ms: i64) -> i64 {
         let Some(beyond) = self.starts.len().checked_sub(self.most.get()) else { return now_ms };
-        let far = |start: &OnItsWay| {
+        let far = |start: &StartingJob| {
             if start.has_process { (start.since_ms + WAY_MS).max(self.asked_until_ms) } else { i64::MAX }
         };
         let mut ways: Vec<i64> =
@@ -90,8 +90,8 @@ impl Flight {
 mod tests {
     use super::*;
 
-    fn full(now_ms: i64) -> Flight {
-        let mut flight = Flight::new(NonZeroUsize::new(4).unwrap());
+    fn full(now_ms: i64) -> StartLimiter {
+        let mut flight = StartLimiter::new(NonZeroUsize::new(4).unwrap());
         for id in 0..4 {
             flight.begin(id, "alice".into(), now_ms - 5);
             flight.has_process(id, now_ms);
@@ -135,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_keeper_that_does_not_come_to_start_its_job_is_waited_for_but_not_for_ever() {
-        let mut flight = Flight::new(NonZeroUsize::new(2).unwrap());
+    fn a_monitor_that_does_not_come_to_start_its_job_is_waited_for_but_not_for_ever() {
+        let mut flight = StartLimiter::new(NonZeroUsize::new(2).unwrap());
         flight.begin(1, "alice".into(), 1000);
         flight.begin(2, "alice".into(), 1000);
         assert_eq!(

@@ -19,7 +19,7 @@ const PIECE: usize = 1023;
 
 /// The run that is spoken of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct About<'a> {
+pub(super) struct JobRef<'a> {
     pub(super) start: &'a RunRequest,
     /// The name in the first parentheses.
     pub(super) user: &'a str,
@@ -31,16 +31,16 @@ pub(super) struct About<'a> {
 
 /// The log and how it is spoken to.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct JobLogger {
     log: Log,
     site: &'static Profile,
     mask: u8,
 }
 
-impl Teller {
-    pub(super) fn new(config: &Config) -> Teller {
+impl JobLogger {
+    pub(super) fn new(config: &Config) -> JobLogger {
         let site = config.profile.profile();
-        Teller { log: Log::open(config.log, site), site, mask: config.log_mask }
+        JobLogger { log: Log::open(config.log, site), site, mask: config.log_mask }
     }
 
     pub(super) fn reopen(&mut self) {
@@ -61,12 +61,12 @@ impl Teller {
         self.log.room()
     }
 
-    pub(super) fn hear_room(&mut self) {
-        self.log.hear_room();
+    pub(super) fn handle_writable(&mut self) {
+        self.log.handle_writable();
     }
 
     /// `(alice) CMD (date)`.
-    pub(super) fn started(&mut self, about: About<'_>) {
+    pub(super) fn started(&mut self, about: JobRef<'_>) {
         if !about.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
             let detail = self.command_with_pid(about);
             let late_ms = wall_ms().saturating_sub(about.start.scheduled_at.saturating_mul(1000));
@@ -75,7 +75,7 @@ impl Teller {
     }
 
     /// `(alice) END (date)` or `(alice) CMDEND (date)`.
-    pub(super) fn finished(&mut self, about: About<'_>, end: &RunOutcome, duration_ms: u64) {
+    pub(super) fn finished(&mut self, about: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
         if !about.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
             let event = if self.is_cronie() { "CMDEND" } else { "END" };
             let detail = self.command_with_pid(about);
@@ -85,7 +85,7 @@ impl Teller {
     }
 
     /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
-    pub(super) fn ended(&mut self, about: About<'_>, end: &RunOutcome, duration_ms: u64) {
+    pub(super) fn ended(&mut self, about: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
         let pid = about.pid.unwrap_or(0);
         let (debian, how) = match end {
             RunOutcome::Code(0) => return,
@@ -101,7 +101,7 @@ impl Teller {
             RunOutcome::Skipped(_) | RunOutcome::Lost => return,
         };
         if !self.is_cronie() && self.mask & FAILURES != 0 {
-            self.write(About { user: "CRON", ..about }, Level::Info, "error", debian.as_bytes(), "", &[]);
+            self.write(JobRef { user: "CRON", ..about }, Level::Info, "error", debian.as_bytes(), "", &[]);
         }
         if self.is_cronie() || self.mask != 0 {
             let rest = format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0);
@@ -111,12 +111,12 @@ impl Teller {
     }
 
     /// `(alice) NOT STARTED (command): setuid 1000: Resource temporarily unavailable`.
-    pub(super) fn not_started(&mut self, about: About<'_>, why: &str) {
+    pub(super) fn not_started(&mut self, about: JobRef<'_>, why: &str) {
         self.write(about, Level::Warning, "NOT STARTED", about.command, &format!(": {why}"), &[]);
     }
 
     /// `(alice) SKIPPED (command) the daemon was stopped ...`: in the words that main has for starts that it skips itself.
-    pub(super) fn skipped(&mut self, about: About<'_>, why: &str) {
+    pub(super) fn skipped(&mut self, about: JobRef<'_>, why: &str) {
         self.write(about, Level::Info, "SKIPPED", about.command, &format!(" {why}"), &[]);
     }
 
@@ -132,13 +132,13 @@ impl Teller {
         self.log.write(&Record { user, ..Record::daemon(event, detail.as_bytes()) });
     }
 
-    /// Something else about a run, in the incumbents' form.
-    pub(super) fn say(&mut self, about: About<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
+    /// Something else about a run, in the reference implementations' form.
+    pub(super) fn say(&mut self, about: JobRef<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
         self.write(about, level, event, detail, rest, &[]);
     }
 
     /// Output that goes to the log: cronie's CMDOUT, a record for each line, long lines in pieces.
-    pub(super) fn output(&mut self, about: About<'_>, text: &[u8]) {
+    pub(super) fn output(&mut self, about: JobRef<'_>, text: &[u8]) {
         let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
         for line in lines {
             let mut pieces = line.chunks(PIECE);
@@ -147,7 +147,7 @@ impl Teller {
         }
     }
 
-    /// Something about the runner itself.
+    /// Something about the executor itself.
     pub(super) fn own(&mut self, level: Level, event: &str, detail: &str) {
         self.log.write(&Record { level, ..Record::daemon(event, detail.as_bytes()) });
     }
@@ -157,7 +157,7 @@ impl Teller {
     }
 
     /// Debian's `-L 8`: `[123] date`.
-    fn command_with_pid(&self, about: About<'_>) -> Vec<u8> {
+    fn command_with_pid(&self, about: JobRef<'_>) -> Vec<u8> {
         match about.pid {
             Some(pid) if !self.is_cronie() && self.mask & WITH_PID != 0 => {
                 [format!("[{pid}] ").as_bytes(), about.command].concat()
@@ -168,7 +168,7 @@ impl Teller {
 
     fn write(
         &mut self,
-        about: About<'_>,
+        about: JobRef<'_>,
         level: Level,
         event: &str,
         detail: &[u8],

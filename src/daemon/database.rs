@@ -2,7 +2,7 @@
 
 use super::mounts::{MountWatch, Paths};
 use super::settings::{Settings, WatchMode};
-use super::tables::{Depth, Hearer, News, Tables, Told};
+use super::tables::{Depth, EventSink, LoadEvent, Tables, Told};
 use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
 use crate::report::Level;
@@ -47,7 +47,7 @@ enum Noticing {
 
 /// Tables and all that they depend on.
 #[derive(Debug)]
-pub struct Library {
+pub struct CrontabDatabase {
     tables: Tables,
     zones: SystemZones,
     noticing: Noticing,
@@ -69,17 +69,17 @@ pub struct Library {
     reload_at: Option<i64>,
     /// Whether all has been looked at that was heard of.
     watch_anew: bool,
-    /// The table of jobs by days and the directory of their stamps, where they are ours to see to.
+    /// The table of anacron jobs and the directory of their stamps, where they are ours to see to.
     anacron: Option<(PathBuf, PathBuf)>,
     /// One of these may have changed.
     anacron_hint: bool,
 }
 
-impl Library {
+impl CrontabDatabase {
     /// Knows nothing yet.
-    pub fn new(tables: Tables, settings: &Settings) -> Library {
+    pub fn new(tables: Tables, settings: &Settings) -> CrontabDatabase {
         let now = clock::monotonic_ms();
-        Library {
+        CrontabDatabase {
             tables,
             zones: SystemZones::open(),
             noticing: if settings.watch == WatchMode::Poll { Noticing::AskedToPoll } else { Noticing::Failed },
@@ -115,7 +115,7 @@ impl Library {
 
     /// Starts to watch, quietly, reads everything, and then watches in earnest: the thread of `notify` is woken for each file
     /// that is opened, which would cost more than the reading. What changed meanwhile was heard of and is looked at again.
-    pub fn open(&mut self, news: &mut dyn Hearer) {
+    pub fn open(&mut self, news: &mut dyn EventSink) {
         if matches!(self.noticing, Noticing::Failed) {
             self.try_to_watch(news, true);
         }
@@ -123,7 +123,7 @@ impl Library {
         self.remove_leftovers(news);
         self.tables.rescan(Depth::Names, &self.zones, news);
         self.watch_directories(news);
-        self.hear_names(news);
+        self.handle_name_changes(news);
         self.finish_looking();
         // Links lead to directories in which nobody was listening while they were read.
         let beyond = self.tables.directories();
@@ -149,8 +149,8 @@ impl Library {
         self.tables.users()
     }
 
-    /// When [`Library::attend`] wants to be called at the latest (milliseconds of the monotonic clock).
-    pub fn attend_at(&self) -> i64 {
+    /// When [`CrontabDatabase::attend`] wants to be called at the latest (milliseconds of the monotonic clock).
+    pub fn next_deadline_ms(&self) -> i64 {
         if !self.queue.is_empty() {
             return i64::MIN;
         }
@@ -160,7 +160,7 @@ impl Library {
     }
 
     /// The watcher's bell rang: gathers for a moment.
-    pub fn hear_tables(&mut self) {
+    pub fn handle_crontab_changes(&mut self) {
         // It does not ring again before the hints are taken.
         if let Some(watcher) = self.watcher() {
             watcher.bell().answer();
@@ -169,7 +169,7 @@ impl Library {
     }
 
     /// Names changed in a directory that is watched for names.
-    pub fn hear_names(&mut self, news: &mut dyn Hearer) {
+    pub fn handle_name_changes(&mut self, news: &mut dyn EventSink) {
         let Noticing::Watching(watcher) = &mut self.noticing else { return };
         let changes = match watcher.changed_names() {
             Ok(changes) => changes,
@@ -228,7 +228,7 @@ impl Library {
     }
 
     /// The name service has something to say.
-    pub fn hear_users(&mut self, news: &mut dyn Hearer) {
+    pub fn handle_user_lookups(&mut self, news: &mut dyn EventSink) {
         if self.tables.users().hear() == Progress::Answered {
             self.look_at_mendable(news);
         }
@@ -253,7 +253,7 @@ impl Library {
     }
 
     /// Does what it is time for; whether a reload was among it.
-    pub fn attend(&mut self, news: &mut dyn Hearer) -> bool {
+    pub fn attend(&mut self, news: &mut dyn EventSink) -> bool {
         let now = clock::monotonic_ms();
         let is_time = |wish: Option<i64>| wish.is_some_and(|at| at <= now);
         let reload = is_time(self.reload_at);
@@ -292,14 +292,14 @@ impl Library {
         if reload || self.safety_at <= now || is_time(self.poll_at) || self.watch_anew {
             self.look_at_everything(false, news);
             // What the watcher read meanwhile is not announced again.
-            self.hear_names(news);
+            self.handle_name_changes(news);
         }
         self.look_at_queue(now, news);
         reload
     }
 
     /// Makes the watcher, if the system lets us. What fails is said when it is new.
-    fn try_to_watch(&mut self, news: &mut dyn Hearer, say_failure: bool) {
+    fn try_to_watch(&mut self, news: &mut dyn EventSink, say_failure: bool) {
         let made = Watcher::new(self.busy_directories()).and_then(|mut watcher| {
             watcher.watch_quietly(&self.tables.directories())?;
             Ok(watcher)
@@ -311,9 +311,9 @@ impl Library {
         }
     }
 
-    fn stop_watching(&mut self, why: &WatchError, news: &mut dyn Hearer) {
+    fn stop_watching(&mut self, why: &WatchError, news: &mut dyn EventSink) {
         self.noticing = Noticing::Failed;
-        news.push(News::Tell(Told {
+        news.push(LoadEvent::Tell(Told {
             level: Level::Warning,
             user: "CRON".to_owned(),
             event: "WARNING".into(),
@@ -333,7 +333,7 @@ impl Library {
     }
 
     /// Watches what is to be watched now, and looks at everything; again for as long as that leads to more places.
-    fn look_at_everything(&mut self, anew: bool, news: &mut dyn Hearer) {
+    fn look_at_everything(&mut self, anew: bool, news: &mut dyn EventSink) {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
         self.remove_leftovers(news);
@@ -357,7 +357,7 @@ impl Library {
     }
 
     /// Removes what a killed crontab has left in the spool, at most once in ten minutes.
-    fn remove_leftovers(&mut self, news: &mut dyn Hearer) {
+    fn remove_leftovers(&mut self, news: &mut dyn EventSink) {
         let now = clock::monotonic_ms();
         if self.leftovers_at <= now {
             self.leftovers_at = now + SAFETY_MS;
@@ -392,7 +392,7 @@ impl Library {
     }
 
     /// Whether something is watched now that was not.
-    fn watch_directories(&mut self, news: &mut dyn Hearer) -> bool {
+    fn watch_directories(&mut self, news: &mut dyn EventSink) -> bool {
         let paths = self.paths();
         // Later changes are those since now.
         self.mounts.is_unchanged(&paths);
@@ -440,7 +440,7 @@ impl Library {
         }
     }
 
-    fn look_at_queue(&mut self, now: i64, news: &mut dyn Hearer) {
+    fn look_at_queue(&mut self, now: i64, news: &mut dyn EventSink) {
         let directories_before = self.tables.directories().len();
         for _ in 0..PATHS_A_TURN {
             let Some(path) = self.queue.pop_front() else { break };
@@ -459,21 +459,21 @@ impl Library {
     }
 
     /// Reads the zones again; a table's own zones are part of it, so that all tables are read again when one has changed.
-    fn look_at_zones(&mut self, news: &mut dyn Hearer) {
+    fn look_at_zones(&mut self, news: &mut dyn EventSink) {
         if self.zones.refresh() {
-            news.push(News::SystemZone(self.zones.system()));
+            news.push(LoadEvent::SystemZone(self.zones.system()));
             self.look_at_everything(true, news);
         }
     }
 
     /// Looks again at what may mend itself, with the users as they are now.
-    fn mend(&mut self, news: &mut dyn Hearer) {
+    fn mend(&mut self, news: &mut dyn EventSink) {
         self.mend_at = None;
         self.tables.users().refresh();
         self.look_at_mendable(news);
     }
 
-    fn look_at_mendable(&mut self, news: &mut dyn Hearer) {
+    fn look_at_mendable(&mut self, news: &mut dyn EventSink) {
         for path in self.tables.mendable() {
             self.tables.look(&path, &self.zones, news);
         }
@@ -510,7 +510,7 @@ fn was_just_emptied(path: &Path) -> bool {
 }
 
 /// To shortly before the next minute, so that what polling finds, and what has mended itself, counts for it, as with the
-/// incumbents.
+/// reference implementations.
 fn ms_to_end_of_minute() -> i64 {
     const BEFORE_MS: i64 = 500;
     let now = clock::wall();
@@ -519,5 +519,5 @@ fn ms_to_end_of_minute() -> i64 {
 }
 
 #[cfg(test)]
-#[path = "library_tests.rs"]
+#[path = "database_tests.rs"]
 mod tests;

@@ -1,11 +1,11 @@
-//! The runner's way from a job's output and end to its outcome and mail.
+//! The executor's way from a job's output and end to its outcome and mail.
 
 use super::late::LateOutput;
 use super::mains::EndedRun;
-use super::{Child, GRACE_MS, Kind, State, TURN, token};
+use super::{Child, ExecutorState, GRACE_MS, Kind, TURN, token};
 use crate::executor::client::Mailer;
+use crate::executor::exec_spec::{ExecStage, Failure};
 use crate::executor::job::{Job, Stream};
-use crate::executor::recipe::{Failure, Step};
 use crate::executor::relay::Relay;
 use crate::report::Level;
 use crate::scheduler::RunOutcome;
@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Enough turns for the largest pipe that a job may have asked for (1 MiB, pipe(7)), and the end.
 const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
 
-impl State {
+impl ExecutorState {
     /// Takes what children told before their exec.
     pub(super) fn take_reports(&mut self) {
         for (pid, failure) in self.reports.take() {
@@ -36,10 +36,10 @@ impl State {
         let Some(job) = self.jobs.get(&id) else { return };
         let command = job.command(self.site);
         let recipe = self.recipe(&job.start, &job.user, &command);
-        if failure.step == Step::DirectoryInstead {
+        if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
-            let about = State::about(job, &command);
+            let about = ExecutorState::about(job, &command);
             self.tell.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
         } else if let Some(job) = self.jobs.get_mut(&id) {
             job.failure = Some(failure.why(&recipe));
@@ -170,7 +170,7 @@ impl State {
         }
         let Some((end, duration_ms)) = job.ended.clone() else { return };
         let command = job.command(self.site);
-        let about = State::about(&job, &command);
+        let about = ExecutorState::about(&job, &command);
         self.tell.ended(about, &end, duration_ms);
         let mail_waits = !job.is_silent() && self.site.mail_waits_for_pipe && self.wants_mail(&job, &end);
         let draft = if mail_waits { None } else { self.deliver(&job, &command, &end) };

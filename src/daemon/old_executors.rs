@@ -1,9 +1,9 @@
-//! Runners of earlier mains: those that live are connected and tell the ends of their runs; of those that are dead the journal says which
+//! Executors of earlier mains: those that live are connected and tell the ends of their runs; of those that are dead the journal says which
 //! runs went on, and these are watched as processes.
 
 use super::daemon::{Daemon, now};
 use crate::executor::{
-    AfterClose, DeadRunner, EarlierStart, Fate, OldRunner, Predecessors, Retried, RunDirectoryError, RunOfJob,
+    AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
     SilentRunner,
 };
 use crate::report::{Ident, Level, Record};
@@ -22,7 +22,7 @@ const LOOK_AGAIN_MS: i64 = 200;
 const LOOK_AT_PROCESSES_MS: i64 = 5000;
 /// How often it is looked whether journals are needed any more.
 const CLEAN_MS: i64 = 60_000;
-/// How soon a runner that cannot be reached is tried again.
+/// How soon an executor that cannot be reached is tried again.
 const RETRY_SILENT_MS: i64 = 5000;
 /// Numbers in the poll from here on are ours.
 const FIRST_NUMBER: u64 = 1 << 32;
@@ -34,13 +34,13 @@ const UNKNOWN_START: &str = ": the process that starts jobs died while it starte
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct OldRunners {
+pub(super) struct OldExecutors {
     boot_id: String,
     /// By their numbers in the poll.
-    runners: BTreeMap<u64, OldRunner>,
+    executors: BTreeMap<u64, OldExecutor>,
     /// Those that have closed their connection and have not ended yet.
-    closing: Vec<OldRunner>,
-    dead: BTreeMap<u64, DeadRunner>,
+    closing: Vec<OldExecutor>,
+    dead: BTreeMap<u64, DeadExecutor>,
     /// Those that live and cannot be reached.
     silent: BTreeMap<u64, SilentRunner>,
     /// Runs of dead ones that go on.
@@ -54,7 +54,7 @@ pub(super) struct OldRunners {
 /// A run whose process has nobody else who waits for it.
 #[derive(Debug)]
 struct WatchedRun {
-    runner: u64,
+    executor: u64,
     run: RunOfJob,
     /// None: the kernel has none.
     process: Option<OwnedFd>,
@@ -68,12 +68,12 @@ struct LostRun {
     rest: &'static str,
 }
 
-impl OldRunners {
+impl OldExecutors {
     /// None, in this boot.
-    pub(super) fn new(boot_id: &str) -> OldRunners {
-        OldRunners {
+    pub(super) fn new(boot_id: &str) -> OldExecutors {
+        OldExecutors {
             boot_id: boot_id.to_owned(),
-            runners: BTreeMap::new(),
+            executors: BTreeMap::new(),
             closing: Vec::new(),
             dead: BTreeMap::new(),
             silent: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl OldRunners {
 
     /// How many live.
     pub(super) fn len(&self) -> usize {
-        self.runners.len() + self.closing.len() + self.silent.len()
+        self.executors.len() + self.closing.len() + self.silent.len()
     }
 
     /// When something is to be looked at.
@@ -95,13 +95,13 @@ impl OldRunners {
     }
 
     /// Calls that for each that lives.
-    pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldRunner)) {
-        self.runners.values_mut().for_each(act);
+    pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldExecutor)) {
+        self.executors.values_mut().for_each(act);
     }
 
     /// Ends all their jobs: TERM, or with `hard` KILL, to their process groups.
     pub(super) fn end_all(&mut self, hard: bool) {
-        self.runners.values_mut().for_each(|runner| runner.end_all(hard));
+        self.executors.values_mut().for_each(|executor| executor.end_all(hard));
         let ask = if hard { Ask::Kill } else { Ask::Terminate };
         for watched in self.watched.values() {
             // Asked for each right before its signal, so that the number is not another process's by then.
@@ -114,14 +114,14 @@ impl OldRunners {
 
     /// The process of a watched run, if it is still there.
     fn process_of(&self, watched: &WatchedRun) -> Option<Pid> {
-        let (runner, run) = (watched.runner, watched.run.run);
-        let of_dead = self.dead.get(&runner).and_then(|dead| dead.process_of(run));
-        of_dead.or_else(|| self.silent.get(&runner)?.process_of(run))
+        let (executor, run) = (watched.executor, watched.run.run);
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.process_of(run));
+        of_dead.or_else(|| self.silent.get(&executor)?.process_of(run))
     }
 
     /// Journals without names, which only a program that is executed in our place can read again.
     pub(super) fn nameless_journals(&self) -> impl Iterator<Item = &File> {
-        self.dead.values().filter_map(DeadRunner::nameless_journal)
+        self.dead.values().filter_map(DeadExecutor::nameless_journal)
     }
 
     fn new_number(&mut self) -> u64 {
@@ -138,7 +138,7 @@ impl OldRunners {
     fn watch(
         &mut self,
         poll: &Poll,
-        runner: u64,
+        executor: u64,
         run: &RunOfJob,
         pid: Pid,
         process_of: impl Fn(RunId) -> Option<Pid>,
@@ -153,7 +153,7 @@ impl OldRunners {
         if process.is_none() {
             self.look_within(LOOK_AT_PROCESSES_MS);
         }
-        self.watched.insert(number, WatchedRun { runner, run: run.clone(), process });
+        self.watched.insert(number, WatchedRun { executor, run: run.clone(), process });
         true
     }
 }
@@ -175,13 +175,13 @@ impl Daemon {
         }
         for pid in found.slow.iter().copied().chain(found.silent.iter().map(SilentRunner::pid)) {
             self.warn(&format!(
-                "the runner {pid} of an earlier daemon does not answer; its jobs are those in its journal"
+                "the executor {pid} of an earlier daemon does not answer; its jobs are those in its journal"
             ));
         }
         let mut running = found.running;
-        for runner in found.runners {
-            let told: Vec<RunId> = runner.running().map(|run| run.run).collect();
-            if let Some(silent) = self.hear_from(runner) {
+        for executor in found.executors {
+            let told: Vec<RunId> = executor.running().map(|run| run.run).collect();
+            if let Some(silent) = self.hear_from(executor) {
                 running.retain(|run| !told.contains(&run.run));
                 running.extend(self.take_silent(silent));
             }
@@ -195,22 +195,22 @@ impl Daemon {
         EarlierRuns { started: found.started, running }
     }
 
-    /// Waits for what a connected runner tells. One that cannot be waited for is given back as one that cannot be reached.
-    fn hear_from(&mut self, runner: OldRunner) -> Option<SilentRunner> {
+    /// Waits for what a connected executor tells. One that cannot be waited for is given back as one that cannot be reached.
+    fn hear_from(&mut self, executor: OldExecutor) -> Option<SilentRunner> {
         let number = self.old.new_number();
-        match self.poll.add(runner.descriptor(), number) {
+        match self.poll.add(executor.descriptor(), number) {
             Ok(()) => {
-                self.old.runners.insert(number, runner);
+                self.old.executors.insert(number, executor);
                 None
             }
             Err(why) => {
-                self.warn(&format!("waiting for the runner of an earlier daemon: {why}"));
-                Some(runner.disconnect(&self.old.boot_id))
+                self.warn(&format!("waiting for the executor of an earlier daemon: {why}"));
+                Some(executor.disconnect(&self.old.boot_id))
             }
         }
     }
 
-    /// Watches the runs of a runner that cannot be reached; gives those that go on.
+    /// Watches the runs of an executor that cannot be reached; gives those that go on.
     fn take_silent(&mut self, mut silent: SilentRunner) -> Vec<RunOfJob> {
         let number = self.old.new_number();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
@@ -245,10 +245,10 @@ impl Daemon {
                     self.old.silent.insert(number, silent);
                     self.old.look_within(RETRY_SILENT_MS);
                 }
-                Retried::Connected(runner) => {
+                Retried::Connected(executor) => {
                     self.stop_watching(number);
                     // The plan knows those that go on already, here and below.
-                    if let Some(silent) = self.hear_from(runner) {
+                    if let Some(silent) = self.hear_from(executor) {
                         self.take_silent(silent);
                     }
                 }
@@ -262,11 +262,11 @@ impl Daemon {
         }
     }
 
-    /// Somebody else tells the ends of this runner's runs now.
-    fn stop_watching(&mut self, runner: u64) {
+    /// Somebody else tells the ends of this executor's runs now.
+    fn stop_watching(&mut self, executor: u64) {
         let (poll, watched) = (&self.poll, &mut self.old.watched);
         watched.retain(|_, watched| {
-            let is_kept = watched.runner != runner;
+            let is_kept = watched.executor != executor;
             if let Some(process) = watched.process.as_ref().filter(|_| !is_kept) {
                 let _ = poll.remove(process);
             }
@@ -274,8 +274,8 @@ impl Daemon {
         });
     }
 
-    /// Records what became of the runs of a dead runner; gives those that go on.
-    fn take_dead(&mut self, mut dead: DeadRunner) -> Vec<RunOfJob> {
+    /// Records what became of the runs of a dead executor; gives those that go on.
+    fn take_dead(&mut self, mut dead: DeadExecutor) -> Vec<RunOfJob> {
         let number = self.old.new_number();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (run, fate) in dead.open_runs() {
@@ -311,14 +311,14 @@ impl Daemon {
     }
 
     /// Something has come from one of them, or a watched process has ended.
-    pub(super) fn hear_old_runners(&mut self, number: u64) {
-        if let Some(runner) = self.old.runners.get_mut(&number) {
-            match runner.receive() {
+    pub(super) fn hear_old_executors(&mut self, number: u64) {
+        if let Some(executor) = self.old.executors.get_mut(&number) {
+            match executor.receive() {
                 Ok(ended) => ended.into_iter().for_each(|(run, end)| self.ended(run, end)),
                 Err(_) => {
-                    if let Some(runner) = self.old.runners.remove(&number) {
-                        let _ = self.poll.remove(runner.descriptor());
-                        self.look_after(runner);
+                    if let Some(executor) = self.old.executors.remove(&number) {
+                        let _ = self.poll.remove(executor.descriptor());
+                        self.look_after(executor);
                     }
                 }
             }
@@ -327,28 +327,28 @@ impl Daemon {
         }
     }
 
-    /// Looks what a runner has left that has closed its connection.
-    fn look_after(&mut self, runner: OldRunner) {
-        match runner.after_close(&self.old.boot_id) {
+    /// Looks what an executor has left that has closed its connection.
+    fn look_after(&mut self, executor: OldExecutor) {
+        match executor.after_close(&self.old.boot_id) {
             Ok(AfterClose::StillThere) => {
-                self.old.closing.push(runner);
+                self.old.closing.push(executor);
                 self.old.look_within(LOOK_AGAIN_MS);
             }
             Ok(AfterClose::Dead(dead)) => {
                 // Their plan knows those that go on already.
                 self.take_dead(dead);
             }
-            Ok(AfterClose::Nothing) => self.forget_runs_of(&runner),
+            Ok(AfterClose::Nothing) => self.forget_runs_of(&executor),
             Err(trouble) => {
                 self.warn(&trouble.to_string());
-                self.forget_runs_of(&runner);
+                self.forget_runs_of(&executor);
             }
         }
     }
 
-    /// Nobody knows what becomes of the runs of a runner that has left no journal.
-    fn forget_runs_of(&mut self, runner: &OldRunner) {
-        let lost = runner.running().map(|run| LostRun { run: run.clone(), rest: UNKNOWN_END });
+    /// Nobody knows what becomes of the runs of an executor that has left no journal.
+    fn forget_runs_of(&mut self, executor: &OldExecutor) {
+        let lost = executor.running().map(|run| LostRun { run: run.clone(), rest: UNKNOWN_END });
         let lost = lost.collect();
         self.tell_lost(lost);
     }
@@ -359,19 +359,19 @@ impl Daemon {
         let mut lost = Vec::new();
         let mut settled: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
         for number in std::mem::take(&mut self.old.ended) {
-            let Some(WatchedRun { runner, run, .. }) = self.old.watched.remove(&number) else { continue };
-            settled.entry(runner).or_default().push(run.run);
-            let rest = if self.old.silent.contains_key(&runner) { UNKNOWN_END_OF_SILENT } else { UNKNOWN_END };
+            let Some(WatchedRun { executor, run, .. }) = self.old.watched.remove(&number) else { continue };
+            settled.entry(executor).or_default().push(run.run);
+            let rest = if self.old.silent.contains_key(&executor) { UNKNOWN_END_OF_SILENT } else { UNKNOWN_END };
             lost.push(LostRun { run, rest });
         }
         if lost.is_empty() {
             return;
         }
-        for (runner, runs) in settled {
-            if let Some(dead) = self.old.dead.get_mut(&runner) {
+        for (executor, runs) in settled {
+            if let Some(dead) = self.old.dead.get_mut(&executor) {
                 let written = dead.settle(&runs);
                 self.warn_of(written);
-            } else if let Some(silent) = self.old.silent.get_mut(&runner) {
+            } else if let Some(silent) = self.old.silent.get_mut(&executor) {
                 silent.settle(&runs);
             }
         }
@@ -380,14 +380,14 @@ impl Daemon {
     }
 
     /// Does what nobody asks for.
-    pub(super) fn attend_old_runners(&mut self, now_ms: i64) {
+    pub(super) fn attend_old_executors(&mut self, now_ms: i64) {
         if self.old.look_at_ms.is_none_or(|at| at > now_ms) {
             self.end_watched();
             return;
         }
         self.old.look_at_ms = None;
-        for runner in std::mem::take(&mut self.old.closing) {
-            self.look_after(runner);
+        for executor in std::mem::take(&mut self.old.closing) {
+            self.look_after(executor);
         }
         self.retry_silent();
         let goes_on = |watched: &WatchedRun| self.old.process_of(watched).is_some();
@@ -408,9 +408,9 @@ impl Daemon {
     /// Removes journals that nobody needs any more.
     fn clean_up(&mut self) {
         let now = now().utc.0;
-        let watched: BTreeSet<u64> = self.old.watched.values().map(|watched| watched.runner).collect();
+        let watched: BTreeSet<u64> = self.old.watched.values().map(|watched| watched.executor).collect();
         let is_done =
-            |(number, dead): (&u64, &DeadRunner)| (dead.is_done(now) && !watched.contains(number)).then_some(*number);
+            |(number, dead): (&u64, &DeadExecutor)| (dead.is_done(now) && !watched.contains(number)).then_some(*number);
         let done: Vec<u64> = self.old.dead.iter().filter_map(is_done).collect();
         for dead in done.into_iter().filter_map(|number| self.old.dead.remove(&number)).collect::<Vec<_>>() {
             let removed = dead.remove();
@@ -433,7 +433,7 @@ impl Daemon {
         }
     }
 
-    /// Records runs that ended just before their runner died, so that it had no time to log that or to deliver their output.
+    /// Records runs that ended just before their executor died, so that it had no time to log that or to deliver their output.
     fn tell_unreported<'a>(&mut self, runs: impl Iterator<Item = (&'a RunOfJob, &'a RunOutcome)>) {
         let runs: Vec<_> = runs.collect();
         if runs.is_empty() {
@@ -458,7 +458,7 @@ impl Daemon {
         match known.get(job) {
             Some(start) => {
                 let start = RunRequest { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
-                self.tell_about(&start, Level::Warning, event, rest);
+                self.log_run(&start, Level::Warning, event, rest);
             }
             None => self.log.write(&Record {
                 ident: Ident::Daemon,

@@ -16,14 +16,14 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A bound on how many processes a runner and all that it starts may be.
+/// A bound on how many processes an executor and all that it starts may be.
 struct Bound {
     group: PathBuf,
 }
 
 impl Bound {
-    /// For that runner; none where the kernel has no such bound for us.
-    fn around(world: &World, runner: u32) -> Option<Bound> {
+    /// For that executor; none where the kernel has no such bound for us.
+    fn around(world: &World, executor: u32) -> Option<Bound> {
         fs::create_dir("/run/bounds").unwrap();
         let kinds = ["-t cgroup -o pids", "-t cgroup2"];
         let mounted = |kind: &&str| world.run(&format!("mount {kind} none /run/bounds")).status.success();
@@ -35,7 +35,7 @@ impl Bound {
         fs::create_dir(&group).unwrap();
         let bound = Bound { group };
         bound.group.join("pids.max").exists().then_some(())?;
-        fs::write(bound.group.join("cgroup.procs"), runner.to_string()).unwrap();
+        fs::write(bound.group.join("cgroup.procs"), executor.to_string()).unwrap();
         Some(bound)
     }
 
@@ -52,7 +52,7 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // Empty as soon as the runner and its template have ended.
+        // Empty as soon as the executor and its template have ended.
         Deadline::seconds(20).try_wait_for(|| fs::remove_dir(&self.group).ok());
     }
 }
@@ -85,25 +85,25 @@ fn what_is_due_beyond_the_bound_on_starts_waits_in_order_and_none_is_dropped() {
 #[test]
 fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is() {
     let Some(world) = world!(Subject::OursDebian) else { return };
-    // Without PAM; with PAM, where there is none for the keeper; with a keeper that gets none for the job.
+    // Without PAM; with PAM, where there is none for the PAM monitor; with a PAM monitor that gets none for the job.
     for (services, more) in [("", 0), (PERMISSIVE, 0), (PERMISSIVE, 1)] {
         describe_services(services);
         let mut bench = Bench::of(config(ProfileName::Debian));
-        let Some(bound) = Bound::around(&world, bench.runner.pid()) else {
+        let Some(bound) = Bound::around(&world, bench.executor.pid()) else {
             return stage::skip("fork", "no pids cgroup can be mounted");
         };
         // Others are unaffected: this one runs already.
         bench.start(&start(1, "bob", "read line; exit 4%x"));
         assert_eq!(bench.end_of(1), RunOutcome::Code(4));
-        let no_keeper = || world.processes().iter().all(|process| process.name != "crond: keeper").then_some(());
-        Deadline::seconds(20).wait_for("the keeper's end", no_keeper);
+        let no_monitor = || world.processes().iter().all(|process| process.name != "crond: pam").then_some(());
+        Deadline::seconds(20).wait_for("the monitor's end", no_monitor);
         bound.at_most(more);
         let held_up = || world.log.lines().iter().filter(|line| line.contains("starting jobs is held up")).count();
         let before = held_up();
         for run in 2..5 {
             bench.start(&start(run, "alice", "cat >>out%again"));
         }
-        // With one process at hand one of the three has a keeper, which waits by itself.
+        // With one process at hand one of the three has a PAM monitor, which waits by itself.
         Deadline::seconds(20).wait_for("the log to say so", || (held_up() > before).then_some(()));
         assert_eq!(bench.ended.len(), 1);
         bound.lift();
@@ -221,7 +221,7 @@ fn as_the_first_process_it_reaps_ten_thousand_orphans_and_takes_no_jobs_status()
     daemon.wait().unwrap();
 }
 
-/// The due moments of the starts that a daemon and its runner have told of.
+/// The due moments of the starts that a daemon and its executor have told of.
 fn started(words: &str) -> Vec<String> {
     let told = words.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line));
     told.filter(|told| told["event"] == "CMD").map(|told| told["scheduled_at"].as_str().unwrap().to_owned()).collect()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The given files.
 #[derive(Debug)]
-pub struct Given {
+pub struct StandaloneFiles {
     paths: Vec<PathBuf>,
     /// What the log calls the caller.
     caller: String,
@@ -18,21 +18,22 @@ pub struct Given {
 /// Why a given file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("reading {}: {}", path.display(), files::reason(source))]
-pub struct GivenError {
+pub struct StandaloneFilesError {
     /// The file.
     pub path: PathBuf,
     /// What the kernel said.
     pub source: io::Error,
 }
 
-impl Given {
+impl StandaloneFiles {
     /// These files, by absolute paths, so that a watcher and we call them the same.
-    pub fn new(paths: &[PathBuf]) -> Result<Given, GivenError> {
-        let absolute =
-            |path: &PathBuf| std::path::absolute(path).map_err(|source| GivenError { path: path.clone(), source });
+    pub fn new(paths: &[PathBuf]) -> Result<StandaloneFiles, StandaloneFilesError> {
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path).map_err(|source| StandaloneFilesError { path: path.clone(), source })
+        };
         let uid = passwd::caller();
         let caller = passwd::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |account| account.name);
-        Ok(Given { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller })
+        Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller })
     }
 
     /// The files.
@@ -41,19 +42,19 @@ impl Given {
     }
 
     /// Whether all of them can be opened: a daemon with nothing to run must not start.
-    pub fn require(&self) -> Result<(), GivenError> {
+    pub fn require(&self) -> Result<(), StandaloneFilesError> {
         for path in &self.paths {
             // A FIFO would give its content to this look, were it read.
             std::fs::metadata(path)
                 .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) })
-                .map_err(|source| GivenError { path: path.clone(), source })?;
+                .map_err(|source| StandaloneFilesError { path: path.clone(), source })?;
         }
         Ok(())
     }
 
     /// Opens one of them. A FIFO, as the shell makes for `<(...)`, gives its content only once.
-    pub fn open(&self, path: &Path) -> Result<Found, GivenError> {
-        let failed = |source| GivenError { path: path.to_owned(), source };
+    pub fn open(&self, path: &Path) -> Result<Found, StandaloneFilesError> {
+        let failed = |source| StandaloneFilesError { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let stat = files::stat(&file).map_err(failed)?;
         Ok(Found {

@@ -1,18 +1,18 @@
-//! The runner's way from an order to a started job.
+//! The executor's way from an order to a started job.
 
 use super::mains::EndedRun;
-use super::{Child, Kind, RETRY_MS, RunnerError, State, end_group, token};
+use super::{Child, ExecutorError, ExecutorState, Kind, RETRY_MS, end_group, token};
 use crate::crontab::Command;
 use crate::executor::client::ExecutorEvent;
 use crate::executor::environment::{self, Variables};
+use crate::executor::exec_spec::{ExecSpec, Identity, child};
 use crate::executor::identity::{Asked, IdentityError};
 use crate::executor::job::{Feed, Job, Pipes};
+use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
 use crate::executor::label::Label;
 use crate::executor::output::Output;
 use crate::executor::owner::{OwnerKey, owner_of};
-use crate::executor::recipe::{Identity, Recipe, child};
-use crate::executor::tell::About;
 use crate::executor::wire::Link;
 use crate::report::Level;
 use crate::scheduler::{Environment, Owner, RunOutcome, RunRequest, SkipReason};
@@ -26,12 +26,12 @@ use std::rc::Rc;
 
 /// Most starts before the loop looks at everything else.
 const BATCH: usize = 8;
-/// How long keepers that are behind are given before they are asked for more.
+/// How long PAM monitors that are behind are given before they are asked for more.
 const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
-impl State {
+impl ExecutorState {
     pub(super) fn take_start(&mut self, start: Box<RunRequest>, tell_pid: bool) {
         if self.is_stopping {
             return self.refuse_start(&start);
@@ -47,7 +47,7 @@ impl State {
         start.command = self.interner.intern(&owner, start.command, &mut self.held);
         let variables = self.interner.intern(&owner, start.variables.bytes().clone(), &mut self.held);
         start.variables = Environment::with_bytes(variables);
-        self.pending.push_back(owner, Pending { start, tell_pid, tried_since_ms: None, is_begun: false });
+        self.pending.push_back(owner, QueuedStart { start, tell_pid, tried_since_ms: None, is_begun: false });
     }
 
     /// Forgets what is kept for a start that is done with.
@@ -64,7 +64,7 @@ impl State {
             if self.config.standalone {
                 let command = start.split(self.site.backslash).shell;
                 let user = if start.user.is_empty() { &start.source.name } else { &start.user };
-                let about = About { start, user, command: &command, pid: None };
+                let about = JobRef { start, user, command: &command, pid: None };
                 self.tell.skipped(about, "the daemon was stopped while it waited for its start");
             }
             self.tell_end(EndedRun::of(start, RunOutcome::Skipped(SkipReason::Stopped), 0));
@@ -99,13 +99,13 @@ impl State {
     }
 
     /// Starts what waits, as far as the machine bears it.
-    pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), RunnerError> {
+    pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), ExecutorError> {
         self.has_more_starts = false;
         if self.pending.is_empty() || self.held_until_ms > now_ms {
             return Ok(());
         }
         // A main that has been killed may have a successor already, which starts what is not begun now.
-        self.hear_main()?;
+        self.handle_main()?;
         let mut room = self.flight.room(now_ms, self.pending.len(), host::runnable);
         self.identities.freshen();
         self.pam.freshen(self.site.pam_service);
@@ -130,7 +130,7 @@ impl State {
     }
 
     /// Finds out who the job is to run as, and in which context. None: it cannot be started, or not now.
-    fn clear(&mut self, pending: Pending, now_ms: i64) -> Option<Cleared> {
+    fn clear(&mut self, pending: QueuedStart, now_ms: i64) -> Option<Cleared> {
         let user = match &self.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(&pending.start) {
@@ -161,8 +161,8 @@ impl State {
                 return None;
             }
         };
-        let is_kept = self.needs_keeper(&pending.start, &user);
-        if is_kept && self.keepers_are_behind() {
+        let is_kept = self.needs_monitor(&pending.start, &user);
+        if is_kept && self.monitors_are_behind() {
             self.held_until_ms = now_ms + BEHIND_MS;
             self.pending.push_front(owner_of(&pending.start), pending);
             return None;
@@ -170,11 +170,11 @@ impl State {
         Some(Cleared { pending, user, label, is_kept })
     }
 
-    /// Hands the jobs of a batch to keepers or forks them. When something is short, those after it wait, in their order.
+    /// Hands the jobs of a batch to PAM monitors or forks them. When something is short, those after it wait, in their order.
     fn launch_all(&mut self, cleared: Vec<Cleared>, now_ms: i64) {
         let (mut prepared, mut failed, mut put_back) = (Vec::with_capacity(cleared.len()), None, Vec::new());
         for Cleared { pending, user, label, is_kept } in cleared {
-            if is_kept && self.keepers_are_behind() {
+            if is_kept && self.monitors_are_behind() {
                 self.held_until_ms = now_ms + BEHIND_MS;
             }
             if failed.is_some() || self.held_until_ms > now_ms {
@@ -182,7 +182,7 @@ impl State {
                 continue;
             }
             let ready = if is_kept {
-                self.hand_to_keeper(&pending.start, user, label)
+                self.hand_to_monitor(&pending.start, user, label)
             } else {
                 self.prepare_fork(&pending.start, user, label)
             };
@@ -202,7 +202,7 @@ impl State {
     }
 
     /// Has a start wait again that was about to be made.
-    fn put_back(&mut self, pending: Pending) {
+    fn put_back(&mut self, pending: QueuedStart) {
         if !pending.is_begun {
             self.journal().withdraw(pending.start.run);
         }
@@ -257,7 +257,7 @@ impl State {
     }
 
     /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
-    pub(super) fn try_again(&mut self, mut pending: Pending, error: &io::Error, now_ms: i64) {
+    pub(super) fn try_again(&mut self, mut pending: QueuedStart, error: &io::Error, now_ms: i64) {
         let since = *pending.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since < RETRY_MS {
             self.put_back(pending);
@@ -285,8 +285,8 @@ impl State {
         }
     }
 
-    pub(super) fn recipe(&self, start: &RunRequest, user: &User, command: &[u8]) -> Recipe {
-        let mut recipe = Recipe::of_shell(command, &self.environment(start, user), self.started_with);
+    pub(super) fn recipe(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
+        let mut recipe = ExecSpec::of_shell(command, &self.environment(start, user), self.started_with);
         recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
         recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
         recipe
@@ -298,11 +298,11 @@ impl State {
         start: &RunRequest,
         user: Rc<User>,
         label: Option<Label>,
-    ) -> io::Result<(Option<Recipe>, Launched)> {
+    ) -> io::Result<(Option<ExecSpec>, Launched)> {
         let command = start.split(self.site.backslash);
-        let recipe = Recipe { label, ..self.recipe(start, &user, &command.shell) };
+        let recipe = ExecSpec { label, ..self.recipe(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
-        Ok((Some(recipe), Launched { id, keeper: None, user, pipes, command }))
+        Ok((Some(recipe), Launched { id, monitor: None, user, pipes, command }))
     }
 
     /// Pipes for a job, ours waited for, and the job's number.
@@ -317,9 +317,9 @@ impl State {
         Ok((id, pipes))
     }
 
-    /// Takes a job among those that run; `pid` is none when a keeper sees to it.
-    fn launched(&mut self, launched: Launched, pending: Pending, pid: Option<Pid>, now_ms: i64) {
-        let Launched { id, keeper, user, pipes, command } = launched;
+    /// Takes a job among those that run; `pid` is none when a PAM monitor sees to it.
+    fn launched(&mut self, launched: Launched, pending: QueuedStart, pid: Option<Pid>, now_ms: i64) {
+        let Launched { id, monitor, user, pipes, command } = launched;
         let owner = owner_of(&pending.start);
         self.flight.begin(id, owner.clone(), now_ms);
         self.begun.push(pending.start.run);
@@ -333,7 +333,7 @@ impl State {
             tried_since_ms: pending.tried_since_ms,
             user,
             pid: None,
-            keeper,
+            monitor,
             started_ms: clock::monotonic_ms(),
             output: Output::default(),
             pipe: Some(our_output),
@@ -365,7 +365,7 @@ impl State {
             self.mains.tell_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
         let command = job.command(self.site);
-        self.tell.started(State::about(job, &command));
+        self.tell.started(ExecutorState::about(job, &command));
         if let Some(ask) = self.stopping {
             end_group(job, ask);
         }
@@ -394,7 +394,7 @@ impl State {
     pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
         let command = start.split(self.site.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
-        self.tell.not_started(About { start: &start, user, command: &command, pid: None }, &why);
+        self.tell.not_started(JobRef { start: &start, user, command: &command, pid: None }, &why);
         self.begun.push(start.run);
         self.note_not_started(&start);
         self.tell_end(EndedRun::of(&start, RunOutcome::NotStarted { why }, 0));
@@ -430,7 +430,7 @@ impl From<io::Error> for Refusal {
 
 /// A start that has not been made yet.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct QueuedStart {
     pub(super) start: Box<RunRequest>,
     /// Main wants to be told of its process.
     pub(super) tell_pid: bool,
@@ -440,33 +440,33 @@ pub(super) struct Pending {
     pub(super) is_begun: bool,
 }
 
-impl Pending {
+impl QueuedStart {
     /// The start of a job that has not come to have a process.
-    pub(super) fn again(job: Job) -> Pending {
-        Pending { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
+    pub(super) fn again(job: Job) -> QueuedStart {
+        QueuedStart { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
     }
 }
 
 /// A start of which it is known who runs it, and how.
 struct Cleared {
-    pending: Pending,
+    pending: QueuedStart,
     user: Rc<User>,
     label: Option<Label>,
-    /// A keeper starts it.
+    /// A PAM monitor starts it.
     is_kept: bool,
 }
 
 /// A start that lacks nothing but the fork.
 pub(super) struct Prepared {
-    pub(super) pending: Pending,
-    pub(super) recipe: Recipe,
+    pub(super) pending: QueuedStart,
+    pub(super) recipe: ExecSpec,
     pub(super) launched: Launched,
 }
 
 /// A job on its way.
 pub(super) struct Launched {
     pub(super) id: u64,
-    pub(super) keeper: Option<Link>,
+    pub(super) monitor: Option<Link>,
     pub(super) user: Rc<User>,
     pub(super) pipes: Pipes,
     pub(super) command: Command,

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// What was being done in the child when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Step {
+pub(super) enum ExecStage {
     Fork,
     Session,
     Label,
@@ -33,31 +33,31 @@ pub(super) enum Step {
     Exec,
 }
 
-const STEPS: [Step; 14] = [
-    Step::Fork,
-    Step::Session,
-    Step::Label,
-    Step::Descriptors,
-    Step::Priority,
-    Step::Limits,
-    Step::Groups,
-    Step::GroupId,
-    Step::UserId,
-    Step::Verify,
-    Step::Directory,
-    Step::DirectoryInstead,
-    Step::Signals,
-    Step::Exec,
+const STEPS: [ExecStage; 14] = [
+    ExecStage::Fork,
+    ExecStage::Session,
+    ExecStage::Label,
+    ExecStage::Descriptors,
+    ExecStage::Priority,
+    ExecStage::Limits,
+    ExecStage::Groups,
+    ExecStage::GroupId,
+    ExecStage::UserId,
+    ExecStage::Verify,
+    ExecStage::Directory,
+    ExecStage::DirectoryInstead,
+    ExecStage::Signals,
+    ExecStage::Exec,
 ];
 
 /// What a child tells when a step failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) step: Step,
+    pub(super) step: ExecStage,
     pub(super) source: io::Error,
 }
 
-fn at(step: Step) -> impl FnOnce(io::Error) -> Failure {
+fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
     move |source| Failure { step, source }
 }
 
@@ -69,23 +69,23 @@ impl Failure {
     }
 
     /// `setuid 1000: Resource temporarily unavailable`.
-    pub(super) fn why(&self, recipe: &Recipe) -> String {
+    pub(super) fn why(&self, recipe: &ExecSpec) -> String {
         let text = |c: &CString| String::from_utf8_lossy(c.as_bytes()).into_owned();
         let (uid, gid) = recipe.identity.as_ref().map_or((0, 0), |identity| (identity.uid, identity.gid));
         let doing = match self.step {
-            Step::Fork => "starting the process".to_owned(),
-            Step::Session => "setsid".to_owned(),
-            Step::Label => "setting the SELinux context".to_owned(),
-            Step::Descriptors => "setting up descriptors".to_owned(),
-            Step::Priority => "resetting the priority".to_owned(),
-            Step::Limits => "restoring the descriptor limit".to_owned(),
-            Step::Groups => "setgroups".to_owned(),
-            Step::GroupId => format!("setgid {gid}"),
-            Step::UserId => format!("setuid {uid}"),
-            Step::Verify => format!("checking that the ids are {uid}:{gid}"),
-            Step::Directory | Step::DirectoryInstead => format!("chdir {}", text(&recipe.directory)),
-            Step::Signals => "unblocking signals".to_owned(),
-            Step::Exec => format!("exec {}", recipe.program.path().to_string_lossy()),
+            ExecStage::Fork => "starting the process".to_owned(),
+            ExecStage::Session => "setsid".to_owned(),
+            ExecStage::Label => "setting the SELinux context".to_owned(),
+            ExecStage::Descriptors => "setting up descriptors".to_owned(),
+            ExecStage::Priority => "resetting the priority".to_owned(),
+            ExecStage::Limits => "restoring the descriptor limit".to_owned(),
+            ExecStage::Groups => "setgroups".to_owned(),
+            ExecStage::GroupId => format!("setgid {gid}"),
+            ExecStage::UserId => format!("setuid {uid}"),
+            ExecStage::Verify => format!("checking that the ids are {uid}:{gid}"),
+            ExecStage::Directory | ExecStage::DirectoryInstead => format!("chdir {}", text(&recipe.directory)),
+            ExecStage::Signals => "unblocking signals".to_owned(),
+            ExecStage::Exec => format!("exec {}", recipe.program.path().to_string_lossy()),
         };
         format!("{doing}: {}", reason(&self.source))
     }
@@ -107,10 +107,10 @@ impl From<&User> for Identity {
 
 /// Everything that a child needs to become a program, made before the fork.
 #[derive(Debug)]
-pub(super) struct Recipe {
+pub(super) struct ExecSpec {
     /// None: it stays who we are (`crond FILE`).
     pub(super) identity: Option<Identity>,
-    /// The context to run in, where that is not settled before (by a keeper) or there is no SELinux.
+    /// The context to run in, where that is not settled before (by a PAM monitor) or there is no SELinux.
     pub(super) label: Option<Label>,
     pub(super) program: Program,
     pub(super) directory: CString,
@@ -122,7 +122,7 @@ pub(super) struct Recipe {
     pub(super) started_with: StartedWith,
 }
 
-/// What the daemon was started with, read once at the runner's start.
+/// What the daemon was started with, read once at the executor's start.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct StartedWith {
     /// The descriptor limit, which jobs get back.
@@ -138,12 +138,12 @@ impl StartedWith {
     }
 }
 
-impl Recipe {
+impl ExecSpec {
     /// `SHELL -c COMMAND` in HOME.
-    pub(super) fn of_shell(command: &[u8], environment: &Variables, started_with: StartedWith) -> Recipe {
+    pub(super) fn of_shell(command: &[u8], environment: &Variables, started_with: StartedWith) -> ExecSpec {
         let shell = c_string(&[environment.get("SHELL").unwrap_or(b"/bin/sh")]);
         let arguments = vec![shell.clone(), c"-c".to_owned(), c_string(&[command])];
-        Recipe {
+        ExecSpec {
             identity: None,
             label: None,
             program: Program::new(shell, arguments, environment.strings()),
@@ -162,11 +162,11 @@ impl Recipe {
 
     /// Whoever it becomes can stop it from then on: it has no descriptor but its own by then.
     fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<Infallible, Failure> {
-        process::new_session().map_err(at(Step::Session))?;
+        process::new_session().map_err(at(ExecStage::Session))?;
         if let Some(label) = &self.label {
-            label.wear().map_err(at(Step::Label))?;
+            label.wear().map_err(at(ExecStage::Label))?;
         }
-        stdio.place(trouble).map_err(at(Step::Descriptors))?;
+        stdio.place(trouble).map_err(at(ExecStage::Descriptors))?;
         self.become_owner()?;
         self.become_program(trouble)
     }
@@ -174,7 +174,7 @@ impl Recipe {
     /// Becomes who the job is to run as, with a job's priority and limits.
     fn become_owner(&self) -> Result<(), Failure> {
         if self.sets_defaults {
-            self.started_with.limit.set().map_err(at(Step::Limits))?;
+            self.started_with.limit.set().map_err(at(ExecStage::Limits))?;
             if self.identity.is_some() {
                 defaults(self.started_with)?;
             }
@@ -184,18 +184,18 @@ impl Recipe {
 
     fn become_program(&self, trouble: &Reporter) -> Result<Infallible, Failure> {
         self.enter_directory(trouble)?;
-        process::unblock_signals().map_err(at(Step::Signals))?;
-        Err(at(Step::Exec)(self.program.exec()))
+        process::unblock_signals().map_err(at(ExecStage::Signals))?;
+        Err(at(ExecStage::Exec)(self.program.exec()))
     }
 
     fn enter_directory(&self, trouble: &Reporter) -> Result<(), Failure> {
         let Err(error) = process::enter(&self.directory) else { return Ok(()) };
         if !self.runs_without_home {
-            return Err(at(Step::Directory)(error));
+            return Err(at(ExecStage::Directory)(error));
         }
-        trouble.tell(&Failure { step: Step::DirectoryInstead, source: error });
+        trouble.tell(&Failure { step: ExecStage::DirectoryInstead, source: error });
         // Standalone, as the caller, the current directory is as good as `/`; nobody is kept from entering `/`.
-        if self.identity.is_some() { process::enter(c"/").map_err(at(Step::Directory)) } else { Ok(()) }
+        if self.identity.is_some() { process::enter(c"/").map_err(at(ExecStage::Directory)) } else { Ok(()) }
     }
 }
 
@@ -206,7 +206,9 @@ pub(super) fn defaults(started_with: StartedWith) -> Result<(), Failure> {
     let oom_score = if started_with.odd_oom_score { process::ordinary_oom_score() } else { Ok(()) };
     for done in [oom_score, process::ordinary_priority()] {
         match done {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(at(Step::Priority)(error)),
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                return Err(at(ExecStage::Priority)(error));
+            }
             _ => {}
         }
     }
@@ -216,15 +218,15 @@ pub(super) fn defaults(started_with: StartedWith) -> Result<(), Failure> {
 impl Identity {
     /// Becomes that user for good, and makes sure of it.
     fn assume(&self) -> Result<(), Failure> {
-        process::set_groups(&self.groups).map_err(at(Step::Groups))?;
-        process::set_group_ids(self.gid).map_err(at(Step::GroupId))?;
-        process::set_user_ids(self.uid).map_err(at(Step::UserId))?;
+        process::set_groups(&self.groups).map_err(at(ExecStage::Groups))?;
+        process::set_group_ids(self.gid).map_err(at(ExecStage::GroupId))?;
+        process::set_user_ids(self.uid).map_err(at(ExecStage::UserId))?;
         // The kernel does so when ids change, unless it is told otherwise (fs.suid_dumpable, proc(5)).
-        process::stay_private().map_err(at(Step::UserId))?;
-        let ids = process::own_ids().map_err(at(Step::Verify))?;
+        process::stay_private().map_err(at(ExecStage::UserId))?;
+        let ids = process::own_ids().map_err(at(ExecStage::Verify))?;
         let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
         if !ours || (self.uid != 0 && process::can_become_root()) {
-            return Err(at(Step::Verify)(process::not_permitted()));
+            return Err(at(ExecStage::Verify)(process::not_permitted()));
         }
         Ok(())
     }
@@ -239,8 +241,8 @@ pub(super) struct Stdio<'a> {
 }
 
 impl Stdio<'_> {
-    /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the runner
-    /// and the keeper have something at 0, 1 and 2.
+    /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the executor
+    /// and the PAM monitor have something at 0, 1 and 2.
     fn place(self, trouble: &Reporter) -> io::Result<()> {
         descriptor::place(self.input, 0)?;
         descriptor::place(self.output, 1)?;
@@ -260,7 +262,7 @@ pub(super) struct Reporter {
 const REPORT: usize = 4 + 1 + 4;
 
 impl Reporter {
-    /// The children's end, and the runner's.
+    /// The children's end, and the executor's.
     pub(super) fn new() -> io::Result<(Reporter, Reports)> {
         let (read, write) = descriptor::pipe()?;
         descriptor::set_nonblocking(read.as_fd(), true)?;
@@ -287,7 +289,7 @@ impl AsFd for Reporter {
     }
 }
 
-/// The runner's end of that pipe.
+/// The executor's end of that pipe.
 #[derive(Debug)]
 pub(super) struct Reports {
     pipe: OwnedFd,
@@ -322,17 +324,17 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
 }
 
 /// The child: becomes the job, or tells why not and ends.
-pub(super) fn child(recipe: &Recipe, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
+pub(super) fn child(recipe: &ExecSpec, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
     let failure = recipe.follow(stdio, reporter);
-    if failure.step == Step::Exec {
+    if failure.step == ExecStage::Exec {
         tell_reader_of_output(recipe, &failure, profile);
     }
     reporter.tell(&failure);
     127
 }
 
-/// A shell that is not there is told in the job's own output as well, as the incumbents do, so that its mail says so.
-fn tell_reader_of_output(recipe: &Recipe, failure: &Failure, profile: ProfileName) {
+/// A shell that is not there is told in the job's own output as well, as the reference implementations do, so that its mail says so.
+fn tell_reader_of_output(recipe: &ExecSpec, failure: &Failure, profile: ProfileName) {
     let (shell, why) = (recipe.program.path().to_string_lossy(), reason(&failure.source));
     let text = match profile {
         ProfileName::Debian => format!("{shell}: execle: {why}\n"),
@@ -349,12 +351,12 @@ mod tests {
     fn a_child_names_itself_and_the_step_that_failed() {
         let (reporter, reports) = Reporter::new().unwrap();
         let pid = process::fork(|| {
-            reporter.tell(&Failure { step: Step::UserId, source: io::Error::from_raw_os_error(11) });
+            reporter.tell(&Failure { step: ExecStage::UserId, source: io::Error::from_raw_os_error(11) });
             0
         })
         .unwrap();
         process::wait(pid).unwrap();
-        let mut recipe = Recipe::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
+        let mut recipe = ExecSpec::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
         recipe.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
         let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&recipe))).collect();
         assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);

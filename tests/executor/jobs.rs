@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::executor::{
-    Config, Executor, Fate, LaunchError, Mailer, OldRunner, Predecessors, SilentRunner, find_predecessors,
+    Config, Executor, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentRunner, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{Owner, RunId, RunOutcome, SkipReason};
@@ -152,9 +152,9 @@ fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
         describe_services(services);
         let mut bench = Bench::of(config(ProfileName::Debian));
         for run in 1..=4 {
-            bench.runner.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
+            bench.executor.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
         }
-        bench.runner.flush().unwrap();
+        bench.executor.flush().unwrap();
         for run in 1..=4 {
             assert_eq!(bench.end_of(run), RunOutcome::Code(run as i32));
         }
@@ -164,7 +164,7 @@ fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
     }
 }
 
-/// What runners of earlier mains have left, as the next main finds it.
+/// What executors of earlier mains have left, as the next main finds it.
 fn predecessors() -> Predecessors {
     find_predecessors(Path::new("/run/cronwheel"), read("/proc/sys/kernel/random/boot_id").trim())
 }
@@ -179,14 +179,14 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
     while bench.started.is_empty() {
         bench.hear(PollFlags::POLLIN);
     }
-    let pid = bench.runner.pid();
+    let pid = bench.executor.pid();
     drop(bench);
     fs::write("/home/alice/go", "").unwrap();
     assert!(mail(&world).ends_with("\n\ndone\n"));
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
     for _ in 0..2 {
         let mut left = predecessors();
-        assert!(left.troubles.is_empty() && left.runners.is_empty() && left.running.is_empty(), "{left:?}");
+        assert!(left.troubles.is_empty() && left.executors.is_empty() && left.running.is_empty(), "{left:?}");
         let started: Vec<(&str, i64)> =
             left.started.iter().map(|start| (start.job.as_str(), start.scheduled_at)).collect();
         assert_eq!(started, [("alice:job", 1_800_000_000)]);
@@ -219,7 +219,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
         while bench.started.len() < 2 {
             bench.hear(PollFlags::POLLIN);
         }
-        let pid = bench.runner.pid();
+        let pid = bench.executor.pid();
         // While its own main is there, nobody else is told anything.
         assert_eq!(predecessors().silent.iter().map(SilentRunner::pid).collect::<Vec<_>>(), [pid]);
         drop(bench);
@@ -228,20 +228,20 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
         let mut running: Vec<u64> = left.running.iter().map(|run| run.run.0).collect();
         running.sort();
         assert_eq!((running, left.started.len()), (vec![1, 2], 2));
-        let [runner] = left.runners.as_mut_slice() else { panic!("{left:?}") };
+        let [executor] = left.executors.as_mut_slice() else { panic!("{left:?}") };
         fs::write("/home/bob/go", "").unwrap();
         let mut ended = Vec::new();
-        let mut hear = |runner: &mut OldRunner, count| {
+        let mut hear = |executor: &mut OldExecutor, count| {
             while ended.len() < count {
-                poll(&mut [PollFd::new(runner.descriptor(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16))
+                poll(&mut [PollFd::new(executor.descriptor(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16))
                     .unwrap();
-                ended.extend(runner.receive().unwrap());
+                ended.extend(executor.receive().unwrap());
             }
             ended.clone()
         };
-        assert_eq!(hear(runner, 1), [(RunId(2), RunOutcome::Code(3))]);
-        runner.end_all(false);
-        assert_eq!(hear(runner, 2)[1], (RunId(1), RunOutcome::Signal { number: 15, core_dumped: false }));
+        assert_eq!(hear(executor, 1), [(RunId(2), RunOutcome::Code(3))]);
+        executor.end_all(false);
+        assert_eq!(hear(executor, 2)[1], (RunId(1), RunOutcome::Signal { number: 15, core_dumped: false }));
         nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
         let left = predecessors();
         assert!(left.dead.iter().all(|dead| dead.open_runs().is_empty()), "{left:?}");
@@ -250,13 +250,13 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
 }
 
 #[test]
-fn a_runner_that_is_gone_is_told() {
+fn an_executor_that_is_gone_is_told() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let mut bench = Bench::debian();
-    world.run(&format!("kill -KILL {}", bench.runner.pid())).ok();
-    let mut asked = [PollFd::new(bench.runner.descriptor(), PollFlags::POLLIN)];
+    world.run(&format!("kill -KILL {}", bench.executor.pid())).ok();
+    let mut asked = [PollFd::new(bench.executor.descriptor(), PollFlags::POLLIN)];
     poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap();
-    assert!(matches!(bench.runner.receive(), Err(LaunchError::Gone)));
+    assert!(matches!(bench.executor.receive(), Err(LaunchError::Gone)));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_thousand_jobs_at_once_are_all_run_and_leave_no_zombie() {
     for run in 0..1000 {
         assert_eq!(bench.end_of(run), RunOutcome::Code(0));
     }
-    let children = world.run(&format!("ps -o pid= --ppid {} || true", bench.runner.pid())).ok();
+    let children = world.run(&format!("ps -o pid= --ppid {} || true", bench.executor.pid())).ok();
     assert_eq!(children, "");
 }
 
@@ -292,17 +292,17 @@ fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
 }
 
 #[test]
-fn asked_to_the_runner_ends_every_jobs_process_group() {
+fn asked_to_the_executor_ends_every_jobs_process_group() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     let mut bench = Bench::debian();
     bench.start(&start(1, "alice", "sleep 1000"));
     bench.start(&start(2, "bob", "trap '' TERM; echo >ready; sleep 1000 & wait"));
     world.wait_for_file("/home/bob/ready", Deadline::seconds(20));
-    bench.runner.end_all(false);
-    bench.runner.flush().unwrap();
+    bench.executor.end_all(false);
+    bench.executor.flush().unwrap();
     assert_eq!(bench.end_of(1), RunOutcome::Signal { number: 15, core_dumped: false });
-    bench.runner.end_all(true);
-    bench.runner.flush().unwrap();
+    bench.executor.end_all(true);
+    bench.executor.flush().unwrap();
     assert_eq!(bench.end_of(2), RunOutcome::Signal { number: 9, core_dumped: false });
     assert_eq!(bench.run("alice", "true"), RunOutcome::Skipped(SkipReason::Stopped));
 }
@@ -320,14 +320,14 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let spawned = Executor::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
-    let mut bench = Bench { runner: spawned.unwrap(), ended: Vec::new(), started: Vec::new() };
+    let mut bench = Bench { executor: spawned.unwrap(), ended: Vec::new(), started: Vec::new() };
     let mut order = start(1, "", "echo $HERE $X $SHELL; echo oops >&2; printf unended; (sleep 0.1; exit 9) & exit 3");
     order.source.owner = Owner::Caller;
     order.variables = environment(&[("X", b"y")]);
     bench.start(&order);
     assert_eq!(bench.end_of(1), RunOutcome::Code(3));
-    bench.runner.close().unwrap();
-    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(bench.runner.pid() as i32), None).unwrap();
+    bench.executor.close().unwrap();
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(bench.executor.pid() as i32), None).unwrap();
     assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
 }
 
@@ -339,7 +339,7 @@ fn a_job_has_ordinary_priority_and_chances_to_live_whatever_the_daemon_was_start
     for services in ["", PERMISSIVE] {
         describe_services(services);
         let mut bench = Bench::of(config(ProfileName::Debian));
-        assert_eq!(read(&format!("/proc/{}/oom_score_adj", bench.runner.pid())), "300\n");
+        assert_eq!(read(&format!("/proc/{}/oom_score_adj", bench.executor.pid())), "300\n");
         assert_eq!(
             bench.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"),
             RunOutcome::Code(0)
@@ -372,14 +372,14 @@ fn nothing_runs_when_the_kernel_says_that_ids_are_changed_and_they_are_not() {
 fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
     use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
     let Some(_world) = world!(Subject::OursDebian) else { return };
-    // The runner raises its own.
+    // The executor raises its own.
     let (_, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
     setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
     for services in ["", PERMISSIVE] {
         describe_services(services);
         let mut bench = Bench::of(config(ProfileName::Debian));
         assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), RunOutcome::Code(0));
-        let own = read(&format!("/proc/{}/limits", bench.runner.pid()));
+        let own = read(&format!("/proc/{}/limits", bench.executor.pid()));
         assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
         assert_eq!(read("/home/alice/out"), format!("300\n{hard}\n"));
     }

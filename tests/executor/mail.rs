@@ -87,9 +87,12 @@ fn twenty_megabytes_of_output_hold_up_nobody_and_are_mailed_within_bounds() {
     install_mailer("");
     let mut bench = Bench::debian();
     assert_eq!(bench.run("alice", "echo first; yes | head -c 20000000; echo last"), RunOutcome::Code(0));
-    let letter = mail(&world);
-    assert!(letter.len() < 1_400_000 && letter.ends_with("y\nlast\n"), "{}", letter.len());
-    assert!(letter.contains("\n\nfirst\ny\n") && letter.contains("\n[... 18689291 bytes of output cut here ...]\n"));
+    let queued_mail = mail(&world);
+    assert!(queued_mail.len() < 1_400_000 && queued_mail.ends_with("y\nlast\n"), "{}", queued_mail.len());
+    assert!(
+        queued_mail.contains("\n\nfirst\ny\n")
+            && queued_mail.contains("\n[... 18689291 bytes of output cut here ...]\n")
+    );
 }
 
 #[test]
@@ -103,37 +106,37 @@ fn a_background_process_holds_up_neither_the_mail_nor_itself() {
     assert_eq!(world.wait_for_file("/home/alice/late", Deadline::seconds(20)), "survived\n");
 }
 
-/// A mail server on loopback that takes everything; each letter is its envelope and its text.
+/// A mail server on loopback that takes everything; each queued mail is its envelope and its text.
 fn smtp_sink() -> (u16, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (sender, letters) = channel();
+    let (sender, queued_mails) = channel();
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let sender = sender.clone();
             std::thread::spawn(move || serve(&connection.unwrap(), &sender));
         }
     });
-    (port, letters)
+    (port, queued_mails)
 }
 
 /// One conversation in SMTP (RFC 5321).
-fn serve(mut connection: &TcpStream, letters: &Sender<String>) {
+fn serve(mut connection: &TcpStream, queued_mails: &Sender<String>) {
     let mut lines = BufReader::new(connection).lines().map(|line| line.unwrap());
-    let mut letter = String::new();
+    let mut queued_mail = String::new();
     write!(connection, "220 sink\r\n").unwrap();
     while let Some(line) = lines.next() {
         let answer = match line.get(..4).unwrap_or("").to_ascii_uppercase().as_str() {
             "EHLO" | "HELO" => "250 sink",
             "MAIL" | "RCPT" => {
-                letter += &format!("{line}\n");
+                queued_mail += &format!("{line}\n");
                 "250 ok"
             }
             "DATA" => {
                 write!(connection, "354 go on\r\n").unwrap();
                 let text = lines.by_ref().take_while(|line| line != ".");
-                letter.extend(text.map(|line| line.strip_prefix('.').unwrap_or(&line).to_owned() + "\n"));
-                letters.send(std::mem::take(&mut letter)).unwrap();
+                queued_mail.extend(text.map(|line| line.strip_prefix('.').unwrap_or(&line).to_owned() + "\n"));
+                queued_mails.send(std::mem::take(&mut queued_mail)).unwrap();
                 "250 taken"
             }
             "QUIT" => "221 bye",
@@ -152,24 +155,24 @@ fn with_mailto(run: u64, command: &str, mailto: &str) -> RunRequest {
 #[test]
 fn a_real_relay_takes_the_mail_as_it_is() {
     let Some(_world) = world!(Subject::OursDebian, ["msmtp"]) else { return };
-    let (port, letters) = smtp_sink();
+    let (port, queued_mails) = smtp_sink();
     describe_services("");
     for profile in [ProfileName::Debian, ProfileName::Cronie] {
         let relay = format!("msmtp --host=127.0.0.1 --port={port} --from=cron@wheelbox.example -t");
         let mut bench = Bench::of(Config { mailer: Mailer::Command(relay), ..config(profile) });
         bench.start(&with_mailto(1, "cat%one%.%.two%From x%~!touch /tmp/pwn", "ops@example.org,bob@example.org"));
         assert_eq!(bench.end_of(1), RunOutcome::Code(0));
-        let letter = letters.recv_timeout(Duration::from_secs(30)).unwrap();
-        let (envelope, text) = letter.split_once("From: ").unwrap();
-        assert!(envelope.starts_with("MAIL FROM:<cron@wheelbox.example>"), "{letter}");
+        let queued_mail = queued_mails.recv_timeout(Duration::from_secs(30)).unwrap();
+        let (envelope, text) = queued_mail.split_once("From: ").unwrap();
+        assert!(envelope.starts_with("MAIL FROM:<cron@wheelbox.example>"), "{queued_mail}");
         for recipient in ["ops@example.org", "bob@example.org"] {
-            assert!(envelope.contains(&format!("RCPT TO:<{recipient}>")), "{letter}");
+            assert!(envelope.contains(&format!("RCPT TO:<{recipient}>")), "{queued_mail}");
         }
         assert!(
             text.contains("\nTo: ops@example.org,bob@example.org\nSubject: Cron <alice@wheelbox> cat\n"),
-            "{letter}"
+            "{queued_mail}"
         );
-        assert!(text.ends_with("\n\none\n.\n.two\nFrom x\n~!touch /tmp/pwn\n"), "{letter}");
+        assert!(text.ends_with("\n\none\n.\n.two\nFrom x\n~!touch /tmp/pwn\n"), "{queued_mail}");
     }
 }
 
@@ -179,10 +182,10 @@ fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
     install_dma(&world);
     let mut bench = Bench::debian();
     for run in 0..20 {
-        bench.start(&with_mailto(run, &format!("echo letter {run}."), "bob"));
+        bench.start(&with_mailto(run, &format!("echo queued_mail {run}."), "bob"));
     }
     (0..20).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
-    let mailbox = Deadline::seconds(60).wait_for("twenty letters", || {
+    let mailbox = Deadline::seconds(60).wait_for("twenty queued_mails", || {
         let mailbox = fs::read_to_string("/var/mail/bob").ok()?;
         (mailbox.matches("\nletter ").count() >= 20).then_some(mailbox)
     });
@@ -191,9 +194,9 @@ fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
     }
 }
 
-/// How many processes the runner has under it.
+/// How many processes the executor has under it.
 fn children(world: &World, bench: &Bench) -> usize {
-    world.processes().iter().filter(|process| process.parent == bench.runner.pid()).count()
+    world.processes().iter().filter(|process| process.parent == bench.executor.pid()).count()
 }
 
 #[test]
@@ -217,7 +220,7 @@ fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
         let names = fs::read_dir("/tmp/sent").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| !name.ends_with(".part")).count()
     };
-    Deadline::seconds(60).wait_for("twenty letters", || (sent() == 20).then_some(()));
+    Deadline::seconds(60).wait_for("twenty queued_mails", || (sent() == 20).then_some(()));
 }
 
 #[test]
@@ -257,7 +260,7 @@ fn a_mailer_that_reads_nothing_or_is_not_there_is_told_and_holds_up_nobody() {
 }
 
 #[test]
-fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets_the_letter() {
+fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets_the_queued_mail() {
     let Some(world) = world!(Subject::OursDebian) else { return };
     describe_services("");
     // SAFETY: no other thread of this test reads the environment.
