@@ -18,11 +18,11 @@ mod setting;
 mod store;
 
 #[cfg(test)]
-mod cases;
+mod cases_tests;
 #[cfg(test)]
-mod random;
+mod random_tests;
 #[cfg(test)]
-mod tables;
+mod tables_tests;
 
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use command::{Backslash, Command};

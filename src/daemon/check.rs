@@ -3,10 +3,11 @@
 use super::anacron::{self, Checked};
 use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
+use crate::config::zones::SystemZones;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
-use crate::sys::{descriptor, files, host, zoneinfo::SystemZones};
+use crate::sys::{descriptor, files, host};
 use std::io;
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@ use super::settings::{Settings, WatchMode};
 use super::tables::{Depth, EventSink, LoadEvent, Tables, Told};
 use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
+use crate::config::zones::SystemZones;
 use crate::report::Level;
 use crate::schedule::Zones;
 use crate::spool::watched_directories;
@@ -12,7 +13,6 @@ use crate::sys::clock;
 use crate::sys::file_system::reports_changes;
 use crate::sys::mount_table::MountTable;
 use crate::sys::name_watch::Change;
-use crate::sys::zoneinfo::SystemZones;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 

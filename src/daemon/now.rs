@@ -4,12 +4,12 @@ use super::daemon::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
 use super::tables::{Depth, LoadEvent, Origin, Tables};
+use crate::config::zones::SystemZones;
 use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
-use crate::sys::zoneinfo::SystemZones;
 use crate::sys::{clock, host};
 
 /// Runs them; ends with the last.

@@ -2,7 +2,7 @@
 //!
 //! Rule: owner and mode are changed only on what this process has just created: a file opened with `O_EXCL`, a directory that it has
 //! made, a pipe. Whatever was there before may be shared with the whole machine, as /dev/null is. The types here can be made only by
-//! creating something, and nothing else has a function that changes owners or modes; `tests/house.rs` checks the source for such calls.
+//! creating something, and nothing else has a function that changes owners or modes; `tests/layering.rs` checks the source for such calls.
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;

@@ -33,4 +33,3 @@ pub mod terminal;
 pub mod timer;
 pub mod user;
 pub mod wake_socket;
-pub mod zoneinfo;

@@ -3,9 +3,9 @@
 use super::cli::value;
 use super::error::Error;
 use super::settings::Settings;
+use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Form};
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
-use crate::sys::zoneinfo::SystemZones;
 use crate::sys::{clock, host, passwd};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};

@@ -3,11 +3,11 @@
 use super::failure::Failure;
 use super::session::Session;
 use super::tell;
+use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Form, NO_NEWLINE, Parser};
 use crate::schedule::HostKey;
 use crate::spool::parse;
 use crate::sys::host;
-use crate::sys::zoneinfo::SystemZones;
 use std::io::Read;
 
 /// Checks a table; every diagnostic goes to standard error. `size`: its bytes, 0 if that is unknown; `file`: what the table is

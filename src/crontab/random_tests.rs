@@ -1,6 +1,6 @@
 //! Tables that nobody would write: whatever the bytes, every line is accounted for and reading takes linear time.
 
-use super::cases::{context, parse};
+use super::cases_tests::{context, parse};
 use super::line::{Lines, is_blank};
 use super::*;
 use crate::profile::{CRONIE, DEBIAN, Profile};

@@ -1,6 +1,6 @@
 //! Whole tables: what holds for which lines, what a fault costs, where the limits are.
 
-use super::cases::parse;
+use super::cases_tests::parse;
 use super::line::LONGEST_LINE;
 use super::*;
 use crate::profile::{CRONIE, DEBIAN, Profile};
@@ -241,7 +241,7 @@ fn a_table_beyond_the_limit_of_bytes_is_one_error() {
     let mut dialect = DEBIAN.dialect;
     (dialect.limits.user_bytes, dialect.limits.system_bytes) = (15, 20);
     let read = |form, installed: bool, text: &str, expected| {
-        let context = Context { dialect: &dialect, ..super::cases::context(form, &DEBIAN) };
+        let context = Context { dialect: &dialect, ..super::cases_tests::context(form, &DEBIAN) };
         let parser = Parser::new(&context);
         let mut parser = if installed { parser.of_installed() } else { parser };
         parser.expect(expected);
@@ -275,7 +275,7 @@ fn a_table_beyond_the_limit_of_bytes_is_one_error() {
 fn the_header_of_an_installed_table_counts_as_no_lines() {
     let lines = |comments: usize, installed: bool| {
         let text = "# header\n".repeat(comments) + &"@daily x\n".repeat(10_000);
-        let context = super::cases::context(Form::User, &DEBIAN);
+        let context = super::cases_tests::context(Form::User, &DEBIAN);
         let parser = Parser::new(&context);
         let mut parser = if installed { parser.of_installed() } else { parser };
         parser.feed(text.as_bytes()).unwrap();
@@ -292,7 +292,7 @@ fn the_header_of_an_installed_table_counts_as_no_lines() {
 fn a_comment_may_be_of_any_length_and_no_other_line() {
     let long = "x".repeat(LONGEST_LINE);
     let text = format!("@daily a\n#{long}\n \t#{long}\n@daily {long}\nA={long}\n@daily b\n#{long}");
-    let context = super::cases::context(Form::User, &CRONIE);
+    let context = super::cases_tests::context(Form::User, &CRONIE);
     for at_once in [1 << 10, 1 << 17, text.len()] {
         let mut parser = Parser::new(&context);
         for piece in text.as_bytes().chunks(at_once) {

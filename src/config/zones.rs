@@ -1,7 +1,7 @@
 //! Zone files: reads the bytes, and tells which zone the system is in.
 
-use super::files::{read_file, read_text};
 use crate::schedule::{Zone, Zones};
+use crate::sys::files::{read_file, read_text};
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io;
