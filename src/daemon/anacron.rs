@@ -1,8 +1,8 @@
 //! Anacron's work where no anacron is installed: the plan says what is due, this reads the table and the stamps, hands jobs
 //! out, and writes a stamp when a job has ended.
 
-use super::daemon::{Daemon, now};
 use super::debug::Topic;
+use super::event_loop::{Daemon, now};
 use super::settings::Settings;
 use super::stamps::Stamps;
 use super::tables::Told;

@@ -2,7 +2,7 @@
 //!
 //! The flags are the reference implementations' (cronie's macros.h); what is told is ours, since it tells of our own insides.
 
-use super::daemon::Daemon;
+use super::event_loop::Daemon;
 use super::tables::LoadEvent;
 use crate::crontab::{Crontab, Form, printable};
 use crate::report::{Log, Record};

@@ -1,15 +1,17 @@
-//! The `crond` program: wires the world to the plan.
+//! The `crond` program: event loop, event sources, start-up, shutdown, crontab database.
 //!
-//! [`cli`] and `settings` say what is asked; `start` makes a `daemon`, whose one loop hears the clock, signals, the executor and the
-//! `library` of tables (which `watch`, `mounts` and `wake_ups` keep up to date), asks the plan, and does what it answers; `stop` ends it. `anacron` does anacron's work.
+//! [`cli`] and `settings` resolve command line and configuration; `start` makes the daemon and `stop` ends it; `event_loop` turns what becomes
+//! ready (clock, signals, the executor, changed crontabs) into events for the scheduler and carries out its answers. `database` holds the
+//! crontabs that are loaded, `watch`, `mounts` and `wake_ups` notice changes, `old_executors` and `reexec` carry runs over restarts, and
+//! `anacron` does anacron's work.
 
 mod anacron;
 mod by_path;
 mod check;
 pub mod cli;
-mod daemon;
 mod database;
 mod debug;
+mod event_loop;
 mod marker;
 mod mounts;
 mod name;
@@ -31,7 +33,7 @@ use crate::report::Target;
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
-use daemon::Fatal;
+use event_loop::Fatal;
 use reexec::{Execution, Resumed};
 use settings::{Asked, Mode, Settings, SettingsError};
 use start::StartError;

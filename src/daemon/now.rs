@@ -1,6 +1,6 @@
 //! Debian's `cron -N`: runs what is due this minute, waits for it, and ends.
 
-use super::daemon::{Fatal, os};
+use super::event_loop::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
 use super::tables::{Depth, LoadEvent, Origin, Tables};

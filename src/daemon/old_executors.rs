@@ -1,7 +1,7 @@
 //! Executors of earlier mains: those that live are connected and tell the ends of their runs; of those that are dead the journal says which
 //! runs went on, and these are watched as processes.
 
-use super::daemon::{Daemon, now};
+use super::event_loop::{Daemon, now};
 use crate::executor::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
     SilentRunner,

@@ -1,7 +1,7 @@
 //! A main whose executor has died executes its program anew in the same process: an executor can be forked only by a process that has read no
 //! table yet. The locks are handed on, so that no other daemon can start meanwhile.
 
-use super::daemon::{Daemon, Fatal};
+use super::event_loop::{Daemon, Fatal};
 use super::record::RebootJobs;
 use super::settings::Mode;
 use crate::schedule::Timestamp;

@@ -1,8 +1,8 @@
 //! From settings to a daemon that is ready.
 
 use super::anacron::Work;
-use super::daemon::{Daemon, Fatal, now, reap};
 use super::database::CrontabDatabase;
+use super::event_loop::{Daemon, Fatal, now, reap};
 use super::marker::{self, Reboot};
 use super::old_executors::{EarlierRuns, OldExecutors};
 use super::record::{RebootJobs, Record as Completed};

@@ -1,7 +1,7 @@
 //! Coming to an end. The system's daemon leaves running jobs to its executor and ends at once; a standalone one, or one that is
 //! the first process of a container, waits for them, since nobody would be left to.
 
-use super::daemon::{Daemon, Fatal, os, reap};
+use super::event_loop::{Daemon, Fatal, os, reap};
 use super::settings::Settings;
 use crate::schedule::Timestamp;
 use crate::scheduler::Event;

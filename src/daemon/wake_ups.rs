@@ -3,7 +3,7 @@
 //! Any user may send them, so their cost is bounded: a few are read at once, and then none for a moment. A message leads
 //! to a look at the sender's own table. One that is lost in a flood delays nothing that is noticed in another way.
 
-use super::daemon::{Daemon, number};
+use super::event_loop::{Daemon, number};
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 use crate::sys::wake_socket::WakeSocket;
