@@ -64,7 +64,7 @@ pub enum Event {
         /// Runs of an earlier daemon that still go on.
         running: Vec<(RunId, JobId)>,
     },
-    /// The time has come that [`super::Plan::wake_at`] named, or the clock was set, or the machine woke up.
+    /// The time has come that [`super::Scheduler::wake_at`] named, or the clock was set, or the machine woke up.
     Tick,
     /// A table is new or has changed (same path: replaces it).
     Load {
