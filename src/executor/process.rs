@@ -376,7 +376,7 @@ impl ExecutorState {
             count(self.mailings.len(), "mailer", "mailers"),
             count(self.queued_mails.len(), "mail", "mails") + " waiting for a mailer",
         ];
-        self.tell.own(Level::Info, "STATE", &state.join(", "));
+        self.tell.own(Level::Info, "STATE", &format!("executor: {}", state.join(", ")));
     }
 
     fn handle_signals(&mut self) -> Result<(), ExecutorError> {

@@ -2,7 +2,7 @@
 //! whether the daemon works.
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe2, setsid};
 use std::fs::File;
@@ -143,7 +143,7 @@ fn hear(told: OwnedFd) -> StartupResult {
 
 fn settle(keep_stderr: bool) -> io::Result<()> {
     std::env::set_current_dir("/")?;
-    umask(Mode::empty());
+    super::process::set_umask(0);
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     nix::unistd::dup2_stdin(&null)?;
     nix::unistd::dup2_stdout(&null)?;

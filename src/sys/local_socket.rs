@@ -1,8 +1,7 @@
 //! Stream sockets with a name in the file system, for processes of one owner. None of the functions waits.
 
-use super::process::set_umask;
+use super::process::TemporaryUmask;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::sys::stat::{Mode, umask};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -15,10 +14,9 @@ pub struct Listener(UnixListener);
 impl Listener {
     /// Makes it, mode 0600; the name must be free. To be called in a process with one thread.
     pub fn bind(path: &Path) -> io::Result<Listener> {
-        let before = umask(Mode::from_bits_truncate(0o177));
-        let bound = UnixListener::bind(path);
-        set_umask(before.bits());
-        let listener = bound?;
+        let umask = TemporaryUmask::set(0o177);
+        let listener = UnixListener::bind(path)?;
+        drop(umask);
         listener.set_nonblocking(true)?;
         Ok(Listener(listener))
     }

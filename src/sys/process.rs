@@ -6,7 +6,6 @@
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
-use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
 use std::ffi::{CStr, CString, c_char};
 use std::io;
@@ -240,7 +239,26 @@ pub fn unblock_signals() -> io::Result<()> {
 
 /// Sets which permission bits new files do not get, and returns which they did not get before.
 pub fn set_umask(mask: u32) -> u32 {
-    umask(Mode::from_bits_retain(mask)).bits()
+    // nix's wrapper panics where a filter of system calls refuses this one.
+    // SAFETY: takes an integer and touches no memory of ours.
+    unsafe { libc::umask(mask) }
+}
+
+/// Another umask until this is dropped. To be made in a process with one thread.
+#[derive(Debug)]
+pub struct TemporaryUmask(u32);
+
+impl TemporaryUmask {
+    /// Sets it.
+    pub fn set(mask: u32) -> TemporaryUmask {
+        TemporaryUmask(set_umask(mask))
+    }
+}
+
+impl Drop for TemporaryUmask {
+    fn drop(&mut self) {
+        set_umask(self.0);
+    }
 }
 
 /// nice 0, no I/O priority of its own, the ordinary scheduling policy.

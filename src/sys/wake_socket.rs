@@ -3,9 +3,9 @@
 //! Everybody may write to it, so a message is a hint and no order: the kernel adds the sender's user id (unix(7),
 //! SO_PASSCRED), and the receiver decides what a hint of that user is worth. A lost message is no error.
 
+use super::process::TemporaryUmask;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt};
-use nix::sys::stat::{Mode, umask};
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -42,7 +42,7 @@ impl WakeSocket {
             fs::remove_file(path)?;
         }
         let socket = {
-            let _umask = Umask::set(0o111);
+            let _umask = TemporaryUmask::set(0o111);
             UnixDatagram::bind(path)?
         };
         socket.set_nonblocking(true)?;
@@ -98,21 +98,6 @@ pub fn wake(path: &Path, user: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     socket.send_to(user.as_bytes(), path).map(drop)
-}
-
-/// Another umask, until it is dropped.
-struct Umask(Mode);
-
-impl Umask {
-    fn set(mask: u32) -> Umask {
-        Umask(umask(Mode::from_bits_truncate(mask)))
-    }
-}
-
-impl Drop for Umask {
-    fn drop(&mut self) {
-        umask(self.0);
-    }
 }
 
 #[cfg(test)]

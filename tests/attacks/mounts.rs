@@ -51,8 +51,9 @@ fn wait_for_none() {
 
 /// What USR1 makes the daemon log, without what comes in front.
 fn state(world: &World, daemon: &Daemon) -> String {
-    let states =
-        || -> Vec<String> { world.log.lines().into_iter().filter(|line| line.contains(") STATE (")).collect() };
+    let states = || -> Vec<String> {
+        world.log.lines().into_iter().filter(|line| line.contains(") STATE (") && line.contains(" tables, ")).collect()
+    };
     let known = states().len();
     daemon.signal(Signal::SIGUSR1);
     let all = Deadline::seconds(20).wait_for("the daemon's state", || Some(states()).filter(|all| all.len() > known));

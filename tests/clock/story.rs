@@ -96,7 +96,12 @@ impl Machine {
     /// Waits until everything that the daemon has started has ended and it has nothing to do.
     pub fn settle(&self) {
         let states = || -> Vec<String> {
-            self.world.log.lines().into_iter().filter(|line| line.contains(") STATE (")).collect()
+            self.world
+                .log
+                .lines()
+                .into_iter()
+                .filter(|line| line.contains(") STATE (") && line.contains(" tables, "))
+                .collect()
         };
         let mut known = states().len();
         Deadline::seconds(PATIENCE).wait_for("all jobs to end", || {
