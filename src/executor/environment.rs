@@ -1,4 +1,4 @@
-//! The environment of a job, built from nothing, in the reference implementations' order (compat.md 1.14; Debian entry.c, cronie entry.c and env.c).
+//! The environment of a job, built from nothing, in the reference implementations' order (Debian entry.c, cronie entry.c and env.c).
 
 use crate::profile::Profile;
 use crate::scheduler::Environment;

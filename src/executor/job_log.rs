@@ -1,4 +1,4 @@
-//! What the log says about runs, in the profile's words (compat.md 1.12) and our own.
+//! What the log says about runs, in the profile's words and our own.
 
 use super::client::Config;
 use crate::profile::{Profile, ProfileName};

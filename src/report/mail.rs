@@ -1,5 +1,5 @@
 //! The mail that carries a job's output: to whom, from whom, the head byte for byte as the profile's reference implementation writes it
-//! (compat.md 1.13; Debian and cronie do_command.c), and the mailer's command line.
+//! (Debian and cronie do_command.c), and the mailer's command line.
 //!
 //! Nothing that a user wrote can become a header of its own, or an option of the mailer.
 

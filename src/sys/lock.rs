@@ -20,7 +20,7 @@ const LOCK_FILE: &str = "cronwheel.lock";
 /// Why we are not the one daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another daemon runs. The words are the reference implementations' (compat.md 1.11).
+    /// Another daemon runs. The words are the reference implementations'.
     #[error("can't lock {}, otherpid {}: Resource temporarily unavailable", path.display(), other_words(*pid))]
     AlreadyRunning {
         /// The PID file.

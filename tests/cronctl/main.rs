@@ -1,4 +1,4 @@
-//! What interface.md promises about `cronctl`, asked of the built program. No root needed.
+//! What is promised about `cronctl`, asked of the built program. No root needed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
 

@@ -110,7 +110,7 @@ pub(super) fn message(record: &Record<'_>) -> Vec<u8> {
     text
 }
 
-/// Control bytes as `^X`, DEL as `^?`, bytes above it as `\ooo`, as both reference implementations print a command (compat.md 1.12; a
+/// Control bytes as `^X`, DEL as `^?`, bytes above it as `\ooo`, as both reference implementations print a command (a
 /// record is one line, and no byte of it can steer a terminal).
 fn escape(bytes: &[u8], to: &mut Vec<u8>) {
     for &byte in bytes {
