@@ -81,7 +81,7 @@ impl Job {
             (Some(why), _) => RunOutcome::NotStarted { why },
             (None, Some(Status::Code(code))) => RunOutcome::Code(code),
             (None, Some(Status::Signal { number, core_dumped })) => RunOutcome::Signal { number, core_dumped },
-            (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "its monitor ended".into() },
+            (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "the PAM monitor ended".into() },
             (None, None) => RunOutcome::Lost,
         };
         self.feed = None;

@@ -182,10 +182,10 @@ fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
     install_dma(&world);
     let mut bench = Bench::debian();
     for run in 0..20 {
-        bench.start(&with_mailto(run, &format!("echo queued_mail {run}."), "bob"));
+        bench.start(&with_mailto(run, &format!("echo letter {run}."), "bob"));
     }
     (0..20).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
-    let mailbox = Deadline::seconds(60).wait_for("twenty queued_mails", || {
+    let mailbox = Deadline::seconds(60).wait_for("twenty mails", || {
         let mailbox = fs::read_to_string("/var/mail/bob").ok()?;
         (mailbox.matches("\nletter ").count() >= 20).then_some(mailbox)
     });
@@ -220,7 +220,7 @@ fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
         let names = fs::read_dir("/tmp/sent").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| !name.ends_with(".part")).count()
     };
-    Deadline::seconds(60).wait_for("twenty queued_mails", || (sent() == 20).then_some(()));
+    Deadline::seconds(60).wait_for("twenty mails", || (sent() == 20).then_some(()));
 }
 
 #[test]
