@@ -60,7 +60,7 @@ impl Limits {
 /// What of the language depends on the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// Bounds.
+    /// Bounds on lines, entries, settings and bytes.
     pub limits: Limits,
     /// Whether a MAILTO that is unsafe as a mailer's argument is refused at install (Debian since -187).
     pub refuse_unsafe_mailto: bool,

@@ -131,7 +131,7 @@ impl CrontabDatabase {
         self.queue.extend(links);
     }
 
-    /// The watcher, if there is one: its bell and its names are to be waited for.
+    /// The watcher, if there is one. Its notifier and its name watch are event sources.
     pub fn watcher(&self) -> Option<&Watcher> {
         match &self.noticing {
             Noticing::Watching(watcher) => Some(watcher),
@@ -159,11 +159,11 @@ impl CrontabDatabase {
         wishes.flatten().fold(self.safety_at, i64::min)
     }
 
-    /// The watcher's bell rang: gathers for a moment.
+    /// Handles the watcher's notification: collects further changes for a moment.
     pub fn handle_crontab_changes(&mut self) {
         // It does not ring again before the hints are taken.
         if let Some(watcher) = self.watcher() {
-            watcher.bell().answer();
+            watcher.notifier().answer();
         }
         self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
     }

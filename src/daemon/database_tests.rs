@@ -69,7 +69,7 @@ fn meddled_with(which: &str, meddle: Meddle<'_>, wanted: (usize, usize)) {
     library.open(&mut news);
     let poll = Poll::new().unwrap();
     let watcher = library.watcher().unwrap();
-    poll.add(watcher.bell(), 1).unwrap();
+    poll.add(watcher.notifier(), 1).unwrap();
     poll.add(watcher.names(), 2).unwrap();
     let end = clock::monotonic_ms() + 10_000;
     while (news.live.len(), news.live.values().sum::<usize>()) != wanted {
@@ -143,7 +143,7 @@ fn a_table_that_an_editor_empties_before_it_writes_it_stays_live_meanwhile() {
         let mut news = Meddler { live: BTreeMap::new(), meddle: None };
         library.open(&mut news);
         let poll = Poll::new().unwrap();
-        poll.add(library.watcher().unwrap().bell(), 1).unwrap();
+        poll.add(library.watcher().unwrap().notifier(), 1).unwrap();
         poll.add(library.watcher().unwrap().names(), 2).unwrap();
         assert_eq!(news.live.values().sum::<usize>(), 1);
         File::create(&path).unwrap();

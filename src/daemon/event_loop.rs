@@ -228,7 +228,7 @@ impl Daemon {
         let watcher = self.library.watcher();
         if let (Some(watcher), false) = (watcher, self.watched) {
             // A second registration of the same descriptor changes nothing.
-            let _ = self.poll.add(watcher.bell(), number::TABLES);
+            let _ = self.poll.add(watcher.notifier(), number::TABLES);
             let _ = self.poll.add(watcher.names(), number::NAMES);
         }
         self.watched = watcher.is_some();

@@ -91,7 +91,7 @@ pub struct Watcher {
     tables: INotifyWatcher,
     names: NameWatch,
     hints: Arc<Mutex<Hints>>,
-    bell: Notifier,
+    notifier: Notifier,
     watched: BTreeMap<PathBuf, Identity>,
     /// Directories to be watched by name, such as /etc.
     busy: BTreeSet<PathBuf>,
@@ -102,7 +102,7 @@ pub struct Watcher {
 /// Why changes are not heard of.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
-    /// The watcher or its bell could not be made.
+    /// The watcher or its notifier could not be made.
     #[error("starting to watch: {0}")]
     Start(io::Error),
     /// A directory could not be watched.
@@ -118,10 +118,10 @@ pub enum WatchError {
 impl Watcher {
     /// Watches nothing yet. `busy`: directories that are watched by name and only looked at for what has changed.
     pub fn new(busy: BTreeSet<PathBuf>) -> Result<Watcher, WatchError> {
-        let bell = Notifier::new().map_err(WatchError::Start)?;
+        let notifier = Notifier::new().map_err(WatchError::Start)?;
         let hints = Arc::new(Mutex::new(Hints::default()));
         let names = NameWatch::new().map_err(WatchError::Start)?;
-        let (ring, hear) = (bell.clone(), hints.clone());
+        let (ring, hear) = (notifier.clone(), hints.clone());
         let handler = move |said: notify::Result<Event>| {
             // A lock for each access would cost more than the access is worth.
             if matches!(&said, Ok(event) if is_mere_access(&event.kind)) {
@@ -135,12 +135,12 @@ impl Watcher {
         };
         let tables = INotifyWatcher::new(handler, notify::Config::default())
             .map_err(|why| WatchError::Start(io::Error::other(why.to_string())))?;
-        Ok(Watcher { tables, names, hints, bell, watched: BTreeMap::new(), busy, earlier: Vec::new() })
+        Ok(Watcher { tables, names, hints, notifier, watched: BTreeMap::new(), busy, earlier: Vec::new() })
     }
 
     /// Readable when there are hints about tables.
-    pub fn bell(&self) -> &Notifier {
-        &self.bell
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// Readable when there are changes of names.
@@ -150,7 +150,7 @@ impl Watcher {
 
     /// The paths of all that was heard of so far.
     pub fn take(&mut self) -> Hints {
-        self.bell.answer();
+        self.notifier.answer();
         std::mem::take(&mut *locked(&self.hints))
     }
 
@@ -296,7 +296,7 @@ mod tests {
         /// Waits for the first hint and then for the last: a file made last settles after all before it.
         fn hints_until(&mut self, last: &Path) -> Hints {
             let poll = Poll::new().unwrap();
-            poll.add(self.watcher.bell(), 1).unwrap();
+            poll.add(self.watcher.notifier(), 1).unwrap();
             let mut all = Hints::default();
             while !all.settled.contains(last) && !all.anything {
                 assert!(poll.wait_for_any(Some(10_000)).unwrap(), "no hint of {}: {all:?}", last.display());

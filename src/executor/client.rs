@@ -76,21 +76,21 @@ pub enum JournalPlace {
 pub enum ExecutorEvent {
     /// A job has been started of which that was to be told.
     Started {
-        /// Which.
+        /// The run.
         run: RunId,
         /// Pid of the job's session leader.
         pid: u32,
     },
     /// These starts have been begun, or it was found that they cannot be made.
     Begun {
-        /// Which.
+        /// The runs that have been begun.
         runs: Vec<RunId>,
     },
     /// A run ended (after the job ended; mail may still be on its way).
     Ended {
-        /// Which.
+        /// The run.
         run: RunId,
-        /// How.
+        /// The outcome of the run.
         end: RunOutcome,
         /// How long it ran.
         duration_ms: u64,

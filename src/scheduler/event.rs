@@ -82,9 +82,9 @@ pub enum Event {
     SystemZone(Arc<Zone>),
     /// A run ended, in whichever way.
     Ended {
-        /// Which.
+        /// The run.
         run: RunId,
-        /// How.
+        /// Its outcome.
         end: RunOutcome,
     },
     /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
