@@ -13,7 +13,7 @@ use super::wake_ups::WakeUps;
 use crate::executor::{Executor, ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Event, Now, Occasion, RunId, RunOutcome, RunRequest, Scheduler, SkipReason};
+use crate::scheduler::{Action, Event, Now, Occasion, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::memory;
@@ -339,16 +339,21 @@ impl Daemon {
                     self.started_for_anacron(run, pid);
                 }
                 ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
-                ExecutorEvent::Ended { run, end, duration_ms: _ } => self.ended(run, end),
+                ExecutorEvent::Ended(result) => self.ended(*result),
+                // Nobody keeps the results of mails yet; the others are for the main that takes an executor over.
+                ExecutorEvent::Mailed { .. }
+                | ExecutorEvent::Hello { .. }
+                | ExecutorEvent::Running { .. }
+                | ExecutorEvent::Listed => {}
             }
         }
         Ok(())
     }
 
-    pub(super) fn ended(&mut self, run: RunId, end: RunOutcome) {
-        self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
-        self.ended_for_anacron(run, &end);
-        self.notify_scheduler(Event::Ended { run, end });
+    pub(super) fn ended(&mut self, result: RunResult) {
+        self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
+        self.ended_for_anacron(result.run, &result.outcome);
+        self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
     /// Performs what the plan wants, a bounded part of it, and records what has been handed out.
@@ -380,7 +385,7 @@ impl Daemon {
     fn start(&mut self, start: &RunRequest) {
         if self.settings.debug.has(Topic::Test) {
             self.log_run(start, Level::Info, "TEST", " not started");
-            self.ended(start.run, RunOutcome::Code(0));
+            self.ended(RunResult::of_outcome(start.run, RunOutcome::Code(0), clock::wall_ms()));
             return;
         }
         self.debug_start(start);

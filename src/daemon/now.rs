@@ -33,7 +33,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
         poll.want_writable(executor.descriptor(), 0, executor.wants_to_write())
             .map_err(os("waiting for the executor"))?;
         poll.wait_for_any(None).map_err(os("waiting for the executor"))?;
-        let ended = executor.receive()?.into_iter().filter(|notice| matches!(notice, ExecutorEvent::Ended { .. }));
+        let ended = executor.receive()?.into_iter().filter(|notice| matches!(notice, ExecutorEvent::Ended(_)));
         left = left.saturating_sub(ended.count());
     }
     wait_for_mail(&mut executor, &poll)

@@ -7,7 +7,7 @@ use crate::executor::{
     SilentRunner,
 };
 use crate::report::{Ident, Level, Record};
-use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest};
+use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::poll::Poll;
@@ -216,7 +216,7 @@ impl Daemon {
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (run, fate) in silent.open_runs() {
             match fate {
-                Fate::Ended { end, .. } => ended.push((run.run, end)),
+                Fate::Ended { result, .. } => ended.push(result),
                 Fate::GoesOn(pid) => {
                     if self.old.watch(&self.poll, number, &run, pid, |run| silent.process_of(run)) {
                         running.push(run);
@@ -233,7 +233,7 @@ impl Daemon {
         self.old.silent.insert(number, silent);
         self.old.look_within(RETRY_SILENT_MS);
         self.tell_lost(lost);
-        ended.into_iter().for_each(|(run, end)| self.ended(run, end));
+        ended.into_iter().for_each(|result| self.ended(result));
         running
     }
 
@@ -280,7 +280,7 @@ impl Daemon {
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (run, fate) in dead.open_runs() {
             match fate {
-                Fate::Ended { end, is_reported } => ended.push((run, end, is_reported)),
+                Fate::Ended { result, is_reported } => ended.push((run, result, is_reported)),
                 Fate::GoesOn(pid) => {
                     if self.old.watch(&self.poll, number, &run, pid, |run| dead.process_of(run)) {
                         running.push(run);
@@ -298,8 +298,10 @@ impl Daemon {
         self.warn_of(written);
         self.old.dead.insert(number, dead);
         self.tell_lost(lost);
-        self.tell_unreported(ended.iter().filter(|(.., is_reported)| !is_reported).map(|(run, end, _)| (run, end)));
-        ended.into_iter().for_each(|(run, end, _)| self.ended(run.run, end));
+        self.tell_unreported(
+            ended.iter().filter(|(.., is_reported)| !is_reported).map(|(run, result, _)| (run, &result.outcome)),
+        );
+        ended.into_iter().for_each(|(_, result, _)| self.ended(result));
         self.clean_up();
         running
     }
@@ -314,7 +316,7 @@ impl Daemon {
     pub(super) fn hear_old_executors(&mut self, number: u64) {
         if let Some(executor) = self.old.executors.get_mut(&number) {
             match executor.receive() {
-                Ok(ended) => ended.into_iter().for_each(|(run, end)| self.ended(run, end)),
+                Ok(ended) => ended.into_iter().for_each(|result| self.ended(result)),
                 Err(_) => {
                     if let Some(executor) = self.old.executors.remove(&number) {
                         let _ = self.poll.remove(executor.descriptor());
@@ -429,7 +431,7 @@ impl Daemon {
         let known = self.plan.find_jobs(lost.iter().map(|lost| &lost.run.job));
         for LostRun { run, rest } in lost {
             self.tell_of_run(&known, &run, "LOST", rest);
-            self.ended(run.run, RunOutcome::Lost);
+            self.ended(RunResult::of_outcome(run.run, RunOutcome::Lost, clock::wall_ms()));
         }
     }
 

@@ -2,14 +2,15 @@
 
 use super::environment::Variables;
 use super::exec_spec::Stdio;
+use super::link::Link;
 use super::output::Output;
 use super::owner::OwnerKey;
-use super::wire::Link;
 use crate::profile::Profile;
-use crate::scheduler::{RunOutcome, RunRequest};
+use crate::scheduler::{RunOutcome, RunRequest, RunResult, Usage};
+use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::descriptor;
-use crate::sys::process::{Pid, Status};
+use crate::sys::process::{Pid, ResourceUsage, Status};
 use crate::sys::user::User;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,7 +39,9 @@ pub(super) struct Job {
     pub(super) pid: Option<Pid>,
     /// The PAM monitor of its PAM session.
     pub(super) monitor: Option<Link>,
+    /// When its process was started, or the attempt was made: by the monotonic clock, and in milliseconds of Unix time.
     pub(super) started_ms: i64,
+    pub(super) started_at_ms: i64,
     pub(super) output: Output,
     /// The ends to read, while there may be more.
     pub(super) pipe: Option<OwnedFd>,
@@ -48,8 +51,8 @@ pub(super) struct Job {
     pub(super) input_size: usize,
     /// A step that failed before the exec.
     pub(super) failure: Option<String>,
-    /// How and when it ended, once it has.
-    pub(super) ended: Option<(RunOutcome, u64)>,
+    /// Its result, once it has ended.
+    pub(super) result: Option<RunResult>,
     /// Until when its output is waited for after its end.
     pub(super) grace_ms: i64,
     /// What PAM added to its environment.
@@ -74,19 +77,33 @@ impl Job {
         self.pipe.is_none() && self.error_pipe.is_none()
     }
 
-    /// Notes that it ended; a PAM monitor that cannot say how gives no status.
-    pub(super) fn end(&mut self, status: Option<Status>, now_ms: i64) -> &(RunOutcome, u64) {
-        let duration_ms = now_ms.saturating_sub(self.started_ms).unsigned_abs();
-        let end = match (self.failure.take(), status) {
+    /// Notes that it ended. `ended` is none for a PAM monitor that cannot say how.
+    pub(super) fn end(&mut self, ended: Option<(Status, Usage)>, now_ms: i64) -> &RunResult {
+        let outcome = match (self.failure.take(), ended) {
             (Some(why), _) => RunOutcome::NotStarted { why },
-            (None, Some(Status::Code(code))) => RunOutcome::Code(code),
-            (None, Some(Status::Signal { number, core_dumped })) => RunOutcome::Signal { number, core_dumped },
+            (None, Some((Status::Code(code), _))) => RunOutcome::Code(code),
+            (None, Some((Status::Signal { number, core_dumped }, _))) => RunOutcome::Signal { number, core_dumped },
             (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "the PAM monitor ended".into() },
             (None, None) => RunOutcome::Lost,
         };
         self.feed = None;
-        self.ended.insert((end, duration_ms))
+        self.result.insert(RunResult {
+            run: self.start.run,
+            outcome,
+            started_at_ms: self.pid.map(|_| self.started_at_ms),
+            ended_at_ms: clock::wall_ms(),
+            duration_ms: now_ms.saturating_sub(self.started_ms).unsigned_abs(),
+            pid: self.pid,
+            usage: ended.map(|(_, usage)| usage),
+            output: self.output.counts(),
+        })
     }
+}
+
+/// What the kernel reports, in the form of a result.
+pub(super) fn usage_of(used: ResourceUsage) -> Usage {
+    let ResourceUsage { user_us, system_us, max_rss_kib } = used;
+    Usage { user_us, system_us, max_rss_kib }
 }
 
 /// What is still to be written to a process's standard input.

@@ -1,6 +1,6 @@
 //! What the log says about runs, in the profile's words and our own.
 
-use super::client::Config;
+use super::config::Config;
 use crate::profile::{Profile, ProfileName};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::scheduler::{RunOutcome, RunRequest};
@@ -69,7 +69,7 @@ impl JobLogger {
     pub(super) fn started(&mut self, about: JobRef<'_>) {
         if !about.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
             let detail = self.command_with_pid(about);
-            let late_ms = wall_ms().saturating_sub(about.start.scheduled_at.saturating_mul(1000));
+            let late_ms = clock::wall_ms().saturating_sub(about.start.scheduled_at.saturating_mul(1000));
             self.write(about, Level::Info, "CMD", &detail, "", &[("late_ms", json!(late_ms))]);
         }
     }
@@ -201,9 +201,4 @@ fn status(end: &RunOutcome) -> Option<(&'static str, Value)> {
         RunOutcome::Signal { number, .. } => Some(("signal", json!(number))),
         RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) | RunOutcome::Lost => None,
     }
-}
-
-fn wall_ms() -> i64 {
-    let now = clock::wall();
-    now.seconds.saturating_mul(1000).saturating_add(i64::from(now.nanos / 1_000_000))
 }

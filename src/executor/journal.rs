@@ -4,7 +4,8 @@
 //! length (two bytes) and a check (four bytes, both little endian), in postcard's form. The last record may be cut short. It holds
 //! identities and results only, no command and no environment. Nothing is synced: it must survive the processes, not the machine.
 
-use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest};
+use crate::scheduler::{JobId, MailResult, RunId, RunOutcome, RunRequest, RunResult};
+use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::process::Pid;
 use siphasher::sip::SipHasher24;
@@ -67,12 +68,12 @@ enum JournalRecord {
     /// It has this process.
     Process { run: RunId, process: ProcessId },
     /// It has ended.
-    Ended { run: RunId, end: RunOutcome, duration_ms: u64 },
+    Ended(RunResult),
     /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
     /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
     Delivered { run: RunId },
     /// Its end is in the log, and its output where it is wanted: in the log, or with a mailer that has ended.
-    Reported { run: RunId },
+    Reported { run: RunId, mail: MailResult },
 }
 
 /// Names a process for the whole boot.
@@ -97,18 +98,18 @@ pub struct JournaledRun {
     pub at_reboot: bool,
     /// Its process, once it has one.
     pub process: Option<ProcessId>,
-    /// How it ended and after how many milliseconds, once it has.
-    pub end: Option<(RunOutcome, u64)>,
+    /// Its result, once it has ended.
+    pub result: Option<RunResult>,
     /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
     pub is_delivered: bool,
-    /// Whether the log has its end, and its output is where it is wanted.
-    pub is_reported: bool,
+    /// Present once the log has its end and its output is where it is wanted: what became of its mail.
+    pub mail: Option<MailResult>,
 }
 
 impl JournaledRun {
     /// Whether there is still something to be done about it.
     pub(super) fn is_open(&self) -> bool {
-        !self.is_delivered || !self.is_reported
+        !self.is_delivered || self.mail.is_none()
     }
 
     /// Whether it is to be remembered by those that come at `now`. An `@reboot` start may be due again for longer than another, and there are no
@@ -233,9 +234,9 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
                 begun_at,
                 at_reboot,
                 process: None,
-                end: None,
+                result: None,
                 is_delivered: false,
-                is_reported: false,
+                mail: None,
             };
             runs.insert(run, known);
         }
@@ -245,22 +246,28 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
                 known.process = Some(process);
             }
         }
-        JournalRecord::Ended { run, end, duration_ms } => {
-            if let Some(known) = runs.get_mut(&run) {
-                known.end = Some((end, duration_ms));
+        JournalRecord::Ended(result) => {
+            if let Some(known) = runs.get_mut(&result.run) {
+                known.result = Some(result);
             }
         }
-        JournalRecord::Delivered { run } | JournalRecord::Reported { run } => {
-            if let Some(known) = runs.get_mut(&run) {
-                match record {
-                    JournalRecord::Reported { .. } => known.is_reported = true,
-                    _ => known.is_delivered = true,
-                }
-                if !known.is_live(now, kept_starts) {
-                    runs.remove(&run);
-                }
-            }
-        }
+        JournalRecord::Delivered { run } => close(runs, run, now, kept_starts, |known| known.is_delivered = true),
+        JournalRecord::Reported { run, mail } => close(runs, run, now, kept_starts, |known| known.mail = Some(mail)),
+    }
+}
+
+/// Notes that a step after a run's end is done, and forgets the run after the last one.
+fn close(
+    runs: &mut BTreeMap<RunId, JournaledRun>,
+    run: RunId,
+    now: i64,
+    kept_starts: i64,
+    note: impl FnOnce(&mut JournaledRun),
+) {
+    let Some(known) = runs.get_mut(&run) else { return };
+    note(known);
+    if !known.is_live(now, kept_starts) {
+        runs.remove(&run);
     }
 }
 
@@ -306,8 +313,8 @@ impl Journal {
     }
 
     /// The run has ended.
-    pub(super) fn ended(&mut self, run: RunId, end: &RunOutcome, duration_ms: u64) {
-        self.push(&JournalRecord::Ended { run, end: shortened(end), duration_ms });
+    pub(super) fn ended(&mut self, result: &RunResult) {
+        self.push(&JournalRecord::Ended(shortened(result)));
     }
 
     /// Its end has been written into the socket of a main.
@@ -316,8 +323,8 @@ impl Journal {
     }
 
     /// The log has its end, and its output is where it is wanted.
-    pub(super) fn reported(&mut self, run: RunId) {
-        self.push(&JournalRecord::Reported { run });
+    pub(super) fn reported(&mut self, run: RunId, mail: MailResult) {
+        self.push(&JournalRecord::Reported { run, mail });
     }
 
     fn push(&mut self, record: &JournalRecord) {
@@ -380,20 +387,19 @@ impl Journal {
         let content = read_keeping(file, &self.boot_id, now, kept_starts)?;
         let mut bytes = header(&self.boot_id).to_vec();
         for (run, known) in content.runs.into_iter().filter(|(_, known)| known.is_live(now, kept_starts)) {
-            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, end, is_delivered, is_reported } =
-                known;
+            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, result, is_delivered, mail } = known;
             append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot });
-            if let Some(process) = process.filter(|_| end.is_none()) {
+            if let Some(process) = process.filter(|_| result.is_none()) {
                 append(&mut bytes, &JournalRecord::Process { run, process });
             }
-            if let Some((end, duration_ms)) = end {
-                append(&mut bytes, &JournalRecord::Ended { run, end, duration_ms });
+            if let Some(result) = result {
+                append(&mut bytes, &JournalRecord::Ended(result));
             }
             if is_delivered {
                 append(&mut bytes, &JournalRecord::Delivered { run });
             }
-            if is_reported {
-                append(&mut bytes, &JournalRecord::Reported { run });
+            if let Some(mail) = mail {
+                append(&mut bytes, &JournalRecord::Reported { run, mail });
             }
         }
         Ok(bytes)
@@ -431,11 +437,12 @@ pub(super) fn settle<'a>(
 ) -> Result<(), JournalError> {
     let mut bytes = Vec::new();
     for (run, known) in runs {
-        if known.end.is_none() {
-            append(&mut bytes, &JournalRecord::Ended { run, end: RunOutcome::Lost, duration_ms: 0 });
+        if known.result.is_none() {
+            let lost = RunResult::of_outcome(run, RunOutcome::Lost, clock::wall_ms());
+            append(&mut bytes, &JournalRecord::Ended(lost));
         }
         append(&mut bytes, &JournalRecord::Delivered { run });
-        append(&mut bytes, &JournalRecord::Reported { run });
+        append(&mut bytes, &JournalRecord::Reported { run, mail: MailResult::NotWanted });
     }
     // A record that was cut short would hide these.
     file.set_len(*valid_length).and_then(|()| file.write_all_at(&bytes, *valid_length)).map_err(os("writing"))?;
@@ -443,14 +450,14 @@ pub(super) fn settle<'a>(
     Ok(())
 }
 
-fn shortened(end: &RunOutcome) -> RunOutcome {
-    match end {
-        RunOutcome::NotStarted { why } if why.len() > LONGEST_REASON => {
-            let length = (0..=LONGEST_REASON).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
-            RunOutcome::NotStarted { why: why.get(..length).unwrap_or_default().to_owned() }
-        }
-        _ => end.clone(),
+/// The result with a reason of bounded length.
+fn shortened(result: &RunResult) -> RunResult {
+    let mut result = result.clone();
+    if let RunOutcome::NotStarted { why } = &mut result.outcome {
+        let length = (0..=LONGEST_REASON).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
+        why.truncate(length);
     }
+    result
 }
 
 #[cfg(test)]
@@ -478,6 +485,10 @@ mod tests {
         }
     }
 
+    fn ended(run: u64, outcome: RunOutcome) -> RunResult {
+        RunResult { duration_ms: 1234, ..RunResult::of_outcome(RunId(run), outcome, NOW * 1000) }
+    }
+
     fn journal() -> (File, Journal) {
         let file = tempfile::tempfile().unwrap();
         (file.try_clone().unwrap(), Journal::begin(file, BOOT_ID).unwrap())
@@ -497,20 +508,22 @@ mod tests {
         journal.withdraw(RunId(1));
         journal.has_process(RunId(3), process);
         journal.has_process(RunId(4), process);
-        journal.ended(RunId(4), &RunOutcome::Code(3), 1234);
-        journal.reported(RunId(4));
-        journal.ended(RunId(5), &RunOutcome::NotStarted { why: "x".repeat(5000) }, 0);
+        journal.ended(&ended(4, RunOutcome::Code(3)));
+        journal.reported(RunId(4), MailResult::Sent);
+        journal.ended(&ended(5, RunOutcome::NotStarted { why: "é".repeat(2500) }));
         journal.delivered(RunId(5));
         assert_eq!(runs(&file).len(), 0, "nothing is written before it is flushed");
         journal.flush().unwrap();
         let runs = runs(&file);
         assert_eq!(runs.keys().map(|run| run.0).collect::<Vec<_>>(), [2, 3, 4, 5]);
         assert_eq!(runs[&RunId(2)].process, None);
-        assert_eq!((runs[&RunId(3)].process, &runs[&RunId(3)].end), (Some(process), &None));
-        assert_eq!(runs[&RunId(4)].end, Some((RunOutcome::Code(3), 1234)));
+        assert_eq!((runs[&RunId(3)].process, &runs[&RunId(3)].result), (Some(process), &None));
+        assert_eq!(runs[&RunId(4)].result, Some(ended(4, RunOutcome::Code(3))));
         assert!(runs[&RunId(5)].is_delivered && !runs[&RunId(4)].is_delivered);
-        assert!(runs[&RunId(4)].is_reported && !runs[&RunId(5)].is_reported);
-        let Some((RunOutcome::NotStarted { why }, 0)) = &runs[&RunId(5)].end else { panic!("{runs:?}") };
+        assert_eq!((&runs[&RunId(4)].mail, &runs[&RunId(5)].mail), (&Some(MailResult::Sent), &None));
+        let Some(RunResult { outcome: RunOutcome::NotStarted { why }, .. }) = &runs[&RunId(5)].result else {
+            panic!("{runs:?}")
+        };
         assert_eq!(why.len(), LONGEST_REASON);
     }
 
@@ -563,9 +576,9 @@ mod tests {
         for run in 1..200_000 {
             let now = NOW - KEPT_STARTS + run as i64 / 1000;
             journal.intend(&start(run), now);
-            journal.ended(RunId(run), &RunOutcome::Code(0), 1);
+            journal.ended(&ended(run, RunOutcome::Code(0)));
             journal.delivered(RunId(run));
-            journal.reported(RunId(run));
+            journal.reported(RunId(run), MailResult::NotWanted);
             journal.flush().unwrap();
             if journal.is_worth_compacting() {
                 let compacted = journal.compacted(now + KEPT_STARTS - 10).unwrap();
@@ -586,9 +599,9 @@ mod tests {
         journal.intend(&start(0), NOW);
         for run in 1..600_000 {
             journal.intend(&start(run), NOW);
-            journal.ended(RunId(run), &RunOutcome::Code(0), 1);
+            journal.ended(&ended(run, RunOutcome::Code(0)));
             journal.delivered(RunId(run));
-            journal.reported(RunId(run));
+            journal.reported(RunId(run), MailResult::NotWanted);
         }
         journal.flush().unwrap();
         let compacted = journal.compacted(NOW).unwrap();
@@ -602,9 +615,9 @@ mod tests {
         let (file, mut journal) = journal();
         for run in 1..300_000 {
             journal.intend(&RunRequest { at_reboot: run <= 100, ..start(run) }, NOW - 500);
-            journal.ended(RunId(run), &RunOutcome::Code(0), 1);
+            journal.ended(&ended(run, RunOutcome::Code(0)));
             journal.delivered(RunId(run));
-            journal.reported(RunId(run));
+            journal.reported(RunId(run), MailResult::NotWanted);
             if run % 1000 == 0 {
                 journal.flush().unwrap();
             }

@@ -4,6 +4,7 @@
 //! dead have left.
 
 mod client;
+mod config;
 mod environment;
 mod exec_spec;
 mod identity;
@@ -11,6 +12,7 @@ mod job;
 mod job_log;
 mod journal;
 mod label;
+mod link;
 mod output;
 mod owner;
 mod pam_monitor;
@@ -22,14 +24,13 @@ mod takeover;
 mod template;
 mod wire;
 
-pub use client::{
-    Config, Executor, ExecutorEvent, JournalPlace, LaunchError, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, caller_name,
-    falls_back_to_log,
-};
+pub use client::{Executor, LaunchError, caller_name};
+pub use config::{Config, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
 pub use journal::KEPT_STARTS;
 pub use predecessors::{
-    AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, RunOfJob, SilentRunner,
-    find as find_predecessors, of_journals as predecessors_of_journals,
+    AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentRunner, find as find_predecessors,
+    of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldExecutor};
+pub use wire::{ExecutorEvent, RunOfJob};

@@ -1,6 +1,7 @@
 //! What is kept of a run's output: its beginning and its end, with a note of what was cut between.
 
 use super::owner::{MemoryBudget, OwnerKey};
+use crate::scheduler::OutputCounts;
 use std::collections::VecDeque;
 
 /// Bytes kept of the beginning.
@@ -58,6 +59,11 @@ impl Output {
         self.total
     }
 
+    /// How many bytes the job wrote, and how many of them were not kept.
+    pub(super) fn counts(&self) -> OutputCounts {
+        OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64 }
+    }
+
     /// The text for mail: beginning, note, end; whole when nothing was cut.
     pub(super) fn text(&self) -> Vec<u8> {
         let mut text = self.head.clone();
@@ -86,6 +92,7 @@ mod tests {
         output.push(b"two\n", &"alice".into(), &mut budget);
         assert_eq!(output.text(), b"one\ntwo\n");
         assert_eq!((output.total(), budget.total()), (8, 8));
+        assert_eq!(output.counts(), OutputCounts { bytes: 8, dropped_bytes: 0 });
         output.release(&"alice".into(), &mut budget);
         assert_eq!(budget.total(), 0);
     }

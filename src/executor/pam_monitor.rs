@@ -3,13 +3,14 @@
 //! It is forked by the template process. The order and the news go over a socket between executor and PAM monitor. Each PAM monitor begins a PAM transaction
 //! of its own: libpam reads the service's files and loads the modules as they are at that moment, and reports faults for the job in question.
 
+use super::config::RETRY_MS;
 use super::environment::Variables;
 use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, Reporter, StartedWith, Stdio, child, defaults};
+use super::job::usage_of;
 use super::label::Label;
-use super::process::RETRY_MS;
-use super::wire::{Link, WireError};
+use super::link::{Link, WireError};
 use crate::profile::Profile;
-use crate::scheduler::{Environment, SharedBytes};
+use crate::scheduler::{Environment, SharedBytes, Usage};
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::memory;
@@ -72,6 +73,8 @@ pub(super) enum MonitorEvent {
     Ended {
         /// How.
         status: Status,
+        /// What the job used.
+        usage: Usage,
         /// What PAM added.
         variables: Environment,
     },
@@ -144,12 +147,12 @@ impl<'a> PamMonitor<'a> {
         self.tell(&MonitorEvent::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
         memory::trim_memory();
-        let status = process::wait(job).map_err(at(ExecStage::Session))?;
+        let (status, used) = process::wait_with_usage(job).map_err(at(ExecStage::Session))?;
         for (_, failure) in reports.take() {
             self.tell(&failed(&failure));
         }
         self.tell_messages(session.as_ref());
-        self.tell(&MonitorEvent::Ended { status, variables: pam.packed() });
+        self.tell(&MonitorEvent::Ended { status, usage: usage_of(used), variables: pam.packed() });
         Ok(())
     }
 

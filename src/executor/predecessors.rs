@@ -3,7 +3,8 @@
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
 use super::run_directory::{ExecutorFiles, Look, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
-use crate::scheduler::{JobId, RunId, RunOutcome};
+use super::wire::RunOfJob;
+use crate::scheduler::{JobId, RunId, RunResult};
 use crate::sys::clock;
 use crate::sys::host;
 use crate::sys::poll::Poll;
@@ -26,17 +27,6 @@ pub struct EarlierStart {
     pub scheduled_at: i64,
     /// Whether it was an `@reboot` start.
     pub at_reboot: bool,
-}
-
-/// A run, and the job that it is a run of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunOfJob {
-    /// The run.
-    pub run: RunId,
-    /// The job.
-    pub job: JobId,
-    /// The moment for which it was started, seconds of UTC.
-    pub scheduled_at: i64,
 }
 
 /// Everything that was found.
@@ -125,7 +115,7 @@ impl SilentRunner {
             Ok(None) => gone(self),
             Ok(Some(_)) | Err(_) => match OldExecutor::connect(self.files.clone()) {
                 Ok(mut executor) => {
-                    let open = self.open.iter().filter(|(_, known)| known.end.is_none());
+                    let open = self.open.iter().filter(|(_, known)| known.result.is_none());
                     executor.expect(open.map(|(run, known)| run_of_job(*run, known)));
                     Retried::Connected(executor)
                 }
@@ -136,8 +126,8 @@ impl SilentRunner {
 }
 
 fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
-    let fate = |run: RunId, known: &JournaledRun| match (&known.end, known.process) {
-        (Some((end, _)), _) => Fate::Ended { end: end.clone(), is_reported: known.is_reported },
+    let fate = |run: RunId, known: &JournaledRun| match (&known.result, known.process) {
+        (Some(result), _) => Fate::Ended { result: result.clone(), is_reported: known.mail.is_some() },
         (None, Some(_)) => process_of(open, run).map_or(Fate::Gone, Fate::GoesOn),
         (None, None) => Fate::NeverSeen,
     };
@@ -168,8 +158,8 @@ pub struct DeadExecutor {
 pub enum Fate {
     /// It had ended.
     Ended {
-        /// How.
-        end: RunOutcome,
+        /// How, and what else is known.
+        result: RunResult,
         /// Whether the log has that, and the output is where it is wanted.
         is_reported: bool,
     },
@@ -324,7 +314,7 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
 
 /// The runs of a living executor as its journal has them.
 fn without_end(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
-    content.runs.iter().filter(|(_, known)| known.end.is_none()).map(|(run, known)| run_of_job(*run, known))
+    content.runs.iter().filter(|(_, known)| known.result.is_none()).map(|(run, known)| run_of_job(*run, known))
 }
 
 type Connected = (Vec<(ExecutorFiles, File, JournalContent)>, Vec<OldExecutor>, Vec<ExecutorFiles>);

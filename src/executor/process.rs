@@ -9,16 +9,16 @@ mod pam_jobs;
 mod start;
 mod start_limiter;
 
-use super::client::Config;
+use super::config::Config;
 use super::environment::Inherited;
 use super::exec_spec::{Reporter, Reports, StartedWith};
 use super::identity::Identities;
-use super::job::{Job, Stream};
+use super::job::{Job, Stream, usage_of};
 use super::job_log::{JobLogger, JobRef};
+use super::link::{Link, WireError};
 use super::output;
 use super::owner::{Interner, MemoryBudget, OwnerKey, Turns};
 use super::relay::Relay;
-use super::wire::{Link, WireError};
 use crate::profile::Profile;
 use crate::report::Level;
 use crate::scheduler::RunId;
@@ -44,8 +44,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// How long a start is tried again when there is no process or descriptor to be had.
-pub(super) const RETRY_MS: i64 = 60_000;
 /// How long the output of background processes is waited for after a job's own end.
 const GRACE_MS: i64 = 1000;
 /// How soon a standard output that took nothing is tried again.
@@ -76,10 +74,9 @@ enum Kind {
     PamMonitor,
     Log,
     Listener,
-    LaterMain,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 11] = [
     Kind::Main,
     Kind::Signals,
     Kind::Reports,
@@ -91,7 +88,6 @@ const KINDS: [Kind; 12] = [
     Kind::PamMonitor,
     Kind::Log,
     Kind::Listener,
-    Kind::LaterMain,
 ];
 
 fn token(kind: Kind, id: u64) -> u64 {
@@ -363,7 +359,6 @@ impl ExecutorState {
             Kind::MailFeed => self.feed_mailer(id),
             Kind::PamMonitor => self.handle_monitor(id),
             Kind::Listener => self.accept_main()?,
-            Kind::LaterMain => self.hear_later_main(),
         }
         Ok(())
     }
@@ -389,9 +384,9 @@ impl ExecutorState {
             while let Some(pid) = process::ended_child() {
                 // A child's report is written before its end, so it is here by now; and the id is still that child's.
                 self.take_reports();
-                let status = process::wait(pid).map_err(os("waiting for a child"))?;
+                let (status, used) = process::wait_with_usage(pid).map_err(os("waiting for a child"))?;
                 match self.children.remove(&pid) {
-                    Some(Child::Job(id)) => self.job_ended(id, Some(status)),
+                    Some(Child::Job(id)) => self.job_ended(id, Some((status, usage_of(used)))),
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
                     // A look-up, or an orphan that was given to us.
                     None => {}
@@ -404,7 +399,7 @@ impl ExecutorState {
     /// Ends every job's process group and gives up what waits.
     fn end_all(&mut self, ask: Ask) {
         self.stopping = Some(ask);
-        for job in self.jobs.values().filter(|job| job.ended.is_none()) {
+        for job in self.jobs.values().filter(|job| job.result.is_none()) {
             end_group(job, ask);
         }
         self.stop_starting();

@@ -1,85 +1,18 @@
-//! What an executor and a main that is not its own say to each other: the messages, and main's end of the connection.
+//! Main's connection to an executor of an earlier main.
 //!
 //! An executor whose main is gone goes on with its jobs. The next main connects to its socket, learns which runs go on, and is told their
-//! ends; it hands the executor no starts. The two may be of different versions, so these messages never change: each is a frame of the
-//! [`Link`] in postcard's form, both sides begin with a hello that has the version of the sender, variants are added at the end only, and
-//! what is not understood is skipped.
+//! results; it hands the executor no starts. The two may be of different versions, see [`super::wire`].
 
-use super::predecessors::RunOfJob;
+use super::link::Link;
 use super::run_directory::{ExecutorFiles, own_uid};
-use super::wire::Link;
-use crate::scheduler::{JobId, RunId, RunOutcome, SkipReason};
+use super::wire::{ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
+use crate::scheduler::{RunId, RunOutcome, RunResult};
+use crate::sys::clock;
 use crate::sys::local_socket;
 use crate::sys::process::Pid;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-
-/// The version that a hello has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 1;
-
-/// What an executor tells a later main.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) enum TakeoverNotice {
-    /// Comes first.
-    Hello { protocol: u32 },
-    /// This run goes on. Pid 0: it has no process yet.
-    Running { run: u64, job: String, scheduled_at: i64, pid: u32 },
-    /// All that go on have been told.
-    Listed,
-    /// This run has ended; perhaps before there was a main to be told.
-    Ended { run: u64, end: TakeoverEnd, duration_ms: u64 },
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) enum TakeoverEnd {
-    Code(i32),
-    Signal { number: i32, core_dumped: bool },
-    NotStarted { why: String },
-    Skipped,
-    Lost,
-}
-
-/// What a later main asks of an executor.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) enum TakeoverOrder {
-    /// Comes first.
-    Hello { protocol: u32 },
-    /// End every job: TERM, or with `hard` KILL, to its process group.
-    EndAll { hard: bool },
-    /// Connect to the log anew.
-    ReopenLog,
-    /// Write to the log what is going on.
-    LogState,
-}
-
-impl From<&RunOutcome> for TakeoverEnd {
-    fn from(end: &RunOutcome) -> TakeoverEnd {
-        match end {
-            RunOutcome::Code(code) => TakeoverEnd::Code(*code),
-            RunOutcome::Signal { number, core_dumped } => {
-                TakeoverEnd::Signal { number: *number, core_dumped: *core_dumped }
-            }
-            RunOutcome::NotStarted { why } => TakeoverEnd::NotStarted { why: why.clone() },
-            RunOutcome::Skipped(_) => TakeoverEnd::Skipped,
-            RunOutcome::Lost => TakeoverEnd::Lost,
-        }
-    }
-}
-
-impl From<TakeoverEnd> for RunOutcome {
-    fn from(end: TakeoverEnd) -> RunOutcome {
-        match end {
-            TakeoverEnd::Code(code) => RunOutcome::Code(code),
-            TakeoverEnd::Signal { number, core_dumped } => RunOutcome::Signal { number, core_dumped },
-            TakeoverEnd::NotStarted { why } => RunOutcome::NotStarted { why },
-            // An executor skips a start only when it was stopped.
-            TakeoverEnd::Skipped => RunOutcome::Skipped(SkipReason::Stopped),
-            TakeoverEnd::Lost => RunOutcome::Lost,
-        }
-    }
-}
 
 /// An executor of an earlier main, connected.
 #[derive(Debug)]
@@ -112,7 +45,7 @@ impl OldExecutor {
             expected: BTreeMap::new(),
             has_listed: false,
         };
-        executor.ask(&TakeoverOrder::Hello { protocol: PROTOCOL });
+        executor.ask(&ExecutorRequest::Hello { protocol: PROTOCOL });
         Ok(executor)
     }
 
@@ -143,27 +76,31 @@ impl OldExecutor {
     }
 
     /// Takes what it has told, and gives the runs that have ended.
-    pub fn receive(&mut self) -> Result<Vec<(RunId, RunOutcome)>, Closed> {
+    pub fn receive(&mut self) -> Result<Vec<RunResult>, Closed> {
         let is_open = self.link.fill().unwrap_or(false);
         let mut ended = Vec::new();
-        while let Some(notice) = self.link.take_known().map_err(|_| Closed)? {
-            match notice {
-                TakeoverNotice::Hello { .. } => {}
-                TakeoverNotice::Running { run, job, scheduled_at, pid: _ } => {
-                    let (run, job) = (RunId(run), JobId::of_text(job));
-                    self.expected.remove(&run);
-                    self.running.insert(run, RunOfJob { run, job, scheduled_at });
+        while let Some(event) = self.link.take_known().map_err(|_| Closed)? {
+            match event {
+                ExecutorEvent::Running { run, pid: _ } => {
+                    self.expected.remove(&run.run);
+                    self.running.insert(run.run, run);
                 }
-                TakeoverNotice::Listed => {
+                ExecutorEvent::Listed => {
                     self.has_listed = true;
-                    // It knows nothing of the others: nobody will tell their ends.
-                    ended.extend(std::mem::take(&mut self.expected).into_keys().map(|run| (run, RunOutcome::Lost)));
+                    // It knows nothing of the others: nobody will tell their results.
+                    let lost = std::mem::take(&mut self.expected).into_keys();
+                    ended.extend(lost.map(|run| RunResult::of_outcome(run, RunOutcome::Lost, clock::wall_ms())));
                 }
-                TakeoverNotice::Ended { run, end, .. } => {
-                    self.expected.remove(&RunId(run));
-                    self.running.remove(&RunId(run));
-                    ended.push((RunId(run), end.into()));
+                ExecutorEvent::Ended(result) => {
+                    self.expected.remove(&result.run);
+                    self.running.remove(&result.run);
+                    ended.push(*result);
                 }
+                // Nothing depends on the version yet, and nobody keeps the results of mails. The others are for its own main.
+                ExecutorEvent::Hello { .. }
+                | ExecutorEvent::Mailed { .. }
+                | ExecutorEvent::Started { .. }
+                | ExecutorEvent::Begun { .. } => {}
             }
         }
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }
@@ -171,62 +108,21 @@ impl OldExecutor {
 
     /// Asks it to end every job.
     pub fn end_all(&mut self, hard: bool) {
-        self.ask(&TakeoverOrder::EndAll { hard });
+        self.ask(&ExecutorRequest::EndAll { hard });
     }
 
     /// Asks it to connect to the log anew.
     pub fn reopen_log(&mut self) {
-        self.ask(&TakeoverOrder::ReopenLog);
+        self.ask(&ExecutorRequest::ReopenLog);
     }
 
     /// Asks it to write to the log what is going on.
     pub fn log_state(&mut self) {
-        self.ask(&TakeoverOrder::LogState);
+        self.ask(&ExecutorRequest::LogState);
     }
 
-    fn ask(&mut self, order: &TakeoverOrder) {
+    fn ask(&mut self, request: &ExecutorRequest<()>) {
         // A few bytes now and then always fit; one that is gone is noticed when it is heard.
-        let _ = self.link.push(order).map(|_| self.link.flush());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_messages_never_change() {
-        // Executors and mains of other versions read these bytes.
-        let job = "alice:job".to_owned();
-        let notices = [
-            TakeoverNotice::Hello { protocol: 1 },
-            TakeoverNotice::Running { run: 300, job, scheduled_at: 60, pid: 7 },
-            TakeoverNotice::Listed,
-            TakeoverNotice::Ended { run: 1, end: TakeoverEnd::Code(3), duration_ms: 5 },
-            TakeoverNotice::Ended { run: 1, end: TakeoverEnd::Signal { number: 9, core_dumped: true }, duration_ms: 5 },
-            TakeoverNotice::Ended { run: 1, end: TakeoverEnd::NotStarted { why: "x".into() }, duration_ms: 5 },
-            TakeoverNotice::Ended { run: 1, end: TakeoverEnd::Skipped, duration_ms: 5 },
-            TakeoverNotice::Ended { run: 1, end: TakeoverEnd::Lost, duration_ms: 5 },
-        ];
-        let bytes = notices.map(|notice| postcard::to_stdvec(&notice).unwrap());
-        let expected: [&[u8]; 8] = [
-            &[0, 1],
-            b"\x01\xac\x02\x09alice:job\x78\x07",
-            &[2],
-            &[3, 1, 0, 6, 5],
-            &[3, 1, 1, 18, 1, 5],
-            b"\x03\x01\x02\x01x\x05",
-            &[3, 1, 3, 5],
-            &[3, 1, 4, 5],
-        ];
-        assert_eq!(bytes.each_ref().map(Vec::as_slice), expected);
-        let orders = [
-            TakeoverOrder::Hello { protocol: 1 },
-            TakeoverOrder::EndAll { hard: true },
-            TakeoverOrder::ReopenLog,
-            TakeoverOrder::LogState,
-        ];
-        let bytes = orders.map(|order| postcard::to_stdvec(&order).unwrap());
-        assert_eq!(bytes.each_ref().map(Vec::as_slice), [&[0_u8, 1][..], &[1, 1], &[2], &[3]]);
+        let _ = self.link.push(request).map(|_| self.link.flush());
     }
 }

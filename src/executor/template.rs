@@ -7,8 +7,8 @@
 //! It knows nothing of the service and its modules, and opens no session. It only receives the descriptors of a PAM monitor and forks it.
 
 use super::exec_spec::Stdio;
+use super::link::Link;
 use super::pam_monitor::{MonitorEvent, PamMonitor};
-use super::wire::Link;
 use crate::profile::Profile;
 use crate::sys::descriptor;
 use crate::sys::pam::Library;

@@ -1,265 +1,144 @@
-//! Messages over a stream socket: a length of four bytes (little endian), then the message in postcard's form. Neither side ever blocks.
+//! The messages between a main and an executor, and their version.
+//!
+//! Each message is a frame of a [`super::link::Link`] in postcard's form. An executor and the main that forked it are the same program. A later
+//! main, which takes the executor over, may be of another version: both begin with `Hello` and their version, and what they say to each other
+//! then is limited to the messages above the line "same version only". Those never change; new variants are added at the end of each enum, and
+//! a message that is not understood is skipped.
 
-use crate::sys::descriptor;
-use serde::{Serialize, de::DeserializeOwned};
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::scheduler::{JobId, MailResult, RunId, RunResult};
 
-/// Longest message: far above the longest command with the most settings that a table may have.
-const LONGEST: usize = 256 << 20;
+/// The version that a `Hello` has. It changes when variants are added.
+pub(super) const PROTOCOL: u32 = 1;
 
-/// Room for a message: most are shorter.
-const ROOM: usize = 128;
-
-/// Most bytes that one system call reads.
-const PIECE: usize = 4096;
-
-/// Most messages that one system call sends.
-const TOGETHER: usize = 64;
-
-/// Why the other side is not understood any more.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
-    /// The socket failed.
-    #[error("talking over the socket: {0}")]
-    Io(#[from] io::Error),
-    /// The bytes are no message.
-    #[error("reading a message: {0}")]
-    Message(#[from] postcard::Error),
-    /// A length that no message has.
-    #[error("a message of {0} bytes is announced")]
-    Length(usize),
+/// What a main asks of an executor. `S` is the start: main lends its own, the executor gets one that it owns.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) enum ExecutorRequest<S> {
+    /// Comes first, from a later main.
+    Hello {
+        /// Version of the sender.
+        protocol: u32,
+    },
+    /// Terminate every job: SIGTERM, or with `hard` SIGKILL, to its process group. Nothing more is started.
+    EndAll {
+        /// SIGKILL.
+        hard: bool,
+    },
+    /// Connect to the log anew.
+    ReopenLog,
+    /// Write the state to the log.
+    LogState,
+    // Same version only.
+    /// Start a job.
+    Start {
+        /// The job.
+        start: S,
+        /// Send `Started` as soon as it has a process.
+        tell_pid: bool,
+    },
+    /// Make no more starts.
+    StopStarting,
 }
 
-/// One end of the socket with what waits to be sent and what has come in part.
-#[derive(Debug)]
-pub(super) struct Link {
-    socket: OwnedFd,
-    /// Messages not sent yet; of the first, `begun` bytes are gone.
-    outgoing: VecDeque<Vec<u8>>,
-    begun: usize,
-    /// How many messages have been sent in full.
-    sent: u64,
-    incoming: Vec<u8>,
-    /// Where in `incoming` the next message begins.
-    next: usize,
+/// What an executor tells a main.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum ExecutorEvent {
+    /// Comes first, to a later main.
+    Hello {
+        /// Version of the sender.
+        protocol: u32,
+    },
+    /// To a later main: this run is going on.
+    Running {
+        /// The run and its job.
+        run: RunOfJob,
+        /// Process id of the job's session leader; 0: it has no process yet.
+        pid: u32,
+    },
+    /// To a later main: all runs that are going on have been listed.
+    Listed,
+    /// A run ended; perhaps before there was a main to be told. Its mail may still be on its way.
+    Ended(Box<RunResult>),
+    /// The output of a run that has ended was mailed, or could not be. Not sent for runs without mail.
+    Mailed {
+        /// The run.
+        run: RunId,
+        /// What became of the mail.
+        mail: MailResult,
+    },
+    // Same version only.
+    /// A job has been started for which that was asked.
+    Started {
+        /// The run.
+        run: RunId,
+        /// Process id of the job's session leader.
+        pid: u32,
+    },
+    /// These starts have been begun, or it was found that they cannot be made.
+    Begun {
+        /// The runs.
+        runs: Vec<RunId>,
+    },
 }
 
-impl Link {
-    pub(super) fn new(socket: OwnedFd) -> Link {
-        Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
-    }
-
-    /// Queues a message and gives its number: it is sent once [`Link::sent`] is greater.
-    pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
-        let mut frame = Vec::with_capacity(ROOM);
-        frame.extend_from_slice(&[0; 4]);
-        let mut frame = postcard::to_extend(message, frame)?;
-        let length = frame.len() - 4;
-        let announced = u32::try_from(length).ok().filter(|_| length <= LONGEST).ok_or(WireError::Length(length))?;
-        for (to, from) in frame.iter_mut().zip(announced.to_le_bytes()) {
-            *to = from;
-        }
-        self.outgoing.push_back(frame);
-        Ok(self.sent + self.outgoing.len() as u64 - 1)
-    }
-
-    /// How many messages have been sent in full since the start.
-    pub(super) fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    pub(super) fn wants_to_write(&self) -> bool {
-        !self.outgoing.is_empty()
-    }
-
-    /// Sends what fits, many messages at a time.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        while self.wants_to_write() {
-            match self.send_some() {
-                Ok(count) => self.forget_sent(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn send_some(&self) -> io::Result<usize> {
-        let messages = self.outgoing.iter().take(TOGETHER);
-        let mut pieces: Vec<IoSlice<'_>> = messages.map(|frame| IoSlice::new(frame)).collect();
-        if let Some(first) = pieces.first_mut() {
-            first.advance(self.begun);
-        }
-        descriptor::send(self.socket.as_fd(), &pieces)
-    }
-
-    fn forget_sent(&mut self, count: usize) {
-        self.begun += count;
-        while let Some(length) = self.outgoing.front().map(Vec::len).filter(|&length| length <= self.begun) {
-            self.begun -= length;
-            self.outgoing.pop_front();
-            self.sent += 1;
-        }
-    }
-
-    /// Reads what is there; false when the other side has closed, and all that it said has been read. Messages that came before that can
-    /// still be taken.
-    pub(super) fn fill(&mut self) -> io::Result<bool> {
-        loop {
-            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, PIECE) {
-                Ok(0) => return Ok(false),
-                // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
-                Ok(count) if count < PIECE => return Ok(true),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Takes the next whole message.
-    pub(super) fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
-        let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
-        let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
-            self.forget_taken();
-            return Ok(None);
-        };
-        let length = u32::from_le_bytes(*announced) as usize;
-        if length > LONGEST {
-            return Err(WireError::Length(length));
-        }
-        let Some(message) = rest.get(..length) else {
-            self.forget_taken();
-            return Ok(None);
-        };
-        let message = postcard::from_bytes(message)?;
-        self.next += 4 + length;
-        Ok(Some(message))
-    }
-
-    /// Takes the next whole message that is understood; others are skipped.
-    pub(super) fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
-        loop {
-            let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
-            let length = waiting.split_first_chunk::<4>().map(|(announced, _)| u32::from_le_bytes(*announced) as usize);
-            match (self.take(), length) {
-                (Err(WireError::Message(_)), Some(length)) => self.next += 4 + length,
-                (taken, _) => return taken,
-            }
-        }
-    }
-
-    fn forget_taken(&mut self) {
-        self.incoming.drain(..self.next.min(self.incoming.len()));
-        self.next = 0;
-        if self.incoming.is_empty() {
-            self.incoming = Vec::new();
-        }
-    }
-}
-
-impl AsFd for Link {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
+/// A run, and the job that it is a run of.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunOfJob {
+    /// The run.
+    pub run: RunId,
+    /// The job.
+    pub job: JobId,
+    /// The moment for which it was started, seconds of UTC.
+    pub scheduled_at: i64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pair() -> (Link, Link) {
-        let (a, b) = descriptor::stream_pair().unwrap();
-        (Link::new(a), Link::new(b))
-    }
+    use crate::scheduler::{OutputCounts, RunOutcome, SkipReason, Usage};
 
     #[test]
-    fn messages_larger_than_the_socket_takes_arrive_whole_and_in_order() {
-        let (mut here, mut there) = pair();
-        let long = vec![7_u8; 3 << 20];
-        assert_eq!(here.push(&long).unwrap(), 0);
-        assert_eq!(here.push(&vec![1_u8]).unwrap(), 1);
-        let mut got: Vec<Vec<u8>> = Vec::new();
-        while got.len() < 2 {
-            here.flush().unwrap();
-            assert!(there.fill().unwrap());
-            while let Some(message) = there.take().unwrap() {
-                got.push(message);
-            }
+    fn the_messages_to_and_from_other_versions_never_change() {
+        let ended = |outcome| ExecutorEvent::Ended(RunResult::of_outcome(RunId(1), outcome, 5).into());
+        let full = RunResult {
+            started_at_ms: Some(1),
+            duration_ms: 4,
+            pid: Some(7),
+            usage: Some(Usage { user_us: 1, system_us: 2, max_rss_kib: 3 }),
+            output: OutputCounts { bytes: 9, dropped_bytes: 8 },
+            ..RunResult::of_outcome(RunId(1), RunOutcome::Code(3), 5)
+        };
+        let run = RunOfJob { run: RunId(300), job: JobId::named("alice", "job"), scheduled_at: 60 };
+        let events: [(ExecutorEvent, &[u8]); 14] = [
+            (ExecutorEvent::Hello { protocol: 1 }, &[0, 1]),
+            (ExecutorEvent::Running { run, pid: 7 }, b"\x01\xac\x02\x09alice:job\x78\x07"),
+            (ExecutorEvent::Listed, &[2]),
+            (ExecutorEvent::Ended(full.into()), &[3, 1, 0, 6, 1, 2, 10, 4, 1, 7, 1, 1, 2, 3, 9, 8]),
+            (ended(RunOutcome::Signal { number: 9, core_dumped: true }), &[3, 1, 1, 18, 1, 0, 10, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::NotStarted { why: "x".into() }), b"\x03\x01\x02\x01x\x00\x0a\0\0\0\0\0"),
+            (ended(RunOutcome::Skipped(SkipReason::StillRunning)), &[3, 1, 3, 0, 0, 10, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::Superseded)), &[3, 1, 3, 1, 0, 10, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::EntryRemoved)), &[3, 1, 3, 2, 0, 10, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::Stopped)), &[3, 1, 3, 3, 0, 10, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Lost), &[3, 1, 4, 0, 10, 0, 0, 0, 0, 0]),
+            (ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Sent }, &[4, 1, 1]),
+            (
+                ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Failed { why: "x".into() } },
+                b"\x04\x01\x02\x01x",
+            ),
+            (ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Dropped }, &[4, 1, 3]),
+        ];
+        for (event, bytes) in events {
+            assert_eq!(postcard::to_stdvec(&event).unwrap(), bytes, "{event:?}");
+            assert_eq!(postcard::from_bytes::<ExecutorEvent>(bytes).unwrap(), event);
         }
-        assert_eq!(got, [long, vec![1]]);
-        assert_eq!(here.sent(), 2);
-        assert!(!here.wants_to_write() && there.incoming.capacity() == 0);
-    }
-
-    #[test]
-    fn a_thousand_messages_that_go_in_a_few_pieces_arrive_in_order() {
-        let (mut here, mut there) = pair();
-        let all: Vec<Vec<u8>> = (0..1000_usize).map(|number| vec![number as u8; number]).collect();
-        for message in &all {
-            here.push(message).unwrap();
+        let requests: [(ExecutorRequest<()>, &[u8]); 4] = [
+            (ExecutorRequest::Hello { protocol: 1 }, &[0, 1]),
+            (ExecutorRequest::EndAll { hard: true }, &[1, 1]),
+            (ExecutorRequest::ReopenLog, &[2]),
+            (ExecutorRequest::LogState, &[3]),
+        ];
+        for (request, bytes) in requests {
+            assert_eq!(postcard::to_stdvec(&request).unwrap(), bytes, "{request:?}");
         }
-        let mut got: Vec<Vec<u8>> = Vec::new();
-        while got.len() < all.len() {
-            here.flush().unwrap();
-            assert!(there.fill().unwrap());
-            while let Some(message) = there.take().unwrap() {
-                got.push(message);
-            }
-        }
-        assert_eq!((got, here.sent()), (all, 1000));
-    }
-
-    #[test]
-    fn messages_that_are_not_understood_can_be_skipped() {
-        let (mut here, mut there) = pair();
-        for message in [&[0_u8, 1][..], &[9, 9, 9], &[], &[0, 0]] {
-            descriptor::send(
-                here.as_fd(),
-                &[IoSlice::new(&(message.len() as u32).to_le_bytes()), IoSlice::new(message)],
-            )
-            .unwrap();
-        }
-        here.push(&Some(true)).unwrap();
-        here.flush().unwrap();
-        there.fill().unwrap();
-        let mut taken = Vec::new();
-        while let Some(message) = there.take_known::<Option<bool>>().unwrap() {
-            taken.push(message);
-        }
-        assert_eq!(taken, [None, None, Some(true)]);
-    }
-
-    #[test]
-    fn what_came_before_the_end_can_still_be_taken() {
-        let (mut here, mut there) = pair();
-        here.push(&5_u32).unwrap();
-        here.flush().unwrap();
-        drop(here);
-        assert!(there.fill().unwrap());
-        assert!(!there.fill().unwrap());
-        assert_eq!(there.take::<u32>().unwrap(), Some(5));
-        assert_eq!(there.take::<u32>().unwrap(), None);
-    }
-
-    #[test]
-    fn a_peer_that_is_gone_is_an_error_and_no_signal() {
-        let (mut here, there) = pair();
-        drop(there);
-        here.push(&1_u8).unwrap();
-        assert_eq!(here.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn an_absurd_length_is_refused() {
-        let (here, mut there) = pair();
-        descriptor::send(here.as_fd(), &[IoSlice::new(&u32::MAX.to_le_bytes())]).unwrap();
-        there.fill().unwrap();
-        assert!(matches!(there.take::<u8>(), Err(WireError::Length(_))));
     }
 }

@@ -81,12 +81,7 @@ pub enum Event {
     /// The system's time zone is another one now.
     SystemZone(Arc<Zone>),
     /// A run ended, in whichever way.
-    Ended {
-        /// The run.
-        run: RunId,
-        /// Its outcome.
-        end: RunOutcome,
-    },
+    RunEnded(Box<RunResult>),
     /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
     Begun(Vec<RunId>),
     /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
@@ -118,6 +113,79 @@ pub enum RunOutcome {
     Skipped(SkipReason),
     /// The executor was lost; nobody knows.
     Lost,
+}
+
+/// Everything that is known of a run that has ended. The executor sends it to the daemon and keeps it in its journal as it is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunResult {
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// When the job's process was started, in milliseconds of Unix time. None: it never had a process, or nobody knows.
+    pub started_at_ms: Option<i64>,
+    /// When it ended, or when that became known, in milliseconds of Unix time.
+    pub ended_at_ms: i64,
+    /// How long it ran by a clock that is never set, in milliseconds.
+    pub duration_ms: u64,
+    /// Process id of the job's session leader, if it had one.
+    pub pid: Option<u32>,
+    /// What it used, if the kernel reported it.
+    pub usage: Option<Usage>,
+    /// What it had written when it ended.
+    pub output: OutputCounts,
+}
+
+impl RunResult {
+    /// The result of a run of which nothing but its outcome is known.
+    pub fn of_outcome(run: RunId, outcome: RunOutcome, ended_at_ms: i64) -> RunResult {
+        RunResult {
+            run,
+            outcome,
+            started_at_ms: None,
+            ended_at_ms,
+            duration_ms: 0,
+            pid: None,
+            usage: None,
+            output: OutputCounts::default(),
+        }
+    }
+}
+
+/// What a job's process, and the children that it waited for, used (getrusage(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// CPU time in user mode, in microseconds.
+    pub user_us: u64,
+    /// CPU time in the kernel, in microseconds.
+    pub system_us: u64,
+    /// Largest resident set of one of these processes, in KiB; at least that of the process that started the job.
+    pub max_rss_kib: u64,
+}
+
+/// How much a job wrote to its standard output and standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OutputCounts {
+    /// Bytes that it wrote.
+    pub bytes: u64,
+    /// Bytes of these that were not kept for the mail or the log.
+    pub dropped_bytes: u64,
+}
+
+/// What became of the mail with a run's output. It is known after the run's result, as a mailer may take its time.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum MailResult {
+    /// There was nothing to be mailed, or nobody wanted it.
+    NotWanted,
+    /// The mailer took it.
+    Sent,
+    /// The mailer failed, or could not be started.
+    Failed {
+        /// Why: `the mailer was killed after 600 s`.
+        why: String,
+    },
+    /// It was given up because too many mails of its owner waited.
+    Dropped,
 }
 
 /// Why a due moment was not started.

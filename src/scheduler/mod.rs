@@ -28,7 +28,10 @@ mod zones;
 pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
 pub use digest::DigestKey;
 pub use environment::Environment;
-pub use event::{Action, Event, Now, Owner, RunId, RunOutcome, RunRequest, SkipReason, Source};
+pub use event::{
+    Action, Event, MailResult, Now, OutputCounts, Owner, RunId, RunOutcome, RunRequest, RunResult, SkipReason, Source,
+    Usage,
+};
 pub use job_id::JobId;
 pub use live::Live;
 pub use shared_bytes::SharedBytes;

@@ -1,7 +1,7 @@
 //! The plan under an invented clock: what a daemon would start while the clock is set, while it is down, and when it
 //! comes back. `cronctl simulate` prints it and tests hold it against the rule.
 
-use super::event::{Action, Event, Now, RunOutcome, RunRequest, Source};
+use super::event::{Action, Event, Now, RunOutcome, RunRequest, RunResult, Source};
 use super::state::Scheduler;
 use crate::crontab::Crontab;
 use crate::schedule::{Timestamp, Zone};
@@ -125,7 +125,8 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         let Some(plan) = &mut self.plan else { return };
         for action in plan.handle(event, now) {
             if let Action::Start(start) = action {
-                plan.handle(Event::Ended { run: start.run, end: RunOutcome::Code(0) }, now);
+                let result = RunResult::of_outcome(start.run, RunOutcome::Code(0), now.utc.0.saturating_mul(1000));
+                plan.handle(Event::RunEnded(Box::new(result)), now);
                 self.found.push_back(Started { at: self.at, shown: now.utc, start: *start });
             }
         }

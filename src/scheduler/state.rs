@@ -149,7 +149,7 @@ impl Scheduler {
             Event::Load { source, table } => self.load(source, table, now.utc, &mut actions),
             Event::Unload { path } => self.unload(&path, &mut actions),
             Event::SystemZone(zone) => self.change_system_zone(zone, now.utc, &mut actions),
-            Event::Ended { run, end } => self.ended(run, end, now.utc),
+            Event::RunEnded(result) => self.ended(result.run, result.outcome, now.utc),
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
             Event::Stop { is_recorded } => self.stop(is_recorded, &mut actions),
         }

@@ -47,6 +47,12 @@ pub fn wall() -> WallTime {
     WallTime { seconds: now.tv_sec(), nanos: u32::try_from(now.tv_nsec()).unwrap_or(0) }
 }
 
+/// Milliseconds of Unix time by the wall clock.
+pub fn wall_ms() -> i64 {
+    let now = wall();
+    now.seconds.saturating_mul(1000).saturating_add(i64::from(now.nanos / 1_000_000))
+}
+
 /// Milliseconds of a clock that nobody sets and that stands still while the machine sleeps (CLOCK_MONOTONIC).
 pub fn monotonic_ms() -> i64 {
     let now = read(ClockId::CLOCK_MONOTONIC);

@@ -51,6 +51,28 @@ impl Status {
     }
 }
 
+/// What an ended process and its own ended children used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceUsage {
+    /// CPU time in user mode, in microseconds.
+    pub user_us: u64,
+    /// CPU time in the kernel, in microseconds.
+    pub system_us: u64,
+    /// Largest resident set, in KiB.
+    pub max_rss_kib: u64,
+}
+
+impl ResourceUsage {
+    fn of(usage: &libc::rusage) -> ResourceUsage {
+        let us = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
+        ResourceUsage {
+            user_us: us(usage.ru_utime),
+            system_us: us(usage.ru_stime),
+            max_rss_kib: usage.ru_maxrss.unsigned_abs(),
+        }
+    }
+}
+
 /// Ends the process at once: no destructors, no buffers written.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: takes an integer and does not return; nothing of ours runs after it.
@@ -105,7 +127,7 @@ impl Program {
 
 /// Takes one ended child off the kernel's list, if there is one: any child, orphans that were given to us included.
 pub fn reap() -> Option<(Pid, Status)> {
-    wait_for(-1, libc::WNOHANG).ok().flatten()
+    wait_for(-1, libc::WNOHANG).ok().flatten().map(|(pid, status, _)| (pid, status))
 }
 
 /// A child that has ended, if there is one; until [`wait`] is asked for its status, its id is nobody else's.
@@ -121,20 +143,29 @@ pub fn ended_child() -> Option<Pid> {
 
 /// Waits until that child has ended.
 pub fn wait(pid: Pid) -> io::Result<Status> {
-    let ended = wait_for(signed(pid), 0)?;
-    ended.map(|(_, status)| status).ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+    wait_with_usage(pid).map(|(status, _)| status)
 }
 
-/// Calls waitpid(2) until no signal interrupts it. None if `WNOHANG` is set and no child has ended.
+/// Waits until that child has ended, and reports what it and the children that it waited for used.
+pub fn wait_with_usage(pid: Pid) -> io::Result<(Status, ResourceUsage)> {
+    let ended = wait_for(signed(pid), 0)?;
+    ended.map(|(_, status, usage)| (status, usage)).ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+}
+
+/// Calls wait4(2) until no signal interrupts it. None if `WNOHANG` is set and no child has ended.
 ///
-/// nix's `waitpid` is not used: it loses the status of a child that a real-time signal ended.
-fn wait_for(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, Status)>> {
+/// nix has no `wait4`, and its `waitpid` loses the status of a child that a real-time signal ended.
+fn wait_for(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, Status, ResourceUsage)>> {
     let mut raw = 0;
     loop {
-        // SAFETY: waitpid writes the status to `raw`, which is a live integer.
-        match check(unsafe { libc::waitpid(pid, &mut raw, options) }) {
+        // SAFETY: all-zero bytes are a valid `rusage`. wait4 writes to `raw` and `usage`, which are live.
+        let (waited, usage) = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            (libc::wait4(pid, &mut raw, options, &mut usage), usage)
+        };
+        match check(waited) {
             Ok(0) => return Ok(None),
-            Ok(pid) => return Ok(Some((pid.unsigned_abs(), Status::from_raw(raw)))),
+            Ok(pid) => return Ok(Some((pid.unsigned_abs(), Status::from_raw(raw), ResourceUsage::of(&usage)))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

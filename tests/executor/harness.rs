@@ -5,7 +5,7 @@ use cronwheel::crontab::Flags;
 use cronwheel::executor::{Config, Executor, ExecutorEvent, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use cronwheel::profile::ProfileName;
 use cronwheel::report::Target;
-use cronwheel::scheduler::{Environment, JobId, Owner, RunId, RunOutcome, RunRequest, Source};
+use cronwheel::scheduler::{Environment, JobId, MailResult, Owner, RunId, RunOutcome, RunRequest, RunResult, Source};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::process::{Child, Command};
@@ -61,13 +61,14 @@ impl Drop for Tracer {
 /// An executor under test with what it has told so far.
 pub struct Bench {
     pub executor: Executor,
-    pub ended: Vec<(RunId, RunOutcome)>,
+    pub ended: Vec<RunResult>,
+    pub mailed: Vec<(RunId, MailResult)>,
     pub started: Vec<(RunId, u32)>,
 }
 
 impl Bench {
     pub fn of(config: Config) -> Bench {
-        Bench { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
+        Bench { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() }
     }
 
     /// Without PAM.
@@ -96,9 +97,11 @@ impl Bench {
         if asked[0].revents().unwrap().contains(PollFlags::POLLIN) {
             for notice in self.executor.receive().unwrap() {
                 match notice {
-                    ExecutorEvent::Begun { .. } => {}
                     ExecutorEvent::Started { run, pid } => self.started.push((run, pid)),
-                    ExecutorEvent::Ended { run, end, .. } => self.ended.push((run, end)),
+                    ExecutorEvent::Ended(result) => self.ended.push(*result),
+                    ExecutorEvent::Mailed { run, mail } => self.mailed.push((run, mail)),
+                    ExecutorEvent::Begun { .. } => {}
+                    other => panic!("{other:?}"),
                 }
             }
         }
@@ -120,9 +123,14 @@ impl Bench {
 
     /// How that run ended.
     pub fn end_of(&mut self, run: u64) -> RunOutcome {
+        self.result_of(run).outcome
+    }
+
+    /// All that is known of that run's end.
+    pub fn result_of(&mut self, run: u64) -> RunResult {
         loop {
-            if let Some((_, end)) = self.ended.iter().find(|(ended, _)| *ended == RunId(run)) {
-                return end.clone();
+            if let Some(result) = self.ended.iter().find(|result| result.run == RunId(run)) {
+                return result.clone();
             }
             self.hear(PollFlags::POLLIN);
         }
@@ -130,9 +138,14 @@ impl Bench {
 
     /// Runs one command to its end.
     pub fn run(&mut self, user: &str, command: &str) -> RunOutcome {
+        self.run_for_result(user, command).outcome
+    }
+
+    /// The same, for all that is known of its end.
+    pub fn run_for_result(&mut self, user: &str, command: &str) -> RunResult {
         let run = self.ended.len() as u64 + 1000;
         self.start(&start(run, user, command));
-        self.end_of(run)
+        self.result_of(run)
     }
 }
 

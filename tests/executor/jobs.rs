@@ -9,7 +9,7 @@ use cronwheel::executor::{
     Config, Executor, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentRunner, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
-use cronwheel::scheduler::{Owner, RunId, RunOutcome, SkipReason};
+use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::path::Path;
@@ -193,10 +193,10 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
         let [dead] = left.dead.as_mut_slice() else { panic!("{left:?}") };
         // Told once.
         if let [(run, fate)] = dead.open_runs().as_slice() {
-            assert_eq!(
-                (run.run, run.job.as_str(), fate),
-                (start.run, "alice:job", &Fate::Ended { end: RunOutcome::Code(4), is_reported: true })
-            );
+            assert_eq!((run.run, run.job.as_str()), (start.run, "alice:job"));
+            let Fate::Ended { result, is_reported: true } = fate else { panic!("{fate:?}") };
+            assert_eq!((result.run, &result.outcome), (start.run, &RunOutcome::Code(4)));
+            assert!(result.started_at_ms.is_some() && result.usage.is_some(), "{result:?}");
             dead.settle(&[run.run]).unwrap();
         } else {
             dead.open_runs().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
@@ -238,7 +238,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
             while ended.len() < count {
                 poll(&mut [PollFd::new(executor.descriptor(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16))
                     .unwrap();
-                ended.extend(executor.receive().unwrap());
+                ended.extend(executor.receive().unwrap().into_iter().map(|result| (result.run, result.outcome)));
             }
             ended.clone()
         };
@@ -323,7 +323,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let spawned = Executor::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
-    let mut bench = Bench { executor: spawned.unwrap(), ended: Vec::new(), started: Vec::new() };
+    let mut bench = Bench { executor: spawned.unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() };
     let mut order = start(1, "", "echo $HERE $X $SHELL; echo oops >&2; printf unended; (sleep 0.1; exit 9) & exit 3");
     order.source.owner = Owner::Caller;
     order.variables = environment(&[("X", b"y")]);
@@ -386,4 +386,52 @@ fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
         assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
         assert_eq!(read("/home/alice/out"), format!("300\n{hard}\n"));
     }
+}
+
+#[test]
+fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
+    let Some(_world) = world!(Subject::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        install_mailer("");
+        let mut bench = Bench::of(config(ProfileName::Debian));
+        let before = unix_ms();
+        bench.start(&start(
+            1,
+            "alice",
+            "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; yes | head -c 3000000; exit 3",
+        ));
+        let result = bench.result_of(1);
+        assert_eq!(result.outcome, RunOutcome::Code(3));
+        assert_eq!(result.pid, bench.started.first().map(|(_, pid)| *pid));
+        let started = result.started_at_ms.unwrap();
+        assert!((before..=result.ended_at_ms).contains(&started) && result.ended_at_ms <= unix_ms(), "{result:?}");
+        assert!(result.duration_ms.abs_diff((result.ended_at_ms - started) as u64) < 1000, "{result:?}");
+        let usage = result.usage.unwrap();
+        assert!(usage.user_us > 10_000 && usage.user_us + usage.system_us < 60_000_000, "{usage:?}");
+        assert!((500..1_000_000).contains(&usage.max_rss_kib), "{usage:?}");
+        // A mebibyte of the beginning and a quarter of the end are kept.
+        assert_eq!((result.output.bytes, result.output.dropped_bytes), (3_000_000, 3_000_000 - (1280 << 10)));
+        while bench.mailed.is_empty() {
+            bench.hear(PollFlags::POLLIN);
+        }
+        assert_eq!(bench.mailed, [(RunId(1), MailResult::Sent)]);
+        install_mailer("exit 7");
+        assert_eq!(bench.run("alice", "echo x"), RunOutcome::Code(0));
+        while bench.mailed.len() < 2 {
+            bench.hear(PollFlags::POLLIN);
+        }
+        assert!(matches!(bench.mailed[1].1, MailResult::Failed { .. }), "{:?}", bench.mailed);
+        let silent = bench.run_for_result("alice", "true");
+        assert_eq!(
+            (silent.outcome, silent.output, bench.mailed.len()),
+            (RunOutcome::Code(0), OutputCounts::default(), 2)
+        );
+        let unknown = bench.run_for_result("nobody-there", "true");
+        assert_eq!((unknown.started_at_ms, unknown.pid, unknown.usage), (None, None, None));
+    }
+}
+
+fn unix_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
 }

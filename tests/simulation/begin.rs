@@ -1,6 +1,6 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, commands, source, started, starts, table, time, zone};
+use crate::setup::{Machine, clock, commands, ended, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{Action, Event, Now, RunId, RunOutcome, Scheduler};
 
@@ -230,8 +230,7 @@ fn starts_that_end_without_having_been_begun_make_room_for_others() {
     while !actions.is_empty() {
         let runs: Vec<RunId> = started(&actions).iter().map(|start| start.run).collect();
         starts += runs.len();
-        actions =
-            runs.into_iter().flat_map(|run| plan.handle(Event::Ended { run, end: RunOutcome::Code(0) }, due)).collect();
+        actions = runs.into_iter().flat_map(|run| plan.handle(ended(run, RunOutcome::Code(0)), due)).collect();
         actions.retain(|action| matches!(action, Action::Start(_)));
     }
     assert_eq!((starts, plan.waiting(), plan.running()), (100, 0, 0));

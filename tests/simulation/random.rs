@@ -1,7 +1,7 @@
 //! Random sequences of everything that can happen to a clock and a daemon, against the reference.
 
 use crate::reference::{Job, Reference};
-use crate::setup::{source, started, table, zone};
+use crate::setup::{ended, source, started, table, zone};
 use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
 use cronwheel::scheduler::{Action, Event, Now, RunOutcome, Scheduler};
@@ -121,7 +121,7 @@ impl Case {
             }
         }
         for start in started(&actions) {
-            self.plan.handle(Event::Ended { run: start.run, end: RunOutcome::Code(0) }, self.now);
+            self.plan.handle(ended(start.run, RunOutcome::Code(0)), self.now);
         }
         assert!(!actions.iter().any(|action| matches!(action, Action::Skipped { .. })));
         let jobs = self.jobs();

@@ -1,6 +1,6 @@
 //! Tables that come, change and go; runs that go on; delays and intervals.
 
-use crate::setup::{Machine, commands, source, started, table, time};
+use crate::setup::{Machine, commands, ended, source, started, table, time};
 use cronwheel::scheduler::{Action, Event, RunId, RunOutcome, SkipReason};
 
 const TEN: &str = "2026-05-01T10:00:00Z";
@@ -110,7 +110,7 @@ fn an_interval_counts_from_the_end_of_the_run_however_it_ended() {
         machine.load("/spool/alice", text);
         assert_eq!(machine.run(100), [], "not while it runs, a reload notwithstanding");
         let run = started(&actions)[0].run;
-        machine.tell(Event::Ended { run, end });
+        machine.tell(ended(run, end));
         machine.run(10);
         machine.load("/spool/alice", text);
         assert_eq!(machine.run(19), [], "a reload does not make it wait longer or shorter");
@@ -210,7 +210,7 @@ fn thousands_of_intervals_that_differ_in_their_last_bytes_wait_on_over_reloads()
 #[test]
 fn an_end_of_an_unknown_run_is_ignored() {
     let mut machine = Machine::with_table("* * * * * min\n", TEN);
-    assert_eq!(machine.tell(Event::Ended { run: RunId(7), end: RunOutcome::Lost }), []);
+    assert_eq!(machine.tell(ended(RunId(7), RunOutcome::Lost)), []);
     let actions = machine.run(60);
     assert_eq!(machine.plan.running(), 1);
     let start = started(&actions)[0].clone();

@@ -3,7 +3,9 @@
 use cronwheel::crontab::{Context, Crontab, Form, Severity};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
-use cronwheel::scheduler::{Action, Event, Now, Owner, RunOutcome, RunRequest, Scenario, Scheduler, Source, simulate};
+use cronwheel::scheduler::{
+    Action, Event, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler, Source, simulate,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -126,7 +128,7 @@ impl Machine {
     }
 
     pub fn end(&mut self, start: &RunRequest) -> Vec<Action> {
-        self.tell(Event::Ended { run: start.run, end: RunOutcome::Code(0) })
+        self.tell(ended(start.run, RunOutcome::Code(0)))
     }
 }
 
@@ -142,4 +144,9 @@ pub fn started(actions: &[Action]) -> Vec<&RunRequest> {
 /// Their commands.
 pub fn commands(actions: &[Action]) -> Vec<String> {
     started(actions).into_iter().map(command).collect()
+}
+
+/// A run ended in this way; nothing else is known of it.
+pub fn ended(run: RunId, outcome: RunOutcome) -> Event {
+    Event::RunEnded(Box::new(RunResult::of_outcome(run, outcome, 0)))
 }

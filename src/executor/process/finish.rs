@@ -1,14 +1,13 @@
 //! The executor's way from a job's output and end to its outcome and mail.
 
 use super::late::LateOutput;
-use super::mains::EndedRun;
 use super::{Child, ExecutorState, GRACE_MS, Kind, TURN, token};
-use crate::executor::client::Mailer;
+use crate::executor::config::Mailer;
 use crate::executor::exec_spec::{ExecStage, Failure};
 use crate::executor::job::{Job, Stream};
 use crate::executor::relay::Relay;
 use crate::report::Level;
-use crate::scheduler::RunOutcome;
+use crate::scheduler::{MailResult, RunOutcome, RunResult, Usage};
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -53,7 +52,7 @@ impl ExecutorState {
         }
         self.read_some(id, stream);
         match self.jobs.get(&id).filter(|job| job.is_silent()) {
-            Some(job) if job.ended.is_some() => self.finish(id),
+            Some(job) if job.result.is_some() => self.finish(id),
             Some(_) => {}
             None => self.end_late_if_silent(id),
         }
@@ -120,14 +119,14 @@ impl ExecutorState {
     }
 
     /// A job's process has ended.
-    pub(super) fn job_ended(&mut self, id: u64, status: Option<Status>) {
+    pub(super) fn job_ended(&mut self, id: u64, ended: Option<(Status, Usage)>) {
         self.flight.end(id);
         let now = clock::monotonic_ms();
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let (end, duration_ms) = job.end(status, now).clone();
-        let ended = EndedRun::of(&job.start, end, duration_ms);
-        self.tell_end(ended);
+        // First, so that its result counts all that it wrote itself.
         self.drain_fully(id);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let result = job.end(ended, now).clone();
+        self.tell_end(result);
         let finished = self.jobs.get(&id).is_some_and(|job| job.is_silent());
         if finished {
             self.finish(id);
@@ -168,7 +167,7 @@ impl ExecutorState {
         if let Some(relay) = &mut self.relay {
             relay.end(id);
         }
-        let Some((end, duration_ms)) = job.ended.clone() else { return };
+        let Some(RunResult { outcome: end, duration_ms, .. }) = job.result.clone() else { return };
         let command = job.command(self.site);
         let about = ExecutorState::about(&job, &command);
         self.tell.ended(about, &end, duration_ms);
@@ -187,7 +186,7 @@ impl ExecutorState {
             let (start, owner, user) = (job.start.clone(), job.owner.clone(), job.user.clone());
             self.queue_mail(start, owner, user, draft);
         } else {
-            self.journal().reported(job.start.run);
+            self.tell_mail(job.start.run, MailResult::NotWanted);
         }
         if job.is_silent() { self.release(&job.start) } else { self.read_on(id, job, &end) }
     }

@@ -2,12 +2,12 @@
 //! held up nor killed by their writing.
 
 use super::ExecutorState;
-use crate::executor::client::Mailer;
+use crate::executor::config::Mailer;
 use crate::executor::job::{Job, Stream};
 use crate::executor::owner::OwnerKey;
 use crate::report::Level;
 use crate::report::mail::SENDMAIL;
-use crate::scheduler::RunOutcome;
+use crate::scheduler::{MailResult, RunOutcome};
 use crate::sys::clock;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -180,16 +180,16 @@ impl ExecutorState {
 
     fn mail_late(&mut self, id: u64) {
         let Some(mut late) = self.late.remove(&id) else { return };
-        if let (Some(until_ms), Some((end, _))) = (late.mail_until_ms.take(), late.job.ended.clone()) {
+        if let (Some(until_ms), Some(result)) = (late.mail_until_ms.take(), late.job.result.clone()) {
             self.graces.remove(&(until_ms, id));
             let command = late.job.command(self.site);
-            let draft = self.deliver(&late.job, &command, &end);
+            let draft = self.deliver(&late.job, &command, &result.outcome);
             late.job.output.release(&late.job.owner, &mut self.budget);
             if let Some(draft) = draft {
                 let (start, owner, user) = (late.job.start.clone(), late.job.owner.clone(), late.job.user.clone());
                 self.queue_mail(start, owner, user, draft);
             } else {
-                self.journal().reported(late.job.start.run);
+                self.tell_mail(late.job.start.run, MailResult::NotWanted);
             }
         }
         self.late.insert(id, late);

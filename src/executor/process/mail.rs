@@ -1,7 +1,7 @@
 //! The executor's mail: a job's output to the mailer, as the job's owner, a few mailers at a time and none for ever.
 
 use super::{Child, ExecutorState, Kind, token};
-use crate::executor::client::Mailer;
+use crate::executor::config::Mailer;
 use crate::executor::environment::{Variables, c_string};
 use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure, Stdio};
 use crate::executor::job::{Feed, Job};
@@ -10,7 +10,7 @@ use crate::executor::owner::OwnerKey;
 use crate::profile::ProfileName;
 use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
-use crate::scheduler::{RunOutcome, RunRequest};
+use crate::scheduler::{MailResult, RunOutcome, RunRequest};
 use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::files;
@@ -144,7 +144,7 @@ impl ExecutorState {
                 let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until there is room";
                 self.tell.say(about, Level::Warning, "MAIL", detail, "");
             }
-            self.journal().reported(start.run);
+            self.tell_mail(start.run, MailResult::Dropped);
             return self.release(&start);
         }
         self.dropping_mail.remove(&owner);
@@ -312,22 +312,24 @@ impl ExecutorState {
     pub(super) fn mailer_ended(&mut self, id: u64, status: Status) {
         let Some(mailing) = self.mailings.remove(&id) else { return };
         self.budget.give_back(&mailing.owner, mailing.size);
-        self.tell_mailer_end(&mailing, status);
-        self.journal().reported(mailing.start.run);
+        let mail = self.log_mailer_end(&mailing, status);
+        self.tell_mail(mailing.start.run, mail);
         self.release(&mailing.start);
     }
 
-    fn tell_mailer_end(&mut self, mailing: &MailProcess, status: Status) {
+    /// Logs the end of a mailer that failed.
+    fn log_mailer_end(&mut self, mailing: &MailProcess, status: Status) -> MailResult {
         let detail = match &mailing.failure {
             Some(why) => format!("the mailer could not be started: {why}"),
             None if mailing.timed_out => {
                 format!("the mailer was killed after {} s", self.config.mailer_limit.as_secs())
             }
-            None if status.is_success() => return,
+            None if status.is_success() => return MailResult::Sent,
             None => mail::failure(self.site, mailing.output, status.raw()),
         };
         let level = if mailing.failure.is_some() || mailing.timed_out { Level::Warning } else { Level::Info };
         self.tell.say(mailing.about(), level, "MAIL", detail.as_bytes(), "");
+        MailResult::Failed { why: detail }
     }
 
     /// Ends mailers whose time is over.

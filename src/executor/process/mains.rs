@@ -1,13 +1,13 @@
-//! The executor and its mains: the one that it belongs to, the one that comes after it, and the journal for those that come later.
+//! The executor and its mains: the one that forked it, a later one that takes it over, and the journal for those that come after.
 
 use super::{ExecutorError, ExecutorState, Kind, os, token};
-use crate::executor::client::{ExecutorEvent, ExecutorRequest, JournalPlace};
+use crate::executor::config::JournalPlace;
 use crate::executor::journal::Journal;
+use crate::executor::link::{Link, WireError};
 use crate::executor::run_directory::{ExecutorFiles, RunDirectoryError, own_uid};
-use crate::executor::takeover::{PROTOCOL, TakeoverEnd, TakeoverNotice, TakeoverOrder};
-use crate::executor::wire::{Link, WireError};
+use crate::executor::wire::{ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
 use crate::report::Level;
-use crate::scheduler::{RunId, RunOutcome, RunRequest};
+use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
 use crate::sys::clock;
 use crate::sys::host;
 use crate::sys::local_socket::Listener;
@@ -19,50 +19,35 @@ use std::io;
 /// How long no connections are taken after one could not be.
 const LISTEN_AGAIN_MS: i64 = 500;
 
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EndedRun {
-    pub(super) run: RunId,
-    pub(super) end: RunOutcome,
-    pub(super) duration_ms: u64,
-}
-
-impl EndedRun {
-    pub(super) fn of(start: &RunRequest, end: RunOutcome, duration_ms: u64) -> EndedRun {
-        EndedRun { run: start.run, end, duration_ms }
-    }
-}
-
-/// Who is told.
+/// The main that is connected.
 #[derive(Debug)]
-enum Listening {
-    /// The main that this executor belongs to.
+enum Peer {
+    /// The main that this executor belongs to. It may order starts.
     Own(Link),
-    /// A later one.
+    /// The same, once it has nothing more to say. The connection shows it when the last job, mail and line of output are done with.
+    OwnClosing(Link),
+    /// A later one, which may order no starts.
     Later(Link),
-    /// Nobody.
     Nobody,
 }
 
-/// The connections, the journal, and what no main has been told.
+/// The connection to a main, the journal, and the results that no main has been told.
 #[derive(Debug)]
 pub(super) struct MainConnections {
-    listening: Listening,
-    /// Its own main is there, and may order starts.
-    has_own: bool,
-    /// Where later ones come to.
+    peer: Peer,
+    /// Where later mains connect.
     listener: Option<Listener>,
-    /// Until when no connections are taken, after one could not be.
+    /// Until when no connections are accepted, after one could not be.
     listen_at_ms: Option<i64>,
-    /// Ends, each with the number of the message that tells it, if it has been put into words.
-    untold: VecDeque<(Option<u64>, EndedRun)>,
+    /// Results of runs and mails, each with the number of its message if it has been queued for the peer.
+    unsent: VecDeque<(Option<u64>, ExecutorEvent)>,
     place: JournalPlace,
-    /// The names of the journal and the socket, where they have some.
+    /// The paths of the journal and the socket, where they have some.
     files: Option<ExecutorFiles>,
     journal: Journal,
     /// The journal has been begun, or it was tried.
     has_begun_journal: bool,
-    /// It was said that the journal cannot be written.
+    /// It was logged that the journal cannot be written.
     has_told_trouble: bool,
     memory: Option<File>,
 }
@@ -70,11 +55,10 @@ pub(super) struct MainConnections {
 impl MainConnections {
     pub(super) fn new(own: Link, place: JournalPlace, memory: Option<File>) -> MainConnections {
         MainConnections {
-            listening: Listening::Own(own),
-            has_own: true,
+            peer: Peer::Own(own),
             listener: None,
             listen_at_ms: None,
-            untold: VecDeque::new(),
+            unsent: VecDeque::new(),
             place,
             files: None,
             journal: Journal::default(),
@@ -84,82 +68,72 @@ impl MainConnections {
         }
     }
 
-    /// Whether the main that this executor belongs to is there.
+    /// Whether the main that this executor belongs to is there and may order starts.
     pub(super) fn has_own(&self) -> bool {
-        self.has_own
+        matches!(self.peer, Peer::Own(_))
     }
 
-    fn link(&mut self) -> Option<(&mut Link, Kind)> {
-        match &mut self.listening {
-            Listening::Own(link) => Some((link, Kind::Main)),
-            Listening::Later(link) => Some((link, Kind::LaterMain)),
-            Listening::Nobody => None,
+    fn link(&mut self) -> Option<&mut Link> {
+        match &mut self.peer {
+            Peer::Own(link) | Peer::OwnClosing(link) | Peer::Later(link) => Some(link),
+            Peer::Nobody => None,
         }
     }
 
-    /// Tells its own main, if it is there.
-    pub(super) fn tell_own(&mut self, notice: &ExecutorEvent) {
-        if let Listening::Own(link) = &mut self.listening
-            && self.has_own
-        {
-            // A notice is far below the wire's bound.
-            let _ = link.push(notice);
+    /// Queues an event for its own main, if it is there.
+    pub(super) fn tell_own(&mut self, event: &ExecutorEvent) {
+        if let Peer::Own(link) = &mut self.peer {
+            // An event is far below the longest message.
+            let _ = link.push(event);
         }
     }
 
-    fn push_end(&mut self, ended: &EndedRun) -> Option<u64> {
-        let EndedRun { run, end, duration_ms } = ended;
-        let pushed = match &mut self.listening {
-            Listening::Own(link) if self.has_own => {
-                link.push(&ExecutorEvent::Ended { run: *run, end: end.clone(), duration_ms: *duration_ms })
-            }
-            Listening::Later(link) => {
-                let (run, end, duration_ms) = (run.0, TakeoverEnd::from(end), *duration_ms);
-                link.push(&TakeoverNotice::Ended { run, end, duration_ms })
-            }
-            Listening::Own(_) | Listening::Nobody => return None,
-        };
-        pushed.ok()
+    /// Queues an event for the peer; gives the number of the message.
+    fn push(&mut self, event: &ExecutorEvent) -> Option<u64> {
+        match &mut self.peer {
+            Peer::Own(link) | Peer::Later(link) => link.push(event).ok(),
+            Peer::OwnClosing(_) | Peer::Nobody => None,
+        }
     }
 
-    fn tell_end(&mut self, ended: EndedRun) {
-        self.journal.ended(ended.run, &ended.end, ended.duration_ms);
-        let number = self.push_end(&ended);
-        self.untold.push_back((number, ended));
+    /// Queues an event that the next main must be told if this one is not.
+    fn report(&mut self, event: ExecutorEvent) {
+        let number = self.push(&event);
+        self.unsent.push_back((number, event));
     }
 
-    /// Whoever listened is gone: what it may not have read is told to the next one.
-    fn forget_listener(&mut self) {
-        self.listening = Listening::Nobody;
-        self.untold.iter_mut().for_each(|(number, _)| *number = None);
+    /// The peer is gone: what it may not have read is told to the next one.
+    fn forget_peer(&mut self) {
+        self.peer = Peer::Nobody;
+        self.unsent.iter_mut().for_each(|(number, _)| *number = None);
     }
 
     /// Notes what has been written into the socket. Whether the main reads it there is not known.
-    fn forget_told(&mut self) {
-        let Some((link, _)) = self.link() else { return };
-        let sent = link.sent();
-        let is_sent = |(number, _): &(Option<u64>, EndedRun)| number.is_some_and(|number| number < sent);
-        while self.untold.front().is_some_and(is_sent) {
-            if let Some((_, ended)) = self.untold.pop_front() {
-                self.journal.delivered(ended.run);
+    fn forget_sent(&mut self) {
+        let Some(sent) = self.link().map(|link| link.sent()) else { return };
+        let is_sent = |(number, _): &(Option<u64>, ExecutorEvent)| number.is_some_and(|number| number < sent);
+        while self.unsent.front().is_some_and(is_sent) {
+            if let Some((_, ExecutorEvent::Ended(result))) = self.unsent.pop_front() {
+                self.journal.delivered(result.run);
             }
         }
     }
 }
 
 impl ExecutorState {
-    /// Hears its own main.
+    /// Takes the requests of the main that is connected.
     pub(super) fn handle_main(&mut self) -> Result<(), ExecutorError> {
-        let Listening::Own(link) = &mut self.mains.listening else { return Ok(()) };
-        if !self.mains.has_own {
+        if matches!(self.mains.peer, Peer::OwnClosing(_)) {
             return Ok(());
         }
+        let Some(link) = self.mains.link() else { return Ok(()) };
         let is_open = link.fill().unwrap_or(false);
-        while let Listening::Own(link) = &mut self.mains.listening
-            && let Some(order) = link.take::<ExecutorRequest<Box<RunRequest>>>()?
-        {
-            match order {
-                ExecutorRequest::Start { start, tell_pid } => self.take_start(start, tell_pid),
+        while let Some(request) = self.next_request()? {
+            let may_start = self.mains.has_own();
+            match request {
+                ExecutorRequest::Hello { .. } => {}
+                ExecutorRequest::Start { start, tell_pid } if may_start => self.take_start(start, tell_pid),
+                ExecutorRequest::Start { .. } => {}
                 ExecutorRequest::StopStarting => self.stop_starting(),
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
                 ExecutorRequest::LogState => self.log_state(),
@@ -172,20 +146,34 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// Its own main is gone, or has nothing more to say: nothing more is started. The connection stays open until the last job, mail and
-    /// line of output are done with, which a main that waits for that sees.
+    /// The next whole request. What a later main, perhaps of another version, says and is not understood is skipped.
+    fn next_request(&mut self) -> Result<Option<ExecutorRequest<Box<RunRequest>>>, ExecutorError> {
+        match &mut self.mains.peer {
+            Peer::Own(link) => Ok(link.take()?),
+            Peer::Later(link) => Ok(link.take_known().unwrap_or(None)),
+            Peer::OwnClosing(_) | Peer::Nobody => Ok(None),
+        }
+    }
+
+    /// The main is gone, or has nothing more to say: nothing more is started. The connection to its own main stays open until the last job,
+    /// mail and line of output are done with, which a main that waits for that sees.
     fn lose_main(&mut self) {
-        let Listening::Own(link) = &self.mains.listening else { return };
-        let _ = self.poll.remove(link);
-        self.mains.has_own = false;
-        self.mains.untold.iter_mut().for_each(|(number, _)| *number = None);
-        self.stop_starting();
+        match std::mem::replace(&mut self.mains.peer, Peer::Nobody) {
+            Peer::Own(link) => {
+                let _ = self.poll.remove(&link);
+                self.mains.forget_peer();
+                self.mains.peer = Peer::OwnClosing(link);
+                self.stop_starting();
+            }
+            closing @ Peer::OwnClosing(_) => self.mains.peer = closing,
+            Peer::Later(_) | Peer::Nobody => self.mains.forget_peer(),
+        }
     }
 
     /// Closes the connection to its own main.
     pub(super) fn close_main(&mut self) {
-        if matches!(self.mains.listening, Listening::Own(_)) {
-            self.mains.forget_listener();
+        if matches!(self.mains.peer, Peer::OwnClosing(_)) {
+            self.mains.forget_peer();
         }
     }
 
@@ -197,38 +185,36 @@ impl ExecutorState {
         }
     }
 
-    /// Tells a main how a run ended, the next one if there is none now.
-    pub(super) fn tell_end(&mut self, ended: EndedRun) {
-        self.mains.tell_end(ended);
+    /// Notes the result of a run, and tells it to this main or the next one.
+    pub(super) fn tell_end(&mut self, result: RunResult) {
+        self.mains.journal.ended(&result);
+        self.mains.report(ExecutorEvent::Ended(Box::new(result)));
     }
 
-    /// Sends what can be sent to whoever listens.
+    /// Notes that a run's end is in the log and its output where it is wanted.
+    pub(super) fn tell_mail(&mut self, run: RunId, mail: MailResult) {
+        self.mains.journal.reported(run, mail.clone());
+        if mail != MailResult::NotWanted {
+            self.mains.report(ExecutorEvent::Mailed { run, mail });
+        }
+    }
+
+    /// Sends what can be sent to the main that is connected.
     pub(super) fn flush_main(&mut self) -> Result<(), ExecutorError> {
-        let Some((link, kind)) = self.mains.link() else { return Ok(()) };
+        let Some(link) = self.mains.link() else { return Ok(()) };
         let wanted = link.wants_to_write();
         let sent = link.flush();
-        let wants = link.wants_to_write();
-        self.mains.forget_told();
+        self.mains.forget_sent();
         if sent.is_err() {
-            return self.lose_listener(kind);
-        }
-        // One that has nothing more to say is not waited for any more.
-        let is_waited_for = kind == Kind::LaterMain || self.mains.has_own;
-        if let Some((link, kind)) = self.mains.link().filter(|_| wanted && is_waited_for) {
-            let _ = self.poll.want_writable(link, token(kind, 0), wants);
-        }
-        Ok(())
-    }
-
-    fn lose_listener(&mut self, kind: Kind) -> Result<(), ExecutorError> {
-        if kind == Kind::Main {
             // What it ordered before may still lie in the socket.
             self.handle_main()?;
-            if self.mains.has_own {
+            if self.mains.has_own() {
                 self.lose_main();
             }
+            self.mains.forget_peer();
+        } else if wanted && let Peer::Own(link) | Peer::Later(link) = &self.mains.peer {
+            let _ = self.poll.want_writable(link, token(Kind::Main, 0), link.wants_to_write());
         }
-        self.mains.forget_listener();
         Ok(())
     }
 
@@ -244,19 +230,19 @@ impl ExecutorState {
                 }
             };
             self.handle_main()?;
-            if self.mains.has_own || uid != own_uid() {
+            if self.mains.has_own() || uid != own_uid() {
                 continue;
             }
             // Before it reads the journal, which it does once it has been told what goes on.
             self.flush_journal();
             let link = Link::new(socket);
-            if self.poll.add(&link, token(Kind::LaterMain, 0)).is_err() {
+            if self.poll.add(&link, token(Kind::Main, 0)).is_err() {
                 continue;
             }
-            self.mains.forget_listener();
-            self.mains.listening = Listening::Later(link);
+            self.mains.forget_peer();
+            self.mains.peer = Peer::Later(link);
             if self.greet_later_main().is_err() {
-                self.mains.forget_listener();
+                self.mains.forget_peer();
             }
         }
         Ok(())
@@ -287,42 +273,20 @@ impl ExecutorState {
         self.mains.listen_at_ms = (!is_heard).then_some(now_ms + LISTEN_AGAIN_MS);
     }
 
-    /// Tells a later main what goes on, and which ends no main has been told.
+    /// Tells a later main which runs are going on, and which results no main has been told.
     fn greet_later_main(&mut self) -> Result<(), WireError> {
-        let Listening::Later(link) = &mut self.mains.listening else { return Ok(()) };
-        link.push(&TakeoverNotice::Hello { protocol: PROTOCOL })?;
-        for job in self.jobs.values().filter(|job| job.ended.is_none()) {
-            let (run, job_id, scheduled_at) = (job.start.run.0, job.start.job.to_string(), job.start.scheduled_at);
-            let pid = job.pid.unwrap_or(0);
-            link.push(&TakeoverNotice::Running { run, job: job_id, scheduled_at, pid })?;
+        let Peer::Later(link) = &mut self.mains.peer else { return Ok(()) };
+        link.push(&ExecutorEvent::Hello { protocol: PROTOCOL })?;
+        for job in self.jobs.values().filter(|job| job.result.is_none()) {
+            let RunRequest { run, scheduled_at, .. } = *job.start;
+            let run = RunOfJob { run, job: job.start.job.clone(), scheduled_at };
+            link.push(&ExecutorEvent::Running { run, pid: job.pid.unwrap_or(0) })?;
         }
-        for (_, ended) in std::mem::take(&mut self.mains.untold) {
-            let number = self.mains.push_end(&ended);
-            self.mains.untold.push_back((number, ended));
+        for (number, event) in &mut self.mains.unsent {
+            *number = Some(link.push(event)?);
         }
-        if let Listening::Later(link) = &mut self.mains.listening {
-            link.push(&TakeoverNotice::Listed)?;
-        }
+        link.push(&ExecutorEvent::Listed)?;
         Ok(())
-    }
-
-    /// Hears a later main.
-    pub(super) fn hear_later_main(&mut self) {
-        let Listening::Later(link) = &mut self.mains.listening else { return };
-        let is_open = link.fill().unwrap_or(false);
-        while let Listening::Later(link) = &mut self.mains.listening
-            && let Ok(Some(order)) = link.take_known::<TakeoverOrder>()
-        {
-            match order {
-                TakeoverOrder::Hello { .. } => {}
-                TakeoverOrder::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
-                TakeoverOrder::ReopenLog => self.tell.reopen(),
-                TakeoverOrder::LogState => self.log_state(),
-            }
-        }
-        if !is_open {
-            self.mains.forget_listener();
-        }
     }
 }
 

@@ -10,9 +10,10 @@ use crate::executor::pam_monitor::{MonitorEvent, MonitorRequest};
 use crate::executor::template::MonitorTemplate;
 use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
-use crate::scheduler::{Owner, RunRequest};
+use crate::scheduler::{Owner, RunRequest, Usage};
 use crate::sys::clock;
 use crate::sys::pam;
+use crate::sys::process::Status;
 use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::fs;
@@ -143,11 +144,11 @@ impl ExecutorState {
                     self.job_failed(id, &failure);
                 }
             }
-            MonitorEvent::Ended { status, variables } => {
+            MonitorEvent::Ended { status, usage, variables } => {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.pam_variables = Some(Variables::unpacked(&variables));
                 }
-                self.monitor_is_done(id, Some(status));
+                self.monitor_is_done(id, Some((status, usage)));
             }
         }
     }
@@ -161,11 +162,11 @@ impl ExecutorState {
     }
 
     /// The PAM monitor has said its last; it closes the session by itself.
-    fn monitor_is_done(&mut self, id: u64, status: Option<crate::sys::process::Status>) {
+    fn monitor_is_done(&mut self, id: u64, ended: Option<(Status, Usage)>) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.monitor = None;
         }
-        self.job_ended(id, status);
+        self.job_ended(id, ended);
     }
 
     /// PAM's refusal in the words of the profile's reference implementation; the start's own line follows.

@@ -1,9 +1,8 @@
 //! The executor's way from an order to a started job.
 
-use super::mains::EndedRun;
-use super::{Child, ExecutorError, ExecutorState, Kind, RETRY_MS, end_group, token};
+use super::{Child, ExecutorError, ExecutorState, Kind, end_group, token};
 use crate::crontab::Command;
-use crate::executor::client::ExecutorEvent;
+use crate::executor::config::RETRY_MS;
 use crate::executor::environment::{self, Variables};
 use crate::executor::exec_spec::{ExecSpec, Identity, child};
 use crate::executor::identity::{Asked, IdentityError};
@@ -11,11 +10,12 @@ use crate::executor::job::{Feed, Job, Pipes};
 use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
 use crate::executor::label::Label;
+use crate::executor::link::Link;
 use crate::executor::output::Output;
 use crate::executor::owner::{OwnerKey, owner_of};
-use crate::executor::wire::Link;
+use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
-use crate::scheduler::{Environment, Owner, RunOutcome, RunRequest, SkipReason};
+use crate::scheduler::{Environment, MailResult, Owner, RunOutcome, RunRequest, RunResult, SkipReason};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
@@ -67,7 +67,7 @@ impl ExecutorState {
                 let about = JobRef { start, user, command: &command, pid: None };
                 self.tell.skipped(about, "the daemon was stopped while it waited for its start");
             }
-            self.tell_end(EndedRun::of(start, RunOutcome::Skipped(SkipReason::Stopped), 0));
+            self.tell_end(RunResult::of_outcome(start.run, RunOutcome::Skipped(SkipReason::Stopped), clock::wall_ms()));
         }
     }
 
@@ -335,13 +335,14 @@ impl ExecutorState {
             pid: None,
             monitor,
             started_ms: clock::monotonic_ms(),
+            started_at_ms: clock::wall_ms(),
             output: Output::default(),
             pipe: Some(our_output),
             error_pipe: our_error,
             feed: command.stdin.and_then(|data| Feed::new(our_input, data).ok()),
             input_size,
             failure: None,
-            ended: None,
+            result: None,
             grace_ms: 0,
             pam_variables: None,
         };
@@ -357,7 +358,7 @@ impl ExecutorState {
         (self.hold_ms, self.held_until_ms) = (0, 0);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.pid = Some(pid);
-        job.started_ms = clock::monotonic_ms();
+        (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
         self.flight.has_process(id, job.started_ms);
         let run = job.start.run;
         if job.tell_pid {
@@ -397,8 +398,8 @@ impl ExecutorState {
         self.tell.not_started(JobRef { start: &start, user, command: &command, pid: None }, &why);
         self.begun.push(start.run);
         self.note_not_started(&start);
-        self.tell_end(EndedRun::of(&start, RunOutcome::NotStarted { why }, 0));
-        self.journal().reported(start.run);
+        self.tell_end(RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms()));
+        self.tell_mail(start.run, MailResult::NotWanted);
         self.release(&start);
     }
 }

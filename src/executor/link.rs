@@ -1,0 +1,265 @@
+//! Messages over a stream socket: a length of four bytes (little endian), then the message in postcard's form. Neither side ever blocks.
+
+use crate::sys::descriptor;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Longest message: far above the longest command with the most settings that a table may have.
+const LONGEST: usize = 256 << 20;
+
+/// Room for a message: most are shorter.
+const ROOM: usize = 128;
+
+/// Most bytes that one system call reads.
+const PIECE: usize = 4096;
+
+/// Most messages that one system call sends.
+const TOGETHER: usize = 64;
+
+/// Why the other side is not understood any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    /// The socket failed.
+    #[error("talking over the socket: {0}")]
+    Io(#[from] io::Error),
+    /// The bytes are no message.
+    #[error("reading a message: {0}")]
+    Message(#[from] postcard::Error),
+    /// A length that no message has.
+    #[error("a message of {0} bytes is announced")]
+    Length(usize),
+}
+
+/// One end of the socket with what waits to be sent and what has come in part.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: OwnedFd,
+    /// Messages not sent yet; of the first, `begun` bytes are gone.
+    outgoing: VecDeque<Vec<u8>>,
+    begun: usize,
+    /// How many messages have been sent in full.
+    sent: u64,
+    incoming: Vec<u8>,
+    /// Where in `incoming` the next message begins.
+    next: usize,
+}
+
+impl Link {
+    pub(super) fn new(socket: OwnedFd) -> Link {
+        Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
+    }
+
+    /// Queues a message and gives its number: it is sent once [`Link::sent`] is greater.
+    pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
+        let mut frame = Vec::with_capacity(ROOM);
+        frame.extend_from_slice(&[0; 4]);
+        let mut frame = postcard::to_extend(message, frame)?;
+        let length = frame.len() - 4;
+        let announced = u32::try_from(length).ok().filter(|_| length <= LONGEST).ok_or(WireError::Length(length))?;
+        for (to, from) in frame.iter_mut().zip(announced.to_le_bytes()) {
+            *to = from;
+        }
+        self.outgoing.push_back(frame);
+        Ok(self.sent + self.outgoing.len() as u64 - 1)
+    }
+
+    /// How many messages have been sent in full since the start.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn wants_to_write(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Sends what fits, many messages at a time.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while self.wants_to_write() {
+            match self.send_some() {
+                Ok(count) => self.forget_sent(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn send_some(&self) -> io::Result<usize> {
+        let messages = self.outgoing.iter().take(TOGETHER);
+        let mut pieces: Vec<IoSlice<'_>> = messages.map(|frame| IoSlice::new(frame)).collect();
+        if let Some(first) = pieces.first_mut() {
+            first.advance(self.begun);
+        }
+        descriptor::send(self.socket.as_fd(), &pieces)
+    }
+
+    fn forget_sent(&mut self, count: usize) {
+        self.begun += count;
+        while let Some(length) = self.outgoing.front().map(Vec::len).filter(|&length| length <= self.begun) {
+            self.begun -= length;
+            self.outgoing.pop_front();
+            self.sent += 1;
+        }
+    }
+
+    /// Reads what is there; false when the other side has closed, and all that it said has been read. Messages that came before that can
+    /// still be taken.
+    pub(super) fn fill(&mut self) -> io::Result<bool> {
+        loop {
+            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, PIECE) {
+                Ok(0) => return Ok(false),
+                // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
+                Ok(count) if count < PIECE => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes the next whole message.
+    pub(super) fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
+        let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
+            self.forget_taken();
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*announced) as usize;
+        if length > LONGEST {
+            return Err(WireError::Length(length));
+        }
+        let Some(message) = rest.get(..length) else {
+            self.forget_taken();
+            return Ok(None);
+        };
+        let message = postcard::from_bytes(message)?;
+        self.next += 4 + length;
+        Ok(Some(message))
+    }
+
+    /// Takes the next whole message that is understood; others are skipped.
+    pub(super) fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        loop {
+            let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
+            let length = waiting.split_first_chunk::<4>().map(|(announced, _)| u32::from_le_bytes(*announced) as usize);
+            match (self.take(), length) {
+                (Err(WireError::Message(_)), Some(length)) => self.next += 4 + length,
+                (taken, _) => return taken,
+            }
+        }
+    }
+
+    fn forget_taken(&mut self) {
+        self.incoming.drain(..self.next.min(self.incoming.len()));
+        self.next = 0;
+        if self.incoming.is_empty() {
+            self.incoming = Vec::new();
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Link, Link) {
+        let (a, b) = descriptor::stream_pair().unwrap();
+        (Link::new(a), Link::new(b))
+    }
+
+    #[test]
+    fn messages_larger_than_the_socket_takes_arrive_whole_and_in_order() {
+        let (mut here, mut there) = pair();
+        let long = vec![7_u8; 3 << 20];
+        assert_eq!(here.push(&long).unwrap(), 0);
+        assert_eq!(here.push(&vec![1_u8]).unwrap(), 1);
+        let mut got: Vec<Vec<u8>> = Vec::new();
+        while got.len() < 2 {
+            here.flush().unwrap();
+            assert!(there.fill().unwrap());
+            while let Some(message) = there.take().unwrap() {
+                got.push(message);
+            }
+        }
+        assert_eq!(got, [long, vec![1]]);
+        assert_eq!(here.sent(), 2);
+        assert!(!here.wants_to_write() && there.incoming.capacity() == 0);
+    }
+
+    #[test]
+    fn a_thousand_messages_that_go_in_a_few_pieces_arrive_in_order() {
+        let (mut here, mut there) = pair();
+        let all: Vec<Vec<u8>> = (0..1000_usize).map(|number| vec![number as u8; number]).collect();
+        for message in &all {
+            here.push(message).unwrap();
+        }
+        let mut got: Vec<Vec<u8>> = Vec::new();
+        while got.len() < all.len() {
+            here.flush().unwrap();
+            assert!(there.fill().unwrap());
+            while let Some(message) = there.take().unwrap() {
+                got.push(message);
+            }
+        }
+        assert_eq!((got, here.sent()), (all, 1000));
+    }
+
+    #[test]
+    fn messages_that_are_not_understood_can_be_skipped() {
+        let (mut here, mut there) = pair();
+        for message in [&[0_u8, 1][..], &[9, 9, 9], &[], &[0, 0]] {
+            descriptor::send(
+                here.as_fd(),
+                &[IoSlice::new(&(message.len() as u32).to_le_bytes()), IoSlice::new(message)],
+            )
+            .unwrap();
+        }
+        here.push(&Some(true)).unwrap();
+        here.flush().unwrap();
+        there.fill().unwrap();
+        let mut taken = Vec::new();
+        while let Some(message) = there.take_known::<Option<bool>>().unwrap() {
+            taken.push(message);
+        }
+        assert_eq!(taken, [None, None, Some(true)]);
+    }
+
+    #[test]
+    fn what_came_before_the_end_can_still_be_taken() {
+        let (mut here, mut there) = pair();
+        here.push(&5_u32).unwrap();
+        here.flush().unwrap();
+        drop(here);
+        assert!(there.fill().unwrap());
+        assert!(!there.fill().unwrap());
+        assert_eq!(there.take::<u32>().unwrap(), Some(5));
+        assert_eq!(there.take::<u32>().unwrap(), None);
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_an_error_and_no_signal() {
+        let (mut here, there) = pair();
+        drop(there);
+        here.push(&1_u8).unwrap();
+        assert_eq!(here.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused() {
+        let (here, mut there) = pair();
+        descriptor::send(here.as_fd(), &[IoSlice::new(&u32::MAX.to_le_bytes())]).unwrap();
+        there.fill().unwrap();
+        assert!(matches!(there.take::<u8>(), Err(WireError::Length(_))));
+    }
+}
