@@ -1,8 +1,14 @@
 //! What is counted for each owner of jobs: turns in a queue, and memory.
 
-use crate::scheduler::{Owner, RunRequest, SharedBytes};
-use std::collections::{HashMap, VecDeque};
+use crate::scheduler::{Environment, Owner, RunRequest, SharedBytes};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
+
+/// Bytes of commands, environments and standard input that are kept for the jobs of one owner, and of all together; what an owner may have
+/// whatever the others have.
+const HELD_PER_OWNER: usize = 32 << 20;
+const HELD_TOGETHER: usize = 128 << 20;
+const HELD_ALWAYS: usize = 2 << 20;
 
 /// Whose jobs take turns with those of others. A user's crontab and the system's entries that run as that user are different owners.
 pub(super) type OwnerKey = Rc<str>;
@@ -144,31 +150,72 @@ impl MemoryBudget {
     }
 }
 
-/// Commands and environments, each kept once however many runs use it.
+/// Commands and environments, each kept once for an owner, however many of its runs use it. Owners share nothing, so that each is charged for
+/// what its own jobs need.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
-    known: HashMap<SharedBytes, OwnerKey>,
+    known: HashMap<OwnerKey, HashSet<SharedBytes>>,
 }
 
 impl Interner {
     /// The one copy of these bytes; `budget` is charged for a new one.
     pub(super) fn intern(&mut self, owner: &OwnerKey, bytes: SharedBytes, budget: &mut MemoryBudget) -> SharedBytes {
-        if let Some((known, _)) = self.known.get_key_value(&bytes) {
+        let known = self.known.entry(owner.clone()).or_default();
+        if let Some(known) = known.get(&bytes) {
             return known.clone();
         }
         budget.take(owner, bytes.len());
-        self.known.insert(bytes.clone(), owner.clone());
+        known.insert(bytes.clone());
         bytes
     }
 
     /// A run needs these bytes no more. To be called while the run still holds its copy.
-    pub(super) fn release(&mut self, bytes: &SharedBytes, budget: &mut MemoryBudget) {
-        let is_last = |known: &SharedBytes| known.is_same(bytes) && known.holders() == 2;
-        if self.known.get_key_value(bytes).is_some_and(|(known, _)| is_last(known))
-            && let Some(owner) = self.known.remove(bytes)
-        {
-            budget.give_back(&owner, bytes.len());
+    pub(super) fn release(&mut self, owner: &OwnerKey, bytes: &SharedBytes, budget: &mut MemoryBudget) {
+        let Some(known) = self.known.get_mut(owner) else { return };
+        if known.get(bytes).is_some_and(|known| known.is_same(bytes) && known.holders() == 2) {
+            known.remove(bytes);
+            budget.give_back(owner, bytes.len());
         }
+        if known.is_empty() {
+            self.known.remove(owner);
+        }
+    }
+}
+
+/// The memory that is kept for the jobs of all owners.
+#[derive(Debug)]
+pub(super) struct OwnerMemory {
+    interner: Interner,
+    /// The bound on commands, environments, and what is still to be fed to jobs.
+    pub(super) requests: MemoryBudget,
+    /// The bound on output and mails.
+    pub(super) output: MemoryBudget,
+}
+
+impl OwnerMemory {
+    pub(super) fn new(output: MemoryBudget) -> OwnerMemory {
+        let requests = MemoryBudget::new(HELD_PER_OWNER, HELD_TOGETHER, HELD_ALWAYS);
+        OwnerMemory { interner: Interner::default(), requests, output }
+    }
+
+    /// Makes a request share the command and environment of its owner's other runs. False if there is no room for it.
+    pub(super) fn take_request(&mut self, owner: &OwnerKey, start: &mut RunRequest) -> bool {
+        // The command counts twice, as part of it may be the job's standard input.
+        let size = 2 * start.command.len() + start.variables.bytes().len();
+        if !self.requests.has_room(owner, size) {
+            return false;
+        }
+        start.command = self.interner.intern(owner, start.command.clone(), &mut self.requests);
+        let variables = self.interner.intern(owner, start.variables.bytes().clone(), &mut self.requests);
+        start.variables = Environment::with_bytes(variables);
+        true
+    }
+
+    /// Forgets what is kept for a request that is done with.
+    pub(super) fn release_request(&mut self, start: &RunRequest) {
+        let owner = owner_of(start);
+        self.interner.release(&owner, &start.command, &mut self.requests);
+        self.interner.release(&owner, start.variables.bytes(), &mut self.requests);
     }
 }
 
@@ -218,10 +265,24 @@ mod tests {
         let first = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
         let second = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
         assert_eq!((first.as_ptr(), budget.total()), (second.as_ptr(), 3));
-        interner.release(&first, &mut budget);
+        interner.release(&alice, &first, &mut budget);
         drop(first);
         assert_eq!(budget.total(), 3);
-        interner.release(&second, &mut budget);
+        interner.release(&alice, &second, &mut budget);
         assert_eq!((budget.total(), interner.known.len()), (0, 0));
+    }
+
+    #[test]
+    fn each_owner_is_charged_for_its_own_copy_of_equal_bytes() {
+        let (mut interner, mut budget) = (Interner::default(), MemoryBudget::new(3, 1000, 0));
+        let (alice, bob) = (owner("alice"), owner("bob"));
+        let of_alice = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
+        let of_bob = interner.intern(&bob, b"abc".to_vec().into(), &mut budget);
+        assert_eq!(budget.total(), 6);
+        assert!(!budget.has_room(&alice, 1) && !budget.has_room(&bob, 1));
+        interner.release(&alice, &of_alice, &mut budget);
+        assert!(budget.has_room(&alice, 3) && !budget.has_room(&bob, 1));
+        interner.release(&bob, &of_bob, &mut budget);
+        assert_eq!(budget.total(), 0);
     }
 }

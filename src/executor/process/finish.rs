@@ -1,7 +1,11 @@
 //! The executor's way from a job's output and end to its outcome and mail.
 
-use super::late::LateOutput;
-use super::{Child, ExecutorState, GRACE_MS, Kind, TURN, token};
+use super::children::Child;
+use super::context::{Kind, job_ref, token};
+use super::late_jobs::LateOutput;
+use super::mail::{self, Draft};
+use super::running::{GRACE_MS, TURN};
+use super::state::ExecutorState;
 use crate::executor::config::Mailer;
 use crate::executor::exec_spec::{ExecStage, Failure};
 use crate::executor::job::{Job, Stream};
@@ -25,33 +29,33 @@ impl ExecutorState {
         for (pid, failure) in self.reports.take() {
             match self.children.get(&pid) {
                 Some(Child::Job(id)) => self.job_failed(*id, &failure),
-                Some(Child::Mailer(id)) => self.mailer_failed(*id, &failure),
+                Some(Child::Mailer(id)) => self.mails.failed(*id, &failure),
                 None => {}
             }
         }
     }
 
     pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
-        let Some(job) = self.jobs.get(&id) else { return };
-        let command = job.command(self.site);
-        let recipe = self.recipe(&job.start, &job.user, &command);
+        let Some(job) = self.jobs.running.get(&id) else { return };
+        let command = job.command(self.context.site);
+        let recipe = self.context.exec_spec(&job.start, &job.user, &command);
         if failure.step == ExecStage::DirectoryInstead {
-            let elsewhere = if self.config.standalone { "the current directory" } else { "/" };
+            let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
-            let about = ExecutorState::about(job, &command);
-            self.tell.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
-        } else if let Some(job) = self.jobs.get_mut(&id) {
+            let about = job_ref(job, &command);
+            self.context.log.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
+        } else if let Some(job) = self.jobs.running.get_mut(&id) {
             job.failure = Some(failure.why(&recipe));
         }
     }
 
     /// Reads what a job has written, at most a turn's worth.
     pub(super) fn drain(&mut self, id: u64, stream: Stream) {
-        if self.relay.as_ref().is_some_and(Relay::is_full) {
+        if self.jobs.relay.as_ref().is_some_and(Relay::is_full) {
             return self.pause(id, stream);
         }
         self.read_some(id, stream);
-        match self.jobs.get(&id).filter(|job| job.is_silent()) {
+        match self.jobs.running.get(&id).filter(|job| job.is_silent()) {
             Some(job) if job.result.is_some() => self.finish(id),
             Some(_) => {}
             None => self.end_late_if_silent(id),
@@ -60,21 +64,22 @@ impl ExecutorState {
 
     /// Reads once from a job's pipe; whether there may be more to read now.
     fn read_some(&mut self, id: u64, stream: Stream) -> bool {
-        let Some(pipe) = job_with_pipe(&mut self.jobs, &mut self.late, id).map(|job| job.pipe(stream)) else {
+        let Some(pipe) = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id).map(|job| job.pipe(stream))
+        else {
             return false;
         };
         let Some(open) = pipe.as_ref() else { return false };
-        match read_turn(open.as_fd(), &mut self.buffer) {
+        match read_turn(open.as_fd(), &mut self.jobs.buffer) {
             Turn::Some(count) => {
-                let buffer = std::mem::take(&mut self.buffer);
+                let buffer = std::mem::take(&mut self.jobs.buffer);
                 self.take_output(id, stream, buffer.get(..count).unwrap_or(&[]));
-                self.buffer = buffer;
+                self.jobs.buffer = buffer;
                 true
             }
             Turn::Nothing => false,
             Turn::End => {
                 // Where a process of ours still has a copy of our end, closing it would not end the waiting.
-                let _ = self.poll.remove(open);
+                let _ = self.context.poll.remove(open);
                 *pipe = None;
                 false
             }
@@ -82,59 +87,59 @@ impl ExecutorState {
     }
 
     fn take_output(&mut self, id: u64, stream: Stream, bytes: &[u8]) {
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &mut self.jobs.relay {
             relay.push(id, stream, bytes);
         }
-        let Some(job) = self.jobs.get_mut(&id) else { return self.take_late_output(id, bytes) };
-        if self.relay.is_none() || self.config.mailer != Mailer::Off {
+        let Some(job) = self.jobs.running.get_mut(&id) else { return self.take_late_output(id, bytes) };
+        if self.jobs.relay.is_none() || self.context.config.mailer != Mailer::Off {
             let owner = job.owner.clone();
-            job.output.push(bytes, &owner, &mut self.budget);
+            job.output.push(bytes, &owner, &mut self.memory.output);
         }
     }
 
     /// Reads no more from a job's pipe until the relay has room.
     fn pause(&mut self, id: u64, stream: Stream) {
-        let job = job_with_pipe(&mut self.jobs, &mut self.late, id);
+        let job = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id);
         let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) else { return };
-        if self.poll.remove(pipe).is_ok() {
-            self.paused.push((id, stream));
+        if self.context.poll.remove(pipe).is_ok() {
+            self.jobs.paused.push((id, stream));
         }
     }
 
     /// Writes what jobs said to our own output, as far as that does not wait.
     pub(super) fn flush_relay(&mut self) {
-        let Some(relay) = &mut self.relay else { return };
+        let Some(relay) = &mut self.jobs.relay else { return };
         relay.flush();
         if relay.is_full() {
             return;
         }
-        for (id, stream) in std::mem::take(&mut self.paused) {
+        for (id, stream) in std::mem::take(&mut self.jobs.paused) {
             let kind = if stream == Stream::Output { Kind::Output } else { Kind::Error };
-            let job = job_with_pipe(&mut self.jobs, &mut self.late, id);
+            let job = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id);
             if let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) {
                 // A pipe that was waited for before can be waited for again.
-                let _ = self.poll.add(pipe, token(kind, id));
+                let _ = self.context.poll.add(pipe, token(kind, id));
             }
         }
     }
 
     /// A job's process has ended.
     pub(super) fn job_ended(&mut self, id: u64, ended: Option<(Status, Usage)>) {
-        self.flight.end(id);
+        self.starts.limiter.end(id);
         let now = clock::monotonic_ms();
         // First, so that its result counts all that it wrote itself.
         self.drain_fully(id);
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let result = job.end(ended, now).clone();
         self.tell_end(result);
-        let finished = self.jobs.get(&id).is_some_and(|job| job.is_silent());
+        let finished = self.jobs.running.get(&id).is_some_and(|job| job.is_silent());
         if finished {
             self.finish(id);
         } else {
-            if let Some(job) = self.jobs.get_mut(&id) {
+            if let Some(job) = self.jobs.running.get_mut(&id) {
                 job.grace_ms = now + GRACE_MS;
             }
-            self.graces.insert((now + GRACE_MS, id));
+            self.jobs.graces.insert((now + GRACE_MS, id));
         }
     }
 
@@ -147,12 +152,12 @@ impl ExecutorState {
 
     /// Waits no longer for output of jobs whose grace is over.
     pub(super) fn end_graces(&mut self, now_ms: i64) {
-        while let Some((until, id)) = self.graces.first().copied() {
+        while let Some((until, id)) = self.jobs.graces.first().copied() {
             if until > now_ms {
                 return;
             }
-            self.graces.pop_first();
-            if self.jobs.contains_key(&id) {
+            self.jobs.graces.pop_first();
+            if self.jobs.running.contains_key(&id) {
                 self.finish(id);
             } else {
                 self.mail_without_the_rest(id);
@@ -162,33 +167,48 @@ impl ExecutorState {
 
     /// The command has ended, and its output is here: log the end, mail the output. What background processes write later is late.
     fn finish(&mut self, id: u64) {
-        let Some(mut job) = self.jobs.remove(&id) else { return };
-        self.graces.remove(&(job.grace_ms, id));
-        if let Some(relay) = &mut self.relay {
+        let Some(mut job) = self.jobs.running.remove(&id) else { return };
+        self.jobs.graces.remove(&(job.grace_ms, id));
+        if let Some(relay) = &mut self.jobs.relay {
             relay.end(id);
         }
         let Some(RunResult { outcome: end, duration_ms, .. }) = job.result.clone() else { return };
-        let command = job.command(self.site);
-        let about = ExecutorState::about(&job, &command);
-        self.tell.ended(about, &end, duration_ms);
-        let mail_waits = !job.is_silent() && self.site.mail_waits_for_pipe && self.wants_mail(&job, &end);
-        let draft = if mail_waits { None } else { self.deliver(&job, &command, &end) };
+        let command = job.command(self.context.site);
+        let about = job_ref(&job, &command);
+        self.context.log.ended(about, &end, duration_ms);
+        let mail_waits =
+            !job.is_silent() && self.context.site.mail_waits_for_pipe && mail::is_wanted(&self.context, &job, &end);
+        let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command, &end) };
         if !matches!(end, RunOutcome::NotStarted { .. }) {
-            self.tell.finished(about, &end, duration_ms);
+            self.context.log.finished(about, &end, duration_ms);
         }
-        self.held.give_back(&job.owner, job.input_size);
+        self.memory.requests.give_back(&job.owner, job.input_size);
         job.input_size = 0;
         if mail_waits {
             return self.wait_with_mail(id, job);
         }
-        job.output.release(&job.owner, &mut self.budget);
-        if let Some(draft) = draft {
-            let (start, owner, user) = (job.start.clone(), job.owner.clone(), job.user.clone());
-            self.queue_mail(start, owner, user, draft);
-        } else {
-            self.tell_mail(job.start.run, MailResult::NotWanted);
+        job.output.release(&job.owner, &mut self.memory.output);
+        self.send_mail(&job, draft);
+        if job.is_silent() { self.memory.release_request(&job.start) } else { self.read_on(id, job, &end) }
+    }
+}
+
+impl ExecutorState {
+    /// Has the output of a run mailed, or notes that there is no mail.
+    pub(super) fn send_mail(&mut self, job: &Job, draft: Option<Draft>) {
+        let run = job.start.run;
+        let Some(draft) = draft else { return self.tell_mail(run, MailResult::NotWanted) };
+        if !self.mails.queue(&mut self.context, &mut self.memory, job, draft) {
+            self.tell_mail(run, MailResult::Dropped);
         }
-        if job.is_silent() { self.release(&job.start) } else { self.read_on(id, job, &end) }
+    }
+
+    /// A mailer has ended.
+    pub(super) fn mailer_ended(&mut self, id: u64, status: Status) {
+        if let Some((start, mail)) = self.mails.ended(&mut self.context, &mut self.memory, id, status) {
+            self.tell_mail(start.run, mail);
+            self.memory.release_request(&start);
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! Output that background processes of a job write after its command has ended. It is read until they close it, so that they are neither
 //! held up nor killed by their writing.
 
-use super::ExecutorState;
-use crate::executor::config::Mailer;
+use super::context::job_ref;
+use super::late_jobs::LateOutput;
+use super::mail;
+use super::state::ExecutorState;
 use crate::executor::job::{Job, Stream};
 use crate::executor::owner::OwnerKey;
 use crate::report::Level;
-use crate::report::mail::SENDMAIL;
-use crate::scheduler::{MailResult, RunOutcome};
+use crate::scheduler::RunOutcome;
 use crate::sys::clock;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// How long a mail waits for late output, where it does.
 const LONGEST_WAIT_MS: i64 = 3_600_000;
@@ -23,84 +23,47 @@ const CALM: usize = MOST_LATE / 2;
 /// A line of it that is longer goes to the log in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// A job that has ended while its pipes are open.
-pub(super) struct LateOutput {
-    pub(super) job: Job,
-    /// Until when its mail waits for them, if it does (monotonic).
-    mail_until_ms: Option<i64>,
-    /// Somebody gets mail of this job, without what is written from now on.
-    is_mailed_without: bool,
-    /// The log says so.
-    has_told: bool,
-    /// A line that has begun and goes to the log.
-    line: Vec<u8>,
-    logged: usize,
-}
-
-impl LateOutput {
-    fn new(job: Job) -> LateOutput {
-        let (mail_until_ms, is_mailed_without, has_told) = (None, false, false);
-        LateOutput { job, mail_until_ms, is_mailed_without, has_told, line: Vec::new(), logged: 0 }
-    }
-}
-
 impl ExecutorState {
-    /// Whether what a job writes is mailed to somebody.
-    pub(super) fn wants_mail(&self, job: &Job, end: &RunOutcome) -> bool {
-        let has_mailer = match &self.config.mailer {
-            Mailer::Off => false,
-            Mailer::Command(_) => true,
-            Mailer::Sendmail => Path::new(SENDMAIL).exists(),
-        };
-        let is_spared = job.start.flags.mail_only_on_failure && *end == RunOutcome::Code(0);
-        if self.config.output_to_log || !has_mailer || is_spared {
-            return false;
-        }
-        let cron = self.environment(&job.start, &job.user);
-        let whole = job.pam_variables.clone().unwrap_or_default().overlaid(&cron);
-        whole.get("MAILTO").is_none_or(|to| !to.is_empty())
-    }
-
     /// The mail waits until the pipes are closed, and no longer than an hour.
     pub(super) fn wait_with_mail(&mut self, id: u64, job: Job) {
         let until_ms = clock::monotonic_ms() + LONGEST_WAIT_MS;
-        self.graces.insert((until_ms, id));
+        self.jobs.graces.insert((until_ms, id));
         self.make_room_for_late(&job.owner);
-        self.late_of_owner.entry(job.owner.clone()).or_default().insert(id);
-        self.late.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job) });
+        self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
+        self.late.jobs.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job) });
     }
 
     /// Goes on reading for the background processes of a job whose mail is on its way, or that has none.
     pub(super) fn read_on(&mut self, id: u64, job: Job, end: &RunOutcome) {
-        let is_mailed_without = self.wants_mail(&job, end);
+        let is_mailed_without = mail::is_wanted(&self.context, &job, end);
         self.make_room_for_late(&job.owner);
-        self.late_of_owner.entry(job.owner.clone()).or_default().insert(id);
-        self.late.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
+        self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
+        self.late.jobs.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
     }
 
     /// Takes what a background process has written; standalone, our own output has it already.
     pub(super) fn take_late_output(&mut self, id: u64, bytes: &[u8]) {
-        let Some(late) = self.late.get_mut(&id) else { return };
+        let Some(late) = self.late.jobs.get_mut(&id) else { return };
         if late.mail_until_ms.is_some() {
             let owner = late.job.owner.clone();
-            late.job.output.push(bytes, &owner, &mut self.budget);
-        } else if self.config.output_to_log {
-            let is_short = !self.budget.has_room(&late.job.owner, bytes.len());
-            self.budget.take(&late.job.owner, bytes.len());
+            late.job.output.push(bytes, &owner, &mut self.memory.output);
+        } else if self.context.config.output_to_log {
+            let is_short = !self.memory.output.has_room(&late.job.owner, bytes.len());
+            self.memory.output.take(&late.job.owner, bytes.len());
             late.line.extend_from_slice(bytes);
             self.log_lines(id, is_short);
         } else if late.is_mailed_without && !late.has_told {
             late.has_told = true;
-            let command = late.job.command(self.site);
-            let about = ExecutorState::about(&late.job, &command);
+            let command = late.job.command(self.context.site);
+            let about = job_ref(&late.job, &command);
             let detail = b"processes in the background still write after the command's end: that is not mailed";
-            self.tell.say(about, Level::Info, "MAIL", detail, "");
+            self.context.log.say(about, Level::Info, "MAIL", detail, "");
         }
     }
 
     /// Writes whole lines, and with `even_unended` all that is there, of late output to the log.
     fn log_lines(&mut self, id: u64, even_unended: bool) {
-        let Some(late) = self.late.get_mut(&id) else { return };
+        let Some(late) = self.late.jobs.get_mut(&id) else { return };
         let whole = match memchr::memrchr(b'\n', &late.line) {
             _ if even_unended => late.line.len(),
             Some(end) => end + 1,
@@ -109,39 +72,39 @@ impl ExecutorState {
         };
         let begun = late.line.split_off(whole);
         let lines = std::mem::replace(&mut late.line, begun);
-        self.budget.give_back(&late.job.owner, lines.len());
+        self.memory.output.give_back(&late.job.owner, lines.len());
         let before = late.logged;
         late.logged = before.saturating_add(lines.len());
-        let command = late.job.command(self.site);
-        let about = ExecutorState::about(&late.job, &command);
+        let command = late.job.command(self.context.site);
+        let about = job_ref(&late.job, &command);
         if late.logged <= MOST_LOGGED {
-            self.tell.output(about, &lines);
+            self.context.log.output(about, &lines);
         } else if before <= MOST_LOGGED {
-            self.tell.output(about, b"[... further output of processes in the background is not logged ...]");
+            self.context.log.output(about, b"[... further output of processes in the background is not logged ...]");
         }
     }
 
     /// Forgets a job whose last background process has closed its output; where its mail has waited for that, it goes out.
     pub(super) fn end_late_if_silent(&mut self, id: u64) {
-        if !self.late.get(&id).is_some_and(|late| late.job.is_silent()) {
+        if !self.late.jobs.get(&id).is_some_and(|late| late.job.is_silent()) {
             return;
         }
-        if self.late.get(&id).is_some_and(|late| !late.line.is_empty()) {
+        if self.late.jobs.get(&id).is_some_and(|late| !late.line.is_empty()) {
             self.log_lines(id, true);
         }
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &mut self.jobs.relay {
             relay.end(id);
         }
         self.mail_late(id);
-        if let Some(late) = self.late.remove(&id) {
-            self.release(&late.job.start);
-            if let Some(of_owner) = self.late_of_owner.get_mut(&late.job.owner) {
+        if let Some(late) = self.late.jobs.remove(&id) {
+            self.memory.release_request(&late.job.start);
+            if let Some(of_owner) = self.late.of_owner.get_mut(&late.job.owner) {
                 of_owner.remove(&id);
                 if of_owner.len() <= CALM {
-                    self.told_of_closing.remove(&late.job.owner);
+                    self.late.told_of_closing.remove(&late.job.owner);
                 }
                 if of_owner.is_empty() {
-                    self.late_of_owner.remove(&late.job.owner);
+                    self.late.of_owner.remove(&late.job.owner);
                 }
             }
         }
@@ -149,21 +112,21 @@ impl ExecutorState {
 
     /// Closes the pipes of this owner's job that was started first if there are too many of them: each is a descriptor and the memory of a start.
     fn make_room_for_late(&mut self, owner: &OwnerKey) {
-        let of_owner = self.late_of_owner.get(owner).filter(|of_owner| of_owner.len() >= MOST_LATE);
+        let of_owner = self.late.of_owner.get(owner).filter(|of_owner| of_owner.len() >= MOST_LATE);
         let Some(oldest) = of_owner.and_then(BTreeSet::first).copied() else { return };
-        if let Some(late) = self.late.get_mut(&oldest) {
-            if self.told_of_closing.insert(owner.clone()) {
-                let command = late.job.command(self.site);
-                let about = ExecutorState::about(&late.job, &command);
+        if let Some(late) = self.late.jobs.get_mut(&oldest) {
+            if self.late.told_of_closing.insert(owner.clone()) {
+                let command = late.job.command(self.context.site);
+                let about = job_ref(&late.job, &command);
                 let detail = format!(
                     "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
                      it is closed, beginning with the job that was started first"
                 );
-                self.tell.say(about, Level::Warning, "WARNING", detail.as_bytes(), "");
+                self.context.log.say(about, Level::Warning, "WARNING", detail.as_bytes(), "");
             }
             for stream in [Stream::Output, Stream::Error] {
                 if let Some(pipe) = late.job.pipe(stream).take() {
-                    let _ = self.poll.remove(&pipe);
+                    let _ = self.context.poll.remove(&pipe);
                 }
             }
         }
@@ -173,25 +136,20 @@ impl ExecutorState {
     /// The mail has waited long enough for late output.
     pub(super) fn mail_without_the_rest(&mut self, id: u64) {
         self.mail_late(id);
-        if let Some(late) = self.late.get_mut(&id) {
+        if let Some(late) = self.late.jobs.get_mut(&id) {
             late.is_mailed_without = true;
         }
     }
 
     fn mail_late(&mut self, id: u64) {
-        let Some(mut late) = self.late.remove(&id) else { return };
+        let Some(mut late) = self.late.jobs.remove(&id) else { return };
         if let (Some(until_ms), Some(result)) = (late.mail_until_ms.take(), late.job.result.clone()) {
-            self.graces.remove(&(until_ms, id));
-            let command = late.job.command(self.site);
-            let draft = self.deliver(&late.job, &command, &result.outcome);
-            late.job.output.release(&late.job.owner, &mut self.budget);
-            if let Some(draft) = draft {
-                let (start, owner, user) = (late.job.start.clone(), late.job.owner.clone(), late.job.user.clone());
-                self.queue_mail(start, owner, user, draft);
-            } else {
-                self.tell_mail(late.job.start.run, MailResult::NotWanted);
-            }
+            self.jobs.graces.remove(&(until_ms, id));
+            let command = late.job.command(self.context.site);
+            let draft = self.mails.deliver(&mut self.context, &late.job, &command, &result.outcome);
+            late.job.output.release(&late.job.owner, &mut self.memory.output);
+            self.send_mail(&late.job, draft);
         }
-        self.late.insert(id, late);
+        self.late.jobs.insert(id, late);
     }
 }

@@ -1,10 +1,13 @@
 //! The executor's way from an order to a started job.
 
-use super::{Child, ExecutorError, ExecutorState, Kind, end_group, token};
+use super::children::Child;
+use super::context::{ExecutorError, Kind, job_ref, token};
+use super::running::end_group;
+use super::starts::QueuedStart;
+use super::state::ExecutorState;
 use crate::crontab::Command;
 use crate::executor::config::RETRY_MS;
-use crate::executor::environment::{self, Variables};
-use crate::executor::exec_spec::{ExecSpec, Identity, child};
+use crate::executor::exec_spec::{ExecSpec, child};
 use crate::executor::identity::{Asked, IdentityError};
 use crate::executor::job::{Feed, Job, Pipes};
 use crate::executor::job_log::JobRef;
@@ -15,7 +18,7 @@ use crate::executor::output::Output;
 use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
-use crate::scheduler::{Environment, MailResult, Owner, RunOutcome, RunRequest, RunResult, SkipReason};
+use crate::scheduler::{MailResult, Owner, RunOutcome, RunRequest, RunResult, SkipReason};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
@@ -32,28 +35,16 @@ const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl ExecutorState {
-    pub(super) fn take_start(&mut self, start: Box<RunRequest>, tell_pid: bool) {
-        if self.is_stopping {
+    pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, tell_pid: bool) {
+        if self.starts.is_stopping {
             return self.refuse_start(&start);
         }
         let owner = owner_of(&start);
-        // The command counts twice, as part of it may be the job's standard input.
-        let size = 2 * start.command.len() + start.variables.bytes().len();
-        if !self.held.has_room(&owner, size) {
+        if !self.memory.take_request(&owner, &mut start) {
             let why = "the commands and environments of this owner's running jobs take too much memory";
             return self.not_started(start, why.into());
         }
-        let mut start = start;
-        start.command = self.interner.intern(&owner, start.command, &mut self.held);
-        let variables = self.interner.intern(&owner, start.variables.bytes().clone(), &mut self.held);
-        start.variables = Environment::with_bytes(variables);
-        self.pending.push_back(owner, QueuedStart { start, tell_pid, tried_since_ms: None, is_begun: false });
-    }
-
-    /// Forgets what is kept for a start that is done with.
-    pub(super) fn release(&mut self, start: &RunRequest) {
-        self.interner.release(&start.command, &mut self.held);
-        self.interner.release(start.variables.bytes(), &mut self.held);
+        self.starts.queue.push_back(owner, QueuedStart { start, tell_pid, tried_since_ms: None, is_begun: false });
     }
 
     /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
@@ -61,11 +52,11 @@ impl ExecutorState {
     pub(super) fn refuse_start(&mut self, start: &RunRequest) {
         if self.mains.has_own() {
             // Otherwise the next main makes it, or says why not.
-            if self.config.standalone {
-                let command = start.split(self.site.backslash).shell;
+            if self.context.config.standalone {
+                let command = start.split(self.context.site.backslash).shell;
                 let user = if start.user.is_empty() { &start.source.name } else { &start.user };
                 let about = JobRef { start, user, command: &command, pid: None };
-                self.tell.skipped(about, "the daemon was stopped while it waited for its start");
+                self.context.log.skipped(about, "the daemon was stopped while it waited for its start");
             }
             self.tell_end(RunResult::of_outcome(start.run, RunOutcome::Skipped(SkipReason::Stopped), clock::wall_ms()));
         }
@@ -73,175 +64,171 @@ impl ExecutorState {
 
     /// Makes no more starts. What waits is left to the next main, but for that of which main was told that it had begun.
     pub(super) fn stop_starting(&mut self) {
-        self.is_stopping = true;
+        self.starts.is_stopping = true;
         self.stop_waiting_for_identities();
-        for pending in self.pending.take_all() {
-            if pending.is_begun {
-                self.not_started(pending.start, "the daemon was stopped while there was no process to be had".into());
+        for queued in self.starts.queue.take_all() {
+            if queued.is_begun {
+                self.not_started(queued.start, "the daemon was stopped while there was no process to be had".into());
                 continue;
             }
-            self.refuse_start(&pending.start);
-            self.release(&pending.start);
+            self.refuse_start(&queued.start);
+            self.memory.release_request(&queued.start);
         }
     }
 
     /// Those that waited for their owner to be looked up wait for their turn.
     pub(super) fn stop_waiting_for_identities(&mut self) {
-        for pending in self.waiting_for_identity.drain(..) {
-            self.pending.push_back(owner_of(&pending.start), pending);
+        for queued in self.starts.waiting_for_identity.drain(..) {
+            self.starts.queue.push_back(owner_of(&queued.start), queued);
         }
-    }
-
-    /// When the next start may be made, if one waits.
-    pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        let room = if self.has_more_starts { now_ms } else { self.flight.next_room(now_ms) };
-        (!self.pending.is_empty()).then(|| room.max(self.held_until_ms))
     }
 
     /// Starts what waits, as far as the machine bears it.
     pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), ExecutorError> {
-        self.has_more_starts = false;
-        if self.pending.is_empty() || self.held_until_ms > now_ms {
+        self.starts.has_more = false;
+        if self.starts.queue.is_empty() || self.starts.held_until_ms > now_ms {
             return Ok(());
         }
         // A main that has been killed may have a successor already, which starts what is not begun now.
         self.handle_main()?;
-        let mut room = self.flight.room(now_ms, self.pending.len(), host::runnable);
-        self.identities.freshen();
-        self.pam.freshen(self.site.pam_service);
-        let mut cleared: Vec<Cleared> = Vec::with_capacity(BATCH.min(self.pending.len()));
-        while self.held_until_ms <= now_ms {
+        let mut room = self.starts.limiter.room(now_ms, self.starts.queue.len(), host::runnable);
+        self.starts.identities.freshen();
+        self.pam.freshen(self.context.site.pam_service);
+        let mut cleared: Vec<ClearedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
+        while self.starts.held_until_ms <= now_ms {
             if cleared.len() == BATCH {
-                self.has_more_starts = true;
+                self.starts.has_more = true;
                 break;
             }
-            let is_cleared = |owner: &OwnerKey| cleared.iter().any(|one| owner_of(&one.pending.start) == *owner);
+            let is_cleared = |owner: &OwnerKey| cleared.iter().any(|one| owner_of(&one.queued.start) == *owner);
             let next = match room {
-                0 => self.pending.pop_if(|owner| self.flight.has_reserve_for(owner) && !is_cleared(owner)),
-                _ => self.pending.pop_if(|_| true),
+                0 => self.starts.queue.pop_if(|owner| self.starts.limiter.has_reserve_for(owner) && !is_cleared(owner)),
+                _ => self.starts.queue.pop_if(|_| true),
             };
-            let Some((_, pending)) = next else { break };
+            let Some((_, queued)) = next else { break };
             room = room.saturating_sub(1);
-            cleared.extend(self.clear(pending, now_ms));
+            cleared.extend(self.clear(queued, now_ms));
         }
-        self.note_intents(cleared.iter().map(|one| &*one.pending.start));
+        self.begin_journal();
+        self.journal.note_intents(&mut self.context, cleared.iter().map(|one| &*one.queued.start));
         self.launch_all(cleared, now_ms);
         Ok(())
     }
 
     /// Finds out who the job is to run as, and in which context. None: it cannot be started, or not now.
-    fn clear(&mut self, pending: QueuedStart, now_ms: i64) -> Option<Cleared> {
-        let user = match &self.caller {
+    fn clear(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ClearedStart> {
+        let user = match &self.starts.caller {
             Some(caller) => caller.clone(),
-            None => match self.identify(&pending.start) {
+            None => match self.identify(&queued.start) {
                 Ok(Some(user)) => user,
                 Ok(None) => {
-                    self.waiting_for_identity.push(pending);
+                    self.starts.waiting_for_identity.push(queued);
                     return None;
                 }
                 Err(Refusal::Try(error)) => {
-                    self.try_again(pending, &error, now_ms);
+                    self.try_again(queued, &error, now_ms);
                     return None;
                 }
                 Err(Refusal::Nobody) => {
-                    self.tell.unknown_user(&pending.start.user);
-                    self.not_started(pending.start, IdentityError::Unknown.to_string());
+                    self.context.log.unknown_user(&queued.start.user);
+                    self.not_started(queued.start, IdentityError::Unknown.to_string());
                     return None;
                 }
                 Err(Refusal::Never(why)) => {
-                    self.not_started(pending.start, why);
+                    self.not_started(queued.start, why);
                     return None;
                 }
             },
         };
-        let label = match self.policy.map(|policy| Label::of(policy, &pending.start)).transpose() {
+        let label = match self.context.policy.map(|policy| Label::of(policy, &queued.start)).transpose() {
             Ok(label) => label.flatten(),
             Err(error) => {
-                self.not_started(pending.start, error.to_string());
+                self.not_started(queued.start, error.to_string());
                 return None;
             }
         };
-        let is_kept = self.needs_monitor(&pending.start, &user);
-        if is_kept && self.monitors_are_behind() {
-            self.held_until_ms = now_ms + BEHIND_MS;
-            self.pending.push_front(owner_of(&pending.start), pending);
+        let has_monitor = self.needs_monitor(&queued.start, &user);
+        if has_monitor && self.monitors_are_behind() {
+            self.starts.held_until_ms = now_ms + BEHIND_MS;
+            self.starts.queue.push_front(owner_of(&queued.start), queued);
             return None;
         }
-        Some(Cleared { pending, user, label, is_kept })
+        Some(ClearedStart { queued: queued, user, label, has_monitor })
     }
 
     /// Hands the jobs of a batch to PAM monitors or forks them. When something is short, those after it wait, in their order.
-    fn launch_all(&mut self, cleared: Vec<Cleared>, now_ms: i64) {
-        let (mut prepared, mut failed, mut put_back) = (Vec::with_capacity(cleared.len()), None, Vec::new());
-        for Cleared { pending, user, label, is_kept } in cleared {
-            if is_kept && self.monitors_are_behind() {
-                self.held_until_ms = now_ms + BEHIND_MS;
+    fn launch_all(&mut self, cleared: Vec<ClearedStart>, now_ms: i64) {
+        let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(cleared.len()), None, Vec::new());
+        for ClearedStart { queued, user, label, has_monitor } in cleared {
+            if has_monitor && self.monitors_are_behind() {
+                self.starts.held_until_ms = now_ms + BEHIND_MS;
             }
-            if failed.is_some() || self.held_until_ms > now_ms {
-                put_back.push(pending);
+            if failed.is_some() || self.starts.held_until_ms > now_ms {
+                put_back.push(queued);
                 continue;
             }
-            let ready = if is_kept {
-                self.hand_to_monitor(&pending.start, user, label)
+            let prepared = if has_monitor {
+                self.hand_to_monitor(&queued.start, user, label)
             } else {
-                self.prepare_fork(&pending.start, user, label)
+                self.prepare_fork(&queued.start, user, label)
             };
-            match ready {
-                Ok((Some(recipe), launched)) => prepared.push(Prepared { pending, recipe, launched }),
-                Ok((None, launched)) => self.launched(launched, pending, None, now_ms),
-                Err(error) => failed = Some((pending, error)),
+            match prepared {
+                Ok(prepared) if has_monitor => self.add_job(prepared, queued, None, now_ms),
+                Ok(prepared) => to_fork.push((queued, prepared)),
+                Err(error) => failed = Some((queued, error)),
             }
         }
-        for pending in put_back.into_iter().rev() {
-            self.put_back(pending);
+        for queued in put_back.into_iter().rev() {
+            self.put_back(queued);
         }
-        if let Some((pending, error)) = failed {
-            self.try_again(pending, &error, now_ms);
+        if let Some((queued, error)) = failed {
+            self.try_again(queued, &error, now_ms);
         }
-        self.fork_all(prepared, now_ms);
+        self.fork_all(to_fork, now_ms);
     }
 
     /// Has a start wait again that was about to be made.
-    fn put_back(&mut self, pending: QueuedStart) {
-        if !pending.is_begun {
-            self.journal().withdraw(pending.start.run);
+    fn put_back(&mut self, queued: QueuedStart) {
+        if !queued.is_begun {
+            self.journal.journal().withdraw(queued.start.run);
         }
-        self.pending.push_front(owner_of(&pending.start), pending);
+        self.starts.queue.push_front(owner_of(&queued.start), queued);
     }
 
     /// Forks the jobs of a batch one right after the other: a fork makes the process's memory shared, and every page that it then writes to
     /// is copied, so it writes as little as possible between two of them.
-    fn fork_all(&mut self, prepared: Vec<Prepared>, now_ms: i64) {
-        let forked: Vec<io::Result<Pid>> = prepared.iter().map(|one| self.fork(one)).collect();
+    fn fork_all(&mut self, prepared: Vec<(QueuedStart, PreparedStart)>, now_ms: i64) {
+        let forked: Vec<io::Result<Pid>> = prepared.iter().map(|(_, prepared)| self.fork(prepared)).collect();
         let mut refused = Vec::new();
-        for (one, forked) in prepared.into_iter().zip(forked) {
+        for ((queued, prepared), forked) in prepared.into_iter().zip(forked) {
             match forked {
                 Ok(pid) => {
-                    self.children.insert(pid, Child::Job(one.launched.id));
-                    self.launched(one.launched, one.pending, Some(pid), now_ms);
+                    self.children.insert(pid, Child::Job(prepared.id));
+                    self.add_job(prepared, queued, Some(pid), now_ms);
                 }
-                Err(error) => refused.push((one.pending, error)),
+                Err(error) => refused.push((queued, error)),
             }
         }
         // In their old order, before all that came later.
-        for (pending, error) in refused.into_iter().rev() {
-            self.try_again(pending, &error, now_ms);
+        for (queued, error) in refused.into_iter().rev() {
+            self.try_again(queued, &error, now_ms);
         }
     }
 
-    fn fork(&self, one: &Prepared) -> io::Result<Pid> {
-        let stdio = one.launched.pipes.stdio();
-        process::fork(|| child(&one.recipe, stdio, &self.reporter, self.site.profile))
+    fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
+        let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let stdio = prepared.pipes.stdio();
+        process::fork(|| child(spec, stdio, &self.context.reporter, self.context.site.profile))
     }
 
     /// Who the job's owner is now. None: it is being asked for.
     fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
-        let id = self.new_id();
-        let user = match self.identities.ask(&start.user, id)? {
+        let id = self.context.new_id();
+        let user = match self.starts.identities.ask(&start.user, id)? {
             Asked::Known(answer) => answer.map_err(Refusal::of)?,
             Asked::Waiting => {
-                if let Some(pipe) = self.identities.pipe(id) {
-                    self.poll.add(pipe, token(Kind::LookUp, id))?;
+                if let Some(pipe) = self.starts.identities.pipe(id) {
+                    self.context.poll.add(pipe, token(Kind::LookUp, id))?;
                 }
                 return Ok(None);
             }
@@ -257,80 +244,63 @@ impl ExecutorState {
     }
 
     /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
-    pub(super) fn try_again(&mut self, mut pending: QueuedStart, error: &io::Error, now_ms: i64) {
-        let since = *pending.tried_since_ms.get_or_insert(now_ms);
+    pub(super) fn try_again(&mut self, mut queued: QueuedStart, error: &io::Error, now_ms: i64) {
+        let since = *queued.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since < RETRY_MS {
-            self.put_back(pending);
+            self.put_back(queued);
             self.hold(error, now_ms);
         } else {
-            self.not_started(pending.start, format!("starting the process: {}", reason(error)));
+            self.not_started(queued.start, format!("starting the process: {}", reason(error)));
         }
     }
 
     /// Makes no start for a while, longer each time in a row.
     fn hold(&mut self, error: &io::Error, now_ms: i64) {
-        if self.hold_ms == 0 {
-            self.tell.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
+        if self.starts.hold_ms == 0 {
+            self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
         }
-        self.hold_ms = (self.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
-        self.held_until_ms = now_ms + self.hold_ms;
+        self.starts.hold_ms = (self.starts.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
+        self.starts.held_until_ms = now_ms + self.starts.hold_ms;
     }
 
-    /// The environment of a job without PAM's part.
-    pub(super) fn environment(&self, start: &RunRequest, user: &User) -> Variables {
-        if self.config.standalone {
-            environment::of_caller(user, &start.variables, &self.inherited)
-        } else {
-            environment::of_cron(self.site, user, &start.variables, &self.inherited, self.config.inherit_path)
-        }
-    }
-
-    pub(super) fn recipe(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
-        let mut recipe = ExecSpec::of_shell(command, &self.environment(start, user), self.started_with);
-        recipe.identity = (!self.config.standalone).then(|| Identity::from(user));
-        recipe.runs_without_home = self.site.runs_without_home || self.config.standalone;
-        recipe
-    }
-
-    /// Recipe and pipes of a job. An error means that nothing has happened and it can be tried again.
-    fn prepare_fork(
-        &mut self,
-        start: &RunRequest,
-        user: Rc<User>,
-        label: Option<Label>,
-    ) -> io::Result<(Option<ExecSpec>, Launched)> {
-        let command = start.split(self.site.backslash);
-        let recipe = ExecSpec { label, ..self.recipe(start, &user, &command.shell) };
+    /// Prepares a job that the executor forks. An error means that nothing has happened and it can be tried again.
+    fn prepare_fork(&mut self, start: &RunRequest, user: Rc<User>, label: Option<Label>) -> io::Result<PreparedStart> {
+        let command = start.split(self.context.site.backslash);
+        let spec = ExecSpec { label, ..self.context.exec_spec(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
-        Ok((Some(recipe), Launched { id, monitor: None, user, pipes, command }))
+        Ok(PreparedStart { id, user, pipes, command, starter: Starter::Fork(spec) })
     }
 
     /// Pipes for a job, ours waited for, and the job's number.
     pub(super) fn open_pipes(&mut self, user: &User) -> io::Result<(u64, Pipes)> {
-        let standalone = self.config.standalone;
+        let standalone = self.context.config.standalone;
         let pipes = Pipes::open(standalone, (!standalone).then_some(user.uid))?;
-        let id = self.new_id();
-        self.poll.add(&pipes.our_output, token(Kind::Output, id))?;
+        let id = self.context.new_id();
+        self.context.poll.add(&pipes.our_output, token(Kind::Output, id))?;
         if let Some(error) = &pipes.our_error {
-            self.poll.add(error, token(Kind::Error, id))?;
+            self.context.poll.add(error, token(Kind::Error, id))?;
         }
         Ok((id, pipes))
     }
 
     /// Takes a job among those that run; `pid` is none when a PAM monitor sees to it.
-    fn launched(&mut self, launched: Launched, pending: QueuedStart, pid: Option<Pid>, now_ms: i64) {
-        let Launched { id, monitor, user, pipes, command } = launched;
-        let owner = owner_of(&pending.start);
-        self.flight.begin(id, owner.clone(), now_ms);
-        self.begun.push(pending.start.run);
+    fn add_job(&mut self, prepared: PreparedStart, queued: QueuedStart, pid: Option<Pid>, now_ms: i64) {
+        let PreparedStart { id, user, pipes, command, starter } = prepared;
+        let monitor = match starter {
+            Starter::Monitor(link) => Some(link),
+            Starter::Fork(_) => None,
+        };
+        let owner = owner_of(&queued.start);
+        self.starts.limiter.begin(id, owner.clone(), now_ms);
+        self.starts.begun.push(queued.start.run);
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let input_size = command.stdin.as_ref().map_or(0, Vec::len);
-        self.held.take(&owner, input_size);
+        self.memory.requests.take(&owner, input_size);
         let job = Job {
-            start: pending.start,
+            start: queued.start,
             owner,
-            tell_pid: pending.tell_pid,
-            tried_since_ms: pending.tried_since_ms,
+            tell_pid: queued.tell_pid,
+            tried_since_ms: queued.tried_since_ms,
             user,
             pid: None,
             monitor,
@@ -346,7 +316,7 @@ impl ExecutorState {
             grace_ms: 0,
             pam_variables: None,
         };
-        self.jobs.insert(id, job);
+        self.jobs.running.insert(id, job);
         if let Some(pid) = pid {
             self.started(id, pid);
         }
@@ -355,37 +325,37 @@ impl ExecutorState {
 
     /// The job's process is there.
     pub(super) fn started(&mut self, id: u64, pid: Pid) {
-        (self.hold_ms, self.held_until_ms) = (0, 0);
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        (self.starts.hold_ms, self.starts.held_until_ms) = (0, 0);
+        let Some(job) = self.jobs.running.get_mut(&id) else { return };
         job.pid = Some(pid);
         (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
-        self.flight.has_process(id, job.started_ms);
+        self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
         if job.tell_pid {
             // A notice is far below the wire's bound.
             self.mains.tell_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
-        let command = job.command(self.site);
-        self.tell.started(ExecutorState::about(job, &command));
-        if let Some(ask) = self.stopping {
+        let command = job.command(self.context.site);
+        self.context.log.started(job_ref(job, &command));
+        if let Some(ask) = self.jobs.ending {
             end_group(job, ask);
         }
         if let Some(started) = host::process_started(pid).and_then(|started| started.parse().ok()) {
-            self.journal().has_process(run, ProcessId { pid, started });
+            self.journal.journal().has_process(run, ProcessId { pid, started });
         }
     }
 
     fn begin_feed(&mut self, id: u64) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let Some(feed) = &mut job.feed else { return };
         // What cannot be waited for is not fed further: the job sees the end of its input.
-        if feed.proceed() || self.poll.add_for_writing(&feed.pipe, token(Kind::Feed, id)).is_err() {
+        if feed.proceed() || self.context.poll.add_for_writing(&feed.pipe, token(Kind::Feed, id)).is_err() {
             job.feed = None;
         }
     }
 
     pub(super) fn feed(&mut self, id: u64) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.jobs.running.get_mut(&id) else { return };
         if job.feed.as_mut().is_some_and(Feed::proceed) {
             job.feed = None;
         }
@@ -393,14 +363,15 @@ impl ExecutorState {
 
     /// A due moment that ends without a process.
     pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
-        let command = start.split(self.site.backslash).shell;
+        let command = start.split(self.context.site.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
-        self.tell.not_started(JobRef { start: &start, user, command: &command, pid: None }, &why);
-        self.begun.push(start.run);
-        self.note_not_started(&start);
+        self.context.log.not_started(JobRef { start: &start, user, command: &command, pid: None }, &why);
+        self.starts.begun.push(start.run);
+        self.begin_journal();
+        self.journal.journal().intend(&start, clock::wall().seconds);
         self.tell_end(RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms()));
         self.tell_mail(start.run, MailResult::NotWanted);
-        self.release(&start);
+        self.memory.release_request(&start);
     }
 }
 
@@ -429,46 +400,29 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// A start that has not been made yet.
-#[derive(Debug)]
-pub(super) struct QueuedStart {
-    pub(super) start: Box<RunRequest>,
-    /// Main wants to be told of its process.
-    pub(super) tell_pid: bool,
-    /// When it was first tried in vain.
-    pub(super) tried_since_ms: Option<i64>,
-    /// Main was told that it had begun.
-    pub(super) is_begun: bool,
-}
-
-impl QueuedStart {
-    /// The start of a job that has not come to have a process.
-    pub(super) fn again(job: Job) -> QueuedStart {
-        QueuedStart { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
-    }
-}
-
-/// A start of which it is known who runs it, and how.
-struct Cleared {
-    pending: QueuedStart,
+/// A start of which the user and the context are known.
+struct ClearedStart {
+    queued: QueuedStart,
     user: Rc<User>,
     label: Option<Label>,
     /// A PAM monitor starts it.
-    is_kept: bool,
+    has_monitor: bool,
 }
 
-/// A start that lacks nothing but the fork.
-pub(super) struct Prepared {
-    pub(super) pending: QueuedStart,
-    pub(super) recipe: ExecSpec,
-    pub(super) launched: Launched,
-}
-
-/// A job on its way.
-pub(super) struct Launched {
+/// A start with everything that its job needs.
+pub(super) struct PreparedStart {
+    /// The job's number.
     pub(super) id: u64,
-    pub(super) monitor: Option<Link>,
     pub(super) user: Rc<User>,
     pub(super) pipes: Pipes,
     pub(super) command: Command,
+    pub(super) starter: Starter,
+}
+
+/// Who makes the job's process.
+pub(super) enum Starter {
+    /// The executor, by a fork.
+    Fork(ExecSpec),
+    /// The PAM monitor at the other end.
+    Monitor(Link),
 }

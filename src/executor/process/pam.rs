@@ -1,0 +1,70 @@
+//! Whether jobs have a PAM service, and the template process that PAM monitors are forked from.
+
+use crate::executor::template::MonitorTemplate;
+use crate::profile::Profile;
+use crate::sys::pam;
+use crate::sys::selinux::Policy;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where distributions have libpam; on Debian in a directory below that is named for the architecture.
+const LIBRARY_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
+
+/// Whether there is PAM for jobs, and the template that PAM monitors are forked from.
+#[derive(Default)]
+pub(super) struct Pam {
+    has_service: bool,
+    template: Option<MonitorTemplate>,
+    /// What libpam's file was when the template was made.
+    library: Vec<Option<FileState>>,
+}
+
+/// Which file it is, its length, when it was changed.
+type FileState = (u64, u64, i64, i64);
+
+impl Pam {
+    /// Whether jobs have a PAM service.
+    pub(super) fn has_service(&self) -> bool {
+        self.has_service
+    }
+
+    /// Whether the template has as many requests waiting as it can have.
+    pub(super) fn is_behind(&self) -> bool {
+        self.template.as_ref().is_some_and(MonitorTemplate::is_behind)
+    }
+
+    /// Lets go of a template that does not answer.
+    pub(super) fn drop_template(&mut self) {
+        self.template = None;
+    }
+
+    /// Looks again whether there is such a service. Lets go of a template that has an earlier version of libpam loaded: modules of another
+    /// version may not work with it.
+    pub(super) fn freshen(&mut self, service: &str) {
+        self.has_service = pam::has_service(service);
+        if self.template.is_some() && library_files() != self.library {
+            self.template = None;
+        }
+    }
+
+    pub(super) fn template(&mut self, site: &Profile, policy: Option<Policy>) -> io::Result<&MonitorTemplate> {
+        if self.template.is_none() {
+            self.library = library_files();
+            self.template = Some(MonitorTemplate::fork(site, policy)?);
+        }
+        self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+/// The state of each file that may be the installed libpam.
+fn library_files() -> Vec<Option<FileState>> {
+    let below = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let directories = LIBRARY_DIRECTORIES.iter().map(Path::new);
+    let state = |path: PathBuf| {
+        let found = fs::metadata(path.join("libpam.so.0")).ok()?;
+        Some((found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
+    };
+    directories.flat_map(|directory| [directory.join(&below), directory.to_owned()]).map(state).collect()
+}

@@ -1,0 +1,110 @@
+//! What the executor is asked by a main, and what it tells it.
+
+use super::context::ExecutorError;
+use super::mains::Connection;
+use super::state::ExecutorState;
+use crate::executor::wire::{ExecutorEvent, ExecutorRequest, RunOfJob};
+use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
+use crate::sys::process::Ask;
+
+impl ExecutorState {
+    /// Takes the requests of the main that is connected.
+    pub(super) fn handle_main(&mut self) -> Result<(), ExecutorError> {
+        let is_open = self.mains.fill().unwrap_or(false);
+        while let Some(request) = self.mains.next_request()? {
+            let may_start = self.mains.has_own();
+            match request {
+                ExecutorRequest::Hello { .. } => {}
+                ExecutorRequest::Start { start, tell_pid } if may_start => self.take_start(start, tell_pid),
+                ExecutorRequest::Start { .. } => {}
+                ExecutorRequest::StopStarting => self.stop_starting(),
+                ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
+                ExecutorRequest::LogState => self.log_state(),
+                ExecutorRequest::ReopenLog => self.context.log.reopen(),
+            }
+        }
+        if !is_open {
+            self.lose_main();
+        }
+        Ok(())
+    }
+
+    fn lose_main(&mut self) {
+        if self.mains.lose(&self.context) == Connection::OwnLost {
+            self.stop_starting();
+        }
+    }
+
+    /// Tells main which starts have been begun, so that it can hand over others.
+    pub(super) fn tell_begun(&mut self) {
+        if !self.starts.begun.is_empty() {
+            let runs = std::mem::take(&mut self.starts.begun);
+            self.mains.tell_own(&ExecutorEvent::Begun { runs });
+        }
+    }
+
+    /// Notes the result of a run, and tells it to this main or the next one.
+    pub(super) fn tell_end(&mut self, result: RunResult) {
+        self.journal.journal().ended(&result);
+        self.mains.report(ExecutorEvent::Ended(Box::new(result)));
+    }
+
+    /// Notes that a run's end is in the log and its output where it is wanted.
+    pub(super) fn tell_mail(&mut self, run: RunId, mail: MailResult) {
+        self.journal.journal().reported(run, mail.clone());
+        if mail != MailResult::NotWanted {
+            self.mains.report(ExecutorEvent::Mailed { run, mail });
+        }
+    }
+
+    /// Sends what can be sent to the main that is connected.
+    pub(super) fn flush_main(&mut self) -> Result<(), ExecutorError> {
+        if self.mains.flush(&self.context, &mut self.journal).is_err() {
+            // What it ordered before may still lie in the socket.
+            self.handle_main()?;
+            if self.mains.has_own() {
+                self.lose_main();
+            }
+            self.mains.forget_peer();
+        }
+        Ok(())
+    }
+
+    /// A later main connects. While this executor's own main is there, no other can be a later one.
+    pub(super) fn accept_main(&mut self) -> Result<(), ExecutorError> {
+        while let Some(socket) = self.mains.accept(&self.context) {
+            self.handle_main()?;
+            if self.mains.has_own() {
+                continue;
+            }
+            // Before it reads the journal, which it does once it has been told what goes on.
+            self.journal.flush(&mut self.context);
+            let running = self.jobs.running.values().filter(|job| job.result.is_none()).map(|job| {
+                let RunRequest { run, scheduled_at, .. } = *job.start;
+                (RunOfJob { run, job: job.start.job.clone(), scheduled_at }, job.pid.unwrap_or(0))
+            });
+            // One that cannot be greeted connects again.
+            let _ = self.mains.greet(&self.context, socket, running);
+        }
+        Ok(())
+    }
+
+    /// Ends every job's process group and gives up what waits.
+    fn end_all(&mut self, ask: Ask) {
+        self.jobs.end_all(ask);
+        self.stop_starting();
+    }
+
+    /// Begins the journal and the socket for later mains, if that has not been done.
+    pub(super) fn begin_journal(&mut self) {
+        if let Some(listener) = self.journal.begin(&mut self.context) {
+            self.mains.listen_on(listener);
+        }
+    }
+
+    /// Sends the last results, and writes the journal: to be called at the end.
+    pub(super) fn settle_mains(&mut self) {
+        let _ = self.flush_main();
+        self.journal.flush(&mut self.context);
+    }
+}

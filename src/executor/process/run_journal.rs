@@ -1,0 +1,133 @@
+//! The executor's journal of runs, for the mains that come after.
+
+use super::context::{Context, Kind, token};
+use crate::executor::config::JournalPlace;
+use crate::executor::journal::Journal;
+use crate::executor::run_directory::{ExecutorFiles, RunDirectoryError};
+use crate::report::Level;
+use crate::scheduler::RunRequest;
+use crate::sys::clock;
+use crate::sys::host;
+use crate::sys::local_socket::Listener;
+use std::fs::File;
+
+/// The journal and its place.
+#[derive(Debug)]
+pub(super) struct RunJournal {
+    place: JournalPlace,
+    /// The file without a name, until the journal is begun.
+    memory: Option<File>,
+    /// The paths of the journal and the socket, where they have some.
+    files: Option<ExecutorFiles>,
+    journal: Journal,
+    /// The journal has been begun, or it was tried.
+    has_begun: bool,
+    /// It was logged that the journal cannot be written.
+    has_told_trouble: bool,
+}
+
+impl RunJournal {
+    pub(super) fn new(place: JournalPlace, memory: Option<File>) -> RunJournal {
+        RunJournal {
+            place,
+            memory,
+            files: None,
+            journal: Journal::default(),
+            has_begun: false,
+            has_told_trouble: false,
+        }
+    }
+
+    /// The journal, to note something that may be written a little later.
+    pub(super) fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// Notes that the starts of these runs are about to be made; written when this returns.
+    pub(super) fn note_intents<'a>(&mut self, context: &mut Context, starts: impl Iterator<Item = &'a RunRequest>) {
+        let now = clock::wall().seconds;
+        starts.for_each(|start| self.journal.intend(start, now));
+        self.flush(context);
+    }
+
+    /// Begins the journal with the first start, so that an executor that starts nothing leaves nothing. Gives the socket for later mains, once.
+    pub(super) fn begin(&mut self, context: &mut Context) -> Option<Listener> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return None;
+        }
+        let boot_id = host::boot().id;
+        let begun = match &self.place {
+            JournalPlace::Nowhere => return None,
+            JournalPlace::Memory => Journal::begin(self.memory.take()?, &boot_id)
+                .map_err(|source| RunDirectoryError::Journal { path: "in memory".into(), source }),
+            JournalPlace::Directory(directory) => {
+                let files = ExecutorFiles::own(directory);
+                let begun = files.begin_journal(&boot_id);
+                self.files = Some(files);
+                begun
+            }
+        };
+        let listening = begun.and_then(|journal| {
+            self.journal = journal;
+            self.listen(context)
+        });
+        listening.unwrap_or_else(|trouble| {
+            self.tell_trouble(context, &trouble);
+            None
+        })
+    }
+
+    fn listen(&self, context: &Context) -> Result<Option<Listener>, RunDirectoryError> {
+        let Some(files) = &self.files else { return Ok(None) };
+        let listener = files.listen()?;
+        context.poll.add(&listener, token(Kind::Listener, 0)).map_err(|source| RunDirectoryError::Os {
+            doing: "waiting for connections to",
+            path: files.socket(),
+            source,
+        })?;
+        Ok(Some(listener))
+    }
+
+    /// Writes what was noted. A journal that cannot be written is no reason to start nothing.
+    pub(super) fn flush(&mut self, context: &mut Context) {
+        let path = || self.files.as_ref().map_or_else(|| "in memory".into(), ExecutorFiles::journal);
+        if let Err(source) = self.journal.flush() {
+            let trouble = RunDirectoryError::Journal { path: path(), source };
+            self.tell_trouble(context, &trouble);
+        }
+        if self.journal.is_worth_compacting() {
+            self.compact(context);
+        }
+    }
+
+    fn compact(&mut self, context: &mut Context) {
+        let now = clock::wall().seconds;
+        let RunJournal { files, journal, .. } = self;
+        let compacted = match files {
+            Some(files) => files.compact(journal, now),
+            None => journal
+                .compacted(now)
+                .and_then(|compacted| journal.rewrite(&compacted.bytes).map(|()| compacted))
+                .map_err(|source| RunDirectoryError::Journal { path: "in memory".into(), source }),
+        };
+        match compacted {
+            Ok(compacted) if compacted.lost_starts => {
+                let detail = "the journal of runs is too long: a restart within the next minutes may repeat starts";
+                context.log.own(Level::Warning, "WARNING", detail);
+            }
+            Ok(_) => {}
+            Err(trouble) => {
+                // Not at each start again: when it has grown by as much once more.
+                self.journal.postpone_compacting();
+                self.tell_trouble(context, &trouble);
+            }
+        }
+    }
+
+    fn tell_trouble(&mut self, context: &mut Context, trouble: &RunDirectoryError) {
+        if !std::mem::replace(&mut self.has_told_trouble, true) {
+            let detail = format!("{trouble}: after a restart, starts may be repeated and running jobs are not known");
+            context.log.own(Level::Error, "ERROR", &detail);
+        }
+    }
+}

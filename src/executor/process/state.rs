@@ -1,0 +1,128 @@
+//! The executor's state, in a part for each of its jobs.
+
+use super::children::Children;
+use super::context::{Context, ExecutorError, Kind, os, token};
+use super::late_jobs::LateJobs;
+use super::mail::Mails;
+use super::mains::MainConnections;
+use super::pam::Pam;
+use super::run_journal::RunJournal;
+use super::running::RunningJobs;
+use super::start_limiter::StartLimiter;
+use super::starts::Starts;
+use crate::executor::config::Config;
+use crate::executor::environment::Inherited;
+use crate::executor::exec_spec::{Reporter, Reports, StartedWith};
+use crate::executor::identity::Identities;
+use crate::executor::job_log::JobLogger;
+use crate::executor::link::Link;
+use crate::executor::output;
+use crate::executor::owner::OwnerMemory;
+use crate::executor::relay::Relay;
+use crate::sys::descriptor;
+use crate::sys::poll::Poll;
+use crate::sys::process::{self, DescriptorLimit};
+use crate::sys::selinux::Policy;
+use crate::sys::signal::Signals;
+use crate::sys::user::User;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Descriptors that the executor may need: one or two for each running job.
+const DESCRIPTORS: u64 = 1 << 20;
+
+/// The executor's state.
+pub(super) struct ExecutorState {
+    pub(super) context: Context,
+    pub(super) signals: Signals,
+    /// What children report of themselves before their exec.
+    pub(super) reports: Reports,
+    pub(super) mains: MainConnections,
+    pub(super) journal: RunJournal,
+    pub(super) starts: Starts,
+    pub(super) pam: Pam,
+    pub(super) children: Children,
+    pub(super) jobs: RunningJobs,
+    /// Jobs that have ended and whose background processes may still write.
+    pub(super) late: LateJobs,
+    pub(super) mails: Mails,
+    pub(super) memory: OwnerMemory,
+}
+
+impl ExecutorState {
+    pub(super) fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
+        let site = config.profile.profile();
+        let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
+        raise(started_with.limit);
+        if !config.standalone {
+            process::enter(c"/").map_err(os("entering /"))?;
+        }
+        let caller = if config.standalone {
+            process::adopt_orphans().map_err(os("adopting orphans"))?;
+            Some(Rc::new(caller()?))
+        } else {
+            None
+        };
+        let relay = config.standalone.then(Relay::new);
+        let (reporter, reports) = Reporter::new().map_err(os("making a pipe"))?;
+        let poll = Poll::new().map_err(os("making the poll"))?;
+        let signals = Signals::new().map_err(os("listening to signals"))?;
+        let main = Link::new(socket);
+        poll.add(&main, token(Kind::Main, 0)).map_err(os("waiting for main"))?;
+        poll.add(&signals, token(Kind::Signals, 0)).map_err(os("waiting for signals"))?;
+        poll.add(&reports, token(Kind::Reports, 0)).map_err(os("waiting for reports"))?;
+        let mut log = JobLogger::new(&config);
+        let room = log.room().map_err(os("making the log's poll"))?;
+        poll.add(room, token(Kind::Log, 0)).map_err(os("waiting for the log"))?;
+        let identities = if config.standalone { Identities::default() } else { Identities::new() };
+        let limiter = StartLimiter::new(config.starts_in_flight);
+        Ok(ExecutorState {
+            signals,
+            reports,
+            mains: MainConnections::new(main),
+            journal: RunJournal::new(config.journal.clone(), journal),
+            starts: Starts::new(limiter, identities, caller),
+            pam: Pam::default(),
+            children: Children::new(),
+            jobs: RunningJobs::new(relay),
+            late: LateJobs::default(),
+            mails: Mails::new(descriptor::nowhere().map_err(os("opening /dev/null"))?),
+            memory: OwnerMemory::new(output::budget()),
+            context: Context {
+                policy: if config.standalone { None } else { Policy::of_machine() },
+                config,
+                site,
+                log,
+                poll,
+                inherited: Inherited::own(),
+                started_with,
+                reporter,
+                next_id: 0,
+            },
+        })
+    }
+}
+
+/// As many descriptors as we may have; jobs get back what the daemon was started with.
+fn raise(limit: DescriptorLimit) {
+    let wanted = DescriptorLimit { soft: limit.hard.max(DESCRIPTORS), hard: limit.hard.max(DESCRIPTORS) };
+    let possible = DescriptorLimit { soft: limit.hard, hard: limit.hard };
+    // Neither is needed before a thousand jobs run at once; then a start that finds no descriptor is tried again.
+    let _ = wanted.set().or_else(|_| possible.set());
+}
+
+/// Who `crond FILE` runs everything as. An id without a name is possible in a container.
+pub(in crate::executor) fn caller() -> Result<User, ExecutorError> {
+    let ids = process::own_ids().map_err(os("reading our ids"))?;
+    let [uid, ..] = ids.users;
+    let [gid, ..] = ids.groups;
+    let known = User::look_up_id(uid).ok().flatten();
+    Ok(known.unwrap_or_else(|| User {
+        name: std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string()),
+        uid,
+        gid,
+        home: b"/".to_vec(),
+        groups: vec![gid],
+    }))
+}
