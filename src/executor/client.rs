@@ -1,4 +1,4 @@
-//! Main's end of the executor: spawning it, telling it what to start, hearing what became of it.
+//! Main's end of the executor: spawns it, sends it requests, and receives its events.
 
 use super::config::{Config, JournalPlace};
 use super::link::Link;
@@ -9,7 +9,7 @@ use crate::sys::{descriptor, handover, process};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Why the executor is not there or not heard.
+/// Why the executor cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A system call failed.
@@ -20,7 +20,7 @@ pub enum LaunchError {
         /// What the kernel said.
         source: std::io::Error,
     },
-    /// What it said is no message.
+    /// What it sent is no message.
     #[error("hearing the executor: {0}")]
     Garbled(String),
     /// The executor ended.

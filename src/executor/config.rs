@@ -32,11 +32,11 @@ pub enum Mailer {
 /// What an executor is told once, at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Profile.
+    /// Whose behaviour it follows: Debian's cron or cronie.
     pub profile: ProfileName,
     /// Where its log lines go.
     pub log: Target,
-    /// Mail.
+    /// The program that delivers mail.
     pub mailer: Mailer,
     /// How long a mailer may take before it is killed.
     pub mailer_limit: Duration,

@@ -1,4 +1,4 @@
-//! How a fresh child becomes a job or a mailer: every step in order, every step checked, nothing ever run under a wrong id.
+//! How a fresh child becomes a job or a mailer: every step in order, and every step checked.
 
 use super::environment::{Variables, c_string};
 use super::label::Label;
@@ -50,7 +50,7 @@ const STEPS: [ExecStage; 14] = [
     ExecStage::Exec,
 ];
 
-/// What a child tells when a step failed.
+/// A step of the child that failed, as the child reports it.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) step: ExecStage,
@@ -69,9 +69,9 @@ impl Failure {
     }
 
     /// `setuid 1000: Resource temporarily unavailable`.
-    pub(super) fn why(&self, recipe: &ExecSpec) -> String {
+    pub(super) fn why(&self, spec: &ExecSpec) -> String {
         let text = |c: &CString| String::from_utf8_lossy(c.as_bytes()).into_owned();
-        let (uid, gid) = recipe.identity.as_ref().map_or((0, 0), |identity| (identity.uid, identity.gid));
+        let (uid, gid) = spec.identity.as_ref().map_or((0, 0), |identity| (identity.uid, identity.gid));
         let doing = match self.step {
             ExecStage::Fork => "starting the process".to_owned(),
             ExecStage::Session => "setsid".to_owned(),
@@ -83,15 +83,15 @@ impl Failure {
             ExecStage::GroupId => format!("setgid {gid}"),
             ExecStage::UserId => format!("setuid {uid}"),
             ExecStage::Verify => format!("checking that the ids are {uid}:{gid}"),
-            ExecStage::Directory | ExecStage::DirectoryInstead => format!("chdir {}", text(&recipe.directory)),
+            ExecStage::Directory | ExecStage::DirectoryInstead => format!("chdir {}", text(&spec.directory)),
             ExecStage::Signals => "unblocking signals".to_owned(),
-            ExecStage::Exec => format!("exec {}", recipe.program.path().to_string_lossy()),
+            ExecStage::Exec => format!("exec {}", spec.program.path().to_string_lossy()),
         };
         format!("{doing}: {}", reason(&self.source))
     }
 }
 
-/// Who the child is to become.
+/// The user and group ids that the child changes to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Identity {
     pub(super) uid: u32,
@@ -132,7 +132,7 @@ pub(super) struct StartedWith {
 }
 
 impl StartedWith {
-    /// Ours, now.
+    /// Reads the values of this process.
     pub(super) fn own() -> io::Result<StartedWith> {
         Ok(StartedWith { limit: DescriptorLimit::own()?, odd_oom_score: !process::has_ordinary_oom_score() })
     }
@@ -155,16 +155,16 @@ impl ExecSpec {
     }
 
     /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
-    pub(super) fn follow(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
+    pub(super) fn exec(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
         let Err(failure) = self.steps(stdio, trouble);
         failure
     }
 
-    /// Whoever it becomes can stop it from then on: it has no descriptor but its own by then.
+    /// After the change of ids the owner may stop the process (SIGSTOP), so no descriptor but its own may be open by then.
     fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<Infallible, Failure> {
         process::new_session().map_err(at(ExecStage::Session))?;
         if let Some(label) = &self.label {
-            label.wear().map_err(at(ExecStage::Label))?;
+            label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
         stdio.place(trouble).map_err(at(ExecStage::Descriptors))?;
         self.become_owner()?;
@@ -324,18 +324,18 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
 }
 
 /// The child: becomes the job, or tells why not and ends.
-pub(super) fn child(recipe: &ExecSpec, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
-    let failure = recipe.follow(stdio, reporter);
+pub(super) fn child(spec: &ExecSpec, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
+    let failure = spec.exec(stdio, reporter);
     if failure.step == ExecStage::Exec {
-        tell_reader_of_output(recipe, &failure, profile);
+        tell_reader_of_output(spec, &failure, profile);
     }
     reporter.tell(&failure);
     127
 }
 
 /// A shell that is not there is told in the job's own output as well, as the reference implementations do, so that its mail says so.
-fn tell_reader_of_output(recipe: &ExecSpec, failure: &Failure, profile: ProfileName) {
-    let (shell, why) = (recipe.program.path().to_string_lossy(), reason(&failure.source));
+fn tell_reader_of_output(spec: &ExecSpec, failure: &Failure, profile: ProfileName) {
+    let (shell, why) = (spec.program.path().to_string_lossy(), reason(&failure.source));
     let text = match profile {
         ProfileName::Debian => format!("{shell}: execle: {why}\n"),
         ProfileName::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
@@ -356,9 +356,9 @@ mod tests {
         })
         .unwrap();
         process::wait(pid).unwrap();
-        let mut recipe = ExecSpec::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
-        recipe.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
-        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&recipe))).collect();
+        let mut spec = ExecSpec::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
+        spec.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
+        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&spec))).collect();
         assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
         assert!(reports.take().is_empty());
     }

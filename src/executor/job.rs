@@ -1,4 +1,4 @@
-//! One started job as the executor keeps it: small while it runs, no process beside its own.
+//! A job that has been started, its pipes, and its standard input.
 
 use super::environment::Variables;
 use super::exec_spec::Stdio;
@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// Which of a job's descriptors.
+/// One of the two streams that a job writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
     /// What it writes to standard output; to standard error, too, unless that is kept apart.
@@ -43,19 +43,19 @@ pub(super) struct Job {
     pub(super) started_ms: i64,
     pub(super) started_at_ms: i64,
     pub(super) output: Output,
-    /// The ends to read, while there may be more.
+    /// Our ends of its output pipes, until they are closed.
     pub(super) pipe: Option<OwnedFd>,
     pub(super) error_pipe: Option<OwnedFd>,
     pub(super) feed: Option<Feed>,
     /// Bytes of its standard input.
     pub(super) input_size: usize,
-    /// A step that failed before the exec.
+    /// Why the job was not started, once a step before its exec has failed.
     pub(super) failure: Option<String>,
     /// Its result, once it has ended.
     pub(super) result: Option<RunResult>,
     /// Until when its output is waited for after its end.
     pub(super) grace_ms: i64,
-    /// What PAM added to its environment.
+    /// The variables that PAM added to its environment.
     pub(super) pam_variables: Option<Variables>,
 }
 

@@ -17,7 +17,7 @@ const WITH_PID: u8 = 8;
 /// cronie logs output in pieces of this size.
 const PIECE: usize = 1023;
 
-/// The run that is spoken of.
+/// The run that a line of the log is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobRef<'a> {
     pub(super) start: &'a RunRequest,
@@ -25,11 +25,11 @@ pub(super) struct JobRef<'a> {
     pub(super) user: &'a str,
     /// The command up to the first `%`.
     pub(super) command: &'a [u8],
-    /// Of the session leader.
+    /// Process id of the session leader.
     pub(super) pid: Option<u32>,
 }
 
-/// The log and how it is spoken to.
+/// Writes lines about jobs to the log.
 #[derive(Debug)]
 pub(super) struct JobLogger {
     log: Log,
@@ -66,27 +66,27 @@ impl JobLogger {
     }
 
     /// `(alice) CMD (date)`.
-    pub(super) fn started(&mut self, about: JobRef<'_>) {
-        if !about.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
-            let detail = self.command_with_pid(about);
-            let late_ms = clock::wall_ms().saturating_sub(about.start.scheduled_at.saturating_mul(1000));
-            self.write(about, Level::Info, "CMD", &detail, "", &[("late_ms", json!(late_ms))]);
+    pub(super) fn started(&mut self, job: JobRef<'_>) {
+        if !job.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
+            let detail = self.command_with_pid(job);
+            let late_ms = clock::wall_ms().saturating_sub(job.start.scheduled_at.saturating_mul(1000));
+            self.write(job, Level::Info, "CMD", &detail, "", &[("late_ms", json!(late_ms))]);
         }
     }
 
     /// `(alice) END (date)` or `(alice) CMDEND (date)`.
-    pub(super) fn finished(&mut self, about: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
-        if !about.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
+    pub(super) fn finished(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
+        if !job.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
             let event = if self.is_cronie() { "CMDEND" } else { "END" };
-            let detail = self.command_with_pid(about);
+            let detail = self.command_with_pid(job);
             let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
-            self.write(about, Level::Info, event, &detail, "", &fields);
+            self.write(job, Level::Info, event, &detail, "", &fields);
         }
     }
 
     /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
-    pub(super) fn ended(&mut self, about: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
-        let pid = about.pid.unwrap_or(0);
+    pub(super) fn ended(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
+        let pid = job.pid.unwrap_or(0);
         let (debian, how) = match end {
             RunOutcome::Code(0) => return,
             RunOutcome::Code(code) => {
@@ -97,27 +97,27 @@ impl JobLogger {
                 let what = format!("signal {number}{core}");
                 (format!("grandchild #{pid} terminated by {what}"), what)
             }
-            RunOutcome::NotStarted { why } => return self.not_started(about, why),
+            RunOutcome::NotStarted { why } => return self.not_started(job, why),
             RunOutcome::Skipped(_) | RunOutcome::Lost => return,
         };
         if !self.is_cronie() && self.mask & FAILURES != 0 {
-            self.write(JobRef { user: "CRON", ..about }, Level::Info, "error", debian.as_bytes(), "", &[]);
+            self.write(JobRef { user: "CRON", ..job }, Level::Info, "error", debian.as_bytes(), "", &[]);
         }
         if self.is_cronie() || self.mask != 0 {
             let rest = format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0);
             let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
-            self.write(about, Level::Warning, "FAILED", about.command, &rest, &fields);
+            self.write(job, Level::Warning, "FAILED", job.command, &rest, &fields);
         }
     }
 
     /// `(alice) NOT STARTED (command): setuid 1000: Resource temporarily unavailable`.
-    pub(super) fn not_started(&mut self, about: JobRef<'_>, why: &str) {
-        self.write(about, Level::Warning, "NOT STARTED", about.command, &format!(": {why}"), &[]);
+    pub(super) fn not_started(&mut self, job: JobRef<'_>, why: &str) {
+        self.write(job, Level::Warning, "NOT STARTED", job.command, &format!(": {why}"), &[]);
     }
 
     /// `(alice) SKIPPED (command) the daemon was stopped ...`: in the words that main has for starts that it skips itself.
-    pub(super) fn skipped(&mut self, about: JobRef<'_>, why: &str) {
-        self.write(about, Level::Info, "SKIPPED", about.command, &format!(" {why}"), &[]);
+    pub(super) fn skipped(&mut self, job: JobRef<'_>, why: &str) {
+        self.write(job, Level::Info, "SKIPPED", job.command, &format!(" {why}"), &[]);
     }
 
     /// Nobody has the name of a job's user: what cronie says of it (job.c, job_runqueue).
@@ -133,17 +133,17 @@ impl JobLogger {
     }
 
     /// Something else about a run, in the reference implementations' form.
-    pub(super) fn say(&mut self, about: JobRef<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
-        self.write(about, level, event, detail, rest, &[]);
+    pub(super) fn say(&mut self, job: JobRef<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
+        self.write(job, level, event, detail, rest, &[]);
     }
 
     /// Output that goes to the log: cronie's CMDOUT, a record for each line, long lines in pieces.
-    pub(super) fn output(&mut self, about: JobRef<'_>, text: &[u8]) {
+    pub(super) fn output(&mut self, job: JobRef<'_>, text: &[u8]) {
         let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
         for line in lines {
             let mut pieces = line.chunks(PIECE);
-            self.write(about, Level::Info, "CMDOUT", pieces.next().unwrap_or(b""), "", &[]);
-            pieces.for_each(|piece| self.write(about, Level::Info, "CMDOUT", piece, "", &[]));
+            self.write(job, Level::Info, "CMDOUT", pieces.next().unwrap_or(b""), "", &[]);
+            pieces.for_each(|piece| self.write(job, Level::Info, "CMDOUT", piece, "", &[]));
         }
     }
 
@@ -157,18 +157,18 @@ impl JobLogger {
     }
 
     /// Debian's `-L 8`: `[123] date`.
-    fn command_with_pid(&self, about: JobRef<'_>) -> Vec<u8> {
-        match about.pid {
+    fn command_with_pid(&self, job: JobRef<'_>) -> Vec<u8> {
+        match job.pid {
             Some(pid) if !self.is_cronie() && self.mask & WITH_PID != 0 => {
-                [format!("[{pid}] ").as_bytes(), about.command].concat()
+                [format!("[{pid}] ").as_bytes(), job.command].concat()
             }
-            _ => about.command.to_vec(),
+            _ => job.command.to_vec(),
         }
     }
 
     fn write(
         &mut self,
-        about: JobRef<'_>,
+        job: JobRef<'_>,
         level: Level,
         event: &str,
         detail: &[u8],
@@ -177,18 +177,18 @@ impl JobLogger {
     ) {
         let mut fields = Vec::new();
         if self.log.has_fields() {
-            fields = fields_of_start(about.start, about.command);
+            fields = fields_of_start(job.start, job.command);
             fields.extend_from_slice(more);
         }
         self.log.write(&Record {
             ident: Ident::Child,
             level,
-            pid: about.pid,
-            user: about.user,
+            pid: job.pid,
+            user: job.user,
             event,
             detail,
             rest,
-            run: Some(about.start.run),
+            run: Some(job.start.run),
             fields: &fields,
         });
     }

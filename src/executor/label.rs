@@ -47,7 +47,7 @@ impl Label {
     }
 
     /// Has the next program of this process run in it. What the kernel refuses counts only where the policy is enforced.
-    pub(super) fn wear(&self) -> io::Result<()> {
+    pub(super) fn set_exec_context(&self) -> io::Result<()> {
         match self.policy.set_context_of_exec(&self.context) {
             Err(_) if !selinux::is_enforcing() => Ok(()),
             done => done,

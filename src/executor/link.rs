@@ -9,25 +9,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Longest message: far above the longest command with the most settings that a table may have.
 const LONGEST: usize = 256 << 20;
 
-/// Room for a message: most are shorter.
-const ROOM: usize = 128;
+/// Capacity of a new message's buffer: most are shorter.
+const INITIAL_CAPACITY: usize = 128;
 
 /// Most bytes that one system call reads.
-const PIECE: usize = 4096;
+const BYTES_PER_READ: usize = 4096;
 
 /// Most messages that one system call sends.
-const TOGETHER: usize = 64;
+const MESSAGES_PER_CALL: usize = 64;
 
-/// Why the other side is not understood any more.
+/// Why a connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     /// The socket failed.
     #[error("talking over the socket: {0}")]
     Io(#[from] io::Error),
-    /// The bytes are no message.
+    /// The bytes are no message of this type.
     #[error("reading a message: {0}")]
     Message(#[from] postcard::Error),
-    /// A length that no message has.
+    /// The announced length is beyond the bound.
     #[error("a message of {0} bytes is announced")]
     Length(usize),
 }
@@ -53,7 +53,7 @@ impl Link {
 
     /// Queues a message and gives its number: it is sent once [`Link::sent`] is greater.
     pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
-        let mut frame = Vec::with_capacity(ROOM);
+        let mut frame = Vec::with_capacity(INITIAL_CAPACITY);
         frame.extend_from_slice(&[0; 4]);
         let mut frame = postcard::to_extend(message, frame)?;
         let length = frame.len() - 4;
@@ -88,7 +88,7 @@ impl Link {
     }
 
     fn send_some(&self) -> io::Result<usize> {
-        let messages = self.outgoing.iter().take(TOGETHER);
+        let messages = self.outgoing.iter().take(MESSAGES_PER_CALL);
         let mut pieces: Vec<IoSlice<'_>> = messages.map(|frame| IoSlice::new(frame)).collect();
         if let Some(first) = pieces.first_mut() {
             first.advance(self.begun);
@@ -109,10 +109,10 @@ impl Link {
     /// still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         loop {
-            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, PIECE) {
+            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ) {
                 Ok(0) => return Ok(false),
                 // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
-                Ok(count) if count < PIECE => return Ok(true),
+                Ok(count) if count < BYTES_PER_READ => return Ok(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -28,7 +28,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Takes what the job wrote.
+    /// Appends what the job wrote, as far as it is kept.
     pub(super) fn push(&mut self, bytes: &[u8], owner: &OwnerKey, budget: &mut MemoryBudget) {
         let before = self.kept();
         self.total += bytes.len() as u64;
@@ -48,7 +48,7 @@ impl Output {
         }
     }
 
-    /// Gives back what it kept.
+    /// Drops the text and gives its bytes back to the budget.
     pub(super) fn release(&mut self, owner: &OwnerKey, budget: &mut MemoryBudget) {
         budget.give_back(owner, self.kept());
         *self = Output::default();

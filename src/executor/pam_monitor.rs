@@ -1,6 +1,6 @@
 //! The PAM monitor: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
 //!
-//! It is forked by the template process. The order and the news go over a socket between executor and PAM monitor. Each PAM monitor begins a PAM transaction
+//! It is forked by the template process. The request and the events go over a socket between executor and PAM monitor. Each PAM monitor begins a PAM transaction
 //! of its own: libpam reads the service's files and loads the modules as they are at that moment, and reports faults for the job in question.
 
 use super::config::RETRY_MS;
@@ -26,7 +26,7 @@ use std::time::Duration;
 /// How long a PAM monitor waits between two tries to fork its job.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What the PAM monitor is to do.
+/// What a PAM monitor is told once: whose job it is to start, and how.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct MonitorRequest {
     pub(super) user: String,
@@ -41,7 +41,7 @@ pub(super) struct MonitorRequest {
     pub(super) started_with: StartedWith,
 }
 
-/// What the PAM monitor tells.
+/// What the PAM monitor reports to the executor.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum MonitorEvent {
     /// There was no process to be had for the PAM monitor itself; nothing has happened.
@@ -49,7 +49,7 @@ pub(super) enum MonitorEvent {
         /// The kernel's number for why.
         number: i32,
     },
-    /// A module wants somebody to know this.
+    /// A PAM module's message for the log.
     Message(String),
     /// PAM refused; nothing is started.
     Refused {
@@ -60,7 +60,7 @@ pub(super) enum MonitorEvent {
         /// `pam_acct_mgmt`.
         doing: String,
     },
-    /// The job is there.
+    /// The job's process has been started.
     Started(Pid),
     /// A step failed, in the PAM monitor or in the job's process.
     Failed {
@@ -71,7 +71,7 @@ pub(super) enum MonitorEvent {
     },
     /// The job ended; its environment had this of PAM.
     Ended {
-        /// How.
+        /// Exit status or signal.
         status: Status,
         /// What the job used.
         usage: Usage,
@@ -111,9 +111,9 @@ impl From<Failure> for MonitorError {
 }
 
 impl<'a> PamMonitor<'a> {
-    /// Does what the executor orders, with these ends of the job's pipes; gives the exit status.
+    /// Does what the executor requests, with these ends of the job's pipes; gives the exit status.
     pub(super) fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
-        let news = match self.keep(input, output) {
+        let event = match self.run_session(input, output) {
             Ok(()) => return 0,
             Err(MonitorError::Pam { error, session }) => {
                 MonitorEvent::Refused { session, text: error.text, doing: error.doing.to_owned() }
@@ -121,28 +121,28 @@ impl<'a> PamMonitor<'a> {
             Err(MonitorError::ExecStage(failure)) => failed(&failure),
             Err(MonitorError::Wire(_) | MonitorError::Alone) => return 1,
         };
-        self.tell(&news);
+        self.tell(&event);
         1
     }
 
     /// The session around the job. Every way out drops the session, which closes it.
-    fn keep(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
+    fn run_session(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
         process::default_signals();
-        process::shrug_off_signals();
+        process::ignore_end_requests();
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
         process::set_name(c"crond: pam");
-        let order: MonitorRequest = self.hear()?;
+        let request: MonitorRequest = self.receive()?;
         process::new_session().map_err(at(ExecStage::Session))?;
-        order.started_with.limit.set().map_err(at(ExecStage::Limits))?;
-        defaults(order.started_with)?;
-        self.wear_label(&order)?;
-        let session = self.open_session(&order)?;
-        let (pam, identity) = result_of_session(session.as_ref(), &order)?;
-        let recipe = recipe(&order, &pam, identity);
+        request.started_with.limit.set().map_err(at(ExecStage::Limits))?;
+        defaults(request.started_with)?;
+        self.set_exec_context(&request)?;
+        let session = self.open_session(&request)?;
+        let (pam, identity) = result_of_session(session.as_ref(), &request)?;
+        let spec = spec(&request, &pam, identity);
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
         let job =
-            fork_patiently(|| child(&recipe, stdio, &reporter, self.site.profile)).map_err(at(ExecStage::Fork))?;
+            fork_with_retries(|| child(&spec, stdio, &reporter, self.site.profile)).map_err(at(ExecStage::Fork))?;
         drop((input, output, reporter));
         self.tell(&MonitorEvent::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
@@ -157,16 +157,16 @@ impl<'a> PamMonitor<'a> {
     }
 
     /// Before the session, so that a module of it (pam_selinux) has the last word; the job inherits it.
-    fn wear_label(&self, order: &MonitorRequest) -> Result<(), MonitorError> {
-        let Some((policy, context)) = self.policy.zip(order.context.clone()) else { return Ok(()) };
-        Ok(Label::sent(policy, context).wear().map_err(at(ExecStage::Label))?)
+    fn set_exec_context(&self, request: &MonitorRequest) -> Result<(), MonitorError> {
+        let Some((policy, context)) = self.policy.zip(request.context.clone()) else { return Ok(()) };
+        Ok(Label::sent(policy, context).set_exec_context().map_err(at(ExecStage::Label))?)
     }
 
-    /// Account, credentials, session, in the reference implementations' order; the groups of the user come before her credentials, which may add to them.
-    fn open_session(&self, order: &MonitorRequest) -> Result<Option<Session<'a>>, MonitorError> {
+    /// Account, credentials, session, in the reference implementations' order; the groups of the user come before the credentials, which may add to them.
+    fn open_session(&self, request: &MonitorRequest) -> Result<Option<Session<'a>>, MonitorError> {
         let Some(library) = self.library else { return Ok(None) };
         let account = |error| MonitorError::Pam { error, session: false };
-        let user = CString::new(order.user.as_str()).unwrap_or_default();
+        let user = CString::new(request.user.as_str()).unwrap_or_default();
         let [before, from_then_on] = self.site.pam_tags;
         pam::log_as(before);
         let service = CString::new(self.site.pam_service).unwrap_or_default();
@@ -174,10 +174,10 @@ impl<'a> PamMonitor<'a> {
         session.set_user(&user).map_err(account)?;
         session.set_terminal(c"cron").map_err(account)?;
         session.account().map_err(account)?;
-        process::set_groups(&order.identity.groups).map_err(at(ExecStage::Groups))?;
-        process::set_group_ids(order.identity.gid).map_err(at(ExecStage::GroupId))?;
+        process::set_groups(&request.identity.groups).map_err(at(ExecStage::Groups))?;
+        process::set_group_ids(request.identity.gid).map_err(at(ExecStage::GroupId))?;
         session.establish_credentials().map_err(account)?;
-        if let Some(class) = &order.session_class {
+        if let Some(class) = &request.session_class {
             let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
             session.put_variable(&setting).map_err(account)?;
         }
@@ -192,8 +192,8 @@ impl<'a> PamMonitor<'a> {
         }
     }
 
-    /// Waits for a message.
-    fn hear<T: DeserializeOwned>(&mut self) -> Result<T, MonitorError> {
+    /// Waits for one message from the executor.
+    fn receive<T: DeserializeOwned>(&mut self) -> Result<T, MonitorError> {
         loop {
             if let Some(message) = self.link.take()? {
                 return Ok(message);
@@ -205,9 +205,9 @@ impl<'a> PamMonitor<'a> {
         }
     }
 
-    /// Tells, waiting until it is sent. An executor that is gone is no reason to leave the job or its session.
-    pub(super) fn tell(&mut self, news: &MonitorEvent) {
-        if self.link.push(news).is_err() {
+    /// Sends an event, waiting until it is sent. An executor that is gone is no reason to leave the job or its session.
+    pub(super) fn tell(&mut self, event: &MonitorEvent) {
+        if self.link.push(event).is_err() {
             return;
         }
         while self.link.flush().is_ok() && self.link.wants_to_write() {
@@ -219,7 +219,7 @@ impl<'a> PamMonitor<'a> {
 }
 
 /// Forks, and when there is no process to be had tries again for as long as the executor would.
-fn fork_patiently(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
+fn fork_with_retries(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
     let until_ms = clock::monotonic_ms() + RETRY_MS;
     loop {
         match process::fork(&mut body) {
@@ -229,16 +229,16 @@ fn fork_patiently(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
     }
 }
 
-/// What PAM made: variables, and groups beyond the user's own.
+/// What the PAM session gave: variables, and groups beyond the user's own.
 fn result_of_session(
     session: Option<&Session<'_>>,
-    order: &MonitorRequest,
+    request: &MonitorRequest,
 ) -> Result<(Variables, Identity), MonitorError> {
-    let Some(session) = session else { return Ok((Variables::default(), order.identity.clone())) };
+    let Some(session) = session else { return Ok((Variables::default(), request.identity.clone())) };
     let strings = session.variables();
     let pam = Variables::from_strings(strings.iter().map(|string| string.as_bytes()));
     let groups = process::own_groups().map_err(at(ExecStage::Groups))?;
-    Ok((pam, Identity { groups, ..order.identity.clone() }))
+    Ok((pam, Identity { groups, ..request.identity.clone() }))
 }
 
 fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
@@ -249,12 +249,12 @@ fn failed(failure: &Failure) -> MonitorEvent {
     MonitorEvent::Failed { step: failure.step as u8, number: failure.source.raw_os_error().unwrap_or(0) }
 }
 
-/// The job's recipe: cron's variables have the last word over PAM's.
-pub(super) fn recipe(order: &MonitorRequest, pam: &Variables, identity: Identity) -> ExecSpec {
-    let variables = pam.clone().overlaid(&Variables::unpacked(&order.variables));
-    let mut recipe = ExecSpec::of_shell(&order.command, &variables, order.started_with);
-    recipe.identity = Some(identity);
-    recipe.runs_without_home = order.runs_without_home;
-    recipe.sets_defaults = false;
-    recipe
+/// What the job's child needs: cron's variables have the last word over PAM's.
+pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity) -> ExecSpec {
+    let variables = pam.clone().overlaid(&Variables::unpacked(&request.variables));
+    let mut spec = ExecSpec::of_shell(&request.command, &variables, request.started_with);
+    spec.identity = Some(identity);
+    spec.runs_without_home = request.runs_without_home;
+    spec.sets_defaults = false;
+    spec
 }

@@ -91,14 +91,14 @@ impl ExecutorState {
             self.mails.send_queued(&mut self.context, &mut self.children, now);
             self.context.log.flush();
             self.flush_relay();
-            self.tell_begun();
+            self.report_begun();
             self.journal.flush(&mut self.context);
             self.flush_main()?;
             if !self.mains.has_own() && self.has_no_work() {
                 self.mains.close_own();
             }
         }
-        self.settle_mains();
+        self.finish_mains();
         Ok(())
     }
 

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::io;
 
 /// Beyond this much unwritten, jobs have to wait until whoever reads us has caught up.
-const MOST: usize = 1 << 20;
+const MOST_WAITING: usize = 1 << 20;
 /// A line longer than this goes out in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 /// What a pipe with any room at all takes at once (pipe(7)).
 const PAGE: usize = 4096;
 
-/// One of our two streams.
+/// One of our two standard streams, with what waits to be written to it.
 #[derive(Debug)]
 struct Out {
     error: bool,
@@ -20,7 +20,7 @@ struct Out {
     written: usize,
 }
 
-/// Both, and the lines that jobs have begun.
+/// Both streams, and the unfinished lines of jobs.
 #[derive(Debug)]
 pub(super) struct Relay {
     outs: [Out; 2],
@@ -65,7 +65,7 @@ impl Relay {
 
     /// Whether no more should be taken for now.
     pub(super) fn is_full(&self) -> bool {
-        self.outs.iter().any(|out| out.waiting.len() - out.written > MOST)
+        self.outs.iter().any(|out| out.waiting.len() - out.written > MOST_WAITING)
     }
 
     /// Writes what goes without waiting.
@@ -127,7 +127,7 @@ mod tests {
         assert!(relay.is_empty());
         relay.push(1, Stream::Output, b"y");
         assert_eq!(waiting(&relay)[0].len(), LONGEST_LINE + 1);
-        relay.push(1, Stream::Output, &vec![b'x'; MOST]);
+        relay.push(1, Stream::Output, &vec![b'x'; MOST_WAITING]);
         assert!(relay.is_full());
     }
 }

@@ -6,6 +6,7 @@ use crate::sys::host;
 use crate::sys::local_socket::Listener;
 use crate::sys::process::{self, Pid};
 use crate::sys::process_lock;
+use crate::sys::state_file;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -139,7 +140,7 @@ impl ExecutorFiles {
         loop {
             let Some(file) = open(&path)? else { return Ok(None) };
             let is_alive = process_lock::is_held_by_another(&file).map_err(os("asking for the lock of", &path))?;
-            if is_alive || is_still_at(&file, &path) {
+            if is_alive || state_file::is_still_at(&file, &path) {
                 let is_too_long = file.metadata().map_err(os("looking at", &path))?.len() > 2 * LONGEST;
                 let content = if is_too_long { Err(JournalError::Foreign) } else { read(&file, boot_id, now) };
                 return Ok(Some(Look { is_alive, content: content.map_err(in_journal(&path)), file }));
@@ -217,29 +218,18 @@ fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
 
 /// Opens a journal, whatever has its name, without waiting.
 fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path);
-    let file = match opened {
+    let file = match state_file::open_for_writing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // A directory, a symbolic link, a socket: no executor has made it.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::ELOOP | libc::ENXIO)) => {
+        Err(error) if state_file::is_no_regular_file(&error) => {
             return Err(in_journal(path)(JournalError::Foreign));
         }
         opened => opened.map_err(os("opening", path))?,
     };
-    let found = file.metadata().map_err(os("looking at", path))?;
-    if found.is_file() && is_owner(&found) {
+    if is_owner(&file.metadata().map_err(os("looking at", path))?) {
         return Ok(Some(file));
     }
     Err(in_journal(path)(JournalError::Foreign))
-}
-
-fn is_still_at(file: &File, path: &Path) -> bool {
-    matches!((file.metadata(), fs::symlink_metadata(path)),
-        (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 /// The executors of which there is a journal.

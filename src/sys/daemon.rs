@@ -1,6 +1,7 @@
 //! Becoming a daemon (daemon(7)): two forks and a session between them, with the caller waiting until it is known
 //! whether the daemon works.
 
+use super::descriptor;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
@@ -62,26 +63,8 @@ pub fn close_inherited(what: Inherited) {
         Inherited::Closed => 0,
         Inherited::KeptHere => libc::CLOSE_RANGE_CLOEXEC,
     };
-    // SAFETY: at the start of main nothing of ours has a descriptor above 2 yet; the call takes integers only.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, flags) };
-    if done != 0 {
-        // Linux before 5.9 (5.11 for the flag) has no close_range.
-        close_one_by_one(what);
-    }
-}
-
-fn close_one_by_one(what: Inherited) {
-    let Ok(list) = std::fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<i32> = list.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // SAFETY: as above; the one that the list itself used is closed by now, and closing it again fails harmlessly.
-        unsafe {
-            match what {
-                Inherited::Closed => libc::close(descriptor),
-                Inherited::KeptHere => libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC),
-            }
-        };
-    }
+    // Without /proc on an old kernel they stay open.
+    let _ = descriptor::close_range(3, u32::MAX, flags);
 }
 
 /// Sets the name that ps(1) shows as the command's, which is another one after an exec by a link of /proc.
@@ -101,12 +84,17 @@ pub fn fill_standard_streams() -> io::Result<()> {
     }
 }
 
+/// Forks. To be called while there is one thread.
+fn fork_alone() -> io::Result<ForkResult> {
+    // SAFETY: there is one thread, as the caller sees to, so that the child may do whatever its parent could.
+    Ok(unsafe { fork() }?)
+}
+
 /// Leaves caller, terminal and directory behind. To be called while there is one thread. Standard error is left alone when
 /// `keep_stderr` (the log goes there).
 pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
     let (told, promise) = pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: there is one thread, so that the child may do whatever it likes.
-    match unsafe { fork() }? {
+    match fork_alone()? {
         ForkResult::Parent { child } => {
             drop(promise);
             // The one in the middle ends at once.
@@ -116,8 +104,7 @@ pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
         ForkResult::Child => {
             drop(told);
             setsid()?;
-            // SAFETY: as above.
-            match unsafe { fork() }? {
+            match fork_alone()? {
                 // This process ends without running anything that was meant for its parent.
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {

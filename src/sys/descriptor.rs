@@ -86,12 +86,13 @@ pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
 /// which nothing is read is not touched.
 pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
     into.reserve(most);
-    // SAFETY: so much room is there and ours, and the kernel only writes to it.
-    let count = unsafe { libc::read(descriptor.as_raw_fd(), into.spare_capacity_mut().as_mut_ptr().cast(), most) };
-    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: it has written so many bytes behind the length, not more than there was room for.
-    unsafe { into.set_len(into.len() + count) };
-    Ok(count)
+    // SAFETY: `most` bytes are reserved behind the length. The kernel only writes there, and the length grows by what it has written.
+    unsafe {
+        let count = libc::read(descriptor.as_raw_fd(), into.spare_capacity_mut().as_mut_ptr().cast(), most);
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        into.set_len(into.len() + count);
+        Ok(count)
+    }
 }
 
 /// Writes what fits, in one go.
@@ -147,25 +148,33 @@ pub fn close_from(first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut from = first.unsigned_abs();
     while let Some(kept) = kept_from(from) {
         if from < kept {
-            close_range(from, kept - 1)?;
+            close_range(from, kept - 1, 0)?;
         }
         from = kept + 1;
     }
-    close_range(from, u32::MAX)
+    close_range(from, u32::MAX, 0)
 }
 
-fn close_range(first: u32, last: u32) -> io::Result<()> {
+/// Closes the descriptors from `first` to `last`, or with `CLOSE_RANGE_CLOEXEC` has exec close them.
+///
+/// To be called where nothing uses these descriptors again: at the start of main, or in a fresh child.
+pub(super) fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: takes integers only; the caller's process uses none of these descriptors again.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } == 0 {
         return Ok(());
     }
-    // A kernel before 5.9: what is open stands in /proc, which costs nothing when the limit is 2^30.
+    // A kernel before 5.9 (5.11 for the flag): what is open stands in /proc, which costs nothing when the limit is 2^30.
     let listed: Vec<u32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     for number in listed.into_iter().filter(|number| (first..=last).contains(number)) {
-        // SAFETY: takes an integer; one that is closed already is refused.
-        unsafe { libc::close(number as RawFd) };
+        // SAFETY: as above; one that is closed already is refused.
+        unsafe {
+            match flags {
+                libc::CLOSE_RANGE_CLOEXEC => libc::fcntl(number as RawFd, libc::F_SETFD, libc::FD_CLOEXEC),
+                _ => libc::close(number as RawFd),
+            }
+        };
     }
     Ok(())
 }

@@ -197,7 +197,7 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory of mode 0700 whose name begins with `prefix`, a path, and goes on with six queued mails that no other has.
+/// Makes a directory of mode 0700 whose name begins with `prefix`, a path, and ends with six letters that make it unique.
 pub fn create_temporary_dir(prefix: &Path) -> io::Result<PathBuf> {
     let mut template = prefix.as_os_str().to_owned();
     template.push("XXXXXX");
@@ -209,14 +209,16 @@ pub fn create_temporary_file(prefix: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     let mut template = prefix.as_os_str().to_owned();
     template.push("XXXXXX");
     let mut path = CString::new(template.into_vec())?.into_bytes_with_nul();
-    // SAFETY: libc writes six queued mails into the string, which is ours, ends with NUL and stays as long as it is.
-    let fd = unsafe { libc::mkostemp(path.as_mut_ptr().cast(), libc::O_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // SAFETY: libc writes six letters into the string, which is ours, ends with NUL and stays as long as it is. The descriptor that it gives
+    // has just been opened, and nobody else knows it.
+    let file = unsafe {
+        match libc::mkostemp(path.as_mut_ptr().cast(), libc::O_CLOEXEC) {
+            -1 => return Err(io::Error::last_os_error()),
+            number => OwnedFd::from_raw_fd(number),
+        }
+    };
     path.pop();
-    // SAFETY: the descriptor has just been opened for us, and nobody else has it.
-    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, OsString::from_vec(path).into()))
+    Ok((file, OsString::from_vec(path).into()))
 }
 
 /// Removes a directory and the files in it. Directories in it are not looked into, and keep it in place.

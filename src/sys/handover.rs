@@ -2,7 +2,7 @@
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -26,16 +26,19 @@ pub fn take(numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
     if numbers.iter().enumerate().any(|(index, number)| *number <= 2 || is_twice(index, number)) {
         return None;
     }
-    // SAFETY: fcntl takes integers only; a number that is not open is refused.
-    if numbers.iter().any(|number| unsafe { libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1) {
-        return None;
+    // SAFETY: fcntl takes integers only, and refuses a number that is not open. Only after all have passed they are owned: each is open,
+    // different from the others, and nothing of ours has it, as the caller sees to.
+    unsafe {
+        if numbers.iter().any(|number| libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) == -1) {
+            return None;
+        }
+        Some(numbers.iter().map(|number| OwnedFd::from_raw_fd(*number)).collect())
     }
-    // SAFETY: each is open, as changing its flags has shown, different from the others, and nothing of ours has it, as the caller sees to.
-    Some(numbers.iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
 }
 
 /// Takes a variable out of the environment. To be called at the start of main, while there is one thread.
-pub fn take_variable(name: &str) -> Option<OsString> {
+pub fn take_variable(name: impl AsRef<OsStr>) -> Option<OsString> {
+    let name = name.as_ref();
     let value = std::env::var_os(name)?;
     // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
     unsafe { std::env::remove_var(name) };

@@ -2,6 +2,7 @@
 //!
 //! The lent rights are put aside at once and taken up only around the few calls that need them.
 
+use super::handover;
 use super::process;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid};
@@ -133,8 +134,7 @@ impl Inherited {
         let environment: Vec<_> = std::env::vars_os().collect();
         if identity.is_secure() {
             for (name, _) in environment.iter().filter(|(name, _)| !KEPT.iter().any(|kept| name == kept)) {
-                // SAFETY: there is one thread, so nobody reads the environment meanwhile.
-                unsafe { std::env::remove_var(name) };
+                handover::take_variable(name);
             }
         }
         let umask = process::set_umask(0o077);

@@ -5,6 +5,7 @@
 //! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
 
 use super::created::CreatedFile;
+use super::process_lock::whole_file;
 use super::state_file;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
@@ -72,16 +73,6 @@ impl Drop for OwnLock {
     /// until its exec.
     fn drop(&mut self) {
         let _ = fcntl(&self.0, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
-    }
-}
-
-fn whole_file(kind: libc::c_int) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
     }
 }
 
@@ -168,7 +159,7 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
             Err(why) => return Err(failed("locking", path)(why.into())),
         }
         // Somebody may have taken the file away between opening and locking: then the lock guards nothing.
-        if is_still_at(&file, path) {
+        if state_file::is_still_at(&file, path) {
             let our_last = read_pid(&file);
             file.set_len(0).map_err(failed("writing", path))?;
             file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(failed("writing", path))?;
@@ -220,11 +211,6 @@ fn write_pid_file(run_dir: &Path, path: &Path) -> Result<Flock<File>, LockError>
         .map_err(|(_, why)| failed("locking", path)(why.into()))?;
     place.persist(path).map_err(|why| failed("placing", path)(why.error))?;
     Ok(file)
-}
-
-fn is_still_at(file: &File, path: &Path) -> bool {
-    matches!((file.metadata(), fs::symlink_metadata(path)),
-        (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 fn read_pid(file: &File) -> Option<u32> {

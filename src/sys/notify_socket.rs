@@ -1,5 +1,6 @@
 //! The service manager's socket (sd_notify(3)): readiness, state and the watchdog, when NOTIFY_SOCKET is set.
 
+use super::handover;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
@@ -44,8 +45,7 @@ impl NotifySocket {
         let (address, usec, for_pid) = (take("NOTIFY_SOCKET"), take("WATCHDOG_USEC"), take("WATCHDOG_PID"));
         let reads_stderr = is_journal_stream(take("JOURNAL_STREAM").as_deref(), std::io::stderr());
         for name in OURS_ALONE {
-            // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
-            unsafe { std::env::remove_var(name) };
+            handover::take_variable(name);
         }
         NotifySocket { reads_stderr, variables, ..NotifySocket::to(address, usec, for_pid, std::process::id()) }
     }

@@ -50,7 +50,7 @@ struct Conversation {
 }
 
 type WithFlags = unsafe extern "C" fn(Handle, c_int) -> c_int;
-type RunRequest = unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
+type Start = unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
 type SetItem = unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int;
 type PutVariable = unsafe extern "C" fn(Handle, *const c_char) -> c_int;
 type ListVariables = unsafe extern "C" fn(Handle) -> *mut *mut c_char;
@@ -59,7 +59,7 @@ type Words = unsafe extern "C" fn(Handle, c_int) -> *const c_char;
 /// The opened library.
 #[derive(Debug)]
 pub struct Library {
-    start: RunRequest,
+    start: Start,
     end: WithFlags,
     set_item: SetItem,
     account: WithFlags,
@@ -108,7 +108,7 @@ impl Library {
         // SAFETY: the functions have these types in Linux-PAM's headers, unchanged since libpam.so.0 exists; none of the pointers is null.
         unsafe {
             Some(Library {
-                start: std::mem::transmute::<*mut c_void, RunRequest>(find(c"pam_start")?),
+                start: std::mem::transmute::<*mut c_void, Start>(find(c"pam_start")?),
                 end: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_end")?),
                 set_item: std::mem::transmute::<*mut c_void, SetItem>(find(c"pam_set_item")?),
                 account: std::mem::transmute::<*mut c_void, WithFlags>(find(c"pam_acct_mgmt")?),
@@ -179,25 +179,19 @@ impl<'a> Session<'a> {
 
     /// Whether the account may be used now.
     pub fn account(&mut self) -> Result<(), PamError> {
-        // SAFETY: a live handle.
-        let code = unsafe { (self.library.account)(self.handle, SILENT) };
-        self.note("pam_acct_mgmt", code)
+        self.call("pam_acct_mgmt", self.library.account, SILENT)
     }
 
     /// Gives this process the user's credentials (groups, keys).
     pub fn establish_credentials(&mut self) -> Result<(), PamError> {
-        // SAFETY: a live handle.
-        let code = unsafe { (self.library.credentials)(self.handle, ESTABLISH | SILENT) };
-        self.note("pam_setcred", code)?;
+        self.call("pam_setcred", self.library.credentials, ESTABLISH | SILENT)?;
         self.has_credentials = true;
         Ok(())
     }
 
     /// Opens the session.
     pub fn open(&mut self) -> Result<(), PamError> {
-        // SAFETY: a live handle.
-        let code = unsafe { (self.library.open_session)(self.handle, SILENT) };
-        self.note("pam_open_session", code)?;
+        self.call("pam_open_session", self.library.open_session, SILENT)?;
         self.is_open = true;
         Ok(())
     }
@@ -233,6 +227,12 @@ impl<'a> Session<'a> {
     pub fn take_messages(&self) -> Vec<String> {
         // SAFETY: the pointer is valid until the session is dropped, and all access is through shared references.
         unsafe { &*self.told }.take()
+    }
+
+    fn call(&mut self, doing: &'static str, function: WithFlags, flags: c_int) -> Result<(), PamError> {
+        // SAFETY: a function of the library, and a live handle.
+        let code = unsafe { function(self.handle, flags) };
+        self.note(doing, code)
     }
 
     fn note(&mut self, doing: &'static str, code: c_int) -> Result<(), PamError> {

@@ -6,11 +6,13 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 /// A descriptor of that process, readable once it has ended, closed on exec.
 pub fn open(pid: Pid) -> io::Result<OwnedFd> {
-    // SAFETY: takes integers only.
-    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let number = i32::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    // SAFETY: the call takes integers only; a number that is not negative is a descriptor that the kernel has just made and that nobody else
+    // knows.
+    unsafe {
+        let number = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        let number = i32::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(io::Error::last_os_error)?;
+        Ok(OwnedFd::from_raw_fd(number))
+    }
 }
 
 #[cfg(test)]

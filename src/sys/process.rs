@@ -5,7 +5,7 @@
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
 use nix::unistd::{Gid, Uid};
 use std::ffi::{CStr, CString, c_char};
 use std::io;
@@ -233,29 +233,32 @@ pub fn default_signals() {
 }
 
 /// Gives every signal that asks a process to end a handler that does nothing: the process goes on, and what it execs has the default.
-pub fn shrug_off_signals() {
-    extern "C" fn nothing(_: libc::c_int) {}
+pub fn ignore_end_requests() {
     for number in [
-        libc::SIGHUP,
-        libc::SIGINT,
-        libc::SIGQUIT,
-        libc::SIGTERM,
-        libc::SIGUSR1,
-        libc::SIGUSR2,
-        libc::SIGPIPE,
-        libc::SIGALRM,
-        libc::SIGTSTP,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+        Signal::SIGTSTP,
     ] {
-        let handler: extern "C" fn(libc::c_int) = nothing;
-        // SAFETY: the handler does nothing at all, so it may run at any point.
-        unsafe { libc::signal(number, handler as libc::sighandler_t) };
+        set_handler(number, SigHandler::Handler(do_nothing));
     }
 }
 
 /// Lets ended children vanish without being waited for.
 pub fn ignore_children() {
-    // SAFETY: SIG_IGN installs no code of ours.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    set_handler(Signal::SIGCHLD, SigHandler::SigIgn);
+}
+
+extern "C" fn do_nothing(_: libc::c_int) {}
+
+fn set_handler(number: Signal, handler: SigHandler) {
+    // SAFETY: the only handler that is ever given does nothing at all, so it may run at any point. No signal given here can be refused.
+    let _ = unsafe { nix::sys::signal::signal(number, handler) };
 }
 
 /// Blocks every signal.
@@ -294,18 +297,14 @@ impl Drop for TemporaryUmask {
 
 /// nice 0, no I/O priority of its own, the ordinary scheduling policy.
 pub fn ordinary_priority() -> io::Result<()> {
-    // The kernel's names: IOPRIO_WHO_PROCESS is 1, class "none" is 0 (linux/ioprio.h).
-    // SAFETY: takes integers only.
+    // SAFETY: the calls take integers, and a parameter that is live and for which all-zero bytes are valid: static priority 0.
     unsafe {
         check(libc::setpriority(libc::PRIO_PROCESS as _, 0, 0))?;
+        // The kernel's names: IOPRIO_WHO_PROCESS is 1, class "none" is 0 (linux/ioprio.h).
         check_long(libc::syscall(libc::SYS_ioprio_set, 1, 0, 0))?;
-    }
-    // SAFETY: takes integers only.
-    if unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER {
-        return Ok(());
-    }
-    // SAFETY: all-zero bytes are a valid parameter: static priority 0.
-    unsafe {
+        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
+            return Ok(());
+        }
         let ordinary: libc::sched_param = std::mem::zeroed();
         check(libc::sched_setscheduler(0, libc::SCHED_OTHER, &ordinary)).map(drop)
     }
@@ -457,11 +456,12 @@ mod tests {
     #[test]
     fn the_status_of_a_child_that_a_real_time_signal_ended_is_known() {
         let signal = libc::SIGRTMIN() + 3;
+        let kill = CString::new(format!("kill -{signal} $$")).unwrap();
         let child = fork(|| {
             default_signals();
-            // SAFETY: sends a signal, whose action is the default, to this process.
-            unsafe { libc::raise(signal) };
-            0
+            let shell = Program::new(c"/bin/sh".into(), vec![c"sh".into(), c"-c".into(), kill], Vec::new());
+            shell.exec();
+            1
         });
         assert_eq!(wait(child.unwrap()).unwrap(), Status::Signal { number: signal, core_dumped: false });
     }

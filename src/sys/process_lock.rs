@@ -6,7 +6,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::File;
 use std::io;
 
-fn whole_file(kind: libc::c_int) -> libc::flock {
+/// A lock of this kind (`F_WRLCK`, `F_UNLCK`) on a whole file.
+pub(super) fn whole_file(kind: libc::c_int) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

@@ -8,7 +8,7 @@ use super::created::CreatedFile;
 use super::files;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Opens a file for reading.
@@ -19,6 +19,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Opens a file for reading and writing; makes one of mode 0600 where there is none.
 pub fn open_or_create(path: &Path) -> io::Result<File> {
     checked(OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600), path)
+}
+
+/// Opens a file that is there for reading and writing.
+pub fn open_for_writing(path: &Path) -> io::Result<File> {
+    checked(OpenOptions::new().read(true).write(true), path)
+}
+
+/// Whether a file that was opened by this path still has it.
+pub fn is_still_at(file: &File, path: &Path) -> bool {
+    matches!((file.metadata(), std::fs::symlink_metadata(path)),
+        (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {

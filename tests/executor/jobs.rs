@@ -395,7 +395,7 @@ fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
         describe_services(services);
         install_mailer("");
         let mut bench = Bench::of(config(ProfileName::Debian));
-        let before = unix_ms();
+        let before = cronwheel::sys::clock::wall_ms();
         bench.start(&start(
             1,
             "alice",
@@ -405,7 +405,10 @@ fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
         assert_eq!(result.outcome, RunOutcome::Code(3));
         assert_eq!(result.pid, bench.started.first().map(|(_, pid)| *pid));
         let started = result.started_at_ms.unwrap();
-        assert!((before..=result.ended_at_ms).contains(&started) && result.ended_at_ms <= unix_ms(), "{result:?}");
+        assert!(
+            (before..=result.ended_at_ms).contains(&started) && result.ended_at_ms <= cronwheel::sys::clock::wall_ms(),
+            "{result:?}"
+        );
         assert!(result.duration_ms.abs_diff((result.ended_at_ms - started) as u64) < 1000, "{result:?}");
         let usage = result.usage.unwrap();
         assert!(usage.user_us > 10_000 && usage.user_us + usage.system_us < 60_000_000, "{usage:?}");
@@ -430,8 +433,4 @@ fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
         let unknown = bench.run_for_result("nobody-there", "true");
         assert_eq!((unknown.started_at_ms, unknown.pid, unknown.usage), (None, None, None));
     }
-}
-
-fn unix_ms() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
 }

@@ -13,7 +13,7 @@ use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::io;
 
-/// What a number in the poll stands for; the rest of the number says which.
+/// What a number in the event queue stands for; the upper bits are the number of the job, mailer or lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Main,

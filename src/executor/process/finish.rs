@@ -1,4 +1,4 @@
-//! The executor's way from a job's output and end to its outcome and mail.
+//! Reads the output of jobs, and logs, mails and reports their ends.
 
 use super::children::Child;
 use super::context::{Kind, job_ref, token};
@@ -38,14 +38,14 @@ impl ExecutorState {
     pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.site);
-        let recipe = self.context.exec_spec(&job.start, &job.user, &command);
+        let spec = self.context.exec_spec(&job.start, &job.user, &command);
         if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
             let about = job_ref(job, &command);
-            self.context.log.say(about, Level::Warning, "CHDIR FAILED", recipe.directory.as_bytes(), &rest);
+            self.context.log.say(about, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
         } else if let Some(job) = self.jobs.running.get_mut(&id) {
-            job.failure = Some(failure.why(&recipe));
+            job.failure = Some(failure.why(&spec));
         }
     }
 
@@ -131,7 +131,7 @@ impl ExecutorState {
         self.drain_fully(id);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let result = job.end(ended, now).clone();
-        self.tell_end(result);
+        self.report_end(result);
         let finished = self.jobs.running.get(&id).is_some_and(|job| job.is_silent());
         if finished {
             self.finish(id);
@@ -197,16 +197,16 @@ impl ExecutorState {
     /// Has the output of a run mailed, or notes that there is no mail.
     pub(super) fn send_mail(&mut self, job: &Job, draft: Option<Draft>) {
         let run = job.start.run;
-        let Some(draft) = draft else { return self.tell_mail(run, MailResult::NotWanted) };
+        let Some(draft) = draft else { return self.report_mail(run, MailResult::NotWanted) };
         if !self.mails.queue(&mut self.context, &mut self.memory, job, draft) {
-            self.tell_mail(run, MailResult::Dropped);
+            self.report_mail(run, MailResult::Dropped);
         }
     }
 
     /// A mailer has ended.
     pub(super) fn mailer_ended(&mut self, id: u64, status: Status) {
         if let Some((start, mail)) = self.mails.ended(&mut self.context, &mut self.memory, id, status) {
-            self.tell_mail(start.run, mail);
+            self.report_mail(start.run, mail);
             self.memory.release_request(&start);
         }
     }

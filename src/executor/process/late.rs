@@ -101,7 +101,7 @@ impl ExecutorState {
             if let Some(of_owner) = self.late.of_owner.get_mut(&late.job.owner) {
                 of_owner.remove(&id);
                 if of_owner.len() <= CALM {
-                    self.late.told_of_closing.remove(&late.job.owner);
+                    self.late.logged_closing.remove(&late.job.owner);
                 }
                 if of_owner.is_empty() {
                     self.late.of_owner.remove(&late.job.owner);
@@ -115,7 +115,7 @@ impl ExecutorState {
         let of_owner = self.late.of_owner.get(owner).filter(|of_owner| of_owner.len() >= MOST_LATE);
         let Some(oldest) = of_owner.and_then(BTreeSet::first).copied() else { return };
         if let Some(late) = self.late.jobs.get_mut(&oldest) {
-            if self.late.told_of_closing.insert(owner.clone()) {
+            if self.late.logged_closing.insert(owner.clone()) {
                 let command = late.job.command(self.context.site);
                 let about = job_ref(&late.job, &command);
                 let detail = format!(

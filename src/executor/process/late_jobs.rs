@@ -12,7 +12,7 @@ pub(super) struct LateJobs {
     /// Their numbers by their owners.
     pub(super) of_owner: HashMap<OwnerKey, BTreeSet<u64>>,
     /// Owners for which it was logged that pipes of such jobs are closed.
-    pub(super) told_of_closing: HashSet<OwnerKey>,
+    pub(super) logged_closing: HashSet<OwnerKey>,
 }
 
 /// A job that has ended while its pipes are open.

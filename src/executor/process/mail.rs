@@ -65,7 +65,7 @@ impl Draft {
     }
 }
 
-/// A mailer at work.
+/// A running mailer.
 pub(super) struct MailProcess {
     start: Box<RunRequest>,
     owner: OwnerKey,
@@ -78,7 +78,7 @@ pub(super) struct MailProcess {
     feed: Option<Feed>,
     output: usize,
     until_ms: i64,
-    recipe: ExecSpec,
+    spec: ExecSpec,
     failure: Option<String>,
     timed_out: bool,
 }
@@ -96,7 +96,7 @@ pub(super) struct Mails {
     /// No mailer is started before, as there was no process to be had (monotonic).
     held_until_ms: i64,
     /// The log says that mail has been waiting for long.
-    has_told_of_waiting: bool,
+    has_logged_waiting: bool,
     /// Owners whose mails are dropped, as too many of them wait.
     dropping: HashSet<OwnerKey>,
     /// Character set of the mails.
@@ -128,7 +128,7 @@ impl Mails {
             queued: Turns::default(),
             processes: HashMap::new(),
             held_until_ms: 0,
-            has_told_of_waiting: false,
+            has_logged_waiting: false,
             dropping: HashSet::new(),
             charset: locale::charset(),
             null,
@@ -217,8 +217,8 @@ impl Mails {
         while self.held_until_ms <= now_ms {
             let Some((owner, queued_mail)) = self.next_queued_mail() else { break };
             let id = context.new_id();
-            let recipe = mailer_spec(context, &queued_mail);
-            match self.start_mailer(context, &queued_mail, &recipe) {
+            let spec = mailer_spec(context, &queued_mail);
+            match self.start_mailer(context, &queued_mail, &spec) {
                 Ok((pid, mut feed)) => {
                     let wait =
                         !feed.proceed() && context.poll.add_for_writing(&feed.pipe, token(Kind::MailFeed, id)).is_ok();
@@ -235,7 +235,7 @@ impl Mails {
                         feed: wait.then_some(feed),
                         output,
                         until_ms: now_ms.saturating_add(mailer_limit_ms(context)),
-                        recipe,
+                        spec,
                         failure: None,
                         timed_out: false,
                     };
@@ -248,7 +248,7 @@ impl Mails {
                 }
             }
         }
-        self.tell_of_waiting(context, now_ms);
+        self.log_waiting(context, now_ms);
     }
 
     /// The next mail for which there may be a mailer now.
@@ -265,15 +265,15 @@ impl Mails {
     }
 
     /// Says once that mail has been waiting for long, until none waits.
-    fn tell_of_waiting(&mut self, context: &mut Context, now_ms: i64) {
+    fn log_waiting(&mut self, context: &mut Context, now_ms: i64) {
         let Some(since) = self.queued.firsts().map(|queued_mail| queued_mail.since_ms).min() else {
-            self.has_told_of_waiting = false;
+            self.has_logged_waiting = false;
             return;
         };
-        if self.has_told_of_waiting || since + WORTH_TELLING_MS > now_ms {
+        if self.has_logged_waiting || since + WORTH_TELLING_MS > now_ms {
             return;
         }
-        self.has_told_of_waiting = true;
+        self.has_logged_waiting = true;
         let oldest = self.processes.values().map(|mailing| now_ms - mailing.since_ms).max().unwrap_or(0) / 1000;
         let (mailers, waiting) = (self.processes.len(), self.queued.len());
         let detail =
@@ -281,13 +281,13 @@ impl Mails {
         context.log.own(Level::Warning, "WARNING", &detail);
     }
 
-    fn start_mailer(&self, context: &Context, queued_mail: &QueuedMail, recipe: &ExecSpec) -> io::Result<(Pid, Feed)> {
-        let owner = recipe.identity.as_ref().map(|identity| identity.uid);
+    fn start_mailer(&self, context: &Context, queued_mail: &QueuedMail, spec: &ExecSpec) -> io::Result<(Pid, Feed)> {
+        let owner = spec.identity.as_ref().map(|identity| identity.uid);
         let (input, ours) = created::pipe(owner)?;
         let null = self.null.as_fd();
         let stdio = Stdio { input: input.as_fd(), output: null, error: null };
         let pid = process::fork(|| {
-            let failure = recipe.follow(stdio, &context.reporter);
+            let failure = spec.exec(stdio, &context.reporter);
             context.reporter.tell(&failure);
             127
         })?;
@@ -300,7 +300,7 @@ impl Mails {
         let limit = self.processes.values().filter(|mailing| !mailing.timed_out).map(|mailing| mailing.until_ms).min();
         let is_held = self.held_until_ms > clock::monotonic_ms() && !self.queued.is_empty();
         let tell = self.queued.firsts().map(|queued_mail| queued_mail.since_ms + WORTH_TELLING_MS).min();
-        let tell = tell.filter(|_| !self.has_told_of_waiting);
+        let tell = tell.filter(|_| !self.has_logged_waiting);
         limit.into_iter().chain(is_held.then_some(self.held_until_ms)).chain(tell).min()
     }
 
@@ -317,7 +317,7 @@ impl Mails {
             return;
         }
         if let Some(mailing) = self.processes.get_mut(&id) {
-            mailing.failure = Some(failure.why(&mailing.recipe));
+            mailing.failure = Some(failure.why(&mailing.spec));
         }
     }
 

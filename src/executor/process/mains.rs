@@ -24,6 +24,7 @@ enum Peer {
     OwnClosing(Link),
     /// A later one, which may order no starts.
     Later(Link),
+    /// None is connected.
     Nobody,
 }
 

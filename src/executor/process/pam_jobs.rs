@@ -40,18 +40,18 @@ impl ExecutorState {
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.site.backslash);
         let context = label.map(|label| label.context().clone());
-        let order = MonitorRequest { context, ..self.monitor_order(start, &user, &command.shell) };
+        let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
         let made = self.pam.template(self.context.site, self.context.policy)?.make_monitor(pipes.stdio());
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
-        monitor.push(&order).map_err(io::Error::other)?;
+        monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;
         self.context.poll.add(&monitor, token(Kind::PamMonitor, id))?;
         self.context.poll.want_writable(&monitor, token(Kind::PamMonitor, id), monitor.wants_to_write())?;
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Monitor(monitor) })
     }
 
-    fn monitor_order(&self, start: &RunRequest, user: &User, command: &[u8]) -> MonitorRequest {
+    fn monitor_request(&self, start: &RunRequest, user: &User, command: &[u8]) -> MonitorRequest {
         let variables = self.context.environment(start, user);
         MonitorRequest {
             user: user.name.clone(),
@@ -78,19 +78,19 @@ impl ExecutorState {
         }
         while let Some(monitor) = self.jobs.running.get_mut(&id).and_then(|job| job.monitor.as_mut()) {
             match monitor.take() {
-                Ok(Some(news)) => self.monitor_told(id, news),
+                Ok(Some(event)) => self.handle_monitor_event(id, event),
                 Ok(None) if open => return,
-                Ok(None) | Err(_) => return self.monitor_is_done(id, None),
+                Ok(None) | Err(_) => return self.monitor_ended(id, None),
             }
         }
     }
 
-    fn monitor_told(&mut self, id: u64, news: MonitorEvent) {
-        match news {
+    fn handle_monitor_event(&mut self, id: u64, event: MonitorEvent) {
+        match event {
             MonitorEvent::NoMonitor { number } => self.try_monitor_again(id, &io::Error::from_raw_os_error(number)),
             MonitorEvent::Started(pid) => self.started(id, pid),
-            MonitorEvent::Message(text) => self.pam_said(id, "pam_message", &text),
-            MonitorEvent::Refused { session, text, doing } => self.pam_refused(id, session, &text, &doing),
+            MonitorEvent::Message(text) => self.log_pam_message(id, "pam_message", &text),
+            MonitorEvent::Refused { session, text, doing } => self.log_pam_refusal(id, session, &text, &doing),
             MonitorEvent::Failed { step, number } => {
                 if let Some(failure) = Failure::of_numbers(step, number) {
                     self.job_failed(id, &failure);
@@ -100,7 +100,7 @@ impl ExecutorState {
                 if let Some(job) = self.jobs.running.get_mut(&id) {
                     job.pam_variables = Some(Variables::unpacked(&variables));
                 }
-                self.monitor_is_done(id, Some((status, usage)));
+                self.monitor_ended(id, Some((status, usage)));
             }
         }
     }
@@ -114,7 +114,7 @@ impl ExecutorState {
     }
 
     /// The PAM monitor has said its last; it closes the session by itself.
-    fn monitor_is_done(&mut self, id: u64, ended: Option<(Status, Usage)>) {
+    fn monitor_ended(&mut self, id: u64, ended: Option<(Status, Usage)>) {
         if let Some(job) = self.jobs.running.get_mut(&id) {
             job.monitor = None;
         }
@@ -122,7 +122,7 @@ impl ExecutorState {
     }
 
     /// PAM's refusal in the words of the profile's reference implementation; the start's own line follows.
-    fn pam_refused(&mut self, id: u64, session: bool, text: &str, doing: &str) {
+    fn log_pam_refusal(&mut self, id: u64, session: bool, text: &str, doing: &str) {
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         job.failure = Some(format!("{doing}: {text}"));
         let Some(job) = self.jobs.running.get(&id) else { return };
@@ -139,7 +139,7 @@ impl ExecutorState {
         }
     }
 
-    fn pam_said(&mut self, id: u64, event: &str, text: &str) {
+    fn log_pam_message(&mut self, id: u64, event: &str, text: &str) {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.site);
         let about = JobRef { user: "CRON", ..job_ref(job, &command) };

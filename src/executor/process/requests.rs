@@ -36,7 +36,7 @@ impl ExecutorState {
     }
 
     /// Tells main which starts have been begun, so that it can hand over others.
-    pub(super) fn tell_begun(&mut self) {
+    pub(super) fn report_begun(&mut self) {
         if !self.starts.begun.is_empty() {
             let runs = std::mem::take(&mut self.starts.begun);
             self.mains.tell_own(&ExecutorEvent::Begun { runs });
@@ -44,13 +44,13 @@ impl ExecutorState {
     }
 
     /// Notes the result of a run, and tells it to this main or the next one.
-    pub(super) fn tell_end(&mut self, result: RunResult) {
+    pub(super) fn report_end(&mut self, result: RunResult) {
         self.journal.journal().ended(&result);
         self.mains.report(ExecutorEvent::Ended(Box::new(result)));
     }
 
     /// Notes that a run's end is in the log and its output where it is wanted.
-    pub(super) fn tell_mail(&mut self, run: RunId, mail: MailResult) {
+    pub(super) fn report_mail(&mut self, run: RunId, mail: MailResult) {
         self.journal.journal().reported(run, mail.clone());
         if mail != MailResult::NotWanted {
             self.mains.report(ExecutorEvent::Mailed { run, mail });
@@ -103,7 +103,7 @@ impl ExecutorState {
     }
 
     /// Sends the last results, and writes the journal: to be called at the end.
-    pub(super) fn settle_mains(&mut self) {
+    pub(super) fn finish_mains(&mut self) {
         let _ = self.flush_main();
         self.journal.flush(&mut self.context);
     }

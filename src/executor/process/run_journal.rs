@@ -23,7 +23,7 @@ pub(super) struct RunJournal {
     /// The journal has been begun, or it was tried.
     has_begun: bool,
     /// It was logged that the journal cannot be written.
-    has_told_trouble: bool,
+    has_logged_trouble: bool,
 }
 
 impl RunJournal {
@@ -34,7 +34,7 @@ impl RunJournal {
             files: None,
             journal: Journal::default(),
             has_begun: false,
-            has_told_trouble: false,
+            has_logged_trouble: false,
         }
     }
 
@@ -72,7 +72,7 @@ impl RunJournal {
             self.listen(context)
         });
         listening.unwrap_or_else(|trouble| {
-            self.tell_trouble(context, &trouble);
+            self.log_trouble(context, &trouble);
             None
         })
     }
@@ -93,7 +93,7 @@ impl RunJournal {
         let path = || self.files.as_ref().map_or_else(|| "in memory".into(), ExecutorFiles::journal);
         if let Err(source) = self.journal.flush() {
             let trouble = RunDirectoryError::Journal { path: path(), source };
-            self.tell_trouble(context, &trouble);
+            self.log_trouble(context, &trouble);
         }
         if self.journal.is_worth_compacting() {
             self.compact(context);
@@ -119,13 +119,13 @@ impl RunJournal {
             Err(trouble) => {
                 // Not at each start again: when it has grown by as much once more.
                 self.journal.postpone_compacting();
-                self.tell_trouble(context, &trouble);
+                self.log_trouble(context, &trouble);
             }
         }
     }
 
-    fn tell_trouble(&mut self, context: &mut Context, trouble: &RunDirectoryError) {
-        if !std::mem::replace(&mut self.has_told_trouble, true) {
+    fn log_trouble(&mut self, context: &mut Context, trouble: &RunDirectoryError) {
+        if !std::mem::replace(&mut self.has_logged_trouble, true) {
             let detail = format!("{trouble}: after a restart, starts may be repeated and running jobs are not known");
             context.log.own(Level::Error, "ERROR", &detail);
         }

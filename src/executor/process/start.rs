@@ -1,4 +1,4 @@
-//! The executor's way from an order to a started job.
+//! Starts jobs: from a request to a running process.
 
 use super::children::Child;
 use super::context::{ExecutorError, Kind, job_ref, token};
@@ -27,7 +27,7 @@ use crate::sys::user::User;
 use std::io;
 use std::rc::Rc;
 
-/// Most starts before the loop looks at everything else.
+/// Most starts that are made before the loop turns to other events.
 const BATCH: usize = 8;
 /// How long PAM monitors that are behind are given before they are asked for more.
 const BEHIND_MS: i64 = 10;
@@ -58,7 +58,11 @@ impl ExecutorState {
                 let about = JobRef { start, user, command: &command, pid: None };
                 self.context.log.skipped(about, "the daemon was stopped while it waited for its start");
             }
-            self.tell_end(RunResult::of_outcome(start.run, RunOutcome::Skipped(SkipReason::Stopped), clock::wall_ms()));
+            self.report_end(RunResult::of_outcome(
+                start.run,
+                RunOutcome::Skipped(SkipReason::Stopped),
+                clock::wall_ms(),
+            ));
         }
     }
 
@@ -91,7 +95,7 @@ impl ExecutorState {
         }
         // A main that has been killed may have a successor already, which starts what is not begun now.
         self.handle_main()?;
-        let mut room = self.starts.limiter.room(now_ms, self.starts.queue.len(), host::runnable);
+        let mut room = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
         self.starts.identities.freshen();
         self.pam.freshen(self.context.site.pam_service);
         let mut cleared: Vec<ClearedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
@@ -153,7 +157,7 @@ impl ExecutorState {
             self.starts.queue.push_front(owner_of(&queued.start), queued);
             return None;
         }
-        Some(ClearedStart { queued: queued, user, label, has_monitor })
+        Some(ClearedStart { queued, user, label, has_monitor })
     }
 
     /// Hands the jobs of a batch to PAM monitors or forks them. When something is short, those after it wait, in their order.
@@ -215,6 +219,8 @@ impl ExecutorState {
         }
     }
 
+    /// Forks a job, standalone too. There posix_spawn(3) would do, but for three things: it cannot give the child another descriptor limit than
+    /// ours, it resets no real-time signal of libc's own, and its one error does not say whether the home directory or the shell is missing.
     fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
@@ -369,19 +375,19 @@ impl ExecutorState {
         self.starts.begun.push(start.run);
         self.begin_journal();
         self.journal.journal().intend(&start, clock::wall().seconds);
-        self.tell_end(RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms()));
-        self.tell_mail(start.run, MailResult::NotWanted);
+        self.report_end(RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms()));
+        self.report_mail(start.run, MailResult::NotWanted);
         self.memory.release_request(&start);
     }
 }
 
-/// Why there is no owner to run as.
+/// Why the user of a job is not known.
 enum Refusal {
-    /// Nobody has that name.
+    /// No user has that name.
     Nobody,
-    /// There will be none.
+    /// The start is given up, for this reason.
     Never(String),
-    /// No process or descriptor was to be had.
+    /// The system had no process or descriptor left: to be tried again.
     Try(io::Error),
 }
 

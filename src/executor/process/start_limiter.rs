@@ -10,7 +10,7 @@ const WAY_MS: i64 = 20;
 /// that keep every processor busy, and a PAM module that hangs, must not hold up the others for good.
 const LONGEST_WAY_MS: i64 = 1000;
 
-/// One on its way.
+/// A start that is on its way to its command.
 #[derive(Debug)]
 struct StartingJob {
     /// The job's number.
@@ -21,7 +21,7 @@ struct StartingJob {
     has_process: bool,
 }
 
-/// The starts on their way.
+/// The starts that are on their way to their command, and the bound on their number.
 #[derive(Debug)]
 pub(super) struct StartLimiter {
     most: NonZeroUsize,
@@ -41,7 +41,7 @@ impl StartLimiter {
         self.starts.push(StartingJob { id, owner, since_ms: now_ms, has_process: false });
     }
 
-    /// Its process is there.
+    /// The process of a start has been made.
     pub(super) fn has_process(&mut self, id: u64, now_ms: i64) {
         if let Some(start) = self.starts.iter_mut().find(|start| start.id == id) {
             (start.since_ms, start.has_process) = (now_ms, true);
@@ -54,7 +54,7 @@ impl StartLimiter {
     }
 
     /// How many of these that wait may start now. `runnable` tells how many of the machine's processes want a processor.
-    pub(super) fn room(&mut self, now_ms: i64, waiting: usize, runnable: impl FnOnce() -> Option<usize>) -> usize {
+    pub(super) fn capacity(&mut self, now_ms: i64, waiting: usize, runnable: impl FnOnce() -> Option<usize>) -> usize {
         self.starts.retain(|start| start.since_ms + LONGEST_WAY_MS > now_ms);
         let has_come_far = |start: &StartingJob| start.has_process && start.since_ms + WAY_MS <= now_ms;
         if self.asked_until_ms <= now_ms && self.starts.iter().any(has_come_far) {
@@ -74,7 +74,7 @@ impl StartLimiter {
     }
 
     /// When there will be room for another start, unless jobs' ends make it sooner.
-    pub(super) fn next_room(&self, now_ms: i64) -> i64 {
+    pub(super) fn next_capacity_ms(&self, now_ms: i64) -> i64 {
         let Some(beyond) = self.starts.len().checked_sub(self.most.get()) else { return now_ms };
         let far = |start: &StartingJob| {
             if start.has_process { (start.since_ms + WAY_MS).max(self.asked_until_ms) } else { i64::MAX }
@@ -91,12 +91,12 @@ mod tests {
     use super::*;
 
     fn full(now_ms: i64) -> StartLimiter {
-        let mut flight = StartLimiter::new(NonZeroUsize::new(4).unwrap());
+        let mut limiter = StartLimiter::new(NonZeroUsize::new(4).unwrap());
         for id in 0..4 {
-            flight.begin(id, "alice".into(), now_ms - 5);
-            flight.has_process(id, now_ms);
+            limiter.begin(id, "alice".into(), now_ms - 5);
+            limiter.has_process(id, now_ms);
         }
-        flight
+        limiter
     }
 
     fn nobody() -> Option<usize> {
@@ -105,60 +105,60 @@ mod tests {
 
     #[test]
     fn a_job_that_ends_makes_room_at_once() {
-        let mut flight = full(1000);
-        assert_eq!(flight.room(1001, 9, nobody), 0);
-        flight.end(2);
-        assert_eq!((flight.room(1001, 9, nobody), flight.next_room(1001)), (1, 1001));
+        let mut limiter = full(1000);
+        assert_eq!(limiter.capacity(1001, 9, nobody), 0);
+        limiter.end(2);
+        assert_eq!((limiter.capacity(1001, 9, nobody), limiter.next_capacity_ms(1001)), (1, 1001));
     }
 
     #[test]
     fn an_owner_with_nothing_on_its_way_need_not_wait_for_others() {
-        let mut flight = full(1000);
-        assert_eq!(flight.room(1001, 9, nobody), 0);
-        assert!(!flight.has_reserve_for(&"alice".into()) && flight.has_reserve_for(&"bob".into()));
-        flight.begin(9, "bob".into(), 1001);
-        assert!(!flight.has_reserve_for(&"bob".into()));
+        let mut limiter = full(1000);
+        assert_eq!(limiter.capacity(1001, 9, nobody), 0);
+        assert!(!limiter.has_reserve_for(&"alice".into()) && limiter.has_reserve_for(&"bob".into()));
+        limiter.begin(9, "bob".into(), 1001);
+        assert!(!limiter.has_reserve_for(&"bob".into()));
         // The reserve is bounded, too.
         for id in 10..13 {
-            flight.begin(id, format!("user{id}").into(), 1001);
+            limiter.begin(id, format!("user{id}").into(), 1001);
         }
-        assert!(!flight.has_reserve_for(&"carol".into()));
+        assert!(!limiter.has_reserve_for(&"carol".into()));
     }
 
     #[test]
     fn jobs_that_stay_make_room_when_they_have_come_far_enough() {
-        let mut flight = full(1000);
-        assert_eq!(flight.next_room(1001), 1000 + WAY_MS);
-        assert_eq!(flight.room(1000 + WAY_MS, 9, || Some(4)), 4);
+        let mut limiter = full(1000);
+        assert_eq!(limiter.next_capacity_ms(1001), 1000 + WAY_MS);
+        assert_eq!(limiter.capacity(1000 + WAY_MS, 9, || Some(4)), 4);
         // Where nobody can tell how busy the machine is, too.
-        assert_eq!(full(1000).room(1000 + WAY_MS, 9, || None), 4);
+        assert_eq!(full(1000).capacity(1000 + WAY_MS, 9, || None), 4);
     }
 
     #[test]
     fn a_monitor_that_does_not_come_to_start_its_job_is_waited_for_but_not_for_ever() {
-        let mut flight = StartLimiter::new(NonZeroUsize::new(2).unwrap());
-        flight.begin(1, "alice".into(), 1000);
-        flight.begin(2, "alice".into(), 1000);
+        let mut limiter = StartLimiter::new(NonZeroUsize::new(2).unwrap());
+        limiter.begin(1, "alice".into(), 1000);
+        limiter.begin(2, "alice".into(), 1000);
         assert_eq!(
-            (flight.room(1000 + WAY_MS, 9, nobody), flight.next_room(1000 + WAY_MS)),
+            (limiter.capacity(1000 + WAY_MS, 9, nobody), limiter.next_capacity_ms(1000 + WAY_MS)),
             (0, 1000 + LONGEST_WAY_MS)
         );
-        flight.has_process(1, 1100);
-        assert_eq!(flight.next_room(1100), 1100 + WAY_MS);
-        assert_eq!(flight.room(1100 + WAY_MS, 9, || Some(1)), 1);
-        assert_eq!(flight.room(1000 + LONGEST_WAY_MS, 9, nobody), 2);
+        limiter.has_process(1, 1100);
+        assert_eq!(limiter.next_capacity_ms(1100), 1100 + WAY_MS);
+        assert_eq!(limiter.capacity(1100 + WAY_MS, 9, || Some(1)), 1);
+        assert_eq!(limiter.capacity(1000 + LONGEST_WAY_MS, 9, nobody), 2);
     }
 
     #[test]
     fn a_machine_that_does_not_keep_up_is_given_time_but_not_for_ever() {
-        let mut flight = full(1000);
+        let mut limiter = full(1000);
         let asked = 1000 + WAY_MS;
-        assert_eq!(flight.room(asked, 9, || Some(5)), 0);
-        assert_eq!(flight.next_room(asked), asked + WAY_MS);
-        assert_eq!(flight.room(asked + 1, 9, nobody), 0);
+        assert_eq!(limiter.capacity(asked, 9, || Some(5)), 0);
+        assert_eq!(limiter.next_capacity_ms(asked), asked + WAY_MS);
+        assert_eq!(limiter.capacity(asked + 1, 9, nobody), 0);
         let mut now = asked;
-        while flight.room(now, 9, || Some(5)) == 0 {
-            let next = flight.next_room(now);
+        while limiter.capacity(now, 9, || Some(5)) == 0 {
+            let next = limiter.next_capacity_ms(now);
             assert!(next > now, "waiting for {next} at {now}");
             now = next;
         }

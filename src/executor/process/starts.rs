@@ -52,7 +52,7 @@ impl Starts {
 
     /// When the next start may be made, if one waits.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        let room = if self.has_more { now_ms } else { self.limiter.next_room(now_ms) };
+        let room = if self.has_more { now_ms } else { self.limiter.next_capacity_ms(now_ms) };
         (!self.queue.is_empty()).then(|| room.max(self.held_until_ms))
     }
 }
