@@ -286,15 +286,13 @@ fn check(form: Form, site: &Profile, line: &str, is: &Is) {
             && parsed.diagnostics.iter().all(|d| (d.line, d.column) == (1, column) && d.message.contains(words))
     };
     let right = match is {
-        Job(command) => {
-            said_nothing && table.entries.len() == 1 && table.command(&table.entries[0]) == command.as_bytes()
-        }
+        Job(command) => said_nothing && table.entries.len() == 1 && *table.entries[0].command == *command.as_bytes(),
         Odd(column, words) => tells(*column, words) && severity == Some(Severity::Warning) && table.entries.len() == 1,
         Bad(column, words) => tells(*column, words) && severity == Some(Severity::Error) && table.entries.is_empty(),
         Set(name, value) => {
             said_nothing && table.settings.len() == 1 && {
-                let (n, v) = table.assignment(&table.settings[0]);
-                (n, v) == (name.as_bytes(), value.as_bytes())
+                let set = &table.settings[0];
+                (&*set.name, &*set.value) == (name.as_bytes(), value.as_bytes())
             }
         }
         OddSet(column, words) => {

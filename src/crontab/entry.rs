@@ -1,26 +1,29 @@
 //! A job line: schedule, user in a system table, flags, command.
 
+use super::context::{Context, Form};
 use super::diagnostic::Complaint;
 use super::line::{Cursor, without_cr};
-use super::parse::{Context, Form};
 use super::setting::{self, found};
-use super::store::{Flags, Text};
+use super::store::Flags;
 use crate::schedule::{Caution, Fault, Schedule, Seed};
 use std::ops::Range;
 
 /// Most warnings of one schedule that are told; a list of a million doubtful items is not.
 const MOST_CAUTIONS: usize = 3;
 
-/// A job line as read. Offsets are those of the line.
+/// A job line in its parts.
 #[derive(Debug)]
-pub(super) struct JobLine {
+pub(super) struct JobLine<'a> {
     pub schedule: Schedule,
+    pub schedule_text: &'a [u8],
     pub flags: Flags,
     /// Seconds, drawn for this entry.
     pub delay: u32,
-    pub text: Text,
-    /// Bytes of the user's name.
-    pub user_len: u8,
+    /// The user that the line of a system table names.
+    pub user: Option<&'a [u8]>,
+    /// The raw command, and where in the line it begins.
+    pub command: &'a [u8],
+    pub command_at: usize,
 }
 
 /// Complaints are boxed: good lines, of which there may be a hundred thousand, do not carry the room for one around.
@@ -29,13 +32,13 @@ type Read<T> = Result<T, Box<Complaint>>;
 /// Reads the job line whose first byte that is not blank is at `first`. `most_delay` is the RANDOM_DELAY in minutes; what is
 /// odd about the line goes to `warnings`.
 #[inline]
-pub(super) fn read(
-    line: &[u8],
+pub(super) fn read<'a>(
+    line: &'a [u8],
     first: usize,
     context: &Context<'_>,
     most_delay: u32,
     warnings: &mut Vec<Complaint>,
-) -> Read<JobLine> {
+) -> Read<JobLine<'a>> {
     // The carriage return of a CRLF line end belongs to the command, but no word ends in one.
     let words = without_cr(line);
     let mut cursor = Cursor::new(words);
@@ -46,11 +49,12 @@ pub(super) fn read(
 
     let (schedule, len) = read_schedule(&cursor, &seed, words, first, warnings)?;
     cursor.advance(len);
+    let schedule_text = &words[at..cursor.at()];
     cursor.skip_blanks();
 
     let user = match context.form {
-        Form::User => cursor.at()..cursor.at(),
-        Form::System => read_user(&mut cursor, words, warnings)?,
+        Form::User => None,
+        Form::System => Some(&words[read_user(&mut cursor, words, warnings)?]),
     };
     if context.form == Form::User {
         no_sixth_field(&cursor, words, warnings)?;
@@ -64,35 +68,27 @@ pub(super) fn read(
         warnings.push(warning);
     }
 
-    let Some((text, user_len)) = places(at, len, &command, &user) else { return Err(too_long().into()) };
+    if command.start - at > LONGEST_START {
+        return Err(too_long().into());
+    }
     Ok(JobLine {
-        text,
-        user_len,
-        delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
         schedule,
+        schedule_text,
         flags,
+        delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
+        user,
+        command_at: command.start,
+        command: &line[command],
     })
 }
 
 /// The most bytes from the first of the schedule to the first of the command. No line that somebody means comes near
-/// it; entries keep such lengths in 16 bits, and the work that one line can cause stays bounded.
+/// it, and the work that one line can cause stays bounded.
 const LONGEST_START: usize = u16::MAX as usize;
 
 #[cold]
 fn too_long() -> Complaint {
     Complaint::new(0..1, format!("expected a command within the first {LONGEST_START} bytes, found none"))
-}
-
-/// The places of an entry's texts, in the widths that entries keep them in. None: one of them is too long.
-#[inline]
-fn places(at: usize, schedule: usize, command: &Range<usize>, user: &Range<usize>) -> Option<(Text, u8)> {
-    let text = Text {
-        at: u32::try_from(at).ok()?,
-        schedule_len: u16::try_from(schedule).ok()?,
-        command_at: u16::try_from(command.start - at).ok()?,
-        command_len: u32::try_from(command.len()).ok()?,
-    };
-    Some((text, u8::try_from(user.len()).ok()?))
 }
 
 /// Cautions about a schedule that begins at `at` as warnings about its line.

@@ -1,6 +1,6 @@
 //! The size of the environment that the settings of a table make for the entries below them.
 
-use super::store::OutOfMemory;
+use super::memory::OutOfMemory;
 use std::collections::HashMap;
 
 /// Most bytes of it, each setting counted as the kernel counts it when a program is started: `NAME=VALUE` and a NUL.

@@ -1,6 +1,6 @@
 //! Lines of a table, and the steps by which a line is read.
 
-use super::store::{OutOfMemory, append};
+use super::memory::{OutOfMemory, append};
 
 /// Most bytes of a line that is no comment. The longest entry has a schedule of [`u16::MAX`] bytes and a command of 131,071.
 pub(super) const LONGEST_LINE: usize = 256 << 10;

@@ -8,13 +8,17 @@
 
 mod anacrontab;
 mod command;
+mod context;
 mod diagnostic;
 mod entry;
 mod environment;
 mod excerpt;
+mod intern;
 mod line;
+mod memory;
 mod parse;
 mod setting;
+mod shared_bytes;
 mod store;
 
 #[cfg(test)]
@@ -26,9 +30,12 @@ mod tables_tests;
 
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use command::{Backslash, Command};
+pub use context::{Context, Dialect, Form, Limits};
 pub use diagnostic::{Diagnostic, Severity};
 pub use entry::BAD_USER;
 pub use excerpt::printable;
-pub use parse::{Context, Dialect, Form, Limits, MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
+pub use memory::OutOfMemory;
+pub use parse::{MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
 pub use setting::{is_safe_mailto, settings};
-pub use store::{Crontab, Entry, Flags, OutOfMemory, Setting};
+pub use shared_bytes::SharedBytes;
+pub use store::{Crontab, Entry, Flags, Setting, Timing};

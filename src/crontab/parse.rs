@@ -1,85 +1,16 @@
 //! From the bytes of a table to its entries and settings.
 
 use super::command::first_percent;
+use super::context::{Context, Form};
 use super::diagnostic::{Complaint, Diagnostic, Severity};
 use super::entry;
 use super::environment::{EnvironmentSize, LARGEST_ENVIRONMENT};
+use super::intern::Interner;
 use super::line::{LONGEST_LINE, Line, Lines, Unfinished, is_blank};
+use super::memory::{OutOfMemory, append, push};
 use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
-use super::store::{Crontab, Entry, OutOfMemory, Setting, append, push};
-use crate::schedule::{HostKey, Zones};
+use super::store::{Crontab, Entry, Setting, Timing};
 use std::ops::Range;
-
-/// Whether entries name a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A user's own table: `m h dom mon dow command`.
-    User,
-    /// /etc/crontab and /etc/cron.d: `m h dom mon dow user command`.
-    System,
-}
-
-/// Bounds of a table, as the profile's reference implementation has them; beyond them is an error, never a cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most bytes of a command.
-    pub command: usize,
-    /// Most lines of a user table, if bounded.
-    pub user_lines: Option<usize>,
-    /// Most entries of a user table, if bounded.
-    pub user_entries: Option<usize>,
-    /// Most settings of a user table, if bounded.
-    pub user_settings: Option<usize>,
-    /// Most bytes of a table in user form.
-    pub user_bytes: u32,
-    /// Most bytes of a system table.
-    pub system_bytes: u32,
-    /// Comment lines that `crontab` puts in front of what it installs: they count as no lines of the table.
-    pub header_lines: usize,
-}
-
-/// Room for those comment lines, which name the file that the table came from. In a table that `crontab` has installed so
-/// many bytes more are allowed.
-const LONGEST_HEADER: u32 = 16 << 10;
-
-impl Limits {
-    /// Most bytes of a table.
-    pub fn bytes(&self, form: Form) -> u32 {
-        match form {
-            Form::User => self.user_bytes,
-            Form::System => self.system_bytes,
-        }
-    }
-
-    /// Most bytes of a user's table in the spool, where `crontab` has perhaps put its header in front.
-    pub fn installed_bytes(&self) -> u32 {
-        self.user_bytes + if self.header_lines > 0 { LONGEST_HEADER } else { 0 }
-    }
-}
-
-/// What of the language depends on the profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialect {
-    /// Bounds on lines, entries, settings and bytes.
-    pub limits: Limits,
-    /// Whether a MAILTO that is unsafe as a mailer's argument is refused at install (Debian since -187).
-    pub refuse_unsafe_mailto: bool,
-}
-
-/// What a table is read with.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// User or system form.
-    pub form: Form,
-    /// The profile's language details.
-    pub dialect: &'a Dialect,
-    /// The table's name for stable draws: a user's name, or the path of a system table.
-    pub name: &'a str,
-    /// This host, for stable draws.
-    pub host: HostKey,
-    /// Known time zones.
-    pub zones: &'a dyn Zones,
-}
 
 /// A table and everything that was said about it.
 #[derive(Debug)]
@@ -170,8 +101,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of the first line that are kept for the diagnostic about a table that is too large.
 const HEAD: usize = 512;
 
-/// Reads a table that comes in pieces, as they are read from a file. Of the table itself it keeps the lines that are entries
-/// or settings, and of a line that has not ended yet no more than the longest line may have.
+/// Reads a table that comes in pieces, as they are read from a file. Of the table it keeps the entries and the settings, and
+/// of a line that has not ended yet no more than the longest line may have.
 pub struct Parser<'a> {
     context: &'a Context<'a>,
     /// Whether the table is only judged: then nothing of it is kept.
@@ -181,6 +112,7 @@ pub struct Parser<'a> {
     scope: Scope,
     zones: ZoneList,
     environment: EnvironmentSize,
+    interner: Interner,
     table: Crontab,
     diagnostics: Vec<Diagnostic>,
     listed_errors: usize,
@@ -238,6 +170,7 @@ impl<'a> Parser<'a> {
             scope: Scope::default(),
             zones: ZoneList::default(),
             environment: EnvironmentSize::default(),
+            interner: Interner::default(),
             table: Crontab::default(),
             diagnostics: Vec::new(),
             listed_errors: 0,
@@ -316,8 +249,9 @@ impl<'a> Parser<'a> {
             self.read_unfinished(false)?;
         }
         self.end_zoneless();
-        self.table.zones = self.zones.into_zones();
-        let Parser { table, diagnostics, unlisted, newlines, .. } = self;
+        let Parser { mut table, diagnostics, unlisted, newlines, .. } = self;
+        table.entries.shrink_to_fit();
+        table.settings.shrink_to_fit();
         Ok(Parsed { table, diagnostics, unlisted, newlines })
     }
 
@@ -488,16 +422,15 @@ impl<'a> Parser<'a> {
             return self.fault(line, Complaint::new(first..first + 1, message).help(help));
         }
         self.count_entry(line)?;
-        let command = job.text.at as usize + usize::from(job.text.command_at);
         if self.has_percent
-            && let Some(percent) = first_percent(&line.text[command..])
+            && let Some(percent) = first_percent(job.command)
         {
-            warnings.push(entry::percent_warning(command + percent));
+            warnings.push(entry::percent_warning(job.command_at + percent));
         }
         warnings.into_iter().for_each(|warning| self.warn(line, warning));
-        let zone = match self.scope.zone {
+        let zone = match &self.scope.zone {
             ZoneScope::System => None,
-            ZoneScope::Named(index) => Some(index),
+            ZoneScope::Named(zone) => Some(zone.clone()),
             ZoneScope::Unknown => {
                 self.zoneless.iter_mut().for_each(|(_, entries)| *entries += 1);
                 return Ok(());
@@ -506,26 +439,16 @@ impl<'a> Parser<'a> {
         if self.judges_only {
             return Ok(());
         }
-        let mut text = job.text;
-        text.at += offset(self.table.source.len());
-        self.keep(line)?;
+        let text = self.interner.schedule_text(job.schedule_text)?;
         let entry = Entry {
-            schedule: job.schedule,
             line: line.number,
-            settings: offset(self.table.settings.len()),
-            delay: job.delay,
-            zone,
+            settings: u32::try_from(self.table.settings.len()).unwrap_or(u32::MAX),
             flags: job.flags,
-            user_len: job.user_len,
-            text,
+            timing: self.interner.timing(Timing { schedule: job.schedule, zone, delay: job.delay, text })?,
+            user: job.user.map(|user| self.interner.user(&String::from_utf8_lossy(user))).transpose()?,
+            command: self.interner.text(job.command)?,
         };
         Ok(push(&mut self.table.entries, entry)?)
-    }
-
-    /// Keeps a line that entries and settings refer to.
-    fn keep(&mut self, line: &Line<'_>) -> Result<(), OutOfMemory> {
-        append(&mut self.table.source, line.text)?;
-        append(&mut self.table.source, b"\n")
     }
 
     fn setting(
@@ -556,10 +479,11 @@ impl<'a> Parser<'a> {
         if self.judges_only || self.environment.is_beyond_repair() {
             return Ok(());
         }
-        let at = self.table.source.len();
-        self.keep(line)?;
-        let place = |range: Range<usize>| (offset(at + range.start), offset(range.len()));
-        let setting = Setting { name: place(name), value: place(value), line: line.number };
+        let setting = Setting {
+            name: self.interner.text(&line.text[name])?,
+            value: self.interner.text(&line.text[value])?,
+            line: line.number,
+        };
         Ok(push(&mut self.table.settings, setting)?)
     }
 
@@ -589,9 +513,10 @@ impl<'a> Parser<'a> {
             Meaning::Zone => {
                 self.end_zoneless();
                 let (zone, complaint) = self.zones.named(value, self.context.zones);
+                let is_unknown = matches!(zone, ZoneScope::Unknown);
                 self.scope.zone = zone;
                 let Some(complaint) = complaint.map(|complaint| moved(complaint, at.start)) else { return };
-                if zone == ZoneScope::Unknown {
+                if is_unknown {
                     let place = self.error(line, complaint);
                     self.zoneless = Some((place, 0));
                 } else {
@@ -674,9 +599,4 @@ fn moved(mut complaint: Complaint, by: usize) -> Complaint {
     complaint.span.start += by;
     complaint.span.end += by;
     complaint
-}
-
-/// An offset in a table. Tables are not larger than `u32::MAX` bytes: see [`Limits`].
-fn offset(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }

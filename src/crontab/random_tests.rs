@@ -142,7 +142,7 @@ fn account_for(text: &[u8], parsed: &Parsed, form: Form) {
         let accounted = entries + settings + bad >= 1 || empty || zoneless;
         assert!(accounted, "nothing became of line {number}, {shown:?}, of {:?}", String::from_utf8_lossy(text));
         for setting in table.settings.iter().filter(|setting| setting.line == number) {
-            if table.assignment(setting).0 == b"CRON_TZ" {
+            if *setting.name == *b"CRON_TZ" {
                 zoneless = bad > 0;
             }
         }
@@ -155,10 +155,10 @@ fn account_for(text: &[u8], parsed: &Parsed, form: Form) {
         assert_eq!(diagnostic.one_line("t").lines().count(), 1);
     }
     for entry in &table.entries {
-        assert!(!table.command(entry).is_empty() && !table.schedule_text(entry).is_empty());
-        assert_eq!(table.user(entry).is_empty(), form == Form::User);
+        assert!(!entry.command.is_empty() && !entry.timing.text.is_empty());
+        assert_eq!(entry.user.is_none(), form == Form::User);
         for backslash in [Backslash::Halved, Backslash::Kept] {
-            assert!(Command::split(table.command(entry), backslash).shell.len() <= table.command(entry).len());
+            assert!(Command::split(&entry.command, backslash).shell.len() <= entry.command.len());
         }
         for (name, _) in table.variables(entry) {
             assert_eq!(table.variables(entry).iter().filter(|(other, _)| *other == name).count(), 1);

@@ -139,7 +139,7 @@ pub(super) fn found(text: &[u8]) -> String {
 }
 
 /// What settings hold for the entries below them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     pub zone: ZoneScope,
     /// The most minutes of delay.
@@ -147,13 +147,13 @@ pub(super) struct Scope {
 }
 
 /// In which zone entries are due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum ZoneScope {
     /// The system's.
     #[default]
     System,
-    /// That one of the table's zones.
-    Named(u16),
+    /// That one.
+    Named(Arc<Zone>),
     /// None: the last `CRON_TZ` is unknown, so that nobody can say when they are due.
     Unknown,
 }
@@ -181,9 +181,21 @@ pub(super) fn delay(value: &[u8]) -> Result<u32, Complaint> {
 /// The zones that a table names, each looked up once.
 #[derive(Default)]
 pub(super) struct ZoneList {
-    /// Each with whether it is a rule, not a name.
-    zones: Vec<(Arc<Zone>, bool)>,
-    seen: HashMap<Box<[u8]>, ZoneScope>,
+    seen: HashMap<Box<[u8]>, NamedZone>,
+    known: usize,
+}
+
+/// Most zones of a table. Each takes memory of its own, and no line that somebody means needs so many.
+const MOST_ZONES: usize = 1 << 16;
+
+/// What a CRON_TZ names.
+#[derive(Clone)]
+enum NamedZone {
+    Unknown,
+    /// The zone of that name.
+    Name(Arc<Zone>),
+    /// A POSIX rule.
+    Rule(Arc<Zone>),
 }
 
 impl ZoneList {
@@ -199,46 +211,43 @@ impl ZoneList {
             }
             _ => {}
         }
-        let scope = match self.seen.get(value) {
-            Some(&scope) => scope,
+        let named = match self.seen.get(value) {
+            Some(named) => named.clone(),
             None => {
-                let scope = self.look_up(value, known);
-                self.seen.insert(value.into(), scope);
-                scope
+                let named = self.look_up(value, known);
+                self.seen.insert(value.into(), named.clone());
+                named
             }
         };
-        let complaint = match scope {
-            ZoneScope::Unknown => Some(Complaint::new(whole, format!("unknown time zone {}", found(value)))),
-            ZoneScope::Named(index) if self.is_rule(index) => Some(
-                Complaint::new(whole, format!("{} is not the name of a time zone but a rule for one", found(value)))
-                    .help("hours in a rule count westward: UTC+3 is three hours behind UTC"),
-            ),
-            ZoneScope::Named(_) | ZoneScope::System => None,
-        };
-        (scope, complaint)
+        match named {
+            NamedZone::Unknown => {
+                (ZoneScope::Unknown, Some(Complaint::new(whole, format!("unknown time zone {}", found(value)))))
+            }
+            NamedZone::Name(zone) => (ZoneScope::Named(zone), None),
+            NamedZone::Rule(zone) => {
+                let message = format!("{} is not the name of a time zone but a rule for one", found(value));
+                let complaint = Complaint::new(whole, message)
+                    .help("hours in a rule count westward: UTC+3 is three hours behind UTC");
+                (ZoneScope::Named(zone), Some(complaint))
+            }
+        }
     }
 
     /// cronie hands the value to glibc as `TZ`. So it may begin with a colon, which is skipped, and it may be a POSIX
     /// rule instead of a name.
-    fn look_up(&mut self, value: &[u8], known: &dyn Zones) -> ZoneScope {
+    fn look_up(&mut self, value: &[u8], known: &dyn Zones) -> NamedZone {
         let Ok(name) = std::str::from_utf8(value.strip_prefix(b":").unwrap_or(value)) else {
-            return ZoneScope::Unknown;
+            return NamedZone::Unknown;
         };
-        let named = known.named(name);
-        let is_rule = named.is_none();
-        let zone = named.or_else(|| Zone::from_posix(name).ok().map(Arc::new));
-        let (Some(zone), Ok(index)) = (zone, u16::try_from(self.zones.len())) else { return ZoneScope::Unknown };
-        self.zones.push((zone, is_rule));
-        ZoneScope::Named(index)
-    }
-
-    fn is_rule(&self, index: u16) -> bool {
-        self.zones.get(usize::from(index)).is_some_and(|(_, is_rule)| *is_rule)
-    }
-
-    /// The zones, in the order of their numbers.
-    pub fn into_zones(self) -> Vec<Arc<Zone>> {
-        self.zones.into_iter().map(|(zone, _)| zone).collect()
+        let named = match known.named(name) {
+            Some(zone) => NamedZone::Name(zone),
+            None => Zone::from_posix(name).map_or(NamedZone::Unknown, |zone| NamedZone::Rule(Arc::new(zone))),
+        };
+        if self.known == MOST_ZONES {
+            return NamedZone::Unknown;
+        }
+        self.known += usize::from(!matches!(named, NamedZone::Unknown));
+        named
     }
 }
 

@@ -5,10 +5,11 @@ use super::line::LONGEST_LINE;
 use super::*;
 use crate::profile::{CRONIE, DEBIAN, Profile};
 use crate::schedule::Zone;
+use std::sync::Arc;
 
 fn commands(parsed: &Parsed) -> Vec<String> {
     let table = &parsed.table;
-    table.entries.iter().map(|entry| String::from_utf8_lossy(table.command(entry)).into_owned()).collect()
+    table.entries.iter().map(|entry| String::from_utf8_lossy(&entry.command).into_owned()).collect()
 }
 
 fn said(parsed: &Parsed) -> Vec<(Severity, usize, usize, String)> {
@@ -30,14 +31,16 @@ fn an_entry_knows_its_texts_line_and_flags() {
     let parsed = parse(Form::System, &CRONIE, text.as_bytes());
     assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
     let table = &parsed.table;
-    let texts: Vec<[&[u8]; 3]> =
-        table.entries.iter().map(|e| [table.schedule_text(e), table.user(e), table.command(e)]).collect();
-    assert_eq!(texts[0], [&b"0 3 * * *"[..], b"root", b"backup --all "]);
-    assert_eq!(texts[1], [&b"@daily"[..], b"www-data", b"x"]);
+    let texts: Vec<(&[u8], Option<&str>, &[u8])> =
+        table.entries.iter().map(|e| (&*e.timing.text, e.user.as_deref(), &*e.command)).collect();
+    assert_eq!(texts[0], (&b"0 3 * * *"[..], Some("root"), &b"backup --all "[..]));
+    assert_eq!(texts[1], (&b"@daily"[..], Some("www-data"), &b"x"[..]));
     assert_eq!((table.entries[0].line, table.entries[1].line), (3, 4));
     assert_eq!(table.entries[0].flags, Flags { mail_only_on_failure: true, quiet: true, single: true });
     assert_eq!(table.entries[1].flags, Flags::default());
-    assert_eq!(table.user_in_line(&table.entries[1]), (&b"@daily  www-data x"[..], 8..16));
+    assert_eq!(table.entries[0].user_span(b"  -0 3 * * *\troot\t-n -s  backup --all "), 13..17);
+    assert_eq!(table.entries[1].user_span(b"@daily  www-data x"), 8..16);
+    assert!(table.entries[1].user_span(b"").is_empty());
 }
 
 #[test]
@@ -46,8 +49,10 @@ fn a_setting_holds_for_the_lines_below_it_and_the_last_one_counts() {
     let table = &parsed.table;
     assert_eq!(table.variables(&table.entries[0]), [(&b"A"[..], &b"1"[..])]);
     assert_eq!(table.variables(&table.entries[1]), [(&b"A"[..], &b"3"[..]), (b"B", b"2")]);
-    assert_eq!(table.variable(&table.entries[1], b"A"), Some(&b"3"[..]));
-    assert_eq!(table.variable(&table.entries[0], b"B"), None);
+    let first_settings = |settings| table.variables(&Entry { settings, ..table.entries[0].clone() });
+    assert_eq!(first_settings(0), []);
+    assert_eq!(first_settings(4), [(&b"A"[..], &b""[..]), (b"B", b"2")]);
+    assert_eq!(first_settings(5), first_settings(4));
 }
 
 #[test]
@@ -56,10 +61,10 @@ fn a_zone_holds_until_the_next_and_an_unknown_one_stops_its_entries() {
                  CRON_TZ=Europe/Berlin\n* * * * * e\nCRON_TZ=local\n* * * * * f\nCRON_TZ=Mars/Base\n* * * * * g\n";
     let parsed = parse(Form::User, &CRONIE, text);
     assert_eq!(commands(&parsed), ["a", "b", "e", "f"]);
-    let zones: Vec<Option<&str>> =
-        parsed.table.entries.iter().map(|e| e.zone.map(|zone| parsed.table.zones[usize::from(zone)].name())).collect();
-    assert_eq!(zones, [None, Some("Europe/Berlin"), Some("Europe/Berlin"), None]);
-    assert_eq!(parsed.table.zones.len(), 1, "equal zones are kept once");
+    let zones: Vec<Option<&Arc<Zone>>> = parsed.table.entries.iter().map(|e| e.timing.zone.as_ref()).collect();
+    let names: Vec<Option<&str>> = zones.iter().map(|zone| zone.map(|zone| zone.name())).collect();
+    assert_eq!(names, [None, Some("Europe/Berlin"), Some("Europe/Berlin"), None]);
+    assert!(Arc::ptr_eq(zones[1].unwrap(), zones[2].unwrap()), "equal zones are kept once");
     let helps: Vec<String> = parsed.errors().map(|d| d.help.clone().unwrap_or_default()).collect();
     assert_eq!(helps.len(), 2);
     assert!(helps[0].contains("the 2 entries below it do not run"), "{}", helps[0]);
@@ -72,7 +77,7 @@ fn a_zone_may_be_a_posix_rule_as_in_cronie() {
         parse(Form::User, &CRONIE, b"CRON_TZ=CET-1CEST,M3.5.0,M10.5.0/3\n* * * * * x\nCRON_TZ=:UTC\n* * * * * y\n");
     assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
     let rule = Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a rule");
-    assert_eq!(*parsed.table.zones[0], rule);
+    assert_eq!(*parsed.table.entries[0].timing.zone.clone().unwrap(), rule);
     assert_eq!(commands(&parsed), ["x", "y"]);
 }
 
@@ -81,7 +86,7 @@ fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
     let delays = |text: &str| -> Vec<u32> {
         let parsed = parse(Form::User, &DEBIAN, text.as_bytes());
         assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
-        parsed.table.entries.iter().map(|entry| entry.delay).collect()
+        parsed.table.entries.iter().map(|entry| entry.timing.delay).collect()
     };
     let many: String = (0..200).map(|job| format!("0 3 * * * job {job}\n")).collect();
     let drawn = delays(&format!("RANDOM_DELAY=10\n{many}"));
@@ -96,7 +101,7 @@ fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
 fn a_wrong_delay_is_an_error_but_its_entries_run_on_time() {
     let parsed = parse(Form::User, &DEBIAN, b"RANDOM_DELAY=9\nRANDOM_DELAY=x\n0 3 * * * job\n");
     assert!(!parsed.is_ok());
-    assert_eq!((commands(&parsed).len(), parsed.table.entries[0].delay), (1, 0));
+    assert_eq!((commands(&parsed).len(), parsed.table.entries[0].timing.delay), (1, 0));
 }
 
 #[test]
@@ -266,7 +271,7 @@ fn a_table_beyond_the_limit_of_bytes_is_one_error() {
             let most = if form == Form::User { 15 } else { 20 };
             let message = format!("expected a table of at most {most} bytes, found more: nothing of it runs");
             assert_eq!(said(&parsed), [(Severity::Error, 1, 1, message)]);
-            assert!(parsed.table.source.is_empty() && parsed.table.settings.is_empty());
+            assert!(parsed.table.entries.is_empty() && parsed.table.settings.is_empty());
         }
     }
 }
@@ -304,7 +309,7 @@ fn a_comment_may_be_of_any_length_and_no_other_line() {
             (Severity::Error, line, 1, format!("expected a line of at most 262144 bytes, found {length}"))
         };
         assert_eq!(said(&parsed), [found(4, LONGEST_LINE + 7), found(5, LONGEST_LINE + 2)]);
-        assert_eq!(parsed.table.source, b"@daily a\n@daily b\n", "nothing else is kept");
+        assert!(parsed.table.settings.is_empty(), "nothing else is kept");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::event_loop::Daemon;
 use super::tables::LoadEvent;
-use crate::crontab::{Crontab, Form, printable};
+use crate::crontab::{Crontab, printable};
 use crate::report::{Log, Record};
 use crate::schedule::Timestamp;
 use crate::scheduler::RunRequest;
@@ -85,7 +85,7 @@ impl Debug {
                     format!("read {}: {} entries, {} settings", source.path, table.entries.len(), table.settings.len())
                 });
                 if self.has(Topic::Parsing) {
-                    self.tell_lines(log, &source.path, source.owner.form(), table);
+                    self.tell_lines(log, &source.path, table);
                 }
             }
             LoadEvent::Unload { path } => self.tell(log, Topic::Loading, || format!("dropped {path}")),
@@ -96,20 +96,16 @@ impl Debug {
         }
     }
 
-    fn tell_lines(self, log: &mut Log, path: &str, form: Form, table: &Crontab) {
+    fn tell_lines(self, log: &mut Log, path: &str, table: &Crontab) {
         if self.has(Topic::Extended) {
             for setting in &table.settings {
-                let (name, value) = table.assignment(setting);
-                let (name, value) = (printable(name), printable(value));
+                let (name, value) = (printable(&setting.name), printable(&setting.value));
                 self.tell(log, Topic::Parsing, || format!("{path}:{}: {name}={value}", setting.line));
             }
         }
         for entry in &table.entries {
-            let user = match form {
-                Form::System => format!(" {}", printable(table.user(entry))),
-                Form::User => String::new(),
-            };
-            let (schedule, command) = (printable(table.schedule_text(entry)), printable(table.command(entry)));
+            let user = entry.user.as_ref().map(|user| format!(" {}", printable(user.as_bytes()))).unwrap_or_default();
+            let (schedule, command) = (printable(&entry.timing.text), printable(&entry.command));
             self.tell(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
         }
     }

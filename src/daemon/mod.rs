@@ -6,7 +6,6 @@
 //! `anacron` does anacron's work.
 
 mod anacron;
-mod by_path;
 mod check;
 pub mod cli;
 mod database;
@@ -14,7 +13,6 @@ mod debug;
 mod event_loop;
 mod marker;
 mod mounts;
-mod name;
 mod now;
 mod old_executors;
 mod record;

@@ -1,21 +1,21 @@
 //! The tables as they were last seen: what is live, what was refused and said, and what has changed since.
 
-use super::by_path::ByPath;
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use super::users::DaemonUsers;
 use crate::crontab::{BAD_USER, Crontab, Diagnostic, NO_NEWLINE, Parsed, Severity, Unlisted};
 use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
-use crate::scheduler::{DigestKey, Owner, Source};
+use crate::scheduler::{Owner, Source};
 use crate::spool::names::is_safe_component;
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
 use crate::sys::files;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -111,7 +111,8 @@ pub struct Tables {
 
 #[derive(Debug, Default)]
 struct Seen {
-    known: ByPath<Known>,
+    /// By path.
+    known: BTreeMap<String, Known>,
     /// Those that are symbolic links.
     links: BTreeSet<String>,
     /// Number of the current look at everything.
@@ -122,15 +123,14 @@ struct Seen {
     unlistable: BTreeSet<PathBuf>,
     /// Why /etc/passwd could not be read, as it has been said.
     passwd_failure: Option<String>,
-    /// Of stamps and contents, so that a few bytes of each are enough to know it again.
-    hasher: DigestKey,
+    /// Of contents, so that a few bytes of each are enough to know it again.
+    hasher: RandomState,
 }
 
 /// What is remembered of a table. There may be a hundred thousand.
 #[derive(Debug)]
 struct Known {
-    /// The digest of its stamp.
-    stamp: u64,
+    stamp: Stamp,
     /// The look at everything that saw it last.
     round: u32,
     /// Whether it is as it was because the answer who its user is has not come yet.
@@ -150,9 +150,9 @@ struct More {
 }
 
 impl Known {
-    /// Whether it is live in the state that has this digest; it is then seen in this look.
-    fn is_still(&mut self, stamp: u64, round: u32) -> bool {
-        let unchanged = self.is_live() && self.stamp == stamp && self.fresh().is_none();
+    /// Whether it is live in the state that has this stamp; it is then seen in this look.
+    fn is_still(&mut self, stamp: &Stamp, round: u32) -> bool {
+        let unchanged = self.is_live() && self.stamp == *stamp && self.fresh().is_none();
         if unchanged {
             self.round = round;
         }
@@ -238,7 +238,7 @@ impl Tables {
         match files::open_place(spool).and_then(|spool| files::stat_at(spool, user)) {
             Ok(file) if sender != 0 && file.uid != sender => None,
             Ok(file) => {
-                let now = self.seen.digest(Stamp::from(&file));
+                let now = Stamp::from(&file);
                 let is_as_read = known.is_some_and(|known| known.stamp == now && known.fresh().is_none());
                 (!is_as_read).then_some(path)
             }
@@ -259,7 +259,7 @@ impl Tables {
     pub fn mendable(&self) -> Vec<PathBuf> {
         let may_mend =
             |known: &Known| known.awaits_user || known.refusal().is_some_and(|refusal| refusal.kind.may_mend_itself());
-        self.seen.known.paths(may_mend).into_iter().map(PathBuf::from).collect()
+        self.seen.known.iter().filter(|(_, known)| may_mend(known)).map(|(path, _)| PathBuf::from(path)).collect()
     }
 
     /// Looks at everything again; what has not changed is not read, unless everything is to be.
@@ -287,13 +287,13 @@ impl Tables {
             Origin::StandaloneFiles(given) => {
                 for path in given.paths() {
                     let name = path.to_string_lossy();
-                    let now = given.stamp(path).map(|stamp| self.seen.digest(stamp));
+                    let now = given.stamp(path);
                     let unchanged = |known: &Known| now.is_none_or(|now| now == known.stamp && known.fresh().is_none());
-                    match self.seen.known.get_mut(&name) {
+                    match self.seen.known.get_mut(&*name) {
                         Some(known) if path.exists() && !anew && unchanged(known) => known.round = self.seen.round,
                         _ => match given.open(path) {
                             Ok(found) => self.seen.take(found, &reader, anew, news),
-                            Err(_) if !self.seen.known.contains(&name) => {}
+                            Err(_) if !self.seen.known.contains_key(&*name) => {}
                             Err(error) => news.push(LoadEvent::Tell(given_failed(&error))),
                         },
                     }
@@ -368,7 +368,7 @@ impl Tables {
         let leads = |path: &&String| {
             self.seen
                 .known
-                .get(path)
+                .get(*path)
                 .is_some_and(|known| known.watch().iter().any(|on_the_way| on_the_way == directory))
         };
         self.seen.links.iter().filter(leads).map(PathBuf::from).collect()
@@ -395,7 +395,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reads a table; with a digest of its bytes.
-    fn read(&self, source: &Source, file: &TableFile, key: &DigestKey) -> io::Result<(Parsed, u64)> {
+    fn read(&self, source: &Source, file: &TableFile, key: &RandomState) -> io::Result<(Parsed, u64)> {
         let mut digest = key.build_hasher();
         let parsed = file.parse(source, &self.site.dialect, self.host, self.zones, &mut |piece| digest.write(piece))?;
         Ok((parsed, digest.finish()))
@@ -412,13 +412,13 @@ struct Scan<'a> {
 
 impl Visitor for Scan<'_> {
     fn knows(&self, path: &str) -> bool {
-        self.seen.known.contains(path)
+        self.seen.known.contains_key(path)
     }
 
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool {
-        let Seen { known, round, hasher, .. } = &mut *self.seen;
+        let Seen { known, round, .. } = &mut *self.seen;
         let Some(known) = known.get_mut(path).filter(|_| self.depth != Depth::Anew) else { return false };
-        known.is_still(hasher.hash_one(stamp), *round)
+        known.is_still(stamp, *round)
     }
 
     fn found(&mut self, found: Found) {
@@ -426,13 +426,16 @@ impl Visitor for Scan<'_> {
     }
 
     fn revisit(&mut self, directory: &str, stamp: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
-        let Seen { known, round, hasher, listed, .. } = &mut *self.seen;
+        let Seen { known, round, listed, .. } = &mut *self.seen;
         if self.depth != Depth::Changes || listed.get(directory) != Some(stamp) {
             return None;
         }
         let mut changed = Vec::new();
-        for (name, known) in known.within_mut(directory) {
-            if !state(name).is_some_and(|stamp| known.is_still(hasher.hash_one(stamp), *round)) {
+        let from_directory = (Bound::Included(directory), Bound::Unbounded);
+        for (path, known) in known.range_mut::<str, _>(from_directory) {
+            let Some(name) = path.strip_prefix(directory) else { break };
+            // What is in a directory below this one does not belong to it.
+            if !name.contains('/') && !state(name).is_some_and(|stamp| known.is_still(&stamp, *round)) {
                 changed.push(name.to_owned());
             }
         }
@@ -464,8 +467,7 @@ impl Seen {
         } else {
             self.links.insert(source.path.clone());
         }
-        let digest = self.digest(stamp);
-        let mut now = Known { stamp: digest, round: self.round, awaits_user: false, more: None };
+        let mut now = Known { stamp, round: self.round, awaits_user: false, more: None };
         let mut more = More { watch, ..More::default() };
         let (path, fresh) = (source.path.clone(), is_fresh(&stamp));
         // Its file is closed before it goes on: the table itself is all that is in memory then.
@@ -474,7 +476,7 @@ impl Seen {
         });
         match content {
             Ok((parsed, content)) => {
-                let before = before.filter(|known| was_live && known.stamp == digest);
+                let before = before.filter(|known| was_live && known.stamp == stamp);
                 let was_fresh = before.as_ref().and_then(Known::fresh);
                 more.fresh = (was_fresh.is_some() || fresh).then_some(content);
                 // Equal stamps, equal content, unless the stamp was too fresh to tell.
@@ -493,7 +495,7 @@ impl Seen {
                 }
             }
             Err(refusal) => {
-                let said = before.filter(|known| known.stamp == digest);
+                let said = before.filter(|known| known.stamp == stamp);
                 if said.as_ref().and_then(Known::refusal) != Some(&refusal)
                     && let Some(told) = refusal_told(reader.site, &refusal)
                 {
@@ -508,12 +510,7 @@ impl Seen {
         if more != More::default() {
             now.more = Some(Box::new(more));
         }
-        self.known.insert(&path, now);
-    }
-
-    /// Enough of something to know it again.
-    fn digest(&self, what: impl std::hash::Hash) -> u64 {
-        self.hasher.hash_one(what)
+        self.known.insert(path, now);
     }
 
     /// Forgets a table that is gone.
@@ -529,8 +526,8 @@ impl Seen {
     /// Forgets what the current look at everything did not see, unless nobody could look.
     fn drop_unseen(&mut self, news: &mut dyn EventSink) {
         let listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
-        let unseen = self.known.paths(|known| known.round != self.round);
-        let gone: Vec<String> = unseen.into_iter().filter(|path| listed(path)).collect();
+        let unseen = self.known.iter().filter(|(_, known)| known.round != self.round).map(|(path, _)| path);
+        let gone: Vec<String> = unseen.filter(|path| listed(path)).cloned().collect();
         for path in gone {
             self.forget(&path, news);
         }

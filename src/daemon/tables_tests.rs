@@ -58,7 +58,7 @@ impl Scene {
 
     /// Waits until no table is too fresh for its stamp to tell, and has the directory's stamp taken for settled.
     fn settle(&mut self) {
-        while !self.tables.seen.known.paths(|known| known.fresh().is_some()).is_empty() {
+        while !self.tables.seen.known.values().all(|known| known.fresh().is_none()) {
             self.rescan();
         }
         let directory = crate::sys::files::open_dir(&self.path("")).unwrap();

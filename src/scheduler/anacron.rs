@@ -232,8 +232,8 @@ impl Scheduler {
                 .filter_map(|(_, entry)| {
                     let shared = self.timers.get(entry.timer())?;
                     let zone = &self.zones.get(shared.zone)?.zone;
-                    let delay = i64::from(shared.delay);
-                    let due = shared.schedule.next_after(Timestamp(after.0 - delay), zone, None)?;
+                    let delay = i64::from(shared.delay());
+                    let due = shared.schedule().next_after(Timestamp(after.0 - delay), zone, None)?;
                     Some(Timestamp(due.0 + delay))
                 })
                 .min()

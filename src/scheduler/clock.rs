@@ -66,7 +66,7 @@ impl Scheduler {
     pub(super) fn replay(&mut self, timer: Timer, first: Timestamp, to: Timestamp, minutes: i64) {
         let Some(shared) = self.timers.get(timer) else { return };
         let Some(local) = self.zones.get(shared.zone) else { return };
-        let next = |after| rule::next_due(&shared.schedule, shared.style, &local.zone, local.set, after);
+        let next = |after| rule::next_due(shared.schedule(), shared.style, &local.zone, local.set, after);
         let replay_all =
             minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == DstPolicy::Fixed);
         let only_after = match shared.by_seconds {
@@ -79,7 +79,7 @@ impl Scheduler {
             match shared.by_seconds {
                 true => moments.push((at, 0)),
                 false => {
-                    let ranks = rule::ranks_at(&shared.schedule, shared.style, &local.zone, local.set, at);
+                    let ranks = rule::ranks_at(shared.schedule(), shared.style, &local.zone, local.set, at);
                     moments.extend(ranks.into_iter().map(|rank| (at, rank)));
                 }
             }
@@ -112,7 +112,7 @@ impl Scheduler {
             };
             if shared.by_seconds {
                 // Only the second in progress can be due.
-                if shared.schedule.next_after(Timestamp(to.0 - 1), &local.zone, None) == Some(to) {
+                if shared.schedule().next_after(Timestamp(to.0 - 1), &local.zone, None) == Some(to) {
                     found.push((timer, 0, to));
                 }
                 continue;
@@ -120,11 +120,11 @@ impl Scheduler {
             let Some(pace) = course.pace else { continue };
             let current = minute_start(&local.zone, to);
             let ran =
-                shared.style == DstPolicy::Wildcard && course.handled.is_some_and(|at| shared.schedule.matches(at));
+                shared.style == DstPolicy::Wildcard && course.handled.is_some_and(|at| shared.schedule().matches(at));
             if ran {
                 continue;
             }
-            for (minute, rank) in pace.minutes_due(&shared.schedule, shared.style, course.before, course.now) {
+            for (minute, rank) in pace.minutes_due(shared.schedule(), shared.style, course.before, course.now) {
                 found.push((timer, rank, Timestamp(current.0 + (minute.0 - course.now.0) * 60)));
             }
         }
@@ -156,19 +156,18 @@ impl Scheduler {
         now: Timestamp,
     ) {
         let Some(shared) = self.timers.get(timer) else { return };
-        let delay = i64::from(shared.delay);
+        let delay = i64::from(shared.delay());
         let at = Timestamp(base.0 + delay);
         for &number in shared.tables() {
             let Some(table) = self.tables.get_mut(number) else { continue };
-            let due = table.on_timer(timer);
             if at > now {
                 self.alarms.insert((at, number));
-                let carried = table.carried.get_or_insert_default();
-                carried.waiting.extend(due.map(|entry| Waiting { at, entry }));
+                let waiting: Vec<Waiting> = table.on_timer(timer).map(|entry| Waiting { at, entry }).collect();
+                table.carried.get_or_insert_default().waiting.extend(waiting);
                 continue;
             }
             let table: &LiveCrontab = table;
-            self.dues.extend(due.map(|entry| {
+            self.dues.extend(table.on_timer(timer).map(|entry| {
                 let (order, line) = (table.order, Reverse(table.line(entry)));
                 let scheduled_at = Timestamp(scheduled_at.0 + delay);
                 Due { at, rank, order, line, table: number, entry, scheduled_at }

@@ -1,6 +1,6 @@
 //! The variables that a crontab sets for one entry.
 
-use super::shared_bytes::SharedBytes;
+use crate::crontab::SharedBytes;
 
 /// Variables in order, each name once, packed so that a copy, a comparison and a message are cheap: name, NUL, value, NUL, and so on. No line of
 /// a crontab can hold a NUL.

@@ -2,8 +2,7 @@
 
 use super::environment::Environment;
 use super::job_id::JobId;
-use super::shared_bytes::SharedBytes;
-use crate::crontab::{Backslash, Command, Crontab, Flags, Form};
+use crate::crontab::{Backslash, Command, Crontab, Flags, Form, SharedBytes};
 use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ impl Scheduler {
         for (_, table) in self.tables.iter() {
             for entry in 0..table.entries().len() as u32 {
                 let user = table.user(entry);
-                let user = if user.is_empty() { self.caller.as_str() } else { user.as_str() };
+                let user = if user.is_empty() { self.caller.as_str() } else { user };
                 if !users.contains(user) {
                     continue;
                 }

@@ -4,6 +4,7 @@ use super::event::Source;
 use super::live_table::LiveCrontab;
 use super::state::Scheduler;
 use super::timers::Shared;
+use crate::crontab::SharedBytes;
 use crate::schedule::{Schedule, Timestamp, Zone};
 use std::sync::Arc;
 
@@ -16,9 +17,20 @@ pub struct Live<'a> {
     pub(super) shared: &'a Shared,
 }
 
+impl Scheduler {
+    /// All live entries, table by table, in file order.
+    pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
+        self.tables.iter().flat_map(move |(_, table)| {
+            (0..).zip(table.entries()).filter_map(move |(index, entry)| {
+                Some(Live { plan: self, table, index, shared: self.timers.get(entry.timer())? })
+            })
+        })
+    }
+}
+
 impl<'a> Live<'a> {
     /// Where its table came from.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> &'a Source {
         self.table.source()
     }
 
@@ -28,18 +40,18 @@ impl<'a> Live<'a> {
     }
 
     /// Whom it runs as; empty for the caller.
-    pub fn user(&self) -> String {
+    pub fn user(&self) -> &'a str {
         self.table.user(self.index)
     }
 
     /// The raw command.
-    pub fn command(&self) -> Vec<u8> {
+    pub fn command(&self) -> SharedBytes {
         self.table.command(self.index)
     }
 
     /// Its schedule.
     pub fn schedule(&self) -> &'a Schedule {
-        &self.shared.schedule
+        self.shared.schedule()
     }
 
     /// The zone its schedule is read in.
@@ -49,15 +61,15 @@ impl<'a> Live<'a> {
 
     /// Seconds that its starts come after its due moments.
     pub fn delay(&self) -> u32 {
-        self.shared.delay
+        self.shared.delay()
     }
 
     /// When it is to be started next.
     pub fn next_start(&self) -> Option<Timestamp> {
         let waiting = self.table.carried.iter().flat_map(|carried| &carried.waiting);
         let waiting = waiting.filter(|waiting| waiting.entry == self.index).map(|waiting| waiting.at).min();
-        let timer = self.table.entries().get(self.index as usize)?.timer();
-        let due = self.plan.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay)));
+        let timer = self.table.timer(self.index)?;
+        let due = self.plan.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
         [waiting, due].into_iter().flatten().min()
     }
 }

@@ -1,58 +1,39 @@
-//! One live table in a compact form: one block of text, and a few bytes for each entry that tell its timer and its place there.
-//!
-//! The text holds the file's name, then what the log calls the table and its owner's name, unless they are the same; then
-//! the settings; then one record for each entry, in file order.
+//! One live table: where it came from, what it holds, and the timers of its entries.
 
-use super::digest::DigestKey;
+use super::environment::Environment;
 use super::event::{Owner, RunId, RunRequest, Source};
 use super::job_id::JobId;
-use super::record::{self, Record, Writer};
 use super::start_queue::QueueOwner;
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
-use crate::crontab::{Crontab, Flags, Form};
+use crate::crontab::{Crontab, Entry, Flags, SharedBytes};
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasher;
-use std::ops::Range;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-/// One live table.
+/// One live table. Its entries are named by their index in file order.
 #[derive(Debug)]
 pub(super) struct LiveCrontab {
-    /// The directory's path up to the last slash, which thousands of tables share.
-    directory: Arc<String>,
-    text: Box<[u8]>,
-    /// By timer, and within a timer in file order.
-    entries: Box<[LiveEntry]>,
+    source: Source,
+    table: Crontab,
+    /// For each entry of the table.
+    entries: Vec<LiveEntry>,
+    /// The entries by timer, and within a timer in file order.
+    by_timer: Vec<u32>,
+    /// Bytes of all settings.
+    settings_size: usize,
     /// What some entries carry beyond the table; most tables have none.
     pub(super) carried: Option<Box<EntryState>>,
     /// Its place among the tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
-    owner: OwnerKind,
-    /// Where the parts of the text end, each beginning where the one before ends.
-    file_end: u32,
-    name_end: u32,
-    owner_end: u32,
-    settings_end: u32,
-    /// The next table whose path has the same hash.
-    pub(super) next_same_hash: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum OwnerKind {
-    User(u32),
-    System,
-    Caller,
-}
-
-/// One entry.
+/// What is known of an entry beside what its line says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveEntry {
-    timer: u32,
-    /// Where its record begins.
-    record: u32,
+    timer: Timer,
     /// Its place, from 1, among the entries of the table with the same user and command.
     position: u32,
 }
@@ -75,237 +56,164 @@ pub(super) struct Waiting {
     pub(super) entry: u32,
 }
 
-/// A table made ready, but not live yet.
-#[derive(Debug)]
-pub(super) struct Packed {
-    pub(super) table: LiveCrontab,
-    /// The timers that were made for it.
-    pub(super) new_timers: Vec<Timer>,
-}
-
-/// The value of [`LiveCrontab::next_same_hash`] that names no table.
-pub(super) const NONE: u32 = u32::MAX;
-
 impl LiveEntry {
     pub(super) fn timer(&self) -> Timer {
-        Timer(self.timer)
+        self.timer
     }
 }
 
-/// A path as a directory, its last slash included, and the name in it.
-pub(super) fn split(path: &str) -> (&str, &str) {
-    path.split_at(memchr::memrchr(b'/', path.as_bytes()).map_or(0, |slash| slash + 1))
-}
-
-/// Sorts the entries of a table, which are in file order, by timer and within a timer in file order.
-fn by_timer(mut entries: Vec<LiveEntry>) -> Vec<LiveEntry> {
-    let timers = entries.iter().map(|entry| entry.timer);
-    let (Some(first), Some(last)) = (timers.clone().min(), timers.clone().max()) else { return entries };
-    let span = (last - first) as usize;
-    if span > entries.len() {
-        // Both in one number: that is sorted several times as fast.
-        entries.sort_unstable_by_key(|entry| u64::from(entry.timer) << 32 | u64::from(entry.record));
-        return entries;
+/// The places of entries, from 1, among those with the same user and command, in file order.
+///
+/// They are found by sorting, since a map of two million commands would take more memory than the entries.
+fn positions(entries: &[Entry]) -> Vec<u32> {
+    let hasher = RandomState::new();
+    // A digest of each entry is kept where its position will be.
+    let mut positions: Vec<u32> =
+        entries.iter().map(|entry| hasher.hash_one((&entry.user, &entry.command)) as u32).collect();
+    let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+    let key = |index: u32| entries.get(index as usize).map(|entry| (&entry.user, &entry.command));
+    let is_same = |one: u32, other: u32| match (key(one), key(other)) {
+        // Equal texts of a table mostly share their memory, and long ones need not be compared then.
+        (Some((user, command)), Some((others_user, others_command))) => {
+            user == others_user && (command.is_same(others_command) || command == others_command)
+        }
+        _ => false,
+    };
+    order.sort_unstable_by(|&one, &other| {
+        let digest = |index: u32| positions.get(index as usize);
+        digest(one).cmp(&digest(other)).then_with(|| match is_same(one, other) {
+            true => one.cmp(&other),
+            false => key(one).cmp(&key(other)),
+        })
+    });
+    let mut before: Option<(u32, u32)> = None;
+    for index in order {
+        let position = match before {
+            Some((other, position)) if is_same(other, index) => position + 1,
+            _ => 1,
+        };
+        if let Some(place) = positions.get_mut(index as usize) {
+            *place = position;
+        }
+        before = Some((index, position));
     }
-    // Many entries on few timers: counted, each timer's place is known, and nothing is compared.
-    let mut places = vec![0; span + 1];
-    timers.for_each(|timer| places[(timer - first) as usize] += 1);
-    let mut next = 0;
-    for place in &mut places {
-        next += std::mem::replace(place, next);
-    }
-    let mut sorted = entries.clone();
-    for entry in entries {
-        let place = &mut places[(entry.timer - first) as usize];
-        sorted[*place] = entry;
-        *place += 1;
-    }
-    sorted
+    positions
 }
 
 impl LiveCrontab {
-    /// Packs a table that was read, and interns its timers and zones. `directory` is that of its path.
-    pub(super) fn pack(
-        source: &Source,
-        directory: Arc<String>,
-        table: &Crontab,
+    /// Takes a table that was read, and interns its timers and zones. Also the timers that are new.
+    pub(super) fn new(
+        source: Source,
+        mut table: Crontab,
         timers: &mut Timers,
         zones: &mut Zones,
-    ) -> Packed {
-        let (_, file) = split(&source.path);
-        let (owner, owner_name) = match &source.owner {
-            Owner::User { name, uid } => (OwnerKind::User(*uid), name.as_str()),
-            Owner::System => (OwnerKind::System, ""),
-            Owner::Caller => (OwnerKind::Caller, ""),
-        };
-        // A user's table is called by the user's name, and so is its file: one copy serves for all.
-        let name = if source.name == file { "" } else { &source.name };
-        let owner_name = if owner_name == source.name { "" } else { owner_name };
-
-        // Most often more than is needed. What stays is a copy of the exact size: what is shrunk leaves holes between thousands of
-        // tables.
-        let mut text = Vec::with_capacity(table.source.len());
-        let mut append = |part: &str| {
-            text.extend_from_slice(part.as_bytes());
-            text.len() as u32
-        };
-        let (file_end, name_end, owner_end) = (append(file), append(name), append(owner_name));
-        record::write_settings(table, &mut text);
-        let settings_end = text.len() as u32;
-
-        let zone_ids: Vec<_> = table.zones.iter().map(|zone| zones.find_or_add(zone)).collect();
-        let mut records = Writer::after(text, source.owner.form() == Form::System);
-        let (mut entries, mut new_timers) = (Vec::with_capacity(table.entries.len()), Vec::new());
-        let mut equal_before: HashMap<(&[u8], &[u8]), u32> = HashMap::new();
-        for entry in &table.entries {
-            let position = equal_before.entry((table.user(entry), table.command(entry))).or_default();
-            *position += 1;
-            let zone = entry.zone.and_then(|index| zone_ids.get(usize::from(index))).copied().unwrap_or(SYSTEM);
-            let (timer, is_new) = timers.intern(&entry.schedule, zone, entry.delay, zones);
+    ) -> (LiveCrontab, Vec<Timer>) {
+        let mut new_timers = Vec::new();
+        let positions = positions(&table.entries);
+        let mut entries = Vec::with_capacity(table.entries.len());
+        for (entry, position) in table.entries.iter_mut().zip(positions) {
+            let zone = entry.timing.zone.as_ref().map_or(SYSTEM, |zone| zones.find_or_add(zone));
+            let (timer, is_new) = timers.intern(&entry.timing, zone, zones);
             if is_new {
                 new_timers.push(timer);
+            } else if let Some(shared) = timers.get(timer)
+                && *shared.timing() == entry.timing
+            {
+                // Another table has brought the same.
+                entry.timing = Arc::clone(shared.timing());
             }
-            entries.push(LiveEntry { timer: timer.0, record: records.push(table, entry) as u32, position: *position });
+            entries.push(LiveEntry { timer, position });
         }
-        let entries = by_timer(entries);
-        let table = LiveCrontab {
-            directory,
-            text: records.finish().as_slice().into(),
-            entries: entries.into_boxed_slice(),
-            carried: None,
-            order: 0,
-            owner,
-            file_end,
-            name_end,
-            owner_end,
-            settings_end,
-            next_same_hash: NONE,
-        };
-        Packed { table, new_timers }
-    }
-
-    fn slice(&self, span: Range<u32>) -> &[u8] {
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
-    }
-
-    fn string(&self, span: Range<u32>) -> String {
-        String::from_utf8_lossy(self.slice(span)).into_owned()
-    }
-
-    /// Its directory, the last slash included.
-    pub(super) fn directory(&self) -> &str {
-        &self.directory
-    }
-
-    /// Its file's name.
-    pub(super) fn file(&self) -> &[u8] {
-        self.slice(0..self.file_end)
+        let mut by_timer: Vec<u32> = (0..entries.len() as u32).collect();
+        by_timer.sort_unstable_by_key(|&index| (entries.get(index as usize).map(|entry| entry.timer.0), index));
+        let settings_size = table.settings.iter().map(|setting| setting.name.len() + setting.value.len()).sum();
+        (LiveCrontab { source, table, entries, by_timer, settings_size, carried: None, order: 0 }, new_timers)
     }
 
     /// Where it came from.
-    pub(super) fn source(&self) -> Source {
-        let owner = match self.owner {
-            OwnerKind::User(uid) => Owner::User { name: self.owner_name(), uid },
-            OwnerKind::System => Owner::System,
-            OwnerKind::Caller => Owner::Caller,
-        };
-        let path = [self.directory(), &String::from_utf8_lossy(self.file())].concat();
-        Source { path, name: self.name(), owner }
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Whether it is one of the system's tables.
     pub(super) fn is_of_the_system(&self) -> bool {
-        matches!(self.owner, OwnerKind::System)
+        self.source.owner == Owner::System
     }
 
-    fn name(&self) -> String {
-        let own = self.file_end..self.name_end;
-        self.string(if own.is_empty() { 0..self.file_end } else { own })
-    }
-
-    fn owner_name(&self) -> String {
-        let own = self.name_end..self.owner_end;
-        if own.is_empty() { self.name() } else { self.string(own) }
-    }
-
-    /// Its entries, ordered by timer and then by line.
+    /// Its entries, in file order.
     pub(super) fn entries(&self) -> &[LiveEntry] {
         &self.entries
     }
 
-    /// The indexes of its entries on a timer.
-    pub(super) fn on_timer(&self, timer: Timer) -> Range<u32> {
-        let start = self.entries.partition_point(|entry| entry.timer < timer.0);
-        let len = self.entries.iter().skip(start).take_while(|entry| entry.timer == timer.0).count();
-        start as u32..(start + len) as u32
+    /// The timer of an entry.
+    pub(super) fn timer(&self, entry: u32) -> Option<Timer> {
+        self.entries.get(entry as usize).map(LiveEntry::timer)
+    }
+
+    /// Its entries on a timer, in file order.
+    pub(super) fn on_timer(&self, timer: Timer) -> impl Iterator<Item = u32> {
+        let start = self.by_timer.partition_point(|&entry| self.timer(entry).is_some_and(|other| other.0 < timer.0));
+        self.by_timer.iter().skip(start).copied().take_while(move |&entry| self.timer(entry) == Some(timer))
     }
 
     /// The timers it has entries on, each once.
     pub(super) fn timers(&self) -> impl Iterator<Item = Timer> {
-        self.entries.chunk_by(|a, b| a.timer == b.timer).filter_map(|group| group.first()).map(LiveEntry::timer)
+        let groups = self.by_timer.chunk_by(|&one, &other| self.timer(one) == self.timer(other));
+        groups.filter_map(|group| self.timer(*group.first()?))
     }
 
-    fn record(&self, entry: u32) -> Option<Record<'_>> {
-        let place = self.entries.get(entry as usize)?.record as usize;
-        Record::read(&self.text, place, self.is_of_the_system())
+    fn entry(&self, entry: u32) -> Option<&Entry> {
+        self.table.entries.get(entry as usize)
     }
 
     /// The line of an entry in the file, from 1.
     pub(super) fn line(&self, entry: u32) -> u32 {
-        self.record(entry).map_or(0, |record| record.line)
+        self.entry(entry).map_or(0, |entry| entry.line)
     }
 
     /// The raw command of an entry.
-    pub(super) fn command(&self, entry: u32) -> Vec<u8> {
-        self.record(entry).map(|record| record.command().to_vec()).unwrap_or_default()
+    pub(super) fn command(&self, entry: u32) -> SharedBytes {
+        self.entry(entry).map(|entry| entry.command.clone()).unwrap_or_default()
     }
 
     /// The flags of an entry.
     pub(super) fn flags(&self, entry: u32) -> Flags {
-        self.record(entry).map(|record| record.flags).unwrap_or_default()
+        self.entry(entry).map(|entry| entry.flags).unwrap_or_default()
     }
 
     /// Whose turn it is when an entry is due.
     pub(super) fn queue_owner(&self, entry: u32) -> QueueOwner {
-        match self.owner {
-            OwnerKind::User(_) => QueueOwner::User(self.owner_name().into()),
-            OwnerKind::System => QueueOwner::System(self.user(entry).into()),
-            OwnerKind::Caller => QueueOwner::Caller,
+        match &self.source.owner {
+            Owner::User { name, .. } => QueueOwner::User(name.as_str().into()),
+            Owner::System => QueueOwner::System(self.user(entry).into()),
+            Owner::Caller => QueueOwner::Caller,
         }
     }
 
     /// Bytes of the table's settings, all of which may have to be read for one start.
     pub(super) fn settings_size(&self) -> usize {
-        (self.settings_end - self.owner_end) as usize
+        self.settings_size
     }
 
     /// Whom an entry runs as; empty for the caller.
-    pub(super) fn user(&self, entry: u32) -> String {
-        match self.owner {
-            OwnerKind::User(_) => self.owner_name(),
-            OwnerKind::Caller => String::new(),
-            OwnerKind::System => {
-                self.record(entry).map_or_else(String::new, |record| String::from_utf8_lossy(record.user).into_owned())
-            }
+    pub(super) fn user(&self, entry: u32) -> &str {
+        match &self.source.owner {
+            Owner::User { name, .. } => name,
+            Owner::Caller => "",
+            Owner::System => self.entry(entry).and_then(|entry| entry.user.as_deref()).unwrap_or_default(),
         }
-    }
-
-    /// The settings that an entry sees.
-    fn settings(&self, record: &Record<'_>) -> &[u8] {
-        record::first_settings(self.slice(self.owner_end..self.settings_end), record.settings)
     }
 
     /// The job that an entry is. `caller` is as whom a standalone daemon runs its jobs.
     pub(super) fn job_id(&self, entry: u32, caller: &str) -> Option<JobId> {
-        let (user, command) = (self.user(entry), self.command(entry));
         let position = self.entries.get(entry as usize)?.position;
-        let path = [self.directory(), &String::from_utf8_lossy(self.file())].concat();
-        let (source, user) = match self.owner {
-            OwnerKind::User(_) => ("user", user.as_str()),
-            OwnerKind::System => (path.as_str(), user.as_str()),
-            OwnerKind::Caller => (split(&path).1, caller),
+        let path = &self.source.path;
+        let (source, user) = match self.source.owner {
+            Owner::User { .. } => ("user", self.user(entry)),
+            Owner::System => (path.as_str(), self.user(entry)),
+            Owner::Caller => (path.rsplit_once('/').map_or(path.as_str(), |(_, file)| file), caller),
         };
-        Some(JobId::derive(source, user, &command, position))
+        Some(JobId::derive(source, user, &self.entry(entry)?.command, position))
     }
 
     /// What the executor must know to start an entry.
@@ -318,17 +226,17 @@ impl LiveCrontab {
         scheduled_at: Timestamp,
         at_reboot: bool,
     ) -> Option<RunRequest> {
-        let record = self.record(entry)?;
+        let line = self.entry(entry)?;
         Some(RunRequest {
             run,
             job: self.job_id(entry, caller)?,
-            source: self.source(),
-            line: record.line,
-            user: self.user(entry),
-            command: record.command().to_vec().into(),
+            source: self.source.clone(),
+            line: line.line,
+            user: self.user(entry).to_owned(),
+            command: line.command.clone(),
             literal: false,
-            variables: record::variables(self.settings(&record)),
-            flags: record.flags,
+            variables: Environment::of(self.table.variables(line)),
+            flags: line.flags,
             scheduled_at: scheduled_at.0,
             at_reboot,
         })
@@ -339,13 +247,13 @@ impl LiveCrontab {
     fn jobs<'a>(
         &'a self,
         entries: impl Iterator<Item = u32> + 'a,
-        key: &'a DigestKey,
+        hasher: &'a RandomState,
     ) -> impl Iterator<Item = (u32, u64)> + 'a {
-        let seen = record::variables_digests(self.slice(self.owner_end..self.settings_end), key);
-        entries.filter_map(move |entry| {
-            let record = self.record(entry)?;
-            let variables = seen.get(record.settings as usize)?;
-            Some((entry, key.hash_one((self.user(entry), record.command().to_vec(), record.flags, variables))))
+        let seen = variables_digests(&self.table, hasher);
+        entries.filter_map(move |index| {
+            let entry = self.entry(index)?;
+            let variables = seen.get(entry.settings as usize)?;
+            Some((index, hasher.hash_one((self.user(index), &entry.command, entry.flags, variables))))
         })
     }
 
@@ -353,40 +261,128 @@ impl LiveCrontab {
     /// flags, and settings that it sees. Equal jobs of one table are told apart by their order. Takes a time that grows with the number of
     /// entries, not with its square, since a user can have ten thousand wait that are alike but for the last byte.
     pub(super) fn successors_of(&self, old: &LiveCrontab, in_question: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
-        let key = DigestKey::default();
-        let timer_of = |table: &LiveCrontab, entry: u32| table.entries.get(entry as usize).map(|live| live.timer);
+        let hasher = RandomState::new();
+        let timer_of = |table: &LiveCrontab, entry: u32| table.timer(entry).map(|timer| timer.0);
         let timers: BTreeSet<u32> = in_question.iter().filter_map(|&entry| timer_of(old, entry)).collect();
         let candidates = timers.into_iter().flat_map(|timer| self.on_timer(Timer(timer)));
         let mut free: HashMap<(Option<u32>, u64), VecDeque<u32>> = HashMap::new();
-        for (entry, job) in self.jobs(candidates, &key) {
+        for (entry, job) in self.jobs(candidates, &hasher) {
             free.entry((timer_of(self, entry), job)).or_default().push_back(entry);
         }
         let successor = |(entry, job)| Some((entry, free.get_mut(&(timer_of(old, entry), job))?.pop_front()?));
-        old.jobs(in_question.iter().copied(), &key).filter_map(successor).collect()
+        old.jobs(in_question.iter().copied(), &hasher).filter_map(successor).collect()
     }
+}
+
+/// Digests of the variables in the first settings, by how many of these they are, from none to all.
+fn variables_digests(table: &Crontab, hasher: &RandomState) -> Vec<u64> {
+    // Each variable's own digest with its place is a part of it, so that one that changes is exchanged.
+    let mut variables: HashMap<&SharedBytes, (usize, u64)> = HashMap::new();
+    let mut digests = vec![0];
+    let mut digest = 0;
+    for setting in &table.settings {
+        let next_place = variables.len();
+        let (place, part) = variables.entry(&setting.name).or_insert((next_place, 0));
+        let now = hasher.hash_one((*place, &setting.name, &setting.value));
+        digest ^= std::mem::replace(part, now) ^ now;
+        digests.push(digest);
+    }
+    digests
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crontab::{Context, Form};
+    use crate::profile::DEBIAN;
+    use crate::schedule::{HostKey, Zone};
+
+    struct OnlyUtc;
+
+    impl crate::schedule::Zones for OnlyUtc {
+        fn named(&self, _: &str) -> Option<Arc<Zone>> {
+            None
+        }
+        fn system(&self) -> Arc<Zone> {
+            Zone::utc()
+        }
+    }
+
+    fn read(text: &str) -> Crontab {
+        let (form, dialect) = (Form::System, &DEBIAN.dialect);
+        let context = Context { form, dialect, name: "t", host: HostKey(0), zones: &OnlyUtc };
+        Crontab::parse(text.as_bytes(), &context).unwrap().table
+    }
+
+    fn live(text: &str, timers: &mut Timers) -> (LiveCrontab, Vec<Timer>) {
+        let source = Source { path: "/etc/cron.d/t".to_owned(), name: "*system*t".to_owned(), owner: Owner::System };
+        LiveCrontab::new(source, read(text), timers, &mut Zones::new(Zone::utc()))
+    }
 
     #[test]
-    fn entries_are_in_order_of_their_timers_and_then_of_the_file_however_many_share_one() {
+    fn the_entries_of_each_timer_are_in_file_order_however_many_share_one() {
         let mut random = fastrand::Rng::with_seed(3);
-        for (entries, timers) in [(0, 1), (1, 1), (10, 1_000_000), (300, 3), (300, 300), (300, 302)] {
-            let entry = |record| LiveEntry { timer: 7 + random.u32(..timers), record, position: 1 };
-            let packed: Vec<LiveEntry> = (0..entries).map(entry).collect();
-            let mut sorted: Vec<(u32, u32)> = packed.iter().map(|entry| (entry.timer, entry.record)).collect();
-            sorted.sort();
-            let ordered = by_timer(packed);
-            assert_eq!(ordered.iter().map(|entry| (entry.timer, entry.record)).collect::<Vec<_>>(), sorted);
+        for (entries, minutes) in [(0, 1), (1, 1), (10, 60), (300, 3), (300, 60)] {
+            let minutes: Vec<u32> = (0..entries).map(|_| random.u32(..minutes)).collect();
+            let text: String = minutes.iter().map(|minute| format!("{minute} * * * * root true\n")).collect();
+            let mut timers = Timers::default();
+            let (table, new) = live(&text, &mut timers);
+            assert_eq!(table.timers().count(), new.len());
+            assert_eq!(table.timers().map(|timer| table.on_timer(timer).count()).sum::<usize>(), minutes.len());
+            for timer in table.timers() {
+                let on_it: Vec<u32> = table.on_timer(timer).collect();
+                let minute = minutes[on_it[0] as usize];
+                let expected = (0..).zip(&minutes).filter(|(_, other)| **other == minute).map(|(index, _)| index);
+                assert!(on_it.iter().copied().eq(expected));
+            }
         }
     }
 
     #[test]
-    fn a_path_is_a_directory_and_a_name() {
-        for (path, parts) in [("/a/b/c", ("/a/b/", "c")), ("/c", ("/", "c")), ("c", ("", "c"))] {
-            assert_eq!(split(path), parts);
+    fn an_entry_has_its_place_among_those_with_the_same_user_and_command() {
+        let users = ["root", "alice"];
+        let commands = ["true", "false", "true x"];
+        let mut random = fastrand::Rng::with_seed(5);
+        let jobs: Vec<(&str, &str)> =
+            (0..500).map(|_| (users[random.usize(..2)], commands[random.usize(..3)])).collect();
+        let text: String = jobs.iter().map(|(user, command)| format!("@daily {user} {command}\n")).collect();
+        let (table, _) = live(&text, &mut Timers::default());
+        for (index, job) in jobs.iter().enumerate() {
+            let before = jobs[..index].iter().filter(|other| *other == job).count() as u32;
+            assert_eq!(table.entries[index].position, before + 1, "entry {index}");
+        }
+    }
+
+    #[test]
+    fn equal_timings_of_two_tables_share_one_allocation() {
+        let mut timers = Timers::default();
+        let text = "0 5 * * * root true\n";
+        let (one, _) = live(text, &mut timers);
+        let (other, new) = live(text, &mut timers);
+        assert!(new.is_empty());
+        assert!(Arc::ptr_eq(&one.table.entries[0].timing, &other.table.entries[0].timing));
+        let (spelled_otherwise, new) = live("00 5 * * * root true\n", &mut timers);
+        assert!(new.is_empty());
+        assert_eq!(&*spelled_otherwise.table.entries[0].timing.text, b"00 5 * * *");
+    }
+
+    #[test]
+    fn digests_of_variables_are_equal_where_the_variables_are() {
+        let hasher = RandomState::new();
+        let texts = ["", "A=1\nB=\nA=2\n", "A=2\nB=\n", "B=\nA=2\n", "A=\nB=2\n", "A=2\nA=1\nA=2\nB=\n"];
+        let mut all = Vec::new();
+        for text in texts {
+            let table = read(&(text.to_owned() + "@daily root true\n"));
+            for (settings, digest) in (0..).zip(variables_digests(&table, &hasher)) {
+                let entry = Entry { settings, ..table.entries[0].clone() };
+                all.push((Environment::of(table.variables(&entry)), digest));
+            }
+        }
+        assert_eq!(all.len(), 1 + 4 + 3 + 3 + 3 + 5);
+        for (one, digest) in &all {
+            for (other, other_digest) in &all {
+                assert_eq!(one == other, digest == other_digest, "{one:?} {other:?}");
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ impl Scheduler {
         for timer in timers {
             let Some(shared) = self.timers.get(timer) else { continue };
             // Its starts are due by their delay later than its moments.
-            let earliest = Timestamp(completed.0 - i64::from(shared.delay));
+            let earliest = Timestamp(completed.0 - i64::from(shared.delay()));
             match next_due(&self.zones, shared, earliest) {
                 Some(due) if due <= now => self.replay(timer, due, now, 1),
                 Some(due) => self.wheel.arm(timer, due),
@@ -92,13 +92,10 @@ impl Scheduler {
     /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
     /// same moments as one that was there before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Crontab, now: Timestamp, actions: &mut Vec<Action>) {
-        let directory = self.tables.directory_of(&source.path);
-        let packed = LiveCrontab::pack(&source, directory, &table, &mut self.timers, &mut self.zones);
-        drop(table);
-        let mut unused = Vec::new();
         let old_number = self.tables.find(&source.path);
+        let (mut fresh, new_timers) = LiveCrontab::new(source, table, &mut self.timers, &mut self.zones);
+        let mut unused = Vec::new();
         let old = old_number.and_then(|number| self.take_table(number, &mut unused).map(|table| (number, table)));
-        let mut fresh = packed.table;
         fresh.order = match &old {
             Some((_, old)) => old.order,
             None => {
@@ -114,7 +111,7 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return;
         }
-        for timer in packed.new_timers {
+        for timer in new_timers {
             if let Some(due) = self.timers.get(timer).and_then(|shared| next_due(&self.zones, shared, self.upto)) {
                 self.wheel.arm(timer, due);
             }

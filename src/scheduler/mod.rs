@@ -5,7 +5,6 @@
 
 mod anacron;
 mod clock;
-mod digest;
 mod environment;
 mod event;
 mod find_jobs;
@@ -13,9 +12,7 @@ mod job_id;
 mod live;
 mod live_table;
 mod loading;
-mod record;
 mod rule;
-mod shared_bytes;
 mod simulate;
 mod start_queue;
 mod state;
@@ -25,8 +22,8 @@ mod waiting;
 mod wheel;
 mod zones;
 
+pub use crate::crontab::SharedBytes;
 pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
-pub use digest::DigestKey;
 pub use environment::Environment;
 pub use event::{
     Action, Event, MailResult, Now, OutputCounts, Owner, RunId, RunOutcome, RunRequest, RunResult, SkipReason, Source,
@@ -34,7 +31,6 @@ pub use event::{
 };
 pub use job_id::JobId;
 pub use live::Live;
-pub use shared_bytes::SharedBytes;
 pub use simulate::{Scenario, Simulation, Started, simulate};
 pub use state::{Scheduler, Summary};
 /// The wheel by itself, for measurements.

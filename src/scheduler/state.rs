@@ -2,7 +2,6 @@
 
 use super::event::{Action, Event, Now, RunId, RunRequest, SkipReason};
 use super::job_id::JobId;
-use super::live::Live;
 use super::live_table::LiveCrontab;
 use super::rule;
 use super::start_queue::{Dropped, HandoverLimits, NextStart, QueueOwner, QueuedSlot, SkippedRow, StartQueue};
@@ -231,15 +230,6 @@ impl Scheduler {
             next_due: self.wake_at(),
         }
     }
-
-    /// All live entries, table by table.
-    pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
-        self.tables.iter().flat_map(move |(_, table)| {
-            (0..).zip(table.entries()).filter_map(move |(index, entry)| {
-                Some(Live { plan: self, table, index, shared: self.timers.get(entry.timer())? })
-            })
-        })
-    }
 }
 
 /// Starting.
@@ -260,8 +250,7 @@ impl Scheduler {
         let (number, entry) = (due.table, due.entry);
         let run = RunId(self.next_run);
         let Some(table) = self.tables.get_mut(number) else { return };
-        let Some(live) = table.entries().get(entry as usize) else { return };
-        let Some(shared) = self.timers.get(live.timer()) else { return };
+        let Some(shared) = table.timer(entry).and_then(|timer| self.timers.get(timer)) else { return };
         let (by_seconds, is_interval) = (shared.by_seconds, matches!(shared.kind, Kind::Interval { .. }));
         if !self.already_started.is_empty()
             && let Some(job) = table.job_id(entry, &self.caller)
@@ -388,9 +377,9 @@ fn skipped(start: &RunRequest, row: SkippedRow, why: SkipReason) -> Action {
 
 /// The first due moment of a timer after `after`; none for what has no calendar.
 pub(super) fn next_due(zones: &Zones, shared: &Shared, after: Timestamp) -> Option<Timestamp> {
-    if shared.kind != Kind::Calendar || shared.schedule.never_matches() {
+    if shared.kind != Kind::Calendar || shared.schedule().never_matches() {
         return None;
     }
     let local = zones.get(shared.zone)?;
-    rule::next_due(&shared.schedule, shared.style, &local.zone, local.set, after)
+    rule::next_due(shared.schedule(), shared.style, &local.zone, local.set, after)
 }

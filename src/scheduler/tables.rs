@@ -1,22 +1,16 @@
 //! All live tables, by number and by path.
 
-use super::digest::{ByDigest, DigestKey};
-use super::live_table::{LiveCrontab, NONE, split};
+use super::live_table::LiveCrontab;
 use super::timers::Timers;
 use super::wheel::Timer;
-use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::collections::HashMap;
 
 /// All live tables by number and by path.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     slots: Vec<Option<LiveCrontab>>,
     free: Vec<u32>,
-    /// The first table of each hash of directory and name.
-    by_hash: ByDigest,
-    key: DigestKey,
-    /// There are three, or as many as the files that a standalone daemon was given.
-    directories: Vec<Arc<String>>,
+    by_path: HashMap<String, u32>,
     entries: usize,
 }
 
@@ -43,36 +37,13 @@ impl Tables {
         self.entries
     }
 
-    /// The one copy of the directory of a path.
-    pub(super) fn directory_of(&mut self, path: &str) -> Arc<String> {
-        let (directory, _) = split(path);
-        if let Some(known) = self.directories.iter().find(|known| ***known == directory) {
-            return known.clone();
-        }
-        let new = Arc::new(directory.to_owned());
-        self.directories.push(new.clone());
-        new
-    }
-
-    fn hash(&self, directory: &str, file: &[u8]) -> u32 {
-        self.key.hash_one((directory, file)) as u32
-    }
-
     /// The number of the table with that path.
     pub(super) fn find(&self, path: &str) -> Option<u32> {
-        let (directory, file) = split(path);
-        let mut at = *self.by_hash.get(&self.hash(directory, file.as_bytes()))?;
-        while let Some(table) = self.get(at) {
-            if table.file() == file.as_bytes() && table.directory() == directory {
-                return Some(at);
-            }
-            at = table.next_same_hash;
-        }
-        None
+        self.by_path.get(path).copied()
     }
 
     /// Makes a table live under a number that is free, or a new one, and marks it on its timers.
-    pub(super) fn add(&mut self, mut table: LiveCrontab, timers: &mut Timers) -> u32 {
+    pub(super) fn add(&mut self, table: LiveCrontab, timers: &mut Timers) -> u32 {
         let number = match self.free.pop() {
             Some(free) => free,
             None => {
@@ -83,8 +54,7 @@ impl Tables {
                 self.slots.len() as u32 - 1
             }
         };
-        let hash = self.hash(table.directory(), table.file());
-        table.next_same_hash = self.by_hash.insert(hash, number).unwrap_or(NONE);
+        self.by_path.insert(table.source().path.clone(), number);
         table.timers().for_each(|timer| timers.subscribe(timer, number));
         self.entries += table.entries().len();
         self.slots[number as usize] = Some(table);
@@ -96,7 +66,7 @@ impl Tables {
         let table = self.slots.get_mut(number as usize)?.take()?;
         self.free.push(number);
         self.entries -= table.entries().len();
-        self.forget_path(&table, number);
+        self.by_path.remove(&table.source().path);
         for timer in table.timers() {
             timers.unsubscribe(timer, number);
             if timers.get(timer).is_some_and(|shared| shared.tables().is_empty()) {
@@ -104,24 +74,5 @@ impl Tables {
             }
         }
         Some(table)
-    }
-
-    fn forget_path(&mut self, table: &LiveCrontab, number: u32) {
-        let hash = self.hash(table.directory(), table.file());
-        let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
-        if first != number {
-            let mut at = first;
-            while let Some(other) = self.get_mut(at) {
-                if other.next_same_hash == number {
-                    other.next_same_hash = table.next_same_hash;
-                    return;
-                }
-                at = other.next_same_hash;
-            }
-        } else if table.next_same_hash == NONE {
-            self.by_hash.remove(&hash);
-        } else {
-            self.by_hash.insert(hash, table.next_same_hash);
-        }
     }
 }

@@ -1,26 +1,24 @@
 //! The interned timers: one for each distinct (schedule, zone, delay), however many entries share it.
 
-use super::digest::{ByDigest, DigestKey};
 use super::wheel::Timer;
 use super::zones::{ZoneId, Zones};
+use crate::crontab::Timing;
 use crate::schedule::{DstPolicy, Kind, Schedule};
-use std::hash::BuildHasher;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What entries share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) schedule: Schedule,
+    /// Of the first entry; the text of others may be another.
+    timing: Arc<Timing>,
     pub(super) zone: ZoneId,
-    /// Seconds from the due moment to the start.
-    pub(super) delay: u32,
     pub(super) kind: Kind,
     pub(super) style: DstPolicy,
     /// Due at seconds rather than at whole minutes.
     pub(super) by_seconds: bool,
     /// The tables that have entries on it, each once.
     tables: TableSet,
-    /// The next timer whose key has the same hash.
-    next_same_hash: u32,
 }
 
 /// Mostly one table, sometimes ten thousand.
@@ -36,12 +34,11 @@ enum TableSet {
 pub(super) struct Timers {
     slots: Vec<Option<Shared>>,
     free: Vec<u32>,
-    /// The first timer of each hash of a key.
-    by_hash: ByDigest,
-    key: DigestKey,
+    by_key: HashMap<Key, Timer>,
 }
 
-const NONE: u32 = u32::MAX;
+/// Schedule, zone, and the seconds from the due moment to the start.
+type Key = (Schedule, ZoneId, u32);
 
 impl Timers {
     pub(super) fn get(&self, timer: Timer) -> Option<&Shared> {
@@ -57,34 +54,22 @@ impl Timers {
         self.slots.len() - self.free.len()
     }
 
-    fn hash(&self, schedule: &Schedule, zone: ZoneId, delay: u32) -> u32 {
-        self.key.hash_one((schedule, u64::from(zone.0) << 32 | u64::from(delay))) as u32
-    }
-
-    /// The timer of that key, and whether it is new. A new one has no tables yet and keeps its zone.
-    pub(super) fn intern(&mut self, schedule: &Schedule, zone: ZoneId, delay: u32, zones: &mut Zones) -> (Timer, bool) {
-        let hash = self.hash(schedule, zone, delay);
-        let first = self.by_hash.get(&hash).copied().unwrap_or(NONE);
-        let mut at = first;
-        while let Some(shared) = self.get(Timer(at)) {
-            if shared.zone == zone && shared.delay == delay && shared.schedule == *schedule {
-                return (Timer(at), false);
-            }
-            at = shared.next_same_hash;
+    /// The timer of a timing in that zone, and whether it is new. A new one has no tables yet and keeps its zone.
+    pub(super) fn intern(&mut self, timing: &Arc<Timing>, zone: ZoneId, zones: &mut Zones) -> (Timer, bool) {
+        let key = (timing.schedule.clone(), zone, timing.delay);
+        if let Some(&known) = self.by_key.get(&key) {
+            return (known, false);
         }
         zones.keep(zone);
-        let shared = Shared {
-            schedule: schedule.clone(),
+        let timer = self.put(Shared {
+            timing: timing.clone(),
             zone,
-            delay,
-            kind: schedule.kind(),
-            style: schedule.style(),
-            by_seconds: schedule.has_seconds(),
+            kind: timing.schedule.kind(),
+            style: timing.schedule.style(),
+            by_seconds: timing.schedule.has_seconds(),
             tables: TableSet::Many(Vec::new()),
-            next_same_hash: first,
-        };
-        let timer = self.put(shared);
-        self.by_hash.insert(hash, timer.0);
+        });
+        self.by_key.insert(key, timer);
         (timer, true)
     }
 
@@ -103,33 +88,12 @@ impl Timers {
     /// Frees a timer that no table uses.
     pub(super) fn free_if_unused(&mut self, timer: Timer, zones: &mut Zones) -> bool {
         let Some(shared) = self.get(timer).filter(|shared| shared.tables.as_slice().is_empty()) else { return false };
-        let (zone, next) = (shared.zone, shared.next_same_hash);
-        let hash = self.hash(&shared.schedule, zone, shared.delay);
-        match self.by_hash.get(&hash).copied() {
-            Some(first) if first == timer.0 && next == NONE => {
-                self.by_hash.remove(&hash);
-            }
-            Some(first) if first == timer.0 => {
-                self.by_hash.insert(hash, next);
-            }
-            Some(first) => self.unchain(first, timer.0, next),
-            None => {}
-        }
+        let (key, zone) = ((shared.schedule().clone(), shared.zone, shared.delay()), shared.zone);
+        self.by_key.remove(&key);
         self.slots[timer.0 as usize] = None;
         self.free.push(timer.0);
         zones.release(zone);
         true
-    }
-
-    fn unchain(&mut self, first: u32, gone: u32, next: u32) {
-        let mut at = first;
-        while let Some(shared) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
-            if shared.next_same_hash == gone {
-                shared.next_same_hash = next;
-                return;
-            }
-            at = shared.next_same_hash;
-        }
     }
 
     /// Notes that a table has entries on a timer.
@@ -148,6 +112,19 @@ impl Timers {
 }
 
 impl Shared {
+    pub(super) fn schedule(&self) -> &Schedule {
+        &self.timing.schedule
+    }
+
+    /// Seconds from the due moment to the start.
+    pub(super) fn delay(&self) -> u32 {
+        self.timing.delay
+    }
+
+    pub(super) fn timing(&self) -> &Arc<Timing> {
+        &self.timing
+    }
+
     /// The tables that have entries on it.
     pub(super) fn tables(&self) -> &[u32] {
         self.tables.as_slice()

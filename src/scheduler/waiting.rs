@@ -74,8 +74,8 @@ impl Scheduler {
 
     /// The seconds of an `@N` entry.
     pub(super) fn interval(&self, number: u32, entry: u32) -> Option<i64> {
-        let live = self.tables.get(number)?.entries().get(entry as usize)?;
-        match self.timers.get(live.timer())?.kind {
+        let timer = self.tables.get(number)?.timer(entry)?;
+        match self.timers.get(timer)?.kind {
             Kind::Interval { seconds } => Some(i64::from(seconds)),
             Kind::Calendar | Kind::Reboot => None,
         }

@@ -261,3 +261,25 @@ fn whatever_a_user_writes_the_peak_stays_close_to_what_is_kept() {
     let said = world.log.lines().iter().filter(|line| line.contains("alice:")).count();
     assert!(said < 8 * 50, "{said} lines of the log are about alice's tables");
 }
+
+#[test]
+fn a_system_table_of_as_many_entries_as_fit_takes_at_its_peak_little_more_than_is_kept() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    prepare(&world);
+    for (entries, make) in [
+        (3_350_000, "yes '0 0 1 1 * root true' | head -n 3350000"),
+        (2_500_000, "seq -f '0 0 1 1 * root %.0f' 1 2500000"),
+    ] {
+        place(&world, "/etc/cron.d/many", make);
+        let daemon = Bounded::start(&world, 2 << 20, "");
+        wait_for_song();
+        // With the canary's.
+        let loaded = format!("{} entries", entries + 1);
+        Deadline::seconds(60).wait_for("the table", || {
+            world.run(&format!("kill -USR1 {}", daemon.0.id())).ok();
+            world.log.lines().iter().any(|line| line.contains(&loaded)).then_some(())
+        });
+        let (peak, kept) = (daemon.memory("VmHWM"), daemon.memory("VmRSS"));
+        assert!(peak < kept + (64 << 10), "{make}: {kept} KiB kept, {peak} at most");
+    }
+}

@@ -101,8 +101,9 @@ impl Case {
         }
         let mut table = table(&text);
         for (entry, job) in table.entries.iter_mut().zip(&jobs) {
-            entry.schedule = job.schedule.clone();
-            entry.delay = job.delay as u32;
+            let timing = std::sync::Arc::make_mut(&mut entry.timing);
+            timing.schedule = job.schedule.clone();
+            timing.delay = job.delay as u32;
         }
         table
     }

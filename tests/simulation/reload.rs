@@ -156,7 +156,7 @@ fn an_interval_does_not_start_while_it_runs_whatever_the_clock_does() {
 fn a_delayed_start_survives_reloads_and_steps_and_comes_once() {
     let delayed = |command: &str| {
         let mut table = table(&format!("0 10 * * * {command}\n"));
-        table.entries[0].delay = 600;
+        std::sync::Arc::make_mut(&mut table.entries[0].timing).delay = 600;
         table
     };
     let load = |machine: &mut Machine, command: &str| {
@@ -231,9 +231,9 @@ fn a_thousand_users_share_the_timers_of_their_schedules() {
     let summary = machine.plan.summary();
     assert_eq!((summary.tables, summary.entries, summary.timers), (1001, 4001, 3));
     assert_eq!(machine.plan.entries().count(), 4001);
-    let entry = machine.plan.entries().find(|entry| entry.command() == b"d").unwrap();
+    let entry = machine.plan.entries().find(|entry| *entry.command() == *b"d").unwrap();
     assert_eq!(entry.next_start(), Some(time("2026-05-01T21:15:00Z")));
-    assert_eq!((entry.line(), entry.user().as_str()), (5, "alice"));
+    assert_eq!((entry.line(), entry.user()), (5, "alice"));
     for user in 0..1000 {
         machine.tell(Event::Unload { path: format!("/spool/u{user}") });
     }
@@ -272,7 +272,7 @@ fn the_end_of_a_run_whose_table_is_gone_concerns_no_table_that_came_after() {
 fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
     let delayed = || {
         let mut table = table("0 10 * * * job\n");
-        table.entries[0].delay = 60;
+        std::sync::Arc::make_mut(&mut table.entries[0].timing).delay = 60;
         Event::Load { source: source("/spool/alice"), table }
     };
     let due = Some(time("2026-05-01T10:01:00Z").0);

@@ -22,11 +22,12 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let form = source::form(matches);
     let mut verdict = Verdict::Clean;
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
-        match source::file(path, form, world) {
+        let mut text = Vec::new();
+        match source::file_seen(path, form, world, &mut |piece| text.extend_from_slice(piece)) {
             Ok(listed) => {
                 let (name, entries) = (listed.name, listed.table.entries.len());
                 let mut unlisted = listed.unlisted;
-                let diagnostics = with_unknown_users(&listed.table, listed.diagnostics, &mut unlisted, world);
+                let diagnostics = with_unknown_users(&text, &listed.table, listed.diagnostics, &mut unlisted, world);
                 verdict = verdict.and(tell(&name, entries, &diagnostics, unlisted, out)?);
             }
             // One file that is not there does not keep the others from being checked.
@@ -69,19 +70,19 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 /// Adds a warning for each entry whose user does not exist: the daemon asks again at each run, so it may be that the
 /// user comes later. As of all warnings only the first are listed.
 fn with_unknown_users(
+    text: &[u8],
     table: &Crontab,
     mut diagnostics: Vec<Diagnostic>,
     unlisted: &mut Unlisted,
     world: &World,
 ) -> Vec<Diagnostic> {
     let known = diagnostics.len();
+    let mut lines = (1..).zip(text.split(|&byte| byte == b'\n'));
     for entry in &table.entries {
-        let user = table.user(entry);
-        if user.is_empty() || world.is_user(user) {
-            continue;
-        }
+        let Some(user) = entry.user.as_deref().filter(|user| !world.is_user(user.as_bytes())) else { continue };
         if diagnostics.len() - known < MOST_LISTED {
-            diagnostics.push(unknown_user(table, entry));
+            let line = lines.find(|(number, _)| *number == entry.line).map(|(_, line)| line);
+            diagnostics.push(unknown_user(line.unwrap_or_default(), entry, user));
         } else {
             unlisted.warnings += 1;
         }
@@ -92,11 +93,10 @@ fn with_unknown_users(
     diagnostics
 }
 
-fn unknown_user(table: &Crontab, entry: &Entry) -> Diagnostic {
-    let (line, span) = table.user_in_line(entry);
-    let message = format!("there is no user {}", String::from_utf8_lossy(table.user(entry)));
+fn unknown_user(line: &[u8], entry: &Entry, user: &str) -> Diagnostic {
+    let message = format!("there is no user {user}");
     let help = "the entry runs once there is one".to_owned();
-    Diagnostic::new(Severity::Warning, entry.line, line, span, &message, Some(help))
+    Diagnostic::new(Severity::Warning, entry.line, line, entry.user_span(line), &message, Some(help))
 }
 
 /// One table to check. Members are read one by one, so that a wrong one still gets an answer with its id.
@@ -153,7 +153,7 @@ fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable
     };
     let parsed = Crontab::parse(source.as_bytes(), &world.context(form, ""))?;
     let mut unlisted = parsed.unlisted;
-    let diagnostics = with_unknown_users(&parsed.table, parsed.diagnostics, &mut unlisted, world);
+    let diagnostics = with_unknown_users(source.as_bytes(), &parsed.table, parsed.diagnostics, &mut unlisted, world);
     Ok(Judged { entries: parsed.table.entries.len(), diagnostics, unlisted })
 }
 

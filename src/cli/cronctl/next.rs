@@ -114,7 +114,7 @@ fn list_tables(tables: &[Listed], asked: &Asked, world: &World, out: &mut Output
                 at: at.to_string(),
                 schedule: job.schedule_text(),
                 zone: job.zone.name(),
-                user: Some(job.user()),
+                user: Some(job.user().into()),
                 command: Some(job.command()),
                 source: Some(&job.listed.name),
                 line: Some(job.entry.line),

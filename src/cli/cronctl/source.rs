@@ -67,12 +67,17 @@ pub(super) fn form(matches: &ArgMatches) -> Form {
 
 /// Reads the table in a file; `-` is standard input.
 pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
+    file_seen(path, form, world, &mut |_| {})
+}
+
+/// The same. Each piece of the file is shown to `see`.
+pub(super) fn file_seen(path: &Path, form: Form, world: &World, see: &mut dyn FnMut(&[u8])) -> Result<Listed, Error> {
     let name = path.display().to_string();
     let (owner, drawn_for) = known_as(path, form, world);
     let context = world.context(form, &drawn_for);
     let parsed = if path == Path::new(STDIN) {
         let parser = Parser::new(&context);
-        parse(&mut io::stdin().lock(), 0, parser, &mut |_| {})
+        parse(&mut io::stdin().lock(), 0, parser, see)
             .map_err(|source| Error::Read { name: "standard input".to_owned(), source })?
     } else {
         let parser = Parser::new(&context);
@@ -80,7 +85,7 @@ pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Err
         std::fs::File::open(path)
             .and_then(|mut file| {
                 let size = file.metadata()?.len();
-                parse(&mut file, size, parser, &mut |_| {})
+                parse(&mut file, size, parser, see)
             })
             .map_err(|source| Error::Read { name: name.clone(), source })?
     };
@@ -243,8 +248,8 @@ impl Listed {
     /// Its entries.
     pub(super) fn jobs<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Job<'a>> {
         self.table.entries.iter().map(move |entry| {
-            let own = entry.zone.and_then(|zone| self.table.zones.get(usize::from(zone)));
-            Job { listed: self, entry, zone: own.unwrap_or(world.system_zone()) }
+            let zone = entry.timing.zone.as_ref().unwrap_or(world.system_zone());
+            Job { listed: self, entry, zone }
         })
     }
 }
@@ -252,15 +257,12 @@ impl Listed {
 impl<'a> Job<'a> {
     /// Its times.
     pub(super) fn recurring(&self) -> Recurring<'a> {
-        Recurring { schedule: &self.entry.schedule, zone: self.zone, delay: self.entry.delay }
+        Recurring { schedule: &self.entry.timing.schedule, zone: self.zone, delay: self.entry.timing.delay }
     }
 
     /// Whom it runs as.
-    pub(super) fn user(&self) -> Cow<'a, str> {
-        match self.listed.table.user(self.entry) {
-            b"" => Cow::Borrowed(&self.listed.owner),
-            named => String::from_utf8_lossy(named),
-        }
+    pub(super) fn user(&self) -> &'a str {
+        self.entry.user.as_deref().unwrap_or(&self.listed.owner)
     }
 
     /// Its command as it stands in the table.
@@ -270,11 +272,11 @@ impl<'a> Job<'a> {
 
     /// The same, byte for byte.
     pub(super) fn command_bytes(&self) -> &'a [u8] {
-        self.listed.table.command(self.entry)
+        &self.entry.command
     }
 
     /// Its schedule as it stands in the table.
     pub(super) fn schedule_text(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.listed.table.schedule_text(self.entry))
+        String::from_utf8_lossy(&self.entry.timing.text)
     }
 }

@@ -31,10 +31,10 @@ fuzz_target!(|text: &[u8]| {
                 assert!(diagnostic.picture("fuzz").ends_with('\n'));
             }
             for entry in &parsed.table.entries {
-                let raw = parsed.table.command(entry);
+                let raw = &entry.command;
                 assert!(!raw.is_empty() && entry.line as usize <= lines);
                 assert!(Command::split(raw, site.backslash).shell.len() <= raw.len());
-                assert_eq!(parsed.table.user(entry).is_empty(), form == Form::User);
+                assert_eq!(entry.user.is_none(), form == Form::User);
                 parsed.table.variables(entry);
             }
         }

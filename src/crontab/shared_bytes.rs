@@ -1,7 +1,8 @@
-//! Bytes that many runs of one entry share: commands and environments.
+//! Bytes with several owners: equal commands of a table and the runs of an entry share one allocation.
 
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -27,6 +28,12 @@ impl Deref for SharedBytes {
 
     fn deref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Borrow<[u8]> for SharedBytes {
+    fn borrow(&self) -> &[u8] {
+        self
     }
 }
 

@@ -1,0 +1,74 @@
+//! What a table is read with: its form, the profile's limits, the host and the time zones.
+
+use crate::schedule::{HostKey, Zones};
+
+/// Whether entries name a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A user's own table: `m h dom mon dow command`.
+    User,
+    /// /etc/crontab and /etc/cron.d: `m h dom mon dow user command`.
+    System,
+}
+
+/// Bounds of a table, as the profile's reference implementation has them; beyond them is an error, never a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a command.
+    pub command: usize,
+    /// Most lines of a user table, if bounded.
+    pub user_lines: Option<usize>,
+    /// Most entries of a user table, if bounded.
+    pub user_entries: Option<usize>,
+    /// Most settings of a user table, if bounded.
+    pub user_settings: Option<usize>,
+    /// Most bytes of a table in user form.
+    pub user_bytes: u32,
+    /// Most bytes of a system table.
+    pub system_bytes: u32,
+    /// Comment lines that `crontab` puts in front of what it installs: they count as no lines of the table.
+    pub header_lines: usize,
+}
+
+/// Room for those comment lines, which name the file that the table came from. In a table that `crontab` has installed so
+/// many bytes more are allowed.
+const LONGEST_HEADER: u32 = 16 << 10;
+
+impl Limits {
+    /// Most bytes of a table.
+    pub fn bytes(&self, form: Form) -> u32 {
+        match form {
+            Form::User => self.user_bytes,
+            Form::System => self.system_bytes,
+        }
+    }
+
+    /// Most bytes of a user's table in the spool, where `crontab` has perhaps put its header in front.
+    pub fn installed_bytes(&self) -> u32 {
+        self.user_bytes + if self.header_lines > 0 { LONGEST_HEADER } else { 0 }
+    }
+}
+
+/// What of the language depends on the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// Bounds on lines, entries, settings and bytes.
+    pub limits: Limits,
+    /// Whether a MAILTO that is unsafe as a mailer's argument is refused at install (Debian since -187).
+    pub refuse_unsafe_mailto: bool,
+}
+
+/// What a table is read with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// User or system form.
+    pub form: Form,
+    /// The profile's language details.
+    pub dialect: &'a Dialect,
+    /// The table's name for stable draws: a user's name, or the path of a system table.
+    pub name: &'a str,
+    /// This host, for stable draws.
+    pub host: HostKey,
+    /// Known time zones.
+    pub zones: &'a dyn Zones,
+}

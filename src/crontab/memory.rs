@@ -1,0 +1,99 @@
+//! Allocations that fail with an error: a table that does not fit into memory must not end the daemon.
+
+/// There is not enough memory for what has to be kept of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("out of memory")]
+pub struct OutOfMemory;
+
+impl From<std::collections::TryReserveError> for OutOfMemory {
+    fn from(_: std::collections::TryReserveError) -> OutOfMemory {
+        OutOfMemory
+    }
+}
+
+/// As `extend_from_slice`, but that a failed allocation is an error.
+pub(super) fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    reserve(to, bytes.len())?;
+    to.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// As `push`, but that a failed allocation is an error.
+pub(super) fn push<T>(to: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
+    reserve(to, 1)?;
+    to.push(item);
+    Ok(())
+}
+
+/// What takes fewer bytes grows without a check of the headroom.
+const LARGE: usize = 1 << 20;
+/// Bytes that stay free: the small allocations of a parser, each bounded, cannot fail singly.
+const HEADROOM: usize = 8 << 20;
+
+/// Makes room for more items. What is large grows by an eighth, not to the double, and leaves the headroom free.
+fn reserve<T>(to: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
+    if to.capacity() - to.len() >= more {
+        return Ok(());
+    }
+    if to.capacity() * size_of::<T>() < LARGE {
+        return Ok(to.try_reserve(more)?);
+    }
+    to.try_reserve_exact(more.max(to.len() / 8))?;
+    require(HEADROOM)
+}
+
+/// Fails when there are not so many bytes.
+fn require(bytes: usize) -> Result<(), OutOfMemory> {
+    let mut free: Vec<u8> = Vec::new();
+    Ok(free.try_reserve_exact(bytes)?)
+}
+
+/// Accounts for small allocations that cannot fail by themselves, and fails in their place.
+#[derive(Debug)]
+pub(super) struct SmallAllocations {
+    /// Bytes that may be allocated before the headroom is checked again.
+    unchecked: usize,
+}
+
+impl Default for SmallAllocations {
+    fn default() -> SmallAllocations {
+        SmallAllocations { unchecked: LARGE }
+    }
+}
+
+impl SmallAllocations {
+    /// Something large was allocated: the headroom is checked before the next allocation.
+    pub fn recheck(&mut self) {
+        self.unchecked = 0;
+    }
+
+    /// To be called before so many bytes are allocated.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when they and the headroom are not there.
+    pub fn announce(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        match self.unchecked.checked_sub(bytes) {
+            Some(rest) => self.unchecked = rest,
+            None => {
+                require(HEADROOM.saturating_add(bytes))?;
+                self.unchecked = LARGE;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_allocations_are_checked_together_and_large_ones_at_once() {
+        let mut small = SmallAllocations::default();
+        assert_eq!(small.announce(LARGE), Ok(()));
+        assert_eq!(small.unchecked, 0);
+        assert_eq!(small.announce(1), Ok(()));
+        assert_eq!(small.unchecked, LARGE);
+        assert_eq!(small.announce(usize::MAX), Err(OutOfMemory));
+    }
+}
