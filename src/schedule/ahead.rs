@@ -1,9 +1,10 @@
 //! What lies ahead of a schedule: the gaps and folds of its zone that concern it.
 
-use super::calendar::{DstPolicy, Form, Kind, Schedule};
+use super::calendar::{Form, Kind, Schedule};
 use super::civil::{DAY_MINUTES, Date};
+use super::clock_step::ClockStep;
+use super::dst_policy::DstPolicy;
 use super::time::{LocalMinute, Timestamp};
-use super::wall::Step;
 use super::zone::{Transition, Zone};
 
 /// How far ahead to look, in seconds.
@@ -61,9 +62,9 @@ impl Edge {
     }
 
     fn in_gap(&self, schedule: &Schedule) -> String {
-        let made_up = match (&schedule.0, Step::of(self.after - self.before), schedule.style()) {
-            (Form::Quartz(_), _, _) | (_, Step::Small, _) | (_, Step::Forward, DstPolicy::Fixed) => true,
-            (_, Step::Forward, DstPolicy::Wildcard) | (_, Step::Back | Step::Jump, _) => false,
+        let made_up = match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
+            (Form::Quartz(_), _, _) | (_, ClockStep::Small, _) | (_, ClockStep::Forward, DstPolicy::Fixed) => true,
+            (_, ClockStep::Forward, DstPolicy::Wildcard) | (_, ClockStep::Back | ClockStep::Jump, _) => false,
         };
         if !made_up {
             return "does not run then".to_owned();
@@ -78,12 +79,11 @@ impl Edge {
     }
 
     fn in_fold(&self, schedule: &Schedule) -> &'static str {
-        match (&schedule.0, Step::of(self.after - self.before), schedule.style()) {
+        match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
             (Form::Quartz(_), _, _) => "runs the first time only",
-            (_, Step::Back, DstPolicy::Fixed) => "runs the first time only",
-            (_, Step::Back, DstPolicy::Wildcard) | (_, Step::Small | Step::Forward | Step::Jump, _) => {
-                "runs both times"
-            }
+            (_, ClockStep::Back, DstPolicy::Fixed) => "runs the first time only",
+            (_, ClockStep::Back, DstPolicy::Wildcard)
+            | (_, ClockStep::Small | ClockStep::Forward | ClockStep::Jump, _) => "runs both times",
         }
     }
 }

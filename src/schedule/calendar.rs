@@ -2,6 +2,7 @@
 
 use super::civil::DAY_MINUTES;
 use super::days::Days;
+use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_WEEKDAYS, DayRule, Fields};
 use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
@@ -43,16 +44,6 @@ pub enum Kind {
     },
     /// `@reboot`: once per boot.
     Reboot,
-}
-
-/// How a schedule is treated when the clock jumps or a zone's offset changes (Vixie cron's rule, crontab(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DstPolicy {
-    /// The minute or the hour field begins with `*` (`@hourly` and sub-minute schedules too): due whenever the clock on the wall says
-    /// so, never made up for.
-    Wildcard,
-    /// Anything else: made up for after a jump of up to three hours forward, not repeated after one back.
-    Fixed,
 }
 
 impl Schedule {

@@ -1,8 +1,9 @@
 //! Five fields as bit sets, and the search for the next minute that they match: by jumping over months, days and hours.
 
-use super::calendar::DstPolicy;
+use super::bits::{days_on_weekdays, days_up_to};
 use super::civil::{self, CYCLE_DAYS, DAY_MINUTES, Date};
 use super::days::Days;
+use super::dst_policy::DstPolicy;
 use std::hash::{Hash, Hasher};
 
 /// All minutes of an hour.
@@ -196,7 +197,7 @@ impl Fields {
         }
         let length = civil::month_length(year, month);
         let mut by_date = self.days;
-        let mut by_weekday = spread(self.weekdays, first);
+        let mut by_weekday = days_on_weekdays(self.weekdays, first);
         if let Some(extra) = extra {
             by_date |= extra.by_date(first, length);
             by_weekday |= extra.by_weekday(first, length);
@@ -227,30 +228,5 @@ impl Fields {
     #[inline]
     fn first_on(&self, day: i32) -> i64 {
         i64::from(day) * DAY_MINUTES + i64::from(self.hours.trailing_zeros() * 60 + self.minutes.trailing_zeros())
-    }
-}
-
-/// The days from 1 to `length` as bits.
-pub(super) fn days_up_to(length: u32) -> u32 {
-    ((2u64 << length) - 2) as u32
-}
-
-/// The days of a month (bit 1 and up) that fall on these days of the week, when its first day is a `first`.
-pub(super) fn spread(weekdays: u8, first: u32) -> u32 {
-    let week = (u64::from(weekdays) * 0x81) >> first & 0x7f;
-    ((week * 0x1020_4081) << 1) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_of_weekdays_is_spread_over_the_month() {
-        // November 2026 begins on a Sunday.
-        assert_eq!(spread(0b000_0001, 0), 1 << 1 | 1 << 8 | 1 << 15 | 1 << 22 | 1 << 29);
-        // May 2026 begins on a Friday: Saturdays are 2, 9, 16, 23, 30.
-        assert_eq!(spread(0b100_0000, 5), 1 << 2 | 1 << 9 | 1 << 16 | 1 << 23 | 1 << 30);
-        assert_eq!(spread(ALL_WEEKDAYS, 3), ALL_DAYS);
     }
 }

@@ -14,15 +14,19 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod bits;
 mod calendar;
 mod civil;
+mod clock_step;
 mod day;
 mod days;
 mod draw;
+mod dst_policy;
 mod embedded;
 mod fault;
 mod fields;
 mod hint;
+mod history;
 mod nickname;
 mod parse;
 mod quartz;
@@ -34,9 +38,10 @@ mod words;
 mod zone;
 
 pub use ahead::foresee;
-pub use calendar::{DstPolicy, Kind, Schedule};
+pub use calendar::{Kind, Schedule};
 pub use day::Day;
 pub use draw::{HostKey, Seed};
+pub use dst_policy::DstPolicy;
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;
 pub use parse::Prefix;

@@ -1,6 +1,7 @@
 //! The schedules that have names of their own. A new nickname is a row here.
 
-use super::calendar::{DstPolicy, Form};
+use super::calendar::Form;
+use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_HOURS, ALL_MINUTES, ALL_MONTHS, ALL_WEEKDAYS, Fields};
 
 /// What a nickname stands for.

@@ -3,9 +3,10 @@
 //! The language is that of Vixie cron's descendants, every line that Debian's cron or cronie runs on purpose included,
 //! with OpenBSD's `~` (random offset, regular spacing), and Quartz's `L`, `W` and `#` in the day fields.
 
-use super::calendar::{DstPolicy, Form, Schedule};
+use super::calendar::{Form, Schedule};
 use super::days::Days;
 use super::draw::Seed;
+use super::dst_policy::DstPolicy;
 use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;

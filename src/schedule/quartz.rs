@@ -1,7 +1,7 @@
 //! `@quartz` and seven fields (second, minute, hour, day of month, month, day of week, year), as the crate `cron`
 //! reads and understands them.
 
-use super::calendar::DstPolicy;
+use super::dst_policy::DstPolicy;
 use chrono::{DateTime, Utc};
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Zone files and rules, read by the crate `tz-rs`, and the rule's changes unrolled over one calendar cycle.
 
 use super::civil::{self, Date};
-use super::zone::{CYCLE_SECONDS, History, WIDEST_OFFSET};
+use super::history::{CYCLE_SECONDS, History, WIDEST_OFFSET};
 use tz::TimeZone;
 use tz::timezone::{AlternateTime, RuleDay, TransitionRule};
 

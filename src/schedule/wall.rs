@@ -14,8 +14,9 @@
 //! Between two transitions of a zone d is always 1, or the clock is held; so all that can be odd is known at the
 //! transition, and each span of a zone carries it.
 
-use super::calendar::DstPolicy;
 use super::civil::{CYCLE_DAYS, DAY_MINUTES};
+use super::clock_step::ClockStep;
+use super::dst_policy::DstPolicy;
 use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
 use super::zone::{Place, Zone};
@@ -30,31 +31,6 @@ pub(super) trait Calendar {
 
 /// Longer than any two offsets are apart: no local minute comes back after that many seconds.
 const WELL_APART: i64 = 3 * 86_400;
-
-/// What a change of the wall clock by `d` minutes means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The next minute, or up to four missed ones: everything in between is due.
-    Small,
-    /// Forward by up to three hours.
-    Forward,
-    /// Back by less than three hours.
-    Back,
-    /// Beyond that: the clock was put right, nothing is made up for or held.
-    Jump,
-}
-
-impl Step {
-    /// The kind of a step from one local minute shown to another.
-    pub fn of(d: i64) -> Step {
-        match d {
-            1..=5 => Step::Small,
-            6..=180 => Step::Forward,
-            -179..=0 => Step::Back,
-            _ => Step::Jump,
-        }
-    }
-}
 
 /// The first moment strictly after `after` at which entries of this calendar and style are due.
 #[inline]
@@ -142,11 +118,11 @@ fn due_at_start<C: Calendar>(calendar: &C, style: DstPolicy, place: &Place<'_>, 
     let shown = place.first_shown();
     let before = place.shown_before();
     let missed = |from: i64| calendar.next(from).is_some_and(|minute| minute <= shown);
-    match (Step::of(shown - before), style) {
-        (Step::Small, _) | (Step::Forward, DstPolicy::Fixed) => missed(before.max(done)),
-        (Step::Back, DstPolicy::Fixed) => false,
-        (Step::Forward | Step::Back | Step::Jump, DstPolicy::Wildcard) => calendar.matches(shown),
-        (Step::Jump, DstPolicy::Fixed) => shown > done && calendar.matches(shown),
+    match (ClockStep::of(shown - before), style) {
+        (ClockStep::Small, _) | (ClockStep::Forward, DstPolicy::Fixed) => missed(before.max(done)),
+        (ClockStep::Back, DstPolicy::Fixed) => false,
+        (ClockStep::Forward | ClockStep::Back | ClockStep::Jump, DstPolicy::Wildcard) => calendar.matches(shown),
+        (ClockStep::Jump, DstPolicy::Fixed) => shown > done && calendar.matches(shown),
     }
 }
 

@@ -1,7 +1,9 @@
 //! A schedule in English.
 
-use super::calendar::{DstPolicy, Form, Schedule};
-use super::days::{Days, bits};
+use super::bits::bits;
+use super::calendar::{Form, Schedule};
+use super::days::Days;
+use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, DayRule, Fields};
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
