@@ -3,18 +3,19 @@
 //! What cannot be written at once is kept in a bounded queue; what does not fit there is counted, and the count is told
 //! as soon as something can be written again.
 
+mod destination;
 mod fields;
 mod journal;
 mod line;
-mod place;
+mod record;
 mod sink;
 
 pub use fields::of_start as fields_of_start;
+pub use record::{Ident, Level, LogRecord};
 
 use crate::profile::Profile;
-use crate::scheduler::RunId;
 use crate::sys::clock::{self, LocalTime};
-use place::Place;
+use destination::Destination;
 use sink::Sink;
 use std::io;
 use std::os::fd::AsFd;
@@ -33,51 +34,6 @@ pub enum Target {
     Stderr,
     /// JSON lines on standard error.
     Json,
-}
-
-/// Under which tag it is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ident {
-    /// `cron` or `crond`.
-    Daemon,
-    /// `CRON` or `CROND`: whatever concerns one job.
-    Child,
-    /// `crontab`.
-    Crontab,
-}
-
-/// How loud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// As the reference implementations' ordinary lines.
-    Info,
-    /// Something went wrong with a job or a table.
-    Warning,
-    /// Something does not work at all: a line of a table, or the daemon.
-    Error,
-}
-
-/// One thing to tell: `(USER) EVENT (DETAIL)` in the reference implementations' form, and fields for JSON.
-#[derive(Clone, Debug)]
-pub struct Record<'a> {
-    /// Tag.
-    pub ident: Ident,
-    /// Loudness.
-    pub level: Level,
-    /// The process id to show; none: our own.
-    pub pid: Option<u32>,
-    /// In the first parentheses: a user, `CRON`, `*system*backup`. Empty: no parentheses, `event` is the whole text.
-    pub user: &'a str,
-    /// `CMD`, `RELOAD`.
-    pub event: &'a str,
-    /// In the second parentheses, any bytes; control bytes are escaped as the profile's reference implementation does.
-    pub detail: &'a [u8],
-    /// What follows the second parentheses, its leading blank or colon included: ` exit 3 after 12.4s`, `: Permission denied`.
-    pub rest: &'a str,
-    /// The run it is about.
-    pub run: Option<RunId>,
-    /// More fields for JSON and the journal (`exit_code`, `signal`, `duration_ms`, `scheduled_at`, `late_ms`, `source`, `line`, `command`, `job`).
-    pub fields: &'a [(&'static str, serde_json::Value)],
 }
 
 /// What a record looks like on its way.
@@ -107,17 +63,17 @@ impl Log {
     /// Opens it; a /dev/log that is not there yet is no error (tried again at each record).
     pub fn open(target: Target, site: &'static Profile) -> Log {
         let form = form(target);
-        Log { target, form, site, sink: Sink::new(place(form)), second: None }
+        Log { target, form, site, sink: Sink::new(destination(form)), second: None }
     }
 
     /// Whether /dev/log answers: without it a daemon in the foreground logs to standard error.
     pub fn syslog_answers() -> bool {
-        Place::syslog(DEV_LOG).answers()
+        Destination::syslog(DEV_LOG).answers()
     }
 
     /// Whether there is a journal that takes fields.
     pub fn journal_answers() -> bool {
-        Place::journal(journal::SOCKET).answers()
+        Destination::journal(journal::SOCKET).answers()
     }
 
     /// Whether the fields of records are of any use here.
@@ -126,7 +82,7 @@ impl Log {
     }
 
     /// Writes a record: never blocks, counts what had to be dropped and says so when it can again.
-    pub fn write(&mut self, record: &Record<'_>) {
+    pub fn write(&mut self, record: &LogRecord<'_>) {
         self.flush();
         let line = self.format(record);
         self.sink.send(line);
@@ -138,7 +94,7 @@ impl Log {
         // What waits was written for the reader of before.
         if form != self.form && !self.sink.waits() {
             self.form = form;
-            self.sink.move_to(place(form));
+            self.sink.move_to(destination(form));
         }
         self.sink.reopen();
         self.flush();
@@ -179,7 +135,7 @@ impl Log {
     fn tell_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
             let detail = format!("{lost} log records lost: the log did not take them");
-            let told = self.format(&Record {
+            let told = self.format(&LogRecord {
                 ident: Ident::Daemon,
                 level: Level::Warning,
                 pid: None,
@@ -194,7 +150,7 @@ impl Log {
         }
     }
 
-    fn format(&mut self, record: &Record<'_>) -> Vec<u8> {
+    fn format(&mut self, record: &LogRecord<'_>) -> Vec<u8> {
         let tag = match record.ident {
             Ident::Daemon => self.site.daemon_tag,
             Ident::Child => self.site.child_tag,
@@ -228,28 +184,11 @@ fn form(target: Target) -> Form {
     }
 }
 
-fn place(form: Form) -> Place {
+fn destination(form: Form) -> Destination {
     match form {
-        Form::Syslog => Place::syslog(DEV_LOG),
-        Form::Journal => Place::journal(journal::SOCKET),
-        Form::Text | Form::Json => Place::Stderr(io::stderr()),
-    }
-}
-
-impl<'a> Record<'a> {
-    /// An ordinary line of the daemon about itself: `(CRON) INFO (DETAIL)`.
-    pub fn daemon(event: &'a str, detail: &'a [u8]) -> Record<'a> {
-        Record {
-            ident: Ident::Daemon,
-            level: Level::Info,
-            pid: None,
-            user: "CRON",
-            event,
-            detail,
-            rest: "",
-            run: None,
-            fields: &[],
-        }
+        Form::Syslog => Destination::syslog(DEV_LOG),
+        Form::Journal => Destination::journal(journal::SOCKET),
+        Form::Text | Form::Json => Destination::Stderr(io::stderr()),
     }
 }
 
@@ -265,11 +204,11 @@ mod tests {
         let path = dir.path().join("log");
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
-        let sink = Sink::new(Place::syslog(&path));
+        let sink = Sink::new(Destination::syslog(&path));
         let mut log = Log { target: Target::Syslog, form: Form::Syslog, site: &DEBIAN, sink, second: None };
         let sent = 10_000;
         for _ in 0..sent {
-            log.write(&Record::daemon("INFO", b"one of many"));
+            log.write(&LogRecord::daemon("INFO", b"one of many"));
         }
         let (mut lines, mut packet) = (Vec::new(), [0; 4096]);
         while log.waits() {
@@ -287,7 +226,7 @@ mod tests {
         let told = format!("(CRON) WARNING ({lost} log records lost: the log did not take them)");
         assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{:?}", lines.last());
         assert_eq!(lines.len(), written + 1);
-        log.write(&Record::daemon("INFO", b"and one more"));
+        log.write(&LogRecord::daemon("INFO", b"and one more"));
         let length = reader.recv(&mut packet).unwrap();
         assert!(packet[..length].ends_with(b"(CRON) INFO (and one more)"), "the loss is told once");
     }

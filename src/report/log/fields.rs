@@ -1,6 +1,6 @@
 //! What a record says besides its text, as names and values: one definition for JSON lines and for the journal.
 
-use super::Record;
+use super::record::LogRecord;
 use crate::schedule::Timestamp;
 use crate::scheduler::RunRequest;
 use serde_json::{Value as Json, json};
@@ -29,7 +29,7 @@ impl Value<'_> {
 }
 
 /// The fields of a record, in the order in which they are written; empty parts are left out.
-pub(super) fn of<'a>(record: &'a Record<'_>, pid: u32) -> impl Iterator<Item = (&'static str, Value<'a>)> {
+pub(super) fn of<'a>(record: &'a LogRecord<'_>, pid: u32) -> impl Iterator<Item = (&'static str, Value<'a>)> {
     let text = |text: &'a str| (!text.is_empty()).then(|| Value::Text(text.into()));
     let own = [
         ("event", text(record.event)),

@@ -1,7 +1,8 @@
 //! The journal's own protocol: a record with fields in one datagram (systemd, "Native Journal Protocol").
 
+use super::fields;
 use super::line::{FACILITY, message, severity};
-use super::{Record, fields};
+use super::record::LogRecord;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -31,7 +32,7 @@ pub(super) fn can_take(directory: &Path) -> bool {
 
 /// A record as the journal wants it. `SYSLOG_*` are what a line of syslog would have said, `CRON_*` the fields of a JSON
 /// line.
-pub(super) fn entry(record: &Record<'_>, tag: &str, pid: u32) -> Vec<u8> {
+pub(super) fn entry(record: &LogRecord<'_>, tag: &str, pid: u32) -> Vec<u8> {
     let mut entry = Vec::with_capacity(512);
     put("MESSAGE", &message(record), &mut entry);
     put("PRIORITY", (severity(record.level) as u8).to_string().as_bytes(), &mut entry);
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn an_entry_has_the_line_of_syslog_and_the_fields_of_json() {
         let given = [("exit_code", json!(3)), ("command", json!("exit 3"))];
-        let record = Record {
+        let record = LogRecord {
             ident: Ident::Child,
             level: Level::Warning,
             pid: None,

@@ -1,6 +1,6 @@
 //! Records on their way to the log: written at once, or kept in a bounded queue, or counted as lost.
 
-use super::place::{Place, Sent};
+use super::destination::{Destination, Sent};
 use crate::sys::poll::Poll;
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ const LATEST_MS: i64 = 1000;
 /// A place for records, with its queue.
 #[derive(Debug)]
 pub(super) struct Sink {
-    place: Place,
+    destination: Destination,
     /// Readable when the place has room for what waits, if anybody wants to know.
     room: Option<Poll>,
     /// Whether it said so and yet nothing went: then only time helps.
@@ -30,14 +30,14 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Nothing waits yet.
-    pub(super) fn new(place: Place) -> Sink {
+    pub(super) fn new(destination: Destination) -> Sink {
         let queue = VecDeque::new();
-        Sink { place, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
+        Sink { destination, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
     }
 
-    /// Goes on with another place, which nothing waits for yet.
-    pub(super) fn move_to(&mut self, place: Place) {
-        self.place = place;
+    /// Goes on with another destination, which nothing waits for yet.
+    pub(super) fn move_to(&mut self, destination: Destination) {
+        self.destination = destination;
     }
 
     /// What becomes readable when something that waits can be written. Not every place can tell: [`Sink::retry_ms`] holds too.
@@ -62,7 +62,7 @@ impl Sink {
     /// Writes one record now, or keeps it behind those that wait already, or counts it as lost.
     pub(super) fn send(&mut self, mut line: Vec<u8>) {
         if self.queue.is_empty() {
-            match self.place.try_send(&line) {
+            match self.destination.try_send(&line) {
                 Sent::Whole => return,
                 Sent::Part(written) => drop(line.drain(..written)),
                 Sent::NotNow => {}
@@ -75,7 +75,7 @@ impl Sink {
         if self.queue.len() >= MOST_RECORDS || self.queued_bytes + line.len() > MOST_BYTES {
             self.lost += 1;
             if self.queue.is_empty() {
-                self.place.give_up_part();
+                self.destination.give_up_part();
             }
             return;
         }
@@ -108,7 +108,7 @@ impl Sink {
 
     fn watch_room(&self) {
         if let (Some(room), false, false) = (&self.room, self.room_lies, self.queue.is_empty())
-            && let Some(descriptor) = self.place.descriptor()
+            && let Some(descriptor) = self.destination.descriptor()
         {
             // A regular file cannot be waited for, and need not be.
             let _ = room.add_for_writing(descriptor, 0);
@@ -116,7 +116,7 @@ impl Sink {
     }
 
     fn leave_room(&self) {
-        if let (Some(room), Some(descriptor)) = (&self.room, self.place.descriptor()) {
+        if let (Some(room), Some(descriptor)) = (&self.room, self.destination.descriptor()) {
             // It need not be there.
             let _ = room.remove(descriptor);
         }
@@ -124,7 +124,7 @@ impl Sink {
 
     fn write_queue(&mut self) {
         while let Some(line) = self.queue.front_mut() {
-            match self.place.try_send(line) {
+            match self.destination.try_send(line) {
                 Sent::Whole => {
                     self.queued_bytes -= line.len();
                     self.queue.pop_front();
@@ -151,7 +151,7 @@ impl Sink {
     /// Forgets the connection and makes another.
     pub(super) fn reopen(&mut self) {
         self.leave_room();
-        self.place.reopen();
+        self.destination.reopen();
         self.watch_room();
     }
 }
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_reader_that_never_reads_costs_lines_but_no_time_and_the_loss_is_told() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::new(Place::syslog(&path));
+        let mut sink = Sink::new(Destination::syslog(&path));
         let sent = MOST_RECORDS * 2;
         for number in 0..sent {
             sink.send(format!("{number}").into_bytes());
@@ -192,7 +192,7 @@ mod tests {
         }
         let lost = sink.take_lost().unwrap();
         assert_eq!(lines.len() as u64 + lost, sent as u64);
-        assert!(lines.iter().enumerate().all(|(place, line)| line == &place.to_string()), "in order, from the first");
+        assert!(lines.iter().enumerate().all(|(index, line)| line == &index.to_string()), "in order, from the first");
         assert!(!sink.waits());
     }
 
@@ -220,7 +220,7 @@ mod tests {
 
     /// A sink that can tell when there is room, with so many records that wait for it.
     fn full(path: &PathBuf, waiting: usize) -> Sink {
-        let mut sink = Sink::new(Place::syslog(path));
+        let mut sink = Sink::new(Destination::syslog(path));
         sink.room().unwrap();
         while sink.queue.len() < waiting {
             sink.send(b"line".to_vec());
@@ -263,8 +263,8 @@ mod tests {
     fn a_log_that_comes_later_gets_what_was_said_before() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut sink = Sink::new(Place::syslog(&path));
-        assert!(!sink.place.answers());
+        let mut sink = Sink::new(Destination::syslog(&path));
+        assert!(!sink.destination.answers());
         sink.send(b"early".to_vec());
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_restarted_log_daemon_loses_nothing() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::new(Place::syslog(&path));
+        let mut sink = Sink::new(Destination::syslog(&path));
         sink.send(b"one".to_vec());
         assert_eq!(heard(&reader), ["one"]);
         drop(reader);

@@ -17,7 +17,7 @@ const PIECE: usize = 4096;
 
 /// A place for records.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Destination {
     Socket(Socket),
     Stderr(io::Stderr),
 }
@@ -60,38 +60,38 @@ pub(super) enum Sent {
     Never,
 }
 
-impl Place {
+impl Destination {
     /// Lines to a syslog daemon's socket; it need not be there yet.
-    pub(super) fn syslog(path: impl Into<PathBuf>) -> Place {
-        Place::Socket(Socket::new(path.into(), Protocol::Syslog))
+    pub(super) fn syslog(path: impl Into<PathBuf>) -> Destination {
+        Destination::Socket(Socket::new(path.into(), Protocol::Syslog))
     }
 
     /// Entries to the journal's socket.
-    pub(super) fn journal(path: impl Into<PathBuf>) -> Place {
-        Place::Socket(Socket::new(path.into(), Protocol::Journal))
+    pub(super) fn journal(path: impl Into<PathBuf>) -> Destination {
+        Destination::Socket(Socket::new(path.into(), Protocol::Journal))
     }
 
     /// Whether there is a reader.
     pub(super) fn answers(&self) -> bool {
         match self {
-            Place::Socket(socket) => socket.connection.is_some(),
-            Place::Stderr(_) => true,
+            Destination::Socket(socket) => socket.connection.is_some(),
+            Destination::Stderr(_) => true,
         }
     }
 
     /// What to wait for until there is room.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Place::Socket(socket) => match socket.connection.as_ref()? {
+            Destination::Socket(socket) => match socket.connection.as_ref()? {
                 Connection::Datagrams(socket) | Connection::Stream { socket, .. } => Some(socket.as_fd()),
             },
-            Place::Stderr(stderr) => Some(stderr.as_fd()),
+            Destination::Stderr(stderr) => Some(stderr.as_fd()),
         }
     }
 
     /// Forgets a connection and makes another.
     pub(super) fn reopen(&mut self) {
-        if let Place::Socket(socket) = self {
+        if let Destination::Socket(socket) = self {
             socket.connect();
         }
     }
@@ -99,14 +99,14 @@ impl Place {
     /// Writes as much as goes without blocking.
     pub(super) fn try_send(&mut self, record: &[u8]) -> Sent {
         match self {
-            Place::Socket(socket) => socket.try_send(record),
-            Place::Stderr(stderr) => write_piecewise(stderr, record),
+            Destination::Socket(socket) => socket.try_send(record),
+            Destination::Stderr(stderr) => write_piecewise(stderr, record),
         }
     }
 
     /// The record that went only in part will not come again: its beginning must not stand in front of another.
     pub(super) fn give_up_part(&mut self) {
-        if let Place::Socket(socket) = self
+        if let Destination::Socket(socket) = self
             && let Some(Connection::Stream { written: 1.., .. }) = socket.connection
         {
             socket.connection = None;
@@ -248,7 +248,7 @@ mod tests {
     fn a_line_too_long_for_a_datagram_is_cut() {
         let (_directory, path) = place_for("log");
         let reader = UnixDatagram::bind(&path).unwrap();
-        assert!(matches!(Place::syslog(&path).try_send(&vec![b'x'; 4 << 20]), Sent::Whole));
+        assert!(matches!(Destination::syslog(&path).try_send(&vec![b'x'; 4 << 20]), Sent::Whole));
         assert_eq!(reader.recv(&mut vec![0; 1 << 16]).unwrap(), CUT);
     }
 
@@ -257,7 +257,7 @@ mod tests {
         let (_directory, path) = place_for("socket");
         let reader = UnixDatagram::bind(&path).unwrap();
         let entry = vec![b'x'; 4 << 20];
-        assert!(matches!(Place::journal(&path).try_send(&entry), Sent::Whole));
+        assert!(matches!(Destination::journal(&path).try_send(&entry), Sent::Whole));
         let mut control = nix::cmsg_space!(i32);
         let received = recvmsg::<()>(reader.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty()).unwrap();
         let Some(ControlMessageOwned::ScmRights(numbers)) = received.cmsgs().unwrap().next() else { panic!() };
@@ -274,7 +274,7 @@ mod tests {
     fn a_log_daemon_that_listens_for_a_stream_gets_lines_with_a_nul_behind_each() {
         let (_directory, path) = place_for("log");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut place = Place::syslog(&path);
+        let mut place = Destination::syslog(&path);
         let long = vec![b'x'; 4 << 20];
         assert!(matches!(place.try_send(b"one"), Sent::Whole));
         assert!(matches!(place.try_send(&long), Sent::NotNow), "more than the socket holds");
@@ -300,7 +300,7 @@ mod tests {
     fn half_a_line_never_stands_in_front_of_another() {
         let (_directory, path) = place_for("log");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut place = Place::syslog(&path);
+        let mut place = Destination::syslog(&path);
         assert!(matches!(place.try_send(&vec![b'x'; 4 << 20]), Sent::NotNow));
         place.give_up_part();
         assert!(matches!(place.try_send(b"next"), Sent::Whole));
@@ -316,7 +316,7 @@ mod tests {
         let (_directory, path) = place_for("log");
         let _listener = UnixListener::bind(&path).unwrap();
         // Its queue of callers is full at some point; then connecting fails at once.
-        let places: Vec<Place> = std::iter::repeat_with(|| Place::syslog(&path)).take(6000).collect();
+        let places: Vec<Destination> = std::iter::repeat_with(|| Destination::syslog(&path)).take(6000).collect();
         assert!(places.iter().any(|place| !place.answers()) && places[0].answers());
     }
 }
