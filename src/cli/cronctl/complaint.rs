@@ -1,6 +1,6 @@
 //! Complaints about a schedule that stands alone, in the form that tables have them.
 
-use super::output::to_stderr;
+use super::stderr::to_stderr;
 use crate::crontab::{Diagnostic, Severity};
 use crate::schedule::{Caution, Fault};
 

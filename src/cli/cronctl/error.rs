@@ -1,6 +1,6 @@
 //! Why no answer could be given.
 
-use super::output::to_stderr;
+use super::stderr::to_stderr;
 use crate::spool::ProfileError;
 use std::io;
 use std::path::PathBuf;

@@ -14,6 +14,7 @@ mod output;
 mod settings;
 mod simulate;
 mod source;
+mod stderr;
 mod timeline;
 mod upcoming;
 mod values;

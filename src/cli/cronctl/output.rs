@@ -10,11 +10,6 @@ pub(super) struct Output {
     buffer: Vec<u8>,
 }
 
-/// Says something on standard error. Nobody can be told when that fails.
-pub(super) fn to_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
-}
-
 /// So much is kept back before it is written.
 const PIECE: usize = 64 << 10;
 

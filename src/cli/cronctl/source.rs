@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
-use super::output::to_stderr;
+use super::stderr::to_stderr;
 use super::upcoming::Recurring;
 use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Entry, Form, Parsed, Parser, Severity, Unlisted, printable};
