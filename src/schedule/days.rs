@@ -2,7 +2,7 @@
 
 use super::bits::{bits, days_on_weekdays, days_up_to};
 
-/// The shapes one schedule asks for, beside its plain days.
+/// The days of this kind that one schedule asks for, in addition to its plain days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Days {
     /// Bit n: the n-th day before the last day of the month; bit 0 is `L` itself.

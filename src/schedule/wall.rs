@@ -1,4 +1,4 @@
-//! What the clock on a zone's wall shows, and what is due because of it: the classic "virtual clock" of Vixie cron.
+//! Which schedules are due as a zone's local clock advances, skips and repeats: the "virtual clock" of Vixie cron.
 //!
 //! Cron counts the local minutes that a zone's clocks show. Let V be the last local minute shown, r the new one, and
 //! d = r - V (Debian cron.c and cronie cron.c, main; each zone runs on its own timeline here):
@@ -11,8 +11,8 @@
 //! | 0 to -179 | due if they match r | held until r is beyond V |
 //! | else | due if they match r; V is r | the same |
 //!
-//! Between two transitions of a zone d is always 1, or the clock is held; so all that can be odd is known at the
-//! transition, and each span of a zone carries it.
+//! Between two transitions of a zone, d is always 1 or the clock is held. The exceptional cases therefore depend on the
+//! transition alone, and each span of a zone stores them.
 
 use super::civil::{CYCLE_DAYS, DAY_MINUTES};
 use super::clock_step::ClockStep;
@@ -23,16 +23,16 @@ use super::zone::{Place, Zone};
 
 /// A set of local minutes.
 pub(super) trait Calendar {
-    /// The first of the set strictly after `after`.
+    /// The first minute of the set after `after` (exclusive).
     fn next(&self, after: i64) -> Option<i64>;
-    /// Whether the set holds `at`.
+    /// Whether the set contains `at`.
     fn matches(&self, at: i64) -> bool;
 }
 
-/// Longer than any two offsets are apart: no local minute comes back after that many seconds.
+/// More seconds than any two offsets are apart, so no local minute repeats after this time.
 const WELL_APART: i64 = 3 * 86_400;
 
-/// The first moment strictly after `after` at which entries of this calendar and style are due.
+/// The first time after `after` (exclusive) at which entries of this calendar and policy are due.
 #[inline]
 pub(super) fn next_due<C: Calendar>(
     calendar: &C,
@@ -56,13 +56,13 @@ pub(super) fn next_due<C: Calendar>(
     next_over_transitions(calendar, style, after.0, zone, done, Cursor { place, floor, next })
 }
 
-/// Where a search stands.
+/// The state of a search for the next due time.
 struct Cursor<'z> {
     /// The span of constant offset.
     place: Place<'z>,
-    /// Local minutes up to here are over for this entry.
+    /// Local minutes up to this one are not due any more.
     floor: i64,
-    /// The first match after `floor`.
+    /// The first matching local minute after `floor`.
     next: i64,
 }
 
@@ -82,8 +82,8 @@ fn next_over_transitions<C: Calendar>(
         if at < place.end() {
             return Some(Timestamp(at));
         }
-        // Nothing matches between floor and next. So transitions that are too far from both ends of that stretch to
-        // show any minute outside of it are of no interest.
+        // Nothing matches between floor and next. Transitions so far from both ends that they show only minutes in between
+        // can be skipped.
         if place.end() > now + WELL_APART && at > place.end() + 2 * WELL_APART {
             now = at - WELL_APART;
             place = zone.place(now);
@@ -113,7 +113,7 @@ fn held_floor(shown: i64, place: &Place<'_>, style: DstPolicy, done: i64) -> i64
     }
 }
 
-/// Whether an entry is due at the very transition with which the span begins.
+/// Whether an entry is due at the transition with which the span begins.
 fn due_at_start<C: Calendar>(calendar: &C, style: DstPolicy, place: &Place<'_>, done: i64) -> bool {
     let shown = place.first_shown();
     let before = place.shown_before();
@@ -126,8 +126,8 @@ fn due_at_start<C: Calendar>(calendar: &C, style: DstPolicy, place: &Place<'_>, 
     }
 }
 
-/// The same for `@quartz`, whose unit is the second and whose rule is simpler: a time is due when the zone's clocks
-/// first show it or pass it by. So one in a gap of any size runs when the gap ends, one in a fold the first time.
+/// The same for `@quartz`, whose unit is the second and whose rule is simpler: a time is due when local clocks first show it
+/// or skip it. A time in a gap of any size is due when the gap ends, a time in a fold the first time.
 pub(super) fn next_due_second(
     quartz: &Quartz,
     after: Timestamp,

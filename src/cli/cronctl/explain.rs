@@ -82,7 +82,7 @@ fn show_warnings(
     world: &World,
     out: &mut Output,
 ) -> Result<(), Error> {
-    let ahead = schedule::foresee(schedule, world.system_zone(), from);
+    let ahead = schedule::dst_warnings(schedule, world.system_zone(), from);
     let either_day = schedule.either_day_is_enough();
     if cautions.is_empty() && ahead.is_empty() && !either_day {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Schedules and the English for them.
 
-use crate::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, explain, foresee};
+use crate::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, dst_warnings, explain};
 
 fn schedule(text: &str) -> Schedule {
     Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap().schedule
@@ -121,10 +121,10 @@ fn gaps_and_folds_of_the_coming_year_are_foretold() {
         ),
     ] {
         let zone = Zone::embedded(zone).unwrap();
-        assert_eq!(foresee(&schedule(text), &zone, from), sentences, "{text} in {}", zone.name());
+        assert_eq!(dst_warnings(&schedule(text), &zone, from), sentences, "{text} in {}", zone.name());
     }
     let apia = Zone::embedded("Pacific/Apia").unwrap();
     let from = Timestamp::parse_rfc3339("2011-12-01T00:00:00Z").unwrap();
-    let sentences = foresee(&schedule("30 12 * * *"), &apia, from);
+    let sentences = dst_warnings(&schedule("30 12 * * *"), &apia, from);
     assert_eq!(sentences, ["On 2011-12-30 this time does not exist in Pacific/Apia: does not run then"]);
 }
