@@ -1,7 +1,8 @@
-//! The log: one record in, one line out, to the place that was asked for. Never blocks, never fails the caller.
+//! The log: writes one line for each record to the selected target. It never blocks and never returns an error to the
+//! caller.
 //!
-//! What cannot be written at once is kept in a bounded queue; what does not fit there is counted, and the count is told
-//! as soon as something can be written again.
+//! Records that cannot be written at once wait in a bounded queue. Records that do not fit in it are counted, and the number
+//! lost is logged as soon as the log accepts records again.
 
 mod destination;
 mod fields;
@@ -21,22 +22,22 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Where the log goes.
+/// The target of the log, as `--log` selects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// The system's log: lines to the /dev/log socket, RFC 3164 form, facility cron; where that socket is the journal's
-    /// and nobody else is handed a copy, the journal with fields.
+    /// The system log: lines in RFC 3164 form to the /dev/log socket, facility cron. If that socket is the journal's and no
+    /// syslog daemon gets a copy, records with fields to the journal.
     Syslog,
-    /// The journal with fields, in any case.
+    /// The journal with fields, even if a syslog daemon gets copies from it.
     Journal,
-    /// Lines on standard error.
+    /// Lines of text on standard error.
     Stderr,
     /// JSON lines on standard error.
     Json,
 }
 
-/// What a record looks like on its way.
+/// The format of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Syslog,
@@ -45,53 +46,53 @@ enum Form {
     Json,
 }
 
-/// Where a system's programs log to.
+/// The socket of the system log.
 const DEV_LOG: &str = "/dev/log";
 
-/// An open log.
+/// An open log with its target, format and queue.
 #[derive(Debug)]
 pub struct Log {
     target: Target,
     form: Form,
     site: &'static Profile,
     sink: Sink,
-    /// The latest second that was told, in local time: asking anew for each record costs a look at the zone's file.
+    /// The last second that was converted to local time, because each conversion reads the state of the zone's file.
     second: Option<(i64, LocalTime)>,
 }
 
 impl Log {
-    /// Opens it; a /dev/log that is not there yet is no error (tried again at each record).
+    /// Opens the log. A missing /dev/log is not an error: connecting is tried again at each record.
     pub fn open(target: Target, site: &'static Profile) -> Log {
         let form = form(target);
         Log { target, form, site, sink: Sink::new(destination(form)), second: None }
     }
 
-    /// Whether /dev/log answers: without it a daemon in the foreground logs to standard error.
+    /// Whether a daemon listens at /dev/log. If none does, a daemon in the foreground logs to standard error.
     pub fn syslog_answers() -> bool {
         Destination::syslog(DEV_LOG).answers()
     }
 
-    /// Whether there is a journal that takes fields.
+    /// Whether there is a journal that accepts records with fields.
     pub fn journal_answers() -> bool {
         Destination::journal(journal::SOCKET).answers()
     }
 
-    /// Whether the fields of records are of any use here.
+    /// Whether this target stores the fields of records.
     pub fn has_fields(&self) -> bool {
         matches!(self.form, Form::Journal | Form::Json)
     }
 
-    /// Writes a record: never blocks, counts what had to be dropped and says so when it can again.
+    /// Writes a record without blocking. Dropped records are counted and reported later.
     pub fn write(&mut self, record: &LogRecord<'_>) {
         self.flush();
         let line = self.format(record);
         self.sink.send(line);
     }
 
-    /// Connects anew (HUP, a restarted syslog daemon), to whoever reads the system's log by now.
+    /// Connects again (on SIGHUP, for a restarted syslog daemon), to the current reader of the system log.
     pub fn reopen(&mut self) {
         let form = form(self.target);
-        // What waits was written for the reader of before.
+        // Queued records have the previous target's format.
         if form != self.form && !self.sink.waits() {
             self.form = form;
             self.sink.move_to(destination(form));
@@ -100,22 +101,22 @@ impl Log {
         self.flush();
     }
 
-    /// Whether records wait because the log could not take them; [`Log::flush`] tries again.
+    /// Whether records are queued because the log did not accept them. [`Log::flush`] tries again.
     pub fn waits(&self) -> bool {
         self.sink.waits()
     }
 
-    /// In how many milliseconds [`Log::flush`] is to be called for what waits, if anything does.
+    /// Milliseconds until [`Log::flush`] is to be called. None if nothing is queued.
     pub fn retry_ms(&self) -> Option<i64> {
         self.sink.waits().then(|| self.sink.retry_ms())
     }
 
-    /// What becomes readable when something that waits can be written; then [`Log::handle_writable`] is to be called.
+    /// A descriptor that becomes readable when queued records can be written. Then [`Log::handle_writable`] is to be called.
     pub fn room(&mut self) -> io::Result<impl AsFd> {
         self.sink.room()
     }
 
-    /// Writes what waits, now that there is room for it.
+    /// Writes queued records after the descriptor of [`Log::room`] has become readable.
     pub fn handle_writable(&mut self) {
         if self.sink.waits() {
             self.sink.handle_writable();
@@ -123,7 +124,7 @@ impl Log {
         }
     }
 
-    /// Writes what waits, as far as that does not block, and tells how many records were lost.
+    /// Writes queued records as far as this does not block, and logs how many records were lost.
     pub fn flush(&mut self) {
         if !self.sink.waits() {
             return;

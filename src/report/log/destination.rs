@@ -1,4 +1,4 @@
-//! Where the bytes of a log go, none of which may ever hold us up: a socket of syslog or of the journal, or standard error.
+//! Where the log is written without blocking: a socket of syslog or of the journal, or standard error.
 
 use super::journal;
 use nix::errno::Errno;
@@ -10,24 +10,24 @@ use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-/// What of a line is sent when the whole is more than a datagram holds.
+/// Bytes that are sent of a line that is too long for a datagram.
 const CUT: usize = 8192;
-/// A pipe that reports room takes this much without blocking (POSIX: PIPE_BUF, here Linux's).
+/// Bytes that a pipe reported as writable accepts without blocking (PIPE_BUF of POSIX, Linux's value).
 const PIECE: usize = 4096;
 
-/// A place for records.
+/// The destination of records.
 #[derive(Debug)]
 pub(super) enum Destination {
     Socket(Socket),
     Stderr(io::Stderr),
 }
 
-/// What is spoken on a socket.
+/// The protocol on a socket.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
-    /// Lines of syslog, one a datagram, or on a stream each with a NUL behind it.
+    /// Syslog lines: one per datagram, or on a stream each followed by a NUL.
     Syslog,
-    /// The journal's entries.
+    /// The journal's native protocol, one entry per datagram.
     Journal,
 }
 
@@ -42,26 +42,26 @@ pub(super) struct Socket {
 #[derive(Debug)]
 enum Connection {
     Datagrams(OwnedFd),
-    /// Of the line that is being written so many bytes are gone.
+    /// `written` bytes of the current line have been sent.
     Stream {
         socket: OwnedFd,
         written: usize,
     },
 }
 
-/// What became of one try.
+/// The result of one attempt to send.
 pub(super) enum Sent {
     Whole,
-    /// So many bytes of it.
+    /// Only this many bytes were sent.
     Part(usize),
-    /// Not now: the reader is behind, or there is none. What went of it is remembered: the same is to come next.
+    /// The reader is behind, or there is none. A part already sent is remembered, so the same record must be sent next.
     NotNow,
-    /// Not this one, ever.
+    /// This record can never be sent.
     Never,
 }
 
 impl Destination {
-    /// Lines to a syslog daemon's socket; it need not be there yet.
+    /// Lines to a syslog daemon's socket, which need not exist yet.
     pub(super) fn syslog(path: impl Into<PathBuf>) -> Destination {
         Destination::Socket(Socket::new(path.into(), Protocol::Syslog))
     }
@@ -79,7 +79,7 @@ impl Destination {
         }
     }
 
-    /// What to wait for until there is room.
+    /// The descriptor to wait for until it is writable.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Destination::Socket(socket) => match socket.connection.as_ref()? {
@@ -89,14 +89,14 @@ impl Destination {
         }
     }
 
-    /// Forgets a connection and makes another.
+    /// Closes the connection and connects again.
     pub(super) fn reopen(&mut self) {
         if let Destination::Socket(socket) = self {
             socket.connect();
         }
     }
 
-    /// Writes as much as goes without blocking.
+    /// Sends as much as possible without blocking.
     pub(super) fn try_send(&mut self, record: &[u8]) -> Sent {
         match self {
             Destination::Socket(socket) => socket.try_send(record),
@@ -104,7 +104,8 @@ impl Destination {
         }
     }
 
-    /// The record that went only in part will not come again: its beginning must not stand in front of another.
+    /// To be called if a record that was sent in part is dropped: closes the stream, so that the next record does not follow
+    /// half a line.
     pub(super) fn give_up_part(&mut self) {
         if let Destination::Socket(socket) = self
             && let Some(Connection::Stream { written: 1.., .. }) = socket.connection
@@ -128,7 +129,7 @@ impl Socket {
     fn try_send(&mut self, record: &[u8]) -> Sent {
         if let Some(connection) = &mut self.connection {
             match connection.send(record, self.protocol) {
-                // The reader is gone, perhaps restarted: one new try.
+                // The reader is gone and may have been restarted, so connect once more.
                 Err(_) => self.connection = None,
                 Ok(sent) => return sent,
             }
@@ -142,11 +143,11 @@ impl Socket {
 }
 
 impl Connection {
-    /// Datagrams, as syslog(3) tries first; a daemon of the old kind listens for streams.
+    /// Tries datagrams first, as syslog(3) does; some older daemons listen for streams.
     fn open(path: &PathBuf) -> nix::Result<Connection> {
         let address = UnixAddr::new(path)?;
         let open = |kind| {
-            // Not blocking, so that connecting to a stream does not wait for its daemon.
+            // Non-blocking, so that connecting to a stream does not wait for the daemon.
             let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
             connect(socket.as_raw_fd(), &address).map(|()| socket)
         };
@@ -156,13 +157,13 @@ impl Connection {
         }
     }
 
-    /// One try; an error means that this connection is of no more use.
+    /// Tries to send once. After an error the connection cannot be used any more.
     fn send(&mut self, record: &[u8], protocol: Protocol) -> nix::Result<Sent> {
         let sent = match (self, protocol) {
             (Connection::Datagrams(socket), Protocol::Syslog) => send_line(socket, record),
             (Connection::Datagrams(socket), Protocol::Journal) => send_entry(socket, record),
             (Connection::Stream { socket, written }, Protocol::Syslog) => write_line(socket, record, written),
-            // Whoever listens there is no journal.
+            // The listener is not a journal.
             (Connection::Stream { .. }, Protocol::Journal) => Ok(Sent::Never),
         };
         match sent {
@@ -208,8 +209,8 @@ fn write_line(socket: &OwnedFd, line: &[u8], written: &mut usize) -> nix::Result
     Ok(Sent::Whole)
 }
 
-/// Writes to standard error only what it takes without blocking. The descriptor itself must stay in blocking mode: the
-/// mode belongs to the terminal or pipe, which we share with others.
+/// Writes to standard error as much as it accepts without blocking. The descriptor must stay in blocking mode, because the
+/// mode belongs to the terminal or pipe, which other processes share.
 fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> Sent {
     let mut stderr = stderr.lock();
     let mut written = 0;
@@ -223,7 +224,7 @@ fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> Sent {
             Err(why) if matches!(why.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR)) => {
                 return if written == 0 { Sent::NotNow } else { Sent::Part(written) };
             }
-            // Nobody can be told any more (EPIPE, EIO of a terminal that was hung up): the line counts as written.
+            // There is no reader left (EPIPE, or EIO of a terminal that was hung up), so the line counts as written.
             Err(_) => return Sent::Whole,
         }
     }
@@ -285,7 +286,7 @@ mod tests {
             all
         });
         for line in [&long[..], b"two"] {
-            // As often as there is room, which the reader makes.
+            // Retry until the reader has made room.
             while !matches!(place.try_send(line), Sent::Whole) {
                 std::thread::yield_now();
             }
@@ -315,7 +316,7 @@ mod tests {
     fn a_stream_daemon_that_accepts_nobody_holds_nobody_up() {
         let (_directory, path) = place_for("log");
         let _listener = UnixListener::bind(&path).unwrap();
-        // Its queue of callers is full at some point; then connecting fails at once.
+        // At some point its backlog is full, and connecting fails at once.
         let places: Vec<Destination> = std::iter::repeat_with(|| Destination::syslog(&path)).take(6000).collect();
         assert!(places.iter().any(|place| !place.answers()) && places[0].answers());
     }

@@ -1,4 +1,4 @@
-//! A record as bytes: RFC 3164 for /dev/log, a line of text, or one JSON object.
+//! Formats a record: RFC 3164 for /dev/log, a line of text, or a JSON object.
 
 use super::fields;
 use super::record::{Level, LogRecord};
@@ -16,7 +16,7 @@ struct LocalFormatter<'a> {
     at: &'a LocalTime,
 }
 
-/// Whose lines they are.
+/// The facility of all records.
 pub(super) const FACILITY: Facility = Facility::LOG_CRON;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -33,7 +33,7 @@ impl LogFormat<&[u8]> for LocalFormatter<'_> {
     }
 }
 
-/// `<78>Nov 22 10:15:00 CRON[123]: (alice) CMD (date)`.
+/// Formats a syslog line: `<78>Nov 22 10:15:00 CRON[123]: (alice) CMD (date)`.
 pub(super) fn syslog(record: &LogRecord<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
     let formatter = LocalFormatter {
         header: Formatter3164 { facility: FACILITY, hostname: None, process: tag.to_owned(), pid },
@@ -46,7 +46,7 @@ pub(super) fn syslog(record: &LogRecord<'_>, tag: &str, pid: u32, at: &LocalTime
     line
 }
 
-/// How loud that is in syslog's words.
+/// The syslog severity of a level.
 pub(super) fn severity(level: Level) -> Severity {
     match level {
         Level::Info => Severity::LOG_INFO,
@@ -63,10 +63,10 @@ pub(super) fn text(record: &LogRecord<'_>, tag: &str, pid: u32, at: &LocalTime) 
     line
 }
 
-/// One object and a newline. Empty parts are left out.
+/// One JSON object and a newline. Empty parts are left out.
 pub(super) fn json(record: &LogRecord<'_>, pid: u32, now: WallTime) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
-    // Writing into memory cannot fail, and nothing here has keys other than text.
+    // Writing into memory cannot fail, and all keys are text.
     let _ = json_object(record, pid, now, &mut line);
     line.push(b'\n');
     line

@@ -1,46 +1,47 @@
-//! Records on their way to the log: written at once, or kept in a bounded queue, or counted as lost.
+//! The queue in front of the log's destination: a record is written at once, queued within bounds, or counted as lost.
 
 use super::destination::{Destination, Sent};
 use crate::sys::poll::Poll;
 use std::collections::VecDeque;
 use std::io;
 
-/// Most records that wait for a log that does not take them.
+/// The maximum number of queued records.
 const MOST_RECORDS: usize = 4096;
-/// Most bytes that wait for it.
+/// The maximum total size of queued records in bytes.
 const MOST_BYTES: usize = 1 << 20;
-/// How soon a reader that was behind is tried again, and at most how late one that takes nothing at all; milliseconds.
+/// Bounds of the retry interval in milliseconds. It doubles as long as the reader accepts nothing.
 const SOONEST_MS: i64 = 20;
 const LATEST_MS: i64 = 1000;
 
-/// A place for records, with its queue.
+/// A destination for records, with its queue.
 #[derive(Debug)]
 pub(super) struct Sink {
     destination: Destination,
-    /// Readable when the place has room for what waits, if anybody wants to know.
+    /// Becomes readable when the destination is writable and records are queued. Created when it is first asked for.
     room: Option<Poll>,
-    /// Whether it said so and yet nothing went: then only time helps.
+    /// Set when the destination was reported as writable but accepted nothing. Then only the timed retry is used.
     room_lies: bool,
     queue: VecDeque<Vec<u8>>,
     queued_bytes: usize,
     lost: u64,
-    /// Milliseconds until what waits is to be tried again: doubled as long as nothing goes.
+    /// Milliseconds until writing queued records is to be retried. Doubled as long as nothing is accepted.
     retry_ms: i64,
 }
 
 impl Sink {
-    /// Nothing waits yet.
+    /// A sink with an empty queue.
     pub(super) fn new(destination: Destination) -> Sink {
         let queue = VecDeque::new();
         Sink { destination, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
     }
 
-    /// Goes on with another destination, which nothing waits for yet.
+    /// Switches to another destination. The queue must be empty.
     pub(super) fn move_to(&mut self, destination: Destination) {
         self.destination = destination;
     }
 
-    /// What becomes readable when something that waits can be written. Not every place can tell: [`Sink::retry_ms`] holds too.
+    /// A descriptor that becomes readable when queued records can be written. Not every destination supports this, so
+    /// [`Sink::retry_ms`] applies too.
     pub(super) fn room(&mut self) -> io::Result<&Poll> {
         let room = match self.room.take() {
             Some(room) => room,
@@ -49,17 +50,17 @@ impl Sink {
         Ok(self.room.insert(room))
     }
 
-    /// Whether something waits to be written or told.
+    /// Whether records are queued, or lost records are not reported yet.
     pub(super) fn waits(&self) -> bool {
         !self.queue.is_empty() || self.lost > 0
     }
 
-    /// In how many milliseconds what waits is to be tried again.
+    /// Milliseconds until writing queued records is to be retried.
     pub(super) fn retry_ms(&self) -> i64 {
         self.retry_ms
     }
 
-    /// Writes one record now, or keeps it behind those that wait already, or counts it as lost.
+    /// Writes one record, or appends it to the queue, or counts it as lost.
     pub(super) fn send(&mut self, mut line: Vec<u8>) {
         if self.queue.is_empty() {
             match self.destination.try_send(&line) {
@@ -86,10 +87,10 @@ impl Sink {
         }
     }
 
-    /// Writes what waits until it is done or the reader takes no more.
+    /// Writes queued records until the queue is empty or the reader accepts no more.
     pub(super) fn flush(&mut self) {
         let before = self.queued_bytes;
-        // A descriptor that is closed while it is waited for could not be taken out any more.
+        // Deregister first: a descriptor that is closed while registered could not be removed any more.
         self.leave_room();
         self.write_queue();
         let goes = self.queued_bytes < before;
@@ -98,9 +99,10 @@ impl Sink {
         self.watch_room();
     }
 
-    /// The same when the place is said to have room.
+    /// The same after the destination was reported as writable.
     pub(super) fn handle_writable(&mut self) {
-        // What was written since it was said may have taken it; if it is still said, something goes, or it is not true.
+        // A write since the report may have used the room. If the destination still reports as writable but accepts nothing,
+        // the report is spurious.
         let says_so = |room: &Poll| room.wait_for_any(Some(0)).is_ok_and(|ready| ready);
         self.room_lies = self.room.as_ref().is_some_and(says_so);
         self.flush();
@@ -110,14 +112,14 @@ impl Sink {
         if let (Some(room), false, false) = (&self.room, self.room_lies, self.queue.is_empty())
             && let Some(descriptor) = self.destination.descriptor()
         {
-            // A regular file cannot be waited for, and need not be.
+            // A regular file cannot be registered with epoll and is always writable.
             let _ = room.add_for_writing(descriptor, 0);
         }
     }
 
     fn leave_room(&self) {
         if let (Some(room), Some(descriptor)) = (&self.room, self.destination.descriptor()) {
-            // It need not be there.
+            // It may not be registered.
             let _ = room.remove(descriptor);
         }
     }
@@ -143,12 +145,12 @@ impl Sink {
         }
     }
 
-    /// How many lines were lost, once everything that waited is out; then counting begins anew.
+    /// The number of lost records, once the queue is empty; resets the counter.
     pub(super) fn take_lost(&mut self) -> Option<u64> {
         (self.queue.is_empty() && self.lost > 0).then(|| std::mem::take(&mut self.lost))
     }
 
-    /// Forgets the connection and makes another.
+    /// Closes the connection and connects again.
     pub(super) fn reopen(&mut self) {
         self.leave_room();
         self.destination.reopen();
@@ -218,7 +220,7 @@ mod tests {
         assert!(lines.into_iter().eq((0..sent).map(|number| number.to_string())));
     }
 
-    /// A sink that can tell when there is room, with so many records that wait for it.
+    /// A sink with a readiness descriptor and `waiting` queued records.
     fn full(path: &PathBuf, waiting: usize) -> Sink {
         let mut sink = Sink::new(Destination::syslog(path));
         sink.room().unwrap();
