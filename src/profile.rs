@@ -154,7 +154,7 @@ pub mod shared {
 impl ProfileName {
     /// The profile of that name.
     pub fn named(name: &str) -> Option<ProfileName> {
-        [&DEBIAN, &CRONIE].into_iter().find(|site| site.name == name).map(|site| site.profile)
+        [&DEBIAN, &CRONIE].into_iter().find(|profile| profile.name == name).map(|profile| profile.profile)
     }
 
     /// Its constants.

@@ -54,7 +54,7 @@ const DEV_LOG: &str = "/dev/log";
 pub struct Log {
     target: Target,
     form: Form,
-    site: &'static Profile,
+    profile: &'static Profile,
     sink: Sink,
     /// The last second that was converted to local time, because each conversion reads the state of the zone's file.
     second: Option<(i64, LocalTime)>,
@@ -62,9 +62,9 @@ pub struct Log {
 
 impl Log {
     /// Opens the log. A missing /dev/log is not an error: connecting is tried again at each record.
-    pub fn open(target: Target, site: &'static Profile) -> Log {
+    pub fn open(target: Target, profile: &'static Profile) -> Log {
         let form = form(target);
-        Log { target, form, site, sink: Sink::new(destination(form)), second: None }
+        Log { target, form, profile, sink: Sink::new(destination(form)), second: None }
     }
 
     /// Whether a daemon listens at /dev/log. If none does, a daemon in the foreground logs to standard error.
@@ -153,8 +153,8 @@ impl Log {
 
     fn format(&mut self, record: &LogRecord<'_>) -> Vec<u8> {
         let tag = match record.ident {
-            Ident::Daemon => self.site.daemon_tag,
-            Ident::Child => self.site.child_tag,
+            Ident::Daemon => self.profile.daemon_tag,
+            Ident::Child => self.profile.child_tag,
             Ident::Crontab => "crontab",
         };
         let pid = record.pid.unwrap_or_else(std::process::id);
@@ -206,7 +206,7 @@ mod tests {
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
         let sink = Sink::new(Destination::syslog(&path));
-        let mut log = Log { target: Target::Syslog, form: Form::Syslog, site: &DEBIAN, sink, second: None };
+        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None };
         let sent = 10_000;
         for _ in 0..sent {
             log.write(&LogRecord::daemon("INFO", b"one of many"));

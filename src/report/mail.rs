@@ -33,8 +33,8 @@ pub struct Addresses {
 }
 
 /// The log event for a rejected address.
-pub fn refusal(site: &Profile) -> &'static str {
-    match site.profile {
+pub fn refusal(profile: &Profile) -> &'static str {
+    match profile.profile {
         ProfileName::Debian => "UNSAFE MAIL",
         ProfileName::Cronie => "UNSAFE",
     }
@@ -42,34 +42,34 @@ pub fn refusal(site: &Profile) -> &'static str {
 
 /// Resolves the recipients: MAILTO, which may be a comma-separated list; the user if it is not set; none if it is empty or
 /// unsafe.
-pub fn addresses(site: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresses {
+pub fn addresses(profile: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresses {
     let mut refused = Vec::new();
-    let default = match site.profile {
+    let default = match profile.profile {
         ProfileName::Debian => "root (Cron Daemon)",
         ProfileName::Cronie => user,
     };
     let mut from = default.as_bytes();
     let mut to = None;
     // cronie checks the sender first, Debian only if there is a recipient. This decides the order of the log lines.
-    if site.profile == ProfileName::Cronie {
-        from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
+    if profile.profile == ProfileName::Cronie {
+        from = wishes.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
     }
     match wishes.to {
         None if user.starts_with('-') => refused.push(user.as_bytes().to_vec()),
         None => to = Some(user.as_bytes().to_vec()),
-        Some(wanted) if is_usable(site, wanted, &mut refused) => to = Some(wanted.to_vec()),
+        Some(wanted) if is_usable(profile, wanted, &mut refused) => to = Some(wanted.to_vec()),
         Some(_) => {}
     }
-    if site.profile == ProfileName::Debian && to.is_some() {
-        from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
+    if profile.profile == ProfileName::Debian && to.is_some() {
+        from = wishes.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
     }
     let from = from.to_vec();
     Addresses { to, from, refused }
 }
 
 /// Whether the address is set and safe. An unsafe one is added to `refused`.
-fn is_usable(site: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
-    let safe = is_safe(site, address);
+fn is_usable(profile: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
+    let safe = is_safe(profile, address);
     if !safe {
         refused.push(address.to_vec());
     }
@@ -77,8 +77,8 @@ fn is_usable(site: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool
 }
 
 /// Whether an address is safe on the mailer's command line and in a header.
-pub fn is_safe(site: &Profile, address: &[u8]) -> bool {
-    let marks: &[u8] = match site.profile {
+pub fn is_safe(profile: &Profile, address: &[u8]) -> bool {
+    let marks: &[u8] = match profile.profile {
         ProfileName::Debian => b"@!:%-.,_+=/",
         ProfileName::Cronie => b"@!:%-.,_+",
     };
@@ -140,7 +140,7 @@ pub struct Head<'a> {
 }
 
 /// The header, with the empty line that ends it. `variables` become X-Cron-Env lines in the given order.
-pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+pub fn head<'a>(profile: &Profile, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut text = Vec::with_capacity(1024);
     let mut line = |parts: &[&[u8]]| {
         // Line breaks in text from a user must not start another header.
@@ -151,12 +151,12 @@ pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item =
     };
     let host = if head.full_host_name { head.host } else { first_label(head.host) };
     let failed: &[u8] = if head.says_failed { b" (failed)" } else { b"" };
-    let charset = match site.profile {
+    let charset = match profile.profile {
         // The preferred MIME name.
         ProfileName::Debian if head.charset.eq_ignore_ascii_case("ANSI_X3.4-1968") => "US-ASCII",
         ProfileName::Debian | ProfileName::Cronie => head.charset,
     };
-    match site.profile {
+    match profile.profile {
         ProfileName::Debian => line(&[b"From: ", head.from]),
         ProfileName::Cronie => line(&[b"From: \"(Cron Daemon)\" <", head.from, b">"]),
     }
@@ -168,7 +168,7 @@ pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item =
         None => line(&[b"Content-Type: text/plain; charset=", charset.as_bytes()]),
     }
     line(&[b"Content-Transfer-Encoding: ", head.wishes.encoding.unwrap_or(b"8bit")]);
-    if site.profile == ProfileName::Cronie {
+    if profile.profile == ProfileName::Cronie {
         line(&[b"Auto-Submitted: auto-generated"]);
         line(&[b"Precedence: bulk"]);
     }
@@ -180,8 +180,8 @@ pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item =
 }
 
 /// The output as it is mailed: cronie removes carriage returns, except for one at the very beginning.
-pub fn body(site: &Profile, output: Vec<u8>) -> Vec<u8> {
-    match site.profile {
+pub fn body(profile: &Profile, output: Vec<u8>) -> Vec<u8> {
+    match profile.profile {
         ProfileName::Debian => output,
         ProfileName::Cronie => {
             let mut at = 0_usize;
@@ -196,12 +196,12 @@ pub fn body(site: &Profile, output: Vec<u8>) -> Vec<u8> {
 }
 
 /// The arguments for sendmail.
-pub fn sendmail_arguments(site: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
-    let fixed: &[&str] = match site.profile {
+pub fn sendmail_arguments(profile: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
+    let fixed: &[&str] = match profile.profile {
         ProfileName::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],
         ProfileName::Cronie => &[SENDMAIL, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f"],
     };
-    let last = match site.profile {
+    let last = match profile.profile {
         ProfileName::Debian => addresses.to.clone().unwrap_or_default(),
         ProfileName::Cronie => addresses.from.clone(),
     };
@@ -209,9 +209,9 @@ pub fn sendmail_arguments(site: &Profile, addresses: &Addresses) -> Vec<Vec<u8>>
 }
 
 /// The log text about a mailer that failed.
-pub fn failure(site: &Profile, bytes: usize, status: i32) -> String {
+pub fn failure(profile: &Profile, bytes: usize, status: i32) -> String {
     let plural = if bytes == 1 { "" } else { "s" };
-    let whose = match site.profile {
+    let whose = match profile.profile {
         ProfileName::Debian => " from MTA",
         ProfileName::Cronie => "",
     };
@@ -245,11 +245,11 @@ mod tests {
             (Some("x\ny"), None, None),
             (Some("ålice"), None, None),
         ] {
-            for (site, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-                let got = addresses(site, "alice", &wishes(to, None));
-                assert_eq!(got.to.as_deref(), expected.map(str::as_bytes), "{to:?} {}", site.name);
+            for (profile, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+                let got = addresses(profile, "alice", &wishes(to, None));
+                assert_eq!(got.to.as_deref(), expected.map(str::as_bytes), "{to:?} {}", profile.name);
                 let refused = usize::from(expected.is_none() && to.is_some_and(|to| !to.is_empty()));
-                assert_eq!(got.refused.len(), refused, "{to:?} {}", site.name);
+                assert_eq!(got.refused.len(), refused, "{to:?} {}", profile.name);
             }
         }
     }
@@ -267,9 +267,9 @@ mod tests {
             (Some("ops@example.org"), "ops@example.org", "ops@example.org"),
             (Some("a b"), "root (Cron Daemon)", "alice"),
         ] {
-            for (site, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-                let got = addresses(site, "alice", &wishes(None, from));
-                assert_eq!(got.from, expected.as_bytes(), "{from:?} {}", site.name);
+            for (profile, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+                let got = addresses(profile, "alice", &wishes(None, from));
+                assert_eq!(got.from, expected.as_bytes(), "{from:?} {}", profile.name);
                 assert_eq!(got.refused.len(), usize::from(from == Some("a b")));
             }
         }
@@ -305,8 +305,8 @@ mod tests {
         }
     }
 
-    fn shown(site: &Profile, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
-        String::from_utf8(head(site, values, variables.iter().copied())).unwrap()
+    fn shown(profile: &Profile, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
+        String::from_utf8(head(profile, values, variables.iter().copied())).unwrap()
     }
 
     #[test]
@@ -346,8 +346,8 @@ mod tests {
         let mut values =
             a_head(b"alice", Wishes { content_type: Some(evil), encoding: Some(evil), ..Wishes::default() });
         values.command = evil;
-        for site in [&DEBIAN, &CRONIE] {
-            let text = shown(site, &values, &[(b"A\nBcc", evil)]);
+        for profile in [&DEBIAN, &CRONIE] {
+            let text = shown(profile, &values, &[(b"A\nBcc", evil)]);
             assert!(!text.contains("\nBcc") && !text.contains('\r'), "{text}");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2));
         }

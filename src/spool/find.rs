@@ -19,10 +19,10 @@ pub struct Places {
 
 impl Places {
     /// The default paths of a profile.
-    pub fn of(site: &crate::profile::Profile) -> Places {
+    pub fn of(profile: &crate::profile::Profile) -> Places {
         use crate::profile::shared;
         Places {
-            spool: site.spool.into(),
+            spool: profile.spool.into(),
             system_crontab: shared::SYSTEM_CRONTAB.into(),
             cron_d: shared::CRON_D.into(),
         }

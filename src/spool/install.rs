@@ -147,22 +147,22 @@ pub struct Standing {
 pub struct Spool {
     dir: OwnedFd,
     path: PathBuf,
-    site: &'static Profile,
+    profile: &'static Profile,
 }
 
 impl Spool {
     /// Opens the spool directory as a path descriptor. It need not be readable, as Debian's is not.
-    pub fn open(path: &Path, site: &'static Profile) -> Result<Spool, SpoolError> {
+    pub fn open(path: &Path, profile: &'static Profile) -> Result<Spool, SpoolError> {
         let os = |source| SpoolError::Os { step: Step::OpenSpool, path: path.to_path_buf(), source };
         let dir = files::open_place(path).map_err(os)?;
-        Ok(Spool { dir, path: path.to_path_buf(), site })
+        Ok(Spool { dir, path: path.to_path_buf(), profile })
     }
 
     /// Creates the spool directory as the profile's package does: Debian's for the group `crontab` (`group`), whose members
     /// may add files but not list them, cronie's for root alone. At most one parent directory may be missing.
-    pub fn create(path: &Path, site: &'static Profile, group: Option<u32>) -> Result<(), SpoolError> {
+    pub fn create(path: &Path, profile: &'static Profile, group: Option<u32>) -> Result<(), SpoolError> {
         let os = |source| SpoolError::Os { step: Step::CreateSpool, path: path.to_path_buf(), source };
-        let mode = match site.profile {
+        let mode = match profile.profile {
             ProfileName::Debian => 0o1730,
             ProfileName::Cronie => 0o700,
         };
@@ -184,7 +184,7 @@ impl Spool {
         if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
             return Err(SpoolError::ForeignOwner { path: self.path.join(user) });
         }
-        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.installed_bytes() as usize)
+        let bytes = files::read_all(&fd, stat.size, self.profile.dialect.limits.installed_bytes() as usize)
             .map_err(|source| self.failed(Step::Read, user, source))?
             .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
         Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))
@@ -287,7 +287,7 @@ impl Spool {
 
     fn name(&self, user: &str) -> Result<CString, SpoolError> {
         let unsafe_name = || SpoolError::UnsafeName { name: user.to_owned() };
-        if !is_safe_component(user, self.site.profile) {
+        if !is_safe_component(user, self.profile.profile) {
             return Err(unsafe_name());
         }
         CString::new(user).map_err(|_| unsafe_name())
@@ -312,7 +312,7 @@ impl<'a> Temporary<'a> {
         let failed = |source| spool.failed(Step::Create, user, source);
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for _ in 0..TRIES {
-            let name = temporary_name(spool.site.profile).map_err(failed)?;
+            let name = temporary_name(spool.profile.profile).map_err(failed)?;
             match CreatedFile::create_at(&spool.dir, &name) {
                 Ok(file) => return Ok((Temporary { spool, name, renamed: false }, file)),
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => last = taken,
@@ -371,9 +371,9 @@ mod tests {
 
     #[test]
     fn a_table_is_installed_read_replaced_and_removed() {
-        for site in [&DEBIAN, &CRONIE] {
+        for profile in [&DEBIAN, &CRONIE] {
             let dir = tempfile::tempdir().unwrap();
-            let spool = Spool::open(dir.path(), site).unwrap();
+            let spool = Spool::open(dir.path(), profile).unwrap();
             assert!(spool.read("alice", Some(my_uid())).unwrap().is_none());
             spool.replace("alice", b"first\n", None).unwrap();
             let first = spool.read("alice", Some(my_uid())).unwrap().unwrap();

@@ -25,7 +25,7 @@ pub const CLUSTER_HOST_FILE: &str = ".cron.hostname";
 #[derive(Debug)]
 pub struct Finder {
     places: Places,
-    site: &'static Profile,
+    profile: &'static Profile,
     names: DropInNames,
     strictness: Strictness,
     cluster: bool,
@@ -87,11 +87,11 @@ enum Place {
 
 impl Finder {
     /// A finder with the profile's rules.
-    pub fn new(places: Places, site: &'static Profile) -> Finder {
+    pub fn new(places: Places, profile: &'static Profile) -> Finder {
         Finder {
             places,
-            site,
-            names: DropInNames::of(site.profile),
+            profile,
+            names: DropInNames::of(profile.profile),
             strictness: Strictness::Profile,
             cluster: false,
             policy: None,
@@ -184,7 +184,7 @@ impl Finder {
         let mut stale = Vec::new();
         let list = directory.try_clone().map_err(error)?;
         files::names(list, &mut |name, _| {
-            if is_temporary(name.to_bytes(), self.site.profile) {
+            if is_temporary(name.to_bytes(), self.profile.profile) {
                 stale.push(name.to_owned());
             }
         })
@@ -220,7 +220,7 @@ impl Finder {
         match place {
             Place::SystemCrontab => true,
             Place::DropIn => self.names.admit(name),
-            Place::Spool => is_user_table(name, self.site.profile),
+            Place::Spool => is_user_table(name, self.profile.profile),
         }
     }
 
@@ -372,7 +372,7 @@ impl Finder {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
         if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
-            let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.site.profile);
+            let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.profile.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });
         }
@@ -386,7 +386,7 @@ impl Finder {
     }
 
     fn judge(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
-        judge(stat, uid, self.site.profile, self.strictness)
+        judge(stat, uid, self.profile.profile, self.strictness)
     }
 
     /// The uid that must own a user's crontab; none for a system crontab.
@@ -406,7 +406,7 @@ impl Finder {
         name: &CStr,
         at_name: &Stat,
     ) -> Result<(OwnedFd, Stat), (RefusalKind, Option<io::Error>)> {
-        let debian = self.site.profile == ProfileName::Debian;
+        let debian = self.profile.profile == ProfileName::Debian;
         if at_name.is_symlink() && debian && place != Place::Spool && at_name.uid != 0 {
             return Err((RefusalKind::WrongLinkOwner, None));
         }
@@ -428,7 +428,7 @@ impl Finder {
         watch: Vec<PathBuf>,
         visitor: &mut dyn Visitor,
     ) {
-        let refusal = refusal(kind, &source, error, self.site.profile);
+        let refusal = refusal(kind, &source, error, self.profile.profile);
         visitor.found(Found { source, stamp, content: Err(refusal), watch });
     }
 
@@ -436,7 +436,7 @@ impl Finder {
         let file_name = text(name).unwrap_or_default();
         let (name, owner) = match place {
             Place::Spool => (file_name.to_owned(), Owner::User { name: file_name.to_owned(), uid: 0 }),
-            Place::DropIn if self.site.profile == ProfileName::Debian => {
+            Place::DropIn if self.profile.profile == ProfileName::Debian => {
                 (format!("*system*{file_name}"), Owner::System)
             }
             Place::SystemCrontab | Place::DropIn => ("*system*".to_owned(), Owner::System),

@@ -63,8 +63,8 @@ pub fn main() -> ExitCode {
 /// Reads the command line, then does what its verb says.
 fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     files::check_random_numbers().map_err(Error::NoRandomNumbers)?;
-    let site = settings::profile_for_help(arguments).profile();
-    let matches = cli::command_for(arguments, site.profile).try_get_matches_from(arguments)?;
+    let profile = settings::profile_for_help(arguments).profile();
+    let matches = cli::command_for(arguments, profile.profile).try_get_matches_from(arguments)?;
     let Some((verb, matches)) = matches.subcommand() else {
         return Ok(Verdict::Clean); // clap insists on a verb
     };

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// The profile's constants.
-    pub(super) site: &'static Profile,
+    pub(super) profile: &'static Profile,
     /// Where the tables are.
     pub(super) places: Places,
 }
@@ -36,8 +36,8 @@ impl Settings {
         let asked_for = value::<PathBuf>(matches, "config").map(PathBuf::as_path);
         let file = read(asked_for)?;
         let config = asked_for.unwrap_or(Path::new(shared::CONFIG));
-        let site = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.profile();
-        let usual = Places::of(site);
+        let profile = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.profile();
+        let usual = Places::of(profile);
         let place = |option: &str, key: Option<PathBuf>, usual: PathBuf| {
             value::<PathBuf>(matches, option).cloned().or(key).unwrap_or(usual)
         };
@@ -46,7 +46,7 @@ impl Settings {
             system_crontab: place("system-crontab", file.system_crontab, usual.system_crontab),
             cron_d: place("cron-d", file.cron_d, usual.cron_d),
         };
-        Ok(Settings { site, places })
+        Ok(Settings { profile, places })
     }
 }
 

@@ -180,7 +180,7 @@ impl Visitor for All<'_> {
 }
 
 fn finder(world: &World) -> Finder {
-    Finder::new(world.settings.places.clone(), world.settings.site)
+    Finder::new(world.settings.places.clone(), world.settings.profile)
 }
 
 fn is_closed(refusal: &Refusal) -> bool {
@@ -192,7 +192,7 @@ fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refu
     let context = world.context(source.owner.form(), "");
     let parsed = file
         .parse(&source, context.dialect, context.host, context.zones, &mut |_| {})
-        .map_err(|error| unreadable(&source, &error, world.settings.site.profile))?;
+        .map_err(|error| unreadable(&source, &error, world.settings.profile.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {
         Owner::User { name, .. } => name,

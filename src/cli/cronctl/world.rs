@@ -72,7 +72,7 @@ impl World {
 
     /// What a table of that form and name is read with.
     pub(super) fn context<'a>(&'a self, form: Form, name: &'a str) -> Context<'a> {
-        Context { form, dialect: &self.settings.site.dialect, name, host: self.host(), zones: &self.zones }
+        Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), zones: &self.zones }
     }
 
     /// Whether the caller is root.

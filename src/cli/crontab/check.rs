@@ -22,7 +22,7 @@ pub fn check(
     let zones = SystemZones::open();
     let context = Context {
         form: Form::User,
-        dialect: &session.site.dialect,
+        dialect: &session.profile.dialect,
         name: &session.user.name,
         host: HostKey::of(&host::identity()),
         zones: &zones,
@@ -30,7 +30,7 @@ pub fn check(
     let parser = Parser::new(&context).judging_only();
     let parsed =
         parse(source, size, parser, &mut |_| {}).map_err(|source| Failure::Input { path: file.into(), source })?;
-    if let Some(most) = session.site.dialect.limits.user_lines
+    if let Some(most) = session.profile.dialect.limits.user_lines
         && parsed.newlines > most
     {
         let closing = format!("crontab is too long; maximum number of lines is {most}.");

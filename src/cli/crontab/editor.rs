@@ -54,7 +54,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
     }
     session.inherited.restore();
     // As the reference implementation: an editor's droppings end up where everybody may drop. Where there is no /tmp it stays here.
-    if session.site.profile == crate::profile::ProfileName::Debian {
+    if session.profile.profile == crate::profile::ProfileName::Debian {
         let _ = process::enter(c"/tmp");
     }
     let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();

@@ -20,7 +20,7 @@ pub fn list(session: &Session<'_>) -> Result<(), Failure> {
     let table = shown_part(session, &standing.bytes);
     let text = if !files::is_terminal(descriptor::standard(false)) {
         table.to_vec()
-    } else if session.site.profile == ProfileName::Cronie && session.inherited.variable("NO_COLOR").is_none() {
+    } else if session.profile.profile == ProfileName::Cronie && session.inherited.variable("NO_COLOR").is_none() {
         colored(table)
     } else {
         visible(table)
@@ -30,7 +30,11 @@ pub fn list(session: &Session<'_>) -> Result<(), Failure> {
 
 /// The table as its user wrote it.
 pub fn shown_part<'t>(session: &Session<'_>, table: &'t [u8]) -> &'t [u8] {
-    if session.site.profile == ProfileName::Debian && !wants_header(session) { header::without(table) } else { table }
+    if session.profile.profile == ProfileName::Debian && !wants_header(session) {
+        header::without(table)
+    } else {
+        table
+    }
 }
 
 /// CRONTAB_NOHEADER beginning with `N` or `n`: the header is shown.

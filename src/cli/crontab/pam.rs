@@ -9,8 +9,8 @@ use std::ffi::CString;
 /// Refuses a caller whose account PAM refuses (expired, not in access.conf(5)). Debian's crontab does not ask; root is not
 /// asked about; without PAM, or without a service for it, there is nobody to ask.
 pub fn check_account(session: &Session<'_>) -> Result<(), Failure> {
-    let service = session.site.pam_service;
-    let asked = session.site.profile == ProfileName::Cronie && !session.identity.is_root();
+    let service = session.profile.pam_service;
+    let asked = session.profile.profile == ProfileName::Cronie && !session.identity.is_root();
     if !asked || !pam::has_service(service) {
         return Ok(());
     }

@@ -13,7 +13,7 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
     }
     let name = &session.user.name;
     // Debian's crontab tells of what it did, cronie's of what it is about to do.
-    let tells_before = session.site.profile == ProfileName::Cronie;
+    let tells_before = session.profile.profile == ProfileName::Cronie;
     if tells_before {
         session.log("DELETE", name);
     }
@@ -33,7 +33,7 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
 
 fn wanted(session: &Session<'_>) -> bool {
     let question = format!("crontab: really delete {}'s crontab? {}", session.user.name, session.words.remove_choices);
-    match session.site.profile {
+    match session.profile.profile {
         ProfileName::Debian => prompt::yes_or_no(&question, false, "Please enter Y or N: ", None) == Answer::Yes,
         // Anything but a yes is a no.
         ProfileName::Cronie => {

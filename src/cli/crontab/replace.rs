@@ -77,7 +77,7 @@ pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) ->
 }
 
 fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
-    let mut bytes = match session.site.profile {
+    let mut bytes = match session.profile.profile {
         ProfileName::Debian => header::header(&one_line(&table.file)),
         ProfileName::Cronie => Vec::new(),
     };
@@ -122,7 +122,7 @@ fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> 
     let failed = |source| Failure::Input { path: path.clone(), source };
     let file = File::open(path).map_err(failed)?;
     let stat = files::stat(&file).map_err(failed)?;
-    match session.site.profile {
+    match session.profile.profile {
         ProfileName::Debian if !stat.is_regular() => return Err(Failure::InputNotRegular { path: path.clone() }),
         ProfileName::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
         ProfileName::Debian | ProfileName::Cronie => {}
@@ -132,6 +132,6 @@ fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> 
 
 /// Reads a new table. Of one that is too large so much that the check finds it so.
 fn read_whole(session: &Session<'_>, fd: impl AsFd, expected: u64, path: &Path) -> Result<Vec<u8>, Failure> {
-    let most = session.site.dialect.limits.user_bytes as usize;
+    let most = session.profile.dialect.limits.user_bytes as usize;
     files::read_up_to(fd, expected, most + 1).map_err(|source| Failure::Input { path: path.to_path_buf(), source })
 }

@@ -22,7 +22,7 @@ pub struct Scratch {
 impl Scratch {
     /// Makes it below $TMPDIR or /tmp with the caller's own rights. cronie does not follow TMPDIR where rights are lent.
     pub fn new(session: &Session<'_>, text: &[u8]) -> Result<Scratch, Failure> {
-        let follows = session.site.profile == ProfileName::Debian || !session.identity.is_secure();
+        let follows = session.profile.profile == ProfileName::Debian || !session.identity.is_secure();
         let wanted = session.inherited.variable("TMPDIR").filter(|dir| follows && !dir.is_empty());
         let top = wanted.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let failed = |doing, path: &Path, source| Failure::Scratch {
@@ -76,7 +76,7 @@ impl Scratch {
             return Err(swapped("Temporary crontab no longer owned by you."));
         }
         // Of a table that is too large so much that the check finds it so.
-        let most = session.site.dialect.limits.user_bytes as usize;
+        let most = session.profile.dialect.limits.user_bytes as usize;
         files::read_up_to(&file, stat.size, most + 1).map_err(failed)
     }
 

@@ -21,7 +21,7 @@ pub struct Session<'a> {
     /// How it was called.
     pub program: &'a str,
     /// The profile's constants.
-    pub site: &'static Profile,
+    pub profile: &'static Profile,
     /// The profile's wording.
     pub words: &'static Words,
     /// The caller's rights and the lent ones.
@@ -42,7 +42,7 @@ impl<'a> Session<'a> {
     /// Settles who asks for whom.
     pub fn open(
         program: &'a str,
-        site: &'static Profile,
+        profile: &'static Profile,
         identity: &'a Identity,
         inherited: &'a Inherited,
         request: &Request,
@@ -58,10 +58,10 @@ impl<'a> Session<'a> {
             Some(_) if !label::may_act_for_others() => return Err(Failure::DeniedBySelinux),
             Some(name) => {
                 let name = name.to_string_lossy();
-                if !identity.is_root() && (site.profile == ProfileName::Cronie || *name != *caller.name) {
+                if !identity.is_root() && (profile.profile == ProfileName::Cronie || *name != *caller.name) {
                     // Debian's crontab says of a name that nobody has that it is unknown, root or not.
                     let known = passwd::by_name(&name).map_err(|source| look_up_failed(&name, source))?;
-                    if known.is_some() || site.profile == ProfileName::Cronie {
+                    if known.is_some() || profile.profile == ProfileName::Cronie {
                         return Err(Failure::NotPrivileged);
                     }
                 }
@@ -70,12 +70,12 @@ impl<'a> Session<'a> {
                     .ok_or_else(|| Failure::UnknownUser { program: program.to_owned(), name: name.into_owned() })?
             }
         };
-        let spool = request.spool.clone().unwrap_or_else(|| site.spool.into());
+        let spool = request.spool.clone().unwrap_or_else(|| profile.spool.into());
         let run_dir = request.run_dir.clone().unwrap_or_else(|| shared::RUN_DIR.into());
-        let words = Words::of(site.profile);
+        let words = Words::of(profile.profile);
         let context = request.selinux.then(CallersContext::find).transpose()?;
         let caller = caller.name;
-        let session = Session { program, site, words, identity, inherited, caller, user, spool, run_dir, context };
+        let session = Session { program, profile, words, identity, inherited, caller, user, spool, run_dir, context };
         session.refuse_impossible_combinations(request)?;
         Ok(session)
     }
@@ -92,19 +92,19 @@ impl<'a> Session<'a> {
     /// Asks cron.allow and cron.deny. Debian's crontab asks them for the table's user, root's calls for others included;
     /// cronie for the caller.
     pub fn check_allowed(&self) -> Result<(), Failure> {
-        let (name, is_root) = match self.site.profile {
+        let (name, is_root) = match self.profile.profile {
             ProfileName::Debian => (self.user.name.as_str(), self.user.name == "root"),
             ProfileName::Cronie => (self.caller.as_str(), self.identity.is_root()),
         };
         let unreadable = match is_root {
             true => return Ok(()),
-            false => match self.raised(|| may_use(name, &Lists::default(), self.site.open_to_all))? {
+            false => match self.raised(|| may_use(name, &Lists::default(), self.profile.open_to_all))? {
                 Ruling::Allowed => return Ok(()),
                 Ruling::Denied => String::new(),
                 Ruling::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
                     format!("{}: {}\n", path.display(), reason(&source))
                 }
-                Ruling::Unreadable { path, source } if self.site.profile == ProfileName::Debian => {
+                Ruling::Unreadable { path, source } if self.profile.profile == ProfileName::Debian => {
                     // What is no file at all it takes for an empty list.
                     source
                         .raw_os_error()
@@ -117,7 +117,7 @@ impl<'a> Session<'a> {
         // Whoever may not write to the audit trail (set-gid, as on Debian) has the log's line.
         let _ = self.raised(|| audit::refused(audit::Kind::Start, "cron deny"))?;
         let (user, program) = (self.user.name.clone(), self.program.to_owned());
-        Err(match self.site.profile {
+        Err(match self.profile.profile {
             ProfileName::Debian if self.identity.is_root() => Failure::TargetNotAllowed { user, program },
             ProfileName::Debian | ProfileName::Cronie => Failure::NotAllowed { unreadable, user, program },
         })
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
 
     /// Does something to the spool with the lent rights.
     pub fn with_spool<T>(&self, act: impl FnOnce(&Spool) -> Result<T, SpoolError>) -> Result<T, Failure> {
-        self.raised(|| Spool::open(&self.spool, self.site).and_then(|spool| act(&spool)))?
+        self.raised(|| Spool::open(&self.spool, self.profile).and_then(|spool| act(&spool)))?
             .map_err(|source| self.spool_failure(source))
     }
 
@@ -145,17 +145,18 @@ impl<'a> Session<'a> {
         if self.identity.lent_uid() != 0 || !self.raised(|| is_missing(&self.spool))? {
             return Ok(());
         }
-        let group = match self.site.profile {
+        let group = match self.profile.profile {
             ProfileName::Debian => passwd::group_id("crontab").ok().flatten(),
             ProfileName::Cronie => None,
         };
-        self.raised(|| Spool::create(&self.spool, self.site, group))?.map_err(|source| self.spool_failure(source))?;
+        self.raised(|| Spool::create(&self.spool, self.profile, group))?
+            .map_err(|source| self.spool_failure(source))?;
         tell::warn(&format!("{}: created", self.spool.display()));
         Ok(())
     }
 
     fn spool_failure(&self, source: SpoolError) -> Failure {
-        let debian = self.site.profile == ProfileName::Debian;
+        let debian = self.profile.profile == ProfileName::Debian;
         Failure::Spool { program: self.program.to_owned(), profile_spool: debian.then(|| self.spool.clone()), source }
     }
 
@@ -177,7 +178,7 @@ impl<'a> Session<'a> {
 
     /// Tells the log what was done: `(CALLER) EVENT (DETAIL)`.
     pub fn log(&self, event: &str, detail: &str) {
-        Log::open(Target::Syslog, self.site).write(&Record {
+        Log::open(Target::Syslog, self.profile).write(&Record {
             ident: Ident::Crontab,
             level: Level::Info,
             pid: None,
