@@ -1,4 +1,4 @@
-//! Checks a new table and shows all its faults at once.
+//! Checks a new crontab and shows all its faults at once.
 
 use super::failure::Failure;
 use super::session::Session;
@@ -10,8 +10,8 @@ use crate::spool::parse;
 use crate::sys::host;
 use std::io::Read;
 
-/// Checks a table; every diagnostic goes to standard error. `size`: its bytes, 0 if that is unknown; `file`: what the table is
-/// called in the diagnostics; `closing`: the reference implementation's line under a faulty one. Nothing of the table is kept.
+/// Checks a crontab and writes every diagnostic to standard error. `size` is its size in bytes, 0 if unknown; `file` its
+/// name in diagnostics; `closing` the reference implementation's line after the diagnostics of a faulty crontab.
 pub fn check(
     session: &Session<'_>,
     source: &mut dyn Read,
