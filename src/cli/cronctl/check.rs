@@ -1,4 +1,4 @@
-//! `cronctl check`: what is wrong with tables.
+//! `cronctl check`: reports errors and warnings in crontabs.
 
 use super::Verdict;
 use super::batch::{self, Unanswerable};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-/// Checks tables.
+/// Runs `cronctl check`.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
         batch::answer_lines(out, |line, into| answer(line, world, into))?;
@@ -30,7 +30,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
                 let diagnostics = with_unknown_users(&listed.table, listed.diagnostics, &mut unlisted, world);
                 verdict = verdict.and(tell(&name, entries, &diagnostics, unlisted, out)?);
             }
-            // One file that is not there does not keep the others from being checked.
+            // A missing file does not prevent the check of the others.
             Err(error) => {
                 error.tell();
                 verdict = Verdict::Faulty;
@@ -58,7 +58,7 @@ fn tell(
     let (entries, errors_told) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
     let warnings = counted(warnings, "warning", "warnings");
     out.line(format_args!("{}: {entries}, {errors_told}, {warnings}", printable(name.as_bytes())))?;
-    // Where both streams lead to the same place, each table's line follows its diagnostics.
+    // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
     out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
 }
@@ -67,8 +67,8 @@ fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Adds a warning for each entry whose user does not exist: the daemon asks again at each run, so it may be that the
-/// user comes later. As of all warnings only the first are listed.
+/// Adds a warning for each entry whose user does not exist. It is only a warning because the daemon looks the user up at
+/// each run, and the user may be created later. As for other warnings, only the first are listed.
 fn with_unknown_users(
     table: &Crontab,
     mut diagnostics: Vec<Diagnostic>,
@@ -100,7 +100,7 @@ fn unknown_user(table: &Crontab, entry: &Entry) -> Diagnostic {
     Diagnostic::new(Severity::Warning, entry.line, line, span, &message, Some(help))
 }
 
-/// One table to check. Members are read one by one, so that a wrong one still gets an answer with its id.
+/// A crontab to check. Members are parsed separately, so that the answer to an invalid question has its id.
 #[derive(serde::Deserialize)]
 struct Question<'a> {
     #[serde(borrow)]
@@ -113,7 +113,7 @@ struct Question<'a> {
     line: Option<&'a RawValue>,
 }
 
-/// A diagnostic as JSON.
+/// A diagnostic for JSON output.
 #[derive(serde::Serialize)]
 struct Place<'a> {
     line: usize,
@@ -131,7 +131,7 @@ fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
     }
 }
 
-/// What is said about one table.
+/// The result for one crontab.
 struct Judged {
     entries: usize,
     diagnostics: Vec<Diagnostic>,

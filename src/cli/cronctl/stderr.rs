@@ -1,4 +1,4 @@
-//! Messages on standard error.
+//! Writes messages to standard error, for all verbs.
 
 use std::io::{self, Write};
 

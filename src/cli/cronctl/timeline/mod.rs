@@ -1,4 +1,4 @@
-//! `cronctl timeline`: a picture of when entries run.
+//! `cronctl timeline`: draws a chart of when entries run.
 
 mod chart;
 mod svg;
@@ -15,13 +15,13 @@ use chart::{Chart, Range};
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
-/// The longest time that is drawn: beyond it, minutes cannot be told apart anyway.
+/// The longest range that is drawn. In a longer one, minutes could not be distinguished.
 const MOST_DAYS: i64 = 400;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// Draws on the terminal or into a file.
+/// Draws on the terminal or to an SVG file.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let range = range(matches, world)?;
     let tables = source::of(matches, world)?;
@@ -36,7 +36,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     Ok(source::complain(&tables))
 }
 
-/// The time to draw, in whole minutes: a day from the hour that it is, unless the command line says otherwise.
+/// The range to draw, in whole minutes. The default is a day from the start of the current hour.
 fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
     let whole_minute = |moment: Timestamp| moment.0.div_euclid(MINUTE) * MINUTE;
     let this_hour = || world.now().0.div_euclid(HOUR) * HOUR;
