@@ -1,8 +1,8 @@
 //! What a test can do inside its world.
 
 use super::clock::Deadline;
+use super::implementation::{Implementation, own, package};
 use super::log::Log;
-use super::subject::{Subject, own, package};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 use std::fs;
@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 #[derive(Debug)]
 pub struct World {
     /// Whose programs are installed.
-    pub subject: Subject,
+    pub implementation: Implementation,
     /// The reader of `/dev/log`.
     pub log: Log,
 }
@@ -51,8 +51,8 @@ pub struct Daemon {
 
 impl World {
     /// The machine that this process is in, inside.
-    pub fn open(subject: Subject) -> World {
-        World { subject, log: Log::open() }
+    pub fn open(implementation: Implementation) -> World {
+        World { implementation, log: Log::open() }
     }
 
     /// Runs a shell line as root.
@@ -123,8 +123,8 @@ impl World {
 
     /// The same with more variables in its environment.
     pub fn start_daemon_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
-        let child = Command::new(self.subject.daemon())
-            .arg(self.subject.foreground())
+        let child = Command::new(self.implementation.daemon())
+            .arg(self.implementation.foreground())
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

@@ -59,21 +59,21 @@ impl Drop for Tracer {
 }
 
 /// An executor under test with what it has told so far.
-pub struct Bench {
+pub struct Harness {
     pub executor: Executor,
     pub ended: Vec<(RunId, RunOutcome)>,
     pub started: Vec<(RunId, u32)>,
 }
 
-impl Bench {
-    pub fn of(config: Config) -> Bench {
-        Bench { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
+impl Harness {
+    pub fn of(config: Config) -> Harness {
+        Harness { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
     }
 
     /// Without PAM.
-    pub fn debian() -> Bench {
+    pub fn debian() -> Harness {
         describe_services("");
-        Bench::of(config(ProfileName::Debian))
+        Harness::of(config(ProfileName::Debian))
     }
 
     pub fn start(&mut self, start: &RunRequest) {

@@ -18,7 +18,7 @@ mod programs;
 mod report;
 mod tables;
 
-use common::{Subject, stage};
+use common::{Implementation, stage};
 use contestant::{Contestant, contestants};
 use gaps::Gaps;
 use report::{Part, Report};
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match stage::stage().as_deref() {
         None => outside(&arguments),
-        Some("first") => ExitCode::from(stage::first_process(Subject::OursDebian) as u8),
+        Some("first") => ExitCode::from(stage::first_process(Implementation::OursDebian) as u8),
         Some(_) => inside(&arguments),
     }
 }
@@ -80,7 +80,7 @@ fn outside(arguments: &[String]) -> ExitCode {
     if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
         return ExitCode::SUCCESS;
     }
-    if let Some(reason) = stage::why_not(Subject::Debian) {
+    if let Some(reason) = stage::why_not(Implementation::Debian) {
         stage::skip("peers", &reason);
         return ExitCode::SUCCESS;
     }
@@ -134,7 +134,7 @@ fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
 }
 
 fn inside(arguments: &[String]) -> ExitCode {
-    let _world = common::World::open(Subject::OursDebian);
+    let _world = common::World::open(Implementation::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
     tables::settle(&built("floor"), &built("floor-pam"), extent);
     let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());
