@@ -16,14 +16,14 @@ pub(super) fn for_value(unit: &Unit, word: &[u8], text: &[u8]) -> Option<String>
         return Some("write * for any value".to_owned());
     }
     if word.eq_ignore_ascii_case(b"h") {
-        return Some("write ~ for a value that is drawn once for this entry".to_owned());
+        return Some("write ~ for a random value that stays the same for this entry".to_owned());
     }
     if looks_like_six_fields(text) {
         return Some(SECONDS.to_owned());
     }
     let number = std::str::from_utf8(word).ok().and_then(|word| word.parse::<u32>().ok());
     match (unit.index, number) {
-        (index, Some(60)) if index == MINUTE.index => Some("the full hour is minute 0".to_owned()),
+        (index, Some(60)) if index == MINUTE.index => Some("use minute 0 for the top of the hour".to_owned()),
         (index, Some(24)) if index == HOUR.index => Some("midnight is hour 0".to_owned()),
         (index, Some(0)) if index == DAY.index => Some("the first day of a month is 1; the last is L".to_owned()),
         (index, Some(0)) if index == MONTH.index => Some("January is month 1".to_owned()),

@@ -286,7 +286,7 @@ impl Reader<'_> {
             },
         };
         if low > high {
-            return Err(self.fault(start..self.at, "a range to draw from, the lower value first", None));
+            return Err(self.fault(start..self.at, "a range for a random value, the lower value first", None));
         }
         let width = high - low + 1;
         if self.peek() != b'/' {
@@ -583,7 +583,7 @@ impl Reader<'_> {
     fn caution_step_of_draw(&mut self, start: usize, step: u32) {
         self.cautions.push(Caution {
             span: start..self.at,
-            message: format!("the step {step} is beyond the range: only one value is drawn"),
+            message: format!("the step {step} is beyond the range: only one random value is used"),
             help: None,
         });
     }

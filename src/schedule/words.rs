@@ -47,7 +47,7 @@ fn five_fields(schedule: &Schedule, fields: &Fields, days: &Days) -> String {
 }
 
 fn never(sentence: &str) -> String {
-    format!("Never, for there is no such time: {}", lower_first(sentence))
+    format!("Never, because there is no such date: {}", lower_first(sentence))
 }
 
 /// The part about the time of day.

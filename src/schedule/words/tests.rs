@@ -60,7 +60,7 @@ fn schedules_are_said_as_a_person_would() {
         ("0 0 * * friL", "At 00:00 on the last Friday of the month"),
         ("0 0 * * tue#2", "At 00:00 on the second Tuesday of the month"),
         ("0 0 L * fri#1", "At 00:00 on the last day of the month or on the first Friday of the month"),
-        ("0 0 30 2 *", "Never, for there is no such time: at 00:00 on 30 February"),
+        ("0 0 30 2 *", "Never, because there is no such date: at 00:00 on 30 February"),
         ("@quartz 0 30 2 ? * 2-6 *", "At 02:30 on every weekday"),
         ("@quartz */10 * * * * * *", "Every 10 seconds"),
         ("@quartz 30 * * * * * *", "At second 30, every minute"),
