@@ -28,11 +28,11 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
                 let (name, entries) = (listed.name, listed.table.entries.len());
                 let mut unlisted = listed.unlisted;
                 let diagnostics = with_unknown_users(&listed.table, listed.diagnostics, &mut unlisted, world);
-                verdict = verdict.and(tell(&name, entries, &diagnostics, unlisted, out)?);
+                verdict = verdict.and(print(&name, entries, &diagnostics, unlisted, out)?);
             }
             // A missing file does not prevent the check of the others.
             Err(error) => {
-                error.tell();
+                error.report();
                 verdict = Verdict::Faulty;
             }
         }
@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     Ok(verdict)
 }
 
-fn tell(
+fn print(
     name: &str,
     entries: usize,
     diagnostics: &[Diagnostic],
@@ -55,9 +55,9 @@ fn tell(
     }
     let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
-    let (entries, errors_told) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
+    let (entries, error_count) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
     let warnings = counted(warnings, "warning", "warnings");
-    out.line(format_args!("{}: {entries}, {errors_told}, {warnings}", printable(name.as_bytes())))?;
+    out.line(format_args!("{}: {entries}, {error_count}, {warnings}", printable(name.as_bytes())))?;
     // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
     out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
@@ -96,7 +96,7 @@ fn with_unknown_users(
 fn unknown_user(table: &Crontab, entry: &Entry) -> Diagnostic {
     let (line, span) = table.user_in_line(entry);
     let message = format!("there is no user {}", String::from_utf8_lossy(table.user(entry)));
-    let help = "the entry runs once there is one".to_owned();
+    let help = "it will run as soon as the user exists".to_owned();
     Diagnostic::new(Severity::Warning, entry.line, line, span, &message, Some(help))
 }
 

@@ -9,23 +9,23 @@ const NAME: &str = "expr";
 
 /// Reports the error in an expression.
 pub(super) fn tell_fault(expression: &str, fault: Fault) {
-    let message = said(&fault);
-    tell(Diagnostic::new(Severity::Error, 1, expression.as_bytes(), fault.span, &message, fault.help));
+    let message = sentence(&fault);
+    print(Diagnostic::new(Severity::Error, 1, expression.as_bytes(), fault.span, &message, fault.help));
 }
 
 /// Reports the warnings about an expression.
 pub(super) fn tell_cautions(expression: &str, cautions: Vec<Caution>) {
     for caution in cautions {
         let Caution { span, message, help } = caution;
-        tell(Diagnostic::new(Severity::Warning, 1, expression.as_bytes(), span, &message, help));
+        print(Diagnostic::new(Severity::Warning, 1, expression.as_bytes(), span, &message, help));
     }
 }
 
 /// A fault as one sentence.
-pub(super) fn said(fault: &Fault) -> String {
+pub(super) fn sentence(fault: &Fault) -> String {
     format!("expected {}, found {}", fault.expected, fault.found)
 }
 
-fn tell(diagnostic: Diagnostic) {
+fn print(diagnostic: Diagnostic) {
     to_stderr(&diagnostic.picture(NAME));
 }

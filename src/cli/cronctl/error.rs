@@ -49,29 +49,29 @@ pub(super) enum Error {
     #[error("only root may read the table of {user}")]
     NotYours { user: String },
     /// The name cannot be that of a user.
-    #[error("{user:?} is no user's name")]
+    #[error("{user:?} is not the name of a user")]
     NoUser {
         /// The name that was given.
         user: String,
     },
     /// The daemon does not load the crontab.
-    #[error("not loaded: {said}")]
+    #[error("not loaded: {message}")]
     Refused {
         /// The reason in the wording of the daemon's log.
-        said: String,
+        message: String,
     },
     /// `crontab -l` failed.
-    #[error("crontab -l: {said}")]
+    #[error("crontab -l: {message}")]
     Crontab {
         /// Its message on standard error.
-        said: String,
+        message: String,
     },
     /// `crontab` could not be started.
     #[error("starting crontab -l: {0}")]
     NoCrontab(io::Error),
     /// The SVG file could not be written.
     #[error("writing {}: {source}", .path.display())]
-    Picture { path: PathBuf, source: io::Error },
+    WriteSvg { path: PathBuf, source: io::Error },
     /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
     NoRandomNumbers(io::Error),
@@ -83,11 +83,11 @@ pub(super) enum Error {
 impl Error {
     /// Prints the error on standard error in one line and returns the exit status. A closed pipe and `--help` are not
     /// errors.
-    pub(super) fn tell(&self) -> u8 {
+    pub(super) fn report(&self) -> u8 {
         match self {
             Error::CommandLine(error) if !error.use_stderr() => match error.print() {
                 Ok(()) => 0,
-                Err(error) => Error::Output(error).tell(),
+                Err(error) => Error::Output(error).report(),
             },
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             error => {
@@ -110,7 +110,7 @@ impl Error {
             | Error::Refused { .. }
             | Error::Crontab { .. }
             | Error::NoCrontab(_)
-            | Error::Picture { .. }
+            | Error::WriteSvg { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
         }

@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
     match answer.and_then(|verdict| flushed.map(|()| verdict)) {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,
         Ok(Verdict::Faulty) => ExitCode::FAILURE,
-        Err(error) => ExitCode::from(error.tell()),
+        Err(error) => ExitCode::from(error.report()),
     }
 }
 

@@ -184,8 +184,9 @@ impl Answerer<'_> {
         };
         let count = batch::member::<u64>(question.count, "count", "a whole number")?.unwrap_or(self.count);
         let seed = Seed { host: self.world.host(), table: "", entry: text.as_bytes() };
-        let schedule =
-            Schedule::parse(&text, &seed).map_err(|fault| Unanswerable::Schedule(complaint::said(&fault)))?.schedule;
+        let schedule = Schedule::parse(&text, &seed)
+            .map_err(|fault| Unanswerable::Schedule(complaint::sentence(&fault)))?
+            .schedule;
 
         batch::begin(question.id, into);
         into.extend_from_slice(b",\"next\":[");

@@ -34,7 +34,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let down = matches.get_many::<Down>("down").into_iter().flatten().map(|down| (down.from, down.until));
     let scenario = Scenario { zone: zone.clone(), from, until, steps: steps.collect(), down: down.collect() };
     for started in simulate(scenario, || vec![load(&listed)]) {
-        tell(&started, &zone, json, out)?;
+        print(&started, &zone, json, out)?;
     }
     Ok(source::complain(std::slice::from_ref(&listed)))
 }
@@ -55,7 +55,7 @@ struct Told<'a> {
     command: Cow<'a, str>,
 }
 
-fn tell(Started { at, shown, start }: &Started, zone: &Zone, json: bool, out: &mut Output) -> Result<(), Error> {
+fn print(Started { at, shown, start }: &Started, zone: &Zone, json: bool, out: &mut Output) -> Result<(), Error> {
     let (at, shown) = (at.to_string(), zone.to_rfc3339(*shown));
     if json {
         out.json(&Told { at, shown, line: start.line, command: String::from_utf8_lossy(&start.command) })

@@ -115,16 +115,16 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
         return Err(Error::NotYours { user: user.to_owned() });
     }
     let path = world.settings.places.spool.join(user);
-    let looked = finder(world).look(&path, &mut LocalUsers::default());
-    let told =
-        |refusal: &Refusal| Error::Refused { said: refusal.text().unwrap_or_else(|| path.display().to_string()) };
-    match looked {
+    let checked = finder(world).look(&path, &mut LocalUsers::default());
+    let refused =
+        |refusal: &Refusal| Error::Refused { message: refusal.text().unwrap_or_else(|| path.display().to_string()) };
+    match checked {
         Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
         Look::Table(Found { content: Ok(file), source, .. }) => {
-            found(source, &file, world).map_err(|refusal| told(&refusal))
+            found(source, &file, world).map_err(|refusal| refused(&refusal))
         }
         Look::Table(Found { content: Err(refusal), .. }) if world.is_root() || !is_closed(&refusal) => {
-            Err(told(&refusal))
+            Err(refused(&refusal))
         }
         Look::Gone(_) if world.is_root() => Err(Error::NoTable { user: user.to_owned() }),
         Look::Gone(_) | Look::Table(_) => {
@@ -214,9 +214,13 @@ fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
             .map_err(|source| Error::Read { name: path.clone(), source })?;
         return Ok(Some(Listed::new(path, user.clone(), Form::User, parsed)));
     }
-    let said = String::from_utf8_lossy(&answer.stderr);
-    let said = said.lines().next().unwrap_or("it failed").trim();
-    if said.starts_with("no crontab for") { Ok(None) } else { Err(Error::Crontab { said: printable(said.as_bytes()) }) }
+    let message = String::from_utf8_lossy(&answer.stderr);
+    let message = message.lines().next().unwrap_or("it failed").trim();
+    if message.starts_with("no crontab for") {
+        Ok(None)
+    } else {
+        Err(Error::Crontab { message: printable(message.as_bytes()) })
+    }
 }
 
 /// Reports the errors in crontabs on standard error. Warnings are reported by `check` only.

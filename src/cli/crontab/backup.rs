@@ -1,8 +1,8 @@
 //! cronie's backup of the previous crontab: `~/.cache/crontab/crontab.bak`, readable by the caller only.
 
 use super::failure::Failure;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::sys::files;
 use crate::sys::interrupts::HeldBack;
 use std::io;
@@ -18,15 +18,15 @@ pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
     let user = &session.user;
     let Some(standing) = session.read_table()? else { return Ok(None) };
     let Some(directory) = directory(session) else {
-        tell::warn("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
+        messages::warn("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
         return Ok(Some(Existed));
     };
     let path = directory.join(file_name(session));
     match write(&directory, &path, &standing.bytes) {
-        Ok(()) => tell::inform(&format!("Backup of {}'s previous crontab saved to {}", user.name, path.display())),
+        Ok(()) => messages::inform(&format!("Backup of {}'s previous crontab saved to {}", user.name, path.display())),
         Err(error) => {
             let reason = files::reason(&error);
-            tell::warn(&format!("Failed to write to the backup file: {}: {reason}", path.display()));
+            messages::warn(&format!("Failed to write to the backup file: {}: {reason}", path.display()));
         }
     }
     Ok(Some(Existed))

@@ -1,8 +1,8 @@
 //! Checks a new crontab and shows all its faults at once.
 
 use super::failure::Failure;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Form, NO_NEWLINE, Parser};
 use crate::schedule::HostKey;
@@ -38,7 +38,7 @@ pub fn check(
     }
     let mut shown: String = parsed.diagnostics.iter().map(|diagnostic| diagnostic.picture(file)).collect();
     shown.push_str(&parsed.unlisted.line(file).unwrap_or_default());
-    tell::warn_raw(&shown);
+    messages::warn_raw(&shown);
     match parsed.errors().last() {
         None => Ok(()),
         Some(last) => {

@@ -4,11 +4,11 @@ use super::editor;
 use super::failure::Failure;
 use super::label::CallersContext;
 use super::list::shown_part;
+use super::messages;
 use super::prompt::{self, Answer};
 use super::replace::{NewTable, Then, check_and_install};
 use super::scratch::Scratch;
 use super::session::Session;
-use super::tell;
 use crate::spool::Stamp;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 
@@ -35,7 +35,7 @@ pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     let mut before = match standing {
         Some(standing) => shown_part(session, &standing.bytes).to_vec(),
         None => {
-            tell::warn(&format!("no crontab for {} - using an empty one", user.name));
+            messages::warn(&format!("no crontab for {} - using an empty one", user.name));
             session.words.first_text.as_bytes().to_vec()
         }
     };
@@ -72,7 +72,7 @@ fn rounds(
             Ok(()) if then == Then::Nothing => return Ok(Outcome::Checked),
             Ok(()) => return Ok(Outcome::Installed),
             Err(Failure::Faulty { closing }) => {
-                tell::warn(&closing);
+                messages::warn(&closing);
                 match ask_whether_to_retry(session, signals) {
                     Answer::Yes => {}
                     Answer::No => return Ok(Outcome::GivenUp),
@@ -121,7 +121,7 @@ fn settle(
             Err(Failure::Told)
         }
         Err(failure) => {
-            tell::warn(&failure.to_string());
+            messages::warn(&failure.to_string());
             if matches!(failure, Failure::EditorWait { .. }) {
                 // The editor may still be running.
                 keep(session, scratch);
@@ -143,7 +143,7 @@ fn install(
     base: Option<Stamp>,
     then: Then,
 ) -> Result<(), Failure> {
-    tell::warn(&format!("{}: installing new crontab", session.program));
+    messages::warn(&format!("{}: installing new crontab", session.program));
     let user = &session.user.name;
     let table = NewTable { text, file: scratch.path().to_string_lossy().into_owned() };
     if session.with_spool(|spool| spool.stamp(user))? != base {
@@ -155,9 +155,9 @@ fn install(
 fn tell_unchanged(session: &Session<'_>) {
     let words = session.words;
     if words.names_itself_unchanged {
-        tell::warn(&format!("{}: {}", session.program, words.unchanged));
+        messages::warn(&format!("{}: {}", session.program, words.unchanged));
     } else {
-        tell::warn(words.unchanged);
+        messages::warn(words.unchanged);
     }
 }
 
@@ -178,6 +178,6 @@ fn keep_edit(session: &Session<'_>, scratch: Scratch, before: &[u8]) {
 /// Leaves the copy in place and reports its path on standard error or the terminal, and in the log, in case both are gone.
 fn keep(session: &Session<'_>, scratch: Scratch) {
     let path = scratch.path().display().to_string();
-    tell::insist(&format!("{}: edits left in {path}", session.program));
+    messages::insist(&format!("{}: edits left in {path}", session.program));
     session.log("EDITS LEFT", &path);
 }

@@ -1,8 +1,8 @@
 //! Runs the caller's editor with the caller's privileges, environment and limits.
 
 use super::failure::Failure;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::sys::interrupts;
 use crate::sys::process::{self, Status};
 use crate::sys::{descriptor, files, identity::Inherited};
@@ -41,7 +41,7 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
 fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CString]) -> i32 {
     let program = session.program;
     if let Err(error) = session.identity.give_up() {
-        tell::warn(&format!("{program}: {error}"));
+        messages::warn(&format!("{program}: {error}"));
         return NOT_STARTED;
     }
     process::default_signals();
@@ -49,7 +49,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
         .and_then(|()| process::unblock_signals())
         .and_then(|()| descriptor::close_from(3, &[]));
     if let Err(error) = prepared {
-        tell::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
+        messages::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
         return NOT_STARTED;
     }
     session.inherited.restore();
@@ -59,7 +59,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
         let _ = process::enter(c"/tmp");
     }
     let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();
-    tell::warn(&format!("{program}: /bin/sh: {}", files::reason(&error)));
+    messages::warn(&format!("{program}: /bin/sh: {}", files::reason(&error)));
     NOT_STARTED
 }
 

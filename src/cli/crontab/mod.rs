@@ -14,13 +14,13 @@ mod failure;
 mod header;
 mod label;
 mod list;
+mod messages;
 mod pam;
 mod prompt;
 mod remove;
 mod replace;
 mod scratch;
 mod session;
-mod tell;
 mod words;
 
 use crate::profile::{ProfileName, shared};
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(failure) => {
-            tell::warn(&failure.to_string());
+            messages::warn(&failure.to_string());
             ExitCode::FAILURE
         }
     }

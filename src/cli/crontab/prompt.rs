@@ -1,6 +1,6 @@
 //! Asks yes-or-no questions on the terminal.
 
-use super::tell;
+use super::messages;
 use crate::sys::descriptor;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 use std::io;
@@ -24,7 +24,7 @@ enum Reply {
 
 /// Asks on standard output and reads a line of standard input. None at its end.
 pub fn ask(question: &str) -> Option<Vec<u8>> {
-    tell::question(question);
+    messages::question(question);
     match read_line(None) {
         Reply::Line(line) => Some(line),
         Reply::End | Reply::Ended(_) => None,
@@ -35,7 +35,7 @@ pub fn ask(question: &str) -> Option<Vec<u8>> {
 /// implementations repeat the question for ever at the end of standard input; here that counts as no. With `signals`, one of
 /// them ends the question.
 pub fn yes_or_no(question: &str, repeat_question: bool, again: &str, signals: Option<&EndRequests>) -> Answer {
-    tell::question(question);
+    messages::question(question);
     loop {
         match read_line(signals) {
             Reply::Line(line) => match first(&line) {
@@ -46,9 +46,9 @@ pub fn yes_or_no(question: &str, repeat_question: bool, again: &str, signals: Op
             Reply::End => return Answer::No,
             Reply::Ended(request) => return Answer::Ended(request),
         }
-        tell::warn_raw(again);
+        messages::warn_raw(again);
         if repeat_question {
-            tell::question(question);
+            messages::question(question);
         }
     }
 }

@@ -5,8 +5,8 @@ use super::check::check;
 use super::cli::Input;
 use super::failure::Failure;
 use super::header;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::profile::ProfileName;
 use crate::sys::files::{self, Stat};
 use crate::sys::interrupts::HeldBack;
@@ -54,7 +54,7 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
             check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
         }
     }
-    tell::warn(session.words.sound);
+    messages::warn(session.words.sound);
     Ok(())
 }
 
@@ -64,7 +64,7 @@ pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) ->
     check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
     match then {
         Then::Nothing => {
-            tell::warn(session.words.sound);
+            messages::warn(session.words.sound);
             Ok(())
         }
         Then::Install { backup } => {

@@ -3,7 +3,7 @@
 use super::cli::{Operation, Request};
 use super::failure::Failure;
 use super::label::{self, CallersContext};
-use super::tell;
+use super::messages;
 use super::words::Words;
 use crate::profile::{Profile, ProfileName, shared};
 use crate::report::{Ident, Level, Log, Record, Target};
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
         };
         self.raised(|| Spool::create(&self.spool, self.profile, group))?
             .map_err(|source| self.spool_failure(source))?;
-        tell::warn(&format!("{}: created", self.spool.display()));
+        messages::warn(&format!("{}: created", self.spool.display()));
         Ok(())
     }
 

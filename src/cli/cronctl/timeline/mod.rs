@@ -28,9 +28,9 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     match value::<PathBuf>(matches, "svg") {
         Some(path) => write_svg(path, &chart(&tables, range, world, svg::cells(range)), out)?,
         None => {
-            let look = terminal::Look::of(out);
-            let layout = look.layout(&labels(&tables, world), range.minutes());
-            out.text(&terminal::draw(&chart(&tables, range, world, layout.cells), &layout, look))?;
+            let terminal = terminal::Terminal::of(out);
+            let layout = terminal.layout(&labels(&tables, world), range.minutes());
+            out.text(&terminal::draw(&chart(&tables, range, world, layout.cells), &layout, terminal))?;
         }
     }
     Ok(source::complain(&tables))
@@ -59,9 +59,9 @@ fn chart(tables: &[Listed], range: Range, world: &World, cells: usize) -> Chart 
 }
 
 fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> {
-    let picture = svg::draw(chart);
+    let svg = svg::draw(chart);
     if path == Path::new("-") {
-        return out.text(&picture);
+        return out.text(&svg);
     }
-    std::fs::write(path, picture).map_err(|source| Error::Picture { path: path.to_owned(), source })
+    std::fs::write(path, svg).map_err(|source| Error::WriteSvg { path: path.to_owned(), source })
 }

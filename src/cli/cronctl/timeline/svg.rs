@@ -178,7 +178,7 @@ fn all_starts(chart: &Chart, svg: &mut String) {
         let height = PANEL_HEIGHT * f64::from(run.value) / f64::from(most);
         let class = if run.value >= crowd { "crowd" } else { "bar" };
         let (left, width) = span(chart, &run.cells);
-        let when = told(chart, &run.cells);
+        let when = time_range(chart, &run.cells);
         let most = starts(run.value);
         let in_a_minute = if run.cells.len() > 1 || chart.minutes_per_cell() > 1.0 { " in a minute" } else { "" };
         let _ = writeln!(
@@ -232,7 +232,7 @@ fn draw_row(chart: &Chart, row: &Row, top: f64, svg: &mut String) {
             svg,
             "<rect class=\"run\" fill-opacity=\"{opacity:.2}\" x=\"{left:.1}\" y=\"{mark_top}\" width=\"{width:.1}\" \
              height=\"{mark_height}\" rx=\"1\"><title>{}: {}\n{}</title></rect>",
-            told(chart, &run.cells),
+            time_range(chart, &run.cells),
             starts(number),
             escape(command)
         );
@@ -272,7 +272,7 @@ fn x(chart: &Chart, minute: usize) -> f64 {
 }
 
 /// The local time of cells: `03:00`, `03:00 to 04:00`.
-fn told(chart: &Chart, cells: &std::ops::Range<usize>) -> String {
+fn time_range(chart: &Chart, cells: &std::ops::Range<usize>) -> String {
     let minute = |cell: usize| (cell * chart.minutes.len()).div_ceil(chart.peaks.len().max(1));
     let (first, end) = (minute(cells.start), minute(cells.end));
     if end <= first + 1 { chart.when(first) } else { format!("{} to {}", chart.when(first), chart.when(end)) }

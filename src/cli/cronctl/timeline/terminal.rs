@@ -16,7 +16,7 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 
 /// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct Terminal {
     /// The width in columns.
     width: usize,
     /// Whether to use colours.
@@ -46,15 +46,15 @@ enum Ink {
     Quiet,
 }
 
-impl Look {
+impl Terminal {
     /// The width is `COLUMNS`, else that of the terminal, else 80. Colours are used on a terminal, unless `NO_COLOR` is set.
-    pub(super) fn of(out: &Output) -> Look {
+    pub(super) fn of(out: &Output) -> Terminal {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|n| *n > 0);
         let on_terminal = out.is_terminal();
         let own = || on_terminal.then(terminal::columns).flatten().map(usize::from);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = columns.or_else(own).unwrap_or(USUAL).clamp(NARROWEST, 1_000);
-        Look { width, colours: on_terminal && !no_colour }
+        Terminal { width, colours: on_terminal && !no_colour }
     }
 
     /// Divides the width between labels and chart. Labels get the width that they need, up to two fifths.
@@ -87,18 +87,18 @@ impl Look {
 const ALL: &str = "all entries";
 
 /// Draws a chart as text.
-pub(super) fn draw(chart: &Chart, layout: &Layout, look: Look) -> String {
+pub(super) fn draw(chart: &Chart, layout: &Layout, terminal: Terminal) -> String {
     let mut text = String::new();
-    heading(chart, look, &mut text);
-    axis(chart, layout, look, &mut text);
-    sum(chart, layout, look, &mut text);
+    heading(chart, terminal, &mut text);
+    axis(chart, layout, terminal, &mut text);
+    sum(chart, layout, terminal, &mut text);
     for row in &chart.rows {
-        let label = look.paint(Ink::Strong, &fit(&row.label.command, layout.command()));
+        let label = terminal.paint(Ink::Strong, &fit(&row.label.command, layout.command()));
         let (user, schedule) = (fit(&row.label.user, layout.user), fit(&row.label.schedule, layout.schedule));
         let bars: String = row.cells.iter().map(|starts| each(density(*starts, chart), layout)).collect();
-        line(&mut text, &format!("{user}  {schedule}  {label}"), &look.paint(Ink::Bar, bars.trim_end()));
+        line(&mut text, &format!("{user}  {schedule}  {label}"), &terminal.paint(Ink::Bar, bars.trim_end()));
     }
-    legend(chart, look, &mut text);
+    legend(chart, terminal, &mut text);
     text
 }
 
@@ -107,10 +107,10 @@ fn line(text: &mut String, label: &str, bars: &str) {
     let _ = writeln!(text, "{}", format!("{label}  {bars}").trim_end());
 }
 
-fn heading(chart: &Chart, look: Look, text: &mut String) {
+fn heading(chart: &Chart, terminal: Terminal, text: &mut String) {
     let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
     let title = format!("{from} to {until}, {}", chart.zone.name());
-    let _ = writeln!(text, "{}", look.paint(Ink::Strong, &title));
+    let _ = writeln!(text, "{}", terminal.paint(Ink::Strong, &title));
     let rows = chart.rows.len();
     let entries = if rows == 1 { "entry" } else { "entries" };
     let _ = writeln!(text, "{} of {rows} {entries}, at most {} in a minute", starts(chart.total()), chart.most());
@@ -122,7 +122,7 @@ fn heading(chart: &Chart, look: Look, text: &mut String) {
 }
 
 /// Draws the time axis: labels above the columns, and a tick on each.
-fn axis(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
+fn axis(chart: &Chart, layout: &Layout, terminal: Terminal, text: &mut String) {
     let columns = layout.cells * layout.each;
     let mut times = vec![' '; columns];
     let mut marks = vec![' '; columns];
@@ -142,15 +142,15 @@ fn axis(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
     }
     let blank = " ".repeat(layout.label);
     line(text, &blank, &String::from_iter(times));
-    line(text, &blank, &look.paint(Ink::Faint, String::from_iter(marks).trim_end()));
+    line(text, &blank, &terminal.paint(Ink::Faint, String::from_iter(marks).trim_end()));
 }
 
 /// Draws the row of all entries: for each cell its minute with the most starts. Crowded cells are marked `!`, quiet times
 /// `·`.
-fn sum(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
+fn sum(chart: &Chart, layout: &Layout, terminal: Terminal, text: &mut String) {
     let bars: String = chart.peaks.iter().map(|peak| each(share(*peak, chart.most()), layout)).collect();
-    let label = look.paint(Ink::Strong, &fit(ALL, layout.label));
-    line(text, &label, &look.paint(Ink::Bar, bars.trim_end()));
+    let label = terminal.paint(Ink::Strong, &fit(ALL, layout.label));
+    line(text, &label, &terminal.paint(Ink::Bar, bars.trim_end()));
 
     let mut marks = vec![' '; layout.cells];
     for quiet in chart.quiet(NAMED) {
@@ -169,14 +169,14 @@ fn sum(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
         .iter()
         .map(|mark| {
             let ink = if *mark == '!' { Ink::Crowded } else { Ink::Quiet };
-            look.paint(ink, &each(*mark, layout))
+            terminal.paint(ink, &each(*mark, layout))
         })
         .collect();
     line(text, &" ".repeat(layout.label), painted.trim_end());
 }
 
 /// Lists the crowded minutes and the quiet times.
-fn legend(chart: &Chart, look: Look, text: &mut String) {
+fn legend(chart: &Chart, terminal: Terminal, text: &mut String) {
     let crowded: Vec<String> =
         chart.crowded(NAMED).iter().map(|c| format!("{} {}", chart.when(c.minute), starts(c.starts))).collect();
     let quiet: Vec<String> = chart
@@ -188,10 +188,10 @@ fn legend(chart: &Chart, look: Look, text: &mut String) {
         text.push('\n');
     }
     if !crowded.is_empty() {
-        let _ = writeln!(text, "{} {}", look.paint(Ink::Crowded, "! crowded:"), crowded.join(", "));
+        let _ = writeln!(text, "{} {}", terminal.paint(Ink::Crowded, "! crowded:"), crowded.join(", "));
     }
     if !quiet.is_empty() {
-        let _ = writeln!(text, "{} {}", look.paint(Ink::Quiet, "· quiet:  "), quiet.join(", "));
+        let _ = writeln!(text, "{} {}", terminal.paint(Ink::Quiet, "· quiet:  "), quiet.join(", "));
     }
 }
 
