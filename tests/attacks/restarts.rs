@@ -165,7 +165,7 @@ fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_mi
     assert_eq!(ledger().len() + lost_jobs(&world).difference(&ledger().into_iter().collect()).count(), JOBS);
 }
 
-/// What USR1 says.
+/// The status line that SIGUSR1 logs.
 fn state(world: &World, daemon: &Daemon) -> String {
     let is_state = |line: &&String| line.contains("(CRON) STATE (") && line.contains(" tables, ");
     let count = || world.log.lines().iter().filter(is_state).count();

@@ -1,10 +1,10 @@
-//! Whose programs are under test, and how their package would install them.
+//! The implementations under test, and how their packages install the programs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// A cron to be examined.
+/// An implementation of cron whose programs are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Implementation {
     /// Debian 12's own `cron` package.
@@ -18,7 +18,7 @@ pub enum Implementation {
 }
 
 impl Implementation {
-    /// All of them, the incumbents first.
+    /// All implementations, the reference implementations first.
     pub const ALL: [Implementation; 4] =
         [Implementation::Debian, Implementation::Cronie, Implementation::OursDebian, Implementation::OursCronie];
 
@@ -32,7 +32,7 @@ impl Implementation {
         }
     }
 
-    /// The implementation of that name.
+    /// Looks up an implementation by its name.
     pub fn named(name: &str) -> Option<Implementation> {
         Implementation::ALL.into_iter().find(|implementation| implementation.name() == name)
     }
@@ -42,17 +42,17 @@ impl Implementation {
         matches!(self, Implementation::Debian | Implementation::OursDebian)
     }
 
-    /// The daemon's program.
+    /// The path of the daemon.
     pub fn daemon(self) -> &'static str {
         if self.is_debian() { "/usr/sbin/cron" } else { "/usr/sbin/crond" }
     }
 
-    /// The users' tables.
+    /// The directory of the users' crontabs.
     pub fn spool(self) -> &'static str {
         if self.is_debian() { "/var/spool/cron/crontabs" } else { "/var/spool/cron" }
     }
 
-    /// The `@reboot` marker.
+    /// The path of the `@reboot` marker.
     pub fn reboot_marker(self) -> &'static str {
         if self.is_debian() { "/run/crond.reboot" } else { "/run/cron.reboot" }
     }

@@ -12,13 +12,13 @@ pub struct Case {
     pub id: String,
     /// The topic that it belongs to.
     pub area: String,
-    /// A unique sentence.
+    /// The name of the case, a unique sentence.
     pub name: String,
-    /// What is done.
+    /// The action of the case.
     pub task: Task,
     /// The only profile that the case applies to, `debian` or `cronie`, when the other has no such feature.
     pub only: Option<String>,
-    /// The daemon's flags.
+    /// Additional flags for the daemon.
     pub flags: String,
     /// Whether the machine has a sendmail.
     pub mailer: bool,
@@ -34,7 +34,7 @@ pub struct Case {
     answers: Answers,
 }
 
-/// What a case does.
+/// The action of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// A shell script, run by root with the helpers of `prelude.sh`.
@@ -45,7 +45,7 @@ pub enum Task {
     SystemTable {
         /// Its path, in which `{ID}` stands for the case's id.
         path: String,
-        /// Its content.
+        /// The content of the file.
         text: String,
     },
 }
@@ -63,11 +63,11 @@ struct Answers {
 pub struct Wanted {
     /// The key of the difference in cron-differences(7).
     pub key: String,
-    /// The result of cronwheel.
+    /// The recorded result of cronwheel.
     pub answer: String,
 }
 
-/// The whole compliance suite.
+/// All cases of the compliance suite.
 #[derive(Clone, Debug, Default)]
 pub struct Suite {
     /// All cases, in the order of the files.
@@ -81,7 +81,7 @@ pub struct Suite {
 pub struct Group {
     /// Whether they are scripts, one after the other, or tables that all run in one minute.
     pub scripts: bool,
-    /// The daemon's flags.
+    /// Additional flags for the daemon.
     pub flags: String,
     /// Whether there is a sendmail.
     pub mailer: bool,

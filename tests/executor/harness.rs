@@ -70,7 +70,7 @@ impl Harness {
         Harness { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), started: Vec::new() }
     }
 
-    /// Without PAM.
+    /// A harness in the debian profile, on a machine without PAM services.
     pub fn debian() -> Harness {
         describe_services("");
         Harness::of(config(ProfileName::Debian))
@@ -118,7 +118,7 @@ impl Harness {
         Tracer(strace)
     }
 
-    /// How that run ended.
+    /// Waits for the end of a run and returns its outcome.
     pub fn end_of(&mut self, run: u64) -> RunOutcome {
         loop {
             if let Some((_, end)) = self.ended.iter().find(|(ended, _)| *ended == RunId(run)) {

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// A record's fields.
+/// The fields of a record of the journal.
 type Entry = BTreeMap<String, String>;
 
 /// Sockets where journald has its own, and its entries as they come.

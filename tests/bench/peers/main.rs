@@ -25,7 +25,7 @@ use report::{Part, Report};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// How much is measured.
+/// The amount of work for each measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// Crontabs of the large load, ten entries each.
@@ -38,7 +38,7 @@ pub struct Extent {
     pub bursts: &'static [usize],
     /// Peers that take part in each, which costs a minute each.
     pub peers: usize,
-    /// Jobs that stay.
+    /// The number of jobs that keep running.
     pub staying: usize,
     /// Whether whole minutes are looked at: without a job, after a change, with one job.
     pub quiet_minutes: bool,
