@@ -1,10 +1,10 @@
-//! What differs between Debian's cron and cronie, as constants: paths, ids, wording. One field a difference.
+//! The differences between Debian's cron and cronie as constants: paths, names and rules. Each difference has a field.
 #![forbid(unsafe_code)]
 
 use crate::crontab::{Backslash, Dialect, Limits};
 use std::ffi::CStr;
 
-/// Which reference implementation is being replaced.
+/// The reference implementation that is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProfileName {
@@ -17,17 +17,17 @@ pub enum ProfileName {
 /// Everything that depends on the profile.
 #[derive(Debug)]
 pub struct Profile {
-    /// The profile it is for.
+    /// The reference implementation that it describes.
     pub profile: ProfileName,
     /// Its name for `--profile`.
     pub name: &'static str,
-    /// The users' tables.
+    /// The directory of the users' crontabs.
     pub spool: &'static str,
-    /// Where the daemon's log names a users' table from: Debian's daemon stands there.
+    /// The prefix that the daemon's log omits from paths of users' crontabs. It is the working directory of Debian's daemon.
     pub log_base: &'static str,
     /// The daemon's log tag; a job's process logs under its upper-case form.
     pub daemon_tag: &'static str,
-    /// The log tag of the process that starts a job.
+    /// The log tag for records about jobs.
     pub child_tag: &'static str,
     /// The `@reboot` marker's file name in the run directory.
     pub reboot_marker: &'static str,
@@ -35,21 +35,21 @@ pub struct Profile {
     pub pam_service: &'static str,
     /// The tag under which PAM's modules log, up to the opened session and from then on.
     pub pam_tags: [&'static CStr; 2],
-    /// Whether root's jobs in system tables go without PAM (cronie).
+    /// Whether root's jobs in system crontabs run without PAM (cronie).
     pub pam_skips_root_system_jobs: bool,
     /// `PATH` of a job when nothing sets it.
     pub default_path: &'static str,
     /// Whether a job gets `USER` (cronie).
     pub sets_user: bool,
-    /// Whether a job is started in `/` when its HOME cannot be entered (Debian), or not at all (cronie).
+    /// Whether a job whose HOME cannot be entered is started in `/` (Debian) or not at all (cronie).
     pub runs_without_home: bool,
     /// Whether a job's mail waits until its background processes have closed its output (cronie).
     pub mail_waits_for_pipe: bool,
-    /// Whether anybody may use crontab(1) when neither allow nor deny exists.
+    /// Whether everybody may use crontab(1) if neither cron.allow nor cron.deny exists.
     pub open_to_all: bool,
-    /// `\\` before the first `%`.
+    /// The treatment of `\\` before the first `%` of a command.
     pub backslash: Backslash,
-    /// The language's bounds.
+    /// The limits of the crontab language.
     pub dialect: Dialect,
 }
 
@@ -117,17 +117,17 @@ pub static CRONIE: Profile = Profile {
     },
 };
 
-/// The system tables and lists that both reference implementations share.
+/// The paths that both reference implementations share, and those of this project.
 pub mod shared {
-    /// The system table.
+    /// The system crontab.
     pub const SYSTEM_CRONTAB: &str = "/etc/crontab";
-    /// Drop-in tables.
+    /// The directory of drop-in crontabs.
     pub const CRON_D: &str = "/etc/cron.d";
-    /// Who may use crontab(1).
+    /// The list of users who may use crontab(1).
     pub const ALLOW: &str = "/etc/cron.allow";
-    /// Who may not.
+    /// The list of users who may not.
     pub const DENY: &str = "/etc/cron.deny";
-    /// PID file, lock, markers.
+    /// The directory of the PID file, the lock and markers.
     pub const RUN_DIR: &str = "/run";
     /// The directory in the run directory that holds journals of runs and sockets.
     pub const RUNNERS: &str = "cronwheel";
@@ -135,29 +135,29 @@ pub mod shared {
     pub const PID_FILE: &str = "crond.pid";
     /// The name in the run directory of the socket at which `crontab` wakes the daemon.
     pub const WAKE_SOCKET: &str = "cronwheel.wake";
-    /// History.
+    /// The directory for permanent state.
     pub const STATE_DIR: &str = "/var/lib/cronwheel";
-    /// Anacron jobs.
+    /// The table of anacron jobs.
     pub const ANACRONTAB: &str = "/etc/anacrontab";
-    /// The days on which they ran last.
+    /// The directory of files with the days on which anacron jobs last ran.
     pub const ANACRON_STAMPS: &str = "/var/spool/anacron";
-    /// The program that sees to them where it is installed.
+    /// The anacron program. If it is installed, it runs these jobs.
     pub const ANACRON: &str = "/usr/sbin/anacron";
-    /// Where both reference implementations read whether those jobs run on battery too.
+    /// The file that says whether these jobs run on battery power too.
     pub const ANACRON_DEFAULTS: &str = "/etc/default/anacron";
-    /// Settings of our own.
+    /// The configuration file of this project.
     pub const CONFIG: &str = "/etc/cronwheel.toml";
-    /// Most bytes of them, and of any other file of settings: a larger one is refused.
+    /// The maximum size of a configuration file in bytes. A larger one is refused.
     pub const LARGEST_CONFIG: usize = 1 << 20;
 }
 
 impl ProfileName {
-    /// The profile of that name.
+    /// Looks up a profile by its name for `--profile`.
     pub fn named(name: &str) -> Option<ProfileName> {
-        [&DEBIAN, &CRONIE].into_iter().find(|site| site.name == name).map(|site| site.profile)
+        [&DEBIAN, &CRONIE].into_iter().find(|profile| profile.name == name).map(|profile| profile.profile)
     }
 
-    /// Its constants.
+    /// The constants of this profile.
     pub fn profile(self) -> &'static Profile {
         match self {
             ProfileName::Debian => &DEBIAN,
@@ -165,7 +165,8 @@ impl ProfileName {
         }
     }
 
-    /// What os-release(5) says: `ID` or `ID_LIKE` naming Debian gives Debian, everything else cronie.
+    /// The profile for a system, from the text of os-release(5): Debian if `ID` or `ID_LIKE` contains `debian`, cronie
+    /// otherwise.
     pub fn from_os_release(text: &str) -> ProfileName {
         let debian = text
             .lines()

@@ -9,7 +9,7 @@
 
 pub mod common;
 
-use common::{Subject, World};
+use common::{Implementation, World};
 use std::fs;
 
 const TABLE: &str = "# mine\n* * * * * true\n";
@@ -28,7 +28,7 @@ fn listed(world: &World, user: &str) -> String {
 
 /// Names in the spool that are no tables.
 fn leftovers(world: &World) -> Vec<String> {
-    let names = fs::read_dir(world.subject.spool()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = fs::read_dir(world.implementation.spool()).unwrap().map(|entry| entry.unwrap().file_name());
     names.map(|name| name.into_string().unwrap()).filter(|name| name.contains("tmp")).collect()
 }
 
@@ -39,7 +39,7 @@ fn lists_installs_and_removes(world: &World) {
         let shown = world.run_with_input("alice", &format!("cat > tab; {how}"), TABLE.as_bytes());
         assert_eq!((shown.code(), shown.stderr.as_str()), (0, ""), "{how}");
         assert_eq!(listed(world, "alice"), TABLE, "{how}");
-        let mode = world.run(&format!("stat -c '%a %U' {}/alice", world.subject.spool())).ok();
+        let mode = world.run(&format!("stat -c '%a %U' {}/alice", world.implementation.spool())).ok();
         assert_eq!(mode, "600 alice\n", "{how}");
         world.run_as("alice", "crontab -r").ok();
         assert_eq!(world.run_as("alice", "crontab -r").stderr, "no crontab for alice\n");
@@ -59,7 +59,7 @@ fn lists_installs_and_removes(world: &World) {
 
 #[test]
 fn debian_lists_installs_and_removes() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     lists_installs_and_removes(&world);
     let own = world.run_as("alice", "crontab -u alice -l");
     assert_eq!(own.code(), 0, "naming oneself is allowed");
@@ -70,7 +70,7 @@ fn debian_lists_installs_and_removes() {
 
 #[test]
 fn cronie_lists_installs_and_removes() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     // Its backups speak on standard output.
     lists_installs_and_removes(&world);
@@ -95,7 +95,7 @@ fn cronie_lists_installs_and_removes() {
 
 #[test]
 fn all_faults_are_shown_at_once_and_nothing_is_installed() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.crontab("alice", TABLE);
     let faulty = world.crontab("alice", "* 24 * * * x\n@daily x\n60 * * * * y\n");
     assert_eq!(faulty.code(), 1);
@@ -113,7 +113,7 @@ fn all_faults_are_shown_at_once_and_nothing_is_installed() {
 
 #[test]
 fn an_editor_that_is_done_at_once_is_heard_every_time() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.crontab("alice", TABLE);
     let editor = script("append", "echo '@daily next' >> \"$1\"\n");
     for _ in 0..20 {
@@ -132,10 +132,10 @@ fn an_editor_that_is_done_at_once_is_heard_every_time() {
 
 #[test]
 fn a_swapped_temporary_file_reveals_nothing_and_installs_nothing() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.crontab("bob", "0 0 1 1 * : BOBSECRET\n");
     world.crontab("alice", TABLE);
-    let bobs = format!("{}/bob", world.subject.spool());
+    let bobs = format!("{}/bob", world.implementation.spool());
     for (what, swap) in [
         ("a link to another's table", format!("ln -s {bobs} \"$1\"")),
         ("a link to shadow", "ln -s /etc/shadow \"$1\"".to_owned()),
@@ -186,20 +186,20 @@ fn the_editor_has_the_callers_rights_in_every_round(world: &World) {
 
 #[test]
 fn debians_editor_has_the_callers_rights_in_every_round() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     the_editor_has_the_callers_rights_in_every_round(&world);
 }
 
 #[test]
 fn cronies_editor_has_the_callers_rights_in_every_round() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.allow", "alice").unwrap();
     the_editor_has_the_callers_rights_in_every_round(&world);
 }
 
 #[test]
 fn an_edit_of_a_table_that_has_changed_meanwhile_is_refused_and_kept() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.crontab("alice", TABLE);
     let editor = script("late", "echo '@daily another' | crontab -; echo '@weekly mine' > \"$1\"\n");
     let shown = world.run_as("alice", &format!("EDITOR='{editor}' crontab -e"));
@@ -211,7 +211,7 @@ fn an_edit_of_a_table_that_has_changed_meanwhile_is_refused_and_kept() {
 
 #[test]
 fn the_lists_decide_who_may_and_for_whom() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/etc/cron.allow", "bob\n").unwrap();
     let refused = world.run_as("alice", "crontab -l");
     assert_eq!(
@@ -234,7 +234,7 @@ fn the_lists_decide_who_may_and_for_whom() {
 
 #[test]
 fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
     for (call, error) in [
@@ -272,7 +272,7 @@ fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
 
 #[test]
 fn a_kill_at_any_point_leaves_the_old_table_or_the_new_one() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
     world.run("strace -o /tmp/trace -u alice crontab /tmp/new.crontab").ok();
@@ -296,7 +296,7 @@ fn a_kill_at_any_point_leaves_the_old_table_or_the_new_one() {
 
 #[test]
 fn pipelines_at_the_same_time_never_tear_a_table() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let table: String = (0..2000).map(|n| format!("{} 3 * * * job {n}\n", n % 60)).collect();
     world.crontab("alice", &table).ok();
     let shown = world.run_as(
@@ -310,7 +310,7 @@ fn pipelines_at_the_same_time_never_tear_a_table() {
 
 #[test]
 fn a_terminal_shows_what_is_there_and_a_pipe_gets_every_byte() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let table = "# \u{8}\r\u{1b}[2J\u{202e}x\n@daily y\n";
     world.crontab("alice", table).ok();
     assert_eq!(listed(&world, "alice"), table);
@@ -320,7 +320,7 @@ fn a_terminal_shows_what_is_there_and_a_pipe_gets_every_byte() {
 
 #[test]
 fn removing_asks_first_when_told_to() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for (answer, gone) in [("n\n", false), ("perhaps\nno\n", false), ("", false), ("y\n", true), ("?\nYes\n", true)] {
         world.crontab("alice", TABLE).ok();
         let shown = world.run_with_input("alice", "crontab -i -r", answer.as_bytes());
@@ -354,22 +354,22 @@ fn assert_others_are_out_of_reach(world: &World) {
 
 #[test]
 fn without_privilege_no_operation_reaches_the_table_of_another_user() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     assert_others_are_out_of_reach(&world);
 }
 
 #[test]
 fn in_the_cronie_profile_no_operation_without_privilege_reaches_the_table_of_another_user() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     assert_others_are_out_of_reach(&world);
 }
 
 /// A file that bears the name of alice and belongs to bob is shown to alice by no operation, even where the lent rights could read it.
 fn assert_foreign_table_is_not_shown(world: &World) {
-    let path = format!("{}/alice", world.subject.spool());
+    let path = format!("{}/alice", world.implementation.spool());
     fs::write(&path, "@daily echo SECRET\n").unwrap();
-    let group = world.run(&format!("stat -c %G {}", world.subject.spool())).ok();
+    let group = world.run(&format!("stat -c %G {}", world.implementation.spool())).ok();
     world.run(&format!("chown bob:{} {path} && chmod 660 {path}", group.trim())).ok();
     for line in ["crontab -l", "EDITOR=cat crontab -e", "EDITOR='cp -t /tmp' VISUAL='cp -t /tmp' crontab -e"] {
         let shown = world.run_as("alice", line);
@@ -383,13 +383,13 @@ fn assert_foreign_table_is_not_shown(world: &World) {
 
 #[test]
 fn a_table_that_belongs_to_somebody_else_is_never_shown() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     assert_foreign_table_is_not_shown(&world);
 }
 
 #[test]
 fn in_the_cronie_profile_a_table_that_belongs_to_somebody_else_is_never_shown() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     assert_foreign_table_is_not_shown(&world);
 }
@@ -425,13 +425,13 @@ fn assert_install_survives_a_power_cut(world: &World) {
 
 #[test]
 fn an_installed_table_is_on_the_disk_before_its_name_and_both_before_the_end() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     assert_install_survives_a_power_cut(&world);
 }
 
 #[test]
 fn in_the_cronie_profile_an_installed_table_is_on_the_disk_before_its_name_and_both_before_the_end() {
-    let Some(world) = world!(Subject::OursCronie, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["strace"]) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     assert_install_survives_a_power_cut(&world);
 }

@@ -44,19 +44,19 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crontabs")
 }
 
-fn read(file: &str, form: Form, site: &Profile) -> Parsed {
+fn read(file: &str, form: Form, profile: &Profile) -> Parsed {
     let text = fs::read(folder().join(file)).expect("a crontab of ours can be read");
-    let context = Context { form, dialect: &site.dialect, name: file, host: HostKey(1), zones: &Embedded };
+    let context = Context { form, dialect: &profile.dialect, name: file, host: HostKey(1), zones: &Embedded };
     Crontab::parse(&text, &context).expect("memory")
 }
 
 #[test]
 fn every_crontab_of_ours_is_read_without_a_complaint() {
-    for site in [&DEBIAN, &CRONIE] {
+    for profile in [&DEBIAN, &CRONIE] {
         for &(file, form, jobs) in TABLES {
-            let parsed = read(file, form, site);
+            let parsed = read(file, form, profile);
             let said: String = parsed.diagnostics.iter().map(|said| said.picture(file)).collect();
-            assert!(said.is_empty(), "{}:\n{said}", site.name);
+            assert!(said.is_empty(), "{}:\n{said}", profile.name);
             assert_eq!(parsed.table.entries.len(), jobs, "{file}");
         }
     }
@@ -84,8 +84,8 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
 /// Packages and scripts know these times: they must be the incumbents'.
 #[test]
 fn the_system_tables_keep_the_incumbents_times() {
-    let times = |file: &str, site: &Profile| -> BTreeMap<String, String> {
-        let parsed = read(file, Form::System, site);
+    let times = |file: &str, profile: &Profile| -> BTreeMap<String, String> {
+        let parsed = read(file, Form::System, profile);
         let table = &parsed.table;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).split_whitespace().collect::<Vec<_>>().join(" ");
         let parts = |command: &str| {

@@ -5,7 +5,7 @@
 pub mod common;
 
 use common::clock::{now, wait_until};
-use common::{Daemon, Deadline, Subject, World};
+use common::{Daemon, Deadline, Implementation, World};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -37,14 +37,14 @@ fn open_descriptors(daemon: &Daemon) -> usize {
 }
 
 fn spawn(world: &World, arguments: &[&str]) -> Child {
-    let mut command = Command::new(world.subject.daemon());
+    let mut command = Command::new(world.implementation.daemon());
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().expect("the daemon")
 }
 
 #[test]
 fn of_fifty_started_at_once_one_lives_and_the_others_name_it() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut all: Vec<Child> = (0..50).map(|_| spawn(&world, &["-f"])).collect();
     let dead = Deadline::seconds(60).wait_for("49 to end", || {
         let ended = all.iter_mut().filter_map(|child| child.try_wait().expect("a child")).collect::<Vec<_>>();
@@ -70,7 +70,7 @@ fn of_fifty_started_at_once_one_lives_and_the_others_name_it() {
 
 #[test]
 fn in_the_background_the_caller_returns_when_the_daemon_is_ready() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     assert_eq!(spawn(&world, &[]).wait().expect("the caller").code(), Some(0));
     let pid: u32 = fs::read_to_string("/run/crond.pid").expect("ready").trim().parse().expect("a pid");
@@ -96,7 +96,7 @@ fn in_the_background_the_caller_returns_when_the_daemon_is_ready() {
 
 #[test]
 fn a_storm_of_signals_costs_no_job_and_no_descriptor() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
     wait_for_song("/run/canary", 1);
@@ -117,7 +117,7 @@ fn a_storm_of_signals_costs_no_job_and_no_descriptor() {
 
 #[test]
 fn a_signal_in_the_midst_of_the_start_does_not_end_it() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for round in 0..40 {
         let mut child = spawn(&world, &["-f"]);
         let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
@@ -141,7 +141,7 @@ fn a_signal_in_the_midst_of_the_start_does_not_end_it() {
 
 #[test]
 fn after_a_storm_of_edits_the_last_one_lives_and_no_job_was_lost() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let edited = |number: u32| format!("@every_second root date +\\%s >> /run/edited\n# {number}\n");
     world.drop_in("edited", &edited(0));
@@ -166,7 +166,7 @@ fn after_a_storm_of_edits_the_last_one_lives_and_no_job_was_lost() {
 
 #[test]
 fn tables_are_adopted_at_once_however_they_are_saved() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let daemon = world.start_daemon(&[]);
     let sing = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
     // By its job, which is due each second. What is not adopted by itself would have to wait for the look of ten minutes.
@@ -207,7 +207,7 @@ fn tables_are_adopted_at_once_however_they_are_saved() {
 
 #[test]
 fn directories_may_go_and_come_back() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
     wait_for_song("/run/canary", 0);
@@ -232,7 +232,7 @@ fn directories_may_go_and_come_back() {
 
 #[test]
 fn a_table_without_its_user_waits_for_her() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/var/spool/cron/crontabs/carol", "@every_second date +\\%s >> /tmp/carol\n").expect("a table");
     world.run("chmod 600 /var/spool/cron/crontabs/carol").ok();
     world.drop_in("canary", CANARY);
@@ -248,7 +248,7 @@ fn a_table_without_its_user_waits_for_her() {
 
 #[test]
 fn an_unprivileged_lock_on_the_pid_file_stops_nobody() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/run/crond.pid", "1\n").expect("a stale PID file");
     let mut alice = world.command_as("alice", "exec flock /run/crond.pid sh -c 'echo locked; sleep 1000'");
     let mut alice = alice.stdout(Stdio::piped()).spawn().expect("flock, of util-linux");
@@ -261,7 +261,7 @@ fn an_unprivileged_lock_on_the_pid_file_stops_nobody() {
 
 #[test]
 fn a_lock_of_roots_on_the_pid_file_is_respected_and_its_holder_named() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/run/crond.pid", "1\n").expect("a PID file");
     // As another cron of root's has it.
     let mut other = world.command_as("root", "exec flock /run/crond.pid sh -c 'echo $$; exec sleep 1000'");
@@ -281,8 +281,8 @@ fn a_lock_of_roots_on_the_pid_file_is_respected_and_its_holder_named() {
 
 #[test]
 fn ours_and_debians_cron_exclude_each_other() {
-    let Some(world) = world!(Subject::OursDebian, ["cron"]) else { return };
-    let incumbent = common::subject::package("cron").join("usr/sbin/cron");
+    let Some(world) = world!(Implementation::OursDebian, ["cron"]) else { return };
+    let incumbent = common::implementation::package("cron").join("usr/sbin/cron");
     let mut theirs = Command::new(&incumbent).arg("-f").spawn().expect("Debian's cron");
     let pid = theirs.id().to_string();
     Deadline::seconds(10)
@@ -304,7 +304,7 @@ fn ours_and_debians_cron_exclude_each_other() {
 
 #[test]
 fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_not_know_it() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("env", "@reboot root env > /run/env.new; mv /run/env.new /run/env\n");
     let manager = UnixDatagram::bind("/run/notify").expect("a socket");
     manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("poll_timeout");
@@ -318,7 +318,7 @@ fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_n
             }
         }
     };
-    let mut daemon = Command::new(world.subject.daemon())
+    let mut daemon = Command::new(world.implementation.daemon())
         .arg("-f")
         .env("NOTIFY_SOCKET", "/run/notify")
         .env("WATCHDOG_USEC", "400000")
@@ -343,7 +343,7 @@ fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_n
 
 #[test]
 fn nothing_inherited_reaches_daemon_or_job() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
         "look",
         "@reboot root (ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; umask) > /run/seen.new 2>&1; \
@@ -366,7 +366,7 @@ fn nothing_inherited_reaches_daemon_or_job() {
 
 #[test]
 fn a_log_that_nobody_reads_delays_nothing() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::remove_file("/dev/log").expect("the log is taken away");
     let unread = UnixDatagram::bind("/dev/log").expect("a log that nobody reads");
     world.drop_in("canary", CANARY);
@@ -384,7 +384,7 @@ fn a_log_that_nobody_reads_delays_nothing() {
 
 #[test]
 fn a_restart_across_the_minute_neither_loses_nor_repeats_its_jobs() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("minute", "* * * * * root date +\\%s >> /run/minute\n");
     world.drop_in("canary", CANARY);
     let daemon = world.start_daemon(&[]);
@@ -407,7 +407,7 @@ fn a_restart_across_the_minute_neither_loses_nor_repeats_its_jobs() {
 
 #[test]
 fn a_job_outlives_its_daemon_and_the_next_does_not_run_reboot_jobs_again() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     world.drop_in(
         "long",
         "@reboot root echo begun >> /run/begun; while ! test -e /run/go; do sleep 0.1; done; echo > /run/done\n",
@@ -449,7 +449,7 @@ fn end_with(signal: Signal, child: Child) -> std::process::Output {
 
 #[test]
 fn standalone_it_waits_for_what_runs_but_not_for_ever() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let child = standalone(
         &world,
         "",
@@ -474,7 +474,7 @@ fn standalone_it_waits_for_what_runs_but_not_for_ever() {
 
 #[test]
 fn without_inotify_tables_are_looked_at_each_minute() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/tmp/table", "# nothing\n").expect("a table");
     // A user of her own, whose bound on inotify instances is used up by programs of hers.
     world.run("useradd --create-home --uid 61234 dora; touch /tmp/tailed").ok();
@@ -504,7 +504,7 @@ fn without_inotify_tables_are_looked_at_each_minute() {
 
 #[test]
 fn as_the_first_process_it_reaps_orphans_and_steals_no_status() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let table = "@every_second for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.2 & ) ; done; exit 3\n";
     fs::write("/tmp/table", table).expect("a table");
     let line = "exec unshare --pid --fork --mount-proc --kill-child /usr/sbin/crond /tmp/table";
@@ -527,7 +527,7 @@ fn as_the_first_process_it_reaps_orphans_and_steals_no_status() {
 
 #[test]
 fn check_tells_every_fault_and_every_refusal() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("good", "* * * * * root true\n");
     let fine = world.run("crond --check");
     assert_eq!((fine.code(), fine.stderr.as_str()), (0, ""), "{fine:?}");
@@ -545,7 +545,7 @@ fn check_tells_every_fault_and_every_refusal() {
 
 #[test]
 fn debians_n_runs_what_is_due_this_minute_and_ends() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("jobs", "* * * * * root echo due >> /run/ran\n0 0 1 1 1 root echo not due >> /run/ran\n@reboot root echo boot >> /run/ran\n");
     // The last second of the year would make both due.
     assert_eq!(world.run("cron -N").code(), 0);

@@ -1,3 +1,3 @@
-//! What the machine is configured to be, for all programs: the time zones that are known on it.
+//! Configuration of the machine that all programs share: the time zones that are known on it.
 
 pub mod zones;

@@ -9,7 +9,7 @@ use super::setting::{self, found};
 use crate::schedule::{HostKey, Seed};
 use std::ops::Range;
 
-/// What an anacrontab holds.
+/// The contents of an anacrontab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anacrontab {
     /// The jobs in file order.
@@ -27,7 +27,7 @@ pub struct Hours {
     pub preferred: Option<u32>,
 }
 
-/// One job.
+/// A job of an anacrontab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnacronJob {
     /// Its name, which is that of its stamp.
@@ -36,11 +36,11 @@ pub struct AnacronJob {
     pub period: Period,
     /// Seconds from the moment at which it is found due to its start, the drawn `RANDOM_DELAY` among them.
     pub delay: u32,
-    /// What the shell gets.
+    /// The command for the shell.
     pub command: Vec<u8>,
     /// Its variables, each name once.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Line, counted from 1.
+    /// The number of its line, counted from 1.
     pub line: u32,
 }
 
@@ -49,9 +49,9 @@ pub struct AnacronJob {
 pub enum Period {
     /// After so many days, at least 1.
     Days(u32),
-    /// `@monthly`.
+    /// A calendar month (`@monthly`).
     Month,
-    /// `@yearly`.
+    /// A calendar year (`@yearly`).
     Year,
 }
 
@@ -124,7 +124,7 @@ fn join(source: &[u8]) -> Vec<Joined<'_>> {
     joined
 }
 
-/// An anacrontab being read.
+/// The state of the parser.
 struct Reader<'a> {
     seed: Seed<'a>,
     /// The drawn `RANDOM_DELAY` for the jobs below.

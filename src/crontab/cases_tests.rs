@@ -22,12 +22,12 @@ impl Zones for Embedded {
     }
 }
 
-pub(super) fn parse(form: Form, site: &Profile, text: &[u8]) -> Parsed {
-    Crontab::parse(text, &context(form, site)).expect("memory")
+pub(super) fn parse(form: Form, profile: &Profile, text: &[u8]) -> Parsed {
+    Crontab::parse(text, &context(form, profile)).expect("memory")
 }
 
-pub(super) fn context(form: Form, site: &Profile) -> Context<'_> {
-    Context { form, dialect: &site.dialect, name: "ann", host: HostKey(7), zones: &Embedded }
+pub(super) fn context(form: Form, profile: &Profile) -> Context<'_> {
+    Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(7), zones: &Embedded }
 }
 
 /// What a line is.
@@ -265,19 +265,19 @@ const SYSTEM: &[(&str, Is)] = &[
 
 #[test]
 fn every_kind_of_line_is_read_as_the_incumbents_mean_it() {
-    for site in [&DEBIAN, &CRONIE] {
+    for profile in [&DEBIAN, &CRONIE] {
         for (form, rows) in [(Form::User, USER), (Form::System, SYSTEM)] {
             for (line, is) in rows {
-                check(form, site, line, is);
+                check(form, profile, line, is);
             }
         }
     }
     assert!(USER.len() + SYSTEM.len() >= 150);
 }
 
-fn check(form: Form, site: &Profile, line: &str, is: &Is) {
-    let name = site.name;
-    let parsed = parse(form, site, format!("{line}\n").as_bytes());
+fn check(form: Form, profile: &Profile, line: &str, is: &Is) {
+    let name = profile.name;
+    let parsed = parse(form, profile, format!("{line}\n").as_bytes());
     let said: Vec<String> = parsed.diagnostics.iter().map(|d| d.one_line("t")).collect();
     let (table, said_nothing) = (&parsed.table, said.is_empty());
     let severity = parsed.diagnostics.first().map(|d| d.severity);

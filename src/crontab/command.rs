@@ -5,7 +5,7 @@
 pub enum Backslash {
     /// Debian's cron: `\\` becomes `\`.
     Halved,
-    /// cronie: `\\` stays.
+    /// cronie: `\\` is kept as it is.
     Kept,
 }
 

@@ -4,7 +4,7 @@ use super::excerpt::{Excerpt, characters, printable};
 use super::line::Line;
 use std::ops::Range;
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Probably not what was meant; the line works.
@@ -13,7 +13,7 @@ pub enum Severity {
     Error,
 }
 
-/// `error`, `warning`.
+/// Formats it as `error` or `warning`.
 impl std::fmt::Display for Severity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -26,9 +26,9 @@ impl std::fmt::Display for Severity {
 /// What is wrong with one line of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// The severity of a diagnostic.
     pub severity: Severity,
-    /// Line, counted from 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
     /// Column in characters, counted from 1, a tab being one.
     pub column: usize,
@@ -36,7 +36,7 @@ pub struct Diagnostic {
     pub width: usize,
     /// `expected an hour from 0 to 23, found 24`. Printable, one line.
     pub message: String,
-    /// The likely intention.
+    /// A suggestion, if there is one.
     pub help: Option<String>,
     /// What both reference implementations say in such a case: `bad hour`.
     pub bad: Option<&'static str>,
@@ -51,9 +51,9 @@ pub struct Diagnostic {
 pub(super) struct Complaint {
     /// The bytes of the line it is about.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The message, without position and severity.
     pub message: String,
-    /// The likely intention.
+    /// A suggestion, if there is one.
     pub help: Option<String>,
     /// What both reference implementations say in such a case.
     pub bad: Option<&'static str>,
@@ -62,12 +62,12 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    /// A complaint without help.
+    /// A complaint without a suggestion.
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Complaint {
         Complaint { span, message: message.into(), help: None, bad: None, aside: false }
     }
 
-    /// The same with help.
+    /// Adds a suggestion.
     pub fn help(mut self, help: impl Into<String>) -> Complaint {
         self.help = Some(help.into());
         self

@@ -66,7 +66,7 @@ pub fn printable(text: &[u8]) -> String {
 /// One character as it is shown.
 struct Cell {
     shown: String,
-    /// Terminal cells it takes.
+    /// The width of the text in terminal cells.
     width: usize,
 }
 

@@ -43,7 +43,7 @@ impl Unfinished {
         &self.text
     }
 
-    /// More of it.
+    /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
         self.length += bytes.len();
         let room = LONGEST_LINE.saturating_sub(self.text.len());
@@ -71,7 +71,7 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// The lines of `source`.
+    /// Iterates over the lines of `source`.
     pub fn of(source: &'a [u8]) -> Lines<'a> {
         Lines::after(0, source)
     }
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Goes on by `bytes`.
+    /// Advances by a number of bytes.
     pub fn advance(&mut self, bytes: usize) {
         self.at = self.text.len().min(self.at.saturating_add(bytes));
     }
@@ -159,7 +159,7 @@ impl<'a> Cursor<'a> {
         &rest[..len]
     }
 
-    /// Goes past blanks.
+    /// Skips blanks and tabs.
     pub fn skip_blanks(&mut self) {
         while self.peek().is_some_and(is_blank) {
             self.at += 1;

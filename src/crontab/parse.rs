@@ -364,12 +364,9 @@ impl<'a> Parser<'a> {
     fn unusable(&self, line: &Line<'_>) -> Option<Complaint> {
         if line.number == 1 && line.text.starts_with(BYTE_ORDER_MARK) {
             return Some(
-                Complaint::new(
-                    0..BYTE_ORDER_MARK.len(),
-                    "expected the first line, found a byte order mark in front of it",
-                )
-                .help("save the file as UTF-8 without a byte order mark (BOM)")
-                .bad(NO_ENTRY),
+                Complaint::new(0..BYTE_ORDER_MARK.len(), "the file starts with a byte order mark")
+                    .help("save the file as UTF-8 without a byte order mark (BOM)")
+                    .bad(NO_ENTRY),
             );
         }
         if line.text.ends_with(b"\r") && line.text.iter().all(|&byte| is_blank(byte) || byte == b'\r') {

@@ -89,16 +89,16 @@ fn mutated_table(rng: &mut Rng) -> Vec<u8> {
 fn any_table(rng: &mut Rng, round: u32) -> (Vec<u8>, Form, &'static Profile) {
     let text = if round.is_multiple_of(2) { random_table(rng) } else { mutated_table(rng) };
     let form = if rng.bool() { Form::User } else { Form::System };
-    let site = if rng.bool() { &DEBIAN } else { &CRONIE };
-    (text, form, site)
+    let profile = if rng.bool() { &DEBIAN } else { &CRONIE };
+    (text, form, profile)
 }
 
 #[test]
 fn every_line_of_any_table_is_an_entry_a_setting_a_comment_or_a_diagnostic() {
     let mut rng = Rng::with_seed(20_261_122);
     for round in 0..100_000u32 {
-        let (text, form, site) = any_table(&mut rng, round);
-        account_for(&text, &parse(form, site, &text), form);
+        let (text, form, profile) = any_table(&mut rng, round);
+        account_for(&text, &parse(form, profile, &text), form);
     }
 }
 
@@ -106,8 +106,8 @@ fn every_line_of_any_table_is_an_entry_a_setting_a_comment_or_a_diagnostic() {
 fn a_table_that_comes_in_pieces_is_read_as_a_whole_one() {
     let mut rng = Rng::with_seed(20_261_123);
     for round in 0..50_000u32 {
-        let (text, form, site) = any_table(&mut rng, round);
-        let context = context(form, site);
+        let (text, form, profile) = any_table(&mut rng, round);
+        let context = context(form, profile);
         let (mut reader, mut judge, mut seen) = (Parser::new(&context), Parser::new(&context).judging_only(), 0);
         while seen < text.len() {
             let end = (seen + rng.usize(1..40)).min(text.len());
@@ -116,7 +116,7 @@ fn a_table_that_comes_in_pieces_is_read_as_a_whole_one() {
             seen = end;
         }
         let (read, judged) = (reader.finish().unwrap(), judge.finish().unwrap());
-        let whole = parse(form, site, &text);
+        let whole = parse(form, profile, &text);
         let shown = text.escape_ascii().to_string();
         assert_eq!((&read.diagnostics, read.unlisted), (&whole.diagnostics, whole.unlisted), "{shown:?}");
         assert_eq!((&judged.diagnostics, judged.unlisted), (&whole.diagnostics, whole.unlisted), "{shown:?}");

@@ -286,7 +286,7 @@ pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complain
         return None;
     }
     if name.first().is_some_and(|&first| first.is_ascii_digit() || b"*@,-~".contains(&first)) {
-        let complaint = format!("this sets a variable named {}; it is no job", found(name));
+        let complaint = format!("this sets a variable named {}; it is not a job", found(name));
         return Some(Complaint::new(span, complaint).help("a line is a setting when its first word is followed by ="));
     }
     let meant = ROWS.iter().find(|row| misspells(name, row.name.as_bytes()))?;

@@ -113,9 +113,9 @@ fn an_unsafe_mailto_is_refused_on_debian_and_warned_about_in_cronie() {
         ("a;b", Some(Severity::Error), Some(Severity::Warning)),
         ("$OWNER", Some(Severity::Error), None),
     ] {
-        for (site, wanted) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-            let parsed = parse(Form::User, site, format!("MAILTO={value}\n* * * * * x\n").as_bytes());
-            assert_eq!(parsed.diagnostics.first().map(|d| d.severity), wanted, "{} {value}", site.name);
+        for (profile, wanted) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+            let parsed = parse(Form::User, profile, format!("MAILTO={value}\n* * * * * x\n").as_bytes());
+            assert_eq!(parsed.diagnostics.first().map(|d| d.severity), wanted, "{} {value}", profile.name);
             assert_eq!(commands(&parsed), ["x"], "a faulty setting takes no job away");
         }
     }
@@ -183,14 +183,14 @@ fn columns_count_characters() {
 
 #[test]
 fn a_command_may_be_as_long_as_the_incumbent_allows_and_no_longer() {
-    for (site, most) in [(&DEBIAN, 998), (&CRONIE, 131_071)] {
+    for (profile, most) in [(&DEBIAN, 998), (&CRONIE, 131_071)] {
         for form in [Form::User, Form::System] {
             let user = if form == Form::System { "root " } else { "" };
             let line = |len: usize| format!("* * * * * {user}{}\n", "x".repeat(len));
-            let fits = parse(form, site, line(most).as_bytes());
+            let fits = parse(form, profile, line(most).as_bytes());
             assert!(fits.is_ok(), "{:?}", fits.diagnostics);
             assert_eq!(commands(&fits)[0].len(), most);
-            let long = parse(form, site, line(most + 1).as_bytes());
+            let long = parse(form, profile, line(most + 1).as_bytes());
             assert_eq!((long.errors().count(), commands(&long).len()), (1, 0));
             assert!(long.diagnostics[0].message.contains(&most.to_string()));
         }
@@ -208,12 +208,12 @@ fn a_users_table_is_bounded_and_a_system_table_is_not() {
         (&CRONIE, "A='\n", 10_000, "at most 10000 entries"),
         (&CRONIE, "A=b\n", 1_000, "at most 1000 settings"),
     ];
-    for &(site, unit, most, message) in ROWS {
-        let fits = parse(Form::User, site, unit.repeat(most).as_bytes());
-        assert!(!fits.diagnostics.iter().any(|d| d.message.contains("at most")), "{} {unit:?}", site.name);
-        let more = parse(Form::User, site, (unit.repeat(most + 1) + "* * * * * last\n").as_bytes());
+    for &(profile, unit, most, message) in ROWS {
+        let fits = parse(Form::User, profile, unit.repeat(most).as_bytes());
+        assert!(!fits.diagnostics.iter().any(|d| d.message.contains("at most")), "{} {unit:?}", profile.name);
+        let more = parse(Form::User, profile, (unit.repeat(most + 1) + "* * * * * last\n").as_bytes());
         let last = more.diagnostics.last().expect("something is said");
-        assert!(last.message.contains(message), "{} {unit:?}: {}", site.name, last.message);
+        assert!(last.message.contains(message), "{} {unit:?}: {}", profile.name, last.message);
         assert_eq!(last.line, most + 1);
         assert_eq!(last.severity, Severity::Error);
         assert!(more.table.entries.len() + more.table.settings.len() <= most, "nothing beyond the limit runs");
@@ -331,11 +331,11 @@ fn only_the_first_faults_are_listed_and_the_others_counted() {
 
 #[test]
 fn a_setting_is_as_long_as_a_program_can_be_given_and_no_longer() {
-    for site in [&DEBIAN, &CRONIE] {
+    for profile in [&DEBIAN, &CRONIE] {
         let text = |value: usize| format!("NAME={}\n@daily x\n", "v".repeat(value));
-        let longest = parse(Form::User, site, text(131_071 - 5).as_bytes());
+        let longest = parse(Form::User, profile, text(131_071 - 5).as_bytes());
         assert_eq!((longest.is_ok(), longest.table.settings.len()), (true, 1));
-        let long = parse(Form::User, site, text(131_071 - 4).as_bytes());
+        let long = parse(Form::User, profile, text(131_071 - 4).as_bytes());
         let message = "expected NAME=VALUE of at most 131071 bytes, found 131072".to_owned();
         assert_eq!(said(&long), [(Severity::Error, 1, 1, message)]);
         assert_eq!((long.table.settings.len(), commands(&long).len()), (0, 1), "the entry runs without it");
@@ -346,14 +346,14 @@ fn a_setting_is_as_long_as_a_program_can_be_given_and_no_longer() {
 fn an_entry_whose_environment_is_too_large_does_not_run() {
     // 16 settings of 65,536 bytes, each with its NUL, are exactly a mebibyte.
     let settings: String = (0..16).map(|n| format!("V{n:02}={}\n", "v".repeat(65_536 - 5))).collect();
-    for site in [&DEBIAN, &CRONIE] {
+    for profile in [&DEBIAN, &CRONIE] {
         for (form, user) in [(Form::User, ""), (Form::System, "root ")] {
             let text = format!(
                 "@daily {user}before\n{settings}@daily {user}full\nV00=\nW=1\n@daily {user}replaced\n\
                  X={}\n@daily {user}over\nX=\n@daily {user}after\n",
                 "x".repeat(65_529)
             );
-            let parsed = parse(form, site, text.as_bytes());
+            let parsed = parse(form, profile, text.as_bytes());
             assert_eq!(commands(&parsed), ["before", "full", "replaced", "after"]);
             let message = "expected an environment of at most 1048576 bytes for this entry, found more".to_owned();
             assert_eq!(said(&parsed), [(Severity::Error, 23, 1, message)], "{form:?}");

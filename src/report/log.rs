@@ -1,86 +1,43 @@
-//! The log: one record in, one line out, to the place that was asked for. Never blocks, never fails the caller.
+//! The log: writes one line for each record to the selected target. It never blocks and never returns an error to the
+//! caller.
 //!
-//! What cannot be written at once is kept in a bounded queue; what does not fit there is counted, and the count is told
-//! as soon as something can be written again.
+//! Records that cannot be written at once wait in a bounded queue. Records that do not fit in it are counted, and the number
+//! lost is logged as soon as the log accepts records again.
 
+mod destination;
 mod fields;
 mod journal;
 mod line;
-mod place;
+mod record;
 mod sink;
 
 pub use fields::of_start as fields_of_start;
+pub use record::{Ident, Level, LogRecord};
 
 use crate::profile::Profile;
-use crate::scheduler::RunId;
 use crate::sys::clock::{self, LocalTime};
-use place::Place;
+use destination::Destination;
 use sink::Sink;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Where the log goes.
+/// The target of the log, as `--log` selects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// The system's log: lines to the /dev/log socket, RFC 3164 form, facility cron; where that socket is the journal's
-    /// and nobody else is handed a copy, the journal with fields.
+    /// The system log: lines in RFC 3164 form to the /dev/log socket, facility cron. If that socket is the journal's and no
+    /// syslog daemon gets a copy, records with fields to the journal.
     Syslog,
-    /// The journal with fields, in any case.
+    /// The journal with fields, even if a syslog daemon gets copies from it.
     Journal,
-    /// Lines on standard error.
+    /// Lines of text on standard error.
     Stderr,
     /// JSON lines on standard error.
     Json,
 }
 
-/// Under which tag it is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ident {
-    /// `cron` or `crond`.
-    Daemon,
-    /// `CRON` or `CROND`: whatever concerns one job.
-    Child,
-    /// `crontab`.
-    Crontab,
-}
-
-/// How loud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// As the reference implementations' ordinary lines.
-    Info,
-    /// Something went wrong with a job or a table.
-    Warning,
-    /// Something does not work at all: a line of a table, or the daemon.
-    Error,
-}
-
-/// One thing to tell: `(USER) EVENT (DETAIL)` in the reference implementations' form, and fields for JSON.
-#[derive(Clone, Debug)]
-pub struct Record<'a> {
-    /// Tag.
-    pub ident: Ident,
-    /// Loudness.
-    pub level: Level,
-    /// The process id to show; none: our own.
-    pub pid: Option<u32>,
-    /// In the first parentheses: a user, `CRON`, `*system*backup`. Empty: no parentheses, `event` is the whole text.
-    pub user: &'a str,
-    /// `CMD`, `RELOAD`.
-    pub event: &'a str,
-    /// In the second parentheses, any bytes; control bytes are escaped as the profile's reference implementation does.
-    pub detail: &'a [u8],
-    /// What follows the second parentheses, its leading blank or colon included: ` exit 3 after 12.4s`, `: Permission denied`.
-    pub rest: &'a str,
-    /// The run it is about.
-    pub run: Option<RunId>,
-    /// More fields for JSON and the journal (`exit_code`, `signal`, `duration_ms`, `scheduled_at`, `late_ms`, `source`, `line`, `command`, `job`).
-    pub fields: &'a [(&'static str, serde_json::Value)],
-}
-
-/// What a record looks like on its way.
+/// The format of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Syslog,
@@ -89,77 +46,77 @@ enum Form {
     Json,
 }
 
-/// Where a system's programs log to.
+/// The socket of the system log.
 const DEV_LOG: &str = "/dev/log";
 
-/// An open log.
+/// An open log with its target, format and queue.
 #[derive(Debug)]
 pub struct Log {
     target: Target,
     form: Form,
-    site: &'static Profile,
+    profile: &'static Profile,
     sink: Sink,
-    /// The latest second that was told, in local time: asking anew for each record costs a look at the zone's file.
+    /// The last second that was converted to local time, because each conversion reads the state of the zone's file.
     second: Option<(i64, LocalTime)>,
 }
 
 impl Log {
-    /// Opens it; a /dev/log that is not there yet is no error (tried again at each record).
-    pub fn open(target: Target, site: &'static Profile) -> Log {
+    /// Opens the log. A missing /dev/log is not an error: connecting is tried again at each record.
+    pub fn open(target: Target, profile: &'static Profile) -> Log {
         let form = form(target);
-        Log { target, form, site, sink: Sink::new(place(form)), second: None }
+        Log { target, form, profile, sink: Sink::new(destination(form)), second: None }
     }
 
-    /// Whether /dev/log answers: without it a daemon in the foreground logs to standard error.
+    /// Whether a daemon listens at /dev/log. If none does, a daemon in the foreground logs to standard error.
     pub fn syslog_answers() -> bool {
-        Place::syslog(DEV_LOG).answers()
+        Destination::syslog(DEV_LOG).answers()
     }
 
-    /// Whether there is a journal that takes fields.
+    /// Whether there is a journal that accepts records with fields.
     pub fn journal_answers() -> bool {
-        Place::journal(journal::SOCKET).answers()
+        Destination::journal(journal::SOCKET).answers()
     }
 
-    /// Whether the fields of records are of any use here.
+    /// Whether this target stores the fields of records.
     pub fn has_fields(&self) -> bool {
         matches!(self.form, Form::Journal | Form::Json)
     }
 
-    /// Writes a record: never blocks, counts what had to be dropped and says so when it can again.
-    pub fn write(&mut self, record: &Record<'_>) {
+    /// Writes a record without blocking. Dropped records are counted and reported later.
+    pub fn write(&mut self, record: &LogRecord<'_>) {
         self.flush();
         let line = self.format(record);
         self.sink.send(line);
     }
 
-    /// Connects anew (HUP, a restarted syslog daemon), to whoever reads the system's log by now.
+    /// Connects again (on SIGHUP, for a restarted syslog daemon), to the current reader of the system log.
     pub fn reopen(&mut self) {
         let form = form(self.target);
-        // What waits was written for the reader of before.
+        // Queued records have the previous target's format.
         if form != self.form && !self.sink.waits() {
             self.form = form;
-            self.sink.move_to(place(form));
+            self.sink.move_to(destination(form));
         }
         self.sink.reopen();
         self.flush();
     }
 
-    /// Whether records wait because the log could not take them; [`Log::flush`] tries again.
+    /// Whether records are queued because the log did not accept them. [`Log::flush`] tries again.
     pub fn waits(&self) -> bool {
         self.sink.waits()
     }
 
-    /// In how many milliseconds [`Log::flush`] is to be called for what waits, if anything does.
+    /// Milliseconds until [`Log::flush`] is to be called. None if nothing is queued.
     pub fn retry_ms(&self) -> Option<i64> {
         self.sink.waits().then(|| self.sink.retry_ms())
     }
 
-    /// What becomes readable when something that waits can be written; then [`Log::handle_writable`] is to be called.
+    /// A descriptor that becomes readable when queued records can be written. Then [`Log::handle_writable`] is to be called.
     pub fn room(&mut self) -> io::Result<impl AsFd> {
         self.sink.room()
     }
 
-    /// Writes what waits, now that there is room for it.
+    /// Writes queued records after the descriptor of [`Log::room`] has become readable.
     pub fn handle_writable(&mut self) {
         if self.sink.waits() {
             self.sink.handle_writable();
@@ -167,7 +124,7 @@ impl Log {
         }
     }
 
-    /// Writes what waits, as far as that does not block, and tells how many records were lost.
+    /// Writes queued records as far as this does not block, and logs how many records were lost.
     pub fn flush(&mut self) {
         if !self.sink.waits() {
             return;
@@ -179,7 +136,7 @@ impl Log {
     fn tell_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
             let detail = format!("{lost} log records lost: the log did not take them");
-            let told = self.format(&Record {
+            let told = self.format(&LogRecord {
                 ident: Ident::Daemon,
                 level: Level::Warning,
                 pid: None,
@@ -194,10 +151,10 @@ impl Log {
         }
     }
 
-    fn format(&mut self, record: &Record<'_>) -> Vec<u8> {
+    fn format(&mut self, record: &LogRecord<'_>) -> Vec<u8> {
         let tag = match record.ident {
-            Ident::Daemon => self.site.daemon_tag,
-            Ident::Child => self.site.child_tag,
+            Ident::Daemon => self.profile.daemon_tag,
+            Ident::Child => self.profile.child_tag,
             Ident::Crontab => "crontab",
         };
         let pid = record.pid.unwrap_or_else(std::process::id);
@@ -228,28 +185,11 @@ fn form(target: Target) -> Form {
     }
 }
 
-fn place(form: Form) -> Place {
+fn destination(form: Form) -> Destination {
     match form {
-        Form::Syslog => Place::syslog(DEV_LOG),
-        Form::Journal => Place::journal(journal::SOCKET),
-        Form::Text | Form::Json => Place::Stderr(io::stderr()),
-    }
-}
-
-impl<'a> Record<'a> {
-    /// An ordinary line of the daemon about itself: `(CRON) INFO (DETAIL)`.
-    pub fn daemon(event: &'a str, detail: &'a [u8]) -> Record<'a> {
-        Record {
-            ident: Ident::Daemon,
-            level: Level::Info,
-            pid: None,
-            user: "CRON",
-            event,
-            detail,
-            rest: "",
-            run: None,
-            fields: &[],
-        }
+        Form::Syslog => Destination::syslog(DEV_LOG),
+        Form::Journal => Destination::journal(journal::SOCKET),
+        Form::Text | Form::Json => Destination::Stderr(io::stderr()),
     }
 }
 
@@ -265,11 +205,11 @@ mod tests {
         let path = dir.path().join("log");
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
-        let sink = Sink::new(Place::syslog(&path));
-        let mut log = Log { target: Target::Syslog, form: Form::Syslog, site: &DEBIAN, sink, second: None };
+        let sink = Sink::new(Destination::syslog(&path));
+        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None };
         let sent = 10_000;
         for _ in 0..sent {
-            log.write(&Record::daemon("INFO", b"one of many"));
+            log.write(&LogRecord::daemon("INFO", b"one of many"));
         }
         let (mut lines, mut packet) = (Vec::new(), [0; 4096]);
         while log.waits() {
@@ -287,7 +227,7 @@ mod tests {
         let told = format!("(CRON) WARNING ({lost} log records lost: the log did not take them)");
         assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{:?}", lines.last());
         assert_eq!(lines.len(), written + 1);
-        log.write(&Record::daemon("INFO", b"and one more"));
+        log.write(&LogRecord::daemon("INFO", b"and one more"));
         let length = reader.recv(&mut packet).unwrap();
         assert!(packet[..length].ends_with(b"(CRON) INFO (and one more)"), "the loss is told once");
     }

@@ -1,90 +1,91 @@
-//! The mail that carries a job's output: to whom, from whom, the head byte for byte as the profile's reference implementation writes it
-//! (Debian and cronie do_command.c), and the mailer's command line.
+//! The mail with a job's output: addresses, the header byte for byte as the profile's reference implementation writes it
+//! (do_command.c of Debian cron and cronie), and the mailer's command line.
 //!
-//! Nothing that a user wrote can become a header of its own, or an option of the mailer.
+//! Text from a user can become neither another header line nor an option of the mailer.
 
 use crate::profile::{Profile, ProfileName};
 
-/// The mailer of both reference implementations.
+/// The default mailer of both reference implementations.
 pub const SENDMAIL: &str = "/usr/sbin/sendmail";
 
-/// What the table and the job say about the mail.
+/// The settings of a crontab that concern mail, as raw bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wishes<'a> {
-    /// `MAILTO`.
+    /// The value of `MAILTO`.
     pub to: Option<&'a [u8]>,
-    /// `MAILFROM`.
+    /// The value of `MAILFROM`.
     pub from: Option<&'a [u8]>,
-    /// `CONTENT_TYPE`.
+    /// The value of `CONTENT_TYPE`.
     pub content_type: Option<&'a [u8]>,
-    /// `CONTENT_TRANSFER_ENCODING`.
+    /// The value of `CONTENT_TRANSFER_ENCODING`.
     pub encoding: Option<&'a [u8]>,
 }
 
-/// To whom and from whom.
+/// The resolved recipients and sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// None: no mail is wanted, or it must not be sent.
+    /// The recipients. None if no mail is wanted, or if it must not be sent.
     pub to: Option<Vec<u8>>,
-    /// The sender as it stands in `From:`, and under cronie after `-f`.
+    /// The sender for `From:`, and with the cronie profile for `-f`.
     pub from: Vec<u8>,
-    /// Addresses that were dropped, to be logged in this order.
+    /// Rejected addresses, to be logged in this order.
     pub refused: Vec<Vec<u8>>,
 }
 
-/// The event under which a dropped address is logged.
-pub fn refusal(site: &Profile) -> &'static str {
-    match site.profile {
+/// The log event for a rejected address.
+pub fn refusal(profile: &Profile) -> &'static str {
+    match profile.profile {
         ProfileName::Debian => "UNSAFE MAIL",
         ProfileName::Cronie => "UNSAFE",
     }
 }
 
-/// Who gets the mail: MAILTO, which may be a list with commas; the user when there is none; nobody when it is empty or unsafe.
-pub fn addresses(site: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresses {
+/// Resolves the recipients: MAILTO, which may be a comma-separated list; the user if it is not set; none if it is empty or
+/// unsafe.
+pub fn addresses(profile: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresses {
     let mut refused = Vec::new();
-    let default = match site.profile {
+    let default = match profile.profile {
         ProfileName::Debian => "root (Cron Daemon)",
         ProfileName::Cronie => user,
     };
     let mut from = default.as_bytes();
     let mut to = None;
-    // cronie looks at the sender first, Debian only when there is somebody to send to: it shows in the order of the log lines.
-    if site.profile == ProfileName::Cronie {
-        from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
+    // cronie checks the sender first, Debian only if there is a recipient. This decides the order of the log lines.
+    if profile.profile == ProfileName::Cronie {
+        from = wishes.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
     }
     match wishes.to {
         None if user.starts_with('-') => refused.push(user.as_bytes().to_vec()),
         None => to = Some(user.as_bytes().to_vec()),
-        Some(wanted) if is_usable(site, wanted, &mut refused) => to = Some(wanted.to_vec()),
+        Some(wanted) if is_usable(profile, wanted, &mut refused) => to = Some(wanted.to_vec()),
         Some(_) => {}
     }
-    if site.profile == ProfileName::Debian && to.is_some() {
-        from = wishes.from.filter(|from| is_usable(site, from, &mut refused)).unwrap_or(from);
+    if profile.profile == ProfileName::Debian && to.is_some() {
+        from = wishes.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
     }
     let from = from.to_vec();
     Addresses { to, from, refused }
 }
 
-/// Whether there is an address and it is safe; an unsafe one is noted.
-fn is_usable(site: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
-    let safe = is_safe(site, address);
+/// Whether the address is set and safe. An unsafe one is added to `refused`.
+fn is_usable(profile: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> bool {
+    let safe = is_safe(profile, address);
     if !safe {
         refused.push(address.to_vec());
     }
     safe && !address.is_empty()
 }
 
-/// Whether an address may stand on the mailer's command line and in a header.
-pub fn is_safe(site: &Profile, address: &[u8]) -> bool {
-    let marks: &[u8] = match site.profile {
+/// Whether an address is safe on the mailer's command line and in a header.
+pub fn is_safe(profile: &Profile, address: &[u8]) -> bool {
+    let marks: &[u8] = match profile.profile {
         ProfileName::Debian => b"@!:%-.,_+=/",
         ProfileName::Cronie => b"@!:%-.,_+",
     };
     address.iter().enumerate().all(|(at, byte)| byte.is_ascii_alphanumeric() || (at > 0 && marks.contains(byte)))
 }
 
-/// cronie's MAILTO and MAILFROM: `$NAME` and `${NAME}` become the values of variables. None when one of them is not set.
+/// Expands `$NAME` and `${NAME}` in cronie's MAILTO and MAILFROM. None if a variable is not set.
 pub fn expand(address: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut expanded = Vec::with_capacity(address.len());
     let mut rest = address;
@@ -92,7 +93,7 @@ pub fn expand(address: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Opt
         let (before, reference) = rest.split_at(at);
         expanded.extend_from_slice(before);
         let Some((name, length)) = reference_name(reference) else {
-            // Not a reference: the reference implementation looks no further.
+            // Not a valid reference; the reference implementation stops expanding here.
             rest = reference;
             break;
         };
@@ -103,7 +104,7 @@ pub fn expand(address: &[u8], variable: impl Fn(&str) -> Option<Vec<u8>>) -> Opt
     Some(expanded)
 }
 
-/// The name in `$NAME...` or `${NAME}...`, and how long the reference is.
+/// The name in `$NAME...` or `${NAME}...`, and the length of the reference in bytes.
 fn reference_name(reference: &[u8]) -> Option<(&str, usize)> {
     let braced = reference.get(1) == Some(&b'{');
     let begin = if braced { 2 } else { 1 };
@@ -115,34 +116,34 @@ fn reference_name(reference: &[u8]) -> Option<(&str, usize)> {
     (closed && starts_well).then_some((name, begin + length + usize::from(braced)))
 }
 
-/// What the head of a mail is made of.
+/// The contents of a mail's header.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Sender, as [`Addresses`] has it.
+    /// The sender from [`Addresses`].
     pub from: &'a [u8],
-    /// Recipients.
+    /// The recipients from [`Addresses`].
     pub to: &'a [u8],
-    /// Whose job it was.
+    /// The user as whom the job ran.
     pub user: &'a str,
-    /// This host's name, whole.
+    /// The full name of this host.
     pub host: &'a [u8],
-    /// Whether the whole name stands in the subject (Debian's `-n`), and not only its first part.
+    /// Whether the subject has the full host name (Debian's `-n`) instead of its first part.
     pub full_host_name: bool,
     /// The command up to the first `%`.
     pub command: &'a [u8],
-    /// Whether the subject says that it failed (Debian's `-L 4`).
+    /// Whether the subject says that the job failed (Debian's `-L 4`).
     pub says_failed: bool,
-    /// The daemon's character set in libc's words.
+    /// The daemon's character set, as nl_langinfo(3) names it.
     pub charset: &'a str,
-    /// Wishes.
+    /// The mail settings of the crontab.
     pub wishes: Wishes<'a>,
 }
 
-/// The head with the empty line that ends it. `variables` are shown as X-Cron-Env, in their order.
-pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+/// The header, with the empty line that ends it. `variables` become X-Cron-Env lines in the given order.
+pub fn head<'a>(profile: &Profile, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut text = Vec::with_capacity(1024);
     let mut line = |parts: &[&[u8]]| {
-        // Whatever a user wrote stays within its line: no header is split.
+        // Line breaks in text from a user must not start another header.
         text.extend(
             parts.iter().flat_map(|part| part.iter()).map(|&b| if matches!(b, b'\n' | b'\r' | 0) { b' ' } else { b }),
         );
@@ -150,12 +151,12 @@ pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item =
     };
     let host = if head.full_host_name { head.host } else { first_label(head.host) };
     let failed: &[u8] = if head.says_failed { b" (failed)" } else { b"" };
-    let charset = match site.profile {
-        // The name that MIME prefers.
+    let charset = match profile.profile {
+        // The preferred MIME name.
         ProfileName::Debian if head.charset.eq_ignore_ascii_case("ANSI_X3.4-1968") => "US-ASCII",
         ProfileName::Debian | ProfileName::Cronie => head.charset,
     };
-    match site.profile {
+    match profile.profile {
         ProfileName::Debian => line(&[b"From: ", head.from]),
         ProfileName::Cronie => line(&[b"From: \"(Cron Daemon)\" <", head.from, b">"]),
     }
@@ -167,7 +168,7 @@ pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item =
         None => line(&[b"Content-Type: text/plain; charset=", charset.as_bytes()]),
     }
     line(&[b"Content-Transfer-Encoding: ", head.wishes.encoding.unwrap_or(b"8bit")]);
-    if site.profile == ProfileName::Cronie {
+    if profile.profile == ProfileName::Cronie {
         line(&[b"Auto-Submitted: auto-generated"]);
         line(&[b"Precedence: bulk"]);
     }
@@ -178,9 +179,9 @@ pub fn head<'a>(site: &Profile, head: &Head<'_>, variables: impl Iterator<Item =
     text
 }
 
-/// The output as it is mailed: cronie leaves out carriage returns, but for one at the very beginning.
-pub fn body(site: &Profile, output: Vec<u8>) -> Vec<u8> {
-    match site.profile {
+/// The output as it is mailed: cronie removes carriage returns, except for one at the very beginning.
+pub fn body(profile: &Profile, output: Vec<u8>) -> Vec<u8> {
+    match profile.profile {
         ProfileName::Debian => output,
         ProfileName::Cronie => {
             let mut at = 0_usize;
@@ -194,23 +195,23 @@ pub fn body(site: &Profile, output: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The mailer's command line.
-pub fn sendmail_arguments(site: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
-    let fixed: &[&str] = match site.profile {
+/// The arguments for sendmail.
+pub fn sendmail_arguments(profile: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
+    let fixed: &[&str] = match profile.profile {
         ProfileName::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],
         ProfileName::Cronie => &[SENDMAIL, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f"],
     };
-    let last = match site.profile {
+    let last = match profile.profile {
         ProfileName::Debian => addresses.to.clone().unwrap_or_default(),
         ProfileName::Cronie => addresses.from.clone(),
     };
     fixed.iter().map(|argument| argument.as_bytes().to_vec()).chain([last]).collect()
 }
 
-/// What the log says of a mailer that failed.
-pub fn failure(site: &Profile, bytes: usize, status: i32) -> String {
+/// The log text about a mailer that failed.
+pub fn failure(profile: &Profile, bytes: usize, status: i32) -> String {
     let plural = if bytes == 1 { "" } else { "s" };
-    let whose = match site.profile {
+    let whose = match profile.profile {
         ProfileName::Debian => " from MTA",
         ProfileName::Cronie => "",
     };
@@ -244,11 +245,11 @@ mod tests {
             (Some("x\ny"), None, None),
             (Some("ålice"), None, None),
         ] {
-            for (site, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-                let got = addresses(site, "alice", &wishes(to, None));
-                assert_eq!(got.to.as_deref(), expected.map(str::as_bytes), "{to:?} {}", site.name);
+            for (profile, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+                let got = addresses(profile, "alice", &wishes(to, None));
+                assert_eq!(got.to.as_deref(), expected.map(str::as_bytes), "{to:?} {}", profile.name);
                 let refused = usize::from(expected.is_none() && to.is_some_and(|to| !to.is_empty()));
-                assert_eq!(got.refused.len(), refused, "{to:?} {}", site.name);
+                assert_eq!(got.refused.len(), refused, "{to:?} {}", profile.name);
             }
         }
     }
@@ -266,9 +267,9 @@ mod tests {
             (Some("ops@example.org"), "ops@example.org", "ops@example.org"),
             (Some("a b"), "root (Cron Daemon)", "alice"),
         ] {
-            for (site, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-                let got = addresses(site, "alice", &wishes(None, from));
-                assert_eq!(got.from, expected.as_bytes(), "{from:?} {}", site.name);
+            for (profile, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+                let got = addresses(profile, "alice", &wishes(None, from));
+                assert_eq!(got.from, expected.as_bytes(), "{from:?} {}", profile.name);
                 assert_eq!(got.refused.len(), usize::from(from == Some("a b")));
             }
         }
@@ -304,8 +305,8 @@ mod tests {
         }
     }
 
-    fn shown(site: &Profile, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
-        String::from_utf8(head(site, values, variables.iter().copied())).unwrap()
+    fn shown(profile: &Profile, values: &Head<'_>, variables: &[(&[u8], &[u8])]) -> String {
+        String::from_utf8(head(profile, values, variables.iter().copied())).unwrap()
     }
 
     #[test]
@@ -345,8 +346,8 @@ mod tests {
         let mut values =
             a_head(b"alice", Wishes { content_type: Some(evil), encoding: Some(evil), ..Wishes::default() });
         values.command = evil;
-        for site in [&DEBIAN, &CRONIE] {
-            let text = shown(site, &values, &[(b"A\nBcc", evil)]);
+        for profile in [&DEBIAN, &CRONIE] {
+            let text = shown(profile, &values, &[(b"A\nBcc", evil)]);
             assert!(!text.contains("\nBcc") && !text.contains('\r'), "{text}");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2));
         }

@@ -1,17 +1,18 @@
-//! What lies ahead of a schedule: the gaps and folds of its zone that concern it.
+//! Warns of the zone's coming gaps and folds that affect a schedule.
 
-use super::calendar::{DstPolicy, Form, Kind, Schedule};
+use super::calendar::{Form, Kind, Schedule};
 use super::civil::{DAY_MINUTES, Date};
+use super::clock_step::ClockStep;
+use super::dst_policy::DstPolicy;
 use super::time::{LocalMinute, Timestamp};
-use super::wall::Step;
 use super::zone::{Transition, Zone};
 
 /// How far ahead to look, in seconds.
 const YEAR: i64 = 366 * 86_400;
 
-/// Sentences about gaps and folds within a year from `from` that concern this schedule:
-/// `On 2027-03-28 this time does not exist in Europe/Berlin: runs at 03:00`.
-pub fn foresee(schedule: &Schedule, zone: &Zone, from: Timestamp) -> Vec<String> {
+/// Sentences about the gaps and folds within a year after `from` that affect this schedule: `On 2027-03-28 this time does
+/// not exist in Europe/Berlin: runs at 03:00`.
+pub fn dst_warnings(schedule: &Schedule, zone: &Zone, from: Timestamp) -> Vec<String> {
     let on_the_wall = schedule.kind() == Kind::Calendar && !matches!(schedule.0, Form::EverySecond);
     let mut sentences = Vec::new();
     let mut at = from;
@@ -22,16 +23,16 @@ pub fn foresee(schedule: &Schedule, zone: &Zone, from: Timestamp) -> Vec<String>
     sentences
 }
 
-/// A change of the clock on the wall, in local minutes.
+/// A change of the local clock, in minutes since 1970 local time.
 struct Edge {
-    /// The last minute shown before.
+    /// The last minute shown before the change.
     before: i64,
-    /// The first shown after.
+    /// The first minute shown after it.
     after: i64,
 }
 
 impl Edge {
-    /// None when the wall clock just goes on.
+    /// None if the local clock simply continues.
     fn of(change: &Transition) -> Option<Edge> {
         let before = (change.at.0 - 1 + i64::from(change.before)).div_euclid(60);
         let after = (change.at.0 + i64::from(change.after)).div_euclid(60);
@@ -61,9 +62,9 @@ impl Edge {
     }
 
     fn in_gap(&self, schedule: &Schedule) -> String {
-        let made_up = match (&schedule.0, Step::of(self.after - self.before), schedule.style()) {
-            (Form::Quartz(_), _, _) | (_, Step::Small, _) | (_, Step::Forward, DstPolicy::Fixed) => true,
-            (_, Step::Forward, DstPolicy::Wildcard) | (_, Step::Back | Step::Jump, _) => false,
+        let made_up = match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
+            (Form::Quartz(_), _, _) | (_, ClockStep::Small, _) | (_, ClockStep::Forward, DstPolicy::Fixed) => true,
+            (_, ClockStep::Forward, DstPolicy::Wildcard) | (_, ClockStep::Back | ClockStep::Jump, _) => false,
         };
         if !made_up {
             return "does not run then".to_owned();
@@ -78,18 +79,16 @@ impl Edge {
     }
 
     fn in_fold(&self, schedule: &Schedule) -> &'static str {
-        match (&schedule.0, Step::of(self.after - self.before), schedule.style()) {
+        match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
             (Form::Quartz(_), _, _) => "runs the first time only",
-            (_, Step::Back, DstPolicy::Fixed) => "runs the first time only",
-            (_, Step::Back, DstPolicy::Wildcard) | (_, Step::Small | Step::Forward | Step::Jump, _) => {
-                "runs both times"
-            }
+            (_, ClockStep::Back, DstPolicy::Fixed) => "runs the first time only",
+            (_, ClockStep::Back, DstPolicy::Wildcard)
+            | (_, ClockStep::Small | ClockStep::Forward | ClockStep::Jump, _) => "runs both times",
         }
     }
 }
 
-/// Whether a wildcard entry runs in every hour alike, so that leaving out or repeating whole hours changes nothing that
-/// anyone could see without a look at the clock.
+/// Whether a wildcard entry runs at the same minutes of every hour. Skipping or repeating whole hours then changes nothing.
 fn runs_by_the_hour(schedule: &Schedule, minute: i64, width: i64) -> bool {
     let (DstPolicy::Wildcard, Form::Plain(fields)) = (schedule.style(), &schedule.0) else { return false };
     let every_half_hour = fields.minutes & ((1 << 30) - 1) == fields.minutes >> 30;

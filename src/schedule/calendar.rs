@@ -1,7 +1,8 @@
-//! A compiled schedule and the search for its next due moment.
+//! A compiled schedule and the search for the next time at which it is due.
 
 use super::civil::DAY_MINUTES;
 use super::days::Days;
+use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_WEEKDAYS, DayRule, Fields};
 use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
@@ -9,54 +10,41 @@ use super::wall;
 use super::zone::Zone;
 use std::sync::Arc;
 
-/// When an entry is due: five fields, a nickname, `@quartz` and seven fields, `@N`, or `@reboot`. Equal schedules are
-/// equal values, so that the plan can share one timer among them.
+/// When an entry is due: five fields, a nickname, `@quartz` and seven fields, `@N`, or `@reboot`. Equal schedules are equal
+/// values, so the scheduler can share one timer among them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule(pub(super) Form);
 
-/// The forms a schedule is kept in. The plain one is a value of 24 bytes; the rare ones are shared on the heap.
+/// How a schedule is stored. The common form is small and stored in place; rare forms are shared on the heap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     /// Five fields of plain sets.
     Plain(Fields),
     /// Five fields with days that depend on the month's shape.
     Shaped(Arc<(Fields, Days)>),
-    /// `@quartz` and seven fields.
     Quartz(Arc<Quartz>),
-    /// `@every_second`.
     EverySecond,
-    /// `@N`, in seconds.
+    /// `@N`: seconds after the end of the previous run.
     Interval(u32),
-    /// `@reboot`.
     Reboot,
 }
 
-/// The families of schedules.
+/// What makes a schedule due: the calendar, the end of the previous run, or a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Due at minutes (or seconds) of a calendar.
     Calendar,
-    /// `@N`: so many seconds after the end of the previous run (first: after the table was loaded).
+    /// `@N`: a number of seconds after the end of the previous run; the first run counts from the loading of the crontab.
     Interval {
-        /// Seconds, at least 1.
+        /// Pause between two runs in seconds, at least 1.
         seconds: u32,
     },
     /// `@reboot`: once per boot.
     Reboot,
 }
 
-/// How a schedule is treated when the clock jumps or a zone's offset changes (Vixie cron's rule, crontab(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DstPolicy {
-    /// The minute or the hour field begins with `*` (`@hourly` and sub-minute schedules too): due whenever the clock on the wall says
-    /// so, never made up for.
-    Wildcard,
-    /// Anything else: made up for after a jump of up to three hours forward, not repeated after one back.
-    Fixed,
-}
-
 impl Schedule {
-    /// Its family.
+    /// Whether the calendar, the end of the previous run or a boot makes it due.
     pub fn kind(&self) -> Kind {
         match self.0 {
             Form::Plain(_) | Form::Shaped(_) | Form::Quartz(_) | Form::EverySecond => Kind::Calendar,
@@ -65,7 +53,7 @@ impl Schedule {
         }
     }
 
-    /// How it is treated when the clock jumps.
+    /// The policy for clock jumps and changes of the zone's offset.
     pub fn style(&self) -> DstPolicy {
         match &self.0 {
             Form::Plain(fields) => fields.style,
@@ -75,16 +63,16 @@ impl Schedule {
         }
     }
 
-    /// Whether it is due at seconds, not at whole minutes: `@every_second` and `@quartz`.
+    /// Whether it can be due within a minute rather than at its start: `@every_second` and `@quartz`.
     pub fn has_seconds(&self) -> bool {
         matches!(self.0, Form::Quartz(_) | Form::EverySecond)
     }
 
-    /// Whether it can never be due (`0 0 30 2 *`). `@reboot` and `@N` are not such.
+    /// Whether it can never be due (`0 0 30 2 *`). False for `@reboot` and `@N`.
     #[inline]
     pub fn never_matches(&self) -> bool {
         match &self.0 {
-            // A 400-year cycle holds every date that there is on every day of the week that it can fall on.
+            // Every possible date occurs on every possible day of the week within a 400-year cycle.
             Form::Plain(fields) => fields.may_never_match() && fields.next(0, None).is_none(),
             Form::Shaped(shaped) => shaped.0.next(0, Some(&shaped.1)).is_none(),
             Form::Quartz(quartz) => quartz.next(i64::MIN).is_none(),
@@ -92,7 +80,7 @@ impl Schedule {
         }
     }
 
-    /// Whether two restricted day fields stand side by side, of which either is enough (`0 4 1 * sun`).
+    /// Whether both day fields are restricted, so that a match of either one is enough (`0 4 1 * sun`).
     pub fn either_day_is_enough(&self) -> bool {
         let fields = match &self.0 {
             Form::Plain(fields) => fields,
@@ -102,11 +90,11 @@ impl Schedule {
         fields.rule == DayRule::Either && fields.days != ALL_DAYS && fields.weekdays != ALL_WEEKDAYS
     }
 
-    /// The first moment strictly after `after` at which it is due in `zone`, the zone's own gaps and folds included:
-    /// none for `@reboot`, and when nothing is due within one 400-year cycle. `@N`: `after` plus N.
+    /// The first time after `after` (exclusive) at which it is due in `zone`, with regard to the zone's gaps and folds. None
+    /// for `@reboot`, and if nothing is due within one 400-year cycle. For `@N` it is `after` plus N seconds.
     ///
-    /// `done` tells that the zone's clocks have already shown that local minute, before somebody set the clock back: a
-    /// [`DstPolicy::Fixed`] schedule is then not due at local minutes up to it.
+    /// `done` is the last local minute that was already handled before the clock was set back. A [`DstPolicy::Fixed`]
+    /// schedule is not due again at local minutes up to it.
     pub fn next_after(&self, after: Timestamp, zone: &Zone, done: Option<LocalMinute>) -> Option<Timestamp> {
         if !after.is_sane() {
             return None;
@@ -133,7 +121,7 @@ impl Schedule {
             }
     }
 
-    /// The first local minute strictly after `after` that the fields match, on the calendar alone.
+    /// The first local minute after `after` (exclusive) that the fields match, without regard to a zone.
     pub fn next_match(&self, after: LocalMinute) -> Option<LocalMinute> {
         if !after.is_sane() {
             return None;
@@ -149,7 +137,7 @@ impl Schedule {
     }
 }
 
-/// What [`wall`] must know of a schedule whose finest unit is the minute.
+/// Lets [`wall`] search schedules whose smallest unit is the minute.
 impl wall::Calendar for Fields {
     fn next(&self, after: i64) -> Option<i64> {
         Fields::next(self, after, None)
@@ -169,7 +157,7 @@ impl wall::Calendar for (Fields, Days) {
 }
 
 impl Timestamp {
-    /// Whether the calendar reaches that far: some 250,000 years either way.
+    /// Whether the calendar's arithmetic holds that far out, about 250,000 years either way.
     fn is_sane(self) -> bool {
         self.0.abs() < 8_000_000_000_000
     }

@@ -7,17 +7,16 @@
 /// Days in the 400 years after which the calendar repeats, weekdays included.
 pub(super) const CYCLE_DAYS: i64 = 146_097;
 
-/// Minutes in a day.
 pub(super) const DAY_MINUTES: i64 = 1440;
 
-/// A calendar date.
+/// A date of the proleptic Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Date {
     /// The year; 0 is 1 BC.
     pub year: i32,
-    /// 1 to 12.
+    /// From 1 to 12.
     pub month: u32,
-    /// 1 to 31.
+    /// From 1 to 31.
     pub day: u32,
 }
 

@@ -1,4 +1,4 @@
-//! A day of a local calendar, as what counts in days needs it.
+//! A local date, for jobs whose period is counted in days.
 
 use super::civil::{DAY_MINUTES, Date, is_leap, month_length};
 use super::time::{LocalMinute, Timestamp};
@@ -9,13 +9,13 @@ use super::zone::Zone;
 pub struct Day(i32);
 
 impl Day {
-    /// The day that a zone's clocks show at that moment.
+    /// The local date in `zone` at `moment`.
     pub fn at(moment: Timestamp, zone: &Zone) -> Day {
         let LocalMinute(minute) = zone.local_minute(moment);
         Day(i32::try_from(minute.div_euclid(DAY_MINUTES)).unwrap_or(i32::MAX))
     }
 
-    /// Reads `YYYYMMDD`; a date that no calendar has is none.
+    /// Parses `YYYYMMDD`. None if there is no such date.
     pub fn parse(text: &[u8]) -> Option<Day> {
         let digits: &[u8; 8] = text.first_chunk().filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
         let number = |part: &[u8]| part.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
@@ -25,42 +25,42 @@ impl Day {
         exists.then(|| Day(Date { year, month, day }.day_number()))
     }
 
-    /// Days from `earlier` to this one; negative if that is later.
+    /// Days from `earlier` to this day; negative if `earlier` is the later one.
     pub fn since(self, earlier: Day) -> i64 {
         i64::from(self.0) - i64::from(earlier.0)
     }
 
-    /// The moment at which the next day begins by a zone's clocks.
+    /// The time at which the next local day begins in `zone`.
     pub fn end(self, zone: &Zone) -> Timestamp {
         let midnight = (i64::from(self.0) + 1) * DAY_MINUTES * 60;
         let near = Timestamp(midnight - i64::from(zone.offset_at(Timestamp(midnight))));
         Timestamp(midnight - i64::from(zone.offset_at(near)))
     }
 
-    /// Days of the month it is in.
+    /// The number of days of its month.
     pub fn month_length(self) -> u32 {
         let Date { year, month, .. } = Date::of(self.0);
         month_length(year, month)
     }
 
-    /// Days of the month before.
+    /// The number of days of the previous month.
     pub fn last_month_length(self) -> u32 {
         let Date { year, month, .. } = Date::of(self.0);
         if month == 1 { month_length(year - 1, 12) } else { month_length(year, month - 1) }
     }
 
-    /// Days of the year it is in.
+    /// The number of days of its year.
     pub fn year_length(self) -> u32 {
         365 + u32::from(is_leap(Date::of(self.0).year))
     }
 
-    /// Days of the year before.
+    /// The number of days of the previous year.
     pub fn last_year_length(self) -> u32 {
         365 + u32::from(is_leap(Date::of(self.0).year - 1))
     }
 }
 
-/// `YYYYMMDD`.
+/// Formats the day as `YYYYMMDD`, as anacron's time stamps have it.
 impl std::fmt::Display for Day {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Date { year, month, day } = Date::of(self.0);

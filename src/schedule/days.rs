@@ -1,8 +1,8 @@
 //! Days that depend on the shape of the month: `L`, `L-3`, `15W`, `LW`, `friL`, `fri#2`.
 
-use super::fields::{days_up_to, spread};
+use super::bits::{bits, days_on_weekdays, days_up_to};
 
-/// The shapes one schedule asks for, beside its plain days.
+/// The days of this kind that one schedule asks for, in addition to its plain days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Days {
     /// Bit n: the n-th day before the last day of the month; bit 0 is `L` itself.
@@ -39,10 +39,10 @@ impl Days {
     /// The days of a month that the day-of-week field asks for.
     pub fn by_weekday(&self, first: u32, length: u32) -> u32 {
         let last_week = !days_up_to(length - 7);
-        let mut due = spread(self.last, first) & last_week;
+        let mut due = days_on_weekdays(self.last, first) & last_week;
         for (index, weekdays) in self.nth.iter().enumerate() {
             let week = days_up_to(7) << (7 * index);
-            due |= spread(*weekdays, first) & week;
+            due |= days_on_weekdays(*weekdays, first) & week;
         }
         due & days_up_to(length)
     }
@@ -58,11 +58,6 @@ fn nearest_weekday(day: u32, first: u32, length: u32) -> u32 {
         0 => day + 1,
         _ => day,
     }
-}
-
-/// The numbers of the bits that are set.
-pub(super) fn bits(set: u32) -> impl Iterator<Item = u32> {
-    (0..32).filter(move |bit| set >> bit & 1 == 1)
 }
 
 #[cfg(test)]

@@ -1,25 +1,27 @@
-//! Stable draws: `~` and `RANDOM_DELAY` give the same number on the same host for the same entry, always.
+//! Stable random numbers for `~` and `RANDOM_DELAY`: an entry always gets the same number on the same host.
 
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-/// The host's part of every draw: a hash of machine-id, else of the host name. Made once by the loud half.
+/// The hash key of this host, made from machine-id, or from the host name if there is none. The caller computes it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HostKey(pub u64);
 
-/// What identifies one entry for its draws: host, table name, schedule and command, never the line number.
+/// What an entry's random numbers depend on: host, crontab, schedule and command. They do not depend on the line number, so
+/// they survive edits elsewhere in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed<'a> {
-    /// The host.
+    /// The key of the host.
     pub host: HostKey,
-    /// The table's name: a user's name, or the path of a system table.
+    /// The name of the crontab: a user's name, or the path of a system crontab.
     pub table: &'a str,
-    /// The entry's own text: schedule, user where there is one, command; no line number.
+    /// The text of the entry: schedule, user (if there is one) and command.
     pub entry: &'a [u8],
 }
 
 impl HostKey {
-    /// Hashes what names this host (the text of machine-id, or a host name; blanks around it do not count).
+    /// Hashes the identity of this host (the text of machine-id, or a host name). Leading and trailing whitespace is
+    /// ignored.
     pub fn of(identity: &[u8]) -> HostKey {
         let mut hasher = SipHasher13::new();
         hasher.write(identity.trim_ascii());
@@ -28,11 +30,11 @@ impl HostKey {
 }
 
 impl Seed<'_> {
-    /// A number from 0 to `bound - 1`, evenly spread over entries; `what` keeps the draws of one entry apart
-    /// (`"minute"`, `"delay"`, ...). 0 when `bound` is 0.
+    /// A number from 0 to `bound - 1`, uniformly distributed over entries; 0 if `bound` is 0. `what` (`"minute"`, `"delay"`,
+    /// ...) makes the numbers of one entry independent of each other.
     pub fn draw(&self, what: &str, bound: u32) -> u32 {
-        // The host is the key; lengths keep the parts apart; the byte order is fixed, so that a draw outlives a
-        // change of machine architecture.
+        // The length before each part prevents different parts from hashing alike. The byte order is fixed, so that the
+        // result does not depend on the machine's architecture.
         let mut hasher = SipHasher13::new_with_keys(self.host.0, 0);
         for part in [self.table.as_bytes(), self.entry, what.as_bytes()] {
             hasher.write(&(part.len() as u64).to_le_bytes());
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_draw_of_a_known_entry_never_changes() {
-        // Recorded: a change here moves every random job of every user.
+        // Recorded value: a change of it moves every random job of every user.
         assert_eq!(HostKey::of(b"4f1c\n"), HostKey::of(b"4f1c"));
         assert_eq!(draw("alice", "~ * * * * job", "minute", 60), RECORDED_MINUTE);
         assert_eq!(draw("alice", "~ * * * * job", "minute", 0), 0);

@@ -3,8 +3,8 @@
 //! They end with the year 2100; the rule behind the last decades is read off them and holds from then on.
 
 use super::civil::{self, Date};
+use super::history::History;
 use super::rule::drop_repeats;
-use super::zone::History;
 use tz::timezone::{AlternateTime, LocalTimeType, MonthWeekDay, RuleDay};
 
 /// 2060-01-01: changes from here on are all made by today's rules.

@@ -1,4 +1,4 @@
-//! What is wrong, or merely odd, about a written schedule: always with its place.
+//! Errors and warnings about the text of a schedule, with their positions.
 
 use std::ops::Range;
 
@@ -6,25 +6,25 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 pub struct Fault {
-    /// The offending bytes, as offsets into the text that was parsed.
+    /// The invalid bytes, as offsets into the text that was parsed.
     pub span: Range<usize>,
-    /// What would have been right: `an hour from 0 to 23`.
+    /// What was expected: `an hour from 0 to 23`.
     pub expected: String,
-    /// What stood there: `24`, `the end of the line`.
+    /// What was found: `24`, `the end of the line`.
     pub found: String,
-    /// A likely intention, if one is known: `midnight is hour 0`.
+    /// A suggestion, if there is one: `midnight is hour 0`.
     pub help: Option<String>,
-    /// What both reference implementations say of it: `bad hour`.
+    /// The message of both reference implementations: `bad hour`.
     pub bad: &'static str,
 }
 
-/// A schedule that can be used but probably does not mean what its writer thinks.
+/// A warning: the schedule is valid, but probably not what the author meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caution {
-    /// The bytes it is about, as offsets into the text that was parsed.
+    /// The bytes that the warning is about, as offsets into the text that was parsed.
     pub span: Range<usize>,
     /// One sentence: `this schedule never matches`.
     pub message: String,
-    /// What to write instead, if that is known.
+    /// A suggestion, if there is one.
     pub help: Option<String>,
 }

@@ -1,8 +1,10 @@
-//! Five fields as bit sets, and the search for the next minute that they match: by jumping over months, days and hours.
+//! Five fields as bit sets, and the search for the next minute that they match. The search skips whole months, days and
+//! hours.
 
-use super::calendar::DstPolicy;
+use super::bits::{days_on_weekdays, days_up_to};
 use super::civil::{self, CYCLE_DAYS, DAY_MINUTES, Date};
 use super::days::Days;
+use super::dst_policy::DstPolicy;
 use std::hash::{Hash, Hasher};
 
 /// All minutes of an hour.
@@ -16,39 +18,39 @@ pub(super) const ALL_MONTHS: u16 = 0x1ffe;
 /// All days of the week: bit 0 (Sunday) to bit 6.
 pub(super) const ALL_WEEKDAYS: u8 = 0x7f;
 
-/// How the two day fields go together.
+/// How the two day fields are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum DayRule {
-    /// Every day of the year, whatever the fields' spelling.
+    /// Every day of the year, however the fields are written.
     Every,
     /// Every month, every day of the month, some days of the week.
     Weekly,
     /// Both must match: one of the fields begins with `*`.
     Both,
-    /// Either may match: neither field begins with `*`. POSIX asks for it and old tables depend on it.
+    /// Either may match: neither field begins with `*`. POSIX requires this and existing crontabs depend on it.
     Either,
 }
 
-/// The five fields.
+/// The values of the five fields, one bit for each value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fields {
-    /// Bits 0 to 59.
+    /// Minutes, bits 0 to 59.
     pub minutes: u64,
-    /// Bits 0 to 23.
+    /// Hours, bits 0 to 23.
     pub hours: u32,
-    /// Bits 1 to 31.
+    /// Days of the month, bits 1 to 31.
     pub days: u32,
-    /// Bits 1 to 12.
+    /// Months, bits 1 to 12.
     pub months: u16,
-    /// Bits 0 (Sunday) to 6.
+    /// Days of the week, bits 0 (Sunday) to 6.
     pub weekdays: u8,
-    /// How `days` and `weekdays` go together.
+    /// How `days` and `weekdays` are combined.
     pub rule: DayRule,
     /// How the entry behaves when the clock jumps.
     pub style: DstPolicy,
 }
 
-/// In one piece: every entry that is loaded is hashed, and seven pieces take several times as long.
+/// Hashes two integers instead of seven fields, since every entry that is loaded is hashed.
 impl Hash for Fields {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let of_day = u128::from(self.minutes) << 24 | u128::from(self.hours);
@@ -59,8 +61,8 @@ impl Hash for Fields {
 }
 
 impl Fields {
-    /// Puts the fields together; `both` is the star rule's verdict about the two day fields. The rule is settled here
-    /// once, so that fields which match the same days need no calendar to know it.
+    /// Combines the fields. `both`: a day field begins with `*`, so both must match. The rule is decided here once, so that
+    /// fields which match the same days are equal.
     #[inline]
     pub const fn new(
         minutes: u64,
@@ -102,7 +104,7 @@ impl Fields {
         }
     }
 
-    /// Whether a look at the sets alone leaves it open that nothing ever matches; false: there is some match.
+    /// Whether the sets alone do not rule out that nothing ever matches. False means that there is a match.
     #[inline]
     pub fn may_never_match(&self) -> bool {
         let some_time = self.minutes != 0 && self.hours != 0 && self.months != 0;
@@ -116,7 +118,7 @@ impl Fields {
         !(some_time && some_day)
     }
 
-    /// The first matching local minute strictly after `after`; none when there is none in one 400-year cycle.
+    /// The first matching local minute after `after` (exclusive). None if there is none in one 400-year cycle.
     #[inline]
     pub fn next(&self, after: i64, extra: Option<&Days>) -> Option<i64> {
         if self.minutes == 0 || self.hours == 0 {
@@ -196,7 +198,7 @@ impl Fields {
         }
         let length = civil::month_length(year, month);
         let mut by_date = self.days;
-        let mut by_weekday = spread(self.weekdays, first);
+        let mut by_weekday = days_on_weekdays(self.weekdays, first);
         if let Some(extra) = extra {
             by_date |= extra.by_date(first, length);
             by_weekday |= extra.by_weekday(first, length);
@@ -227,30 +229,5 @@ impl Fields {
     #[inline]
     fn first_on(&self, day: i32) -> i64 {
         i64::from(day) * DAY_MINUTES + i64::from(self.hours.trailing_zeros() * 60 + self.minutes.trailing_zeros())
-    }
-}
-
-/// The days from 1 to `length` as bits.
-pub(super) fn days_up_to(length: u32) -> u32 {
-    ((2u64 << length) - 2) as u32
-}
-
-/// The days of a month (bit 1 and up) that fall on these days of the week, when its first day is a `first`.
-pub(super) fn spread(weekdays: u8, first: u32) -> u32 {
-    let week = (u64::from(weekdays) * 0x81) >> first & 0x7f;
-    ((week * 0x1020_4081) << 1) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_of_weekdays_is_spread_over_the_month() {
-        // November 2026 begins on a Sunday.
-        assert_eq!(spread(0b000_0001, 0), 1 << 1 | 1 << 8 | 1 << 15 | 1 << 22 | 1 << 29);
-        // May 2026 begins on a Friday: Saturdays are 2, 9, 16, 23, 30.
-        assert_eq!(spread(0b100_0000, 5), 1 << 2 | 1 << 9 | 1 << 16 | 1 << 23 | 1 << 30);
-        assert_eq!(spread(ALL_WEEKDAYS, 3), ALL_DAYS);
     }
 }

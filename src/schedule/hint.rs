@@ -1,29 +1,29 @@
-//! Likely intentions behind what stands where no schedule should: the help line of a diagnostic.
+//! Suggestions for common mistakes in schedules: the help line of a diagnostic.
 
 use super::nickname;
 use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 
-/// The fields in order, for whoever has too few or too many.
+/// Suggestion for a schedule with too few or too many fields.
 pub(super) const FIVE_FIELDS: &str =
     "a schedule has five fields: minute, hour, day of the month, month, day of the week";
 
 const SECONDS: &str = "a schedule has no field for seconds in front; @quartz and seven fields have one";
 
-/// What `word`, which is no value of `unit`, may have been meant as. `text` is the whole text, for a look at how many
-/// fields there are.
+/// Suggests what `word`, which is not a value of `unit`, may have been meant as. `text` is the whole schedule, to count its
+/// fields.
 pub(super) fn for_value(unit: &Unit, word: &[u8], text: &[u8]) -> Option<String> {
     if word == b"?" {
         return Some("write * for any value".to_owned());
     }
     if word.eq_ignore_ascii_case(b"h") {
-        return Some("write ~ for a value that is drawn once for this entry".to_owned());
+        return Some("write ~ for a random value that stays the same for this entry".to_owned());
     }
     if looks_like_six_fields(text) {
         return Some(SECONDS.to_owned());
     }
     let number = std::str::from_utf8(word).ok().and_then(|word| word.parse::<u32>().ok());
     match (unit.index, number) {
-        (index, Some(60)) if index == MINUTE.index => Some("the full hour is minute 0".to_owned()),
+        (index, Some(60)) if index == MINUTE.index => Some("use minute 0 for the top of the hour".to_owned()),
         (index, Some(24)) if index == HOUR.index => Some("midnight is hour 0".to_owned()),
         (index, Some(0)) if index == DAY.index => Some("the first day of a month is 1; the last is L".to_owned()),
         (index, Some(0)) if index == MONTH.index => Some("January is month 1".to_owned()),
@@ -36,7 +36,7 @@ pub(super) fn for_value(unit: &Unit, word: &[u8], text: &[u8]) -> Option<String>
     }
 }
 
-/// A name that was written out or cut otherwise: `sunday`, `sept`.
+/// A name that is not abbreviated to three letters: `sunday`, `sept`.
 fn short_name(unit: &Unit, word: &[u8]) -> Option<String> {
     if let Some(value) = word.get(..3).filter(|_| word.len() > 3).and_then(|head| unit.value_of(head)) {
         let name = unit.names.get((value - unit.min) as usize)?;
@@ -46,9 +46,9 @@ fn short_name(unit: &Unit, word: &[u8]) -> Option<String> {
     Some(format!("the {} is field {}; {FIVE_FIELDS}", other.name, other.index + 1))
 }
 
-/// A help line for a lone value with a step, `5/15`.
+/// Suggestion for a single value with a step, `5/15`.
 pub(super) fn for_lone_step(unit: &Unit, value: u32, step: &[u8]) -> String {
-    // The last weekday is 6 or 7, both of which the reader knows; 6 keeps Sunday from counting twice.
+    // The parser accepts 6 or 7 as the last day of the week; with 6, Sunday does not count twice.
     let last = if unit.is_weekday() { 6.max(value) } else { unit.max };
     match step.iter().all(|byte| *byte == b'0') {
         true => format!("write {value}-{last}/N for every N-th from {value} on, N being 1 or more"),
@@ -56,7 +56,7 @@ pub(super) fn for_lone_step(unit: &Unit, value: u32, step: &[u8]) -> String {
     }
 }
 
-/// A help line for an unknown nickname.
+/// Suggestion for an unknown nickname.
 pub(super) fn for_nickname(word: &[u8]) -> Option<String> {
     let meant = nickname::likely(word)?;
     let why =
@@ -64,14 +64,14 @@ pub(super) fn for_nickname(word: &[u8]) -> Option<String> {
     Some(format!("{why}@{meant}"))
 }
 
-/// What to write for a range that runs backwards.
+/// Suggestion for a range whose end is before its beginning.
 pub(super) fn for_reversed(unit: &Unit, low: u32, high: u32) -> String {
     let first = |from: u32, to: u32| if from == to { from.to_string() } else { format!("{from}-{to}") };
     let last = if unit.is_weekday() { 6.max(low) } else { unit.max };
     format!("write {},{} to go past the end", first(low, last), first(unit.min, high))
 }
 
-/// A help line for more text after a schedule that should stand alone.
+/// Suggestion for text after a schedule where none may follow.
 pub(super) fn for_rest(text: &[u8]) -> &'static str {
     if looks_like_six_fields(text) { SECONDS } else { FIVE_FIELDS }
 }
@@ -82,7 +82,7 @@ fn looks_like_six_fields(text: &[u8]) -> bool {
             && word.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?' | b',' | b'-' | b'/'))
     };
     let words = text.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
-    // Names are usual only in the last field.
+    // Only the last field commonly has names.
     let fields = words.take_while(|word| looks_like_field(word) || WEEKDAY.value_of(word).is_some());
     fields.count() >= 6
 }

@@ -1,28 +1,32 @@
-//! The calendar: does a schedule match, when is it due next, what happens at gaps and folds, in words.
+//! Schedules: parsing, matching, the next due time with regard to daylight saving time, and descriptions in English.
 //!
-//! Nothing here knows what time it is; every question carries its moment.
+//! This module never asks for the current time: every function is told the time.
 //!
-//! | file | subject |
+//! | file | content |
 //! |---|---|
-//! | `parse`, `unit`, `nickname`, `hint` | a text becomes a [`Schedule`] or a [`Fault`] with a likely intention |
-//! | `calendar`, `fields`, `days`, `quartz` | the forms of a schedule; does it match, when next, on the calendar alone |
-//! | `wall` | what is due while a zone's clocks run on, skip and repeat |
-//! | `zone`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
+//! | `parse`, `unit`, `nickname`, `hint` | parsing of a text into a [`Schedule`] or a [`Fault`] with a suggestion |
+//! | `calendar`, `fields`, `days`, `bits`, `quartz` | forms of a schedule; which local minutes match, without regard to a zone |
+//! | `wall`, `clock_step`, `dst_policy` | which schedules are due as local clocks advance, skip and repeat |
+//! | `zone`, `history`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
 //! | `words`, `ahead` | a schedule in English; gaps and folds to come |
-//! | `day` | a local date, for what counts in days |
+//! | `day` | a local date, for periods in days |
 //! | `draw` | stable random numbers |
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod bits;
 mod calendar;
 mod civil;
+mod clock_step;
 mod day;
 mod days;
 mod draw;
+mod dst_policy;
 mod embedded;
 mod fault;
 mod fields;
 mod hint;
+mod history;
 mod nickname;
 mod parse;
 mod quartz;
@@ -33,10 +37,11 @@ mod wall;
 mod words;
 mod zone;
 
-pub use ahead::foresee;
-pub use calendar::{DstPolicy, Kind, Schedule};
+pub use ahead::dst_warnings;
+pub use calendar::{Kind, Schedule};
 pub use day::Day;
 pub use draw::{HostKey, Seed};
+pub use dst_policy::DstPolicy;
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;
 pub use parse::Prefix;

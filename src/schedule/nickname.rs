@@ -1,14 +1,15 @@
-//! The schedules that have names of their own. A new nickname is a row here.
+//! The schedules with names. To add a nickname, add a row here.
 
-use super::calendar::{DstPolicy, Form};
+use super::calendar::Form;
+use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_HOURS, ALL_MINUTES, ALL_MONTHS, ALL_WEEKDAYS, Fields};
 
 /// What a nickname stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Meaning {
-    /// A schedule.
+    /// The schedule that the nickname abbreviates.
     Schedule(Form),
-    /// The word before seven fields.
+    /// `@quartz`, which seven fields follow.
     Quartz,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn likely(word: &[u8]) -> Option<&'static str> {
     known.or_else(|| OTHERS.iter().find(|(name, _)| name.as_bytes() == lower).map(|(_, meant)| *meant))
 }
 
-/// At midnight. A star among the day fields makes both of them count, as in the spelled-out forms.
+/// At midnight. Both day fields must match, as in the spelled-out forms, where one of them begins with `*`.
 const fn fixed(days: u32, months: u16, weekdays: u8) -> Meaning {
     Meaning::Schedule(Form::Plain(Fields::new(1, 1, days, months, weekdays, true, DstPolicy::Fixed)))
 }

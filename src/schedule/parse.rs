@@ -1,11 +1,13 @@
-//! A text becomes a schedule, or a fault with its place.
+//! Parses a text into a schedule, or into a fault with its position.
 //!
-//! The language is that of Vixie cron's descendants, every line that Debian's cron or cronie runs on purpose included,
-//! with OpenBSD's `~` (random offset, regular spacing), and Quartz's `L`, `W` and `#` in the day fields.
+//! The language is that of Vixie cron's descendants, with every form that Debian's cron or cronie accepts on purpose, with
+//! OpenBSD's `~` (random value, or regular spacing with a random offset), and with Quartz's `L`, `W` and `#` in the day
+//! fields.
 
-use super::calendar::{DstPolicy, Form, Schedule};
+use super::calendar::{Form, Schedule};
 use super::days::Days;
 use super::draw::Seed;
+use super::dst_policy::DstPolicy;
 use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;
@@ -15,27 +17,27 @@ use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A schedule at the beginning of a text, and how much of the text it took.
+/// A schedule at the beginning of a text, and its length.
 #[derive(Clone, Debug)]
 pub struct Prefix {
-    /// The schedule.
+    /// The parsed schedule.
     pub schedule: Schedule,
-    /// Bytes taken, from the first of the text to the last of the schedule; the blank after it is not counted.
+    /// Length of the schedule in bytes, without the blank after it.
     pub len: usize,
-    /// What is odd about it.
+    /// Warnings about the schedule.
     pub cautions: Vec<Caution>,
 }
 
 impl Schedule {
-    /// Reads the schedule that `text` (no leading blanks) begins with: five fields parted by blanks, or a nickname.
+    /// Parses the schedule at the beginning of `text` (no leading blanks): five fields separated by blanks, or a nickname.
     pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
         let mut cautions = Vec::new();
         let (schedule, len) = Schedule::read(text, seed, &mut cautions).map_err(|fault| *fault)?;
         Ok(Prefix { schedule, len, cautions })
     }
 
-    /// The same for who reads a hundred thousand of them: the schedule and the bytes it took, and the cautions where they
-    /// are to go. Nothing larger than a schedule is handed on.
+    /// The same for loading many entries: returns the schedule and its length in bytes, and appends warnings to `cautions`,
+    /// so that only small values are copied.
     #[inline]
     pub fn read(text: &[u8], seed: &Seed<'_>, cautions: &mut Vec<Caution>) -> Read<(Schedule, usize)> {
         let mut reader = Reader { text, at: 0, seed, unit: None, days: None, draws: 0, cautions, reversed: None };
@@ -46,7 +48,7 @@ impl Schedule {
         Ok((schedule, reader.at))
     }
 
-    /// Reads a text that is a schedule and nothing else (blanks around it are allowed).
+    /// Parses a text that consists of a schedule only (leading and trailing blanks are allowed).
     pub fn parse(text: &str, seed: &Seed<'_>) -> Result<Prefix, Fault> {
         let lead = text.len() - text.trim_ascii_start().len();
         let bytes = text.trim_ascii().as_bytes();
@@ -69,28 +71,28 @@ impl Schedule {
     }
 }
 
-/// Faults are boxed: a result is then small enough for a register, and good lines pay nothing.
+/// Faults are boxed to keep results small.
 type Read<T> = Result<T, Box<Fault>>;
 
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     seed: &'t Seed<'t>,
-    /// Which of the five fields is being read, if any.
+    /// The one of the five fields that is being parsed, if any.
     unit: Option<&'static Unit>,
-    /// Days that depend on the month's shape, as soon as there are any.
+    /// Days that depend on the month's length and weekdays, if the schedule has any.
     days: Option<Days>,
-    /// Draws made so far in this field: they must not be the same.
+    /// The number of random values so far in this field, so that each gets another one.
     draws: u32,
     cautions: &'t mut Vec<Caution>,
-    /// Which of the cautions is about a range that runs backwards.
+    /// Index of the warning about a range whose end is before its beginning.
     reversed: Option<usize>,
 }
 
 impl Reader<'_> {
     #[inline]
     fn five_fields(&mut self) -> Read<Schedule> {
-        // The star rule looks at nothing but the first character of a field.
+        // Only the first character of a field decides whether it counts as `*`.
         let (minute_star, minutes) = self.field(&MINUTE)?;
         let (hour_star, hours) = self.field(&HOUR)?;
         let (day_star, days) = self.field(&DAY)?;
@@ -113,12 +115,12 @@ impl Reader<'_> {
         Ok(schedule)
     }
 
-    /// The next field: whether it begins with a star, and its values. Most are a lone star, or a number of one or two
-    /// digits: those are read where they stand.
+    /// Parses the next field: whether it begins with `*`, and its values. The two most common forms, a single `*` and a
+    /// number of one or two digits, are handled here.
     #[inline(always)]
     fn field(&mut self, unit: &'static Unit) -> Read<(bool, u64)> {
         let mut at = self.at;
-        // Nothing stands in front of the first.
+        // There is no blank before the first field.
         while unit.index > 0 && matches!(self.text.get(at), Some(b' ' | b'\t')) {
             at += 1;
         }
@@ -137,7 +139,7 @@ impl Reader<'_> {
         Ok((is_star, bits))
     }
 
-    /// A field that begins there, whatever it is.
+    /// Parses a field of any form.
     #[inline(never)]
     fn any_field(&mut self, unit: &'static Unit, at: usize) -> Read<(bool, u64)> {
         (self.unit, self.at) = (Some(unit), at);
@@ -189,7 +191,7 @@ impl Reader<'_> {
     fn range(&mut self, unit: &'static Unit, start: usize, low: u32) -> Read<u64> {
         self.at += 1;
         let high = match self.value(unit)? {
-            // cronie's rule, there for every field: Sunday at the end of a range is 7.
+            // As in cronie: Sunday at the end of a range is 7.
             0 if unit.is_weekday() && low > 0 => 7,
             high => high,
         };
@@ -199,7 +201,7 @@ impl Reader<'_> {
         self.stepped(unit, start, low, high)
     }
 
-    /// The values from `low` to `high`, with the step that may follow.
+    /// The values from `low` to `high`, with the optional step.
     #[inline]
     fn stepped(&mut self, unit: &'static Unit, start: usize, low: u32, high: u32) -> Read<u64> {
         let step = if self.peek() == b'/' { self.step(unit)? } else { 1 };
@@ -226,7 +228,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One value: a number or a name.
+    /// Parses one value: a number or a name.
     #[inline]
     fn value(&mut self, unit: &'static Unit) -> Read<u32> {
         let start = self.at;
@@ -240,7 +242,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A run of digits. None when there is none or when it overflows.
+    /// Parses digits. None if there are none or the number is too large.
     #[inline]
     fn number(&mut self) -> Option<u32> {
         let start = self.at;
@@ -252,7 +254,7 @@ impl Reader<'_> {
         u32::try_from(number).ok().filter(|_| self.at > start)
     }
 
-    /// A name of exactly three queued mails; after a day of the week, an `L` may follow.
+    /// Parses a name of exactly three letters. After a day of the week, an `L` may follow.
     fn name(&mut self, unit: &'static Unit) -> Option<u32> {
         let word = self.word(self.at);
         let name = match word {
@@ -264,12 +266,12 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// `[low]~[high][/step]`: one value drawn from the range, or a regular spacing with a drawn offset.
+    /// `[low]~[high][/step]`: a random value of the range, or regular spacing with a random offset.
     fn random(&mut self, unit: &'static Unit, start: usize, low: Option<u32>) -> Read<u64> {
         self.at += 1;
         let low = low.unwrap_or(unit.min);
         let high = match self.peek() {
-            // Sunday has two numbers but must not be drawn twice as often.
+            // Sunday has two numbers, but must not be twice as likely.
             b' ' | b'\t' | b',' | b'/' => {
                 if unit.is_weekday() {
                     6.max(low)
@@ -284,7 +286,7 @@ impl Reader<'_> {
             },
         };
         if low > high {
-            return Err(self.fault(start..self.at, "a range to draw from, the lower value first", None));
+            return Err(self.fault(start..self.at, "a range for a random value, the lower value first", None));
         }
         let width = high - low + 1;
         if self.peek() != b'/' {
@@ -310,7 +312,7 @@ impl Reader<'_> {
         self.days.get_or_insert_default()
     }
 
-    /// `L`, `L-n`, `LW`.
+    /// Parses `L`, `L-n` and `LW` in the day-of-month field.
     fn end_of_month(&mut self) -> Read<u64> {
         let start = self.at;
         self.at += 1;
@@ -337,7 +339,7 @@ impl Reader<'_> {
         self.end_of_shape(start)
     }
 
-    /// What may follow a value: `15W`, `5L`, `5#2`.
+    /// Parses the suffix of a value: `15W`, `5L`, `5#2`.
     fn shaped(&mut self, unit: &'static Unit, start: usize, value: u32) -> Read<u64> {
         let weekday = value % 7;
         match self.peek() {
@@ -380,7 +382,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `@daily`, `@30s`, `@quartz` and seven fields.
+    /// Parses `@daily`, `@30s`, or `@quartz` and seven fields.
     fn nickname(&mut self) -> Read<Schedule> {
         self.at = 1;
         let text = self.text;
@@ -396,7 +398,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `@N` in seconds, as in FreeBSD, or `@N` and a unit.
+    /// Parses `@N` in seconds, as in FreeBSD, or `@N` and a unit.
     fn interval(&mut self) -> Read<Schedule> {
         let end = self.blank_after(self.at);
         let number = self.number();
@@ -443,7 +445,7 @@ impl Reader<'_> {
                 Ok(schedule)
             }
             Err(_) => {
-                // The crate does not say where; so each field is tried alone.
+                // The crate does not report a position, so each field is tried separately.
                 let alone = |index: usize| {
                     let mut probe = ["*"; 7];
                     probe[index] = fields[index];
@@ -458,7 +460,7 @@ impl Reader<'_> {
     }
 }
 
-/// What each of Quartz's fields may hold.
+/// The valid values of each of Quartz's fields.
 const QUARTZ_FIELDS: [&str; 7] = [
     "a second from 0 to 59",
     "a minute from 0 to 59",
@@ -469,9 +471,9 @@ const QUARTZ_FIELDS: [&str; 7] = [
     "a year from 1970 to 2100",
 ];
 
-/// Looking at the text.
+/// Access to the text.
 impl Reader<'_> {
-    /// The byte at hand; the end of the text looks like a blank.
+    /// The current byte. The end of the text is reported as a blank.
     #[inline]
     fn peek(&self) -> u8 {
         self.text.get(self.at).copied().unwrap_or(b' ')
@@ -482,7 +484,7 @@ impl Reader<'_> {
         blank.map_or(self.text.len(), |blank| at + blank)
     }
 
-    /// The end of the queued mails and digits at `at`.
+    /// The end of the letters and digits at `at`.
     fn word_end(&self, at: usize) -> usize {
         let others = self.text.iter().skip(at).position(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii());
         others.map_or(self.text.len(), |others| at + others).max(at.min(self.text.len()))
@@ -499,7 +501,7 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong, in words. None of this is on the way of a good line.
+/// Construction of faults and warnings.
 impl Reader<'_> {
     #[cold]
     fn fault(&self, span: Range<usize>, expected: &str, help: Option<String>) -> Box<Fault> {
@@ -522,7 +524,7 @@ impl Reader<'_> {
         let end = match (self.word_end(start), self.field_end(start)) {
             (word, _) if word > start => word,
             (_, item) if item > start => item,
-            // A comma with nothing before it, or nothing at all.
+            // A comma without a value before it, or an empty field.
             _ => self.blank_after(start).min(start + 1),
         };
         let word = self.text.get(start..end).unwrap_or_default();
@@ -581,12 +583,13 @@ impl Reader<'_> {
     fn caution_step_of_draw(&mut self, start: usize, step: u32) {
         self.cautions.push(Caution {
             span: start..self.at,
-            message: format!("the step {step} is beyond the range: only one value is drawn"),
+            message: format!("the step {step} is beyond the range: only one random value is used"),
             help: None,
         });
     }
 
-    /// Says that the schedule never matches, and says it once: a range that runs backwards is then the reason.
+    /// Warns that the schedule never matches. If a range whose end is before its beginning is the reason, the existing
+    /// warning is extended.
     #[cold]
     fn caution_never(&mut self) {
         const NEVER: &str = "this schedule never matches";
@@ -631,7 +634,7 @@ fn after_blanks(text: &[u8], at: usize) -> usize {
     others.map_or(text.len(), |others| at + others)
 }
 
-/// Bytes as a person can read them in a message, not too many of them.
+/// Bytes in readable form for a message, shortened.
 fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 40;
     let text = String::from_utf8_lossy(bytes);

@@ -1,35 +1,35 @@
-//! Zone files and rules, read by the crate `tz-rs`, and the rule's changes unrolled over one calendar cycle.
+//! Parses zone files and rules with the crate `tz-rs`, and computes the changes that a rule makes in one calendar cycle.
 
 use super::civil::{self, Date};
-use super::zone::{CYCLE_SECONDS, History, WIDEST_OFFSET};
+use super::history::{CYCLE_SECONDS, History, WIDEST_OFFSET};
 use tz::TimeZone;
 use tz::timezone::{AlternateTime, RuleDay, TransitionRule};
 
-/// The part of a list of changes that repeats for ever.
+/// The repeating part of a list of changes.
 pub(super) struct Repeating {
-    /// The moment of its first change.
+    /// The time of its first change, seconds since 1970.
     pub start: i64,
-    /// The index of that change.
+    /// The index of its first change.
     pub first: usize,
-    /// How many changes one cycle has.
+    /// The number of changes in one cycle.
     pub count: usize,
 }
 
-/// Why a file or a rule is no zone.
+/// Why a file or a rule cannot be used as a zone.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// The reader does not understand it.
+    /// `tz-rs` cannot parse it.
     #[error(transparent)]
     Unreadable(#[from] tz::error::TzError),
-    /// RFC 8536 wants offsets within -25 to +26 hours.
+    /// An offset outside the -25 to +26 hours of RFC 8536.
     #[error("an offset from UTC is more than 26 hours")]
     TooFarFromUtc,
-    /// A rule is made of printable ASCII characters.
+    /// A rule may only contain printable ASCII characters.
     #[error("it is not a word of printable characters")]
     NotAWord,
 }
 
-/// Reads a TZif file.
+/// Parses a TZif file (RFC 8536).
 pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
     let zone = TimeZone::from_tz_data(bytes)?;
     let zone = zone.as_ref();
@@ -53,19 +53,19 @@ pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
     Ok(History { first, changes, rule })
 }
 
-/// Files of the "right" kind count leap seconds; the system's clock does not.
+/// Zone files of the "right" kind count leap seconds; the system clock does not.
 fn unix_time(leap_time: i64, leaps: &[tz::timezone::LeapSecond]) -> i64 {
     let passed = leaps.iter().rev().find(|leap| leap.unix_leap_time() < leap_time);
     leap_time - passed.map_or(0, |leap| i64::from(leap.correction()))
 }
 
-/// Reads a POSIX `TZ` rule. Without dates for the change, those of the United States hold, as in glibc.
+/// Parses a POSIX `TZ` rule. If it has no dates for the changes, those of the United States apply, as in glibc.
 pub(super) fn read_posix(rule: &str) -> Result<History, Unusable> {
     read_footer(rule).or_else(|reason| read_footer(&format!("{rule},M3.2.0,M11.1.0")).map_err(|_| reason))
 }
 
-/// `tz-rs` reads a rule with the hours that RFC 8536 allows (-167 to 167) only as the footer of a version 3 file; so
-/// this makes such a file: twice a header with one offset of zero and its name, then the footer.
+/// `tz-rs` accepts the hours that RFC 8536 allows (-167 to 167) only in the footer of a version 3 file. So this builds such
+/// a file: two headers with one offset of zero and its name each, then the footer.
 fn read_footer(rule: &str) -> Result<History, Unusable> {
     if rule.is_empty() || !rule.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Unusable::NotAWord);
@@ -87,7 +87,7 @@ fn read_footer(rule: &str) -> Result<History, Unusable> {
     read_tzif(&file)
 }
 
-/// All changes of a zone up to the end of one full cycle of its rule, and which part of them repeats.
+/// All changes of a zone up to the end of one full cycle of its rule, and the part of them that repeats.
 pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) {
     let Some(rule) = &history.rule else { return (history.changes.clone(), None) };
     let year_of = |t: i64| Date::of(t.div_euclid(86_400).clamp(-1_000_000, 1_000_000) as i32).year;
@@ -106,7 +106,7 @@ pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) 
         changes.append(&mut later);
     }
     let agreeing = changes.iter().rev().zip(ruled.iter().rev()).take_while(|(a, b)| a == b).count();
-    // Two changes further on, nothing before the rule can be felt any more.
+    // Two changes later, nothing before the rule has an effect any more.
     let first = changes.len() - agreeing + 2;
     let Some(start) = changes.get(first).map(|(at, _)| *at) else { return (changes, None) };
     let count = changes[first..].iter().take_while(|(at, _)| *at < start + CYCLE_SECONDS).count();
@@ -114,7 +114,7 @@ pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) 
     (changes, Some(Repeating { start, first, count }))
 }
 
-/// The changes that a rule makes in these years.
+/// The changes that a rule makes from year `from` to year `to`.
 fn changes_of(rule: &AlternateTime, from: i32, to: i32) -> Vec<(i64, i32)> {
     let (standard, summer) = (rule.std().ut_offset(), rule.dst().ut_offset());
     let mut changes = Vec::new();
@@ -122,11 +122,11 @@ fn changes_of(rule: &AlternateTime, from: i32, to: i32) -> Vec<(i64, i32)> {
         let at = |day: &RuleDay, second: i32, offset: i32| {
             i64::from(day_of(day, year)) * 86_400 + i64::from(second) - i64::from(offset)
         };
-        // Each time of day is read on the clock that runs until then.
+        // Each time of day refers to the offset in force before the change.
         changes.push((at(rule.dst_end(), rule.dst_end_time(), summer), false, standard));
         changes.push((at(rule.dst_start(), rule.dst_start_time(), standard), true, summer));
     }
-    // Where summer time ends at the very second at which the next one begins, it lasts all year.
+    // If daylight saving time ends in the same second in which it next begins, it lasts all year.
     changes.sort_unstable();
     changes.dedup_by(|later, earlier| {
         let same = later.0 == earlier.0;
@@ -135,7 +135,7 @@ fn changes_of(rule: &AlternateTime, from: i32, to: i32) -> Vec<(i64, i32)> {
         }
         same
     });
-    // The year beyond the last is there for what begins when the last one ends.
+    // The extra year covers changes whose local date is in it and whose UTC time is in the year before.
     let end = i64::from(Date { year: to + 1, month: 7, day: 1 }.day_number()) * 86_400;
     let changes = changes.into_iter().filter(|(at, _, _)| *at < end);
     let mut changes: Vec<(i64, i32)> = changes.map(|(at, _, offset)| (at, offset)).collect();
@@ -163,7 +163,7 @@ fn day_of(day: &RuleDay, year: i32) -> i32 {
     }
 }
 
-/// Drops changes that change nothing but a name.
+/// Removes changes that only change the name of the time.
 pub(super) fn drop_repeats(first: i32, changes: &mut Vec<(i64, i32)>) {
     let mut offset = first;
     changes.retain(|(_, next)| std::mem::replace(&mut offset, *next) != *next);

@@ -1,21 +1,21 @@
-//! The five fields: bounds, names, and what they are called in a message.
+//! The five fields: bounds, names of values, and their names in messages.
 
 /// One field of a schedule.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unit {
-    /// Which of the five it is, counted from 0.
+    /// Position among the five fields, counted from 0.
     pub index: usize,
-    /// `minute`.
+    /// Its name in messages: `minute`.
     pub name: &'static str,
-    /// What both reference implementations say of a faulty one: `bad minute`.
+    /// The message of both reference implementations for an invalid value: `bad minute`.
     pub bad: &'static str,
-    /// What a value of it is called: `a minute from 0 to 59`.
+    /// A valid value in words: `a minute from 0 to 59`.
     pub expectation: &'static str,
-    /// The least value.
+    /// The lowest valid value.
     pub min: u32,
-    /// The greatest value.
+    /// The highest valid value.
     pub max: u32,
-    /// Names for the values from `min` on: three queued mails, any case.
+    /// Names of the values from `min` on: three letters, in upper or lower case.
     pub names: &'static [&'static str],
 }
 

@@ -1,4 +1,4 @@
-//! What the clock on a zone's wall shows, and what is due because of it: the classic "virtual clock" of Vixie cron.
+//! Which schedules are due as a zone's local clock advances, skips and repeats: the "virtual clock" of Vixie cron.
 //!
 //! Cron counts the local minutes that a zone's clocks show. Let V be the last local minute shown, r the new one, and
 //! d = r - V (Debian cron.c and cronie cron.c, main; each zone runs on its own timeline here):
@@ -11,52 +11,28 @@
 //! | 0 to -179 | due if they match r | held until r is beyond V |
 //! | else | due if they match r; V is r | the same |
 //!
-//! Between two transitions of a zone d is always 1, or the clock is held; so all that can be odd is known at the
-//! transition, and each span of a zone carries it.
+//! Between two transitions of a zone, d is always 1 or the clock is held. The exceptional cases therefore depend on the
+//! transition alone, and each span of a zone stores them.
 
-use super::calendar::DstPolicy;
 use super::civil::{CYCLE_DAYS, DAY_MINUTES};
+use super::clock_step::ClockStep;
+use super::dst_policy::DstPolicy;
 use super::quartz::Quartz;
 use super::time::{LocalMinute, Timestamp};
 use super::zone::{Place, Zone};
 
 /// A set of local minutes.
 pub(super) trait Calendar {
-    /// The first of the set strictly after `after`.
+    /// The first minute of the set after `after` (exclusive).
     fn next(&self, after: i64) -> Option<i64>;
-    /// Whether the set holds `at`.
+    /// Whether the set contains `at`.
     fn matches(&self, at: i64) -> bool;
 }
 
-/// Longer than any two offsets are apart: no local minute comes back after that many seconds.
+/// More seconds than any two offsets are apart, so no local minute repeats after this time.
 const WELL_APART: i64 = 3 * 86_400;
 
-/// What a change of the wall clock by `d` minutes means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The next minute, or up to four missed ones: everything in between is due.
-    Small,
-    /// Forward by up to three hours.
-    Forward,
-    /// Back by less than three hours.
-    Back,
-    /// Beyond that: the clock was put right, nothing is made up for or held.
-    Jump,
-}
-
-impl Step {
-    /// The kind of a step from one local minute shown to another.
-    pub fn of(d: i64) -> Step {
-        match d {
-            1..=5 => Step::Small,
-            6..=180 => Step::Forward,
-            -179..=0 => Step::Back,
-            _ => Step::Jump,
-        }
-    }
-}
-
-/// The first moment strictly after `after` at which entries of this calendar and style are due.
+/// The first time after `after` (exclusive) at which entries of this calendar and policy are due.
 #[inline]
 pub(super) fn next_due<C: Calendar>(
     calendar: &C,
@@ -80,13 +56,13 @@ pub(super) fn next_due<C: Calendar>(
     next_over_transitions(calendar, style, after.0, zone, done, Cursor { place, floor, next })
 }
 
-/// Where a search stands.
+/// The state of a search for the next due time.
 struct Cursor<'z> {
     /// The span of constant offset.
     place: Place<'z>,
-    /// Local minutes up to here are over for this entry.
+    /// Local minutes up to this one are not due any more.
     floor: i64,
-    /// The first match after `floor`.
+    /// The first matching local minute after `floor`.
     next: i64,
 }
 
@@ -106,8 +82,8 @@ fn next_over_transitions<C: Calendar>(
         if at < place.end() {
             return Some(Timestamp(at));
         }
-        // Nothing matches between floor and next. So transitions that are too far from both ends of that stretch to
-        // show any minute outside of it are of no interest.
+        // Nothing matches between floor and next. Transitions so far from both ends that they show only minutes in between
+        // can be skipped.
         if place.end() > now + WELL_APART && at > place.end() + 2 * WELL_APART {
             now = at - WELL_APART;
             place = zone.place(now);
@@ -137,21 +113,21 @@ fn held_floor(shown: i64, place: &Place<'_>, style: DstPolicy, done: i64) -> i64
     }
 }
 
-/// Whether an entry is due at the very transition with which the span begins.
+/// Whether an entry is due at the transition with which the span begins.
 fn due_at_start<C: Calendar>(calendar: &C, style: DstPolicy, place: &Place<'_>, done: i64) -> bool {
     let shown = place.first_shown();
     let before = place.shown_before();
     let missed = |from: i64| calendar.next(from).is_some_and(|minute| minute <= shown);
-    match (Step::of(shown - before), style) {
-        (Step::Small, _) | (Step::Forward, DstPolicy::Fixed) => missed(before.max(done)),
-        (Step::Back, DstPolicy::Fixed) => false,
-        (Step::Forward | Step::Back | Step::Jump, DstPolicy::Wildcard) => calendar.matches(shown),
-        (Step::Jump, DstPolicy::Fixed) => shown > done && calendar.matches(shown),
+    match (ClockStep::of(shown - before), style) {
+        (ClockStep::Small, _) | (ClockStep::Forward, DstPolicy::Fixed) => missed(before.max(done)),
+        (ClockStep::Back, DstPolicy::Fixed) => false,
+        (ClockStep::Forward | ClockStep::Back | ClockStep::Jump, DstPolicy::Wildcard) => calendar.matches(shown),
+        (ClockStep::Jump, DstPolicy::Fixed) => shown > done && calendar.matches(shown),
     }
 }
 
-/// The same for `@quartz`, whose unit is the second and whose rule is simpler: a time is due when the zone's clocks
-/// first show it or pass it by. So one in a gap of any size runs when the gap ends, one in a fold the first time.
+/// The same for `@quartz`, whose unit is the second and whose rule is simpler: a time is due when local clocks first show it
+/// or skip it. A time in a gap of any size is due when the gap ends, a time in a fold the first time.
 pub(super) fn next_due_second(
     quartz: &Quartz,
     after: Timestamp,

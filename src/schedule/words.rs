@@ -1,7 +1,9 @@
-//! A schedule in English.
+//! Describes a schedule in an English sentence.
 
-use super::calendar::{DstPolicy, Form, Schedule};
-use super::days::{Days, bits};
+use super::bits::bits;
+use super::calendar::{Form, Schedule};
+use super::days::Days;
+use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, DayRule, Fields};
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
@@ -21,12 +23,12 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-/// Monday to Friday.
+/// Monday to Friday, as bits.
 const WORKING_DAYS: u8 = 0b011_1110;
-/// More times of day than this are not listed one by one.
+/// At most this many times of day are listed individually.
 const MOST_TIMES: usize = 6;
 
-/// The schedule as a person would say it: `At 02:30 on every weekday`.
+/// Describes the schedule: `At 02:30 on every weekday`.
 pub fn explain(schedule: &Schedule) -> String {
     match &schedule.0 {
         Form::Plain(fields) => five_fields(schedule, fields, &Days::default()),
@@ -45,13 +47,13 @@ fn five_fields(schedule: &Schedule, fields: &Fields, days: &Days) -> String {
 }
 
 fn never(sentence: &str) -> String {
-    format!("Never, for there is no such time: {}", lower_first(sentence))
+    format!("Never, because there is no such date: {}", lower_first(sentence))
 }
 
 /// The part about the time of day.
 struct Time {
     text: String,
-    /// It names times of day, so that "every day" has to be said.
+    /// Whether the text names times of day, so that "every day" has to be added.
     is_clock: bool,
 }
 
@@ -71,7 +73,7 @@ impl Time {
     }
 }
 
-/// Minutes that come at even distances over the whole hour.
+/// Describes minutes that are evenly spaced over the whole hour.
 fn every_step(step: u32, minutes: &[u32], hours: &[u32]) -> String {
     let (first, last) = ends(minutes);
     let every = if step == 1 { "Every minute".to_owned() } else { format!("Every {step} minutes") };
@@ -108,7 +110,7 @@ fn numbers(unit: &str, values: &[u32]) -> String {
     }
 }
 
-/// The part about the days, with a blank in front.
+/// The part about the days, with a leading blank.
 fn when(fields: &Fields, days: &Days, is_clock: bool) -> String {
     let by_date = fields.days != ALL_DAYS;
     let by_weekday = fields.weekdays != ALL_WEEKDAYS;
@@ -174,7 +176,7 @@ fn shaped_weekdays(days: &Days) -> Vec<String> {
         .collect()
 }
 
-/// What a date has to be under the star rule: `a Monday`, `a weekday`, `a Monday or a Friday`.
+/// The condition on a date if both day fields must match: `a Monday`, `a weekday`, `a Monday or a Friday`.
 fn is_weekday(weekdays: u8, days: &Days) -> String {
     if weekdays == WORKING_DAYS && !days.has_weekdays() {
         return "a weekday".to_owned();
@@ -212,7 +214,7 @@ fn month_names(months: u16) -> String {
     }
 }
 
-/// `@quartz`: the same words, with seconds in front and years behind.
+/// Describes a `@quartz` schedule: the same, with seconds at the beginning and years at the end.
 fn seven_fields(quartz: &Quartz) -> String {
     let schedule = quartz.schedule();
     let set = |unit: &dyn Fn(u32) -> bool, to: u32| {
@@ -272,20 +274,20 @@ fn ends(values: &[u32]) -> (u32, u32) {
     (values.first().copied().unwrap_or(0), values.last().copied().unwrap_or(0))
 }
 
-/// The common distance of neighbours, if there is one.
+/// The distance between neighbouring values, if it is always the same.
 fn even_distance(values: &[u32]) -> Option<u32> {
     let mut distances = values.windows(2).map(|pair| pair[1] - pair[0]);
     let first = distances.next()?;
     distances.all(|distance| distance == first).then_some(first)
 }
 
-/// The common distance, if it goes on evenly over the end of the unit into the next.
+/// The same, if the distance from the last value to the first one of the next unit is equal too.
 fn even_step(values: &[u32], unit: u32) -> Option<u32> {
     let (first, last) = ends(values);
     even_distance(values).filter(|step| first + unit - last == *step)
 }
 
-/// First and last of values without a hole.
+/// The first and the last value, if there is no gap between them.
 fn run(values: &[u32]) -> Option<(u32, u32)> {
     let (first, last) = ends(values);
     (!values.is_empty() && (last - first) as usize == values.len() - 1).then_some((first, last))

@@ -1,10 +1,11 @@
 //! A time zone as spans of constant offset on the UTC time line.
 
-use super::civil::{CYCLE_DAYS, Date};
+use super::civil::Date;
+use super::clock_step::ClockStep;
 use super::embedded;
+use super::history::{CYCLE_SECONDS, History, WIDEST_OFFSET};
 use super::rule::{self, Unusable};
 use super::time::{LocalMinute, Timestamp};
-use super::wall::Step;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -57,12 +58,6 @@ pub trait Zones {
     fn system(&self) -> Arc<Zone>;
 }
 
-/// Seconds after which the calendar, and with it every rule, repeats.
-pub(super) const CYCLE_SECONDS: i64 = CYCLE_DAYS * 86_400;
-
-/// RFC 8536 wants offsets within -25 to +26 hours; what lies beyond is not a zone.
-pub(super) const WIDEST_OFFSET: i32 = 26 * 3600;
-
 /// A stretch of constant offset, and what its beginning did to the clock on the wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Span {
@@ -95,17 +90,6 @@ struct Cycle {
     count: usize,
     /// Whether it repeats into the past as well: zones made from nothing but a rule.
     backwards: bool,
-}
-
-/// What a zone is made from: its offset before the first change, the changes, and the rule that follows them.
-#[derive(Clone, Debug)]
-pub(super) struct History {
-    /// Seconds east of UTC before the first change.
-    pub first: i32,
-    /// Moments and the offsets that hold from then on, in order.
-    pub changes: Vec<(i64, i32)>,
-    /// The rule for all later years, if there is one.
-    pub rule: Option<tz::timezone::AlternateTime>,
 }
 
 impl Zone {
@@ -334,9 +318,9 @@ impl Span {
         let last_shown = (at - 1 + i64::from(previous.offset)).div_euclid(60).max(previous.held_until);
         let first_shown = (at + i64::from(offset)).div_euclid(60);
         let step = first_shown - last_shown;
-        let held_until = match Step::of(step) {
-            Step::Back => last_shown,
-            Step::Small | Step::Forward | Step::Jump => first_shown,
+        let held_until = match ClockStep::of(step) {
+            ClockStep::Back => last_shown,
+            ClockStep::Small | ClockStep::Forward | ClockStep::Jump => first_shown,
         };
         Span { at, offset, step: step as i32, held_until }
     }

@@ -1,4 +1,4 @@
-//! Who may use crontab(1): cron.allow and cron.deny. The daemon never asks: existing tables keep running.
+//! Who may use crontab(1): cron.allow and cron.deny. The daemon does not read them, so existing crontabs keep running.
 
 use crate::profile::shared;
 use crate::sys::files;
@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The two lists.
+/// The paths of the two lists.
 #[derive(Clone, Debug)]
 pub struct Lists {
-    /// Who may.
+    /// Users who may use crontab(1).
     pub allow: PathBuf,
-    /// Who may not; asked only when there is no list of who may.
+    /// Users who may not; read only if there is no allow list.
     pub deny: PathBuf,
 }
 
@@ -21,23 +21,23 @@ impl Default for Lists {
     }
 }
 
-/// Whether somebody may.
+/// The result of a check of the lists.
 #[derive(Debug)]
 pub enum Ruling {
-    /// She may.
+    /// The user may use crontab(1).
     Allowed,
-    /// She may not.
+    /// The user may not use crontab(1).
     Denied,
-    /// Nobody is let through by something that cannot be read as a list.
+    /// A list exists but cannot be read, which denies everybody.
     Unreadable {
-        /// The list.
+        /// The path of the list.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error from opening or reading it.
         source: io::Error,
     },
 }
 
-/// What a list says of a name.
+/// Whether a list contains a name.
 #[derive(Debug)]
 enum Listed {
     Yes,
@@ -46,8 +46,8 @@ enum Listed {
     Unreadable(io::Error),
 }
 
-/// Whether `name`, who is not root, may use crontab(1). `open_to_all`: what counts when there is neither list. A list that
-/// exists and cannot be read denies; only a missing one counts as missing.
+/// Whether `name`, who is not root, may use crontab(1). `open_to_all` is the answer if neither list exists. A list that
+/// exists but cannot be read denies.
 pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> Ruling {
     let unreadable = |path: &Path, source| Ruling::Unreadable { path: path.to_owned(), source };
     match ask(&lists.allow, name) {
@@ -70,14 +70,14 @@ fn ask(path: &Path, name: &str) -> Listed {
     match read(path) {
         Ok(text) if text.split(|b| *b == b'\n').any(|line| line == name.as_bytes()) => Listed::Yes,
         Ok(_) => Listed::No,
-        // A link that leads nowhere is a list that somebody meant to be there.
+        // A dangling symbolic link counts as an unreadable list, not as a missing one.
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => Listed::NoList,
         Err(error) => Listed::Unreadable(error),
     }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Names of a million users. A larger list cannot be read, which denies.
+    // Enough for a million names. A larger list is an error, which denies.
     const MOST: usize = 16 << 20;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let stat = files::stat(&file)?;

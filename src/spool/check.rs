@@ -1,4 +1,4 @@
-//! Whether an open file may be used as a table: owner, type, mode and links, as the profile's reference implementation asks.
+//! Whether an open file may be used as a crontab: the profile's rules for owner, type, mode and number of links.
 
 use super::find::{Refusal, RefusalKind};
 use crate::profile::ProfileName;
@@ -6,19 +6,19 @@ use crate::scheduler::Owner;
 use crate::sys::files::{self, Stat};
 use std::io;
 
-/// How strict.
+/// Which rules apply to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// As the profile's reference implementation.
+    /// The rules of the profile's reference implementation.
     Profile,
     /// cronie's `-p`: owner, mode and links do not matter.
     AnyOwnerAndMode,
 }
 
-/// Judges an open table. `uid` is that of the user whose table it is, none for a system table.
+/// Checks an open crontab. `uid` is its user's, none for a system crontab.
 pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: Strictness) -> Result<(), RefusalKind> {
     if strictness == Strictness::AnyOwnerAndMode {
-        // Reading a FIFO or a device makes no table, whatever its mode.
+        // A FIFO or a device is never a crontab, whatever its mode.
         return if stat.is_regular() { Ok(()) } else { Err(RefusalKind::NotRegular) };
     }
     let owner_right = stat.uid == 0 || uid == Some(stat.uid);
@@ -28,8 +28,8 @@ pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: St
         // Readable by its owner, writable by nobody else, executable by none, no set-id bits.
         (ProfileName::Cronie, _) => stat.mode & 0o7533 == 0o400,
     };
-    // A second name of a root-owned system table can be made by anybody who may write in the same file system: it
-    // must not switch the table off (CVE-2007-1856).
+    // Anybody who may write to the same file system can make a hard link to a root-owned system crontab. This must not
+    // disable the crontab (CVE-2007-1856).
     let links_right = stat.links == 1 || uid.is_none();
     match profile {
         ProfileName::Debian if !owner_right => Err(RefusalKind::WrongOwner),
@@ -41,8 +41,8 @@ pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: St
     }
 }
 
-/// A refusal in the profile's wording (compat: both reference implementations' log lines). `error` is what the kernel said, if it
-/// was asked.
+/// A refusal in the wording of the profile's reference implementation. `error` is the error of the system call, if one
+/// failed.
 pub fn refusal(
     kind: RefusalKind,
     source: &crate::scheduler::Source,
@@ -69,14 +69,14 @@ pub fn refusal(
         RefusalKind::WrongLinkOwner => "WRONG SYMLINK OWNER",
         RefusalKind::Unauthorized => "Unauthorized SELinux context",
     };
-    // cronie judges system tables as root's; Debian's cron names the table.
+    // For system crontabs cronie logs the user root, Debian's cron the name of the crontab.
     let user = if debian || user_table { source.name.clone() } else { "root".to_owned() };
     let detail = match kind {
         RefusalKind::Orphan | RefusalKind::UserNotYetKnown => "no passwd entry".to_owned(),
         _ => source.path.clone(),
     };
-    // Debian's cron does not say what the kernel said. It has no files of the caller's, and these are our own limits, which nobody
-    // would guess.
+    // Debian's cron does not log the system's error. It is added only where Debian's cron has no such case: files of the
+    // caller, and limits of this program, which users could not guess.
     let is_ours = |error: &&io::Error| matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::FileTooLarge);
     let error = error
         .filter(|error| !debian || source.owner == Owner::Caller || is_ours(error))
@@ -85,7 +85,7 @@ pub fn refusal(
     Refusal { kind, user, event, detail, error }
 }
 
-/// The refusal of a table that could not be read.
+/// The refusal of a crontab that could not be read.
 pub fn unreadable(source: &crate::scheduler::Source, error: &io::Error, profile: ProfileName) -> Refusal {
     let out_of_memory = error.kind() == io::ErrorKind::OutOfMemory;
     let kind = if out_of_memory { RefusalKind::OutOfMemory } else { RefusalKind::CannotRead };

@@ -1,4 +1,4 @@
-//! The words of this room: where tables are, what tells one state of a file from another, why a table is refused.
+//! Types shared by this module: the paths of crontabs, stamps that detect changes of files, and reasons to refuse a crontab.
 
 use super::read::TableFile;
 use crate::scheduler::Source;
@@ -6,49 +6,49 @@ use crate::sys::files::Stat;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
-/// Where tables and lists are.
+/// The paths of crontabs.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// The users' tables.
+    /// The directory of the users' crontabs.
     pub spool: PathBuf,
-    /// The system table.
+    /// The system crontab.
     pub system_crontab: PathBuf,
-    /// Drop-ins.
+    /// The directory of drop-in crontabs.
     pub cron_d: PathBuf,
 }
 
 impl Places {
-    /// Those of a profile.
-    pub fn of(site: &crate::profile::Profile) -> Places {
+    /// The default paths of a profile.
+    pub fn of(profile: &crate::profile::Profile) -> Places {
         use crate::profile::shared;
         Places {
-            spool: site.spool.into(),
+            spool: profile.spool.into(),
             system_crontab: shared::SYSTEM_CRONTAB.into(),
             cron_d: shared::CRON_D.into(),
         }
     }
 }
 
-/// What tells one state of a file from another: equal stamps, equal content.
+/// Identifies a state of a file: if the stamp is unchanged, so is the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stamp {
-    /// Device.
+    /// The device number of its file system.
     pub dev: u64,
-    /// Inode.
+    /// Its inode number.
     pub ino: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Change time, nanoseconds since 1970.
     pub ctime_ns: i64,
-    /// Owner.
+    /// The owner's uid.
     pub uid: u32,
-    /// Type and mode bits.
+    /// File type and mode bits.
     pub mode: u32,
 }
 
-/// In one piece, since every look at a hundred thousand files hashes as many.
+/// Hashes all fields at once, because a scan of many files hashes a stamp for each.
 impl Hash for Stamp {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let kind = u64::from(self.uid) << 32 | u64::from(self.mode);
@@ -71,36 +71,36 @@ impl From<&Stat> for Stamp {
     }
 }
 
-/// A table's file as it was found.
+/// A crontab file that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// Its place in the plan.
+    /// Path, name and owner.
     pub source: Source,
-    /// Its state (of the link's target where it is a link); all zero when it could not be opened.
+    /// The stamp of the file (of the target if it is a link); all zero if it could not be opened.
     pub stamp: Stamp,
     /// The open file, or why it may not be used.
     pub content: Result<TableFile, Refusal>,
-    /// Where it is a symbolic link: the directories in which a change can change what it leads to, nearest first.
+    /// If it is a symbolic link: the directories in which a change can change its target, nearest first.
     pub watch: Vec<PathBuf>,
 }
 
-/// Why a table is not used, in the profile's wording for the log: `(USER) EVENT (DETAIL)`.
+/// Why a crontab is not used, in the profile's wording for the log: `(USER) EVENT (DETAIL)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong.
+    /// The reason.
     pub kind: RefusalKind,
-    /// What goes in the first parentheses.
+    /// The text in the first parentheses.
     pub user: String,
     /// `INSECURE MODE (mode 0600 expected)`, `WRONG FILE OWNER`, `ORPHAN`.
     pub event: &'static str,
-    /// What goes in the last parentheses: the path, or `no passwd entry`.
+    /// The text in the last parentheses: the path, or `no passwd entry`.
     pub detail: String,
-    /// What the kernel said, where the profile's reference implementation tells it after a colon; else empty.
+    /// The system's error, if the profile's reference implementation logs it after a colon; otherwise empty.
     pub error: String,
 }
 
 impl Refusal {
-    /// The whole text for the log; none where nothing is to be said yet.
+    /// The complete text for the log. None if nothing is to be logged yet.
     pub fn text(&self) -> Option<String> {
         let colon = if self.error.is_empty() { "" } else { ": " };
         (self.kind != RefusalKind::UserNotYetKnown)
@@ -108,39 +108,39 @@ impl Refusal {
     }
 }
 
-/// What is wrong with a table's file.
+/// Why a crontab file is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// No user has the file's name. May mend itself without a change of the file.
+    /// No user has the name of the file. Retried, because the user may be created later.
     Orphan,
-    /// It is not known yet whether a user has the file's name; nothing is logged, ask again.
+    /// The user lookup has not finished yet. Nothing is logged, and the file is checked again.
     UserNotYetKnown,
-    /// open(2) failed.
+    /// The system call open(2) failed.
     CannotOpen,
-    /// It is a symbolic link that leads nowhere.
+    /// It is a dangling symbolic link.
     CannotOpenLink,
-    /// fstat(2) failed.
+    /// The system call fstat(2) failed.
     CannotStat,
-    /// Reading failed.
+    /// The file could not be read.
     CannotRead,
-    /// There was not enough memory to read it. May mend itself.
+    /// There was not enough memory to read it. Retried.
     OutOfMemory,
     /// Neither root nor the user owns it.
     WrongOwner,
     /// It is a directory, a device, a FIFO or a socket.
     NotRegular,
-    /// Its mode lets the wrong people write or read.
+    /// Its mode permits access by others than its owner.
     InsecureMode,
-    /// It has a second name.
+    /// It has more than one hard link.
     HardLinks,
-    /// A symbolic link that root does not own.
+    /// It is a symbolic link that root does not own.
     WrongLinkOwner,
-    /// SELinux does not let its owner's jobs come from it. May mend itself by a change of the policy.
+    /// SELinux does not let its owner's jobs be started from it. Retried, because the policy may change.
     Unauthorized,
 }
 
 impl RefusalKind {
-    /// Whether it may end without a change of the file, so that it must be looked at again.
+    /// Whether the reason may disappear without a change of the file, so that the file must be checked again.
     pub fn may_mend_itself(self) -> bool {
         matches!(
             self,

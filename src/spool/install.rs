@@ -1,6 +1,6 @@
-//! Installs and removes tables so that an interruption at any point leaves the old one or the new one, never neither.
+//! Installs and removes crontabs. An interruption at any point leaves the old crontab or the new one.
 //!
-//! Every call here is one on the spool, to be made with the lent rights and nothing else.
+//! The functions act on the spool only. The caller runs them, and nothing else, with the privileges of a set-id program.
 
 use super::find::Stamp;
 use super::names::is_safe_component;
@@ -12,10 +12,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The mode of a user's table.
+/// The mode of a user's crontab.
 const TABLE_MODE: u32 = 0o600;
 
-/// How a temporary file's name in the spool begins; both reference implementations' daemons pass over their own.
+/// The prefix of temporary files in the spool. The daemon of each reference implementation ignores its own.
 fn temporary_prefix(profile: ProfileName) -> &'static str {
     match profile {
         ProfileName::Debian => "tmp.",
@@ -23,7 +23,7 @@ fn temporary_prefix(profile: ProfileName) -> &'static str {
     }
 }
 
-/// How many queued mails and digits end it.
+/// The number of random letters and digits at its end.
 fn temporary_letters(profile: ProfileName) -> usize {
     match profile {
         ProfileName::Debian => 6,
@@ -31,7 +31,7 @@ fn temporary_letters(profile: ProfileName) -> usize {
     }
 }
 
-/// Whether crontab, ours or the profile's reference implementation's, gives its temporary files such names.
+/// Whether it is the name of a temporary file of crontab, ours or that of the profile's reference implementation.
 pub fn is_temporary(name: &[u8], profile: ProfileName) -> bool {
     let Some(rest) = name.strip_prefix(temporary_prefix(profile).as_bytes()) else { return false };
     let Some((host, letters)) = rest.split_at_checked(rest.len().wrapping_sub(temporary_letters(profile))) else {
@@ -44,37 +44,37 @@ pub fn is_temporary(name: &[u8], profile: ProfileName) -> bool {
     is_host && letters.iter().all(u8::is_ascii_alphanumeric)
 }
 
-/// What was being done to the spool.
+/// The step of an operation on the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Opening the spool directory.
     OpenSpool,
-    /// Making the spool directory.
+    /// Creating the spool directory.
     CreateSpool,
-    /// Opening a table.
+    /// Opening a user's crontab.
     Open,
-    /// Reading a table.
+    /// Reading a user's crontab.
     Read,
-    /// Making a temporary file.
+    /// Creating a temporary file.
     Create,
-    /// Writing it.
+    /// Writing the temporary file.
     Write,
-    /// Setting its mode.
+    /// Setting the mode of the temporary file.
     SetMode,
-    /// Giving it to the table's user.
+    /// Changing the owner of the temporary file.
     SetOwner,
-    /// Bringing it to the disk.
+    /// Syncing the temporary file to disk.
     Sync,
-    /// Renaming it.
+    /// Renaming the temporary file.
     Rename,
-    /// Bringing the new name to the disk.
+    /// Syncing the rename to disk.
     SyncName,
-    /// Removing a table.
+    /// Removing a user's crontab.
     Remove,
 }
 
 impl Step {
-    /// What is being done, for a message.
+    /// The step in words, for a message.
     pub fn doing(self) -> &'static str {
         match self {
             Step::OpenSpool => "opening the spool directory",
@@ -93,76 +93,76 @@ impl Step {
     }
 }
 
-/// Why the spool did not do what was asked.
+/// Why an operation on the spool failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// A system call failed. At [`Step::SyncName`] the new table is in place, but may not outlast a power cut; at every
-    /// step before it the old one is untouched.
+    /// A system call failed. At [`Step::SyncName`] the new crontab is in place, but may be lost in a power failure. At every
+    /// earlier step the old one is unchanged.
     #[error("{}: {}: {}", path.display(), step.doing(), files::reason(source))]
     Os {
-        /// What was being done.
+        /// The step that failed.
         step: Step,
-        /// The spool, or the table.
+        /// The path of the spool or of the crontab.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// A name that cannot be a table's.
+    /// The name cannot be that of a user's crontab.
     #[error("`{}` cannot be the name of a table", name.escape_default())]
     UnsafeName {
-        /// The name.
+        /// The name that was given.
         name: String,
     },
-    /// What bears the table's name is no regular file.
+    /// There is something of that name that is not a regular file.
     #[error("{}: not a regular file", path.display())]
     NotRegular {
-        /// The table's path.
+        /// The path of the crontab.
         path: PathBuf,
     },
-    /// The table belongs to somebody else.
+    /// The crontab belongs to another user.
     #[error("{}: belongs to somebody else", path.display())]
     ForeignOwner {
-        /// The table's path.
+        /// The path of the crontab.
         path: PathBuf,
     },
-    /// The table is larger than a table may be.
+    /// The crontab exceeds the size limit.
     #[error("{}: larger than a table may be", path.display())]
     TooLarge {
-        /// The table's path.
+        /// The path of the crontab.
         path: PathBuf,
     },
 }
 
-/// A table as it stands in the spool.
+/// The current content of a user's crontab.
 #[derive(Debug)]
 pub struct Standing {
-    /// Its bytes.
+    /// The content as bytes.
     pub bytes: Vec<u8>,
-    /// Its state.
+    /// The stamp of the file.
     pub stamp: Stamp,
 }
 
-/// An open spool.
+/// An open spool directory.
 #[derive(Debug)]
 pub struct Spool {
     dir: OwnedFd,
     path: PathBuf,
-    site: &'static Profile,
+    profile: &'static Profile,
 }
 
 impl Spool {
-    /// Opens the spool as a place; it need not be readable, as Debian's is not.
-    pub fn open(path: &Path, site: &'static Profile) -> Result<Spool, SpoolError> {
+    /// Opens the spool directory as a path descriptor. It need not be readable, as Debian's is not.
+    pub fn open(path: &Path, profile: &'static Profile) -> Result<Spool, SpoolError> {
         let os = |source| SpoolError::Os { step: Step::OpenSpool, path: path.to_path_buf(), source };
         let dir = files::open_place(path).map_err(os)?;
-        Ok(Spool { dir, path: path.to_path_buf(), site })
+        Ok(Spool { dir, path: path.to_path_buf(), profile })
     }
 
-    /// Makes the spool directory as the profile's package would: Debian's for the group `crontab` (`group`), whose
-    /// members may add names but not list them, cronie's for root alone. Its parents must exist but for one.
-    pub fn create(path: &Path, site: &'static Profile, group: Option<u32>) -> Result<(), SpoolError> {
+    /// Creates the spool directory as the profile's package does: Debian's for the group `crontab` (`group`), whose members
+    /// may add files but not list them, cronie's for root alone. At most one parent directory may be missing.
+    pub fn create(path: &Path, profile: &'static Profile, group: Option<u32>) -> Result<(), SpoolError> {
         let os = |source| SpoolError::Os { step: Step::CreateSpool, path: path.to_path_buf(), source };
-        let mode = match site.profile {
+        let mode = match profile.profile {
             ProfileName::Debian => 0o1730,
             ProfileName::Cronie => 0o700,
         };
@@ -176,21 +176,21 @@ impl Spool {
         dir.set_mode(mode).map_err(os)
     }
 
-    /// Reads a user's table; none if there is none. `uid`: the file must be that user's or root's; none, when root
-    /// herself wants to see it: anybody's.
+    /// Reads a user's crontab; none if there is none. If `uid` is given, the file must belong to that user or to root; root
+    /// may read without this check.
     pub fn read(&self, user: &str, uid: Option<u32>) -> Result<Option<Standing>, SpoolError> {
         let name = self.name(user)?;
         let Some((fd, stat)) = self.open_table(user, &name)? else { return Ok(None) };
         if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
             return Err(SpoolError::ForeignOwner { path: self.path.join(user) });
         }
-        let bytes = files::read_all(&fd, stat.size, self.site.dialect.limits.installed_bytes() as usize)
+        let bytes = files::read_all(&fd, stat.size, self.profile.dialect.limits.installed_bytes() as usize)
             .map_err(|source| self.failed(Step::Read, user, source))?
             .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
         Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))
     }
 
-    /// The state of a user's table; none if there is none.
+    /// The stamp of a user's crontab; none if there is none.
     pub fn stamp(&self, user: &str) -> Result<Option<Stamp>, SpoolError> {
         match files::stat_at(&self.dir, self.name(user)?.as_c_str()) {
             Ok(stat) => Ok(Some(Stamp::from(&stat))),
@@ -199,7 +199,8 @@ impl Spool {
         }
     }
 
-    /// Replaces a user's table. `give_to`: the uid to give the new file to, when it is not made with that uid already.
+    /// Replaces a user's crontab. `give_to` is the uid that is to own the new file, if the process does not have that uid
+    /// already.
     pub fn replace(&self, user: &str, bytes: &[u8], give_to: Option<u32>) -> Result<(), SpoolError> {
         let name = self.name(user)?;
         let (temporary, file) = Temporary::create(self, user)?;
@@ -217,11 +218,11 @@ impl Spool {
         Ok(())
     }
 
-    /// Removes a user's table; whether there was one.
+    /// Removes a user's crontab. Returns whether there was one.
     pub fn remove(&self, user: &str) -> Result<bool, SpoolError> {
         match files::unlink_at(&self.dir, &self.name(user)?) {
             Ok(()) => {
-                // The table is gone from every reader's view; that it may come back after a power cut is no loss.
+                // The removal is visible at once. If it is undone by a power failure, nothing is lost.
                 let _ = files::reopen_dir(&self.dir).and_then(files::sync);
                 self.announce();
                 Ok(true)
@@ -231,7 +232,7 @@ impl Spool {
         }
     }
 
-    /// Writes a small file of the daemon's in the spool, such as cronie's cluster host, in the same durable way.
+    /// Writes a small file for the daemon in the spool, such as cronie's cluster host, as durably as a crontab.
     pub fn write_control_file(&self, name: &CStr, bytes: &[u8]) -> Result<(), SpoolError> {
         let shown = name.to_string_lossy();
         let (temporary, file) = Temporary::create(self, &shown)?;
@@ -245,7 +246,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads such a file; none if there is none.
+    /// Reads a file that [`Spool::write_control_file`] has written; none if there is none.
     pub fn read_control_file(&self, name: &CStr) -> Result<Option<Vec<u8>>, SpoolError> {
         const LONGEST: usize = 4096;
         let shown = name.to_string_lossy();
@@ -269,8 +270,8 @@ impl Spool {
         Ok(Some((fd, stat)))
     }
 
-    /// Makes a rename survive a power cut. A set-gid program cannot open a spool of mode 1730 to sync it; then the renamed
-    /// file, whose inode the rename has touched, is synced once more, which brings the same transaction to the disk.
+    /// Makes a rename survive a power failure. A set-gid program cannot open a spool of mode 1730 to sync it. In that case
+    /// the renamed file is synced again: the rename has changed its inode, so this writes the same transaction to disk.
     fn sync_name(&self, renamed: &CreatedFile) -> io::Result<()> {
         match files::reopen_dir(&self.dir) {
             Ok(dir) => files::sync(dir),
@@ -278,14 +279,15 @@ impl Spool {
         }
     }
 
-    /// Sets the spool's modification time, which the reference implementations' daemons poll. Ours has seen the rename.
+    /// Sets the spool's modification time, which the daemons of the reference implementations poll. This project's daemon
+    /// notices the rename itself.
     fn announce(&self) {
         let _ = files::touch(self.dir.as_fd());
     }
 
     fn name(&self, user: &str) -> Result<CString, SpoolError> {
         let unsafe_name = || SpoolError::UnsafeName { name: user.to_owned() };
-        if !is_safe_component(user, self.site.profile) {
+        if !is_safe_component(user, self.profile.profile) {
             return Err(unsafe_name());
         }
         CString::new(user).map_err(|_| unsafe_name())
@@ -296,7 +298,7 @@ impl Spool {
     }
 }
 
-/// A temporary file in the spool; gone with this value unless it was renamed.
+/// A temporary file in the spool. Removed on drop unless it was renamed.
 struct Temporary<'a> {
     spool: &'a Spool,
     name: CString,
@@ -304,13 +306,13 @@ struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    /// Makes one under a name that nobody can foretell.
+    /// Creates one with an unpredictable name.
     fn create(spool: &'a Spool, user: &str) -> Result<(Temporary<'a>, CreatedFile), SpoolError> {
         const TRIES: usize = 100;
         let failed = |source| spool.failed(Step::Create, user, source);
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for _ in 0..TRIES {
-            let name = temporary_name(spool.site.profile).map_err(failed)?;
+            let name = temporary_name(spool.profile.profile).map_err(failed)?;
             match CreatedFile::create_at(&spool.dir, &name) {
                 Ok(file) => return Ok((Temporary { spool, name, renamed: false }, file)),
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => last = taken,
@@ -330,13 +332,13 @@ impl<'a> Temporary<'a> {
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if !self.renamed {
-            // What cannot be removed now the daemon removes later.
+            // If this fails, the daemon removes the file later.
             let _ = files::unlink_at(&self.spool.dir, &self.name);
         }
     }
 }
 
-/// `tmp.XXXXXX` or `#tmp.HOST.XXXXXXXXXX`, X being any of 62 queued mails and digits.
+/// `tmp.XXXXXX` or `#tmp.HOST.XXXXXXXXXX`, where X is a letter or a digit.
 fn temporary_name(profile: ProfileName) -> io::Result<CString> {
     const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let mut name = temporary_prefix(profile).as_bytes().to_vec();
@@ -369,9 +371,9 @@ mod tests {
 
     #[test]
     fn a_table_is_installed_read_replaced_and_removed() {
-        for site in [&DEBIAN, &CRONIE] {
+        for profile in [&DEBIAN, &CRONIE] {
             let dir = tempfile::tempdir().unwrap();
-            let spool = Spool::open(dir.path(), site).unwrap();
+            let spool = Spool::open(dir.path(), profile).unwrap();
             assert!(spool.read("alice", Some(my_uid())).unwrap().is_none());
             spool.replace("alice", b"first\n", None).unwrap();
             let first = spool.read("alice", Some(my_uid())).unwrap().unwrap();
@@ -410,7 +412,7 @@ mod tests {
             assert!(matches!(spool.replace(name, b"", None), Err(SpoolError::UnsafeName { .. })), "{name}");
             assert!(matches!(spool.remove(name), Err(SpoolError::UnsafeName { .. })), "{name}");
         }
-        // A new table takes the link's place; what it led to is untouched.
+        // The new crontab replaces the link; the link's target is unchanged.
         let passwd = fs::metadata("/etc/passwd").unwrap().ino();
         spool.replace("alice", b"mine\n", None).unwrap();
         assert_eq!(spool.read("alice", Some(my_uid())).unwrap().unwrap().bytes, b"mine\n");
@@ -422,7 +424,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path(), &DEBIAN).unwrap();
         spool.replace("alice", b"secret\n", None).unwrap();
-        // A table of root's is for everybody it is named after.
+        // A crontab owned by root is valid for the user whose name it has.
         let owner = if my_uid() == 0 { 4242 } else { my_uid() };
         std::os::unix::fs::chown(dir.path().join("alice"), Some(owner), None).unwrap();
         assert!(matches!(spool.read("alice", Some(owner + 1)), Err(SpoolError::ForeignOwner { .. })));

@@ -1,31 +1,31 @@
-//! Whether a table's label lets its jobs run where the kernel has SELinux: a table is no program that is executed, so the daemon asks
-//! in its place whether the file may be an entry point to the context of its owner's jobs, as both reference implementations do.
+//! SELinux check of a crontab. The kernel does not check crontabs, because they are not executed. So the daemon asks the
+//! policy whether the file may be an entry point to the context of its owner's jobs, as both reference implementations do.
 
 use crate::scheduler::{Owner, Source};
 use crate::sys::selinux::{self, Policy};
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
-/// Why it does not.
+/// Why SELinux does not permit a crontab.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unauthorized {
-    /// The policy has no context for the owner, or the file no label.
+    /// The policy has no context for the owner, or the file has no label.
     #[error("{0}")]
     Unknown(#[from] selinux::SelinuxError),
-    /// No entry point.
+    /// The policy does not permit the file as an entry point to the context.
     #[error("context={} file_context={}", context.to_string_lossy(), label.to_string_lossy())]
     NoEntryPoint {
-        /// Of the owner's jobs.
+        /// The context of the owner's jobs.
         context: CString,
-        /// Of the file.
+        /// The label of the file.
         label: CString,
     },
 }
 
-/// Judges an open table.
+/// Checks the label of an open crontab.
 pub(super) fn admits(policy: &Policy, file: impl AsFd, source: &Source) -> Result<(), Unauthorized> {
     match may_enter(policy, file, source) {
-        // What cannot be found out counts only where the policy is enforced.
+        // A failed query refuses the crontab only if the policy is enforced.
         Err(Unauthorized::Unknown(_)) if !selinux::is_enforcing() => Ok(()),
         judged => judged,
     }

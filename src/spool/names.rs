@@ -1,11 +1,11 @@
-//! Which file names are tables. Bytewise ASCII: no locale decides whether a job runs.
+//! Which file names are those of crontabs. Names are compared as bytes, so the result does not depend on the locale.
 
 use crate::profile::ProfileName;
 
-/// Which names in cron.d are tables.
+/// The rule for names of crontabs in cron.d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropInNames {
-    /// Debian: queued mails, digits, `_` and `-` only.
+    /// Debian: letters, digits, `_` and `-` only.
     RunParts,
     /// Debian with `-l`: the name spaces of the Linux Standard Base.
     Lsb,
@@ -22,7 +22,7 @@ impl DropInNames {
         }
     }
 
-    /// Whether a drop-in of that name is a table.
+    /// Whether a file of that name in cron.d is a crontab.
     pub fn admit(self, name: &[u8]) -> bool {
         match self {
             DropInNames::RunParts => {
@@ -34,7 +34,7 @@ impl DropInNames {
     }
 }
 
-/// Whether a file of that name in the spool can be a user's table; our own temporary files never are.
+/// Whether a file of that name in the spool can be a user's crontab. Temporary files are not.
 pub fn is_user_table(name: &[u8], profile: ProfileName) -> bool {
     match profile {
         ProfileName::Debian => !name.starts_with(b".") && !name.starts_with(b"tmp."),
@@ -42,8 +42,8 @@ pub fn is_user_table(name: &[u8], profile: ProfileName) -> bool {
     }
 }
 
-/// Whether a name is one path component that can only mean a file right in its directory, and neither hidden nor
-/// reserved. What names a file must never be more than a name.
+/// Whether a name is a single path component that is neither hidden nor reserved. Only such names may be used to build paths
+/// in the spool.
 pub fn is_safe_component(name: &str, profile: ProfileName) -> bool {
     const LONGEST: usize = 255;
     !name.is_empty()
@@ -74,7 +74,7 @@ fn is_dpkg_leftover(name: &[u8]) -> bool {
     starts && [b"dpkg-old".as_slice(), b"dpkg-dist"].iter().any(|end| rest.ends_with(end))
 }
 
-/// cronie's rule, for drop-ins and for the spool.
+/// cronie's rule for drop-ins and for the spool.
 fn is_hidden_or_backup(name: &[u8]) -> bool {
     const NAME_MAX: usize = 255;
     let ends_with = |end: &[u8]| name.len() > end.len() && name.ends_with(end);

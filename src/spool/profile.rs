@@ -5,45 +5,45 @@ use crate::sys::files;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where os-release(5) is, first found wins.
+/// The paths of os-release(5); the first existing file is used.
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// Why no profile could be chosen.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// A name that is none.
+    /// The given profile does not exist.
     #[error("{where_from}: unknown profile `{name}`; there are debian and cronie")]
     Unknown {
         /// `--profile`, or the configuration's path.
         where_from: String,
-        /// What stood there.
+        /// The name that was given.
         name: String,
     },
     /// The configuration exists and cannot be read.
     #[error("reading {}: {source}", path.display())]
     Unreadable {
-        /// The configuration's path.
+        /// The path of the configuration file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error from reading it.
         source: io::Error,
     },
     /// The configuration is not TOML.
     #[error("{}: {source}", path.display())]
     Malformed {
-        /// The configuration's path.
+        /// The path of the configuration file.
         path: PathBuf,
-        /// Where and what.
+        /// The error, with its position in the file.
         source: Box<toml::de::Error>,
     },
 }
 
-/// The one key of the configuration that this is about.
+/// The key of the configuration that selects the profile.
 #[derive(serde::Deserialize)]
 struct OnlyProfile {
     profile: Option<String>,
 }
 
-/// Chooses the profile. `given` is `--profile`; a missing `config` says nothing.
+/// Chooses the profile. `given` is the argument of `--profile`. A missing configuration file is not an error.
 pub fn choose_profile(given: Option<&str>, config: &Path) -> Result<ProfileName, ProfileError> {
     if let Some(name) = given {
         return named(name, "--profile");

@@ -1,4 +1,4 @@
-//! Reads a table from its file in pieces of bounded size, and gives them to the parser.
+//! Reads a crontab file in pieces of bounded size and passes them to the parser.
 
 use crate::crontab::{Context, Crontab, Dialect, OutOfMemory, Parsed, Parser};
 use crate::schedule::{HostKey, Zones};
@@ -8,10 +8,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-/// Most bytes that are read at a time.
+/// The maximum number of bytes per read.
 const PIECE: usize = 64 << 10;
 
-/// The open file of a table that may be used. It has not been read yet.
+/// An open crontab file that has passed the checks but has not been read yet.
 #[derive(Debug)]
 pub struct TableFile {
     file: File,
@@ -19,15 +19,15 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    /// An open file of that size, or of an unknown one (0).
+    /// Wraps an open file. `size` is its size in bytes, 0 if unknown.
     pub fn new(file: OwnedFd, size: u64) -> TableFile {
         TableFile { file: file.into(), size }
     }
 
-    /// Reads and parses the table from that source. Each piece of the file is shown to `see`.
+    /// Reads and parses the crontab. Each piece of the file is passed to `see`.
     ///
     /// # Errors
-    /// What the kernel says to a read; [`io::ErrorKind::OutOfMemory`] when there is not enough memory for the table.
+    /// Errors of read(2), or [`io::ErrorKind::OutOfMemory`] if there is not enough memory for the crontab.
     pub fn parse(
         &self,
         source: &Source,
@@ -48,20 +48,19 @@ impl TableFile {
         Ok(parsed)
     }
 
-    /// All bytes of a file in another language.
+    /// Reads the whole file, for files that are not crontabs.
     ///
     /// # Errors
-    /// What the kernel says to a read; [`io::ErrorKind::FileTooLarge`] when there are more than `most` bytes.
+    /// Errors of read(2), or [`io::ErrorKind::FileTooLarge`] if there are more than `most` bytes.
     pub fn bytes(&self, most: usize) -> io::Result<Vec<u8>> {
         files::read_to_end(&self.file, self.size, most)
     }
 }
 
-/// Reads a table to its end, or until it is known to be too large, with the parser. `size`: how many bytes are expected,
-/// 0 if that is unknown.
+/// Reads and parses a crontab to its end, or until it is too large. `size` is the expected size in bytes, 0 if unknown.
 ///
 /// # Errors
-/// What the kernel says to a read; [`io::ErrorKind::OutOfMemory`] when there is not enough memory for the table.
+/// Errors of read(2), or [`io::ErrorKind::OutOfMemory`] if there is not enough memory for the crontab.
 pub fn parse(
     source: &mut dyn Read,
     size: u64,
@@ -70,7 +69,7 @@ pub fn parse(
 ) -> io::Result<Parsed> {
     let out_of_memory = |_: OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
     parser.expect(size);
-    // One byte more than is expected: a small file is then known to have ended after one read.
+    // One byte more than expected, so that one read suffices to see the end of a small file.
     let room = usize::try_from(size).unwrap_or(PIECE).saturating_add(1);
     let mut piece = vec![0; if size == 0 { PIECE } else { room.min(PIECE) }];
     let mut seen = 0;
@@ -86,7 +85,7 @@ pub fn parse(
     }
 }
 
-/// Reads until the room is full, nothing more comes, or exactly the expected rest has come in one read.
+/// Reads until the buffer is full, the file ends, or one read has returned exactly the expected rest.
 fn fill(source: &mut dyn Read, room: &mut [u8], rest: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(free) = room.get_mut(filled..).filter(|free| !free.is_empty()) {

@@ -1,4 +1,4 @@
-//! Finds tables: all of them, or the one that a path names.
+//! Finds crontabs: all of them, or the one at a path.
 
 use super::check::{Strictness, judge, refusal};
 use super::find::{Found, Places, RefusalKind, Stamp};
@@ -18,21 +18,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// cronie's file in the spool that names the one host of a cluster whose daemon runs the users' tables.
+/// cronie's file in the spool that names the host of a cluster whose daemon runs the users' crontabs.
 pub const CLUSTER_HOST_FILE: &str = ".cron.hostname";
 
-/// Finds tables in their places by the profile's rules.
+/// Finds crontabs by the profile's rules.
 #[derive(Debug)]
 pub struct Finder {
     places: Places,
-    site: &'static Profile,
+    profile: &'static Profile,
     names: DropInNames,
     strictness: Strictness,
     cluster: bool,
     policy: Option<Policy>,
 }
 
-/// Who is told what a scan finds.
+/// Receives the results of a scan.
 pub trait Visitor {
     /// Whether a table of that path was ever reported. What was not is opened without a look at the name before.
     fn knows(&self, _path: &str) -> bool {
@@ -41,7 +41,7 @@ pub trait Visitor {
     /// Whether the table of that path is loaded in exactly this state already; then it is neither opened nor reported.
     /// Asked once for each table whose file may be used.
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool;
-    /// A table that is new or has changed, or may not be used.
+    /// A crontab that is new or has changed, or that may not be used.
     fn found(&mut self, found: Found);
     /// Asks for the state of each table that was reported of a directory (its path, the last slash included); the names of
     /// those that are not as they were. None: the directory, whose stamp is this one, has to be listed.
@@ -52,18 +52,18 @@ pub trait Visitor {
     fn listed(&mut self, _directory: &str, _stamp: Stamp) {}
 }
 
-/// The stamp of the table of that name, if it is a regular file that may be used.
+/// Returns the stamp of the crontab of that name, if it is a regular file that may be used.
 pub type StateOf<'a> = dyn FnMut(&str) -> Option<Stamp> + 'a;
 
-/// What one path was found to be.
+/// The result of checking one path.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // One lives for a moment, on the stack.
 pub enum Look {
-    /// A table, usable or refused.
+    /// A crontab, usable or refused.
     Table(Found),
-    /// Nothing is there (any more).
+    /// There is no file, or it has been removed.
     Gone(String),
-    /// A path that no table can have.
+    /// The path is not one at which crontabs are loaded.
     NoTable,
 }
 
@@ -71,13 +71,13 @@ pub enum Look {
 #[derive(Debug, thiserror::Error)]
 #[error("listing {}: {source}", path.display())]
 pub struct ScanError {
-    /// The directory.
+    /// The path of the directory.
     pub path: PathBuf,
-    /// What the kernel said.
+    /// The error from opening or reading it.
     pub source: io::Error,
 }
 
-/// Where a table stands, which decides how it is named and judged.
+/// The kind of location of a crontab, which decides its name and the rules that apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Spool,
@@ -86,12 +86,12 @@ enum Place {
 }
 
 impl Finder {
-    /// Finds by the profile's rules.
-    pub fn new(places: Places, site: &'static Profile) -> Finder {
+    /// A finder with the profile's rules.
+    pub fn new(places: Places, profile: &'static Profile) -> Finder {
         Finder {
             places,
-            site,
-            names: DropInNames::of(site.profile),
+            profile,
+            names: DropInNames::of(profile.profile),
             strictness: Strictness::Profile,
             cluster: false,
             policy: None,
@@ -107,17 +107,17 @@ impl Finder {
         self.strictness = Strictness::AnyOwnerAndMode;
         self
     }
-    /// cronie's `-c`: users' tables only when [`CLUSTER_HOST_FILE`] names this host.
+    /// cronie's `-c`: uses users' crontabs only if [`CLUSTER_HOST_FILE`] names this host.
     pub fn cluster(mut self) -> Finder {
         self.cluster = true;
         self
     }
-    /// Refuses tables whose labels do not let their jobs run, where the kernel has SELinux.
+    /// Refuses crontabs whose labels do not permit their jobs, if the kernel has SELinux.
     pub fn minds_labels(mut self) -> Finder {
         self.policy = Policy::of_machine();
         self
     }
-    /// Where it looks.
+    /// The paths that it scans.
     pub fn places(&self) -> &Places {
         &self.places
     }
@@ -135,12 +135,13 @@ impl Finder {
         errors
     }
 
-    /// Looks at one path, as a watcher names it: the directory as configured, and a name in it. The file is opened in any case.
+    /// Checks one path in the form that a watcher reports: the directory as configured, and a name in it. The file is always
+    /// opened.
     pub fn look(&self, path: &Path, users: &mut dyn Users) -> Look {
         self.place_of(path).map_or(Look::NoTable, |place| self.look_in(place, path, users))
     }
 
-    /// Opens a file of root's that stands elsewhere, judged as the system's table is. None: it is not there.
+    /// Opens a root-owned file at another path, with the rules for the system crontab. None if it does not exist.
     pub fn open_as_system(&self, path: &Path) -> Option<Found> {
         match self.look_in(Place::SystemCrontab, path, &mut NoUsers) {
             Look::Table(found) => Some(found),
@@ -166,7 +167,7 @@ impl Finder {
         one.0.map_or_else(|| Look::Gone(path.to_owned()), Look::Table)
     }
 
-    /// Whether this host runs the users' tables (cronie's cluster).
+    /// Whether this host runs the users' crontabs (cronie's cluster).
     pub fn runs_user_tables(&self) -> bool {
         !self.cluster || self.is_cluster_host().unwrap_or(false)
     }
@@ -183,7 +184,7 @@ impl Finder {
         let mut stale = Vec::new();
         let list = directory.try_clone().map_err(error)?;
         files::names(list, &mut |name, _| {
-            if is_temporary(name.to_bytes(), self.site.profile) {
+            if is_temporary(name.to_bytes(), self.profile.profile) {
                 stale.push(name.to_owned());
             }
         })
@@ -219,7 +220,7 @@ impl Finder {
         match place {
             Place::SystemCrontab => true,
             Place::DropIn => self.names.admit(name),
-            Place::Spool => is_user_table(name, self.site.profile),
+            Place::Spool => is_user_table(name, self.profile.profile),
         }
     }
 
@@ -260,7 +261,7 @@ impl Finder {
                 if !self.admits(place, name.to_bytes()) {
                     return;
                 }
-                // No account has a name that is not text, and no path of ours could hold it.
+                // A name that is not UTF-8 is not a user's, and paths here are text.
                 let Some(file_name) = text(name) else { return };
                 let path = [&prefix, file_name].concat();
                 let look = if is_regular && !visitor.knows(&path) { Self::open_new } else { Self::examine };
@@ -276,7 +277,7 @@ impl Finder {
         }
     }
 
-    /// The state of a file that may be a table; none if it is a link or anything else, or may not be used.
+    /// The stamp of a file that may be used as a crontab. None if it is a link or not a regular file, or may not be used.
     fn state(&self, place: Place, directory: BorrowedFd<'_>, name: &str, users: &mut dyn Users) -> Option<Stamp> {
         let stat = files::stat_at(directory, name).ok().filter(Stat::is_regular)?;
         let uid = match place {
@@ -290,8 +291,8 @@ impl Finder {
         Some(Stamp::from(&stat))
     }
 
-    /// Opens what is said to be a regular file and nobody has seen yet. If that is refused, or it is a link after all, it
-    /// is looked at more closely.
+    /// Opens a file that the directory lists as regular and that is not known yet. If opening fails, or it is a link, the
+    /// full check follows.
     fn open_new(
         &self,
         place: Place,
@@ -313,7 +314,7 @@ impl Finder {
         }
     }
 
-    /// Looks at one name and reports it, unless nothing is there or the visitor has it already.
+    /// Checks one name and reports it, unless there is no file or the visitor has the same state already.
     fn examine(
         &self,
         place: Place,
@@ -336,8 +337,8 @@ impl Finder {
             Ok(uid) => uid,
             Err(kind) => return self.refuse(kind, None, source, Stamp::from(&at_name), watch, visitor),
         };
-        // A file that is no link is judged and compared without being opened: a look that changes nothing stays cheap and
-        // makes no noise for whoever watches the directory.
+        // A file that is not a link is checked and compared without opening it. So a scan without changes is cheap and
+        // causes no events for watchers of the directory.
         if !at_name.is_symlink()
             && self.judge(&at_name, uid).is_ok()
             && visitor.has(&source.path, &Stamp::from(&at_name))
@@ -356,7 +357,7 @@ impl Finder {
         self.report(source, uid, fd, &stat, watch, visitor);
     }
 
-    /// Judges an open file and reports it.
+    /// Checks an open file and reports it.
     fn report(
         &self,
         mut source: Source,
@@ -371,11 +372,11 @@ impl Finder {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
         if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
-            let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.site.profile);
+            let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.profile.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });
         }
-        // Where any owner will do, a table belongs to whom it is named after.
+        // If any owner is accepted, the crontab belongs to the user whose name it has.
         if let Owner::User { uid, .. } = &mut source.owner
             && self.strictness == Strictness::Profile
         {
@@ -385,10 +386,10 @@ impl Finder {
     }
 
     fn judge(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
-        judge(stat, uid, self.site.profile, self.strictness)
+        judge(stat, uid, self.profile.profile, self.strictness)
     }
 
-    /// The uid that a user's table must have; none for a system table.
+    /// The uid that must own a user's crontab; none for a system crontab.
     fn expected_owner(&self, source: &Source, users: &mut dyn Users) -> Result<Option<u32>, RefusalKind> {
         let Owner::User { name, .. } = &source.owner else { return Ok(None) };
         match users.uid(name) {
@@ -405,7 +406,7 @@ impl Finder {
         name: &CStr,
         at_name: &Stat,
     ) -> Result<(OwnedFd, Stat), (RefusalKind, Option<io::Error>)> {
-        let debian = self.site.profile == ProfileName::Debian;
+        let debian = self.profile.profile == ProfileName::Debian;
         if at_name.is_symlink() && debian && place != Place::Spool && at_name.uid != 0 {
             return Err((RefusalKind::WrongLinkOwner, None));
         }
@@ -427,7 +428,7 @@ impl Finder {
         watch: Vec<PathBuf>,
         visitor: &mut dyn Visitor,
     ) {
-        let refusal = refusal(kind, &source, error, self.site.profile);
+        let refusal = refusal(kind, &source, error, self.profile.profile);
         visitor.found(Found { source, stamp, content: Err(refusal), watch });
     }
 
@@ -435,7 +436,7 @@ impl Finder {
         let file_name = text(name).unwrap_or_default();
         let (name, owner) = match place {
             Place::Spool => (file_name.to_owned(), Owner::User { name: file_name.to_owned(), uid: 0 }),
-            Place::DropIn if self.site.profile == ProfileName::Debian => {
+            Place::DropIn if self.profile.profile == ProfileName::Debian => {
                 (format!("*system*{file_name}"), Owner::System)
             }
             Place::SystemCrontab | Place::DropIn => ("*system*".to_owned(), Owner::System),

@@ -26,10 +26,10 @@ impl Tree {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
-    fn finder(&self, site: &'static Profile) -> Finder {
+    fn finder(&self, profile: &'static Profile) -> Finder {
         let places =
             Places { spool: self.path("spool"), system_crontab: self.path("crontab"), cron_d: self.path("cron.d") };
-        Finder::new(places, site)
+        Finder::new(places, profile)
     }
 }
 
@@ -271,8 +271,8 @@ fn leftovers_of_interrupted_installations_are_removed_and_nothing_else() {
     }
     fs::create_dir(tree.path("spool/tmp.direct")).unwrap();
     std::os::unix::fs::symlink("me", tree.path("spool/tmp.symlin")).unwrap();
-    for (site, removed) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-        let finder = tree.finder(site);
+    for (profile, removed) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
+        let finder = tree.finder(profile);
         assert_eq!(finder.remove_leftovers(0).unwrap(), 0, "a fresh file is in use");
         assert_eq!(finder.remove_leftovers(i64::MAX).unwrap(), removed.len());
         assert!(removed.iter().all(|name| !tree.path(&format!("spool/{name}")).exists()));
@@ -295,7 +295,7 @@ fn foreign_link(tree: &Tree) -> PathBuf {
 fn a_link_of_somebody_elses_among_the_drop_ins_is_refused_where_debians_cron_refuses_it() {
     let tree = Tree::new();
     let link = foreign_link(&tree);
-    let kind = |site: &'static Profile| match tree.finder(site).look(&link, &mut Me) {
+    let kind = |profile: &'static Profile| match tree.finder(profile).look(&link, &mut Me) {
         Look::Table(found) => found.content.map(drop).map_err(|refusal| refusal.kind),
         other => panic!("{other:?}"),
     };
@@ -344,11 +344,11 @@ fn a_known_table_is_judged_again_when_the_uid_of_its_user_has_changed() {
     tree.file("spool/me", "mine", 0o600);
     let uid = if my_uid() == 0 { 4242 } else { my_uid() };
     std::os::unix::fs::chown(tree.path("spool/me"), Some(uid), None).unwrap();
-    for site in [&DEBIAN, &CRONIE] {
+    for profile in [&DEBIAN, &CRONIE] {
         for revisits in [false, true] {
             let look = |uid: u32| {
                 let mut visitor = Loaded { revisits, unchanged: Vec::new(), refused: Vec::new() };
-                assert!(tree.finder(site).scan(&mut Renumbered(uid), &mut visitor).is_empty());
+                assert!(tree.finder(profile).scan(&mut Renumbered(uid), &mut visitor).is_empty());
                 (visitor.unchanged.len(), visitor.refused)
             };
             assert_eq!(look(uid), (usize::from(!revisits), Vec::new()));

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::path::PathBuf;
 
-/// The answer to a question for a user.
+/// The result of a user lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// The user exists and has this uid.
     Known(u32),
-    /// Nobody has that name.
+    /// There is no user of that name.
     Unknown,
-    /// The question has been put to somebody slow; ask again later.
+    /// The lookup is still running; ask again later.
     NotYet,
 }
 
-/// Who knows the uids of users.
+/// Looks up the uids of users.
 pub trait Users {
     /// The uid of that login name.
     fn uid(&mut self, name: &str) -> Lookup;

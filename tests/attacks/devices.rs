@@ -1,6 +1,6 @@
 //! Ownership and modes of what the daemon did not create stay as they were, and nothing that lies in its run directory holds it up.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::{CANARY, wait_for_song, world};
 use nix::sys::stat::Mode;
 use std::fs;
@@ -30,7 +30,7 @@ fn mail_of_alice(world: &World) -> String {
 
 /// Owner, group, mode, type, device and inode of everything that must not change.
 fn properties(world: &World) -> Vec<String> {
-    let places = format!("/dev /etc /run {}", world.subject.spool());
+    let places = format!("/dev /etc /run {}", world.implementation.spool());
     let listed = world.run(&format!("find {places} -printf '%p %u:%g %m %y %D:%i\\n' | LC_ALL=C sort")).ok();
     // Terminals come and go, and alice's home is not in these places.
     listed.lines().filter(|line| !line.starts_with("/dev/pts/")).map(str::to_owned).collect()
@@ -40,7 +40,7 @@ fn assert_mail_changes_nothing(world: &World) {
     install_mailer();
     world.drop_in("canary", CANARY);
     world.crontab("alice", JOB).ok();
-    let service = if world.subject.is_debian() { "/etc/pam.d/cron" } else { "/etc/pam.d/crond" };
+    let service = if world.implementation.is_debian() { "/etc/pam.d/cron" } else { "/etc/pam.d/crond" };
     for with_pam in [true, false] {
         if !with_pam {
             fs::remove_file(service).unwrap();
@@ -59,19 +59,19 @@ fn assert_mail_changes_nothing(world: &World) {
 
 #[test]
 fn after_a_mail_devices_and_system_files_have_their_owners_and_modes() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     assert_mail_changes_nothing(&world);
 }
 
 #[test]
 fn after_a_mail_in_the_cronie_profile_devices_and_system_files_have_their_owners_and_modes() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     assert_mail_changes_nothing(&world);
 }
 
 #[test]
 fn mail_arrives_where_the_null_device_cannot_be_changed() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer();
     world.crontab("alice", JOB).ok();
     world.run("mount --bind /dev/null /dev/null && mount -o remount,bind,ro /dev/null").ok();
@@ -83,7 +83,7 @@ fn mail_arrives_where_the_null_device_cannot_be_changed() {
 
 #[test]
 fn jobs_run_and_mail_arrives_where_root_may_not_change_owners() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer();
     world.crontab("alice", "@every_second test -e go && rm go && cat%output\n").ok();
     let _daemon = start_without_waiting("exec setpriv --bounding-set=-chown cron -f");
@@ -117,7 +117,7 @@ fn make_fifo(path: &str) {
 fn litter(world: &World) {
     make_fifo("/run/crond.pid");
     make_fifo("/run/cronwheel.completed");
-    make_fifo(world.subject.reboot_marker());
+    make_fifo(world.implementation.reboot_marker());
     symlink("/dev/zero", "/run/crond.anacron").unwrap();
     fs::create_dir("/run/crond.outcomes").unwrap();
     make_fifo("/run/crond.outcomes/2-1.json");
@@ -150,20 +150,20 @@ fn assert_starts_among_litter(world: &World, command: &str) {
 
 #[test]
 fn fifos_endless_and_huge_files_in_the_run_directory_hold_up_no_start() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     assert_starts_among_litter(&world, "exec cron -f");
 }
 
 #[test]
 fn in_the_cronie_profile_fifos_endless_and_huge_files_hold_up_no_start() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     make_fifo("/var/spool/cron/.cron.hostname");
     assert_starts_among_litter(&world, "exec crond -n -c");
 }
 
 #[test]
 fn a_link_in_place_of_the_directory_of_outcomes_costs_nobody_a_file() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     // Leftovers are taken only where an earlier daemon of this boot has run.
     let daemon = world.start_daemon(&[]);

@@ -1,6 +1,6 @@
 //! Edits, prompts and mail addresses: nothing that a user saved gets lost, nothing goes to the wrong person.
 
-use super::common::{Deadline, Shown, Subject, World};
+use super::common::{Deadline, Implementation, Shown, World};
 use crate::world;
 use std::fs;
 use std::io::Write;
@@ -53,12 +53,12 @@ fn forget_copies(world: &World) {
 
 /// Temporary files in the spool.
 fn leftovers(world: &World) -> Vec<String> {
-    let names = fs::read_dir(world.subject.spool()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = fs::read_dir(world.implementation.spool()).unwrap().map(|entry| entry.unwrap().file_name());
     names.map(|name| name.into_string().unwrap()).filter(|name| name.contains("tmp.")).collect()
 }
 
 fn set_up(world: &World) {
-    if world.subject == Subject::OursCronie {
+    if world.implementation == Implementation::OursCronie {
         fs::write("/etc/cron.deny", "").unwrap();
     }
     world.crontab("alice", OLD).ok();
@@ -90,19 +90,19 @@ fn an_interrupt_is_the_editors(world: &World) {
 
 #[test]
 fn an_interrupt_that_the_editor_handles_loses_no_edit() {
-    let Some(world) = world!(Subject::OursDebian, ["python3", "ed", "vim"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["python3", "ed", "vim"]) else { return };
     an_interrupt_is_the_editors(&world);
 }
 
 #[test]
 fn an_interrupt_that_the_editor_handles_loses_no_edit_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie, ["python3", "ed", "vim"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["python3", "ed", "vim"]) else { return };
     an_interrupt_is_the_editors(&world);
 }
 
 #[test]
 fn an_editor_can_be_stopped_and_continued() {
-    let Some(world) = world!(Subject::OursDebian, ["python3", "ed", "vim"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["python3", "ed", "vim"]) else { return };
     set_up(&world);
     let line = "EDITOR='vim -u NONE -N' bash --norc -ic 'PS1=; set -m; crontab -e; echo STOPPED $?; fg; echo DONE $?'";
     let steps = [("keep", ":%s/keep/edited/\r\u{1a}"), ("STOPPED", ""), ("edited", ":wq\r"), ("DONE 0", "")];
@@ -132,7 +132,7 @@ fn end_of(edit: &mut Child) -> ExitStatus {
 
 #[test]
 fn a_signal_keeps_an_edit_and_removes_an_untouched_copy() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     for signal in ["TERM", "HUP", "INT", "QUIT", "ALRM", "USR1", "USR2", "VTALRM", "PWR", "RTMIN"] {
         let send = |pid: &str| world.run(&format!("bash -c 'kill -{signal} {pid}'")).ok();
@@ -170,7 +170,7 @@ fn a_signal_keeps_an_edit_and_removes_an_untouched_copy() {
 
 #[test]
 fn a_signal_at_any_point_of_an_install_leaves_no_temporary_file() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     set_up(&world);
     fs::write("/tmp/new", NEW).unwrap();
     world.run("strace -o /tmp/trace -u alice crontab /tmp/new").ok();
@@ -200,7 +200,7 @@ fn a_signal_at_any_point_of_an_install_leaves_no_temporary_file() {
 
 fn the_daemon_removes_leftovers(world: &World, names: [&str; 2]) {
     let (old, fresh) = (names[0], names[1]);
-    let spool = world.subject.spool();
+    let spool = world.implementation.spool();
     let make = format!("cd {spool} && for f in {old} {fresh}; do echo x >\"$f\"; done && chown alice {old} {fresh}");
     world.run(&make.replace('#', "\\#")).ok();
     world.run(&format!("cd {spool} && touch -h -d '2 hours ago' '{old}'; ln -s /etc/passwd '{old}x'")).ok();
@@ -216,20 +216,20 @@ fn the_daemon_removes_leftovers(world: &World, names: [&str; 2]) {
 
 #[test]
 fn the_daemon_removes_what_a_killed_crontab_left_in_the_spool() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     the_daemon_removes_leftovers(&world, ["tmp.aB3xYz", "tmp.fresh1"]);
 }
 
 #[test]
 fn the_daemon_removes_what_a_killed_crontab_left_in_the_spool_of_cronie() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     the_daemon_removes_leftovers(&world, ["#tmp.host.aB3xYzaB3x", "#tmp.host.fresh12345"]);
 }
 
 #[test]
 fn an_edit_is_installed_or_kept_wherever_messages_go() {
-    let Some(world) = world!(Subject::OursDebian, ["python3"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["python3"]) else { return };
     for nowhere in ["2>/dev/full", "2>&-", ">&- 2>&-", ">/dev/full 2>/dev/full", "<&- >&- 2>&-", "2>&1 | true"] {
         set_up(&world);
         forget_copies(&world);
@@ -253,7 +253,7 @@ fn an_edit_is_installed_or_kept_wherever_messages_go() {
 
 #[test]
 fn an_editor_that_fails_after_it_wrote_loses_nothing() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     for (end, told) in
         [("exit 3", "exited with status 3"), ("kill -9 $$", "killed; signal 9"), ("kill $$", "killed; signal 15")]
@@ -278,7 +278,7 @@ fn an_editor_that_fails_after_it_wrote_loses_nothing() {
 
 #[test]
 fn whatever_call_fails_after_the_editor_wrote_the_edit_is_installed_or_kept() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     // What an editor leaves beside the file is removed with it.
     let editor_line = editor("echo '@daily edited' >\"$1\"; cp \"$1\" \"$1~\"\n");
     for (calls, error) in [
@@ -320,7 +320,7 @@ fn whatever_call_fails_after_the_editor_wrote_the_edit_is_installed_or_kept() {
 
 #[test]
 fn output_that_goes_nowhere_is_an_error_at_most() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     fs::write("/run/table", "@daily true\n*/60 * * * * true\n").unwrap();
     fs::write("/run/faulty", FAULTY).unwrap();
@@ -375,7 +375,7 @@ fn output_that_goes_nowhere_is_an_error_at_most() {
 
 #[test]
 fn options_that_promise_care_are_refused_where_it_would_not_be_taken() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     for line in [
         "--remove --dry-run",
@@ -395,7 +395,7 @@ fn options_that_promise_care_are_refused_where_it_would_not_be_taken() {
 
 #[test]
 fn giving_up_a_faulty_edit_is_a_failure_that_keeps_the_text() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     for answer in ["n\n", "", "perhaps\nN\n"] {
         forget_copies(&world);
@@ -411,7 +411,7 @@ fn giving_up_a_faulty_edit_is_a_failure_that_keeps_the_text() {
 
 #[test]
 fn an_address_with_a_variable_means_the_jobs_own() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     let sendmail = "#!/bin/sh\nkept=$(mktemp -d /captured/.XXXXXX); echo \"$*\" >\"$kept/arguments\"; cat >\"$kept/mail\"\n\
                     mv \"$kept\" \"/captured/${kept#/captured/.}\"\n";
@@ -439,7 +439,7 @@ fn an_address_with_a_variable_means_the_jobs_own() {
 }
 
 fn a_last_comment_needs_no_newline(world: &World) {
-    if world.subject == Subject::OursCronie {
+    if world.implementation == Implementation::OursCronie {
         fs::write("/etc/cron.deny", "").unwrap();
     }
     for end in ["# the end", "  # the end", " \t", "#"] {
@@ -448,7 +448,7 @@ fn a_last_comment_needs_no_newline(world: &World) {
         assert_eq!((shown.code(), shown.stderr.as_str()), (0, ""), "{end:?}: {shown:?}");
         assert_eq!(listed(world), table, "{end:?}");
         fs::write("/etc/cron.d/ends", format!("@daily root true\n{end}")).unwrap();
-        let check = world.run(&format!("{} --check", world.subject.daemon()));
+        let check = world.run(&format!("{} --check", world.implementation.daemon()));
         assert_eq!(check.code(), 0, "{end:?}: {check:?}");
         let check = world.run_with_input("root", "cronctl check -", table.as_bytes());
         assert_eq!((check.code(), check.stderr.as_str()), (0, ""), "{end:?}: {check:?}");
@@ -465,19 +465,19 @@ fn a_last_comment_needs_no_newline(world: &World) {
 
 #[test]
 fn a_last_line_that_is_only_a_comment_or_blanks_needs_no_newline() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     a_last_comment_needs_no_newline(&world);
 }
 
 #[test]
 fn a_last_line_that_is_only_a_comment_or_blanks_needs_no_newline_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     a_last_comment_needs_no_newline(&world);
 }
 
 #[test]
 fn busyboxs_log_level_is_a_word_that_the_daemon_passes_over() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let daemon = world.start_daemon(&["-l", "8"]);
     assert!(daemon.stop().success());
     // Elsewhere a word is a file, and one that is not there is an error.

@@ -2,7 +2,7 @@
 
 use crate::common::clock::now;
 use crate::common::machine::Process;
-use crate::common::{Daemon, Deadline, Subject, World};
+use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::world;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -76,7 +76,7 @@ fn bound_memory(daemon: &Daemon, world: &World) {
 
 #[test]
 fn a_large_environment_costs_neither_memory_nor_the_punctuality_of_others() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     make_times(&world);
     fs::create_dir_all("/etc/pam.d").unwrap();
     for services in ["", "#%PAM-1.0\naccount required pam_permit.so\nsession required pam_permit.so\n"] {
@@ -103,7 +103,7 @@ fn a_large_environment_costs_neither_memory_nor_the_punctuality_of_others() {
 
 #[test]
 fn ten_thousand_jobs_each_second_delay_only_their_owners_and_end_with_the_table() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     make_times(&world);
     world.crontab("bob", &format!("@every_second {}\n", clock_job("bob"))).ok();
     // Jobs of the system that run as alice are not among hers.
@@ -129,7 +129,7 @@ fn ten_thousand_jobs_each_second_delay_only_their_owners_and_end_with_the_table(
 
 #[test]
 fn after_the_end_of_the_daemon_nothing_more_is_started() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let before = started(&world, "alice");
         world.crontab("alice", &"@every_second true\n".repeat(9990)).ok();
@@ -153,7 +153,7 @@ fn after_the_end_of_the_daemon_nothing_more_is_started() {
 
 #[test]
 fn the_worst_legal_tables_of_several_users_leave_the_others_punctual() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     make_times(&world);
     world.run("for n in 1 2 3 4; do useradd --create-home mallory$n; done; printf 'alice\\nbob\\nmallory1\\nmallory2\\nmallory3\\nmallory4\\n' >/etc/cron.allow").ok();
     // A mailer that takes its time.
@@ -196,7 +196,7 @@ fn the_worst_legal_tables_of_several_users_leave_the_others_punctual() {
 
 #[test]
 fn mailers_that_hang_hold_up_only_their_owners_mail_and_are_told_of_once() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let mailer = "#!/bin/sh\n[ $LOGNAME = alice ] && exec sleep 1000\ncat >>/run/mail\n";
     fs::write("/usr/sbin/sendmail", mailer).unwrap();
     world.run("chmod 755 /usr/sbin/sendmail; touch /run/mail; chmod 666 /run/mail").ok();

@@ -1,6 +1,6 @@
 //! Output that processes in the background write after the job's command has ended.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,7 @@ fn wait_for_marks(count: usize) {
 
 #[test]
 fn under_debian_the_mail_goes_out_without_late_output_the_log_says_so_and_nobody_is_killed() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_jobs(&world);
     let daemon = world.start_daemon(&[]);
     Deadline::seconds(30).wait_for("two mails", || (mails().len() == 2).then_some(()));
@@ -71,7 +71,7 @@ fn under_debian_the_mail_goes_out_without_late_output_the_log_says_so_and_nobody
 
 #[test]
 fn in_cronies_place_the_mail_waits_for_late_output_and_nothing_else_does() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     prepare_jobs(&world);
     let daemon = world.start_daemon(&[]);
     Deadline::seconds(30).wait_for("the ends", || {
@@ -92,7 +92,7 @@ fn in_cronies_place_the_mail_waits_for_late_output_and_nothing_else_does() {
 
 #[test]
 fn late_output_goes_to_the_log_where_output_does() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     prepare_jobs(&world);
     world.drop_in("flood", "@reboot alice (until test -e /run/go; do sleep 0.1; done; head -c 5000000 /dev/zero | tr '\\0' x | fold -w 1000; printf unended) & true\n");
     let daemon = world.start_daemon(&["-s"]);
@@ -112,7 +112,7 @@ fn late_output_goes_to_the_log_where_output_does() {
 
 #[test]
 fn standalone_late_output_is_printed_also_when_the_daemon_has_ended() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let table = "@reboot (until test -e /run/go; do sleep 0.1; done; echo late; echo oops >&2; until test -e /run/go2; do sleep 0.1; done; echo last; : >/run/mark) & echo early\n";
     fs::write("/tmp/table", table).unwrap();
     let mut daemon = Command::new("/usr/sbin/cron")

@@ -13,7 +13,7 @@ mod memory;
 mod mounts;
 mod restarts;
 
-use common::{Daemon, Deadline, Subject};
+use common::{Daemon, Deadline, Implementation};
 use std::collections::HashSet;
 use std::fs;
 
@@ -40,7 +40,7 @@ fn memory(daemon: &Daemon, what: &str) -> u64 {
 
 #[test]
 fn crontab_tells_of_a_file_no_more_than_its_caller_may_know() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.run("mkdir -m 700 /secret && echo '* bad' >/secret/there && mkdir /secret/directory").ok();
     for path in ["/secret/there", "/secret/absent", "/secret/directory", "/secret/directory/../../etc/crontab"] {
         let shown = world.run_as("alice", &format!("crontab {path}"));
@@ -50,14 +50,14 @@ fn crontab_tells_of_a_file_no_more_than_its_caller_may_know() {
     }
     // Nor by way of what is lent: the spool is not hers to read.
     world.crontab("bob", "@daily echo BOBSECRET\n").ok();
-    let shown = world.run_as("alice", &format!("crontab {}/bob", world.subject.spool()));
+    let shown = world.run_as("alice", &format!("crontab {}/bob", world.implementation.spool()));
     assert_eq!(shown.code(), 1);
     assert!(!shown.stderr.contains("BOBSECRET"), "{shown:?}");
 }
 
 #[test]
 fn temporary_files_are_made_anew_for_their_owner_alone_and_never_twice_with_a_name() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     fs::write("/tmp/new.crontab", TABLE).unwrap();
     let mut names = HashSet::new();
     // The editor is another process, which is not traced.
@@ -106,7 +106,7 @@ const PATH_CALLS: [&str; 14] = [
 
 #[test]
 fn with_lent_rights_nothing_is_reached_by_a_path_that_the_caller_could_change() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     fs::write("/tmp/new.crontab", TABLE).unwrap();
     let lent = world.run("getent group crontab | cut -d: -f3").ok().trim().to_owned();
     for call in ["crontab /tmp/new.crontab", "crontab -l", "EDITOR='echo @daily false >' crontab -e", "crontab -r"] {
@@ -136,7 +136,7 @@ fn with_lent_rights_nothing_is_reached_by_a_path_that_the_caller_could_change() 
 
 #[test]
 fn names_of_users_that_are_no_names_of_files_reach_nothing_outside_the_spool() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let long = "n".repeat(256);
     let names = ["../x", "a/b", ".", "..", "tmp.abcdef", "#x", "*system*", long.as_str()];
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
@@ -148,7 +148,7 @@ fn names_of_users_that_are_no_names_of_files_reach_nothing_outside_the_spool() {
     for name in names {
         let before = everything();
         let shown = world.run_with_input("root", &format!("crontab -u '{name}' -"), TABLE.as_bytes());
-        let spool = world.subject.spool();
+        let spool = world.implementation.spool();
         let inside = world.run(&format!("ls -A {spool}")).ok();
         // Either it is refused and nothing is there, or it is a name like another, of one file in the spool.
         if shown.code() == 0 {
@@ -170,7 +170,7 @@ fn names_of_users_that_are_no_names_of_files_reach_nothing_outside_the_spool() {
 
 #[test]
 fn a_daemon_on_a_terminal_gives_it_to_no_job() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("tty", "@reboot root (: </dev/tty) 2>/run/error; ps -o tty= -p $$ >/run/tty\n");
     // script(1) runs the daemon on a terminal of its own, as a shell at a console would.
     let mut on_terminal = world.command_as("root", "exec script -qec 'exec /usr/sbin/cron -f' /dev/null");
@@ -185,13 +185,13 @@ fn a_daemon_on_a_terminal_gives_it_to_no_job() {
 
 #[test]
 fn tables_beyond_every_bound_cost_neither_memory_nor_the_other_users_their_jobs() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     world.crontab("alice", TABLE).ok();
     let mut daemon = world.start_daemon(&[]);
     wait_for_song();
     let place = |make: &str| {
-        let spool = world.subject.spool();
+        let spool = world.implementation.spool();
         world.run(&format!("cd {spool} && {{ {make}; }} >tmp.new && chown alice:crontab tmp.new && chmod 600 tmp.new && mv tmp.new alice")).ok();
     };
     let before = memory(&daemon, "VmRSS");
@@ -208,7 +208,7 @@ fn tables_beyond_every_bound_cost_neither_memory_nor_the_other_users_their_jobs(
     let most = memory(&daemon, "VmHWM");
     assert!(most < 64 << 10, "{most} KiB at most");
     // Refused and admitted over and over: what is let go of is not kept.
-    let spool = world.subject.spool();
+    let spool = world.implementation.spool();
     for _ in 0..20 {
         place("echo '@daily true'");
         world.run(&format!("for n in $(seq 25); do chmod 644 {spool}/alice; chmod 600 {spool}/alice; done")).ok();
@@ -252,7 +252,7 @@ fn odd_tables() -> impl Iterator<Item = Vec<u8>> {
 
 #[test]
 fn whatever_stands_in_a_table_the_daemon_lives_and_the_others_run() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&["-L", "0"]);
     wait_for_song();

@@ -1,6 +1,6 @@
 //! Tables that ask for memory: the daemon's use of it stays bounded.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::{CANARY, wait_for_song, world};
 use std::fs;
 use std::process::{Child, Stdio};
@@ -25,7 +25,7 @@ fn wait_for_job(name: &str) {
 /// A table in place, as one that was there before the daemon: `make` writes it to standard output.
 fn place(world: &World, path: &str, make: &str) {
     let (directory, name) = path.rsplit_once('/').unwrap();
-    let owner = if directory == world.subject.spool() { name } else { "root" };
+    let owner = if directory == world.implementation.spool() { name } else { "root" };
     let line = format!(
         "cd {directory} && {{ {make}; }} >tmp.new && chown {owner} tmp.new && chmod 600 tmp.new && mv tmp.new {name}"
     );
@@ -42,7 +42,7 @@ struct Bounded(Child);
 
 impl Bounded {
     fn start(world: &World, kib: u64, arguments: &str) -> Bounded {
-        let (daemon, foreground) = (world.subject.daemon(), world.subject.foreground());
+        let (daemon, foreground) = (world.implementation.daemon(), world.implementation.foreground());
         let line = format!("ulimit -S -v {kib} && exec {daemon} {foreground} {arguments}");
         let mut command = world.command_as("root", &line);
         Bounded(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -75,7 +75,7 @@ impl Drop for Bounded {
 
 fn a_comment_of_250_megabytes_costs_no_memory(world: &World) {
     prepare(world);
-    let spool = world.subject.spool();
+    let spool = world.implementation.spool();
     // A hole takes no room on this machine's disk, which is its memory.
     let huge = |line: &str| format!("echo '{line}'; printf '#'; truncate -s 250M /dev/stdout");
     place(world, &format!("{spool}/alice"), &huge("@every_second true"));
@@ -103,19 +103,19 @@ fn a_comment_of_250_megabytes_costs_no_memory(world: &World) {
 
 #[test]
 fn a_comment_of_250_megabytes_costs_no_memory_in_the_debian_profile() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     a_comment_of_250_megabytes_costs_no_memory(&world);
 }
 
 #[test]
 fn a_comment_of_250_megabytes_costs_no_memory_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     a_comment_of_250_megabytes_costs_no_memory(&world);
 }
 
 #[test]
 fn a_table_that_finds_no_memory_is_left_out_until_there_is_some() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare(&world);
     // Two million entries, which never run.
     place(&world, "/etc/cron.d/many", "yes '0 0 30 2 * root true' | head -n 2000000");
@@ -137,7 +137,7 @@ fn a_table_that_finds_no_memory_is_left_out_until_there_is_some() {
 /// Tables at their limits and one byte beyond them, when they are installed, when they are checked, and when they are loaded.
 fn limits_are_the_same_everywhere(world: &World, only_check: &str) {
     prepare(world);
-    let spool = world.subject.spool();
+    let spool = world.implementation.spool();
     let _daemon = Bounded::start(world, 400_000, "");
     wait_for_song();
     let user = |make: String| {
@@ -170,7 +170,7 @@ fn limits_are_the_same_everywhere(world: &World, only_check: &str) {
     let told =
         "/etc/cron.d/limit:1:1: error: expected a table of at most 67108864 bytes, found more: nothing of it runs";
     world.log.wait_for(told, Deadline::seconds(20));
-    let checked = world.run(&format!("{} --check 2>&1", world.subject.daemon()));
+    let checked = world.run(&format!("{} --check 2>&1", world.implementation.daemon()));
     assert!(checked.stdout.contains(told), "{checked:?}");
     world.run("rm /etc/cron.d/limit").ok();
 
@@ -208,19 +208,19 @@ fn limits_are_the_same_everywhere(world: &World, only_check: &str) {
 
 #[test]
 fn limits_are_the_same_everywhere_in_the_debian_profile() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     limits_are_the_same_everywhere(&world, "-n");
 }
 
 #[test]
 fn limits_are_the_same_everywhere_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     limits_are_the_same_everywhere(&world, "-T");
 }
 
 #[test]
 fn whatever_a_user_writes_the_peak_stays_close_to_what_is_kept() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     prepare(&world);
     let daemon = Bounded::start(&world, 1 << 20, "");
     wait_for_song();
@@ -246,7 +246,7 @@ fn whatever_a_user_writes_the_peak_stays_close_to_what_is_kept() {
         fs::write("/root/table", table).unwrap();
         daemon.reset_peak();
         let before = daemon.memory("VmRSS");
-        let spool = world.subject.spool();
+        let spool = world.implementation.spool();
         place(&world, &format!("{spool}/alice"), "cat /root/table");
         let reloads = || world.log.lines().iter().filter(|line| line.contains("(alice) RELOAD")).count();
         if number > 0 {
@@ -264,7 +264,7 @@ fn whatever_a_user_writes_the_peak_stays_close_to_what_is_kept() {
 
 #[test]
 fn a_system_table_of_as_many_entries_as_fit_takes_at_its_peak_little_more_than_is_kept() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare(&world);
     for (entries, make) in [
         (3_350_000, "yes '0 0 1 1 * root true' | head -n 3350000"),

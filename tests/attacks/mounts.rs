@@ -5,7 +5,7 @@
 mod fake;
 
 use crate::common::clock::{now, wait_until};
-use crate::common::{Daemon, Deadline, Subject, World};
+use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::world;
 use fake::{Clock, VARIABLES};
 use nix::sys::signal::Signal;
@@ -70,17 +70,17 @@ fn wait_for_entries(world: &World, daemon: &Daemon, entries: usize) {
     assert!(found.is_some(), "expected {entries} entries: {last}");
 }
 
-/// The options for mounting a spool of that subject.
+/// The options for mounting a spool of that implementation.
 fn spool_options(world: &World) -> String {
     let group = world.run("getent group crontab | cut -d: -f3").ok();
-    match world.subject {
-        Subject::OursDebian => format!("mode=1730,gid={}", group.trim()),
+    match world.implementation {
+        Implementation::OursDebian => format!("mode=1730,gid={}", group.trim()),
         _ => "mode=700".to_owned(),
     }
 }
 
 fn a_mount_over_the_spool_is_noticed(world: &World) {
-    let (spool, options) = (world.subject.spool(), spool_options(world));
+    let (spool, options) = (world.implementation.spool(), spool_options(world));
     world.crontab("alice", &table("old")).ok();
     let daemon = world.start_daemon(NO_MINUTELY_RESCAN);
     wait_for_only("old");
@@ -98,19 +98,19 @@ fn a_mount_over_the_spool_is_noticed(world: &World) {
 
 #[test]
 fn a_mount_over_the_spool_is_noticed_and_so_is_its_unmount() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     a_mount_over_the_spool_is_noticed(&world);
 }
 
 #[test]
 fn a_mount_over_the_spool_is_noticed_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     a_mount_over_the_spool_is_noticed(&world);
 }
 
 #[test]
 fn a_file_system_that_takes_the_numbers_of_another_one_is_noticed() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.run("mount -t tmpfs -o mode=755 tmpfs /etc/cron.d").ok();
     world.drop_in("job", &system_table("old"));
     let daemon = world.start_daemon(NO_MINUTELY_RESCAN);
@@ -135,7 +135,7 @@ fn a_file_system_that_takes_the_numbers_of_another_one_is_noticed() {
 
 #[test]
 fn a_mount_over_the_directory_of_system_tables_is_noticed_and_so_is_its_unmount() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("job", &system_table("old"));
     let _daemon = world.start_daemon(NO_MINUTELY_RESCAN);
     wait_for_only("old");
@@ -156,7 +156,7 @@ fn a_mount_over_the_directory_of_system_tables_is_noticed_and_so_is_its_unmount(
 
 #[test]
 fn a_mount_over_the_directory_of_a_linked_table_is_noticed_and_so_is_its_unmount() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::create_dir_all("/opt/tables").unwrap();
     fs::write("/opt/tables/job", system_table("old")).unwrap();
     world.run("ln -s /opt/tables/job /etc/cron.d/job").ok();
@@ -172,7 +172,7 @@ fn a_mount_over_the_directory_of_a_linked_table_is_noticed_and_so_is_its_unmount
 
 #[test]
 fn a_mount_over_a_single_table_is_noticed_and_so_is_its_unmount() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("job", &system_table("old"));
     let _daemon = world.start_daemon(NO_MINUTELY_RESCAN);
     wait_for_only("old");
@@ -185,7 +185,7 @@ fn a_mount_over_a_single_table_is_noticed_and_so_is_its_unmount() {
 
 #[test]
 fn a_mount_brings_a_missing_directory_and_an_unmount_takes_it_away() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.run("rmdir /etc/cron.d && mkdir -p /srv/cron /srv/empty && mount -t tmpfs tmpfs /srv/empty").ok();
     let options = [NO_MINUTELY_RESCAN, &["--cron-d", "/srv/cron/a/b"]].concat();
     let _daemon = world.start_daemon(&options);
@@ -226,7 +226,7 @@ fn pass(clock: &Clock, seconds: i64) {
 
 #[test]
 fn a_table_in_the_lower_layer_of_an_overlay_is_taken_within_the_minute() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let (clock, daemon) = rewritten_below(&world, &[]);
     pass(&clock, 60);
     wait_for_entries(&world, &daemon, 2);
@@ -234,7 +234,7 @@ fn a_table_in_the_lower_layer_of_an_overlay_is_taken_within_the_minute() {
 
 #[test]
 fn without_the_minutely_rescan_it_is_taken_within_ten_minutes() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let (clock, daemon) = rewritten_below(&world, NO_MINUTELY_RESCAN);
     for _ in 0..4 {
         pass(&clock, 120);
@@ -246,7 +246,7 @@ fn without_the_minutely_rescan_it_is_taken_within_ten_minutes() {
 
 #[test]
 fn by_polling_a_change_is_taken_within_the_minute_and_not_before() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("job", NEVER);
     fs::write("/etc/cronwheel.toml", "watch = \"poll\"\n").unwrap();
     let clock = Clock::new(i64::try_from(now().as_secs()).unwrap() / 60 * 60);
@@ -262,7 +262,7 @@ fn by_polling_a_change_is_taken_within_the_minute_and_not_before() {
 
 #[test]
 fn a_given_table_in_the_lower_layer_of_an_overlay_is_taken_within_the_minute() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     mount_overlay(&world, "/srv/tables", "mine", "0 0 1 1 * true\n");
     let clock = Clock::new(i64::try_from(now().as_secs()).unwrap());
     let mut daemon = Command::new("/usr/sbin/cron");
@@ -306,7 +306,7 @@ fn poll_timeout(world: &World, daemon: &Daemon) -> i64 {
 
 #[test]
 fn the_minutely_rescan_is_only_where_a_file_system_does_not_report_every_change() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("job", NEVER);
     let waits = |options: &[&str]| {
         let daemon = world.start_daemon(options);
@@ -316,7 +316,7 @@ fn the_minutely_rescan_is_only_where_a_file_system_does_not_report_every_change(
     };
     assert!(waits(&[]) <= 60_000, "on an overlay");
     assert!(waits(NO_MINUTELY_RESCAN) > 60_000, "by inotify alone");
-    let (spool, options) = (world.subject.spool(), spool_options(&world));
+    let (spool, options) = (world.implementation.spool(), spool_options(&world));
     world
         .run(&format!("cp -a /etc /run/etc && mount --bind /run/etc /etc && mount -t tmpfs -o {options} t {spool}"))
         .ok();
@@ -344,7 +344,7 @@ fn crontab_wakes_the_daemon(world: &World) {
     // Root speaks for others, and nobody else does.
     world.run_with_input("root", "crontab -u alice -", table("given").as_bytes()).ok();
     at_once(" 1 entries,");
-    let path = format!("{}/alice", world.subject.spool());
+    let path = format!("{}/alice", world.implementation.spool());
     // The kernel may refuse root a file of another owner there, if it could be created.
     fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"@daily true\n").unwrap();
     world.run_as("bob", &send("alice", "1")).ok();
@@ -359,13 +359,13 @@ fn crontab_wakes_the_daemon(world: &World) {
 
 #[test]
 fn crontab_wakes_the_daemon_where_nothing_is_reported() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     crontab_wakes_the_daemon(&world);
 }
 
 #[test]
 fn crontab_wakes_the_daemon_in_the_cronie_profile() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     crontab_wakes_the_daemon(&world);
 }
 
@@ -383,7 +383,7 @@ fn send(user: &str, times: &str) -> String {
 
 #[test]
 fn crontab_needs_no_daemon_and_waits_for_none() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let installs = |what: &str| {
         let shown = world.run_with_input("alice", "timeout 10 crontab -", table("x").as_bytes());
         assert_eq!((shown.code(), shown.stdout.as_str(), shown.stderr.as_str()), (0, "", ""), "{what}");
@@ -426,7 +426,7 @@ fn start_flood(world: &World, user: &str, named: &str) -> Child {
 
 #[test]
 fn a_flood_of_messages_costs_little_and_delays_nobody() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", "@every_second root date +\\%s >>/run/canary\n");
     world.crontab("alice", "0 0 1 1 * true\n".repeat(9000).as_str()).ok();
     let daemon = world.start_daemon(NO_MINUTELY_RESCAN);

@@ -2,7 +2,7 @@
 
 use crate::common::clock::now;
 use crate::common::machine::Process;
-use crate::common::{Daemon, Deadline, Subject, World};
+use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::world;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -74,7 +74,7 @@ fn assert_each_ran_once(world: &World, daemon: Daemon, lost_at_most: usize) {
 
 #[test]
 fn jobs_of_a_burst_run_once_each_when_the_daemon_is_stopped_in_its_midst() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_burst(&world);
     for jobs in [300, 900, 1500] {
         let daemon = world.start_daemon(&["-L", "0"]);
@@ -87,7 +87,7 @@ fn jobs_of_a_burst_run_once_each_when_the_daemon_is_stopped_in_its_midst() {
 
 #[test]
 fn jobs_of_a_burst_run_once_each_when_the_daemon_is_killed_in_its_midst() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_burst(&world);
     for jobs in [300, 900, 1500] {
         let mut daemon = world.start_daemon(&["-L", "0"]);
@@ -101,7 +101,7 @@ fn jobs_of_a_burst_run_once_each_when_the_daemon_is_killed_in_its_midst() {
 
 #[test]
 fn jobs_of_a_burst_run_once_each_when_the_executor_is_killed_in_its_midst() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_burst(&world);
     let mut daemon = world.start_daemon(&["-L", "0"]);
     for jobs in [300, 900, 1500] {
@@ -127,7 +127,7 @@ fn assert_each_ran_once_by(world: &World, daemon: &mut Daemon) {
 
 #[test]
 fn jobs_of_a_burst_run_once_each_when_daemon_and_executor_are_killed_in_its_midst() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_burst(&world);
     for jobs in [300, 900] {
         let mut daemon = world.start_daemon(&["-L", "0"]);
@@ -144,7 +144,7 @@ fn jobs_of_a_burst_run_once_each_when_daemon_and_executor_are_killed_in_its_mids
 
 #[test]
 fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_midst() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     File::create(LEDGER).unwrap().set_permissions(fs::Permissions::from_mode(0o666)).unwrap();
     let line = |number| format!("@reboot {} echo {number} >>{LEDGER}\n", ["alice", "bob", "root"][number % 3]);
     world.drop_in("boot", &(0..JOBS).map(line).collect::<String>());
@@ -165,7 +165,7 @@ fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_mi
     assert_eq!(ledger().len() + lost_jobs(&world).difference(&ledger().into_iter().collect()).count(), JOBS);
 }
 
-/// What USR1 says.
+/// The status line that SIGUSR1 logs.
 fn state(world: &World, daemon: &Daemon) -> String {
     let is_state = |line: &&String| line.contains("(CRON) STATE (") && line.contains(" tables, ");
     let count = || world.log.lines().iter().filter(is_state).count();
@@ -205,7 +205,7 @@ fn wait_for_seconds(count: usize) {
 
 #[test]
 fn a_job_that_goes_on_over_a_restart_is_known_is_not_overlapped_and_its_end_comes() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_single_job(&world);
     let mut daemon = world.start_daemon(&[]);
     Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
@@ -229,7 +229,7 @@ fn a_job_that_goes_on_over_a_restart_is_known_is_not_overlapped_and_its_end_come
 
 #[test]
 fn a_job_that_outlives_its_executor_is_not_overlapped_and_recorded_as_lost_when_it_has_ended() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for service in ["/etc/pam.d/cron", "none"] {
         fs::remove_file("/run/go").ok();
         if service == "none" {
@@ -264,7 +264,7 @@ fn a_job_that_outlives_its_executor_is_not_overlapped_and_recorded_as_lost_when_
 
 #[test]
 fn an_executor_that_is_killed_again_and_again_ends_the_daemon_without_a_trace() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", "@every_second root echo >>/run/canary\n@reboot root echo >>/run/reboot\n");
     let mut daemon = world.start_daemon(&[]);
     for _ in 0..3 {
@@ -292,7 +292,7 @@ fn restart_beside_a_stopped_executor(world: &World, daemon: &mut Daemon, before_
 
 #[test]
 fn the_files_of_a_living_executor_stay_when_its_journal_cannot_be_read() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare_single_job(&world);
     let mut daemon = world.start_daemon(&[]);
     Deadline::seconds(20).wait_for("the job", || (begun() == 1).then_some(()));
@@ -317,7 +317,7 @@ fn the_files_of_a_living_executor_stay_when_its_journal_cannot_be_read() {
 
 #[test]
 fn a_job_of_an_executor_that_cannot_be_reached_ends_with_its_process() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::remove_file("/etc/pam.d/cron").unwrap();
     prepare_single_job(&world);
     let mut daemon = world.start_daemon(&[]);
@@ -337,7 +337,7 @@ fn a_job_of_an_executor_that_cannot_be_reached_ends_with_its_process() {
 
 #[test]
 fn a_job_that_ends_just_before_its_executor_dies_is_recorded() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::remove_file("/etc/pam.d/cron").unwrap();
     // A process in the background keeps the output open, so that the end is logged a second later.
     world.drop_in("short", "@reboot root sleep 30 & exit 6\n");
@@ -355,7 +355,7 @@ fn a_job_that_ends_just_before_its_executor_dies_is_recorded() {
 
 #[test]
 fn whatever_lies_where_journals_are_expected_the_daemon_starts_and_its_jobs_run() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", "@every_second root echo >>/run/canary\n");
     fs::create_dir(JOURNALS).unwrap();
     for line in [
@@ -384,7 +384,7 @@ fn whatever_lies_where_journals_are_expected_the_daemon_starts_and_its_jobs_run(
 
 #[test]
 fn where_no_journal_can_be_kept_jobs_run_and_the_log_says_so_once() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", "@every_second root echo >>/run/canary\n");
     fs::create_dir(JOURNALS).unwrap();
     fs::set_permissions(JOURNALS, fs::Permissions::from_mode(0o777)).unwrap();
@@ -397,7 +397,7 @@ fn where_no_journal_can_be_kept_jobs_run_and_the_log_says_so_once() {
 
 #[test]
 fn a_standalone_daemon_whose_executor_is_killed_goes_on_without_repeating_anything() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let table =
         "@reboot echo >>/run/reboot\n@every_second date +\\%s >>/run/canary\n@reboot sleep 1000\n@reboot sleep 1001\n";
     fs::write("/tmp/table", table).unwrap();

@@ -1,7 +1,7 @@
 //! Anacron jobs, lived through by the built daemon.
 
-use crate::common::Subject;
-use crate::common::subject::own;
+use crate::common::Implementation;
+use crate::common::implementation::own;
 use crate::fake::VARIABLES;
 use crate::story::{Machine, time};
 use crate::world;
@@ -19,7 +19,7 @@ fn stamp(id: &str) -> String {
 
 #[test]
 fn days_missed_are_made_up_for_and_the_line_keeps_its_time() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let settings = VARIABLES.map(|(name, value)| format!("{name}={value}\n")).concat();
     for (path, text) in [("/etc/crontab", LINE), ("/etc/anacrontab", JOBS)] {
         fs::write(path, format!("{settings}{text}")).expect(path);

@@ -11,7 +11,7 @@ mod fake;
 mod story;
 mod zones;
 
-use common::{Deadline, Subject};
+use common::{Deadline, Implementation};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use story::{Change, Machine, Story, minutes, of, time};
 
@@ -48,7 +48,7 @@ fn assert_starts(found: &story::Starts, rule: &[(&str, &[&str])]) {
 
 #[test]
 fn through_a_gap_nothing_is_lost_and_nothing_doubled() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let story = Story {
         zone: "Europe/Berlin",
         lines: ABOUT_DAYLIGHT,
@@ -79,7 +79,7 @@ fn through_a_gap_nothing_is_lost_and_nothing_doubled() {
 
 #[test]
 fn through_a_fold_nothing_is_lost_and_nothing_doubled() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let story = Story {
         zone: "Europe/Berlin",
         lines: ABOUT_DAYLIGHT,
@@ -110,7 +110,7 @@ fn through_a_fold_nothing_is_lost_and_nothing_doubled() {
 
 #[test]
 fn four_steps_of_the_clock_and_a_sleep_do_what_the_rule_says() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let story = Story {
         zone: "Asia/Kathmandu",
         lines: &[
@@ -160,7 +160,7 @@ fn four_steps_of_the_clock_and_a_sleep_do_what_the_rule_says() {
 
 #[test]
 fn restarts_at_any_moment_lose_and_double_nothing_but_what_the_rule_says() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let story = Story {
         zone: "Europe/Berlin",
         lines: &[
@@ -205,7 +205,7 @@ fn restarts_at_any_moment_lose_and_double_nothing_but_what_the_rule_says() {
 
 #[test]
 fn a_daemon_that_is_killed_before_its_first_start_has_left_a_record() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let story = Story {
         zone: "UTC",
         lines: &["1 10 * * * f1001"],
@@ -218,7 +218,7 @@ fn a_daemon_that_is_killed_before_its_first_start_has_left_a_record() {
 
 #[test]
 fn a_clock_that_is_set_in_the_moment_the_timer_is_armed_is_heard_of() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let machine = Machine::boot(world, "UTC", &["0 12 * * * far"], "2026-05-01T10:00:30Z");
     machine.clock.set_on_arming(-40);
     machine.world.drop_in("interval", &story::table(&["@100 interval"]));
@@ -233,7 +233,7 @@ fn a_clock_that_is_set_in_the_moment_the_timer_is_armed_is_heard_of() {
 
 #[test]
 fn what_was_due_while_another_cron_ran_is_not_made_up_for() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut machine = Machine::boot(world, "UTC", &["* * * * * min"], "2026-05-01T10:00:30Z");
     machine.run_to(time("2026-05-01T10:01:30Z"));
     for (pid_file, expected) in [(None, 3), (Some("1\n"), 0)] {
@@ -267,7 +267,7 @@ sys.stdin.read()
 
 #[test]
 fn a_change_without_an_event_is_found_by_the_look_of_every_ten_minutes() {
-    let Some(world) = world!(Subject::OursDebian, ["python3"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["python3"]) else { return };
     // On file systems that report what they are asked to.
     for place in ["/etc", "/var/spool"] {
         world

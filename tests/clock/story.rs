@@ -1,7 +1,7 @@
 //! A story: a table, a zone and what happens to the machine, lived through by the built daemon under the fake clock and told
 //! by `cronctl simulate`.
 
-use crate::common::{Daemon, Deadline, Subject, World};
+use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::fake::{Clock, VARIABLES};
 use cronwheel::schedule::Timestamp;
 use nix::sys::signal::Signal;
@@ -78,7 +78,7 @@ pub fn choose_zone(name: &str) {
 impl Machine {
     /// A machine with one system table and a daemon that was started at `from`.
     pub fn boot(world: World, zone: &str, lines: &[&str], from: &str) -> Machine {
-        assert_eq!(world.subject, Subject::OursDebian);
+        assert_eq!(world.implementation, Implementation::OursDebian);
         choose_zone(zone);
         // Random delays are drawn for a machine: for the same one everywhere.
         fs::write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n").expect("/etc/machine-id");

@@ -1,6 +1,6 @@
 //! The system's zone and zone files change under the running daemon; a zone that does not exist.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::story::{Machine, choose_zone, of, time};
 use crate::{story, world};
 use std::fs;
@@ -29,7 +29,7 @@ fn wait_until_armed(machine: &Machine, moment: &str) {
 
 #[test]
 fn another_localtime_and_another_zone_file_count_without_a_restart() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_zone("Home", "HOM-1");
     install_zone("Own", "OWN-1");
     let lines = ["0 18 * * * six", "CRON_TZ=Test/Own", "0 9 * * * nine"];
@@ -60,7 +60,7 @@ const NOWHERE: [&str; 4] = ["1 * * * * before", "CRON_TZ=Nowhere/Atall", "* * * 
 
 #[test]
 fn what_is_in_a_zone_that_does_not_exist_never_runs_and_is_told() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     refused_at_install(&world);
     let machine = Machine::boot(world, "UTC", &NOWHERE, "2026-05-01T10:00:30Z");
     let told: Vec<String> =
@@ -79,7 +79,7 @@ fn refused_at_install(world: &World) {
 
 #[test]
 fn a_zone_of_our_own_with_a_gap_is_gone_through() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     // Two hours ahead from the first of May at 10:03 on, an hour before that.
     install_zone("Gap", "WIN-1SUM-2,J121/10:03,J300/3");
     let story = story::Story {

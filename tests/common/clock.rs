@@ -24,7 +24,7 @@ impl Deadline {
         Deadline { end: Instant::now() + Duration::from_secs(seconds) }
     }
 
-    /// Whether it has come.
+    /// Whether the deadline has passed.
     #[allow(clippy::disallowed_methods)]
     pub fn passed(&self) -> bool {
         Instant::now() >= self.end

@@ -1,8 +1,8 @@
 //! What a test can do inside its world.
 
 use super::clock::Deadline;
+use super::implementation::{Implementation, own, package};
 use super::log::Log;
-use super::subject::{Subject, own, package};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 use std::fs;
@@ -13,8 +13,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 /// The private machine, seen from inside.
 #[derive(Debug)]
 pub struct World {
-    /// Whose programs are installed.
-    pub subject: Subject,
+    /// The implementation whose programs are installed.
+    pub implementation: Implementation,
     /// The reader of `/dev/log`.
     pub log: Log,
 }
@@ -26,7 +26,7 @@ pub struct Shown {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-    /// Its end.
+    /// The exit status.
     pub status: ExitStatus,
 }
 
@@ -51,8 +51,8 @@ pub struct Daemon {
 
 impl World {
     /// The machine that this process is in, inside.
-    pub fn open(subject: Subject) -> World {
-        World { subject, log: Log::open() }
+    pub fn open(implementation: Implementation) -> World {
+        World { implementation, log: Log::open() }
     }
 
     /// Runs a shell line as root.
@@ -123,8 +123,8 @@ impl World {
 
     /// The same with more variables in its environment.
     pub fn start_daemon_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
-        let child = Command::new(self.subject.daemon())
-            .arg(self.subject.foreground())
+        let child = Command::new(self.implementation.daemon())
+            .arg(self.implementation.foreground())
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -172,9 +172,9 @@ impl World {
 /// A line of the process list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
-    /// Its parent's number.
+    /// The process id of the parent.
     pub parent: u32,
     /// `S` sleeping, `R` running, `Z` a zombie, as in proc(5).
     pub state: char,
@@ -199,7 +199,7 @@ impl Process {
 }
 
 impl Daemon {
-    /// Its process.
+    /// The process id of the daemon.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -209,7 +209,7 @@ impl Daemon {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the daemon.
     pub fn signal(&self, signal: Signal) {
         kill(self.os_pid(), signal).expect("the daemon to be there");
     }
@@ -220,7 +220,7 @@ impl Daemon {
         self.end(Deadline::seconds(20))
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the daemon.
     pub fn end(&mut self, deadline: Deadline) -> ExitStatus {
         deadline.wait_for("the daemon's end", || self.child.try_wait().expect("the daemon"))
     }

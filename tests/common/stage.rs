@@ -4,8 +4,8 @@
 //! overlay, installs, changes root, starts this program a third time and reaps whoever is orphaned. *Inside* is where
 //! the test happens.
 
+use super::implementation::{Implementation, own, package};
 use super::machine::World;
-use super::subject::{Subject, own, package};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
@@ -38,14 +38,14 @@ const TEST_LIMIT_SECONDS: u64 = 600;
 
 /// Runs the test function `name` (as `type_name_of_val` gives it for a function inside of it) inside a world. Without one of the
 /// `needs` (see [`missing`]) the test is skipped.
-pub fn enter(name: &str, subject: Subject, needs: &[&str]) -> Option<World> {
+pub fn enter(name: &str, implementation: Implementation, needs: &[&str]) -> Option<World> {
     match stage().as_deref() {
-        Some("inside") => Some(World::open(subject)),
-        Some(_) => finish(first_process(subject)),
+        Some("inside") => Some(World::open(implementation)),
+        Some(_) => finish(first_process(implementation)),
         None => {
             let path = name.split_once("::").expect("a path within the test program").1;
             let path = path.strip_suffix("::here").expect("a function inside the test");
-            if let Some(reason) = why_not(subject).or_else(|| missing(needs)) {
+            if let Some(reason) = why_not(implementation).or_else(|| missing(needs)) {
                 skip(path, &reason);
                 return None;
             }
@@ -69,13 +69,16 @@ pub fn stage() -> Option<String> {
 }
 
 /// Why no world can be made here, if so.
-pub fn why_not(subject: Subject) -> Option<String> {
+pub fn why_not(implementation: Implementation) -> Option<String> {
     if !geteuid().is_root() {
         return Some("needs root".to_owned());
     }
-    let remedy =
-        if subject == Subject::Cronie { "CRONIE must name their directory" } else { "run tests/install-needs" };
-    subject.missing().map(|path| format!("{} is missing: {remedy}", path.display()))
+    let remedy = if implementation == Implementation::Cronie {
+        "CRONIE must name their directory"
+    } else {
+        "run tests/install-needs"
+    };
+    implementation.missing().map(|path| format!("{} is missing: {remedy}", path.display()))
 }
 
 /// Says which of these is missing, if any: names of programs, or of Debian packages that `tests/install-needs` unpacks.
@@ -158,9 +161,9 @@ pub fn way_inside(arguments: &[&str]) -> Command {
 
 /// Builds the machine, runs this program inside with its own arguments, and reaps until that one is done.
 #[allow(clippy::zombie_processes)] // It is waited for, with all the others.
-pub fn first_process(subject: Subject) -> i32 {
+pub fn first_process(implementation: Implementation) -> i32 {
     close_inherited();
-    build(subject);
+    build(implementation);
     let inside = Command::new("/proc/self/exe")
         .args(std::env::args_os().skip(1))
         .env(STAGE, "inside")
@@ -196,7 +199,7 @@ pub fn finish(code: i32) -> ! {
 }
 
 /// The whole file system as an overlay in memory, with directories of its own for everything that runs.
-fn build(subject: Subject) {
+fn build(implementation: Implementation) {
     let site = Path::new(SITE);
     mount_or_die("tmpfs", site, "tmpfs", "mode=755");
     for name in ["upper", "work", "root"] {
@@ -204,7 +207,7 @@ fn build(subject: Subject) {
     }
     let root = site.join("root");
     mount_or_die("overlay", &root, "overlay", &format!("lowerdir=/,upperdir={SITE}/upper,workdir={SITE}/work"));
-    subject.install_programs(&root);
+    implementation.install_programs(&root);
     make_devices(&root.join("dev"));
     for (place, options) in [("run", "mode=755"), ("tmp", "mode=1777"), ("home", "mode=755")] {
         fs::create_dir_all(root.join(place)).expect("a mount point");
@@ -217,7 +220,7 @@ fn build(subject: Subject) {
     std::env::set_current_dir("/").expect("/");
     mount_or_die("proc", Path::new("/proc"), "proc", "");
     sethostname(HOST).expect("a host name");
-    furnish(subject);
+    furnish(implementation);
 }
 
 /// Devices that every machine has, with their numbers.
@@ -263,7 +266,7 @@ fn make_device(node: &Path, major: u64, minor: u64) -> nix::Result<()> {
 }
 
 /// Users, an empty system table, no mail: a machine on which the package has just been installed.
-fn furnish(subject: Subject) {
+fn furnish(implementation: Implementation) {
     shell("ip link set lo up 2>/dev/null || true");
     shell(
         "rm -rf /etc/cron.d /etc/crontab /etc/cron.allow /etc/cron.deny /var/spool/cron /var/mail/* /etc/cronwheel.toml",
@@ -276,7 +279,7 @@ fn furnish(subject: Subject) {
         "for user in alice bob; do userdel -f $user 2>/dev/null; useradd --create-home --shell /bin/bash $user; done",
     );
     shell("mkdir -p /var/mail && chgrp mail /var/mail && chmod 2775 /var/mail && ln -sfn ../mail /var/spool/mail");
-    subject.settle();
+    implementation.settle();
     own("/etc/cron.d", 0, 0, 0o755);
 }
 

@@ -1,7 +1,7 @@
 //! Cases as text files, one file for each group of topics. Every implementation runs the same cases. `README.md` beside
 //! this file describes the format.
 
-use crate::common::Subject;
+use crate::common::Implementation;
 use crate::differences::{self, Difference};
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ pub struct Case {
     pub id: String,
     /// The topic that it belongs to.
     pub area: String,
-    /// A unique sentence.
+    /// The name of the case, a unique sentence.
     pub name: String,
-    /// What is done.
+    /// The action of the case.
     pub task: Task,
     /// The only profile that the case applies to, `debian` or `cronie`, when the other has no such feature.
     pub only: Option<String>,
-    /// The daemon's flags.
+    /// Additional flags for the daemon.
     pub flags: String,
     /// Whether the machine has a sendmail.
     pub mailer: bool,
@@ -34,7 +34,7 @@ pub struct Case {
     answers: Answers,
 }
 
-/// What a case does.
+/// The action of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// A shell script, run by root with the helpers of `prelude.sh`.
@@ -45,7 +45,7 @@ pub enum Task {
     SystemTable {
         /// Its path, in which `{ID}` stands for the case's id.
         path: String,
-        /// Its content.
+        /// The content of the file.
         text: String,
     },
 }
@@ -63,11 +63,11 @@ struct Answers {
 pub struct Wanted {
     /// The key of the difference in cron-differences(7).
     pub key: String,
-    /// The result of cronwheel.
+    /// The recorded result of cronwheel.
     pub answer: String,
 }
 
-/// The whole compliance suite.
+/// All cases of the compliance suite.
 #[derive(Clone, Debug, Default)]
 pub struct Suite {
     /// All cases, in the order of the files.
@@ -81,7 +81,7 @@ pub struct Suite {
 pub struct Group {
     /// Whether they are scripts, one after the other, or tables that all run in one minute.
     pub scripts: bool,
-    /// The daemon's flags.
+    /// Additional flags for the daemon.
     pub flags: String,
     /// Whether there is a sendmail.
     pub mailer: bool,
@@ -89,7 +89,7 @@ pub struct Group {
 
 impl Case {
     /// Whether this implementation runs the case.
-    pub fn applies_to(&self, implementation: Subject) -> bool {
+    pub fn applies_to(&self, implementation: Implementation) -> bool {
         self.only.as_deref().is_none_or(|only| (only == "debian") == implementation.is_debian())
     }
 
@@ -99,29 +99,29 @@ impl Case {
     }
 
     /// The result of the reference implementation whose profile this one has; `None` while it is not recorded.
-    pub fn reference(&self, implementation: Subject) -> Option<&str> {
+    pub fn reference(&self, implementation: Implementation) -> Option<&str> {
         let own = if implementation.is_debian() { &self.answers.debian } else { &self.answers.cronie };
         own.as_deref().or(self.answers.expect.as_deref())
     }
 
     /// The deliberate difference from the reference implementation, if there is one.
-    pub fn wanted(&self, implementation: Subject) -> Option<&Wanted> {
+    pub fn wanted(&self, implementation: Implementation) -> Option<&Wanted> {
         self.answers.wanted.get(implementation.name())
     }
 
     /// Whether a result of the case differs for the reason with this key.
-    pub fn is_an_example_of(&self, key: &str, implementation: Subject) -> bool {
+    pub fn is_an_example_of(&self, key: &str, implementation: Implementation) -> bool {
         self.applies_to(implementation) && self.wanted(implementation).is_some_and(|wanted| wanted.key == key)
     }
 
     /// The result that the implementation must give.
-    pub fn expected(&self, implementation: Subject) -> Option<&str> {
+    pub fn expected(&self, implementation: Implementation) -> Option<&str> {
         self.wanted(implementation).map(|wanted| wanted.answer.as_str()).or(self.reference(implementation))
     }
 
     /// Whether Debian's cron and cronie give different results.
     pub fn differs_between_references(&self) -> bool {
-        self.only.is_none() && self.reference(Subject::Debian) != self.reference(Subject::OursCronie)
+        self.only.is_none() && self.reference(Implementation::Debian) != self.reference(Implementation::OursCronie)
     }
 }
 
@@ -153,7 +153,7 @@ impl Suite {
 
     /// Whether a case differs for the reason with this key.
     pub fn is_used(&self, key: &str) -> bool {
-        self.cases.iter().any(|case| Subject::ALL.into_iter().any(|one| case.is_an_example_of(key, one)))
+        self.cases.iter().any(|case| Implementation::ALL.into_iter().any(|one| case.is_an_example_of(key, one)))
     }
 
     fn add(&mut self, text: &str) -> Result<(), String> {
@@ -182,7 +182,7 @@ impl Suite {
         if case.only.as_deref().is_some_and(|only| !["debian", "cronie"].contains(&only)) {
             return Err("expected debian or cronie after only:".to_owned());
         }
-        for implementation in [Subject::OursDebian, Subject::OursCronie] {
+        for implementation in [Implementation::OursDebian, Implementation::OursCronie] {
             let Some(wanted) = case.wanted(implementation) else { continue };
             if !self.differences.iter().any(|difference| difference.key == wanted.key) {
                 return Err(format!("{} has no paragraph with the key {:?}", differences::PAGE, wanted.key));

@@ -1,7 +1,7 @@
 //! The files that the suite writes and checks: REPORT.md with the raw cases, and the table of results in two README.md.
 
 use crate::case::{Case, Suite};
-use crate::common::Subject;
+use crate::common::Implementation;
 use crate::differences::{Difference, PAGE};
 use std::fmt::Write as _;
 use std::fs;
@@ -91,7 +91,7 @@ fn report(suite: &Suite) -> String {
         }
         line(&mut text, format_args!("\n### {area}"));
         for case in cases {
-            let (debian, cronie) = (case.reference(Subject::Debian), case.reference(Subject::OursCronie));
+            let (debian, cronie) = (case.reference(Implementation::Debian), case.reference(Implementation::OursCronie));
             results(&mut text, case, &[("Debian", differing(debian, cronie)), ("cronie", differing(cronie, debian))]);
         }
     }
@@ -99,7 +99,7 @@ fn report(suite: &Suite) -> String {
 }
 
 fn difference_section(text: &mut String, suite: &Suite, difference: &Difference) {
-    let ours = [Subject::OursDebian, Subject::OursCronie];
+    let ours = [Implementation::OursDebian, Implementation::OursCronie];
     line(text, format_args!("\n### {} (`{}`)", difference.title, difference.key));
     if !difference.shown_by.is_empty() {
         line(text, format_args!("\nShown by {}.", difference.shown_by.join(", ")));

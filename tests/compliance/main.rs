@@ -18,7 +18,7 @@ mod run;
 mod words;
 
 use case::{Case, Group, Suite};
-use common::{Subject, World, stage};
+use common::{Implementation, World, stage};
 use documents::Documents;
 use report::Results;
 use run::Observed;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     if has("--check") || has("--report") {
         return verdict(&problems);
     }
-    if let Some(why) = stage::why_not(Subject::Debian).or_else(|| stage::missing(&NEEDS)) {
+    if let Some(why) = stage::why_not(Implementation::Debian).or_else(|| stage::missing(&NEEDS)) {
         stage::skip("compliance", &why);
         return verdict(&problems);
     }
@@ -94,12 +94,12 @@ fn run_all(suite: &Suite, filters: &[&str]) -> Results {
     let groups: BTreeSet<Group> = cases.iter().map(|case| case.group()).collect();
     let only = std::env::var("COMPLIANCE_ONLY").unwrap_or_default();
     let mut runs = Vec::new();
-    for implementation in Subject::ALL {
+    for implementation in Implementation::ALL {
         if !only.is_empty() && !only.split(',').any(|name| name == implementation.name()) {
             continue;
         }
         if let Some(why) = stage::why_not(implementation) {
-            assert!(implementation == Subject::Cronie, "{}: {why}", implementation.name());
+            assert!(implementation == Implementation::Cronie, "{}: {why}", implementation.name());
             println!("SKIP {}: {why}", implementation.name());
             continue;
         }
@@ -126,7 +126,7 @@ fn run_all(suite: &Suite, filters: &[&str]) -> Results {
 }
 
 /// Runs this program inside a new private machine. If it fails, every one of its cases gets that as its result.
-fn run_on_a_machine(implementation: Subject, names: &[String]) -> Observed {
+fn run_on_a_machine(implementation: Implementation, names: &[String]) -> Observed {
     let mut arguments = vec![implementation.name()];
     arguments.extend(names.iter().map(String::as_str));
     let inside = stage::go_inside(&arguments, RUN_LIMIT);
@@ -150,7 +150,7 @@ fn run_on_a_machine(implementation: Subject, names: &[String]) -> Observed {
 /// The stages inside a private machine. The arguments are the implementation and the names of its cases.
 fn inner(stage: &str, words: &[String]) -> ExitCode {
     let (name, names) = words.split_first().expect("an implementation");
-    let implementation = Subject::named(name).unwrap_or_else(|| panic!("unknown implementation {name:?}"));
+    let implementation = Implementation::named(name).unwrap_or_else(|| panic!("unknown implementation {name:?}"));
     if stage == "first" {
         stage::finish(stage::first_process(implementation));
     }

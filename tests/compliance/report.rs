@@ -1,13 +1,13 @@
 //! Compares results with what the cases expect: equal to the reference, deliberate differences, unexplained ones.
 
 use crate::case::Suite;
-use crate::common::Subject;
+use crate::common::Implementation;
 use crate::run::Observed;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The results of each implementation.
-pub type Results = BTreeMap<Subject, Observed>;
+pub type Results = BTreeMap<Implementation, Observed>;
 
 /// The outcome of a run.
 #[derive(Debug, Default)]
@@ -55,7 +55,8 @@ pub fn report(suite: &Suite, results: &Results) -> Report {
             }
         }
         let total = agreed + wanted + unexplained;
-        let rows = if *implementation == Subject::Cronie { &mut report.optional_rows } else { &mut report.table };
+        let rows =
+            if *implementation == Implementation::Cronie { &mut report.optional_rows } else { &mut report.table };
         writeln!(rows, "| {} | {total} | {agreed} | {wanted} | {unexplained} |", title(*implementation))
             .expect("a string");
     }
@@ -63,12 +64,12 @@ pub fn report(suite: &Suite, results: &Results) -> Report {
 }
 
 /// The name of an implementation in the table.
-pub fn title(implementation: Subject) -> &'static str {
+pub fn title(implementation: Implementation) -> &'static str {
     match implementation {
-        Subject::Debian => "Debian 12's cron",
-        Subject::Cronie => "cronie",
-        Subject::OursDebian => "cronwheel, debian profile",
-        Subject::OursCronie => "cronwheel, cronie profile",
+        Implementation::Debian => "Debian 12's cron",
+        Implementation::Cronie => "cronie",
+        Implementation::OursDebian => "cronwheel, debian profile",
+        Implementation::OursCronie => "cronwheel, cronie profile",
     }
 }
 

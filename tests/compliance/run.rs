@@ -3,7 +3,7 @@
 use crate::case::{Case, Group, Task};
 use crate::common::World;
 use crate::common::clock::{Deadline, now, wait_until};
-use crate::common::subject::{needs, own};
+use crate::common::implementation::{needs, own};
 use crate::minute::Minute;
 use crate::words::plain;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +68,8 @@ fn run_script_case(world: &World, case: &Case) -> String {
 }
 
 fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> String {
-    let subject = world.subject;
-    let user_table = format!("{}/{}", subject.spool(), case.id);
+    let implementation = world.implementation;
+    let user_table = format!("{}/{}", implementation.spool(), case.id);
     let path = match &case.task {
         Task::SystemTable { path, .. } => path.replace("{ID}", &case.id),
         _ => user_table,
@@ -78,13 +78,13 @@ fn run_script(world: &World, case: &Case, script: &str, log_start: usize) -> Str
         "ID={id} TABLE={path} SPOOL={spool} DAEMON={daemon} FOREGROUND={foreground} MARKER={marker} LOG_START={log_start}\n\
          PROFILE={profile} UNIT={unit} NEEDS={needs}\n. /run/prelude.sh\ncd /tmp\n{script}",
         id = case.id,
-        spool = subject.spool(),
-        daemon = subject.daemon(),
-        foreground = subject.foreground(),
-        marker = subject.reboot_marker(),
-        unit = subject.unit(),
+        spool = implementation.spool(),
+        daemon = implementation.daemon(),
+        foreground = implementation.foreground(),
+        marker = implementation.reboot_marker(),
+        unit = implementation.unit(),
         needs = needs().display(),
-        profile = if subject.is_debian() { "debian" } else { "cronie" },
+        profile = if implementation.is_debian() { "debian" } else { "cronie" },
     );
     fs::write("/run/script", whole).expect("a script");
     let shown =
@@ -100,7 +100,7 @@ fn reset(world: &World) {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).ok();
     }
     Deadline::seconds(10).wait_for("the case's processes to end", || world.processes().is_empty().then_some(()));
-    let spool = world.subject.spool();
+    let spool = world.implementation.spool();
     // This checkout may lie in /tmp itself.
     let below = Path::new(env!("CARGO_MANIFEST_DIR")).strip_prefix("/tmp").ok();
     let checkout = below.and_then(|path| path.iter().next()).unwrap_or_default().to_string_lossy().into_owned();
@@ -114,7 +114,7 @@ fn reset(world: &World) {
         ))
         .ok();
     world.run("chmod 755 /home/alice").ok();
-    world.subject.settle_lists();
+    world.implementation.settle_lists();
 }
 
 /// How many seconds before a minute everything must be ready: a daemon may look for changes shortly before the minute.
@@ -248,7 +248,7 @@ fn install_users(world: &World, case: &Case, text: &str) -> String {
         return "accepted\n".to_owned();
     }
     // The daemon must also handle tables that crontab refuses, since another program may have written them.
-    let path = format!("{}/{}", world.subject.spool(), case.id);
+    let path = format!("{}/{}", world.implementation.spool(), case.id);
     fs::write(&path, text).unwrap_or_else(|e| panic!("{path}: {e}"));
     let user = nix::unistd::User::from_name(&case.id).expect("users").expect("the case's user");
     own(&path, user.uid.as_raw(), user.gid.as_raw(), 0o600);
@@ -269,7 +269,7 @@ fn run_through(world: &World, start: u64) {
 /// Waits until twenty checks in a row find only sleeping processes of the daemon. One check is not enough, because one
 /// process of a job may have ended before the next one has started.
 fn settled(world: &World) {
-    let daemon = world.subject.daemon();
+    let daemon = world.implementation.daemon();
     let mut checks = 0;
     let mut last = Vec::new();
     let found = Deadline::seconds(45).try_wait_for(|| {

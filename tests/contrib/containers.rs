@@ -1,7 +1,7 @@
 //! The image and the pod. Nothing here can build the one or run the other without a registry; what is checked is what
 //! they make of crond: a first process without privileges, on a file system that it cannot write to.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use crate::{lacks, read, run};
 use serde_json::Value;
@@ -54,7 +54,7 @@ fn first_process_says(world: &World, arguments: &[String], wanted: &str) -> Stri
 
 #[test]
 fn what_the_dockerfile_copies_is_there_and_what_it_starts_runs_as_an_ordinary_first_process() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let instructions = instructions(&read("docker/Dockerfile"));
     let all = |wanted: &str| {
         instructions.iter().filter(move |(word, _)| word == wanted).map(|(_, rest)| rest.as_str()).collect::<Vec<_>>()
@@ -94,7 +94,7 @@ fn the_pods_parts_fit_together_and_its_table_runs_under_its_arguments() {
     if lacks("the_pods_parts_fit_together_and_its_table_runs_under_its_arguments", &["python3"]) {
         return;
     }
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let read = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
     let file = crate::contrib().join("kubernetes/cronwheel.yaml");
     let told = run(Command::new("python3").args(["-c", read]).arg(file));

@@ -1,7 +1,7 @@
 //! The rule for rsyslog and the one for logrotate, each by the program itself.
 
-use crate::common::subject::package;
-use crate::common::{Deadline, Subject};
+use crate::common::implementation::package;
+use crate::common::{Deadline, Implementation};
 use crate::world;
 use crate::{contrib, lacks};
 use std::fs;
@@ -39,7 +39,7 @@ fn rsyslog_puts_crons_lines_into_their_own_file_and_logrotate_rotates_it() {
     if lacks(name, &["rsyslog", "libestr0", "libfastjson4", "logrotate"]) {
         return;
     }
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::remove_file("/dev/log").expect("the socket of before");
     fs::create_dir_all("/etc/rsyslog.d").expect("a folder");
     fs::copy(contrib().join("rsyslog/30-cron.conf"), "/etc/rsyslog.d/30-cron.conf").expect("the rule");

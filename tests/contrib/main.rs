@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 enum Check {
     /// One of this program's modules.
     Here(&'static str),
-    /// Another test program.
+    /// The check is in another test program.
     There(&'static str),
 }
 

@@ -1,6 +1,6 @@
 //! Units, init scripts, the package's scripts, PAM stacks.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use crate::{contrib, lacks, read, run};
 use std::fs;
@@ -28,7 +28,7 @@ fn systemd_has_nothing_to_say_about_the_units() {
     if lacks("systemd_has_nothing_to_say_about_the_units", &["systemd-analyze"]) {
         return;
     }
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for name in ["cron.service", "crond.service"] {
         put(&format!("systemd/{name}"), &format!("/etc/systemd/system/{name}"));
         // The pages that a unit names are in the checkout, not installed.
@@ -73,7 +73,7 @@ fn shellcheck_has_nothing_to_say_about_any_script() {
 
 #[test]
 fn the_init_script_starts_tells_reloads_restarts_and_stops() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     put_script("sysv/cron", "/etc/init.d/cron");
     put("default/cron", "/etc/default/cron");
     fs::write("/etc/environment", "LANG=C.UTF-8\n").expect("/etc/environment");
@@ -106,9 +106,9 @@ fn under_openrc_it_starts_tells_reloads_restarts_and_stops() {
     if lacks("under_openrc_it_starts_tells_reloads_restarts_and_stops", &["openrc", "libeinfo1", "librc1"]) {
         return;
     }
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     for name in ["openrc", "libeinfo1", "librc1"] {
-        let files = crate::common::subject::package(name).display().to_string();
+        let files = crate::common::implementation::package(name).display().to_string();
         world.run(&format!("tar -C {files} -c . | tar -C / -x --keep-directory-symlink && ldconfig")).ok();
     }
     // A machine whose services are up.
@@ -140,7 +140,7 @@ fn under_openrc_it_starts_tells_reloads_restarts_and_stops() {
 
 #[test]
 fn the_pam_stack_for_cronie_lets_a_job_run() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     put("pam/crond.cronie", "/etc/pam.d/crond");
     // What authselect writes on Fedora comes to this for a job.
     let system = "auth required pam_permit.so\naccount required pam_unix.so\nsession required pam_unix.so\n";

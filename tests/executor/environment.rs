@@ -1,6 +1,6 @@
 //! The environment of a job, to the byte, whatever the daemon has been started with.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -42,8 +42,8 @@ fn environments(world: &World) -> [String; 2] {
          @reboot alice cat /proc/$$/environ >at-exec.part; env -0 >shown; mv at-exec.part at-exec\n",
     );
     let notify = std::os::unix::net::UnixDatagram::bind("/run/notify").unwrap();
-    let daemon = Command::new(world.subject.daemon())
-        .arg(world.subject.foreground())
+    let daemon = Command::new(world.implementation.daemon())
+        .arg(world.implementation.foreground())
         .env_clear()
         .envs(OF_THE_DAEMON)
         .env("NOTIFY_SOCKET", "/run/notify")
@@ -83,7 +83,7 @@ const SHOWN: [&str; 10] = [
 
 #[test]
 fn debians_cron_gives_a_job_its_table_and_pam_and_nothing_of_its_own() {
-    let Some(world) = world!(Subject::Debian) else { return };
+    let Some(world) = world!(Implementation::Debian) else { return };
     let [at_exec, shown] = environments(&world);
     assert_eq!(sorted(&at_exec), sorted(AT_EXEC));
     assert_eq!(sorted(&shown), SHOWN);
@@ -91,7 +91,7 @@ fn debians_cron_gives_a_job_its_table_and_pam_and_nothing_of_its_own() {
 
 #[test]
 fn a_job_has_exactly_what_debians_cron_gives_it() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let [at_exec, shown] = environments(&world);
     assert_eq!(at_exec, AT_EXEC);
     assert_eq!(sorted(&shown), SHOWN);
@@ -99,7 +99,7 @@ fn a_job_has_exactly_what_debians_cron_gives_it() {
 
 #[test]
 fn a_job_has_exactly_what_cronie_gives_it() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     let [at_exec, shown] = environments(&world);
     let mut expected = sorted(&at_exec);
     expected.push("PWD=/home/alice");

@@ -59,22 +59,22 @@ impl Drop for Tracer {
 }
 
 /// An executor under test with what it has told so far.
-pub struct Bench {
+pub struct Harness {
     pub executor: Executor,
     pub ended: Vec<RunResult>,
     pub mailed: Vec<(RunId, MailResult)>,
     pub started: Vec<(RunId, u32)>,
 }
 
-impl Bench {
-    pub fn of(config: Config) -> Bench {
-        Bench { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() }
+impl Harness {
+    pub fn of(config: Config) -> Harness {
+        Harness { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() }
     }
 
-    /// Without PAM.
-    pub fn debian() -> Bench {
+    /// A harness in the debian profile, on a machine without PAM services.
+    pub fn debian() -> Harness {
         describe_services("");
-        Bench::of(config(ProfileName::Debian))
+        Harness::of(config(ProfileName::Debian))
     }
 
     pub fn start(&mut self, start: &RunRequest) {
@@ -121,7 +121,7 @@ impl Bench {
         Tracer(strace)
     }
 
-    /// How that run ended.
+    /// Waits for the end of a run and returns its outcome.
     pub fn end_of(&mut self, run: u64) -> RunOutcome {
         self.result_of(run).outcome
     }

@@ -1,8 +1,8 @@
 //! What a job is started with, who it is, and what becomes of it.
 
-use crate::common::{Deadline, Subject};
+use crate::common::{Deadline, Implementation};
 use crate::harness::{
-    Bench, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
+    Harness, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
 };
 use crate::world;
 use cronwheel::executor::{
@@ -16,12 +16,12 @@ use std::path::Path;
 
 #[test]
 fn a_job_runs_as_its_owner_in_her_home_with_an_environment_built_from_nothing() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
+        let mut harness = Harness::of(config(ProfileName::Debian));
         let command = "(id -u; id -g; id -Gn; pwd; umask; tr '\\\\0' '\\\\n' </proc/$$/environ) >out";
-        assert_eq!(bench.run("alice", command), RunOutcome::Code(0));
+        assert_eq!(harness.run("alice", command), RunOutcome::Code(0));
         let alice = nix::unistd::User::from_name("alice").unwrap().unwrap();
         let expected = format!(
             "{}\n{}\nalice\n/home/alice\n0022\nSHELL=/bin/sh\nHOME=/home/alice\nPATH=/usr/bin:/bin\nLOGNAME=alice\n",
@@ -33,16 +33,16 @@ fn a_job_runs_as_its_owner_in_her_home_with_an_environment_built_from_nothing() 
 
 #[test]
 fn a_job_gets_all_groups_of_its_owner_and_none_of_ours() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.run("groupadd extra && usermod -aG extra alice").ok();
-    let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "id -Gn >out"), RunOutcome::Code(0));
+    let mut harness = Harness::debian();
+    assert_eq!(harness.run("alice", "id -Gn >out"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "alice extra\n");
 }
 
 #[test]
 fn a_job_leads_its_own_session_with_three_descriptors_and_default_signals() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     // What the daemon was started with must not reach a job.
     let secret = fs::File::open("/etc/shadow").unwrap();
     nix::unistd::dup(&secret).map(std::mem::forget).unwrap();
@@ -52,10 +52,10 @@ fn a_job_leads_its_own_session_with_three_descriptors_and_default_signals() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
+        let mut harness = Harness::of(config(ProfileName::Debian));
         let command = "(ls /proc/$$/fd | tr '\\\\n' ' '; ps -o sid=,pid=,tty=,ni= $$ | awk '{print ($1==$2),$3,$4}'; \
                    grep -E '^Sig(Blk|Ign|Cgt)|^ShdPnd' /proc/$$/status; umask; cat /proc/$$/oom_score_adj; ulimit -n) >out";
-        assert_eq!(bench.run("alice", command), RunOutcome::Code(0));
+        assert_eq!(harness.run("alice", command), RunOutcome::Code(0));
         let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().0;
         let out = read("/home/alice/out");
         let zero = "0000000000000000";
@@ -67,100 +67,100 @@ fn a_job_leads_its_own_session_with_three_descriptors_and_default_signals() {
 
 #[test]
 fn text_behind_a_percent_sign_is_standard_input_and_else_it_is_at_its_end() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
-    let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "cat >out%one%two \\% three"), RunOutcome::Code(0));
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    assert_eq!(harness.run("alice", "cat >out%one%two \\% three"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "one\ntwo % three\n");
-    assert_eq!(bench.run("alice", "test -p /dev/fd/0 && cat >out"), RunOutcome::Code(0));
+    assert_eq!(harness.run("alice", "test -p /dev/fd/0 && cat >out"), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "");
     // More than a pipe holds, read late.
     let long = format!("sleep 0.2; wc -c >out%{}", "x".repeat(300_000));
-    assert_eq!(bench.run("alice", &long), RunOutcome::Code(0));
+    assert_eq!(harness.run("alice", &long), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "300001\n");
     // And never read.
-    assert_eq!(bench.run("alice", &format!("true%{}", "x".repeat(300_000))), RunOutcome::Code(0));
+    assert_eq!(harness.run("alice", &format!("true%{}", "x".repeat(300_000))), RunOutcome::Code(0));
 }
 
 #[test]
 fn a_job_may_open_its_standard_streams_again() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
-    let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "echo out >/dev/fd/1; echo err >/dev/fd/2; cat /dev/fd/0%in"), RunOutcome::Code(0));
+    let mut harness = Harness::debian();
+    assert_eq!(harness.run("alice", "echo out >/dev/fd/1; echo err >/dev/fd/2; cat /dev/fd/0%in"), RunOutcome::Code(0));
     assert!(mail(&world).ends_with("\n\nout\nerr\nin\n"));
 }
 
 #[test]
 fn what_cannot_be_started_says_why_and_runs_nothing() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
-    let mut bench = Bench::debian();
-    assert_eq!(not_started(bench.run("mallory", "touch /tmp/ran")), "unknown user");
+    let mut harness = Harness::debian();
+    assert_eq!(not_started(harness.run("mallory", "touch /tmp/ran")), "unknown user");
     world.log.wait_for(": (mallory) NOT STARTED (touch /tmp/ran): unknown user", Deadline::seconds(10));
 
     let mut stale = start(1, "alice", "touch /tmp/ran");
     stale.source.owner = Owner::User { name: "alice".into(), uid: uid_of("bob") };
-    bench.start(&stale);
+    harness.start(&stale);
     let expected = format!("the table belongs to uid {}, but alice is uid {} now", uid_of("bob"), uid_of("alice"));
-    assert_eq!(not_started(bench.end_of(1)), expected);
+    assert_eq!(not_started(harness.end_of(1)), expected);
 
     let mut shell = start(2, "alice", "touch /tmp/ran");
     shell.variables = environment(&[("SHELL", b"/bin/nosh")]);
-    bench.start(&shell);
-    assert_eq!(not_started(bench.end_of(2)), "exec /bin/nosh: No such file or directory");
+    harness.start(&shell);
+    assert_eq!(not_started(harness.end_of(2)), "exec /bin/nosh: No such file or directory");
     assert!(mail(&world).ends_with("\n\n/bin/nosh: execle: No such file or directory\n"));
     assert!(!Path::new("/tmp/ran").exists());
 
     let mut roots = start(3, "alice", "id -un >out");
     roots.source.owner = Owner::User { name: "alice".into(), uid: 0 };
-    bench.start(&roots);
-    assert_eq!(bench.end_of(3), RunOutcome::Code(0));
+    harness.start(&roots);
+    assert_eq!(harness.end_of(3), RunOutcome::Code(0));
     assert_eq!(read("/home/alice/out"), "alice\n");
 }
 
 #[test]
 fn a_user_who_changes_in_mid_minute_is_the_new_one_at_the_next_start() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
-    let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "true"), RunOutcome::Code(0));
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    assert_eq!(harness.run("alice", "true"), RunOutcome::Code(0));
     world.run("usermod -u 4321 alice").ok();
-    assert_eq!(bench.run("alice", "id -u >/tmp/uid"), RunOutcome::Code(0));
+    assert_eq!(harness.run("alice", "id -u >/tmp/uid"), RunOutcome::Code(0));
     assert_eq!(read("/tmp/uid"), "4321\n");
     world.run("userdel alice").ok();
-    assert_eq!(not_started(bench.run("alice", "true")), "unknown user");
+    assert_eq!(not_started(harness.run("alice", "true")), "unknown user");
 }
 
 #[test]
 fn a_home_that_cannot_be_entered_is_the_root_directory_under_debian_and_no_run_under_cronie() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::remove_dir_all("/home/alice").unwrap();
-    let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "pwd >/tmp/cwd"), RunOutcome::Code(0));
+    let mut harness = Harness::debian();
+    assert_eq!(harness.run("alice", "pwd >/tmp/cwd"), RunOutcome::Code(0));
     assert_eq!(read("/tmp/cwd"), "/\n");
     let line = ": (alice) CHDIR FAILED (/home/alice): No such file or directory, running in /";
     world.log.wait_for(line, Deadline::seconds(10));
     describe_services("");
-    let mut bench = Bench::of(config(ProfileName::Cronie));
-    assert_eq!(not_started(bench.run("alice", "touch /tmp/ran")), "chdir /home/alice: No such file or directory");
+    let mut harness = Harness::of(config(ProfileName::Cronie));
+    assert_eq!(not_started(harness.run("alice", "touch /tmp/ran")), "chdir /home/alice: No such file or directory");
     assert!(!Path::new("/tmp/ran").exists());
 }
 
 #[test]
 fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
+        let mut harness = Harness::of(config(ProfileName::Debian));
         for run in 1..=4 {
-            bench.executor.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
+            harness.executor.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
         }
-        bench.executor.flush().unwrap();
+        harness.executor.flush().unwrap();
         for run in 1..=4 {
-            assert_eq!(bench.end_of(run), RunOutcome::Code(run as i32));
+            assert_eq!(harness.end_of(run), RunOutcome::Code(run as i32));
         }
         // Keepers do not wait for each other.
-        bench.started.sort();
-        assert!(bench.started.iter().map(|(run, _)| run.0).eq([2, 4]), "{:?}", bench.started);
+        harness.started.sort();
+        assert!(harness.started.iter().map(|(run, _)| run.0).eq([2, 4]), "{:?}", harness.started);
     }
 }
 
@@ -171,16 +171,16 @@ fn predecessors() -> Predecessors {
 
 #[test]
 fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
-    let mut bench = Bench::debian();
+    let mut harness = Harness::debian();
     let start = start(7, "alice", "while ! test -e go; do sleep 0.1; done; echo done; exit 4");
-    bench.start(&start);
-    while bench.started.is_empty() {
-        bench.hear(PollFlags::POLLIN);
+    harness.start(&start);
+    while harness.started.is_empty() {
+        harness.hear(PollFlags::POLLIN);
     }
-    let pid = bench.executor.pid();
-    drop(bench);
+    let pid = harness.executor.pid();
+    drop(harness);
     fs::write("/home/alice/go", "").unwrap();
     assert!(mail(&world).ends_with("\n\ndone\n"));
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
@@ -208,24 +208,24 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
 
 #[test]
 fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
-        bench.start_together(&[
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        harness.start_together(&[
             start(1, "alice", "exec sleep 1000"),
             start(2, "bob", "until test -e go; do sleep 0.1; done; exit 3"),
         ]);
-        while bench.started.len() < 2 {
-            bench.hear(PollFlags::POLLIN);
+        while harness.started.len() < 2 {
+            harness.hear(PollFlags::POLLIN);
         }
-        let pid = bench.executor.pid();
+        let pid = harness.executor.pid();
         // While its own main is there, nobody else is told anything.
         let left = predecessors();
         // It takes the connection and closes it at once.
         let unheard: Vec<u32> = left.silent.iter().map(SilentRunner::pid).chain(left.slow).collect();
         assert_eq!(unheard, [pid]);
-        drop(bench);
+        drop(harness);
         let mut left = predecessors();
         assert!(left.silent.is_empty() && left.dead.is_empty(), "{left:?}");
         let mut running: Vec<u64> = left.running.iter().map(|run| run.run.0).collect();
@@ -254,40 +254,40 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
 
 #[test]
 fn an_executor_that_is_gone_is_told() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
-    let mut bench = Bench::debian();
-    world.run(&format!("kill -KILL {}", bench.executor.pid())).ok();
-    let mut asked = [PollFd::new(bench.executor.descriptor(), PollFlags::POLLIN)];
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    world.run(&format!("kill -KILL {}", harness.executor.pid())).ok();
+    let mut asked = [PollFd::new(harness.executor.descriptor(), PollFlags::POLLIN)];
     poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap();
-    assert!(matches!(bench.executor.receive(), Err(LaunchError::Gone)));
+    assert!(matches!(harness.executor.receive(), Err(LaunchError::Gone)));
 }
 
 #[test]
 fn a_thousand_jobs_at_once_are_all_run_and_leave_no_zombie() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
-    let mut bench = Bench::debian();
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
     for run in 0..1000 {
-        bench.start(&start(run, if run % 2 == 0 { "alice" } else { "bob" }, "exit 0"));
+        harness.start(&start(run, if run % 2 == 0 { "alice" } else { "bob" }, "exit 0"));
     }
     for run in 0..1000 {
-        assert_eq!(bench.end_of(run), RunOutcome::Code(0));
+        assert_eq!(harness.end_of(run), RunOutcome::Code(0));
     }
-    let children = world.run(&format!("ps -o pid= --ppid {} || true", bench.executor.pid())).ok();
+    let children = world.run(&format!("ps -o pid= --ppid {} || true", harness.executor.pid())).ok();
     assert_eq!(children, "");
 }
 
 #[test]
 fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     install_mailer("");
     for (call, why) in [("setresuid", "setuid"), ("setresgid", "setgid"), ("setgroups", "setgroups")] {
-        let mut bench = Bench::debian();
-        let tracer = bench.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EAGAIN")]);
-        let got = not_started(bench.run("alice", "id >/tmp/ran; echo output"));
+        let mut harness = Harness::debian();
+        let tracer = harness.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EAGAIN")]);
+        let got = not_started(harness.run("alice", "id >/tmp/ran; echo output"));
         assert!(got.starts_with(why) && got.ends_with("Resource temporarily unavailable"), "{got}");
         // And together with another of hers.
-        bench.start_together(&[start(1, "alice", "id >/tmp/ran"), start(2, "alice", "id >/tmp/ran")]);
-        assert_eq!([1, 2].map(|run| not_started(bench.end_of(run))), [got.clone(), got]);
+        harness.start_together(&[start(1, "alice", "id >/tmp/ran"), start(2, "alice", "id >/tmp/ran")]);
+        assert_eq!([1, 2].map(|run| not_started(harness.end_of(run))), [got.clone(), got]);
         drop(tracer);
         assert!(!Path::new("/tmp/ran").exists() && !Path::new("/tmp/mail").exists());
     }
@@ -296,23 +296,23 @@ fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
 
 #[test]
 fn asked_to_the_executor_ends_every_jobs_process_group() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
-    let mut bench = Bench::debian();
-    bench.start(&start(1, "alice", "sleep 1000"));
-    bench.start(&start(2, "bob", "trap '' TERM; echo >ready; sleep 1000 & wait"));
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    harness.start(&start(1, "alice", "sleep 1000"));
+    harness.start(&start(2, "bob", "trap '' TERM; echo >ready; sleep 1000 & wait"));
     world.wait_for_file("/home/bob/ready", Deadline::seconds(20));
-    bench.executor.end_all(false);
-    bench.executor.flush().unwrap();
-    assert_eq!(bench.end_of(1), RunOutcome::Signal { number: 15, core_dumped: false });
-    bench.executor.end_all(true);
-    bench.executor.flush().unwrap();
-    assert_eq!(bench.end_of(2), RunOutcome::Signal { number: 9, core_dumped: false });
-    assert_eq!(bench.run("alice", "true"), RunOutcome::Skipped(SkipReason::Stopped));
+    harness.executor.end_all(false);
+    harness.executor.flush().unwrap();
+    assert_eq!(harness.end_of(1), RunOutcome::Signal { number: 15, core_dumped: false });
+    harness.executor.end_all(true);
+    harness.executor.flush().unwrap();
+    assert_eq!(harness.end_of(2), RunOutcome::Signal { number: 9, core_dumped: false });
+    assert_eq!(harness.run("alice", "true"), RunOutcome::Skipped(SkipReason::Stopped));
 }
 
 #[test]
 fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     // SAFETY: no other thread of this test reads the environment.
     unsafe { std::env::set_var("HERE", "too") };
     std::env::set_current_dir("/run").unwrap();
@@ -323,28 +323,28 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let spawned = Executor::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
-    let mut bench = Bench { executor: spawned.unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() };
+    let mut harness = Harness { executor: spawned.unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() };
     let mut order = start(1, "", "echo $HERE $X $SHELL; echo oops >&2; printf unended; (sleep 0.1; exit 9) & exit 3");
     order.source.owner = Owner::Caller;
     order.variables = environment(&[("X", b"y")]);
-    bench.start(&order);
-    assert_eq!(bench.end_of(1), RunOutcome::Code(3));
-    bench.executor.close().unwrap();
-    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(bench.executor.pid() as i32), None).unwrap();
+    harness.start(&order);
+    assert_eq!(harness.end_of(1), RunOutcome::Code(3));
+    harness.executor.close().unwrap();
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(harness.executor.pid() as i32), None).unwrap();
     assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
 }
 
 #[test]
 fn a_job_has_ordinary_priority_and_chances_to_live_whatever_the_daemon_was_started_with() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let me = std::process::id();
     world.run(&format!("echo 300 >/proc/{me}/oom_score_adj && renice -n 7 -p {me} && ionice -c 2 -n 7 -p {me}")).ok();
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
-        assert_eq!(read(&format!("/proc/{}/oom_score_adj", bench.executor.pid())), "300\n");
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        assert_eq!(read(&format!("/proc/{}/oom_score_adj", harness.executor.pid())), "300\n");
         assert_eq!(
-            bench.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"),
+            harness.run("alice", "(cat /proc/self/oom_score_adj; nice; ionice | cut -d: -f1) >out"),
             RunOutcome::Code(0)
         );
         assert_eq!(read("/home/alice/out"), "0\n0\nnone\n");
@@ -353,15 +353,15 @@ fn a_job_has_ordinary_priority_and_chances_to_live_whatever_the_daemon_was_start
 
 #[test]
 fn nothing_runs_when_the_kernel_says_that_ids_are_changed_and_they_are_not() {
-    let Some(world) = world!(Subject::OursDebian, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     install_mailer("");
     let (uid, gid) = (uid_of("alice"), nix::unistd::User::from_name("alice").unwrap().unwrap().gid);
     for services in ["", PERMISSIVE] {
         describe_services(services);
         for call in ["setresuid", "setresgid"] {
-            let mut bench = Bench::of(config(ProfileName::Debian));
-            let tracer = bench.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:retval=0")]);
-            let why = not_started(bench.run("alice", "id >/tmp/ran; echo output"));
+            let mut harness = Harness::of(config(ProfileName::Debian));
+            let tracer = harness.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:retval=0")]);
+            let why = not_started(harness.run("alice", "id >/tmp/ran; echo output"));
             assert_eq!(why, format!("checking that the ids are {uid}:{gid}: Operation not permitted"), "{call}");
             drop(tracer);
             assert!(!Path::new("/tmp/ran").exists() && !Path::new("/tmp/mail").exists(), "{call}");
@@ -374,15 +374,15 @@ fn nothing_runs_when_the_kernel_says_that_ids_are_changed_and_they_are_not() {
 #[test]
 fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
     use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     // The executor raises its own.
     let (_, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
     setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
     for services in ["", PERMISSIVE] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
-        assert_eq!(bench.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), RunOutcome::Code(0));
-        let own = read(&format!("/proc/{}/limits", bench.executor.pid()));
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        assert_eq!(harness.run("alice", "(ulimit -Sn; ulimit -Hn) >out"), RunOutcome::Code(0));
+        let own = read(&format!("/proc/{}/limits", harness.executor.pid()));
         assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
         assert_eq!(read("/home/alice/out"), format!("300\n{hard}\n"));
     }
@@ -394,16 +394,16 @@ fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
     for services in ["", PERMISSIVE] {
         describe_services(services);
         install_mailer("");
-        let mut bench = Bench::of(config(ProfileName::Debian));
+        let mut harness = Harness::of(config(ProfileName::Debian));
         let before = cronwheel::sys::clock::wall_ms();
-        bench.start(&start(
+        harness.start(&start(
             1,
             "alice",
             "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; yes | head -c 3000000; exit 3",
         ));
-        let result = bench.result_of(1);
+        let result = harness.result_of(1);
         assert_eq!(result.outcome, RunOutcome::Code(3));
-        assert_eq!(result.pid, bench.started.first().map(|(_, pid)| *pid));
+        assert_eq!(result.pid, harness.started.first().map(|(_, pid)| *pid));
         let started = result.started_at_ms.unwrap();
         assert!(
             (before..=result.ended_at_ms).contains(&started) && result.ended_at_ms <= cronwheel::sys::clock::wall_ms(),
@@ -415,22 +415,22 @@ fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
         assert!((500..1_000_000).contains(&usage.max_rss_kib), "{usage:?}");
         // A mebibyte of the beginning and a quarter of the end are kept.
         assert_eq!((result.output.bytes, result.output.dropped_bytes), (3_000_000, 3_000_000 - (1280 << 10)));
-        while bench.mailed.is_empty() {
-            bench.hear(PollFlags::POLLIN);
+        while harness.mailed.is_empty() {
+            harness.hear(PollFlags::POLLIN);
         }
-        assert_eq!(bench.mailed, [(RunId(1), MailResult::Sent)]);
+        assert_eq!(harness.mailed, [(RunId(1), MailResult::Sent)]);
         install_mailer("exit 7");
-        assert_eq!(bench.run("alice", "echo x"), RunOutcome::Code(0));
-        while bench.mailed.len() < 2 {
-            bench.hear(PollFlags::POLLIN);
+        assert_eq!(harness.run("alice", "echo x"), RunOutcome::Code(0));
+        while harness.mailed.len() < 2 {
+            harness.hear(PollFlags::POLLIN);
         }
-        assert!(matches!(bench.mailed[1].1, MailResult::Failed { .. }), "{:?}", bench.mailed);
-        let silent = bench.run_for_result("alice", "true");
+        assert!(matches!(harness.mailed[1].1, MailResult::Failed { .. }), "{:?}", harness.mailed);
+        let silent = harness.run_for_result("alice", "true");
         assert_eq!(
-            (silent.outcome, silent.output, bench.mailed.len()),
+            (silent.outcome, silent.output, harness.mailed.len()),
             (RunOutcome::Code(0), OutputCounts::default(), 2)
         );
-        let unknown = bench.run_for_result("nobody-there", "true");
+        let unknown = harness.run_for_result("nobody-there", "true");
         assert_eq!((unknown.started_at_ms, unknown.pid, unknown.usage), (None, None, None));
     }
 }

@@ -1,8 +1,8 @@
 //! Mail: what is sent, to real mailers too, and what becomes of mailers that fail, hang or are not there.
 
 use crate::common::machine::install_dma;
-use crate::common::{Deadline, Subject, World};
-use crate::harness::{Bench, config, describe_services, environment, install_mailer, mail, start};
+use crate::common::{Deadline, Implementation, World};
+use crate::harness::{Harness, config, describe_services, environment, install_mailer, mail, start};
 use crate::world;
 use cronwheel::executor::{Config, Mailer};
 use cronwheel::profile::ProfileName;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 #[test]
 fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
     for (profile, expected) in [
         (
@@ -42,51 +42,51 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
             // SAFETY: no other thread of this test reads the environment.
             unsafe { std::env::remove_var(name) };
         }
-        let mut bench = Bench::of(config(profile));
+        let mut harness = Harness::of(config(profile));
         let mut start = start(1, "alice", "echo hi; cat%input");
         start.variables = environment(&[("MAILTO", b"bob")]);
-        bench.start(&start);
-        assert_eq!(bench.end_of(1), RunOutcome::Code(0));
+        harness.start(&start);
+        assert_eq!(harness.end_of(1), RunOutcome::Code(0));
         assert_eq!(mail(&world), expected, "{profile:?}");
     }
 }
 
 #[test]
 fn no_output_or_no_recipient_is_no_mail_and_what_fails_is_told() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("exit 75");
-    let mut bench = Bench::debian();
+    let mut harness = Harness::debian();
     let with = |run, command: &str, mailto: &str, only_on_failure| {
         let mut start = start(run, "alice", command);
         start.variables = environment(&[("MAILTO", mailto.as_bytes())]);
         start.flags.mail_only_on_failure = only_on_failure;
         start
     };
-    bench.start(&with(1, "true", "bob", false));
-    bench.start(&with(2, "echo x", "", false));
-    bench.start(&with(3, "echo x", "-C/etc/shadow", false));
-    bench.start(&with(4, "echo x", "bob", true));
-    (1..=4).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
+    harness.start(&with(1, "true", "bob", false));
+    harness.start(&with(2, "echo x", "", false));
+    harness.start(&with(3, "echo x", "-C/etc/shadow", false));
+    harness.start(&with(4, "echo x", "bob", true));
+    (1..=4).for_each(|run| assert_eq!(harness.end_of(run), RunOutcome::Code(0)));
     world.log.wait_for("(alice) UNSAFE MAIL (-C/etc/shadow)", Deadline::seconds(10));
-    bench.start(&with(5, "echo why; exit 3", "bob", true));
-    assert_eq!(bench.end_of(5), RunOutcome::Code(3));
+    harness.start(&with(5, "echo why; exit 3", "bob", true));
+    assert_eq!(harness.end_of(5), RunOutcome::Code(3));
     assert!(mail(&world).ends_with("\n\nwhy\n"));
     world
         .log
         .wait_for(": (alice) MAIL (mailed 4 bytes of output but got status 0x4b00 from MTA)", Deadline::seconds(10));
     world.log.wait_for(": (alice) FAILED (echo why; exit 3) exit 3 after 0.", Deadline::seconds(10));
     fs::remove_file("/usr/sbin/sendmail").unwrap();
-    bench.start(&with(6, "echo x", "bob", false));
+    harness.start(&with(6, "echo x", "bob", false));
     world.log.wait_for(": (CRON) info (No MTA installed, discarding output)", Deadline::seconds(10));
     assert!(!Path::new("/tmp/mail").exists());
 }
 
 #[test]
 fn twenty_megabytes_of_output_hold_up_nobody_and_are_mailed_within_bounds() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
-    let mut bench = Bench::debian();
-    assert_eq!(bench.run("alice", "echo first; yes | head -c 20000000; echo last"), RunOutcome::Code(0));
+    let mut harness = Harness::debian();
+    assert_eq!(harness.run("alice", "echo first; yes | head -c 20000000; echo last"), RunOutcome::Code(0));
     let queued_mail = mail(&world);
     assert!(queued_mail.len() < 1_400_000 && queued_mail.ends_with("y\nlast\n"), "{}", queued_mail.len());
     assert!(
@@ -97,11 +97,11 @@ fn twenty_megabytes_of_output_hold_up_nobody_and_are_mailed_within_bounds() {
 
 #[test]
 fn a_background_process_holds_up_neither_the_mail_nor_itself() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
-    let mut bench = Bench::debian();
+    let mut harness = Harness::debian();
     let late = "(sleep 3; echo late; echo survived >late) & echo hi";
-    assert_eq!(bench.run("alice", late), RunOutcome::Code(0));
+    assert_eq!(harness.run("alice", late), RunOutcome::Code(0));
     assert!(mail(&world).ends_with("\n\nhi\n"));
     assert_eq!(world.wait_for_file("/home/alice/late", Deadline::seconds(20)), "survived\n");
 }
@@ -154,14 +154,14 @@ fn with_mailto(run: u64, command: &str, mailto: &str) -> RunRequest {
 
 #[test]
 fn a_real_relay_takes_the_mail_as_it_is() {
-    let Some(_world) = world!(Subject::OursDebian, ["msmtp"]) else { return };
+    let Some(_world) = world!(Implementation::OursDebian, ["msmtp"]) else { return };
     let (port, queued_mails) = smtp_sink();
     describe_services("");
     for profile in [ProfileName::Debian, ProfileName::Cronie] {
         let relay = format!("msmtp --host=127.0.0.1 --port={port} --from=cron@wheelbox.example -t");
-        let mut bench = Bench::of(Config { mailer: Mailer::Command(relay), ..config(profile) });
-        bench.start(&with_mailto(1, "cat%one%.%.two%From x%~!touch /tmp/pwn", "ops@example.org,bob@example.org"));
-        assert_eq!(bench.end_of(1), RunOutcome::Code(0));
+        let mut harness = Harness::of(Config { mailer: Mailer::Command(relay), ..config(profile) });
+        harness.start(&with_mailto(1, "cat%one%.%.two%From x%~!touch /tmp/pwn", "ops@example.org,bob@example.org"));
+        assert_eq!(harness.end_of(1), RunOutcome::Code(0));
         let queued_mail = queued_mails.recv_timeout(Duration::from_secs(30)).unwrap();
         let (envelope, text) = queued_mail.split_once("From: ").unwrap();
         assert!(envelope.starts_with("MAIL FROM:<cron@wheelbox.example>"), "{queued_mail}");
@@ -178,13 +178,13 @@ fn a_real_relay_takes_the_mail_as_it_is() {
 
 #[test]
 fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
-    let Some(world) = world!(Subject::OursDebian, ["dma"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["dma"]) else { return };
     install_dma(&world);
-    let mut bench = Bench::debian();
+    let mut harness = Harness::debian();
     for run in 0..20 {
-        bench.start(&with_mailto(run, &format!("echo letter {run}."), "bob"));
+        harness.start(&with_mailto(run, &format!("echo letter {run}."), "bob"));
     }
-    (0..20).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
+    (0..20).for_each(|run| assert_eq!(harness.end_of(run), RunOutcome::Code(0)));
     let mailbox = Deadline::seconds(60).wait_for("twenty mails", || {
         let mailbox = fs::read_to_string("/var/mail/bob").ok()?;
         (mailbox.matches("\nletter ").count() >= 20).then_some(mailbox)
@@ -195,26 +195,26 @@ fn twenty_mails_at_once_are_all_delivered_by_a_real_mailer() {
 }
 
 /// How many processes the executor has under it.
-fn children(world: &World, bench: &Bench) -> usize {
-    world.processes().iter().filter(|process| process.parent == bench.executor.pid()).count()
+fn children(world: &World, harness: &Harness) -> usize {
+    world.processes().iter().filter(|process| process.parent == harness.executor.pid()).count()
 }
 
 #[test]
 fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::create_dir("/tmp/sent").unwrap();
     world.run("chmod 1777 /tmp/sent").ok();
     let mailer =
         "cat >/tmp/sent/$$.part; while ! [ -e /tmp/go ]; do sleep 0.1; done; mv /tmp/sent/$$.part /tmp/sent/$$";
     describe_services("");
-    let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Debian) });
+    let mut harness = Harness::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Debian) });
     for run in 0..20 {
-        bench.start(&start(run, "alice", "echo x"));
+        harness.start(&start(run, "alice", "echo x"));
     }
-    (0..20).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
+    (0..20).for_each(|run| assert_eq!(harness.end_of(run), RunOutcome::Code(0)));
     // Whatever it does for those twenty it has done before it has heard of this one's end.
-    assert_eq!(bench.run("bob", "true"), RunOutcome::Code(0));
-    assert_eq!(children(&world, &bench), 8);
+    assert_eq!(harness.run("bob", "true"), RunOutcome::Code(0));
+    assert_eq!(children(&world, &harness), 8);
     fs::write("/tmp/go", "").unwrap();
     let sent = || {
         let names = fs::read_dir("/tmp/sent").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -225,56 +225,56 @@ fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
 
 #[test]
 fn a_mailer_that_hangs_is_killed_with_all_that_it_started_and_holds_up_nobody() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/tmp/mailer", "#!/bin/sh\ntrap '' TERM\nsleep 4711 &\n>/tmp/hangs\nwait\n").unwrap();
     world.run("chmod 755 /tmp/mailer").ok();
     describe_services("");
     let mailer = Mailer::Command("exec /tmp/mailer".into());
     let limit = Duration::from_secs(3);
-    let mut bench = Bench::of(Config { mailer, mailer_limit: limit, ..config(ProfileName::Debian) });
+    let mut harness = Harness::of(Config { mailer, mailer_limit: limit, ..config(ProfileName::Debian) });
     // More than a pipe takes, for a mailer that reads nothing.
-    bench.start(&start(1, "alice", "yes | head -c 500000"));
-    assert_eq!(bench.end_of(1), RunOutcome::Code(0));
+    harness.start(&start(1, "alice", "yes | head -c 500000"));
+    assert_eq!(harness.end_of(1), RunOutcome::Code(0));
     Deadline::seconds(20).wait_for("the mailer", || Path::new("/tmp/hangs").exists().then_some(()));
-    assert_eq!(bench.run("bob", "true"), RunOutcome::Code(0));
+    assert_eq!(harness.run("bob", "true"), RunOutcome::Code(0));
     world.log.wait_for(": (alice) MAIL (the mailer was killed after 3 s)", Deadline::seconds(30));
     let gone = || world.processes().iter().all(|process| process.line != "sleep 4711").then_some(());
     Deadline::seconds(20).wait_for("what the mailer started to be gone", gone);
-    assert_eq!(children(&world, &bench), 0);
+    assert_eq!(children(&world, &harness), 0);
 }
 
 #[test]
 fn a_mailer_that_reads_nothing_or_is_not_there_is_told_and_holds_up_nobody() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
     for (mailer, told) in [
         ("exit 75", "(alice) MAIL (mailed 500000 bytes of output but got status 0x4b00"),
         ("kill -9 $$", "(alice) MAIL (mailed 500000 bytes of output but got status 0x0009"),
         ("/no/such/mailer", "(alice) MAIL (mailed 500000 bytes of output but got status 0x7f00"),
     ] {
-        let mut bench = Bench::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Cronie) });
-        bench.start(&start(1, "alice", "yes | head -c 500000"));
-        assert_eq!(bench.end_of(1), RunOutcome::Code(0));
+        let mut harness = Harness::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Cronie) });
+        harness.start(&start(1, "alice", "yes | head -c 500000"));
+        assert_eq!(harness.end_of(1), RunOutcome::Code(0));
         world.log.wait_for(told, Deadline::seconds(20));
     }
 }
 
 #[test]
 fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets_the_queued_mail() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
     // SAFETY: no other thread of this test reads the environment.
     unsafe { std::env::set_var("OPS", "ops@example.org") };
     let mailer = Mailer::Command("cat >/tmp/mail.part; mv /tmp/mail.part /tmp/mail".into());
-    let mut bench = Bench::of(Config { mailer, ..config(ProfileName::Cronie) });
+    let mut harness = Harness::of(Config { mailer, ..config(ProfileName::Cronie) });
     for (run, (mailto, to)) in
         [("$OPS", "ops@example.org"), ("bob,${OPS}", "bob,ops@example.org")].into_iter().enumerate()
     {
-        bench.start(&with_mailto(run as u64, "echo x", mailto));
+        harness.start(&with_mailto(run as u64, "echo x", mailto));
         assert!(mail(&world).contains(&format!("\nTo: {to}\n")));
     }
-    bench.start(&with_mailto(7, "echo x", "$NOPE"));
-    assert_eq!(bench.end_of(7), RunOutcome::Code(0));
+    harness.start(&with_mailto(7, "echo x", "$NOPE"));
+    assert_eq!(harness.end_of(7), RunOutcome::Code(0));
     let line = ": (CRON) WARNING (The environment variable 'MAILTO' could not be expanded. The non-expanded value will be used.)";
     world.log.wait_for(line, Deadline::seconds(20));
     world.log.wait_for(": (alice) UNSAFE ($NOPE)", Deadline::seconds(20));
@@ -282,12 +282,12 @@ fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets
 
 #[test]
 fn output_that_goes_to_the_log_is_a_record_for_each_line_and_long_ones_in_pieces() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
-    let mut bench = Bench::of(Config { output_to_log: true, ..config(ProfileName::Cronie) });
-    bench.start(&start(1, "alice", "echo one; echo; echo two; head -c 2000 /dev/zero | tr -c y y"));
-    assert_eq!(bench.end_of(1), RunOutcome::Code(0));
-    assert_eq!(bench.run("bob", "true"), RunOutcome::Code(0));
+    let mut harness = Harness::of(Config { output_to_log: true, ..config(ProfileName::Cronie) });
+    harness.start(&start(1, "alice", "echo one; echo; echo two; head -c 2000 /dev/zero | tr -c y y"));
+    assert_eq!(harness.end_of(1), RunOutcome::Code(0));
+    assert_eq!(harness.run("bob", "true"), RunOutcome::Code(0));
     world.log.wait_for("(bob) CMDEND", Deadline::seconds(20));
     let lines = world.log.lines();
     let out: Vec<&str> =
@@ -298,7 +298,7 @@ fn output_that_goes_to_the_log_is_a_record_for_each_line_and_long_ones_in_pieces
 
 #[test]
 fn cronie_without_sendmail_says_at_its_start_that_output_goes_to_the_log() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     world.run("rm -f /usr/sbin/sendmail").ok();
     world.drop_in("talks", "@reboot alice echo said\n");
     let daemon = world.start_daemon(&[]);

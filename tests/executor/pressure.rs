@@ -2,8 +2,8 @@
 
 use crate::common::clock::{now, wait_until};
 use crate::common::machine::Process;
-use crate::common::{Deadline, Subject, World, stage};
-use crate::harness::{Bench, PERMISSIVE, config, describe_services, start};
+use crate::common::{Deadline, Implementation, World, stage};
+use crate::harness::{Harness, PERMISSIVE, config, describe_services, start};
 use crate::world;
 use cronwheel::executor::Config;
 use cronwheel::profile::ProfileName;
@@ -59,59 +59,59 @@ impl Drop for Bound {
 
 #[test]
 fn what_is_due_beyond_the_bound_on_starts_waits_in_order_and_none_is_dropped() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
     let starts_in_flight = 2.try_into().unwrap();
-    let mut bench = Bench::of(Config { starts_in_flight, ..config(ProfileName::Debian) });
+    let mut harness = Harness::of(Config { starts_in_flight, ..config(ProfileName::Debian) });
     // Half of them stay until the last has started, so that the bound does not wait for anybody's end.
     let stays = |run| run % 2 == 0;
     for run in 1..=60 {
-        bench.start(&start(
+        harness.start(&start(
             run,
             "alice",
             if stays(run) { "until test -e /tmp/go; do sleep 0.1; done" } else { "exit 3" },
         ));
     }
-    while bench.started.len() < 60 {
-        bench.hear(PollFlags::POLLIN);
+    while harness.started.len() < 60 {
+        harness.hear(PollFlags::POLLIN);
     }
-    assert!(bench.started.iter().map(|(run, _)| run.0).eq(1..=60), "{:?}", bench.started);
+    assert!(harness.started.iter().map(|(run, _)| run.0).eq(1..=60), "{:?}", harness.started);
     fs::write("/tmp/go", "").unwrap();
     for run in 1..=60 {
-        assert_eq!(bench.end_of(run), RunOutcome::Code(if stays(run) { 0 } else { 3 }));
+        assert_eq!(harness.end_of(run), RunOutcome::Code(if stays(run) { 0 } else { 3 }));
     }
 }
 
 #[test]
 fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     // Without PAM; with PAM, where there is none for the PAM monitor; with a PAM monitor that gets none for the job.
     for (services, more) in [("", 0), (PERMISSIVE, 0), (PERMISSIVE, 1)] {
         describe_services(services);
-        let mut bench = Bench::of(config(ProfileName::Debian));
-        let Some(bound) = Bound::around(&world, bench.executor.pid()) else {
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        let Some(bound) = Bound::around(&world, harness.executor.pid()) else {
             return stage::skip("fork", "no pids cgroup can be mounted");
         };
         // Others are unaffected: this one runs already.
-        bench.start(&start(1, "bob", "read line; exit 4%x"));
-        assert_eq!(bench.end_of(1), RunOutcome::Code(4));
+        harness.start(&start(1, "bob", "read line; exit 4%x"));
+        assert_eq!(harness.end_of(1), RunOutcome::Code(4));
         let no_monitor = || world.processes().iter().all(|process| process.name != "crond: pam").then_some(());
         Deadline::seconds(20).wait_for("the monitor's end", no_monitor);
         bound.at_most(more);
         let held_up = || world.log.lines().iter().filter(|line| line.contains("starting jobs is held up")).count();
         let before = held_up();
         for run in 2..5 {
-            bench.start(&start(run, "alice", "cat >>out%again"));
+            harness.start(&start(run, "alice", "cat >>out%again"));
         }
         // With one process at hand one of the three has a PAM monitor, which waits by itself.
         Deadline::seconds(20).wait_for("the log to say so", || (held_up() > before).then_some(()));
-        assert_eq!(bench.ended.len(), 1);
+        assert_eq!(harness.ended.len(), 1);
         bound.lift();
-        (2..5).for_each(|run| assert_eq!(bench.end_of(run), RunOutcome::Code(0)));
+        (2..5).for_each(|run| assert_eq!(harness.end_of(run), RunOutcome::Code(0)));
         assert_eq!(fs::read_to_string("/home/alice/out").unwrap(), "again\n".repeat(3));
         assert_eq!(held_up(), before + 1, "said once");
         fs::remove_file("/home/alice/out").unwrap();
-        drop(bench);
+        drop(harness);
         drop(bound);
         world.run("umount /run/bounds && rmdir /run/bounds").ok();
     }
@@ -147,7 +147,7 @@ enum nss_status _nss_tarry_getpwnam_r(const char *name, struct passwd *p, char *
 
 #[test]
 fn a_user_database_that_hangs_delays_only_the_jobs_of_users_that_need_it() {
-    let Some(world) = world!(Subject::OursDebian, ["cc"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["cc"]) else { return };
     fs::write("/tmp/tarry.c", TARRY).unwrap();
     world.run("cc -shared -fPIC -o /usr/lib/$(cc -print-multiarch)/libnss_tarry.so.2 /tmp/tarry.c").ok();
     world.run("sed -i 's/^passwd:.*/passwd: tarry files/' /etc/nsswitch.conf").ok();
@@ -169,7 +169,7 @@ fn a_user_database_that_hangs_delays_only_the_jobs_of_users_that_need_it() {
 
 #[test]
 fn a_reader_who_stops_reading_stops_the_jobs_that_write_and_not_the_clock() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/tmp/table", format!("@reboot yes\n@reboot yes >&2\n@every_second {CANARY}")).unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut daemon = Command::new("/usr/sbin/crond")
@@ -191,7 +191,7 @@ fn a_reader_who_stops_reading_stops_the_jobs_that_write_and_not_the_clock() {
 
 #[test]
 fn as_the_first_process_it_reaps_ten_thousand_orphans_and_takes_no_jobs_status() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
     // A subshell that is gone before what it has started: an orphan.
     let orphans = "i=0; while [ $i -lt 500 ]; do (sleep 0 & exec true); i=$((i+1)); done; exit";
@@ -229,7 +229,7 @@ fn started(words: &str) -> Vec<String> {
 
 #[test]
 fn killed_right_after_a_start_and_started_anew_it_repeats_no_start_and_loses_none() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", &format!("@every_second root {CANARY}"));
     let mut times = Vec::new();
     let mut daemon = world.start_daemon(&["--log", "json"]);

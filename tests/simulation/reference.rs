@@ -39,7 +39,7 @@ struct Local {
 pub struct Reference {
     zones: Vec<Local>,
     jobs: Vec<Job>,
-    /// The last second handled.
+    /// The latest second that was handled, as UTC.
     high: i64,
     waiting: Vec<(i64, usize, usize)>,
     found: Vec<Due>,

@@ -141,7 +141,7 @@ pub fn started(actions: &[Action]) -> Vec<&RunRequest> {
     starts.collect()
 }
 
-/// Their commands.
+/// The commands of the starts among the actions.
 pub fn commands(actions: &[Action]) -> Vec<String> {
     started(actions).into_iter().map(command).collect()
 }

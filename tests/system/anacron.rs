@@ -1,8 +1,8 @@
 //! Anacron jobs, where no anacron is installed and where one is.
 
 use crate::common::clock::{now, wait_until};
-use crate::common::subject::own;
-use crate::common::{Deadline, Subject, World};
+use crate::common::implementation::own;
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 
@@ -55,13 +55,13 @@ fn seconds(path: &str) -> u64 {
 
 #[test]
 fn missed_jobs_run_once_one_after_the_other_and_a_restart_runs_nothing_again() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     missed_jobs(&world);
 }
 
 #[test]
 fn the_same_holds_in_cronies_place() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     missed_jobs(&world);
 }
 
@@ -103,7 +103,7 @@ fn missed_jobs(world: &World) {
 
 #[test]
 fn a_job_that_outlives_its_daemon_is_not_started_again() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let today = today(&world);
     prepare(&format!("1 0 slow echo slow >>{RAN}; cat /run/gate\n1 0 next echo next >>{RAN}\n"), &[]);
     world.run("mkfifo /run/gate").ok();
@@ -132,7 +132,7 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
 
 #[test]
 fn on_battery_jobs_wait_unless_they_are_told_not_to() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let today = today(&world);
     let tab = format!("1 0 daily echo daily >>{RAN}\n");
     prepare(&tab, &[]);
@@ -155,7 +155,7 @@ fn on_battery_jobs_wait_unless_they_are_told_not_to() {
 
 #[test]
 fn with_an_installed_anacron_nothing_runs() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare("1 0 daily echo daily >>/run/ran\n", &[]);
     fs::write("/usr/sbin/anacron", "#!/bin/sh\n").expect("an anacron");
     own("/usr/sbin/anacron", 0, 0, 0o755);
@@ -172,7 +172,7 @@ fn with_an_installed_anacron_nothing_runs() {
 
 #[test]
 fn a_line_of_the_system_table_counts_as_the_run_of_its_job() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let today = today(&world);
     world.run("mkdir -p /etc/cron.daily /etc/cron.weekly && rm -f /etc/cron.daily/* /etc/cron.weekly/*").ok();
     world
@@ -203,7 +203,7 @@ fn a_line_of_the_system_table_counts_as_the_run_of_its_job() {
 
 #[test]
 fn the_table_is_roots_alone_and_is_checked_with_the_others() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare("1 0 daily echo daily >>/run/ran\n1 x bad true\n", &[]);
     let shown = world.run("cron --check");
     assert_eq!(shown.code(), 1, "{shown:?}");

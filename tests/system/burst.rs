@@ -1,7 +1,7 @@
 //! Ten thousand jobs due in one second: the daemon hears everything else while they start.
 
 use crate::common::clock::now;
-use crate::common::{Deadline, Subject};
+use crate::common::{Deadline, Implementation};
 use crate::world;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -25,7 +25,7 @@ fn assert_most_are_still_to_come(answered: &str) {
 
 #[test]
 fn signals_edits_and_the_end_are_not_kept_waiting_by_ten_thousand_jobs() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let manager = UnixDatagram::bind("/run/notify").expect("a socket");
     manager.set_read_timeout(Some(Duration::from_secs(20))).expect("poll_timeout");
     let hear = |what: &str| {

@@ -1,7 +1,7 @@
 //! Changes of tables that are easily missed.
 
-use crate::common::subject::own;
-use crate::common::{Deadline, Subject};
+use crate::common::implementation::own;
+use crate::common::{Deadline, Implementation};
 use crate::world;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -11,7 +11,7 @@ const BOUND: &str = "/proc/sys/fs/inotify/max_queued_events";
 
 #[test]
 fn a_change_of_the_system_table_counts_when_the_kernel_has_dropped_its_event() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/etc/crontab", "@every_second root echo >>/run/before\n").expect("/etc/crontab");
     own("/etc/crontab", 0, 0, 0o644);
     let daemon = world.start_daemon(&[]);

@@ -1,8 +1,8 @@
 //! The faults that were reproduced on Debian 12's own cron, each of them a thing that must not happen here.
 
 use crate::common::clock::{now, wait_until};
-use crate::common::subject::own;
-use crate::common::{Deadline, Subject, World};
+use crate::common::implementation::own;
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -30,7 +30,7 @@ fn run_through(world: &World, minute: u64) {
 
 #[test]
 fn tables_survive_unknown_users_hard_links_equal_times_and_lost_homes() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", "* * * * * root date +\\%M >>/run/canary\n");
     world.drop_in("late", "* * * * * carol id -un >>/tmp/carol\n* * * * * root echo ran >>/tmp/beside-carol\n");
     fs::write("/etc/crontab", "* * * * * root echo ran >>/tmp/linked\n").expect("/etc/crontab");
@@ -55,7 +55,7 @@ fn tables_survive_unknown_users_hard_links_equal_times_and_lost_homes() {
 
 #[test]
 fn an_editor_that_is_done_within_the_second_is_heeded() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     for round in 0..3 {
         let edited = world.run_as("alice", &format!("EDITOR='echo \"@daily true {round}\" >' crontab -e"));
         assert!(edited.status.success(), "{edited:?}");
@@ -66,7 +66,7 @@ fn an_editor_that_is_done_within_the_second_is_heeded() {
 
 #[test]
 fn no_user_can_keep_the_daemon_from_starting() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     // What the daemon leaves readable is what a user can lock.
     let daemon = world.start_daemon(&[]);
     let files =
@@ -89,7 +89,7 @@ fn no_user_can_keep_the_daemon_from_starting() {
 
 #[test]
 fn nothing_of_the_callers_reaches_a_job() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
         "look",
         "@reboot alice (exec ls /proc/self/fd >/tmp/fds); grep -E '^Sig(Ign|Blk)' /proc/$$/status | cut -c 9- >/tmp/signals; echo done >/tmp/done\n",
@@ -107,7 +107,7 @@ fn nothing_of_the_callers_reaches_a_job() {
 
 #[test]
 fn the_daemon_leaves_a_sane_marker_and_no_pid_file() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let daemon = world.start_daemon(&[]);
     world.log.wait_for("@reboot jobs", Deadline::seconds(20));
     let mode = world.run("stat -c %a /run/crond.reboot").ok();

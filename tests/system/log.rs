@@ -1,7 +1,7 @@
 //! Where the log goes: stand-ins for the journal and for a syslog daemon of the old kind, each a real socket in the place
 //! where programs look for it. (`tests/package` asks the real journal.)
 
-use crate::common::{Deadline, Subject};
+use crate::common::{Deadline, Implementation};
 use crate::world;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// A record's fields.
+/// The fields of a record of the journal.
 type Entry = BTreeMap<String, String>;
 
 /// Sockets where journald has its own, and its entries as they come.
@@ -123,7 +123,7 @@ fn of<'a>(entry: &'a Entry, names: &[&str]) -> Vec<&'a str> {
 
 #[test]
 fn the_journals_stand_in_gets_each_record_with_the_fields_of_the_json_log() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let journal = Journal::stand_in();
     world.drop_in("early", "# first line\n@reboot alice touch /tmp/ran; exit 3\n");
     let daemon = world.start_daemon(&["-L", "7"]);
@@ -157,7 +157,7 @@ fn the_journals_stand_in_gets_each_record_with_the_fields_of_the_json_log() {
 
     // The same job, its fields as JSON.
     daemon.stop();
-    for path in [world.subject.reboot_marker(), "/tmp/ran"] {
+    for path in [world.implementation.reboot_marker(), "/tmp/ran"] {
         fs::remove_file(path).expect("a file to be made again");
     }
     let mut daemon = world.start_daemon(&["-L", "7", "--log", "json"]);
@@ -185,7 +185,7 @@ fn the_journals_stand_in_gets_each_record_with_the_fields_of_the_json_log() {
 
 #[test]
 fn the_journals_stand_in_gets_an_entry_too_big_for_a_datagram_in_a_file() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     let journal = Journal::stand_in();
     let command = format!("touch /run/ran-long; : {}", "x".repeat(120_000));
     world.drop_in("long", &format!("@reboot root {command}\n"));
@@ -199,7 +199,7 @@ fn the_journals_stand_in_gets_an_entry_too_big_for_a_datagram_in_a_file() {
 
 #[test]
 fn a_journals_stand_in_that_does_not_read_holds_no_job_up_and_gets_everything_later() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let journal = Journal::stand_in();
     let jobs = 300;
     let lines: String = (0..jobs).map(|n| format!("@reboot root echo {n} >>/run/ran\n")).collect();
@@ -215,7 +215,7 @@ fn a_journals_stand_in_that_does_not_read_holds_no_job_up_and_gets_everything_la
 
 #[test]
 fn a_service_whose_standard_error_is_the_journals_tells_its_stand_in_instead() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     let journal = Journal::stand_in();
     // A name with a newline: its length comes with it.
     let table = "/home/alice/two\nlines";
@@ -253,7 +253,7 @@ fn a_service_whose_standard_error_is_the_journals_tells_its_stand_in_instead() {
 
 #[test]
 fn where_a_syslog_daemon_is_handed_a_copy_the_journals_stand_in_gets_lines() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let journal = Journal::stand_in();
     let daemon = world.start_daemon(&[]);
     let started = "(CRON) INFO (pidfile fd = ";
@@ -275,7 +275,7 @@ fn where_a_syslog_daemon_is_handed_a_copy_the_journals_stand_in_gets_lines() {
 
 #[test]
 fn a_stand_in_for_an_old_syslog_daemon_gets_lines_on_a_stream() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::remove_file("/dev/log").expect("the socket of before");
     let listener = UnixListener::bind("/dev/log").expect("a socket");
     fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("its mode");
@@ -311,7 +311,7 @@ fn a_stand_in_for_an_old_syslog_daemon_gets_lines_on_a_stream() {
 
 #[test]
 fn after_a_hup_jobs_are_logged_to_the_log_that_is_there_now() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("job", "@every_second root true\n");
     let daemon = world.start_daemon(&[]);
     world.log.wait_for("(root) CMD (true)", Deadline::seconds(20));

@@ -1,7 +1,7 @@
 //! Tables that Debian's packages ship.
 
-use crate::common::subject::package;
-use crate::common::{Deadline, Subject};
+use crate::common::implementation::package;
+use crate::common::{Deadline, Implementation};
 use crate::world;
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ const TABLES: [(&str, usize); 23] = [
 
 #[test]
 fn every_table_of_a_debian_package_loads_with_all_its_jobs() {
-    let Some(world) = world!(Subject::OursDebian, TABLES.map(|(name, _)| name)) else { return };
+    let Some(world) = world!(Implementation::OursDebian, TABLES.map(|(name, _)| name)) else { return };
     for (name, jobs) in TABLES {
         for table in tables_of(name) {
             fs::copy(&table, Path::new("/etc/cron.d").join(table.file_name().expect("a name"))).expect("a table");

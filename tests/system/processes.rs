@@ -1,14 +1,14 @@
 //! What the process list shows.
 
 use crate::common::machine::Process;
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 
 const JOBS: usize = 5;
 
 #[test]
 fn five_running_jobs_are_five_processes_and_no_zombie_stays() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     // Without a session to hold open, no job needs a PAM monitor.
     std::fs::remove_file("/etc/pam.d/cron").expect("the service");
     assert_eq!(beside_the_jobs(&world).len(), 2, "the daemon and its executor");
@@ -16,7 +16,7 @@ fn five_running_jobs_are_five_processes_and_no_zombie_stays() {
 
 #[test]
 fn with_a_pam_session_each_job_has_a_monitor() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let beside = beside_the_jobs(&world);
     // The daemon, its executor, and for each job the process that closes its session; at most one more, which they come from.
     assert!((2..=2 + JOBS + 1).contains(&beside.len()), "{beside:#?}");

@@ -1,7 +1,7 @@
 //! SELinux and the audit trail. The kernel that the tests run on has no SELinux and audits nothing: a stand-in for libselinux has a policy,
 //! labels are real extended attributes, and the audit record is looked at on its way to the kernel.
 
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 
@@ -22,14 +22,14 @@ fn label(world: &World, path: &str, kind: &str) {
 
 fn spool(world: &World, user: &str, table: &str, kind: &str) {
     world.crontab(user, table).ok();
-    label(world, &format!("{}/{user}", world.subject.spool()), kind);
+    label(world, &format!("{}/{user}", world.implementation.spool()), kind);
 }
 
 const LIBRARY: (&str, &str) = ("LD_LIBRARY_PATH", "/run/lib");
 
 #[test]
 fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_tables_with_the_right_label() {
-    let Some(world) = world!(Subject::OursCronie, ["cc", "setfattr"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["cc", "setfattr"]) else { return };
     pretend_selinux(&world);
     world.run("useradd -m carol && useradd -m dave").ok();
     spool(&world, "alice", "MLS_LEVEL=s0:c4\n@reboot touch /run/alice\n", "user_cron_spool_t");
@@ -62,14 +62,14 @@ fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_table
     );
     assert!(!fs::exists("/run/bob").unwrap() && !fs::exists("/run/carol").unwrap());
     // A right label is enough to be heard.
-    label(&world, &format!("{}/bob", world.subject.spool()), "user_cron_spool_t");
+    label(&world, &format!("{}/bob", world.implementation.spool()), "user_cron_spool_t");
     Deadline::seconds(20).wait_for("/run/bob", || fs::exists("/run/bob").unwrap().then_some(()));
     daemon.stop();
 }
 
 #[test]
 fn with_a_stand_in_for_libselinux_a_permissive_policy_stops_nothing() {
-    let Some(world) = world!(Subject::OursCronie, ["cc", "setfattr"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["cc", "setfattr"]) else { return };
     pretend_selinux(&world);
     fs::write("/sys/fs/selinux/enforce", "0").unwrap();
     // No label at all.
@@ -82,7 +82,7 @@ fn with_a_stand_in_for_libselinux_a_permissive_policy_stops_nothing() {
 
 #[test]
 fn with_a_stand_in_for_libselinux_crontab_puts_the_callers_context_into_tables() {
-    let Some(world) = world!(Subject::OursCronie, ["cc", "setfattr"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["cc", "setfattr"]) else { return };
     pretend_selinux(&world);
     let as_root = |line: &str| world.run(&format!("export LD_LIBRARY_PATH=/run/lib; {line}"));
     as_root("echo '@daily true' | crontab -s -").ok();
@@ -96,14 +96,14 @@ fn with_a_stand_in_for_libselinux_crontab_puts_the_callers_context_into_tables()
 
 #[test]
 fn without_selinux_there_is_no_context_to_put_into_a_table() {
-    let Some(world) = world!(Subject::OursCronie) else { return };
+    let Some(world) = world!(Implementation::OursCronie) else { return };
     let said = world.run("echo '@daily true' | crontab -s -");
     assert_eq!((said.stderr.as_str(), said.code()), ("Cannot obtain SELinux process context\n", 1));
 }
 
 #[test]
 fn a_refused_crontab_is_on_its_way_to_the_audit_trail() {
-    let Some(world) = world!(Subject::OursCronie, ["strace"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["strace"]) else { return };
     fs::write("/etc/cron.deny", "bob\n").unwrap();
     // Traced by root, the program is set-id as ever.
     let traced = world.run("strace -f -u bob -s 200 -e trace=sendto crontab -l");

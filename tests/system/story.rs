@@ -1,21 +1,21 @@
 //! The whole way: tables of all three kinds, an edit, the minute, the mail, the log.
 
 use crate::common::clock::{now, wait_until};
+use crate::common::implementation::own;
 use crate::common::machine::install_dma;
-use crate::common::subject::own;
-use crate::common::{Deadline, Subject, World};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 
 #[test]
 fn an_edit_counts_at_once_its_job_runs_on_the_minute_and_its_output_arrives_by_mail() {
-    let Some(world) = world!(Subject::OursDebian, ["dma"]) else { return };
+    let Some(world) = world!(Implementation::OursDebian, ["dma"]) else { return };
     the_story(&world);
 }
 
 #[test]
 fn the_story_is_the_same_in_cronies_place() {
-    let Some(world) = world!(Subject::OursCronie, ["dma"]) else { return };
+    let Some(world) = world!(Implementation::OursCronie, ["dma"]) else { return };
     the_story(&world);
 }
 

@@ -1,4 +1,4 @@
-//! Questions and answers line by line, for programs that ask many.
+//! Batch mode: reads questions and writes answers line by line, for programs that ask many.
 
 use super::error::Error;
 use super::output::Output;
@@ -6,16 +6,16 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::io::Read;
 
-/// So much is read at once.
+/// Bytes per read.
 const PIECE: usize = 64 << 10;
 
-/// Gives each line of standard input to `answer`, which writes its own line. Whatever has been answered is written before
-/// more is waited for, so that a program may ask one question after the other.
+/// Passes each line of standard input to `answer`, which writes one line. Answers are written before more input is waited
+/// for, so that a program may ask one question at a time.
 pub(super) fn answer_lines(out: &mut Output, mut answer: impl FnMut(&[u8], &mut Vec<u8>)) -> Result<(), Error> {
     let failed = |source| Error::Read { name: "standard input".to_owned(), source };
     let mut stdin = std::io::stdin().lock();
     let mut piece = vec![0; PIECE];
-    // The beginning of a line whose end has not been read yet.
+    // An incomplete line.
     let mut begun: Vec<u8> = Vec::new();
     loop {
         let length = match stdin.read(&mut piece) {
@@ -50,49 +50,49 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 
-/// Why a question has no answer.
+/// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswerable {
-    /// It is no JSON.
+    /// The line is not JSON.
     #[error("this line is not JSON: {0}")]
     NotJson(serde_json::Error),
-    /// It is JSON, but no object.
+    /// The line is JSON, but not an object.
     #[error("this line is not a JSON object")]
     NotAnObject,
-    /// A member is not there.
+    /// A member is missing.
     #[error("there is no {0:?}")]
     Missing(&'static str),
     /// A member has the wrong type.
     #[error("{name:?} is not {expected}")]
     WrongType {
-        /// The member.
+        /// The name of the member.
         name: &'static str,
-        /// `a string`.
+        /// The expected type: `a string`.
         expected: &'static str,
     },
     /// A schedule has a fault.
     #[error("{0}")]
     Schedule(String),
-    /// A zone that nobody knows.
+    /// The zone is unknown.
     #[error("there is no time zone {0:?}")]
     UnknownZone(String),
-    /// No moment.
+    /// The text is not an RFC 3339 time.
     #[error(transparent)]
     Time(#[from] crate::schedule::TimeError),
-    /// Something else than user or system.
+    /// The form is neither user nor system.
     #[error("\"kind\" is user or system, not {0:?}")]
     Kind(String),
-    /// Too many tables in one.
+    /// The crontab is too large.
     #[error("there are both \"text\" and \"line\"")]
     TwoTexts,
-    /// No room for what the table holds.
+    /// There is not enough memory for the crontab.
     #[error(transparent)]
     OutOfMemory(#[from] crate::crontab::OutOfMemory),
 }
 
-/// Reads a line as an object of that shape.
+/// Parses a line as an object of type `T`.
 pub(super) fn object<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, Unanswerable> {
-    // A derived reader takes arrays too; nobody was promised that.
+    // A derived deserializer accepts arrays too, which is not part of the interface.
     let object = line.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice(line) {
         Ok(question) if object => Ok(question),
@@ -104,7 +104,7 @@ pub(super) fn object<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T,
     }
 }
 
-/// Reads a member of an object; a `null` is as good as none.
+/// Reads a member of an object. `null` counts as missing.
 pub(super) fn member<T: DeserializeOwned>(
     raw: Option<&RawValue>,
     name: &'static str,
@@ -113,13 +113,13 @@ pub(super) fn member<T: DeserializeOwned>(
     raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| Unanswerable::WrongType { name, expected })).transpose()
 }
 
-/// Begins an answer: `{"id":7`, the id as it was given.
+/// Writes the beginning of an answer: `{"id":7`, with the id as it was given.
 pub(super) fn begin(id: Option<&RawValue>, into: &mut Vec<u8>) {
     into.extend_from_slice(b"{\"id\":");
     into.extend_from_slice(id.map_or("null", RawValue::get).as_bytes());
 }
 
-/// Writes `{"id":7,"error":"..."}`.
+/// Writes the answer to an invalid question: `{"id":7,"error":"..."}`.
 pub(super) fn refuse(id: Option<&RawValue>, error: &Unanswerable, into: &mut Vec<u8>) {
     begin(id, into);
     into.extend_from_slice(b",\"error\":");
@@ -129,6 +129,6 @@ pub(super) fn refuse(id: Option<&RawValue>, error: &Unanswerable, into: &mut Vec
 
 /// Writes any value as JSON.
 pub(super) fn value(value: &(impl serde::Serialize + ?Sized), into: &mut Vec<u8>) {
-    // A Vec takes everything, and our values have text for keys.
+    // Writing to a Vec cannot fail, and all keys are text.
     let _ = serde_json::to_writer(into, value);
 }

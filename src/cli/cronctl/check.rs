@@ -1,11 +1,12 @@
-//! `cronctl check`: what is wrong with tables.
+//! `cronctl check`: reports errors and warnings in crontabs.
 
 use super::Verdict;
 use super::batch::{self, Unanswerable};
 use super::cli::given;
 use super::error::Error;
-use super::output::{Output, to_stderr};
+use super::output::Output;
 use super::source;
+use super::stderr::to_stderr;
 use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Entry, Form, MOST_LISTED, Severity, Unlisted, printable};
 use clap::ArgMatches;
@@ -13,7 +14,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-/// Checks tables.
+/// Runs `cronctl check`.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
         batch::answer_lines(out, |line, into| answer(line, world, into))?;
@@ -28,11 +29,11 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
                 let (name, entries) = (listed.name, listed.table.entries.len());
                 let mut unlisted = listed.unlisted;
                 let diagnostics = with_unknown_users(&text, &listed.table, listed.diagnostics, &mut unlisted, world);
-                verdict = verdict.and(tell(&name, entries, &diagnostics, unlisted, out)?);
+                verdict = verdict.and(print(&name, entries, &diagnostics, unlisted, out)?);
             }
-            // One file that is not there does not keep the others from being checked.
+            // A missing file does not prevent the check of the others.
             Err(error) => {
-                error.tell();
+                error.report();
                 verdict = Verdict::Faulty;
             }
         }
@@ -40,7 +41,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     Ok(verdict)
 }
 
-fn tell(
+fn print(
     name: &str,
     entries: usize,
     diagnostics: &[Diagnostic],
@@ -55,10 +56,10 @@ fn tell(
     }
     let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
-    let (entries, errors_told) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
+    let (entries, error_count) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
     let warnings = counted(warnings, "warning", "warnings");
-    out.line(format_args!("{}: {entries}, {errors_told}, {warnings}", printable(name.as_bytes())))?;
-    // Where both streams lead to the same place, each table's line follows its diagnostics.
+    out.line(format_args!("{}: {entries}, {error_count}, {warnings}", printable(name.as_bytes())))?;
+    // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
     out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
 }
@@ -67,8 +68,8 @@ fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Adds a warning for each entry whose user does not exist: the daemon asks again at each run, so it may be that the
-/// user comes later. As of all warnings only the first are listed.
+/// Adds a warning for each entry whose user does not exist. It is only a warning because the daemon looks the user up at
+/// each run, and the user may be created later. As for other warnings, only the first are listed.
 fn with_unknown_users(
     text: &[u8],
     table: &Crontab,
@@ -95,11 +96,11 @@ fn with_unknown_users(
 
 fn unknown_user(line: &[u8], entry: &Entry, user: &str) -> Diagnostic {
     let message = format!("there is no user {user}");
-    let help = "the entry runs once there is one".to_owned();
+    let help = "it will run as soon as the user exists".to_owned();
     Diagnostic::new(Severity::Warning, entry.line, line, entry.user_span(line), &message, Some(help))
 }
 
-/// One table to check. Members are read one by one, so that a wrong one still gets an answer with its id.
+/// A crontab to check. Members are parsed separately, so that the answer to an invalid question has its id.
 #[derive(serde::Deserialize)]
 struct Question<'a> {
     #[serde(borrow)]
@@ -112,7 +113,7 @@ struct Question<'a> {
     line: Option<&'a RawValue>,
 }
 
-/// A diagnostic as JSON.
+/// A diagnostic for JSON output.
 #[derive(serde::Serialize)]
 struct Place<'a> {
     line: usize,
@@ -130,7 +131,7 @@ fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
     }
 }
 
-/// What is said about one table.
+/// The result for one crontab.
 struct Judged {
     entries: usize,
     diagnostics: Vec<Diagnostic>,

@@ -1,4 +1,4 @@
-//! The command line: one definition, from which `--help`, the pages and the completions come.
+//! The command line: one definition for parsing, `--help`, man page and completions.
 
 use super::values;
 use crate::profile::{ProfileName, shared};
@@ -6,12 +6,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::OsString;
 
-/// The command line of `cronctl`, with the paths of that profile in its help.
+/// The command line of `cronctl`, with the paths of `profile` in its help.
 pub fn command(profile: ProfileName) -> Command {
     without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
 }
 
-/// The same for this call: when a verb comes first, the others' definitions are not needed, and take longer than most answers.
+/// The same for these arguments. If they begin with a verb, the definitions of the others are left out, because building
+/// them takes longer than most answers.
 pub(super) fn command_for(arguments: &[OsString], profile: ProfileName) -> Command {
     let first = arguments.get(1);
     match VERBS.iter().find(|(verb, _)| first.is_some_and(|first| first == verb)) {
@@ -270,7 +271,7 @@ fn timeline(profile: ProfileName) -> Command {
         )
 }
 
-/// What every verb takes.
+/// The options of every verb.
 fn everywhere() -> [Arg; 2] {
     [
         Arg::new("profile")
@@ -289,7 +290,7 @@ fn everywhere() -> [Arg; 2] {
     ]
 }
 
-/// Where the daemon's files are, named as the daemon names them.
+/// The options for the paths of the daemon's files, with the same names as the daemon's.
 fn places(profile: ProfileName) -> Vec<Arg> {
     let place = |name: &'static str, kind: &'static str, what: &str, default: &str| {
         Arg::new(name)
@@ -346,12 +347,12 @@ fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
 }
 
-/// Whether a switch was given; false also for verbs that do not know it.
+/// Whether a switch was given. False for verbs without it.
 pub(super) fn given(matches: &ArgMatches, name: &str) -> bool {
     matches!(matches.try_get_one::<bool>(name), Ok(Some(true)))
 }
 
-/// An option's value, if it was given; none also for verbs that do not know it.
+/// The value of an option, if it was given. None for verbs without it.
 pub(super) fn value<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, name: &str) -> Option<&'a T> {
     matches.try_get_one::<T>(name).ok().flatten()
 }

@@ -1,100 +1,78 @@
-//! Why no answer could be given.
+//! The errors of `cronctl`.
 
-use super::output::to_stderr;
+use super::stderr::to_stderr;
 use crate::spool::ProfileError;
 use std::io;
 use std::path::PathBuf;
 
-/// Everything that ends `cronctl` early.
+/// Why `cronctl` failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The command line is wrong, or asks for help.
     #[error("{}", first_paragraph(.0))]
     CommandLine(#[from] clap::Error),
-    /// A zone on the command line that nobody knows.
+    /// The zone of `--tz` is unknown.
     #[error("--tz: there is no time zone {name:?}")]
     UnknownZone {
-        /// As it was given.
+        /// The name that was given.
         name: String,
     },
-    /// A range of time that ends before it begins.
+    /// The range of time ends before it begins.
     #[error("--until is before --from")]
     Backwards,
-    /// More time than a picture can show.
+    /// The range of time is too long for a timeline.
     #[error("the range is longer than {days} days")]
     TooLong {
-        /// Most days.
+        /// The maximum length in days.
         days: i64,
     },
     /// The settings file cannot be read.
     #[error("reading {}: {source}", .path.display())]
-    Settings {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The settings file is not what it should be.
+    Settings { path: PathBuf, source: io::Error },
+    /// The settings file is not valid.
     #[error("{}: {}", .path.display(), .source.message())]
-    BadSettings {
-        /// The file.
-        path: PathBuf,
-        /// What the reader said.
-        source: Box<toml::de::Error>,
-    },
-    /// No profile can be chosen.
+    BadSettings { path: PathBuf, source: Box<toml::de::Error> },
+    /// The profile cannot be determined.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// A table cannot be read.
+    /// A crontab cannot be read.
     #[error("reading {name}: {source}")]
     Read {
         /// The file, or `standard input`.
         name: String,
-        /// What the kernel said.
         source: io::Error,
     },
-    /// A user has no table.
+    /// The user has no crontab.
     #[error("no crontab for {user}")]
-    NoTable {
-        /// Login name.
-        user: String,
-    },
-    /// Somebody else's table.
+    NoTable { user: String },
+    /// The crontab belongs to another user.
     #[error("only root may read the table of {user}")]
-    NotYours {
-        /// Login name.
-        user: String,
-    },
-    /// A file name where a login name belongs.
-    #[error("{user:?} is no user's name")]
+    NotYours { user: String },
+    /// The name cannot be that of a user.
+    #[error("{user:?} is not the name of a user")]
     NoUser {
-        /// As it was given.
+        /// The name that was given.
         user: String,
     },
-    /// A table that the daemon does not load.
-    #[error("not loaded: {said}")]
+    /// The daemon does not load the crontab.
+    #[error("not loaded: {message}")]
     Refused {
-        /// As the daemon's log has it.
-        said: String,
+        /// The reason in the wording of the daemon's log.
+        message: String,
     },
-    /// `crontab -l` did not tell the table.
-    #[error("crontab -l: {said}")]
+    /// `crontab -l` failed.
+    #[error("crontab -l: {message}")]
     Crontab {
-        /// What it said on standard error.
-        said: String,
+        /// Its message on standard error.
+        message: String,
     },
     /// `crontab` could not be started.
     #[error("starting crontab -l: {0}")]
     NoCrontab(io::Error),
-    /// The picture could not be written.
+    /// The SVG file could not be written.
     #[error("writing {}: {source}", .path.display())]
-    Picture {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Nothing random is to be had.
+    WriteSvg { path: PathBuf, source: io::Error },
+    /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
     NoRandomNumbers(io::Error),
     /// The answer could not be written.
@@ -103,13 +81,13 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// Says it on standard error in one line and gives the exit status. A reader that has gone away is no error to
-    /// speak of, and help is no error at all.
-    pub(super) fn tell(&self) -> u8 {
+    /// Prints the error on standard error in one line and returns the exit status. A closed pipe and `--help` are not
+    /// errors.
+    pub(super) fn report(&self) -> u8 {
         match self {
             Error::CommandLine(error) if !error.use_stderr() => match error.print() {
                 Ok(()) => 0,
-                Err(error) => Error::Output(error).tell(),
+                Err(error) => Error::Output(error).report(),
             },
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             error => {
@@ -132,14 +110,14 @@ impl Error {
             | Error::Refused { .. }
             | Error::Crontab { .. }
             | Error::NoCrontab(_)
-            | Error::Picture { .. }
+            | Error::WriteSvg { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
         }
     }
 }
 
-/// What clap says up to the first empty line, as one line: the usage that follows is what `--help` is for.
+/// The first paragraph of clap's message as one line, without the usage text that follows.
 fn first_paragraph(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();

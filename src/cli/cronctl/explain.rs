@@ -1,4 +1,4 @@
-//! `cronctl explain`: a schedule in English, and its next five runs.
+//! `cronctl explain`: describes a schedule in English and lists its next five runs.
 
 use super::Verdict;
 use super::cli::value;
@@ -10,10 +10,10 @@ use super::world::World;
 use crate::schedule::{self, Caution, Kind, Schedule, Seed, Timestamp};
 use clap::ArgMatches;
 
-/// How many runs are shown.
+/// The number of runs that are shown.
 const RUNS: usize = 5;
 
-/// Explains schedules.
+/// Runs `cronctl explain`.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
     let from = value(matches, "from").copied().unwrap_or_else(|| world.now());
@@ -27,7 +27,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     Ok(verdict)
 }
 
-/// The words as one schedule; or as several, when each could be one and all together are none.
+/// The arguments as one schedule. If together they are not a schedule but each of them is, as several.
 fn expressions(words: &[&str], world: &World) -> Vec<String> {
     let joined = words.join(" ");
     let could_be_one = |word: &&str| word.trim().contains(char::is_whitespace) || word.starts_with('@');
@@ -82,7 +82,7 @@ fn show_warnings(
     world: &World,
     out: &mut Output,
 ) -> Result<(), Error> {
-    let ahead = schedule::foresee(schedule, world.system_zone(), from);
+    let ahead = schedule::dst_warnings(schedule, world.system_zone(), from);
     let either_day = schedule.either_day_is_enough();
     if cautions.is_empty() && ahead.is_empty() && !either_day {
         return Ok(());

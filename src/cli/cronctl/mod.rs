@@ -1,7 +1,7 @@
-//! The `cronctl` program: says when entries run, what is wrong with a table, and what a schedule means.
+//! The `cronctl` program: shows when entries run, checks crontabs, and explains schedules.
 //!
-//! One file a verb; `cli` has their command lines, `source` the tables they are asked about, `upcoming` the runs in
-//! order of time, `batch` the line by line forms for programs that ask a hundred thousand questions.
+//! Each verb has a file. `cli` defines the command line, `source` reads crontabs, `upcoming` lists runs in order of time,
+//! and `batch` implements the line-by-line mode for programs with many questions.
 
 mod batch;
 mod check;
@@ -14,6 +14,7 @@ mod output;
 mod settings;
 mod simulate;
 mod source;
+mod stderr;
 mod timeline;
 mod upcoming;
 mod values;
@@ -29,41 +30,42 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use world::World;
 
-/// How an answer turned out, when it could be given at all.
+/// The result of a verb that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing to complain about (warnings do not count).
+    /// No errors (warnings do not count).
     Clean,
-    /// Answered, but what was asked about has faults.
+    /// The schedule or crontab has errors.
     Faulty,
 }
 
 impl Verdict {
-    /// Faulty when either is.
+    /// Combines two results: faulty if one of them is.
     fn and(self, other: Verdict) -> Verdict {
         if self == Verdict::Clean { other } else { self }
     }
 }
 
-/// Runs the program. The exit status is 0 for success, 1 if what was asked about has faults, 2 for a wrong command line.
+/// Runs the program. The exit status is 0 for success, 1 for an error or a faulty schedule or crontab, 2 for a wrong command
+/// line.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut out = Output::to_stdout();
     let answer = answer(&arguments, &mut out);
-    // What was said before a failure is still worth reading.
+    // Output from before the failure is still useful.
     let flushed = out.flush();
     match answer.and_then(|verdict| flushed.map(|()| verdict)) {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,
         Ok(Verdict::Faulty) => ExitCode::FAILURE,
-        Err(error) => ExitCode::from(error.tell()),
+        Err(error) => ExitCode::from(error.report()),
     }
 }
 
-/// Reads the command line, then does what its verb says.
+/// Parses the command line and runs its verb.
 fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     files::check_random_numbers().map_err(Error::NoRandomNumbers)?;
-    let site = settings::profile_for_help(arguments).profile();
-    let matches = cli::command_for(arguments, site.profile).try_get_matches_from(arguments)?;
+    let profile = settings::profile_for_help(arguments).profile();
+    let matches = cli::command_for(arguments, profile.profile).try_get_matches_from(arguments)?;
     let Some((verb, matches)) = matches.subcommand() else {
         return Ok(Verdict::Clean); // clap insists on a verb
     };

@@ -1,4 +1,4 @@
-//! `cronctl next`: when entries run next.
+//! `cronctl next`: lists the next runs of entries.
 
 use super::Verdict;
 use super::batch::{self, Unanswerable};
@@ -18,10 +18,10 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-/// How many runs are listed when nobody says.
+/// The default number of runs.
 const COUNT: u64 = 10;
 
-/// Lists runs.
+/// Runs `cronctl next`.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
         return answer_questions(matches, world, out);
@@ -36,7 +36,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     }
 }
 
-/// Which runs, and in which form.
+/// Which runs to list, and the output format.
 struct Asked {
     from: Timestamp,
     until: Option<Timestamp>,
@@ -54,7 +54,7 @@ impl Asked {
         }
     }
 
-    /// The runs asked for.
+    /// The runs to list, in order of time.
     fn runs<'a>(&self, entries: &'a [Recurring<'a>]) -> impl Iterator<Item = (Timestamp, usize)> + 'a {
         let until = self.until;
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
@@ -64,7 +64,7 @@ impl Asked {
     }
 }
 
-/// One run as JSON.
+/// A run for JSON output.
 #[derive(serde::Serialize)]
 struct Run<'a> {
     at: String,
@@ -127,7 +127,7 @@ fn list_tables(tables: &[Listed], asked: &Asked, world: &World, out: &mut Output
     Ok(source::complain(tables))
 }
 
-/// One question. Members are read one by one, so that a wrong one still gets an answer with its id.
+/// A question in batch mode. Members are parsed separately, so that the answer to an invalid question has its id.
 #[derive(serde::Deserialize)]
 struct Question<'a> {
     #[serde(borrow)]
@@ -142,7 +142,7 @@ struct Question<'a> {
     count: Option<&'a RawValue>,
 }
 
-/// What many questions share.
+/// State that is shared by all questions.
 struct Answerer<'a> {
     world: &'a World,
     zones: HashMap<String, Arc<Zone>>,
@@ -184,8 +184,9 @@ impl Answerer<'_> {
         };
         let count = batch::member::<u64>(question.count, "count", "a whole number")?.unwrap_or(self.count);
         let seed = Seed { host: self.world.host(), table: "", entry: text.as_bytes() };
-        let schedule =
-            Schedule::parse(&text, &seed).map_err(|fault| Unanswerable::Schedule(complaint::said(&fault)))?.schedule;
+        let schedule = Schedule::parse(&text, &seed)
+            .map_err(|fault| Unanswerable::Schedule(complaint::sentence(&fault)))?
+            .schedule;
 
         batch::begin(question.id, into);
         into.extend_from_slice(b",\"next\":[");
@@ -202,7 +203,7 @@ impl Answerer<'_> {
         Ok(())
     }
 
-    /// A named zone, each looked up once.
+    /// Looks up a zone. Each name is looked up once.
     fn zone(&mut self, name: &str) -> Result<Arc<Zone>, Unanswerable> {
         if let Some(zone) = self.zones.get(name) {
             return Ok(Arc::clone(zone));

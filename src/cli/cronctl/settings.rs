@@ -1,4 +1,5 @@
-//! Which profile holds, and where the daemon's files are: command line, then settings file, then the profile's own.
+//! The profile and the paths of the daemon's files: from the command line, else from the settings file, else from the
+//! profile.
 
 use super::cli::value;
 use super::error::Error;
@@ -10,16 +11,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What holds for this call.
+/// The settings of this call.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// The profile's constants.
-    pub(super) site: &'static Profile,
-    /// Where the tables are.
+    /// The constants of the profile.
+    pub(super) profile: &'static Profile,
+    /// The paths of crontabs.
     pub(super) places: Places,
 }
 
-/// The keys of the settings file that matter here; the daemon has more.
+/// The keys of the settings file that cronctl uses; the daemon has more.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct File {
@@ -31,13 +32,13 @@ struct File {
 }
 
 impl Settings {
-    /// Settles what the command line leaves open.
+    /// Combines the command line with the settings file.
     pub(super) fn resolve(matches: &ArgMatches) -> Result<Settings, Error> {
         let asked_for = value::<PathBuf>(matches, "config").map(PathBuf::as_path);
         let file = read(asked_for)?;
         let config = asked_for.unwrap_or(Path::new(shared::CONFIG));
-        let site = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.profile();
-        let usual = Places::of(site);
+        let profile = choose_profile(value::<String>(matches, "profile").map(String::as_str), config)?.profile();
+        let usual = Places::of(profile);
         let place = |option: &str, key: Option<PathBuf>, usual: PathBuf| {
             value::<PathBuf>(matches, option).cloned().or(key).unwrap_or(usual)
         };
@@ -46,12 +47,12 @@ impl Settings {
             system_crontab: place("system-crontab", file.system_crontab, usual.system_crontab),
             cron_d: place("cron-d", file.cron_d, usual.cron_d),
         };
-        Ok(Settings { site, places })
+        Ok(Settings { profile, places })
     }
 }
 
-/// The profile whose paths `--help` shows, before the command line has been read properly: `--help` works whatever is
-/// wrong with the rest.
+/// The profile whose paths `--help` shows, found without parsing the command line, because `--help` must work whatever else
+/// is wrong.
 pub(super) fn profile_for_help(arguments: &[OsString]) -> ProfileName {
     let after = |option: &str| {
         arguments.iter().enumerate().find_map(|(at, argument)| {
@@ -67,7 +68,7 @@ pub(super) fn profile_for_help(arguments: &[OsString]) -> ProfileName {
     choose_profile(after("--profile"), config).unwrap_or(ProfileName::Cronie)
 }
 
-/// Reads the settings file: one that was asked for must be there, the usual one may be missing.
+/// Reads the settings file. The default one may be missing; one from the command line must exist.
 fn read(asked_for: Option<&Path>) -> Result<File, Error> {
     let path = asked_for.unwrap_or(Path::new(shared::CONFIG));
     let text = match files::read_text(path, shared::LARGEST_CONFIG) {

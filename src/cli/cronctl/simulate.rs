@@ -1,4 +1,4 @@
-//! `cronctl simulate`: what the daemon would start, through clock changes and restarts.
+//! `cronctl simulate`: lists the runs that the daemon would start over clock changes and restarts.
 
 use super::Verdict;
 use super::cli::{given, value};
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Simulates.
+/// Runs `cronctl simulate`.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let (Some(&from), Some(&until)) = (value::<Timestamp>(matches, "from"), value::<Timestamp>(matches, "until"))
     else {
@@ -34,19 +34,19 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let down = matches.get_many::<Down>("down").into_iter().flatten().map(|down| (down.from, down.until));
     let scenario = Scenario { zone: zone.clone(), from, until, steps: steps.collect(), down: down.collect() };
     for started in simulate(scenario, || vec![load(&listed)]) {
-        tell(&started, &zone, json, out)?;
+        print(&started, &zone, json, out)?;
     }
     Ok(source::complain(std::slice::from_ref(&listed)))
 }
 
-/// The table as the daemon gets it at each of its starts.
+/// Loads the crontab as the daemon does at each start.
 fn load(listed: &Listed) -> (Source, Crontab) {
     let owner = if listed.form == Form::System { Owner::System } else { Owner::Caller };
     let source = Source { path: listed.name.clone(), name: listed.owner.clone(), owner };
     (source, listed.table.clone())
 }
 
-/// One start as JSON.
+/// A start for JSON output.
 #[derive(serde::Serialize)]
 struct Told<'a> {
     at: String,
@@ -55,7 +55,7 @@ struct Told<'a> {
     command: Cow<'a, str>,
 }
 
-fn tell(Started { at, shown, start }: &Started, zone: &Zone, json: bool, out: &mut Output) -> Result<(), Error> {
+fn print(Started { at, shown, start }: &Started, zone: &Zone, json: bool, out: &mut Output) -> Result<(), Error> {
     let (at, shown) = (at.to_string(), zone.to_rfc3339(*shown));
     if json {
         out.json(&Told { at, shown, line: start.line, command: String::from_utf8_lossy(&start.command) })

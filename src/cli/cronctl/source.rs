@@ -1,9 +1,9 @@
-//! The tables that a question is about: a file, a user's table, or all that the daemon would load and the caller may read.
+//! The crontabs that a verb works on: a file, a user's crontab, or all that the daemon would load and the caller may read.
 
 use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
-use super::output::to_stderr;
+use super::stderr::to_stderr;
 use super::upcoming::Recurring;
 use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Entry, Form, Parsed, Parser, Severity, Unlisted, printable};
@@ -18,38 +18,38 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The name that means standard input.
+/// The file name that stands for standard input.
 const STDIN: &str = "-";
 
-/// A table that has been read.
+/// A crontab that has been read.
 #[derive(Debug)]
 pub(super) struct Listed {
-    /// Its path, or `-`.
+    /// Its path, or `-` for standard input.
     pub(super) name: String,
-    /// Whom its entries run as where they do not say it themselves.
+    /// The user of entries without a user field.
     pub(super) owner: String,
-    /// User or system form.
+    /// Whether it has the form of a user's or of a system crontab.
     pub(super) form: Form,
-    /// What runs of it.
+    /// Its parsed entries and settings.
     pub(super) table: Crontab,
-    /// What is to be said about it.
+    /// The diagnostics about it.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// How much more there is to be said.
+    /// The number of further diagnostics that are not listed.
     pub(super) unlisted: Unlisted,
 }
 
-/// One entry of a table, and all that is needed to tell of it.
+/// An entry, with the crontab that it is from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job<'a> {
-    /// Its table.
+    /// The crontab that it is from.
     pub(super) listed: &'a Listed,
-    /// The entry.
+    /// The parsed entry.
     pub(super) entry: &'a Entry,
-    /// The zone that it is in.
+    /// The zone of its schedule.
     pub(super) zone: &'a Zone,
 }
 
-/// The tables that the command line asks for.
+/// Reads the crontabs that the command line selects.
 pub(super) fn of(matches: &ArgMatches, world: &World) -> Result<Vec<Listed>, Error> {
     if let Some(path) = value::<PathBuf>(matches, "file") {
         return Ok(vec![file(path, form(matches), world)?]);
@@ -60,12 +60,12 @@ pub(super) fn of(matches: &ArgMatches, world: &World) -> Result<Vec<Listed>, Err
     }
 }
 
-/// The form that `--system` says.
+/// The form of a crontab, as `--system` selects it.
 pub(super) fn form(matches: &ArgMatches) -> Form {
     if given(matches, "system") { Form::System } else { Form::User }
 }
 
-/// Reads the table in a file; `-` is standard input.
+/// Reads a crontab from a file, or from standard input for `-`.
 pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
     file_seen(path, form, world, &mut |_| {})
 }
@@ -92,14 +92,15 @@ pub(super) fn file_seen(path: &Path, form: Form, world: &World, see: &mut dyn Fn
     Ok(Listed::new(name, owner, form, parsed))
 }
 
-/// Whether a path is that of a user's table as the daemon reads it.
+/// Whether a path is that of a user's crontab in the spool.
 fn is_in_spool(path: &Path, form: Form, world: &World) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     form == Form::User && absolute.parent() == Some(&world.settings.places.spool)
 }
 
-/// Whose the table in a file is, and under which name the daemon would make its draws: `crond FILE` takes it as the
-/// caller's and by its path, the daemon takes one of the spool by its user; standard input is as good as `crontab -l`.
+/// The user of the crontab in a file, and the name that its random values depend on. For `crond FILE` these are the caller
+/// and the path, for a crontab in the spool its user and the user's name. Standard input is treated like the caller's own
+/// crontab.
 fn known_as(path: &Path, form: Form, world: &World) -> (String, String) {
     let caller = world.caller();
     if path == Path::new(STDIN) {
@@ -113,22 +114,22 @@ fn known_as(path: &Path, form: Form, world: &World) -> (String, String) {
     }
 }
 
-/// The spool table of a user: root reads anybody's, others their own.
+/// Reads a user's crontab from the spool. Root may read all, others only their own.
 fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
     if !world.is_root() && user != world.caller() {
         return Err(Error::NotYours { user: user.to_owned() });
     }
     let path = world.settings.places.spool.join(user);
-    let looked = finder(world).look(&path, &mut LocalUsers::default());
-    let told =
-        |refusal: &Refusal| Error::Refused { said: refusal.text().unwrap_or_else(|| path.display().to_string()) };
-    match looked {
+    let checked = finder(world).look(&path, &mut LocalUsers::default());
+    let refused =
+        |refusal: &Refusal| Error::Refused { message: refusal.text().unwrap_or_else(|| path.display().to_string()) };
+    match checked {
         Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
         Look::Table(Found { content: Ok(file), source, .. }) => {
-            found(source, &file, world).map_err(|refusal| told(&refusal))
+            found(source, &file, world).map_err(|refusal| refused(&refusal))
         }
         Look::Table(Found { content: Err(refusal), .. }) if world.is_root() || !is_closed(&refusal) => {
-            Err(told(&refusal))
+            Err(refused(&refusal))
         }
         Look::Gone(_) if world.is_root() => Err(Error::NoTable { user: user.to_owned() }),
         Look::Gone(_) | Look::Table(_) => {
@@ -137,7 +138,7 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
     }
 }
 
-/// All tables that the daemon would load, as far as the caller may read them.
+/// Reads all crontabs that the daemon would load and the caller may read.
 fn all(world: &World) -> Result<Vec<Listed>, Error> {
     let mut all = All { world, listed: Vec::new() };
     let errors = finder(world).scan(&mut LocalUsers::default(), &mut all);
@@ -145,7 +146,7 @@ fn all(world: &World) -> Result<Vec<Listed>, Error> {
     for error in errors {
         let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !world.is_root();
         if closed && error.path == world.settings.places.spool {
-            // Without it there are still the system's tables to tell of.
+            // The system crontabs can still be listed without it.
             match own_by_crontab(world) {
                 Ok(own) => listed.extend(own),
                 Err(error) => to_stderr(&format!("cronctl: {error}\n")),
@@ -154,12 +155,12 @@ fn all(world: &World) -> Result<Vec<Listed>, Error> {
             to_stderr(&format!("cronctl: {error}\n"));
         }
     }
-    // Directories come in no order; answers do.
+    // Directory entries have no order, so sort for a stable output.
     listed.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(listed)
 }
 
-/// Reads every table that a scan finds.
+/// Reads every crontab that a scan finds.
 struct All<'a> {
     world: &'a World,
     listed: Vec<Listed>,
@@ -173,7 +174,7 @@ impl Visitor for All<'_> {
     fn found(&mut self, Found { source, content, .. }: Found) {
         match content.and_then(|file| found(source, &file, self.world)) {
             Ok(listed) => self.listed.push(listed),
-            // What others may not read is nothing to tell them about.
+            // Crontabs that the caller may not read are skipped silently.
             Err(refusal) if is_closed(&refusal) && !self.world.is_root() => {}
             Err(refusal) => {
                 if let Some(text) = refusal.text() {
@@ -185,19 +186,19 @@ impl Visitor for All<'_> {
 }
 
 fn finder(world: &World) -> Finder {
-    Finder::new(world.settings.places.clone(), world.settings.site)
+    Finder::new(world.settings.places.clone(), world.settings.profile)
 }
 
 fn is_closed(refusal: &Refusal) -> bool {
     matches!(refusal.kind, RefusalKind::CannotOpen | RefusalKind::CannotStat | RefusalKind::CannotRead)
 }
 
-/// Reads a table as the daemon does.
+/// Reads a crontab as the daemon does.
 fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refusal> {
     let context = world.context(source.owner.form(), "");
     let parsed = file
         .parse(&source, context.dialect, context.host, context.zones, &mut |_| {})
-        .map_err(|error| unreadable(&source, &error, world.settings.site.profile))?;
+        .map_err(|error| unreadable(&source, &error, world.settings.profile.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {
         Owner::User { name, .. } => name,
@@ -206,7 +207,7 @@ fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refu
     Ok(Listed::new(source.path, owner, form, parsed))
 }
 
-/// The caller's own table out of a spool that only `crontab` may read.
+/// Reads the caller's own crontab with `crontab -l`, if only that program may read the spool.
 fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
     let answer =
         Command::new("crontab").arg("-l").env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(Error::NoCrontab)?;
@@ -218,12 +219,16 @@ fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
             .map_err(|source| Error::Read { name: path.clone(), source })?;
         return Ok(Some(Listed::new(path, user.clone(), Form::User, parsed)));
     }
-    let said = String::from_utf8_lossy(&answer.stderr);
-    let said = said.lines().next().unwrap_or("it failed").trim();
-    if said.starts_with("no crontab for") { Ok(None) } else { Err(Error::Crontab { said: printable(said.as_bytes()) }) }
+    let message = String::from_utf8_lossy(&answer.stderr);
+    let message = message.lines().next().unwrap_or("it failed").trim();
+    if message.starts_with("no crontab for") {
+        Ok(None)
+    } else {
+        Err(Error::Crontab { message: printable(message.as_bytes()) })
+    }
 }
 
-/// Tells the faults of the tables on standard error. Warnings are left to `check`.
+/// Reports the errors in crontabs on standard error. Warnings are reported by `check` only.
 pub(super) fn complain(tables: &[Listed]) -> Verdict {
     let mut verdict = Verdict::Clean;
     for listed in tables {
@@ -245,7 +250,7 @@ impl Listed {
         Listed { name, owner, form, table, diagnostics, unlisted }
     }
 
-    /// Its entries.
+    /// Its entries with their zones.
     pub(super) fn jobs<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Job<'a>> {
         self.table.entries.iter().map(move |entry| {
             let zone = entry.timing.zone.as_ref().unwrap_or(world.system_zone());
@@ -255,27 +260,27 @@ impl Listed {
 }
 
 impl<'a> Job<'a> {
-    /// Its times.
+    /// The schedule, zone and delay, for [`super::upcoming`].
     pub(super) fn recurring(&self) -> Recurring<'a> {
         Recurring { schedule: &self.entry.timing.schedule, zone: self.zone, delay: self.entry.timing.delay }
     }
 
-    /// Whom it runs as.
+    /// The user that it runs as.
     pub(super) fn user(&self) -> &'a str {
         self.entry.user.as_deref().unwrap_or(&self.listed.owner)
     }
 
-    /// Its command as it stands in the table.
+    /// Its command, as it is written in the crontab.
     pub(super) fn command(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.command_bytes())
     }
 
-    /// The same, byte for byte.
+    /// Its command as bytes.
     pub(super) fn command_bytes(&self) -> &'a [u8] {
         &self.entry.command
     }
 
-    /// Its schedule as it stands in the table.
+    /// Its schedule, as it is written in the crontab.
     pub(super) fn schedule_text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(&self.entry.timing.text)
     }

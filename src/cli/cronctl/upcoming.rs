@@ -1,30 +1,30 @@
-//! The runs of many entries, merged in order of time.
+//! Merges the runs of many entries in order of time.
 
 use crate::schedule::{Schedule, Timestamp, Zone};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// One entry, as far as its times are concerned.
+/// What determines the start times of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Recurring<'a> {
-    /// When it is due.
+    /// The schedule that makes it due.
     pub(super) schedule: &'a Schedule,
-    /// Where.
+    /// The zone of the schedule.
     pub(super) zone: &'a Zone,
-    /// Its drawn delay in seconds.
+    /// Its random delay in seconds.
     pub(super) delay: u32,
 }
 
-/// The runs of all entries after a moment, earliest first; at the same second in the order of the entries.
+/// Iterates over the runs of all entries, earliest first. Runs in the same second are in the order of the entries.
 #[derive(Debug)]
 pub(super) struct Upcoming<'a> {
     entries: &'a [Recurring<'a>],
-    /// Each entry's next start, and its place in `entries`.
+    /// The next start of each entry, and its index in `entries`.
     heap: BinaryHeap<Reverse<(Timestamp, usize)>>,
 }
 
 impl<'a> Upcoming<'a> {
-    /// Everything that starts strictly after `from`.
+    /// All runs that start after `from` (exclusive).
     pub(super) fn after(from: Timestamp, entries: &'a [Recurring<'a>]) -> Upcoming<'a> {
         let first = |(at, entry): (usize, &Recurring<'a>)| entry.start_after(from).map(|start| Reverse((start, at)));
         Upcoming { entries, heap: entries.iter().enumerate().filter_map(first).collect() }
@@ -32,7 +32,7 @@ impl<'a> Upcoming<'a> {
 }
 
 impl Iterator for Upcoming<'_> {
-    /// When, and which entry.
+    /// The start time and the index of the entry.
     type Item = (Timestamp, usize);
 
     fn next(&mut self) -> Option<(Timestamp, usize)> {
@@ -49,7 +49,7 @@ impl Iterator for Upcoming<'_> {
 }
 
 impl Recurring<'_> {
-    /// Its first start strictly after `moment`, its delay counted in.
+    /// Its first start after `moment` (exclusive), including its delay.
     pub(super) fn start_after(&self, moment: Timestamp) -> Option<Timestamp> {
         let delay = i64::from(self.delay);
         let due = self.schedule.next_after(Timestamp(moment.0.checked_sub(delay)?), self.zone, None)?;

@@ -1,38 +1,38 @@
-//! The values that options take: moments, clock steps, ranges.
+//! Values of options: times, clock steps and ranges.
 
 use crate::schedule::{TimeError, Timestamp};
 
-/// A clock step: at this true moment the clock is moved by so many seconds.
+/// A clock step: at the true time `at`, the clock is moved by `by` seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
-    /// When, in true time.
+    /// The true time of the step.
     pub(super) at: Timestamp,
-    /// Seconds, positive forward.
+    /// The change in seconds; positive is forward.
     pub(super) by: i64,
 }
 
-/// A time in which the daemon does not run, in true time; it is back at `until`.
+/// A range of true time in which the daemon does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Down {
-    /// Its first second.
+    /// The first second without the daemon.
     pub(super) from: Timestamp,
     /// The second at which the daemon is started again.
     pub(super) until: Timestamp,
 }
 
-/// Why a value is none.
+/// Why a value is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ValueError {
-    /// No moment.
+    /// The text is not an RFC 3339 time.
     #[error(transparent)]
     Time(#[from] TimeError),
     /// `TIME=DELTA` has no `=`.
     #[error("expected TIME=DELTA, like 2026-05-01T10:00:00Z=+2h")]
     NoDelta,
-    /// No length of time.
+    /// The text is not a number of seconds, minutes, hours or days.
     #[error("expected a step like +2h, -90s or 30m, found {found:?}")]
     Delta {
-        /// As it was given.
+        /// The text that was given.
         found: String,
     },
     /// `TIME..TIME` has no `..`.
@@ -43,25 +43,25 @@ pub(super) enum ValueError {
     Backwards,
 }
 
-/// An RFC 3339 moment.
+/// Parses an RFC 3339 time.
 pub(super) fn time(text: &str) -> Result<Timestamp, TimeError> {
     Timestamp::parse_rfc3339(text)
 }
 
-/// `TIME=DELTA`.
+/// Parses a clock step `TIME=DELTA`.
 pub(super) fn step(text: &str) -> Result<Step, ValueError> {
     let (at, by) = text.split_once('=').ok_or(ValueError::NoDelta)?;
     Ok(Step { at: time(at)?, by: delta(by)? })
 }
 
-/// `TIME..TIME`.
+/// Parses a range `TIME..TIME`.
 pub(super) fn down(text: &str) -> Result<Down, ValueError> {
     let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
     let range = Down { from: time(from)?, until: time(until)? };
     if range.until < range.from { Err(ValueError::Backwards) } else { Ok(range) }
 }
 
-/// `[+-]N(s|m|h|d)` in seconds.
+/// Parses `[+-]N(s|m|h|d)`; the result is in seconds.
 fn delta(text: &str) -> Result<i64, ValueError> {
     let bad = || ValueError::Delta { found: text.to_owned() };
     let (sign, length) = match text.strip_prefix('-') {
@@ -76,7 +76,7 @@ fn delta(text: &str) -> Result<i64, ValueError> {
         _ => return Err(bad()),
     };
     let digits = length.get(..length.len() - 1).filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
-    // A century is more than any clock was ever wrong by, and keeps the arithmetic far from its ends.
+    // The limit of a century prevents overflow and exceeds every realistic clock error.
     digits
         .and_then(|digits| digits.parse::<i64>().ok())
         .and_then(|number| number.checked_mul(unit))

@@ -1,4 +1,4 @@
-//! What `cronctl` asks of the machine: the time, its zones, its name, its users.
+//! Access to the machine: time, zones, host name and users.
 
 use super::cli::value;
 use super::error::Error;
@@ -12,16 +12,16 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The machine as this call sees it.
+/// The machine's data for one call.
 pub(super) struct World {
-    /// Profile and places.
+    /// The profile and the paths.
     pub(super) settings: Settings,
     zones: ChosenZones,
     host: OnceCell<HostKey>,
     known_users: RefCell<HashMap<Vec<u8>, bool>>,
 }
 
-/// The machine's zone files, with another zone standing for its own.
+/// The machine's zone files, with `--tz` in place of the system's zone.
 #[derive(Debug)]
 struct ChosenZones {
     files: SystemZones,
@@ -39,7 +39,7 @@ impl Zones for ChosenZones {
 }
 
 impl World {
-    /// Opens it; `--tz` stands for the system's zone.
+    /// Collects the data. `--tz` replaces the system's zone.
     pub(super) fn open(settings: Settings, matches: &ArgMatches) -> Result<World, Error> {
         let files = SystemZones::open();
         let system = match value::<String>(matches, "tz") {
@@ -50,29 +50,29 @@ impl World {
         Ok(World { settings, zones, host: OnceCell::new(), known_users: RefCell::default() })
     }
 
-    /// What time it is.
+    /// The current time.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp(clock::wall().seconds)
     }
 
-    /// The zone of entries that name none.
+    /// The zone of entries without a zone of their own.
     pub(super) fn system_zone(&self) -> &Arc<Zone> {
         &self.zones.system
     }
 
-    /// The zone of that name.
+    /// Looks up a zone by its name.
     pub(super) fn zone(&self, name: &str) -> Option<Arc<Zone>> {
         self.zones.named(name)
     }
 
-    /// This host, for stable draws.
+    /// The key of this host, for stable random values.
     pub(super) fn host(&self) -> HostKey {
         *self.host.get_or_init(|| HostKey::of(&host::identity()))
     }
 
-    /// What a table of that form and name is read with.
+    /// The parser's context for a crontab of that form and name.
     pub(super) fn context<'a>(&'a self, form: Form, name: &'a str) -> Context<'a> {
-        Context { form, dialect: &self.settings.site.dialect, name, host: self.host(), zones: &self.zones }
+        Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), zones: &self.zones }
     }
 
     /// Whether the caller is root.
@@ -80,13 +80,13 @@ impl World {
         passwd::caller() == 0
     }
 
-    /// The caller's login name, or the number of a caller who has none.
+    /// The caller's login name, or the uid of a caller without an account.
     pub(super) fn caller(&self) -> String {
         let uid = passwd::caller();
         passwd::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |account| account.name)
     }
 
-    /// Whether the user database has that name; each name is looked up once.
+    /// Whether a user of that name exists. Each name is looked up once.
     pub(super) fn is_user(&self, name: &[u8]) -> bool {
         if let Some(known) = self.known_users.borrow().get(name) {
             return *known;

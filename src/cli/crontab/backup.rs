@@ -1,32 +1,32 @@
-//! cronie's copy of the table that was: `~/.cache/crontab/crontab.bak`, for the caller's eyes only.
+//! cronie's backup of the previous crontab: `~/.cache/crontab/crontab.bak`, readable by the caller only.
 
 use super::failure::Failure;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::sys::files;
 use crate::sys::interrupts::HeldBack;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A table existed (and a copy was tried).
+/// Whether a crontab existed, so that a backup was tried.
 pub struct Existed;
 
-/// Keeps a copy of the table that stands now, if there is one. A copy that cannot be kept is told and stops nothing, as in
-/// the reference implementation.
+/// Makes a backup of the current crontab, if there is one. A failure is reported but does not stop the operation, as in the
+/// reference implementation.
 pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
     let user = &session.user;
     let Some(standing) = session.read_table()? else { return Ok(None) };
     let Some(directory) = directory(session) else {
-        tell::warn("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
+        messages::warn("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
         return Ok(Some(Existed));
     };
     let path = directory.join(file_name(session));
     match write(&directory, &path, &standing.bytes) {
-        Ok(()) => tell::inform(&format!("Backup of {}'s previous crontab saved to {}", user.name, path.display())),
+        Ok(()) => messages::inform(&format!("Backup of {}'s previous crontab saved to {}", user.name, path.display())),
         Err(error) => {
             let reason = files::reason(&error);
-            tell::warn(&format!("Failed to write to the backup file: {}: {reason}", path.display()));
+            messages::warn(&format!("Failed to write to the backup file: {}: {reason}", path.display()));
         }
     }
     Ok(Some(Existed))
@@ -46,15 +46,15 @@ fn file_name(session: &Session<'_>) -> String {
     }
 }
 
-/// Writes with the caller's own rights, and so that no reader ever finds half a copy or one that is open to others.
+/// Writes with the caller's privileges. The backup is complete and private at every moment.
 fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    // An interrupt in the middle would leave the temporary file behind.
+    // A signal in between would leave the temporary file behind.
     let _held_back = HeldBack::now();
     let (file, temporary) = files::create_temporary_file(&directory.join(".crontab."))?;
     let written = files::write_all(&file, bytes).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
-        // The copy is not in place; an unfinished one is of no use.
+        // The backup is not in place, and an incomplete one is useless.
         let _ = std::fs::remove_file(&temporary);
     }
     written

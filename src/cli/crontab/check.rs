@@ -1,8 +1,8 @@
-//! Checks a new table and shows all its faults at once.
+//! Checks a new crontab and shows all its faults at once.
 
 use super::failure::Failure;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Form, NO_NEWLINE, Parser};
 use crate::schedule::HostKey;
@@ -10,8 +10,8 @@ use crate::spool::parse;
 use crate::sys::host;
 use std::io::Read;
 
-/// Checks a table; every diagnostic goes to standard error. `size`: its bytes, 0 if that is unknown; `file`: what the table is
-/// called in the diagnostics; `closing`: the reference implementation's line under a faulty one. Nothing of the table is kept.
+/// Checks a crontab and writes every diagnostic to standard error. `size` is its size in bytes, 0 if unknown; `file` its
+/// name in diagnostics; `closing` the reference implementation's line after the diagnostics of a faulty crontab.
 pub fn check(
     session: &Session<'_>,
     source: &mut dyn Read,
@@ -22,7 +22,7 @@ pub fn check(
     let zones = SystemZones::open();
     let context = Context {
         form: Form::User,
-        dialect: &session.site.dialect,
+        dialect: &session.profile.dialect,
         name: &session.user.name,
         host: HostKey::of(&host::identity()),
         zones: &zones,
@@ -30,7 +30,7 @@ pub fn check(
     let parser = Parser::new(&context).judging_only();
     let parsed =
         parse(source, size, parser, &mut |_| {}).map_err(|source| Failure::Input { path: file.into(), source })?;
-    if let Some(most) = session.site.dialect.limits.user_lines
+    if let Some(most) = session.profile.dialect.limits.user_lines
         && parsed.newlines > most
     {
         let closing = format!("crontab is too long; maximum number of lines is {most}.");
@@ -38,7 +38,7 @@ pub fn check(
     }
     let mut shown: String = parsed.diagnostics.iter().map(|diagnostic| diagnostic.picture(file)).collect();
     shown.push_str(&parsed.unlisted.line(file).unwrap_or_default());
-    tell::warn_raw(&shown);
+    messages::warn_raw(&shown);
     match parsed.errors().last() {
         None => Ok(()),
         Some(last) => {

@@ -1,4 +1,5 @@
-//! The command line: one definition per profile for parsing, `--help`, man page and completions alike, and what it asks for.
+//! The command line: one definition per profile for parsing, `--help`, man page and completions, and the requests that it is
+//! parsed into.
 
 use super::failure::{Failure, UsageFault};
 use super::words::Words;
@@ -8,16 +9,16 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// What cronie's `-x` takes.
+/// The flags that cronie's `-x` accepts.
 const DEBUG_FLAGS: [&str; 9] = ["ext", "sch", "proc", "pars", "load", "misc", "test", "bit", "inot"];
 
-/// Options of ours, refused when the kernel lent us rights: they lead to other places.
+/// Options that neither reference implementation has. They change paths, so they are refused in a set-id program.
 const PLACES: [&str; 3] = ["profile", "spool", "run-dir"];
 
-/// The operations, of which only one may be asked for.
+/// The operations, only one of which may be given.
 const OPERATIONS: [&str; 7] = ["list", "remove", "edit", "test", "set-host", "show-host", "usage"];
 
-/// The definition for a profile.
+/// The definition of the command line for a profile.
 pub fn command(profile: ProfileName) -> Command {
     let command = Command::new("crontab")
         .version(env!("CARGO_PKG_VERSION"))
@@ -48,7 +49,7 @@ pub fn command(profile: ProfileName) -> Command {
     command.args(ours())
 }
 
-/// A flag that is counted, so that an operation asked for twice is noticed.
+/// A flag that is counted, to detect an operation that is given twice.
 fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
     Arg::new(name).short(short).long(name).action(ArgAction::Count).help(help)
 }
@@ -100,67 +101,67 @@ fn ours() -> Vec<Arg> {
     ]
 }
 
-/// What was asked for.
+/// The operation to perform.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// `-l`.
+    /// Print the crontab (`-l`).
     List,
-    /// `-r`.
+    /// Remove the crontab (`-r`).
     Remove,
-    /// `-e`.
+    /// Edit the crontab (`-e`).
     Edit,
-    /// FILE or `-`.
+    /// Replace the crontab (FILE or `-`).
     Replace(Input),
-    /// cronie's `-T`.
+    /// Check a crontab without installing it (cronie's `-T`).
     Test(Input),
-    /// cronie's `-n`; without a name: this host.
+    /// cronie's `-n`. Without a name, this host.
     SetHost(Option<OsString>),
-    /// cronie's `-c`.
+    /// Print the host that runs the users' crontabs (cronie's `-c`).
     ShowHost,
-    /// Debian's `-h`.
+    /// Debian's `-h`, which prints the usage and fails.
     Usage,
 }
 
-/// Where a new table comes from.
+/// The source of a new crontab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// `-`.
+    /// Standard input (`-`).
     Stdin,
     /// A file, to be opened as the caller.
     File(PathBuf),
 }
 
-/// A command line, understood.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What to do.
+    /// The operation to perform.
     pub operation: Operation,
-    /// `-u`.
+    /// The argument of `-u`.
     pub user: Option<OsString>,
-    /// `-i`.
+    /// Whether to ask before removing the crontab (`-i`).
     pub ask_first: bool,
-    /// Debian's `-n`.
+    /// Whether to check only, without installing (Debian's `-n`).
     pub dry_run: bool,
-    /// cronie without `-b`.
+    /// Whether to make a backup (cronie without `-b`).
     pub backup: bool,
-    /// cronie's `-s`.
+    /// Whether to add the caller's SELinux context (cronie's `-s`).
     pub selinux: bool,
-    /// `--spool`.
+    /// The argument of `--spool`.
     pub spool: Option<PathBuf>,
-    /// `--run-dir`.
+    /// The argument of `--run-dir`.
     pub run_dir: Option<PathBuf>,
 }
 
-/// What a parsed command line leads to.
+/// The result of parsing a command line.
 #[derive(Debug)]
 pub enum Parsed {
-    /// Do this.
+    /// Perform this request.
     Request(Request),
     /// Print this page and succeed.
     Page(String),
 }
 
-/// The value of `--profile`, which must be known before the rest can be understood.
+/// The value of `--profile`, which must be known before the rest can be parsed.
 pub fn profile_option(arguments: &[OsString]) -> Option<&OsStr> {
     let mut rest = arguments.iter().skip(1);
     while let Some(argument) = rest.next() {
@@ -178,7 +179,7 @@ pub fn profile_option(arguments: &[OsString]) -> Option<&OsStr> {
     None
 }
 
-/// Understands a command line. `secure`: the kernel lent us rights. `is_terminal`: standard input is one.
+/// Parses a command line. `secure`: the program runs set-id. `is_terminal`: standard input is a terminal.
 pub fn parse(
     arguments: Vec<OsString>,
     profile: ProfileName,
@@ -244,8 +245,8 @@ fn parse_by_definition(
     }))
 }
 
-/// The calls of every day: `-l`, `-r`, `-e` or a file, and nothing else. To build the definition takes longer than to read a
-/// table, so these are understood without it; a test has both understand them alike.
+/// The most common calls: `-l`, `-r`, `-e` or a file, and nothing else. Building the definition takes longer than reading a
+/// crontab, so these are parsed without it. A test compares both.
 fn everyday(arguments: &[OsString], profile: ProfileName) -> Option<Request> {
     let [_, only] = arguments else { return None };
     let operation = match only.as_encoded_bytes() {
@@ -261,9 +262,9 @@ fn everyday(arguments: &[OsString], profile: ProfileName) -> Option<Request> {
     Some(Request { operation, user: None, ask_first: false, dry_run: false, backup, selinux: false, spool, run_dir })
 }
 
-/// Options that promise care, as far as they are spelled out. Debian's crontab takes `-n` and `-i` with every operation and
-/// ignores them where they mean nothing, so that `-r -n` removes the table; scripts may rely on that. The long forms are
-/// ours, and are refused where the promise would not be kept.
+/// Refuses the long forms of safety options where they would have no effect. Debian's crontab accepts `-n` and `-i` with
+/// every operation and ignores them where they have no meaning, so that `-r -n` removes the crontab; scripts may rely on
+/// that. The long forms exist only here, so they can be refused.
 struct LongForms {
     dry_run: bool,
     interactive: bool,
@@ -290,7 +291,7 @@ impl LongForms {
     }
 }
 
-/// How this program was called, without its directory.
+/// The name by which this program was called, without its directory.
 pub fn program_name(arguments: &[OsString]) -> String {
     let name = arguments.first().map(PathBuf::from).and_then(|path| path.file_name().map(OsStr::to_owned));
     name.map_or_else(|| "crontab".to_owned(), |name| name.to_string_lossy().into_owned())
@@ -300,7 +301,7 @@ fn counted(matches: &ArgMatches, name: &str) -> u8 {
     matches.try_get_one::<u8>(name).ok().flatten().copied().unwrap_or(0)
 }
 
-/// The operations that were asked for, and how often.
+/// The operations that were given, and how often.
 fn operations(matches: &ArgMatches) -> Vec<(&'static str, u8)> {
     OPERATIONS.into_iter().map(|name| (name, counted(matches, name))).filter(|(_, times)| *times > 0).collect()
 }
@@ -313,8 +314,8 @@ fn input(file: OsString) -> Input {
     if file == "-" { Input::Stdin } else { Input::File(file.into()) }
 }
 
-/// Debian's crontab takes standard input without being told only when it is called with nothing at all; of several
-/// files it takes the first.
+/// Debian's crontab reads standard input by default only if it is called without any argument. Of several files it uses the
+/// first.
 fn debian_operation(matches: &ArgMatches, files: Vec<OsString>, user: bool) -> Result<Operation, UsageFault> {
     let operation = match asked(matches) {
         Some("list") => Operation::List,
@@ -352,7 +353,7 @@ fn cronie_operation(matches: &ArgMatches, files: Vec<OsString>, is_terminal: boo
     if files.next().is_none() { Ok(operation) } else { Err(UsageFault::StrayArgument) }
 }
 
-/// What getopt(3) would have written.
+/// The message that getopt(3) would have written.
 fn getopt_line(program: &str, error: &clap::Error) -> String {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) => argument.clone(),

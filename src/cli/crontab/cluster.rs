@@ -1,4 +1,4 @@
-//! cronie's `-n` and `-c`: the one host of a cluster whose daemon runs the users' tables.
+//! cronie's `-n` and `-c`: the host of a cluster whose daemon runs the users' crontabs.
 
 use super::failure::Failure;
 use super::session::Session;
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 /// The longest host name of POSIX systems.
 const LONGEST: usize = 255;
 
-/// `-n [HOST]`: names the host; without a name it is this one.
+/// `-n [HOST]`: sets the host. The default is this host.
 pub fn set_host(session: &Session<'_>, host: Option<&OsStr>) -> Result<(), Failure> {
     let bad = || Failure::BadHost { program: session.program.to_owned() };
     let host = match host {
@@ -23,14 +23,14 @@ pub fn set_host(session: &Session<'_>, host: Option<&OsStr>) -> Result<(), Failu
     }
     let line = [host.as_slice(), b"\n"].concat();
     let name = file_name();
-    // As for a table: an interrupt in the middle would leave a temporary file behind.
+    // As for a crontab: a signal in between would leave a temporary file behind.
     let _held_back = HeldBack::now();
     session.with_spool(|spool| spool.write_control_file(&name, &line))?;
     session.log("SET HOST", &String::from_utf8_lossy(&host));
     Ok(())
 }
 
-/// `-c`: tells which host it is.
+/// `-c`: prints the host.
 pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
     let name = file_name();
     let text = session
@@ -44,6 +44,6 @@ pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
 }
 
 fn file_name() -> CString {
-    // A constant without a NUL; the empty name of the impossible case names no file.
+    // The constant contains no NUL. In the impossible other case, the empty name names no file.
     CString::new(CLUSTER_HOST_FILE).unwrap_or_default()
 }

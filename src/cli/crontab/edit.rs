@@ -1,33 +1,32 @@
-//! `-e`: lets the caller edit a copy as often as it takes. An edit that is not installed stays where it is, and its path is
-//! told.
+//! `-e`: lets the caller edit a copy until it is valid. An edit that is not installed is kept, and its path is printed.
 
 use super::editor;
 use super::failure::Failure;
 use super::label::CallersContext;
 use super::list::shown_part;
+use super::messages;
 use super::prompt::{self, Answer};
 use super::replace::{NewTable, Then, check_and_install};
 use super::scratch::Scratch;
 use super::session::Session;
-use super::tell;
 use crate::spool::Stamp;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 
-/// How an edit ended, if nothing failed.
+/// The result of an edit without errors.
 enum Outcome {
-    /// The table is as the editor left it.
+    /// The edited crontab has been installed.
     Installed,
-    /// The new table was only to be checked, and is good.
+    /// The new crontab was only to be checked, and is valid.
     Checked,
-    /// The editor changed nothing.
+    /// The editor did not change the text.
     Unchanged,
-    /// The new table is faulty, and the user does not want to edit it again.
+    /// The new crontab is faulty, and the user does not want to edit it again.
     GivenUp,
-    /// A signal asked the program to end.
+    /// A signal asked the program to terminate.
     Ended(EndRequest),
 }
 
-/// Edits the user's table.
+/// Lets the caller edit the user's crontab and installs the result.
 pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     let user = &session.user;
     session.log("BEGIN EDIT", &user.name);
@@ -36,12 +35,12 @@ pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     let mut before = match standing {
         Some(standing) => shown_part(session, &standing.bytes).to_vec(),
         None => {
-            tell::warn(&format!("no crontab for {} - using an empty one", user.name));
+            messages::warn(&format!("no crontab for {} - using an empty one", user.name));
             session.words.first_text.as_bytes().to_vec()
         }
     };
     before.extend(session.context.as_ref().map(CallersContext::level_setting).unwrap_or_default());
-    // From here on to the end of the copy no signal but KILL ends the program before the copy is settled.
+    // From here on, only SIGKILL ends the program before the copy is installed, kept or removed.
     let signals =
         EndRequests::block().map_err(|source| Failure::Signals { program: session.program.to_owned(), source })?;
     let scratch = Scratch::new(session, &before)?;
@@ -49,7 +48,7 @@ pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     settle(session, &signals, scratch, &before, outcome)
 }
 
-/// Edits, checks and installs until the table is installed or the user gives up.
+/// Edits and checks until the crontab is installed or the user gives up.
 fn rounds(
     session: &Session<'_>,
     signals: &EndRequests,
@@ -73,7 +72,7 @@ fn rounds(
             Ok(()) if then == Then::Nothing => return Ok(Outcome::Checked),
             Ok(()) => return Ok(Outcome::Installed),
             Err(Failure::Faulty { closing }) => {
-                tell::warn(&closing);
+                messages::warn(&closing);
                 match ask_whether_to_retry(session, signals) {
                     Answer::Yes => {}
                     Answer::No => return Ok(Outcome::GivenUp),
@@ -85,7 +84,7 @@ fn rounds(
     }
 }
 
-/// Removes the copy when it holds nothing but the table itself; otherwise tells where it is. Then tells how the edit ended.
+/// Removes the copy if it is equal to the crontab, and prints its path otherwise. Then reports the result of the edit.
 fn settle(
     session: &Session<'_>,
     signals: &EndRequests,
@@ -122,9 +121,9 @@ fn settle(
             Err(Failure::Told)
         }
         Err(failure) => {
-            tell::warn(&failure.to_string());
+            messages::warn(&failure.to_string());
             if matches!(failure, Failure::EditorWait { .. }) {
-                // The editor may still be at work.
+                // The editor may still be running.
                 keep(session, scratch);
             } else {
                 keep_edit(session, scratch, before);
@@ -144,7 +143,7 @@ fn install(
     base: Option<Stamp>,
     then: Then,
 ) -> Result<(), Failure> {
-    tell::warn(&format!("{}: installing new crontab", session.program));
+    messages::warn(&format!("{}: installing new crontab", session.program));
     let user = &session.user.name;
     let table = NewTable { text, file: scratch.path().to_string_lossy().into_owned() };
     if session.with_spool(|spool| spool.stamp(user))? != base {
@@ -156,9 +155,9 @@ fn install(
 fn tell_unchanged(session: &Session<'_>) {
     let words = session.words;
     if words.names_itself_unchanged {
-        tell::warn(&format!("{}: {}", session.program, words.unchanged));
+        messages::warn(&format!("{}: {}", session.program, words.unchanged));
     } else {
-        tell::warn(words.unchanged);
+        messages::warn(words.unchanged);
     }
 }
 
@@ -167,7 +166,7 @@ fn ask_whether_to_retry(session: &Session<'_>, signals: &EndRequests) -> Answer 
     prompt::yes_or_no(&question, true, "Enter Y or N\n", Some(signals))
 }
 
-/// Keeps the copy if there is an edit in it.
+/// Keeps the copy if it contains an edit.
 fn keep_edit(session: &Session<'_>, scratch: Scratch, before: &[u8]) {
     if scratch.is_dispensable(session, before) {
         scratch.remove();
@@ -176,10 +175,9 @@ fn keep_edit(session: &Session<'_>, scratch: Scratch, before: &[u8]) {
     }
 }
 
-/// Leaves the copy in place and tells the user where: on standard error or the terminal, and in the log, which is there even
-/// when both are gone.
+/// Leaves the copy in place and reports its path on standard error or the terminal, and in the log, in case both are gone.
 fn keep(session: &Session<'_>, scratch: Scratch) {
     let path = scratch.path().display().to_string();
-    tell::insist(&format!("{}: edits left in {path}", session.program));
+    messages::insist(&format!("{}: edits left in {path}", session.program));
     session.log("EDITS LEFT", &path);
 }

@@ -1,8 +1,8 @@
-//! Runs the caller's editor with the caller's rights and nothing of ours.
+//! Runs the caller's editor with the caller's privileges, environment and limits.
 
 use super::failure::Failure;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::sys::interrupts;
 use crate::sys::process::{self, Status};
 use crate::sys::{descriptor, files, identity::Inherited};
@@ -10,10 +10,10 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// What a child exits with when the editor cannot be started.
+/// The exit status of a child that cannot start the editor.
 const NOT_STARTED: i32 = 127;
 
-/// Edits a file: `sh -c "EDITOR FILE"` in the profile's working directory, until it is done.
+/// Runs `sh -c "EDITOR FILE"` in the profile's working directory and waits for its end.
 pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
     let editor = choose(session.inherited, session.words.editors);
     let shown = editor.to_string_lossy().into_owned();
@@ -36,12 +36,12 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// In the child: gives up the lent rights for good, takes the caller's settings back, and becomes the shell. Returns only
-/// when that fails.
+/// In the child: drops the set-id privileges permanently, restores the caller's settings, and executes the shell. Returns
+/// only on failure.
 fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CString]) -> i32 {
     let program = session.program;
     if let Err(error) = session.identity.give_up() {
-        tell::warn(&format!("{program}: {error}"));
+        messages::warn(&format!("{program}: {error}"));
         return NOT_STARTED;
     }
     process::default_signals();
@@ -49,20 +49,21 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
         .and_then(|()| process::unblock_signals())
         .and_then(|()| descriptor::close_from(3, &[]));
     if let Err(error) = prepared {
-        tell::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
+        messages::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
         return NOT_STARTED;
     }
     session.inherited.restore();
-    // As the reference implementation: an editor's droppings end up where everybody may drop. Where there is no /tmp it stays here.
-    if session.site.profile == crate::profile::ProfileName::Debian {
+    // As in the reference implementation, temporary files of editors end up in /tmp. If there is no /tmp, the working
+    // directory stays as it is.
+    if session.profile.profile == crate::profile::ProfileName::Debian {
         let _ = process::enter(c"/tmp");
     }
     let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();
-    tell::warn(&format!("{program}: /bin/sh: {}", files::reason(&error)));
+    messages::warn(&format!("{program}: /bin/sh: {}", files::reason(&error)));
     NOT_STARTED
 }
 
-/// VISUAL, EDITOR, or the first of the profile's that exists; its first when none does.
+/// VISUAL, EDITOR, or the first of the profile's editors that exists; the first one if none does.
 fn choose(inherited: &Inherited, fallbacks: &[&str]) -> OsString {
     let named = ["VISUAL", "EDITOR"]
         .into_iter()

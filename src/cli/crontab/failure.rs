@@ -1,4 +1,4 @@
-//! Every way in which crontab(1) does not do what it was asked; each displays as the lines that the user sees.
+//! The errors of crontab(1). Each displays as the lines that the user sees.
 
 use crate::spool::ProfileError;
 use crate::spool::install::{SpoolError, Step};
@@ -7,13 +7,13 @@ use crate::sys::identity::IdentityError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a command line, in the reference implementations' words.
+/// Errors in a command line, in the wording of the reference implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageFault {
-    /// getopt(3) has told which, or which option lacks its argument.
+    /// An unknown option, or an option without its argument. getopt(3) has already printed a message.
     #[error("unrecognized option")]
     UnknownOption,
-    /// cronie's `-x`.
+    /// Unknown debug flags for cronie's `-x`.
     #[error("bad debug option")]
     BadDebugFlag,
     /// Two of `-l`, `-r`, `-e` and the like.
@@ -22,13 +22,13 @@ pub enum UsageFault {
     /// An argument that the operation does not take.
     #[error("no arguments permitted after this option")]
     StrayArgument,
-    /// `--dry-run` where there is nothing to check.
+    /// `--dry-run` with an operation that checks nothing.
     #[error("--dry-run is for a new table or an edit only")]
     DryRunWithoutTable,
-    /// `--interactive` where nothing is asked.
+    /// `--interactive` with an operation that asks nothing.
     #[error("--interactive is for --remove only")]
     InteractiveWithoutRemoval,
-    /// Debian: options and no file.
+    /// Debian: options, but no file.
     #[error("file name must be specified for replace")]
     NoFile,
     /// cronie: no file, and standard input is a terminal.
@@ -36,65 +36,49 @@ pub enum UsageFault {
     NoFileOnTerminal,
 }
 
-/// Why it did not.
+/// Why crontab(1) failed. Fields are named `program` (the name by which it was called), `source` (the error of the system),
+/// `user`, `path` and so on, as they are used in the message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A wrong command line.
+    /// The command line is wrong.
     #[error("{before}{program}: usage error: {message}\n{usage}")]
     Usage {
-        /// What getopt(3) says, with its newline.
+        /// The message that getopt(3) would print, with its newline.
         before: String,
-        /// The program's name.
         program: String,
-        /// What is wrong.
+        /// The error.
         message: UsageFault,
-        /// How it is called.
+        /// The usage text.
         usage: String,
     },
     /// Debian's `-h`.
     #[error("{usage}")]
     UsageAsked {
-        /// How it is called.
+        /// The usage text.
         usage: String,
     },
-    /// An option that only makes sense with the caller's own rights.
+    /// An option that is refused in a set-id program.
     #[error("{program}: --{option} is not taken where crontab runs with rights that you do not have")]
     PlaceRefused {
-        /// The program's name.
         program: String,
-        /// The option.
+        /// The option that is refused.
         option: &'static str,
     },
-    /// No profile.
+    /// The profile cannot be determined.
     #[error("{program}: {source}")]
-    Profile {
-        /// The program's name.
-        program: String,
-        /// Why.
-        source: ProfileError,
-    },
+    Profile { program: String, source: ProfileError },
     /// The kernel refused a change of identity.
     #[error("{program}: {source}")]
-    Identity {
-        /// The program's name.
-        program: String,
-        /// Which.
-        source: IdentityError,
-    },
+    Identity { program: String, source: IdentityError },
     /// The caller has no account.
     #[error("{program}: your UID isn't in the passwd file.\nbailing out.")]
-    NoAccount {
-        /// The program's name.
-        program: String,
-    },
-    /// The user database cannot be asked.
+    NoAccount { program: String },
+    /// The user database cannot be read.
     #[error("{program}: looking up the user {name}: {}", reason(source))]
     LookUp {
-        /// The program's name.
         program: String,
-        /// Name or uid.
+        /// The name or uid that was looked up.
         name: String,
-        /// What it said.
         source: io::Error,
     },
     /// `-u` by somebody who is not root.
@@ -103,200 +87,118 @@ pub enum Failure {
     /// `-n` by somebody who is not root.
     #[error("must be privileged to set host with -n")]
     NotPrivilegedForHost,
-    /// `-u` with an operation that is about no user.
+    /// `-u` with an operation that does not concern a user.
     #[error("cannot use -u with -n, -c or -T")]
     UserWithHost,
-    /// `-u` by somebody whose context may not.
+    /// `-u` by a caller whose SELinux context does not permit it.
     #[error("Access denied by SELinux, must be privileged to use -u")]
     DeniedBySelinux,
-    /// `-s`.
+    /// `-s` where the SELinux context cannot be determined.
     #[error("Cannot obtain SELinux process context")]
     NoSelinux,
-    /// `-u` with a name that nobody has.
+    /// `-u` with an unknown user.
     #[error("{program}:  user `{name}' unknown")]
-    UnknownUser {
-        /// The program's name.
-        program: String,
-        /// The name.
-        name: String,
-    },
-    /// The caller is not on the list, or on the wrong one.
+    UnknownUser { program: String, name: String },
+    /// The lists of permitted users exclude the caller.
     #[error(
         "{unreadable}You ({user}) are not allowed to use this program ({program})\nSee crontab(1) for more information"
     )]
     NotAllowed {
-        /// Which of the lists cannot be read, if that is why: a line.
+        /// A line about a list that cannot be read, if that is the reason.
         unreadable: String,
-        /// Who.
         user: String,
-        /// The program's name.
         program: String,
     },
-    /// PAM says no.
+    /// PAM refuses the caller's account.
     #[error("You ({user}) are not allowed to access to ({program}) because of pam configuration.")]
-    RefusedByPam {
-        /// Who.
-        user: String,
-        /// The program's name.
-        program: String,
-    },
-    /// Debian: root acts for somebody who is not allowed.
+    RefusedByPam { user: String, program: String },
+    /// Debian: root acts for a user who is not permitted.
     #[error("The user {user} cannot use this program ({program})")]
-    TargetNotAllowed {
-        /// Who.
-        user: String,
-        /// The program's name.
-        program: String,
-    },
-    /// There is no table.
+    TargetNotAllowed { user: String, program: String },
+    /// The user has no crontab.
     #[error("no crontab for {user}")]
-    NoTable {
-        /// Whose.
-        user: String,
-    },
-    /// The new table's file cannot be read. The path as given, so that it says what `cat` would.
+    NoTable { user: String },
+    /// The file with the new crontab cannot be read.
     #[error("{}: {}", path.display(), reason(source))]
-    Input {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The new table's file is none.
+    Input { path: PathBuf, source: io::Error },
+    /// The path of the new crontab is not that of a file.
     #[error("{}: Not a regular file.", path.display())]
-    InputNotRegular {
-        /// The file.
-        path: PathBuf,
-    },
+    InputNotRegular { path: PathBuf },
     /// The same in cronie's words.
     #[error("invalid crontab file: '{}' is a directory", path.display())]
-    InputDirectory {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The new table has faults, which have been told.
+    InputDirectory { path: PathBuf },
+    /// The new crontab has faults, which have been printed.
     #[error("{closing}")]
     Faulty {
         /// The reference implementation's closing line.
         closing: String,
     },
-    /// The spool did not do it.
+    /// An operation on the spool failed.
     #[error("{}", spool_message(program, profile_spool, source))]
     Spool {
-        /// The program's name.
         program: String,
-        /// The spool's path, in whose terms Debian's crontab words it.
+        /// The path of the spool. Debian's crontab prints paths relative to its parent.
         profile_spool: Option<PathBuf>,
-        /// What happened.
         source: SpoolError,
     },
-    /// What went wrong has been told.
+    /// The error has been printed already.
     #[error("")]
     Told,
-    /// The kernel gives no random numbers.
+    /// The kernel provides no random numbers.
     #[error("{program}: asking the kernel for random numbers: {}", reason(source))]
-    NoRandomNumbers {
-        /// The program's name.
-        program: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    NoRandomNumbers { program: String, source: io::Error },
     /// Signals cannot be blocked.
     #[error("{program}: blocking signals: {}", reason(source))]
-    Signals {
-        /// The program's name.
-        program: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The table has changed since the edit began.
+    Signals { program: String, source: io::Error },
+    /// The crontab has changed since the edit began.
     #[error("{program}: the crontab of {user} has changed since you began to edit; nothing was installed")]
-    ChangedMeanwhile {
-        /// The program's name.
-        program: String,
-        /// Whose.
-        user: String,
-    },
-    /// A temporary file could not be made or read.
+    ChangedMeanwhile { program: String, user: String },
+    /// A temporary file could not be created or read.
     #[error("{program}: {doing} {}: {}", path.display(), reason(source))]
     Scratch {
-        /// The program's name.
         program: String,
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What the kernel said.
         source: io::Error,
     },
     /// The temporary file is not the user's file any more.
     #[error("{message}\nError while editing crontab")]
     ScratchSwapped {
-        /// In which way.
+        /// The difference, as a message.
         message: String,
     },
     /// The editor could not be started.
     #[error("{program}: starting the editor: {}", reason(source))]
-    EditorStart {
-        /// The program's name.
-        program: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// It is not known how the editor ended, or whether it has.
+    EditorStart { program: String, source: io::Error },
+    /// The exit status of the editor is unknown; it may still be running.
     #[error("{program}: waiting for the editor: {}", reason(source))]
-    EditorWait {
-        /// The program's name.
-        program: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    EditorWait { program: String, source: io::Error },
     /// The editor failed.
     #[error("{program}: \"{editor}\" exited with status {status}")]
-    EditorStatus {
-        /// The program's name.
-        program: String,
-        /// The command.
-        editor: String,
-        /// Its exit status.
-        status: i32,
-    },
+    EditorStatus { program: String, editor: String, status: i32 },
     /// A signal ended the editor.
     #[error("{program}: \"{editor}\" killed; signal {signal} ({}core dumped)", if *core_dumped { "" } else { "no " })]
     EditorSignal {
-        /// The program's name.
         program: String,
-        /// The command.
         editor: String,
-        /// The signal.
         signal: i32,
-        /// Whether there is a core.
+        /// Whether it dumped core.
         core_dumped: bool,
     },
-    /// Standard output did not take it.
+    /// Writing to standard output failed.
     #[error("{program}: writing to standard output: {}", reason(source))]
-    Output {
-        /// The program's name.
-        program: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// No file names the cluster's host.
+    Output { program: String, source: io::Error },
+    /// The file that names the cluster's host does not exist.
     #[error("File {} not found", path.display())]
-    NoHostFile {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A name that no host can have.
+    NoHostFile { path: PathBuf },
+    /// The name is not a valid host name.
     #[error("{program}: usage error: hostname too long")]
-    BadHost {
-        /// The program's name.
-        program: String,
-    },
+    BadHost { program: String },
 }
 
-/// Debian's crontab words what its spool says in terms of its own directories, below which it works; cronie names the
-/// path. Where only root could help, we say so.
+/// Debian's crontab prints paths relative to the parent of the spool, its working directory; cronie prints absolute paths.
+/// If only root can solve the problem, the message says so.
 fn spool_message(program: &str, spool: &Option<PathBuf>, error: &SpoolError) -> String {
     let SpoolError::Os { step, path, source } = error else { return format!("{program}: {error}") };
     let said = reason(source);
@@ -318,7 +220,7 @@ fn spool_message(program: &str, spool: &Option<PathBuf>, error: &SpoolError) -> 
     text
 }
 
-/// `crontabs/alice`: the table as seen from the directory above the spool.
+/// The path of a crontab relative to the parent of the spool: `crontabs/alice`.
 fn below(spool: &Path, table: &Path) -> String {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     format!("{}/{}", name(spool), name(table))

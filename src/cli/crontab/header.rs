@@ -1,11 +1,11 @@
-//! The three comment lines with which Debian's crontab marks what it installed, and which it hides again.
+//! The three comment lines that Debian's crontab adds when it installs a crontab, and hides when it shows one.
 
 use crate::sys::clock;
 
-/// How many lines there are.
+/// The number of lines in the header.
 const LINES: usize = 3;
 
-/// The header of a table that comes from `file`.
+/// The header of a crontab that is installed from `file`.
 pub fn header(file: &str) -> Vec<u8> {
     let now = clock::local(clock::wall().seconds);
     format!(
@@ -18,8 +18,8 @@ pub fn header(file: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A table without its header: as Debian's crontab does it, up to three lines at the top are taken for it if they are
-/// comments, whoever wrote them.
+/// A crontab without its header. As in Debian's crontab, up to three comment lines at the top count as the header, whoever
+/// wrote them.
 pub fn without(table: &[u8]) -> &[u8] {
     let mut rest = table;
     for _ in 0..LINES {
@@ -32,7 +32,7 @@ pub fn without(table: &[u8]) -> &[u8] {
     rest
 }
 
-/// A local time as ctime(3) writes it, without its newline: `Sun Nov 22 13:15:18 2026`.
+/// A local time in the format of ctime(3), without the newline: `Sun Nov 22 13:15:18 2026`.
 fn ctime(time: &clock::LocalTime) -> String {
     use chrono::{Datelike, NaiveDate};
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

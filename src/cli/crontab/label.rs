@@ -1,10 +1,10 @@
-//! SELinux, as in cronie's crontab: who may act for somebody else, and the caller's context that `-s` puts into a table.
+//! SELinux, as in cronie's crontab: who may act for other users, and the caller's context that `-s` adds to a crontab.
 
 use super::failure::Failure;
 use crate::sys::selinux::{self, Policy};
 use std::ffi::CString;
 
-/// Whether the policy lets the caller use `-u`; where there is no SELinux it has nothing against it.
+/// Whether the SELinux policy permits `-u` to the caller. True without SELinux.
 pub fn may_act_for_others() -> bool {
     let Some(policy) = Policy::of_machine() else { return true };
     let allowed = policy.callers_context().is_ok_and(|caller| policy.allows(&caller, &caller, c"passwd", c"crontab"));
@@ -16,18 +16,18 @@ pub fn may_act_for_others() -> bool {
 pub struct CallersContext(CString);
 
 impl CallersContext {
-    /// As the kernel has it.
+    /// The context as the kernel reports it.
     pub fn find() -> Result<CallersContext, Failure> {
         let context = Policy::of_machine().and_then(|policy| policy.callers_context().ok());
         context.map(CallersContext).ok_or(Failure::NoSelinux)
     }
 
-    /// What is put behind a table that is about to be edited: its jobs will run at the caller's level.
+    /// The line that is appended to a crontab before an edit, so that its jobs run at the caller's level.
     pub fn level_setting(&self) -> Vec<u8> {
         setting(b"MLS_LEVEL=", selinux::level(&self.0).unwrap_or_default())
     }
 
-    /// What is put in front of a table that is installed.
+    /// The line that is put before a crontab when it is installed.
     pub fn context_setting(&self) -> Vec<u8> {
         setting(b"SELINUX_ROLE_TYPE=", self.0.as_bytes())
     }

@@ -1,4 +1,4 @@
-//! `-l`.
+//! Lists a crontab (`-l`).
 
 use super::failure::Failure;
 use super::header;
@@ -10,7 +10,7 @@ const COMMENT_COLOR: &[u8] = b"\x1b[34;1m";
 const ERROR_COLOR: &[u8] = b"\x1b[31;1m";
 const RESET_COLOR: &[u8] = b"\x1b[0m";
 
-/// Lists the table: byte for byte, unless somebody sits there to read it.
+/// Lists the crontab byte for byte. On a terminal, control characters are escaped.
 pub fn list(session: &Session<'_>) -> Result<(), Failure> {
     session.log("LIST", &session.user.name);
     let name = &session.user.name;
@@ -20,7 +20,7 @@ pub fn list(session: &Session<'_>) -> Result<(), Failure> {
     let table = shown_part(session, &standing.bytes);
     let text = if !files::is_terminal(descriptor::standard(false)) {
         table.to_vec()
-    } else if session.site.profile == ProfileName::Cronie && session.inherited.variable("NO_COLOR").is_none() {
+    } else if session.profile.profile == ProfileName::Cronie && session.inherited.variable("NO_COLOR").is_none() {
         colored(table)
     } else {
         visible(table)
@@ -28,12 +28,16 @@ pub fn list(session: &Session<'_>) -> Result<(), Failure> {
     write_out(session, &text)
 }
 
-/// The table as its user wrote it.
+/// The crontab as the user wrote it.
 pub fn shown_part<'t>(session: &Session<'_>, table: &'t [u8]) -> &'t [u8] {
-    if session.site.profile == ProfileName::Debian && !wants_header(session) { header::without(table) } else { table }
+    if session.profile.profile == ProfileName::Debian && !wants_header(session) {
+        header::without(table)
+    } else {
+        table
+    }
 }
 
-/// CRONTAB_NOHEADER beginning with `N` or `n`: the header is shown.
+/// Whether the header is shown: CRONTAB_NOHEADER begins with `N` or `n`.
 fn wants_header(session: &Session<'_>) -> bool {
     let value = session.inherited.variable("CRONTAB_NOHEADER");
     value.and_then(|value| value.as_encoded_bytes().first()).is_some_and(|first| first.eq_ignore_ascii_case(&b'N'))
@@ -44,13 +48,13 @@ fn write_out(session: &Session<'_>, text: &[u8]) -> Result<(), Failure> {
         .map_err(|source| Failure::Output { program: session.program.to_owned(), source })
 }
 
-/// Whether a character could make a terminal show something else than what stands in the table.
+/// Whether a character could make a terminal show something other than the text of the crontab.
 fn deceives(c: char) -> bool {
     let bidirectional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && !matches!(c, '\n' | '\t')) || bidirectional
 }
 
-/// A table with everything that could deceive a reader spelled out: `^H`, `\xff`, `\u{202e}`.
+/// Escapes characters that could mislead a reader: `^H`, `\xff`, `\u{202e}`.
 fn visible(table: &[u8]) -> Vec<u8> {
     let mut text = String::with_capacity(table.len());
     for chunk in table.utf8_chunks() {
@@ -69,7 +73,7 @@ fn visible(table: &[u8]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// cronie's colours: comments, and a last line that does not end.
+/// cronie's colours: for comments, and for a last line without a newline.
 fn colored(table: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(table.len() + 64);
     for line in table.split_inclusive(|b| *b == b'\n') {

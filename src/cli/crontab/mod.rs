@@ -1,8 +1,8 @@
-//! The `crontab` program: lists, edits, checks, installs and removes a user's table.
+//! The `crontab` program: lists, edits, checks, installs and removes a user's crontab.
 //!
-//! It runs set-gid `crontab` (Debian) or set-uid root (cronie). The lent rights are put aside before anything else and
-//! taken up only around the calls on the spool and the lists of who may; everything the caller names is opened with the
-//! caller's own rights.
+//! It runs set-gid `crontab` (Debian) or set-uid root (cronie). It drops these privileges first and takes them up again only
+//! to access the spool and the lists of permitted users. Files that the caller names are opened with the caller's
+//! privileges.
 
 mod backup;
 mod check;
@@ -14,13 +14,13 @@ mod failure;
 mod header;
 mod label;
 mod list;
+mod messages;
 mod pam;
 mod prompt;
 mod remove;
 mod replace;
 mod scratch;
 mod session;
-mod tell;
 mod words;
 
 use crate::profile::{ProfileName, shared};
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(failure) => {
-            tell::warn(&failure.to_string());
+            messages::warn(&failure.to_string());
             ExitCode::FAILURE
         }
     }
@@ -52,7 +52,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let program = cli::program_name(&arguments);
     let identity = Identity::take().map_err(|source| Failure::Identity { program: program.clone(), source })?;
     let inherited = Inherited::take(&identity);
-    // Only what the kernel does not know can be refused here, and it knows these signals.
+    // This fails only for unknown signals, and these are known.
     let _ = interrupts::make_write_signals_errors();
     let profile = profile(&program, &arguments, &identity)?;
     let is_terminal = files::is_terminal(std::io::stdin());
@@ -79,7 +79,8 @@ fn profile(program: &str, arguments: &[OsString], identity: &Identity) -> Result
 
 fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
     if matches!(request.operation, Operation::Edit | Operation::Replace(_) | Operation::Test(_)) {
-        // Reading a table takes them; an edit must not fail for want of them when it is done.
+        // Loading a crontab needs random numbers. Getting them here ensures that a finished edit does not fail for lack of
+        // them.
         files::check_random_numbers()
             .map_err(|source| Failure::NoRandomNumbers { program: session.program.to_owned(), source })?;
     }

@@ -1,4 +1,4 @@
-//! cronie asks PAM whether the caller's account may be used now.
+//! Checks the caller's account with PAM, as cronie does.
 
 use super::failure::Failure;
 use super::session::Session;
@@ -6,18 +6,18 @@ use crate::profile::ProfileName;
 use crate::sys::pam;
 use std::ffi::CString;
 
-/// Refuses a caller whose account PAM refuses (expired, not in access.conf(5)). Debian's crontab does not ask; root is not
-/// asked about; without PAM, or without a service for it, there is nobody to ask.
+/// Refuses a caller whose account PAM refuses (expired, not in access.conf(5)). Debian's crontab does not check this. Root
+/// is not checked, and without PAM or a PAM service nobody is.
 pub fn check_account(session: &Session<'_>) -> Result<(), Failure> {
-    let service = session.site.pam_service;
-    let asked = session.site.profile == ProfileName::Cronie && !session.identity.is_root();
+    let service = session.profile.pam_service;
+    let asked = session.profile.profile == ProfileName::Cronie && !session.identity.is_root();
     if !asked || !pam::has_service(service) {
         return Ok(());
     }
     let (Ok(service), Ok(user)) = (CString::new(service), CString::new(session.caller.as_str())) else {
         return Err(refused(session));
     };
-    // The modules read what only root may read.
+    // PAM modules read files that only root may read.
     let answer = session.raised(|| {
         let Some(library) = pam::Library::open() else { return Ok(()) };
         let mut transaction = pam::Session::begin(&library, &service)?;

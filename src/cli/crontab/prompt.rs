@@ -1,41 +1,41 @@
-//! Questions on the terminal.
+//! Asks yes-or-no questions on the terminal.
 
-use super::tell;
+use super::messages;
 use crate::sys::descriptor;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 use std::io;
 
-/// What became of a question.
+/// The answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes.
     Yes,
-    /// No, or nobody is there to answer.
+    /// No, or standard input has ended.
     No,
-    /// A signal asked the program to end meanwhile.
+    /// A signal asked the program to terminate.
     Ended(EndRequest),
 }
 
-/// A line of standard input, or what came instead.
+/// A line of standard input, or the event that came first.
 enum Reply {
     Line(Vec<u8>),
     End,
     Ended(EndRequest),
 }
 
-/// Asks on standard output and takes the first line of standard input; none at its end.
+/// Asks on standard output and reads a line of standard input. None at its end.
 pub fn ask(question: &str) -> Option<Vec<u8>> {
-    tell::question(question);
+    messages::question(question);
     match read_line(None) {
         Reply::Line(line) => Some(line),
         Reply::End | Reply::Ended(_) => None,
     }
 }
 
-/// Asks until the answer begins with y or n, with `again` on standard error after each other answer. The reference implementations ask for
-/// ever when nobody can answer; here that is a no. With `signals`, one of them ends the question.
+/// Asks until the answer begins with y or n, and prints `again` on standard error after any other answer. The reference
+/// implementations repeat the question for ever at the end of standard input; here that counts as no. With `signals`, one of
+/// them ends the question.
 pub fn yes_or_no(question: &str, repeat_question: bool, again: &str, signals: Option<&EndRequests>) -> Answer {
-    tell::question(question);
+    messages::question(question);
     loop {
         match read_line(signals) {
             Reply::Line(line) => match first(&line) {
@@ -46,19 +46,19 @@ pub fn yes_or_no(question: &str, repeat_question: bool, again: &str, signals: Op
             Reply::End => return Answer::No,
             Reply::Ended(request) => return Answer::Ended(request),
         }
-        tell::warn_raw(again);
+        messages::warn_raw(again);
         if repeat_question {
-            tell::question(question);
+            messages::question(question);
         }
     }
 }
 
-/// The first byte of an answer, a newline if it is empty.
+/// The first byte of an answer; a newline if the answer is empty.
 pub fn first(answer: &[u8]) -> u8 {
     answer.first().copied().unwrap_or(b'\n')
 }
 
-/// Reads a line byte by byte: what follows it is the next editor's.
+/// Reads a line byte by byte, so that text after it is left for the next editor.
 fn read_line(signals: Option<&EndRequests>) -> Reply {
     let mut line = Vec::new();
     loop {
@@ -70,7 +70,7 @@ fn read_line(signals: Option<&EndRequests>) -> Reply {
             Ok(0) if line.is_empty() => return Reply::End,
             Ok(0) => return Reply::Line(line),
             Ok(_) if byte == *b"\n" => return Reply::Line(line),
-            // An answer is short; the rest of a long line is read and dropped.
+            // Answers are short. The rest of a long line is discarded.
             Ok(_) if line.len() < 80 => line.extend(byte),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,4 +1,4 @@
-//! `-r`, with `-i` after a question.
+//! Removes a crontab (`-r`), with `-i` after a question.
 
 use super::backup;
 use super::failure::Failure;
@@ -6,14 +6,14 @@ use super::prompt::{self, Answer};
 use super::session::Session;
 use crate::profile::ProfileName;
 
-/// Removes the table.
+/// Removes the user's crontab.
 pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Result<(), Failure> {
     if ask_first && !wanted(session) {
         return Ok(());
     }
     let name = &session.user.name;
-    // Debian's crontab tells of what it did, cronie's of what it is about to do.
-    let tells_before = session.site.profile == ProfileName::Cronie;
+    // Debian's crontab logs after the removal, cronie's before it.
+    let tells_before = session.profile.profile == ProfileName::Cronie;
     if tells_before {
         session.log("DELETE", name);
     }
@@ -33,9 +33,9 @@ pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Resu
 
 fn wanted(session: &Session<'_>) -> bool {
     let question = format!("crontab: really delete {}'s crontab? {}", session.user.name, session.words.remove_choices);
-    match session.site.profile {
+    match session.profile.profile {
         ProfileName::Debian => prompt::yes_or_no(&question, false, "Please enter Y or N: ", None) == Answer::Yes,
-        // Anything but a yes is a no.
+        // Any answer other than yes counts as no.
         ProfileName::Cronie => {
             prompt::ask(&question).is_some_and(|answer| matches!(prompt::first(&answer), b'y' | b'Y'))
         }

@@ -1,12 +1,12 @@
-//! FILE and `-`: reads a new table with the caller's rights, checks it, installs what was checked.
+//! FILE and `-`: reads a new crontab with the caller's privileges, checks it, and installs the checked text.
 
 use super::backup;
 use super::check::check;
 use super::cli::Input;
 use super::failure::Failure;
 use super::header;
+use super::messages;
 use super::session::Session;
-use super::tell;
 use crate::profile::ProfileName;
 use crate::sys::files::{self, Stat};
 use crate::sys::interrupts::HeldBack;
@@ -14,28 +14,28 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// What becomes of a table that is found good.
+/// What to do with a valid crontab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// It is installed; with or without a copy of the one that was.
+    /// Install it, with or without a backup of the previous one.
     Install {
-        /// cronie without `-b`.
+        /// Whether to make a backup (cronie without `-b`).
         backup: bool,
     },
-    /// Nothing: it was only to be checked.
+    /// Nothing; it was only to be checked.
     Nothing,
 }
 
-/// A new table: its bytes, and what it is called.
+/// A new crontab: its text and its name.
 #[derive(Debug)]
 pub struct NewTable {
-    /// Its bytes.
+    /// The text as bytes.
     pub text: Vec<u8>,
     /// `-`, or the file's name as given.
     pub file: String,
 }
 
-/// Replaces the user's table.
+/// Replaces the user's crontab by a new one.
 pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), Failure> {
     let mut table = read(session, input)?;
     if let Some(context) = &session.context {
@@ -44,7 +44,7 @@ pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), F
     check_and_install(session, &table, then)
 }
 
-/// Checks the table for its faults alone.
+/// Checks a crontab without installing it.
 pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
     let closing = session.words.faulty_check;
     match input {
@@ -54,17 +54,17 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
             check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
         }
     }
-    tell::warn(session.words.sound);
+    messages::warn(session.words.sound);
     Ok(())
 }
 
-/// Checks a table; installs it if it is good and that was wanted.
+/// Checks a crontab, and installs it if it is valid and `then` asks for it.
 pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) -> Result<(), Failure> {
     let size = table.text.len() as u64;
     check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
     match then {
         Then::Nothing => {
-            tell::warn(session.words.sound);
+            messages::warn(session.words.sound);
             Ok(())
         }
         Then::Install { backup } => {
@@ -77,7 +77,7 @@ pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) ->
 }
 
 fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
-    let mut bytes = match session.site.profile {
+    let mut bytes = match session.profile.profile {
         ProfileName::Debian => header::header(&one_line(&table.file)),
         ProfileName::Cronie => Vec::new(),
     };
@@ -88,7 +88,8 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     bytes.extend_from_slice(&table.text);
     let name = &session.user.name;
     {
-        // An interrupt in the middle would leave a temporary file behind. If they cannot be held back, the daemon removes it.
+        // A signal in between would leave a temporary file behind. If signals cannot be blocked, the daemon removes the file
+        // later.
         let _held_back = HeldBack::now();
         session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
     }
@@ -97,7 +98,7 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A file name as it can stand in a comment.
+/// A file name made safe for a comment.
 fn one_line(file: &str) -> String {
     file.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -117,12 +118,12 @@ fn read(session: &Session<'_>, input: &Input) -> Result<NewTable, Failure> {
     }
 }
 
-/// Opens a file with the caller's own rights: the lent ones are put aside.
+/// Opens a file with the caller's privileges.
 fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> {
     let failed = |source| Failure::Input { path: path.clone(), source };
     let file = File::open(path).map_err(failed)?;
     let stat = files::stat(&file).map_err(failed)?;
-    match session.site.profile {
+    match session.profile.profile {
         ProfileName::Debian if !stat.is_regular() => return Err(Failure::InputNotRegular { path: path.clone() }),
         ProfileName::Cronie if stat.is_directory() => return Err(Failure::InputDirectory { path: path.clone() }),
         ProfileName::Debian | ProfileName::Cronie => {}
@@ -130,8 +131,8 @@ fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> 
     Ok((file, stat))
 }
 
-/// Reads a new table. Of one that is too large so much that the check finds it so.
+/// Reads a new crontab. One that is too large is read just far enough for the check to refuse it.
 fn read_whole(session: &Session<'_>, fd: impl AsFd, expected: u64, path: &Path) -> Result<Vec<u8>, Failure> {
-    let most = session.site.dialect.limits.user_bytes as usize;
+    let most = session.profile.dialect.limits.user_bytes as usize;
     files::read_up_to(fd, expected, most + 1).map_err(|source| Failure::Input { path: path.to_path_buf(), source })
 }

@@ -1,6 +1,6 @@
-//! The file that an editor works on: in a directory of the caller's own, opened anew after each edit.
+//! The temporary file for an editor, in a private directory of the caller. It is opened again after each edit.
 //!
-//! Nothing removes it by itself. Whatever goes wrong, the text of an edit stays on the disk.
+//! It is not removed on drop: after any error, the edited text stays on disk.
 
 use super::failure::Failure;
 use super::session::Session;
@@ -10,7 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file's name in its directory.
+/// The name of the file in its directory.
 const NAME: &str = "crontab";
 
 /// A directory of mode 0700 with one file in it.
@@ -20,9 +20,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes it below $TMPDIR or /tmp with the caller's own rights. cronie does not follow TMPDIR where rights are lent.
+    /// Creates it in $TMPDIR or /tmp with the caller's privileges. cronie ignores TMPDIR in a set-id program.
     pub fn new(session: &Session<'_>, text: &[u8]) -> Result<Scratch, Failure> {
-        let follows = session.site.profile == ProfileName::Debian || !session.identity.is_secure();
+        let follows = session.profile.profile == ProfileName::Debian || !session.identity.is_secure();
         let wanted = session.inherited.variable("TMPDIR").filter(|dir| follows && !dir.is_empty());
         let top = wanted.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let failed = |doing, path: &Path, source| Failure::Scratch {
@@ -49,12 +49,12 @@ impl Scratch {
         file.write_all(text)
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads what the editor left. Whatever it has put there instead of the caller's own regular file is refused.
+    /// Reads the text after an edit. Anything other than a regular file of the caller is refused.
     pub fn read(&self, session: &Session<'_>) -> Result<Vec<u8>, Failure> {
         let swapped = |message: &str| Failure::ScratchSwapped { message: message.to_owned() };
         let file = std::fs::OpenOptions::new()
@@ -71,25 +71,25 @@ impl Scratch {
         if !stat.is_regular() {
             return Err(swapped(session.words.no_longer_a_file));
         }
-        // A second name would be another user's file put there under this one.
+        // A second hard link could be a file of another user.
         if stat.uid != session.identity.caller_uid() || stat.links != 1 {
             return Err(swapped("Temporary crontab no longer owned by you."));
         }
-        // Of a table that is too large so much that the check finds it so.
-        let most = session.site.dialect.limits.user_bytes as usize;
+        // One that is too large is read just far enough for the check to refuse it.
+        let most = session.profile.dialect.limits.user_bytes as usize;
         files::read_up_to(&file, stat.size, most + 1).map_err(failed)
     }
 
-    /// Whether nothing is lost when the file goes: it is gone already, or holds just this text. What cannot be read counts as
-    /// an edit.
+    /// Whether the file can be removed without loss: it is gone already, or contains exactly this text. An unreadable file
+    /// counts as an edit.
     pub fn is_dispensable(&self, session: &Session<'_>, text: &[u8]) -> bool {
         let gone = self.path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         gone || self.read(session).is_ok_and(|now| now == text)
     }
 
-    /// Removes the directory, with what an editor may have left in it beside the file.
+    /// Removes the directory with everything that an editor has left in it.
     pub fn remove(self) {
-        // What cannot be removed stays; the edit itself is installed or was none.
+        // Errors are ignored: no edit is lost.
         let _ = std::fs::remove_file(&self.path);
         let _ = files::remove_flat_dir(&self.directory);
     }

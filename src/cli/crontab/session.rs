@@ -1,9 +1,9 @@
-//! Who asks, whose table it is about, and with which rights: what every operation needs.
+//! The caller, the user whose crontab is concerned, and privileges: the context of every operation.
 
 use super::cli::{Operation, Request};
 use super::failure::Failure;
 use super::label::{self, CallersContext};
-use super::tell;
+use super::messages;
 use super::words::Words;
 use crate::profile::{Profile, ProfileName, shared};
 use crate::report::{Ident, Level, Log, Record, Target};
@@ -16,33 +16,33 @@ use crate::sys::passwd::{self, Account};
 use crate::sys::wake_socket::wake;
 use std::path::{Path, PathBuf};
 
-/// One call of crontab(1).
+/// The context of one call of crontab(1).
 pub struct Session<'a> {
-    /// How it was called.
+    /// The name by which the program was called.
     pub program: &'a str,
-    /// The profile's constants.
-    pub site: &'static Profile,
-    /// The profile's wording.
+    /// The constants of the profile.
+    pub profile: &'static Profile,
+    /// The wording of the profile.
     pub words: &'static Words,
-    /// The caller's rights and the lent ones.
+    /// The caller's privileges and those of the set-id program.
     pub identity: &'a Identity,
     /// The caller's environment, umask and limits.
     pub inherited: &'a Inherited,
-    /// The caller's login name.
+    /// The login name of the caller.
     pub caller: String,
-    /// Whose table it is: the caller's, or with `-u` another user's.
+    /// The user whose crontab is concerned: the caller, or the user of `-u`.
     pub user: Account,
-    /// With `-s`: the caller's SELinux context.
+    /// The caller's SELinux context, with `-s`.
     pub context: Option<CallersContext>,
     spool: PathBuf,
     run_dir: PathBuf,
 }
 
 impl<'a> Session<'a> {
-    /// Settles who asks for whom.
+    /// Determines the caller and the user whose crontab is concerned.
     pub fn open(
         program: &'a str,
-        site: &'static Profile,
+        profile: &'static Profile,
         identity: &'a Identity,
         inherited: &'a Inherited,
         request: &Request,
@@ -58,10 +58,10 @@ impl<'a> Session<'a> {
             Some(_) if !label::may_act_for_others() => return Err(Failure::DeniedBySelinux),
             Some(name) => {
                 let name = name.to_string_lossy();
-                if !identity.is_root() && (site.profile == ProfileName::Cronie || *name != *caller.name) {
-                    // Debian's crontab says of a name that nobody has that it is unknown, root or not.
+                if !identity.is_root() && (profile.profile == ProfileName::Cronie || *name != *caller.name) {
+                    // Debian's crontab reports an unknown user, whether the caller is root or not.
                     let known = passwd::by_name(&name).map_err(|source| look_up_failed(&name, source))?;
-                    if known.is_some() || site.profile == ProfileName::Cronie {
+                    if known.is_some() || profile.profile == ProfileName::Cronie {
                         return Err(Failure::NotPrivileged);
                     }
                 }
@@ -70,12 +70,12 @@ impl<'a> Session<'a> {
                     .ok_or_else(|| Failure::UnknownUser { program: program.to_owned(), name: name.into_owned() })?
             }
         };
-        let spool = request.spool.clone().unwrap_or_else(|| site.spool.into());
+        let spool = request.spool.clone().unwrap_or_else(|| profile.spool.into());
         let run_dir = request.run_dir.clone().unwrap_or_else(|| shared::RUN_DIR.into());
-        let words = Words::of(site.profile);
+        let words = Words::of(profile.profile);
         let context = request.selinux.then(CallersContext::find).transpose()?;
         let caller = caller.name;
-        let session = Session { program, site, words, identity, inherited, caller, user, spool, run_dir, context };
+        let session = Session { program, profile, words, identity, inherited, caller, user, spool, run_dir, context };
         session.refuse_impossible_combinations(request)?;
         Ok(session)
     }
@@ -89,23 +89,23 @@ impl<'a> Session<'a> {
         if about_nobody && request.user.is_some() { Err(Failure::UserWithHost) } else { Ok(()) }
     }
 
-    /// Asks cron.allow and cron.deny. Debian's crontab asks them for the table's user, root's calls for others included;
-    /// cronie for the caller.
+    /// Checks cron.allow and cron.deny. Debian's crontab checks the user whose crontab it is, even if root is the caller;
+    /// cronie checks the caller.
     pub fn check_allowed(&self) -> Result<(), Failure> {
-        let (name, is_root) = match self.site.profile {
+        let (name, is_root) = match self.profile.profile {
             ProfileName::Debian => (self.user.name.as_str(), self.user.name == "root"),
             ProfileName::Cronie => (self.caller.as_str(), self.identity.is_root()),
         };
         let unreadable = match is_root {
             true => return Ok(()),
-            false => match self.raised(|| may_use(name, &Lists::default(), self.site.open_to_all))? {
+            false => match self.raised(|| may_use(name, &Lists::default(), self.profile.open_to_all))? {
                 Ruling::Allowed => return Ok(()),
                 Ruling::Denied => String::new(),
                 Ruling::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
                     format!("{}: {}\n", path.display(), reason(&source))
                 }
-                Ruling::Unreadable { path, source } if self.site.profile == ProfileName::Debian => {
-                    // What is no file at all it takes for an empty list.
+                Ruling::Unreadable { path, source } if self.profile.profile == ProfileName::Debian => {
+                    // Debian's crontab treats a list that is not a regular file as empty.
                     source
                         .raw_os_error()
                         .map_or_else(String::new, |_| format!("{}: {}\n", path.display(), reason(&source)))
@@ -114,70 +114,71 @@ impl<'a> Session<'a> {
             },
         };
         self.log("AUTH", "crontab command not allowed");
-        // Whoever may not write to the audit trail (set-gid, as on Debian) has the log's line.
+        // A process that may not write to the audit trail (set-gid, as on Debian) has the line in the log.
         let _ = self.raised(|| audit::refused(audit::Kind::Start, "cron deny"))?;
         let (user, program) = (self.user.name.clone(), self.program.to_owned());
-        Err(match self.site.profile {
+        Err(match self.profile.profile {
             ProfileName::Debian if self.identity.is_root() => Failure::TargetNotAllowed { user, program },
             ProfileName::Debian | ProfileName::Cronie => Failure::NotAllowed { unreadable, user, program },
         })
     }
 
-    /// Does something with the lent rights.
+    /// Runs a function with the privileges of the set-id program.
     pub fn raised<T>(&self, act: impl FnOnce() -> T) -> Result<T, Failure> {
         self.identity.raised(act).map_err(|source| Failure::Identity { program: self.program.to_owned(), source })
     }
 
-    /// Does something to the spool with the lent rights.
+    /// Runs a function on the spool with the privileges of the set-id program.
     pub fn with_spool<T>(&self, act: impl FnOnce(&Spool) -> Result<T, SpoolError>) -> Result<T, Failure> {
-        self.raised(|| Spool::open(&self.spool, self.site).and_then(|spool| act(&spool)))?
+        self.raised(|| Spool::open(&self.spool, self.profile).and_then(|spool| act(&spool)))?
             .map_err(|source| self.spool_failure(source))
     }
 
-    /// The table as it stands; none if there is none.
+    /// Reads the current crontab; none if there is none.
     pub fn read_table(&self) -> Result<Option<Standing>, Failure> {
         let owner = (!self.identity.is_root()).then_some(self.user.uid);
         self.with_spool(|spool| spool.read(&self.user.name, owner))
     }
 
-    /// Makes a missing spool, as both reference implementations do when they run as root, and says so.
+    /// Creates a missing spool, as both reference implementations do as root, and prints a message.
     pub fn make_missing_spool(&self) -> Result<(), Failure> {
         if self.identity.lent_uid() != 0 || !self.raised(|| is_missing(&self.spool))? {
             return Ok(());
         }
-        let group = match self.site.profile {
+        let group = match self.profile.profile {
             ProfileName::Debian => passwd::group_id("crontab").ok().flatten(),
             ProfileName::Cronie => None,
         };
-        self.raised(|| Spool::create(&self.spool, self.site, group))?.map_err(|source| self.spool_failure(source))?;
-        tell::warn(&format!("{}: created", self.spool.display()));
+        self.raised(|| Spool::create(&self.spool, self.profile, group))?
+            .map_err(|source| self.spool_failure(source))?;
+        messages::warn(&format!("{}: created", self.spool.display()));
         Ok(())
     }
 
     fn spool_failure(&self, source: SpoolError) -> Failure {
-        let debian = self.site.profile == ProfileName::Debian;
+        let debian = self.profile.profile == ProfileName::Debian;
         Failure::Spool { program: self.program.to_owned(), profile_spool: debian.then(|| self.spool.clone()), source }
     }
 
-    /// The spool's path.
+    /// The path of the spool directory.
     pub fn spool_path(&self) -> &Path {
         &self.spool
     }
 
-    /// Tells the daemon that the table has changed, for where inotify(7) reports nothing.
+    /// Notifies the daemon of the change, for file systems where inotify(7) does not report it.
     pub fn wake_daemon(&self) {
-        // Without a daemon there is nobody to tell, and a busy one notices the change in another way.
+        // Errors are ignored: there may be no daemon, and a busy one notices the change by its rescan.
         let _ = wake(&self.run_dir.join(shared::WAKE_SOCKET), &self.user.name);
     }
 
-    /// The uid that a new table must be given, if it is not made with it.
+    /// The uid that must own a new crontab, if the file is not created with it.
     pub fn give_to(&self) -> Option<u32> {
         (self.identity.lent_uid() != self.user.uid).then_some(self.user.uid)
     }
 
-    /// Tells the log what was done: `(CALLER) EVENT (DETAIL)`.
+    /// Logs an event: `(CALLER) EVENT (DETAIL)`.
     pub fn log(&self, event: &str, detail: &str) {
-        Log::open(Target::Syslog, self.site).write(&Record {
+        Log::open(Target::Syslog, self.profile).write(&Record {
             ident: Ident::Crontab,
             level: Level::Info,
             pid: None,

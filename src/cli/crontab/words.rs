@@ -1,34 +1,34 @@
-//! What each reference implementation's crontab says: scripts and people know it by heart.
+//! The messages of each reference implementation's crontab, which scripts may depend on.
 
 use super::failure::{Failure, UsageFault};
 use crate::profile::ProfileName;
 
-/// The wording of one profile.
+/// The messages of one profile.
 #[derive(Debug)]
 pub struct Words {
-    /// How it is called, behind the line of a usage error.
+    /// The usage text after the line of a usage error.
     pub usage: &'static str,
-    /// The closing line under a faulty table.
+    /// The line after the diagnostics of a faulty crontab.
     pub faulty: &'static str,
-    /// The same when the only fault is that the last line does not end.
+    /// The same if the only fault is a last line without a newline.
     pub unfinished: &'static str,
-    /// A checked table without faults.
+    /// The message for a checked crontab without faults.
     pub sound: &'static str,
-    /// The closing line under a faulty table that was only checked.
+    /// The line after the diagnostics of a faulty crontab that was only checked.
     pub faulty_check: &'static str,
-    /// An editor left the table as it was; behind the program's name, if it is named.
+    /// The message for an edit without changes, after the program's name if it is shown.
     pub unchanged: &'static str,
-    /// Whether [`Words::unchanged`] is told with the program's name in front.
+    /// Whether the program's name precedes [`Words::unchanged`].
     pub names_itself_unchanged: bool,
-    /// What follows the question whether to edit again.
+    /// The choices after the question whether to edit again.
     pub retry_choices: &'static str,
-    /// What follows the question whether to remove a table.
+    /// The choices after the question whether to remove a crontab.
     pub remove_choices: &'static str,
-    /// The editor when nobody names one, first found wins.
+    /// The default editors; the first that exists is used.
     pub editors: &'static [&'static str],
-    /// What an empty table is edited with.
+    /// The initial text for the edit of a crontab that does not exist.
     pub first_text: &'static str,
-    /// The temporary file is no file any more.
+    /// The message if the temporary file is not a regular file any more.
     pub no_longer_a_file: &'static str,
 }
 
@@ -110,7 +110,7 @@ Default operation is replace, per 1003.2",
 };
 
 impl Words {
-    /// Those of a profile.
+    /// The messages of a profile.
     pub fn of(profile: ProfileName) -> &'static Words {
         match profile {
             ProfileName::Debian => &DEBIAN,
@@ -118,7 +118,7 @@ impl Words {
         }
     }
 
-    /// A wrong command line. `before` is what getopt(3) would have said about it.
+    /// The failure for a wrong command line. `before` is the message that getopt(3) would have printed.
     pub fn usage_error(&self, program: &str, before: Option<String>, message: UsageFault) -> Failure {
         Failure::Usage {
             before: before.map(|line| line + "\n").unwrap_or_default(),
@@ -128,7 +128,7 @@ impl Words {
         }
     }
 
-    /// How it is called, by the name it was called by.
+    /// The usage text with the name by which the program was called.
     pub fn usage_for(&self, program: &str) -> String {
         self.usage.replace("crontab [", &format!("{program} [")).replace("crontab -n [", &format!("{program} -n ["))
     }

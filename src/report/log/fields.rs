@@ -1,23 +1,23 @@
-//! What a record says besides its text, as names and values: one definition for JSON lines and for the journal.
+//! The fields of a record as names and values, defined once for JSON lines and the journal.
 
-use super::Record;
+use super::record::LogRecord;
 use crate::schedule::Timestamp;
 use crate::scheduler::RunRequest;
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 
-/// A value, as its owner has it.
+/// A value of a field.
 #[derive(Debug, serde::Serialize)]
 #[serde(untagged)]
 pub(super) enum Value<'a> {
-    /// Bytes that are no UTF-8 are replacement characters here.
+    /// Text, with replacement characters for invalid UTF-8.
     Text(Cow<'a, str>),
     Number(u64),
     Given(&'a Json),
 }
 
 impl Value<'_> {
-    /// Text without quotes, everything else as JSON has it.
+    /// Text without quotes, other values as in JSON.
     pub(super) fn text(&self) -> Cow<'_, str> {
         match self {
             Value::Text(text) => Cow::Borrowed(text),
@@ -28,8 +28,8 @@ impl Value<'_> {
     }
 }
 
-/// The fields of a record, in the order in which they are written; empty parts are left out.
-pub(super) fn of<'a>(record: &'a Record<'_>, pid: u32) -> impl Iterator<Item = (&'static str, Value<'a>)> {
+/// The fields of a record in the order in which they are written, without empty ones.
+pub(super) fn of<'a>(record: &'a LogRecord<'_>, pid: u32) -> impl Iterator<Item = (&'static str, Value<'a>)> {
     let text = |text: &'a str| (!text.is_empty()).then(|| Value::Text(text.into()));
     let own = [
         ("event", text(record.event)),
@@ -43,7 +43,7 @@ pub(super) fn of<'a>(record: &'a Record<'_>, pid: u32) -> impl Iterator<Item = (
     own.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(given)
 }
 
-/// The fields that every record about one run has. An entry without a name of its own is called by its place.
+/// The fields that every record about one run has. The job is named by crontab and line.
 pub fn of_start(start: &RunRequest, command: &[u8]) -> Vec<(&'static str, Json)> {
     vec![
         ("job", json!(format!("{}:{}", start.source.path, start.line))),

@@ -1,7 +1,8 @@
 //! The journal's own protocol: a record with fields in one datagram (systemd, "Native Journal Protocol").
 
+use super::fields;
 use super::line::{FACILITY, message, severity};
-use super::{Record, fields};
+use super::record::LogRecord;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -10,28 +11,27 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Where the journal's sockets are.
+/// The directory of the journal's sockets.
 pub(super) const DIRECTORY: &str = "/run/systemd/journal";
-/// The one for records with fields.
+/// The socket for records with fields.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Whether what is said to `dev_log` ends in the journal whose sockets are in `directory`, and nowhere else: `dev_log` is
-/// the journal's socket by a link, and no syslog daemon is handed a copy. To such a daemon the journal passes a line of
-/// /dev/log as it is, but of a record with fields only the text, under the process id of whoever sent it.
+/// Whether messages to `dev_log` reach only the journal whose sockets are in `directory`: `dev_log` is a link to the
+/// journal's socket, and no syslog daemon gets copies. The journal forwards a line of /dev/log to such a daemon unchanged,
+/// but only the text of a record with fields, with the sender's process id.
 pub(super) fn is_behind(dev_log: &Path, directory: &Path) -> bool {
     let file = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
     let theirs = file(&directory.join("dev-log"));
     theirs.is_some() && theirs == file(dev_log) && can_take(directory) && !directory.join("syslog").exists()
 }
 
-/// Whether a journal takes records with fields.
+/// Whether there is a journal that accepts records with fields.
 pub(super) fn can_take(directory: &Path) -> bool {
     directory.join("socket").exists()
 }
 
-/// A record as the journal wants it. `SYSLOG_*` are what a line of syslog would have said, `CRON_*` the fields of a JSON
-/// line.
-pub(super) fn entry(record: &Record<'_>, tag: &str, pid: u32) -> Vec<u8> {
+/// A record in the journal's format. `SYSLOG_*` are the fields of a syslog line, `CRON_*` those of a JSON line.
+pub(super) fn entry(record: &LogRecord<'_>, tag: &str, pid: u32) -> Vec<u8> {
     let mut entry = Vec::with_capacity(512);
     put("MESSAGE", &message(record), &mut entry);
     put("PRIORITY", (severity(record.level) as u8).to_string().as_bytes(), &mut entry);
@@ -45,7 +45,8 @@ pub(super) fn entry(record: &Record<'_>, tag: &str, pid: u32) -> Vec<u8> {
     entry
 }
 
-/// `NAME=VALUE` and a newline; a value with newlines in it comes with its length instead, eight bytes little endian.
+/// Appends `NAME=VALUE` and a newline. A value that contains newlines is preceded by its length instead, eight bytes little
+/// endian.
 fn put(name: &str, value: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(name.as_bytes());
     if value.contains(&b'\n') {
@@ -58,7 +59,7 @@ fn put(name: &str, value: &[u8], to: &mut Vec<u8>) {
     to.push(b'\n');
 }
 
-/// An entry that is too big for a datagram: a file in memory that nobody can change any more, for the journal to map.
+/// Writes an entry that is too large for a datagram to a sealed memory file, which the journal maps.
 pub(super) fn sealed(entry: &[u8]) -> io::Result<OwnedFd> {
     let memory = memfd_create(c"cronwheel-log", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(memory);
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn an_entry_has_the_line_of_syslog_and_the_fields_of_json() {
         let given = [("exit_code", json!(3)), ("command", json!("exit 3"))];
-        let record = Record {
+        let record = LogRecord {
             ident: Ident::Child,
             level: Level::Warning,
             pid: None,

@@ -1,6 +1,7 @@
-//! A record as bytes: RFC 3164 for /dev/log, a line of text, or one JSON object.
+//! Formats a record: RFC 3164 for /dev/log, a line of text, or a JSON object.
 
-use super::{Level, Record, fields};
+use super::fields;
+use super::record::{Level, LogRecord};
 use crate::schedule::Timestamp;
 use crate::sys::clock::{LocalTime, WallTime};
 use serde::Serializer;
@@ -15,7 +16,7 @@ struct LocalFormatter<'a> {
     at: &'a LocalTime,
 }
 
-/// Whose lines they are.
+/// The facility of all records.
 pub(super) const FACILITY: Facility = Facility::LOG_CRON;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -32,8 +33,8 @@ impl LogFormat<&[u8]> for LocalFormatter<'_> {
     }
 }
 
-/// `<78>Nov 22 10:15:00 CRON[123]: (alice) CMD (date)`.
-pub(super) fn syslog(record: &Record<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
+/// Formats a syslog line: `<78>Nov 22 10:15:00 CRON[123]: (alice) CMD (date)`.
+pub(super) fn syslog(record: &LogRecord<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
     let formatter = LocalFormatter {
         header: Formatter3164 { facility: FACILITY, hostname: None, process: tag.to_owned(), pid },
         at,
@@ -45,7 +46,7 @@ pub(super) fn syslog(record: &Record<'_>, tag: &str, pid: u32, at: &LocalTime) -
     line
 }
 
-/// How loud that is in syslog's words.
+/// The syslog severity of a level.
 pub(super) fn severity(level: Level) -> Severity {
     match level {
         Level::Info => Severity::LOG_INFO,
@@ -55,23 +56,23 @@ pub(super) fn severity(level: Level) -> Severity {
 }
 
 /// `2026-11-22T10:15:00+01:00 CRON[123]: (alice) CMD (date)` and a newline.
-pub(super) fn text(record: &Record<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
+pub(super) fn text(record: &LogRecord<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
     let mut line = format!("{at} {tag}[{pid}]: ").into_bytes();
     line.append(&mut message(record));
     line.push(b'\n');
     line
 }
 
-/// One object and a newline. Empty parts are left out.
-pub(super) fn json(record: &Record<'_>, pid: u32, now: WallTime) -> Vec<u8> {
+/// One JSON object and a newline. Empty parts are left out.
+pub(super) fn json(record: &LogRecord<'_>, pid: u32, now: WallTime) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
-    // Writing into memory cannot fail, and nothing here has keys other than text.
+    // Writing into memory cannot fail, and all keys are text.
     let _ = json_object(record, pid, now, &mut line);
     line.push(b'\n');
     line
 }
 
-fn json_object(record: &Record<'_>, pid: u32, now: WallTime, to: &mut Vec<u8>) -> serde_json::Result<()> {
+fn json_object(record: &LogRecord<'_>, pid: u32, now: WallTime, to: &mut Vec<u8>) -> serde_json::Result<()> {
     let level = match record.level {
         Level::Info => "info",
         Level::Warning => "warning",
@@ -93,7 +94,7 @@ fn rfc3339_millis(now: WallTime) -> String {
 }
 
 /// `(USER) EVENT (DETAIL)`; without a user the event is the whole text.
-pub(super) fn message(record: &Record<'_>) -> Vec<u8> {
+pub(super) fn message(record: &LogRecord<'_>) -> Vec<u8> {
     let mut text = Vec::with_capacity(record.user.len() + record.event.len() + record.detail.len() + 8);
     if record.user.is_empty() {
         escape(record.event.as_bytes(), &mut text);
@@ -133,8 +134,8 @@ mod tests {
 
     const AT: LocalTime = LocalTime { year: 2026, month: 11, day: 2, hour: 9, minute: 5, second: 0, offset: 3600 };
 
-    fn job_line(detail: &[u8]) -> Record<'_> {
-        Record {
+    fn job_line(detail: &[u8]) -> LogRecord<'_> {
+        LogRecord {
             ident: Ident::Child,
             level: Level::Info,
             pid: Some(77),
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn loudness_is_the_severity() {
         for (level, priority) in [(Level::Info, "<78>"), (Level::Warning, "<76>"), (Level::Error, "<75>")] {
-            let line = syslog(&Record { level, ..job_line(b"x") }, "CRON", 1, &AT);
+            let line = syslog(&LogRecord { level, ..job_line(b"x") }, "CRON", 1, &AT);
             assert!(line.starts_with(priority.as_bytes()), "{level:?}");
         }
     }
@@ -181,13 +182,13 @@ mod tests {
 
     #[test]
     fn what_came_of_it_follows_the_parentheses() {
-        let line = text(&Record { event: "FAILED", rest: " exit 3 after 12.4s", ..job_line(b"x") }, "CRON", 1, &AT);
+        let line = text(&LogRecord { event: "FAILED", rest: " exit 3 after 12.4s", ..job_line(b"x") }, "CRON", 1, &AT);
         assert_eq!(line, b"2026-11-02T09:05:00+01:00 CRON[1]: (alice) FAILED (x) exit 3 after 12.4s\n");
     }
 
     #[test]
     fn without_a_user_the_event_is_the_whole_text() {
-        let line = text(&Record { user: "", event: "one line\nonly", ..job_line(b"") }, "cron", 1, &AT);
+        let line = text(&LogRecord { user: "", event: "one line\nonly", ..job_line(b"") }, "cron", 1, &AT);
         assert_eq!(line, b"2026-11-02T09:05:00+01:00 cron[1]: one line^Jonly\n");
     }
 
@@ -195,7 +196,7 @@ mod tests {
     fn a_json_line_is_one_object_with_its_fields() {
         let fields = [("exit_code", serde_json::json!(3)), ("command", serde_json::json!("a\nb"))];
         let line = json(
-            &Record { fields: &fields, ..job_line(b"a\nb") },
+            &LogRecord { fields: &fields, ..job_line(b"a\nb") },
             77,
             WallTime { seconds: 1_800_000_000, nanos: 7_900_000 },
         );

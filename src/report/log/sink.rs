@@ -1,46 +1,47 @@
-//! Records on their way to the log: written at once, or kept in a bounded queue, or counted as lost.
+//! The queue in front of the log's destination: a record is written at once, queued within bounds, or counted as lost.
 
-use super::place::{Place, Sent};
+use super::destination::{Destination, Sent};
 use crate::sys::poll::Poll;
 use std::collections::VecDeque;
 use std::io;
 
-/// Most records that wait for a log that does not take them.
+/// The maximum number of queued records.
 const MOST_RECORDS: usize = 4096;
-/// Most bytes that wait for it.
+/// The maximum total size of queued records in bytes.
 const MOST_BYTES: usize = 1 << 20;
-/// How soon a reader that was behind is tried again, and at most how late one that takes nothing at all; milliseconds.
+/// Bounds of the retry interval in milliseconds. It doubles as long as the reader accepts nothing.
 const SOONEST_MS: i64 = 20;
 const LATEST_MS: i64 = 1000;
 
-/// A place for records, with its queue.
+/// A destination for records, with its queue.
 #[derive(Debug)]
 pub(super) struct Sink {
-    place: Place,
-    /// Readable when the place has room for what waits, if anybody wants to know.
+    destination: Destination,
+    /// Becomes readable when the destination is writable and records are queued. Created when it is first asked for.
     room: Option<Poll>,
-    /// Whether it said so and yet nothing went: then only time helps.
+    /// Set when the destination was reported as writable but accepted nothing. Then only the timed retry is used.
     room_lies: bool,
     queue: VecDeque<Vec<u8>>,
     queued_bytes: usize,
     lost: u64,
-    /// Milliseconds until what waits is to be tried again: doubled as long as nothing goes.
+    /// Milliseconds until writing queued records is to be retried. Doubled as long as nothing is accepted.
     retry_ms: i64,
 }
 
 impl Sink {
-    /// Nothing waits yet.
-    pub(super) fn new(place: Place) -> Sink {
+    /// A sink with an empty queue.
+    pub(super) fn new(destination: Destination) -> Sink {
         let queue = VecDeque::new();
-        Sink { place, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
+        Sink { destination, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
     }
 
-    /// Goes on with another place, which nothing waits for yet.
-    pub(super) fn move_to(&mut self, place: Place) {
-        self.place = place;
+    /// Switches to another destination. The queue must be empty.
+    pub(super) fn move_to(&mut self, destination: Destination) {
+        self.destination = destination;
     }
 
-    /// What becomes readable when something that waits can be written. Not every place can tell: [`Sink::retry_ms`] holds too.
+    /// A descriptor that becomes readable when queued records can be written. Not every destination supports this, so
+    /// [`Sink::retry_ms`] applies too.
     pub(super) fn room(&mut self) -> io::Result<&Poll> {
         let room = match self.room.take() {
             Some(room) => room,
@@ -49,20 +50,20 @@ impl Sink {
         Ok(self.room.insert(room))
     }
 
-    /// Whether something waits to be written or told.
+    /// Whether records are queued, or lost records are not reported yet.
     pub(super) fn waits(&self) -> bool {
         !self.queue.is_empty() || self.lost > 0
     }
 
-    /// In how many milliseconds what waits is to be tried again.
+    /// Milliseconds until writing queued records is to be retried.
     pub(super) fn retry_ms(&self) -> i64 {
         self.retry_ms
     }
 
-    /// Writes one record now, or keeps it behind those that wait already, or counts it as lost.
+    /// Writes one record, or appends it to the queue, or counts it as lost.
     pub(super) fn send(&mut self, mut line: Vec<u8>) {
         if self.queue.is_empty() {
-            match self.place.try_send(&line) {
+            match self.destination.try_send(&line) {
                 Sent::Whole => return,
                 Sent::Part(written) => drop(line.drain(..written)),
                 Sent::NotNow => {}
@@ -75,7 +76,7 @@ impl Sink {
         if self.queue.len() >= MOST_RECORDS || self.queued_bytes + line.len() > MOST_BYTES {
             self.lost += 1;
             if self.queue.is_empty() {
-                self.place.give_up_part();
+                self.destination.give_up_part();
             }
             return;
         }
@@ -86,10 +87,10 @@ impl Sink {
         }
     }
 
-    /// Writes what waits until it is done or the reader takes no more.
+    /// Writes queued records until the queue is empty or the reader accepts no more.
     pub(super) fn flush(&mut self) {
         let before = self.queued_bytes;
-        // A descriptor that is closed while it is waited for could not be taken out any more.
+        // Deregister first: a descriptor that is closed while registered could not be removed any more.
         self.leave_room();
         self.write_queue();
         let goes = self.queued_bytes < before;
@@ -98,9 +99,10 @@ impl Sink {
         self.watch_room();
     }
 
-    /// The same when the place is said to have room.
+    /// The same after the destination was reported as writable.
     pub(super) fn handle_writable(&mut self) {
-        // What was written since it was said may have taken it; if it is still said, something goes, or it is not true.
+        // A write since the report may have used the room. If the destination still reports as writable but accepts nothing,
+        // the report is spurious.
         let says_so = |room: &Poll| room.wait_for_any(Some(0)).is_ok_and(|ready| ready);
         self.room_lies = self.room.as_ref().is_some_and(says_so);
         self.flush();
@@ -108,23 +110,23 @@ impl Sink {
 
     fn watch_room(&self) {
         if let (Some(room), false, false) = (&self.room, self.room_lies, self.queue.is_empty())
-            && let Some(descriptor) = self.place.descriptor()
+            && let Some(descriptor) = self.destination.descriptor()
         {
-            // A regular file cannot be waited for, and need not be.
+            // A regular file cannot be registered with epoll and is always writable.
             let _ = room.add_for_writing(descriptor, 0);
         }
     }
 
     fn leave_room(&self) {
-        if let (Some(room), Some(descriptor)) = (&self.room, self.place.descriptor()) {
-            // It need not be there.
+        if let (Some(room), Some(descriptor)) = (&self.room, self.destination.descriptor()) {
+            // It may not be registered.
             let _ = room.remove(descriptor);
         }
     }
 
     fn write_queue(&mut self) {
         while let Some(line) = self.queue.front_mut() {
-            match self.place.try_send(line) {
+            match self.destination.try_send(line) {
                 Sent::Whole => {
                     self.queued_bytes -= line.len();
                     self.queue.pop_front();
@@ -143,15 +145,15 @@ impl Sink {
         }
     }
 
-    /// How many lines were lost, once everything that waited is out; then counting begins anew.
+    /// The number of lost records, once the queue is empty; resets the counter.
     pub(super) fn take_lost(&mut self) -> Option<u64> {
         (self.queue.is_empty() && self.lost > 0).then(|| std::mem::take(&mut self.lost))
     }
 
-    /// Forgets the connection and makes another.
+    /// Closes the connection and connects again.
     pub(super) fn reopen(&mut self) {
         self.leave_room();
-        self.place.reopen();
+        self.destination.reopen();
         self.watch_room();
     }
 }
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn a_reader_that_never_reads_costs_lines_but_no_time_and_the_loss_is_told() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::new(Place::syslog(&path));
+        let mut sink = Sink::new(Destination::syslog(&path));
         let sent = MOST_RECORDS * 2;
         for number in 0..sent {
             sink.send(format!("{number}").into_bytes());
@@ -192,7 +194,7 @@ mod tests {
         }
         let lost = sink.take_lost().unwrap();
         assert_eq!(lines.len() as u64 + lost, sent as u64);
-        assert!(lines.iter().enumerate().all(|(place, line)| line == &place.to_string()), "in order, from the first");
+        assert!(lines.iter().enumerate().all(|(index, line)| line == &index.to_string()), "in order, from the first");
         assert!(!sink.waits());
     }
 
@@ -218,9 +220,9 @@ mod tests {
         assert!(lines.into_iter().eq((0..sent).map(|number| number.to_string())));
     }
 
-    /// A sink that can tell when there is room, with so many records that wait for it.
+    /// A sink with a readiness descriptor and `waiting` queued records.
     fn full(path: &PathBuf, waiting: usize) -> Sink {
-        let mut sink = Sink::new(Place::syslog(path));
+        let mut sink = Sink::new(Destination::syslog(path));
         sink.room().unwrap();
         while sink.queue.len() < waiting {
             sink.send(b"line".to_vec());
@@ -263,8 +265,8 @@ mod tests {
     fn a_log_that_comes_later_gets_what_was_said_before() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut sink = Sink::new(Place::syslog(&path));
-        assert!(!sink.place.answers());
+        let mut sink = Sink::new(Destination::syslog(&path));
+        assert!(!sink.destination.answers());
         sink.send(b"early".to_vec());
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn a_restarted_log_daemon_loses_nothing() {
         let (_dir, path, reader) = socket();
-        let mut sink = Sink::new(Place::syslog(&path));
+        let mut sink = Sink::new(Destination::syslog(&path));
         sink.send(b"one".to_vec());
         assert_eq!(heard(&reader), ["one"]);
         drop(reader);

@@ -180,7 +180,7 @@ fn a_fault_has_a_place_and_says_what_was_expected_and_what_was_found() {
         ("0 0 L-31 * *", 4..8, "a day before the last, L-1 to L-30", "L-31"),
         ("0 0 * * L", 8..9, "a day of the week from 0 to 7 or sun to sat", "L"),
         ("0 0 15WX * *", 4..8, "L, L-3, 15W or LW as a day of the month, 5L or 5#2 as a day of the week", "15WX"),
-        ("30~10 * * * *", 0..5, "a range to draw from, the lower value first", "30~10"),
+        ("30~10 * * * *", 0..5, "a range for a random value, the lower value first", "30~10"),
         ("", 0..0, "a minute from 0 to 59", "the end of the line"),
         ("0 0 * *", 7..7, "a day of the week from 0 to 7 or sun to sat", "the end of the line"),
         ("  0 24 * * *", 4..6, "an hour from 0 to 23", "24"),
@@ -217,7 +217,7 @@ fn bytes_that_are_no_text_are_a_fault_and_not_a_panic() {
 fn likely_intentions_get_a_help_line() {
     for (text, help) in [
         ("0 24 * * *", "midnight is hour 0"),
-        ("60 * * * *", "the full hour is minute 0"),
+        ("60 * * * *", "use minute 0 for the top of the hour"),
         ("0 0 * * sunday", "write sun"),
         ("0 0 * january *", "write jan"),
         ("5/15 * * * *", "write 5-59/15"),
@@ -226,7 +226,7 @@ fn likely_intentions_get_a_help_line() {
         ("*/0 * * * *", "for every minute leave the step out"),
         ("5/0 * * * *", "write 5-59/N for every N-th from 5 on, N being 1 or more"),
         ("0 0 ? * 1", "write * for any value"),
-        ("H * * * *", "write ~ for a value that is drawn once for this entry"),
+        ("H * * * *", "write ~ for a random value that stays the same for this entry"),
         ("0 0 0 * *", "the first day of a month is 1; the last is L"),
         ("0 0 * 0 *", "January is month 1"),
         ("0 0 * * 8", "Sunday is 0 or 7, Saturday is 6"),

@@ -1,6 +1,6 @@
 //! Days on which a zone's clocks skip or repeat, as tables: schedule, the moment after which to look, the runs.
 
-use super::Step;
+use super::ClockStep;
 use crate::schedule::{HostKey, LocalMinute, Schedule, Seed, Timestamp, Zone};
 use std::sync::Arc;
 
@@ -243,19 +243,19 @@ fn the_calendar_alone_knows_no_zone() {
 #[test]
 fn the_cases_of_the_step_rule_have_their_edges_where_the_incumbents_have_them() {
     for (minutes, expected) in [
-        (1, Step::Small),
-        (2, Step::Small),
-        (5, Step::Small),
-        (6, Step::Forward),
-        (180, Step::Forward),
-        (181, Step::Jump),
-        (0, Step::Back),
-        (-179, Step::Back),
-        (-180, Step::Jump),
-        (1_000_000, Step::Jump),
-        (-1_000_000, Step::Jump),
+        (1, ClockStep::Small),
+        (2, ClockStep::Small),
+        (5, ClockStep::Small),
+        (6, ClockStep::Forward),
+        (180, ClockStep::Forward),
+        (181, ClockStep::Jump),
+        (0, ClockStep::Back),
+        (-179, ClockStep::Back),
+        (-180, ClockStep::Jump),
+        (1_000_000, ClockStep::Jump),
+        (-1_000_000, ClockStep::Jump),
     ] {
-        assert_eq!(Step::of(minutes), expected, "{minutes}");
+        assert_eq!(ClockStep::of(minutes), expected, "{minutes}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Schedules and the English for them.
 
-use crate::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, explain, foresee};
+use crate::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, dst_warnings, explain};
 
 fn schedule(text: &str) -> Schedule {
     Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap().schedule
@@ -60,7 +60,7 @@ fn schedules_are_said_as_a_person_would() {
         ("0 0 * * friL", "At 00:00 on the last Friday of the month"),
         ("0 0 * * tue#2", "At 00:00 on the second Tuesday of the month"),
         ("0 0 L * fri#1", "At 00:00 on the last day of the month or on the first Friday of the month"),
-        ("0 0 30 2 *", "Never, for there is no such time: at 00:00 on 30 February"),
+        ("0 0 30 2 *", "Never, because there is no such date: at 00:00 on 30 February"),
         ("@quartz 0 30 2 ? * 2-6 *", "At 02:30 on every weekday"),
         ("@quartz */10 * * * * * *", "Every 10 seconds"),
         ("@quartz 30 * * * * * *", "At second 30, every minute"),
@@ -121,10 +121,10 @@ fn gaps_and_folds_of_the_coming_year_are_foretold() {
         ),
     ] {
         let zone = Zone::embedded(zone).unwrap();
-        assert_eq!(foresee(&schedule(text), &zone, from), sentences, "{text} in {}", zone.name());
+        assert_eq!(dst_warnings(&schedule(text), &zone, from), sentences, "{text} in {}", zone.name());
     }
     let apia = Zone::embedded("Pacific/Apia").unwrap();
     let from = Timestamp::parse_rfc3339("2011-12-01T00:00:00Z").unwrap();
-    let sentences = foresee(&schedule("30 12 * * *"), &apia, from);
+    let sentences = dst_warnings(&schedule("30 12 * * *"), &apia, from);
     assert_eq!(sentences, ["On 2011-12-30 this time does not exist in Pacific/Apia: does not run then"]);
 }

@@ -1,6 +1,6 @@
 //! Who takes part, how each is started in a world of its own, and what it takes.
 
-use crate::common::subject::package;
+use crate::common::implementation::package;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;

@@ -13,9 +13,9 @@ use std::fs;
 const LEAD: i64 = 4;
 /// Seconds that a round takes at most.
 const TURN: i64 = 20;
-/// Jobs that are due.
+/// The number of jobs that are due.
 const JOBS: usize = 100;
-/// The few.
+/// The number of entries in the small load.
 const FEW: usize = 1_000;
 
 /// A hundred jobs due beside a thousand entries and beside as many as there are to be, alternating.

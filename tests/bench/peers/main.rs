@@ -18,14 +18,14 @@ mod programs;
 mod report;
 mod tables;
 
-use common::{Subject, stage};
+use common::{Implementation, stage};
 use contestant::{Contestant, contestants};
 use gaps::Gaps;
 use report::{Part, Report};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// How much is measured.
+/// The amount of work for each measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// Crontabs of the large load, ten entries each.
@@ -38,7 +38,7 @@ pub struct Extent {
     pub bursts: &'static [usize],
     /// Peers that take part in each, which costs a minute each.
     pub peers: usize,
-    /// Jobs that stay.
+    /// The number of jobs that keep running.
     pub staying: usize,
     /// Whether whole minutes are looked at: without a job, after a change, with one job.
     pub quiet_minutes: bool,
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match stage::stage().as_deref() {
         None => outside(&arguments),
-        Some("first") => ExitCode::from(stage::first_process(Subject::OursDebian) as u8),
+        Some("first") => ExitCode::from(stage::first_process(Implementation::OursDebian) as u8),
         Some(_) => inside(&arguments),
     }
 }
@@ -80,7 +80,7 @@ fn outside(arguments: &[String]) -> ExitCode {
     if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
         return ExitCode::SUCCESS;
     }
-    if let Some(reason) = stage::why_not(Subject::Debian) {
+    if let Some(reason) = stage::why_not(Implementation::Debian) {
         stage::skip("peers", &reason);
         return ExitCode::SUCCESS;
     }
@@ -134,7 +134,7 @@ fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
 }
 
 fn inside(arguments: &[String]) -> ExitCode {
-    let _world = common::World::open(Subject::OursDebian);
+    let _world = common::World::open(Implementation::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
     tables::settle(&built("floor"), &built("floor-pam"), extent);
     let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());

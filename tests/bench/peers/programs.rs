@@ -1,6 +1,6 @@
 //! What the commands take from start to end.
 
-use crate::common::subject::package;
+use crate::common::implementation::package;
 use crate::report::Report;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;

@@ -5,20 +5,20 @@ use std::fmt::Write as _;
 /// What a row is about, in the order of the table: things are not measured in that order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// What the commands take.
+    /// The cost of the commands.
     #[default]
     Programs,
-    /// Many tables.
+    /// The costs of many crontabs.
     Crowd,
-    /// Many jobs at once.
+    /// The costs of many jobs at once.
     Burst,
-    /// Answers meanwhile.
+    /// The response times under load.
     Calls,
-    /// Very many entries.
+    /// The costs of very many entries.
     Entries,
 }
 
-/// Everything that was measured.
+/// All measurements of a run.
 #[derive(Debug, Default)]
 pub struct Report {
     part: Part,
@@ -111,7 +111,7 @@ impl Row {
     }
 }
 
-/// Three digits that matter.
+/// Formats a value with three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -21,9 +21,9 @@ impl Zones for Utc {
 
 fuzz_target!(|text: &[u8]| {
     let lines = text.split(|&byte| byte == b'\n').count();
-    for site in [&DEBIAN, &CRONIE] {
+    for profile in [&DEBIAN, &CRONIE] {
         for form in [Form::User, Form::System] {
-            let context = Context { form, dialect: &site.dialect, name: "fuzz", host: HostKey(1), zones: &Utc };
+            let context = Context { form, dialect: &profile.dialect, name: "fuzz", host: HostKey(1), zones: &Utc };
             let parsed = Crontab::parse(text, &context).expect("memory");
             for diagnostic in &parsed.diagnostics {
                 assert!(diagnostic.line <= lines && diagnostic.column >= 1);
@@ -33,7 +33,7 @@ fuzz_target!(|text: &[u8]| {
             for entry in &parsed.table.entries {
                 let raw = &entry.command;
                 assert!(!raw.is_empty() && entry.line as usize <= lines);
-                assert!(Command::split(raw, site.backslash).shell.len() <= raw.len());
+                assert!(Command::split(raw, profile.backslash).shell.len() <= raw.len());
                 assert_eq!(entry.user.is_none(), form == Form::User);
                 parsed.table.variables(entry);
             }

@@ -1,4 +1,4 @@
-//! What is to be drawn: rows of entries over cells of time, starts per minute, crowded minutes and quiet times.
+//! The data of a timeline: rows of entries over cells of time, starts per minute, crowded minutes and quiet times.
 
 use crate::cli::cronctl::source::Job;
 use crate::crontab::printable;
@@ -7,65 +7,65 @@ use std::sync::Arc;
 
 const MINUTE: i64 = 60;
 
-/// A time from its first second to before its last, both at whole minutes.
+/// A half-open range of time, from whole minute to whole minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
-    /// Its first second.
+    /// The first second of the range.
     pub(super) from: Timestamp,
     /// The first second after it.
     pub(super) until: Timestamp,
 }
 
-/// The whole picture, before it is put on paper.
+/// The chart, independent of its output format.
 #[derive(Debug)]
 pub(super) struct Chart {
-    /// The time that it shows.
+    /// The range of time that it shows.
     pub(super) range: Range,
     /// The zone of its labels.
     pub(super) zone: Arc<Zone>,
-    /// Entries that run within the time.
+    /// Entries that run within the range.
     pub(super) rows: Vec<Row>,
-    /// How many entries do not.
+    /// The number of entries that do not.
     pub(super) idle: usize,
-    /// Starts in each minute, all entries together.
+    /// The number of starts of all entries in each minute.
     pub(super) minutes: Vec<u32>,
-    /// The most starts in a minute of each cell.
+    /// For each cell, the highest number of starts in one of its minutes.
     pub(super) peaks: Vec<u32>,
 }
 
-/// What is written beside a row.
+/// The label of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Label {
-    /// Whom it runs as.
+    /// The user that the entry runs as.
     pub(super) user: String,
-    /// Its schedule.
+    /// The schedule as it is written.
     pub(super) schedule: String,
-    /// Its command.
+    /// The command as it is written.
     pub(super) command: String,
 }
 
-/// One entry.
+/// The row of one entry.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// What is written beside it.
+    /// The label of the row.
     pub(super) label: Label,
-    /// Starts in each cell.
+    /// The number of starts in each cell.
     pub(super) cells: Vec<u32>,
 }
 
-/// A minute in which much is started.
+/// A minute with many starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Crowded {
-    /// The minute's place in the range.
+    /// The index of the minute in the range.
     pub(super) minute: usize,
-    /// Starts.
+    /// The number of starts in it.
     pub(super) starts: u32,
 }
 
-/// A mark on the axis.
+/// A tick on the time axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tick {
-    /// The minute's place in the range.
+    /// The index of the minute in the range.
     pub(super) minute: usize,
     /// `03:00`, or `Mon 23` at the beginning of a day.
     pub(super) label: String,
@@ -74,17 +74,17 @@ pub(super) struct Tick {
 }
 
 impl Range {
-    /// Its length.
+    /// Its length in minutes.
     pub(super) fn minutes(self) -> usize {
         usize::try_from((self.until.0 - self.from.0) / MINUTE).unwrap_or(0)
     }
 
-    /// The first second of a minute of it.
+    /// The first second of the minute with that index.
     pub(super) fn moment(self, minute: usize) -> Timestamp {
         Timestamp(self.from.0 + i64::try_from(minute).unwrap_or(i64::MAX / MINUTE) * MINUTE)
     }
 
-    /// The minute of a moment in it.
+    /// The index of the minute that contains a time.
     fn minute_of(self, at: Timestamp) -> usize {
         usize::try_from((at.0 - self.from.0) / MINUTE).unwrap_or(0)
     }
@@ -122,10 +122,10 @@ impl Chart {
         chart
     }
 
-    /// Counts one entry's starts; none when it has none in this time.
+    /// Counts the starts of one entry. None if there are none in the range.
     fn row(&mut self, job: &Job<'_>, cells: usize) -> Option<Row> {
         let entry = job.recurring();
-        // The first second of the range belongs to it.
+        // The range includes its first second.
         let mut next = entry.start_after(Timestamp(self.range.from.0 - 1)).filter(|at| *at < self.range.until)?;
         let mut counted = vec![0; cells];
         loop {
@@ -143,17 +143,17 @@ impl Chart {
         }
     }
 
-    /// The most starts in a minute.
+    /// The highest number of starts in a minute.
     pub(super) fn most(&self) -> u32 {
         self.minutes.iter().copied().max().unwrap_or(0)
     }
 
-    /// All starts.
+    /// The number of starts of all entries.
     pub(super) fn total(&self) -> u64 {
         self.minutes.iter().map(|starts| u64::from(*starts)).sum()
     }
 
-    /// How many minutes a cell is long.
+    /// The length of a cell in minutes.
     pub(super) fn minutes_per_cell(&self) -> f64 {
         self.minutes.len() as f64 / self.peaks.len().max(1) as f64
     }
@@ -163,14 +163,14 @@ impl Chart {
         cell_of(minute, self.minutes.len(), self.peaks.len())
     }
 
-    /// From how many starts on a minute is crowded: two, half of the fullest minute's and twice the average.
+    /// The number of starts from which a minute is crowded: at least two, half of the maximum, and twice the average.
     pub(super) fn crowd(&self) -> u32 {
         let minutes = u64::try_from(self.minutes.len()).unwrap_or(u64::MAX).max(1);
         let twice_average = u32::try_from((2 * self.total()).div_ceil(minutes)).unwrap_or(u32::MAX);
         self.most().div_ceil(2).max(twice_average).max(2)
     }
 
-    /// The most crowded minutes, fullest first.
+    /// The most crowded minutes, in descending order of starts.
     pub(super) fn crowded(&self, most: usize) -> Vec<Crowded> {
         let crowd = self.crowd();
         let mut found: Vec<Crowded> = self
@@ -185,8 +185,8 @@ impl Chart {
         found
     }
 
-    /// The longest times in which nothing starts, in order of time, as ranges of minutes: a hundredth of the picture at
-    /// least, and five minutes.
+    /// The longest times without a start, in order of time, as ranges of minutes. They last at least a hundredth of the
+    /// chart, and five minutes.
     pub(super) fn quiet(&self, most: usize) -> Vec<std::ops::Range<usize>> {
         let least = (self.minutes.len() / 100).max(5);
         let mut found = Vec::new();
@@ -205,7 +205,7 @@ impl Chart {
         found
     }
 
-    /// Marks for the axis, at round times of the zone, no more than `most` of them.
+    /// Ticks for the axis at round local times, at most `most` of them.
     pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
         const STEPS: [i64; 14] = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 40_320];
         let length = self.minutes.len();
@@ -225,25 +225,25 @@ impl Chart {
         Tick { minute, label, midnight }
     }
 
-    /// `03:00`: what the zone's clocks show at that minute.
+    /// The local time of a minute: `03:00`.
     pub(super) fn time(&self, minute: usize) -> String {
         let shown = self.zone.to_rfc3339(self.range.moment(minute));
         shown.get(11..16).unwrap_or_default().to_owned()
     }
 
-    /// `Mon 23`.
+    /// The local day of a minute: `Mon 23`.
     fn day(&self, minute: usize) -> String {
         let shown = self.zone.to_rfc3339(self.range.moment(minute));
         format!("{} {}", self.weekday(minute), shown.get(8..10).unwrap_or_default())
     }
 
-    /// `Mon 2026-11-23 03:00`.
+    /// The local date and time of a minute: `Mon 2026-11-23 03:00`.
     pub(super) fn date_and_time(&self, minute: usize) -> String {
         let shown = self.zone.to_rfc3339(self.range.moment(minute));
         format!("{} {} {}", self.weekday(minute), shown.get(..10).unwrap_or_default(), self.time(minute))
     }
 
-    /// `03:00`, and the day too where the picture shows more than one.
+    /// The local time of a minute, with the day if the chart shows more than one.
     pub(super) fn when(&self, minute: usize) -> String {
         if self.minutes.len() > 1_440 {
             format!("{} {}", self.day(minute), self.time(minute))
@@ -259,12 +259,12 @@ impl Chart {
     }
 }
 
-/// The cell of a minute, when `minutes` are spread over `cells`.
+/// The cell of a minute if `minutes` are divided into `cells`.
 fn cell_of(minute: usize, minutes: usize, cells: usize) -> usize {
     minute * cells / minutes.max(1)
 }
 
-/// `50 min`, `3 h 20 min`.
+/// Formats a duration: `50 min`, `3 h 20 min`.
 pub(super) fn length(minutes: usize) -> String {
     match (minutes / 60, minutes % 60) {
         (0, minutes) => format!("{minutes} min"),
@@ -273,7 +273,7 @@ pub(super) fn length(minutes: usize) -> String {
     }
 }
 
-/// `1 start`, `3 starts`.
+/// Formats a number of starts: `1 start`, `3 starts`.
 pub(super) fn starts(number: impl Into<u64>) -> String {
     let number = number.into();
     format!("{number} start{}", if number == 1 { "" } else { "s" })

@@ -1,4 +1,4 @@
-//! `cronctl timeline`: a picture of when entries run.
+//! `cronctl timeline`: draws a chart of when entries run.
 
 mod chart;
 mod svg;
@@ -15,28 +15,28 @@ use chart::{Chart, Range};
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
-/// The longest time that is drawn: beyond it, minutes cannot be told apart anyway.
+/// The longest range that is drawn. In a longer one, minutes could not be distinguished.
 const MOST_DAYS: i64 = 400;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// Draws on the terminal or into a file.
+/// Draws on the terminal or to an SVG file.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let range = range(matches, world)?;
     let tables = source::of(matches, world)?;
     match value::<PathBuf>(matches, "svg") {
         Some(path) => write_svg(path, &chart(&tables, range, world, svg::cells(range)), out)?,
         None => {
-            let look = terminal::Look::of(out);
-            let layout = look.layout(&labels(&tables, world), range.minutes());
-            out.text(&terminal::draw(&chart(&tables, range, world, layout.cells), &layout, look))?;
+            let terminal = terminal::Terminal::of(out);
+            let layout = terminal.layout(&labels(&tables, world), range.minutes());
+            out.text(&terminal::draw(&chart(&tables, range, world, layout.cells), &layout, terminal))?;
         }
     }
     Ok(source::complain(&tables))
 }
 
-/// The time to draw, in whole minutes: a day from the hour that it is, unless the command line says otherwise.
+/// The range to draw, in whole minutes. The default is a day from the start of the current hour.
 fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
     let whole_minute = |moment: Timestamp| moment.0.div_euclid(MINUTE) * MINUTE;
     let this_hour = || world.now().0.div_euclid(HOUR) * HOUR;
@@ -59,9 +59,9 @@ fn chart(tables: &[Listed], range: Range, world: &World, cells: usize) -> Chart 
 }
 
 fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> {
-    let picture = svg::draw(chart);
+    let svg = svg::draw(chart);
     if path == Path::new("-") {
-        return out.text(&picture);
+        return out.text(&svg);
     }
-    std::fs::write(path, picture).map_err(|source| Error::Picture { path: path.to_owned(), source })
+    std::fs::write(path, svg).map_err(|source| Error::WriteSvg { path: path.to_owned(), source })
 }

@@ -1,31 +1,31 @@
-//! The picture as an SVG file: complete in itself, readable on light and dark paper.
+//! Draws a chart as a self-contained SVG file that is readable on light and dark backgrounds.
 
 use super::chart::{Chart, Label, Range, Row, length, starts};
 use std::fmt::Write;
 
-/// The picture's width; heights follow from the rows.
+/// The width of the image. Its height depends on the number of rows.
 const WIDTH: f64 = 1_280.0;
 const MARGIN: f64 = 24.0;
-/// Where the chart begins.
+/// The left edge of the chart.
 const LEFT: f64 = 384.0;
 const RIGHT: f64 = WIDTH - MARGIN;
-/// Top of the panel with all starts, and its height.
+/// The top of the panel with the starts of all entries, and its height.
 const PANEL: f64 = 112.0;
 const PANEL_HEIGHT: f64 = 96.0;
-/// Top of the first row.
+/// The top of the first row.
 const ROWS: f64 = PANEL + PANEL_HEIGHT + 40.0;
 const ROW_HEIGHT: f64 = 26.0;
-/// Narrower marks could not be seen.
+/// The minimum width of a mark, so that it is visible.
 const THINNEST: f64 = 2.0;
-/// As many cells as a day has minutes: more could not be told apart.
+/// The maximum number of cells: the minutes of a day. More could not be distinguished.
 const MOST_CELLS: usize = 1_440;
-/// Roughly so wide is the label of a line.
+/// The approximate width of the label of a tick.
 const LABEL: f64 = 44.0;
-/// Roughly so wide is a letter of a small text.
+/// The approximate width of a character of small text.
 const LETTER: f64 = 6.3;
-/// How many quiet times are marked.
+/// The maximum number of quiet times that are marked.
 const MARKED: usize = 4;
-/// Of how many crowded minutes the names are tried; most fall on one another.
+/// The number of crowded minutes that are tried as labels; most overlap.
 const MOST_NAMED: usize = 40;
 
 const STYLE: &str = "\
@@ -39,12 +39,12 @@ text{font:13px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}\
 .grid{stroke:#27323e}.day{stroke:#566575}.bar{fill:#6cb4e6}.run{fill:#6cb4e6}.crowd{fill:#ff7b61}\
 .quiet{fill:#63c384;fill-opacity:.14}.calm{fill:#7ed6a0}}";
 
-/// Into how many cells that time is cut: a minute each, or as many as can be told apart.
+/// The number of cells for a range: one per minute, up to the maximum.
 pub(super) fn cells(range: Range) -> usize {
     range.minutes().clamp(1, MOST_CELLS)
 }
 
-/// Draws.
+/// Draws a chart as SVG text.
 pub(super) fn draw(chart: &Chart) -> String {
     let rows_end = ROWS + ROW_HEIGHT * chart.rows.len().max(1) as f64;
     let height = rows_end + 44.0;
@@ -105,7 +105,7 @@ fn stripes(chart: &Chart, svg: &mut String) {
     }
 }
 
-/// The longest times without a start, behind everything that is drawn.
+/// Draws the longest times without a start, in the background.
 fn quiet_times(chart: &Chart, bottom: f64, svg: &mut String) {
     for quiet in chart.quiet(MARKED) {
         let (left, right) = (x(chart, quiet.start), x(chart, quiet.end));
@@ -118,7 +118,7 @@ fn quiet_times(chart: &Chart, bottom: f64, svg: &mut String) {
              <rect class=\"quiet\" x=\"{left:.1}\" y=\"{PANEL}\" width=\"{width:.1}\" height=\"{height}\"/>"
         );
         let label = format!("quiet {long}");
-        // A label that does not fit is left to the tooltip.
+        // A label that does not fit is shown in the tooltip only.
         if width > label.len() as f64 * LETTER {
             let (middle, y) = (left + width / 2.0, PANEL + PANEL_HEIGHT / 2.0);
             let _ = write!(
@@ -130,7 +130,7 @@ fn quiet_times(chart: &Chart, bottom: f64, svg: &mut String) {
     }
 }
 
-/// Lines at round times through panel and rows, with their labels between the two and under the rows.
+/// Draws lines at round times through panel and rows, with labels between both and below the rows.
 fn axis(chart: &Chart, bottom: f64, svg: &mut String) {
     let mut label_end = f64::NEG_INFINITY;
     for tick in chart.ticks(16) {
@@ -142,7 +142,7 @@ fn axis(chart: &Chart, bottom: f64, svg: &mut String) {
                 "<line class=\"{class}\" stroke-width=\"{weight}\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{end}\"/>"
             );
         }
-        // An hour that comes twice would write its name over itself.
+        // The labels of an hour that occurs twice would overlap.
         if x - LABEL / 2.0 < label_end {
             continue;
         }
@@ -157,7 +157,7 @@ fn axis(chart: &Chart, bottom: f64, svg: &mut String) {
     let _ = writeln!(svg, "<text class=\"faint small\" x=\"{MARGIN}\" y=\"{y}\">time in {zone}</text>");
 }
 
-/// The panel: in each cell the fullest minute, crowded ones in another colour and with their number.
+/// Draws the panel: for each cell its minute with the most starts, crowded ones in another colour and with their number.
 fn all_starts(chart: &Chart, svg: &mut String) {
     let base = PANEL + PANEL_HEIGHT;
     let most = chart.most().max(1);
@@ -178,7 +178,7 @@ fn all_starts(chart: &Chart, svg: &mut String) {
         let height = PANEL_HEIGHT * f64::from(run.value) / f64::from(most);
         let class = if run.value >= crowd { "crowd" } else { "bar" };
         let (left, width) = span(chart, &run.cells);
-        let when = told(chart, &run.cells);
+        let when = time_range(chart, &run.cells);
         let most = starts(run.value);
         let in_a_minute = if run.cells.len() > 1 || chart.minutes_per_cell() > 1.0 { " in a minute" } else { "" };
         let _ = writeln!(
@@ -191,14 +191,14 @@ fn all_starts(chart: &Chart, svg: &mut String) {
     name_crowded(chart, base, svg);
 }
 
-/// Writes the fullest minutes over their bars.
+/// Labels the bars of the most crowded minutes.
 fn name_crowded(chart: &Chart, base: f64, svg: &mut String) {
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for crowded in chart.crowded(MOST_NAMED) {
         let label = format!("{} {}", chart.when(crowded.minute), starts(crowded.starts));
         let width = label.len() as f64 * LETTER;
         let left = (x(chart, crowded.minute) - width / 2.0).clamp(LEFT, RIGHT - width);
-        // Two labels on one another cannot be read: the fuller minute comes first and keeps its place.
+        // Labels must not overlap. Minutes with more starts come first and take precedence.
         if taken.iter().any(|(begin, end)| left < *end && left + width > *begin) {
             continue;
         }
@@ -224,7 +224,7 @@ fn draw_row(chart: &Chart, row: &Row, top: f64, svg: &mut String) {
     let (mark_top, mark_height) = (top + 6.0, ROW_HEIGHT - 12.0);
     for run in equal_runs(&row.cells) {
         let (left, width) = span(chart, &run.cells);
-        // A start in every minute is drawn full; the fewer they are, the lighter.
+        // The colour is full for a start in every minute, and lighter for fewer.
         let dense = (f64::from(run.value) / chart.minutes_per_cell()).min(1.0);
         let opacity = if run.cells.len() > 1 { 0.4 + 0.5 * dense } else { 1.0 };
         let number = u64::from(run.value) * run.cells.len() as u64;
@@ -232,20 +232,21 @@ fn draw_row(chart: &Chart, row: &Row, top: f64, svg: &mut String) {
             svg,
             "<rect class=\"run\" fill-opacity=\"{opacity:.2}\" x=\"{left:.1}\" y=\"{mark_top}\" width=\"{width:.1}\" \
              height=\"{mark_height}\" rx=\"1\"><title>{}: {}\n{}</title></rect>",
-            told(chart, &run.cells),
+            time_range(chart, &run.cells),
             starts(number),
             escape(command)
         );
     }
 }
 
-/// Neighbouring cells with the same number of starts.
+/// A group of neighbouring cells with the same number of starts.
 struct EqualRun {
     value: u32,
     cells: std::ops::Range<usize>,
 }
 
-/// Joins neighbours that are equal and not empty, so that a job that runs each minute is one mark and not thousands.
+/// Joins neighbouring cells that are equal and not empty, so that a job that runs each minute is one mark instead of
+/// thousands.
 fn equal_runs(cells: &[u32]) -> Vec<EqualRun> {
     let mut runs: Vec<EqualRun> = Vec::new();
     for (cell, value) in cells.iter().enumerate().filter(|(_, value)| **value > 0) {
@@ -257,7 +258,7 @@ fn equal_runs(cells: &[u32]) -> Vec<EqualRun> {
     runs
 }
 
-/// Left edge and width of cells, wide enough to be seen.
+/// The left edge and the width of cells, at least the minimum width.
 fn span(chart: &Chart, cells: &std::ops::Range<usize>) -> (f64, f64) {
     let scale = (RIGHT - LEFT) / chart.peaks.len().max(1) as f64;
     let left = LEFT + cells.start as f64 * scale;
@@ -265,13 +266,13 @@ fn span(chart: &Chart, cells: &std::ops::Range<usize>) -> (f64, f64) {
     (left.min(RIGHT - width), width)
 }
 
-/// Where a minute begins.
+/// The horizontal position at which a minute begins.
 fn x(chart: &Chart, minute: usize) -> f64 {
     LEFT + (RIGHT - LEFT) * minute as f64 / chart.minutes.len().max(1) as f64
 }
 
-/// The time of cells: `03:00`, `03:00 to 04:00`.
-fn told(chart: &Chart, cells: &std::ops::Range<usize>) -> String {
+/// The local time of cells: `03:00`, `03:00 to 04:00`.
+fn time_range(chart: &Chart, cells: &std::ops::Range<usize>) -> String {
     let minute = |cell: usize| (cell * chart.minutes.len()).div_ceil(chart.peaks.len().max(1));
     let (first, end) = (minute(cells.start), minute(cells.end));
     if end <= first + 1 { chart.when(first) } else { format!("{} to {}", chart.when(first), chart.when(end)) }
@@ -284,7 +285,7 @@ fn clip(text: &str, most: usize) -> String {
     text.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// Text for XML: what has a meaning there is written out, what XML 1.0 does not allow at all is left out.
+/// Escapes text for XML, and removes characters that XML 1.0 does not allow.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,38 +1,38 @@
-//! The picture on a terminal: a row of blocks for each entry, higher where it starts more often.
+//! Draws a chart on a terminal: a row of blocks for each entry, higher where it starts more often.
 
 use super::chart::{Chart, Label, length, starts};
 use crate::cli::cronctl::output::Output;
 use crate::sys::terminal;
 use std::fmt::Write;
 
-/// How many crowded minutes and quiet times are named.
+/// The maximum number of crowded minutes and quiet times that are listed.
 const NAMED: usize = 5;
-/// No picture is made narrower than this; a narrower terminal folds it.
+/// The minimum width in columns. Narrower terminals wrap lines.
 const NARROWEST: usize = 40;
-/// How wide it is where nobody says.
+/// The default width in columns.
 const USUAL: usize = 80;
 /// Blocks of one to eight eighths.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// What the terminal can show.
+/// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
-    /// Columns.
+pub(super) struct Terminal {
+    /// The width in columns.
     width: usize,
-    /// Whether colours are wanted.
+    /// Whether to use colours.
     colours: bool,
 }
 
-/// How the width is shared.
+/// The division of the width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     user: usize,
     schedule: usize,
-    /// The whole label, two blanks after it not counted.
+    /// The width of the label, without the two blanks after it.
     label: usize,
-    /// Cells of the chart.
+    /// The number of cells of the chart.
     pub(super) cells: usize,
-    /// Columns of each cell.
+    /// The width of each cell in columns.
     each: usize,
 }
 
@@ -46,18 +46,18 @@ enum Ink {
     Quiet,
 }
 
-impl Look {
-    /// `COLUMNS`, else the terminal's own width, else 80; colours on a terminal, unless `NO_COLOR` says otherwise.
-    pub(super) fn of(out: &Output) -> Look {
+impl Terminal {
+    /// The width is `COLUMNS`, else that of the terminal, else 80. Colours are used on a terminal, unless `NO_COLOR` is set.
+    pub(super) fn of(out: &Output) -> Terminal {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|n| *n > 0);
         let on_terminal = out.is_terminal();
         let own = || on_terminal.then(terminal::columns).flatten().map(usize::from);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = columns.or_else(own).unwrap_or(USUAL).clamp(NARROWEST, 1_000);
-        Look { width, colours: on_terminal && !no_colour }
+        Terminal { width, colours: on_terminal && !no_colour }
     }
 
-    /// Shares the width between labels and chart: the labels get what they need, up to two fifths.
+    /// Divides the width between labels and chart. Labels get the width that they need, up to two fifths.
     pub(super) fn layout(self, labels: &[Label], minutes: usize) -> Layout {
         let widest = |part: fn(&Label) -> &str, most: usize| {
             labels.iter().map(|label| part(label).chars().count()).max().unwrap_or(0).min(most)
@@ -83,22 +83,22 @@ impl Look {
     }
 }
 
-/// What stands beside the sum of all rows.
+/// The label of the row with all starts.
 const ALL: &str = "all entries";
 
-/// Draws.
-pub(super) fn draw(chart: &Chart, layout: &Layout, look: Look) -> String {
+/// Draws a chart as text.
+pub(super) fn draw(chart: &Chart, layout: &Layout, terminal: Terminal) -> String {
     let mut text = String::new();
-    heading(chart, look, &mut text);
-    axis(chart, layout, look, &mut text);
-    sum(chart, layout, look, &mut text);
+    heading(chart, terminal, &mut text);
+    axis(chart, layout, terminal, &mut text);
+    sum(chart, layout, terminal, &mut text);
     for row in &chart.rows {
-        let label = look.paint(Ink::Strong, &fit(&row.label.command, layout.command()));
+        let label = terminal.paint(Ink::Strong, &fit(&row.label.command, layout.command()));
         let (user, schedule) = (fit(&row.label.user, layout.user), fit(&row.label.schedule, layout.schedule));
         let bars: String = row.cells.iter().map(|starts| each(density(*starts, chart), layout)).collect();
-        line(&mut text, &format!("{user}  {schedule}  {label}"), &look.paint(Ink::Bar, bars.trim_end()));
+        line(&mut text, &format!("{user}  {schedule}  {label}"), &terminal.paint(Ink::Bar, bars.trim_end()));
     }
-    legend(chart, look, &mut text);
+    legend(chart, terminal, &mut text);
     text
 }
 
@@ -107,10 +107,10 @@ fn line(text: &mut String, label: &str, bars: &str) {
     let _ = writeln!(text, "{}", format!("{label}  {bars}").trim_end());
 }
 
-fn heading(chart: &Chart, look: Look, text: &mut String) {
+fn heading(chart: &Chart, terminal: Terminal, text: &mut String) {
     let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
     let title = format!("{from} to {until}, {}", chart.zone.name());
-    let _ = writeln!(text, "{}", look.paint(Ink::Strong, &title));
+    let _ = writeln!(text, "{}", terminal.paint(Ink::Strong, &title));
     let rows = chart.rows.len();
     let entries = if rows == 1 { "entry" } else { "entries" };
     let _ = writeln!(text, "{} of {rows} {entries}, at most {} in a minute", starts(chart.total()), chart.most());
@@ -121,8 +121,8 @@ fn heading(chart: &Chart, look: Look, text: &mut String) {
     text.push('\n');
 }
 
-/// Times over the columns where they begin, and a mark on the column.
-fn axis(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
+/// Draws the time axis: labels above the columns, and a tick on each.
+fn axis(chart: &Chart, layout: &Layout, terminal: Terminal, text: &mut String) {
     let columns = layout.cells * layout.each;
     let mut times = vec![' '; columns];
     let mut marks = vec![' '; columns];
@@ -142,14 +142,15 @@ fn axis(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
     }
     let blank = " ".repeat(layout.label);
     line(text, &blank, &String::from_iter(times));
-    line(text, &blank, &look.paint(Ink::Faint, String::from_iter(marks).trim_end()));
+    line(text, &blank, &terminal.paint(Ink::Faint, String::from_iter(marks).trim_end()));
 }
 
-/// All entries together: the fullest minute of each cell, crowded ones marked `!`, quiet times `·`.
-fn sum(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
+/// Draws the row of all entries: for each cell its minute with the most starts. Crowded cells are marked `!`, quiet times
+/// `·`.
+fn sum(chart: &Chart, layout: &Layout, terminal: Terminal, text: &mut String) {
     let bars: String = chart.peaks.iter().map(|peak| each(share(*peak, chart.most()), layout)).collect();
-    let label = look.paint(Ink::Strong, &fit(ALL, layout.label));
-    line(text, &label, &look.paint(Ink::Bar, bars.trim_end()));
+    let label = terminal.paint(Ink::Strong, &fit(ALL, layout.label));
+    line(text, &label, &terminal.paint(Ink::Bar, bars.trim_end()));
 
     let mut marks = vec![' '; layout.cells];
     for quiet in chart.quiet(NAMED) {
@@ -168,14 +169,14 @@ fn sum(chart: &Chart, layout: &Layout, look: Look, text: &mut String) {
         .iter()
         .map(|mark| {
             let ink = if *mark == '!' { Ink::Crowded } else { Ink::Quiet };
-            look.paint(ink, &each(*mark, layout))
+            terminal.paint(ink, &each(*mark, layout))
         })
         .collect();
     line(text, &" ".repeat(layout.label), painted.trim_end());
 }
 
-/// The crowded minutes and the quiet times in words.
-fn legend(chart: &Chart, look: Look, text: &mut String) {
+/// Lists the crowded minutes and the quiet times.
+fn legend(chart: &Chart, terminal: Terminal, text: &mut String) {
     let crowded: Vec<String> =
         chart.crowded(NAMED).iter().map(|c| format!("{} {}", chart.when(c.minute), starts(c.starts))).collect();
     let quiet: Vec<String> = chart
@@ -187,15 +188,15 @@ fn legend(chart: &Chart, look: Look, text: &mut String) {
         text.push('\n');
     }
     if !crowded.is_empty() {
-        let _ = writeln!(text, "{} {}", look.paint(Ink::Crowded, "! crowded:"), crowded.join(", "));
+        let _ = writeln!(text, "{} {}", terminal.paint(Ink::Crowded, "! crowded:"), crowded.join(", "));
     }
     if !quiet.is_empty() {
-        let _ = writeln!(text, "{} {}", look.paint(Ink::Quiet, "· quiet:  "), quiet.join(", "));
+        let _ = writeln!(text, "{} {}", terminal.paint(Ink::Quiet, "· quiet:  "), quiet.join(", "));
     }
 }
 
 impl Layout {
-    /// What is left of the label for the command.
+    /// The width that the label has left for the command.
     fn command(&self) -> usize {
         self.label.saturating_sub(self.user + self.schedule + 4)
     }
@@ -205,13 +206,13 @@ fn each(block: char, layout: &Layout) -> String {
     std::iter::repeat_n(block, layout.each).collect()
 }
 
-/// A full block is a start in every minute of the cell.
+/// The block for a cell of a row. A full block means a start in every minute.
 fn density(starts: u32, chart: &Chart) -> char {
     let eighths = (f64::from(starts) * 8.0 / chart.minutes_per_cell()).ceil();
     block(eighths.min(8.0) as u32)
 }
 
-/// A full block is the fullest minute of the picture.
+/// The block for a cell of the sum. A full block means the maximum of the chart.
 fn share(starts: u32, most: u32) -> char {
     block((u64::from(starts) * 8).div_ceil(u64::from(most.max(1))).min(8) as u32)
 }
@@ -220,7 +221,7 @@ fn block(eighths: u32) -> char {
     eighths.checked_sub(1).and_then(|at| BLOCKS.get(at as usize)).copied().unwrap_or(' ')
 }
 
-/// A text in exactly that many columns.
+/// Cuts or pads a text to exactly that many columns.
 fn fit(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return format!("{text:width$}");

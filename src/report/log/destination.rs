@@ -1,4 +1,4 @@
-//! Where the bytes of a log go, none of which may ever hold us up: a socket of syslog or of the journal, or standard error.
+//! Where the log is written without blocking: a socket of syslog or of the journal, or standard error.
 
 use super::journal;
 use nix::errno::Errno;
@@ -10,24 +10,24 @@ use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-/// What of a line is sent when the whole is more than a datagram holds.
+/// Bytes that are sent of a line that is too long for a datagram.
 const CUT: usize = 8192;
-/// A pipe that reports room takes this much without blocking (POSIX: PIPE_BUF, here Linux's).
+/// Bytes that a pipe reported as writable accepts without blocking (PIPE_BUF of POSIX, Linux's value).
 const PIECE: usize = 4096;
 
-/// A place for records.
+/// The destination of records.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Destination {
     Socket(Socket),
     Stderr(io::Stderr),
 }
 
-/// What is spoken on a socket.
+/// The protocol on a socket.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
-    /// Lines of syslog, one a datagram, or on a stream each with a NUL behind it.
+    /// Syslog lines: one per datagram, or on a stream each followed by a NUL.
     Syslog,
-    /// The journal's entries.
+    /// The journal's native protocol, one entry per datagram.
     Journal,
 }
 
@@ -42,71 +42,72 @@ pub(super) struct Socket {
 #[derive(Debug)]
 enum Connection {
     Datagrams(OwnedFd),
-    /// Of the line that is being written so many bytes are gone.
+    /// `written` bytes of the current line have been sent.
     Stream {
         socket: OwnedFd,
         written: usize,
     },
 }
 
-/// What became of one try.
+/// The result of one attempt to send.
 pub(super) enum Sent {
     Whole,
-    /// So many bytes of it.
+    /// Only this many bytes were sent.
     Part(usize),
-    /// Not now: the reader is behind, or there is none. What went of it is remembered: the same is to come next.
+    /// The reader is behind, or there is none. A part already sent is remembered, so the same record must be sent next.
     NotNow,
-    /// Not this one, ever.
+    /// This record can never be sent.
     Never,
 }
 
-impl Place {
-    /// Lines to a syslog daemon's socket; it need not be there yet.
-    pub(super) fn syslog(path: impl Into<PathBuf>) -> Place {
-        Place::Socket(Socket::new(path.into(), Protocol::Syslog))
+impl Destination {
+    /// Lines to a syslog daemon's socket, which need not exist yet.
+    pub(super) fn syslog(path: impl Into<PathBuf>) -> Destination {
+        Destination::Socket(Socket::new(path.into(), Protocol::Syslog))
     }
 
     /// Entries to the journal's socket.
-    pub(super) fn journal(path: impl Into<PathBuf>) -> Place {
-        Place::Socket(Socket::new(path.into(), Protocol::Journal))
+    pub(super) fn journal(path: impl Into<PathBuf>) -> Destination {
+        Destination::Socket(Socket::new(path.into(), Protocol::Journal))
     }
 
     /// Whether there is a reader.
     pub(super) fn answers(&self) -> bool {
         match self {
-            Place::Socket(socket) => socket.connection.is_some(),
-            Place::Stderr(_) => true,
+            Destination::Socket(socket) => socket.connection.is_some(),
+            Destination::Stderr(_) => true,
         }
     }
 
-    /// What to wait for until there is room.
+    /// The descriptor to wait for until it is writable.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Place::Socket(socket) => match socket.connection.as_ref()? {
+            Destination::Socket(socket) => match socket.connection.as_ref()? {
                 Connection::Datagrams(socket) | Connection::Stream { socket, .. } => Some(socket.as_fd()),
             },
-            Place::Stderr(stderr) => Some(stderr.as_fd()),
+            Destination::Stderr(stderr) => Some(stderr.as_fd()),
         }
     }
 
-    /// Forgets a connection and makes another.
+    /// Closes the connection and connects again.
     pub(super) fn reopen(&mut self) {
-        if let Place::Socket(socket) = self {
+        if let Destination::Socket(socket) = self {
             socket.connect();
         }
     }
 
-    /// Writes as much as goes without blocking.
+    /// Sends as much as possible without blocking.
     pub(super) fn try_send(&mut self, record: &[u8]) -> Sent {
         match self {
-            Place::Socket(socket) => socket.try_send(record),
-            Place::Stderr(stderr) => write_piecewise(stderr, record),
+            Destination::Socket(socket) => socket.try_send(record),
+            Destination::Stderr(stderr) => write_piecewise(stderr, record),
         }
     }
 
-    /// The record that went only in part will not come again: its beginning must not stand in front of another.
+    /// To be called if a record that was sent in part is dropped: closes the stream, so that the next record does not follow
+    /// half a line.
     pub(super) fn give_up_part(&mut self) {
-        if let Place::Socket(socket) = self
+        if let Destination::Socket(socket) = self
             && let Some(Connection::Stream { written: 1.., .. }) = socket.connection
         {
             socket.connection = None;
@@ -128,7 +129,7 @@ impl Socket {
     fn try_send(&mut self, record: &[u8]) -> Sent {
         if let Some(connection) = &mut self.connection {
             match connection.send(record, self.protocol) {
-                // The reader is gone, perhaps restarted: one new try.
+                // The reader is gone and may have been restarted, so connect once more.
                 Err(_) => self.connection = None,
                 Ok(sent) => return sent,
             }
@@ -142,11 +143,11 @@ impl Socket {
 }
 
 impl Connection {
-    /// Datagrams, as syslog(3) tries first; a daemon of the old kind listens for streams.
+    /// Tries datagrams first, as syslog(3) does; some older daemons listen for streams.
     fn open(path: &PathBuf) -> nix::Result<Connection> {
         let address = UnixAddr::new(path)?;
         let open = |kind| {
-            // Not blocking, so that connecting to a stream does not wait for its daemon.
+            // Non-blocking, so that connecting to a stream does not wait for the daemon.
             let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
             connect(socket.as_raw_fd(), &address).map(|()| socket)
         };
@@ -156,13 +157,13 @@ impl Connection {
         }
     }
 
-    /// One try; an error means that this connection is of no more use.
+    /// Tries to send once. After an error the connection cannot be used any more.
     fn send(&mut self, record: &[u8], protocol: Protocol) -> nix::Result<Sent> {
         let sent = match (self, protocol) {
             (Connection::Datagrams(socket), Protocol::Syslog) => send_line(socket, record),
             (Connection::Datagrams(socket), Protocol::Journal) => send_entry(socket, record),
             (Connection::Stream { socket, written }, Protocol::Syslog) => write_line(socket, record, written),
-            // Whoever listens there is no journal.
+            // The listener is not a journal.
             (Connection::Stream { .. }, Protocol::Journal) => Ok(Sent::Never),
         };
         match sent {
@@ -208,8 +209,8 @@ fn write_line(socket: &OwnedFd, line: &[u8], written: &mut usize) -> nix::Result
     Ok(Sent::Whole)
 }
 
-/// Writes to standard error only what it takes without blocking. The descriptor itself must stay in blocking mode: the
-/// mode belongs to the terminal or pipe, which we share with others.
+/// Writes to standard error as much as it accepts without blocking. The descriptor must stay in blocking mode, because the
+/// mode belongs to the terminal or pipe, which other processes share.
 fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> Sent {
     let mut stderr = stderr.lock();
     let mut written = 0;
@@ -223,7 +224,7 @@ fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> Sent {
             Err(why) if matches!(why.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR)) => {
                 return if written == 0 { Sent::NotNow } else { Sent::Part(written) };
             }
-            // Nobody can be told any more (EPIPE, EIO of a terminal that was hung up): the line counts as written.
+            // There is no reader left (EPIPE, or EIO of a terminal that was hung up), so the line counts as written.
             Err(_) => return Sent::Whole,
         }
     }
@@ -248,7 +249,7 @@ mod tests {
     fn a_line_too_long_for_a_datagram_is_cut() {
         let (_directory, path) = place_for("log");
         let reader = UnixDatagram::bind(&path).unwrap();
-        assert!(matches!(Place::syslog(&path).try_send(&vec![b'x'; 4 << 20]), Sent::Whole));
+        assert!(matches!(Destination::syslog(&path).try_send(&vec![b'x'; 4 << 20]), Sent::Whole));
         assert_eq!(reader.recv(&mut vec![0; 1 << 16]).unwrap(), CUT);
     }
 
@@ -257,7 +258,7 @@ mod tests {
         let (_directory, path) = place_for("socket");
         let reader = UnixDatagram::bind(&path).unwrap();
         let entry = vec![b'x'; 4 << 20];
-        assert!(matches!(Place::journal(&path).try_send(&entry), Sent::Whole));
+        assert!(matches!(Destination::journal(&path).try_send(&entry), Sent::Whole));
         let mut control = nix::cmsg_space!(i32);
         let received = recvmsg::<()>(reader.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty()).unwrap();
         let Some(ControlMessageOwned::ScmRights(numbers)) = received.cmsgs().unwrap().next() else { panic!() };
@@ -274,7 +275,7 @@ mod tests {
     fn a_log_daemon_that_listens_for_a_stream_gets_lines_with_a_nul_behind_each() {
         let (_directory, path) = place_for("log");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut place = Place::syslog(&path);
+        let mut place = Destination::syslog(&path);
         let long = vec![b'x'; 4 << 20];
         assert!(matches!(place.try_send(b"one"), Sent::Whole));
         assert!(matches!(place.try_send(&long), Sent::NotNow), "more than the socket holds");
@@ -285,7 +286,7 @@ mod tests {
             all
         });
         for line in [&long[..], b"two"] {
-            // As often as there is room, which the reader makes.
+            // Retry until the reader has made room.
             while !matches!(place.try_send(line), Sent::Whole) {
                 std::thread::yield_now();
             }
@@ -300,7 +301,7 @@ mod tests {
     fn half_a_line_never_stands_in_front_of_another() {
         let (_directory, path) = place_for("log");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut place = Place::syslog(&path);
+        let mut place = Destination::syslog(&path);
         assert!(matches!(place.try_send(&vec![b'x'; 4 << 20]), Sent::NotNow));
         place.give_up_part();
         assert!(matches!(place.try_send(b"next"), Sent::Whole));
@@ -315,8 +316,8 @@ mod tests {
     fn a_stream_daemon_that_accepts_nobody_holds_nobody_up() {
         let (_directory, path) = place_for("log");
         let _listener = UnixListener::bind(&path).unwrap();
-        // Its queue of callers is full at some point; then connecting fails at once.
-        let places: Vec<Place> = std::iter::repeat_with(|| Place::syslog(&path)).take(6000).collect();
+        // At some point its backlog is full, and connecting fails at once.
+        let places: Vec<Destination> = std::iter::repeat_with(|| Destination::syslog(&path)).take(6000).collect();
         assert!(places.iter().any(|place| !place.answers()) && places[0].answers());
     }
 }

@@ -1,12 +1,12 @@
-//! Whose programs are under test, and how their package would install them.
+//! The implementations under test, and how their packages install the programs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// A cron to be examined.
+/// An implementation of cron whose programs are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Subject {
+pub enum Implementation {
     /// Debian 12's own `cron` package.
     Debian,
     /// cronie itself, as its makefile installs it, where `CRONIE` names the directory of its programs.
@@ -17,41 +17,42 @@ pub enum Subject {
     OursCronie,
 }
 
-impl Subject {
-    /// All of them, the incumbents first.
-    pub const ALL: [Subject; 4] = [Subject::Debian, Subject::Cronie, Subject::OursDebian, Subject::OursCronie];
+impl Implementation {
+    /// All implementations, the reference implementations first.
+    pub const ALL: [Implementation; 4] =
+        [Implementation::Debian, Implementation::Cronie, Implementation::OursDebian, Implementation::OursCronie];
 
     /// Its name, as written in cases.
     pub fn name(self) -> &'static str {
         match self {
-            Subject::Debian => "debian",
-            Subject::Cronie => "cronie",
-            Subject::OursDebian => "ours-debian",
-            Subject::OursCronie => "ours-cronie",
+            Implementation::Debian => "debian",
+            Implementation::Cronie => "cronie",
+            Implementation::OursDebian => "ours-debian",
+            Implementation::OursCronie => "ours-cronie",
         }
     }
 
-    /// The subject of that name.
-    pub fn named(name: &str) -> Option<Subject> {
-        Subject::ALL.into_iter().find(|subject| subject.name() == name)
+    /// Looks up an implementation by its name.
+    pub fn named(name: &str) -> Option<Implementation> {
+        Implementation::ALL.into_iter().find(|implementation| implementation.name() == name)
     }
 
     /// Whether it is to behave as Debian's cron.
     pub fn is_debian(self) -> bool {
-        matches!(self, Subject::Debian | Subject::OursDebian)
+        matches!(self, Implementation::Debian | Implementation::OursDebian)
     }
 
-    /// The daemon's program.
+    /// The path of the daemon.
     pub fn daemon(self) -> &'static str {
         if self.is_debian() { "/usr/sbin/cron" } else { "/usr/sbin/crond" }
     }
 
-    /// The users' tables.
+    /// The directory of the users' crontabs.
     pub fn spool(self) -> &'static str {
         if self.is_debian() { "/var/spool/cron/crontabs" } else { "/var/spool/cron" }
     }
 
-    /// The `@reboot` marker.
+    /// The path of the `@reboot` marker.
     pub fn reboot_marker(self) -> &'static str {
         if self.is_debian() { "/run/crond.reboot" } else { "/run/cron.reboot" }
     }
@@ -69,9 +70,9 @@ impl Subject {
     /// What is missing on this machine for it, if anything.
     pub fn missing(self) -> Option<PathBuf> {
         match self {
-            Subject::Debian => Some(package("cron")).filter(|package| !package.exists()),
-            Subject::Cronie => Some(built_cronie().join("crond")).filter(|daemon| !daemon.exists()),
-            Subject::OursDebian | Subject::OursCronie => None,
+            Implementation::Debian => Some(package("cron")).filter(|package| !package.exists()),
+            Implementation::Cronie => Some(built_cronie().join("crond")).filter(|daemon| !daemon.exists()),
+            Implementation::OursDebian | Implementation::OursCronie => None,
         }
     }
 
@@ -84,18 +85,18 @@ impl Subject {
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("an executable program");
         };
         match self {
-            Subject::Debian => {
+            Implementation::Debian => {
                 place(&package("cron").join("usr/sbin/cron"), "/usr/sbin/cron");
                 place(&package("cron").join("usr/bin/crontab"), "/usr/bin/crontab");
                 place(&package("cron").join("lib/systemd/system/cron.service"), self.unit());
                 place(&package("cron").join("etc/init.d/cron"), "/etc/init.d/cron");
             }
-            Subject::Cronie => {
+            Implementation::Cronie => {
                 place(&built_cronie().join("crond"), "/usr/sbin/crond");
                 place(&built_cronie().join("crontab"), "/usr/bin/crontab");
                 place(&built_cronie().join("crond.service"), self.unit());
             }
-            Subject::OursDebian | Subject::OursCronie => {
+            Implementation::OursDebian | Implementation::OursCronie => {
                 place(Path::new(env!("CARGO_BIN_EXE_crond")), "/usr/sbin/crond");
                 place(Path::new(env!("CARGO_BIN_EXE_crontab")), "/usr/bin/crontab");
                 place(Path::new(env!("CARGO_BIN_EXE_cronctl")), "/usr/bin/cronctl");
@@ -111,7 +112,7 @@ impl Subject {
 
     /// Gives the installed files their owners and modes, and makes the spool; inside the world, users being there.
     pub(super) fn settle(self) {
-        if self == Subject::OursDebian {
+        if self == Implementation::OursDebian {
             symlink("crond", "/usr/sbin/cron").expect("crond under Debian's name");
         }
         let pam = format!("/etc/pam.d/{}", if self.is_debian() { "cron" } else { "crond" });
@@ -126,7 +127,7 @@ impl Subject {
             own("/usr/bin/crontab", 0, 0, 0o4755);
             own(self.spool(), 0, 0, 0o700);
         }
-        if self == Subject::OursCronie {
+        if self == Implementation::OursCronie {
             fs::write("/etc/cronwheel.toml", "profile = \"cronie\"\n").expect("/etc/cronwheel.toml");
         }
         self.settle_lists();

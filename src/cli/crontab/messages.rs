@@ -1,26 +1,25 @@
-//! Messages for the user. A message that cannot be written never stops or undoes the operation.
+//! Messages for the user. A failure to write one does not stop or undo the operation.
 
 use crate::sys::{descriptor, files};
 use std::fs::File;
 use std::io::{self, Write};
 
-/// Writes a line to standard error. Nothing depends on it: where standard error takes nothing, the line is lost.
+/// Writes a line to standard error. Errors are ignored.
 pub fn warn(line: &str) {
     let _ = write(true, &format!("{line}\n"));
 }
 
-/// Writes text to standard error as it is, under the same rule.
+/// Writes text to standard error unchanged. Errors are ignored.
 pub fn warn_raw(text: &str) {
     let _ = write(true, text);
 }
 
-/// Writes a line to standard output, under the same rule.
+/// Writes a line to standard output. Errors are ignored.
 pub fn inform(line: &str) {
     let _ = write(false, &format!("{line}\n"));
 }
 
-/// Writes a line that the user needs to find their work again: to standard error, or to the terminal where standard error
-/// takes nothing.
+/// Writes a line that the user needs to find an edit again: to standard error, or to the terminal if that fails.
 pub fn insist(line: &str) {
     let line = format!("{line}\n");
     if write(true, &line).is_err()
@@ -30,7 +29,7 @@ pub fn insist(line: &str) {
     }
 }
 
-/// Writes a question to standard output. The answer counts even where nobody could read the question.
+/// Writes a question to standard output. Errors are ignored, and the answer is read anyway.
 pub fn question(text: &str) {
     let _ = write(false, text);
 }
