@@ -1,6 +1,6 @@
 //! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
 
-use super::anacron::Work as AnacronWork;
+use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
 use super::old_executors::OldExecutors;
@@ -12,8 +12,10 @@ use super::tables::{EventSink, LoadEvent, Told};
 use super::wake_ups::WakeUps;
 use crate::executor::{Executor, ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
-use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Event, Now, Occasion, RunId, RunOutcome, RunRequest, Scheduler, SkipReason};
+use crate::schedule::{Day, Timestamp, Zones};
+use crate::scheduler::{
+    Action, Event, Now, Preparation, RunId, RunOutcome, RunRequest, Scheduler, SkipReason, StampCause,
+};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::memory;
@@ -81,8 +83,8 @@ pub struct Daemon {
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
     pub(super) completed: Option<Completed>,
-    /// Anacron's work, if it is ours to do.
-    pub(super) anacron: Option<AnacronWork>,
+    /// The files of anacron's jobs, if this daemon runs them.
+    pub(super) anacron: Option<AnacronFiles>,
     /// Messages of `crontab`.
     pub(super) wake_ups: WakeUps,
     pub(super) poll: Poll,
@@ -174,7 +176,6 @@ impl Daemon {
                 self.notify_scheduler(Event::Tick);
             }
             self.perform()?;
-            self.run_anacron();
             self.arm()?;
             if self.has_stopped() {
                 return self.finish();
@@ -215,6 +216,9 @@ impl Daemon {
         let changed = audience.changed;
         if changed && self.stopping.is_none() {
             self.report_status("");
+        }
+        if self.library.take_anacron_hint() {
+            self.notify_scheduler(Event::AnacrontabChanged);
         }
         self.register_watcher();
         if let Some(descriptor) = self.library.users().ask() {
@@ -280,16 +284,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// When the plan, or anacron's work, wants to be asked next.
-    fn due_next(&self) -> Option<Timestamp> {
-        let jobs_by_days = self.anacron.as_ref().filter(|_| self.stopping.is_none()).and_then(AnacronWork::wake_at);
-        [self.plan.wake_at(), jobs_by_days].into_iter().flatten().min()
-    }
-
     /// Arms the timer for what is due next. When the clock was set in this very moment something else may be next.
     fn arm(&mut self) -> Result<(), Fatal> {
         loop {
-            let due = self.due_next();
+            let due = self.plan.wake_at();
             if due == self.armed && due.is_some() {
                 return Ok(());
             }
@@ -336,7 +334,6 @@ impl Daemon {
             match notice {
                 ExecutorEvent::Started { run, pid } => {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
-                    self.started_for_anacron(run, pid);
                 }
                 ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
                 ExecutorEvent::Ended { run, end, duration_ms: _ } => self.ended(run, end),
@@ -347,7 +344,6 @@ impl Daemon {
 
     pub(super) fn ended(&mut self, run: RunId, end: RunOutcome) {
         self.debug(Topic::Processes, || format!("run {} ended: {end:?}", run.0));
-        self.ended_for_anacron(run, &end);
         self.notify_scheduler(Event::Ended { run, end });
     }
 
@@ -361,6 +357,10 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
+                Action::ReadAnacrontab => self.load_anacrontab(),
+                Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
+                Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
+                Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
             }
         }
         self.executor.flush()?;
@@ -384,9 +384,7 @@ impl Daemon {
             return;
         }
         self.debug_start(start);
-        self.count_for_anacron(start);
-        let tell_pid = self.settings.debug.has(Topic::Processes) || self.is_of_anacron(start.run);
-        self.executor.start(start, tell_pid);
+        self.executor.start(start, self.settings.debug.has(Topic::Processes));
     }
 
     fn record_completed(&mut self) {
@@ -421,8 +419,35 @@ impl Daemon {
         let way = if seconds < 0 { "back" } else { "forward" };
         let detail = format!("the clock went {way} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
         self.say("INFO", &detail);
-        if let Some(work) = &mut self.anacron {
-            work.ask_for_look(Occasion::Jump);
+    }
+
+    /// Gives the scheduler the anacrontab and the stamps.
+    pub(super) fn load_anacrontab(&mut self) {
+        let Some(files) = &mut self.anacron else { return };
+        let mut log_lines = Vec::new();
+        let event = files.read(&self.settings, &mut log_lines);
+        log_lines.iter().for_each(|line| tell(&mut self.log, line));
+        self.notify_scheduler(event);
+    }
+
+    fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
+        let zone = self.library.zones().system();
+        let id = String::from_utf8_lossy(id);
+        self.say("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
+    }
+
+    fn prepare_anacron_job(&mut self, id: &[u8]) {
+        let prepared = self.anacron.as_ref().map_or(Ok(Preparation::NotOurs), |files| files.prepare(id));
+        let preparation = prepared.unwrap_or_else(|why| {
+            self.warn(&format!("{why}; the job is not started"));
+            Preparation::Failed
+        });
+        self.notify_scheduler(Event::AnacronJobPrepared(preparation));
+    }
+
+    pub(super) fn write_stamp(&mut self, id: &[u8], day: Day, cause: StampCause) {
+        if let Some(Err(why)) = self.anacron.as_ref().map(|files| files.write_stamp(id, day, cause)) {
+            self.warn(&why.to_string());
         }
     }
 
@@ -443,10 +468,6 @@ impl Daemon {
             run: Some(start.run),
             fields: &fields,
         });
-    }
-
-    pub(super) fn tell(&mut self, told: &Told) {
-        tell(&mut self.log, told);
     }
 
     /// `(CRON) EVENT (DETAIL)`.

@@ -146,8 +146,10 @@ impl Daemon {
         // Nothing more is started by this image. What it gave up before is recorded now; what waits is found by the next one.
         self.notify_scheduler(Event::Stop { is_recorded: true });
         for action in std::mem::take(&mut self.todo) {
-            if let Action::Skipped { start, why, count, first } = action {
-                self.tell_skipped(&start, why, count, first);
+            match action {
+                Action::Skipped { start, why, count, first } => self.tell_skipped(&start, why, count, first),
+                Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
+                _ => {}
             }
         }
         let completed = self.plan.completed();
@@ -164,7 +166,7 @@ impl Daemon {
             journals,
             completed: completed.0,
             reboot_jobs: self.execution.reboot_jobs.map(|jobs| (jobs.first.0, jobs.last.0)),
-            next_run: self.plan.new_run().0,
+            next_run: self.plan.next_run().0,
             directory: self.execution.directory.as_os_str().as_bytes().to_vec(),
         };
         let text = serde_json::to_string(&text).map_err(io::Error::from).map_err(os("handing on the state"))?;

@@ -103,6 +103,10 @@ impl Daemon {
     pub(super) fn finish(&mut self) -> Result<(), Fatal> {
         let give_up_at = clock::monotonic_ms() + LAST_WORDS_MS;
         self.hand_over(give_up_at)?;
+        // Ends that it has told already are told to no later daemon, and an anacron job needs its stamp. One that is gone tells nothing.
+        if self.handle_executor().is_ok() {
+            self.perform()?;
+        }
         let handed_over = self.todo.is_empty() && !self.executor.wants_to_write();
         if handed_over {
             self.record_end(self.plan.completed());

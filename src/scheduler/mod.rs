@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod anacron;
+mod anacron_events;
 mod clock;
 mod digest;
 mod environment;
@@ -25,10 +26,11 @@ mod waiting;
 mod wheel;
 mod zones;
 
-pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
 pub use digest::DigestKey;
 pub use environment::Environment;
-pub use event::{Action, Event, Now, Owner, RunId, RunOutcome, RunRequest, SkipReason, Source};
+pub use event::{
+    Action, EarlierRun, Event, Now, Owner, Preparation, RunId, RunOutcome, RunRequest, SkipReason, Source, StampCause,
+};
 pub use job_id::JobId;
 pub use live::Live;
 pub use shared_bytes::SharedBytes;
