@@ -10,6 +10,7 @@ use super::settings::Settings;
 use super::stop::Stopping;
 use super::tables::{EventSink, LoadEvent, Told};
 use super::wake_ups::WakeUps;
+use crate::crontab::printable;
 use crate::executor::{Executor, ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
@@ -519,5 +520,30 @@ impl Daemon {
         if self.manager.is_wanted() {
             self.manager.tell(&format!("{first}STATUS={}", self.state()));
         }
+    }
+}
+
+/// Debug lines.
+impl Daemon {
+    /// Writes a debug line about that topic, if it was asked for.
+    fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
+        self.settings.debug.tell(&mut self.log, topic, text);
+    }
+
+    /// Writes a debug line about what the timer waits for.
+    fn debug_next(&mut self, due: Option<Timestamp>) {
+        self.debug(Topic::Schedule, || due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}")));
+        if self.settings.debug.has(Topic::Extended) {
+            let state = self.state();
+            self.debug(Topic::Schedule, || state);
+        }
+    }
+
+    /// Writes a debug line about a job that is handed to the executor.
+    fn debug_start(&mut self, start: &RunRequest) {
+        self.debug(Topic::Processes, || {
+            let (run, user, command) = (start.run.0, &start.user, printable(&start.command));
+            format!("run {run} of {}:{} as {user}: {command}", start.source.path, start.line)
+        });
     }
 }
