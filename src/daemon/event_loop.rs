@@ -1,32 +1,19 @@
 //! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
 
-use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::old_executors::OldExecutors;
-use super::record::Record as Completed;
-use super::reexec::Execution;
-use super::settings::Settings;
-use super::stop::Stopping;
+use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
 use super::tables::{EventSink, LoadEvent, Told};
-use super::wake_ups::WakeUps;
 use crate::crontab::printable;
-use crate::executor::{Executor, ExecutorEvent, LaunchError, OldExecutor};
+use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
-use crate::scheduler::{
-    Action, Event, Now, Preparation, RunId, RunOutcome, RunRequest, Scheduler, SkipReason, StampCause,
-};
+use crate::scheduler::{Action, Event, Preparation, RunId, RunOutcome, RunRequest, Scheduler, SkipReason, StampCause};
 use crate::sys::clock;
-use crate::sys::lock::DaemonLock;
 use crate::sys::memory;
-use crate::sys::notify_socket::NotifySocket;
-use crate::sys::poll::Poll;
-use crate::sys::process;
-use crate::sys::signal::{SignalEvent, Signals};
-use crate::sys::timer::{Timer, TimerEvent};
+use crate::sys::signal::SignalEvent;
+use crate::sys::timer::TimerEvent;
 use std::collections::VecDeque;
-use std::io;
 
 /// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
 const ACTIONS_A_TURN: usize = 256;
@@ -35,83 +22,6 @@ const SIGNALS_A_TURN: usize = 8;
 
 /// Most things heard of in one turn.
 const READY_A_TURN: usize = 32;
-
-/// What is waited for, as numbers for [`Poll`].
-pub(super) mod number {
-    pub const TIMER: u64 = 1;
-    pub const SIGNALS: u64 = 2;
-    pub const RUNNER: u64 = 3;
-    pub const TABLES: u64 = 4;
-    pub const NAMES: u64 = 5;
-    pub const USERS: u64 = 6;
-    pub const LOG: u64 = 7;
-    pub const MOUNTS: u64 = 8;
-    pub const WAKE_UPS: u64 = 9;
-}
-
-/// Why a running daemon had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    /// Without its executor it can start nothing.
-    #[error(transparent)]
-    Runner(#[from] LaunchError),
-    /// The kernel refused something that never fails on a healthy system.
-    #[error("{doing}: {source}")]
-    Os {
-        /// What was being done.
-        doing: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-/// Turns a system's error into a fatal one.
-pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
-    move |source| Fatal::Os { doing, source }
-}
-
-/// Everything that a daemon has in its hands.
-#[derive(Debug)]
-pub struct Daemon {
-    pub(super) settings: Settings,
-    pub(super) log: Log,
-    pub(super) plan: Scheduler,
-    pub(super) executor: Executor,
-    /// Executors of earlier daemons.
-    pub(super) old: OldExecutors,
-    pub(super) execution: Execution,
-    pub(super) library: CrontabDatabase,
-    pub(super) manager: NotifySocket,
-    pub(super) lock: Option<DaemonLock>,
-    pub(super) completed: Option<Completed>,
-    /// The files of anacron's jobs, if this daemon runs them.
-    pub(super) anacron: Option<AnacronFiles>,
-    /// Messages of `crontab`.
-    pub(super) wake_ups: WakeUps,
-    pub(super) poll: Poll,
-    pub(super) signals: Signals,
-    pub(super) timer: Timer,
-    /// What the plan wants done and is not done yet.
-    pub(super) todo: VecDeque<Action>,
-    /// Everything due up to here will have been handed out when nothing is to be done or to be sent any more.
-    pub(super) handing_out: Option<Timestamp>,
-    pub(super) stopping: Option<Stopping>,
-    pub(super) armed: Option<Timestamp>,
-    pub(super) writing: bool,
-    pub(super) watched: bool,
-    pub(super) log_retry_at: Option<i64>,
-    pub(super) watchdog_at: Option<i64>,
-}
-
-/// The moment, as the plan wants to be told it.
-pub(super) fn now() -> Now {
-    Now { utc: Timestamp(clock::wall().seconds), elapsed_ms: clock::monotonic_ms() }
-}
-
-/// Takes every child that has ended off the kernel's list; which they were.
-pub(super) fn reap() -> Vec<u32> {
-    std::iter::from_fn(process::reap).map(|(pid, _)| pid).collect()
-}
 
 /// Whom the library's news concern.
 struct LoadEventForwarder<'a> {
@@ -163,7 +73,9 @@ impl Daemon {
         if let Some(mounts) = self.library.mount_table() {
             self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
         }
-        self.wake_ups.add_to(&self.poll).map_err(os("waiting for messages of crontab"))?;
+        if let Some(socket) = self.wake_ups.socket() {
+            self.poll.add(socket, number::WAKE_UPS).map_err(os("waiting for messages of crontab"))?;
+        }
         self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))
     }
 
@@ -272,6 +184,29 @@ impl Daemon {
         self.resume_wake_ups(now);
         self.advance_stop(now);
         Ok(())
+    }
+
+    /// Reads messages of `crontab`, and no more of them for a moment.
+    fn read_wake_ups(&mut self) {
+        for (user, sender) in self.wake_ups.read() {
+            self.library.note_wake_up(&user, sender);
+        }
+        if let Some(socket) = self.wake_ups.socket() {
+            // It was added, so it can be removed.
+            let _ = self.poll.remove(socket);
+        }
+        self.wake_ups.pause(clock::monotonic_ms());
+    }
+
+    /// Waits for messages again when the pause is over.
+    fn resume_wake_ups(&mut self, now_ms: i64) {
+        if self.wake_ups.take_resumption(now_ms)
+            && let Some(socket) = self.wake_ups.socket()
+            && self.poll.add(socket, number::WAKE_UPS).is_err()
+        {
+            // The kernel has no memory for it: the next attempt follows the next pause.
+            self.wake_ups.pause(now_ms);
+        }
     }
 
     fn handle_timer(&mut self) -> Result<(), Fatal> {

@@ -2,14 +2,15 @@
 
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
-use super::event_loop::{Daemon, Fatal, now, reap};
+use super::execution::{Execution, Resumed};
 use super::marker::{self, Reboot};
-use super::old_executors::{EarlierRuns, OldExecutors};
+use super::old_executors::OldExecutors;
 use super::record::{RebootJobs, Record as Completed};
-use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
+use super::state::{Daemon, Fatal, now, reap};
 use super::tables::{Origin, Tables};
+use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::executor::{
     Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, caller_name, falls_back_to_log, find_predecessors,
