@@ -103,7 +103,7 @@ impl CrontabDatabase {
         }
     }
 
-    /// Whether an anacrontab or its stamps may have changed since this was last asked.
+    /// Whether the anacrontab or its stamps may have changed since this was last asked.
     pub fn take_anacron_hint(&mut self) -> bool {
         std::mem::take(&mut self.anacron_hint)
     }

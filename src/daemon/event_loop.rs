@@ -1,29 +1,21 @@
 //! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
 
-use super::anacron::Work as AnacronWork;
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::old_executors::OldExecutors;
-use super::record::Record as Completed;
-use super::reexec::Execution;
-use super::settings::Settings;
-use super::stop::Stopping;
+use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
 use super::tables::{EventSink, LoadEvent, Told};
-use super::wake_ups::WakeUps;
-use crate::executor::{Executor, ExecutorEvent, LaunchError, OldExecutor};
+use crate::crontab::printable;
+use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, Record, fields_of_start};
-use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Event, Now, Occasion, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason};
+use crate::schedule::{Day, Timestamp, Zones};
+use crate::scheduler::{
+    Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason, StampCause,
+};
 use crate::sys::clock;
-use crate::sys::lock::DaemonLock;
 use crate::sys::memory;
-use crate::sys::notify_socket::NotifySocket;
-use crate::sys::poll::Poll;
-use crate::sys::process;
-use crate::sys::signal::{SignalEvent, Signals};
-use crate::sys::timer::{Timer, TimerEvent};
+use crate::sys::signal::SignalEvent;
+use crate::sys::timer::TimerEvent;
 use std::collections::VecDeque;
-use std::io;
 
 /// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
 const ACTIONS_A_TURN: usize = 256;
@@ -32,83 +24,6 @@ const SIGNALS_A_TURN: usize = 8;
 
 /// Most things heard of in one turn.
 const READY_A_TURN: usize = 32;
-
-/// What is waited for, as numbers for [`Poll`].
-pub(super) mod number {
-    pub const TIMER: u64 = 1;
-    pub const SIGNALS: u64 = 2;
-    pub const RUNNER: u64 = 3;
-    pub const TABLES: u64 = 4;
-    pub const NAMES: u64 = 5;
-    pub const USERS: u64 = 6;
-    pub const LOG: u64 = 7;
-    pub const MOUNTS: u64 = 8;
-    pub const WAKE_UPS: u64 = 9;
-}
-
-/// Why a running daemon had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    /// Without its executor it can start nothing.
-    #[error(transparent)]
-    Runner(#[from] LaunchError),
-    /// The kernel refused something that never fails on a healthy system.
-    #[error("{doing}: {source}")]
-    Os {
-        /// What was being done.
-        doing: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-/// Turns a system's error into a fatal one.
-pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
-    move |source| Fatal::Os { doing, source }
-}
-
-/// Everything that a daemon has in its hands.
-#[derive(Debug)]
-pub struct Daemon {
-    pub(super) settings: Settings,
-    pub(super) log: Log,
-    pub(super) plan: Scheduler,
-    pub(super) executor: Executor,
-    /// Executors of earlier daemons.
-    pub(super) old: OldExecutors,
-    pub(super) execution: Execution,
-    pub(super) library: CrontabDatabase,
-    pub(super) manager: NotifySocket,
-    pub(super) lock: Option<DaemonLock>,
-    pub(super) completed: Option<Completed>,
-    /// Anacron's work, if it is ours to do.
-    pub(super) anacron: Option<AnacronWork>,
-    /// Messages of `crontab`.
-    pub(super) wake_ups: WakeUps,
-    pub(super) poll: Poll,
-    pub(super) signals: Signals,
-    pub(super) timer: Timer,
-    /// What the plan wants done and is not done yet.
-    pub(super) todo: VecDeque<Action>,
-    /// Everything due up to here will have been handed out when nothing is to be done or to be sent any more.
-    pub(super) handing_out: Option<Timestamp>,
-    pub(super) stopping: Option<Stopping>,
-    pub(super) armed: Option<Timestamp>,
-    pub(super) writing: bool,
-    pub(super) watched: bool,
-    pub(super) log_retry_at: Option<i64>,
-    pub(super) watchdog_at: Option<i64>,
-}
-
-/// The moment, as the plan wants to be told it.
-pub(super) fn now() -> Now {
-    Now { utc: Timestamp(clock::wall().seconds), elapsed_ms: clock::monotonic_ms() }
-}
-
-/// Takes every child that has ended off the kernel's list; which they were.
-pub(super) fn reap() -> Vec<u32> {
-    std::iter::from_fn(process::reap).map(|(pid, _)| pid).collect()
-}
 
 /// Whom the library's news concern.
 struct LoadEventForwarder<'a> {
@@ -160,7 +75,9 @@ impl Daemon {
         if let Some(mounts) = self.library.mount_table() {
             self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
         }
-        self.wake_ups.add_to(&self.poll).map_err(os("waiting for messages of crontab"))?;
+        if let Some(socket) = self.wake_ups.socket() {
+            self.poll.add(socket, number::WAKE_UPS).map_err(os("waiting for messages of crontab"))?;
+        }
         self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))
     }
 
@@ -174,7 +91,6 @@ impl Daemon {
                 self.notify_scheduler(Event::Tick);
             }
             self.perform()?;
-            self.run_anacron();
             self.arm()?;
             if self.has_stopped() {
                 return self.finish();
@@ -215,6 +131,9 @@ impl Daemon {
         let changed = audience.changed;
         if changed && self.stopping.is_none() {
             self.report_status("");
+        }
+        if self.library.take_anacron_hint() {
+            self.notify_scheduler(Event::AnacrontabChanged);
         }
         self.register_watcher();
         if let Some(descriptor) = self.library.users().ask() {
@@ -269,6 +188,29 @@ impl Daemon {
         Ok(())
     }
 
+    /// Reads messages of `crontab`, and no more of them for a moment.
+    fn read_wake_ups(&mut self) {
+        for (user, sender) in self.wake_ups.read() {
+            self.library.note_wake_up(&user, sender);
+        }
+        if let Some(socket) = self.wake_ups.socket() {
+            // It was added, so it can be removed.
+            let _ = self.poll.remove(socket);
+        }
+        self.wake_ups.pause(clock::monotonic_ms());
+    }
+
+    /// Waits for messages again when the pause is over.
+    fn resume_wake_ups(&mut self, now_ms: i64) {
+        if self.wake_ups.take_resumption(now_ms)
+            && let Some(socket) = self.wake_ups.socket()
+            && self.poll.add(socket, number::WAKE_UPS).is_err()
+        {
+            // The kernel has no memory for it: the next attempt follows the next pause.
+            self.wake_ups.pause(now_ms);
+        }
+    }
+
     fn handle_timer(&mut self) -> Result<(), Fatal> {
         match self.timer.read().map_err(os("reading the clock's timer"))? {
             TimerEvent::Nothing => {}
@@ -280,16 +222,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// When the plan, or anacron's work, wants to be asked next.
-    fn due_next(&self) -> Option<Timestamp> {
-        let jobs_by_days = self.anacron.as_ref().filter(|_| self.stopping.is_none()).and_then(AnacronWork::wake_at);
-        [self.plan.wake_at(), jobs_by_days].into_iter().flatten().min()
-    }
-
     /// Arms the timer for what is due next. When the clock was set in this very moment something else may be next.
     fn arm(&mut self) -> Result<(), Fatal> {
         loop {
-            let due = self.due_next();
+            let due = self.plan.wake_at();
             if due == self.armed && due.is_some() {
                 return Ok(());
             }
@@ -336,7 +272,6 @@ impl Daemon {
             match notice {
                 ExecutorEvent::Started { run, pid } => {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
-                    self.started_for_anacron(run, pid);
                 }
                 ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
                 ExecutorEvent::Ended(result) => self.ended(*result),
@@ -352,7 +287,6 @@ impl Daemon {
 
     pub(super) fn ended(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        self.ended_for_anacron(result.run, &result.outcome);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
@@ -366,6 +300,10 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
+                Action::ReadAnacrontab => self.load_anacrontab(),
+                Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
+                Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
+                Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
             }
         }
         self.executor.flush()?;
@@ -389,9 +327,7 @@ impl Daemon {
             return;
         }
         self.debug_start(start);
-        self.count_for_anacron(start);
-        let tell_pid = self.settings.debug.has(Topic::Processes) || self.is_of_anacron(start.run);
-        self.executor.start(start, tell_pid);
+        self.executor.start(start, self.settings.debug.has(Topic::Processes));
     }
 
     fn record_completed(&mut self) {
@@ -426,8 +362,35 @@ impl Daemon {
         let way = if seconds < 0 { "back" } else { "forward" };
         let detail = format!("the clock went {way} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
         self.say("INFO", &detail);
-        if let Some(work) = &mut self.anacron {
-            work.ask_for_look(Occasion::Jump);
+    }
+
+    /// Gives the scheduler the anacrontab and the stamps.
+    pub(super) fn load_anacrontab(&mut self) {
+        let Some(files) = &mut self.anacron else { return };
+        let mut log_lines = Vec::new();
+        let event = files.read(&self.settings, &mut log_lines);
+        log_lines.iter().for_each(|line| tell(&mut self.log, line));
+        self.notify_scheduler(event);
+    }
+
+    fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
+        let zone = self.library.zones().system();
+        let id = String::from_utf8_lossy(id);
+        self.say("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
+    }
+
+    fn prepare_anacron_job(&mut self, id: &[u8]) {
+        let prepared = self.anacron.as_ref().map_or(Ok(Preparation::NotOurs), |files| files.prepare(id));
+        let preparation = prepared.unwrap_or_else(|why| {
+            self.warn(&format!("{why}; the job is not started"));
+            Preparation::Failed
+        });
+        self.notify_scheduler(Event::AnacronJobPrepared(preparation));
+    }
+
+    pub(super) fn write_stamp(&mut self, id: &[u8], day: Day, cause: StampCause) {
+        if let Some(Err(why)) = self.anacron.as_ref().map(|files| files.write_stamp(id, day, cause)) {
+            self.warn(&why.to_string());
         }
     }
 
@@ -448,10 +411,6 @@ impl Daemon {
             run: Some(start.run),
             fields: &fields,
         });
-    }
-
-    pub(super) fn tell(&mut self, told: &Told) {
-        tell(&mut self.log, told);
     }
 
     /// `(CRON) EVENT (DETAIL)`.
@@ -503,5 +462,30 @@ impl Daemon {
         if self.manager.is_wanted() {
             self.manager.tell(&format!("{first}STATUS={}", self.state()));
         }
+    }
+}
+
+/// Debug lines.
+impl Daemon {
+    /// Writes a debug line about that topic, if it was asked for.
+    fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
+        self.settings.debug.tell(&mut self.log, topic, text);
+    }
+
+    /// Writes a debug line about what the timer waits for.
+    fn debug_next(&mut self, due: Option<Timestamp>) {
+        self.debug(Topic::Schedule, || due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}")));
+        if self.settings.debug.has(Topic::Extended) {
+            let state = self.state();
+            self.debug(Topic::Schedule, || state);
+        }
+    }
+
+    /// Writes a debug line about a job that is handed to the executor.
+    fn debug_start(&mut self, start: &RunRequest) {
+        self.debug(Topic::Processes, || {
+            let (run, user, command) = (start.run.0, &start.user, printable(&start.command));
+            format!("run {run} of {}:{} as {user}: {command}", start.source.path, start.line)
+        });
     }
 }

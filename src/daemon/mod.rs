@@ -2,8 +2,8 @@
 //!
 //! [`cli`] and `settings` resolve command line and configuration; `start` makes the daemon and `stop` ends it; `event_loop` turns what becomes
 //! ready (clock, signals, the executor, changed crontabs) into events for the scheduler and carries out its answers. `database` holds the
-//! crontabs that are loaded, `watch`, `mounts` and `wake_ups` notice changes, `old_executors` and `reexec` carry runs over restarts, and
-//! `anacron` does anacron's work.
+//! crontabs that are loaded, `watch`, `mounts` and `wake_ups` notice changes, `takeover` and `reexec` carry runs over restarts, and
+//! `anacron` reads and writes anacron's files.
 
 mod anacron;
 mod check;
@@ -11,6 +11,7 @@ pub mod cli;
 mod database;
 mod debug;
 mod event_loop;
+mod execution;
 mod marker;
 mod mounts;
 mod now;
@@ -21,8 +22,10 @@ mod settings;
 mod stamps;
 mod standalone_files;
 mod start;
+mod state;
 mod stop;
 mod tables;
+mod takeover;
 mod users;
 mod wake_ups;
 mod watch;
@@ -31,10 +34,10 @@ use crate::report::Target;
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
-use event_loop::Fatal;
-use reexec::{Execution, Resumed};
+use execution::{Execution, Resumed};
 use settings::{Asked, Mode, Settings, SettingsError};
 use start::StartError;
+use state::Fatal;
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;

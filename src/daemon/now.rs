@@ -1,8 +1,8 @@
 //! Debian's `cron -N`: runs what is due this minute, waits for it, and ends.
 
-use super::event_loop::{Fatal, os};
 use super::settings::Settings;
 use super::start::log_target;
+use super::state::{Fatal, os};
 use super::tables::{Depth, LoadEvent, Origin, Tables};
 use crate::config::zones::SystemZones;
 use crate::executor::{Executor, ExecutorEvent};

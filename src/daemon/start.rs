@@ -1,24 +1,25 @@
 //! From settings to a daemon that is ready.
 
-use super::anacron::Work;
+use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
-use super::event_loop::{Daemon, Fatal, now, reap};
+use super::execution::{Execution, Resumed};
 use super::marker::{self, Reboot};
-use super::old_executors::{EarlierRuns, OldExecutors};
+use super::old_executors::OldExecutors;
 use super::record::{RebootJobs, Record as Completed};
-use super::reexec::{Execution, Resumed};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
+use super::state::{Daemon, Fatal, now, reap};
 use super::tables::{Origin, Tables};
+use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::executor::{
-    Executor, KEPT_STARTS, LaunchError, Predecessors, caller_name, falls_back_to_log, find_predecessors,
+    Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, caller_name, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
 };
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, Record, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::scheduler::{Event, RunId, Scheduler};
+use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
@@ -110,7 +111,7 @@ pub(super) fn start(
     let boot = host::boot();
     let completed = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
-    let anacron = Work::new(&settings, host, &boot);
+    let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.site, host);
     let library = CrontabDatabase::new(tables, &settings);
@@ -150,7 +151,6 @@ pub(super) fn start(
     daemon.with_database(CrontabDatabase::open);
     daemon.tell_noticing();
     daemon.begin(&boot, resumed);
-    daemon.begin_anacron();
     Ok(daemon)
 }
 
@@ -289,6 +289,15 @@ impl Daemon {
         let found = self.find_predecessors(boot, resumed);
         let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
         let completed = self.completed_before().max(resumed_at);
+        // Before the first starts, which may count as runs of anacron's jobs, and before the ends of runs that nobody has stamped yet.
+        self.load_anacrontab();
+        let undelivered = found.undelivered.iter();
+        let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| EarlierRun {
+            run: *run,
+            job: job.clone(),
+            scheduled_at: Timestamp(*scheduled_at),
+        });
+        self.notify_scheduler(Event::EarlierRuns(undelivered.collect()));
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();
         let is_unfinished = |jobs: &RebootJobs| {

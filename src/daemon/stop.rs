@@ -1,8 +1,8 @@
 //! Coming to an end. The system's daemon leaves running jobs to its executor and ends at once; a standalone one, or one that is
 //! the first process of a container, waits for them, since nobody would be left to.
 
-use super::event_loop::{Daemon, Fatal, os, reap};
 use super::settings::Settings;
+use super::state::{Daemon, Fatal, Stopping, os, reap};
 use crate::schedule::Timestamp;
 use crate::scheduler::Event;
 use crate::sys::clock;
@@ -12,29 +12,6 @@ use crate::sys::poll::Poll;
 const KILL_AFTER_MS: i64 = 10_000;
 /// How long an executor that is behind may take to be handed the last starts, and at the end to finish its output.
 const LAST_WORDS_MS: i64 = 5000;
-
-/// How far the end has come.
-#[derive(Debug)]
-pub enum Stopping {
-    /// Nothing is waited for.
-    AtOnce,
-    /// Running jobs may end by themselves until then.
-    Waiting(i64),
-    /// They were asked to end and may until then.
-    Asked(i64),
-    /// They were killed.
-    Killed,
-}
-
-impl Stopping {
-    /// When something is to be done about it.
-    pub fn next(&self) -> Option<i64> {
-        match self {
-            Stopping::Waiting(at) | Stopping::Asked(at) => Some(*at),
-            Stopping::AtOnce | Stopping::Killed => None,
-        }
-    }
-}
 
 /// Whether running jobs are waited for.
 fn waits_for_jobs(settings: &Settings) -> bool {
@@ -103,6 +80,10 @@ impl Daemon {
     pub(super) fn finish(&mut self) -> Result<(), Fatal> {
         let give_up_at = clock::monotonic_ms() + LAST_WORDS_MS;
         self.hand_over(give_up_at)?;
+        // Ends that it has told already are told to no later daemon, and an anacron job needs its stamp. One that is gone tells nothing.
+        if self.handle_executor().is_ok() {
+            self.perform()?;
+        }
         let handed_over = self.todo.is_empty() && !self.executor.wants_to_write();
         if handed_over {
             self.record_end(self.plan.completed());

@@ -3,9 +3,6 @@
 //! Any user may send them, so their cost is bounded: a few are read at once, and then none for a moment. A message leads
 //! to a look at the sender's own table. One that is lost in a flood delays nothing that is noticed in another way.
 
-use super::event_loop::{Daemon, number};
-use crate::sys::clock;
-use crate::sys::poll::Poll;
 use crate::sys::wake_socket::WakeSocket;
 use std::io;
 use std::path::Path;
@@ -30,39 +27,29 @@ impl WakeUps {
         Ok(WakeUps { socket: Some(WakeSocket::bind(path)?), resume_at: None })
     }
 
-    /// Waits for messages.
-    pub fn add_to(&self, poll: &Poll) -> io::Result<()> {
-        self.socket.as_ref().map_or(Ok(()), |socket| poll.add(socket, number::WAKE_UPS))
+    /// The socket, if anybody may send messages.
+    pub fn socket(&self) -> Option<&WakeSocket> {
+        self.socket.as_ref()
     }
 
-    /// When [`Daemon::resume_wake_ups`] wants to be called.
+    /// Reads a few messages; gives the users whose tables may have changed, and who says so.
+    pub fn read(&self) -> Vec<(String, u32)> {
+        let messages = (0..MESSAGES_AT_ONCE).map_while(|_| self.socket.as_ref()?.receive().ok()?);
+        messages.filter_map(|message| Some((message.user, message.sender?))).collect()
+    }
+
+    /// Reads no more messages for a moment.
+    pub fn pause(&mut self, now_ms: i64) {
+        self.resume_at = Some(now_ms + PAUSE_MS);
+    }
+
+    /// Whether the pause is over; then there is none any more.
+    pub fn take_resumption(&mut self, now_ms: i64) -> bool {
+        self.resume_at.take_if(|at| *at <= now_ms).is_some()
+    }
+
+    /// When the pause is over (milliseconds of the monotonic clock).
     pub fn resume_at(&self) -> Option<i64> {
         self.resume_at
-    }
-}
-
-impl Daemon {
-    /// Reads messages, and no more of them for a moment.
-    pub(super) fn read_wake_ups(&mut self) {
-        let Some(socket) = &self.wake_ups.socket else { return };
-        for _ in 0..MESSAGES_AT_ONCE {
-            // A socket that cannot be read now is read after the pause.
-            let Ok(Some(message)) = socket.receive() else { break };
-            if let Some(sender) = message.sender {
-                self.library.note_wake_up(&message.user, sender);
-            }
-        }
-        // It was added, so it can be removed.
-        let _ = self.poll.remove(socket);
-        self.wake_ups.resume_at = Some(clock::monotonic_ms() + PAUSE_MS);
-    }
-
-    /// Waits for messages again when the pause is over.
-    pub(super) fn resume_wake_ups(&mut self, now_ms: i64) {
-        if self.wake_ups.resume_at.is_some_and(|at| at <= now_ms) {
-            // Where the kernel has no memory for it, the next attempt follows the next pause.
-            let added = self.wake_ups.add_to(&self.poll);
-            self.wake_ups.resume_at = added.is_err().then_some(now_ms + PAUSE_MS);
-        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Predecessors {
     pub dead: Vec<DeadExecutor>,
     /// Starts that may be due again after a restart, and must not be made again.
     pub started: Vec<EarlierStart>,
+    /// Runs of which no main has been told the end. They go on, or their ends are told. A run may be there twice.
+    pub undelivered: Vec<RunOfJob>,
     /// Runs of living executors that go on.
     pub running: Vec<RunOfJob>,
     /// What could not be read, and was removed.
@@ -263,6 +265,7 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
         match read(&file, boot_id, now()) {
             Ok(content) => {
                 found.started.extend(starts_of(&content));
+                found.undelivered.extend(undelivered(&content));
                 found.dead.push(DeadExecutor::new(None, file, content));
             }
             Err(source) => {
@@ -279,6 +282,10 @@ fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
         scheduled_at: run.scheduled_at,
         at_reboot: run.at_reboot,
     })
+}
+
+fn undelivered(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
+    content.runs.iter().filter(|(_, known)| !known.is_delivered).map(|(run, known)| run_of_job(*run, known))
 }
 
 /// Finds all of them, and waits a while for the answers of those that live. Their journals are read only then, so that they have noticed
@@ -307,6 +314,7 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
         };
         let content = content.map_err(|trouble| found.troubles.push(trouble)).ok();
         found.started.extend(content.iter().flat_map(starts_of));
+        found.undelivered.extend(content.iter().flat_map(undelivered));
         found.silent.push(SilentRunner::new(files, content));
     }
     found
@@ -379,6 +387,7 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
         found.troubles.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));
+    found.undelivered.extend(undelivered(&content));
     found.dead.push(DeadExecutor::new(Some(files), file, content));
 }
 
@@ -394,6 +403,7 @@ fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &st
         None
     });
     found.started.extend(content.iter().flat_map(starts_of));
+    found.undelivered.extend(content.iter().flat_map(undelivered).chain(executor.running().cloned()));
     if !executor.has_listed() {
         found.slow.push(executor.pid());
         executor.expect(content.iter().flat_map(without_end));

@@ -1,212 +1,335 @@
-//! Anacron jobs: which of /etc/anacrontab are due, when each starts, what an end means. Anacron's rules (cronie's
+//! Anacron jobs: which jobs of /etc/anacrontab are due, when each starts, what the end of a run means. The rules are anacron's (cronie's
 //! anacron/lock.c, main.c), for a daemon that is always there.
 //!
-//! anacron is a program that is started every hour, looks once, and runs what it found one after the other (`-s`). A look
-//! here is such a start: when the daemon begins, at minute 1 of every hour, after a jump of the clock, after a change.
+//! anacron is a program that is started every hour, checks once which jobs are due, and runs them one after the other (`-s`). A check here
+//! is such a start: when the daemon begins, at minute 1 of every hour, after a jump of the clock, after a change of the table or of a stamp.
+//! For a check, and again before each start, the scheduler asks for what only the file system knows: the table and the stamps.
 //!
-//! A job whose command runs one of [`DIRECTORIES`] may have a regular line in a system table as well, as Debian's /etc/crontab
-//! has. Then that line is in charge: its start counts as the job's run, and the job is due only if a moment of the line was
-//! missed since the day of the stamp.
+//! A job whose command runs one of [`DIRECTORIES`] may have a regular line in a system table as well, as Debian's /etc/crontab has. Then that
+//! line is in charge: its start counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
 
 use super::environment::Environment;
-use super::event::{Owner, RunId, RunRequest, Source};
+use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, Source, StampCause};
 use super::job_id::JobId;
 use super::live_table::LiveCrontab;
-use super::state::Scheduler;
+use super::tables::Tables;
+use super::timers::Timers;
+use super::zones::Zones;
 use crate::crontab::{AnacronJob, Anacrontab, Flags, Period};
 use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The directories of scripts that both an anacrontab and a system table may run.
 const DIRECTORIES: [&str; 3] = ["/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"];
-/// The minute of every hour at which to look, as cronie's cron.d/0hourly has it.
-const LOOK_MINUTE: i64 = 1;
-/// How often to see whether a job that an earlier daemon has started still runs. Seconds.
-const INHERITED_LOOK: i64 = 60;
+/// The minute of every hour at which a check is made, as cronie's cron.d/0hourly has it.
+const CHECK_MINUTE: i64 = 1;
 
-/// The jobs of an anacrontab and what becomes of them.
+/// The state of the anacron jobs.
 #[derive(Debug, Default)]
-pub struct Anacron {
-    tab: Option<Anacrontab>,
-    /// In the order of their starts.
-    planned: Vec<Planned>,
-    running: Option<Running>,
-    /// Jobs that could not be started, until the next regular look.
+pub(super) struct Anacron {
+    /// Where the table comes from; none until the first [`Event::LoadAnacrontab`](super::Event::LoadAnacrontab): then there are no such jobs.
+    source: Option<Source>,
+    /// The table in force; none when there is none, or when anacron itself is installed.
+    table: Option<Arc<Anacrontab>>,
+    /// The day of each job's last run, as far as it is known.
+    stamps: BTreeMap<Vec<u8>, Day>,
+    /// Jobs that were found due, in the order of their starts.
+    planned: Vec<PlannedJob>,
+    running: Vec<RunningJob>,
+    /// Runs of an earlier daemon that have ended, with results that are still to be delivered.
+    undelivered: Vec<RunningJob>,
+    /// Jobs that could not be started, until the next regular check.
     failed: Vec<Vec<u8>>,
-    next_look: Option<Timestamp>,
+    next_check: Option<Timestamp>,
+    wanted_check: Option<Occasion>,
+    /// What was asked for and not answered yet.
+    question: Option<Question>,
 }
 
 /// A job that was found due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
-    /// The job.
-    pub job: AnacronJob,
+struct PlannedJob {
+    job: AnacronJob,
     /// When it is to start, or as soon after as no other one runs.
-    pub at: Timestamp,
+    at: Timestamp,
     /// The day on which it was found due, which its stamp will name.
-    pub day: Day,
+    day: Day,
 }
 
 /// A job that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Running {
-    /// Its name.
-    pub id: Vec<u8>,
+struct RunningJob {
+    run: RunId,
+    id: Vec<u8>,
     /// The day for its stamp.
-    pub day: Day,
-    /// Its run; none for one that an earlier daemon has started.
-    pub run: Option<RunId>,
+    day: Day,
 }
 
-/// Why one looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
+/// Why a check is made. Each does all that those before it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Occasion {
+    /// The table or a stamp has changed.
+    Change,
     /// The daemon begins, or an hour has.
     Regular,
     /// The clock was set or the machine woke up: what is planned is planned anew, but never later.
     Jump,
-    /// The table or a stamp has changed.
-    Change,
 }
 
-/// What a look has to be told.
-pub trait Evidence {
-    /// The day on a job's stamp; none if there is none that can be read.
-    fn stamp(&self, id: &[u8]) -> Option<Day>;
-    /// When a system table itself runs that directory for the first time after a moment; none if no table does.
-    fn regular(&self, directory: &str, after: Timestamp) -> Option<Timestamp>;
+/// What the scheduler has asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Question {
+    /// The table and the stamps ([`Action::ReadAnacrontab`]).
+    Table,
+    /// Whether this job can start ([`Action::PrepareAnacronJob`]).
+    Start(PlannedJob),
+}
+
+/// The lines of system tables, which may run the directory of an anacron job.
+#[derive(Clone, Copy)]
+pub(super) struct SystemLines<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) timers: &'a Timers,
+    pub(super) zones: &'a Zones,
 }
 
 impl Anacron {
-    /// Takes the table in force; none when there is none, or when anacron itself sees to it.
-    pub fn set_table(&mut self, tab: Option<Anacrontab>) {
-        match &tab {
-            Some(tab) => self.planned.retain(|planned| tab.jobs.contains(&planned.job)),
+    /// Whether there is a table in force.
+    pub(super) fn is_active(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Takes the table in force and the stamps of its jobs.
+    pub(super) fn load(&mut self, source: &Source, table: &Option<Arc<Anacrontab>>, stamps: &BTreeMap<Vec<u8>, Day>) {
+        match table {
+            Some(table) => self.planned.retain(|planned| table.jobs.contains(&planned.job)),
             None => self.planned.clear(),
         }
-        self.tab = tab;
+        (self.source, self.table, self.stamps) = (Some(source.clone()), table.clone(), stamps.clone());
     }
 
-    /// Whether there is a table in force.
-    pub fn is_active(&self) -> bool {
-        self.tab.is_some()
+    /// Takes up runs of an earlier daemon whose results were not delivered to it.
+    pub(super) fn add_earlier_runs(&mut self, runs: &[EarlierRun], zone: &Zone) {
+        let Some(table) = &self.table else { return };
+        for earlier in runs {
+            if self.undelivered.iter().any(|known| known.run == earlier.run) {
+                continue;
+            }
+            if let Some(job) = table.jobs.iter().find(|job| job_id(job) == earlier.job) {
+                // It was found due its delay before its start.
+                let found_at = Timestamp(earlier.scheduled_at.0 - i64::from(job.delay));
+                let day = Day::at(found_at, zone);
+                self.undelivered.push(RunningJob { run: earlier.run, id: job.id.clone(), day });
+            }
+        }
     }
 
-    /// What runs.
-    pub fn running(&self) -> Option<&Running> {
-        self.running.as_ref()
+    /// The daemon begins, with these runs of an earlier daemon that still go on.
+    pub(super) fn begin<'a>(&mut self, running: impl Iterator<Item = &'a RunId>) {
+        for run in running {
+            let is_meant = |other: &mut RunningJob| other.run == *run;
+            self.running.extend(self.undelivered.extract_if(.., is_meant));
+        }
+        self.want_check(Occasion::Regular);
     }
 
-    /// A job of an earlier daemon still runs.
-    pub fn inherit(&mut self, running: Running) {
-        self.running = Some(running);
+    /// The clock was set or the machine woke up.
+    pub(super) fn note_jump(&mut self) {
+        self.want_check(Occasion::Jump);
     }
 
-    /// Does not look this time, but at the next.
-    pub fn pass(&mut self, now: Timestamp, zone: &Zone) {
-        let inherited = self.running.as_ref().is_some_and(|running| running.run.is_none());
-        self.next_look = match (&self.tab, inherited) {
-            (_, true) => Some(Timestamp(now.0 + INHERITED_LOOK)),
-            (Some(_), false) => Some(next_look(now, zone)),
-            (None, false) => None,
-        };
+    /// The table or a stamp has changed.
+    pub(super) fn note_change(&mut self) {
+        self.want_check(Occasion::Change);
     }
 
-    /// Finds what is due and plans it. Returns what is newly planned.
-    pub fn look(&mut self, occasion: Occasion, evidence: &dyn Evidence, now: Timestamp, zone: &Zone) -> Vec<Planned> {
-        self.pass(now, zone);
-        let Some(tab) = &self.tab else { return Vec::new() };
+    fn want_check(&mut self, occasion: Occasion) {
+        if self.source.is_some() {
+            self.wanted_check = self.wanted_check.max(Some(occasion));
+        }
+    }
+
+    /// What has to be known before the next step, if its time has come.
+    pub(super) fn next_question(&mut self, now: Timestamp) -> Option<Action> {
+        if self.question.is_some() {
+            return None;
+        }
+        if self.next_check.is_some_and(|at| at <= now) {
+            self.want_check(Occasion::Regular);
+            // Their ends would have been reported by now.
+            self.undelivered.clear();
+        }
+        if self.wanted_check.is_some() {
+            self.question = Some(Question::Table);
+            return Some(Action::ReadAnacrontab);
+        }
+        let may_start = self.running.is_empty() && self.planned.first().is_some_and(|planned| planned.at <= now);
+        may_start.then(|| {
+            let planned = self.planned.remove(0);
+            let id = planned.job.id.clone();
+            self.question = Some(Question::Start(planned));
+            Action::PrepareAnacronJob { id }
+        })
+    }
+
+    /// The table and the stamps are known. Makes the check that was asked for; one that must not start anything new, as the machine runs on its
+    /// battery, is left to the next hour.
+    pub(super) fn check(
+        &mut self,
+        is_on_battery: bool,
+        lines: SystemLines<'_>,
+        now: Timestamp,
+        zone: &Zone,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.question.take_if(|question| *question == Question::Table).is_none() {
+            return;
+        }
+        let Some(occasion) = self.wanted_check.take() else { return };
+        self.next_check = self.table.as_ref().map(|_| next_check(now, zone));
+        if !is_on_battery {
+            self.find_due(occasion, lines, now, zone, actions);
+        }
+    }
+
+    fn find_due(
+        &mut self,
+        occasion: Occasion,
+        lines: SystemLines<'_>,
+        now: Timestamp,
+        zone: &Zone,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(table) = self.table.clone() else { return };
         let today = Day::at(now, zone);
         match occasion {
-            Occasion::Regular => self.failed.clear(),
             Occasion::Change => {}
+            Occasion::Regular => self.failed.clear(),
             Occasion::Jump => {
                 self.failed.clear();
                 for planned in &mut self.planned {
                     planned.at = planned.at.max(now).min(start_of(&planned.job, now));
                     planned.day = today;
                 }
-                self.planned.retain(|planned| tab.hours.admit(hour(planned.at, zone)));
+                self.planned.retain(|planned| table.hours.admit(hour(planned.at, zone)));
             }
         }
-        let busy = |id: &[u8]| {
+        let is_busy = |id: &[u8]| {
             self.planned.iter().any(|planned| planned.job.id == id)
-                || self.running.as_ref().is_some_and(|running| running.id == id)
+                || self.running.iter().chain(&self.undelivered).any(|running| running.id == id)
                 || self.failed.iter().any(|failed| failed == id)
         };
-        let mut found: Vec<Planned> = tab
+        let mut found: Vec<PlannedJob> = table
             .jobs
             .iter()
-            .filter(|job| !busy(&job.id) && is_due(job, evidence, now, zone))
-            .map(|job| Planned { job: job.clone(), at: start_of(job, now), day: today })
-            .filter(|planned| tab.hours.admit(hour(planned.at, zone)))
+            .filter(|job| !is_busy(&job.id) && self.is_due(job, lines, now, zone))
+            .map(|job| PlannedJob { job: job.clone(), at: start_of(job, now), day: today })
+            .filter(|planned| table.hours.admit(hour(planned.at, zone)))
             .collect();
         self.planned.extend(found.iter().cloned());
-        let order = |planned: &Planned| (planned.at, planned.job.line);
+        let order = |planned: &PlannedJob| (planned.at, planned.job.line);
         self.planned.sort_by_key(order);
         found.sort_by_key(order);
-        found
+        actions.extend(found.into_iter().map(|found| Action::AnacronJobDue { id: found.job.id, starts_at: found.at }));
     }
 
-    /// Whether it is time for a regular look.
-    pub fn wants_to_look(&self, now: Timestamp) -> bool {
-        self.next_look.is_some_and(|at| at <= now)
+    /// Takes the stamp of the job that was asked about.
+    pub(super) fn take_stamp(&mut self, stamp: Option<Day>) {
+        if let Some(Question::Start(planned)) = &self.question {
+            let id = planned.job.id.clone();
+            self.set_stamp(&id, stamp);
+        }
     }
 
-    /// When something is to be done next; none while there is no table.
-    pub fn wake_at(&self) -> Option<Timestamp> {
-        let start = self.planned.first().filter(|_| self.running.is_none()).map(|planned| planned.at);
-        [self.next_look, start].into_iter().flatten().min()
+    /// The job that was asked about can start. Gives what is to be started, unless somebody else has run the job meanwhile.
+    pub(super) fn start(
+        &mut self,
+        run: RunId,
+        lines: SystemLines<'_>,
+        now: Timestamp,
+        zone: &Zone,
+    ) -> Option<RunRequest> {
+        let Some(Question::Start(planned)) = self.question.take() else { return None };
+        let source = self.source.clone().filter(|_| self.is_due(&planned.job, lines, now, zone))?;
+        self.running.push(RunningJob { run, id: planned.job.id.clone(), day: planned.day });
+        Some(planned.request(run, source))
     }
 
-    /// The next job to start, if its time has come and nothing runs: it is for the caller to start it, or to let it be.
-    pub fn take_next(&mut self, now: Timestamp) -> Option<Planned> {
-        let may_start = self.running.is_none() && self.planned.first().is_some_and(|planned| planned.at <= now);
-        may_start.then(|| self.planned.remove(0))
+    /// The job that was asked about is not to be started: anacron itself has been installed.
+    pub(super) fn drop_start(&mut self) {
+        self.question.take_if(|question| matches!(question, Question::Start(_)));
     }
 
-    /// Whether a job that was planned is due still: somebody else may have seen to it.
-    pub fn is_still_due(&self, planned: &Planned, evidence: &dyn Evidence, now: Timestamp, zone: &Zone) -> bool {
-        is_due(&planned.job, evidence, now, zone)
+    /// The job that was asked about cannot be started before the next regular check.
+    pub(super) fn fail_start(&mut self) {
+        if let Some(Question::Start(planned)) = self.question.take() {
+            self.failed.push(planned.job.id);
+        }
     }
 
-    /// A job was handed out to run.
-    pub fn started(&mut self, planned: &Planned, run: RunId) {
-        self.running = Some(Running { id: planned.job.id.clone(), day: planned.day, run: Some(run) });
+    /// When something is to be done next.
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        if self.question.is_some() {
+            return None;
+        }
+        let start = self.planned.first().filter(|_| self.running.is_empty()).map(|planned| planned.at);
+        [self.next_check, start].into_iter().flatten().min()
     }
 
-    /// That job cannot be started: not before the next regular look.
-    pub fn set_aside(&mut self, id: &[u8]) {
-        self.failed.push(id.to_vec());
+    /// A run ended; if it was that of an anacron job, its stamp is written, whatever its exit status.
+    pub(super) fn ended(&mut self, run: RunId, end: &RunOutcome, actions: &mut Vec<Action>) {
+        let is_meant = |running: &RunningJob| running.run == run;
+        let take = |from: &mut Vec<RunningJob>| from.iter().position(is_meant).map(|at| from.remove(at));
+        let Some(ended) = take(&mut self.running).or_else(|| take(&mut self.undelivered)) else { return };
+        match end {
+            RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => self.failed.push(ended.id),
+            RunOutcome::Code(_) | RunOutcome::Signal { .. } | RunOutcome::Lost => {
+                self.set_stamp(&ended.id, Some(ended.day));
+                actions.push(Action::WriteStamp { id: ended.id, day: ended.day, cause: StampCause::Ended });
+            }
+        }
     }
 
-    /// A run ended; if it was one of ours, which.
-    pub fn ended(&mut self, run: RunId) -> Option<Running> {
-        self.running.take_if(|running| running.run == Some(run))
-    }
-
-    /// The job of an earlier daemon has ended; which it was.
-    pub fn inherited_ended(&mut self) -> Option<Running> {
-        self.running.take_if(|running| running.run.is_none())
-    }
-
-    /// A system table starts that command. The names of the jobs that it counts as a run of; they are due no more today.
-    pub fn counts_as_run_of(&mut self, command: &[u8]) -> Vec<Vec<u8>> {
-        let Some(tab) = &self.tab else { return Vec::new() };
+    /// A system table starts that command. It counts as a run of the jobs with the same directory; they are not due any more today.
+    pub(super) fn count_line(&mut self, command: &[u8], today: Day, actions: &mut Vec<Action>) {
+        let Some(table) = self.table.clone() else { return };
         let counts = |job: &&AnacronJob| {
             DIRECTORIES.iter().any(|directory| names(&job.command, directory) && names(command, directory))
         };
-        let ids: Vec<Vec<u8>> = tab.jobs.iter().filter(counts).map(|job| job.id.clone()).collect();
-        self.planned.retain(|planned| !ids.contains(&planned.job.id));
-        ids
+        for job in table.jobs.iter().filter(counts) {
+            self.planned.retain(|planned| planned.job.id != job.id);
+            self.set_stamp(&job.id, Some(today));
+            actions.push(Action::WriteStamp { id: job.id.clone(), day: today, cause: StampCause::RegularLine });
+        }
+    }
+
+    fn set_stamp(&mut self, id: &[u8], day: Option<Day>) {
+        match day {
+            Some(day) => drop(self.stamps.insert(id.to_vec(), day)),
+            None => drop(self.stamps.remove(id)),
+        }
+    }
+
+    /// Whether a job is due. A stamp of a day to come is a clock that was wrong: the job runs.
+    fn is_due(&self, job: &AnacronJob, lines: SystemLines<'_>, now: Timestamp, zone: &Zone) -> bool {
+        let today = Day::at(now, zone);
+        let Some(last) = self.stamps.get(&job.id).copied().filter(|last| *last <= today) else { return true };
+        let missed = |directory: &str| {
+            let moment = lines.first_after(directory, Timestamp(last.end(zone).0 - 1));
+            moment.is_none_or(|moment| moment <= now)
+        };
+        has_come(job.period, last, today)
+            && DIRECTORIES.iter().filter(|directory| names(&job.command, directory)).all(|directory| missed(directory))
     }
 }
 
-impl Planned {
-    /// What the executor must know: a job of root's, as from a system table.
-    pub fn start(&self, run: RunId, source: Source) -> RunRequest {
+impl PlannedJob {
+    /// What the executor must know: the job runs as root's, as from a system table.
+    fn request(&self, run: RunId, source: Source) -> RunRequest {
         RunRequest {
             run,
-            job: JobId::named("root", &safe_name(&self.job.id)),
+            job: job_id(&self.job),
             source,
             line: self.job.line,
             user: "root".to_owned(),
@@ -222,9 +345,9 @@ impl Planned {
     }
 }
 
-impl Scheduler {
+impl SystemLines<'_> {
     /// When a system table runs that directory for the first time after a moment; none if no table does, or never.
-    pub fn runs_directory_after(&self, directory: &str, after: Timestamp) -> Option<Timestamp> {
+    fn first_after(self, directory: &str, after: Timestamp) -> Option<Timestamp> {
         let of_the_system = self.tables.iter().map(|(_, table)| table).filter(|table| table.is_of_the_system());
         let first = |table: &LiveCrontab| {
             let entries = (0..).zip(table.entries()).filter(|(index, _)| names(&table.command(*index), directory));
@@ -240,14 +363,11 @@ impl Scheduler {
         };
         of_the_system.filter_map(first).min()
     }
+}
 
-    /// An id for a run that the plan does not start itself. Its end is to be told like that of any other.
-    pub fn new_run(&mut self) -> RunId {
-        let run = RunId(self.next_run);
-        self.next_run += 1;
-        self.runs.insert(run, None);
-        run
-    }
+/// A job of root's, whose name is the anacron job identifier.
+fn job_id(job: &AnacronJob) -> JobId {
+    JobId::named("root", &safe_name(&job.id))
 }
 
 fn start_of(job: &AnacronJob, now: Timestamp) -> Timestamp {
@@ -260,23 +380,11 @@ fn hour(at: Timestamp, zone: &Zone) -> u32 {
 }
 
 /// The next minute 1 of an hour, as the zone's clocks show it.
-fn next_look(now: Timestamp, zone: &Zone) -> Timestamp {
+fn next_check(now: Timestamp, zone: &Zone) -> Timestamp {
     let LocalMinute(minute) = zone.local_minute(now);
-    let minutes = (LOOK_MINUTE - minute.rem_euclid(60) - 1).rem_euclid(60) + 1;
+    let minutes = (CHECK_MINUTE - minute.rem_euclid(60) - 1).rem_euclid(60) + 1;
     let in_minute = (now.0 + i64::from(zone.offset_at(now))).rem_euclid(60);
     Timestamp(now.0 - in_minute + minutes * 60)
-}
-
-/// Whether a job is due. A stamp of a day to come is a clock that was wrong: the job runs.
-fn is_due(job: &AnacronJob, evidence: &dyn Evidence, now: Timestamp, zone: &Zone) -> bool {
-    let today = Day::at(now, zone);
-    let Some(last) = evidence.stamp(&job.id).filter(|last| *last <= today) else { return true };
-    let missed = |directory: &str| {
-        let moment = evidence.regular(directory, Timestamp(last.end(zone).0 - 1));
-        moment.is_none_or(|moment| moment <= now)
-    };
-    has_come(job.period, last, today)
-        && DIRECTORIES.iter().filter(|directory| names(&job.command, directory)).all(|directory| missed(directory))
 }
 
 /// Whether a period is over. A month is as long as the last one, or as this one: `@monthly` comes on the same day of each
@@ -306,11 +414,6 @@ fn names(command: &[u8], directory: &str) -> bool {
 fn safe_name(id: &[u8]) -> String {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     id.iter().map(|&byte| if is_safe(byte) { char::from(byte) } else { '_' }).collect()
-}
-
-/// Where anacron's jobs come from, as the executor and the log are told.
-pub fn anacron_source(path: &str) -> Source {
-    Source { path: path.to_owned(), name: "*system*".to_owned(), owner: Owner::System }
 }
 
 #[cfg(test)]

@@ -1,31 +1,25 @@
 use super::*;
 use crate::crontab::{Context, Crontab, Dialect, Form, Limits};
 use crate::schedule::{HostKey, Zones};
-use crate::scheduler::{Event, Now};
-use std::collections::HashMap;
-use std::sync::Arc;
+use crate::scheduler::{Event, Now, Owner, Preparation, Scheduler};
+use std::collections::VecDeque;
 
-/// A machine: stamps, the system's own lines, a clock.
+/// A machine: the files of anacron's jobs, the system's own lines, a clock.
 struct Machine {
-    anacron: Anacron,
-    stamps: HashMap<Vec<u8>, Day>,
-    lines: Scheduler,
+    scheduler: Scheduler,
+    tab: Option<Arc<Anacrontab>>,
+    stamps: BTreeMap<Vec<u8>, Day>,
+    is_on_battery: bool,
+    /// The stamps of these cannot be written.
+    unwritable: Vec<Vec<u8>>,
     zone: Arc<Zone>,
     now: Timestamp,
+    /// What was found due.
+    found: Vec<String>,
+    /// Runs that go on.
+    running: Vec<RunRequest>,
     /// What ran, with the moment of its start.
     ran: Vec<(Timestamp, String)>,
-    next_run: u64,
-}
-
-struct Seen<'a>(&'a HashMap<Vec<u8>, Day>, &'a Scheduler);
-
-impl Evidence for Seen<'_> {
-    fn stamp(&self, id: &[u8]) -> Option<Day> {
-        self.0.get(id).copied()
-    }
-    fn regular(&self, directory: &str, after: Timestamp) -> Option<Timestamp> {
-        self.1.runs_directory_after(directory, after)
-    }
 }
 
 struct OnlyUtc;
@@ -60,25 +54,32 @@ fn day(text: &str) -> Day {
     Day::parse(text.as_bytes()).unwrap()
 }
 
-impl Machine {
-    fn new(tab: &str, now: &str) -> Machine {
-        let (parsed, said) = Anacrontab::parse(tab.as_bytes(), "/etc/anacrontab", HostKey(1));
-        assert!(said.is_empty(), "{said:?}");
-        let mut anacron = Anacron::default();
-        anacron.set_table(Some(parsed));
-        let (now, zone) = (moment(now), Zone::utc());
-        let lines = Scheduler::new(zone.clone(), Now { utc: now, elapsed_ms: 0 });
-        Machine { anacron, stamps: HashMap::new(), lines, zone, now, ran: Vec::new(), next_run: 0 }
-    }
+fn source() -> Source {
+    Source { path: "/etc/anacrontab".into(), name: "*system*".into(), owner: Owner::System }
+}
 
-    /// With Debian's lines in /etc/crontab.
-    fn with_lines(mut self, text: &str) -> Machine {
-        let context =
-            Context { form: Form::System, dialect: &DIALECT, name: "/etc/crontab", host: HostKey(1), zones: &OnlyUtc };
-        let table = Crontab::parse(text.as_bytes(), &context).unwrap().table;
-        let source = Source { path: "/etc/crontab".into(), name: "*system*".into(), owner: Owner::System };
-        self.lines.handle(Event::Load { source, table }, Now { utc: self.now, elapsed_ms: 0 });
-        self
+fn parse(tab: &str) -> Arc<Anacrontab> {
+    let (parsed, said) = Anacrontab::parse(tab.as_bytes(), "/etc/anacrontab", HostKey(1));
+    assert!(said.is_empty(), "{said:?}");
+    Arc::new(parsed)
+}
+
+impl Machine {
+    /// A machine whose daemon has not begun yet.
+    fn new(tab: &str, now: &str) -> Machine {
+        let (now, zone) = (moment(now), Zone::utc());
+        Machine {
+            scheduler: Scheduler::new(zone.clone(), Now { utc: now, elapsed_ms: now.0 * 1000 }),
+            tab: Some(parse(tab)),
+            stamps: BTreeMap::new(),
+            is_on_battery: false,
+            unwritable: Vec::new(),
+            zone,
+            now,
+            found: Vec::new(),
+            running: Vec::new(),
+            ran: Vec::new(),
+        }
     }
 
     fn stamped(mut self, id: &str, on: &str) -> Machine {
@@ -86,84 +87,148 @@ impl Machine {
         self
     }
 
-    fn look(&mut self, occasion: Occasion) -> Vec<String> {
-        let found = self.anacron.look(occasion, &Seen(&self.stamps, &self.lines), self.now, &self.zone);
-        found.iter().map(|planned| String::from_utf8_lossy(&planned.job.id).into_owned()).collect()
+    fn loaded(&self) -> Event {
+        let (table, stamps) = (self.tab.clone(), self.stamps.clone());
+        Event::LoadAnacrontab { source: source(), table, stamps, is_on_battery: self.is_on_battery }
     }
 
-    /// Starts what may start now.
-    fn take(&mut self) -> Option<(String, RunId)> {
-        let planned = self.anacron.take_next(self.now)?;
-        if !self.anacron.is_still_due(&planned, &Seen(&self.stamps, &self.lines), self.now, &self.zone) {
-            return self.take();
-        }
-        self.next_run += 1;
-        let run = RunId(self.next_run);
-        self.anacron.started(&planned, run);
-        let id = String::from_utf8_lossy(&planned.job.id).into_owned();
-        self.ran.push((self.now, id.clone()));
-        Some((id, run))
-    }
-
-    fn end(&mut self, run: RunId) {
-        let ended = self.anacron.ended(run).expect("it runs");
-        self.stamps.insert(ended.id, ended.day);
-    }
-
-    /// Lets time go on to `until`; every job takes `takes` seconds.
-    fn live(&mut self, until: Timestamp, takes: i64) {
-        let mut ends: Option<(Timestamp, RunId)> = None;
-        loop {
-            if let Some((_, run)) = ends.take_if(|(at, _)| *at <= self.now) {
-                self.end(run);
-            }
-            if self.anacron.wants_to_look(self.now) {
-                self.look(Occasion::Regular);
-            }
-            self.start_lines();
-            if let Some((_, run)) = self.take() {
-                ends = Some((Timestamp(self.now.0 + takes), run));
-                continue;
-            }
-            let next = [self.anacron.wake_at(), ends.map(|(at, _)| at), self.lines.wake_at()];
-            match next.into_iter().flatten().min().filter(|at| *at <= until) {
-                Some(at) => self.now = at.max(self.now),
-                None => break,
-            }
-        }
-        if let Some((_, run)) = ends {
-            self.end(run);
-        }
-        self.now = until;
-    }
-
-    /// A daemon's begin: nothing planned, a look at once.
-    fn boot(&mut self) {
-        let tab = self.anacron.tab.take();
-        self.anacron = Anacron::default();
-        self.anacron.set_table(tab);
-        self.look(Occasion::Regular);
-    }
-
-    fn start_lines(&mut self) {
-        let now = Now { utc: self.now, elapsed_ms: self.now.0 * 1000 };
-        for action in self.lines.handle(Event::Tick, now) {
-            if let crate::scheduler::Action::Start(start) = action {
-                let today = Day::at(self.now, &self.zone);
-                for id in self.anacron.counts_as_run_of(&start.command) {
-                    self.ran.push((self.now, format!("line of {}", String::from_utf8_lossy(&id))));
-                    self.stamps.insert(id, today);
+    /// Handles an event and does what is asked for, as the daemon does.
+    fn handle(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.scheduler.handle(event, Now { utc: self.now, elapsed_ms: self.now.0 * 1000 }) {
+                match action {
+                    Action::ReadAnacrontab => events.push_back(self.loaded()),
+                    Action::AnacronJobDue { id, .. } => self.found.push(text(&id)),
+                    Action::PrepareAnacronJob { id } => {
+                        let ready = Preparation::Ready { stamp: self.stamps.get(&id).copied() };
+                        let is_writable = !self.unwritable.contains(&id);
+                        events.push_back(Event::AnacronJobPrepared(if is_writable {
+                            ready
+                        } else {
+                            Preparation::Failed
+                        }));
+                    }
+                    Action::WriteStamp { id, day, cause } => {
+                        if cause == StampCause::RegularLine {
+                            self.ran.push((self.now, format!("line of {}", text(&id))));
+                        }
+                        self.stamps.insert(id, day);
+                    }
+                    Action::Start(start) if start.source == source() => {
+                        self.ran.push((self.now, start.job.as_str().trim_start_matches("root:").to_owned()));
+                        self.running.push(*start);
+                    }
+                    Action::Start(start) => {
+                        events.push_back(Event::RunEnded(Box::new(RunResult::of_outcome(
+                            start.run,
+                            RunOutcome::Code(0),
+                            0,
+                        ))));
+                    }
+                    Action::Jumped { .. } | Action::Completed(_) => {}
+                    Action::Skipped { .. } | Action::ReserveRuns(_) => panic!("{action:?}"),
                 }
             }
         }
     }
 
-    fn begin_lines(&mut self) {
-        self.lines.handle(
-            Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() },
-            Now { utc: self.now, elapsed_ms: self.now.0 * 1000 },
-        );
+    /// A daemon's begin, with these lines in /etc/crontab.
+    fn boot_with(&mut self, lines: &str) {
+        self.boot_after(lines, Vec::new(), &[]);
     }
+
+    fn boot(&mut self) {
+        self.boot_with("");
+    }
+
+    /// A daemon's begin after another one, whose runs `earlier` are not settled; those of `goes_on` go on.
+    fn boot_after(&mut self, lines: &str, earlier: Vec<EarlierRun>, goes_on: &[RunId]) {
+        let reached = self.scheduler.next_run();
+        self.scheduler = Scheduler::new(self.zone.clone(), Now { utc: self.now, elapsed_ms: self.now.0 * 1000 });
+        self.scheduler.next_run = self.scheduler.next_run.max(reached.0);
+        let context =
+            Context { form: Form::System, dialect: &DIALECT, name: "/etc/crontab", host: HostKey(1), zones: &OnlyUtc };
+        let table = Crontab::parse(lines.as_bytes(), &context).unwrap().table;
+        self.handle(Event::Load { source: Source { path: "/etc/crontab".into(), ..source() }, table });
+        self.handle(self.loaded());
+        let running = earlier.iter().filter(|run| goes_on.contains(&run.run));
+        let running = running.map(|run| (run.run, run.job.clone())).collect();
+        self.handle(Event::EarlierRuns(earlier));
+        self.running.retain(|start| goes_on.contains(&start.run));
+        self.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running });
+    }
+
+    /// Begins, and gives what is found due.
+    fn found_at_boot(&mut self) -> Vec<String> {
+        self.boot();
+        std::mem::take(&mut self.found)
+    }
+
+    /// Something has changed; gives what is newly found due.
+    fn change(&mut self) -> Vec<String> {
+        self.found.clear();
+        self.handle(Event::AnacrontabChanged);
+        std::mem::take(&mut self.found)
+    }
+
+    /// Sets the clock; gives what is newly found due.
+    fn jump(&mut self, to: &str) -> Vec<String> {
+        let before = self.now;
+        self.now = moment(to);
+        self.found.clear();
+        // Elapsed time goes on from where it was.
+        self.scheduler.last.elapsed_ms = (self.now.0 - 1) * 1000;
+        assert_ne!(before, self.now);
+        self.handle(Event::Tick);
+        std::mem::take(&mut self.found)
+    }
+
+    fn end(&mut self, end: RunOutcome) {
+        let start = self.running.pop().expect("a run");
+        self.handle(Event::RunEnded(Box::new(RunResult::of_outcome(start.run, end, 0))));
+    }
+
+    /// Lets time go on while what runs goes on.
+    fn live_without_ends(&mut self, until: Timestamp) {
+        while let Some(at) = self.scheduler.wake_at().filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            self.handle(Event::Tick);
+        }
+        self.now = until;
+    }
+
+    /// Lets time go on to `until`; every job takes `takes` seconds.
+    fn live(&mut self, until: Timestamp, takes: i64) {
+        let mut ends: Option<Timestamp> = None;
+        loop {
+            if ends.take_if(|at| *at <= self.now).is_some() {
+                self.end(RunOutcome::Code(0));
+            }
+            if ends.is_none() && !self.running.is_empty() {
+                assert_eq!(self.running.len(), 1, "one after the other");
+                ends = Some(Timestamp(self.now.0 + takes));
+            }
+            let next = [self.scheduler.wake_at(), ends].into_iter().flatten().min();
+            match next.filter(|at| *at <= until) {
+                Some(at) => self.now = at.max(self.now),
+                None => break,
+            }
+            self.handle(Event::Tick);
+        }
+        if ends.is_some() {
+            self.end(RunOutcome::Code(0));
+        }
+        self.now = until;
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.scheduler.anacron.wake_at()
+    }
+}
+
+fn text(id: &[u8]) -> String {
+    String::from_utf8_lossy(id).into_owned()
 }
 
 #[test]
@@ -206,23 +271,20 @@ fn a_job_is_due_when_its_days_have_passed() {
     ] {
         let tab = format!("{period} 0 job true\n");
         let mut machine = Machine::new(&tab, &format!("{today}T12:00:00Z")).stamped("job", stamp);
-        assert_eq!(machine.look(Occasion::Regular).len(), usize::from(due), "{period} {stamp} {today}");
+        assert_eq!(machine.found_at_boot().len(), usize::from(due), "{period} {stamp} {today}");
     }
-    assert_eq!(
-        Machine::new("@yearly 0 job true\n", "2026-11-22T12:00:00Z").look(Occasion::Regular),
-        ["job"],
-        "no stamp"
-    );
+    assert_eq!(Machine::new("@yearly 0 job true\n", "2026-11-22T12:00:00Z").found_at_boot(), ["job"], "no stamp");
 }
 
 #[test]
 fn a_stamp_names_the_day_of_the_look_and_not_that_of_the_end() {
     let mut machine = Machine::new("1 10 job true\n", "2026-11-22T23:55:00Z");
-    machine.look(Occasion::Regular);
+    machine.boot();
     machine.now = moment("2026-11-23T00:05:00Z");
-    let (_, run) = machine.take().expect("its time has come");
-    assert_eq!(machine.look(Occasion::Change), [] as [&str; 0], "a job that runs is not started again");
-    machine.end(run);
+    machine.handle(Event::Tick);
+    assert_eq!(machine.running.len(), 1, "its time has come");
+    assert_eq!(machine.change(), [] as [&str; 0], "a job that runs is not started again");
+    machine.end(RunOutcome::Code(1));
     assert_eq!(machine.stamps[b"job".as_slice()], day("20261122"));
 }
 
@@ -240,10 +302,10 @@ fn jobs_start_in_their_hours_only() {
         ("PREFERRED_HOUR=4", 0, "2026-11-22T05:00:00Z", false),
     ] {
         let mut machine = Machine::new(&format!("{setting}\n1 {delay} job true\n"), now);
-        assert_eq!(machine.look(Occasion::Regular).len(), usize::from(starts), "{setting} {now}");
+        assert_eq!(machine.found_at_boot().len(), usize::from(starts), "{setting} {now}");
     }
     let mut machine = Machine::new("START_HOURS_RANGE=3-22\n1 5 job true\n", "2026-11-22T00:30:00Z");
-    machine.look(Occasion::Regular);
+    machine.boot();
     machine.live(moment("2026-11-22T23:00:00Z"), 60);
     assert_eq!(machine.ran, [(moment("2026-11-22T03:06:00Z"), "job".to_owned())], "left for the first look in them");
 }
@@ -252,7 +314,7 @@ fn jobs_start_in_their_hours_only() {
 fn a_random_delay_counts_for_the_hours_and_for_the_start() {
     let tab = "RANDOM_DELAY=45\nSTART_HOURS_RANGE=3-22\n1 5 job true\n";
     let mut machine = Machine::new(tab, "2026-11-22T04:00:00Z");
-    machine.look(Occasion::Regular);
+    machine.boot();
     machine.live(moment("2026-11-22T05:00:00Z"), 1);
     let [(at, _)] = machine.ran.as_slice() else { panic!("{:?}", machine.ran) };
     let minutes = (at.0 - moment("2026-11-22T04:00:00Z").0) / 60;
@@ -263,35 +325,65 @@ fn a_random_delay_counts_for_the_hours_and_for_the_start() {
 fn jobs_run_one_after_the_other_by_their_delays() {
     let tab = "1 10 third x\n1 5 first x\n1 5 second x\n7 25 fourth x\n";
     let mut machine = Machine::new(tab, "2026-11-22T12:00:00Z");
-    assert_eq!(machine.look(Occasion::Regular), ["first", "second", "third", "fourth"]);
+    assert_eq!(machine.found_at_boot(), ["first", "second", "third", "fourth"]);
     machine.live(moment("2026-11-22T15:00:00Z"), 4 * 60);
     let ran: Vec<(String, &str)> = machine.ran.iter().map(|(at, id)| (at.to_string(), id.as_str())).collect();
     let at = |time: &str| format!("2026-11-22T{time}:00Z");
     assert_eq!(ran, [(at("12:05"), "first"), (at("12:09"), "second"), (at("12:13"), "third"), (at("12:25"), "fourth")]);
 }
 
+fn earlier(start: &RunRequest) -> EarlierRun {
+    EarlierRun { run: start.run, job: start.job.clone(), scheduled_at: Timestamp(start.scheduled_at) }
+}
+
 #[test]
 fn a_restart_runs_nothing_again_and_what_runs_is_waited_for() {
     let mut machine = Machine::new("1 0 a x\n1 0 b x\n", "2026-11-22T12:00:00Z");
-    machine.look(Occasion::Regular);
-    let (id, run) = machine.take().expect("a is due");
-    assert_eq!(id, "a");
-    let running = machine.anacron.running().cloned().expect("it runs");
-    // Another daemon, while the job goes on.
     machine.boot();
-    machine.anacron.inherit(Running { run: None, ..running });
-    assert_eq!(machine.look(Occasion::Regular), [] as [&str; 0], "all that is due is planned or runs");
-    assert_eq!(machine.anacron.wake_at(), Some(Timestamp(machine.now.0 + INHERITED_LOOK)));
-    assert!(machine.take().is_none(), "one after the other");
-    assert!(machine.anacron.ended(run).is_none(), "that run was another daemon's");
-    let ended = machine.anacron.inherited_ended().expect("it was inherited");
-    machine.stamps.insert(ended.id, ended.day);
-    machine.look(Occasion::Regular);
+    let running = machine.running.last().map(earlier).expect("a is due");
+    // Another daemon, while the job goes on.
+    machine.boot_after("", vec![running.clone()], &[running.run]);
+    machine.live_without_ends(moment("2026-11-22T12:30:00Z"));
+    assert_eq!(machine.ran.len(), 1, "one after the other: {:?}", machine.ran);
+    machine.end(RunOutcome::Code(0));
+    assert_eq!(machine.stamps[b"a".as_slice()], day("20261122"));
     machine.live(moment("2026-11-22T13:30:00Z"), 1);
     machine.boot();
     machine.live(moment("2026-11-22T15:30:00Z"), 1);
     let ids: Vec<&str> = machine.ran.iter().map(|(_, id)| id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
+}
+
+#[test]
+fn a_run_that_ended_between_two_daemons_has_its_stamp_with_the_day_on_which_it_was_due() {
+    for (end, stamp) in [
+        (RunOutcome::Code(1), Some("20261122")),
+        (RunOutcome::Lost, Some("20261122")),
+        (RunOutcome::NotStarted { why: "x".into() }, None),
+    ] {
+        let mut machine = Machine::new("1 10 a+b x\n1 0 c x\n", "2026-11-22T23:55:00Z").stamped("c", "20261122");
+        machine.boot();
+        machine.now = moment("2026-11-23T00:05:00Z");
+        machine.handle(Event::Tick);
+        let running = machine.running.last().map(earlier).expect("it is due");
+        assert_eq!(running.job.as_str(), "root:a_b");
+        machine.boot_after("", vec![running.clone()], &[]);
+        let started: Vec<&str> = machine.ran.iter().map(|(_, id)| id.as_str()).collect();
+        assert_eq!(started, ["a_b", "c"], "it keeps no other job waiting, and is not started again");
+        machine.handle(Event::RunEnded(Box::new(RunResult::of_outcome(running.run, end, 0))));
+        assert_eq!(machine.stamps.get(b"a+b".as_slice()).copied(), stamp.map(day));
+    }
+}
+
+#[test]
+fn an_earlier_run_whose_end_is_never_reported_does_not_keep_its_job_from_running_for_ever() {
+    let mut machine = Machine::new("1 0 a x\n", "2026-11-22T12:00:00Z");
+    machine.boot();
+    let lost = machine.running.last().map(earlier).expect("a is due");
+    machine.boot_after("", vec![lost], &[]);
+    machine.live(moment("2026-11-22T14:00:00Z"), 1);
+    let ran: Vec<String> = machine.ran.iter().map(|(at, _)| at.to_string()).collect();
+    assert_eq!(ran, ["2026-11-22T12:00:00Z", "2026-11-22T12:01:00Z"]);
 }
 
 #[test]
@@ -303,30 +395,59 @@ fn a_jump_of_the_clock_neither_loses_nor_doubles_a_job() {
         ("2026-11-20T09:00:00Z", "2026-11-20T09:30:00Z"),
     ] {
         let mut machine = Machine::new("1 30 job true\n", "2026-11-22T12:00:00Z");
-        machine.look(Occasion::Regular);
-        machine.now = moment(jump);
-        machine.look(Occasion::Jump);
+        machine.boot();
+        machine.jump(jump);
         machine.live(Timestamp(machine.now.0 + 3600), 1);
         assert_eq!(machine.ran, [(moment(starts), "job".to_owned())], "{jump}");
         assert_eq!(machine.stamps[b"job".as_slice()], Day::at(machine.now, &machine.zone), "{jump}");
     }
     let mut machine = Machine::new("START_HOURS_RANGE=8-18\n1 30 job true\n", "2026-11-22T12:00:00Z");
-    machine.look(Occasion::Regular);
-    machine.now = moment("2026-11-22T20:00:00Z");
-    assert_eq!(machine.look(Occasion::Jump), [] as [&str; 0]);
+    machine.boot();
+    assert_eq!(machine.jump("2026-11-22T20:00:00Z"), [] as [&str; 0]);
     machine.live(moment("2026-11-23T07:00:00Z"), 1);
     assert_eq!(machine.ran, [], "woken outside of the hours");
 }
 
 #[test]
 fn what_cannot_be_started_waits_for_the_next_regular_look() {
+    for is_prepared in [false, true] {
+        let mut machine = Machine::new("1 0 job true\n", "2026-11-22T12:00:00Z");
+        if !is_prepared {
+            machine.unwritable.push(b"job".to_vec());
+        }
+        assert_eq!(machine.found_at_boot(), ["job"]);
+        if is_prepared {
+            machine.end(RunOutcome::NotStarted { why: "x".into() });
+        }
+        assert_eq!(machine.running, []);
+        assert_eq!(machine.change(), [] as [&str; 0]);
+        assert_eq!(machine.wake_at(), Some(moment("2026-11-22T12:01:00Z")));
+        machine.live(moment("2026-11-22T12:01:00Z"), 1);
+        assert_eq!(machine.found, ["job"]);
+    }
+}
+
+#[test]
+fn on_battery_nothing_is_found_due_until_the_machine_is_off_it() {
     let mut machine = Machine::new("1 0 job true\n", "2026-11-22T12:00:00Z");
-    machine.look(Occasion::Regular);
-    machine.anacron.take_next(machine.now).expect("it is due");
-    machine.anacron.set_aside(b"job");
-    assert_eq!(machine.look(Occasion::Change), [] as [&str; 0]);
-    assert_eq!(machine.anacron.wake_at(), Some(moment("2026-11-22T12:01:00Z")));
-    assert_eq!(machine.look(Occasion::Regular), ["job"]);
+    machine.is_on_battery = true;
+    assert_eq!(machine.found_at_boot(), [] as [&str; 0]);
+    assert_eq!(machine.wake_at(), Some(moment("2026-11-22T12:01:00Z")));
+    machine.live(moment("2026-11-22T12:30:00Z"), 1);
+    machine.is_on_battery = false;
+    assert_eq!(machine.change(), ["job"]);
+}
+
+#[test]
+fn a_stopped_scheduler_starts_nothing_and_writes_the_stamp_of_what_ends() {
+    let mut machine = Machine::new("1 0 a x\n1 0 b x\n", "2026-11-22T12:00:00Z");
+    machine.boot();
+    machine.handle(Event::Stop { is_recorded: true });
+    machine.end(RunOutcome::Code(0));
+    machine.handle(Event::AnacrontabChanged);
+    machine.handle(Event::Tick);
+    assert_eq!((machine.ran.len(), machine.stamps.len(), machine.wake_at()), (1, 1, Some(machine.now)));
+    assert_eq!(machine.scheduler.wake_at(), None);
 }
 
 #[test]
@@ -339,26 +460,26 @@ fn without_a_table_nothing_wakes_and_with_one_minute_1_does() {
         ("2026-11-22T12:59:00Z", "2026-11-22T13:01:00Z"),
     ] {
         machine.now = moment(now);
-        machine.look(Occasion::Regular);
-        assert_eq!(machine.anacron.wake_at(), Some(moment(next)), "{now}");
+        machine.boot();
+        assert_eq!(machine.wake_at(), Some(moment(next)), "{now}");
     }
     machine.zone = Arc::new(Zone::embedded("Asia/Kolkata").unwrap());
     machine.now = moment("2026-11-22T12:00:00Z");
-    machine.look(Occasion::Regular);
-    assert_eq!(machine.anacron.wake_at(), Some(moment("2026-11-22T12:31:00Z")), "18:01 there");
-    machine.anacron.set_table(None);
-    assert_eq!(machine.look(Occasion::Regular), [] as [&str; 0]);
-    assert_eq!(machine.anacron.wake_at(), None);
+    machine.boot();
+    assert_eq!(machine.wake_at(), Some(moment("2026-11-22T12:31:00Z")), "18:01 there");
+    assert_eq!(machine.scheduler.summary().next_due, None, "no crontab has an entry");
+    machine.tab = None;
+    assert_eq!(machine.change(), [] as [&str; 0]);
+    assert_eq!((machine.wake_at(), machine.scheduler.wake_at()), (None, None));
 }
 
 #[test]
 fn a_changed_table_drops_what_is_no_longer_in_it() {
     let mut machine = Machine::new("1 10 a x\n1 20 b x\n", "2026-11-22T12:00:00Z");
-    machine.look(Occasion::Regular);
-    let (tab, _) = Anacrontab::parse(b"1 10 a y\n1 20 b x\n", "/etc/anacrontab", HostKey(1));
-    machine.anacron.set_table(Some(tab));
+    machine.boot();
+    machine.tab = Some(parse("1 10 a y\n1 20 b x\n"));
     machine.now = moment("2026-11-22T12:05:00Z");
-    assert_eq!(machine.look(Occasion::Change), ["a"], "another command, planned anew; b waits as before");
+    assert_eq!(machine.change(), ["a"], "another command, planned anew; b waits as before");
     machine.live(moment("2026-11-22T12:59:00Z"), 1);
     let starts: Vec<(String, &str)> = machine.ran.iter().map(|(at, id)| (at.to_string(), id.as_str())).collect();
     assert_eq!(starts, [("2026-11-22T12:15:00Z".into(), "a"), ("2026-11-22T12:20:00Z".into(), "b")]);
@@ -388,19 +509,13 @@ const TAB: &str = "1 5 cron.daily run-parts --report /etc/cron.daily\n\
     7 10 cron.weekly run-parts --report /etc/cron.weekly\n\
     @monthly 15 cron.monthly run-parts --report /etc/cron.monthly\n";
 
-fn debian(now: &str) -> Machine {
-    let mut machine = Machine::new(TAB, now).with_lines(LINES);
-    machine.begin_lines();
-    machine
-}
-
 #[test]
 fn a_line_of_a_system_table_is_in_charge_on_a_machine_that_is_on() {
-    let mut machine = debian("2025-12-31T20:00:00Z")
+    let mut machine = Machine::new(TAB, "2025-12-31T20:00:00Z")
         .stamped("cron.daily", "20251231")
         .stamped("cron.weekly", "20251228")
         .stamped("cron.monthly", "20251201");
-    machine.boot();
+    machine.boot_with(LINES);
     machine.live(moment("2026-12-31T20:00:00Z"), 60);
     let count = |id: &str| machine.ran.iter().filter(|(_, ran)| ran == id).count();
     let counts = ["cron.daily", "cron.weekly", "cron.monthly"].map(|id| (count(&format!("line of {id}")), count(id)));
@@ -426,9 +541,8 @@ fn what_a_line_has_missed_is_made_up_for_once() {
     ] {
         let lines = LINES.lines().next().unwrap().to_owned() + "\n";
         let tab = TAB.lines().next().unwrap().to_owned() + "\n";
-        let mut machine = Machine::new(&tab, boots).with_lines(&lines).stamped("cron.daily", stamp);
-        machine.begin_lines();
-        machine.boot();
+        let mut machine = Machine::new(&tab, boots).stamped("cron.daily", stamp);
+        machine.boot_with(&lines);
         machine.live(moment("2026-11-22T23:00:00Z"), 60);
         let found: Vec<String> = machine.ran.iter().map(|(at, id)| format!("{at} {id}")).collect();
         assert_eq!(found, ran, "{stamp} {boots}");

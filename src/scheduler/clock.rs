@@ -39,6 +39,7 @@ impl Scheduler {
         let seconds = step_ms / 1_000;
         if seconds.abs() >= WORTH_TELLING {
             actions.push(Action::Jumped { seconds, made_up });
+            self.anacron.note_jump();
         }
         self.fire(now.utc, actions);
     }

@@ -2,8 +2,9 @@
 
 use super::environment::Environment;
 use super::job_id::JobId;
-use crate::crontab::{Backslash, Command, Crontab, Flags, Form, SharedBytes};
-use crate::schedule::{Timestamp, Zone};
+use crate::crontab::{Anacrontab, Backslash, Command, Crontab, Flags, Form, SharedBytes};
+use crate::schedule::{Day, Timestamp, Zone};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The moment at which an event is handled, as the loop read it.
@@ -77,6 +78,25 @@ pub enum Event {
         /// Its path.
         path: String,
     },
+    /// The anacrontab and the stamps of its jobs were read: before [`Event::Begin`] where the daemon does anacron's work, and for each
+    /// [`Action::ReadAnacrontab`].
+    LoadAnacrontab {
+        /// Where the table comes from.
+        source: Source,
+        /// The table; none if there is none that may be used, or when anacron itself is installed.
+        table: Option<Arc<Anacrontab>>,
+        /// The day on the stamp of each job that has one.
+        stamps: BTreeMap<Vec<u8>, Day>,
+        /// Whether due jobs must wait because the machine runs on its battery.
+        is_on_battery: bool,
+    },
+    /// The anacrontab or a stamp may have changed.
+    AnacrontabChanged,
+    /// The answer to [`Action::PrepareAnacronJob`].
+    AnacronJobPrepared(Preparation),
+    /// Runs of an earlier daemon whose results have not been delivered to it: they go on, or their ends follow. Comes before
+    /// [`Event::Begin`].
+    EarlierRuns(Vec<EarlierRun>),
     /// The system's time zone is another one now.
     SystemZone(Arc<Zone>),
     /// A run ended, in whichever way.
@@ -89,6 +109,31 @@ pub enum Event {
         /// Whether the next daemon can know what has not been started.
         is_recorded: bool,
     },
+}
+
+/// Whether an anacron job can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparation {
+    /// Its stamp can be written after it.
+    Ready {
+        /// The day on the stamp now.
+        stamp: Option<Day>,
+    },
+    /// Its stamp cannot be written: the job is not started, as nobody would know that it has run.
+    Failed,
+    /// anacron itself has been installed.
+    NotOurs,
+}
+
+/// A run of an earlier daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierRun {
+    /// The run.
+    pub run: RunId,
+    /// The job that it is a run of.
+    pub job: JobId,
+    /// The moment for which it was started.
+    pub scheduled_at: Timestamp,
 }
 
 /// How a due moment ended: each has exactly one of these.
@@ -244,6 +289,29 @@ pub enum Action {
         /// The first of them, seconds of UTC.
         first: Timestamp,
     },
+    /// Read the anacrontab and the stamps, and answer with [`Event::LoadAnacrontab`].
+    ReadAnacrontab,
+    /// An anacron job was found due: say so.
+    AnacronJobDue {
+        /// The job's identifier in the anacrontab.
+        id: Vec<u8>,
+        /// When it is to start.
+        starts_at: Timestamp,
+    },
+    /// Make sure that the stamp of this anacron job can be written, and answer with [`Event::AnacronJobPrepared`].
+    PrepareAnacronJob {
+        /// The job's identifier in the anacrontab.
+        id: Vec<u8>,
+    },
+    /// Write that an anacron job has run.
+    WriteStamp {
+        /// The job's identifier in the anacrontab.
+        id: Vec<u8>,
+        /// The day of the run.
+        day: Day,
+        /// What counts as the run.
+        cause: StampCause,
+    },
     /// Run ids up to this one, exclusive, are about to be used: write that down, so that no later daemon uses them again.
     ReserveRuns(RunId),
     /// Everything due up to here has been handed out: write the record.
@@ -255,6 +323,15 @@ pub enum Action {
         /// Starts made up for because of it.
         made_up: usize,
     },
+}
+
+/// What counts as the run of an anacron job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StampCause {
+    /// The job itself has ended.
+    Ended,
+    /// A line of a system table starts the same directory. Such lines do nothing where anacron is installed: then nothing is written.
+    RegularLine,
 }
 
 impl RunRequest {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod anacron;
+mod anacron_events;
 mod clock;
 mod environment;
 mod event;
@@ -23,11 +24,10 @@ mod wheel;
 mod zones;
 
 pub use crate::crontab::SharedBytes;
-pub use anacron::{Anacron, Evidence, Occasion, Planned, Running, anacron_source};
 pub use environment::Environment;
 pub use event::{
-    Action, Event, MailResult, Now, OutputCounts, Owner, RunId, RunOutcome, RunRequest, RunResult, SkipReason, Source,
-    Usage,
+    Action, EarlierRun, Event, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome, RunRequest,
+    RunResult, SkipReason, Source, StampCause, Usage,
 };
 pub use job_id::JobId;
 pub use live::Live;

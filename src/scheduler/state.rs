@@ -1,6 +1,7 @@
 //! The plan itself: what it holds, and how an event is handled.
 
-use super::event::{Action, Event, Now, RunId, RunRequest, SkipReason};
+use super::anacron::Anacron;
+use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, SkipReason};
 use super::job_id::JobId;
 use super::live_table::LiveCrontab;
 use super::rule;
@@ -46,6 +47,8 @@ pub struct Scheduler {
     pub(super) queue: StartQueue,
     /// What an earlier daemon has started of that which is due at the begin, with how often.
     already_started: HashMap<(JobId, Timestamp), u32>,
+    /// The jobs of the anacrontab.
+    pub(super) anacron: Anacron,
     /// As whom a standalone daemon runs its jobs.
     pub(super) caller: String,
     pub(super) next_run: u64,
@@ -110,6 +113,7 @@ impl Scheduler {
             phase: Phase::Loading,
             queue: StartQueue::default(),
             already_started: HashMap::new(),
+            anacron: Anacron::default(),
             caller: String::new(),
             next_run: now.utc.0.max(0).unsigned_abs() * 1000,
             reserved: None,
@@ -125,10 +129,16 @@ impl Scheduler {
     /// first, so that no event can lose a due moment.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
+        // Before anything is started, as that may count as a run and change the stamps.
+        match &event {
+            Event::LoadAnacrontab { source, table, stamps, .. } => self.anacron.load(source, table, stamps),
+            Event::AnacronJobPrepared(Preparation::Ready { stamp }) => self.anacron.take_stamp(*stamp),
+            _ => {}
+        }
         match self.phase {
             Phase::Running => {
                 self.follow_clock(now, &mut actions);
-                self.hand_over(&mut actions);
+                self.hand_over(now.utc, &mut actions);
             }
             Phase::Loading | Phase::Stopped => self.upto = now.utc,
         }
@@ -137,6 +147,7 @@ impl Scheduler {
         let must_record = matches!(event, Event::Begin { .. } | Event::Stop { .. });
         match event {
             Event::Begin { boot, completed, started, running } => {
+                self.anacron.begin(running.iter().map(|(run, _)| run));
                 self.adopt(running);
                 for start in started {
                     *self.already_started.entry(start).or_default() += 1;
@@ -148,14 +159,22 @@ impl Scheduler {
             Event::Load { source, table } => self.load(source, table, now.utc, &mut actions),
             Event::Unload { path } => self.unload(&path, &mut actions),
             Event::SystemZone(zone) => self.change_system_zone(zone, now.utc, &mut actions),
-            Event::RunEnded(result) => self.ended(result.run, result.outcome, now.utc),
+            Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, &mut actions),
+            Event::AnacrontabChanged => self.anacron.note_change(),
+            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, &mut actions),
+            Event::EarlierRuns(runs) => self.anacron.add_earlier_runs(&runs, &self.zones.system()),
+            Event::RunEnded(result) => {
+                self.anacron.ended(result.run, &result.outcome, &mut actions);
+                self.ended(result.run, result.outcome, now.utc);
+            }
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
             Event::Stop { is_recorded } => self.stop(is_recorded, &mut actions),
         }
         if self.phase == Phase::Running {
-            self.hand_over(&mut actions);
+            self.hand_over(now.utc, &mut actions);
         }
-        // Reserved before any is used; the rest is for runs that the plan does not start itself.
+        self.ask_for_anacron(now.utc, &mut actions);
+        // Reserved before any is used; a part is left for the starts of the next event's answer.
         if self.reserved.is_some_and(|reserved| self.next_run.saturating_add(RUNS_RESERVED / 2) > reserved) {
             let reserved = self.next_run.saturating_add(RUNS_RESERVED);
             self.reserved = Some(reserved);
@@ -178,8 +197,14 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return None;
         }
-        let alarm = self.alarms.first().map(|(at, _)| *at);
-        [self.wheel.next_due(), alarm].into_iter().flatten().min()
+        [self.next_due(), self.anacron.wake_at()].into_iter().flatten().min()
+    }
+
+    /// When the next entry of a crontab is due.
+    fn next_due(&self) -> Option<Timestamp> {
+        let alarm = self.alarms.first().map(|(at, _)| *at).filter(|_| self.phase == Phase::Running);
+        let timer = self.wheel.next_due().filter(|_| self.phase == Phase::Running);
+        [timer, alarm].into_iter().flatten().min()
     }
 
     /// Everything that was due up to here has been begun by the executor, or has another outcome.
@@ -221,13 +246,18 @@ impl Scheduler {
         self.reserved = Some(first.0);
     }
 
+    /// The id that the next run will have.
+    pub fn next_run(&self) -> RunId {
+        RunId(self.next_run)
+    }
+
     /// Counts.
     pub fn summary(&self) -> Summary {
         Summary {
             tables: self.tables.len(),
             entries: self.tables.entries(),
             timers: self.timers.len(),
-            next_due: self.wake_at(),
+            next_due: self.next_due(),
         }
     }
 }
@@ -283,7 +313,7 @@ impl Scheduler {
 
     /// Hands over what the executor has room for, with a turn for each owner. What one call puts together is bounded, so that the event loop is
     /// never kept long.
-    fn hand_over(&mut self, actions: &mut Vec<Action>) {
+    fn hand_over(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let (mut starts, mut bytes) = (0, 0);
         while !self.queue.is_limited() || (starts < STARTS_AT_ONCE && bytes < BYTES_AT_ONCE) {
             let Some(next) = self.queue.pop() else { return };
@@ -304,6 +334,7 @@ impl Scheduler {
             self.queue.handed_over(owner, &slot, size);
             starts += 1;
             bytes += size + self.tables.get(number).map_or(0, |table| table.settings_size());
+            self.count_for_anacron(&start, now, actions);
             actions.push(Action::Start(start));
         }
     }

@@ -98,6 +98,12 @@ impl Zones {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
+    /// The system's zone.
+    pub(super) fn system(&self) -> Arc<Zone> {
+        // It is never freed.
+        self.get(SYSTEM).map_or_else(Zone::utc, |local| local.zone.clone())
+    }
+
     fn get_mut(&mut self, id: ZoneId) -> Option<&mut Local> {
         self.slots.get_mut(id.0 as usize)?.as_mut()
     }

@@ -118,7 +118,6 @@ fn litter(world: &World) {
     make_fifo("/run/crond.pid");
     make_fifo("/run/cronwheel.completed");
     make_fifo(world.implementation.reboot_marker());
-    symlink("/dev/zero", "/run/crond.anacron").unwrap();
     fs::create_dir("/run/crond.outcomes").unwrap();
     make_fifo("/run/crond.outcomes/2-1.json");
     make_fifo("/run/crond.outcomes/3.started");

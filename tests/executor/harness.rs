@@ -68,7 +68,12 @@ pub struct Harness {
 
 impl Harness {
     pub fn of(config: Config) -> Harness {
-        Harness { executor: Executor::spawn(config).unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() }
+        Harness {
+            executor: Executor::spawn(config).unwrap(),
+            ended: Vec::new(),
+            mailed: Vec::new(),
+            started: Vec::new(),
+        }
     }
 
     /// A harness in the debian profile, on a machine without PAM services.

@@ -136,7 +136,7 @@ impl Machine {
 pub fn started(actions: &[Action]) -> Vec<&RunRequest> {
     let starts = actions.iter().filter_map(|action| match action {
         Action::Start(start) => Some(start.as_ref()),
-        Action::Skipped { .. } | Action::Completed(_) | Action::ReserveRuns(_) | Action::Jumped { .. } => None,
+        _ => None,
     });
     starts.collect()
 }

@@ -76,7 +76,6 @@ fn missed_jobs(world: &World) {
     assert!(seconds("/run/daily-began") >= seconds("/run/monthly-ended"), "one after the other");
     assert_eq!(world.run(&format!("stat -c %a:%u:%s {STAMPS}/weekly")).ok(), "600:0:9\n");
     assert_eq!(stamp("later"), "20200101\n", "its delay has not passed");
-    assert!(!fs::exists("/run/crond.anacron").expect("/run"), "nothing runs");
     let log = world.log.lines();
     for told in [
         "(root) CMD (echo weekly >>/run/ran)",
@@ -108,7 +107,6 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
     prepare(&format!("1 0 slow echo slow >>{RAN}; cat /run/gate\n1 0 next echo next >>{RAN}\n"), &[]);
     world.run("mkfifo /run/gate").ok();
     let mut daemon = world.start_daemon(&[]);
-    world.wait_for_file("/run/crond.anacron", Deadline::seconds(20));
     world.wait_for_file(RAN, Deadline::seconds(20));
     daemon.signal(nix::sys::signal::Signal::SIGKILL);
     daemon.end(Deadline::seconds(20));
@@ -127,6 +125,30 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
     wait_for_stamp("slow", &today);
     wait_for_stamp("next", &today);
     assert_eq!(fs::read_to_string(RAN).expect("jobs"), "slow\nnext\n");
+    daemon.stop();
+}
+
+#[test]
+fn a_job_that_ends_while_no_daemon_runs_has_its_stamp_and_is_not_started_again() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    let today = today(&world);
+    prepare(&format!("1 0 slow echo slow >>{RAN}; cat /run/gate\n"), &[]);
+    world.run("mkfifo /run/gate").ok();
+    let mut daemon = world.start_daemon(&[]);
+    world.wait_for_file(RAN, Deadline::seconds(20));
+    daemon.signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.end(Deadline::seconds(20));
+    world.run("echo open >/run/gate").ok();
+    Deadline::seconds(20).wait_for("the job's end", || {
+        world.processes().iter().all(|process| process.line != "cat /run/gate").then_some(())
+    });
+    assert_eq!(stamp("slow"), "");
+    let daemon = world.start_daemon(&[]);
+    wait_for_stamp("slow", &today);
+    // A job that is found due afterwards shows that everything else has been checked.
+    fs::write("/etc/anacrontab", format!("1 0 slow true\n1 0 canary echo canary >>{RAN}\n")).expect("an anacrontab");
+    wait_for_stamp("canary", &today);
+    assert_eq!(fs::read_to_string(RAN).expect("jobs"), "slow\ncanary\n");
     daemon.stop();
 }
 

@@ -1,0 +1,111 @@
+//! What a program hands on to the one that is executed in its place, see `reexec`.
+
+use super::record::RebootJobs;
+use crate::schedule::Timestamp;
+use crate::scheduler::RunId;
+use crate::sys::handover;
+use crate::sys::process;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// The variable in which the next program finds what is handed on to it.
+pub(super) const VARIABLE: &str = "CRONWHEEL_HANDOVER";
+/// For so long it is remembered that the program was executed anew. Milliseconds.
+const WITHIN_MS: i64 = 600_000;
+
+/// What is handed on, as text.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct HandedOn {
+    /// The process: anybody else who finds the variable in the environment is not meant.
+    pub(super) pid: u32,
+    pub(super) in_background: bool,
+    /// When the program was executed anew, milliseconds of the monotonic clock.
+    pub(super) times_ms: Vec<i64>,
+    /// Descriptors of the locks.
+    pub(super) locks: Vec<i32>,
+    /// Descriptors of journals without names.
+    pub(super) journals: Vec<i32>,
+    pub(super) completed: i64,
+    /// See [`RebootJobs`].
+    pub(super) reboot_jobs: Option<(i64, i64)>,
+    pub(super) next_run: u64,
+    /// The directory in which the first program was started: relative paths in the arguments are meant from there.
+    pub(super) directory: Vec<u8>,
+}
+
+/// What the program before this one has handed on.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    /// Locks, see [`crate::sys::lock::DaemonLock::resume`].
+    pub(super) locks: Vec<OwnedFd>,
+    /// Journals of executors that died, where they have no names.
+    pub(super) journals: Vec<File>,
+    /// Everything due up to here has been started.
+    pub(super) completed: Timestamp,
+    /// When `@reboot` jobs became due.
+    pub(super) reboot_jobs: Option<RebootJobs>,
+    /// Where run ids go on.
+    pub(super) next_run: RunId,
+}
+
+/// How this program came to be executed, to be known when it has to be again.
+#[derive(Debug, Default)]
+pub(super) struct Execution {
+    pub(super) in_background: bool,
+    /// When `@reboot` jobs became due, if it is known.
+    pub(super) reboot_jobs: Option<RebootJobs>,
+    pub(super) times_ms: Vec<i64>,
+    pub(super) directory: PathBuf,
+}
+
+impl Execution {
+    /// The first one, or what was handed on. To be called at the start of main, before anything of ours is open.
+    pub(super) fn begin() -> (Execution, Option<Resumed>) {
+        let found = handover::take_variable(VARIABLE).and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
+        let resumed = found.filter(|text: &HandedOn| text.pid == process::own_pid()).and_then(|text| {
+            let numbers: Vec<i32> = text.locks.iter().chain(&text.journals).copied().collect();
+            let mut descriptors = handover::take(&numbers)?;
+            let journals = descriptors.split_off(text.locks.len()).into_iter().map(File::from).collect();
+            Some((text, descriptors, journals))
+        });
+        let Some((text, locks, journals)) = resumed else {
+            let directory = std::env::current_dir().unwrap_or_else(|_| "/".into());
+            return (Execution { directory, ..Execution::default() }, None);
+        };
+        let directory = PathBuf::from(OsString::from_vec(text.directory));
+        // Without it, relative paths do not lead anywhere, which is found out when they are followed.
+        let _ = std::env::set_current_dir(&directory);
+        let (completed, next_run) = (Timestamp(text.completed), RunId(text.next_run));
+        let reboot_jobs = text.reboot_jobs;
+        let reboot_jobs =
+            reboot_jobs.map(|(first, last)| RebootJobs { first: Timestamp(first), last: Timestamp(last) });
+        let execution =
+            Execution { in_background: text.in_background, reboot_jobs, times_ms: text.times_ms, directory };
+        (execution, Some(Resumed { locks, journals, completed, reboot_jobs, next_run }))
+    }
+
+    /// The same, in the background.
+    pub(super) fn in_background(self) -> Execution {
+        Execution { in_background: true, ..self }
+    }
+
+    /// The last times that the program was executed anew.
+    pub(super) fn recent(&self, now_ms: i64) -> Vec<i64> {
+        self.times_ms.iter().copied().filter(|at| now_ms - at < WITHIN_MS).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_times_of_the_last_ten_minutes_count() {
+        let execution = Execution { times_ms: vec![0, 100_000, 650_000], ..Execution::default() };
+        assert_eq!(execution.recent(650_001), [100_000, 650_000]);
+        assert_eq!(execution.recent(600_000 - 1).len(), 3);
+    }
+}

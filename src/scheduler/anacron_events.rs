@@ -1,0 +1,48 @@
+//! How the scheduler handles the events of anacron jobs.
+
+use super::anacron::SystemLines;
+use super::event::{Action, Owner, Preparation, RunId, RunRequest};
+use super::state::{Phase, Scheduler};
+use crate::schedule::{Day, Timestamp};
+
+impl Scheduler {
+    /// Asks for what has to be known before the next step of an anacron job. Everything else that can be handed over comes first, so that a
+    /// line of a system table that counts as a run has been counted.
+    pub(super) fn ask_for_anacron(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Running && !self.queue.has_next() {
+            actions.extend(self.anacron.next_question(now));
+        }
+    }
+
+    /// Makes the check for which the anacrontab was read.
+    pub(super) fn check_anacron(&mut self, is_on_battery: bool, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Running {
+            let lines = SystemLines { tables: &self.tables, timers: &self.timers, zones: &self.zones };
+            self.anacron.check(is_on_battery, lines, now, &self.zones.system(), actions);
+        }
+    }
+
+    /// Starts the anacron job that was prepared, if it can be and is still due.
+    pub(super) fn start_prepared(&mut self, preparation: Preparation, now: Timestamp, actions: &mut Vec<Action>) {
+        match preparation {
+            Preparation::Failed => self.anacron.fail_start(),
+            Preparation::Ready { .. } if self.phase == Phase::Running => {
+                let run = RunId(self.next_run);
+                let lines = SystemLines { tables: &self.tables, timers: &self.timers, zones: &self.zones };
+                if let Some(start) = self.anacron.start(run, lines, now, &self.zones.system()) {
+                    self.next_run += 1;
+                    self.runs.insert(run, None);
+                    actions.push(Action::Start(Box::new(start)));
+                }
+            }
+            Preparation::Ready { .. } | Preparation::NotOurs => self.anacron.drop_start(),
+        }
+    }
+
+    /// A line of a system table may count as the run of an anacron job.
+    pub(super) fn count_for_anacron(&mut self, start: &RunRequest, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.anacron.is_active() && start.source.owner == Owner::System {
+            self.anacron.count_line(&start.command, Day::at(now, &self.zones.system()), actions);
+        }
+    }
+}
