@@ -57,9 +57,9 @@ impl Work {
         let wanted = !settings.is_standalone() && !settings.debug.has(Topic::Test);
         wanted.then(|| Work {
             plan: Anacron::default(),
-            table: settings.anacrontab.clone(),
-            stamps: Stamps::new(&settings.anacron_stamps),
-            memory: settings.run_dir.join(MEMORY),
+            table: settings.config.anacrontab.clone(),
+            stamps: Stamps::new(&settings.config.anacron_stamps),
+            memory: settings.config.run_dir.join(MEMORY),
             boot: boot.id.clone(),
             host,
             content: None,
@@ -133,7 +133,7 @@ impl Work {
             Some((_, Err(refusal))) => {
                 let said = refusal.text();
                 if said != self.refusal {
-                    told.extend(super::tables::refusal_told(settings.site, &refusal));
+                    told.extend(super::tables::refusal_told(settings.config.site, &refusal));
                 }
                 (self.content, self.refusal) = (None, said);
                 return self.plan.set_table(None);
@@ -149,7 +149,7 @@ impl Work {
         }
         let path = self.table.to_string_lossy();
         let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
-        super::tables::complain(settings.site, &anacron_source(&path), &diagnostics, Unlisted::default(), told);
+        super::tables::complain(settings.config.site, &anacron_source(&path), &diagnostics, Unlisted::default(), told);
         self.plan.set_table(Some(tab));
         self.content = Some(bytes);
     }
@@ -157,9 +157,10 @@ impl Work {
 
 /// The table's path and its bytes, or why they may not be used. None: there is no table.
 fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)> {
-    let Found { source, content, .. } = settings.finder().open_as_system(&settings.anacrontab)?;
-    let bytes = content
-        .and_then(|file| file.bytes(LARGEST_TABLE).map_err(|error| unreadable(&source, &error, settings.site.profile)));
+    let Found { source, content, .. } = settings.finder().open_as_system(&settings.config.anacrontab)?;
+    let bytes = content.and_then(|file| {
+        file.bytes(LARGEST_TABLE).map_err(|error| unreadable(&source, &error, settings.config.site.profile))
+    });
     Some((source.path, bytes))
 }
 

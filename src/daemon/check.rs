@@ -84,7 +84,7 @@ impl Checker<'_> {
     }
 
     fn read(&mut self, source: &Source, file: &TableFile) {
-        let site = self.settings.site;
+        let site = self.settings.config.site;
         let parsed = match file.parse(source, &site.dialect, self.host, &self.zones, &mut |_| {}) {
             Ok(parsed) => parsed,
             Err(error) => return self.refuse_table(source, &unreadable(source, &error, site.profile)),

@@ -2,12 +2,9 @@
 //!
 //! The flags are the reference implementations' (cronie's macros.h); what is told is ours, since it tells of our own insides.
 
-use super::event_loop::Daemon;
 use super::tables::LoadEvent;
 use crate::crontab::{Crontab, Form, printable};
 use crate::report::{Log, Record};
-use crate::schedule::Timestamp;
-use crate::scheduler::RunRequest;
 
 /// What can be told, or with `test` be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +66,7 @@ impl Debug {
     }
 
     /// Tells it, if that is wanted.
-    fn tell(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
+    pub(super) fn tell(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
         if !self.has(topic) {
             return;
         }
@@ -112,30 +109,6 @@ impl Debug {
             let (schedule, command) = (printable(table.schedule_text(entry)), printable(table.command(entry)));
             self.tell(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
         }
-    }
-}
-
-impl Daemon {
-    /// Tells what is thought of, if that is wanted.
-    pub(super) fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
-        self.settings.debug.tell(&mut self.log, topic, text);
-    }
-
-    /// What the clock was told to wait for.
-    pub(super) fn debug_next(&mut self, due: Option<Timestamp>) {
-        self.debug(Topic::Schedule, || due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}")));
-        if self.settings.debug.has(Topic::Extended) {
-            let state = self.state();
-            self.debug(Topic::Schedule, || state);
-        }
-    }
-
-    /// A job that is handed to the executor.
-    pub(super) fn debug_start(&mut self, start: &RunRequest) {
-        self.debug(Topic::Processes, || {
-            let (run, user, command) = (start.run.0, &start.user, printable(&start.command));
-            format!("run {run} of {}:{} as {user}: {command}", start.source.path, start.line)
-        });
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
+use crate::config::Places;
 use crate::profile::CRONIE;
 use crate::schedule::Zone;
-use crate::spool::Places;
 use std::fs;
 use std::sync::Arc;
 

@@ -1,33 +1,10 @@
-//! The words of this room: where tables are, what tells one state of a file from another, why a table is refused.
+//! What tells one state of a file from another, why a table is refused.
 
 use super::read::TableFile;
 use crate::scheduler::Source;
 use crate::sys::files::Stat;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
-
-/// Where tables and lists are.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// The users' tables.
-    pub spool: PathBuf,
-    /// The system table.
-    pub system_crontab: PathBuf,
-    /// Drop-ins.
-    pub cron_d: PathBuf,
-}
-
-impl Places {
-    /// Those of a profile.
-    pub fn of(site: &crate::profile::Profile) -> Places {
-        use crate::profile::shared;
-        Places {
-            spool: site.spool.into(),
-            system_crontab: shared::SYSTEM_CRONTAB.into(),
-            cron_d: shared::CRON_D.into(),
-        }
-    }
-}
 
 /// What tells one state of a file from another: equal stamps, equal content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -1,13 +1,14 @@
 //! Finds tables: all of them, or the one that a path names.
 
 use super::check::{Strictness, judge, refusal};
-use super::find::{Found, Places, RefusalKind, Stamp};
+use super::find::{Found, RefusalKind, Stamp};
 use super::install::is_temporary;
 use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
 use super::read::TableFile;
 use super::users::{Lookup, NoUsers, Users, c_name, text};
+use crate::config::Places;
 use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
 use crate::sys::files::{self, Links, Stat};

@@ -1,7 +1,7 @@
 //! Why no answer could be given.
 
 use super::output::to_stderr;
-use crate::spool::ProfileError;
+use crate::config::ConfigError;
 use std::io;
 use std::path::PathBuf;
 
@@ -26,25 +26,9 @@ pub(super) enum Error {
         /// Most days.
         days: i64,
     },
-    /// The settings file cannot be read.
-    #[error("reading {}: {source}", .path.display())]
-    Settings {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The settings file is not what it should be.
-    #[error("{}: {}", .path.display(), .source.message())]
-    BadSettings {
-        /// The file.
-        path: PathBuf,
-        /// What the reader said.
-        source: Box<toml::de::Error>,
-    },
-    /// No profile can be chosen.
+    /// The configuration cannot be used.
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    Config(#[from] ConfigError),
     /// A table cannot be read.
     #[error("reading {name}: {source}")]
     Read {
@@ -122,9 +106,7 @@ impl Error {
     fn status(&self) -> u8 {
         match self {
             Error::CommandLine(_) | Error::UnknownZone { .. } | Error::Backwards | Error::TooLong { .. } => 2,
-            Error::Profile(_)
-            | Error::Settings { .. }
-            | Error::BadSettings { .. }
+            Error::Config(_)
             | Error::Read { .. }
             | Error::NoTable { .. }
             | Error::NotYours { .. }

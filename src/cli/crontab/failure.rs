@@ -1,6 +1,6 @@
 //! Every way in which crontab(1) does not do what it was asked; each displays as the lines that the user sees.
 
-use crate::spool::ProfileError;
+use crate::config::ConfigError;
 use crate::spool::install::{SpoolError, Step};
 use crate::sys::files::reason;
 use crate::sys::identity::IdentityError;
@@ -65,13 +65,13 @@ pub enum Failure {
         /// The option.
         option: &'static str,
     },
-    /// No profile.
+    /// The configuration cannot be used.
     #[error("{program}: {source}")]
-    Profile {
+    Config {
         /// The program's name.
         program: String,
         /// Why.
-        source: ProfileError,
+        source: ConfigError,
     },
     /// The kernel refused a change of identity.
     #[error("{program}: {source}")]
