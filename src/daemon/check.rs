@@ -6,8 +6,10 @@ use super::standalone_files::StandaloneFiles;
 use crate::config::zones::SystemZones;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
-use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
+use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
+use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files, host};
+use crate::users::LocalUsers;
 use std::io;
 use std::path::PathBuf;
 

@@ -3,7 +3,6 @@
 use super::mounts::{MountWatch, Paths};
 use super::settings::Settings;
 use super::tables::{Depth, EventSink, LoadEvent, Tables, Told};
-use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
 use crate::config::WatchMode;
 use crate::config::zones::SystemZones;
@@ -14,6 +13,7 @@ use crate::sys::clock;
 use crate::sys::file_system::reports_changes;
 use crate::sys::mount_table::MountTable;
 use crate::sys::name_watch::Change;
+use crate::users::Progress;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -146,7 +146,7 @@ impl CrontabDatabase {
     }
 
     /// The tables' users, whose answers are to be waited for.
-    pub fn users(&mut self) -> &mut super::users::DaemonUsers {
+    pub fn users(&mut self) -> &mut crate::users::DaemonUsers {
         self.tables.users()
     }
 

@@ -26,7 +26,6 @@ mod standalone_files;
 mod start;
 mod stop;
 mod tables;
-mod users;
 mod wake_ups;
 mod watch;
 

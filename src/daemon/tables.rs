@@ -2,16 +2,17 @@
 
 use super::by_path::ByPath;
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
-use super::users::DaemonUsers;
 use crate::crontab::{BAD_USER, Crontab, Diagnostic, NO_NEWLINE, Parsed, Severity, Unlisted};
 use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
 use crate::scheduler::{DigestKey, Owner, Source};
 use crate::spool::names::is_safe_component;
-use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, TableFile, Visitor, unreadable};
+use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
 use crate::sys::files;
+use crate::sys::stamp::Stamp;
+use crate::users::DaemonUsers;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};

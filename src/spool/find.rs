@@ -1,52 +1,9 @@
-//! What tells one state of a file from another, why a table is refused.
+//! A table's file as it was found, and why a table is refused.
 
 use super::read::TableFile;
 use crate::scheduler::Source;
-use crate::sys::files::Stat;
-use std::hash::{Hash, Hasher};
+use crate::sys::stamp::Stamp;
 use std::path::PathBuf;
-
-/// What tells one state of a file from another: equal stamps, equal content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Stamp {
-    /// Device.
-    pub dev: u64,
-    /// Inode.
-    pub ino: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Modification time, nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Change time, nanoseconds since 1970.
-    pub ctime_ns: i64,
-    /// Owner.
-    pub uid: u32,
-    /// Type and mode bits.
-    pub mode: u32,
-}
-
-/// In one piece, since every look at a hundred thousand files hashes as many.
-impl Hash for Stamp {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let kind = u64::from(self.uid) << 32 | u64::from(self.mode);
-        let words = [self.dev, self.ino, self.size, self.mtime_ns as u64, self.ctime_ns as u64, kind];
-        state.write(words.map(u64::to_ne_bytes).as_flattened());
-    }
-}
-
-impl From<&Stat> for Stamp {
-    fn from(s: &Stat) -> Stamp {
-        Stamp {
-            dev: s.dev,
-            ino: s.ino,
-            size: s.size,
-            mtime_ns: s.mtime_ns,
-            ctime_ns: s.ctime_ns,
-            uid: s.uid,
-            mode: s.mode,
-        }
-    }
-}
 
 /// A table's file as it was found.
 #[derive(Debug)]

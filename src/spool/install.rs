@@ -2,11 +2,11 @@
 //!
 //! Every call here is one on the spool, to be made with the lent rights and nothing else.
 
-use super::find::Stamp;
 use super::names::is_safe_component;
 use crate::profile::{Profile, ProfileName};
 use crate::sys::created::{CreatedDirectory, CreatedFile};
 use crate::sys::files::{self, Links, Stat};
+use crate::sys::stamp::Stamp;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -9,11 +9,9 @@ mod links;
 pub mod names;
 mod read;
 mod scan;
-mod users;
 
 pub use check::unreadable;
-pub use find::{Found, Refusal, RefusalKind, Stamp};
+pub use find::{Found, Refusal, RefusalKind};
 pub use links::watched_directories;
 pub use read::{TableFile, parse};
 pub use scan::{CLUSTER_HOST_FILE, Finder, Look, ScanError, StateOf, Visitor};
-pub use users::{LocalUsers, Lookup, Users};

@@ -10,8 +10,8 @@ use super::replace::{NewTable, Then, check_and_install};
 use super::scratch::Scratch;
 use super::session::Session;
 use super::tell;
-use crate::spool::Stamp;
 use crate::sys::interrupts::{EndRequest, EndRequests};
+use crate::sys::stamp::Stamp;
 
 /// How an edit ended, if nothing failed.
 enum Outcome {
