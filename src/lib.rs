@@ -11,7 +11,8 @@
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
 //! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
-//! | 3 | [`config`] | what the machine is configured to be: the known time zones |
+//! | 3 | [`config`] | what the machine is configured to be: /etc/cronwheel.toml with command-line overrides, the known time zones |
+//! | 3 | [`users`] | who exists: users by name, from /etc/passwd and the name service |
 //! | 2 | [`scheduler`] | pure state machine: which crontabs are live, what is due, what may start, what an ended run means |
 //! | 2 | [`profile`] | what differs between Debian's cron and cronie, as constants |
 //! | 1 | [`crontab`] | the crontab language: bytes in, entries, settings and diagnostics out; anacrontab |
@@ -37,3 +38,4 @@ pub mod scheduler;
 pub mod spool;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod users;

@@ -233,6 +233,22 @@ fn the_lists_decide_who_may_and_for_whom() {
 }
 
 #[test]
+fn tables_go_where_the_configuration_says_and_an_unknown_key_is_a_warning() {
+    let Some(world) = world!(Subject::OursDebian) else { return };
+    world.run("cp -a /var/spool/cron/crontabs /var/spool/cron/elsewhere").ok();
+    fs::write("/etc/cronwheel.toml", "profile = 'debian'\nspool = '/var/spool/cron/elsewhere'\nspol = '/x'\n").unwrap();
+    let installed = world.run_with_input("alice", "crontab -", TABLE.as_bytes());
+    let warning = "/etc/cronwheel.toml:3:1: warning: unknown key spol; did you mean spool?\n";
+    assert_eq!((installed.code(), installed.stderr.as_str()), (0, warning));
+    assert_eq!(world.run("ls /var/spool/cron/elsewhere; ls /var/spool/cron/crontabs").ok(), "alice\n");
+    assert_eq!(world.run_as("alice", "crontab -l").stdout, TABLE);
+    fs::write("/etc/cronwheel.toml", "spool = 3\n").unwrap();
+    let refused = world.run_as("alice", "crontab -l");
+    let error = "crontab: /etc/cronwheel.toml:1:9: error: spool: expected a path in quotes, found 3\n";
+    assert_eq!((refused.code(), refused.stderr.as_str()), (1, error));
+}
+
+#[test]
 fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
     let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";

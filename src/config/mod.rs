@@ -1,3 +1,8 @@
-//! Configuration of the machine that all programs share: the time zones that are known on it.
+//! What the machine is configured to be, for all programs: /etc/cronwheel.toml with the command line's overrides, and the known time zones.
 
+mod file;
+mod settings;
 pub mod zones;
+
+pub use file::{ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_time};
+pub use settings::{Config, Places};

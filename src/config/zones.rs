@@ -2,10 +2,10 @@
 
 use crate::schedule::{Zone, Zones};
 use crate::sys::files::{read_file, read_text};
+use crate::sys::stamp::Stamp;
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -37,19 +37,18 @@ pub struct SystemZones {
 #[derive(Debug)]
 struct Named {
     zone: Option<Arc<Zone>>,
-    stamp: Option<Stamp>,
+    stamp: Option<ZoneStamp>,
 }
 
-/// What tells a changed file from an unchanged one, symbolic links on the way included.
+/// What tells a changed zone file from an unchanged one, where its symbolic link leads included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
+struct ZoneStamp {
     link: Option<PathBuf>,
-    identity: (u64, u64, u64),
-    times: (i64, i64, i64, i64),
+    file: Stamp,
 }
 
 /// The stamps of all files that the system's own zone depends on.
-type Stamps = Vec<Option<Stamp>>;
+type Stamps = Vec<Option<ZoneStamp>>;
 
 impl SystemZones {
     /// The system's own zone is `TZ` in the environment, else /etc/localtime, else UTC.
@@ -79,7 +78,7 @@ impl SystemZones {
     fn refresh_named(&self) -> bool {
         let mut changed = false;
         for (name, known) in self.names().iter_mut() {
-            if Stamp::of(&self.directory.join(name)) != known.stamp {
+            if ZoneStamp::of(&self.directory.join(name)) != known.stamp {
                 let fresh = self.read_named(name);
                 changed |= fresh.zone != known.zone;
                 *known = fresh;
@@ -96,7 +95,7 @@ impl SystemZones {
     /// The file of that name, else the program's own copy, else none.
     fn read_named(&self, name: &str) -> Named {
         let path = self.directory.join(name);
-        let stamp = Stamp::of(&path);
+        let stamp = ZoneStamp::of(&path);
         let zone = match read_zone(&path, name) {
             Some(zone) => Some(zone),
             None => Zone::embedded(name),
@@ -116,8 +115,8 @@ impl SystemZones {
 
     fn system_stamps(&self) -> Stamps {
         match self.tz.as_deref().map(|value| value.strip_prefix(':').unwrap_or(value)) {
-            Some(name) => vec![Stamp::of(&self.directory.join(name))],
-            None => vec![Stamp::of(&self.localtime), Stamp::of(&self.timezone)],
+            Some(name) => vec![ZoneStamp::of(&self.directory.join(name))],
+            None => vec![ZoneStamp::of(&self.localtime), ZoneStamp::of(&self.timezone)],
         }
     }
 
@@ -193,18 +192,10 @@ impl Zones for SystemZones {
     }
 }
 
-impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
+impl ZoneStamp {
+    fn of(path: &Path) -> Option<ZoneStamp> {
         let file = fs::metadata(path).ok()?;
-        Some(Stamp::from(fs::read_link(path).ok(), &file))
-    }
-
-    fn from(link: Option<PathBuf>, file: &Metadata) -> Stamp {
-        Stamp {
-            link,
-            identity: (file.dev(), file.ino(), file.size()),
-            times: (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()),
-        }
+        Some(ZoneStamp { link: fs::read_link(path).ok(), file: Stamp::from(&file) })
     }
 }
 

@@ -38,7 +38,7 @@ impl AnacronFiles {
     pub(super) fn new(settings: &Settings, host: HostKey) -> Option<AnacronFiles> {
         let wanted = !settings.is_standalone() && !settings.debug.has(Topic::Test);
         wanted.then(|| AnacronFiles {
-            stamps: Stamps::new(&settings.anacron_stamps),
+            stamps: Stamps::new(&settings.config.anacron_stamps),
             host,
             table: None,
             refusal: None,
@@ -64,7 +64,7 @@ impl AnacronFiles {
         let table = self.table.as_ref().map(|(_, table)| table.clone());
         let jobs = table.iter().flat_map(|table| &table.jobs);
         let stamps = jobs.filter_map(|job| Some((job.id.clone(), self.stamps.read(&job.id)?))).collect();
-        let source = anacron_source(&settings.anacrontab.to_string_lossy());
+        let source = anacron_source(&settings.config.anacrontab.to_string_lossy());
         Event::LoadAnacrontab { source, table, stamps, is_on_battery: self.is_on_battery }
     }
 
@@ -94,7 +94,7 @@ impl AnacronFiles {
             Some((_, Err(refusal))) => {
                 let text = refusal.text();
                 if text != self.refusal {
-                    log_lines.extend(refusal_told(settings.site, &refusal));
+                    log_lines.extend(refusal_told(settings.config.profile, &refusal));
                 }
                 (self.table, self.refusal) = (None, text);
                 return;
@@ -108,9 +108,9 @@ impl AnacronFiles {
         if self.table.as_ref().is_some_and(|(before, _)| *before == bytes) {
             return;
         }
-        let path = settings.anacrontab.to_string_lossy();
+        let path = settings.config.anacrontab.to_string_lossy();
         let (table, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
-        complain(settings.site, &anacron_source(&path), &diagnostics, Unlisted::default(), log_lines);
+        complain(settings.config.profile, &anacron_source(&path), &diagnostics, Unlisted::default(), log_lines);
         self.table = Some((bytes, Arc::new(table)));
     }
 }
@@ -122,9 +122,10 @@ fn anacron_source(path: &str) -> Source {
 
 /// The table's path and its bytes, or why they may not be used. None: there is no table.
 fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)> {
-    let Found { source, content, .. } = settings.finder().open_as_system(&settings.anacrontab)?;
-    let bytes = content
-        .and_then(|file| file.bytes(LARGEST_TABLE).map_err(|error| unreadable(&source, &error, settings.site.profile)));
+    let Found { source, content, .. } = settings.finder().open_as_system(&settings.config.anacrontab)?;
+    let bytes = content.and_then(|file| {
+        file.bytes(LARGEST_TABLE).map_err(|error| unreadable(&source, &error, settings.config.profile.profile))
+    });
     Some((source.path, bytes))
 }
 

@@ -6,8 +6,10 @@ use super::standalone_files::StandaloneFiles;
 use crate::config::zones::SystemZones;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
-use crate::spool::{Found, LocalUsers, Refusal, Stamp, TableFile, Visitor, unreadable};
+use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
+use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files, host};
+use crate::users::LocalUsers;
 use std::io;
 use std::path::PathBuf;
 
@@ -84,10 +86,10 @@ impl Checker<'_> {
     }
 
     fn read(&mut self, source: &Source, file: &TableFile) {
-        let site = self.settings.site;
-        let parsed = match file.parse(source, &site.dialect, self.host, &self.zones, &mut |_| {}) {
+        let profile = self.settings.config.profile;
+        let parsed = match file.parse(source, &profile.dialect, self.host, &self.zones, &mut |_| {}) {
             Ok(parsed) => parsed,
-            Err(error) => return self.refuse_table(source, &unreadable(source, &error, site.profile)),
+            Err(error) => return self.refuse_table(source, &unreadable(source, &error, profile.profile)),
         };
         self.tables += 1;
         self.entries += parsed.table.entries.len();

@@ -1,10 +1,10 @@
 //! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
 
 use super::mounts::{MountWatch, Paths};
-use super::settings::{Settings, WatchMode};
+use super::settings::Settings;
 use super::tables::{Depth, EventSink, LoadEvent, Tables, Told};
-use super::users::Progress;
 use super::watch::{Hints, WatchError, Watcher};
+use crate::config::WatchMode;
 use crate::config::zones::SystemZones;
 use crate::report::Level;
 use crate::schedule::Zones;
@@ -13,6 +13,7 @@ use crate::sys::clock;
 use crate::sys::file_system::reports_changes;
 use crate::sys::mount_table::MountTable;
 use crate::sys::name_watch::Change;
+use crate::users::Progress;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -82,9 +83,9 @@ impl CrontabDatabase {
         CrontabDatabase {
             tables,
             zones: SystemZones::open(),
-            noticing: if settings.watch == WatchMode::Poll { Noticing::AskedToPoll } else { Noticing::Failed },
-            watch: settings.watch,
-            mounts: if settings.watch == WatchMode::Poll { MountWatch::default() } else { MountWatch::new() },
+            noticing: if settings.config.watch == WatchMode::Poll { Noticing::AskedToPoll } else { Noticing::Failed },
+            watch: settings.config.watch,
+            mounts: if settings.config.watch == WatchMode::Poll { MountWatch::default() } else { MountWatch::new() },
             misses_changes: false,
             queue: VecDeque::new(),
             unsettled: BTreeSet::new(),
@@ -98,7 +99,7 @@ impl CrontabDatabase {
             reload_at: None,
             watch_anew: false,
             anacron: (!settings.is_standalone())
-                .then(|| (settings.anacrontab.clone(), settings.anacron_stamps.clone())),
+                .then(|| (settings.config.anacrontab.clone(), settings.config.anacron_stamps.clone())),
             anacron_hint: false,
         }
     }
@@ -145,7 +146,7 @@ impl CrontabDatabase {
     }
 
     /// The tables' users, whose answers are to be waited for.
-    pub fn users(&mut self) -> &mut super::users::DaemonUsers {
+    pub fn users(&mut self) -> &mut crate::users::DaemonUsers {
         self.tables.users()
     }
 

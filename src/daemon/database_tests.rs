@@ -49,8 +49,8 @@ fn library(top: &Path) -> CrontabDatabase {
         line.extend([format!("--{option}").into(), place(option)]);
     }
     let Ok(Asked::Run(mut settings)) = Settings::from_arguments(line) else { panic!("a command line") };
-    settings.anacrontab = top.join("anacrontab");
-    settings.anacron_stamps = top.join("stamps");
+    settings.config.anacrontab = top.join("anacrontab");
+    settings.config.anacron_stamps = top.join("stamps");
     CrontabDatabase::new(Tables::new(Origin::System(settings.finder()), &CRONIE, HostKey(1)), &settings)
 }
 

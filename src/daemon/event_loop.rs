@@ -396,7 +396,7 @@ impl Daemon {
 
     /// What became of one due moment that the executor never heard of.
     pub(super) fn log_run(&mut self, start: &RunRequest, level: Level, event: &str, rest: &str) {
-        let backslash = self.settings.site.backslash;
+        let backslash = self.settings.config.profile.backslash;
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
         let fields = fields_of_start(start, &command);

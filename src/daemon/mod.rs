@@ -26,7 +26,6 @@ mod state;
 mod stop;
 mod tables;
 mod takeover;
-mod users;
 mod wake_ups;
 mod watch;
 
@@ -123,7 +122,7 @@ fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failu
         },
         Mode::Now => Ok(now::run(&settings, &manager)?),
         Mode::Standalone(_) => serve(settings, Begun::First(None), execution, manager),
-        Mode::Daemon if settings.foreground => serve(settings, Begun::First(None), execution, manager),
+        Mode::Daemon if settings.config.foreground => serve(settings, Begun::First(None), execution, manager),
         Mode::Daemon => serve_in_background(settings, execution, manager),
     }
 }
@@ -148,7 +147,7 @@ enum Begun {
 
 /// The caller returns when the daemon is ready, or with its complaint.
 fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
-    let logs_to_stderr = matches!(settings.log, Some(Target::Stderr | Target::Json));
+    let logs_to_stderr = matches!(settings.log(), Some(Target::Stderr | Target::Json));
     match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(StartupResult::Ready) => Ok(()),
         Role::Caller(StartupResult::Failed(why)) => Err(Failure::InBackground(why)),

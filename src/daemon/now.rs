@@ -17,7 +17,8 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     let mut executor = Executor::spawn(settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let mut news = Vec::new();
-    let mut tables = Tables::new(Origin::System(settings.finder()), settings.site, HostKey::of(&host::identity()));
+    let mut tables =
+        Tables::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
     tables.rescan(Depth::Names, &zones, &mut news);
     let starts = due_this_minute(news, &zones, clock::wall().seconds);
     let mut left = starts.len();

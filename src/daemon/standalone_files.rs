@@ -1,7 +1,8 @@
 //! Tables given by name on the command line, which belong to the caller.
 
 use crate::scheduler::{Owner, Source};
-use crate::spool::{Found, Stamp, TableFile, watched_directories};
+use crate::spool::{Found, TableFile, watched_directories};
+use crate::sys::stamp::Stamp;
 use crate::sys::{files, passwd};
 use std::fs::File;
 use std::io;

@@ -92,7 +92,7 @@ pub(super) fn start(
     manager: NotifySocket,
 ) -> Result<Daemon, StartError> {
     let target = log_target(&settings, &manager);
-    let mut log = Log::open(target, settings.site);
+    let mut log = Log::open(target, settings.config.profile);
     let origin = origin(&settings)?;
     let mut config = settings.executor_config(target);
     let lacks_mailer = falls_back_to_log(&config);
@@ -113,7 +113,7 @@ pub(super) fn start(
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
-    let tables = Tables::new(origin, settings.site, host);
+    let tables = Tables::new(origin, settings.config.profile, host);
     let library = CrontabDatabase::new(tables, &settings);
     let mut plan = Scheduler::new(library.zones().system(), now());
     plan.limit_handover();
@@ -157,9 +157,9 @@ pub(super) fn start(
 /// Where the log goes: as asked, else to the system's log, else, where somebody sees it, to standard error; to the
 /// journal itself where standard error would only lead there.
 pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target {
-    let seen = settings.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
+    let seen = settings.config.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
     let to_stderr = settings.is_standalone() || (seen && !Log::syslog_answers());
-    match settings.log {
+    match settings.log() {
         Some(target) => target,
         None if to_stderr && manager.reads_stderr() && Log::journal_answers() => Target::Journal,
         None if to_stderr => Target::Stderr,
@@ -185,8 +185,8 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
         return Ok(None);
     }
     let taken = match held {
-        Some(held) => DaemonLock::resume(&settings.run_dir, shared::PID_FILE, held),
-        None => DaemonLock::take(&settings.run_dir, shared::PID_FILE),
+        Some(held) => DaemonLock::resume(&settings.config.run_dir, shared::PID_FILE, held),
+        None => DaemonLock::take(&settings.config.run_dir, shared::PID_FILE),
     };
     match taken {
         Ok(lock) => Ok(Some(lock)),
@@ -205,7 +205,7 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
         say("STARTUP", &version());
         return;
     }
-    match settings.site.profile {
+    match settings.config.profile.profile {
         ProfileName::Debian => {
             if let Some(lock) = lock {
                 say("INFO", &format!("pidfile fd = {}", lock.descriptor()));
@@ -231,7 +231,7 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
     if settings.is_standalone() {
         return None;
     }
-    match Completed::open(&settings.run_dir, boot) {
+    match Completed::open(&settings.config.run_dir, boot) {
         Ok(record) => Some(record),
         Err(why) => {
             let detail = format!("opening the record of what was started: {why}");
@@ -257,7 +257,7 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
     if settings.is_standalone() {
         return WakeUps::default();
     }
-    let path = settings.run_dir.join(shared::WAKE_SOCKET);
+    let path = settings.config.run_dir.join(shared::WAKE_SOCKET);
     WakeUps::listen(&path).unwrap_or_else(|why| {
         let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
         log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
@@ -268,7 +268,7 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
 impl Daemon {
     /// How changes are noticed, in cronie's words.
     fn tell_noticing(&mut self) {
-        if self.settings.site.profile == ProfileName::Debian || self.settings.is_standalone() {
+        if self.settings.config.profile.profile == ProfileName::Debian || self.settings.is_standalone() {
             return;
         }
         match (self.library.watcher().is_some(), self.settings.no_inotify) {
@@ -337,8 +337,8 @@ impl Daemon {
     }
 
     fn claim_boot(&mut self, boot: &Boot) -> bool {
-        let debian = self.settings.site.profile == ProfileName::Debian;
-        let path = self.settings.run_dir.join(self.settings.site.reboot_marker);
+        let debian = self.settings.config.profile.profile == ProfileName::Debian;
+        let path = self.settings.config.run_dir.join(self.settings.config.profile.reboot_marker);
         let is_boot = match marker::claim(&path, boot) {
             Reboot::First => true,
             Reboot::Done => false,
@@ -360,7 +360,7 @@ impl Daemon {
     /// between, which has started what was due since.
     fn completed_before(&mut self) -> Option<Timestamp> {
         let recorded = self.completed.as_ref()?.read();
-        let by_old_version = take_started_by_old_version(&self.settings.run_dir);
+        let by_old_version = take_started_by_old_version(&self.settings.config.run_dir);
         let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran));
         recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }

@@ -29,7 +29,7 @@ impl Daemon {
                 self.notify_scheduler(Event::Stop { is_recorded: self.completed.is_some() });
                 self.executor.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
-                    let poll_timeout = i64::try_from(self.settings.stop_timeout.as_millis()).unwrap_or(i64::MAX);
+                    let poll_timeout = i64::try_from(self.settings.config.stop_timeout.as_millis()).unwrap_or(i64::MAX);
                     Stopping::Waiting(now_ms.saturating_add(poll_timeout))
                 } else {
                     Stopping::AtOnce

@@ -1,16 +1,17 @@
 //! The tables as they were last seen: what is live, what was refused and said, and what has changed since.
 
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
-use super::users::DaemonUsers;
 use crate::crontab::{BAD_USER, Crontab, Diagnostic, NO_NEWLINE, Parsed, Severity, Unlisted};
 use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
 use crate::schedule::{HostKey, Zone, Zones};
 use crate::scheduler::{Owner, Source};
 use crate::spool::names::is_safe_component;
-use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, Stamp, StateOf, TableFile, Visitor, unreadable};
+use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
 use crate::sys::files;
+use crate::sys::stamp::Stamp;
+use crate::users::DaemonUsers;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -103,7 +104,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Tables {
     origin: Origin,
-    site: &'static Profile,
+    profile: &'static Profile,
     host: HostKey,
     users: DaemonUsers,
     seen: Seen,
@@ -178,8 +179,8 @@ impl Known {
 
 impl Tables {
     /// None seen yet.
-    pub fn new(origin: Origin, site: &'static Profile, host: HostKey) -> Tables {
-        Tables { origin, site, host, users: DaemonUsers::default(), seen: Seen::default() }
+    pub fn new(origin: Origin, profile: &'static Profile, host: HostKey) -> Tables {
+        Tables { origin, profile, host, users: DaemonUsers::default(), seen: Seen::default() }
     }
 
     /// Who knows the users; its questions have to be carried by the loop.
@@ -229,7 +230,7 @@ impl Tables {
     /// is gone has no owner.
     pub fn changed_user_table(&self, user: &str, sender: u32) -> Option<PathBuf> {
         let Origin::System(finder) = &self.origin else { return None };
-        if !is_safe_component(user, self.site.profile) {
+        if !is_safe_component(user, self.profile.profile) {
             return None;
         }
         let spool = &finder.places().spool;
@@ -266,7 +267,7 @@ impl Tables {
     pub fn rescan(&mut self, depth: Depth, zones: &dyn Zones, news: &mut dyn EventSink) {
         self.seen.round = self.seen.round.wrapping_add(1);
         let anew = depth == Depth::Anew;
-        let reader = Reader { site: self.site, host: self.host, zones };
+        let reader = Reader { profile: self.profile, host: self.host, zones };
         match &self.origin {
             Origin::System(finder) => {
                 let mut visitor = Scan { seen: &mut self.seen, reader, depth, news };
@@ -342,7 +343,7 @@ impl Tables {
 
     /// Looks at one path that something happened to. Paths that can be no table are passed over.
     pub fn look(&mut self, path: &Path, zones: &dyn Zones, news: &mut dyn EventSink) {
-        let reader = Reader { site: self.site, host: self.host, zones };
+        let reader = Reader { profile: self.profile, host: self.host, zones };
         match &self.origin {
             Origin::System(finder) => match finder.look(path, &mut self.users) {
                 Look::Table(found) => self.seen.take(found, &reader, false, news),
@@ -388,7 +389,7 @@ fn given_failed(error: &StandaloneFilesError) -> Told {
 
 /// What a table is read with.
 struct Reader<'a> {
-    site: &'static Profile,
+    profile: &'static Profile,
     host: HostKey,
     zones: &'a dyn Zones,
 }
@@ -397,7 +398,8 @@ impl Reader<'_> {
     /// Reads a table; with a digest of its bytes.
     fn read(&self, source: &Source, file: &TableFile, key: &RandomState) -> io::Result<(Parsed, u64)> {
         let mut digest = key.build_hasher();
-        let parsed = file.parse(source, &self.site.dialect, self.host, self.zones, &mut |piece| digest.write(piece))?;
+        let parsed =
+            file.parse(source, &self.profile.dialect, self.host, self.zones, &mut |piece| digest.write(piece))?;
         Ok((parsed, digest.finish()))
     }
 }
@@ -472,7 +474,9 @@ impl Seen {
         let (path, fresh) = (source.path.clone(), is_fresh(&stamp));
         // Its file is closed before it goes on: the table itself is all that is in memory then.
         let content = content.and_then(|file| {
-            reader.read(&source, &file, &self.hasher).map_err(|error| unreadable(&source, &error, reader.site.profile))
+            reader
+                .read(&source, &file, &self.hasher)
+                .map_err(|error| unreadable(&source, &error, reader.profile.profile))
         });
         match content {
             Ok((parsed, content)) => {
@@ -483,11 +487,11 @@ impl Seen {
                 let same = before.is_some() && (was_fresh.is_none() || was_fresh == more.fresh);
                 more.fresh.take_if(|_| !fresh);
                 if !same && was_live {
-                    news.push(LoadEvent::Tell(reloaded(reader.site, &source)));
+                    news.push(LoadEvent::Tell(reloaded(reader.profile, &source)));
                 }
                 if !same {
                     let mut told = Vec::new();
-                    complain(reader.site, &source, &parsed.diagnostics, parsed.unlisted, &mut told);
+                    complain(reader.profile, &source, &parsed.diagnostics, parsed.unlisted, &mut told);
                     told.into_iter().for_each(|told| news.push(LoadEvent::Tell(told)));
                 }
                 if !same || anew {
@@ -497,7 +501,7 @@ impl Seen {
             Err(refusal) => {
                 let said = before.filter(|known| known.stamp == stamp);
                 if said.as_ref().and_then(Known::refusal) != Some(&refusal)
-                    && let Some(told) = refusal_told(reader.site, &refusal)
+                    && let Some(told) = refusal_told(reader.profile, &refusal)
                 {
                     news.push(LoadEvent::Tell(told));
                 }
@@ -538,29 +542,29 @@ fn is_fresh(stamp: &Stamp) -> bool {
     stamp.ctime_ns > clock::wall().as_ns() - TOO_FRESH_NS
 }
 
-fn reloaded(site: &Profile, source: &Source) -> Told {
+fn reloaded(profile: &Profile, source: &Source) -> Told {
     Told {
         level: Level::Info,
         user: source.name.clone(),
         event: "RELOAD".into(),
-        detail: in_the_log(site, &source.path),
+        detail: in_the_log(profile, &source.path),
         rest: String::new(),
         line: None,
     }
 }
 
 /// A table's path as the reference implementation's log names it.
-fn in_the_log(site: &Profile, path: &str) -> String {
-    path.strip_prefix(site.log_base).unwrap_or(path).to_owned()
+fn in_the_log(profile: &Profile, path: &str) -> String {
+    path.strip_prefix(profile.log_base).unwrap_or(path).to_owned()
 }
 
 /// Says why a table is refused, at the reference implementations' level: that of news, of errors where the kernel gave a reason (cronie misc.c).
-pub(super) fn refusal_told(site: &Profile, refusal: &Refusal) -> Option<Told> {
+pub(super) fn refusal_told(profile: &Profile, refusal: &Refusal) -> Option<Told> {
     refusal.text().map(|_| Told {
         level: if refusal.error.is_empty() { Level::Info } else { Level::Error },
         user: refusal.user.clone(),
         event: refusal.event.into(),
-        detail: in_the_log(site, &refusal.detail),
+        detail: in_the_log(profile, &refusal.detail),
         rest: if refusal.error.is_empty() { String::new() } else { format!(": {}", refusal.error) },
         line: None,
     })
@@ -568,7 +572,7 @@ pub(super) fn refusal_told(site: &Profile, refusal: &Refusal) -> Option<Told> {
 
 /// Says what is wrong with a table, but not without end: of each fault what the reference implementation says, and where it is.
 pub(super) fn complain(
-    site: &Profile,
+    profile: &Profile,
     source: &Source,
     diagnostics: &[Diagnostic],
     unlisted: Unlisted,
@@ -584,7 +588,7 @@ pub(super) fn complain(
     };
     let diagnostics: Vec<&Diagnostic> = diagnostics.iter().filter(|said| !said.aside).collect();
     for diagnostic in diagnostics.iter().take(MOST_SAID) {
-        news.extend(diagnostic.bad.and_then(|bad| in_its_words(site, source, bad)));
+        news.extend(diagnostic.bad.and_then(|bad| in_its_words(profile, source, bad)));
         let (level, event) = match diagnostic.severity {
             Severity::Error => (Level::Error, "ERROR"),
             Severity::Warning => (Level::Warning, "WARNING"),
@@ -603,11 +607,11 @@ pub(super) fn complain(
 
 /// What the profile's reference implementation says of a faulty line (Debian's user.c, cronie's `log_it` of the same place), as far as it is true here:
 /// Debian's cron goes on to say that it ignores the whole table.
-fn in_its_words(site: &Profile, source: &Source, bad: &'static str) -> Option<Told> {
+fn in_its_words(profile: &Profile, source: &Source, bad: &'static str) -> Option<Told> {
     let told = |level, user: &str, event: Cow<'static, str>, detail| {
         Some(Told { level, user: user.to_owned(), event, detail, rest: String::new(), line: None })
     };
-    match (site.profile, &source.owner) {
+    match (profile.profile, &source.owner) {
         (_, Owner::Caller) => None,
         // It takes whatever stands there for a user's name, and misses the command.
         (ProfileName::Cronie, _) if bad == BAD_USER => {

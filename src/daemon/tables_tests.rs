@@ -1,7 +1,7 @@
 use super::*;
+use crate::config::Places;
 use crate::profile::CRONIE;
 use crate::schedule::Zone;
-use crate::spool::Places;
 use std::fs;
 use std::sync::Arc;
 
@@ -234,7 +234,7 @@ fn of_two_changes_that_a_stamp_does_not_tell_apart_the_second_counts() {
         let Look::Table(mut found) = finder.look(&path, &mut scene.tables.users) else { panic!("a table") };
         found.stamp = stamp.unwrap_or(found.stamp);
         let (used, mut news) = (found.stamp, Vec::new());
-        let reader = Reader { site: scene.tables.site, host: scene.tables.host, zones: &OnlyUtc };
+        let reader = Reader { profile: scene.tables.profile, host: scene.tables.host, zones: &OnlyUtc };
         scene.tables.seen.take(found, &reader, false, &mut news);
         (used, news.into_iter().filter(|news| matches!(news, LoadEvent::Load { .. })).count())
     };

@@ -7,12 +7,12 @@ use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::process::{self, Ask, Pid};
+use crate::sys::stamp::Stamp;
 use crate::sys::user::{self, User};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
 /// How long a look-up may take.
@@ -61,12 +61,10 @@ pub(super) struct Identities {
     known: HashMap<String, Answer>,
     /// When and from what they are.
     minute: i64,
-    files: [Option<FileState>; 3],
+    files: [Option<Stamp>; 3],
     local: bool,
     under_way: HashMap<u64, LookUp>,
 }
-
-type FileState = (u64, u64, i64, i64, u64);
 
 const FILES: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
 
@@ -207,15 +205,8 @@ fn answer_of(found: Result<Option<User>, IdentityError>) -> Answer {
     found?.map(Rc::new).ok_or(IdentityError::Unknown)
 }
 
-fn file_state(path: &str) -> Option<FileState> {
-    let seen = fs::metadata(path).ok()?;
-    Some((
-        seen.dev(),
-        seen.ino(),
-        seen.mtime_nsec().saturating_add(seen.mtime().saturating_mul(1_000_000_000)),
-        seen.ctime_nsec(),
-        seen.size(),
-    ))
+fn file_state(path: &str) -> Option<Stamp> {
+    fs::metadata(path).ok().map(|file| Stamp::from(&file))
 }
 
 #[cfg(test)]

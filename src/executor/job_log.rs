@@ -33,14 +33,14 @@ pub(super) struct JobRef<'a> {
 #[derive(Debug)]
 pub(super) struct JobLogger {
     log: Log,
-    site: &'static Profile,
+    profile: &'static Profile,
     mask: u8,
 }
 
 impl JobLogger {
     pub(super) fn new(config: &Config) -> JobLogger {
-        let site = config.profile.profile();
-        JobLogger { log: Log::open(config.log, site), site, mask: config.log_mask }
+        let profile = config.profile.profile();
+        JobLogger { log: Log::open(config.log, profile), profile, mask: config.log_mask }
     }
 
     pub(super) fn reopen(&mut self) {
@@ -153,7 +153,7 @@ impl JobLogger {
     }
 
     fn is_cronie(&self) -> bool {
-        self.site.profile == ProfileName::Cronie
+        self.profile.profile == ProfileName::Cronie
     }
 
     /// Debian's `-L 8`: `[123] date`.

@@ -84,7 +84,7 @@ pub(super) enum MonitorEvent {
 pub(super) struct PamMonitor<'a> {
     /// None: the system has no PAM.
     pub(super) library: Option<&'a Library>,
-    pub(super) site: &'a Profile,
+    pub(super) profile: &'a Profile,
     /// Where the kernel has SELinux.
     pub(super) policy: Option<Policy>,
     /// The socket to the executor.
@@ -142,7 +142,7 @@ impl<'a> PamMonitor<'a> {
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
         let job =
-            fork_with_retries(|| child(&spec, stdio, &reporter, self.site.profile)).map_err(at(ExecStage::Fork))?;
+            fork_with_retries(|| child(&spec, stdio, &reporter, self.profile.profile)).map_err(at(ExecStage::Fork))?;
         drop((input, output, reporter));
         self.tell(&MonitorEvent::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
@@ -167,9 +167,9 @@ impl<'a> PamMonitor<'a> {
         let Some(library) = self.library else { return Ok(None) };
         let account = |error| MonitorError::Pam { error, session: false };
         let user = CString::new(request.user.as_str()).unwrap_or_default();
-        let [before, from_then_on] = self.site.pam_tags;
+        let [before, from_then_on] = self.profile.pam_tags;
         pam::log_as(before);
-        let service = CString::new(self.site.pam_service).unwrap_or_default();
+        let service = CString::new(self.profile.pam_service).unwrap_or_default();
         let mut session = Session::begin(library, &service).map_err(account)?;
         session.set_user(&user).map_err(account)?;
         session.set_terminal(c"cron").map_err(account)?;

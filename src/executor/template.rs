@@ -25,9 +25,9 @@ pub(super) struct MonitorTemplate {
 
 impl MonitorTemplate {
     /// Forks it. It ends by itself when this is dropped; its PAM monitors do not.
-    pub(super) fn fork(site: &Profile, policy: Option<Policy>) -> io::Result<MonitorTemplate> {
+    pub(super) fn fork(profile: &Profile, policy: Option<Policy>) -> io::Result<MonitorTemplate> {
         let (ours, theirs) = descriptor::request_pair()?;
-        process::fork(|| template(theirs, site, policy))?;
+        process::fork(|| template(theirs, profile, policy))?;
         Ok(MonitorTemplate { socket: ours })
     }
 
@@ -45,7 +45,7 @@ impl MonitorTemplate {
 }
 
 /// The template, from its fork to its end.
-fn template(socket: OwnedFd, site: &Profile, policy: Option<Policy>) -> i32 {
+fn template(socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
     if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
         return 1;
     }
@@ -55,7 +55,7 @@ fn template(socket: OwnedFd, site: &Profile, policy: Option<Policy>) -> i32 {
     let library = Library::open();
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
-        let mut monitor = PamMonitor { library: library.as_ref(), site, policy, link: Link::new(link) };
+        let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, link: Link::new(link) };
         let mut ends = Some((input, output));
         let forked = process::fork(|| match ends.take() {
             Some((input, output)) => {

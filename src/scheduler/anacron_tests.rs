@@ -1,7 +1,7 @@
 use super::*;
 use crate::crontab::{Context, Crontab, Dialect, Form, Limits};
 use crate::schedule::{HostKey, Zones};
-use crate::scheduler::{Event, Now, Owner, Preparation, Scheduler};
+use crate::scheduler::{Event, Now, Owner, Preparation, RunResult, Scheduler};
 use std::collections::VecDeque;
 
 /// A machine: the files of anacron's jobs, the system's own lines, a clock.

@@ -1,75 +1,9 @@
-//! Types shared by this module: the paths of crontabs, stamps that detect changes of files, and reasons to refuse a crontab.
+//! Types shared by this module: a crontab's file as it was found, and reasons to refuse one.
 
 use super::read::TableFile;
 use crate::scheduler::Source;
-use crate::sys::files::Stat;
-use std::hash::{Hash, Hasher};
+use crate::sys::stamp::Stamp;
 use std::path::PathBuf;
-
-/// The paths of crontabs.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// The directory of the users' crontabs.
-    pub spool: PathBuf,
-    /// The system crontab.
-    pub system_crontab: PathBuf,
-    /// The directory of drop-in crontabs.
-    pub cron_d: PathBuf,
-}
-
-impl Places {
-    /// The default paths of a profile.
-    pub fn of(profile: &crate::profile::Profile) -> Places {
-        use crate::profile::shared;
-        Places {
-            spool: profile.spool.into(),
-            system_crontab: shared::SYSTEM_CRONTAB.into(),
-            cron_d: shared::CRON_D.into(),
-        }
-    }
-}
-
-/// Identifies a state of a file: if the stamp is unchanged, so is the content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Stamp {
-    /// The device number of its file system.
-    pub dev: u64,
-    /// Its inode number.
-    pub ino: u64,
-    /// The size in bytes.
-    pub size: u64,
-    /// Modification time, nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Change time, nanoseconds since 1970.
-    pub ctime_ns: i64,
-    /// The owner's uid.
-    pub uid: u32,
-    /// File type and mode bits.
-    pub mode: u32,
-}
-
-/// Hashes all fields at once, because a scan of many files hashes a stamp for each.
-impl Hash for Stamp {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let kind = u64::from(self.uid) << 32 | u64::from(self.mode);
-        let words = [self.dev, self.ino, self.size, self.mtime_ns as u64, self.ctime_ns as u64, kind];
-        state.write(words.map(u64::to_ne_bytes).as_flattened());
-    }
-}
-
-impl From<&Stat> for Stamp {
-    fn from(s: &Stat) -> Stamp {
-        Stamp {
-            dev: s.dev,
-            ino: s.ino,
-            size: s.size,
-            mtime_ns: s.mtime_ns,
-            ctime_ns: s.ctime_ns,
-            uid: s.uid,
-            mode: s.mode,
-        }
-    }
-}
 
 /// A crontab file that was found.
 #[derive(Debug)]

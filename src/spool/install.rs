@@ -2,11 +2,11 @@
 //!
 //! The functions act on the spool only. The caller runs them, and nothing else, with the privileges of a set-id program.
 
-use super::find::Stamp;
 use super::names::is_safe_component;
 use crate::profile::{Profile, ProfileName};
 use crate::sys::created::{CreatedDirectory, CreatedFile};
 use crate::sys::files::{self, Links, Stat};
+use crate::sys::stamp::Stamp;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -7,15 +7,11 @@ pub mod install;
 mod label;
 mod links;
 pub mod names;
-mod profile;
 mod read;
 mod scan;
-mod users;
 
 pub use check::unreadable;
-pub use find::{Found, Places, Refusal, RefusalKind, Stamp};
+pub use find::{Found, Refusal, RefusalKind};
 pub use links::watched_directories;
-pub use profile::{ProfileError, choose_profile};
 pub use read::{TableFile, parse};
 pub use scan::{CLUSTER_HOST_FILE, Finder, Look, ScanError, StateOf, Visitor};
-pub use users::{LocalUsers, Lookup, Users};

@@ -1,18 +1,20 @@
 //! Finds crontabs: all of them, or the one at a path.
 
 use super::check::{Strictness, judge, refusal};
-use super::find::{Found, Places, RefusalKind, Stamp};
+use super::find::{Found, RefusalKind};
 use super::install::is_temporary;
 use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
 use super::read::TableFile;
-use super::users::{Lookup, NoUsers, Users, c_name, text};
+use crate::config::Places;
 use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
 use crate::sys::files::{self, Links, Stat};
 use crate::sys::selinux::Policy;
+use crate::sys::stamp::Stamp;
 use crate::sys::state_file;
+use crate::users::{Lookup, Users};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -443,6 +445,26 @@ impl Finder {
         };
         Source { path, name, owner }
     }
+}
+
+/// For tables that no user owns: nobody is known, and nothing is read.
+#[derive(Debug)]
+struct NoUsers;
+
+impl Users for NoUsers {
+    fn uid(&mut self, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+}
+
+/// A name as the kernel takes it; none if it holds a NUL.
+fn c_name(name: &str) -> Option<std::ffi::CString> {
+    std::ffi::CString::new(name).ok()
+}
+
+/// A kernel's name as text; none if it is not UTF-8, which no table's name is.
+fn text(name: &CStr) -> Option<&str> {
+    name.to_str().ok()
 }
 
 #[cfg(test)]

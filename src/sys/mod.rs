@@ -28,6 +28,7 @@ pub mod process;
 pub mod process_lock;
 pub mod selinux;
 pub mod signal;
+pub mod stamp;
 pub mod state_file;
 pub mod terminal;
 pub mod timer;

@@ -215,6 +215,14 @@ fn places_and_profile_come_from_the_settings_file_unless_the_command_line_says_o
     assert!(ask(&arguments).out.ends_with("  here\n"));
     let there = there.to_str().expect("text");
     assert!(ask(&[&arguments[..], &["--spool", there]].concat()).out.ends_with("  there\n"));
+    std::fs::write(config, "spol = 1\n").expect("a configuration");
+    let unknown = ask(&["next", "--expr", "@daily", "--count", "1", "--config", config]);
+    let warning = format!("{config}:1:1: warning: unknown key spol; did you mean spool?\n");
+    assert_eq!((unknown.status, unknown.err), (Some(0), warning));
+    std::fs::write(config, "cron_d = 1\n").expect("a configuration");
+    let wrong = ask(&["next", "--expr", "@daily", "--count", "1", "--config", config]);
+    let error = format!("cronctl: {config}:1:10: error: cron-d: expected a path in quotes, found 1\n");
+    assert_eq!((wrong.status, wrong.err), (Some(1), error));
     let missing = ask(&["next", "--expr", "@daily", "--config", "/nowhere/cronwheel.toml"]);
     assert_eq!((missing.status, missing.err.lines().count()), (Some(1), 1), "{missing:?}");
 }

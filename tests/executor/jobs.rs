@@ -391,7 +391,7 @@ fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
 
 #[test]
 fn the_result_of_a_run_has_its_times_its_usage_and_what_it_wrote() {
-    let Some(_world) = world!(Subject::OursDebian) else { return };
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
         install_mailer("");

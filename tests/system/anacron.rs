@@ -130,7 +130,7 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
 
 #[test]
 fn a_job_that_ends_while_no_daemon_runs_has_its_stamp_and_is_not_started_again() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     let today = today(&world);
     prepare(&format!("1 0 slow echo slow >>{RAN}; cat /run/gate\n"), &[]);
     world.run("mkfifo /run/gate").ok();

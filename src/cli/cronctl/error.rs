@@ -1,7 +1,7 @@
 //! The errors of `cronctl`.
 
 use super::stderr::to_stderr;
-use crate::spool::ProfileError;
+use crate::config::ConfigError;
 use std::io;
 use std::path::PathBuf;
 
@@ -26,15 +26,9 @@ pub(super) enum Error {
         /// The maximum length in days.
         days: i64,
     },
-    /// The settings file cannot be read.
-    #[error("reading {}: {source}", .path.display())]
-    Settings { path: PathBuf, source: io::Error },
-    /// The settings file is not valid.
-    #[error("{}: {}", .path.display(), .source.message())]
-    BadSettings { path: PathBuf, source: Box<toml::de::Error> },
-    /// The profile cannot be determined.
+    /// The configuration cannot be used.
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    Config(#[from] ConfigError),
     /// A crontab cannot be read.
     #[error("reading {name}: {source}")]
     Read {
@@ -100,9 +94,7 @@ impl Error {
     fn status(&self) -> u8 {
         match self {
             Error::CommandLine(_) | Error::UnknownZone { .. } | Error::Backwards | Error::TooLong { .. } => 2,
-            Error::Profile(_)
-            | Error::Settings { .. }
-            | Error::BadSettings { .. }
+            Error::Config(_)
             | Error::Read { .. }
             | Error::NoTable { .. }
             | Error::NotYours { .. }

@@ -25,9 +25,9 @@ pub use cli::command;
 use crate::sys::files;
 use error::Error;
 use output::Output;
-use settings::Settings;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use stderr::to_stderr;
 use world::World;
 
 /// The result of a verb that did not fail.
@@ -69,7 +69,11 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     let Some((verb, matches)) = matches.subcommand() else {
         return Ok(Verdict::Clean); // clap insists on a verb
     };
-    let world = World::open(Settings::resolve(matches)?, matches)?;
+    let (config, warnings) = settings::resolve(matches)?;
+    for warning in warnings {
+        to_stderr(&format!("{warning}\n"));
+    }
+    let world = World::open(config, matches)?;
     match verb {
         "next" => next::run(matches, &world, out),
         "check" => check::run(matches, &world, out),

@@ -9,9 +9,9 @@ use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Entry, Form, Parsed, Parser, Severity, Unlisted, printable};
 use crate::schedule::Zone;
 use crate::scheduler::{Owner, Source};
-use crate::spool::{
-    Finder, Found, LocalUsers, Look, Refusal, RefusalKind, Stamp, TableFile, Visitor, parse, unreadable,
-};
+use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, TableFile, Visitor, parse, unreadable};
+use crate::sys::stamp::Stamp;
+use crate::users::LocalUsers;
 use clap::ArgMatches;
 use std::borrow::Cow;
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::cli::value;
 use super::error::Error;
-use super::settings::Settings;
+use crate::config::Config;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Form};
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The machine's data for one call.
 pub(super) struct World {
     /// The profile and the paths.
-    pub(super) settings: Settings,
+    pub(super) settings: Config,
     zones: ChosenZones,
     host: OnceCell<HostKey>,
     known_users: RefCell<HashMap<Vec<u8>, bool>>,
@@ -40,7 +40,7 @@ impl Zones for ChosenZones {
 
 impl World {
     /// Collects the data. `--tz` replaces the system's zone.
-    pub(super) fn open(settings: Settings, matches: &ArgMatches) -> Result<World, Error> {
+    pub(super) fn open(settings: Config, matches: &ArgMatches) -> Result<World, Error> {
         let files = SystemZones::open();
         let system = match value::<String>(matches, "tz") {
             Some(name) => files.named(name).ok_or_else(|| Error::UnknownZone { name: name.clone() })?,

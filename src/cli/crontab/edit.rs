@@ -9,8 +9,8 @@ use super::prompt::{self, Answer};
 use super::replace::{NewTable, Then, check_and_install};
 use super::scratch::Scratch;
 use super::session::Session;
-use crate::spool::Stamp;
 use crate::sys::interrupts::{EndRequest, EndRequests};
+use crate::sys::stamp::Stamp;
 
 /// The result of an edit without errors.
 enum Outcome {

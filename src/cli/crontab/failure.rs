@@ -1,6 +1,6 @@
 //! The errors of crontab(1). Each displays as the lines that the user sees.
 
-use crate::spool::ProfileError;
+use crate::config::ConfigError;
 use crate::spool::install::{SpoolError, Step};
 use crate::sys::files::reason;
 use crate::sys::identity::IdentityError;
@@ -64,9 +64,9 @@ pub enum Failure {
         /// The option that is refused.
         option: &'static str,
     },
-    /// The profile cannot be determined.
+    /// The configuration cannot be used.
     #[error("{program}: {source}")]
-    Profile { program: String, source: ProfileError },
+    Config { program: String, source: ConfigError },
     /// The kernel refused a change of identity.
     #[error("{program}: {source}")]
     Identity { program: String, source: IdentityError },

@@ -23,8 +23,7 @@ mod scratch;
 mod session;
 mod words;
 
-use crate::profile::{ProfileName, shared};
-use crate::spool::choose_profile;
+use crate::config::{Config, ConfigFile, Values};
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::{descriptor, files, interrupts};
 use cli::{Operation, Parsed, Request};
@@ -32,8 +31,10 @@ use failure::Failure;
 use replace::Then;
 use session::Session;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
+
+/// The keys of the configuration that matter here; wrong values of others are for the daemon to refuse.
+const USED: [&str; 3] = ["profile", "spool", "run-dir"];
 
 /// Runs the program. The exit status is 0 for success, 1 for failure.
 pub fn main() -> ExitCode {
@@ -54,27 +55,34 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let inherited = Inherited::take(&identity);
     // This fails only for unknown signals, and these are known.
     let _ = interrupts::make_write_signals_errors();
-    let profile = profile(&program, &arguments, &identity)?;
+    let config = configure(&program, &arguments, &identity)?;
+    let profile = config.profile.profile;
     let is_terminal = files::is_terminal(std::io::stdin());
     let request = match cli::parse(arguments, profile, identity.is_secure(), is_terminal)? {
         Parsed::Request(request) => request,
         Parsed::Page(page) => return print(&program, &page),
     };
-    let session = Session::open(&program, profile.profile(), &identity, &inherited, &request)?;
+    let session = Session::open(&program, &config, &identity, &inherited, &request)?;
     session.make_missing_spool()?;
     session.check_allowed()?;
     pam::check_account(&session)?;
     perform(&session, &request)
 }
 
-fn profile(program: &str, arguments: &[OsString], identity: &Identity) -> Result<ProfileName, Failure> {
+/// The configuration: --profile, else the configuration file. The command line names directories later.
+fn configure(program: &str, arguments: &[OsString], identity: &Identity) -> Result<Config, Failure> {
     let option = cli::profile_option(arguments);
     if option.is_some() && identity.is_secure() {
         return Err(Failure::PlaceRefused { program: program.to_owned(), option: "profile" });
     }
     let option = option.map(|name| name.to_string_lossy());
-    choose_profile(option.as_deref(), Path::new(shared::CONFIG))
-        .map_err(|source| Failure::Profile { program: program.to_owned(), source })
+    let read = || {
+        let file = ConfigFile::read(None)?;
+        let profile = file.profile(option.as_deref())?;
+        file.check_only(&USED)?.iter().for_each(|warning| messages::warn(warning));
+        Ok(Config::resolve(profile, Values::default(), file.into_values()))
+    };
+    read().map_err(|source| Failure::Config { program: program.to_owned(), source })
 }
 
 fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::label::{self, CallersContext};
 use super::messages;
 use super::words::Words;
+use crate::config::Config;
 use crate::profile::{Profile, ProfileName, shared};
 use crate::report::{Ident, Level, Log, Record, Target};
 use crate::spool::access::{Lists, Ruling, may_use};
@@ -42,11 +43,12 @@ impl<'a> Session<'a> {
     /// Determines the caller and the user whose crontab is concerned.
     pub fn open(
         program: &'a str,
-        profile: &'static Profile,
+        config: &Config,
         identity: &'a Identity,
         inherited: &'a Inherited,
         request: &Request,
     ) -> Result<Session<'a>, Failure> {
+        let profile = config.profile;
         let look_up_failed =
             |name: &str, source| Failure::LookUp { program: program.to_owned(), name: name.to_owned(), source };
         let uid = identity.caller_uid();
@@ -70,8 +72,8 @@ impl<'a> Session<'a> {
                     .ok_or_else(|| Failure::UnknownUser { program: program.to_owned(), name: name.into_owned() })?
             }
         };
-        let spool = request.spool.clone().unwrap_or_else(|| profile.spool.into());
-        let run_dir = request.run_dir.clone().unwrap_or_else(|| shared::RUN_DIR.into());
+        let spool = request.spool.clone().unwrap_or_else(|| config.places.spool.clone());
+        let run_dir = request.run_dir.clone().unwrap_or_else(|| config.run_dir.clone());
         let words = Words::of(profile.profile);
         let context = request.selinux.then(CallersContext::find).transpose()?;
         let caller = caller.name;

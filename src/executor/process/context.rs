@@ -74,7 +74,7 @@ impl From<io::Error> for ExecutorError {
 /// What every part of the executor process uses.
 pub(super) struct Context {
     pub(super) config: Config,
-    pub(super) site: &'static Profile,
+    pub(super) profile: &'static Profile,
     pub(super) log: JobLogger,
     pub(super) poll: Poll,
     /// The environment that the executor was started with.
@@ -99,7 +99,7 @@ impl Context {
         if self.config.standalone {
             environment::of_caller(user, &start.variables, &self.inherited)
         } else {
-            environment::of_cron(self.site, user, &start.variables, &self.inherited, self.config.inherit_path)
+            environment::of_cron(self.profile, user, &start.variables, &self.inherited, self.config.inherit_path)
         }
     }
 
@@ -107,7 +107,7 @@ impl Context {
     pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
         let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.started_with);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
-        spec.runs_without_home = self.site.runs_without_home || self.config.standalone;
+        spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;
         spec
     }
 }

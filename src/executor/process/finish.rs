@@ -37,7 +37,7 @@ impl ExecutorState {
 
     pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
         let Some(job) = self.jobs.running.get(&id) else { return };
-        let command = job.command(self.context.site);
+        let command = job.command(self.context.profile);
         let spec = self.context.exec_spec(&job.start, &job.user, &command);
         if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
@@ -173,11 +173,11 @@ impl ExecutorState {
             relay.end(id);
         }
         let Some(RunResult { outcome: end, duration_ms, .. }) = job.result.clone() else { return };
-        let command = job.command(self.context.site);
+        let command = job.command(self.context.profile);
         let about = job_ref(&job, &command);
         self.context.log.ended(about, &end, duration_ms);
         let mail_waits =
-            !job.is_silent() && self.context.site.mail_waits_for_pipe && mail::is_wanted(&self.context, &job, &end);
+            !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job, &end);
         let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command, &end) };
         if !matches!(end, RunOutcome::NotStarted { .. }) {
             self.context.log.finished(about, &end, duration_ms);

@@ -54,7 +54,7 @@ impl ExecutorState {
             self.log_lines(id, is_short);
         } else if late.is_mailed_without && !late.has_told {
             late.has_told = true;
-            let command = late.job.command(self.context.site);
+            let command = late.job.command(self.context.profile);
             let about = job_ref(&late.job, &command);
             let detail = b"processes in the background still write after the command's end: that is not mailed";
             self.context.log.say(about, Level::Info, "MAIL", detail, "");
@@ -75,7 +75,7 @@ impl ExecutorState {
         self.memory.output.give_back(&late.job.owner, lines.len());
         let before = late.logged;
         late.logged = before.saturating_add(lines.len());
-        let command = late.job.command(self.context.site);
+        let command = late.job.command(self.context.profile);
         let about = job_ref(&late.job, &command);
         if late.logged <= MOST_LOGGED {
             self.context.log.output(about, &lines);
@@ -116,7 +116,7 @@ impl ExecutorState {
         let Some(oldest) = of_owner.and_then(BTreeSet::first).copied() else { return };
         if let Some(late) = self.late.jobs.get_mut(&oldest) {
             if self.late.logged_closing.insert(owner.clone()) {
-                let command = late.job.command(self.context.site);
+                let command = late.job.command(self.context.profile);
                 let about = job_ref(&late.job, &command);
                 let detail = format!(
                     "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
@@ -145,7 +145,7 @@ impl ExecutorState {
         let Some(mut late) = self.late.jobs.remove(&id) else { return };
         if let (Some(until_ms), Some(result)) = (late.mail_until_ms.take(), late.job.result.clone()) {
             self.jobs.graces.remove(&(until_ms, id));
-            let command = late.job.command(self.context.site);
+            let command = late.job.command(self.context.profile);
             let draft = self.mails.deliver(&mut self.context, &late.job, &command, &result.outcome);
             late.job.output.release(&late.job.owner, &mut self.memory.output);
             self.send_mail(&late.job, draft);

@@ -152,7 +152,7 @@ impl Mails {
         }
         let about = job_ref(job, command);
         if context.config.output_to_log {
-            let text = mail::body(context.site, job.output.text());
+            let text = mail::body(context.profile, job.output.text());
             context.log.output(about, &text);
             return None;
         }
@@ -171,7 +171,7 @@ impl Mails {
                 context.log.say(whose, Level::Info, "info", b"No MTA installed, discarding output", "");
                 return None;
             }
-            Mailer::Sendmail => mail::sendmail_arguments(context.site, &addresses),
+            Mailer::Sendmail => mail::sendmail_arguments(context.profile, &addresses),
         };
         let host = files::host_name().unwrap_or_default();
         let head = Head {
@@ -185,9 +185,9 @@ impl Mails {
             charset: &self.charset,
             wishes: wishes.as_wishes(),
         };
-        let shown = if context.site.profile == ProfileName::Debian { &cron } else { &whole };
-        let mut text = mail::head(context.site, &head, shown.iter());
-        let mut output = mail::body(context.site, job.output.text());
+        let shown = if context.profile.profile == ProfileName::Debian { &cron } else { &whole };
+        let mut text = mail::head(context.profile, &head, shown.iter());
+        let mut output = mail::body(context.profile, job.output.text());
         let length = output.len();
         text.append(&mut output);
         let (command, pam_variables) = (command.to_vec(), job.pam_variables.clone());
@@ -353,23 +353,23 @@ fn addressed(
     cron: &Variables,
     whole: &Variables,
 ) -> Option<(Addresses, OwnWishes)> {
-    let is_cronie = context.site.profile == ProfileName::Cronie;
+    let is_cronie = context.profile.profile == ProfileName::Cronie;
     let wishes = OwnWishes {
         to: if is_cronie { whole } else { cron }.get("MAILTO").map(|to| expanded(context, about, whole, "MAILTO", to)),
         from: cron.get("MAILFROM").map(|from| expanded(context, about, whole, "MAILFROM", from)),
         content_type: whole.get("CONTENT_TYPE").map(<[u8]>::to_vec),
         encoding: whole.get("CONTENT_TRANSFER_ENCODING").map(<[u8]>::to_vec),
     };
-    let addresses = mail::addresses(context.site, about.user, &wishes.as_wishes());
+    let addresses = mail::addresses(context.profile, about.user, &wishes.as_wishes());
     for address in &addresses.refused {
-        context.log.say(about, Level::Info, mail::refusal(context.site), address, "");
+        context.log.say(about, Level::Info, mail::refusal(context.profile), address, "");
     }
     addresses.to.is_some().then_some((addresses, wishes))
 }
 
 /// cronie's `$NAME` in an address: the job's variable of that name, else the daemon's. Debian takes it literally.
 fn expanded(context: &mut Context, about: JobRef<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
-    if context.site.profile == ProfileName::Debian {
+    if context.profile.profile == ProfileName::Debian {
         return address.to_vec();
     }
     let value = |name: &str| job.get(name).or_else(|| context.inherited.get(name)).map(<[u8]>::to_vec);
@@ -405,7 +405,7 @@ fn log_mailer_end(context: &mut Context, mailing: &MailProcess, status: Status) 
             format!("the mailer was killed after {} s", context.config.mailer_limit.as_secs())
         }
         None if status.is_success() => return MailResult::Sent,
-        None => mail::failure(context.site, mailing.output, status.raw()),
+        None => mail::failure(context.profile, mailing.output, status.raw()),
     };
     let level = if mailing.failure.is_some() || mailing.timed_out { Level::Warning } else { Level::Info };
     context.log.say(mailing.about(), level, "MAIL", detail.as_bytes(), "");

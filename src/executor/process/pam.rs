@@ -49,10 +49,10 @@ impl Pam {
         }
     }
 
-    pub(super) fn template(&mut self, site: &Profile, policy: Option<Policy>) -> io::Result<&MonitorTemplate> {
+    pub(super) fn template(&mut self, profile: &Profile, policy: Option<Policy>) -> io::Result<&MonitorTemplate> {
         if self.template.is_none() {
             self.library = library_files();
-            self.template = Some(MonitorTemplate::fork(site, policy)?);
+            self.template = Some(MonitorTemplate::fork(profile, policy)?);
         }
         self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

@@ -27,7 +27,7 @@ impl ExecutorState {
     /// Whether the job's start goes through PAM.
     pub(super) fn needs_monitor(&self, start: &RunRequest, user: &User) -> bool {
         let spared =
-            self.context.site.pam_skips_root_system_jobs && start.source.owner == Owner::System && user.uid == 0;
+            self.context.profile.pam_skips_root_system_jobs && start.source.owner == Owner::System && user.uid == 0;
         self.pam.has_service() && !self.context.config.standalone && !spared
     }
 
@@ -38,11 +38,11 @@ impl ExecutorState {
         user: Rc<User>,
         label: Option<Label>,
     ) -> io::Result<PreparedStart> {
-        let command = start.split(self.context.site.backslash);
+        let command = start.split(self.context.profile.backslash);
         let context = label.map(|label| label.context().clone());
         let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
-        let made = self.pam.template(self.context.site, self.context.policy)?.make_monitor(pipes.stdio());
+        let made = self.pam.template(self.context.profile, self.context.policy)?.make_monitor(pipes.stdio());
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
         monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;
@@ -59,11 +59,11 @@ impl ExecutorState {
             context: None,
             session_class: variables
                 .get("XDG_SESSION_CLASS")
-                .filter(|_| self.context.site.profile == ProfileName::Cronie)
+                .filter(|_| self.context.profile.profile == ProfileName::Cronie)
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
-            runs_without_home: self.context.site.runs_without_home,
+            runs_without_home: self.context.profile.runs_without_home,
             started_with: self.context.started_with,
         }
     }
@@ -126,9 +126,9 @@ impl ExecutorState {
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         job.failure = Some(format!("{doing}: {text}"));
         let Some(job) = self.jobs.running.get(&id) else { return };
-        let command = job.command(self.context.site);
+        let command = job.command(self.context.profile);
         let about = job_ref(job, &command);
-        match self.context.site.profile {
+        match self.context.profile.profile {
             ProfileName::Debian => self.context.log.say(JobRef { user: "", ..about }, Level::Error, text, b"", ""),
             ProfileName::Cronie => {
                 let event =
@@ -141,7 +141,7 @@ impl ExecutorState {
 
     fn log_pam_message(&mut self, id: u64, event: &str, text: &str) {
         let Some(job) = self.jobs.running.get(&id) else { return };
-        let command = job.command(self.context.site);
+        let command = job.command(self.context.profile);
         let about = JobRef { user: "CRON", ..job_ref(job, &command) };
         self.context.log.say(about, Level::Info, event, text.as_bytes(), "");
     }

@@ -53,7 +53,7 @@ impl ExecutorState {
         if self.mains.has_own() {
             // Otherwise the next main makes it, or says why not.
             if self.context.config.standalone {
-                let command = start.split(self.context.site.backslash).shell;
+                let command = start.split(self.context.profile.backslash).shell;
                 let user = if start.user.is_empty() { &start.source.name } else { &start.user };
                 let about = JobRef { start, user, command: &command, pid: None };
                 self.context.log.skipped(about, "the daemon was stopped while it waited for its start");
@@ -97,7 +97,7 @@ impl ExecutorState {
         self.handle_main()?;
         let mut room = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
         self.starts.identities.freshen();
-        self.pam.freshen(self.context.site.pam_service);
+        self.pam.freshen(self.context.profile.pam_service);
         let mut cleared: Vec<ClearedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
         while self.starts.held_until_ms <= now_ms {
             if cleared.len() == BATCH {
@@ -224,7 +224,7 @@ impl ExecutorState {
     fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
-        process::fork(|| child(spec, stdio, &self.context.reporter, self.context.site.profile))
+        process::fork(|| child(spec, stdio, &self.context.reporter, self.context.profile.profile))
     }
 
     /// Who the job's owner is now. None: it is being asked for.
@@ -271,7 +271,7 @@ impl ExecutorState {
 
     /// Prepares a job that the executor forks. An error means that nothing has happened and it can be tried again.
     fn prepare_fork(&mut self, start: &RunRequest, user: Rc<User>, label: Option<Label>) -> io::Result<PreparedStart> {
-        let command = start.split(self.context.site.backslash);
+        let command = start.split(self.context.profile.backslash);
         let spec = ExecSpec { label, ..self.context.exec_spec(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Fork(spec) })
@@ -341,7 +341,7 @@ impl ExecutorState {
             // A notice is far below the wire's bound.
             self.mains.tell_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
-        let command = job.command(self.context.site);
+        let command = job.command(self.context.profile);
         self.context.log.started(job_ref(job, &command));
         if let Some(ask) = self.jobs.ending {
             end_group(job, ask);
@@ -369,7 +369,7 @@ impl ExecutorState {
 
     /// A due moment that ends without a process.
     pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
-        let command = start.split(self.context.site.backslash).shell;
+        let command = start.split(self.context.profile.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
         self.context.log.not_started(JobRef { start: &start, user, command: &command, pid: None }, &why);
         self.starts.begun.push(start.run);

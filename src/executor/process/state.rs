@@ -52,7 +52,7 @@ pub(super) struct ExecutorState {
 
 impl ExecutorState {
     pub(super) fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
-        let site = config.profile.profile();
+        let profile = config.profile.profile();
         let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
         raise(started_with.limit);
         if !config.standalone {
@@ -92,7 +92,7 @@ impl ExecutorState {
             context: Context {
                 policy: if config.standalone { None } else { Policy::of_machine() },
                 config,
-                site,
+                profile,
                 log,
                 poll,
                 inherited: Inherited::own(),

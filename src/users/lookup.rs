@@ -1,7 +1,7 @@
 //! Who has a spool table's name, without ever waiting for a directory server: /etc/passwd is read here, anybody else is
 //! asked for by a child (`getent`), whose answer comes when it comes.
 
-use crate::spool::{LocalUsers, Lookup, Users};
+use super::local::{LocalUsers, Lookup, Users};
 use crate::sys::clock;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;

@@ -1,0 +1,84 @@
+//! What holds for a program: the command line's values, else those of /etc/cronwheel.toml, else the profile's.
+
+use super::file::{LogTarget, Values, WatchMode};
+use crate::profile::{Profile, ProfileName, shared};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long running jobs may take to end in a standalone daemon that was told to stop, unless it is configured.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where tables are.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The users' tables.
+    pub spool: PathBuf,
+    /// The system table.
+    pub system_crontab: PathBuf,
+    /// Drop-ins.
+    pub cron_d: PathBuf,
+}
+
+/// The configuration of all programs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The profile's constants.
+    pub profile: &'static Profile,
+    /// Where tables are.
+    pub places: Places,
+    /// PID file, lock, sockets, markers.
+    pub run_dir: PathBuf,
+    /// Table of anacron jobs.
+    pub anacrontab: PathBuf,
+    /// The days on which they ran last.
+    pub anacron_stamps: PathBuf,
+    /// Where to log; `None`: the program decides.
+    pub log: Option<LogTarget>,
+    /// Command that delivers mail, or `off`; `None`: the program decides.
+    pub mailer: Option<String>,
+    /// Whether the daemon stays in the foreground.
+    pub foreground: bool,
+    /// How changed tables are noticed.
+    pub watch: WatchMode,
+    /// How long running jobs may take to end in a standalone daemon that was told to stop.
+    pub stop_timeout: Duration,
+    /// Most jobs on their way to their command at once; `None`: the executor's default.
+    pub starts_in_flight: Option<NonZeroUsize>,
+}
+
+impl Config {
+    /// Puts the command line's values over the file's, and both over the profile's.
+    pub fn resolve(profile: ProfileName, given: Values, file: Values) -> Config {
+        let profile = profile.profile();
+        let path =
+            |given: Option<PathBuf>, file: Option<PathBuf>, usual: &str| given.or(file).unwrap_or_else(|| usual.into());
+        Config {
+            profile,
+            places: Places {
+                spool: path(given.spool, file.spool, profile.spool),
+                system_crontab: path(given.system_crontab, file.system_crontab, shared::SYSTEM_CRONTAB),
+                cron_d: path(given.cron_d, file.cron_d, shared::CRON_D),
+            },
+            run_dir: path(given.run_dir, file.run_dir, shared::RUN_DIR),
+            anacrontab: path(given.anacrontab, file.anacrontab, shared::ANACRONTAB),
+            anacron_stamps: path(given.anacron_stamps, file.anacron_stamps, shared::ANACRON_STAMPS),
+            log: given.log.or(file.log),
+            mailer: given.mailer.or(file.mailer),
+            foreground: given.foreground.or(file.foreground).unwrap_or(false),
+            watch: given.watch.or(file.watch).unwrap_or_default(),
+            stop_timeout: given.stop_timeout.or(file.stop_timeout).unwrap_or(STOP_TIMEOUT),
+            starts_in_flight: given.starts_in_flight.or(file.starts_in_flight),
+        }
+    }
+
+    /// Makes all paths absolute, for a program that leaves its directory.
+    pub fn make_paths_absolute(&mut self) {
+        let Config { places: Places { spool, system_crontab, cron_d }, run_dir, anacrontab, anacron_stamps, .. } = self;
+        for path in [spool, system_crontab, cron_d, run_dir, anacrontab, anacron_stamps] {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+    }
+}
