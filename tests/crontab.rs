@@ -234,7 +234,7 @@ fn the_lists_decide_who_may_and_for_whom() {
 
 #[test]
 fn tables_go_where_the_configuration_says_and_an_unknown_key_is_a_warning() {
-    let Some(world) = world!(Subject::OursDebian) else { return };
+    let Some(world) = world!(Implementation::OursDebian) else { return };
     world.run("cp -a /var/spool/cron/crontabs /var/spool/cron/elsewhere").ok();
     fs::write("/etc/cronwheel.toml", "profile = 'debian'\nspool = '/var/spool/cron/elsewhere'\nspol = '/x'\n").unwrap();
     let installed = world.run_with_input("alice", "crontab -", TABLE.as_bytes());

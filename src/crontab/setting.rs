@@ -297,7 +297,7 @@ pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complain
 }
 
 /// Whether `written` is a slip of the pen for `known`: other letter case, or one letter swapped with its neighbour,
-/// left out, and in names of five queued mails or more also put in or replaced. Four queued mails are too few for the latter
+/// left out, and in names of five letters or more also put in or replaced. Four queued mails are too few for the latter
 /// (`CPATH` and `MATH` are names of their own).
 fn misspells(written: &[u8], known: &[u8]) -> bool {
     if written.eq_ignore_ascii_case(known) {
