@@ -251,7 +251,7 @@ impl ZoneList {
     }
 }
 
-/// Whether a MAILTO can be handed to a mailer: queued mails, digits and `@!:%-.,_+=/`, not beginning with `-` or `/`
+/// Whether a MAILTO can be handed to a mailer: letters, digits and `@!:%-.,_+=/`, not beginning with `-` or `/`
 /// (Debian's do_command.c, safe_p). Empty means no mail and is safe.
 pub fn is_safe_mailto(value: &[u8]) -> bool {
     unsafe_in_mailto(value).is_none()
@@ -297,7 +297,7 @@ pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complain
 }
 
 /// Whether `written` is a slip of the pen for `known`: other letter case, or one letter swapped with its neighbour,
-/// left out, and in names of five letters or more also put in or replaced. Four queued mails are too few for the latter
+/// left out, and in names of five letters or more also put in or replaced. Four letters are too few for the latter
 /// (`CPATH` and `MATH` are names of their own).
 fn misspells(written: &[u8], known: &[u8]) -> bool {
     if written.eq_ignore_ascii_case(known) {

@@ -127,7 +127,7 @@ impl Spec {
         }
     }
 
-    /// Reads five fields, as simply as can be: numbers, ranges, steps, and the shapes in small or capital queued mails. Days of the week may
+    /// Reads five fields, as simply as can be: numbers, ranges, steps, and the shapes in small or capital letters. Days of the week may
     /// be called `mon` and `fri`.
     pub fn read(text: &str) -> Spec {
         let mut spec = Spec { text: text.to_owned(), ..Spec::default() };
