@@ -4,10 +4,15 @@
 //! between them (anacrontab(5); cronie's anacron/readtab.c). Unlike in a crontab, `%` and quotes mean nothing here.
 
 use super::diagnostic::{Complaint, Diagnostic, Severity};
+use super::form::Form;
+use super::job_scope::{JobScope, Variant};
+use super::job_setting;
 use super::line::{Cursor, Line, Lines, is_blank, without_cr};
+use super::policy::Policy;
 use super::setting::{self, found};
 use crate::schedule::{HostKey, Seed};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The contents of an anacrontab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct AnacronJob {
     pub command: Vec<u8>,
     /// Its variables, each name once.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How it is run, as the job settings above it say.
+    pub policy: Arc<Policy>,
     /// The number of its line, counted from 1.
     pub line: u32,
 }
@@ -86,6 +93,7 @@ impl Anacrontab {
             seed: Seed { host, table: name, entry: b"" },
             random_minutes: 0,
             variables: Vec::new(),
+            jobs: JobScope::default(),
             tab: Anacrontab::default(),
             diagnostics: Vec::new(),
         };
@@ -131,6 +139,8 @@ struct Reader<'a> {
     random_minutes: u32,
     /// The settings so far, each name once.
     variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The job settings above the line that is read.
+    jobs: JobScope,
     tab: Anacrontab,
     diagnostics: Vec<Diagnostic>,
 }
@@ -154,7 +164,7 @@ impl Reader<'_> {
 
     fn setting(&mut self, line: &Joined<'_>, name: Range<usize>, value: Range<usize>) -> Result<(), Complaint> {
         let text = line.text.as_slice();
-        let (name, bytes) = (&text[name], &text[value.clone()]);
+        let (place, name, bytes) = (name.clone(), &text[name], &text[value.clone()]);
         let here = |mut complaint: Complaint| {
             complaint.span.start += value.start;
             complaint.span.end += value.start;
@@ -174,13 +184,26 @@ impl Reader<'_> {
                     self.say(Severity::Warning, line, here(complaint));
                 }
             }
-            _ => {}
+            _ => {
+                let complaint = match job_setting::row(name) {
+                    Some(row) if row.applies.anacron => self.jobs.set(row, bytes, Form::System).map(here),
+                    Some(row) if bytes != b"default" => {
+                        let message = format!("{} has no effect on the jobs of anacron", row.name);
+                        Some(Complaint::new(place, message))
+                    }
+                    Some(_) | None => None,
+                };
+                if let Some(complaint) = complaint {
+                    self.say(Severity::Warning, line, complaint);
+                }
+            }
         }
         set(&mut self.variables, name, bytes);
         Ok(())
     }
 
     fn job(&mut self, line: &Joined<'_>, mut cursor: Cursor<'_>) -> Result<(), Complaint> {
+        let next = self.jobs.take_next();
         let (at, period) = next_word(&mut cursor);
         if let Some(complaint) = odd_period(period, at.clone()) {
             self.say(Severity::Warning, line, complaint);
@@ -211,6 +234,7 @@ impl Reader<'_> {
             delay: (delay + self.random_minutes) * 60,
             command: command.to_vec(),
             variables: for_job(&self.variables),
+            policy: self.jobs.policy(Variant::default(), next.ping),
             line: line.pieces.first().map_or(0, |(_, line)| line.number),
         });
         Ok(())

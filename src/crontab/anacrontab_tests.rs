@@ -172,3 +172,21 @@ fn a_random_delay_is_one_draw_for_all_jobs_below_and_stays() {
     }
     assert_eq!(drawn, (0..=45).collect(), "every minute up to the most, on one host or another");
 }
+
+#[test]
+fn job_settings_make_the_policy_of_the_jobs_below() {
+    let text = b"CRON_TIMEOUT=1h\nCRON_PING=http://h/\n1 0 a x\n7 0 b y\nCRON_RETRY=x\nCRON_NAME=n\nCRON_CATCHUP=once\n30 0 c z\n";
+    let (tab, diagnostics) = Anacrontab::parse(text, "/etc/anacrontab", HostKey(7));
+    let timeouts: Vec<_> = tab.jobs.iter().map(|job| (job.policy.timeout, job.policy.ping.is_some())).collect();
+    assert_eq!(timeouts, [(Some(3600), true), (Some(3600), false), (Some(3600), false)]);
+    assert_eq!(tab.jobs[2].policy.catch_up, crate::crontab::CatchUp::default());
+    let said: Vec<_> = diagnostics.iter().map(|d| (d.severity, d.line, d.column, d.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (Severity::Warning, 5, 12, "CRON_RETRY: expected a number of retries from 0 to 1000, found x"),
+            (Severity::Warning, 6, 1, "CRON_NAME has no effect on the jobs of anacron"),
+            (Severity::Warning, 7, 1, "CRON_CATCHUP has no effect on the jobs of anacron"),
+        ]
+    );
+}

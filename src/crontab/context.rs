@@ -1,15 +1,7 @@
 //! What a table is read with: its form, the profile's limits, the host and the time zones.
 
+use super::form::Form;
 use crate::schedule::{HostKey, Zones};
-
-/// Whether entries name a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A user's own table: `m h dom mon dow command`.
-    User,
-    /// /etc/crontab and /etc/cron.d: `m h dom mon dow user command`.
-    System,
-}
 
 /// Bounds of a table, as the profile's reference implementation has them; beyond them is an error, never a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

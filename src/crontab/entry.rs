@@ -1,12 +1,15 @@
 //! A job line: schedule, user in a system table, flags, command.
 
-use super::context::{Context, Form};
+use super::after::Dependency;
+use super::context::Context;
 use super::diagnostic::Complaint;
-use super::line::{Cursor, without_cr};
+use super::form::Form;
+use super::line::{Cursor, is_blank, without_cr};
 use super::setting::{self, found};
 use super::store::Flags;
 use crate::schedule::{Caution, Fault, Schedule, Seed};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Most warnings of one schedule that are told; a list of a million doubtful items is not.
 const MOST_CAUTIONS: usize = 3;
@@ -15,8 +18,12 @@ const MOST_CAUTIONS: usize = 3;
 #[derive(Debug)]
 pub(super) struct JobLine<'a> {
     pub schedule: Schedule,
+    /// The schedule's text, and where in the line it begins.
     pub schedule_text: &'a [u8],
+    pub schedule_at: usize,
     pub flags: Flags,
+    /// The jobs that it waits for (`@after`).
+    pub after: Vec<Dependency>,
     /// Seconds, drawn for this entry.
     pub delay: u32,
     /// The user that the line of a system table names.
@@ -56,6 +63,10 @@ pub(super) fn read<'a>(
         Form::User => None,
         Form::System => Some(&words[read_user(&mut cursor, words, warnings)?]),
     };
+    let after = match schedule.after() {
+        [] => Vec::new(),
+        _ => dependencies(words, at, len, context.form, user.unwrap_or_default(), schedule.after())?,
+    };
     if context.form == Form::User {
         no_sixth_field(&cursor, words, warnings)?;
     }
@@ -74,11 +85,13 @@ pub(super) fn read<'a>(
     Ok(JobLine {
         schedule,
         schedule_text,
+        schedule_at: at,
         flags,
         delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
         user,
         command_at: command.start,
         command: &line[command],
+        after,
     })
 }
 
@@ -144,6 +157,51 @@ fn no_entry_at_all(line: &[u8]) -> Option<String> {
     setting::row(word).map(|row| format!("a setting needs an equals sign: {}=VALUE", row.name))
 }
 
+/// The jobs of an `@after` schedule, which begins at `at`. In a system table a name without a user is one of the entry's user.
+#[cold]
+fn dependencies(
+    line: &[u8],
+    at: usize,
+    len: usize,
+    form: Form,
+    user: &[u8],
+    named: &[Arc<str>],
+) -> Read<Vec<Dependency>> {
+    let text = line.get(at..at + len).unwrap_or_default();
+    let names = text.iter().rposition(|&byte| is_blank(byte)).map_or(0, |blank| blank + 1);
+    let mut start = at + names;
+    let mut jobs: Vec<Dependency> = Vec::new();
+    for word in text.get(names..).unwrap_or_default().split(|&byte| byte == b',') {
+        let place = start..start + word.len();
+        start = place.end + 1;
+        let Some(job) = named.iter().find(|job| job.as_bytes() == word) else { continue };
+        let colon = word.iter().rposition(|&byte| byte == b':');
+        let job = match (form, colon) {
+            (Form::User, None) => Arc::clone(job),
+            (Form::User, Some(_)) => {
+                let message = format!("expected the name of a job without a user, found {}", found(word));
+                let help = "in a user's own table all jobs are that user's";
+                return Err(Complaint::new(place, message).help(help).bad(BAD_TIME).into());
+            }
+            (Form::System, None) => full_name(user, job),
+            (Form::System, Some(colon)) if can_be_user(&word[..colon]) => Arc::clone(job),
+            (Form::System, Some(_)) => {
+                let message = format!("expected USER:NAME, found {}", found(word));
+                return Err(Complaint::new(place, message).bad(BAD_TIME).into());
+            }
+        };
+        if !jobs.iter().any(|known| known.job == job) {
+            jobs.push(Dependency { job, place });
+        }
+    }
+    Ok(jobs)
+}
+
+/// A job's name in a system table, which has jobs of several users: `USER:NAME`.
+pub(super) fn full_name(user: &[u8], name: &str) -> Arc<str> {
+    format!("{}:{name}", String::from_utf8_lossy(user)).into()
+}
+
 /// Reads the user of a system table's entry, up to the first byte after it that is not blank.
 fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Read<Range<usize>> {
     const NEEDED: &str = "in a system table the user stands in front of the command, for example root";
@@ -179,6 +237,7 @@ const SECONDS: &str = "a schedule has five fields and the minute is the first: l
 
 /// The reference implementations' words (entry.c, ecodes).
 pub const BAD_USER: &str = "bad username";
+const BAD_TIME: &str = "bad time specifier";
 const BAD_COMMAND: &str = "bad command";
 const BAD_OPTION: &str = "bad option";
 

@@ -142,6 +142,17 @@ fn cells_of(c: char) -> usize {
     }
 }
 
+/// A found text for a message: printable, and cut when it is long.
+pub(super) fn found(text: &[u8]) -> String {
+    const MOST: usize = 40;
+    let shown = printable(&text[..text.len().min(4 * MOST)]);
+    match shown.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{}...", &shown[..cut]),
+        None if text.is_empty() => "the end of the line".to_owned(),
+        None => shown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,11 +15,8 @@ const MOST_REMEMBERED: usize = 50_000;
 /// Bytes that an allocation takes beside its content: reference counts, and what the allocator adds.
 const OVERHEAD: usize = 64;
 
-/// Enough for most tables, so that what is remembered does not grow step by step.
-const AT_FIRST: usize = 14;
-
 /// What the table has had so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: HashSet<SharedBytes>,
     /// Apart from the others, which may be too many to be remembered.
@@ -28,18 +25,6 @@ pub(super) struct Interner {
     /// All of them: the scheduler keeps a timer for each, but equal ones only once.
     timings: HashSet<Arc<Timing>>,
     memory: SmallAllocations,
-}
-
-impl Default for Interner {
-    fn default() -> Interner {
-        Interner {
-            texts: HashSet::with_capacity(AT_FIRST),
-            schedule_texts: HashSet::with_capacity(AT_FIRST),
-            users: HashSet::new(),
-            timings: HashSet::with_capacity(AT_FIRST),
-            memory: SmallAllocations::default(),
-        }
-    }
 }
 
 impl Interner {

@@ -2,27 +2,37 @@
 //!
 //! Every line of a table becomes an entry, a setting, a comment or a diagnostic; a bad line costs only itself.
 //! [`Parser`] is the way in; a table may come in pieces, so that no file has to be in memory as a whole. A line is cut into its parts in `line`, a job line is read in `entry`, a
-//! `NAME=VALUE` line in `setting` (where each name with a meaning has its row), and whatever is wrong is a
-//! [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of /etc/anacrontab.
+//! `NAME=VALUE` line in `setting` (where each name with a meaning has its row; those that make the [`Policy`] of the
+//! entries below have theirs in `job_setting`), and whatever is wrong is a [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of /etc/anacrontab.
 #![forbid(unsafe_code)]
 
+mod after;
 mod anacrontab;
 mod command;
 mod context;
 mod diagnostic;
+mod duration;
 mod entry;
 mod environment;
 mod excerpt;
+mod form;
 mod intern;
+mod job_scope;
+mod job_setting;
 mod line;
 mod memory;
 mod parse;
+mod policy;
+mod policy_warnings;
 mod setting;
 mod shared_bytes;
+mod spelling;
 mod store;
 
 #[cfg(test)]
 mod cases_tests;
+#[cfg(test)]
+mod job_setting_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
@@ -30,12 +40,18 @@ mod tables_tests;
 
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use command::{Backslash, Command};
-pub use context::{Context, Dialect, Form, Limits};
+pub use context::{Context, Dialect, Limits};
 pub use diagnostic::{Diagnostic, Severity};
 pub use entry::BAD_USER;
 pub use excerpt::printable;
+pub use form::Form;
+pub use job_setting::{Applies, JobSetting, is_hidden_from_jobs, is_job_setting, job_settings};
 pub use memory::OutOfMemory;
 pub use parse::{MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
+pub use policy::{
+    Alert, CatchUp, CatchUpMode, Exception, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
+    Policy, ResourceLimits, Retry,
+};
 pub use setting::{is_safe_mailto, settings};
 pub use shared_bytes::SharedBytes;
 pub use store::{Crontab, Entry, Flags, Setting, Timing};

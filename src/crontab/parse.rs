@@ -1,16 +1,23 @@
 //! From the bytes of a table to its entries and settings.
 
+use super::after::{Dependencies, MOST_JOBS_OF_TABLE};
 use super::command::first_percent;
-use super::context::{Context, Form};
+use super::context::Context;
 use super::diagnostic::{Complaint, Diagnostic, Severity};
-use super::entry;
+use super::entry::{self, JobLine};
+
 use super::environment::{EnvironmentSize, LARGEST_ENVIRONMENT};
+use super::form::Form;
 use super::intern::Interner;
+use super::job_scope::{JobScope, Variant};
 use super::line::{LONGEST_LINE, Line, Lines, Unfinished, is_blank};
 use super::memory::{OutOfMemory, append, push};
+use super::policy::{Ping, Policy};
+use super::policy_warnings;
 use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
 use super::store::{Crontab, Entry, Setting, Timing};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A table and everything that was said about it.
 #[derive(Debug)]
@@ -110,6 +117,8 @@ pub struct Parser<'a> {
     /// Whether `crontab` has installed the table, with its header.
     is_installed: bool,
     scope: Scope,
+    jobs: JobScope,
+    dependencies: Dependencies,
     zones: ZoneList,
     environment: EnvironmentSize,
     interner: Interner,
@@ -168,6 +177,8 @@ impl<'a> Parser<'a> {
             judges_only: false,
             is_installed: false,
             scope: Scope::default(),
+            jobs: JobScope::default(),
+            dependencies: Dependencies::default(),
             zones: ZoneList::default(),
             environment: EnvironmentSize::default(),
             interner: Interner::default(),
@@ -249,6 +260,7 @@ impl<'a> Parser<'a> {
             self.read_unfinished(false)?;
         }
         self.end_zoneless();
+        self.check_dependencies();
         let Parser { mut table, diagnostics, unlisted, newlines, .. } = self;
         table.entries.shrink_to_fit();
         table.settings.shrink_to_fit();
@@ -333,7 +345,10 @@ impl<'a> Parser<'a> {
             return self.too_long(&line.cut());
         }
         match self.unusable(line) {
-            Some(complaint) => self.fault(line, complaint)?,
+            Some(complaint) => {
+                self.jobs.end_unusable(line.text);
+                self.fault(line, complaint)?;
+            }
             None => self.usable_line(line)?,
         }
         self.look_at_end(line);
@@ -345,6 +360,7 @@ impl<'a> Parser<'a> {
         if is_comment_or_blank(line.text) && line.text.iter().any(|&byte| !is_blank(byte)) {
             return Ok(());
         }
+        self.jobs.end_unusable(line.text);
         let message = format!("expected a line of at most {LONGEST_LINE} bytes, found {}", line.length);
         self.fault(line, Complaint::new(0..1, message))
     }
@@ -408,9 +424,16 @@ impl<'a> Parser<'a> {
 
     fn entry(&mut self, line: &Line<'_>, first: usize) -> Result<(), Stop> {
         let mut warnings = Vec::new();
+        let next = self.jobs.take_next();
         let job = match entry::read(line.text, first, self.context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
-            Err(complaint) => return self.fault(line, *complaint),
+            Err(complaint) => {
+                // The error is told once, not again by each entry that waits for this one.
+                if let (Some(name), Form::User) = (next.name, self.context.form) {
+                    self.dependencies.note_faulty(name)?;
+                }
+                return self.fault(line, *complaint);
+            }
         };
         if self.environment.is_too_large() {
             let message =
@@ -418,11 +441,26 @@ impl<'a> Parser<'a> {
             let help = "the settings above it count, each as NAME=VALUE and a byte for its end";
             return self.fault(line, Complaint::new(first..first + 1, message).help(help));
         }
+        if self.dependencies.is_full(job.after.len()) {
+            let message =
+                format!("expected at most {MOST_JOBS_OF_TABLE} names after @after in all of a table, found more");
+            return self.fault(line, Complaint::new(schedule_place(&job), message));
+        }
         self.count_entry(line)?;
         if self.has_percent
             && let Some(percent) = first_percent(job.command)
         {
             warnings.push(entry::percent_warning(job.command_at + percent));
+        }
+        let policy = self.policy(&job, next.ping, &mut warnings);
+        let full_name = match &next.name {
+            Some(name) => self.give_name(line, &job, name, &mut warnings)?,
+            None => None,
+        };
+        let name = next.name.filter(|_| full_name.is_some());
+        let after = (!job.after.is_empty()).then(|| job.after.iter().map(|job| Arc::clone(&job.job)).collect());
+        if !job.after.is_empty() {
+            self.dependencies.wait(line, full_name, job.after)?;
         }
         warnings.into_iter().for_each(|warning| self.warn(line, warning));
         let zone = match &self.scope.zone {
@@ -444,8 +482,60 @@ impl<'a> Parser<'a> {
             timing: self.interner.timing(Timing { schedule: job.schedule, zone, delay: job.delay, text })?,
             user: job.user.map(|user| self.interner.user(&String::from_utf8_lossy(user))).transpose()?,
             command: self.interner.text(job.command)?,
+            policy,
+            name,
+            after,
         };
         Ok(push(&mut self.table.entries, entry)?)
+    }
+
+    /// The policy of an entry, and what is odd about it.
+    fn policy(&mut self, job: &JobLine<'_>, ping: Option<Ping>, warnings: &mut Vec<Complaint>) -> Arc<Policy> {
+        let place = schedule_place(job);
+        let user = job.user.unwrap_or_default();
+        let is_unprivileged = self.context.form == Form::User || user != b"root";
+        if is_unprivileged && self.jobs.has_negative_nice() {
+            let message = format!("the nice value of CRON_LIMITS has no effect on entries of {}", setting::found(user));
+            let complaint = Complaint::new(place.clone(), message);
+            warnings.push(complaint.help("only entries of root may have a nice value below 0"));
+        }
+        let policy = self.jobs.policy(Variant { is_single: job.flags.single, is_unprivileged }, ping);
+        policy_warnings::of(&policy, &job.schedule, &place, warnings);
+        policy
+    }
+
+    /// Gives an entry its name, unless one above it has that already. The full name, with the user in a system table.
+    fn give_name(
+        &mut self,
+        line: &Line<'_>,
+        job: &JobLine<'_>,
+        name: &Arc<str>,
+        warnings: &mut Vec<Complaint>,
+    ) -> Result<Option<Arc<str>>, OutOfMemory> {
+        let full_name = match self.context.form {
+            Form::User => Arc::clone(name),
+            Form::System => entry::full_name(job.user.unwrap_or_default(), name),
+        };
+        let Err(other) = self.dependencies.give_name(&full_name, line.number)? else {
+            return Ok(Some(full_name));
+        };
+        let message = format!("the entry in line {other} has the name {full_name}, too");
+        let complaint = Complaint::new(schedule_place(job), message);
+        warnings.push(complaint.help("this entry gets a name that is derived from its command"));
+        Ok(None)
+    }
+
+    /// Says which jobs that entries wait for are unknown or wait for each other.
+    fn check_dependencies(&mut self) {
+        let dependencies = std::mem::take(&mut self.dependencies);
+        let mut has_said = false;
+        dependencies.check(self.context.form, self.is_installed, MOST_LISTED, |severity, diagnostic| {
+            has_said = true;
+            self.list(severity, diagnostic);
+        });
+        if has_said {
+            self.diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+        }
     }
 
     fn setting(
@@ -489,6 +579,11 @@ impl<'a> Parser<'a> {
         let value = &line.text[at.clone()];
         match meaning {
             Meaning::Variable => {}
+            Meaning::Job(setting) => {
+                if let Some(complaint) = self.jobs.set(setting, value, self.context.form) {
+                    self.warn(line, moved(complaint, at.start));
+                }
+            }
             Meaning::Delay => {
                 let delay = setting::delay(value);
                 self.scope.delay = *delay.as_ref().unwrap_or(&0);
@@ -567,23 +662,32 @@ impl<'a> Parser<'a> {
 
     /// Lists an error, or counts it. Its place in the list.
     fn error(&mut self, line: &Line<'_>, complaint: Complaint) -> Option<usize> {
-        if self.listed_errors == MOST_LISTED {
-            self.unlisted.errors += 1;
-            return None;
-        }
-        self.listed_errors += 1;
-        self.diagnostics.push(complaint.at(Severity::Error, line));
-        Some(self.diagnostics.len() - 1)
+        self.list(Severity::Error, || complaint.at(Severity::Error, line)).then(|| self.diagnostics.len() - 1)
     }
 
     fn warn(&mut self, line: &Line<'_>, complaint: Complaint) {
-        if self.listed_warnings == MOST_LISTED {
-            self.unlisted.warnings += 1;
-            return;
-        }
-        self.listed_warnings += 1;
-        self.diagnostics.push(complaint.at(Severity::Warning, line));
+        self.list(Severity::Warning, || complaint.at(Severity::Warning, line));
     }
+
+    /// Lists a diagnostic, or counts it. Whether it is listed.
+    fn list(&mut self, severity: Severity, diagnostic: impl FnOnce() -> Diagnostic) -> bool {
+        let (listed, unlisted) = match severity {
+            Severity::Error => (&mut self.listed_errors, &mut self.unlisted.errors),
+            Severity::Warning => (&mut self.listed_warnings, &mut self.unlisted.warnings),
+        };
+        if *listed == MOST_LISTED {
+            *unlisted += 1;
+            return false;
+        }
+        *listed += 1;
+        self.diagnostics.push(diagnostic());
+        true
+    }
+}
+
+/// The place of an entry's schedule in its line.
+fn schedule_place(job: &JobLine<'_>) -> Range<usize> {
+    job.schedule_at..job.schedule_at + job.schedule_text.len()
 }
 
 /// Whether a line has nothing in it that could run.

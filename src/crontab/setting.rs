@@ -1,17 +1,20 @@
 //! `NAME=VALUE` lines: how they are read, and the names that mean more than a variable of the job.
 //!
-//! A new job setting is a new row of [`ROWS`], and a field of [`Scope`] if it holds for the entries below it.
+//! A new setting is a new row of [`ROWS`], and a field of [`Scope`] if it holds for the entries below it. The job settings
+//! have their rows in `job_setting`.
 
 use super::diagnostic::Complaint;
-use super::excerpt::printable;
+pub(super) use super::excerpt::found;
+use super::job_setting::{self, JobSetting};
 use super::line::{Cursor, is_space};
+use super::spelling::{distance, misspells};
 use crate::schedule::{Zone, Zones};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// What a setting does besides being a variable of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Meaning {
     /// Nothing the language knows about; whoever starts the job may obey it.
     Variable,
@@ -21,16 +24,18 @@ pub(super) enum Meaning {
     Delay,
     /// `MAILTO`: who gets the output.
     Recipients,
+    /// A job setting.
+    Job(&'static JobSetting),
 }
 
 /// A setting that cron knows.
-#[derive(Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Row {
     pub name: &'static str,
     pub meaning: Meaning,
 }
 
-/// Every setting that cron knows, in both profiles.
+/// Every setting that cron knows in both profiles but for the job settings.
 pub(super) const ROWS: &[Row] = &[
     Row { name: "CRON_TZ", meaning: Meaning::Zone },
     Row { name: "RANDOM_DELAY", meaning: Meaning::Delay },
@@ -49,12 +54,15 @@ pub(super) const ROWS: &[Row] = &[
 
 /// The names of all settings that mean something to cron, as the pages must have them.
 pub fn settings() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().map(|row| row.name)
+    ROWS.iter().map(|row| row.name).chain(job_setting::ROWS.iter().map(|row| row.name))
 }
 
 /// The row of that name.
-pub(super) fn row(name: &[u8]) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name.as_bytes() == name)
+pub(super) fn row(name: &[u8]) -> Option<Row> {
+    if let Some(job) = job_setting::row(name) {
+        return Some(Row { name: job.name, meaning: Meaning::Job(job) });
+    }
+    ROWS.iter().find(|row| row.name.as_bytes() == name).copied()
 }
 
 /// A `NAME=VALUE` line in its parts, as byte ranges of the line, quotes taken off.
@@ -125,17 +133,6 @@ fn read_value(cursor: &mut Cursor<'_>) -> Result<Range<usize>, Complaint> {
 
 fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'')
-}
-
-/// A found text for a message: printable, and cut when it is long.
-pub(super) fn found(text: &[u8]) -> String {
-    const MOST: usize = 40;
-    let shown = printable(&text[..text.len().min(4 * MOST)]);
-    match shown.char_indices().nth(MOST) {
-        Some((cut, _)) => format!("{}...", &shown[..cut]),
-        None if text.is_empty() => "the end of the line".to_owned(),
-        None => shown,
-    }
 }
 
 /// What settings hold for the entries below them.
@@ -289,27 +286,23 @@ pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complain
         let complaint = format!("this sets a variable named {}; it is not a job", found(name));
         return Some(Complaint::new(span, complaint).help("a line is a setting when its first word is followed by ="));
     }
-    let meant = ROWS.iter().find(|row| misspells(name, row.name.as_bytes()))?;
+    let meant = settings()
+        .find(|known| misspells(name, known.as_bytes()))
+        .or_else(|| settings().find(|known| misspells_long(name, known.as_bytes())))?;
     Some(
         Complaint::new(span, format!("cron knows no setting {}, so it is only a variable of the jobs", found(name)))
-            .help(format!("did you mean {}?", meant.name)),
+            .help(format!("did you mean {meant}?")),
     )
 }
 
-/// Whether `written` is a slip of the pen for `known`: other letter case, or one letter swapped with its neighbour,
-/// left out, and in names of five letters or more also put in or replaced. Four letters are too few for the latter
-/// (`CPATH` and `MATH` are names of their own).
-fn misspells(written: &[u8], known: &[u8]) -> bool {
-    if written.eq_ignore_ascii_case(known) {
-        return written != known;
-    }
-    let same_start = written.iter().zip(known).take_while(|(a, b)| a == b).count();
-    let (w, k) = (&written[same_start..], &known[same_start..]);
-    let swapped = matches!((w, k), ([a, b, w @ ..], [c, d, k @ ..]) if (a, b) == (d, c) && w == k);
-    let left_out = k.get(1..) == Some(w);
-    let put_in = w.get(1..) == Some(k);
-    let replaced = !w.is_empty() && w.get(1..) == k.get(1..);
-    swapped || left_out || (known.len() >= 5 && (put_in || replaced))
+/// Whether `written` is one of the long names of job settings with up to two letters put in, left out or replaced.
+fn misspells_long(written: &[u8], known: &[u8]) -> bool {
+    const LONG: usize = "CRON_EXCEPT".len();
+    known.starts_with(b"CRON_")
+        && known.len() >= LONG
+        && written.len().abs_diff(known.len()) <= 2
+        && written.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"CRON"))
+        && distance(&written.to_ascii_uppercase(), known) <= 2
 }
 
 #[cfg(test)]
@@ -427,6 +420,24 @@ mod tests {
             "RANDOM_DELY",
             "MAILFORM",
             "CONTENT_TYP",
+            "CRON_TIMOUT",
+            "cron_timeout",
+            "CRON_TIME_OUT",
+            "CRONTIMEOUT",
+            "CRON_TIMEOUTS",
+            "CRON_OVERLAPS",
+            "CRON_OVRLP",
+            "CRON_CATCH_UP",
+            "CRON_EXECPT",
+            "CRON_EXCEPTS",
+            "CRON_RETRYS",
+            "CRON_ONFAILURE",
+            "CRON_ON_FAILRE",
+            "CRON_ON_SUCESS",
+            "CRON_HISTROY",
+            "CRON_LIMIT",
+            "CRON_NAEM",
+            "Cron_Group",
         ] {
             assert!(name_complaint(slip.as_bytes(), 0..1).is_some(), "{slip}");
         }
@@ -448,11 +459,45 @@ mod tests {
             "XPATH",
             "TERM",
             "USERS",
+            "CRON_JOB",
+            "CRON_RUN_ID",
+            "CRON_SCHEDULED_AT",
+            "CRON_TRIGGER",
+            "CRON_ATTEMPT",
+            "CRON_EVENT",
+            "CRON_OUTCOME",
+            "CRON_EXIT_CODE",
+            "CRON_SIGNAL",
+            "CRON_STARTED_AT",
+            "CRON_ENDED_AT",
+            "CRON_DURATION_S",
+            "CRON_FAILURES",
+            "CRON_COMMAND",
+            "CRON_FLEET",
+            "CRON_USER",
+            "CRON_HOME",
+            "CRONTAB",
         ] {
             assert!(name_complaint(other.as_bytes(), 0..1).is_none(), "{other}");
         }
         for odd in ["", "*", "0", "@daily", "-n"] {
             assert!(name_complaint(odd.as_bytes(), 0..1).is_some(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn every_known_name_is_found_when_a_letter_is_left_out_or_two_are_swapped() {
+        for known in settings() {
+            assert!(name_complaint(known.as_bytes(), 0..1).is_none(), "{known}");
+            for at in 1..known.len() {
+                let left_out = [&known.as_bytes()[..at], &known.as_bytes()[at + 1..]].concat();
+                let mut swapped = known.as_bytes().to_vec();
+                swapped.swap(at - 1, at);
+                for slip in [left_out, swapped].into_iter().filter(|slip| slip != known.as_bytes()) {
+                    let help = name_complaint(&slip, 0..1).and_then(|complaint| complaint.help).unwrap_or_default();
+                    assert!(help.starts_with("did you mean "), "{known}: {}: {help}", String::from_utf8_lossy(&slip));
+                }
+            }
         }
     }
 

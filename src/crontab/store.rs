@@ -1,6 +1,7 @@
 //! What is kept of a table: its entries and settings.
 
 use super::line::{Cursor, is_blank};
+use super::policy::Policy;
 use super::shared_bytes::SharedBytes;
 use crate::schedule::{Schedule, Zone};
 use std::collections::HashMap;
@@ -33,6 +34,12 @@ pub struct Entry {
     pub user: Option<Arc<str>>,
     /// The raw command: `%` and backslashes untouched, flags taken off.
     pub command: SharedBytes,
+    /// What the job settings above it ask for.
+    pub policy: Arc<Policy>,
+    /// Its `CRON_NAME`.
+    pub name: Option<Arc<str>>,
+    /// The jobs that it runs after (`@after`): `NAME` in a user's table, `USER:NAME` in a system table.
+    pub after: Option<Arc<[Arc<str>]>>,
 }
 
 /// When an entry is due.

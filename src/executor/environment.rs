@@ -1,5 +1,6 @@
 //! The environment of a job, built from nothing, in the reference implementations' order (Debian entry.c, cronie entry.c and env.c).
 
+use crate::crontab::is_hidden_from_jobs;
 use crate::profile::Profile;
 use crate::scheduler::Environment;
 use crate::sys::user::User;
@@ -144,7 +145,7 @@ pub(super) fn of_cron(
             variables.set(name, value);
         }
     }
-    for (name, value) in table.iter() {
+    for (name, value) in of_table(table) {
         variables.set(name, value);
     }
     let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(site.default_path.as_bytes());
@@ -158,11 +159,16 @@ pub(super) fn of_cron(
     variables
 }
 
+/// The variables of a table that its jobs get.
+fn of_table(table: &Environment) -> impl Iterator<Item = (&[u8], &[u8])> {
+    table.iter().filter(|(name, _)| !is_hidden_from_jobs(name))
+}
+
 /// The environment of a job of `crond FILE`: the caller's, with the table's variables over it. SHELL is the table's or /bin/sh.
 pub(super) fn of_caller(user: &User, table: &Environment, inherited: &Inherited) -> Variables {
     let mut variables = inherited.all.clone();
     variables.set(b"SHELL", SHELL);
-    for (name, value) in table.iter() {
+    for (name, value) in of_table(table) {
         variables.set(name, value);
     }
     variables.set_unless_there("HOME", &user.home);
@@ -217,6 +223,20 @@ mod tests {
         // Debian sets no USER, so the table's stays.
         let debian = of_cron(&DEBIAN, &alice(), &table(&lines), &Inherited::default(), false);
         assert_eq!(debian.get("USER"), Some(&b"root"[..]));
+    }
+
+    #[test]
+    fn a_job_gets_the_job_settings_but_not_its_ping_and_its_hooks() {
+        let lines =
+            ["CRON_NAME=a", "CRON_PING=https://h/secret", "CRON_RETRY=3", "CRON_ON_FAILURE=x", "CRON_ON_LATE=y"];
+        let inherited = Inherited::of(&[]);
+        for variables in [
+            of_cron(&DEBIAN, &alice(), &table(&lines), &inherited, false),
+            of_caller(&alice(), &table(&lines), &inherited),
+        ] {
+            let shown: Vec<String> = shown(&variables).into_iter().filter(|line| line.starts_with("CRON_")).collect();
+            assert_eq!(shown, ["CRON_NAME=a", "CRON_RETRY=3"]);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Text from a user can become neither another header line nor an option of the mailer.
 
+use crate::crontab::is_job_setting;
 use crate::profile::{Profile, ProfileName};
 
 /// The default mailer of both reference implementations.
@@ -139,7 +140,8 @@ pub struct Head<'a> {
     pub wishes: Wishes<'a>,
 }
 
-/// The header, with the empty line that ends it. `variables` become X-Cron-Env lines in the given order.
+/// The header, with the empty line that ends it. `variables` become X-Cron-Env lines in the given order, without the job settings: those are for
+/// the daemon, and commands and URLs of services do not belong into a mail.
 pub fn head<'a>(profile: &Profile, head: &Head<'_>, variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut text = Vec::with_capacity(1024);
     let mut line = |parts: &[&[u8]]| {
@@ -172,7 +174,7 @@ pub fn head<'a>(profile: &Profile, head: &Head<'_>, variables: impl Iterator<Ite
         line(&[b"Auto-Submitted: auto-generated"]);
         line(&[b"Precedence: bulk"]);
     }
-    for (name, value) in variables {
+    for (name, value) in variables.filter(|(name, _)| !is_job_setting(name)) {
         line(&[b"X-Cron-Env: <", name, b"=", value, b">"]);
     }
     text.push(b'\n');
@@ -325,6 +327,15 @@ mod tests {
              Auto-Submitted: auto-generated\nPrecedence: bulk\n\
              X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\n"
         );
+    }
+
+    #[test]
+    fn job_settings_are_not_shown_in_the_head() {
+        let variables: [(&[u8], &[u8]); 4] =
+            [(b"CRON_NAME", b"a"), (b"CRON_TZ", b"UTC"), (b"CRON_PING", b"https://h/secret"), (b"CRON_ON_LATE", b"x")];
+        let text = shown(&DEBIAN, &a_head(b"root", Wishes::default()), &variables);
+        let shown: Vec<&str> = text.lines().filter(|line| line.starts_with("X-Cron-Env")).collect();
+        assert_eq!(shown, ["X-Cron-Env: <CRON_TZ=UTC>"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::wall;
 use super::zone::Zone;
 use std::sync::Arc;
 
-/// When an entry is due: five fields, a nickname, `@quartz` and seven fields, `@N`, or `@reboot`. Equal schedules are equal
+/// When an entry is due: five fields, a nickname, `@quartz` and seven fields, `@N`, `@reboot`, or `@after`. Equal schedules are equal
 /// values, so the scheduler can share one timer among them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule(pub(super) Form);
@@ -27,6 +27,8 @@ pub(super) enum Form {
     /// `@N`: seconds after the end of the previous run.
     Interval(u32),
     Reboot,
+    /// `@after` and these jobs. A thin pointer, so that schedules stay small.
+    After(Arc<Vec<Arc<str>>>),
 }
 
 /// What makes a schedule due: the calendar, the end of the previous run, or a boot.
@@ -41,6 +43,8 @@ pub enum Kind {
     },
     /// `@reboot`: once per boot.
     Reboot,
+    /// `@after`: when other jobs have ended successfully. Never due by the calendar.
+    After,
 }
 
 impl Schedule {
@@ -50,6 +54,20 @@ impl Schedule {
             Form::Plain(_) | Form::Shaped(_) | Form::Quartz(_) | Form::EverySecond => Kind::Calendar,
             Form::Interval(seconds) => Kind::Interval { seconds },
             Form::Reboot => Kind::Reboot,
+            Form::After(_) => Kind::After,
+        }
+    }
+
+    /// The jobs that `@after` names, as they are written; of other schedules none.
+    pub fn after(&self) -> &[Arc<str>] {
+        match &self.0 {
+            Form::After(jobs) => jobs,
+            Form::Plain(_)
+            | Form::Shaped(_)
+            | Form::Quartz(_)
+            | Form::EverySecond
+            | Form::Interval(_)
+            | Form::Reboot => &[],
         }
     }
 
@@ -59,7 +77,7 @@ impl Schedule {
             Form::Plain(fields) => fields.style,
             Form::Shaped(shaped) => shaped.0.style,
             Form::Quartz(quartz) => quartz.style(),
-            Form::EverySecond | Form::Interval(_) | Form::Reboot => DstPolicy::Wildcard,
+            Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => DstPolicy::Wildcard,
         }
     }
 
@@ -68,7 +86,7 @@ impl Schedule {
         matches!(self.0, Form::Quartz(_) | Form::EverySecond)
     }
 
-    /// Whether it can never be due (`0 0 30 2 *`). False for `@reboot` and `@N`.
+    /// Whether it can never be due (`0 0 30 2 *`). False for `@reboot`, `@N` and `@after`.
     #[inline]
     pub fn never_matches(&self) -> bool {
         match &self.0 {
@@ -76,7 +94,7 @@ impl Schedule {
             Form::Plain(fields) => fields.may_never_match() && fields.next(0, None).is_none(),
             Form::Shaped(shaped) => shaped.0.next(0, Some(&shaped.1)).is_none(),
             Form::Quartz(quartz) => quartz.next(i64::MIN).is_none(),
-            Form::EverySecond | Form::Interval(_) | Form::Reboot => false,
+            Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => false,
         }
     }
 
@@ -85,13 +103,13 @@ impl Schedule {
         let fields = match &self.0 {
             Form::Plain(fields) => fields,
             Form::Shaped(shaped) => &shaped.0,
-            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot => return false,
+            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => return false,
         };
         fields.rule == DayRule::Either && fields.days != ALL_DAYS && fields.weekdays != ALL_WEEKDAYS
     }
 
     /// The first time after `after` (exclusive) at which it is due in `zone`, with regard to the zone's gaps and folds. None
-    /// for `@reboot`, and if nothing is due within one 400-year cycle. For `@N` it is `after` plus N seconds.
+    /// for `@reboot` and `@after`, and if nothing is due within one 400-year cycle. For `@N` it is `after` plus N seconds.
     ///
     /// `done` is the last local minute that was already handled before the clock was set back. A [`DstPolicy::Fixed`]
     /// schedule is not due again at local minutes up to it.
@@ -105,7 +123,7 @@ impl Schedule {
             Form::Quartz(quartz) => wall::next_due_second(quartz, after, zone, done),
             Form::EverySecond => Some(Timestamp(after.0 + 1)),
             Form::Interval(seconds) => Some(Timestamp(after.0 + i64::from(*seconds))),
-            Form::Reboot => None,
+            Form::Reboot | Form::After(_) => None,
         }
     }
 
@@ -117,7 +135,7 @@ impl Schedule {
                 Form::Shaped(shaped) => shaped.0.matches(at.0, Some(&shaped.1)),
                 Form::Quartz(quartz) => quartz.next(at.0 * 60 - 1).is_some_and(|second| second < at.0 * 60 + 60),
                 Form::EverySecond => true,
-                Form::Interval(_) | Form::Reboot => false,
+                Form::Interval(_) | Form::Reboot | Form::After(_) => false,
             }
     }
 
@@ -131,7 +149,7 @@ impl Schedule {
             Form::Shaped(shaped) => shaped.0.next(after.0, Some(&shaped.1)),
             Form::Quartz(quartz) => quartz.next(after.0 * 60 + 59).map(|second| second.div_euclid(60)),
             Form::EverySecond => Some(after.0 + 1),
-            Form::Interval(_) | Form::Reboot => None,
+            Form::Interval(_) | Form::Reboot | Form::After(_) => None,
         };
         next.map(LocalMinute)
     }

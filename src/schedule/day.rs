@@ -15,6 +15,14 @@ impl Day {
         Day(i32::try_from(minute.div_euclid(DAY_MINUTES)).unwrap_or(i32::MAX))
     }
 
+    /// Parses `YYYY-MM-DD`. None if there is no such date.
+    pub fn parse_iso(text: &[u8]) -> Option<Day> {
+        match text {
+            [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] => Day::parse(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2]),
+            _ => None,
+        }
+    }
+
     /// Parses `YYYYMMDD`. None if there is no such date.
     pub fn parse(text: &[u8]) -> Option<Day> {
         let digits: &[u8; 8] = text.first_chunk().filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
@@ -80,6 +88,15 @@ mod tests {
         assert_eq!(Day::parse(b"20261122\n"), Day::parse(b"20261122"));
         for text in ["", "2026112", "20260229", "20261301", "20260100", "2026-1-1", "yesterday"] {
             assert_eq!(Day::parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_with_hyphens_is_read_as_a_whole() {
+        assert_eq!(Day::parse_iso(b"2026-12-24"), Day::parse(b"20261224"));
+        for text in ["", "2026-12-2", "2026-12-240", "20261224", "2026-02-29", "2026-13-01", "2026.12.24", "2026-1a-01"]
+        {
+            assert_eq!(Day::parse_iso(text.as_bytes()), None, "{text:?}");
         }
     }
 

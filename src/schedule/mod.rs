@@ -9,10 +9,12 @@
 //! | `wall`, `clock_step`, `dst_policy` | which schedules are due as local clocks advance, skip and repeat |
 //! | `zone`, `history`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
 //! | `words`, `ahead` | a schedule in English; gaps and folds to come |
+//! | `after` | the names of `@after` |
 //! | `day` | a local date, for periods in days |
 //! | `draw` | stable random numbers |
 #![forbid(unsafe_code)]
 
+mod after;
 mod ahead;
 mod bits;
 mod calendar;
@@ -37,6 +39,7 @@ mod wall;
 mod words;
 mod zone;
 
+pub use after::is_job_name;
 pub use ahead::dst_warnings;
 pub use calendar::{Kind, Schedule};
 pub use day::Day;

@@ -11,6 +11,8 @@ pub(super) enum Meaning {
     Schedule(Form),
     /// `@quartz`, which seven fields follow.
     Quartz,
+    /// The word before the names of jobs.
+    After,
 }
 
 /// A row: the word after `@`, lower case only as in every C cron, and its meaning.
@@ -26,6 +28,7 @@ pub(super) const NICKNAMES: &[(&str, Meaning)] = &[
     ("every_minute", wildcard(ALL_MINUTES)),
     ("every_second", Meaning::Schedule(Form::EverySecond)),
     ("quartz", Meaning::Quartz),
+    ("after", Meaning::After),
 ];
 
 /// All nicknames that are words, with their `@`.

@@ -4,6 +4,7 @@
 //! OpenBSD's `~` (random value, or regular spacing with a random offset), and with Quartz's `L`, `W` and `#` in the day
 //! fields.
 
+use super::after::{self, MOST_JOBS};
 use super::calendar::{Form, Schedule};
 use super::days::Days;
 use super::draw::Seed;
@@ -394,6 +395,7 @@ impl Reader<'_> {
         match nickname::meaning(word) {
             Some(Meaning::Schedule(form)) => Ok(Schedule(form.clone())),
             Some(Meaning::Quartz) => self.quartz(),
+            Some(Meaning::After) => self.after(),
             None => Err(self.fault(0..self.at, "a nickname such as @daily", hint::for_nickname(word))),
         }
     }
@@ -416,6 +418,35 @@ impl Reader<'_> {
             Some(seconds) => Ok(Schedule(Form::Interval(seconds))),
             None => Err(self.fault(0..end, "an interval of at least one second: @30s, @5m, @2h or @1d", None)),
         }
+    }
+
+    /// `@after NAME[,NAME...]`.
+    fn after(&mut self) -> Read<Schedule> {
+        const NAMES: &str = "the name of a job, or several separated by commas";
+        let start = after_blanks(self.text, self.at);
+        let end = self.blank_after(start);
+        let text = self.text;
+        let mut jobs: Vec<Arc<str>> = Vec::new();
+        let mut at = start;
+        for word in text.get(start..end).unwrap_or_default().split(|&byte| byte == b',') {
+            let place = at..at + word.len();
+            at = place.end + 1;
+            let Some(job) = after::job(word) else {
+                let help = match word {
+                    [] => "write the names without blanks: @after backup,upload COMMAND",
+                    _ => "a job gets a name of letters, digits and ._- by CRON_NAME=NAME above it: @after NAME COMMAND",
+                };
+                return Err(self.fault(place, NAMES, Some(help.to_owned())));
+            };
+            if jobs.len() == MOST_JOBS {
+                return Err(self.fault(place, &format!("at most {MOST_JOBS} jobs after @after"), None));
+            }
+            if !jobs.contains(&job) {
+                jobs.push(job);
+            }
+        }
+        self.at = end;
+        Ok(Schedule(Form::After(Arc::new(jobs))))
     }
 
     fn quartz(&mut self) -> Read<Schedule> {

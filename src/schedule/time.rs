@@ -1,7 +1,7 @@
 //! Points in time: UTC seconds, local minutes, and RFC 3339 texts.
 
 /// A point in time: whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(pub i64);
 
 /// A local minute: minutes since 1970-01-01 00:00 as clocks in a zone show it. This is the unit of cron's "virtual clock"

@@ -37,6 +37,10 @@ pub fn explain(schedule: &Schedule) -> String {
         Form::EverySecond => "Every second".to_owned(),
         Form::Interval(seconds) => format!("{} after the end of the previous run", duration(*seconds)),
         Form::Reboot => "Once after each boot".to_owned(),
+        Form::After(jobs) => {
+            let have = if jobs.len() == 1 { "has" } else { "have" };
+            format!("When {} {have} ended successfully", and(jobs.iter().map(|job| job.to_string())))
+        }
     }
 }
 

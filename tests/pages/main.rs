@@ -6,6 +6,7 @@
 
 mod completions;
 mod options;
+mod settings;
 
 use cronwheel::profile::ProfileName;
 use std::fs;
@@ -80,6 +81,24 @@ fn every_setting_and_every_nickname_is_in_the_language_page() {
     let nicknames = cronwheel::schedule::nicknames();
     for word in settings.chain(nicknames) {
         assert!(page.contains(word), "{word} is not in man/crontab.5");
+    }
+}
+
+#[test]
+fn the_job_settings_in_the_language_page_are_those_of_the_parser() {
+    let page = read("man/crontab.5");
+    let (before, rest) = page.split_once(settings::BEGIN).expect("the first mark");
+    let (_, after) = rest.split_once(settings::END).expect("the second mark");
+    keep("man/crontab.5", &format!("{before}{}{}{}{after}", settings::BEGIN, settings::render(), settings::END));
+}
+
+#[test]
+fn every_job_setting_is_highlighted_by_vim() {
+    let syntax = read("contrib/vim/syntax/crontab.vim");
+    for setting in cronwheel::crontab::job_settings() {
+        let name = setting.name.strip_prefix("CRON_").expect("CRON_");
+        let is_there = ["(", "|"].iter().any(|before| syntax.contains(&format!("\\{before}{name}\\")));
+        assert!(is_there, "{name} is not in contrib/vim/syntax/crontab.vim");
     }
 }
 

@@ -11,12 +11,14 @@ syntax case match
 syntax match  crontabComment  /^\s*#.*/ contains=@Spell
 syntax match  crontabName     /^\s*[^=#"' \t][^= \t]*\ze\s*=/ nextgroup=crontabAssign skipwhite
 syntax match  crontabSetting  /^\s*\(SHELL\|HOME\|PATH\|MAILTO\|MAILFROM\|CONTENT_TYPE\|CONTENT_TRANSFER_ENCODING\|CRON_TZ\|RANDOM_DELAY\)\ze\s*=/ nextgroup=crontabAssign skipwhite
+syntax match  crontabSetting  /^\s*CRON_\(NAME\|ENABLED\|OVERLAP\|GROUP\|TIMEOUT\|GRACE\|RETRY\|SUCCESS\|FAIL_ON\|CATCHUP\|EXCEPT\|LATE\|MAIL\|ON_FAILURE\|ON_SUCCESS\|ON_RECOVERY\|ON_LATE\|ALERT\|PING\|LIMITS\|HISTORY\)\ze\s*=/ nextgroup=crontabAssign skipwhite
 syntax match  crontabAssign   /=/ contained nextgroup=crontabValue skipwhite
 syntax match  crontabValue    /.*$/ contained
 
 syntax match  crontabNick     /^\s*-\?@\(yearly\|annually\|monthly\|weekly\|daily\|midnight\|hourly\|reboot\|every_minute\|every_second\)\>/ nextgroup=crontabCommand skipwhite
 syntax match  crontabNick     /^\s*-\?@\d\+[smhd]\?\>/ nextgroup=crontabCommand skipwhite
 syntax match  crontabNick     /^\s*-\?@quartz\>\(\s\+\S\+\)\{7}/ nextgroup=crontabCommand skipwhite
+syntax match  crontabNick     /^\s*-\?@after\s\+\S\+/ nextgroup=crontabCommand skipwhite
 syntax match  crontabFields   /^\s*-\?[0-9*~]\S*\(\s\+\S\+\)\{4}/ contains=crontabOperator,crontabWord,crontabNumber nextgroup=crontabCommand skipwhite
 syntax match  crontabOperator /[*,\/~#-]/ contained
 syntax match  crontabNumber   /\d\+/ contained

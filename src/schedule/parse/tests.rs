@@ -292,6 +292,8 @@ fn families_are_told_apart() {
         ("@every_second", Kind::Calendar),
         ("@quartz 0 0 12 * * ? *", Kind::Calendar),
         ("@reboot", Kind::Reboot),
+        ("@after backup", Kind::After),
+        ("@after  backup,root:upload", Kind::After),
         ("@30", Kind::Interval { seconds: 30 }),
         ("@30s", Kind::Interval { seconds: 30 }),
         ("@5m", Kind::Interval { seconds: 300 }),

@@ -1,0 +1,109 @@
+//! What the job settings of a table hold for the entries below them: one policy, shared until a setting changes it.
+
+use super::diagnostic::Complaint;
+use super::form::Form;
+use super::job_setting::{Draft, JobSetting};
+use super::policy::{Overlap, Ping, Policy};
+use std::sync::Arc;
+
+/// The job settings above the line that is being read.
+#[derive(Default)]
+pub(super) struct JobScope {
+    draft: Draft,
+    /// The policy of `draft` as entries have it. None: a setting has come since it was made.
+    made: Option<Arc<Policy>>,
+    /// The same for entries that differ from it by more than a ping.
+    variants: Vec<(Variant, Arc<Policy>)>,
+}
+
+/// What holds for the next entry only.
+#[derive(Debug, Default)]
+pub(super) struct NextEntry {
+    /// `CRON_NAME`.
+    pub name: Option<Arc<str>>,
+    /// `CRON_PING`.
+    pub ping: Option<Ping>,
+}
+
+/// How the policy of an entry differs from that of the settings above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Variant {
+    /// Flag `-s`.
+    pub is_single: bool,
+    /// The entry is not one of root, so that its nice value may not be negative.
+    pub is_unprivileged: bool,
+}
+
+impl JobScope {
+    /// Obeys a job setting. What is wrong with it is a warning; a faulty value changes nothing.
+    pub fn set(&mut self, setting: &JobSetting, value: &[u8], form: Form) -> Option<Complaint> {
+        if let Err(complaint) = setting.set(value, &mut self.draft, form) {
+            return Some(complaint);
+        }
+        if setting.is_for_next_entry {
+            return None;
+        }
+        self.made = None;
+        (setting.name == "CRON_SUCCESS" && !self.draft.policy.success.contains(0)).then(|| {
+            let message = "CRON_SUCCESS has no 0: a job that exits with 0 counts as failed";
+            Complaint::new(0..value.len(), message).help("write 0 as well: CRON_SUCCESS=0,1")
+        })
+    }
+
+    /// What holds for the entry at hand only. The entry below it does not get it, even if this one is faulty.
+    pub fn take_next(&mut self) -> NextEntry {
+        NextEntry { name: self.draft.name.take(), ping: self.draft.ping.take() }
+    }
+
+    /// The same for a line that cannot be read at all and was perhaps an entry.
+    pub fn end_unusable(&mut self, line: &[u8]) {
+        let is_blank = line.iter().all(|byte| byte.is_ascii_whitespace());
+        if !is_blank {
+            self.take_next();
+        }
+    }
+
+    /// Whether the settings ask for a nice value that only entries of root may have.
+    pub fn has_negative_nice(&self) -> bool {
+        self.draft.policy.limits.nice.is_some_and(|nice| nice < 0)
+    }
+
+    /// The policy of an entry.
+    pub fn policy(&mut self, variant: Variant, ping: Option<Ping>) -> Arc<Policy> {
+        let shared = self.shared(variant);
+        match ping {
+            None => shared,
+            Some(ping) => Arc::new(Policy { ping: Some(ping), ..Policy::clone(&shared) }),
+        }
+    }
+
+    fn shared(&mut self, variant: Variant) -> Arc<Policy> {
+        let draft = &self.draft.policy;
+        let base = self.made.get_or_insert_with(|| {
+            self.variants.clear();
+            let default = Policy::shared_default();
+            if *draft == *default { default } else { Arc::new(draft.clone()) }
+        });
+        // What the entry asks for is perhaps what the settings say in any case.
+        let variant = Variant {
+            is_single: variant.is_single && base.overlap != Overlap::Skip,
+            is_unprivileged: variant.is_unprivileged && base.limits.nice.is_some_and(|nice| nice < 0),
+        };
+        if variant == Variant::default() {
+            return Arc::clone(base);
+        }
+        if let Some((_, known)) = self.variants.iter().find(|(known, _)| *known == variant) {
+            return Arc::clone(known);
+        }
+        let mut policy = Policy::clone(base);
+        if variant.is_single {
+            policy.overlap = Overlap::Skip;
+        }
+        if variant.is_unprivileged {
+            policy.limits.nice = None;
+        }
+        let policy = Arc::new(policy);
+        self.variants.push((variant, Arc::clone(&policy)));
+        policy
+    }
+}

@@ -1,0 +1,120 @@
+//! Warnings about an entry whose policy does not go with its schedule.
+
+use super::diagnostic::Complaint;
+use super::duration::written;
+use super::job_setting::ROWS;
+use super::policy::{CatchUpMode, Overlap, Policy};
+use crate::schedule::{Kind, Schedule, Timestamp, Zone};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An arbitrary moment, so that the interval of a schedule does not depend on the day on which a table is read:
+/// 2026-01-01T00:00:00Z.
+const FROM: Timestamp = Timestamp(1_767_225_600);
+
+/// How many runs are looked at to find the interval of a schedule.
+const RUNS: usize = 50;
+
+const HOUR: u32 = 3_600;
+
+/// What is odd about a policy for an entry with that schedule, which stands at `place` in its line.
+pub(super) fn of(policy: &Arc<Policy>, schedule: &Schedule, place: &Range<usize>, warnings: &mut Vec<Complaint>) {
+    if Arc::ptr_eq(policy, &Policy::shared_default()) {
+        return;
+    }
+    let mut warn = |message: String, help: &str| {
+        let complaint = Complaint::new(place.clone(), message);
+        warnings.push(if help.is_empty() { complaint } else { complaint.help(help) });
+    };
+    without_effect(policy, schedule.kind(), &mut warn);
+    if asks_for_interval(policy)
+        && let Some(interval) = interval(schedule)
+    {
+        too_long(policy, interval, &mut warn);
+    }
+}
+
+/// Settings that have no effect on such schedules.
+fn without_effect(policy: &Policy, kind: Kind, warn: &mut impl FnMut(String, &str)) {
+    let what = match kind {
+        Kind::Calendar => return,
+        Kind::Interval { .. } => "entries with @N",
+        Kind::Reboot => "@reboot entries",
+        Kind::After => "@after entries",
+    };
+    for row in ROWS.iter().filter(|row| !row.applies.to(kind) && row.is_set_in(policy)) {
+        warn(format!("{} has no effect on {what}", row.name), &format!("write {}=default above this entry", row.name));
+    }
+}
+
+/// Whether one of the values below has to be compared with the interval.
+fn asks_for_interval(policy: &Policy) -> bool {
+    policy.timeout.is_some() || policy.retry.attempts > 0 || policy.catch_up.mode == CatchUpMode::All
+}
+
+/// Values that are too long for an entry that is due so often. `interval` is in seconds.
+fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str)) {
+    let every = written(interval);
+    let retry = policy.retry;
+    match policy.overlap {
+        Overlap::Allow => {
+            if retry.attempts > 0 && retry.first >= interval {
+                warn(
+                    format!(
+                        "CRON_RETRY waits {} for its first retry, but this entry is due again after {every}, which ends all retries",
+                        written(retry.first)
+                    ),
+                    "a shorter pause, or CRON_OVERLAP=queue, lets a failed job be tried again",
+                );
+            }
+            if let Some(timeout) = policy.timeout.filter(|timeout| *timeout > interval) {
+                warn(
+                    format!(
+                        "CRON_TIMEOUT is {}, but this entry is due again after {every}: several of its runs may go on at once",
+                        written(timeout)
+                    ),
+                    "use a shorter timeout, or CRON_OVERLAP=skip, queue or replace",
+                );
+            }
+        }
+        Overlap::Queue => {
+            let pauses: u64 = (1..=retry.attempts).map(|attempt| u64::from(retry.pause(attempt))).sum();
+            if pauses > u64::from(interval) {
+                let pauses = u32::try_from(pauses).map_or_else(|_| "more than 100 years".to_owned(), written);
+                warn(
+                    format!(
+                        "the pauses of CRON_RETRY are {pauses} together, but this entry is due again after {every}: \
+                         with CRON_OVERLAP=queue slots are superseded while they wait for the retries"
+                    ),
+                    "use fewer retries or shorter pauses",
+                );
+            }
+        }
+        Overlap::Skip | Overlap::Replace => {}
+    }
+    if policy.catch_up.mode == CatchUpMode::All && interval < HOUR {
+        warn(
+            format!("CRON_CATCHUP=all runs each missed slot of this entry, which is due every {every}"),
+            "CRON_CATCHUP=once runs only the latest one",
+        );
+    }
+}
+
+/// The shortest time in seconds between two slots of a calendar schedule. None: there is none. Nothing can be too long for `@N`,
+/// which counts from the end of a run and its retries.
+fn interval(schedule: &Schedule) -> Option<u32> {
+    if schedule.kind() != Kind::Calendar {
+        return None;
+    }
+    let zone = Zone::utc();
+    let mut before = schedule.next_after(FROM, &zone, None)?;
+    let mut shortest = None;
+    for _ in 1..RUNS {
+        let Some(next) = schedule.next_after(before, &zone, None) else { break };
+        let distance = next.0 - before.0;
+        shortest = Some(shortest.map_or(distance, |shortest: i64| shortest.min(distance)));
+        before = next;
+    }
+    // A schedule that is due once in more than a hundred years has no interval that anything could exceed.
+    u32::try_from(shortest?).ok()
+}
