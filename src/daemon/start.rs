@@ -316,7 +316,9 @@ impl Daemon {
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
-        self.todo.extend(self.plan.handle(Event::Begin { boot, completed, started, running }, moment));
+        self.todo.extend(
+            self.plan.handle(Event::Begin { boot, completed, started, running, saved: Box::default() }, moment),
+        );
         self.report_status("");
     }
 

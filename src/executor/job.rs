@@ -96,6 +96,8 @@ impl Job {
             pid: self.pid,
             usage: ended.map(|(_, usage)| usage),
             output: self.output.counts(),
+            is_timeout: false,
+            ended_elapsed_ms: Some(now_ms),
         })
     }
 }

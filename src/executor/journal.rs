@@ -464,7 +464,7 @@ fn shortened(result: &RunResult) -> RunResult {
 mod tests {
     use super::*;
     use crate::crontab::Flags;
-    use crate::scheduler::{Environment, Owner, Source};
+    use crate::scheduler::{Environment, Owner, RunRules, Source, Trigger};
 
     const NOW: i64 = 1_800_000_000;
     const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
@@ -482,6 +482,9 @@ mod tests {
             flags: Flags::default(),
             scheduled_at: NOW - 5,
             at_reboot: false,
+            trigger: Trigger::Schedule,
+            attempt: 1,
+            rules: RunRules::default(),
         }
     }
 

@@ -61,7 +61,7 @@ impl Output {
 
     /// How many bytes the job wrote, and how many of them were not kept.
     pub(super) fn counts(&self) -> OutputCounts {
-        OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64 }
+        OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64, stderr_bytes: 0 }
     }
 
     /// The text for mail: beginning, note, end; whole when nothing was cut.
@@ -92,7 +92,7 @@ mod tests {
         output.push(b"two\n", &"alice".into(), &mut budget);
         assert_eq!(output.text(), b"one\ntwo\n");
         assert_eq!((output.total(), budget.total()), (8, 8));
-        assert_eq!(output.counts(), OutputCounts { bytes: 8, dropped_bytes: 0 });
+        assert_eq!(output.counts(), OutputCounts { bytes: 8, dropped_bytes: 0, stderr_bytes: 0 });
         output.release(&"alice".into(), &mut budget);
         assert_eq!(budget.total(), 0);
     }

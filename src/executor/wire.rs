@@ -104,7 +104,7 @@ mod tests {
             duration_ms: 4,
             pid: Some(7),
             usage: Some(Usage { user_us: 1, system_us: 2, max_rss_kib: 3 }),
-            output: OutputCounts { bytes: 9, dropped_bytes: 8 },
+            output: OutputCounts { bytes: 9, dropped_bytes: 8, stderr_bytes: 7 },
             ..RunResult::of_outcome(RunId(1), RunOutcome::Code(3), 5)
         };
         let run = RunOfJob { run: RunId(300), job: JobId::named("alice", "job"), scheduled_at: 60 };
@@ -112,14 +112,17 @@ mod tests {
             (ExecutorEvent::Hello { protocol: 1 }, &[0, 1]),
             (ExecutorEvent::Running { run, pid: 7 }, b"\x01\xac\x02\x09alice:job\x78\x07"),
             (ExecutorEvent::Listed, &[2]),
-            (ExecutorEvent::Ended(full.into()), &[3, 1, 0, 6, 1, 2, 10, 4, 1, 7, 1, 1, 2, 3, 9, 8]),
-            (ended(RunOutcome::Signal { number: 9, core_dumped: true }), &[3, 1, 1, 18, 1, 0, 10, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::NotStarted { why: "x".into() }), b"\x03\x01\x02\x01x\x00\x0a\0\0\0\0\0"),
-            (ended(RunOutcome::Skipped(SkipReason::StillRunning)), &[3, 1, 3, 0, 0, 10, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Skipped(SkipReason::Superseded)), &[3, 1, 3, 1, 0, 10, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Skipped(SkipReason::EntryRemoved)), &[3, 1, 3, 2, 0, 10, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Skipped(SkipReason::Stopped)), &[3, 1, 3, 3, 0, 10, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Lost), &[3, 1, 4, 0, 10, 0, 0, 0, 0, 0]),
+            (ExecutorEvent::Ended(full.into()), &[3, 1, 0, 6, 1, 2, 10, 4, 1, 7, 1, 1, 2, 3, 9, 8, 7, 0, 0]),
+            (
+                ended(RunOutcome::Signal { number: 9, core_dumped: true }),
+                &[3, 1, 1, 18, 1, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0],
+            ),
+            (ended(RunOutcome::NotStarted { why: "x".into() }), b"\x03\x01\x02\x01x\x00\x0a\0\0\0\0\0\0\0\0"),
+            (ended(RunOutcome::Skipped(SkipReason::StillRunning)), &[3, 1, 3, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::Superseded)), &[3, 1, 3, 1, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::EntryRemoved)), &[3, 1, 3, 2, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::Stopped)), &[3, 1, 3, 3, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Lost), &[3, 1, 4, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
             (ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Sent }, &[4, 1, 1]),
             (
                 ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Failed { why: "x".into() } },

@@ -341,6 +341,9 @@ impl PlannedJob {
             flags: Flags::default(),
             scheduled_at: self.at.0,
             at_reboot: false,
+            trigger: super::run_record::Trigger::Anacron,
+            attempt: 1,
+            rules: super::event::RunRules::default(),
         }
     }
 }

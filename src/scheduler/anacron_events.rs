@@ -2,6 +2,7 @@
 
 use super::anacron::SystemLines;
 use super::event::{Action, Owner, Preparation, RunId, RunRequest};
+use super::run_origin::RunOrigin;
 use super::state::{Phase, Scheduler};
 use crate::schedule::{Day, Timestamp};
 
@@ -31,7 +32,7 @@ impl Scheduler {
                 let lines = SystemLines { tables: &self.tables, timers: &self.timers, zones: &self.zones };
                 if let Some(start) = self.anacron.start(run, lines, now, &self.zones.system()) {
                     self.next_run += 1;
-                    self.runs.insert(run, None);
+                    self.runs.insert(run, RunOrigin::Plain);
                     actions.push(Action::Start(Box::new(start)));
                 }
             }

@@ -126,8 +126,10 @@ impl Machine {
                             0,
                         ))));
                     }
-                    Action::Jumped { .. } | Action::Completed(_) => {}
-                    Action::Skipped { .. } | Action::ReserveRuns(_) => panic!("{action:?}"),
+                    Action::Jumped { .. } | Action::Completed(_) | Action::Record(_) | Action::SaveState(_) => {}
+                    Action::Skipped { .. } | Action::ReserveRuns(_) | Action::End { .. } | Action::Notice(_) => {
+                        panic!("{action:?}")
+                    }
                 }
             }
         }
@@ -156,7 +158,7 @@ impl Machine {
         let running = running.map(|run| (run.run, run.job.clone())).collect();
         self.handle(Event::EarlierRuns(earlier));
         self.running.retain(|start| goes_on.contains(&start.run));
-        self.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running });
+        self.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running, saved: Box::default() });
     }
 
     /// Begins, and gives what is found due.

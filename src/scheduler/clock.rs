@@ -3,11 +3,11 @@
 use super::event::{Action, Now};
 use super::live_table::{LiveCrontab, Waiting};
 use super::rule;
-use super::state::{Due, Scheduler, next_due};
+use super::run_record::MissReason;
+use super::state::{Due, Gap, Scheduler, next_due};
 use super::wheel::Timer;
 use super::zones::{Course, ZoneId};
 use crate::schedule::{DstPolicy, Kind, Timestamp, Zone};
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// The differences of wall clock and elapsed time below this are rounding and jitter, not a step. Milliseconds.
@@ -19,18 +19,20 @@ const WORTH_TELLING: i64 = 60;
 
 impl Scheduler {
     /// Handles everything that the clock has brought since the last event.
-    pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
         let elapsed_ms = now.elapsed_ms - self.last.elapsed_ms;
         let step_ms = (now.utc.0 - self.last.utc.0) * 1_000 - elapsed_ms;
         if step_ms.abs() < STEP_MS && self.upto.0 - now.utc.0 < SHORT_BACK {
             self.advance(now.utc);
-            return self.fire(now.utc, actions);
+            self.fire_before(now.utc, now, actions);
+            return None;
         }
         // What the clock showed before it was set is handled as it would have been without the step.
         let expected = Timestamp((self.last.utc.0 * 1_000 + elapsed_ms).div_euclid(1_000));
         let shown = Timestamp(expected.0 - 1);
         self.advance(shown);
-        self.fire(shown, actions);
+        self.fire(Now { utc: shown, ..now }, actions);
+        let from = self.upto;
         self.hasten_waiting(step_ms.min(0).div_euclid(1_000));
         self.collect_waiting(now.utc);
         // Set back by less than a minute, it waits for the clock to come back to where it was: nothing is doubled.
@@ -41,7 +43,7 @@ impl Scheduler {
             actions.push(Action::Jumped { seconds, made_up });
             self.anacron.note_jump();
         }
-        self.fire(now.utc, actions);
+        (step_ms > 0 && from < now.utc).then_some(Gap { from, to: now.utc, why: MissReason::Clock })
     }
 
     /// Collects what was due up to `to` while the clock went on undisturbed, if late.
@@ -169,11 +171,26 @@ impl Scheduler {
             }
             let table: &LiveCrontab = table;
             self.dues.extend(table.on_timer(timer).map(|entry| {
-                let (order, line) = (table.order, Reverse(table.line(entry)));
+                let (order, line) = (table.order, table.start_order(entry));
                 let scheduled_at = Timestamp(scheduled_at.0 + delay);
                 Due { at, rank, order, line, table: number, entry, scheduled_at }
             }));
         }
+    }
+}
+
+impl Scheduler {
+    /// Collects one entry for a start in the slots of this second.
+    pub(super) fn collect_entry(
+        &mut self,
+        (number, entry): (u32, u32),
+        at: Timestamp,
+        rank: i64,
+        scheduled_at: Timestamp,
+    ) {
+        let Some(table) = self.tables.get(number) else { return };
+        let (order, line) = (table.order, table.start_order(entry));
+        self.dues.push(Due { at, rank, order, line, table: number, entry, scheduled_at });
     }
 }
 

@@ -2,7 +2,13 @@
 
 use super::environment::Environment;
 use super::job_id::JobId;
-use crate::crontab::{Anacrontab, Backslash, Command, Crontab, Flags, Form, SharedBytes};
+use super::jobs::{EndReason, Notice, Pause};
+pub use super::run_id::RunId;
+use super::run_record::{RunRecord, SkipReason, Trigger};
+use super::saved::{SavedState, StateChange};
+use crate::crontab::{
+    Anacrontab, Backslash, Command, Crontab, ExitStatuses, Flags, Form, MailRule, Policy, ResourceLimits, SharedBytes,
+};
 use crate::schedule::{Day, Timestamp, Zone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +22,6 @@ pub struct Now {
     /// difference to `utc` tells a step or a sleep.
     pub elapsed_ms: i64,
 }
-
-/// One start of one entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct RunId(pub u64);
 
 /// Whose table it is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -63,6 +65,8 @@ pub enum Event {
         started: Vec<(JobId, Timestamp)>,
         /// Runs of an earlier daemon that still go on.
         running: Vec<(RunId, JobId)>,
+        /// What it has left about its jobs.
+        saved: Box<SavedState>,
     },
     /// The time has come that [`super::Scheduler::wake_at`] named, or the clock was set, or the machine woke up.
     Tick,
@@ -103,6 +107,39 @@ pub enum Event {
     RunEnded(Box<RunResult>),
     /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
     Begun(Vec<RunId>),
+    /// Somebody wants a run of a job now.
+    RunByHand {
+        /// The job.
+        job: JobId,
+        /// Whether overlap and group rules are set aside.
+        is_forced: bool,
+    },
+    /// Somebody pauses a job.
+    Pause {
+        /// The job.
+        job: JobId,
+        /// From when to when, who and why.
+        pause: Pause,
+    },
+    /// Somebody ends a pause before its time.
+    Resume {
+        /// The job.
+        job: JobId,
+    },
+    /// Somebody ends one run of a job that has a policy.
+    KillRun {
+        /// The run.
+        run: RunId,
+        /// Who, by login name.
+        by: String,
+    },
+    /// Somebody ends a job's oldest run, or cancels what waits, or its retry.
+    Kill {
+        /// The job.
+        job: JobId,
+        /// Who, by login name.
+        by: String,
+    },
     /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
     /// could know it by, skipped.
     Stop {
@@ -178,6 +215,10 @@ pub struct RunResult {
     pub usage: Option<Usage>,
     /// What it had written when it ended.
     pub output: OutputCounts,
+    /// Whether it was ended because its time was over.
+    pub is_timeout: bool,
+    /// When it ended, in milliseconds of the monotonic clock of this boot, if that is known.
+    pub ended_elapsed_ms: Option<i64>,
 }
 
 impl RunResult {
@@ -192,6 +233,8 @@ impl RunResult {
             pid: None,
             usage: None,
             output: OutputCounts::default(),
+            is_timeout: false,
+            ended_elapsed_ms: None,
         }
     }
 }
@@ -214,6 +257,8 @@ pub struct OutputCounts {
     pub bytes: u64,
     /// Bytes of these that were not kept for the mail or the log.
     pub dropped_bytes: u64,
+    /// Bytes of these that came from standard error, where that has a pipe of its own.
+    pub stderr_bytes: u64,
 }
 
 /// What became of the mail with a run's output. It is known after the run's result, as a mailer may take its time.
@@ -230,19 +275,6 @@ pub enum MailResult {
     },
     /// It was given up because too many mails of its owner waited.
     Dropped,
-}
-
-/// Why a due moment was not started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum SkipReason {
-    /// Its previous run still goes on and the entry forbids overlap.
-    StillRunning,
-    /// A newer slot of the same entry took its place in the queue of starts.
-    Superseded,
-    /// The entry was removed or changed while the slot waited for its turn.
-    EntryRemoved,
-    /// The daemon was stopped while the slot waited for its turn.
-    Stopped,
 }
 
 /// Everything that the executor must know to start one job.
@@ -271,6 +303,49 @@ pub struct RunRequest {
     pub scheduled_at: i64,
     /// Whether it is an `@reboot` start.
     pub at_reboot: bool,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// Which attempt for its slot, from 1.
+    pub attempt: u32,
+    /// What the executor has to see to while it runs and when it ends.
+    pub rules: RunRules,
+}
+
+/// The part of a job's policy that the executor carries out, also while the daemon is away.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunRules {
+    /// Seconds that it may run.
+    pub timeout: Option<u32>,
+    /// Seconds between TERM and KILL when it is ended.
+    pub grace: u32,
+    /// Exit statuses that count as success.
+    pub success: ExitStatuses,
+    /// Whether anything on standard error is a failure.
+    pub fails_on_stderr: bool,
+    /// When its output is mailed.
+    pub mail: MailRule,
+    /// Limits on what it may use.
+    pub limits: ResourceLimits,
+}
+
+impl RunRules {
+    /// The rules of a policy.
+    pub fn of(policy: &Policy) -> RunRules {
+        RunRules {
+            timeout: policy.timeout,
+            grace: policy.grace,
+            success: policy.success,
+            fails_on_stderr: policy.fails_on_stderr,
+            mail: policy.mail,
+            limits: policy.limits,
+        }
+    }
+}
+
+impl Default for RunRules {
+    fn default() -> RunRules {
+        RunRules::of(&Policy::default())
+    }
 }
 
 /// Something to be done.
@@ -289,6 +364,19 @@ pub enum Action {
         /// The first of them, seconds of UTC.
         first: Timestamp,
     },
+    /// Have a run ended: all its processes, TERM first, KILL after its grace.
+    End {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: EndReason,
+    },
+    /// Keep this for the next daemon.
+    SaveState(Box<StateChange>),
+    /// Record how a run or a slot ended.
+    Record(Box<RunRecord>),
+    /// Notify the owner of a job.
+    Notice(Box<Notice>),
     /// Read the anacrontab and the stamps, and answer with [`Event::LoadAnacrontab`].
     ReadAnacrontab,
     /// An anacron job was found due: say so.

@@ -46,6 +46,11 @@ impl JobId {
         self.0.split_once(':').map_or("", |(user, _)| user)
     }
 
+    /// The part of the name after the user.
+    pub fn name(&self) -> &str {
+        self.0.split_once(':').map_or(self.0.as_str(), |(_, name)| name)
+    }
+
     /// The text `USER:NAME`.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,16 +1,18 @@
 //! One live table: where it came from, what it holds, and the timers of its entries.
 
 use super::environment::Environment;
-use super::event::{Owner, RunId, RunRequest, Source};
+use super::event::{Owner, RunId, RunRequest, RunRules, Source};
 use super::job_id::JobId;
+use super::run_record::Trigger;
 use super::start_queue::QueueOwner;
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
-use crate::crontab::{Crontab, Entry, Flags, SharedBytes};
+use crate::crontab::{Crontab, Entry, Overlap, Policy, SharedBytes};
 use crate::schedule::Timestamp;
+use siphasher::sip::SipHasher24;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 /// One live table. Its entries are named by their index in file order.
@@ -24,6 +26,8 @@ pub(super) struct LiveCrontab {
     by_timer: Vec<u32>,
     /// Bytes of all settings.
     settings_size: usize,
+    /// The jobs of entries that have a policy, a name or an interval, or that somebody steers.
+    pub(super) managed: BTreeMap<u32, JobId>,
     /// What some entries carry beyond the table; most tables have none.
     pub(super) carried: Option<Box<EntryState>>,
     /// Its place among the tables, from 0, in the order in which they were first loaded.
@@ -38,13 +42,11 @@ pub(super) struct LiveEntry {
     position: u32,
 }
 
-/// The state of entries that have one.
+/// The starts of entries that wait.
 #[derive(Debug, Default)]
 pub(super) struct EntryState {
     /// Starts that wait for a delay or an interval to pass.
     pub(super) waiting: BTreeSet<Waiting>,
-    /// Runs going on, by entry: of entries that must not overlap, or count from the end of a run.
-    pub(super) running: BTreeSet<(u32, RunId)>,
 }
 
 /// A start that waits.
@@ -127,7 +129,19 @@ impl LiveCrontab {
         let mut by_timer: Vec<u32> = (0..entries.len() as u32).collect();
         by_timer.sort_unstable_by_key(|&index| (entries.get(index as usize).map(|entry| entry.timer.0), index));
         let settings_size = table.settings.iter().map(|setting| setting.name.len() + setting.value.len()).sum();
-        (LiveCrontab { source, table, entries, by_timer, settings_size, carried: None, order: 0 }, new_timers)
+        (
+            LiveCrontab {
+                source,
+                table,
+                entries,
+                by_timer,
+                settings_size,
+                managed: BTreeMap::new(),
+                carried: None,
+                order: 0,
+            },
+            new_timers,
+        )
     }
 
     /// Where it came from.
@@ -171,14 +185,51 @@ impl LiveCrontab {
         self.entry(entry).map_or(0, |entry| entry.line)
     }
 
+    /// The place of an entry among those of the table that are due at once: those without a policy come first, the last line first.
+    pub(super) fn start_order(&self, entry: u32) -> i64 {
+        let line = i64::from(self.line(entry));
+        if self.managed.contains_key(&entry) { line } else { -line }
+    }
+
     /// The raw command of an entry.
     pub(super) fn command(&self, entry: u32) -> SharedBytes {
         self.entry(entry).map(|entry| entry.command.clone()).unwrap_or_default()
     }
 
-    /// The flags of an entry.
-    pub(super) fn flags(&self, entry: u32) -> Flags {
-        self.entry(entry).map(|entry| entry.flags).unwrap_or_default()
+    /// Whether an entry asks for more than a start at each slot.
+    pub(super) fn is_managed(&self, entry: u32) -> bool {
+        self.entry(entry).is_some_and(|entry| {
+            let is_plain = *entry.policy == Policy::default() && entry.name.is_none() && entry.after.is_none();
+            !is_plain || entry.flags.single
+        })
+    }
+
+    /// What an entry's job settings and flags ask for.
+    pub(super) fn policy(&self, entry: u32) -> Arc<Policy> {
+        let Some(entry) = self.entry(entry) else { return Arc::default() };
+        if entry.flags.single && entry.policy.overlap != Overlap::Skip {
+            return Arc::new(Policy { overlap: Overlap::Skip, ..(*entry.policy).clone() });
+        }
+        entry.policy.clone()
+    }
+
+    /// A digest of when an entry is due: of its schedule's text, its zone and its delay. It is the same in every process.
+    pub(super) fn schedule_digest(&self, entry: u32) -> u64 {
+        let Some(timing) = self.entry(entry).map(|entry| &entry.timing) else { return 0 };
+        let mut hasher = SipHasher24::new();
+        let zone = timing.zone.as_ref().map(|zone| zone.name().to_owned()).unwrap_or_default();
+        (&*timing.text, zone, timing.delay).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The name that an entry gives itself.
+    pub(super) fn name(&self, entry: u32) -> Option<&str> {
+        self.entry(entry)?.name.as_deref()
+    }
+
+    /// The jobs that an `@after` entry waits for.
+    pub(super) fn after(&self, entry: u32) -> &[Arc<str>] {
+        self.entry(entry).and_then(|entry| entry.after.as_deref()).unwrap_or_default()
     }
 
     /// Whose turn it is when an entry is due.
@@ -239,6 +290,9 @@ impl LiveCrontab {
             flags: line.flags,
             scheduled_at: scheduled_at.0,
             at_reboot,
+            trigger: Trigger::Schedule,
+            attempt: 1,
+            rules: RunRules::default(),
         })
     }
 

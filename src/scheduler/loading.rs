@@ -1,62 +1,61 @@
 //! The begin, and tables that come, change and go.
 
 use super::clock::SHORT_BACK;
-use super::event::{Action, SkipReason, Source};
+use super::event::{Action, Now, Source};
 use super::live_table::{EntryState, LiveCrontab, Waiting};
+use super::run_record::{MissReason, SkipReason};
 use super::start_queue::Dropped;
-use super::state::{Due, Phase, Scheduler, next_due, report_dropped};
+use super::state::{Begin, Due, Gap, Phase, Scheduler, next_due};
 use super::wheel::Timer;
 use crate::crontab::Crontab;
 use crate::schedule::{Kind, Timestamp, Zone};
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// After a restart, what was due within so many seconds is made up for.
 const RESTART_REACH: i64 = 180;
 
 impl Scheduler {
-    pub(super) fn begin(
-        &mut self,
-        boot: bool,
-        completed: Option<Timestamp>,
-        now: Timestamp,
-        actions: &mut Vec<Action>,
-    ) {
-        if self.phase != Phase::Loading {
-            return;
-        }
-        self.phase = Phase::Running;
-        if boot {
+    /// The second half of a begin: what is due. The time that was left out, if an earlier daemon was there.
+    pub(super) fn begin(&mut self, begin: &Begin, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
+        if begin.boot {
             self.start_at_reboot(now, actions);
         }
-        match completed {
-            Some(completed) if completed > now => self.begin_before(completed, now),
-            Some(completed) => self.begin_after(Timestamp(completed.0.max(now.0 - RESTART_REACH)), now),
-            None => self.arm_all(now),
+        let mut gap = None;
+        match begin.completed {
+            Some(completed) if completed > now.utc => self.begin_before(completed, now.utc),
+            Some(completed) => {
+                gap = Some(Gap { from: completed, to: now.utc, why: MissReason::Down });
+                self.begin_after(Timestamp(completed.0.max(now.utc.0 - RESTART_REACH)), now.utc);
+            }
+            None => self.arm_all(now.utc),
         }
         // A look at each of a million entries is worth it only if some timer asks for it.
         if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
             let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
             for number in numbers {
-                self.start_intervals(number, now);
+                self.start_intervals(number, now.utc);
             }
+            self.collect_waiting(now.utc);
         }
-        self.fire(now, actions);
+        self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
+        self.settle_queue(now, actions);
+        gap
     }
 
-    pub(super) fn start_at_reboot(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let mut found: Vec<(u32, Reverse<u32>, u32, u32)> = Vec::new();
+    pub(super) fn start_at_reboot(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut found: Vec<(u32, i64, u32, u32)> = Vec::new();
         for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Reboot) {
             for &number in shared.tables() {
                 let Some(table) = self.tables.get(number) else { continue };
                 let entries = table.on_timer(timer);
-                found.extend(entries.map(|entry| (table.order, Reverse(table.line(entry)), number, entry)));
+                found.extend(entries.map(|entry| (table.order, table.start_order(entry), number, entry)));
             }
         }
         found.sort_unstable();
         for (order, line, table, entry) in found {
-            let due = Due { at: now, rank: 0, order, line, table, entry, scheduled_at: now };
-            self.start(&due, true, actions);
+            let due = Due { at: now.utc, rank: 0, order, line, table, entry, scheduled_at: now.utc };
+            self.start(&due, true, now, actions);
         }
     }
 
@@ -91,7 +90,7 @@ impl Scheduler {
 
     /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
     /// same moments as one that was there before, since everything up to now has been handled.
-    pub(super) fn load(&mut self, source: Source, table: Crontab, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn load(&mut self, source: Source, table: Crontab, now: Now, actions: &mut Vec<Action>) {
         let old_number = self.tables.find(&source.path);
         let (mut fresh, new_timers) = LiveCrontab::new(source, table, &mut self.timers, &mut self.zones);
         let mut unused = Vec::new();
@@ -105,7 +104,10 @@ impl Scheduler {
         };
         let number = self.tables.add(fresh, &mut self.timers);
         if let Some((old_number, old)) = old {
-            self.carry_over(old_number, &old, number, actions);
+            self.carry_over(old_number, &old, number, now, actions);
+            self.manage(number, old.managed, now, actions);
+        } else {
+            self.manage(number, BTreeMap::new(), now, actions);
         }
         self.free_unused(unused);
         if self.phase != Phase::Running {
@@ -116,18 +118,16 @@ impl Scheduler {
                 self.wheel.arm(timer, due);
             }
         }
-        self.start_intervals(number, now);
+        self.start_intervals(number, now.utc);
     }
 
-    pub(super) fn unload(&mut self, path: &str, actions: &mut Vec<Action>) {
+    pub(super) fn unload(&mut self, path: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(number) = self.tables.find(path) else { return };
         let mut unused = Vec::new();
         if let Some(table) = self.take_table(number, &mut unused) {
-            for (_, run) in table.carried.iter().flat_map(|carried| &carried.running) {
-                self.runs.insert(*run, None);
-            }
             let dropped = self.queue.drop_entries(Some(number));
-            self.report_removed(&table, &dropped, actions);
+            self.report_removed(&table, &dropped, now, actions);
+            self.unmanage(&table, now, actions);
         }
         self.free_unused(unused);
     }
@@ -149,7 +149,14 @@ impl Scheduler {
     }
 
     /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
-    pub(super) fn carry_over(&mut self, old_number: u32, old: &LiveCrontab, number: u32, actions: &mut Vec<Action>) {
+    pub(super) fn carry_over(
+        &mut self,
+        old_number: u32,
+        old: &LiveCrontab,
+        number: u32,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         let none = EntryState::default();
         let carried = old.carried.as_deref().unwrap_or(&none);
         let mut in_question = carried.entries();
@@ -165,25 +172,15 @@ impl Scheduler {
                 self.alarms.insert((waiting.at, number));
             }
         }
-        for &(entry, run) in &carried.running {
-            let successor = successors.get(&entry).copied();
-            self.runs.insert(run, successor.map(|entry| (number, entry)));
-            if let Some(entry) = successor {
-                table.carried.get_or_insert_default().running.insert((entry, run));
-            }
-        }
         let keys = successors.into_iter().map(|(entry, successor)| (entry, (number, successor))).collect();
         let dropped = self.queue.move_entries(old_number, &keys);
-        self.report_removed(old, &dropped, actions);
+        self.report_removed(old, &dropped, now, actions);
     }
 
     /// Records what waited for entries of a table that is not live any more.
-    fn report_removed(&mut self, table: &LiveCrontab, dropped: &[Dropped], actions: &mut Vec<Action>) {
+    fn report_removed(&mut self, table: &LiveCrontab, dropped: &[Dropped], now: Now, actions: &mut Vec<Action>) {
         for dropped in dropped {
-            report_dropped(table, &self.caller, dropped, SkipReason::EntryRemoved, actions);
-            for run in &dropped.runs {
-                self.runs.remove(run);
-            }
+            self.report_dropped(Some(table), dropped, SkipReason::EntryRemoved, now, actions);
         }
     }
 
@@ -194,7 +191,15 @@ impl Scheduler {
         let intervals: Vec<Waiting> = (0..table.entries().len() as u32)
             .filter_map(|entry| Some((entry, self.interval(number, entry)?)))
             .filter(|(entry, _)| !busy.contains(entry))
-            .map(|(entry, seconds)| Waiting { at: Timestamp(now.0 + seconds), entry })
+            .filter_map(|(entry, seconds)| {
+                let id = table.managed.get(&entry)?;
+                if self.jobs.is_occupied(id) {
+                    return None;
+                }
+                // A moment that passed while the daemon was down is now.
+                let after = self.jobs.last_end(id).filter(|end| *end <= now).unwrap_or(now);
+                Some(Waiting { at: Timestamp(after.0 + seconds).max(now), entry })
+            })
             .collect();
         for waiting in intervals {
             self.wait(number, waiting);
@@ -203,7 +208,7 @@ impl Scheduler {
 
     /// The clocks of entries without a zone of their own show something else from now on. Unlike after a step, the
     /// minute in progress has been handled already, under the old zone's name for it.
-    pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Loading {
             return self.zones.set_system(zone);
         }

@@ -10,10 +10,16 @@ mod environment;
 mod event;
 mod find_jobs;
 mod job_id;
+mod jobs;
 mod live;
 mod live_table;
 mod loading;
+mod policies;
 mod rule;
+mod run_id;
+mod run_origin;
+mod run_record;
+mod saved;
 mod simulate;
 mod start_queue;
 mod state;
@@ -27,11 +33,15 @@ pub use crate::crontab::SharedBytes;
 pub use environment::Environment;
 pub use event::{
     Action, EarlierRun, Event, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome, RunRequest,
-    RunResult, SkipReason, Source, StampCause, Usage,
+    RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use job_id::JobId;
+pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
 pub use live::Live;
-pub use simulate::{Scenario, Simulation, Started, simulate};
+pub use run_origin::Calendars;
+pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+pub use saved::{SavedState, StateChange};
+pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};
 pub use state::{Scheduler, Summary};
 /// The wheel by itself, for measurements.
 #[doc(hidden)]

@@ -1,11 +1,15 @@
-//! The plan under an invented clock: what a daemon would start while the clock is set, while it is down, and when it
-//! comes back. `cronctl simulate` prints it and tests hold it against the rule.
+//! The scheduler under an invented clock: what a daemon would start while the clock is set, while it is down, and when it
+//! comes back, and how every slot would end. `cronctl simulate` prints it and tests hold it against the rules.
 
-use super::event::{Action, Event, Now, RunOutcome, RunRequest, RunResult, Source};
+use super::event::{Action, Event, Now, RunId, RunOutcome, RunRequest, RunResult, Source};
+use super::job_id::JobId;
+use super::jobs::Pause;
+use super::run_record::RunRecord;
+use super::saved::SavedState;
 use super::state::Scheduler;
 use crate::crontab::Crontab;
 use crate::schedule::{Timestamp, Zone};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// What happens to the machine. All times are true ones, as a clock that nobody sets would show them.
@@ -15,14 +19,35 @@ pub struct Scenario {
     pub zone: Arc<Zone>,
     /// The machine boots and the daemon starts here: `@reboot` entries run, and what is due in this very second counts as done.
     pub from: Timestamp,
-    /// The last second looked at.
+    /// The last second of the simulation.
     pub until: Timestamp,
-    /// From each of these seconds on, the clock shows so many seconds more (or less) than before.
+    /// From each of these seconds on, the clock shows that many seconds more (or less) than before.
     pub steps: Vec<(Timestamp, i64)>,
     /// The daemon is asked to stop at the first second of each, before anything that is due in it, and is started again at
     /// the second one. They may touch and overlap. Where one covers `from`, the machine boots without its daemon, and the
     /// first start after it is the boot's.
     pub down: Vec<(Timestamp, Timestamp)>,
+    /// The user that a standalone table runs as.
+    pub caller: String,
+    /// How jobs behave and what people do.
+    pub jobs: JobScenario,
+    /// Whether every slot gets a recorded outcome, also of entries without a policy.
+    pub records_all: bool,
+}
+
+/// How the jobs of a scenario behave, and what is asked of the daemon.
+#[derive(Clone, Debug, Default)]
+pub struct JobScenario {
+    /// How long the runs of a job last, in seconds; all others take no time.
+    pub durations: HashMap<JobId, i64>,
+    /// The exit statuses of a job's runs in the order of their starts; the last is repeated; all others exit with 0.
+    pub exits: HashMap<JobId, Vec<i32>>,
+    /// Pauses, from a second to before another.
+    pub pauses: Vec<(JobId, Timestamp, Timestamp)>,
+    /// Runs by hand.
+    pub runs: Vec<(JobId, Timestamp)>,
+    /// Kills of a job's oldest run, else of what waits, else of its retry.
+    pub kills: Vec<(JobId, Timestamp)>,
 }
 
 /// One start in a simulation.
@@ -36,55 +61,100 @@ pub struct Started {
     pub start: RunRequest,
 }
 
-/// The starts of a scenario in order of time; jobs take no time at all.
+/// What a simulation yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Simulated {
+    /// A start.
+    Started(Box<Started>),
+    /// An outcome. Its starts and ends are true times.
+    Ended(Box<RunRecord>),
+}
+
+/// The starts and outcomes of a scenario in the order in which they are decided.
 #[derive(Debug)]
 pub struct Simulation<F> {
     scenario: Scenario,
     tables: F,
     changes: VecDeque<(Timestamp, Change)>,
-    /// The daemon's plan, while it runs.
-    plan: Option<Scheduler>,
+    /// The daemon's scheduler, while it runs.
+    scheduler: Option<Scheduler>,
     /// Whether a daemon has run since the boot.
     booted: bool,
     /// The true time.
     at: Timestamp,
-    /// What the clock shows more than the true time.
+    /// How many seconds the clock shows more than the true time.
     ahead: i64,
-    /// What the last daemon left in its record when it was stopped.
+    /// What the last daemon left when it was stopped.
     completed: Option<Timestamp>,
-    found: VecDeque<Started>,
+    saved: SavedState,
+    next_run: u64,
+    running: BTreeMap<RunId, SimulatedRun>,
+    /// How many runs of each job have begun.
+    begun: HashMap<JobId, usize>,
+    found: VecDeque<Simulated>,
+    is_over: bool,
 }
 
-/// What happens in one second happens in this order: a stop is still told by the old clock, a start by the new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A run of a job that takes time.
+#[derive(Clone, Debug)]
+struct SimulatedRun {
+    started: Timestamp,
+    /// The second in which it ends, in truth, and how.
+    ends: Timestamp,
+    outcome: RunOutcome,
+    is_timeout: bool,
+}
+
+/// What happens in one second happens in this order: a stop still sees the old clock, a start sees the new one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
     Stop,
     Step(i64),
     Start,
+    Kill(JobId),
+    Pause(JobId, Timestamp),
+    Run(JobId),
 }
+
+/// The signal that ends a job.
+const TERM: i32 = 15;
 
 /// Prepares a simulation. `tables` gives the tables that a daemon finds when it starts, in order.
 pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F) -> Simulation<F> {
     let steps = scenario.steps.iter().map(|&(at, seconds)| (at, Change::Step(seconds)));
     let down = joined(&scenario.down);
     let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
-    let mut changes: Vec<_> =
-        steps.chain(stops).filter(|(at, _)| (scenario.from..=scenario.until).contains(at)).collect();
+    let jobs = &scenario.jobs;
+    let kills = jobs.kills.iter().map(|(job, at)| (*at, Change::Kill(job.clone())));
+    let pauses = jobs.pauses.iter().map(|(job, from, until)| (*from, Change::Pause(job.clone(), *until)));
+    let runs = jobs.runs.iter().map(|(job, at)| (*at, Change::Run(job.clone())));
+    let mut changes: Vec<_> = steps
+        .chain(stops)
+        .chain(kills)
+        .chain(pauses)
+        .chain(runs)
+        .filter(|(at, _)| (scenario.from..=scenario.until).contains(at))
+        .collect();
     changes.sort();
     let down_at_first = down.iter().any(|&(stop, start)| stop <= scenario.from && scenario.from < start);
     let mut simulation = Simulation {
         at: scenario.from,
+        next_run: 1,
         scenario,
         tables,
         changes: changes.into(),
-        plan: None,
+        scheduler: None,
         booted: false,
         ahead: 0,
         completed: None,
+        saved: SavedState::default(),
+        running: BTreeMap::new(),
+        begun: HashMap::new(),
         found: VecDeque::new(),
+        is_over: false,
     };
     if !down_at_first {
-        simulation.start_daemon();
+        simulation.start_daemon(Vec::new());
     }
     simulation
 }
@@ -109,61 +179,192 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         Now { utc: Timestamp(self.at.0.saturating_add(self.ahead)), elapsed_ms: elapsed.saturating_mul(1_000) }
     }
 
-    fn start_daemon(&mut self) {
+    fn start_daemon(&mut self, others: Vec<Event>) {
         let boot = !std::mem::replace(&mut self.booted, true);
-        let mut plan = Scheduler::new(self.scenario.zone.clone(), self.now());
+        let now = self.now();
+        let mut scheduler = Scheduler::new(self.scenario.zone.clone(), now);
+        scheduler.set_caller(&self.scenario.caller);
+        scheduler.record_all(self.scenario.records_all);
+        scheduler.set_next_run(RunId(self.next_run));
         for (source, table) in (self.tables)() {
-            plan.handle(Event::Load { source, table }, self.now());
+            scheduler.handle(Event::Load { source, table }, now);
         }
-        self.plan = Some(plan);
-        self.tell(Event::Begin { boot, completed: self.completed, started: Vec::new(), running: Vec::new() });
+        self.scheduler = Some(scheduler);
+        let saved = std::mem::take(&mut self.saved);
+        let begin = Event::Begin {
+            boot,
+            completed: self.completed,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::new(saved),
+        };
+        let events = self.take_ended().into_iter().chain([begin]).chain(others).collect();
+        self.handle(events);
     }
 
-    /// Tells the plan an event, and that every job it starts has ended at once.
-    fn tell(&mut self, event: Event) {
+    /// The daemon is stopped: what it has to know later is kept.
+    fn stop_daemon(&mut self) {
+        let Some(mut scheduler) = self.scheduler.take() else { return };
+        // Nothing that is due in this second is seen any more.
+        let Now { utc, elapsed_ms } = self.now();
+        let before = Now { utc: Timestamp(utc.0 - 1), elapsed_ms: elapsed_ms - 1_000 };
+        let actions = scheduler.handle(Event::Stop { is_recorded: true }, before);
+        self.perform(actions);
+        self.completed = Some(before.utc);
+        self.saved = scheduler.saved_state();
+        self.next_run = scheduler.next_run().0;
+    }
+
+    /// The ends of runs up to now, in their order.
+    fn take_ended(&mut self) -> Vec<Event> {
+        let mut ended: Vec<(Timestamp, RunId)> =
+            self.running.iter().filter(|(_, run)| run.ends <= self.at).map(|(id, run)| (run.ends, *id)).collect();
+        ended.sort_by_key(|(at, id)| (*at, self.running.get(id).is_some_and(|run| run.is_timeout), *id));
+        ended.into_iter().filter_map(|(_, id)| self.end_event(id)).collect()
+    }
+
+    fn end_event(&mut self, id: RunId) -> Option<Event> {
+        let run = self.running.remove(&id)?;
+        let milliseconds = |at: Timestamp| at.0.saturating_mul(1_000);
+        let mut result = RunResult::of_outcome(id, run.outcome, milliseconds(run.ends));
+        result.started_at_ms = Some(milliseconds(run.started));
+        result.is_timeout = run.is_timeout;
+        result.ended_elapsed_ms = Some((run.ends.0 - self.scenario.from.0).saturating_mul(1_000));
+        Some(Event::RunEnded(Box::new(result)))
+    }
+
+    /// Hands events to the scheduler, and then the ends of what it has started and what takes no time.
+    fn handle(&mut self, mut events: Vec<Event>) {
         let now = self.now();
-        let Some(plan) = &mut self.plan else { return };
-        for action in plan.handle(event, now) {
-            if let Action::Start(start) = action {
-                let result = RunResult::of_outcome(start.run, RunOutcome::Code(0), now.utc.0.saturating_mul(1000));
-                plan.handle(Event::RunEnded(Box::new(result)), now);
-                self.found.push_back(Started { at: self.at, shown: now.utc, start: *start });
+        loop {
+            let Some(scheduler) = &mut self.scheduler else { return };
+            let actions = scheduler.handle_all(events, now);
+            self.perform(actions);
+            events = self.take_ended();
+            if events.is_empty() {
+                return;
             }
         }
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start(start) => self.begin(*start),
+                Action::End { run, .. } => {
+                    if let Some(run) = self.running.get_mut(&run) {
+                        run.ends = self.at;
+                        run.outcome = RunOutcome::Signal { number: TERM, core_dumped: false };
+                        run.is_timeout = false;
+                    }
+                }
+                Action::Record(record) => self.found.push_back(Simulated::Ended(record)),
+                _ => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, start: RunRequest) {
+        let count = self.begun.entry(start.job.clone()).or_default();
+        let status = self.scenario.jobs.exits.get(&start.job).and_then(|exits| exits.get(*count).or(exits.last()));
+        *count += 1;
+        let outcome = RunOutcome::Code(status.copied().unwrap_or(0));
+        let duration = self.scenario.jobs.durations.get(&start.job).copied().unwrap_or(0);
+        let timeout = start.rules.timeout.map(i64::from).filter(|timeout| *timeout < duration);
+        let run = SimulatedRun {
+            started: self.at,
+            ends: Timestamp(self.at.0.saturating_add(timeout.unwrap_or(duration))),
+            outcome: match timeout {
+                Some(_) => RunOutcome::Signal { number: TERM, core_dumped: false },
+                None => outcome,
+            },
+            is_timeout: timeout.is_some(),
+        };
+        self.running.insert(start.run, run);
+        let started = Started { at: self.at, shown: self.now().utc, start };
+        self.found.push_back(Simulated::Started(Box::new(started)));
     }
 
     /// Goes on to the next second in which something happens. False at the end.
     fn go_on(&mut self) -> bool {
-        let wake = self.plan.as_ref().and_then(Scheduler::wake_at);
-        let wake = wake.map(|shown| Timestamp(shown.0.saturating_sub(self.ahead).max(self.at.0 + 1)));
+        let scheduler = self.scheduler.as_ref();
+        let shown = scheduler.and_then(Scheduler::wake_at);
+        let shown = shown.map(|shown| Timestamp(shown.0.saturating_sub(self.ahead).max(self.at.0 + 1)));
+        let elapsed = scheduler.and_then(Scheduler::wake_at_elapsed_ms);
+        let elapsed = elapsed.map(|ms| {
+            let seconds = ms.div_euclid(1_000) + i64::from(ms.rem_euclid(1_000) > 0);
+            Timestamp(self.scenario.from.0.saturating_add(seconds).max(self.at.0 + 1))
+        });
+        let end = self.running.values().map(|run| run.ends).min().filter(|_| self.scheduler.is_some());
         let change = self.changes.front().map(|(at, _)| *at);
-        let Some(next) = [wake, change].into_iter().flatten().min().filter(|at| *at <= self.scenario.until) else {
+        let Some(next) =
+            [shown, elapsed, end, change].into_iter().flatten().min().filter(|at| *at <= self.scenario.until)
+        else {
             return false;
         };
-        let last_shown = Timestamp((next.0 - 1).saturating_add(self.ahead));
         self.at = next;
-        if change != Some(next) {
-            self.tell(Event::Tick);
-            return true;
-        }
-        match self.changes.pop_front() {
-            Some((_, Change::Stop)) if self.plan.take().is_some() => self.completed = Some(last_shown),
-            Some((_, Change::Step(seconds))) => {
-                self.ahead = self.ahead.saturating_add(seconds);
-                self.tell(Event::Tick);
+        let mut events = vec![Event::Tick];
+        let mut starts = false;
+        while self.changes.front().is_some_and(|(at, _)| *at <= next) {
+            let Some((_, change)) = self.changes.pop_front() else { break };
+            match change {
+                Change::Stop => self.stop_daemon(),
+                Change::Step(seconds) => self.ahead = self.ahead.saturating_add(seconds),
+                Change::Start => starts = self.scheduler.is_none(),
+                Change::Kill(job) => events.push(Event::Kill { job, by: self.scenario.caller.clone() }),
+                Change::Pause(job, until) => {
+                    let shown = |at: Timestamp| Timestamp(at.0.saturating_add(self.ahead));
+                    let (from, until, by) = (shown(next), shown(until), self.scenario.caller.clone());
+                    let pause = Pause { from, until, by, note: String::new(), is_by_root: false };
+                    events.push(Event::Pause { job, pause });
+                }
+                Change::Run(job) => events.push(Event::RunByHand { job, is_forced: false }),
             }
-            Some((_, Change::Start)) if self.plan.is_none() => self.start_daemon(),
-            Some(_) | None => {}
+        }
+        if starts {
+            self.start_daemon(events);
+        } else if self.scheduler.is_some() {
+            let ended = self.take_ended();
+            self.handle(ended.into_iter().chain(events).collect());
+        } else {
+            self.pause_while_down(events);
         }
         true
+    }
+
+    /// A pause is kept in the state, so that it counts also for a daemon that is down when it begins.
+    fn pause_while_down(&mut self, events: Vec<Event>) {
+        for event in events {
+            if let Event::Pause { job, pause } = event {
+                self.saved.pauses.insert(job, pause);
+            }
+        }
+    }
+
+    /// The rows of skipped slots that have not ended are outcomes, too.
+    fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        self.at = self.scenario.until;
+        let now = self.now();
+        if let Some(scheduler) = &mut self.scheduler {
+            let actions = scheduler.flush_rows(now);
+            self.perform(actions);
+        }
     }
 }
 
 impl<F: Fn() -> Vec<(Source, Crontab)>> Iterator for Simulation<F> {
-    type Item = Started;
+    type Item = Simulated;
 
-    fn next(&mut self) -> Option<Started> {
-        while self.found.is_empty() && self.go_on() {}
+    fn next(&mut self) -> Option<Simulated> {
+        while self.found.is_empty() {
+            if !self.go_on() {
+                self.finish();
+                return self.found.pop_front();
+            }
+        }
         self.found.pop_front()
     }
 }

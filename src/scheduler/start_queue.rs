@@ -182,6 +182,34 @@ impl StartQueue {
         None
     }
 
+    /// Whether a run waits here for an entry.
+    pub(super) fn is_waiting(&self, entry: EntryKey, run: RunId) -> bool {
+        self.entries.get(&entry).is_some_and(|queue| queue.slots.iter().any(|slot| slot.run == run))
+    }
+
+    /// Takes out one run that waits for an entry.
+    pub(super) fn remove(&mut self, entry: EntryKey, run: RunId) {
+        let Some(queue) = self.entries.get_mut(&entry) else { return };
+        let Some(place) = queue.slots.iter().position(|slot| slot.run == run) else { return };
+        if let Some(slot) = queue.slots.remove(place) {
+            self.unstarted.remove(&(slot.at, slot.run));
+        }
+        if queue.slots.is_empty() {
+            self.entries.remove(&entry);
+        }
+        self.waiting -= 1;
+        // The owner's list has one place for each slot of the entry; which of them goes makes no difference.
+        let owner =
+            self.owners.iter().find(|(_, queue)| queue.entries.contains(&entry)).map(|(owner, _)| owner.clone());
+        let Some(owner) = owner else { return };
+        if let Some(queue) = self.owners.get_mut(&owner)
+            && let Some(place) = queue.entries.iter().rposition(|other| *other == entry)
+        {
+            queue.entries.remove(place);
+        }
+        self.give_turn(owner);
+    }
+
     /// Takes the slot whose turn it is, if the executor has room for one. The caller hands it over and says so with [`StartQueue::handed_over`].
     pub(super) fn pop(&mut self) -> Option<NextStart> {
         if let Some(limits) = self.limits

@@ -1,17 +1,21 @@
 //! The plan itself: what it holds, and how an event is handled.
 
 use super::anacron::Anacron;
-use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, SkipReason};
+use super::event::{Action, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
+use super::jobs::{EndReason, Jobs};
 use super::live_table::LiveCrontab;
 use super::rule;
-use super::start_queue::{Dropped, HandoverLimits, NextStart, QueueOwner, QueuedSlot, SkippedRow, StartQueue};
+use super::run_origin::{Calendars, RunOrigin};
+use super::run_record::{MissReason, SkipReason, Trigger};
+use super::start_queue::{
+    Dropped, EntryKey, HandoverLimits, NextStart, QueueOwner, QueuedSlot, SkippedRow, StartQueue,
+};
 use super::tables::Tables;
 use super::timers::{Shared, Timers};
 use super::wheel::{Timer, Wheel};
 use super::zones::Zones;
 use crate::schedule::{Kind, Timestamp, Zone};
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -36,8 +40,27 @@ pub struct Scheduler {
     pub(super) wheel: Wheel,
     /// The tables that have a waiting start, by its second.
     pub(super) alarms: BTreeSet<(Timestamp, u32)>,
-    /// Runs that wait for their start or go on; those of entries that must know when they end, with table and entry.
-    pub(super) runs: BTreeMap<RunId, Option<(u32, u32)>>,
+    /// Runs that wait for their start or go on.
+    pub(super) runs: BTreeMap<RunId, RunOrigin>,
+    /// Jobs that have a policy, and what is decided about them.
+    pub(super) jobs: Jobs,
+    /// Jobs whose state has changed since it was last saved.
+    pub(super) changed: BTreeSet<JobId>,
+    /// `@after` entries that are due, with their slot.
+    pub(super) due_after: BTreeMap<JobId, Timestamp>,
+    /// When what is being decided became due.
+    pub(super) starting_at: Timestamp,
+    /// Runs that newer slots have pushed out of the start queue.
+    pub(super) superseded: Vec<RunId>,
+    /// Runs that were told to end while they waited in the start queue.
+    pub(super) ended_in_queue: Vec<(RunId, EndReason)>,
+    /// Every slot gets a recorded outcome, also of entries without a policy.
+    pub(super) records_all: bool,
+    pub(super) calendars: Calendars,
+    /// Since when each job with `CRON_CATCHUP` has had its schedule, with a digest of that.
+    pub(super) first_seen: HashMap<JobId, (u64, Timestamp)>,
+    /// Since when the daemon was down before it began.
+    pub(super) down_since: Option<Timestamp>,
     /// The clock at the last event.
     pub(super) last: Now,
     /// Every due moment up to here has been handled. Ahead of the clock for a while after it was set back by seconds.
@@ -85,14 +108,16 @@ pub struct Summary {
 }
 
 /// An entry that is due now. The order of the fields is the order of the starts: tables in order of loading, within a
-/// table the last line first, as both reference implementations have it (cron.c `find_jobs` walks a list that was built by prepending).
+/// table the last line first, as both reference implementations have it (cron.c `find_jobs` walks a list that was built by prepending), and then
+/// the entries with a policy, in the order of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) at: Timestamp,
     /// Minutes before the minute in progress, negative; wildcards come before what is made up for.
     pub(super) rank: i64,
     pub(super) order: u32,
-    pub(super) line: Reverse<u32>,
+    /// For entries with a policy their line, for others the negative of it.
+    pub(super) line: i64,
     pub(super) table: u32,
     pub(super) entry: u32,
     pub(super) scheduled_at: Timestamp,
@@ -108,6 +133,16 @@ impl Scheduler {
             wheel: Wheel::new(now.utc),
             alarms: BTreeSet::new(),
             runs: BTreeMap::new(),
+            jobs: Jobs::default(),
+            changed: BTreeSet::new(),
+            due_after: BTreeMap::new(),
+            starting_at: now.utc,
+            superseded: Vec::new(),
+            ended_in_queue: Vec::new(),
+            records_all: false,
+            calendars: Calendars::new(),
+            first_seen: HashMap::new(),
+            down_since: None,
             last: now,
             upto: now.utc,
             phase: Phase::Loading,
@@ -126,53 +161,75 @@ impl Scheduler {
     }
 
     /// Takes an event and returns what is to be done about it, in order. Whatever is due up to `now` is started
-    /// first, so that no event can lose a due moment.
+    /// first, so that no event can lose a due moment; but ends of runs and requests to end one come before what is due in this second.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
+        self.handle_all(vec![event], now)
+    }
+
+    /// Takes what has happened in one second. The order within it: ends, kills, ends of pauses, due retries, beginnings of pauses, slots, runs by
+    /// hand, everything else.
+    pub fn handle_all(&mut self, events: Vec<Event>, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         // Before anything is started, as that may count as a run and change the stamps.
-        match &event {
-            Event::LoadAnacrontab { source, table, stamps, .. } => self.anacron.load(source, table, stamps),
-            Event::AnacronJobPrepared(Preparation::Ready { stamp }) => self.anacron.take_stamp(*stamp),
-            _ => {}
-        }
-        match self.phase {
-            Phase::Running => {
-                self.follow_clock(now, &mut actions);
-                self.hand_over(now.utc, &mut actions);
+        for event in &events {
+            match event {
+                Event::LoadAnacrontab { source, table, stamps, .. } => self.anacron.load(source, table, stamps),
+                Event::AnacronJobPrepared(Preparation::Ready { stamp }) => self.anacron.take_stamp(*stamp),
+                _ => {}
             }
+        }
+        // From the begin on there is a record, so that a daemon that is killed before its first start is made up for too.
+        let must_record = events.iter().any(|event| matches!(event, Event::Begin { .. } | Event::Stop { .. }));
+        let mut gap = None;
+        match self.phase {
+            Phase::Running => gap = self.follow_clock(now, &mut actions),
             Phase::Loading | Phase::Stopped => self.upto = now.utc,
         }
         self.last = now;
-        // From the begin on there is a record, so that a daemon that is killed before its first start is made up for too.
-        let must_record = matches!(event, Event::Begin { .. } | Event::Stop { .. });
-        match event {
-            Event::Begin { boot, completed, started, running } => {
-                self.anacron.begin(running.iter().map(|(run, _)| run));
-                self.adopt(running);
-                for start in started {
-                    *self.already_started.entry(start).or_default() += 1;
-                }
-                self.begin(boot, completed, now.utc, &mut actions);
-                self.already_started.clear();
+        let mut by_phase: [Vec<Event>; 5] = Default::default();
+        for event in events {
+            let phase = match &event {
+                Event::Begin { .. } => 0,
+                Event::RunEnded(_) => 1,
+                Event::Kill { .. } | Event::KillRun { .. } | Event::Resume { .. } => 2,
+                Event::Pause { .. } => 3,
+                _ => 4,
+            };
+            if let Some(events) = by_phase.get_mut(phase) {
+                events.push(event);
             }
-            Event::Tick => {}
-            Event::Load { source, table } => self.load(source, table, now.utc, &mut actions),
-            Event::Unload { path } => self.unload(&path, &mut actions),
-            Event::SystemZone(zone) => self.change_system_zone(zone, now.utc, &mut actions),
-            Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, &mut actions),
-            Event::AnacrontabChanged => self.anacron.note_change(),
-            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, &mut actions),
-            Event::EarlierRuns(runs) => self.anacron.add_earlier_runs(&runs, &self.zones.system()),
-            Event::RunEnded(result) => {
-                self.anacron.ended(result.run, &result.outcome, &mut actions);
-                self.ended(result.run, result.outcome, now.utc);
+        }
+        let [begins, ends, kills, pauses, others] = by_phase;
+        let begins: Vec<Begin> =
+            begins.into_iter().filter_map(|event| self.prepare_begin(event, now, &mut actions)).collect();
+        for event in ends.into_iter().chain(kills) {
+            self.handle_one(event, now, &mut actions);
+        }
+        if self.phase == Phase::Running {
+            self.run_policy_timers(now, &mut actions);
+        }
+        for event in pauses {
+            self.handle_one(event, now, &mut actions);
+        }
+        for begin in begins {
+            gap = self.begin(&begin, now, &mut actions);
+        }
+        if self.phase == Phase::Running {
+            self.collect_after();
+            if let Some(Gap { from, to, why }) = gap {
+                self.handle_gap(from, to, why, now, &mut actions);
             }
-            Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
-            Event::Stop { is_recorded } => self.stop(is_recorded, &mut actions),
+            self.fire(now, &mut actions);
+            self.already_started.clear();
+            self.hand_over(now.utc, &mut actions);
+        }
+        for event in others {
+            self.handle_one(event, now, &mut actions);
         }
         if self.phase == Phase::Running {
             self.hand_over(now.utc, &mut actions);
         }
+        self.save_changed(&mut actions);
         self.ask_for_anacron(now.utc, &mut actions);
         // Reserved before any is used; a part is left for the starts of the next event's answer.
         if self.reserved.is_some_and(|reserved| self.next_run.saturating_add(RUNS_RESERVED / 2) > reserved) {
@@ -192,12 +249,63 @@ impl Scheduler {
         actions
     }
 
+    fn handle_one(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
+        match event {
+            Event::Begin { .. } | Event::Tick => {}
+            Event::Load { source, table } => self.load(source, table, now, actions),
+            Event::Unload { path } => self.unload(&path, now, actions),
+            Event::SystemZone(zone) => self.change_system_zone(zone, now, actions),
+            Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
+            Event::AnacrontabChanged => self.anacron.note_change(),
+            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, actions),
+            Event::EarlierRuns(runs) => self.anacron.add_earlier_runs(&runs, &self.zones.system()),
+            Event::RunEnded(result) => {
+                self.anacron.ended(result.run, &result.outcome, actions);
+                self.ended(&result, now, actions);
+            }
+            Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
+            Event::RunByHand { job, is_forced } => {
+                // A refusal is recorded.
+                let _refused = self.run_by_hand(&job, is_forced, now, actions);
+            }
+            Event::Pause { job, pause } => {
+                self.pause(&job, pause, now, actions);
+            }
+            Event::Resume { job } => self.resume(&job, now, actions),
+            Event::KillRun { run, by } => self.kill_run(run, &by, now, actions),
+            Event::Kill { job, by } => self.kill(&job, &by, now, actions),
+            Event::Stop { is_recorded } => self.stop(is_recorded, now, actions),
+        }
+    }
+
+    /// The first half of a begin: what an earlier daemon has left.
+    fn prepare_begin(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) -> Option<Begin> {
+        let Event::Begin { boot, completed, started, running, saved } = event else { return None };
+        if self.phase != Phase::Loading {
+            return None;
+        }
+        self.phase = Phase::Running;
+        self.down_since = completed;
+        self.anacron.begin(running.iter().map(|(run, _)| run));
+        self.restore(*saved, boot, now, actions);
+        self.adopt(running, now, actions);
+        for start in started {
+            *self.already_started.entry(start).or_default() += 1;
+        }
+        if completed.is_some() {
+            self.give_up_passed_retries(now, actions);
+        }
+        Some(Begin { boot, completed })
+    }
+
     /// When the next [`Event::Tick`] is wanted; none while nothing is due ever.
     pub fn wake_at(&self) -> Option<Timestamp> {
         if self.phase != Phase::Running {
             return None;
         }
-        [self.next_due(), self.anacron.wake_at()].into_iter().flatten().min()
+        let policies = [self.jobs.next_pause_end(), self.jobs.next_late()].into_iter().flatten().min();
+        let policies = policies.filter(|_| self.phase == Phase::Running);
+        [self.next_due(), self.anacron.wake_at(), policies].into_iter().flatten().min()
     }
 
     /// When the next entry of a crontab is due.
@@ -265,46 +373,46 @@ impl Scheduler {
 /// Starting.
 impl Scheduler {
     /// Starts what was collected, in order.
-    pub(super) fn fire(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let mut dues = std::mem::take(&mut self.dues);
-        dues.sort_unstable();
-        for due in dues.drain(..) {
-            self.start(&due, false, actions);
-        }
-        self.dues = dues;
-        debug_assert!(self.alarms.first().is_none_or(|(at, _)| *at > now));
+    pub(super) fn fire(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.fire_before(Timestamp(i64::MAX), now, actions);
+        debug_assert!(self.alarms.first().is_none_or(|(at, _)| *at > now.utc));
     }
 
-    /// Queues the start of one entry, or says why not. Arguments: table, entry, when it became due, when it was scheduled.
-    pub(super) fn start(&mut self, due: &Due, at_reboot: bool, actions: &mut Vec<Action>) {
+    /// Starts what was collected and became due before a moment.
+    pub(super) fn fire_before(&mut self, end: Timestamp, now: Now, actions: &mut Vec<Action>) {
+        let mut dues = std::mem::take(&mut self.dues);
+        dues.sort_unstable();
+        let later = dues.split_off(dues.partition_point(|due| due.at < end));
+        for due in dues.drain(..) {
+            self.start(&due, false, now, actions);
+        }
+        // Nothing that starts makes anything else due.
+        self.dues = dues;
+        self.dues.extend(later);
+    }
+
+    /// Queues the start of one entry, or says why not.
+    pub(super) fn start(&mut self, due: &Due, at_reboot: bool, now: Now, actions: &mut Vec<Action>) {
         let (number, entry) = (due.table, due.entry);
-        let run = RunId(self.next_run);
         let Some(table) = self.tables.get_mut(number) else { return };
         let Some(shared) = table.timer(entry).and_then(|timer| self.timers.get(timer)) else { return };
-        let (by_seconds, is_interval) = (shared.by_seconds, matches!(shared.kind, Kind::Interval { .. }));
+        let by_seconds = shared.by_seconds;
         if !self.already_started.is_empty()
-            && let Some(job) = table.job_id(entry, &self.caller)
+            && let Some(job) = table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.caller))
             && let Some(count) = self.already_started.get_mut(&(job, due.scheduled_at))
             && *count > 0
         {
             *count -= 1;
             return;
         }
-        self.next_run += 1;
-        let is_single = table.flags(entry).single;
-        if is_single && table.carried.as_ref().is_some_and(|carried| carried.is_running(entry)) {
-            if let Some(start) = table.start(entry, run, &self.caller, due.scheduled_at, at_reboot).map(Box::new) {
-                let (first, count) = (due.scheduled_at, 1);
-                actions.push(Action::Skipped { start, why: SkipReason::StillRunning, count, first });
-            }
+        if self.managed_slot(due, at_reboot, now, actions) {
             return;
         }
-        let must_know = is_single || is_interval;
-        if must_know {
-            table.carried.get_or_insert_default().running.insert((entry, run));
-        }
+        let Some(table) = self.tables.get(number) else { return };
+        let run = RunId(self.next_run);
+        self.next_run += 1;
         let owner = if self.queue.is_limited() { table.queue_owner(entry) } else { QueueOwner::Caller };
-        self.runs.insert(run, must_know.then_some((number, entry)));
+        self.runs.insert(run, RunOrigin::Plain);
         let slot = QueuedSlot { run, at: due.at, scheduled_at: due.scheduled_at, at_reboot };
         if let Some(superseded) = self.queue.push(owner, (number, entry), slot, by_seconds) {
             self.runs.remove(&superseded);
@@ -318,16 +426,15 @@ impl Scheduler {
         while !self.queue.is_limited() || (starts < STARTS_AT_ONCE && bytes < BYTES_AT_ONCE) {
             let Some(next) = self.queue.pop() else { return };
             let NextStart { owner, entry: (number, entry), slot, superseded } = next;
-            let start = self
-                .tables
-                .get(number)
-                .and_then(|table| table.start(entry, slot.run, &self.caller, slot.scheduled_at, slot.at_reboot));
+            let start = self.request((number, entry), slot.run, slot.scheduled_at, slot.at_reboot);
             let Some(start) = start.map(Box::new) else {
                 self.runs.remove(&slot.run);
                 self.queue.not_handed_over(owner, &slot);
                 continue;
             };
-            if let Some(row) = superseded {
+            if let Some(row) = superseded
+                && self.managed((number, entry)).is_none()
+            {
                 actions.push(skipped(&start, row, SkipReason::Superseded));
             }
             let size = start.command.len() + start.variables.bytes().len();
@@ -339,66 +446,103 @@ impl Scheduler {
         }
     }
 
-    /// Takes over runs of an earlier daemon: those of entries that must know when they end are known to them.
-    fn adopt(&mut self, running: Vec<(RunId, JobId)>) {
-        if running.is_empty() {
-            return;
+    /// What the executor must know to start an entry.
+    pub(super) fn request(
+        &self,
+        (number, entry): EntryKey,
+        run: RunId,
+        scheduled_at: Timestamp,
+        at_reboot: bool,
+    ) -> Option<RunRequest> {
+        let mut request = self.tables.get(number)?.start(entry, run, &self.caller, scheduled_at, at_reboot)?;
+        if let Some(id) = self.managed((number, entry)) {
+            request.job = id.clone();
+            request.rules = self.rules((number, entry));
         }
-        let mut entries: HashMap<JobId, (u32, u32)> = HashMap::new();
-        for (number, table) in self.tables.iter() {
-            for entry in 0..table.entries().len() as u32 {
-                if let Some(job) = table.job_id(entry, &self.caller) {
-                    entries.insert(job, (number, entry));
-                }
+        if at_reboot {
+            request.trigger = Trigger::Reboot;
+        }
+        if let Some(RunOrigin::Managed(trigger, attempt)) = self.runs.get(&run) {
+            (request.trigger, request.attempt) = (*trigger, *attempt);
+        }
+        Some(request)
+    }
+
+    /// Takes over runs of an earlier daemon.
+    fn adopt(&mut self, running: Vec<(RunId, JobId)>, now: Now, actions: &mut Vec<Action>) {
+        for (run, id) in running {
+            if self.jobs.adopt(run, &id, now) {
+                self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 1));
+            } else {
+                self.runs.insert(run, RunOrigin::Plain);
             }
         }
-        for (run, job) in running {
-            let entry = entries.get(&job).copied();
-            if let Some((number, entry)) = entry
-                && let Some(table) = self.tables.get_mut(number)
-            {
-                table.carried.get_or_insert_default().running.insert((entry, run));
-            }
-            self.runs.insert(run, entry);
-        }
+        self.settle_queue(now, actions);
     }
 
     /// Nothing more is started.
-    fn stop(&mut self, is_recorded: bool, actions: &mut Vec<Action>) {
+    fn stop(&mut self, is_recorded: bool, now: Now, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
         // The next daemon does not know of these.
         for ((number, entry), row) in self.queue.take_superseded() {
-            let start =
-                self.tables.get(number).and_then(|table| table.start(entry, row.run, &self.caller, row.last, false));
-            actions.extend(start.map(|start| skipped(&start, row, SkipReason::Superseded)));
+            if self.managed((number, entry)).is_none() {
+                let start = self.request((number, entry), row.run, row.last, false);
+                actions.extend(start.map(|start| skipped(&start, row, SkipReason::Superseded)));
+            }
         }
         if !is_recorded {
             for dropped in self.queue.drop_entries(None) {
-                let Some(table) = self.tables.get(dropped.entry.0) else { continue };
-                report_dropped(table, &self.caller, &dropped, SkipReason::Stopped, actions);
-                for run in &dropped.runs {
-                    self.runs.remove(run);
-                }
+                self.report_dropped(None, &dropped, SkipReason::Stopped, now, actions);
             }
         }
+        self.with_jobs(now, actions, |jobs, turn| jobs.stop(is_recorded, turn));
+    }
+
+    /// Records what waited for an entry that is gone or will not be started. `table` is the entry's, where that is not live any more.
+    pub(super) fn report_dropped(
+        &mut self,
+        table: Option<&LiveCrontab>,
+        dropped: &Dropped,
+        why: SkipReason,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut is_managed = false;
+        for run in &dropped.runs {
+            self.runs.remove(run);
+            if self.jobs.owns(*run) {
+                is_managed = true;
+                self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(*run, why, turn));
+            }
+        }
+        let Some(row) = dropped.row.filter(|_| !is_managed) else { return };
+        let run = dropped.runs.last().copied().unwrap_or(RunId(0));
+        let table = table.or_else(|| self.tables.get(dropped.entry.0));
+        let start = table.and_then(|table| table.start(dropped.entry.1, run, &self.caller, row.last, false));
+        let Some(start) = start else { return };
+        if let Some(superseded) = dropped.superseded {
+            actions.push(skipped(&start, superseded, SkipReason::Superseded));
+        }
+        actions.push(skipped(&start, row, why));
+    }
+
+    /// Counts runs from there. In a simulation, where nothing outlives it.
+    pub(super) fn set_next_run(&mut self, next: RunId) {
+        self.next_run = next.0;
     }
 }
 
-/// Records what waited for an entry that is gone or will not be started.
-pub(super) fn report_dropped(
-    table: &LiveCrontab,
-    caller: &str,
-    dropped: &Dropped,
-    why: SkipReason,
-    actions: &mut Vec<Action>,
-) {
-    let Some(row) = dropped.row else { return };
-    let run = dropped.runs.last().copied().unwrap_or(RunId(0));
-    let Some(start) = table.start(dropped.entry.1, run, caller, row.last, false).map(Box::new) else { return };
-    if let Some(superseded) = dropped.superseded {
-        actions.push(skipped(&start, superseded, SkipReason::Superseded));
-    }
-    actions.push(skipped(&start, row, why));
+/// A begin whose first half is done.
+pub(super) struct Begin {
+    pub(super) boot: bool,
+    pub(super) completed: Option<Timestamp>,
+}
+
+/// Time in which slots passed unseen: after `from` and before `to`.
+pub(super) struct Gap {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) why: MissReason,
 }
 
 fn skipped(start: &RunRequest, row: SkippedRow, why: SkipReason) -> Action {

@@ -1,10 +1,10 @@
 //! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
 
-use super::event::{RunId, RunOutcome, SkipReason};
+use super::event::{Action, Now, RunOutcome, RunResult};
 use super::live_table::{EntryState, LiveCrontab, Waiting};
-use super::state::{Due, Phase, Scheduler};
+use super::run_record::SkipReason;
+use super::state::{Due, Scheduler};
 use crate::schedule::{Kind, Timestamp};
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 impl Scheduler {
@@ -15,7 +15,7 @@ impl Scheduler {
             let Some(table) = self.tables.get_mut(number) else { continue };
             let order = table.order;
             while let Some(waiting) = table.carried.as_mut().and_then(|carried| carried.take_waiting(at)) {
-                let line = Reverse(table.line(waiting.entry));
+                let line = table.start_order(waiting.entry);
                 let (entry, scheduled_at) = (waiting.entry, waiting.at);
                 self.dues.push(Due { at: waiting.at, rank: 0, order, line, table: number, entry, scheduled_at });
             }
@@ -46,10 +46,18 @@ impl Scheduler {
         }
     }
 
-    /// A run ended: an interval counts from here.
-    pub(super) fn ended(&mut self, run: RunId, end: RunOutcome, now: Timestamp) {
-        // However it ended, it goes on no longer.
-        match end {
+    /// An entry does not wait for its start any more. Its alarm may remain, and finds nothing.
+    pub(super) fn stop_waiting(&mut self, number: u32, entry: u32) {
+        let Some(table) = self.tables.get_mut(number) else { return };
+        if let Some(carried) = table.carried.as_mut() {
+            carried.waiting.retain(|waiting| waiting.entry != entry);
+        }
+        table.drop_empty_carried();
+    }
+
+    /// A run ended.
+    pub(super) fn ended(&mut self, result: &RunResult, now: Now, actions: &mut Vec<Action>) {
+        match &result.outcome {
             // Left to the next daemon.
             RunOutcome::Skipped(SkipReason::Stopped) => {}
             // A start that ended without having been begun makes room, too.
@@ -57,18 +65,11 @@ impl Scheduler {
             | RunOutcome::Signal { .. }
             | RunOutcome::NotStarted { .. }
             | RunOutcome::Skipped(_)
-            | RunOutcome::Lost => self.queue.begun(run),
+            | RunOutcome::Lost => self.queue.begun(result.run),
         }
-        let Some(Some((number, entry))) = self.runs.remove(&run) else { return };
-        let Some(table) = self.tables.get_mut(number) else { return };
-        if let Some(carried) = table.carried.as_mut() {
-            carried.running.remove(&(entry, run));
-        }
-        table.drop_empty_carried();
-        if let Some(seconds) = self.interval(number, entry)
-            && self.phase == Phase::Running
-        {
-            self.wait(number, Waiting { at: Timestamp(now.0 + seconds), entry });
+        self.runs.remove(&result.run);
+        if self.jobs.owns(result.run) {
+            self.managed_end(result, now, actions);
         }
     }
 
@@ -77,7 +78,7 @@ impl Scheduler {
         let timer = self.tables.get(number)?.timer(entry)?;
         match self.timers.get(timer)?.kind {
             Kind::Interval { seconds } => Some(i64::from(seconds)),
-            Kind::Calendar | Kind::Reboot => None,
+            Kind::Calendar | Kind::Reboot | Kind::After => None,
         }
     }
 }
@@ -85,12 +86,7 @@ impl Scheduler {
 impl EntryState {
     /// The entries that have any state.
     pub(super) fn entries(&self) -> BTreeSet<u32> {
-        let waiting = self.waiting.iter().map(|waiting| waiting.entry);
-        waiting.chain(self.running.iter().map(|(entry, _)| *entry)).collect()
-    }
-
-    pub(super) fn is_running(&self, entry: u32) -> bool {
-        self.running.range((entry, RunId(0))..=(entry, RunId(u64::MAX))).next().is_some()
+        self.waiting.iter().map(|waiting| waiting.entry).collect()
     }
 
     /// Takes out a start whose time has come.
@@ -101,6 +97,6 @@ impl EntryState {
 
 impl LiveCrontab {
     pub(super) fn drop_empty_carried(&mut self) {
-        self.carried.take_if(|carried| carried.waiting.is_empty() && carried.running.is_empty());
+        self.carried.take_if(|carried| carried.waiting.is_empty());
     }
 }

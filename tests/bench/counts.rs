@@ -62,7 +62,10 @@ fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Scheduler {
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
         plan.handle(Event::Load { source, table }, now);
     }
-    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
+    plan.handle(
+        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        now,
+    );
     plan
 }
 
@@ -146,6 +149,9 @@ fn a_week_of_minutes(zones: &Utc) -> Scheduler {
     let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones };
     let table = Crontab::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
     plan.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
-    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, now);
+    plan.handle(
+        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        now,
+    );
     plan
 }

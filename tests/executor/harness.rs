@@ -5,7 +5,9 @@ use cronwheel::crontab::Flags;
 use cronwheel::executor::{Config, Executor, ExecutorEvent, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use cronwheel::profile::ProfileName;
 use cronwheel::report::Target;
-use cronwheel::scheduler::{Environment, JobId, MailResult, Owner, RunId, RunOutcome, RunRequest, RunResult, Source};
+use cronwheel::scheduler::{
+    Environment, JobId, MailResult, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules, Source, Trigger,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::process::{Child, Command};
@@ -40,6 +42,9 @@ pub fn start(run: u64, user: &str, command: &str) -> RunRequest {
         scheduled_at: 1_800_000_000,
         literal: false,
         at_reboot: false,
+        trigger: Trigger::Schedule,
+        attempt: 1,
+        rules: RunRules::default(),
     }
 }
 

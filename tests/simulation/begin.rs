@@ -9,7 +9,8 @@ fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Sch
     let now = Now { utc: time(at), elapsed_ms: 0 };
     let mut plan = Scheduler::new(Zone::utc(), now);
     plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
-    let actions = plan.handle(Event::Begin { boot, completed, started: Vec::new(), running: Vec::new() }, now);
+    let actions = plan
+        .handle(Event::Begin { boot, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() }, now);
     (plan, actions)
 }
 
@@ -43,8 +44,16 @@ fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
             now,
         );
         assert_eq!(plan.handle(Event::SystemZone(zone("Europe/Berlin")), now), []);
-        let actions =
-            plan.handle(Event::Begin { boot: false, completed: record, started: Vec::new(), running: Vec::new() }, now);
+        let actions = plan.handle(
+            Event::Begin {
+                boot: false,
+                completed: record,
+                started: Vec::new(),
+                running: Vec::new(),
+                saved: Box::default(),
+            },
+            now,
+        );
         assert_eq!(commands(&actions), if record.is_some() { vec!["made-up"] } else { vec![] });
         assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:01:00Z")));
     }
@@ -64,7 +73,13 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
             let mut plan = Scheduler::new(Zone::utc(), now(from));
             plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
             let mut actions = plan.handle(
-                Event::Begin { boot: false, completed: record, started: Vec::new(), running: Vec::new() },
+                Event::Begin {
+                    boot: false,
+                    completed: record,
+                    started: Vec::new(),
+                    running: Vec::new(),
+                    saved: Box::default(),
+                },
                 now(from),
             );
             while let Some(wake) = plan.wake_at().filter(|wake| wake.0 <= until) {
@@ -158,9 +173,10 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
     plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
     let completed = Some(time("2026-05-01T10:04:30Z"));
     assert_eq!(
-        commands(
-            &plan.handle(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() }, begin_at)
-        ),
+        commands(&plan.handle(
+            Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+            begin_at
+        )),
         [""; 0]
     );
     assert_eq!(plan.wake_at().map(clock), Some("10:10:00".into()));
@@ -180,9 +196,16 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
         plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);
         let completed = Some(time("2026-05-01T10:04:30Z"));
         assert_eq!(
-            commands(
-                &plan.handle(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() }, now)
-            ),
+            commands(&plan.handle(
+                Event::Begin {
+                    boot: false,
+                    completed,
+                    started: Vec::new(),
+                    running: Vec::new(),
+                    saved: Box::default()
+                },
+                now
+            )),
             [""; 0]
         );
         assert_eq!(plan.wake_at().map(clock), Some(due.into()), "{at}");
@@ -195,7 +218,8 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
     let mut plan = Scheduler::new(Zone::utc(), at);
     plan.reserve_runs_from(RunId(7_000));
     let load = Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") };
-    let begin = Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() };
+    let begin =
+        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() };
     let ticks = (1..200_000).map(|second| (Event::Tick, second));
     let (mut reserved, mut used) = (RunId(7_000), Vec::new());
     for (event, second) in [(load, 0), (begin, 0)].into_iter().chain(ticks) {
@@ -224,7 +248,10 @@ fn starts_that_end_without_having_been_begun_make_room_for_others() {
     let mut plan = Scheduler::new(Zone::utc(), at);
     plan.limit_handover();
     plan.handle(Event::Load { source: source("/spool/alice"), table: table(&"* * * * * job\n".repeat(100)) }, at);
-    plan.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() }, at);
+    plan.handle(
+        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        at,
+    );
     let due = Now { utc: time("2026-05-01T10:01:00Z"), elapsed_ms: 30_000 };
     let (mut starts, mut actions) = (0, plan.handle(Event::Tick, due));
     while !actions.is_empty() {

@@ -4,6 +4,8 @@
 
 mod begin;
 mod clock;
+mod outcomes;
+mod policies;
 mod random;
 mod reference;
 mod reload;

@@ -138,7 +138,10 @@ impl Case {
         let completed_at = completed.map(|at| at.0);
         let (reference, expected) = Reference::begin(&zones, self.jobs(), self.now.utc.0, completed_at);
         self.reference = reference;
-        self.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new() }, expected);
+        self.tell(
+            Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+            expected,
+        );
     }
 
     fn pass(&mut self, seconds: i64) {

@@ -4,7 +4,8 @@ use cronwheel::crontab::{Context, Crontab, Form, Severity};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
 use cronwheel::scheduler::{
-    Action, Event, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler, Source, simulate,
+    Action, Event, JobScenario, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler, Simulated,
+    Source, simulate,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -72,9 +73,16 @@ pub fn starts(
         until: time(until),
         steps: steps.iter().map(|(at, seconds)| (time(at), *seconds)).collect(),
         down: down.iter().map(|(stop, start)| (time(stop), time(start))).collect(),
+        caller: String::new(),
+        jobs: JobScenario::default(),
+        records_all: false,
     };
     let tables = || vec![(source("/spool/alice"), table(text))];
-    simulate(scenario, tables).map(|started| format!("{} {}", clock(started.at), command(&started.start))).collect()
+    let line = |simulated| match simulated {
+        Simulated::Started(started) => Some(format!("{} {}", clock(started.at), command(&started.start))),
+        Simulated::Ended(_) => None,
+    };
+    simulate(scenario, tables).filter_map(line).collect()
 }
 
 pub fn clock(at: Timestamp) -> String {
@@ -97,7 +105,13 @@ impl Machine {
         let now = Now { utc: time(at), elapsed_ms: 5_000_000 };
         let mut machine = Machine { plan: Scheduler::new(Zone::utc(), now), now };
         machine.load("/spool/alice", text);
-        machine.tell(Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new() });
+        machine.tell(Event::Begin {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::default(),
+        });
         machine
     }
 

@@ -1,0 +1,81 @@
+//! Groups of jobs of which only some run at once.
+
+use crate::scheduler::job_id::JobId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Which group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::scheduler) struct GroupKey {
+    /// The user whose crontab names it. None: a system table does, and the group spans all users.
+    pub(in crate::scheduler) user: Option<Arc<str>>,
+    pub(in crate::scheduler) name: Arc<str>,
+}
+
+/// Who runs in a group and who waits.
+#[derive(Debug, Default)]
+pub(in crate::scheduler) struct Group {
+    /// How many runs each member allows; the smallest holds.
+    members: BTreeMap<JobId, u32>,
+    running: u32,
+    /// Who waits, by ticket: first come, first served.
+    queue: BTreeMap<u64, JobId>,
+}
+
+impl Group {
+    pub(in crate::scheduler) fn join(&mut self, job: JobId, slots: u32) {
+        self.members.insert(job, slots);
+    }
+
+    pub(in crate::scheduler) fn leave(&mut self, job: &JobId) {
+        self.members.remove(job);
+    }
+
+    /// Whether nobody is in it.
+    pub(in crate::scheduler) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.running == 0 && self.queue.is_empty()
+    }
+
+    /// Most runs at once. A group without members lets those that still wait go.
+    fn limit(&self) -> u32 {
+        self.members.values().copied().min().unwrap_or(u32::MAX)
+    }
+
+    fn has_room(&self) -> bool {
+        self.running < self.limit()
+    }
+
+    /// Takes a place if one is free and nobody waits for it.
+    pub(in crate::scheduler) fn try_enter(&mut self) -> bool {
+        let may_enter = self.has_room() && self.queue.is_empty();
+        if may_enter {
+            self.enter();
+        }
+        may_enter
+    }
+
+    /// Takes a place, free or not.
+    pub(in crate::scheduler) fn enter(&mut self) {
+        self.running += 1;
+    }
+
+    /// Gives a place back.
+    pub(in crate::scheduler) fn exit(&mut self) {
+        self.running = self.running.saturating_sub(1);
+    }
+
+    /// Lets a job wait with that ticket.
+    pub(in crate::scheduler) fn wait(&mut self, ticket: u64, job: JobId) {
+        self.queue.insert(ticket, job);
+    }
+
+    /// Takes a ticket back.
+    pub(in crate::scheduler) fn cancel(&mut self, ticket: u64) {
+        self.queue.remove(&ticket);
+    }
+
+    /// The first that waits, if there is a place.
+    pub(in crate::scheduler) fn next(&mut self) -> Option<(u64, JobId)> {
+        if self.has_room() { self.queue.pop_first() } else { None }
+    }
+}

@@ -1,0 +1,206 @@
+//! One job that has a policy, and what is known of it.
+
+use super::group::GroupKey;
+use crate::crontab::{Overlap, Policy};
+use crate::schedule::Timestamp;
+use crate::scheduler::event::RunId;
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
+use crate::scheduler::start_queue::EntryKey;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the crontab says of a job.
+#[derive(Clone, Debug)]
+pub(in crate::scheduler) struct JobSpec {
+    pub(in crate::scheduler) policy: Arc<Policy>,
+    /// The entry; none once it is gone.
+    pub(in crate::scheduler) entry: Option<EntryKey>,
+    /// Line of the entry, from 1.
+    pub(in crate::scheduler) line: u32,
+    /// The group, if the policy names one.
+    pub(in crate::scheduler) group: Option<GroupKey>,
+    /// Whether it is an `@N` entry, which counts from the last end.
+    pub(in crate::scheduler) is_interval: bool,
+    /// The jobs that an `@after` entry waits for.
+    pub(in crate::scheduler) after: Vec<JobId>,
+}
+
+/// A job and its state.
+#[derive(Debug)]
+pub(in crate::scheduler) struct Job {
+    pub(in crate::scheduler) spec: JobSpec,
+    pub(in crate::scheduler) state: JobState,
+}
+
+/// What must survive a restart of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct JobState {
+    /// Runs that were started, or wait in the start queue, in the order of their starts.
+    pub(in crate::scheduler) running: Vec<ActiveRun>,
+    /// What waits for the end of a run, or in the group, in order of arrival.
+    pub(in crate::scheduler) waiting: Vec<Waiting>,
+    pub(in crate::scheduler) retry: Option<PendingRetry>,
+    /// Skipped slots in a row that are not recorded yet.
+    pub(in crate::scheduler) row: Option<SkipRow>,
+    /// How many slots have been let past the overlap rule: the number of the newest.
+    pub(in crate::scheduler) accepted: u64,
+    /// When the last run ended, for `@N`.
+    pub(in crate::scheduler) last_end: Option<Timestamp>,
+    /// Final failures in a row.
+    pub(in crate::scheduler) failures: u32,
+    /// When the last failure notice of the incident was sent. None: there is no incident.
+    pub(in crate::scheduler) last_alert: Option<Timestamp>,
+    /// Until when a success is expected (`CRON_LATE`).
+    pub(in crate::scheduler) late_at: Option<Timestamp>,
+    /// Whether the late notice was sent since the last success.
+    pub(in crate::scheduler) is_late: bool,
+    /// For `@after`: the named jobs that have ended well since the last slot.
+    pub(in crate::scheduler) after_ok: BTreeMap<JobId, Timestamp>,
+}
+
+/// One run that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct ActiveRun {
+    pub(in crate::scheduler) run: RunId,
+    pub(in crate::scheduler) item: Item,
+    /// Why it was told to end.
+    pub(in crate::scheduler) ending: Option<EndReason>,
+    /// Whether it has a place in the group.
+    pub(in crate::scheduler) has_place: bool,
+}
+
+/// Something that is to be run: a slot, an attempt for it, or a run by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct Item {
+    pub(in crate::scheduler) scheduled_at: Timestamp,
+    pub(in crate::scheduler) trigger: Trigger,
+    /// Whether it stands for a slot that was missed.
+    pub(in crate::scheduler) is_caught_up: bool,
+    /// Whether somebody asked for it.
+    pub(in crate::scheduler) is_manual: bool,
+    /// From 1.
+    pub(in crate::scheduler) attempt: u32,
+    /// The number of the slot among those let past the overlap rule; 0 before that, and for runs by hand.
+    pub(in crate::scheduler) number: u64,
+}
+
+/// Something that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct Waiting {
+    pub(in crate::scheduler) item: Item,
+    /// Its place in the group's queue. None: it waits for a run of its own job.
+    pub(in crate::scheduler) ticket: Option<u64>,
+}
+
+/// An attempt that will follow a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct PendingRetry {
+    pub(in crate::scheduler) item: Item,
+    /// When it is due, milliseconds of the monotonic clock; by the wall clock after a reboot.
+    pub(in crate::scheduler) due_ms: i64,
+    pub(in crate::scheduler) due_at: Timestamp,
+    pub(in crate::scheduler) failed_at: Timestamp,
+    /// Whether a slot of the job has passed in a pause since the failure.
+    pub(in crate::scheduler) has_slot_passed: bool,
+    pub(in crate::scheduler) stage: RetryStage,
+    /// The failure, which becomes final if the attempt is given up.
+    pub(in crate::scheduler) failure: Box<RunRecord>,
+}
+
+/// What a pending retry waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) enum RetryStage {
+    /// The pause between the attempts.
+    Pause,
+    /// The end of another run of the job.
+    OwnRun,
+    /// A place in the group.
+    Group(u64),
+}
+
+/// Why a run was told to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndReason {
+    /// A newer slot takes its place.
+    Replaced,
+    /// Somebody asked for it; who, as the log has it.
+    Killed(String),
+}
+
+/// Skipped slots in a row, all for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct SkipRow {
+    pub(in crate::scheduler) reason: SkipReason,
+    pub(in crate::scheduler) trigger: Trigger,
+    pub(in crate::scheduler) first: Timestamp,
+    pub(in crate::scheduler) last: Timestamp,
+    pub(in crate::scheduler) count: u64,
+}
+
+impl Job {
+    /// Whether a run of it is running, or waits in the group or in the start queue. A pending retry does not count.
+    pub(in crate::scheduler) fn is_busy(&self) -> bool {
+        !self.state.running.is_empty() || !self.state.waiting.is_empty()
+    }
+
+    /// Whether something that waits for a run of the job may go on to the group.
+    pub(in crate::scheduler) fn may_go_on(&self, item: &Item) -> bool {
+        let in_group = |waiting: &&Waiting| waiting.ticket.is_some();
+        match self.spec.policy.overlap {
+            // Caught-up slots run one at a time, each with its retries.
+            Overlap::Allow if item.is_caught_up => {
+                let is_active = self.state.running.iter().any(|run| run.item.is_caught_up)
+                    || self.state.waiting.iter().filter(in_group).any(|waiting| waiting.item.is_caught_up)
+                    || self.state.retry.as_ref().is_some_and(|retry| retry.item.is_caught_up);
+                !is_active
+            }
+            Overlap::Allow => true,
+            Overlap::Skip | Overlap::Queue | Overlap::Replace => {
+                self.state.running.is_empty()
+                    && !self.state.waiting.iter().any(|waiting| waiting.ticket.is_some())
+                    && (item.is_manual || self.state.retry.is_none())
+            }
+        }
+    }
+
+    /// Whether a retry may begin as far as the job's other runs are concerned.
+    pub(in crate::scheduler) fn may_retry(&self) -> bool {
+        match self.spec.policy.overlap {
+            Overlap::Allow => true,
+            Overlap::Skip | Overlap::Queue | Overlap::Replace => {
+                self.state.running.is_empty() && !self.state.waiting.iter().any(|waiting| waiting.ticket.is_some())
+            }
+        }
+    }
+
+    /// The place, among what waits, of the regular slot that a newer one takes the place of.
+    pub(in crate::scheduler) fn waiting_slot(&self) -> Option<usize> {
+        self.state.waiting.iter().position(|waiting| waiting.item.is_regular_slot())
+    }
+
+    /// Whether missed slots wait for their turn.
+    pub(in crate::scheduler) fn has_caught_up_waiting(&self) -> bool {
+        self.state.waiting.iter().any(|waiting| waiting.item.is_caught_up)
+    }
+}
+
+impl Item {
+    /// Whether it is a slot that was not missed.
+    pub(in crate::scheduler) fn is_regular_slot(&self) -> bool {
+        !self.is_manual && !self.is_caught_up
+    }
+}
+
+impl JobState {
+    /// The runs that were going on.
+    pub(in crate::scheduler) fn runs(&self) -> Vec<RunId> {
+        self.running.iter().map(|run| run.run).collect()
+    }
+
+    /// Whether nothing of it has to be kept.
+    pub(in crate::scheduler) fn is_empty(&self) -> bool {
+        *self == JobState { accepted: self.accepted, ..JobState::default() }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the owner of a job is told of: failures, recoveries, successes, and successes that do not come.
+
+use super::{Decision, Job, Jobs, Turn};
+use crate::crontab::Policy;
+use crate::schedule::Timestamp;
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_record::{Outcome, RunRecord};
+
+/// An event that the owner has asked to be told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What happened.
+    pub event: NoticeEvent,
+    /// The job.
+    pub job: JobId,
+    /// The run that it is about; none for a slot without a success.
+    pub record: Option<RunRecord>,
+    /// Final failures in a row, this one included.
+    pub failures: u32,
+    /// For [`NoticeEvent::Late`]: until when a success was expected (UTC).
+    pub expected_until: Option<Timestamp>,
+}
+
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoticeEvent {
+    /// A final failure, as `CRON_ALERT` counts them.
+    Failure,
+    /// A success.
+    Success,
+    /// The first success after a failure notice.
+    Recovery,
+    /// No success in the time of `CRON_LATE`.
+    Late,
+}
+
+impl NoticeEvent {
+    /// The word for `CRON_EVENT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoticeEvent::Failure => "failure",
+            NoticeEvent::Success => "success",
+            NoticeEvent::Recovery => "recovery",
+            NoticeEvent::Late => "late",
+        }
+    }
+}
+
+impl Jobs {
+    /// The last attempt for a slot, or a run by hand, has ended.
+    pub(super) fn conclude(&mut self, id: &JobId, record: &RunRecord, ended_at: Timestamp, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let policy = job.spec.policy.clone();
+        match &record.outcome {
+            Outcome::Ok { .. } => {
+                let was_alerted = job.state.last_alert.take().is_some();
+                job.state.failures = 0;
+                job.state.is_late = false;
+                self.set_late(id, None);
+                self.notify(id, NoticeEvent::Success, record, turn);
+                if was_alerted {
+                    self.notify(id, NoticeEvent::Recovery, record, turn);
+                }
+                self.note_success(id, ended_at, turn);
+            }
+            outcome if outcome.is_failure() || *outcome == Outcome::Lost => {
+                job.state.failures = job.state.failures.saturating_add(1);
+                if is_alert_due(job, &policy, turn.now.utc) {
+                    job.state.last_alert = Some(turn.now.utc);
+                    self.notify(id, NoticeEvent::Failure, record, turn);
+                }
+                self.note_failure(id, turn);
+            }
+            _ => {}
+        }
+    }
+
+    fn notify(&mut self, id: &JobId, event: NoticeEvent, record: &RunRecord, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get(id) else { return };
+        turn.decisions.push(Decision::Notice(Box::new(Notice {
+            event,
+            job: id.clone(),
+            record: Some(record.clone()),
+            failures: job.state.failures,
+            expected_until: None,
+        })));
+    }
+
+    /// A job has ended well: `@after` jobs that wait for it come closer to their slot.
+    fn note_success(&mut self, id: &JobId, ended_at: Timestamp, turn: &mut Turn<'_>) {
+        for dependent in self.dependents.get(id).cloned().unwrap_or_default() {
+            let Some(job) = self.jobs.get_mut(&dependent) else { continue };
+            turn.changed.insert(dependent.clone());
+            job.state.after_ok.insert(id.clone(), ended_at);
+            if job.spec.after.iter().all(|needed| job.state.after_ok.contains_key(needed)) {
+                let last = job.state.after_ok.values().copied().max().unwrap_or(ended_at);
+                job.state.after_ok.clear();
+                turn.due_after.insert(dependent, last);
+            }
+        }
+    }
+
+    fn note_failure(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        for dependent in self.dependents.get(id).cloned().unwrap_or_default() {
+            if let Some(job) = self.jobs.get_mut(&dependent) {
+                job.state.after_ok.remove(id);
+                turn.changed.insert(dependent);
+            }
+        }
+    }
+
+    /// A slot has come: a success is expected in time.
+    pub(super) fn expect_success(&mut self, id: &JobId, policy: &Policy, slot: Timestamp) {
+        let Some(seconds) = policy.late else { return };
+        let is_expected = self.jobs.get(id).is_some_and(|job| job.state.late_at.is_some() || job.state.is_late);
+        if !is_expected {
+            self.set_late(id, Some(Timestamp(slot.0.saturating_add(i64::from(seconds)))));
+        }
+    }
+
+    pub(super) fn set_late(&mut self, id: &JobId, late_at: Option<Timestamp>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if let Some(old) = std::mem::replace(&mut job.state.late_at, late_at) {
+            self.late.remove(&(old, id.clone()));
+        }
+        self.late.extend(late_at.map(|late_at| (late_at, id.clone())));
+    }
+
+    /// When the next success is expected at the latest.
+    pub(in crate::scheduler) fn next_late(&self) -> Option<Timestamp> {
+        self.late.first().map(|(at, _)| *at)
+    }
+
+    /// Notifies of successes that have not come in time, once until the next success.
+    pub(in crate::scheduler) fn notify_late(&mut self, turn: &mut Turn<'_>) {
+        while let Some((at, id)) = self.late.first().cloned().filter(|(at, _)| *at <= turn.now.utc) {
+            self.set_late(&id, None);
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            job.state.is_late = true;
+            turn.changed.insert(id.clone());
+            turn.decisions.push(Decision::Notice(Box::new(Notice {
+                event: NoticeEvent::Late,
+                job: id,
+                record: None,
+                failures: job.state.failures,
+                expected_until: Some(at),
+            })));
+        }
+    }
+}
+
+fn is_alert_due(job: &Job, policy: &Policy, now: Timestamp) -> bool {
+    let Some(alert) = policy.alert else { return true };
+    match (job.state.last_alert, alert.repeat) {
+        (None, _) => job.state.failures >= alert.failures,
+        (Some(last), Some(repeat)) => now.0 - last.0 >= i64::from(repeat),
+        (Some(_), None) => false,
+    }
+}

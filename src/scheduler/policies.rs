@@ -1,0 +1,512 @@
+//! Job policies in the scheduler: which entries have one, what their slots become, and what they do when time was left out.
+
+use super::event::{Action, Now, Owner, RunId, RunResult, RunRules};
+use super::job_id::JobId;
+use super::jobs::{Decision, GroupKey, JobSpec, Pause, RefusedRun, Turn};
+use super::live_table::LiveCrontab;
+use super::run_origin::{Calendars, RunOrigin};
+use super::run_record::{MissReason, Trigger};
+use super::saved::{SavedState, StateChange};
+use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
+use super::state::{Due, Scheduler, next_due};
+use crate::crontab::{CatchUpMode, Exception, Policy};
+use crate::schedule::{Day, Kind, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Slots of one entry that are counted when time was left out. Older ones are not looked at.
+const COUNTED: usize = 1_000_000;
+
+/// Which entries of a table are managed, that is, have a policy, a name or an interval.
+impl Scheduler {
+    /// Makes the managed entries of a table known that has just become live under that number. `old` are those of the table that it replaces.
+    pub(super) fn manage(&mut self, number: u32, old: BTreeMap<u32, JobId>, now: Now, actions: &mut Vec<Action>) {
+        let Some(table) = self.tables.get(number) else { return };
+        let mut specs = Vec::new();
+        let mut taken: BTreeSet<JobId> = BTreeSet::new();
+        for entry in 0..table.entries().len() as u32 {
+            let Some(shared) = table.timer(entry).and_then(|timer| self.timers.get(timer)) else { continue };
+            let is_interval = matches!(shared.kind, Kind::Interval { .. });
+            if !(self.records_all || is_interval || table.is_managed(entry)) {
+                continue;
+            }
+            let Some(id) = self.free_id(table, number, entry, &old, &taken) else { continue };
+            taken.insert(id.clone());
+            specs.push((id, self.spec(table, number, entry, is_interval)));
+        }
+        for (id, _) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
+            let digest = specs_digest(table, id, &specs);
+            let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
+            if !is_same {
+                self.first_seen.insert(id.clone(), (digest, now.utc));
+                actions.push(Action::SaveState(Box::new(StateChange::first_seen(id.clone(), Some((digest, now.utc))))));
+            }
+        }
+        let managed = specs.iter().filter_map(|(id, spec)| Some((spec.entry?.1, id.clone()))).collect();
+        if let Some(table) = self.tables.get_mut(number) {
+            table.managed = managed;
+        }
+        let gone: Vec<JobId> = old.into_values().filter(|id| !taken.contains(id)).collect();
+        self.with_jobs(now, actions, |jobs, turn| {
+            gone.iter().for_each(|id| jobs.unregister(id, turn));
+            specs.into_iter().for_each(|(id, spec)| jobs.register(id, spec));
+        });
+    }
+
+    /// The entries of a table that is not live any more are gone.
+    pub(super) fn unmanage(&mut self, table: &LiveCrontab, now: Now, actions: &mut Vec<Action>) {
+        let gone: Vec<JobId> = table.managed.values().cloned().collect();
+        if !gone.is_empty() {
+            self.with_jobs(now, actions, |jobs, turn| gone.iter().for_each(|id| jobs.unregister(id, turn)));
+        }
+    }
+
+    /// The id of an entry: its own name, unless another job of the user has it; then the derived one.
+    fn free_id(
+        &self,
+        table: &LiveCrontab,
+        number: u32,
+        entry: u32,
+        old: &BTreeMap<u32, JobId>,
+        taken: &BTreeSet<JobId>,
+    ) -> Option<JobId> {
+        let is_free = |id: &JobId| {
+            let is_mine = || old.values().any(|other| other == id);
+            let holder = self.jobs.entry(id);
+            !taken.contains(id) && (holder.is_none() || holder.is_some_and(|(table, _)| table == number) || is_mine())
+        };
+        let derived = table.job_id(entry, &self.caller)?;
+        let named = table.name(entry).map(|name| JobId::named(derived.user(), name));
+        let numbered = |derived: JobId| {
+            let more = (2..).map(|number| JobId::of_text(format!("{}-{number}", derived.as_str())));
+            std::iter::once(derived.clone()).chain(more).find(|id| is_free(id))
+        };
+        named.filter(|id| is_free(id)).or_else(|| numbered(derived))
+    }
+
+    fn spec(&self, table: &LiveCrontab, number: u32, entry: u32, is_interval: bool) -> JobSpec {
+        let policy = table.policy(entry);
+        let is_of_the_system = table.source().owner == Owner::System;
+        let user = if table.user(entry).is_empty() { self.caller.as_str() } else { table.user(entry) };
+        let group = policy
+            .group
+            .as_ref()
+            .map(|group| GroupKey { user: (!is_of_the_system).then(|| user.into()), name: group.name.clone() });
+        let needed = |name: &Arc<str>| match name.contains(':') {
+            true => JobId::of_text(name.to_string()),
+            false => JobId::named(user, name),
+        };
+        let after = table.after(entry).iter().map(needed).collect();
+        JobSpec { policy, entry: Some((number, entry)), line: table.line(entry), group, is_interval, after }
+    }
+
+    /// The job that an entry is, if it is managed.
+    pub(super) fn managed(&self, (number, entry): EntryKey) -> Option<&JobId> {
+        self.tables.get(number)?.managed.get(&entry)
+    }
+
+    /// A job by its id, its name where that is unique, or a unique beginning of either.
+    ///
+    /// # Errors
+    ///
+    /// The jobs that it may mean: none or several.
+    pub fn find_job(&self, text: &str) -> Result<JobId, Vec<JobId>> {
+        let mut ids: Vec<JobId> = Vec::new();
+        for (_, table) in self.tables.iter() {
+            let entries = 0..table.entries().len() as u32;
+            ids.extend(entries.filter_map(|entry| self.id_of(table, entry)));
+        }
+        if let Some(id) = ids.iter().find(|id| id.as_str() == text) {
+            return Ok(id.clone());
+        }
+        let named: Vec<&JobId> = ids.iter().filter(|id| id.name() == text).collect();
+        let begins = |id: &&JobId| id.as_str().starts_with(text) || id.name().starts_with(text);
+        let found = if named.is_empty() { ids.iter().filter(begins).collect() } else { named };
+        match found.as_slice() {
+            [only] => Ok((*only).clone()),
+            many => Err(many.iter().map(|id| (*id).clone()).collect()),
+        }
+    }
+
+    fn id_of(&self, table: &LiveCrontab, entry: u32) -> Option<JobId> {
+        table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.caller))
+    }
+
+    /// Makes a job managed that has no policy, since somebody steers it. False: there is no such job.
+    fn manage_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> bool {
+        if self.jobs.entry(id).is_some() {
+            return true;
+        }
+        let mut found = None;
+        for (number, table) in self.tables.iter() {
+            let entry = (0..table.entries().len() as u32)
+                .find(|&entry| !table.managed.contains_key(&entry) && self.id_of(table, entry).as_ref() == Some(id));
+            if let Some(entry) = entry {
+                found = Some((number, entry, self.spec(table, number, entry, false)));
+                break;
+            }
+        }
+        let Some((number, entry, spec)) = found else { return false };
+        if let Some(table) = self.tables.get_mut(number) {
+            table.managed.insert(entry, id.clone());
+        }
+        self.with_jobs(now, actions, |jobs, _| jobs.register(id.clone(), spec));
+        true
+    }
+}
+
+/// Slots and ends of managed jobs.
+impl Scheduler {
+    /// Calls the jobs and does what follows.
+    pub(super) fn with_jobs<T>(
+        &mut self,
+        now: Now,
+        actions: &mut Vec<Action>,
+        call: impl FnOnce(&mut super::jobs::Jobs, &mut Turn<'_>) -> T,
+    ) -> T {
+        let mut turn = Turn::new(now, &mut self.next_run);
+        let result = call(&mut self.jobs, &mut turn);
+        let Turn { decisions, changed, changed_pauses, due_after, .. } = turn;
+        self.changed.extend(changed);
+        for id in changed_pauses {
+            let pause = self.jobs.paused(&id).cloned();
+            actions.push(Action::SaveState(Box::new(StateChange::pause(id, pause))));
+        }
+        self.due_after.extend(due_after);
+        for decision in decisions {
+            self.decide(decision, actions);
+        }
+        result
+    }
+
+    fn decide(&mut self, decision: Decision, actions: &mut Vec<Action>) {
+        match decision {
+            Decision::Start(planned) => {
+                let (number, entry) = planned.entry;
+                let Some(table) = self.tables.get(number) else { return };
+                let timer = table.timer(entry).and_then(|timer| self.timers.get(timer));
+                let (by_seconds, at) = (timer.is_some_and(|timer| timer.by_seconds), self.starting_at);
+                let owner = if self.queue.is_limited() { table.queue_owner(entry) } else { QueueOwner::Caller };
+                let at_reboot = planned.item.trigger == Trigger::Reboot;
+                let slot = QueuedSlot { run: planned.run, at, scheduled_at: planned.item.scheduled_at, at_reboot };
+                self.runs.insert(planned.run, RunOrigin::Managed(planned.item.trigger, planned.item.attempt));
+                if let Some(superseded) = self.queue.push(owner, planned.entry, slot, by_seconds) {
+                    self.superseded.push(superseded);
+                }
+            }
+            Decision::End { run, entry, why } => {
+                // It may still wait in the start queue.
+                match entry.filter(|entry| self.queue.is_waiting(*entry, run)) {
+                    Some(entry) => {
+                        self.queue.remove(entry, run);
+                        self.runs.remove(&run);
+                        self.ended_in_queue.push((run, why));
+                    }
+                    None => actions.push(Action::End { run, why }),
+                }
+            }
+            Decision::Record(record) => actions.push(Action::Record(record)),
+            Decision::LeftOut { entry, reason, scheduled_at } => {
+                let start = self.request(entry, RunId(0), scheduled_at, false);
+                let (count, first) = (1, scheduled_at);
+                actions.extend(start.map(|start| Action::Skipped {
+                    start: Box::new(start),
+                    why: reason,
+                    count,
+                    first,
+                }));
+            }
+            Decision::CountFrom((number, entry), moment) => self.count_interval(number, entry, moment),
+            Decision::Notice(notice) => actions.push(Action::Notice(notice)),
+        }
+    }
+
+    /// Runs that left the start queue while decisions were made.
+    pub(super) fn settle_queue(&mut self, now: Now, actions: &mut Vec<Action>) {
+        loop {
+            if let Some(run) = self.superseded.pop() {
+                self.runs.remove(&run);
+                if self.jobs.owns(run) {
+                    self.with_jobs(now, actions, |jobs, turn| jobs.superseded(run, turn));
+                }
+            } else if let Some((run, why)) = self.ended_in_queue.pop() {
+                self.with_jobs(now, actions, |jobs, turn| jobs.cancelled(run, &why, turn));
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// A slot of a managed entry has come.
+    pub(super) fn managed_slot(&mut self, due: &Due, at_reboot: bool, now: Now, actions: &mut Vec<Action>) -> bool {
+        let Some(id) = self.managed((due.table, due.entry)).cloned() else { return false };
+        let is_excepted = self.is_excepted(&id, (due.table, due.entry), due.scheduled_at);
+        let is_after = self.tables.get(due.table).is_some_and(|table| !table.after(due.entry).is_empty());
+        let trigger = match (at_reboot, is_after) {
+            (true, _) => Trigger::Reboot,
+            (false, true) => Trigger::After,
+            (false, false) => Trigger::Schedule,
+        };
+        self.starting_at = due.at;
+        self.with_jobs(now, actions, |jobs, turn| jobs.slot(&id, due.scheduled_at, trigger, is_excepted, turn));
+        self.settle_queue(now, actions);
+        true
+    }
+
+    /// Whether the day of a slot, before its random delay, is an exception.
+    fn is_excepted(&self, id: &JobId, (number, entry): EntryKey, slot: Timestamp) -> bool {
+        let Some(policy) = self.jobs.policy(id).filter(|policy| !policy.except.is_empty()) else { return false };
+        let timer = self.tables.get(number).and_then(|table| table.timer(entry));
+        let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return false };
+        let Some(local) = self.zones.get(shared.zone) else { return false };
+        let day = Day::at(Timestamp(slot.0 - i64::from(shared.delay())), &local.zone);
+        is_in_exceptions(policy, &self.calendars, day)
+    }
+
+    /// A run has ended.
+    pub(super) fn managed_end(&mut self, result: &RunResult, now: Now, actions: &mut Vec<Action>) {
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.ended(result, turn));
+        self.settle_queue(now, actions);
+    }
+
+    /// What the policies have to do now: ends of pauses, due retries, successes that have not come.
+    pub(super) fn run_policy_timers(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| {
+            jobs.end_pauses(turn);
+            jobs.begin_due_retries(turn);
+            jobs.notify_late(turn);
+        });
+        self.settle_queue(now, actions);
+    }
+
+    /// Collects the `@after` entries that are due.
+    pub(super) fn collect_after(&mut self) {
+        for (id, scheduled_at) in std::mem::take(&mut self.due_after) {
+            let Some((table, entry)) = self.jobs.entry(&id) else { continue };
+            self.collect_entry((table, entry), scheduled_at, 0, scheduled_at);
+        }
+    }
+
+    /// Lets the interval of an `@N` entry count from that moment.
+    fn count_interval(&mut self, number: u32, entry: u32, moment: Timestamp) {
+        let Some(seconds) = self.interval(number, entry) else { return };
+        self.stop_waiting(number, entry);
+        if self.phase == super::state::Phase::Running {
+            self.wait(number, super::live_table::Waiting { at: Timestamp(moment.0 + seconds), entry });
+        }
+    }
+
+    /// The rules for a run of an entry.
+    pub(super) fn rules(&self, (number, entry): EntryKey) -> RunRules {
+        self.tables.get(number).map_or_else(RunRules::default, |table| RunRules::of(&table.policy(entry)))
+    }
+}
+
+/// What people ask for.
+impl Scheduler {
+    /// Runs a job now, with overlap and group rules unless it is forced.
+    pub(super) fn run_by_hand(
+        &mut self,
+        id: &JobId,
+        is_forced: bool,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> Result<Option<RunId>, RefusedRun> {
+        if !self.manage_job(id, now, actions) {
+            return Err(RefusedRun::NoSuchJob);
+        }
+        self.starting_at = now.utc;
+        let result = self.with_jobs(now, actions, |jobs, turn| jobs.run_by_hand(id, is_forced, turn));
+        self.settle_queue(now, actions);
+        result
+    }
+
+    /// Pauses a job. False: there is no such job.
+    pub(super) fn pause(&mut self, id: &JobId, pause: Pause, now: Now, actions: &mut Vec<Action>) -> bool {
+        if !self.manage_job(id, now, actions) {
+            return false;
+        }
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, pause, turn));
+        self.settle_queue(now, actions);
+        true
+    }
+
+    /// Ends a pause before its time.
+    pub(super) fn resume(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.resume(id, turn));
+        self.settle_queue(now, actions);
+    }
+
+    /// Ends one run of a managed job.
+    pub(super) fn kill_run(&mut self, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) {
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn));
+        self.settle_queue(now, actions);
+    }
+
+    /// Hands out the states that have changed.
+    pub(super) fn save_changed(&mut self, actions: &mut Vec<Action>) {
+        for id in std::mem::take(&mut self.changed) {
+            let state = self.jobs.saved(&id).cloned();
+            actions.push(Action::SaveState(Box::new(StateChange::state(id, state))));
+        }
+    }
+
+    /// Ends a job's oldest run, else cancels what waits, else its retry.
+    pub(super) fn kill(&mut self, id: &JobId, by: &str, now: Now, actions: &mut Vec<Action>) {
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.kill(id, by, turn));
+        self.settle_queue(now, actions);
+    }
+}
+
+/// Time that was left out: the daemon was down, or the clock went forward.
+impl Scheduler {
+    /// Makes up for slots between `from` and `to`, both excluded, that were missed for that reason. `self.dues` has what the rules for clock
+    /// changes and restarts start of them.
+    pub(super) fn handle_gap(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        why: MissReason,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut started: HashMap<EntryKey, Vec<Timestamp>> = HashMap::new();
+        for due in &self.dues {
+            started.entry((due.table, due.entry)).or_default().push(due.scheduled_at);
+        }
+        let mut entries: Vec<(u32, u32, EntryKey, JobId)> = Vec::new();
+        for (number, table) in self.tables.iter() {
+            for (&entry, id) in &table.managed {
+                let catches_up = table.policy(entry).catch_up.mode != CatchUpMode::None;
+                if catches_up || self.records_all {
+                    entries.push((table.order, table.line(entry), (number, entry), id.clone()));
+                }
+            }
+        }
+        entries.sort();
+        let mut caught_up: BTreeSet<EntryKey> = BTreeSet::new();
+        for (_, _, key, id) in entries {
+            let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
+            let slots = self.slots_between(key, from.max(first_seen), to);
+            if slots.is_empty() {
+                continue;
+            }
+            let catches_up = self.jobs.policy(&id).is_some_and(|policy| policy.catch_up.mode != CatchUpMode::None);
+            let is_made_up = |slot: &Timestamp| started.get(&key).is_some_and(|made_up| made_up.contains(slot));
+            let slots: Vec<(Timestamp, bool)> = slots
+                .into_iter()
+                .filter(|slot| catches_up || !is_made_up(slot))
+                .map(|slot| (slot, self.is_excepted(&id, key, slot)))
+                .collect();
+            if catches_up {
+                caught_up.insert(key);
+            }
+            self.starting_at = now.utc;
+            self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(&id, &slots, why, turn));
+            self.settle_queue(now, actions);
+        }
+        self.dues.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
+    }
+
+    /// The slots of an entry after `from` and before `to`, oldest first.
+    fn slots_between(&self, (number, entry): EntryKey, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
+        let timer = self.tables.get(number).and_then(|table| table.timer(entry));
+        let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return Vec::new() };
+        let delay = i64::from(shared.delay());
+        let mut slots = Vec::new();
+        let mut after = Timestamp(from.0 - delay);
+        while let Some(due) = next_due(&self.zones, shared, after).filter(|due| due.0 + delay < to.0) {
+            slots.push(Timestamp(due.0 + delay));
+            after = due;
+            if slots.len() >= COUNTED {
+                break;
+            }
+        }
+        slots
+    }
+
+    /// Gives up pending retries of jobs of which a slot has passed between the failure and now.
+    pub(super) fn give_up_passed_retries(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for (id, failed_at) in self.jobs.pending_retries() {
+            let Some(key) = self.jobs.entry(&id) else { continue };
+            let from = failed_at.max(self.down_since.unwrap_or(failed_at));
+            let slots = self.slots_between(key, from, now.utc);
+            if slots.into_iter().any(|slot| !self.is_excepted(&id, key, slot)) {
+                self.with_jobs(now, actions, |jobs, turn| jobs.slots_passed(&id, turn));
+            }
+        }
+    }
+
+    /// What the next daemon has to know.
+    pub fn saved_state(&self) -> SavedState {
+        SavedState {
+            jobs: self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())).collect(),
+            pauses: self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())).collect(),
+            first_seen: self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)).collect(),
+        }
+    }
+
+    /// Takes what an earlier daemon has left.
+    pub(super) fn restore(&mut self, saved: SavedState, boot: bool, now: Now, actions: &mut Vec<Action>) {
+        for (id, (digest, at)) in saved.first_seen {
+            // The schedule may be another one now: then nothing of before is owed.
+            if let Some(seen) = self.first_seen.get_mut(&id).filter(|(known, _)| *known == digest) {
+                seen.1 = at;
+            }
+        }
+        for (id, pause) in saved.pauses {
+            self.manage_job(&id, now, actions);
+            self.jobs.restore_pause(id, pause);
+        }
+        for (id, state) in saved.jobs {
+            self.manage_job(&id, now, actions);
+            for run in state.runs() {
+                self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 0));
+            }
+            self.jobs.restore(&id, state, now, boot);
+        }
+    }
+
+    /// Records the rows of skipped slots that have not ended.
+    pub fn flush_rows(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.with_jobs(now, &mut actions, |jobs, turn| jobs.flush_rows(turn));
+        actions
+    }
+
+    /// Records an outcome of every slot, also of entries without a policy. Before tables are loaded.
+    pub fn record_all(&mut self, records_all: bool) {
+        self.records_all = records_all;
+    }
+
+    /// Takes the calendars that `CRON_EXCEPT` may name.
+    pub fn set_calendars(&mut self, calendars: Calendars) {
+        self.calendars = calendars;
+    }
+
+    /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
+    pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
+        (self.phase == super::state::Phase::Running).then(|| self.jobs.next_retry_ms())?
+    }
+}
+
+/// A digest of the schedule and the zone of a job, by which the next daemon sees whether they have changed.
+fn specs_digest(table: &LiveCrontab, id: &JobId, specs: &[(JobId, JobSpec)]) -> u64 {
+    let entry = specs.iter().find(|(other, _)| other == id).and_then(|(_, spec)| spec.entry);
+    entry.map_or(0, |(_, entry)| table.schedule_digest(entry))
+}
+
+fn is_in_exceptions(policy: &Policy, calendars: &Calendars, day: Day) -> bool {
+    policy.except.iter().any(|exception| match exception {
+        Exception::Days(first, last) => (*first..=*last).contains(&day),
+        Exception::Calendar(name) => {
+            calendars.get(name).is_some_and(|days| days.iter().any(|(first, last)| (*first..=*last).contains(&day)))
+        }
+    })
+}

@@ -1,0 +1,5 @@
+//! The number of a run.
+
+/// The number of a run. It counts up on a host and is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct RunId(pub u64);

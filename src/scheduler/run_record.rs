@@ -1,0 +1,215 @@
+//! How a slot or a run ended, as it is recorded.
+
+use super::job_id::JobId;
+use super::run_id::RunId;
+use crate::schedule::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One recorded outcome: of one run, of a slot without a run, or of several slots in a row that were left out for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The run. None: there was none.
+    pub run: Option<RunId>,
+    /// The job.
+    pub job: JobId,
+    /// Line of its entry, from 1, when it was decided.
+    pub line: u32,
+    /// The slot, or the first of them (UTC, by the machine's clock).
+    pub scheduled_at: Timestamp,
+    /// What asked for the run.
+    pub trigger: Trigger,
+    /// Which attempt for the slot, from 1; 0 where there was no run.
+    pub attempt: u32,
+    /// When the run began, milliseconds of UTC.
+    pub started_at_ms: Option<i64>,
+    /// When it ended, milliseconds of UTC.
+    pub ended_at_ms: Option<i64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many slots this stands for.
+    pub count: u64,
+    /// The last of several slots.
+    pub until: Option<Timestamp>,
+}
+
+/// What asked for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Trigger {
+    /// The entry's schedule.
+    Schedule,
+    /// `CRON_CATCHUP`: the slot was missed.
+    CatchUp,
+    /// `CRON_RETRY`: an attempt before it failed.
+    Retry,
+    /// Somebody asked for it.
+    Manual,
+    /// `@after`.
+    After,
+    /// `@reboot`.
+    Reboot,
+    /// /etc/anacrontab.
+    Anacron,
+}
+
+/// Every way in which a slot or a run can end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The job exited with a status that counts as success.
+    Ok {
+        /// The exit status.
+        status: i32,
+    },
+    /// The job exited with another status, or wrote to standard error where that is a failure.
+    Failed {
+        /// The exit status.
+        status: i32,
+    },
+    /// A signal ended it.
+    Signal {
+        /// Its number.
+        number: i32,
+        /// Whether it left a core.
+        core_dumped: bool,
+    },
+    /// It was ended because its time was over.
+    Timeout,
+    /// Somebody ended it, or cancelled the slot that waited.
+    Killed {
+        /// Who, as the log has it.
+        by: String,
+    },
+    /// It was ended because the next slot had come.
+    Replaced,
+    /// It could not be started.
+    NotStarted {
+        /// The step that failed and the system's reason.
+        why: String,
+    },
+    /// Nobody saw its end.
+    Lost,
+    /// The scheduler decided against a start.
+    Skipped(SkipReason),
+    /// The slot passed while nothing could be started.
+    Missed(MissReason),
+}
+
+/// Why a slot was not started. The order is part of the executor's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SkipReason {
+    /// A run of the job was running or waiting and the entry forbids overlap.
+    StillRunning,
+    /// A newer slot of the same entry took its place.
+    Superseded,
+    /// The entry was removed or changed while the slot waited.
+    EntryRemoved,
+    /// The daemon was stopped while the slot waited, and keeps no state.
+    Stopped,
+    /// The day is excepted.
+    Calendar,
+    /// The job was paused.
+    Paused,
+}
+
+/// Why a slot passed unseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MissReason {
+    /// The daemon was not running.
+    Down,
+    /// The machine slept.
+    Asleep,
+    /// The clock was set forward.
+    Clock,
+    /// More slots were missed than are made up for.
+    Limit,
+    /// The slot was too old when it could have been made up for.
+    MaxAge,
+}
+
+impl Trigger {
+    /// The word for the log, the history and `CRON_TRIGGER`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trigger::Schedule => "schedule",
+            Trigger::CatchUp => "catchup",
+            Trigger::Retry => "retry",
+            Trigger::Manual => "manual",
+            Trigger::After => "after",
+            Trigger::Reboot => "reboot",
+            Trigger::Anacron => "anacron",
+        }
+    }
+}
+
+impl SkipReason {
+    /// The words for the log and the history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SkipReason::Calendar => "calendar",
+            SkipReason::Paused => "paused",
+            SkipReason::StillRunning => "still running",
+            SkipReason::Superseded => "superseded",
+            SkipReason::EntryRemoved => "entry removed",
+            SkipReason::Stopped => "stopped",
+        }
+    }
+}
+
+impl MissReason {
+    /// The words for the log and the history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MissReason::Down => "down",
+            MissReason::Asleep => "asleep",
+            MissReason::Clock => "clock",
+            MissReason::Limit => "limit",
+            MissReason::MaxAge => "max-age",
+        }
+    }
+}
+
+impl Outcome {
+    /// The word for the log and the history.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Ok { .. } => "ok",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Signal { .. } => "signal",
+            Outcome::Timeout => "timeout",
+            Outcome::Killed { .. } => "killed",
+            Outcome::Replaced => "replaced",
+            Outcome::NotStarted { .. } => "not started",
+            Outcome::Lost => "lost",
+            Outcome::Skipped(_) => "skipped",
+            Outcome::Missed(_) => "missed",
+        }
+    }
+
+    /// Why, where the outcome has a reason.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Skipped(reason) => Some(reason.as_str()),
+            Outcome::Missed(reason) => Some(reason.as_str()),
+            Outcome::NotStarted { why } => Some(why),
+            Outcome::Ok { .. }
+            | Outcome::Failed { .. }
+            | Outcome::Signal { .. }
+            | Outcome::Timeout
+            | Outcome::Killed { .. }
+            | Outcome::Replaced
+            | Outcome::Lost => None,
+        }
+    }
+
+    /// The exit status, where the job exited.
+    pub fn exit_status(&self) -> Option<i32> {
+        match self {
+            Outcome::Ok { status } | Outcome::Failed { status } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether a further attempt may follow.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Outcome::Failed { .. } | Outcome::Signal { .. } | Outcome::Timeout | Outcome::NotStarted { .. })
+    }
+}
