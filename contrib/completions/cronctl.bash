@@ -260,7 +260,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__simulate)
-            opts="-h --file --system --tz --from --until --step --down --json --profile --config --help"
+            opts="-h --file --system --tz --from --until --step --down --duration --exit --pause --run --kill --outcomes --json --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -298,6 +298,26 @@ _cronctl() {
                     return 0
                     ;;
                 --down)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --duration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pause)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kill)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

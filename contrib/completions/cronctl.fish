@@ -71,10 +71,16 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l from -d 'St
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l until -d 'Stop after this time (RFC 3339, inclusive)' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l step -d 'At this true time set the clock forward or back: +2h, -90s, 30m, 1d; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l down -d 'The daemon is stopped between these true times; may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l duration -d 'How long the runs of a job last, like backup=90m (default: no time); may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l exit -d 'Exit statuses of a job\'s runs in the order of their starts, the last repeated (default: 0); may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l pause -d 'A job is paused between these true times; may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l run -d 'Somebody runs a job at this true time; may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l kill -d 'Somebody ends a job\'s oldest run, else what waits, else its retry; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l outcomes -d 'Print one JSON object for each outcome of a slot or a run instead of the starts'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l json -d 'Print one JSON object for each start, with at (UTC), shown, line and command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l file -d 'Use the entries of this file, which has the format of a user\'s crontab; - means standard input' -r -F

@@ -215,6 +215,40 @@ fn simulate() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(values::down)
                 .help("The daemon is stopped between these true times; may be repeated"),
+            Arg::new("duration")
+                .long("duration")
+                .value_name("JOB=DUR")
+                .action(ArgAction::Append)
+                .value_parser(values::job_duration)
+                .help("How long the runs of a job last, like backup=90m (default: no time); may be repeated"),
+            Arg::new("exit")
+                .long("exit")
+                .value_name("JOB=CODE[,CODE...]")
+                .action(ArgAction::Append)
+                .value_parser(values::job_exits)
+                .help("Exit statuses of a job's runs in the order of their starts, the last repeated (default: 0); may be repeated"),
+            Arg::new("pause")
+                .long("pause")
+                .value_name("JOB=TIME..TIME")
+                .action(ArgAction::Append)
+                .value_parser(values::job_range)
+                .help("A job is paused between these true times; may be repeated"),
+            Arg::new("run")
+                .long("run")
+                .value_name("JOB@TIME")
+                .action(ArgAction::Append)
+                .value_parser(values::job_time)
+                .help("Somebody runs a job at this true time; may be repeated"),
+            Arg::new("kill")
+                .long("kill")
+                .value_name("JOB@TIME")
+                .action(ArgAction::Append)
+                .value_parser(values::job_time)
+                .help("Somebody ends a job's oldest run, else what waits, else its retry; may be repeated"),
+            Arg::new("outcomes")
+                .long("outcomes")
+                .action(ArgAction::SetTrue)
+                .help("Print one JSON object for each outcome of a slot or a run instead of the starts"),
             json("Print one JSON object for each start, with at (UTC), shown, line and command"),
         ])
         .after_help(

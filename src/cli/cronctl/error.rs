@@ -2,6 +2,7 @@
 
 use super::stderr::to_stderr;
 use crate::config::ConfigError;
+use crate::scheduler::JobId;
 use std::io;
 use std::path::PathBuf;
 
@@ -20,6 +21,16 @@ pub(super) enum Error {
     /// The range of time ends before it begins.
     #[error("--until is before --from")]
     Backwards,
+    /// A job on the command line that the table does not have, or that may be several.
+    #[error("--{option} {job}: {}", candidates(.found))]
+    Job {
+        /// The option.
+        option: &'static str,
+        /// As it was given.
+        job: String,
+        /// The jobs that it may mean.
+        found: Vec<JobId>,
+    },
     /// The range of time is too long for a timeline.
     #[error("the range is longer than {days} days")]
     TooLong {
@@ -93,7 +104,11 @@ impl Error {
 
     fn status(&self) -> u8 {
         match self {
-            Error::CommandLine(_) | Error::UnknownZone { .. } | Error::Backwards | Error::TooLong { .. } => 2,
+            Error::CommandLine(_)
+            | Error::UnknownZone { .. }
+            | Error::Backwards
+            | Error::Job { .. }
+            | Error::TooLong { .. } => 2,
             Error::Config(_)
             | Error::Read { .. }
             | Error::NoTable { .. }
@@ -106,6 +121,17 @@ impl Error {
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
         }
+    }
+}
+
+/// What to say of a job that is not one.
+fn candidates(found: &[JobId]) -> String {
+    const SHOWN: usize = 10;
+    let names: Vec<&str> = found.iter().take(SHOWN).map(JobId::as_str).collect();
+    match found.len() {
+        0 => "no such job in this table".to_owned(),
+        n if n > SHOWN => format!("may be {} and {} more", names.join(", "), n - SHOWN),
+        _ => format!("may be {}", names.join(", ")),
     }
 }
 

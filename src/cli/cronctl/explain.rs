@@ -65,7 +65,7 @@ fn show_runs(schedule: &Schedule, from: Timestamp, world: &World, out: &mut Outp
         return Ok(());
     }
     let condition = match schedule.kind() {
-        Kind::Calendar | Kind::Reboot => "",
+        Kind::Calendar | Kind::Reboot | Kind::After => "",
         Kind::Interval { .. } => ", if each run takes no time",
     };
     out.line(format_args!("\nNext runs in {}{condition}:", zone.name()))?;

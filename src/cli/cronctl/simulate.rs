@@ -9,7 +9,9 @@ use super::values::{Down, Step};
 use super::world::World;
 use crate::crontab::{Crontab, Form, printable};
 use crate::schedule::{Timestamp, Zone};
-use crate::scheduler::{Owner, Scenario, Source, Started, simulate};
+use crate::scheduler::{
+    Event, JobScenario, Now, Owner, RunRecord, Scenario, Scheduler, Simulated, Source, Started, simulate,
+};
 use clap::ArgMatches;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -32,9 +34,17 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let listed = source::file(path, source::form(matches), world)?;
     let steps = matches.get_many::<Step>("step").into_iter().flatten().map(|step| (step.at, step.by));
     let down = matches.get_many::<Down>("down").into_iter().flatten().map(|down| (down.from, down.until));
-    let scenario = Scenario { zone: zone.clone(), from, until, steps: steps.collect(), down: down.collect() };
-    for started in simulate(scenario, || vec![load(&listed)]) {
-        print(&started, &zone, json, out)?;
+    let caller = world.caller();
+    let jobs = jobs(matches, &listed, &caller, &zone)?;
+    let records_all = given(matches, "outcomes");
+    let (steps, down) = (steps.collect(), down.collect());
+    let scenario = Scenario { zone: zone.clone(), from, until, steps, down, caller, jobs, records_all };
+    for simulated in simulate(scenario, || vec![load(&listed)]) {
+        match simulated {
+            Simulated::Started(started) if !records_all => print(&started, &zone, json, out)?,
+            Simulated::Ended(record) if records_all => out.json(&OutcomeLine::of(&record))?,
+            Simulated::Started(_) | Simulated::Ended(_) => {}
+        }
     }
     Ok(source::complain(std::slice::from_ref(&listed)))
 }
@@ -44,6 +54,73 @@ fn load(listed: &Listed) -> (Source, Crontab) {
     let owner = if listed.form == Form::System { Owner::System } else { Owner::Caller };
     let source = Source { path: listed.name.clone(), name: listed.owner.clone(), owner };
     (source, listed.table.clone())
+}
+
+/// How jobs behave and what people do, by the options.
+fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, zone: &Arc<Zone>) -> Result<JobScenario, Error> {
+    let mut finder = Scheduler::new(Arc::clone(zone), Now { utc: Timestamp(0), elapsed_ms: 0 });
+    finder.set_caller(caller);
+    finder.record_all(true);
+    let (source, table) = load(listed);
+    finder.handle(Event::Load { source, table }, Now { utc: Timestamp(0), elapsed_ms: 0 });
+    let find = |option: &'static str, job: &str| {
+        finder.find_job(job).map_err(|found| Error::Job { option, job: job.to_owned(), found })
+    };
+    let mut jobs = JobScenario::default();
+    for (job, seconds) in matches.get_many::<(String, i64)>("duration").into_iter().flatten() {
+        jobs.durations.insert(find("duration", job)?, *seconds);
+    }
+    for (job, exits) in matches.get_many::<(String, Vec<i32>)>("exit").into_iter().flatten() {
+        jobs.exits.insert(find("exit", job)?, exits.clone());
+    }
+    for (job, range) in matches.get_many::<(String, Down)>("pause").into_iter().flatten() {
+        jobs.pauses.push((find("pause", job)?, range.from, range.until));
+    }
+    for (job, at) in matches.get_many::<(String, Timestamp)>("run").into_iter().flatten() {
+        jobs.runs.push((find("run", job)?, *at));
+    }
+    for (job, at) in matches.get_many::<(String, Timestamp)>("kill").into_iter().flatten() {
+        jobs.kills.push((find("kill", job)?, *at));
+    }
+    Ok(jobs)
+}
+
+/// One outcome as JSON.
+#[derive(serde::Serialize)]
+struct OutcomeLine<'a> {
+    job: &'a str,
+    scheduled_at: String,
+    trigger: &'static str,
+    attempt: u32,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    outcome: &'static str,
+    exit_code: Option<i32>,
+    reason: Option<&'a str>,
+    line: u32,
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+}
+
+impl OutcomeLine<'_> {
+    fn of(record: &RunRecord) -> OutcomeLine<'_> {
+        let moment = |ms: i64| Timestamp(ms.div_euclid(1_000)).to_string();
+        OutcomeLine {
+            job: record.job.as_str(),
+            scheduled_at: record.scheduled_at.to_string(),
+            trigger: record.trigger.as_str(),
+            attempt: record.attempt,
+            started_at: record.started_at_ms.map(moment),
+            ended_at: record.ended_at_ms.map(moment),
+            outcome: record.outcome.as_str(),
+            exit_code: record.outcome.exit_status(),
+            reason: record.outcome.reason(),
+            line: record.line,
+            count: record.count,
+            until: record.until.map(|until| until.to_string()),
+        }
+    }
 }
 
 /// A start for JSON output.

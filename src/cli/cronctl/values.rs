@@ -38,6 +38,18 @@ pub(super) enum ValueError {
     /// `TIME..TIME` has no `..`.
     #[error("expected TIME..TIME, like 2026-05-01T10:00:00Z..2026-05-01T12:00:00Z")]
     NoRange,
+    /// No job, or no value for it.
+    #[error("expected a job and its value, like {example}")]
+    NoJobValue {
+        /// What it could look like.
+        example: &'static str,
+    },
+    /// No exit status.
+    #[error("expected an exit status from 0 to 255, found {found:?}")]
+    ExitStatus {
+        /// As it was given.
+        found: String,
+    },
     /// A range that ends before it begins.
     #[error("the range ends before it begins")]
     Backwards,
@@ -59,6 +71,41 @@ pub(super) fn down(text: &str) -> Result<Down, ValueError> {
     let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
     let range = Down { from: time(from)?, until: time(until)? };
     if range.until < range.from { Err(ValueError::Backwards) } else { Ok(range) }
+}
+
+/// `JOB=DUR`, a job and how long its runs last, in seconds.
+pub(super) fn job_duration(text: &str) -> Result<(String, i64), ValueError> {
+    let (job, duration) = text.rsplit_once('=').ok_or(ValueError::NoJobValue { example: "backup=90m" })?;
+    let mut seconds = 0_i64;
+    for part in duration.split_inclusive(|letter: char| letter.is_ascii_alphabetic()) {
+        seconds += delta(part)?;
+    }
+    if duration.is_empty() || seconds < 0 || duration.contains(['+', '-']) {
+        return Err(ValueError::Delta { found: duration.to_owned() });
+    }
+    Ok((job.to_owned(), seconds))
+}
+
+/// `JOB=CODE[,CODE...]`, a job and the exit statuses of its runs.
+pub(super) fn job_exits(text: &str) -> Result<(String, Vec<i32>), ValueError> {
+    let (job, codes) = text.rsplit_once('=').ok_or(ValueError::NoJobValue { example: "backup=1,0" })?;
+    let code =
+        |code: &str| code.parse::<u8>().map(i32::from).map_err(|_| ValueError::ExitStatus { found: code.to_owned() });
+    Ok((job.to_owned(), codes.split(',').map(code).collect::<Result<_, _>>()?))
+}
+
+/// `JOB=TIME..TIME`, a job and when it is paused.
+pub(super) fn job_range(text: &str) -> Result<(String, Down), ValueError> {
+    let (job, range) = text
+        .split_once('=')
+        .ok_or(ValueError::NoJobValue { example: "backup=2026-05-01T10:00:00Z..2026-05-01T12:00:00Z" })?;
+    Ok((job.to_owned(), down(range)?))
+}
+
+/// `JOB@TIME`, a job and a moment.
+pub(super) fn job_time(text: &str) -> Result<(String, Timestamp), ValueError> {
+    let (job, at) = text.rsplit_once('@').ok_or(ValueError::NoJobValue { example: "backup@2026-05-01T10:00:00Z" })?;
+    Ok((job.to_owned(), time(at)?))
 }
 
 /// Parses `[+-]N(s|m|h|d)`; the result is in seconds.
