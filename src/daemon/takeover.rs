@@ -6,7 +6,7 @@ use crate::executor::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
     SilentRunner,
 };
-use crate::report::{Ident, Level, Record};
+use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -335,7 +335,7 @@ impl Daemon {
                 let start = RunRequest { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
                 self.log_run(&start, Level::Warning, event, rest);
             }
-            None => self.log.write(&Record {
+            None => self.log.write(&LogRecord {
                 ident: Ident::Daemon,
                 level: Level::Warning,
                 pid: None,

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use crate::profile::{Profile, ProfileName};
-use crate::report::{Ident, Level, Log, Record, fields_of_start};
+use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::scheduler::{RunOutcome, RunRequest};
 use crate::sys::clock;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ impl JobLogger {
 
     /// What cronie says about a job before its process has the tag of one.
     pub(super) fn say_as_daemon(&mut self, user: &str, event: &str, detail: &str) {
-        self.log.write(&Record { user, ..Record::daemon(event, detail.as_bytes()) });
+        self.log.write(&LogRecord { user, ..LogRecord::daemon(event, detail.as_bytes()) });
     }
 
     /// Something else about a run, in the reference implementations' form.
@@ -149,7 +149,7 @@ impl JobLogger {
 
     /// Something about the executor itself.
     pub(super) fn own(&mut self, level: Level, event: &str, detail: &str) {
-        self.log.write(&Record { level, ..Record::daemon(event, detail.as_bytes()) });
+        self.log.write(&LogRecord { level, ..LogRecord::daemon(event, detail.as_bytes()) });
     }
 
     fn is_cronie(&self) -> bool {
@@ -180,7 +180,7 @@ impl JobLogger {
             fields = fields_of_start(job.start, job.command);
             fields.extend_from_slice(more);
         }
-        self.log.write(&Record {
+        self.log.write(&LogRecord {
             ident: Ident::Child,
             level,
             pid: job.pid,
