@@ -70,8 +70,8 @@ impl Daemon {
     pub(super) fn register_sources(&mut self) -> Result<(), Fatal> {
         self.poll.add(&self.timer, number::TIMER).map_err(os("waiting for the clock"))?;
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
-        let room = self.log.room().map_err(os("making the log's poll"))?;
-        self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
+        let writable = self.log.writable().map_err(os("making the log's poll"))?;
+        self.poll.add(writable, number::LOG).map_err(os("waiting for the log"))?;
         if let Some(mounts) = self.library.mount_table() {
             self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
         }

@@ -1,6 +1,6 @@
 //! Main's end of the executor: spawns it, sends it requests, and receives its events.
 
-use super::config::{Config, JournalPlace};
+use super::config::{Config, JournalLocation};
 use super::link::Link;
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
@@ -51,8 +51,8 @@ impl Executor {
     pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
-            JournalPlace::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
-            JournalPlace::Nowhere | JournalPlace::Directory(_) => None,
+            JournalLocation::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
+            JournalLocation::Nowhere | JournalLocation::Directory(_) => None,
         };
         let of_executor =
             journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
@@ -70,10 +70,10 @@ impl Executor {
         self.link.as_fd()
     }
 
-    /// Queues a start; sent by [`Executor::flush`]. Its end is told, and with `tell_pid` its process, too, which takes the receiver one more
+    /// Queues a start; sent by [`Executor::flush`]. Its end is told, and with `wants_pid` its process, too, which takes the receiver one more
     /// wake-up.
-    pub fn start(&mut self, start: &RunRequest, tell_pid: bool) {
-        self.queue(&ExecutorRequest::Start { start, tell_pid });
+    pub fn start(&mut self, start: &RunRequest, wants_pid: bool) {
+        self.queue(&ExecutorRequest::Start { start, wants_pid });
     }
 
     /// Queues that no more starts are made: what waits to be started is given up.
@@ -112,11 +112,11 @@ impl Executor {
     /// Takes what has been told, without blocking. What the executor told before its end is given first.
     pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
         let open = self.link.fill().map_err(os("hearing the executor"))?;
-        let mut notices = Vec::new();
-        while let Some(notice) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
-            notices.push(notice);
+        let mut events = Vec::new();
+        while let Some(event) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
+            events.push(event);
         }
-        if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
+        if open || !events.is_empty() { Ok(events) } else { Err(LaunchError::Gone) }
     }
 
     /// Tells the executor that there is nothing more to come. With its last job, mail and line of output it closes its end, see
@@ -127,7 +127,7 @@ impl Executor {
 
     /// Whether the executor has closed its end. It may stay to read what background processes write.
     pub fn is_done(&mut self) -> bool {
-        while self.link.take::<ExecutorEvent>().is_ok_and(|notice| notice.is_some()) {}
+        while self.link.take::<ExecutorEvent>().is_ok_and(|event| event.is_some()) {}
         !self.link.fill().unwrap_or(false)
     }
 

@@ -53,12 +53,12 @@ pub struct Config {
     /// Most processes on their way to their command at once; what is due beyond that waits, in order.
     pub starts_in_flight: NonZeroUsize,
     /// Where it keeps its journal of runs.
-    pub journal: JournalPlace,
+    pub journal: JournalLocation,
 }
 
 /// Where an executor keeps its journal of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum JournalPlace {
+pub enum JournalLocation {
     /// Nowhere: whatever comes after it knows nothing of its runs.
     #[default]
     Nowhere,

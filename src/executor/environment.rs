@@ -132,14 +132,14 @@ impl Inherited {
 /// The environment that cron gives a job: the table's variables, then what is missing. This is what X-Cron-Env shows under Debian, and
 /// what is laid over PAM's.
 pub(super) fn of_cron(
-    site: &Profile,
+    profile: &Profile,
     user: &User,
     table: &Environment,
     inherited: &Inherited,
     inherit_path: bool,
 ) -> Variables {
     let mut variables = Variables::default();
-    if site.sets_user {
+    if profile.sets_user {
         for (name, value) in inherited.all.iter().filter(|(name, _)| HANDED_ON.iter().any(|n| n.as_bytes() == *name)) {
             variables.set(name, value);
         }
@@ -147,12 +147,12 @@ pub(super) fn of_cron(
     for (name, value) in table.iter() {
         variables.set(name, value);
     }
-    let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(site.default_path.as_bytes());
+    let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(profile.default_path.as_bytes());
     variables.set_unless_there("SHELL", SHELL);
     variables.set_unless_there("HOME", &user.home);
     variables.set_unless_there("PATH", path);
     variables.set(b"LOGNAME", user.name.as_bytes());
-    if site.sets_user {
+    if profile.sets_user {
         variables.set(b"USER", user.name.as_bytes());
     }
     variables

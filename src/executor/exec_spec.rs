@@ -119,28 +119,28 @@ pub(super) struct ExecSpec {
     /// Whether priority, umask and limits are given their defined values here, and not by PAM before.
     pub(super) sets_defaults: bool,
     /// What the daemon was started with.
-    pub(super) started_with: StartedWith,
+    pub(super) original_limits: OriginalLimits,
 }
 
 /// What the daemon was started with, read once at the executor's start.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct StartedWith {
+pub(super) struct OriginalLimits {
     /// The descriptor limit, which jobs get back.
     pub(super) limit: DescriptorLimit,
     /// Whether a job would be a likelier or less likely victim of the kernel's memory killer than others, unless that is undone.
-    pub(super) odd_oom_score: bool,
+    pub(super) has_oom_adjustment: bool,
 }
 
-impl StartedWith {
+impl OriginalLimits {
     /// Reads the values of this process.
-    pub(super) fn own() -> io::Result<StartedWith> {
-        Ok(StartedWith { limit: DescriptorLimit::own()?, odd_oom_score: !process::has_ordinary_oom_score() })
+    pub(super) fn own() -> io::Result<OriginalLimits> {
+        Ok(OriginalLimits { limit: DescriptorLimit::own()?, has_oom_adjustment: !process::has_default_oom_score() })
     }
 }
 
 impl ExecSpec {
     /// `SHELL -c COMMAND` in HOME.
-    pub(super) fn of_shell(command: &[u8], environment: &Variables, started_with: StartedWith) -> ExecSpec {
+    pub(super) fn of_shell(command: &[u8], environment: &Variables, original_limits: OriginalLimits) -> ExecSpec {
         let shell = c_string(&[environment.get("SHELL").unwrap_or(b"/bin/sh")]);
         let arguments = vec![shell.clone(), c"-c".to_owned(), c_string(&[command])];
         ExecSpec {
@@ -150,50 +150,50 @@ impl ExecSpec {
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
             sets_defaults: true,
-            started_with,
+            original_limits,
         }
     }
 
     /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
-    pub(super) fn exec(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
-        let Err(failure) = self.steps(stdio, trouble);
+    pub(super) fn exec(&self, stdio: Stdio<'_>, reporter: &Reporter) -> Failure {
+        let Err(failure) = self.steps(stdio, reporter);
         failure
     }
 
     /// After the change of ids the owner may stop the process (SIGSTOP), so no descriptor but its own may be open by then.
-    fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<Infallible, Failure> {
+    fn steps(&self, stdio: Stdio<'_>, reporter: &Reporter) -> Result<Infallible, Failure> {
         process::new_session().map_err(at(ExecStage::Session))?;
         if let Some(label) = &self.label {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
-        stdio.place(trouble).map_err(at(ExecStage::Descriptors))?;
+        stdio.place(reporter).map_err(at(ExecStage::Descriptors))?;
         self.become_owner()?;
-        self.become_program(trouble)
+        self.become_program(reporter)
     }
 
     /// Becomes who the job is to run as, with a job's priority and limits.
     fn become_owner(&self) -> Result<(), Failure> {
         if self.sets_defaults {
-            self.started_with.limit.set().map_err(at(ExecStage::Limits))?;
+            self.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
             if self.identity.is_some() {
-                defaults(self.started_with)?;
+                defaults(self.original_limits)?;
             }
         }
         self.identity.as_ref().map_or(Ok(()), Identity::assume)
     }
 
-    fn become_program(&self, trouble: &Reporter) -> Result<Infallible, Failure> {
-        self.enter_directory(trouble)?;
+    fn become_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
+        self.enter_directory(reporter)?;
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
         Err(at(ExecStage::Exec)(self.program.exec()))
     }
 
-    fn enter_directory(&self, trouble: &Reporter) -> Result<(), Failure> {
+    fn enter_directory(&self, reporter: &Reporter) -> Result<(), Failure> {
         let Err(error) = process::enter(&self.directory) else { return Ok(()) };
         if !self.runs_without_home {
             return Err(at(ExecStage::Directory)(error));
         }
-        trouble.tell(&Failure { step: ExecStage::DirectoryInstead, source: error });
+        reporter.send(&Failure { step: ExecStage::DirectoryInstead, source: error });
         // Standalone, as the caller, the current directory is as good as `/`; nobody is kept from entering `/`.
         if self.identity.is_some() { process::enter(c"/").map_err(at(ExecStage::Directory)) } else { Ok(()) }
     }
@@ -201,10 +201,10 @@ impl ExecSpec {
 
 /// What a job has whatever the daemon was started with. PAM's limits and umask come after it, when there is PAM. A container that
 /// may not change a priority it was given keeps it.
-pub(super) fn defaults(started_with: StartedWith) -> Result<(), Failure> {
+pub(super) fn defaults(original_limits: OriginalLimits) -> Result<(), Failure> {
     process::set_umask(0o022);
-    let oom_score = if started_with.odd_oom_score { process::ordinary_oom_score() } else { Ok(()) };
-    for done in [oom_score, process::ordinary_priority()] {
+    let oom_score = if original_limits.has_oom_adjustment { process::reset_oom_score() } else { Ok(()) };
+    for done in [oom_score, process::reset_priority()] {
         match done {
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
                 return Err(at(ExecStage::Priority)(error));
@@ -243,11 +243,11 @@ pub(super) struct Stdio<'a> {
 impl Stdio<'_> {
     /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the executor
     /// and the PAM monitor have something at 0, 1 and 2.
-    fn place(self, trouble: &Reporter) -> io::Result<()> {
+    fn place(self, reporter: &Reporter) -> io::Result<()> {
         descriptor::place(self.input, 0)?;
         descriptor::place(self.output, 1)?;
         descriptor::place(self.error, 2)?;
-        descriptor::close_from(3, &[trouble.pipe.as_fd()])
+        descriptor::close_from(3, &[reporter.pipe.as_fd()])
     }
 }
 
@@ -270,7 +270,7 @@ impl Reporter {
     }
 
     /// Tells of a failure of this very process.
-    pub(super) fn tell(&self, failure: &Failure) {
+    pub(super) fn send(&self, failure: &Failure) {
         let number = failure.source.raw_os_error().unwrap_or_default();
         let mut report = [0; REPORT];
         let fields =
@@ -298,15 +298,15 @@ pub(super) struct Reports {
 impl Reports {
     /// What has been told since the last time: which process failed, and at what.
     pub(super) fn take(&self) -> Vec<(Pid, Failure)> {
-        let mut told = Vec::new();
+        let mut taken = Vec::new();
         let mut buffer = [0; REPORT * 64];
         while let Ok(count) = descriptor::read(self.pipe.as_fd(), &mut buffer) {
             if count == 0 {
                 break;
             }
-            told.extend(buffer.get(..count).unwrap_or(&[]).chunks_exact(REPORT).filter_map(read_report));
+            taken.extend(buffer.get(..count).unwrap_or(&[]).chunks_exact(REPORT).filter_map(read_report));
         }
-        told
+        taken
     }
 }
 
@@ -327,14 +327,14 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
 pub(super) fn child(spec: &ExecSpec, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
     let failure = spec.exec(stdio, reporter);
     if failure.step == ExecStage::Exec {
-        tell_reader_of_output(spec, &failure, profile);
+        write_failure_to_output(spec, &failure, profile);
     }
-    reporter.tell(&failure);
+    reporter.send(&failure);
     127
 }
 
 /// A shell that is not there is told in the job's own output as well, as the reference implementations do, so that its mail says so.
-fn tell_reader_of_output(spec: &ExecSpec, failure: &Failure, profile: ProfileName) {
+fn write_failure_to_output(spec: &ExecSpec, failure: &Failure, profile: ProfileName) {
     let (shell, why) = (spec.program.path().to_string_lossy(), reason(&failure.source));
     let text = match profile {
         ProfileName::Debian => format!("{shell}: execle: {why}\n"),
@@ -351,15 +351,15 @@ mod tests {
     fn a_child_names_itself_and_the_step_that_failed() {
         let (reporter, reports) = Reporter::new().unwrap();
         let pid = process::fork(|| {
-            reporter.tell(&Failure { step: ExecStage::UserId, source: io::Error::from_raw_os_error(11) });
+            reporter.send(&Failure { step: ExecStage::UserId, source: io::Error::from_raw_os_error(11) });
             0
         })
         .unwrap();
         process::wait(pid).unwrap();
-        let mut spec = ExecSpec::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
+        let mut spec = ExecSpec::of_shell(b"true", &Variables::default(), OriginalLimits::own().unwrap());
         spec.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
-        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&spec))).collect();
-        assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
+        let taken: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&spec))).collect();
+        assert_eq!(taken, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
         assert!(reports.take().is_empty());
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Job {
     pub(super) start: Box<RunRequest>,
     pub(super) owner: OwnerKey,
     /// Main wants to be told of its process.
-    pub(super) tell_pid: bool,
+    pub(super) wants_pid: bool,
     /// When it was first tried in vain to start it.
     pub(super) tried_since_ms: Option<i64>,
     pub(super) user: Rc<User>,
@@ -61,8 +61,8 @@ pub(super) struct Job {
 
 impl Job {
     /// The command up to the first `%`, as the log and the mail show it.
-    pub(super) fn command(&self, site: &Profile) -> Vec<u8> {
-        self.start.split(site.backslash).shell
+    pub(super) fn command(&self, profile: &Profile) -> Vec<u8> {
+        self.start.split(profile.backslash).shell
     }
 
     pub(super) fn pipe(&mut self, stream: Stream) -> &mut Option<OwnedFd> {

@@ -57,8 +57,8 @@ impl JobLogger {
     }
 
     /// What becomes readable when records that wait can be written.
-    pub(super) fn room(&mut self) -> io::Result<impl AsFd> {
-        self.log.room()
+    pub(super) fn writable(&mut self) -> io::Result<impl AsFd> {
+        self.log.writable()
     }
 
     pub(super) fn handle_writable(&mut self) {

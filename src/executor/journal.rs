@@ -340,9 +340,9 @@ impl Journal {
             return Ok(());
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let has_room = self.size + waiting.len() as u64 <= 2 * LONGEST;
+        let fits = self.size + waiting.len() as u64 <= 2 * LONGEST;
         let written =
-            if has_room { file.write_all_at(&waiting, self.size) } else { Err(io::ErrorKind::FileTooLarge.into()) };
+            if fits { file.write_all_at(&waiting, self.size) } else { Err(io::ErrorKind::FileTooLarge.into()) };
         if let Err(error) = written {
             // Half a record would hide all that come after it.
             let _ = file.set_len(self.size);

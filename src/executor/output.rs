@@ -32,12 +32,12 @@ impl Output {
     pub(super) fn push(&mut self, bytes: &[u8], owner: &OwnerKey, budget: &mut MemoryBudget) {
         let before = self.kept();
         self.total += bytes.len() as u64;
-        let short = !budget.has_room(owner, bytes.len());
+        let is_short = !budget.has_capacity(owner, bytes.len());
         // Once something was cut, the beginning is closed: nothing may be missing inside it.
-        let room = if short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
-        let (to_head, to_tail) = bytes.split_at(room.min(bytes.len()));
+        let for_head = if is_short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
+        let (to_head, to_tail) = bytes.split_at(for_head.min(bytes.len()));
         self.head.extend_from_slice(to_head);
-        let most = if short { TAIL_WHEN_SHORT } else { TAIL };
+        let most = if is_short { TAIL_WHEN_SHORT } else { TAIL };
         let to_tail = to_tail.get(to_tail.len().saturating_sub(most)..).unwrap_or(&[]);
         let surplus = (self.tail.len() + to_tail.len()).saturating_sub(most);
         self.tail.drain(..surplus.min(self.tail.len()));

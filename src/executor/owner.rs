@@ -24,20 +24,20 @@ pub(super) fn owner_of(start: &RunRequest) -> OwnerKey {
 
 /// A queue in which each owner has one turn after the other, however much it has waiting.
 #[derive(Debug)]
-pub(super) struct Turns<T> {
+pub(super) struct FairQueue<T> {
     queues: HashMap<OwnerKey, VecDeque<T>>,
     /// The owners that have something waiting.
     order: VecDeque<OwnerKey>,
     len: usize,
 }
 
-impl<T> Default for Turns<T> {
-    fn default() -> Turns<T> {
-        Turns { queues: HashMap::new(), order: VecDeque::new(), len: 0 }
+impl<T> Default for FairQueue<T> {
+    fn default() -> FairQueue<T> {
+        FairQueue { queues: HashMap::new(), order: VecDeque::new(), len: 0 }
     }
 }
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -122,7 +122,7 @@ impl MemoryBudget {
     }
 
     /// Whether an owner may have that many bytes more.
-    pub(super) fn has_room(&self, owner: &OwnerKey, bytes: usize) -> bool {
+    pub(super) fn has_capacity(&self, owner: &OwnerKey, bytes: usize) -> bool {
         let then = self.of_owner.get(owner).copied().unwrap_or(0).saturating_add(bytes);
         then <= self.per_owner && (then <= self.always || self.total.saturating_add(bytes) <= self.together)
     }
@@ -202,7 +202,7 @@ impl OwnerMemory {
     pub(super) fn take_request(&mut self, owner: &OwnerKey, start: &mut RunRequest) -> bool {
         // The command counts twice, as part of it may be the job's standard input.
         let size = 2 * start.command.len() + start.variables.bytes().len();
-        if !self.requests.has_room(owner, size) {
+        if !self.requests.has_capacity(owner, size) {
             return false;
         }
         start.command = self.interner.intern(owner, start.command.clone(), &mut self.requests);
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn owners_take_turns_and_each_keeps_its_order() {
-        let mut turns = Turns::default();
+        let mut turns = FairQueue::default();
         (0..100).for_each(|number| turns.push_back(owner("alice"), number));
         turns.push_back(owner("bob"), 1000);
         turns.push_back(owner("bob"), 1001);
@@ -247,13 +247,13 @@ mod tests {
     fn an_owner_has_its_share_whatever_the_others_have() {
         let mut budget = MemoryBudget::new(100, 150, 10);
         let (alice, bob, carol) = (owner("alice"), owner("bob"), owner("carol"));
-        assert!(budget.has_room(&alice, 100) && !budget.has_room(&alice, 101));
+        assert!(budget.has_capacity(&alice, 100) && !budget.has_capacity(&alice, 101));
         budget.take(&alice, 100);
-        assert!(budget.has_room(&bob, 50) && !budget.has_room(&bob, 51));
+        assert!(budget.has_capacity(&bob, 50) && !budget.has_capacity(&bob, 51));
         budget.take(&bob, 50);
-        assert!(budget.has_room(&carol, 10) && !budget.has_room(&carol, 11));
+        assert!(budget.has_capacity(&carol, 10) && !budget.has_capacity(&carol, 11));
         budget.give_back(&alice, 100);
-        assert!(budget.has_room(&carol, 100));
+        assert!(budget.has_capacity(&carol, 100));
         budget.give_back(&bob, 50);
         assert_eq!(budget.total(), 0);
     }
@@ -279,9 +279,9 @@ mod tests {
         let of_alice = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
         let of_bob = interner.intern(&bob, b"abc".to_vec().into(), &mut budget);
         assert_eq!(budget.total(), 6);
-        assert!(!budget.has_room(&alice, 1) && !budget.has_room(&bob, 1));
+        assert!(!budget.has_capacity(&alice, 1) && !budget.has_capacity(&bob, 1));
         interner.release(&alice, &of_alice, &mut budget);
-        assert!(budget.has_room(&alice, 3) && !budget.has_room(&bob, 1));
+        assert!(budget.has_capacity(&alice, 3) && !budget.has_capacity(&bob, 1));
         interner.release(&bob, &of_bob, &mut budget);
         assert_eq!(budget.total(), 0);
     }

@@ -5,7 +5,7 @@
 
 use super::config::RETRY_MS;
 use super::environment::Variables;
-use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, Reporter, StartedWith, Stdio, child, defaults};
+use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, child, defaults};
 use super::job::usage_of;
 use super::label::Label;
 use super::link::{Link, WireError};
@@ -38,7 +38,7 @@ pub(super) struct MonitorRequest {
     pub(super) variables: Environment,
     pub(super) command: SharedBytes,
     pub(super) runs_without_home: bool,
-    pub(super) started_with: StartedWith,
+    pub(super) original_limits: OriginalLimits,
 }
 
 /// What the PAM monitor reports to the executor.
@@ -121,7 +121,7 @@ impl<'a> PamMonitor<'a> {
             Err(MonitorError::ExecStage(failure)) => failed(&failure),
             Err(MonitorError::Wire(_) | MonitorError::Alone) => return 1,
         };
-        self.tell(&event);
+        self.send(&event);
         1
     }
 
@@ -133,8 +133,8 @@ impl<'a> PamMonitor<'a> {
         process::set_name(c"crond: pam");
         let request: MonitorRequest = self.receive()?;
         process::new_session().map_err(at(ExecStage::Session))?;
-        request.started_with.limit.set().map_err(at(ExecStage::Limits))?;
-        defaults(request.started_with)?;
+        request.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
+        defaults(request.original_limits)?;
         self.set_exec_context(&request)?;
         let session = self.open_session(&request)?;
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
@@ -144,15 +144,15 @@ impl<'a> PamMonitor<'a> {
         let job =
             fork_with_retries(|| child(&spec, stdio, &reporter, self.profile.profile)).map_err(at(ExecStage::Fork))?;
         drop((input, output, reporter));
-        self.tell(&MonitorEvent::Started(job));
+        self.send(&MonitorEvent::Started(job));
         // What the session took to open is free again, and the job may go on for weeks.
         memory::trim_memory();
         let (status, used) = process::wait_with_usage(job).map_err(at(ExecStage::Session))?;
         for (_, failure) in reports.take() {
-            self.tell(&failed(&failure));
+            self.send(&failed(&failure));
         }
-        self.tell_messages(session.as_ref());
-        self.tell(&MonitorEvent::Ended { status, usage: usage_of(used), variables: pam.packed() });
+        self.send_messages(session.as_ref());
+        self.send(&MonitorEvent::Ended { status, usage: usage_of(used), variables: pam.packed() });
         Ok(())
     }
 
@@ -186,9 +186,9 @@ impl<'a> PamMonitor<'a> {
         Ok(Some(session))
     }
 
-    fn tell_messages(&mut self, session: Option<&Session<'_>>) {
+    fn send_messages(&mut self, session: Option<&Session<'_>>) {
         for message in session.map(Session::take_messages).unwrap_or_default() {
-            self.tell(&MonitorEvent::Message(message));
+            self.send(&MonitorEvent::Message(message));
         }
     }
 
@@ -206,7 +206,7 @@ impl<'a> PamMonitor<'a> {
     }
 
     /// Sends an event, waiting until it is sent. An executor that is gone is no reason to leave the job or its session.
-    pub(super) fn tell(&mut self, event: &MonitorEvent) {
+    pub(super) fn send(&mut self, event: &MonitorEvent) {
         if self.link.push(event).is_err() {
             return;
         }
@@ -252,7 +252,7 @@ fn failed(failure: &Failure) -> MonitorEvent {
 /// What the job's child needs: cron's variables have the last word over PAM's.
 pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity) -> ExecSpec {
     let variables = pam.clone().overlaid(&Variables::unpacked(&request.variables));
-    let mut spec = ExecSpec::of_shell(&request.command, &variables, request.started_with);
+    let mut spec = ExecSpec::of_shell(&request.command, &variables, request.original_limits);
     spec.identity = Some(identity);
     spec.runs_without_home = request.runs_without_home;
     spec.sets_defaults = false;

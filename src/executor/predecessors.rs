@@ -1,7 +1,7 @@
 //! What earlier mains and their executors have left, found once at the start of a main: executors that still live, and journals of dead ones.
 
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
-use super::run_directory::{ExecutorFiles, Look, RunDirectoryError, executors};
+use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
 use crate::scheduler::{JobId, RunId, RunResult};
@@ -43,16 +43,16 @@ pub struct Predecessors {
     /// Runs of living executors that go on.
     pub running: Vec<RunOfJob>,
     /// What could not be read, and was removed.
-    pub troubles: Vec<RunDirectoryError>,
+    pub errors: Vec<RunDirectoryError>,
     /// Executors that live and cannot be reached.
-    pub silent: Vec<SilentRunner>,
+    pub silent: Vec<SilentExecutor>,
     /// Executors that are connected and have not told their runs in time.
     pub slow: Vec<Pid>,
 }
 
 /// An executor that lives, or may live, and to which there is no connection. Its journal is its own: nothing is written to it here.
 #[derive(Debug)]
-pub struct SilentRunner {
+pub struct SilentExecutor {
     files: ExecutorFiles,
     /// Runs without an end that was told, as its journal had them.
     open: BTreeMap<RunId, JournaledRun>,
@@ -64,7 +64,7 @@ pub struct SilentRunner {
 #[derive(Debug)]
 pub enum Retried {
     /// It still cannot be reached.
-    Silent(SilentRunner),
+    Silent(SilentExecutor),
     /// It is connected.
     Connected(OldExecutor),
     /// It is dead and has left a journal.
@@ -73,10 +73,10 @@ pub enum Retried {
     Gone,
 }
 
-impl SilentRunner {
-    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentRunner {
+impl SilentExecutor {
+    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentExecutor {
         let runs = content.unwrap_or_default().runs.into_iter();
-        SilentRunner { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
+        SilentExecutor { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
     }
 
     /// Its process.
@@ -101,16 +101,17 @@ impl SilentRunner {
 
     /// Tries to connect again.
     pub fn retry(self, boot_id: &str) -> Retried {
-        let gone = |silent: SilentRunner| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
-        match self.files.look(boot_id, now()) {
-            Ok(Some(Look { is_alive: false, content: Ok(content), file })) => {
-                let SilentRunner { files, lost, .. } = self;
+        let gone =
+            |silent: SilentExecutor| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
+        match self.files.inspect(boot_id, now()) {
+            Ok(Some(JournalState { is_alive: false, content: Ok(content), file })) => {
+                let SilentExecutor { files, lost, .. } = self;
                 let mut dead = DeadExecutor::new(Some(files), file, content);
                 // If this cannot be written, the next main records them as lost once more.
                 let _ = dead.settle(&lost);
                 Retried::Dead(dead)
             }
-            Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) if trouble.is_of_content() => {
+            Ok(Some(JournalState { is_alive: false, content: Err(error), .. })) if error.is_of_content() => {
                 let _ = self.files.discard();
                 gone(self)
             }
@@ -234,19 +235,19 @@ pub enum AfterClose {
 impl OldExecutor {
     /// Looks what it has left, once it has closed its connection.
     pub fn after_close(&self, boot_id: &str) -> Result<AfterClose, RunDirectoryError> {
-        Ok(match self.files.look(boot_id, now())? {
+        Ok(match self.files.inspect(boot_id, now())? {
             None => AfterClose::Nothing,
-            Some(Look { is_alive: true, .. }) => AfterClose::StillThere,
-            Some(Look { content, file, .. }) => {
+            Some(JournalState { is_alive: true, .. }) => AfterClose::StillThere,
+            Some(JournalState { content, file, .. }) => {
                 AfterClose::Dead(DeadExecutor::new(Some(self.files.clone()), file, content?))
             }
         })
     }
 
     /// Gives up a connection that cannot be waited for.
-    pub fn disconnect(self, boot_id: &str) -> SilentRunner {
-        let content = self.files.look(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
-        SilentRunner::new(self.files, content)
+    pub fn disconnect(self, boot_id: &str) -> SilentExecutor {
+        let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
+        SilentExecutor::new(self.files, content)
     }
 }
 
@@ -269,7 +270,7 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
                 found.dead.push(DeadExecutor::new(None, file, content));
             }
             Err(source) => {
-                found.troubles.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
+                found.errors.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
             }
         }
     }
@@ -294,12 +295,12 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     let mut found = Predecessors::default();
     let listed = match executors(directory) {
         Ok(listed) => listed,
-        Err(trouble) => {
-            found.troubles.push(trouble);
+        Err(error) => {
+            found.errors.push(error);
             return found;
         }
     };
-    let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.troubles);
+    let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.errors);
     for (files, file, content) in dead {
         take_dead(&mut found, files, file, content);
     }
@@ -307,15 +308,15 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
         take_living(&mut found, executor, boot_id);
     }
     for files in silent {
-        let content = match files.look(boot_id, now()) {
+        let content = match files.inspect(boot_id, now()) {
             Ok(None) => continue,
             Ok(Some(look)) => look.content,
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         };
-        let content = content.map_err(|trouble| found.troubles.push(trouble)).ok();
+        let content = content.map_err(|error| found.errors.push(error)).ok();
         found.started.extend(content.iter().flat_map(starts_of));
         found.undelivered.extend(content.iter().flat_map(undelivered));
-        found.silent.push(SilentRunner::new(files, content));
+        found.silent.push(SilentExecutor::new(files, content));
     }
     found
 }
@@ -328,20 +329,22 @@ fn without_end(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
 type Connected = (Vec<(ExecutorFiles, File, JournalContent)>, Vec<OldExecutor>, Vec<ExecutorFiles>);
 
 /// Sorts executors into dead ones, those that have answered or are connected at least, and those that cannot be reached.
-fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, troubles: &mut Vec<RunDirectoryError>) -> Connected {
+fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, errors: &mut Vec<RunDirectoryError>) -> Connected {
     let until_ms = clock::monotonic_ms() + PATIENCE_MS;
     let (mut dead, mut connected, mut left): (Vec<_>, Vec<OldExecutor>, _) = (Vec::new(), Vec::new(), listed);
     loop {
         for files in std::mem::take(&mut left) {
-            match files.look(boot_id, now()) {
+            match files.inspect(boot_id, now()) {
                 Ok(None) => {}
-                Ok(Some(Look { is_alive: false, content: Ok(content), file })) => dead.push((files, file, content)),
+                Ok(Some(JournalState { is_alive: false, content: Ok(content), file })) => {
+                    dead.push((files, file, content))
+                }
                 // What could be read at another time is left to another time.
-                Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) | Err(trouble)
-                    if trouble.is_of_content() =>
+                Ok(Some(JournalState { is_alive: false, content: Err(error), .. })) | Err(error)
+                    if error.is_of_content() =>
                 {
-                    troubles.push(trouble);
-                    troubles.extend(files.discard().err());
+                    errors.push(error);
+                    errors.extend(files.discard().err());
                 }
                 // It lives, or that is not known. Whatever its journal says, it can tell by itself.
                 Ok(Some(_)) | Err(_) => match OldExecutor::connect(files.clone()) {
@@ -379,12 +382,12 @@ fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFil
 
 fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content: JournalContent) {
     if content.is_of_another_boot {
-        found.troubles.extend(files.discard().err());
+        found.errors.extend(files.discard().err());
         return;
     }
     if content.is_damaged {
         let source = super::journal::JournalError::Damaged;
-        found.troubles.push(RunDirectoryError::Journal { path: files.journal(), source });
+        found.errors.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));
     found.undelivered.extend(undelivered(&content));
@@ -392,14 +395,14 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
 }
 
 fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
-    let content = match executor.files.look(boot_id, now()) {
+    let content = match executor.files.inspect(boot_id, now()) {
         Ok(Some(look)) => look.content.map(Some),
         Ok(None) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(error) => Err(error),
     };
     // What it tells by itself counts even if its journal cannot be read.
-    let content = content.unwrap_or_else(|trouble| {
-        found.troubles.push(trouble);
+    let content = content.unwrap_or_else(|error| {
+        found.errors.push(error);
         None
     });
     found.started.extend(content.iter().flat_map(starts_of));

@@ -30,7 +30,7 @@ use crate::sys::memory;
 use crate::sys::process;
 use crate::sys::signal::SignalEvent;
 use children::Child;
-use context::{ExecutorError, Kind, of_token, os};
+use context::{EventSource, ExecutorError, of_token, os};
 use state::ExecutorState;
 use std::ffi::CString;
 use std::fs::File;
@@ -59,14 +59,14 @@ pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32
 }
 
 /// Leaves everything behind that is main's: its terminal, descriptors and signals.
-fn leave_main(site: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
+fn leave_main(profile: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
     // Its own session keeps the terminal's signals away. A fresh child leads no group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
     process::block_signals().map_err(os("blocking signals"))?;
     let kept: Vec<BorrowedFd<'_>> = [socket.as_fd()].into_iter().chain(journal.map(File::as_fd)).collect();
     descriptor::close_from(3, &kept).map_err(os("closing descriptors"))?;
-    process::set_name(&CString::new(format!("{}: executor", site.daemon_tag)).unwrap_or_default());
+    process::set_name(&CString::new(format!("{}: executor", profile.daemon_tag)).unwrap_or_default());
     Ok(())
 }
 
@@ -132,23 +132,23 @@ impl ExecutorState {
         .map(|until| u64::try_from(until.saturating_sub(now_ms)).unwrap_or(0))
     }
 
-    fn ready(&mut self, kind: Kind, id: u64) -> Result<(), ExecutorError> {
+    fn ready(&mut self, kind: EventSource, id: u64) -> Result<(), ExecutorError> {
         match kind {
-            Kind::Main => self.handle_main()?,
-            Kind::Signals => self.handle_signals()?,
-            Kind::Reports => self.take_reports(),
-            Kind::Log => self.context.log.handle_writable(),
-            Kind::Output => self.drain(id, Stream::Output),
-            Kind::Error => self.drain(id, Stream::Error),
-            Kind::Feed => self.feed(id),
-            Kind::LookUp => {
+            EventSource::Main => self.handle_main()?,
+            EventSource::Signals => self.handle_signals()?,
+            EventSource::Reports => self.take_reports(),
+            EventSource::Log => self.context.log.handle_writable(),
+            EventSource::Output => self.drain(id, Stream::Output),
+            EventSource::Error => self.drain(id, Stream::Error),
+            EventSource::Feed => self.feed(id),
+            EventSource::LookUp => {
                 if self.starts.identities.readable(id) {
                     self.stop_waiting_for_identities();
                 }
             }
-            Kind::MailFeed => self.mails.feed(id),
-            Kind::PamMonitor => self.handle_monitor(id),
-            Kind::Listener => self.accept_main()?,
+            EventSource::MailFeed => self.mails.feed(id),
+            EventSource::PamMonitor => self.handle_monitor(id),
+            EventSource::Listener => self.accept_main()?,
         }
         Ok(())
     }
@@ -167,8 +167,8 @@ impl ExecutorState {
     fn handle_signals(&mut self) -> Result<(), ExecutorError> {
         let mut children = false;
         // TERM and the like are meant for main: an executor ends with its last job.
-        while let Some(heard) = self.signals.read().map_err(os("reading signals"))? {
-            children |= heard == SignalEvent::Child;
+        while let Some(signal) = self.signals.read().map_err(os("reading signals"))? {
+            children |= signal == SignalEvent::Child;
         }
         if children {
             while let Some(pid) = process::ended_child() {

@@ -135,7 +135,7 @@ impl ExecutorFiles {
     }
 
     /// Reads the journal of an executor, living or dead. None: it is gone. An error: nobody knows whether the executor lives.
-    pub(super) fn look(&self, boot_id: &str, now: i64) -> Result<Option<Look>, RunDirectoryError> {
+    pub(super) fn inspect(&self, boot_id: &str, now: i64) -> Result<Option<JournalState>, RunDirectoryError> {
         let path = self.journal();
         loop {
             let Some(file) = open(&path)? else { return Ok(None) };
@@ -143,7 +143,7 @@ impl ExecutorFiles {
             if is_alive || state_file::is_still_at(&file, &path) {
                 let is_too_long = file.metadata().map_err(os("looking at", &path))?.len() > 2 * LONGEST;
                 let content = if is_too_long { Err(JournalError::Foreign) } else { read(&file, boot_id, now) };
-                return Ok(Some(Look { is_alive, content: content.map_err(in_journal(&path)), file }));
+                return Ok(Some(JournalState { is_alive, content: content.map_err(in_journal(&path)), file }));
             }
         }
     }
@@ -163,7 +163,7 @@ impl ExecutorFiles {
 
 /// What a journal says, and whether its executor lives.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct JournalState {
     pub(super) is_alive: bool,
     pub(super) content: Result<JournalContent, RunDirectoryError>,
     pub(super) file: File,
@@ -280,9 +280,9 @@ mod tests {
         let found = executors(top.path()).unwrap();
         assert_eq!(found.len(), 5);
         for files in found {
-            let look = files.look(BOOT_ID, 0);
-            let trouble = look.and_then(|look| look.unwrap().content).unwrap_err();
-            assert!(trouble.is_of_content(), "{trouble}");
+            let look = files.inspect(BOOT_ID, 0);
+            let error = look.and_then(|look| look.unwrap().content).unwrap_err();
+            assert!(error.is_of_content(), "{error}");
             files.discard().unwrap();
         }
         assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);
@@ -305,7 +305,7 @@ mod tests {
     fn a_journal_that_is_rewritten_is_still_known_as_a_living_executors() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("cronwheel");
-        let (told, tell) = crate::sys::descriptor::pipe().unwrap();
+        let (reports, tell) = crate::sys::descriptor::pipe().unwrap();
         let executor = process::fork(|| {
             let files = ExecutorFiles::own(&directory);
             let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
@@ -317,13 +317,13 @@ mod tests {
             }
         })
         .unwrap();
-        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&told), &mut [0]).unwrap();
+        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&reports), &mut [0]).unwrap();
         let files = executors(&directory).unwrap().remove(0);
         assert_eq!(files.pid, executor);
-        let alive = (0..2000).filter(|_| files.look(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
+        let alive = (0..2000).filter(|_| files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
         process::signal(executor, process::Ask::Kill).unwrap();
         assert_eq!(process::wait(executor).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
         assert_eq!(alive, 2000);
-        assert!(!files.look(BOOT_ID, 0).unwrap().unwrap().is_alive);
+        assert!(!files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive);
     }
 }

@@ -65,7 +65,7 @@ fn template(socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
             None => 1,
         });
         if let Err(error) = forked {
-            monitor.tell(&MonitorEvent::NoMonitor { number: error.raw_os_error().unwrap_or(0) });
+            monitor.send(&MonitorEvent::NoMonitor { number: error.raw_os_error().unwrap_or(0) });
         }
     }
     0

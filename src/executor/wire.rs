@@ -33,7 +33,7 @@ pub(super) enum ExecutorRequest<S> {
         /// The job.
         start: S,
         /// Send `Started` as soon as it has a process.
-        tell_pid: bool,
+        wants_pid: bool,
     },
     /// Make no more starts.
     StopStarting,

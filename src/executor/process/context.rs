@@ -2,7 +2,7 @@
 
 use crate::executor::config::Config;
 use crate::executor::environment::{self, Inherited, Variables};
-use crate::executor::exec_spec::{ExecSpec, Identity, Reporter, StartedWith};
+use crate::executor::exec_spec::{ExecSpec, Identity, OriginalLimits, Reporter};
 use crate::executor::job::Job;
 use crate::executor::job_log::{JobLogger, JobRef};
 use crate::executor::link::WireError;
@@ -15,7 +15,7 @@ use std::io;
 
 /// What a number in the event queue stands for; the upper bits are the number of the job, mailer or lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EventSource {
     Main,
     Signals,
     Reports,
@@ -29,26 +29,26 @@ pub(super) enum Kind {
     Listener,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Main,
-    Kind::Signals,
-    Kind::Reports,
-    Kind::Output,
-    Kind::Error,
-    Kind::Feed,
-    Kind::LookUp,
-    Kind::MailFeed,
-    Kind::PamMonitor,
-    Kind::Log,
-    Kind::Listener,
+const EVENT_SOURCES: [EventSource; 11] = [
+    EventSource::Main,
+    EventSource::Signals,
+    EventSource::Reports,
+    EventSource::Output,
+    EventSource::Error,
+    EventSource::Feed,
+    EventSource::LookUp,
+    EventSource::MailFeed,
+    EventSource::PamMonitor,
+    EventSource::Log,
+    EventSource::Listener,
 ];
 
-pub(super) fn token(kind: Kind, id: u64) -> u64 {
+pub(super) fn token(kind: EventSource, id: u64) -> u64 {
     id << 4 | kind as u64
 }
 
-pub(super) fn of_token(token: u64) -> Option<(Kind, u64)> {
-    let kind = KINDS.into_iter().find(|kind| *kind as u64 == token & 0xf)?;
+pub(super) fn of_token(token: u64) -> Option<(EventSource, u64)> {
+    let kind = EVENT_SOURCES.into_iter().find(|kind| *kind as u64 == token & 0xf)?;
     Some((kind, token >> 4))
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Context {
     pub(super) poll: Poll,
     /// The environment that the executor was started with.
     pub(super) inherited: Inherited,
-    pub(super) started_with: StartedWith,
+    pub(super) original_limits: OriginalLimits,
     /// Present where the kernel has SELinux.
     pub(super) policy: Option<Policy>,
     /// The end of the reports' pipe that children write to.
@@ -105,7 +105,7 @@ impl Context {
 
     /// What the child of a job needs to become its shell.
     pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
-        let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.started_with);
+        let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.original_limits);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
         spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;
         spec

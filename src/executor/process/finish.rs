@@ -1,10 +1,10 @@
 //! Reads the output of jobs, and logs, mails and reports their ends.
 
 use super::children::Child;
-use super::context::{Kind, job_ref, token};
+use super::context::{EventSource, job_ref, token};
 use super::late_jobs::LateOutput;
 use super::mail::{self, Draft};
-use super::running::{GRACE_MS, TURN};
+use super::running::{GRACE_MS, READ_SIZE};
 use super::state::ExecutorState;
 use crate::executor::config::Mailer;
 use crate::executor::exec_spec::{ExecStage, Failure};
@@ -21,7 +21,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Enough turns for the largest pipe that a job may have asked for (1 MiB, pipe(7)), and the end.
-const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
+const READS_OF_A_PIPE: usize = (1 << 20) / READ_SIZE + 1;
 
 impl ExecutorState {
     /// Takes what children told before their exec.
@@ -42,8 +42,8 @@ impl ExecutorState {
         if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
-            let about = job_ref(job, &command);
-            self.context.log.say(about, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
+            let job_ref = job_ref(job, &command);
+            self.context.log.say(job_ref, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
         } else if let Some(job) = self.jobs.running.get_mut(&id) {
             job.failure = Some(failure.why(&spec));
         }
@@ -69,15 +69,15 @@ impl ExecutorState {
             return false;
         };
         let Some(open) = pipe.as_ref() else { return false };
-        match read_turn(open.as_fd(), &mut self.jobs.buffer) {
-            Turn::Some(count) => {
+        match read_once(open.as_fd(), &mut self.jobs.buffer) {
+            ReadOnce::Some(count) => {
                 let buffer = std::mem::take(&mut self.jobs.buffer);
                 self.take_output(id, stream, buffer.get(..count).unwrap_or(&[]));
                 self.jobs.buffer = buffer;
                 true
             }
-            Turn::Nothing => false,
-            Turn::End => {
+            ReadOnce::Nothing => false,
+            ReadOnce::End => {
                 // Where a process of ours still has a copy of our end, closing it would not end the waiting.
                 let _ = self.context.poll.remove(open);
                 *pipe = None;
@@ -114,7 +114,7 @@ impl ExecutorState {
             return;
         }
         for (id, stream) in std::mem::take(&mut self.jobs.paused) {
-            let kind = if stream == Stream::Output { Kind::Output } else { Kind::Error };
+            let kind = if stream == Stream::Output { EventSource::Output } else { EventSource::Error };
             let job = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id);
             if let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) {
                 // A pipe that was waited for before can be waited for again.
@@ -146,7 +146,7 @@ impl ExecutorState {
     /// Reads all that lies in the pipes of a job that has ended: what it wrote itself is there, and is no more than a pipe holds.
     fn drain_fully(&mut self, id: u64) {
         for stream in [Stream::Output, Stream::Error] {
-            let _ = (0..PIPE_TURNS).find(|_| !self.read_some(id, stream));
+            let _ = (0..READS_OF_A_PIPE).find(|_| !self.read_some(id, stream));
         }
     }
 
@@ -174,13 +174,13 @@ impl ExecutorState {
         }
         let Some(RunResult { outcome: end, duration_ms, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);
-        let about = job_ref(&job, &command);
-        self.context.log.ended(about, &end, duration_ms);
+        let job_ref = job_ref(&job, &command);
+        self.context.log.ended(job_ref, &end, duration_ms);
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job, &end);
         let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command, &end) };
         if !matches!(end, RunOutcome::NotStarted { .. }) {
-            self.context.log.finished(about, &end, duration_ms);
+            self.context.log.finished(job_ref, &end, duration_ms);
         }
         self.memory.requests.give_back(&job.owner, job.input_size);
         job.input_size = 0;
@@ -221,20 +221,20 @@ fn job_with_pipe<'a>(
     jobs.get_mut(&id).or_else(|| late.get_mut(&id).map(|late| &mut late.job))
 }
 
-enum Turn {
+enum ReadOnce {
     Some(usize),
     Nothing,
     End,
 }
 
-fn read_turn(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Turn {
-    debug_assert_eq!(buffer.len(), TURN);
+fn read_once(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> ReadOnce {
+    debug_assert_eq!(buffer.len(), READ_SIZE);
     match descriptor::read(pipe, buffer) {
-        Ok(0) => Turn::End,
-        Ok(count) => Turn::Some(count),
+        Ok(0) => ReadOnce::End,
+        Ok(count) => ReadOnce::Some(count),
         Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Turn::Nothing,
-            _ => Turn::End,
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => ReadOnce::Nothing,
+            _ => ReadOnce::End,
         },
     }
 }

@@ -28,7 +28,7 @@ impl ExecutorState {
     pub(super) fn wait_with_mail(&mut self, id: u64, job: Job) {
         let until_ms = clock::monotonic_ms() + LONGEST_WAIT_MS;
         self.jobs.graces.insert((until_ms, id));
-        self.make_room_for_late(&job.owner);
+        self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.jobs.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job) });
     }
@@ -36,7 +36,7 @@ impl ExecutorState {
     /// Goes on reading for the background processes of a job whose mail is on its way, or that has none.
     pub(super) fn read_on(&mut self, id: u64, job: Job, end: &RunOutcome) {
         let is_mailed_without = mail::is_wanted(&self.context, &job, end);
-        self.make_room_for_late(&job.owner);
+        self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.jobs.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
     }
@@ -48,16 +48,16 @@ impl ExecutorState {
             let owner = late.job.owner.clone();
             late.job.output.push(bytes, &owner, &mut self.memory.output);
         } else if self.context.config.output_to_log {
-            let is_short = !self.memory.output.has_room(&late.job.owner, bytes.len());
+            let is_short = !self.memory.output.has_capacity(&late.job.owner, bytes.len());
             self.memory.output.take(&late.job.owner, bytes.len());
             late.line.extend_from_slice(bytes);
             self.log_lines(id, is_short);
-        } else if late.is_mailed_without && !late.has_told {
-            late.has_told = true;
+        } else if late.is_mailed_without && !late.has_logged {
+            late.has_logged = true;
             let command = late.job.command(self.context.profile);
-            let about = job_ref(&late.job, &command);
+            let job_ref = job_ref(&late.job, &command);
             let detail = b"processes in the background still write after the command's end: that is not mailed";
-            self.context.log.say(about, Level::Info, "MAIL", detail, "");
+            self.context.log.say(job_ref, Level::Info, "MAIL", detail, "");
         }
     }
 
@@ -76,11 +76,11 @@ impl ExecutorState {
         let before = late.logged;
         late.logged = before.saturating_add(lines.len());
         let command = late.job.command(self.context.profile);
-        let about = job_ref(&late.job, &command);
+        let job_ref = job_ref(&late.job, &command);
         if late.logged <= MOST_LOGGED {
-            self.context.log.output(about, &lines);
+            self.context.log.output(job_ref, &lines);
         } else if before <= MOST_LOGGED {
-            self.context.log.output(about, b"[... further output of processes in the background is not logged ...]");
+            self.context.log.output(job_ref, b"[... further output of processes in the background is not logged ...]");
         }
     }
 
@@ -111,18 +111,18 @@ impl ExecutorState {
     }
 
     /// Closes the pipes of this owner's job that was started first if there are too many of them: each is a descriptor and the memory of a start.
-    fn make_room_for_late(&mut self, owner: &OwnerKey) {
+    fn limit_late_jobs(&mut self, owner: &OwnerKey) {
         let of_owner = self.late.of_owner.get(owner).filter(|of_owner| of_owner.len() >= MOST_LATE);
         let Some(oldest) = of_owner.and_then(BTreeSet::first).copied() else { return };
         if let Some(late) = self.late.jobs.get_mut(&oldest) {
             if self.late.logged_closing.insert(owner.clone()) {
                 let command = late.job.command(self.context.profile);
-                let about = job_ref(&late.job, &command);
+                let job_ref = job_ref(&late.job, &command);
                 let detail = format!(
                     "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
                      it is closed, beginning with the job that was started first"
                 );
-                self.context.log.say(about, Level::Warning, "WARNING", detail.as_bytes(), "");
+                self.context.log.say(job_ref, Level::Warning, "WARNING", detail.as_bytes(), "");
             }
             for stream in [Stream::Output, Stream::Error] {
                 if let Some(pipe) = late.job.pipe(stream).take() {

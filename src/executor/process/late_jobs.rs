@@ -23,7 +23,7 @@ pub(super) struct LateOutput {
     /// Somebody gets mail of this job, without what is written from now on.
     pub(super) is_mailed_without: bool,
     /// The log says so.
-    pub(super) has_told: bool,
+    pub(super) has_logged: bool,
     /// A line that has begun and goes to the log.
     pub(super) line: Vec<u8>,
     pub(super) logged: usize,
@@ -31,7 +31,7 @@ pub(super) struct LateOutput {
 
 impl LateOutput {
     pub(super) fn new(job: Job) -> LateOutput {
-        let (mail_until_ms, is_mailed_without, has_told) = (None, false, false);
-        LateOutput { job, mail_until_ms, is_mailed_without, has_told, line: Vec::new(), logged: 0 }
+        let (mail_until_ms, is_mailed_without, has_logged) = (None, false, false);
+        LateOutput { job, mail_until_ms, is_mailed_without, has_logged, line: Vec::new(), logged: 0 }
     }
 }

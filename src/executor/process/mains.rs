@@ -1,6 +1,6 @@
 //! The executor's connection to a main: the one that forked it, or a later one that takes it over.
 
-use super::context::{Context, ExecutorError, Kind, token};
+use super::context::{Context, EventSource, ExecutorError, token};
 use super::run_journal::RunJournal;
 use crate::executor::link::{Link, WireError};
 use crate::executor::run_directory::own_uid;
@@ -68,7 +68,7 @@ impl MainConnections {
     }
 
     /// Queues an event for its own main, if it is there.
-    pub(super) fn tell_own(&mut self, event: &ExecutorEvent) {
+    pub(super) fn send_to_own(&mut self, event: &ExecutorEvent) {
         if let Peer::Own(link) = &mut self.peer {
             // An event is far below the longest message.
             let _ = link.push(event);
@@ -159,7 +159,7 @@ impl MainConnections {
         self.forget_sent(journal);
         sent?;
         if wanted && let Peer::Own(link) | Peer::Later(link) = &self.peer {
-            let _ = context.poll.want_writable(link, token(Kind::Main, 0), link.wants_to_write());
+            let _ = context.poll.want_writable(link, token(EventSource::Main, 0), link.wants_to_write());
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ impl MainConnections {
         running: impl Iterator<Item = (RunOfJob, u32)>,
     ) -> Result<(), WireError> {
         let link = Link::new(socket);
-        context.poll.add(&link, token(Kind::Main, 0))?;
+        context.poll.add(&link, token(EventSource::Main, 0))?;
         self.forget_peer();
         let greeted = self.push_greeting(link, running);
         if greeted.is_err() {
@@ -239,7 +239,7 @@ impl MainConnections {
             return;
         }
         let Some(listener) = &self.listener else { return };
-        let is_heard = context.poll.add(listener, token(Kind::Listener, 0)).is_ok();
-        self.listen_at_ms = (!is_heard).then_some(now_ms + LISTEN_AGAIN_MS);
+        let is_registered = context.poll.add(listener, token(EventSource::Listener, 0)).is_ok();
+        self.listen_at_ms = (!is_registered).then_some(now_ms + LISTEN_AGAIN_MS);
     }
 }

@@ -1,6 +1,6 @@
 //! The executor's part in jobs with a PAM session: which need one, handing them to a PAM monitor, hearing of them.
 
-use super::context::{Kind, job_ref, token};
+use super::context::{EventSource, job_ref, token};
 use super::start::{PreparedStart, Starter};
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
@@ -46,8 +46,8 @@ impl ExecutorState {
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
         monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;
-        self.context.poll.add(&monitor, token(Kind::PamMonitor, id))?;
-        self.context.poll.want_writable(&monitor, token(Kind::PamMonitor, id), monitor.wants_to_write())?;
+        self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
+        self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), monitor.wants_to_write())?;
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Monitor(monitor) })
     }
 
@@ -64,7 +64,7 @@ impl ExecutorState {
             variables: variables.packed(),
             command: command.into(),
             runs_without_home: self.context.profile.runs_without_home,
-            started_with: self.context.started_with,
+            original_limits: self.context.original_limits,
         }
     }
 
@@ -74,7 +74,11 @@ impl ExecutorState {
         let mut open = monitor.fill().unwrap_or(false);
         if monitor.wants_to_write() {
             open &= monitor.flush().is_ok();
-            let _ = self.context.poll.want_writable(&*monitor, token(Kind::PamMonitor, id), monitor.wants_to_write());
+            let _ = self.context.poll.want_writable(
+                &*monitor,
+                token(EventSource::PamMonitor, id),
+                monitor.wants_to_write(),
+            );
         }
         while let Some(monitor) = self.jobs.running.get_mut(&id).and_then(|job| job.monitor.as_mut()) {
             match monitor.take() {
@@ -127,14 +131,14 @@ impl ExecutorState {
         job.failure = Some(format!("{doing}: {text}"));
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
-        let about = job_ref(job, &command);
+        let job_ref = job_ref(job, &command);
         match self.context.profile.profile {
-            ProfileName::Debian => self.context.log.say(JobRef { user: "", ..about }, Level::Error, text, b"", ""),
+            ProfileName::Debian => self.context.log.say(JobRef { user: "", ..job_ref }, Level::Error, text, b"", ""),
             ProfileName::Cronie => {
                 let event =
                     if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
-                self.context.log.say_as_daemon(about.user, "PAM ERROR", text);
-                self.context.log.say_as_daemon(about.user, event, text);
+                self.context.log.say_as_daemon(job_ref.user, "PAM ERROR", text);
+                self.context.log.say_as_daemon(job_ref.user, event, text);
             }
         }
     }
@@ -142,7 +146,7 @@ impl ExecutorState {
     fn log_pam_message(&mut self, id: u64, event: &str, text: &str) {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
-        let about = JobRef { user: "CRON", ..job_ref(job, &command) };
-        self.context.log.say(about, Level::Info, event, text.as_bytes(), "");
+        let job_ref = JobRef { user: "CRON", ..job_ref(job, &command) };
+        self.context.log.say(job_ref, Level::Info, event, text.as_bytes(), "");
     }
 }

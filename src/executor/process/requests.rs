@@ -15,7 +15,7 @@ impl ExecutorState {
             let may_start = self.mains.has_own();
             match request {
                 ExecutorRequest::Hello { .. } => {}
-                ExecutorRequest::Start { start, tell_pid } if may_start => self.take_start(start, tell_pid),
+                ExecutorRequest::Start { start, wants_pid } if may_start => self.take_start(start, wants_pid),
                 ExecutorRequest::Start { .. } => {}
                 ExecutorRequest::StopStarting => self.stop_starting(),
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
@@ -39,7 +39,7 @@ impl ExecutorState {
     pub(super) fn report_begun(&mut self) {
         if !self.starts.begun.is_empty() {
             let runs = std::mem::take(&mut self.starts.begun);
-            self.mains.tell_own(&ExecutorEvent::Begun { runs });
+            self.mains.send_to_own(&ExecutorEvent::Begun { runs });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The executor's journal of runs, for the mains that come after.
 
-use super::context::{Context, Kind, token};
-use crate::executor::config::JournalPlace;
+use super::context::{Context, EventSource, token};
+use crate::executor::config::JournalLocation;
 use crate::executor::journal::Journal;
 use crate::executor::run_directory::{ExecutorFiles, RunDirectoryError};
 use crate::report::Level;
@@ -14,7 +14,7 @@ use std::fs::File;
 /// The journal and its place.
 #[derive(Debug)]
 pub(super) struct RunJournal {
-    place: JournalPlace,
+    place: JournalLocation,
     /// The file without a name, until the journal is begun.
     memory: Option<File>,
     /// The paths of the journal and the socket, where they have some.
@@ -23,18 +23,18 @@ pub(super) struct RunJournal {
     /// The journal has been begun, or it was tried.
     has_begun: bool,
     /// It was logged that the journal cannot be written.
-    has_logged_trouble: bool,
+    has_logged_error: bool,
 }
 
 impl RunJournal {
-    pub(super) fn new(place: JournalPlace, memory: Option<File>) -> RunJournal {
+    pub(super) fn new(place: JournalLocation, memory: Option<File>) -> RunJournal {
         RunJournal {
             place,
             memory,
             files: None,
             journal: Journal::default(),
             has_begun: false,
-            has_logged_trouble: false,
+            has_logged_error: false,
         }
     }
 
@@ -57,10 +57,10 @@ impl RunJournal {
         }
         let boot_id = host::boot().id;
         let begun = match &self.place {
-            JournalPlace::Nowhere => return None,
-            JournalPlace::Memory => Journal::begin(self.memory.take()?, &boot_id)
+            JournalLocation::Nowhere => return None,
+            JournalLocation::Memory => Journal::begin(self.memory.take()?, &boot_id)
                 .map_err(|source| RunDirectoryError::Journal { path: "in memory".into(), source }),
-            JournalPlace::Directory(directory) => {
+            JournalLocation::Directory(directory) => {
                 let files = ExecutorFiles::own(directory);
                 let begun = files.begin_journal(&boot_id);
                 self.files = Some(files);
@@ -71,8 +71,8 @@ impl RunJournal {
             self.journal = journal;
             self.listen(context)
         });
-        listening.unwrap_or_else(|trouble| {
-            self.log_trouble(context, &trouble);
+        listening.unwrap_or_else(|error| {
+            self.log_error(context, &error);
             None
         })
     }
@@ -80,7 +80,7 @@ impl RunJournal {
     fn listen(&self, context: &Context) -> Result<Option<Listener>, RunDirectoryError> {
         let Some(files) = &self.files else { return Ok(None) };
         let listener = files.listen()?;
-        context.poll.add(&listener, token(Kind::Listener, 0)).map_err(|source| RunDirectoryError::Os {
+        context.poll.add(&listener, token(EventSource::Listener, 0)).map_err(|source| RunDirectoryError::Os {
             doing: "waiting for connections to",
             path: files.socket(),
             source,
@@ -92,8 +92,8 @@ impl RunJournal {
     pub(super) fn flush(&mut self, context: &mut Context) {
         let path = || self.files.as_ref().map_or_else(|| "in memory".into(), ExecutorFiles::journal);
         if let Err(source) = self.journal.flush() {
-            let trouble = RunDirectoryError::Journal { path: path(), source };
-            self.log_trouble(context, &trouble);
+            let error = RunDirectoryError::Journal { path: path(), source };
+            self.log_error(context, &error);
         }
         if self.journal.is_worth_compacting() {
             self.compact(context);
@@ -116,17 +116,17 @@ impl RunJournal {
                 context.log.own(Level::Warning, "WARNING", detail);
             }
             Ok(_) => {}
-            Err(trouble) => {
+            Err(error) => {
                 // Not at each start again: when it has grown by as much once more.
                 self.journal.postpone_compacting();
-                self.log_trouble(context, &trouble);
+                self.log_error(context, &error);
             }
         }
     }
 
-    fn log_trouble(&mut self, context: &mut Context, trouble: &RunDirectoryError) {
-        if !std::mem::replace(&mut self.has_logged_trouble, true) {
-            let detail = format!("{trouble}: after a restart, starts may be repeated and running jobs are not known");
+    fn log_error(&mut self, context: &mut Context, error: &RunDirectoryError) {
+        if !std::mem::replace(&mut self.has_logged_error, true) {
+            let detail = format!("{error}: after a restart, starts may be repeated and running jobs are not known");
             context.log.own(Level::Error, "ERROR", &detail);
         }
     }

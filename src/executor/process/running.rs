@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 /// How long the output of background processes is waited for after a job's own end.
 pub(super) const GRACE_MS: i64 = 1000;
 /// Most bytes taken from one job's pipe before the others have their turn.
-pub(super) const TURN: usize = 16 << 10;
+pub(super) const READ_SIZE: usize = 16 << 10;
 
 /// All of them.
 pub(super) struct RunningJobs {
@@ -33,7 +33,7 @@ impl RunningJobs {
             ending: None,
             relay,
             paused: Vec::new(),
-            buffer: vec![0; TURN],
+            buffer: vec![0; READ_SIZE],
         }
     }
 

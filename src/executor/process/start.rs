@@ -1,7 +1,7 @@
 //! Starts jobs: from a request to a running process.
 
 use super::children::Child;
-use super::context::{ExecutorError, Kind, job_ref, token};
+use super::context::{EventSource, ExecutorError, job_ref, token};
 use super::running::end_group;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
@@ -35,7 +35,7 @@ const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl ExecutorState {
-    pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, tell_pid: bool) {
+    pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, wants_pid: bool) {
         if self.starts.is_stopping {
             return self.refuse_start(&start);
         }
@@ -44,7 +44,7 @@ impl ExecutorState {
             let why = "the commands and environments of this owner's running jobs take too much memory";
             return self.not_started(start, why.into());
         }
-        self.starts.queue.push_back(owner, QueuedStart { start, tell_pid, tried_since_ms: None, is_begun: false });
+        self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
 
     /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
@@ -55,8 +55,8 @@ impl ExecutorState {
             if self.context.config.standalone {
                 let command = start.split(self.context.profile.backslash).shell;
                 let user = if start.user.is_empty() { &start.source.name } else { &start.user };
-                let about = JobRef { start, user, command: &command, pid: None };
-                self.context.log.skipped(about, "the daemon was stopped while it waited for its start");
+                let job_ref = JobRef { start, user, command: &command, pid: None };
+                self.context.log.skipped(job_ref, "the daemon was stopped while it waited for its start");
             }
             self.report_end(RunResult::of_outcome(
                 start.run,
@@ -95,32 +95,35 @@ impl ExecutorState {
         }
         // A main that has been killed may have a successor already, which starts what is not begun now.
         self.handle_main()?;
-        let mut room = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
+        let mut capacity = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
         self.starts.identities.freshen();
         self.pam.freshen(self.context.profile.pam_service);
-        let mut cleared: Vec<ClearedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
+        let mut resolved: Vec<ResolvedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
         while self.starts.held_until_ms <= now_ms {
-            if cleared.len() == BATCH {
+            if resolved.len() == BATCH {
                 self.starts.has_more = true;
                 break;
             }
-            let is_cleared = |owner: &OwnerKey| cleared.iter().any(|one| owner_of(&one.queued.start) == *owner);
-            let next = match room {
-                0 => self.starts.queue.pop_if(|owner| self.starts.limiter.has_reserve_for(owner) && !is_cleared(owner)),
+            let owner_is_served = |owner: &OwnerKey| resolved.iter().any(|one| owner_of(&one.queued.start) == *owner);
+            let next = match capacity {
+                0 => self
+                    .starts
+                    .queue
+                    .pop_if(|owner| self.starts.limiter.has_reserve_for(owner) && !owner_is_served(owner)),
                 _ => self.starts.queue.pop_if(|_| true),
             };
             let Some((_, queued)) = next else { break };
-            room = room.saturating_sub(1);
-            cleared.extend(self.clear(queued, now_ms));
+            capacity = capacity.saturating_sub(1);
+            resolved.extend(self.resolve(queued, now_ms));
         }
         self.begin_journal();
-        self.journal.note_intents(&mut self.context, cleared.iter().map(|one| &*one.queued.start));
-        self.launch_all(cleared, now_ms);
+        self.journal.note_intents(&mut self.context, resolved.iter().map(|one| &*one.queued.start));
+        self.launch_all(resolved, now_ms);
         Ok(())
     }
 
     /// Finds out who the job is to run as, and in which context. None: it cannot be started, or not now.
-    fn clear(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ClearedStart> {
+    fn resolve(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ResolvedStart> {
         let user = match &self.starts.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(&queued.start) {
@@ -157,13 +160,13 @@ impl ExecutorState {
             self.starts.queue.push_front(owner_of(&queued.start), queued);
             return None;
         }
-        Some(ClearedStart { queued, user, label, has_monitor })
+        Some(ResolvedStart { queued, user, label, has_monitor })
     }
 
     /// Hands the jobs of a batch to PAM monitors or forks them. When something is short, those after it wait, in their order.
-    fn launch_all(&mut self, cleared: Vec<ClearedStart>, now_ms: i64) {
-        let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(cleared.len()), None, Vec::new());
-        for ClearedStart { queued, user, label, has_monitor } in cleared {
+    fn launch_all(&mut self, resolved: Vec<ResolvedStart>, now_ms: i64) {
+        let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(resolved.len()), None, Vec::new());
+        for ResolvedStart { queued, user, label, has_monitor } in resolved {
             if has_monitor && self.monitors_are_behind() {
                 self.starts.held_until_ms = now_ms + BEHIND_MS;
             }
@@ -234,7 +237,7 @@ impl ExecutorState {
             Asked::Known(answer) => answer.map_err(Refusal::of)?,
             Asked::Waiting => {
                 if let Some(pipe) = self.starts.identities.pipe(id) {
-                    self.context.poll.add(pipe, token(Kind::LookUp, id))?;
+                    self.context.poll.add(pipe, token(EventSource::LookUp, id))?;
                 }
                 return Ok(None);
             }
@@ -282,9 +285,9 @@ impl ExecutorState {
         let standalone = self.context.config.standalone;
         let pipes = Pipes::open(standalone, (!standalone).then_some(user.uid))?;
         let id = self.context.new_id();
-        self.context.poll.add(&pipes.our_output, token(Kind::Output, id))?;
+        self.context.poll.add(&pipes.our_output, token(EventSource::Output, id))?;
         if let Some(error) = &pipes.our_error {
-            self.context.poll.add(error, token(Kind::Error, id))?;
+            self.context.poll.add(error, token(EventSource::Error, id))?;
         }
         Ok((id, pipes))
     }
@@ -305,7 +308,7 @@ impl ExecutorState {
         let job = Job {
             start: queued.start,
             owner,
-            tell_pid: queued.tell_pid,
+            wants_pid: queued.wants_pid,
             tried_since_ms: queued.tried_since_ms,
             user,
             pid: None,
@@ -337,9 +340,9 @@ impl ExecutorState {
         (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
         self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
-        if job.tell_pid {
+        if job.wants_pid {
             // A notice is far below the wire's bound.
-            self.mains.tell_own(&ExecutorEvent::Started { run: job.start.run, pid });
+            self.mains.send_to_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
         let command = job.command(self.context.profile);
         self.context.log.started(job_ref(job, &command));
@@ -355,7 +358,7 @@ impl ExecutorState {
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let Some(feed) = &mut job.feed else { return };
         // What cannot be waited for is not fed further: the job sees the end of its input.
-        if feed.proceed() || self.context.poll.add_for_writing(&feed.pipe, token(Kind::Feed, id)).is_err() {
+        if feed.proceed() || self.context.poll.add_for_writing(&feed.pipe, token(EventSource::Feed, id)).is_err() {
             job.feed = None;
         }
     }
@@ -407,7 +410,7 @@ impl From<io::Error> for Refusal {
 }
 
 /// A start of which the user and the context are known.
-struct ClearedStart {
+struct ResolvedStart {
     queued: QueuedStart,
     user: Rc<User>,
     label: Option<Label>,

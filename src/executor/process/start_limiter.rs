@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 
 /// A start is on its way until its job has ended, or its process is there for this long, which takes a shell to its command on a machine
 /// that keeps up: jobs that stay hold up nobody.
-const WAY_MS: i64 = 20;
+const START_MS: i64 = 20;
 /// On one that does not keep up, or with a PAM monitor that has not come to start its job, it is longer on its way, but no longer than this: jobs
 /// that keep every processor busy, and a PAM module that hangs, must not hold up the others for good.
-const LONGEST_WAY_MS: i64 = 1000;
+const LONGEST_START_MS: i64 = 1000;
 
 /// A start that is on its way to its command.
 #[derive(Debug)]
@@ -55,13 +55,13 @@ impl StartLimiter {
 
     /// How many of these that wait may start now. `runnable` tells how many of the machine's processes want a processor.
     pub(super) fn capacity(&mut self, now_ms: i64, waiting: usize, runnable: impl FnOnce() -> Option<usize>) -> usize {
-        self.starts.retain(|start| start.since_ms + LONGEST_WAY_MS > now_ms);
-        let has_come_far = |start: &StartingJob| start.has_process && start.since_ms + WAY_MS <= now_ms;
+        self.starts.retain(|start| start.since_ms + LONGEST_START_MS > now_ms);
+        let has_come_far = |start: &StartingJob| start.has_process && start.since_ms + START_MS <= now_ms;
         if self.asked_until_ms <= now_ms && self.starts.iter().any(has_come_far) {
             if runnable().is_none_or(|count| count <= self.most.get()) {
                 self.starts.retain(|start| !has_come_far(start));
             } else {
-                self.asked_until_ms = now_ms + WAY_MS;
+                self.asked_until_ms = now_ms + START_MS;
             }
         }
         self.most.get().saturating_sub(self.starts.len()).min(waiting)
@@ -77,10 +77,10 @@ impl StartLimiter {
     pub(super) fn next_capacity_ms(&self, now_ms: i64) -> i64 {
         let Some(beyond) = self.starts.len().checked_sub(self.most.get()) else { return now_ms };
         let far = |start: &StartingJob| {
-            if start.has_process { (start.since_ms + WAY_MS).max(self.asked_until_ms) } else { i64::MAX }
+            if start.has_process { (start.since_ms + START_MS).max(self.asked_until_ms) } else { i64::MAX }
         };
         let mut ways: Vec<i64> =
-            self.starts.iter().map(|start| far(start).min(start.since_ms + LONGEST_WAY_MS)).collect();
+            self.starts.iter().map(|start| far(start).min(start.since_ms + LONGEST_START_MS)).collect();
         ways.sort_unstable();
         ways.get(beyond).copied().unwrap_or(now_ms)
     }
@@ -128,10 +128,10 @@ mod tests {
     #[test]
     fn jobs_that_stay_make_room_when_they_have_come_far_enough() {
         let mut limiter = full(1000);
-        assert_eq!(limiter.next_capacity_ms(1001), 1000 + WAY_MS);
-        assert_eq!(limiter.capacity(1000 + WAY_MS, 9, || Some(4)), 4);
+        assert_eq!(limiter.next_capacity_ms(1001), 1000 + START_MS);
+        assert_eq!(limiter.capacity(1000 + START_MS, 9, || Some(4)), 4);
         // Where nobody can tell how busy the machine is, too.
-        assert_eq!(full(1000).capacity(1000 + WAY_MS, 9, || None), 4);
+        assert_eq!(full(1000).capacity(1000 + START_MS, 9, || None), 4);
     }
 
     #[test]
@@ -140,21 +140,21 @@ mod tests {
         limiter.begin(1, "alice".into(), 1000);
         limiter.begin(2, "alice".into(), 1000);
         assert_eq!(
-            (limiter.capacity(1000 + WAY_MS, 9, nobody), limiter.next_capacity_ms(1000 + WAY_MS)),
-            (0, 1000 + LONGEST_WAY_MS)
+            (limiter.capacity(1000 + START_MS, 9, nobody), limiter.next_capacity_ms(1000 + START_MS)),
+            (0, 1000 + LONGEST_START_MS)
         );
         limiter.has_process(1, 1100);
-        assert_eq!(limiter.next_capacity_ms(1100), 1100 + WAY_MS);
-        assert_eq!(limiter.capacity(1100 + WAY_MS, 9, || Some(1)), 1);
-        assert_eq!(limiter.capacity(1000 + LONGEST_WAY_MS, 9, nobody), 2);
+        assert_eq!(limiter.next_capacity_ms(1100), 1100 + START_MS);
+        assert_eq!(limiter.capacity(1100 + START_MS, 9, || Some(1)), 1);
+        assert_eq!(limiter.capacity(1000 + LONGEST_START_MS, 9, nobody), 2);
     }
 
     #[test]
     fn a_machine_that_does_not_keep_up_is_given_time_but_not_for_ever() {
         let mut limiter = full(1000);
-        let asked = 1000 + WAY_MS;
+        let asked = 1000 + START_MS;
         assert_eq!(limiter.capacity(asked, 9, || Some(5)), 0);
-        assert_eq!(limiter.next_capacity_ms(asked), asked + WAY_MS);
+        assert_eq!(limiter.next_capacity_ms(asked), asked + START_MS);
         assert_eq!(limiter.capacity(asked + 1, 9, nobody), 0);
         let mut now = asked;
         while limiter.capacity(now, 9, || Some(5)) == 0 {
@@ -162,6 +162,6 @@ mod tests {
             assert!(next > now, "waiting for {next} at {now}");
             now = next;
         }
-        assert_eq!(now, 1000 + LONGEST_WAY_MS);
+        assert_eq!(now, 1000 + LONGEST_START_MS);
     }
 }

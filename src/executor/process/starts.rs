@@ -3,14 +3,14 @@
 use super::start_limiter::StartLimiter;
 use crate::executor::identity::Identities;
 use crate::executor::job::Job;
-use crate::executor::owner::Turns;
+use crate::executor::owner::FairQueue;
 use crate::scheduler::{RunId, RunRequest};
 use crate::sys::user::User;
 use std::rc::Rc;
 
 /// All of them, and what holds them up.
 pub(super) struct Starts {
-    pub(super) queue: Turns<QueuedStart>,
+    pub(super) queue: FairQueue<QueuedStart>,
     /// Those whose user is being looked up.
     pub(super) waiting_for_identity: Vec<QueuedStart>,
     /// Starts were left for the next turn of the loop although there is room for them.
@@ -32,7 +32,7 @@ pub(super) struct Starts {
 impl Starts {
     pub(super) fn new(limiter: StartLimiter, identities: Identities, caller: Option<Rc<User>>) -> Starts {
         Starts {
-            queue: Turns::default(),
+            queue: FairQueue::default(),
             waiting_for_identity: Vec::new(),
             has_more: false,
             begun: Vec::new(),
@@ -52,8 +52,8 @@ impl Starts {
 
     /// When the next start may be made, if one waits.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        let room = if self.has_more { now_ms } else { self.limiter.next_capacity_ms(now_ms) };
-        (!self.queue.is_empty()).then(|| room.max(self.held_until_ms))
+        let possible_at_ms = if self.has_more { now_ms } else { self.limiter.next_capacity_ms(now_ms) };
+        (!self.queue.is_empty()).then(|| possible_at_ms.max(self.held_until_ms))
     }
 }
 
@@ -62,7 +62,7 @@ impl Starts {
 pub(super) struct QueuedStart {
     pub(super) start: Box<RunRequest>,
     /// Main wants to be told of its process.
-    pub(super) tell_pid: bool,
+    pub(super) wants_pid: bool,
     /// When it was first tried in vain.
     pub(super) tried_since_ms: Option<i64>,
     /// Main was told that it had begun.
@@ -72,6 +72,6 @@ pub(super) struct QueuedStart {
 impl QueuedStart {
     /// The start of a job that has not come to have a process.
     pub(super) fn again(job: Job) -> QueuedStart {
-        QueuedStart { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
+        QueuedStart { start: job.start, wants_pid: job.wants_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
     }
 }

@@ -1,7 +1,7 @@
 //! The executor's state, in a part for each of its jobs.
 
 use super::children::Children;
-use super::context::{Context, ExecutorError, Kind, os, token};
+use super::context::{Context, EventSource, ExecutorError, os, token};
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -12,7 +12,7 @@ use super::start_limiter::StartLimiter;
 use super::starts::Starts;
 use crate::executor::config::Config;
 use crate::executor::environment::Inherited;
-use crate::executor::exec_spec::{Reporter, Reports, StartedWith};
+use crate::executor::exec_spec::{OriginalLimits, Reporter, Reports};
 use crate::executor::identity::Identities;
 use crate::executor::job_log::JobLogger;
 use crate::executor::link::Link;
@@ -53,8 +53,8 @@ pub(super) struct ExecutorState {
 impl ExecutorState {
     pub(super) fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
         let profile = config.profile.profile();
-        let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
-        raise(started_with.limit);
+        let original_limits = OriginalLimits::own().map_err(os("reading the descriptor limit"))?;
+        raise(original_limits.limit);
         if !config.standalone {
             process::enter(c"/").map_err(os("entering /"))?;
         }
@@ -69,12 +69,12 @@ impl ExecutorState {
         let poll = Poll::new().map_err(os("making the poll"))?;
         let signals = Signals::new().map_err(os("listening to signals"))?;
         let main = Link::new(socket);
-        poll.add(&main, token(Kind::Main, 0)).map_err(os("waiting for main"))?;
-        poll.add(&signals, token(Kind::Signals, 0)).map_err(os("waiting for signals"))?;
-        poll.add(&reports, token(Kind::Reports, 0)).map_err(os("waiting for reports"))?;
+        poll.add(&main, token(EventSource::Main, 0)).map_err(os("waiting for main"))?;
+        poll.add(&signals, token(EventSource::Signals, 0)).map_err(os("waiting for signals"))?;
+        poll.add(&reports, token(EventSource::Reports, 0)).map_err(os("waiting for reports"))?;
         let mut log = JobLogger::new(&config);
-        let room = log.room().map_err(os("making the log's poll"))?;
-        poll.add(room, token(Kind::Log, 0)).map_err(os("waiting for the log"))?;
+        let writable = log.writable().map_err(os("making the log's poll"))?;
+        poll.add(writable, token(EventSource::Log, 0)).map_err(os("waiting for the log"))?;
         let identities = if config.standalone { Identities::default() } else { Identities::new() };
         let limiter = StartLimiter::new(config.starts_in_flight);
         Ok(ExecutorState {
@@ -96,7 +96,7 @@ impl ExecutorState {
                 log,
                 poll,
                 inherited: Inherited::own(),
-                started_with,
+                original_limits,
                 reporter,
                 next_id: 0,
             },
