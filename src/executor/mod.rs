@@ -1,7 +1,7 @@
 //! Starts a job as its owner: executor, PAM monitor, identity, PAM, output, mail.
 //!
-//! Main talks to the executor process through [`Executor`]; [`find_predecessors`] finds the executors of earlier mains, and what those that are
-//! dead have left.
+//! Main communicates with the executor process through [`Executor`]. [`find_predecessors`] finds executors of earlier mains, and the
+//! journals of dead ones.
 
 mod client;
 mod config;

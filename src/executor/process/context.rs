@@ -1,4 +1,4 @@
-//! What every part of the executor process uses: settings, log, event queue, and what children need.
+//! State that all parts of the executor process use: settings, log, epoll set, and what children need.
 
 use crate::executor::config::Config;
 use crate::executor::environment::{self, Inherited, Variables};
@@ -13,7 +13,8 @@ use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::io;
 
-/// What a number in the event queue stands for; the upper bits are the number of the job, mailer or lookup.
+/// The source of an event. A token of the epoll set consists of the source (the lower four bits) and the number of the job, mailer or
+/// lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventSource {
     Main,
@@ -52,7 +53,7 @@ pub(super) fn of_token(token: u64) -> Option<(EventSource, u64)> {
     Some((kind, token >> 4))
 }
 
-/// Why the executor ends before its time.
+/// A fatal error of the executor.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::executor) enum ExecutorError {
     #[error("{doing}: {source}")]
@@ -71,7 +72,7 @@ impl From<io::Error> for ExecutorError {
     }
 }
 
-/// What every part of the executor process uses.
+/// State that all parts of the executor process use.
 pub(super) struct Context {
     pub(super) config: Config,
     pub(super) profile: &'static Profile,
@@ -80,15 +81,15 @@ pub(super) struct Context {
     /// The environment that the executor was started with.
     pub(super) inherited: Inherited,
     pub(super) original_limits: OriginalLimits,
-    /// Present where the kernel has SELinux.
+    /// The SELinux policy, if the kernel has SELinux.
     pub(super) policy: Option<Policy>,
-    /// The end of the reports' pipe that children write to.
+    /// The pipe on which children report failures before their exec.
     pub(super) reporter: Reporter,
     pub(super) next_id: u64,
 }
 
 impl Context {
-    /// A number for a job, a mailer or a lookup, which no other has had.
+    /// Returns a new number for a job, a mailer or a lookup.
     pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -103,7 +104,7 @@ impl Context {
         }
     }
 
-    /// What the child of a job needs to become its shell.
+    /// The specification for a child that executes the job's shell.
     pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
         let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.original_limits);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
@@ -112,7 +113,7 @@ impl Context {
     }
 }
 
-/// A job as the log names it.
+/// How log records refer to a job.
 pub(super) fn job_ref<'a>(job: &'a Job, command: &'a [u8]) -> JobRef<'a> {
     JobRef { start: &job.start, user: &job.user.name, command, pid: job.pid }
 }

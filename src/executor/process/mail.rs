@@ -1,4 +1,5 @@
-//! The executor's mail: hands a job's output to the mailer, as the job's owner, a few mailers at a time and each with a time limit.
+//! The executor's mail: passes a job's output to a mailer, which runs as the job's owner. The number of mailers is limited, and each has a
+//! time limit.
 
 use super::children::{Child, Children};
 use super::context::{Context, EventSource, job_ref, token};
@@ -25,18 +26,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Most mailers at once, and most of one owner's as long as others' mails wait; the other mails wait. An owner without any gets one all the
-/// same, as long as there are no more than twice as many, so that one whose mailers hang does not keep others' mail from going out.
+/// Maximum number of mailers at once, and of one owner's while mails of others wait. An owner without a mailer gets one nevertheless as
+/// long as there are fewer than twice as many, so that mailers of another owner that hang do not block its mail.
 const MAILERS: usize = 8;
 const MAILERS_OF_ONE: usize = 4;
-/// Most mails of one owner that wait; more are dropped.
+/// Maximum number of queued mails of one owner. Further ones are dropped.
 const WAITING_OF_ONE: usize = 1000;
-/// Mails that wait this long because all mailers are busy are worth a line in the log.
+/// It is logged when mail has waited this long because all mailers are busy.
 const LOG_WAITING_AFTER_MS: i64 = 10_000;
-/// How long to wait when there is no process to be had for a mailer.
+/// Pause after a mailer could not be forked.
 const HOLD_MS: i64 = 1_000;
 
-/// A mail that waits for its mailer.
+/// A mail that waits for a mailer.
 pub(super) struct QueuedMail {
     start: Box<RunRequest>,
     user: Rc<User>,
@@ -44,20 +45,20 @@ pub(super) struct QueuedMail {
     since_ms: i64,
 }
 
-/// The part of a mail that does not depend on who owns the run.
+/// The contents of a mail.
 pub(super) struct Draft {
     command: Vec<u8>,
     /// The mailer's command line.
     arguments: Vec<Vec<u8>>,
-    /// What PAM added to the job's environment.
+    /// The variables that PAM added to the job's environment.
     pam_variables: Option<Variables>,
     text: Vec<u8>,
-    /// Length of the output in it.
+    /// Length of the output in the text.
     output: usize,
 }
 
 impl Draft {
-    /// Bytes that it keeps while it waits.
+    /// Memory that it uses while it waits, in bytes.
     fn size(&self) -> usize {
         let variables = self.pam_variables.iter().flat_map(Variables::iter);
         let variables: usize = variables.map(|(name, value)| name.len() + value.len()).sum();
@@ -71,7 +72,7 @@ pub(super) struct MailProcess {
     owner: OwnerKey,
     user: Rc<User>,
     command: Vec<u8>,
-    /// Bytes that are kept for it.
+    /// Memory that is charged for it, in bytes.
     size: usize,
     pid: Pid,
     since_ms: i64,
@@ -89,15 +90,15 @@ impl MailProcess {
     }
 }
 
-/// The mails that wait for a mailer, and the mailers at work.
+/// The queue of mails and the running mailers.
 pub(super) struct Mails {
     queued: FairQueue<QueuedMail>,
     processes: HashMap<u64, MailProcess>,
-    /// No mailer is started before, as there was no process to be had (monotonic).
+    /// No mailer is started before this time, because a fork failed (monotonic).
     held_until_ms: i64,
-    /// The log says that mail has been waiting for long.
+    /// It has been logged that mail waits for a long time.
     has_logged_waiting: bool,
-    /// Owners whose mails are dropped, as too many of them wait.
+    /// Owners whose mails are dropped because too many of them are queued.
     dropping: HashSet<OwnerKey>,
     /// Character set of the mails.
     charset: String,
@@ -105,7 +106,7 @@ pub(super) struct Mails {
     null: OwnedFd,
 }
 
-/// Whether what a job writes is mailed to somebody.
+/// Whether output of this job is mailed.
 pub(super) fn is_wanted(context: &Context, job: &Job, end: &RunOutcome) -> bool {
     let has_mailer = match &context.config.mailer {
         Mailer::Off => false,
@@ -122,7 +123,7 @@ pub(super) fn is_wanted(context: &Context, job: &Job, end: &RunOutcome) -> bool 
 }
 
 impl Mails {
-    /// No mail waits.
+    /// Creates an empty queue.
     pub(super) fn new(null: OwnedFd) -> Mails {
         Mails {
             queued: FairQueue::default(),
@@ -135,17 +136,17 @@ impl Mails {
         }
     }
 
-    /// How many mails wait for a mailer.
+    /// The number of mails that wait for a mailer.
     pub(super) fn waiting(&self) -> usize {
         self.queued.len()
     }
 
-    /// How many mailers are at work.
+    /// The number of running mailers.
     pub(super) fn mailers(&self) -> usize {
         self.processes.len()
     }
 
-    /// Sends what a job wrote where it is wanted: to the log, by the mail that is returned, or nowhere.
+    /// Delivers the output of a job: logs it, or returns the mail to be sent. None if there is no mail.
     pub(super) fn deliver(&self, context: &mut Context, job: &Job, command: &[u8], end: &RunOutcome) -> Option<Draft> {
         if job.output.total() == 0 {
             return None;
@@ -194,7 +195,7 @@ impl Mails {
         Some(Draft { command, arguments, pam_variables, text, output: length })
     }
 
-    /// Has a mail of this job wait for its mailer. False if it is dropped, as too many of its owner's wait.
+    /// Queues a mail. False if it is dropped because too many of its owner's mails wait.
     pub(super) fn queue(&mut self, context: &mut Context, memory: &mut OwnerMemory, job: &Job, draft: Draft) -> bool {
         let (owner, user, start) = (job.owner.clone(), job.user.clone(), job.start.clone());
         let size = draft.size();
@@ -212,7 +213,7 @@ impl Mails {
         true
     }
 
-    /// Starts mailers for the queued mails that wait.
+    /// Starts mailers for queued mails, within the limits.
     pub(super) fn send_queued(&mut self, context: &mut Context, children: &mut Children, now_ms: i64) {
         while self.held_until_ms <= now_ms {
             let Some((owner, queued_mail)) = self.next_queued_mail() else { break };
@@ -251,7 +252,7 @@ impl Mails {
         self.log_waiting(context, now_ms);
     }
 
-    /// The next mail for which there may be a mailer now.
+    /// The next mail for which a mailer may be started now.
     fn next_queued_mail(&mut self) -> Option<(OwnerKey, QueuedMail)> {
         let processes = &self.processes;
         let at_work = |owner: &OwnerKey| processes.values().filter(|process| process.owner == *owner).count();
@@ -264,7 +265,7 @@ impl Mails {
         self.queued.pop_if(|other| *other == owner)
     }
 
-    /// Says once that mail has been waiting for long, until none waits.
+    /// Logs that mail has been waiting for a long time, once until the queue is empty.
     fn log_waiting(&mut self, context: &mut Context, now_ms: i64) {
         let Some(since) = self.queued.firsts().map(|queued_mail| queued_mail.since_ms).min() else {
             self.has_logged_waiting = false;
@@ -291,11 +292,11 @@ impl Mails {
             context.reporter.send(&failure);
             127
         })?;
-        // Closing our end early would be a mail cut short; a pipe can always be made not to block.
+        // An error here would close the pipe and cut the mail short, but setting a pipe non-blocking cannot fail.
         Ok((pid, Feed::new(ours, queued_mail.draft.text.clone())?))
     }
 
-    /// When something about mail has to be done next.
+    /// When the next timed work on mail is due (monotonic). None if there is none.
     pub(super) fn next_ms(&self) -> Option<i64> {
         let limit = self.processes.values().filter(|process| !process.timed_out).map(|process| process.until_ms).min();
         let is_held = self.held_until_ms > clock::monotonic_ms() && !self.queued.is_empty();
@@ -311,7 +312,7 @@ impl Mails {
         }
     }
 
-    /// A mailer could not become one.
+    /// Records that a mailer could not be executed.
     pub(super) fn failed(&mut self, id: u64, failure: &Failure) {
         if failure.step == ExecStage::DirectoryInstead {
             return;
@@ -321,7 +322,7 @@ impl Mails {
         }
     }
 
-    /// A mailer has ended: gives the request that its mail was of, and what became of the mail.
+    /// Handles the end of a mailer. Returns the request of the run and the result of the mail.
     pub(super) fn ended(
         &mut self,
         context: &mut Context,
@@ -335,18 +336,18 @@ impl Mails {
         Some((process.start, mail))
     }
 
-    /// Ends mailers whose time is over.
+    /// Kills mailers that have exceeded their time limit.
     pub(super) fn end_overdue(&mut self, now_ms: i64) {
         for process in self.processes.values_mut().filter(|process| process.until_ms <= now_ms && !process.timed_out) {
             process.timed_out = true;
             process.feed = None;
-            // Not reaped yet, so the id is still the mailer's.
+            // The mailer has not been reaped, so the process id is still its own.
             let _ = process::signal_group(process.pid, Ask::Kill).or_else(|_| process::signal(process.pid, Ask::Kill));
         }
     }
 }
 
-/// To whom; none when nobody wants it or nobody may get it.
+/// The addresses and headers of the mail. None if there is no recipient.
 fn addressed(
     context: &mut Context,
     job_ref: JobRef<'_>,
@@ -369,7 +370,7 @@ fn addressed(
     addresses.to.is_some().then_some((addresses, settings))
 }
 
-/// cronie's `$NAME` in an address: the job's variable of that name, else the daemon's. Debian takes it literally.
+/// Expands cronie's `$NAME` in an address: the job's variable of that name, or the daemon's. Debian does not expand it.
 fn expanded(context: &mut Context, job_ref: JobRef<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
     if context.profile.profile == ProfileName::Debian {
         return address.to_vec();
@@ -399,7 +400,7 @@ fn mailer_limit_ms(context: &Context) -> i64 {
     i64::try_from(context.config.mailer_limit.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Logs the end of a mailer that failed.
+/// Logs the end of a failed mailer and returns the result of the mail.
 fn log_mailer_end(context: &mut Context, process: &MailProcess, status: Status) -> MailResult {
     let detail = match &process.failure {
         Some(why) => format!("the mailer could not be started: {why}"),
@@ -414,7 +415,7 @@ fn log_mailer_end(context: &mut Context, process: &MailProcess, status: Status) 
     MailResult::Failed { why: detail }
 }
 
-/// [`MailSettings`] that own their texts.
+/// [`MailSettings`] with owned texts.
 struct OwnedMailSettings {
     to: Option<Vec<u8>>,
     from: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! The executor's journal of runs, for the mains that come after.
+//! The executor's journal of runs and the socket for later mains.
 
 use super::context::{Context, EventSource, token};
 use crate::executor::config::JournalLocation;
@@ -11,18 +11,18 @@ use crate::sys::host;
 use crate::sys::local_socket::Listener;
 use std::fs::File;
 
-/// The journal and its place.
+/// The journal and its location.
 #[derive(Debug)]
 pub(super) struct RunJournal {
     place: JournalLocation,
-    /// The file without a name, until the journal is begun.
+    /// The file without a name, until the journal has been begun.
     memory: Option<File>,
-    /// The paths of the journal and the socket, where they have some.
+    /// The paths of the journal and the socket, if the location is a directory.
     files: Option<ExecutorFiles>,
     journal: Journal,
-    /// The journal has been begun, or it was tried.
+    /// Beginning the journal has been attempted.
     has_begun: bool,
-    /// It was logged that the journal cannot be written.
+    /// It has been logged that the journal cannot be written.
     has_logged_error: bool,
 }
 
@@ -38,19 +38,20 @@ impl RunJournal {
         }
     }
 
-    /// The journal, to note something that may be written a little later.
+    /// The journal, to add records that may be written a little later.
     pub(super) fn journal(&mut self) -> &mut Journal {
         &mut self.journal
     }
 
-    /// Notes that the starts of these runs are about to be made; written when this returns.
+    /// Records that these runs are about to be started. The records have been written when this returns.
     pub(super) fn note_intents<'a>(&mut self, context: &mut Context, starts: impl Iterator<Item = &'a RunRequest>) {
         let now = clock::wall().seconds;
         starts.for_each(|start| self.journal.intend(start, now));
         self.flush(context);
     }
 
-    /// Begins the journal with the first start, so that an executor that starts nothing leaves nothing. Gives the socket for later mains, once.
+    /// Begins the journal with the first start, so that an executor that starts nothing leaves no files. Returns the socket for later mains
+    /// the first time.
     pub(super) fn begin(&mut self, context: &mut Context) -> Option<Listener> {
         if std::mem::replace(&mut self.has_begun, true) {
             return None;
@@ -88,7 +89,7 @@ impl RunJournal {
         Ok(Some(listener))
     }
 
-    /// Writes what was noted. A journal that cannot be written is no reason to start nothing.
+    /// Writes the collected records. If the journal cannot be written, jobs are started nevertheless.
     pub(super) fn flush(&mut self, context: &mut Context) {
         let path = || self.files.as_ref().map_or_else(|| "in memory".into(), ExecutorFiles::journal);
         if let Err(source) = self.journal.flush() {
@@ -117,7 +118,7 @@ impl RunJournal {
             }
             Ok(_) => {}
             Err(error) => {
-                // Not at each start again: when it has grown by as much once more.
+                // Compacting is not retried at each start, but after the journal has grown further.
                 self.journal.postpone_compacting();
                 self.log_error(context, &error);
             }

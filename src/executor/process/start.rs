@@ -27,9 +27,9 @@ use crate::sys::user::User;
 use std::io;
 use std::rc::Rc;
 
-/// Most starts that are made before the loop turns to other events.
+/// Maximum number of starts before the loop handles other events.
 const BATCH: usize = 8;
-/// How long PAM monitors that are behind are given before they are asked for more.
+/// Pause when the template has unread requests for PAM monitors.
 const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
@@ -47,11 +47,11 @@ impl ExecutorState {
         self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
 
-    /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
-    /// those that were begun.
+    /// Refuses a start after starting has been stopped. A main that is still connected may wait for its result. The next main finds that it
+    /// was not begun.
     pub(super) fn refuse_start(&mut self, start: &RunRequest) {
         if self.mains.has_own() {
-            // Otherwise the next main makes it, or says why not.
+            // Without its own main the next main starts the run or reports why not.
             if self.context.config.standalone {
                 let command = start.split(self.context.profile.backslash).shell;
                 let user = if start.user.is_empty() { &start.source.name } else { &start.user };
@@ -66,7 +66,7 @@ impl ExecutorState {
         }
     }
 
-    /// Makes no more starts. What waits is left to the next main, but for that of which main was told that it had begun.
+    /// Stops starting. Waiting starts are left to the next main, except those that have been reported to main as begun.
     pub(super) fn stop_starting(&mut self) {
         self.starts.is_stopping = true;
         self.stop_waiting_for_identities();
@@ -80,20 +80,20 @@ impl ExecutorState {
         }
     }
 
-    /// Those that waited for their owner to be looked up wait for their turn.
+    /// Queues the starts again that waited for a user lookup.
     pub(super) fn stop_waiting_for_identities(&mut self) {
         for queued in self.starts.waiting_for_identity.drain(..) {
             self.starts.queue.push_back(owner_of(&queued.start), queued);
         }
     }
 
-    /// Starts what waits, as far as the machine bears it.
+    /// Starts queued runs within the limit of the start limiter.
     pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), ExecutorError> {
         self.starts.has_more = false;
         if self.starts.queue.is_empty() || self.starts.held_until_ms > now_ms {
             return Ok(());
         }
-        // A main that has been killed may have a successor already, which starts what is not begun now.
+        // A main that was killed may already have a successor, which starts the runs that are not begun now.
         self.handle_main()?;
         let mut capacity = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
         self.starts.identities.freshen();
@@ -122,7 +122,7 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// Finds out who the job is to run as, and in which context. None: it cannot be started, or not now.
+    /// Looks up the user and the SELinux context of a start. None if it cannot be started, or not now.
     fn resolve(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ResolvedStart> {
         let user = match &self.starts.caller {
             Some(caller) => caller.clone(),
@@ -163,7 +163,8 @@ impl ExecutorState {
         Some(ResolvedStart { queued, user, label, has_monitor })
     }
 
-    /// Hands the jobs of a batch to PAM monitors or forks them. When something is short, those after it wait, in their order.
+    /// Passes the jobs of a batch to PAM monitors or forks them. When a resource is exhausted, the remaining starts are put back in their
+    /// order.
     fn launch_all(&mut self, resolved: Vec<ResolvedStart>, now_ms: i64) {
         let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(resolved.len()), None, Vec::new());
         for ResolvedStart { queued, user, label, has_monitor } in resolved {
@@ -194,7 +195,7 @@ impl ExecutorState {
         self.fork_all(to_fork, now_ms);
     }
 
-    /// Has a start wait again that was about to be made.
+    /// Puts back a start that was about to be made.
     fn put_back(&mut self, queued: QueuedStart) {
         if !queued.is_begun {
             self.journal.journal().withdraw(queued.start.run);
@@ -202,8 +203,8 @@ impl ExecutorState {
         self.starts.queue.push_front(owner_of(&queued.start), queued);
     }
 
-    /// Forks the jobs of a batch one right after the other: a fork makes the process's memory shared, and every page that it then writes to
-    /// is copied, so it writes as little as possible between two of them.
+    /// Forks the jobs of a batch one directly after the other. A fork shares the memory of the process, and each page that is written to
+    /// afterwards is copied, so as little as possible is written between two forks.
     fn fork_all(&mut self, prepared: Vec<(QueuedStart, PreparedStart)>, now_ms: i64) {
         let forked: Vec<io::Result<Pid>> = prepared.iter().map(|(_, prepared)| self.fork(prepared)).collect();
         let mut refused = Vec::new();
@@ -216,21 +217,22 @@ impl ExecutorState {
                 Err(error) => refused.push((queued, error)),
             }
         }
-        // In their old order, before all that came later.
+        // They keep their order and stay ahead of later starts.
         for (queued, error) in refused.into_iter().rev() {
             self.try_again(queued, &error, now_ms);
         }
     }
 
-    /// Forks a job, standalone too. There posix_spawn(3) would do, but for three things: it cannot give the child another descriptor limit than
-    /// ours, it resets no real-time signal of libc's own, and its one error does not say whether the home directory or the shell is missing.
+    /// Forks a job, also in standalone mode. posix_spawn(3) would not be enough there: it cannot set the child's descriptor limit, it does
+    /// not reset the real-time signals that libc reserves for itself, and its single error does not tell whether the home directory or the
+    /// shell is missing.
     fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
         process::fork(|| child(spec, stdio, &self.context.reporter, self.context.profile.profile))
     }
 
-    /// Who the job's owner is now. None: it is being asked for.
+    /// Looks up the user of the job. None: the lookup is in progress.
     fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
         let id = self.context.new_id();
         let user = match self.starts.identities.ask(&start.user, id)? {
@@ -243,7 +245,7 @@ impl ExecutorState {
             }
         };
         match start.source.owner {
-            // A table that root put there in the user's name is the user's.
+            // A crontab that root has placed there under the user's name counts as the user's.
             Owner::User { uid, .. } if uid != user.uid && uid != 0 => Err(Refusal::Never(format!(
                 "the table belongs to uid {uid}, but {} is uid {} now",
                 user.name, user.uid
@@ -252,7 +254,7 @@ impl ExecutorState {
         }
     }
 
-    /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
+    /// Retries a start that failed for lack of processes or descriptors, in the order of the requests and for up to a minute.
     pub(super) fn try_again(&mut self, mut queued: QueuedStart, error: &io::Error, now_ms: i64) {
         let since = *queued.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since < RETRY_MS {
@@ -263,7 +265,7 @@ impl ExecutorState {
         }
     }
 
-    /// Makes no start for a while, longer each time in a row.
+    /// Pauses starting; the pause doubles with each failure in a row.
     fn hold(&mut self, error: &io::Error, now_ms: i64) {
         if self.starts.hold_ms == 0 {
             self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
@@ -272,7 +274,7 @@ impl ExecutorState {
         self.starts.held_until_ms = now_ms + self.starts.hold_ms;
     }
 
-    /// Prepares a job that the executor forks. An error means that nothing has happened and it can be tried again.
+    /// Prepares a job that the executor forks. An error means that nothing has been started and the start can be retried.
     fn prepare_fork(&mut self, start: &RunRequest, user: Rc<User>, label: Option<Label>) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
         let spec = ExecSpec { label, ..self.context.exec_spec(start, &user, &command.shell) };
@@ -280,7 +282,7 @@ impl ExecutorState {
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Fork(spec) })
     }
 
-    /// Pipes for a job, ours waited for, and the job's number.
+    /// Opens and registers the pipes of a job and gives it a number.
     pub(super) fn open_pipes(&mut self, user: &User) -> io::Result<(u64, Pipes)> {
         let standalone = self.context.config.standalone;
         let pipes = Pipes::open(standalone, (!standalone).then_some(user.uid))?;
@@ -292,7 +294,7 @@ impl ExecutorState {
         Ok((id, pipes))
     }
 
-    /// Takes a job among those that run; `pid` is none when a PAM monitor sees to it.
+    /// Adds a job to the running ones. `pid` is None if a PAM monitor starts it.
     fn add_job(&mut self, prepared: PreparedStart, queued: QueuedStart, pid: Option<Pid>, now_ms: i64) {
         let PreparedStart { id, user, pipes, command, starter } = prepared;
         let monitor = match starter {
@@ -332,7 +334,7 @@ impl ExecutorState {
         self.begin_feed(id);
     }
 
-    /// The job's process is there.
+    /// Records that the job's process has been started.
     pub(super) fn started(&mut self, id: u64, pid: Pid) {
         (self.starts.hold_ms, self.starts.held_until_ms) = (0, 0);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
@@ -341,7 +343,7 @@ impl ExecutorState {
         self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
         if job.wants_pid {
-            // A notice is far below the wire's bound.
+            // An event is far shorter than the longest message.
             self.mains.send_to_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
         let command = job.command(self.context.profile);
@@ -357,7 +359,7 @@ impl ExecutorState {
     fn begin_feed(&mut self, id: u64) {
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let Some(feed) = &mut job.feed else { return };
-        // What cannot be waited for is not fed further: the job sees the end of its input.
+        // If the pipe cannot be registered, it is closed and the job sees the end of its input.
         if feed.proceed() || self.context.poll.add_for_writing(&feed.pipe, token(EventSource::Feed, id)).is_err() {
             job.feed = None;
         }
@@ -370,7 +372,7 @@ impl ExecutorState {
         }
     }
 
-    /// A due moment that ends without a process.
+    /// Logs and reports a run that could not be started.
     pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
         let command = start.split(self.context.profile.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
@@ -384,13 +386,13 @@ impl ExecutorState {
     }
 }
 
-/// Why the user of a job is not known.
+/// Why a start cannot continue with the user's identity.
 enum Refusal {
     /// No user has that name.
     Nobody,
-    /// The start is given up, for this reason.
+    /// The start is given up for this reason.
     Never(String),
-    /// The system had no process or descriptor left: to be tried again.
+    /// The system had no process or descriptor left. The start is retried.
     Try(io::Error),
 }
 
@@ -409,12 +411,12 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// A start of which the user and the context are known.
+/// A start whose user and SELinux context are known.
 struct ResolvedStart {
     queued: QueuedStart,
     user: Rc<User>,
     label: Option<Label>,
-    /// A PAM monitor starts it.
+    /// Whether a PAM monitor starts it.
     has_monitor: bool,
 }
 
@@ -428,10 +430,10 @@ pub(super) struct PreparedStart {
     pub(super) starter: Starter,
 }
 
-/// Who makes the job's process.
+/// How the job's process is started.
 pub(super) enum Starter {
-    /// The executor, by a fork.
+    /// The executor forks it.
     Fork(ExecSpec),
-    /// The PAM monitor at the other end.
+    /// The PAM monitor at the other end of the connection starts it.
     Monitor(Link),
 }

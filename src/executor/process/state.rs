@@ -1,4 +1,4 @@
-//! The executor's state, in a part for each of its jobs.
+//! The executor's state, with a part for each of its tasks.
 
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, os, token};
@@ -29,14 +29,14 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// Descriptors that the executor may need: one or two for each running job.
+/// Descriptor limit of the executor. It needs one or two descriptors for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
 /// The executor's state.
 pub(super) struct ExecutorState {
     pub(super) context: Context,
     pub(super) signals: Signals,
-    /// What children report of themselves before their exec.
+    /// The failures that children report before their exec.
     pub(super) reports: Reports,
     pub(super) mains: MainConnections,
     pub(super) journal: RunJournal,
@@ -104,15 +104,15 @@ impl ExecutorState {
     }
 }
 
-/// As many descriptors as we may have; jobs get back what the daemon was started with.
+/// Raises the descriptor limit of the executor as far as possible. Jobs get the original limit back.
 fn raise(limit: DescriptorLimit) {
     let wanted = DescriptorLimit { soft: limit.hard.max(DESCRIPTORS), hard: limit.hard.max(DESCRIPTORS) };
     let possible = DescriptorLimit { soft: limit.hard, hard: limit.hard };
-    // Neither is needed before a thousand jobs run at once; then a start that finds no descriptor is tried again.
+    // The higher limit is not needed before a thousand jobs run at once, and a start that finds no descriptor is retried.
     let _ = wanted.set().or_else(|_| possible.set());
 }
 
-/// Who `crond FILE` runs everything as. An id without a name is possible in a container.
+/// The user as whom `crond FILE` runs everything. In a container the user id may have no name.
 pub(in crate::executor) fn caller() -> Result<User, ExecutorError> {
     let ids = process::own_ids().map_err(os("reading our ids"))?;
     let [uid, ..] = ids.users;
