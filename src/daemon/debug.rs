@@ -4,7 +4,7 @@
 
 use super::tables::LoadEvent;
 use crate::crontab::{Crontab, printable};
-use crate::report::{Log, Record};
+use crate::report::{Log, LogRecord};
 
 /// What can be told, or with `test` be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Debug {
             return;
         }
         let name = FLAGS.iter().find(|(_, known)| *known == topic).map_or("", |(name, _)| *name);
-        log.write(&Record::daemon("DEBUG", format!("{name}: {}", text()).as_bytes()));
+        log.write(&LogRecord::daemon("DEBUG", format!("{name}: {}", text()).as_bytes()));
     }
 
     /// What happened to a table.

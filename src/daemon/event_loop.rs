@@ -6,7 +6,7 @@ use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
 use super::tables::{EventSink, LoadEvent, Told};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
-use crate::report::{Ident, Level, Log, Record, fields_of_start};
+use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
     Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason, StampCause,
@@ -52,7 +52,7 @@ impl EventSink for LoadEventForwarder<'_> {
 fn tell(log: &mut Log, told: &Told) {
     let line = told.line.map(|line| ("line", line.into()));
     let fields: Vec<(&'static str, serde_json::Value)> = line.into_iter().collect();
-    log.write(&Record {
+    log.write(&LogRecord {
         ident: Ident::Daemon,
         level: told.level,
         pid: None,
@@ -70,8 +70,8 @@ impl Daemon {
     pub(super) fn register_sources(&mut self) -> Result<(), Fatal> {
         self.poll.add(&self.timer, number::TIMER).map_err(os("waiting for the clock"))?;
         self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
-        let room = self.log.room().map_err(os("making the log's poll"))?;
-        self.poll.add(room, number::LOG).map_err(os("waiting for the log"))?;
+        let writable = self.log.writable().map_err(os("making the log's poll"))?;
+        self.poll.add(writable, number::LOG).map_err(os("waiting for the log"))?;
         if let Some(mounts) = self.library.mount_table() {
             self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
         }
@@ -403,7 +403,7 @@ impl Daemon {
         let command = start.split(backslash).shell;
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
         let fields = fields_of_start(start, &command);
-        self.log.write(&Record {
+        self.log.write(&LogRecord {
             ident: Ident::Daemon,
             level,
             pid: None,
@@ -418,18 +418,18 @@ impl Daemon {
 
     /// `(CRON) EVENT (DETAIL)`.
     pub(super) fn say(&mut self, event: &str, detail: &str) {
-        self.log.write(&Record::daemon(event, detail.as_bytes()));
+        self.log.write(&LogRecord::daemon(event, detail.as_bytes()));
     }
 
     /// The same when something is wrong.
     pub(super) fn warn(&mut self, detail: &str) {
-        self.log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+        self.log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
 
     /// Ends although nobody asked for it: says why, and takes the PID file away.
     pub fn die(&mut self, why: &Fatal) {
         let detail = why.to_string();
-        self.log.write(&Record { level: Level::Error, ..Record::daemon("DEATH", detail.as_bytes()) });
+        self.log.write(&LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", detail.as_bytes()) });
         self.log.flush();
         if let Some(lock) = &self.lock {
             lock.remove_pid_file();

@@ -1,7 +1,7 @@
 //! Executors of earlier mains: those that live are connected and tell the ends of their runs; of those that are dead the journal says which
 //! runs went on, and these are watched as processes.
 
-use crate::executor::{DeadExecutor, OldExecutor, RunOfJob, SilentRunner};
+use crate::executor::{DeadExecutor, OldExecutor, RunOfJob, SilentExecutor};
 use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -26,7 +26,7 @@ pub(super) struct OldExecutors {
     pub(super) closing: Vec<OldExecutor>,
     pub(super) dead: BTreeMap<u64, DeadExecutor>,
     /// Those that live and cannot be reached.
-    pub(super) silent: BTreeMap<u64, SilentRunner>,
+    pub(super) silent: BTreeMap<u64, SilentExecutor>,
     /// Runs of dead ones that go on.
     pub(super) watched: BTreeMap<u64, WatchedRun>,
     /// Watched ones whose processes have ended in this turn of the loop.

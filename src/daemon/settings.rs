@@ -3,7 +3,7 @@
 use super::cli::{self, Beforehand};
 use super::debug::Debug;
 use crate::config::{Config, ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_time};
-use crate::executor::{Config as ExecutorConfig, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use crate::executor::{Config as ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::profile::{ProfileName, shared};
 use crate::report::Target;
 use crate::spool::Finder;
@@ -209,9 +209,9 @@ impl Settings {
             inherit_path: self.inherit_path,
             starts_in_flight: self.config.starts_in_flight.unwrap_or(STARTS_IN_FLIGHT),
             journal: match &self.mode {
-                Mode::Standalone(_) if !self.run_dir_given => JournalPlace::Memory,
-                Mode::Standalone(_) | Mode::Daemon => JournalPlace::Directory(self.executors()),
-                Mode::Now | Mode::Check(_) => JournalPlace::Nowhere,
+                Mode::Standalone(_) if !self.run_dir_given => JournalLocation::Memory,
+                Mode::Standalone(_) | Mode::Daemon => JournalLocation::Directory(self.executors()),
+                Mode::Now | Mode::Check(_) => JournalLocation::Nowhere,
             },
         }
     }

@@ -5,7 +5,7 @@ use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
-use super::record::{RebootJobs, Record as Completed};
+use super::record::{CompletedFile, RebootJobs};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use super::state::{Daemon, Fatal, now, reap};
@@ -17,7 +17,7 @@ use crate::executor::{
     predecessors_of_journals,
 };
 use crate::profile::{ProfileName, shared};
-use crate::report::{Level, Log, Record, Target};
+use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
 use crate::sys::clock;
@@ -120,7 +120,7 @@ pub(super) fn start(
     if settings.is_standalone() {
         plan.set_caller(&caller_name());
     }
-    let reserved = completed.as_ref().and_then(Completed::read_reserved);
+    let reserved = completed.as_ref().and_then(CompletedFile::read_reserved);
     plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
     let mut daemon = Daemon {
         log,
@@ -191,8 +191,8 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     match taken {
         Ok(lock) => Ok(Some(lock)),
         Err(why) => {
-            let death = Record { level: Level::Error, ..Record::daemon("DEATH", &[]) };
-            log.write(&Record { detail: why.to_string().as_bytes(), ..death });
+            let death = LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", &[]) };
+            log.write(&LogRecord { detail: why.to_string().as_bytes(), ..death });
             Err(why.into())
         }
     }
@@ -200,7 +200,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
 
 /// The first lines in the log, as the reference implementations write them.
 fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
-    let mut say = |event: &str, detail: &str| log.write(&Record::daemon(event, detail.as_bytes()));
+    let mut say = |event: &str, detail: &str| log.write(&LogRecord::daemon(event, detail.as_bytes()));
     if settings.is_standalone() {
         say("STARTUP", &version());
         return;
@@ -227,15 +227,15 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
 }
 
 /// The record belongs to the system's daemon. Without it a restart makes up for nothing.
-fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Completed> {
+fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<CompletedFile> {
     if settings.is_standalone() {
         return None;
     }
-    match Completed::open(&settings.config.run_dir, boot) {
+    match CompletedFile::open(&settings.config.run_dir, boot) {
         Ok(record) => Some(record),
         Err(why) => {
             let detail = format!("opening the record of what was started: {why}");
-            log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+            log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
             None
         }
     }
@@ -260,7 +260,7 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
     let path = settings.config.run_dir.join(shared::WAKE_SOCKET);
     WakeUps::listen(&path).unwrap_or_else(|why| {
         let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
-        log.write(&Record { level: Level::Warning, ..Record::daemon("WARNING", detail.as_bytes()) });
+        log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
         WakeUps::default()
     })
 }
@@ -284,7 +284,7 @@ impl Daemon {
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
             Some(resumed) => resumed.reboot_jobs,
-            None => self.completed.as_ref().and_then(Completed::read_reboot),
+            None => self.completed.as_ref().and_then(CompletedFile::read_reboot),
         };
         let found = self.find_predecessors(boot, resumed);
         let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();

@@ -4,7 +4,7 @@ use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
 use super::old_executors::OldExecutors;
-use super::record::Record as Completed;
+use super::record::CompletedFile;
 use super::settings::Settings;
 use super::wake_ups::WakeUps;
 use crate::executor::{Executor, LaunchError};
@@ -68,7 +68,7 @@ pub struct Daemon {
     pub(super) library: CrontabDatabase,
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
-    pub(super) completed: Option<Completed>,
+    pub(super) completed: Option<CompletedFile>,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
     /// Messages of `crontab`.

@@ -4,9 +4,9 @@ use super::old_executors::{LOOK_AT_PROCESSES_MS, WatchedRun};
 use super::state::{Daemon, now};
 use crate::executor::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
-    SilentRunner,
+    SilentExecutor,
 };
-use crate::report::{Ident, Level, Record};
+use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,10 +43,10 @@ pub(super) struct EarlierRuns {
 impl Daemon {
     /// Takes over what earlier daemons have left. The tables are loaded, and the plan has not begun.
     pub(super) fn take_over(&mut self, found: Predecessors) -> EarlierRuns {
-        for trouble in &found.troubles {
+        for trouble in &found.errors {
             self.warn(&trouble.to_string());
         }
-        for pid in found.slow.iter().copied().chain(found.silent.iter().map(SilentRunner::pid)) {
+        for pid in found.slow.iter().copied().chain(found.silent.iter().map(SilentExecutor::pid)) {
             self.warn(&format!(
                 "the executor {pid} of an earlier daemon does not answer; its jobs are those in its journal"
             ));
@@ -69,7 +69,7 @@ impl Daemon {
     }
 
     /// Waits for what a connected executor tells. One that cannot be waited for is given back as one that cannot be reached.
-    fn hear_from(&mut self, executor: OldExecutor) -> Option<SilentRunner> {
+    fn hear_from(&mut self, executor: OldExecutor) -> Option<SilentExecutor> {
         let number = self.old.new_number();
         match self.poll.add(executor.descriptor(), number) {
             Ok(()) => {
@@ -84,7 +84,7 @@ impl Daemon {
     }
 
     /// Watches the runs of an executor that cannot be reached; gives those that go on.
-    fn take_silent(&mut self, mut silent: SilentRunner) -> Vec<RunOfJob> {
+    fn take_silent(&mut self, mut silent: SilentExecutor) -> Vec<RunOfJob> {
         let number = self.old.new_number();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (run, fate) in silent.open_runs() {
@@ -335,7 +335,7 @@ impl Daemon {
                 let start = RunRequest { run: *run, scheduled_at: *scheduled_at, ..start.clone() };
                 self.log_run(&start, Level::Warning, event, rest);
             }
-            None => self.log.write(&Record {
+            None => self.log.write(&LogRecord {
                 ident: Ident::Daemon,
                 level: Level::Warning,
                 pid: None,

@@ -1,6 +1,6 @@
 //! Main's end of the executor: spawns it, sends it requests, and receives its events.
 
-use super::config::{Config, JournalPlace};
+use super::config::{Config, JournalLocation};
 use super::link::Link;
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
@@ -15,12 +15,12 @@ pub enum LaunchError {
     /// A system call failed.
     #[error("{doing}: {source}")]
     Os {
-        /// `forking the executor`.
+        /// The operation, for example `forking the executor`.
         doing: &'static str,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: std::io::Error,
     },
-    /// What it sent is no message.
+    /// The executor sent bytes that are not a message.
     #[error("hearing the executor: {0}")]
     Garbled(String),
     /// The executor ended.
@@ -32,7 +32,7 @@ fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
     move |source| LaunchError::Os { doing, source }
 }
 
-/// As whom `crond FILE` runs its jobs.
+/// The name of the user as whom `crond FILE` runs its jobs.
 pub fn caller_name() -> String {
     super::process::caller().map(|user| user.name).unwrap_or_default()
 }
@@ -42,17 +42,18 @@ pub fn caller_name() -> String {
 pub struct Executor {
     link: Link,
     pid: u32,
-    /// Its journal, where that has no name.
+    /// The journal of runs, if it is a file without a name.
     journal: Option<File>,
 }
 
 impl Executor {
-    /// Forks the executor. To be called single-threaded, before any table is read and before the lock is taken; signals are blocked already.
+    /// Forks the executor. Must be called single-threaded, before any crontab is read and before the lock is taken. Signals are blocked
+    /// already.
     pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
-            JournalPlace::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
-            JournalPlace::Nowhere | JournalPlace::Directory(_) => None,
+            JournalLocation::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
+            JournalLocation::Nowhere | JournalLocation::Directory(_) => None,
         };
         let of_executor =
             journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
@@ -60,48 +61,50 @@ impl Executor {
         Ok(Executor { link: Link::new(ours), pid, journal })
     }
 
-    /// The journal of its runs, where that has no name.
+    /// The journal of runs, if it is a file without a name.
     pub fn journal(&self) -> Option<&File> {
         self.journal.as_ref()
     }
 
-    /// Readable when the executor has something to tell; writable matters while [`Executor::wants_to_write`].
+    /// The descriptor of the connection. It is readable when the executor has sent events; whether it is writable matters while
+    /// [`Executor::wants_to_write`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
 
-    /// Queues a start; sent by [`Executor::flush`]. Its end is told, and with `tell_pid` its process, too, which takes the receiver one more
-    /// wake-up.
-    pub fn start(&mut self, start: &RunRequest, tell_pid: bool) {
-        self.queue(&ExecutorRequest::Start { start, tell_pid });
+    /// Queues a start, which [`Executor::flush`] sends. The executor reports the end of the run, and with `wants_pid` also its process,
+    /// which costs the receiver one more wake-up.
+    pub fn start(&mut self, start: &RunRequest, wants_pid: bool) {
+        self.queue(&ExecutorRequest::Start { start, wants_pid });
     }
 
-    /// Queues that no more starts are made: what waits to be started is given up.
+    /// Queues a request to make no more starts. Starts that are waiting are given up.
     pub fn stop_starting(&mut self) {
         self.queue(&ExecutorRequest::StopStarting);
     }
 
-    /// Queues that the executor writes to the log what is going on.
+    /// Queues a request to log the executor's state.
     pub fn log_state(&mut self) {
         self.queue(&ExecutorRequest::LogState);
     }
 
-    /// Queues the end of every job: TERM, or with `hard` KILL, to each job's process group. What waits to be started is given up.
+    /// Queues a request to end every job: SIGTERM, or with `hard` SIGKILL, to each job's process group. Starts that are waiting are given
+    /// up.
     pub fn end_all(&mut self, hard: bool) {
         self.queue(&ExecutorRequest::EndAll { hard });
     }
 
-    /// Queues that the executor connects to the log anew.
+    /// Queues a request to connect to the log again.
     pub fn reopen_log(&mut self) {
         self.queue(&ExecutorRequest::ReopenLog);
     }
 
-    /// Whether something is queued.
+    /// Whether requests are queued that have not been sent.
     pub fn wants_to_write(&self) -> bool {
         self.link.wants_to_write()
     }
 
-    /// Sends what can be sent without blocking.
+    /// Sends queued requests as far as that does not block.
     pub fn flush(&mut self) -> Result<(), LaunchError> {
         self.link.flush().map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
@@ -109,25 +112,25 @@ impl Executor {
         })
     }
 
-    /// Takes what has been told, without blocking. What the executor told before its end is given first.
+    /// Receives events without blocking. Events that the executor sent before it ended are returned before [`LaunchError::Gone`].
     pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
         let open = self.link.fill().map_err(os("hearing the executor"))?;
-        let mut notices = Vec::new();
-        while let Some(notice) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
-            notices.push(notice);
+        let mut events = Vec::new();
+        while let Some(event) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
+            events.push(event);
         }
-        if open || !notices.is_empty() { Ok(notices) } else { Err(LaunchError::Gone) }
+        if open || !events.is_empty() { Ok(events) } else { Err(LaunchError::Gone) }
     }
 
-    /// Tells the executor that there is nothing more to come. With its last job, mail and line of output it closes its end, see
-    /// [`Executor::is_done`].
+    /// Closes the sending direction, after which the executor gets no more requests. It closes its end after its last job, mail and line of
+    /// output, see [`Executor::is_done`].
     pub fn close(&self) -> Result<(), LaunchError> {
         descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))
     }
 
-    /// Whether the executor has closed its end. It may stay to read what background processes write.
+    /// Whether the executor has closed its end. It may still be running to read the output of background processes.
     pub fn is_done(&mut self) -> bool {
-        while self.link.take::<ExecutorEvent>().is_ok_and(|notice| notice.is_some()) {}
+        while self.link.take::<ExecutorEvent>().is_ok_and(|event| event.is_some()) {}
         !self.link.fill().unwrap_or(false)
     }
 
@@ -137,7 +140,8 @@ impl Executor {
     }
 
     fn queue(&mut self, order: &ExecutorRequest<&RunRequest>) {
-        // Only a message beyond the wire's bound can fail here, and no table may hold a command a thousandth as long.
+        // Only a message longer than the limit of the connection can fail here, and the longest command of a crontab is a thousand times
+        // shorter.
         if let Err(error) = self.link.push(order) {
             debug_assert!(false, "{error}");
         }

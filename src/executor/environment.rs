@@ -1,4 +1,5 @@
-//! The environment of a job, built from nothing, in the reference implementations' order (Debian entry.c, cronie entry.c and env.c).
+//! Builds the environment of a job from an empty one, in the order of the reference implementations (Debian: entry.c; cronie: entry.c and
+//! env.c).
 
 use crate::crontab::is_hidden_from_jobs;
 use crate::profile::Profile;
@@ -7,11 +8,11 @@ use crate::sys::user::User;
 use indexmap::IndexMap;
 use std::ffi::CString;
 
-/// Names and values in order, each name once.
+/// Environment variables in order, each name once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Variables(IndexMap<Vec<u8>, Vec<u8>>);
 
-/// What cronie's daemon hands on to its jobs when it has it itself (env.c, env_set_from_environ).
+/// Variables that cronie's daemon passes on to its jobs if they are set (env.c, env_set_from_environ).
 const HANDED_ON: [&str; 17] = [
     "LANG",
     "LC_CTYPE",
@@ -32,7 +33,7 @@ const HANDED_ON: [&str; 17] = [
     "MAILFROM",
 ];
 
-/// The shell of a job whose table names none.
+/// The shell of a job whose crontab sets none.
 pub(super) const SHELL: &[u8] = b"/bin/sh";
 
 impl Variables {
@@ -40,7 +41,7 @@ impl Variables {
         self.0.get(name.as_bytes()).map(Vec::as_slice)
     }
 
-    /// Sets a variable where it stands, or at the end.
+    /// Sets a variable. An existing one keeps its position; a new one is appended.
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
         self.0.insert(name.to_vec(), value.to_vec());
     }
@@ -51,7 +52,7 @@ impl Variables {
         }
     }
 
-    /// These, with `upper` laid over them.
+    /// Returns these variables with those of `upper` set over them.
     pub(super) fn overlaid(mut self, upper: &Variables) -> Variables {
         for (name, value) in &upper.0 {
             self.set(name, value);
@@ -63,22 +64,22 @@ impl Variables {
         self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// The same in the form in which they are sent.
+    /// Encodes the variables for a message.
     pub(super) fn packed(&self) -> Environment {
         Environment::of(self.iter())
     }
 
-    /// Variables that were sent.
+    /// Decodes the variables of a message.
     pub(super) fn unpacked(packed: &Environment) -> Variables {
         Variables(packed.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
     }
 
-    /// `NAME=value` strings for exec. A NUL, which no line of a table can carry, would end the value there.
+    /// The `NAME=value` strings for exec. A NUL byte would end the value there; no line of a crontab can contain one.
     pub(super) fn strings(&self) -> Vec<CString> {
         self.0.iter().map(|(name, value)| c_string(&[name, b"=", value])).collect()
     }
 
-    /// Reads `NAME=value` strings; what has no `=` is left out.
+    /// Parses `NAME=value` strings. Strings without `=` are left out.
     pub(super) fn from_strings<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Variables {
         let mut variables = Variables::default();
         for string in strings {
@@ -91,7 +92,7 @@ impl Variables {
     }
 }
 
-/// Bytes up to the first NUL, as C wants them.
+/// Concatenates the parts and cuts the result at the first NUL byte.
 pub(super) fn c_string(parts: &[&[u8]]) -> CString {
     let mut bytes = parts.concat();
     if let Some(end) = memchr::memchr(0, &bytes) {
@@ -100,14 +101,14 @@ pub(super) fn c_string(parts: &[&[u8]]) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
-/// What of the daemon's own environment reaches its jobs, taken once at the executor's start.
+/// The daemon's own environment, read once when the executor starts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inherited {
     all: Variables,
 }
 
 impl Inherited {
-    /// Ours, now.
+    /// Reads the environment of this process.
     pub(super) fn own() -> Inherited {
         use std::os::unix::ffi::OsStrExt;
         let mut all = Variables::default();
@@ -117,7 +118,7 @@ impl Inherited {
         Inherited { all }
     }
 
-    /// The daemon's own value, for `$NAME` in cronie's MAILTO.
+    /// The daemon's value of a variable, for `$NAME` in cronie's MAILTO.
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
         self.all.get(name)
     }
@@ -130,17 +131,17 @@ impl Inherited {
     }
 }
 
-/// The environment that cron gives a job: the table's variables, then what is missing. This is what X-Cron-Env shows under Debian, and
-/// what is laid over PAM's.
+/// The environment that cron gives a job: the variables of the crontab, then defaults for those that are missing. X-Cron-Env shows it under
+/// Debian, and it is set over the variables of PAM.
 pub(super) fn of_cron(
-    site: &Profile,
+    profile: &Profile,
     user: &User,
     table: &Environment,
     inherited: &Inherited,
     inherit_path: bool,
 ) -> Variables {
     let mut variables = Variables::default();
-    if site.sets_user {
+    if profile.sets_user {
         for (name, value) in inherited.all.iter().filter(|(name, _)| HANDED_ON.iter().any(|n| n.as_bytes() == *name)) {
             variables.set(name, value);
         }
@@ -148,12 +149,12 @@ pub(super) fn of_cron(
     for (name, value) in of_table(table) {
         variables.set(name, value);
     }
-    let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(site.default_path.as_bytes());
+    let path = inherited.get("PATH").filter(|_| inherit_path).unwrap_or(profile.default_path.as_bytes());
     variables.set_unless_there("SHELL", SHELL);
     variables.set_unless_there("HOME", &user.home);
     variables.set_unless_there("PATH", path);
     variables.set(b"LOGNAME", user.name.as_bytes());
-    if site.sets_user {
+    if profile.sets_user {
         variables.set(b"USER", user.name.as_bytes());
     }
     variables
@@ -164,7 +165,8 @@ fn of_table(table: &Environment) -> impl Iterator<Item = (&[u8], &[u8])> {
     table.iter().filter(|(name, _)| !is_hidden_from_jobs(name))
 }
 
-/// The environment of a job of `crond FILE`: the caller's, with the table's variables over it. SHELL is the table's or /bin/sh.
+/// The environment of a job of `crond FILE`: the caller's, with the variables of the crontab set over it. SHELL is /bin/sh unless the
+/// crontab sets it.
 pub(super) fn of_caller(user: &User, table: &Environment, inherited: &Inherited) -> Variables {
     let mut variables = inherited.all.clone();
     variables.set(b"SHELL", SHELL);

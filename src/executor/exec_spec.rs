@@ -1,4 +1,4 @@
-//! How a fresh child becomes a job or a mailer: every step in order, and every step checked.
+//! Turns a forked child into a job or a mailer. Every step is checked.
 
 use super::environment::{Variables, c_string};
 use super::label::Label;
@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What was being done in the child when it failed.
+/// The step of the child that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ExecStage {
@@ -27,7 +27,7 @@ pub(super) enum ExecStage {
     UserId,
     Verify,
     Directory,
-    /// The home could not be entered, `/` is taken instead: the one failure that is not the end.
+    /// Entering the home directory failed, so `/` is used instead. This is the only failure after which the job still runs.
     DirectoryInstead,
     Signals,
     Exec,
@@ -50,7 +50,7 @@ const STEPS: [ExecStage; 14] = [
     ExecStage::Exec,
 ];
 
-/// A step of the child that failed, as the child reports it.
+/// A failed step of the child with its error.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) step: ExecStage,
@@ -62,13 +62,13 @@ fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
 }
 
 impl Failure {
-    /// From the numbers of the step and of the kernel's reason.
+    /// Makes a failure from the number of the step and the errno value.
     pub(super) fn of_numbers(step: u8, number: i32) -> Option<Failure> {
         let step = STEPS.into_iter().find(|known| *known as u8 == step)?;
         Some(Failure { step, source: io::Error::from_raw_os_error(number) })
     }
 
-    /// `setuid 1000: Resource temporarily unavailable`.
+    /// Describes the failure, for example `setuid 1000: Resource temporarily unavailable`.
     pub(super) fn why(&self, spec: &ExecSpec) -> String {
         let text = |c: &CString| String::from_utf8_lossy(c.as_bytes()).into_owned();
         let (uid, gid) = spec.identity.as_ref().map_or((0, 0), |identity| (identity.uid, identity.gid));
@@ -105,42 +105,42 @@ impl From<&User> for Identity {
     }
 }
 
-/// Everything that a child needs to become a program, made before the fork.
+/// Everything that a child needs to execute its program. It is made before the fork, so that the child allocates nothing.
 #[derive(Debug)]
 pub(super) struct ExecSpec {
-    /// None: it stays who we are (`crond FILE`).
+    /// None: the ids stay those of this process (`crond FILE`).
     pub(super) identity: Option<Identity>,
-    /// The context to run in, where that is not settled before (by a PAM monitor) or there is no SELinux.
+    /// The SELinux context to run in. None: the PAM monitor has set it already, or there is no SELinux.
     pub(super) label: Option<Label>,
     pub(super) program: Program,
     pub(super) directory: CString,
-    /// Whether `/` will do when the directory cannot be entered.
+    /// Whether the program runs in `/` if its directory cannot be entered.
     pub(super) runs_without_home: bool,
-    /// Whether priority, umask and limits are given their defined values here, and not by PAM before.
+    /// Whether priority, umask and limits are reset here. PAM sets them before if there is a PAM session.
     pub(super) sets_defaults: bool,
-    /// What the daemon was started with.
-    pub(super) started_with: StartedWith,
+    /// The limits of the daemon's process when it was started.
+    pub(super) original_limits: OriginalLimits,
 }
 
-/// What the daemon was started with, read once at the executor's start.
+/// The limits of the daemon's process when it was started, read once when the executor starts.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct StartedWith {
-    /// The descriptor limit, which jobs get back.
+pub(super) struct OriginalLimits {
+    /// The descriptor limit, which is restored for jobs.
     pub(super) limit: DescriptorLimit,
-    /// Whether a job would be a likelier or less likely victim of the kernel's memory killer than others, unless that is undone.
-    pub(super) odd_oom_score: bool,
+    /// Whether the OOM killer's score adjustment is not 0, so that it must be reset for jobs.
+    pub(super) has_oom_adjustment: bool,
 }
 
-impl StartedWith {
-    /// Reads the values of this process.
-    pub(super) fn own() -> io::Result<StartedWith> {
-        Ok(StartedWith { limit: DescriptorLimit::own()?, odd_oom_score: !process::has_ordinary_oom_score() })
+impl OriginalLimits {
+    /// Reads the current values of this process.
+    pub(super) fn own() -> io::Result<OriginalLimits> {
+        Ok(OriginalLimits { limit: DescriptorLimit::own()?, has_oom_adjustment: !process::has_default_oom_score() })
     }
 }
 
 impl ExecSpec {
-    /// `SHELL -c COMMAND` in HOME.
-    pub(super) fn of_shell(command: &[u8], environment: &Variables, started_with: StartedWith) -> ExecSpec {
+    /// The specification of `SHELL -c COMMAND` in HOME.
+    pub(super) fn of_shell(command: &[u8], environment: &Variables, original_limits: OriginalLimits) -> ExecSpec {
         let shell = c_string(&[environment.get("SHELL").unwrap_or(b"/bin/sh")]);
         let arguments = vec![shell.clone(), c"-c".to_owned(), c_string(&[command])];
         ExecSpec {
@@ -150,61 +150,61 @@ impl ExecSpec {
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
             sets_defaults: true,
-            started_with,
+            original_limits,
         }
     }
 
-    /// Becomes the program; returns only when a step failed. `trouble` is told of what does not stop the job.
-    pub(super) fn exec(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Failure {
-        let Err(failure) = self.steps(stdio, trouble);
+    /// Executes the program; returns only if a step failed. A failure that does not stop the job is sent to `reporter`.
+    pub(super) fn exec(&self, stdio: Stdio<'_>, reporter: &Reporter) -> Failure {
+        let Err(failure) = self.steps(stdio, reporter);
         failure
     }
 
-    /// After the change of ids the owner may stop the process (SIGSTOP), so no descriptor but its own may be open by then.
-    fn steps(&self, stdio: Stdio<'_>, trouble: &Reporter) -> Result<Infallible, Failure> {
+    /// After the change of ids the owner may stop the process with SIGSTOP, so by then only its own descriptors may be open.
+    fn steps(&self, stdio: Stdio<'_>, reporter: &Reporter) -> Result<Infallible, Failure> {
         process::new_session().map_err(at(ExecStage::Session))?;
         if let Some(label) = &self.label {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
-        stdio.place(trouble).map_err(at(ExecStage::Descriptors))?;
+        stdio.place(reporter).map_err(at(ExecStage::Descriptors))?;
         self.become_owner()?;
-        self.become_program(trouble)
+        self.become_program(reporter)
     }
 
-    /// Becomes who the job is to run as, with a job's priority and limits.
+    /// Changes to the ids, the priority and the limits of the job.
     fn become_owner(&self) -> Result<(), Failure> {
         if self.sets_defaults {
-            self.started_with.limit.set().map_err(at(ExecStage::Limits))?;
+            self.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
             if self.identity.is_some() {
-                defaults(self.started_with)?;
+                defaults(self.original_limits)?;
             }
         }
         self.identity.as_ref().map_or(Ok(()), Identity::assume)
     }
 
-    fn become_program(&self, trouble: &Reporter) -> Result<Infallible, Failure> {
-        self.enter_directory(trouble)?;
+    fn become_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
+        self.enter_directory(reporter)?;
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
         Err(at(ExecStage::Exec)(self.program.exec()))
     }
 
-    fn enter_directory(&self, trouble: &Reporter) -> Result<(), Failure> {
+    fn enter_directory(&self, reporter: &Reporter) -> Result<(), Failure> {
         let Err(error) = process::enter(&self.directory) else { return Ok(()) };
         if !self.runs_without_home {
             return Err(at(ExecStage::Directory)(error));
         }
-        trouble.tell(&Failure { step: ExecStage::DirectoryInstead, source: error });
-        // Standalone, as the caller, the current directory is as good as `/`; nobody is kept from entering `/`.
+        reporter.send(&Failure { step: ExecStage::DirectoryInstead, source: error });
+        // In standalone mode the job runs as the caller and stays in the current directory. Everybody may enter `/`.
         if self.identity.is_some() { process::enter(c"/").map_err(at(ExecStage::Directory)) } else { Ok(()) }
     }
 }
 
-/// What a job has whatever the daemon was started with. PAM's limits and umask come after it, when there is PAM. A container that
-/// may not change a priority it was given keeps it.
-pub(super) fn defaults(started_with: StartedWith) -> Result<(), Failure> {
+/// Resets umask, OOM score and priority to the values that every job starts with. A PAM session may change them later. A container may not
+/// be allowed to change its priority, and then keeps it.
+pub(super) fn defaults(original_limits: OriginalLimits) -> Result<(), Failure> {
     process::set_umask(0o022);
-    let oom_score = if started_with.odd_oom_score { process::ordinary_oom_score() } else { Ok(()) };
-    for done in [oom_score, process::ordinary_priority()] {
+    let oom_score = if original_limits.has_oom_adjustment { process::reset_oom_score() } else { Ok(()) };
+    for done in [oom_score, process::reset_priority()] {
         match done {
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
                 return Err(at(ExecStage::Priority)(error));
@@ -216,12 +216,12 @@ pub(super) fn defaults(started_with: StartedWith) -> Result<(), Failure> {
 }
 
 impl Identity {
-    /// Becomes that user for good, and makes sure of it.
+    /// Changes to these ids permanently and verifies the result.
     fn assume(&self) -> Result<(), Failure> {
         process::set_groups(&self.groups).map_err(at(ExecStage::Groups))?;
         process::set_group_ids(self.gid).map_err(at(ExecStage::GroupId))?;
         process::set_user_ids(self.uid).map_err(at(ExecStage::UserId))?;
-        // The kernel does so when ids change, unless it is told otherwise (fs.suid_dumpable, proc(5)).
+        // The kernel does this when ids change, unless fs.suid_dumpable says otherwise (proc(5)).
         process::stay_private().map_err(at(ExecStage::UserId))?;
         let ids = process::own_ids().map_err(at(ExecStage::Verify))?;
         let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
@@ -232,7 +232,7 @@ impl Identity {
     }
 }
 
-/// What is to be the child's standard input, output and error.
+/// The child's standard input, output and error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stdio<'a> {
     pub(super) input: BorrowedFd<'a>,
@@ -241,36 +241,36 @@ pub(super) struct Stdio<'a> {
 }
 
 impl Stdio<'_> {
-    /// 0, 1 and 2, and nothing else but the way to tell a failure, which exec closes. The pipes' own numbers are above 2: the executor
-    /// and the PAM monitor have something at 0, 1 and 2.
-    fn place(self, trouble: &Reporter) -> io::Result<()> {
+    /// Moves the streams to descriptors 0, 1 and 2 and closes all others except the reporter's pipe, which exec closes. The numbers of the
+    /// pipes are above 2, because the executor and the PAM monitor have 0, 1 and 2 open.
+    fn place(self, reporter: &Reporter) -> io::Result<()> {
         descriptor::place(self.input, 0)?;
         descriptor::place(self.output, 1)?;
         descriptor::place(self.error, 2)?;
-        descriptor::close_from(3, &[trouble.pipe.as_fd()])
+        descriptor::close_from(3, &[reporter.pipe.as_fd()])
     }
 }
 
-/// A child's way to tell of itself before its exec: a pipe that all children share and that exec closes. A report is short
-/// enough to be written whole or not at all.
+/// The pipe on which children report failures before their exec. All children share it, and exec closes it. A report is short enough to be
+/// written completely or not at all (pipe(7)).
 #[derive(Debug)]
 pub(super) struct Reporter {
     pipe: OwnedFd,
 }
 
-/// The process, the number of the step that failed, and the kernel's number for why.
+/// Length of a report: process id, number of the failed step, errno.
 const REPORT: usize = 4 + 1 + 4;
 
 impl Reporter {
-    /// The children's end, and the executor's.
+    /// Creates the pipe: the end of the children and the end of the executor.
     pub(super) fn new() -> io::Result<(Reporter, Reports)> {
         let (read, write) = descriptor::pipe()?;
         descriptor::set_nonblocking(read.as_fd(), true)?;
         Ok((Reporter { pipe: write }, Reports { pipe: read }))
     }
 
-    /// Tells of a failure of this very process.
-    pub(super) fn tell(&self, failure: &Failure) {
+    /// Reports a failure of this process.
+    pub(super) fn send(&self, failure: &Failure) {
         let number = failure.source.raw_os_error().unwrap_or_default();
         let mut report = [0; REPORT];
         let fields =
@@ -278,7 +278,7 @@ impl Reporter {
         for (to, from) in report.iter_mut().zip(fields) {
             *to = from;
         }
-        // Nobody is left to be told when this fails; the exit status still says that it was no success.
+        // There is nobody left to report this error to. The exit status still shows the failure.
         let _ = descriptor::write(self.pipe.as_fd(), &report);
     }
 }
@@ -289,24 +289,24 @@ impl AsFd for Reporter {
     }
 }
 
-/// The executor's end of that pipe.
+/// The executor's end of the pipe on which children report failures.
 #[derive(Debug)]
 pub(super) struct Reports {
     pipe: OwnedFd,
 }
 
 impl Reports {
-    /// What has been told since the last time: which process failed, and at what.
+    /// Takes the reports that have arrived: the process that failed and its failure.
     pub(super) fn take(&self) -> Vec<(Pid, Failure)> {
-        let mut told = Vec::new();
+        let mut taken = Vec::new();
         let mut buffer = [0; REPORT * 64];
         while let Ok(count) = descriptor::read(self.pipe.as_fd(), &mut buffer) {
             if count == 0 {
                 break;
             }
-            told.extend(buffer.get(..count).unwrap_or(&[]).chunks_exact(REPORT).filter_map(read_report));
+            taken.extend(buffer.get(..count).unwrap_or(&[]).chunks_exact(REPORT).filter_map(read_report));
         }
-        told
+        taken
     }
 }
 
@@ -323,18 +323,18 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
     Some((Pid::from_le_bytes(*pid), Failure::of_numbers(*step, i32::from_le_bytes(*number))?))
 }
 
-/// The child: becomes the job, or tells why not and ends.
+/// Runs in the child: executes the job, or reports the failure and returns the exit status.
 pub(super) fn child(spec: &ExecSpec, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
     let failure = spec.exec(stdio, reporter);
     if failure.step == ExecStage::Exec {
-        tell_reader_of_output(spec, &failure, profile);
+        write_failure_to_output(spec, &failure, profile);
     }
-    reporter.tell(&failure);
+    reporter.send(&failure);
     127
 }
 
-/// A shell that is not there is told in the job's own output as well, as the reference implementations do, so that its mail says so.
-fn tell_reader_of_output(spec: &ExecSpec, failure: &Failure, profile: ProfileName) {
+/// Also writes a failed exec to the job's own output, as the reference implementations do, so that the mail contains it.
+fn write_failure_to_output(spec: &ExecSpec, failure: &Failure, profile: ProfileName) {
     let (shell, why) = (spec.program.path().to_string_lossy(), reason(&failure.source));
     let text = match profile {
         ProfileName::Debian => format!("{shell}: execle: {why}\n"),
@@ -351,15 +351,15 @@ mod tests {
     fn a_child_names_itself_and_the_step_that_failed() {
         let (reporter, reports) = Reporter::new().unwrap();
         let pid = process::fork(|| {
-            reporter.tell(&Failure { step: ExecStage::UserId, source: io::Error::from_raw_os_error(11) });
+            reporter.send(&Failure { step: ExecStage::UserId, source: io::Error::from_raw_os_error(11) });
             0
         })
         .unwrap();
         process::wait(pid).unwrap();
-        let mut spec = ExecSpec::of_shell(b"true", &Variables::default(), StartedWith::own().unwrap());
+        let mut spec = ExecSpec::of_shell(b"true", &Variables::default(), OriginalLimits::own().unwrap());
         spec.identity = Some(Identity { uid: 1000, gid: 7, groups: Vec::new() });
-        let told: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&spec))).collect();
-        assert_eq!(told, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
+        let taken: Vec<_> = reports.take().iter().map(|(pid, failure)| (*pid, failure.why(&spec))).collect();
+        assert_eq!(taken, [(pid, "setuid 1000: Resource temporarily unavailable".to_owned())]);
         assert!(reports.take().is_empty());
     }
 

@@ -19,50 +19,50 @@ use std::rc::Rc;
 /// One of the two streams that a job writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
-    /// What it writes to standard output; to standard error, too, unless that is kept apart.
+    /// Standard output, and standard error unless that has its own pipe.
     Output,
-    /// What it writes to standard error, where that is kept apart.
+    /// Standard error, if it has its own pipe.
     Error,
 }
 
-/// A job that has been started.
+/// A job that has been started, until its result and its output have been handled.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) start: Box<RunRequest>,
     pub(super) owner: OwnerKey,
-    /// Main wants to be told of its process.
-    pub(super) tell_pid: bool,
-    /// When it was first tried in vain to start it.
+    /// Main wants to know the process id as soon as there is one.
+    pub(super) wants_pid: bool,
+    /// The time of the first failed attempt to start it (monotonic).
     pub(super) tried_since_ms: Option<i64>,
     pub(super) user: Rc<User>,
-    /// The session leader; none while its PAM monitor has not started it.
+    /// The session leader. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
-    /// The PAM monitor of its PAM session.
+    /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
-    /// When its process was started, or the attempt was made: by the monotonic clock, and in milliseconds of Unix time.
+    /// When the process was started or the attempt was made: monotonic milliseconds, and milliseconds of Unix time.
     pub(super) started_ms: i64,
     pub(super) started_at_ms: i64,
     pub(super) output: Output,
-    /// Our ends of its output pipes, until they are closed.
+    /// The read ends of the output pipes. None once the end of the output has been read.
     pub(super) pipe: Option<OwnedFd>,
     pub(super) error_pipe: Option<OwnedFd>,
     pub(super) feed: Option<Feed>,
-    /// Bytes of its standard input.
+    /// Size of the standard input in bytes.
     pub(super) input_size: usize,
-    /// Why the job was not started, once a step before its exec has failed.
+    /// The failed step before exec, if the job was not started.
     pub(super) failure: Option<String>,
-    /// Its result, once it has ended.
+    /// The result, once the job has ended.
     pub(super) result: Option<RunResult>,
-    /// Until when its output is waited for after its end.
+    /// Until when remaining output is waited for after the job's end (monotonic).
     pub(super) grace_ms: i64,
-    /// The variables that PAM added to its environment.
+    /// The variables that PAM added to the environment.
     pub(super) pam_variables: Option<Variables>,
 }
 
 impl Job {
     /// The command up to the first `%`, as the log and the mail show it.
-    pub(super) fn command(&self, site: &Profile) -> Vec<u8> {
-        self.start.split(site.backslash).shell
+    pub(super) fn command(&self, profile: &Profile) -> Vec<u8> {
+        self.start.split(profile.backslash).shell
     }
 
     pub(super) fn pipe(&mut self, stream: Stream) -> &mut Option<OwnedFd> {
@@ -72,12 +72,12 @@ impl Job {
         }
     }
 
-    /// Whether nothing more can come from it.
+    /// Whether all output pipes have been read to their end.
     pub(super) fn is_silent(&self) -> bool {
         self.pipe.is_none() && self.error_pipe.is_none()
     }
 
-    /// Notes that it ended. `ended` is none for a PAM monitor that cannot say how.
+    /// Records the end of the job. `ended` is None if the PAM monitor ended without reporting a status.
     pub(super) fn end(&mut self, ended: Option<(Status, Usage)>, now_ms: i64) -> &RunResult {
         let outcome = match (self.failure.take(), ended) {
             (Some(why), _) => RunOutcome::NotStarted { why },
@@ -102,13 +102,13 @@ impl Job {
     }
 }
 
-/// What the kernel reports, in the form of a result.
+/// Converts the kernel's resource usage to that of a run's result.
 pub(super) fn usage_of(used: ResourceUsage) -> Usage {
     let ResourceUsage { user_us, system_us, max_rss_kib } = used;
     Usage { user_us, system_us, max_rss_kib }
 }
 
-/// What is still to be written to a process's standard input.
+/// Data that is still to be written to a process's standard input.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) pipe: OwnedFd,
@@ -122,7 +122,7 @@ impl Feed {
         Ok(Feed { pipe, data, written: 0 })
     }
 
-    /// Writes what fits; true when it is done, or nobody reads any more.
+    /// Writes as much as fits into the pipe. True when everything is written or the reader has closed the pipe.
     pub(super) fn proceed(&mut self) -> bool {
         loop {
             let rest = self.data.get(self.written..).unwrap_or(&[]);
@@ -139,12 +139,12 @@ impl Feed {
     }
 }
 
-/// The pipes of a job: the child's ends and ours.
+/// The pipes of a job: the child's ends and the executor's ends.
 #[derive(Debug)]
 pub(super) struct Pipes {
     pub(super) input: OwnedFd,
     pub(super) output: OwnedFd,
-    /// Only where standard error is kept apart.
+    /// Only if standard error has its own pipe.
     pub(super) error: Option<OwnedFd>,
     pub(super) our_input: OwnedFd,
     pub(super) our_output: OwnedFd,
@@ -152,7 +152,8 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// With an owner, whose job may open them again as /dev/stdin, /dev/stdout and /dev/stderr.
+    /// Opens the pipes. With an owner they belong to that user, whose job can then open them again as /dev/stdin, /dev/stdout and
+    /// /dev/stderr.
     pub(super) fn open(error_apart: bool, owner: Option<u32>) -> io::Result<Pipes> {
         let (input, our_input) = created::pipe(owner)?;
         let (our_output, output) = created::pipe(owner)?;

@@ -1,23 +1,23 @@
-//! What the log says about runs, in the profile's words and our own.
+//! Log records about runs: those of the profile's reference implementation, and additional ones.
 
 use super::config::Config;
 use crate::profile::{Profile, ProfileName};
-use crate::report::{Ident, Level, Log, Record, fields_of_start};
+use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::scheduler::{RunOutcome, RunRequest};
 use crate::sys::clock;
 use serde_json::{Value, json};
 use std::io;
 use std::os::fd::AsFd;
 
-/// Debian's `-L`.
+/// Bits of Debian's `-L` mask.
 const STARTS: u8 = 1;
 const ENDS: u8 = 2;
 const FAILURES: u8 = 4;
 const WITH_PID: u8 = 8;
-/// cronie logs output in pieces of this size.
+/// cronie splits logged output into pieces of this many bytes.
 const PIECE: usize = 1023;
 
-/// The run that a line of the log is about.
+/// The run that a log record is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobRef<'a> {
     pub(super) start: &'a RunRequest,
@@ -29,7 +29,7 @@ pub(super) struct JobRef<'a> {
     pub(super) pid: Option<u32>,
 }
 
-/// Writes lines about jobs to the log.
+/// Writes log records about jobs.
 #[derive(Debug)]
 pub(super) struct JobLogger {
     log: Log,
@@ -47,7 +47,7 @@ impl JobLogger {
         self.log.reopen();
     }
 
-    /// In how many milliseconds records that wait are to be tried again.
+    /// Milliseconds until queued records are to be written again. None if nothing is queued.
     pub(super) fn retry_ms(&self) -> Option<i64> {
         self.log.retry_ms()
     }
@@ -56,16 +56,16 @@ impl JobLogger {
         self.log.flush();
     }
 
-    /// What becomes readable when records that wait can be written.
-    pub(super) fn room(&mut self) -> io::Result<impl AsFd> {
-        self.log.room()
+    /// A descriptor that becomes readable when queued records can be written.
+    pub(super) fn writable(&mut self) -> io::Result<impl AsFd> {
+        self.log.writable()
     }
 
     pub(super) fn handle_writable(&mut self) {
         self.log.handle_writable();
     }
 
-    /// `(alice) CMD (date)`.
+    /// Logs the start of a run: `(alice) CMD (date)`.
     pub(super) fn started(&mut self, job: JobRef<'_>) {
         if !job.start.flags.quiet && (self.is_cronie() || self.mask & STARTS != 0) {
             let detail = self.command_with_pid(job);
@@ -74,7 +74,7 @@ impl JobLogger {
         }
     }
 
-    /// `(alice) END (date)` or `(alice) CMDEND (date)`.
+    /// Logs the end of a run: `(alice) END (date)` or `(alice) CMDEND (date)`.
     pub(super) fn finished(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
         if !job.start.flags.quiet && (self.is_cronie() || self.mask & ENDS != 0) {
             let event = if self.is_cronie() { "CMDEND" } else { "END" };
@@ -84,7 +84,7 @@ impl JobLogger {
         }
     }
 
-    /// A run that failed: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` Debian's own line as well.
+    /// Logs a failed run: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` also Debian's own line.
     pub(super) fn ended(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
         let pid = job.pid.unwrap_or(0);
         let (debian, how) = match end {
@@ -110,34 +110,35 @@ impl JobLogger {
         }
     }
 
-    /// `(alice) NOT STARTED (command): setuid 1000: Resource temporarily unavailable`.
+    /// Logs a run that could not be started: `(alice) NOT STARTED (command): setuid 1000: Resource temporarily unavailable`.
     pub(super) fn not_started(&mut self, job: JobRef<'_>, why: &str) {
         self.write(job, Level::Warning, "NOT STARTED", job.command, &format!(": {why}"), &[]);
     }
 
-    /// `(alice) SKIPPED (command) the daemon was stopped ...`: in the words that main has for starts that it skips itself.
+    /// Logs a skipped run: `(alice) SKIPPED (command) the daemon was stopped ...`. Main uses the same words for starts that it skips
+    /// itself.
     pub(super) fn skipped(&mut self, job: JobRef<'_>, why: &str) {
         self.write(job, Level::Info, "SKIPPED", job.command, &format!(" {why}"), &[]);
     }
 
-    /// Nobody has the name of a job's user: what cronie says of it (job.c, job_runqueue).
+    /// Logs that the user of a job does not exist, as cronie does (job.c, job_runqueue).
     pub(super) fn unknown_user(&mut self, user: &str) {
         if self.is_cronie() {
             self.say_as_daemon(user, "ERROR", "getpwnam() failed - user unknown");
         }
     }
 
-    /// What cronie says about a job before its process has the tag of one.
+    /// Logs a record about a job with the daemon's tag, as cronie does before the job's process exists.
     pub(super) fn say_as_daemon(&mut self, user: &str, event: &str, detail: &str) {
-        self.log.write(&Record { user, ..Record::daemon(event, detail.as_bytes()) });
+        self.log.write(&LogRecord { user, ..LogRecord::daemon(event, detail.as_bytes()) });
     }
 
-    /// Something else about a run, in the reference implementations' form.
+    /// Logs another record about a run in the form of the reference implementations.
     pub(super) fn say(&mut self, job: JobRef<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
         self.write(job, level, event, detail, rest, &[]);
     }
 
-    /// Output that goes to the log: cronie's CMDOUT, a record for each line, long lines in pieces.
+    /// Logs output as cronie does (CMDOUT): one record for each line, long lines in pieces.
     pub(super) fn output(&mut self, job: JobRef<'_>, text: &[u8]) {
         let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
         for line in lines {
@@ -147,16 +148,16 @@ impl JobLogger {
         }
     }
 
-    /// Something about the executor itself.
+    /// Logs a record about the executor itself.
     pub(super) fn own(&mut self, level: Level, event: &str, detail: &str) {
-        self.log.write(&Record { level, ..Record::daemon(event, detail.as_bytes()) });
+        self.log.write(&LogRecord { level, ..LogRecord::daemon(event, detail.as_bytes()) });
     }
 
     fn is_cronie(&self) -> bool {
         self.profile.profile == ProfileName::Cronie
     }
 
-    /// Debian's `-L 8`: `[123] date`.
+    /// The command, with Debian's `-L 8` after the process id: `[123] date`.
     fn command_with_pid(&self, job: JobRef<'_>) -> Vec<u8> {
         match job.pid {
             Some(pid) if !self.is_cronie() && self.mask & WITH_PID != 0 => {
@@ -180,7 +181,7 @@ impl JobLogger {
             fields = fields_of_start(job.start, job.command);
             fields.extend_from_slice(more);
         }
-        self.log.write(&Record {
+        self.log.write(&LogRecord {
             ident: Ident::Child,
             level,
             pid: job.pid,
@@ -194,7 +195,7 @@ impl JobLogger {
     }
 }
 
-/// How it ended, as a field; none where the job has no status.
+/// The field for the exit status or signal. None if the job has no status.
 fn status(end: &RunOutcome) -> Option<(&'static str, Value)> {
     match end {
         RunOutcome::Code(code) => Some(("exit_code", json!(code))),

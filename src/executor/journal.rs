@@ -1,8 +1,9 @@
-//! The journal of runs: what an executor has begun, and how it ended, for the main that comes after it or after its main.
+//! The journal of runs. An executor records in it which runs it has started and how they ended, for a later main.
 //!
-//! A file begins with [`HEADER`] bytes: a name with the version of the format, then the boot id as text. Records follow, each behind its
-//! length (two bytes) and a check (four bytes, both little endian), in postcard's form. The last record may be cut short. It holds
-//! identities and results only, no command and no environment. Nothing is synced: it must survive the processes, not the machine.
+//! A file begins with [`HEADER`] bytes: a magic number with the version of the format, then the boot id as text. Each record consists of
+//! its length (two bytes), a checksum (four bytes; both little endian) and a payload in the format of postcard. The last record may be
+//! incomplete. The journal contains identities and results only, no commands and no environments. Nothing is synced to disk, because it
+//! only has to survive the processes, not a crash of the machine.
 
 use crate::scheduler::{JobId, MailResult, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
@@ -15,24 +16,24 @@ use std::hash::Hasher;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
-/// The name of the format; the last byte is its version.
+/// The magic number of the format. Its last byte is the version.
 const MAGIC: [u8; 8] = *b"cwruns\0\x01";
-/// Room for the boot id.
+/// Bytes that are reserved for the boot id.
 const BOOT: usize = 40;
 const HEADER: usize = MAGIC.len() + BOOT;
-/// Length and check of a record.
+/// Length of a record's prefix: the length and the checksum.
 const PREFIX: usize = 6;
-/// Most bytes of a reason that is kept.
+/// Maximum length of a recorded reason, in bytes.
 const LONGEST_REASON: usize = 1024;
 
-/// Starts of the last so many seconds are kept even when their runs have ended: a restart makes up for three minutes, and the clock may be
-/// set back a little meanwhile.
+/// How long starts are kept after their runs have ended, in seconds. A restart makes up for three minutes, and the clock may be set back a
+/// little meanwhile.
 pub const KEPT_STARTS: i64 = 600;
-/// The same when the journal would become too long.
+/// The same, in seconds, if the journal would become too long otherwise.
 const KEPT_STARTS_WHEN_LONG: i64 = 200;
-/// A journal is rewritten when it is longer than this and than twice what it was after the last time.
+/// A journal is compacted when it is longer than this and twice as long as after the last time.
 const WORTH_COMPACTING: u64 = 1 << 20;
-/// A journal is rewritten when it is longer, and shorter than half of this then; one that cannot be rewritten ends at twice this.
+/// A journal is compacted when it is longer than this, to at most half of it. If it cannot be compacted, it grows up to twice this length.
 pub(super) const LONGEST: u64 = 32 << 20;
 
 /// Why a journal cannot be read or written.
@@ -41,15 +42,15 @@ pub enum JournalError {
     /// A system call failed.
     #[error("{doing}: {}", reason(source))]
     Os {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// It is something else, or of another version.
+    /// The file is not a journal, or one of another version.
     #[error("it is no journal of this version")]
     Foreign,
-    /// A part of it is.
+    /// A record is damaged.
     #[error("it is damaged; what stands behind the damage is lost")]
     Damaged,
 }
@@ -58,82 +59,82 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
     move |source| JournalError::Os { doing, source }
 }
 
-/// Something that has become of a run.
+/// A step in the life of a run.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
-    /// Its start is about to be made.
+    /// The run is about to be started.
     Intent { run: RunId, job: JobId, scheduled_at: i64, begun_at: i64, at_reboot: bool },
-    /// Its start was not made after all.
+    /// The run was not started.
     Withdrawn { run: RunId },
-    /// It has this process.
+    /// The run has this process.
     Process { run: RunId, process: ProcessId },
-    /// It has ended.
+    /// The run has ended.
     Ended(RunResult),
-    /// Its end has been written into the socket of a main, or a main has read it in this journal. A main that dies before it has read its
-    /// socket does not know it; it does not need it either, as nothing but the plan in its memory waits for it.
+    /// The result has been written to the socket of a main, or a main has read it in this journal. A main that dies before it reads its
+    /// socket does not know the result and does not need it either, since only the scheduler in its memory waits for it.
     Delivered { run: RunId },
-    /// Its end is in the log, and its output where it is wanted: in the log, or with a mailer that has ended.
+    /// The end is in the log, and the output has been handled: it is in the log, or the mailer has ended.
     Reported { run: RunId, mail: MailResult },
 }
 
-/// Names a process for the whole boot.
+/// Identifies a process for the whole boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessId {
-    /// Its number.
+    /// The process id.
     pub pid: Pid,
-    /// When it was started, in clock ticks since boot.
+    /// Start time in clock ticks since boot.
     pub started: u64,
 }
 
-/// A run as its journal tells of it.
+/// A run as recorded in a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournaledRun {
-    /// The job that it was a run of.
+    /// The job of the run.
     pub job: JobId,
-    /// The moment for which it was started, seconds of UTC.
+    /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,
-    /// When its start was made, seconds of UTC.
+    /// The time of the start, in seconds of UTC.
     pub begun_at: i64,
-    /// Whether it was an `@reboot` start.
+    /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
-    /// Its process, once it has one.
+    /// The process, once there is one.
     pub process: Option<ProcessId>,
-    /// Its result, once it has ended.
+    /// The result, once the run has ended.
     pub result: Option<RunResult>,
-    /// Whether its end has been handed to a main: written into its socket, or read by it from the journal.
+    /// Whether the result has been written to a main's socket or read by a main from the journal.
     pub is_delivered: bool,
-    /// Present once the log has its end and its output is where it is wanted: what became of its mail.
+    /// The result of the mail. Present once the end is logged and the output has been handled.
     pub mail: Option<MailResult>,
 }
 
 impl JournaledRun {
-    /// Whether there is still something to be done about it.
+    /// Whether the result still has to be delivered or reported.
     pub(super) fn is_open(&self) -> bool {
         !self.is_delivered || self.mail.is_none()
     }
 
-    /// Whether it is to be remembered by those that come at `now`. An `@reboot` start may be due again for longer than another, and there are no
-    /// more of these than entries in the tables.
+    /// Whether a main that starts at `now` needs to know the run. An `@reboot` start may be due again for longer than others, and there are
+    /// no more of them than entries in the crontabs.
     fn is_live(&self, now: i64, kept_starts: i64) -> bool {
         let kept_starts = if self.at_reboot { kept_starts.max(KEPT_STARTS) } else { kept_starts };
         self.is_open() || self.begun_at > now.saturating_sub(kept_starts)
     }
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub struct JournalContent {
-    /// The runs to be remembered.
+    /// The runs that are still needed.
     pub runs: BTreeMap<RunId, JournaledRun>,
-    /// Whether it was written in another boot: all that it tells of is long gone.
+    /// Whether it was written in another boot, so that all its processes are gone.
     pub is_of_another_boot: bool,
-    /// Whether there is something in it that is no record. What comes after is lost.
+    /// Whether an invalid record was found. Everything after it is lost.
     pub is_damaged: bool,
-    /// Where the last whole record ends.
+    /// Offset of the end of the last complete record.
     pub(super) valid_length: u64,
 }
 
-/// The boot id as the header has it.
+/// Encodes the header of a journal.
 fn header(boot_id: &str) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     for (to, from) in header.iter_mut().zip(MAGIC.into_iter().chain(boot_id.bytes())) {
@@ -148,7 +149,7 @@ fn check(payload: &[u8]) -> [u8; 4] {
     (hasher.finish() as u32).to_le_bytes()
 }
 
-/// Appends a record; one that is longer than a record can be, which none is, is left out.
+/// Appends a record. A record that is too long, which does not happen, is left out.
 fn append(buffer: &mut Vec<u8>, record: &JournalRecord) {
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u16::try_from(payload.len()) else { return };
@@ -157,7 +158,7 @@ fn append(buffer: &mut Vec<u8>, record: &JournalRecord) {
     buffer.extend_from_slice(&payload);
 }
 
-/// Reads what a journal says at `now`, seconds of UTC. The memory that it takes grows with what is to be remembered, not with the file.
+/// Reads a journal at `now`, seconds of UTC. Memory use depends on the runs that are still needed, not on the length of the file.
 pub(super) fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalContent, JournalError> {
     read_keeping(file, boot_id, now, KEPT_STARTS)
 }
@@ -166,7 +167,7 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
     let mut reader = BufReader::with_capacity(64 << 10, FromStart { file, at: 0 }.take(2 * LONGEST));
     let mut found = [0; HEADER];
     match reader.read_exact(&mut found) {
-        // Its executor was killed before it had written anything.
+        // The executor was killed before it had written anything.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && found.iter().all(|byte| *byte == 0) => {
             return Ok(JournalContent::default());
         }
@@ -203,7 +204,7 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
     Ok(content)
 }
 
-/// Reads from a file without moving its offset, which its writer may share.
+/// Reads a file without moving its offset, which the writer may share.
 struct FromStart<'a> {
     file: &'a File,
     at: u64,
@@ -256,7 +257,7 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
     }
 }
 
-/// Notes that a step after a run's end is done, and forgets the run after the last one.
+/// Records a step after the end of a run, and forgets the run after the last step.
 fn close(
     runs: &mut BTreeMap<RunId, JournaledRun>,
     run: RunId,
@@ -271,58 +272,58 @@ fn close(
     }
 }
 
-/// The journal that an executor writes. Records are gathered and written with one call.
+/// The journal that an executor writes. Records are collected and written with one system call.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     file: Option<File>,
     boot_id: String,
     waiting: Vec<u8>,
     size: u64,
-    /// It is rewritten when it is longer.
+    /// Length above which the journal is compacted, in bytes.
     compact_above: u64,
 }
 
 impl Journal {
-    /// Starts a journal in an empty file.
+    /// Begins a journal in an empty file.
     pub(super) fn begin(file: File, boot_id: &str) -> Result<Journal, JournalError> {
         file.write_all_at(&header(boot_id), 0).map_err(os("writing"))?;
         let (size, compact_above) = (HEADER as u64, WORTH_COMPACTING);
         Ok(Journal { file: Some(file), boot_id: boot_id.to_owned(), waiting: Vec::new(), size, compact_above })
     }
 
-    /// Whether anything is written down.
+    /// Whether there is a file to write to.
     pub(super) fn is_kept(&self) -> bool {
         self.file.is_some()
     }
 
-    /// The start of this run is about to be made.
+    /// Records that the run is about to be started.
     pub(super) fn intend(&mut self, start: &RunRequest, now: i64) {
         let RunRequest { run, scheduled_at, at_reboot, .. } = *start;
         let job = start.job.clone();
         self.push(&JournalRecord::Intent { run, job, scheduled_at, begun_at: now, at_reboot });
     }
 
-    /// It was not made after all.
+    /// Records that the run was not started.
     pub(super) fn withdraw(&mut self, run: RunId) {
         self.push(&JournalRecord::Withdrawn { run });
     }
 
-    /// The run has a process.
+    /// Records the process of the run.
     pub(super) fn has_process(&mut self, run: RunId, process: ProcessId) {
         self.push(&JournalRecord::Process { run, process });
     }
 
-    /// The run has ended.
+    /// Records the result of the run.
     pub(super) fn ended(&mut self, result: &RunResult) {
         self.push(&JournalRecord::Ended(shortened(result)));
     }
 
-    /// Its end has been written into the socket of a main.
+    /// Records that the result has been written to the socket of a main.
     pub(super) fn delivered(&mut self, run: RunId) {
         self.push(&JournalRecord::Delivered { run });
     }
 
-    /// The log has its end, and its output is where it is wanted.
+    /// Records that the end is logged and the output has been handled.
     pub(super) fn reported(&mut self, run: RunId, mail: MailResult) {
         self.push(&JournalRecord::Reported { run, mail });
     }
@@ -333,18 +334,18 @@ impl Journal {
         }
     }
 
-    /// Writes what has been gathered. What cannot be written is given up.
+    /// Writes the collected records. Records that cannot be written are dropped.
     pub(super) fn flush(&mut self) -> Result<(), JournalError> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.waiting.is_empty() {
             return Ok(());
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let has_room = self.size + waiting.len() as u64 <= 2 * LONGEST;
+        let fits = self.size + waiting.len() as u64 <= 2 * LONGEST;
         let written =
-            if has_room { file.write_all_at(&waiting, self.size) } else { Err(io::ErrorKind::FileTooLarge.into()) };
+            if fits { file.write_all_at(&waiting, self.size) } else { Err(io::ErrorKind::FileTooLarge.into()) };
         if let Err(error) = written {
-            // Half a record would hide all that come after it.
+            // An incomplete record would hide all later ones.
             let _ = file.set_len(self.size);
             return Err(os("writing")(error));
         }
@@ -352,12 +353,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether it should be rewritten.
+    /// Whether the journal should be compacted.
     pub(super) fn is_worth_compacting(&self) -> bool {
         self.is_kept() && self.size > self.compact_above
     }
 
-    /// It could not be rewritten: not again before it has grown.
+    /// Postpones compacting after a failure until the journal has grown.
     pub(super) fn postpone_compacting(&mut self) {
         self.compact_above = self.size + LONGEST / 8;
     }
@@ -366,7 +367,7 @@ impl Journal {
         (self.size, self.compact_above) = (size, WORTH_COMPACTING.max(2 * size).min(LONGEST));
     }
 
-    /// What the journal would hold if it were written anew at `now`, and whether starts had to be given up for that.
+    /// The content of a compacted journal at `now`, and whether starts had to be left out of it.
     pub(super) fn compacted(&self, now: i64) -> Result<Compacted, JournalError> {
         let Some(file) = &self.file else { return Ok(Compacted::default()) };
         let mut bytes = self.bytes_of(file, now, KEPT_STARTS)?;
@@ -405,13 +406,13 @@ impl Journal {
         Ok(bytes)
     }
 
-    /// Goes on with a file that holds these bytes.
+    /// Continues in another file, which already has this size.
     pub(super) fn go_on_in(&mut self, file: File, size: u64) {
         self.file = Some(file);
         self.was_compacted(size);
     }
 
-    /// Writes these bytes in place of all that the file holds.
+    /// Replaces the content of the file.
     pub(super) fn rewrite(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         let Some(file) = &self.file else { return Ok(()) };
         file.write_all_at(bytes, 0).and_then(|()| file.set_len(bytes.len() as u64)).map_err(os("rewriting"))?;
@@ -420,16 +421,16 @@ impl Journal {
     }
 }
 
-/// A journal's content without what need not be remembered.
+/// A journal's content without runs that are not needed any more.
 #[derive(Debug, Default)]
 pub(super) struct Compacted {
     pub(super) bytes: Vec<u8>,
-    /// Starts of the last minutes are not among it, for lack of room.
+    /// Whether starts of the last minutes were left out because of the size limit.
     pub(super) lost_starts: bool,
 }
 
-/// Writes, behind the last whole record of a dead executor's journal, that a main knows of the ends of these runs; where there is no end, that
-/// the run is lost.
+/// Appends records to the journal of a dead executor, behind its last complete record: a main knows the results of these runs. A run
+/// without a result is recorded as lost.
 pub(super) fn settle<'a>(
     file: &File,
     valid_length: &mut u64,
@@ -444,13 +445,13 @@ pub(super) fn settle<'a>(
         append(&mut bytes, &JournalRecord::Delivered { run });
         append(&mut bytes, &JournalRecord::Reported { run, mail: MailResult::NotWanted });
     }
-    // A record that was cut short would hide these.
+    // An incomplete record would hide these.
     file.set_len(*valid_length).and_then(|()| file.write_all_at(&bytes, *valid_length)).map_err(os("writing"))?;
     *valid_length += bytes.len() as u64;
     Ok(())
 }
 
-/// The result with a reason of bounded length.
+/// Returns the result with its reason cut to the maximum length.
 fn shortened(result: &RunResult) -> RunResult {
     let mut result = result.clone();
     if let RunOutcome::NotStarted { why } = &mut result.outcome {

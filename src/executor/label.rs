@@ -1,5 +1,5 @@
-//! The context in which a job runs where the kernel has SELinux: its owner's by the policy, or the daemon's own user's for a system table,
-//! with the level that the table asks for by `MLS_LEVEL=` when it lies within the owner's.
+//! The SELinux context of a job. The policy defines it for the owner, or for the daemon's own user if the crontab is the system's.
+//! MLS_LEVEL in the crontab selects another level if it lies within the owner's range.
 
 use crate::scheduler::{Owner, RunRequest};
 use crate::sys::audit;
@@ -9,7 +9,7 @@ use std::io;
 
 const LEVEL: &[u8] = b"MLS_LEVEL";
 
-/// Why there is no context to run in.
+/// Why a job has no SELinux context.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LabelError {
     #[error("No SELinux security context: {0}")]
@@ -20,7 +20,7 @@ pub(super) enum LabelError {
     OutOfRange { wanted: CString, context: CString },
 }
 
-/// The context of a job, and the policy by which it is set.
+/// The SELinux context of a job and the policy that sets it.
 #[derive(Clone, Debug)]
 pub(super) struct Label {
     policy: Policy,
@@ -28,7 +28,7 @@ pub(super) struct Label {
 }
 
 impl Label {
-    /// What a start of that table runs in; nothing when the policy is not enforced and has none.
+    /// The context for a start. None if the policy is not enforced and has no context for it.
     pub(super) fn of(policy: Policy, start: &RunRequest) -> Result<Option<Label>, LabelError> {
         match context(&policy, start) {
             Err(LabelError::None(_)) if !selinux::is_enforcing() => Ok(None),
@@ -36,17 +36,17 @@ impl Label {
         }
     }
 
-    /// A context that was sent to a process which has the policy loaded too.
+    /// A label from a context that another process sent. This process has loaded the policy, too.
     pub(super) fn sent(policy: Policy, context: CString) -> Label {
         Label { policy, context }
     }
 
-    /// The context itself.
+    /// The context as text.
     pub(super) fn context(&self) -> &CString {
         &self.context
     }
 
-    /// Has the next program of this process run in it. What the kernel refuses counts only where the policy is enforced.
+    /// Sets the context for the next exec of this process. An error counts only if the policy is enforced.
     pub(super) fn set_exec_context(&self) -> io::Result<()> {
         match self.policy.set_context_of_exec(&self.context) {
             Err(_) if !selinux::is_enforcing() => Ok(()),
@@ -71,7 +71,7 @@ fn context(policy: &Policy, start: &RunRequest) -> Result<CString, LabelError> {
     Err(LabelError::OutOfRange { wanted, context })
 }
 
-/// The audit trail's record, in the words of cronie. Whoever may not write it has the log's line.
+/// Writes an audit record in cronie's form. If this process may not write it, the log still has the error.
 fn record(start: &RunRequest, wanted: &CString, context: &CString) {
     let (wanted, context) = (wanted.to_string_lossy(), context.to_string_lossy());
     let user = &start.user;

@@ -1,4 +1,5 @@
-//! Messages over a stream socket: a length of four bytes (little endian), then the message in postcard's form. Neither side ever blocks.
+//! Messages over a stream socket: a length of four bytes (little endian), then the message in the format of postcard. Sending and receiving
+//! never block.
 
 use crate::sys::descriptor;
 use serde::{Serialize, de::DeserializeOwned};
@@ -6,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Longest message: far above the longest command with the most settings that a table may have.
+/// Maximum length of a message, far above the longest command with the most settings that a crontab can have.
 const LONGEST: usize = 256 << 20;
 
 /// Capacity of a new message's buffer: most are shorter.
@@ -32,17 +33,17 @@ pub(super) enum WireError {
     Length(usize),
 }
 
-/// One end of the socket with what waits to be sent and what has come in part.
+/// One end of the socket, with the queue of outgoing messages and the incomplete incoming ones.
 #[derive(Debug)]
 pub(super) struct Link {
     socket: OwnedFd,
-    /// Messages not sent yet; of the first, `begun` bytes are gone.
+    /// Messages that have not been sent. `begun` bytes of the first one have been.
     outgoing: VecDeque<Vec<u8>>,
     begun: usize,
     /// How many messages have been sent in full.
     sent: u64,
     incoming: Vec<u8>,
-    /// Where in `incoming` the next message begins.
+    /// Offset of the next message in `incoming`.
     next: usize,
 }
 
@@ -51,7 +52,7 @@ impl Link {
         Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
     }
 
-    /// Queues a message and gives its number: it is sent once [`Link::sent`] is greater.
+    /// Queues a message and returns its number. It has been sent once [`Link::sent`] is greater.
     pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
         let mut frame = Vec::with_capacity(INITIAL_CAPACITY);
         frame.extend_from_slice(&[0; 4]);
@@ -74,7 +75,7 @@ impl Link {
         !self.outgoing.is_empty()
     }
 
-    /// Sends what fits, many messages at a time.
+    /// Sends queued messages as far as that does not block, many with one system call.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
             match self.send_some() {
@@ -105,13 +106,13 @@ impl Link {
         }
     }
 
-    /// Reads what is there; false when the other side has closed, and all that it said has been read. Messages that came before that can
-    /// still be taken.
+    /// Reads all available bytes. False if the other side has closed the connection and everything it sent has been read. Messages that are
+    /// complete can still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         loop {
             match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ) {
                 Ok(0) => return Ok(false),
-                // A read of less leaves nothing: what comes later, the end too, makes the socket readable anew.
+                // A shorter read has emptied the socket, and later data or the end makes it readable again.
                 Ok(count) if count < BYTES_PER_READ => return Ok(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
@@ -122,7 +123,7 @@ impl Link {
         }
     }
 
-    /// Takes the next whole message.
+    /// Takes the next complete message.
     pub(super) fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
         let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
@@ -142,7 +143,7 @@ impl Link {
         Ok(Some(message))
     }
 
-    /// Takes the next whole message that is understood; others are skipped.
+    /// Takes the next complete message that can be decoded. Others are skipped.
     pub(super) fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         loop {
             let waiting = self.incoming.get(self.next..).unwrap_or(&[]);

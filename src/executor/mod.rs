@@ -1,7 +1,7 @@
 //! Starts a job as its owner: executor, PAM monitor, identity, PAM, output, mail.
 //!
-//! Main talks to the executor process through [`Executor`]; [`find_predecessors`] finds the executors of earlier mains, and what those that are
-//! dead have left.
+//! Main communicates with the executor process through [`Executor`]. [`find_predecessors`] finds executors of earlier mains, and the
+//! journals of dead ones.
 
 mod client;
 mod config;
@@ -25,10 +25,10 @@ mod template;
 mod wire;
 
 pub use client::{Executor, LaunchError, caller_name};
-pub use config::{Config, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
+pub use config::{Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
 pub use journal::KEPT_STARTS;
 pub use predecessors::{
-    AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentRunner, find as find_predecessors,
+    AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentExecutor, find as find_predecessors,
     of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;

@@ -1,25 +1,26 @@
-//! What is kept of a run's output: its beginning and its end, with a note of what was cut between.
+//! The output of a run that is kept in memory: its beginning and its end, with a note about what was cut out.
 
 use super::owner::{MemoryBudget, OwnerKey};
 use crate::scheduler::OutputCounts;
 use std::collections::VecDeque;
 
-/// Bytes kept of the beginning.
+/// Bytes that are kept of the beginning of the output.
 const HEAD: usize = 1 << 20;
-/// Bytes kept of the end.
+/// Bytes that are kept of the end of the output.
 const TAIL: usize = 256 << 10;
-/// Bytes of an end that are kept when the budget is used up; the run keeps what it has besides.
+/// Bytes that are kept of the end when the budget is used up. What the run has kept before stays.
 const TAIL_WHEN_SHORT: usize = 4 << 10;
-/// Bytes that the runs of one owner and their mails may keep, and those of all owners. The output of one run is kept whatever others have.
+/// Limits of the output and mails of one owner, and of all owners together, in bytes. The output of one run is kept whatever other runs
+/// have.
 const PER_OWNER: usize = 16 << 20;
 const TOGETHER: usize = 64 << 20;
 
-/// The bound on all output that is kept.
+/// The memory budget for all output.
 pub(super) fn budget() -> MemoryBudget {
     MemoryBudget::new(PER_OWNER, TOGETHER, HEAD + TAIL)
 }
 
-/// The output of one run. Silent, it keeps nothing.
+/// The output of one run. It uses no memory until the job writes something.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     head: Vec<u8>,
@@ -28,16 +29,16 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Appends what the job wrote, as far as it is kept.
+    /// Appends output, as far as it is to be kept.
     pub(super) fn push(&mut self, bytes: &[u8], owner: &OwnerKey, budget: &mut MemoryBudget) {
         let before = self.kept();
         self.total += bytes.len() as u64;
-        let short = !budget.has_room(owner, bytes.len());
-        // Once something was cut, the beginning is closed: nothing may be missing inside it.
-        let room = if short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
-        let (to_head, to_tail) = bytes.split_at(room.min(bytes.len()));
+        let is_short = !budget.has_capacity(owner, bytes.len());
+        // Once something was cut, nothing is appended to the beginning: it must have no gaps.
+        let for_head = if is_short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
+        let (to_head, to_tail) = bytes.split_at(for_head.min(bytes.len()));
         self.head.extend_from_slice(to_head);
-        let most = if short { TAIL_WHEN_SHORT } else { TAIL };
+        let most = if is_short { TAIL_WHEN_SHORT } else { TAIL };
         let to_tail = to_tail.get(to_tail.len().saturating_sub(most)..).unwrap_or(&[]);
         let surplus = (self.tail.len() + to_tail.len()).saturating_sub(most);
         self.tail.drain(..surplus.min(self.tail.len()));
@@ -54,17 +55,17 @@ impl Output {
         *self = Output::default();
     }
 
-    /// How many bytes the job wrote, kept or not.
+    /// The number of bytes that the job wrote, including those that were not kept.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
-    /// How many bytes the job wrote, and how many of them were not kept.
+    /// The number of bytes that the job wrote, and the number that were not kept.
     pub(super) fn counts(&self) -> OutputCounts {
         OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64, stderr_bytes: 0 }
     }
 
-    /// The text for mail: beginning, note, end; whole when nothing was cut.
+    /// The text for the mail: beginning, note and end, or everything if nothing was cut.
     pub(super) fn text(&self) -> Vec<u8> {
         let mut text = self.head.clone();
         let cut = self.total - self.kept() as u64;

@@ -1,19 +1,19 @@
-//! What is counted for each owner of jobs: turns in a queue, and memory.
+//! Resources that are counted for each owner of jobs: turns in a queue, and memory.
 
 use crate::scheduler::{Environment, Owner, RunRequest, SharedBytes};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-/// Bytes of commands, environments and standard input that are kept for the jobs of one owner, and of all together; what an owner may have
-/// whatever the others have.
+/// Limits in bytes for commands, environments and standard input: of one owner, of all owners together, and what an owner can always use
+/// whatever the others use.
 const HELD_PER_OWNER: usize = 32 << 20;
 const HELD_TOGETHER: usize = 128 << 20;
 const HELD_ALWAYS: usize = 2 << 20;
 
-/// Whose jobs take turns with those of others. A user's crontab and the system's entries that run as that user are different owners.
+/// Identifies an owner of jobs. A user's crontab and the system's entries that run as that user are different owners.
 pub(super) type OwnerKey = Rc<str>;
 
-/// The owner of a start.
+/// The owner of a requested run.
 pub(super) fn owner_of(start: &RunRequest) -> OwnerKey {
     match start.source.owner {
         // No user's name begins with a slash.
@@ -22,22 +22,22 @@ pub(super) fn owner_of(start: &RunRequest) -> OwnerKey {
     }
 }
 
-/// A queue in which each owner has one turn after the other, however much it has waiting.
+/// A queue that serves its owners in turn, whatever number of items each has.
 #[derive(Debug)]
-pub(super) struct Turns<T> {
+pub(super) struct FairQueue<T> {
     queues: HashMap<OwnerKey, VecDeque<T>>,
-    /// The owners that have something waiting.
+    /// The owners with queued items, in the order of their turns.
     order: VecDeque<OwnerKey>,
     len: usize,
 }
 
-impl<T> Default for Turns<T> {
-    fn default() -> Turns<T> {
-        Turns { queues: HashMap::new(), order: VecDeque::new(), len: 0 }
+impl<T> Default for FairQueue<T> {
+    fn default() -> FairQueue<T> {
+        FairQueue { queues: HashMap::new(), order: VecDeque::new(), len: 0 }
     }
 }
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -46,12 +46,12 @@ impl<T> Turns<T> {
         self.len == 0
     }
 
-    /// How much an owner has waiting.
+    /// The number of queued items of an owner.
     pub(super) fn len_of(&self, owner: &OwnerKey) -> usize {
         self.queues.get(owner).map_or(0, VecDeque::len)
     }
 
-    /// The owners that have something waiting, in the order of their turns.
+    /// The owners with queued items, in the order of their turns.
     pub(super) fn owners(&self) -> impl Iterator<Item = &OwnerKey> {
         self.order.iter()
     }
@@ -61,7 +61,7 @@ impl<T> Turns<T> {
         self.queues.values().filter_map(VecDeque::front)
     }
 
-    /// Puts an item behind the others of its owner.
+    /// Appends an item to the queue of its owner.
     pub(super) fn push_back(&mut self, owner: OwnerKey, item: T) {
         let queue = self.queues.entry(owner.clone()).or_default();
         if queue.is_empty() {
@@ -71,7 +71,7 @@ impl<T> Turns<T> {
         self.len += 1;
     }
 
-    /// Puts an item back, to be the next of all.
+    /// Puts an item back, to be the next one of all owners.
     pub(super) fn push_front(&mut self, owner: OwnerKey, item: T) {
         let queue = self.queues.entry(owner.clone()).or_default();
         if !queue.is_empty() {
@@ -97,20 +97,20 @@ impl<T> Turns<T> {
         Some((owner, item))
     }
 
-    /// Takes everything, in no particular order.
+    /// Takes all items, in no particular order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         std::mem::take(self).queues.into_values().flatten()
     }
 }
 
-/// A bound on the memory that is kept for jobs, by owner and for all together.
+/// A limit on the memory that is kept for jobs, per owner and for all together.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
-    /// Bytes that one owner may have.
+    /// Maximum number of bytes of one owner.
     per_owner: usize,
-    /// Bytes that all may have together.
+    /// Maximum number of bytes of all owners together.
     together: usize,
-    /// Bytes that an owner may have whatever the others have.
+    /// Number of bytes that an owner may always have, whatever the others have.
     always: usize,
     of_owner: HashMap<OwnerKey, usize>,
     total: usize,
@@ -121,8 +121,8 @@ impl MemoryBudget {
         MemoryBudget { per_owner, together, always, of_owner: HashMap::new(), total: 0 }
     }
 
-    /// Whether an owner may have that many bytes more.
-    pub(super) fn has_room(&self, owner: &OwnerKey, bytes: usize) -> bool {
+    /// Whether an owner may use this many more bytes.
+    pub(super) fn has_capacity(&self, owner: &OwnerKey, bytes: usize) -> bool {
         let then = self.of_owner.get(owner).copied().unwrap_or(0).saturating_add(bytes);
         then <= self.per_owner && (then <= self.always || self.total.saturating_add(bytes) <= self.together)
     }
@@ -150,15 +150,15 @@ impl MemoryBudget {
     }
 }
 
-/// Commands and environments, each kept once for an owner, however many of its runs use it. Owners share nothing, so that each is charged for
-/// what its own jobs need.
+/// Commands and environments, each stored once for each owner, however many of its runs use it. Owners share nothing, so that each is
+/// charged for its own jobs.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     known: HashMap<OwnerKey, HashSet<SharedBytes>>,
 }
 
 impl Interner {
-    /// The one copy of these bytes; `budget` is charged for a new one.
+    /// Returns the shared copy of these bytes. `budget` is charged if the copy is new.
     pub(super) fn intern(&mut self, owner: &OwnerKey, bytes: SharedBytes, budget: &mut MemoryBudget) -> SharedBytes {
         let known = self.known.entry(owner.clone()).or_default();
         if let Some(known) = known.get(&bytes) {
@@ -169,7 +169,7 @@ impl Interner {
         bytes
     }
 
-    /// A run needs these bytes no more. To be called while the run still holds its copy.
+    /// Releases the bytes of a run. Must be called while the run still holds its copy.
     pub(super) fn release(&mut self, owner: &OwnerKey, bytes: &SharedBytes, budget: &mut MemoryBudget) {
         let Some(known) = self.known.get_mut(owner) else { return };
         if known.get(bytes).is_some_and(|known| known.is_same(bytes) && known.holders() == 2) {
@@ -186,9 +186,9 @@ impl Interner {
 #[derive(Debug)]
 pub(super) struct OwnerMemory {
     interner: Interner,
-    /// The bound on commands, environments, and what is still to be fed to jobs.
+    /// The budget for commands, environments and pending standard input.
     pub(super) requests: MemoryBudget,
-    /// The bound on output and mails.
+    /// The budget for output and mails.
     pub(super) output: MemoryBudget,
 }
 
@@ -198,11 +198,11 @@ impl OwnerMemory {
         OwnerMemory { interner: Interner::default(), requests, output }
     }
 
-    /// Makes a request share the command and environment of its owner's other runs. False if there is no room for it.
+    /// Makes a request share the command and environment of its owner's other runs. False if the owner's budget does not allow it.
     pub(super) fn take_request(&mut self, owner: &OwnerKey, start: &mut RunRequest) -> bool {
         // The command counts twice, as part of it may be the job's standard input.
         let size = 2 * start.command.len() + start.variables.bytes().len();
-        if !self.requests.has_room(owner, size) {
+        if !self.requests.has_capacity(owner, size) {
             return false;
         }
         start.command = self.interner.intern(owner, start.command.clone(), &mut self.requests);
@@ -211,7 +211,7 @@ impl OwnerMemory {
         true
     }
 
-    /// Forgets what is kept for a request that is done with.
+    /// Releases the memory of a request that is finished.
     pub(super) fn release_request(&mut self, start: &RunRequest) {
         let owner = owner_of(start);
         self.interner.release(&owner, &start.command, &mut self.requests);
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn owners_take_turns_and_each_keeps_its_order() {
-        let mut turns = Turns::default();
+        let mut turns = FairQueue::default();
         (0..100).for_each(|number| turns.push_back(owner("alice"), number));
         turns.push_back(owner("bob"), 1000);
         turns.push_back(owner("bob"), 1001);
@@ -247,13 +247,13 @@ mod tests {
     fn an_owner_has_its_share_whatever_the_others_have() {
         let mut budget = MemoryBudget::new(100, 150, 10);
         let (alice, bob, carol) = (owner("alice"), owner("bob"), owner("carol"));
-        assert!(budget.has_room(&alice, 100) && !budget.has_room(&alice, 101));
+        assert!(budget.has_capacity(&alice, 100) && !budget.has_capacity(&alice, 101));
         budget.take(&alice, 100);
-        assert!(budget.has_room(&bob, 50) && !budget.has_room(&bob, 51));
+        assert!(budget.has_capacity(&bob, 50) && !budget.has_capacity(&bob, 51));
         budget.take(&bob, 50);
-        assert!(budget.has_room(&carol, 10) && !budget.has_room(&carol, 11));
+        assert!(budget.has_capacity(&carol, 10) && !budget.has_capacity(&carol, 11));
         budget.give_back(&alice, 100);
-        assert!(budget.has_room(&carol, 100));
+        assert!(budget.has_capacity(&carol, 100));
         budget.give_back(&bob, 50);
         assert_eq!(budget.total(), 0);
     }
@@ -279,9 +279,9 @@ mod tests {
         let of_alice = interner.intern(&alice, b"abc".to_vec().into(), &mut budget);
         let of_bob = interner.intern(&bob, b"abc".to_vec().into(), &mut budget);
         assert_eq!(budget.total(), 6);
-        assert!(!budget.has_room(&alice, 1) && !budget.has_room(&bob, 1));
+        assert!(!budget.has_capacity(&alice, 1) && !budget.has_capacity(&bob, 1));
         interner.release(&alice, &of_alice, &mut budget);
-        assert!(budget.has_room(&alice, 3) && !budget.has_room(&bob, 1));
+        assert!(budget.has_capacity(&alice, 3) && !budget.has_capacity(&bob, 1));
         interner.release(&bob, &of_bob, &mut budget);
         assert_eq!(budget.total(), 0);
     }

@@ -1,11 +1,11 @@
-//! The PAM monitor: root's process that holds a PAM session open around one job, and closes it whatever becomes of the job.
+//! The PAM monitor: a process of root that keeps a PAM session open around one job and closes it whatever happens to the job.
 //!
-//! It is forked by the template process. The request and the events go over a socket between executor and PAM monitor. Each PAM monitor begins a PAM transaction
-//! of its own: libpam reads the service's files and loads the modules as they are at that moment, and reports faults for the job in question.
+//! The template process forks it. It communicates with the executor over a socket. Each PAM monitor begins its own PAM transaction, so
+//! libpam reads the service's files and loads the modules as they are at that moment, and errors are reported for the job in question.
 
 use super::config::RETRY_MS;
 use super::environment::Variables;
-use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, Reporter, StartedWith, Stdio, child, defaults};
+use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, child, defaults};
 use super::job::usage_of;
 use super::label::Label;
 use super::link::{Link, WireError};
@@ -23,41 +23,41 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// How long a PAM monitor waits between two tries to fork its job.
+/// Pause between two attempts to fork the job.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What a PAM monitor is told once: whose job it is to start, and how.
+/// The request to a PAM monitor: the job and how to start it.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct MonitorRequest {
     pub(super) user: String,
     pub(super) identity: Identity,
-    /// The SELinux context of the job, where there is SELinux.
+    /// The SELinux context of the job, if the kernel has SELinux.
     pub(super) context: Option<CString>,
-    /// cronie tells PAM this variable of the table.
+    /// The value of XDG_SESSION_CLASS in the crontab, which cronie passes to PAM.
     pub(super) session_class: Option<Vec<u8>>,
     pub(super) variables: Environment,
     pub(super) command: SharedBytes,
     pub(super) runs_without_home: bool,
-    pub(super) started_with: StartedWith,
+    pub(super) original_limits: OriginalLimits,
 }
 
-/// What the PAM monitor reports to the executor.
+/// A message from the PAM monitor to the executor.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum MonitorEvent {
-    /// There was no process to be had for the PAM monitor itself; nothing has happened.
+    /// The PAM monitor could not be forked. Nothing has been started.
     NoMonitor {
-        /// The kernel's number for why.
+        /// The errno value.
         number: i32,
     },
-    /// A PAM module's message for the log.
+    /// A message of a PAM module for the log.
     Message(String),
-    /// PAM refused; nothing is started.
+    /// PAM refused the job. Nothing has been started.
     Refused {
-        /// Whether it was the session, and not the account.
+        /// Whether opening the session failed, and not a step before it.
         session: bool,
-        /// What pam_strerror says.
+        /// The text of pam_strerror(3).
         text: String,
-        /// `pam_acct_mgmt`.
+        /// The function of libpam that failed, for example `pam_acct_mgmt`.
         doing: String,
     },
     /// The job's process has been started.
@@ -66,32 +66,32 @@ pub(super) enum MonitorEvent {
     Failed {
         /// [`ExecStage`] as a number.
         step: u8,
-        /// The kernel's number for why.
+        /// The errno value.
         number: i32,
     },
-    /// The job ended; its environment had this of PAM.
+    /// The job ended.
     Ended {
         /// Exit status or signal.
         status: Status,
-        /// What the job used.
+        /// The job's resource usage.
         usage: Usage,
-        /// What PAM added.
+        /// The variables that PAM added to the environment.
         variables: Environment,
     },
 }
 
-/// The PAM monitor's own side, after its fork.
+/// The state of a PAM monitor after its fork.
 pub(super) struct PamMonitor<'a> {
-    /// None: the system has no PAM.
+    /// The loaded libpam. None if the system has no PAM.
     pub(super) library: Option<&'a Library>,
     pub(super) profile: &'a Profile,
-    /// Where the kernel has SELinux.
+    /// The SELinux policy, if the kernel has SELinux.
     pub(super) policy: Option<Policy>,
     /// The socket to the executor.
     pub(super) link: Link,
 }
 
-/// Why there is no job.
+/// Why the PAM monitor could not start or watch the job.
 #[derive(Debug, thiserror::Error)]
 enum MonitorError {
     #[error(transparent)]
@@ -111,7 +111,7 @@ impl From<Failure> for MonitorError {
 }
 
 impl<'a> PamMonitor<'a> {
-    /// Does what the executor requests, with these ends of the job's pipes; gives the exit status.
+    /// Handles the executor's request with these ends of the job's pipes. Returns the exit status.
     pub(super) fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
         let event = match self.run_session(input, output) {
             Ok(()) => return 0,
@@ -121,11 +121,11 @@ impl<'a> PamMonitor<'a> {
             Err(MonitorError::ExecStage(failure)) => failed(&failure),
             Err(MonitorError::Wire(_) | MonitorError::Alone) => return 1,
         };
-        self.tell(&event);
+        self.send(&event);
         1
     }
 
-    /// The session around the job. Every way out drops the session, which closes it.
+    /// Opens the session, runs the job and closes the session. Every return drops the session, which closes it.
     fn run_session(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
         process::default_signals();
         process::ignore_end_requests();
@@ -133,8 +133,8 @@ impl<'a> PamMonitor<'a> {
         process::set_name(c"crond: pam");
         let request: MonitorRequest = self.receive()?;
         process::new_session().map_err(at(ExecStage::Session))?;
-        request.started_with.limit.set().map_err(at(ExecStage::Limits))?;
-        defaults(request.started_with)?;
+        request.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
+        defaults(request.original_limits)?;
         self.set_exec_context(&request)?;
         let session = self.open_session(&request)?;
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
@@ -144,25 +144,27 @@ impl<'a> PamMonitor<'a> {
         let job =
             fork_with_retries(|| child(&spec, stdio, &reporter, self.profile.profile)).map_err(at(ExecStage::Fork))?;
         drop((input, output, reporter));
-        self.tell(&MonitorEvent::Started(job));
-        // What the session took to open is free again, and the job may go on for weeks.
+        self.send(&MonitorEvent::Started(job));
+        // Memory that was needed to open the session is free again, and the job may run for weeks.
         memory::trim_memory();
         let (status, used) = process::wait_with_usage(job).map_err(at(ExecStage::Session))?;
         for (_, failure) in reports.take() {
-            self.tell(&failed(&failure));
+            self.send(&failed(&failure));
         }
-        self.tell_messages(session.as_ref());
-        self.tell(&MonitorEvent::Ended { status, usage: usage_of(used), variables: pam.packed() });
+        self.send_messages(session.as_ref());
+        self.send(&MonitorEvent::Ended { status, usage: usage_of(used), variables: pam.packed() });
         Ok(())
     }
 
-    /// Before the session, so that a module of it (pam_selinux) has the last word; the job inherits it.
+    /// Sets the SELinux context before the session is opened, so that a module of the session (pam_selinux) can override it. The job
+    /// inherits it.
     fn set_exec_context(&self, request: &MonitorRequest) -> Result<(), MonitorError> {
         let Some((policy, context)) = self.policy.zip(request.context.clone()) else { return Ok(()) };
         Ok(Label::sent(policy, context).set_exec_context().map_err(at(ExecStage::Label))?)
     }
 
-    /// Account, credentials, session, in the reference implementations' order; the groups of the user come before the credentials, which may add to them.
+    /// Calls PAM in the order of the reference implementations: account, credentials, session. The user's groups are set before the
+    /// credentials, which may add groups.
     fn open_session(&self, request: &MonitorRequest) -> Result<Option<Session<'a>>, MonitorError> {
         let Some(library) = self.library else { return Ok(None) };
         let account = |error| MonitorError::Pam { error, session: false };
@@ -186,9 +188,9 @@ impl<'a> PamMonitor<'a> {
         Ok(Some(session))
     }
 
-    fn tell_messages(&mut self, session: Option<&Session<'_>>) {
+    fn send_messages(&mut self, session: Option<&Session<'_>>) {
         for message in session.map(Session::take_messages).unwrap_or_default() {
-            self.tell(&MonitorEvent::Message(message));
+            self.send(&MonitorEvent::Message(message));
         }
     }
 
@@ -205,8 +207,8 @@ impl<'a> PamMonitor<'a> {
         }
     }
 
-    /// Sends an event, waiting until it is sent. An executor that is gone is no reason to leave the job or its session.
-    pub(super) fn tell(&mut self, event: &MonitorEvent) {
+    /// Sends an event and waits until it is sent. If the executor is gone, the job and its session still continue.
+    pub(super) fn send(&mut self, event: &MonitorEvent) {
         if self.link.push(event).is_err() {
             return;
         }
@@ -218,7 +220,7 @@ impl<'a> PamMonitor<'a> {
     }
 }
 
-/// Forks, and when there is no process to be had tries again for as long as the executor would.
+/// Forks. If the system has no process left, it retries for as long as the executor would.
 fn fork_with_retries(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
     let until_ms = clock::monotonic_ms() + RETRY_MS;
     loop {
@@ -229,7 +231,7 @@ fn fork_with_retries(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
     }
 }
 
-/// What the PAM session gave: variables, and groups beyond the user's own.
+/// The results of the PAM session: variables, and the groups of this process, which may include further groups than the user's own.
 fn result_of_session(
     session: Option<&Session<'_>>,
     request: &MonitorRequest,
@@ -249,10 +251,10 @@ fn failed(failure: &Failure) -> MonitorEvent {
     MonitorEvent::Failed { step: failure.step as u8, number: failure.source.raw_os_error().unwrap_or(0) }
 }
 
-/// What the job's child needs: cron's variables have the last word over PAM's.
+/// The specification for the job's child. The variables of cron override those of PAM.
 pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity) -> ExecSpec {
     let variables = pam.clone().overlaid(&Variables::unpacked(&request.variables));
-    let mut spec = ExecSpec::of_shell(&request.command, &variables, request.started_with);
+    let mut spec = ExecSpec::of_shell(&request.command, &variables, request.original_limits);
     spec.identity = Some(identity);
     spec.runs_without_home = request.runs_without_home;
     spec.sets_defaults = false;

@@ -1,7 +1,7 @@
-//! What earlier mains and their executors have left, found once at the start of a main: executors that still live, and journals of dead ones.
+//! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
-use super::run_directory::{ExecutorFiles, Look, RunDirectoryError, executors};
+use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
 use crate::scheduler::{JobId, RunId, RunResult};
@@ -13,78 +13,78 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-/// How long all of them together may take to answer.
+/// How long main waits for the answers of all executors together.
 const PATIENCE_MS: i64 = 2000;
-/// How soon one that did not let us connect is tried again.
+/// Pause before another attempt to connect to an executor.
 const RETRY_MS: i64 = 20;
 
-/// A start that was made before.
+/// A start that an earlier main requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierStart {
     /// The job.
     pub job: JobId,
-    /// The moment for which it was started, seconds of UTC.
+    /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,
-    /// Whether it was an `@reboot` start.
+    /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
 }
 
-/// Everything that was found.
+/// Executors and journals of earlier mains.
 #[derive(Debug, Default)]
 pub struct Predecessors {
-    /// Executors that still live.
+    /// Executors that are still running.
     pub executors: Vec<OldExecutor>,
     /// Journals of executors that are dead.
     pub dead: Vec<DeadExecutor>,
-    /// Starts that may be due again after a restart, and must not be made again.
+    /// Starts that may be due again after a restart and must not be repeated.
     pub started: Vec<EarlierStart>,
-    /// Runs of which no main has been told the end. They go on, or their ends are told. A run may be there twice.
+    /// Runs whose result no main has received. They are still running, or their results follow. A run may be listed twice.
     pub undelivered: Vec<RunOfJob>,
-    /// Runs of living executors that go on.
+    /// Runs of living executors that are still running.
     pub running: Vec<RunOfJob>,
-    /// What could not be read, and was removed.
-    pub troubles: Vec<RunDirectoryError>,
-    /// Executors that live and cannot be reached.
-    pub silent: Vec<SilentRunner>,
-    /// Executors that are connected and have not told their runs in time.
+    /// Errors of files that could not be read and were removed.
+    pub errors: Vec<RunDirectoryError>,
+    /// Executors that are alive but cannot be reached.
+    pub silent: Vec<SilentExecutor>,
+    /// Executors that are connected but have not listed their runs in time.
     pub slow: Vec<Pid>,
 }
 
-/// An executor that lives, or may live, and to which there is no connection. Its journal is its own: nothing is written to it here.
+/// An executor that is or may be alive and to which there is no connection. Only the executor writes to its journal.
 #[derive(Debug)]
-pub struct SilentRunner {
+pub struct SilentExecutor {
     files: ExecutorFiles,
-    /// Runs without an end that was told, as its journal had them.
+    /// Runs without a delivered result, as read from the journal.
     open: BTreeMap<RunId, JournaledRun>,
-    /// Runs that are taken for lost here, although the journal has them as open.
+    /// Runs that main considers lost although the journal has them as running.
     lost: Vec<RunId>,
 }
 
-/// What has become of an executor that could not be reached.
+/// The state of an executor that could not be reached before.
 #[derive(Debug)]
 pub enum Retried {
-    /// It still cannot be reached.
-    Silent(SilentRunner),
-    /// It is connected.
+    /// The executor still cannot be reached.
+    Silent(SilentExecutor),
+    /// The executor is connected.
     Connected(OldExecutor),
-    /// It is dead and has left a journal.
+    /// The executor is dead and has left a journal.
     Dead(DeadExecutor),
-    /// It is gone, its journal as well, and none of its runs goes on.
+    /// The executor and its journal are gone, and none of its runs is known to be running.
     Gone,
 }
 
-impl SilentRunner {
-    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentRunner {
+impl SilentExecutor {
+    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentExecutor {
         let runs = content.unwrap_or_default().runs.into_iter();
-        SilentRunner { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
+        SilentExecutor { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
     }
 
-    /// Its process.
+    /// The process id of the executor.
     pub fn pid(&self) -> Pid {
         self.files.pid
     }
 
-    /// The runs of which no main has been told an end, with what is known of them.
+    /// The runs without a delivered result and the state of each.
     pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
         open_runs(&self.open)
     }
@@ -94,23 +94,24 @@ impl SilentRunner {
         process_of(&self.open, run)
     }
 
-    /// Notes that nobody waits for the ends of these runs any more.
+    /// Records that the results of these runs are not waited for any more.
     pub fn settle(&mut self, runs: &[RunId]) {
         self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
     }
 
     /// Tries to connect again.
     pub fn retry(self, boot_id: &str) -> Retried {
-        let gone = |silent: SilentRunner| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
-        match self.files.look(boot_id, now()) {
-            Ok(Some(Look { is_alive: false, content: Ok(content), file })) => {
-                let SilentRunner { files, lost, .. } = self;
+        let gone =
+            |silent: SilentExecutor| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
+        match self.files.inspect(boot_id, now()) {
+            Ok(Some(JournalState { is_alive: false, content: Ok(content), file })) => {
+                let SilentExecutor { files, lost, .. } = self;
                 let mut dead = DeadExecutor::new(Some(files), file, content);
-                // If this cannot be written, the next main records them as lost once more.
+                // If this cannot be written, the next main records them as lost again.
                 let _ = dead.settle(&lost);
                 Retried::Dead(dead)
             }
-            Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) if trouble.is_of_content() => {
+            Ok(Some(JournalState { is_alive: false, content: Err(error), .. })) if error.is_of_content() => {
                 let _ = self.files.discard();
                 gone(self)
             }
@@ -142,34 +143,34 @@ fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<Pid> {
     is_there.then_some(process.pid)
 }
 
-/// The journal of a dead executor, with what is to be done about its runs.
+/// The journal of a dead executor, and the runs that main still has to handle.
 #[derive(Debug)]
 pub struct DeadExecutor {
-    /// None: it had no name.
+    /// None: the journal is a file without a name.
     files: Option<ExecutorFiles>,
     file: File,
     valid_length: u64,
-    /// Runs of which the end was not handed to a main or not reported.
+    /// Runs whose result was not delivered or not reported.
     open: BTreeMap<RunId, JournaledRun>,
-    /// Until when its starts are to be known, seconds of UTC.
+    /// Until when its starts are needed, in seconds of UTC.
     kept_until: i64,
 }
 
-/// What is known of a run that was going on when its executor died.
+/// The state of a run whose executor died or cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It had ended.
+    /// The run had ended.
     Ended {
-        /// How, and what else is known.
+        /// The result of the run.
         result: RunResult,
-        /// Whether the log has that, and the output is where it is wanted.
+        /// Whether the end is logged and the output has been handled.
         is_reported: bool,
     },
-    /// Its process still goes on.
+    /// The process is still running.
     GoesOn(Pid),
-    /// Its process is gone.
+    /// The process is gone.
     Gone,
-    /// Its executor died while it started it.
+    /// The executor died while it started the run.
     NeverSeen,
 }
 
@@ -180,7 +181,7 @@ impl DeadExecutor {
         DeadExecutor { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
 
-    /// The runs of which the end was not handed to a main or not reported, with what became of them.
+    /// The runs whose result was not delivered or not reported, and the state of each.
     pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
         open_runs(&self.open)
     }
@@ -190,7 +191,7 @@ impl DeadExecutor {
         process_of(&self.open, run)
     }
 
-    /// Notes that these runs are done with.
+    /// Records that these runs have been handled.
     pub fn settle(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
         let known = runs.iter().filter_map(|run| Some((*run, self.open.get(run)?)));
         let written = settle(&self.file, &mut self.valid_length, known);
@@ -199,17 +200,17 @@ impl DeadExecutor {
         written.map_err(|source| RunDirectoryError::Journal { path, source })
     }
 
-    /// The journal, if it has no name.
+    /// The journal, if it is a file without a name.
     pub fn nameless_journal(&self) -> Option<&File> {
         self.files.is_none().then_some(&self.file)
     }
 
-    /// Whether nobody needs the journal any more at `now`, seconds of UTC.
+    /// Whether the journal is not needed any more at `now`, seconds of UTC.
     pub fn is_done(&self, now: i64) -> bool {
         self.open.is_empty() && self.kept_until < now
     }
 
-    /// When nobody will need its starts any more, if all its runs are done with.
+    /// The time after which its starts are not needed any more, if all its runs have been handled.
     pub fn kept_until(&self) -> Option<i64> {
         self.open.is_empty().then_some(self.kept_until)
     }
@@ -220,33 +221,33 @@ impl DeadExecutor {
     }
 }
 
-/// What is to be done about an executor whose connection was closed.
+/// The state of an executor that has closed its connection.
 #[derive(Debug)]
 pub enum AfterClose {
-    /// It still lives, perhaps for a moment.
+    /// The executor is still alive, perhaps only for a moment.
     StillThere,
-    /// It has left nothing.
+    /// The executor has left no journal.
     Nothing,
-    /// It has left a journal.
+    /// The executor is dead and has left a journal.
     Dead(DeadExecutor),
 }
 
 impl OldExecutor {
-    /// Looks what it has left, once it has closed its connection.
+    /// Finds out what the executor has left after it has closed its connection.
     pub fn after_close(&self, boot_id: &str) -> Result<AfterClose, RunDirectoryError> {
-        Ok(match self.files.look(boot_id, now())? {
+        Ok(match self.files.inspect(boot_id, now())? {
             None => AfterClose::Nothing,
-            Some(Look { is_alive: true, .. }) => AfterClose::StillThere,
-            Some(Look { content, file, .. }) => {
+            Some(JournalState { is_alive: true, .. }) => AfterClose::StillThere,
+            Some(JournalState { content, file, .. }) => {
                 AfterClose::Dead(DeadExecutor::new(Some(self.files.clone()), file, content?))
             }
         })
     }
 
-    /// Gives up a connection that cannot be waited for.
-    pub fn disconnect(self, boot_id: &str) -> SilentRunner {
-        let content = self.files.look(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
-        SilentRunner::new(self.files, content)
+    /// Drops a connection that cannot be registered with epoll.
+    pub fn disconnect(self, boot_id: &str) -> SilentExecutor {
+        let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
+        SilentExecutor::new(self.files, content)
     }
 }
 
@@ -258,7 +259,7 @@ fn now() -> i64 {
     clock::wall().seconds
 }
 
-/// What journals without names say: those that the program before this one has handed on.
+/// Reads journals without names, which the program that ran in this process before has passed on.
 pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
     let mut found = Predecessors::default();
     for file in files {
@@ -269,7 +270,7 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
                 found.dead.push(DeadExecutor::new(None, file, content));
             }
             Err(source) => {
-                found.troubles.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
+                found.errors.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
             }
         }
     }
@@ -288,18 +289,18 @@ fn undelivered(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
     content.runs.iter().filter(|(_, known)| !known.is_delivered).map(|(run, known)| run_of_job(*run, known))
 }
 
-/// Finds all of them, and waits a while for the answers of those that live. Their journals are read only then, so that they have noticed
-/// that their main is gone and start nothing more.
+/// Finds executors of earlier mains and waits a limited time for their answers. Their journals are read only after that, when they have
+/// noticed that their main is gone and start nothing more.
 pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     let mut found = Predecessors::default();
     let listed = match executors(directory) {
         Ok(listed) => listed,
-        Err(trouble) => {
-            found.troubles.push(trouble);
+        Err(error) => {
+            found.errors.push(error);
             return found;
         }
     };
-    let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.troubles);
+    let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.errors);
     for (files, file, content) in dead {
         take_dead(&mut found, files, file, content);
     }
@@ -307,43 +308,45 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
         take_living(&mut found, executor, boot_id);
     }
     for files in silent {
-        let content = match files.look(boot_id, now()) {
+        let content = match files.inspect(boot_id, now()) {
             Ok(None) => continue,
             Ok(Some(look)) => look.content,
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         };
-        let content = content.map_err(|trouble| found.troubles.push(trouble)).ok();
+        let content = content.map_err(|error| found.errors.push(error)).ok();
         found.started.extend(content.iter().flat_map(starts_of));
         found.undelivered.extend(content.iter().flat_map(undelivered));
-        found.silent.push(SilentRunner::new(files, content));
+        found.silent.push(SilentExecutor::new(files, content));
     }
     found
 }
 
-/// The runs of a living executor as its journal has them.
+/// The runs without a result in the journal of a living executor.
 fn without_end(content: &JournalContent) -> impl Iterator<Item = RunOfJob> {
     content.runs.iter().filter(|(_, known)| known.result.is_none()).map(|(run, known)| run_of_job(*run, known))
 }
 
 type Connected = (Vec<(ExecutorFiles, File, JournalContent)>, Vec<OldExecutor>, Vec<ExecutorFiles>);
 
-/// Sorts executors into dead ones, those that have answered or are connected at least, and those that cannot be reached.
-fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, troubles: &mut Vec<RunDirectoryError>) -> Connected {
+/// Sorts executors into dead ones, connected ones and those that cannot be reached.
+fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, errors: &mut Vec<RunDirectoryError>) -> Connected {
     let until_ms = clock::monotonic_ms() + PATIENCE_MS;
     let (mut dead, mut connected, mut left): (Vec<_>, Vec<OldExecutor>, _) = (Vec::new(), Vec::new(), listed);
     loop {
         for files in std::mem::take(&mut left) {
-            match files.look(boot_id, now()) {
+            match files.inspect(boot_id, now()) {
                 Ok(None) => {}
-                Ok(Some(Look { is_alive: false, content: Ok(content), file })) => dead.push((files, file, content)),
-                // What could be read at another time is left to another time.
-                Ok(Some(Look { is_alive: false, content: Err(trouble), .. })) | Err(trouble)
-                    if trouble.is_of_content() =>
-                {
-                    troubles.push(trouble);
-                    troubles.extend(files.discard().err());
+                Ok(Some(JournalState { is_alive: false, content: Ok(content), file })) => {
+                    dead.push((files, file, content))
                 }
-                // It lives, or that is not known. Whatever its journal says, it can tell by itself.
+                // Only errors of the content are final. Others may not occur on the next attempt.
+                Ok(Some(JournalState { is_alive: false, content: Err(error), .. })) | Err(error)
+                    if error.is_of_content() =>
+                {
+                    errors.push(error);
+                    errors.extend(files.discard().err());
+                }
+                // The executor is alive, or that is not known. It can list its runs itself, whatever its journal contains.
                 Ok(Some(_)) | Err(_) => match OldExecutor::connect(files.clone()) {
                     Ok(executor) => connected.push(executor),
                     Err(_) => left.push(files),
@@ -360,7 +363,7 @@ fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, troubles: &mut Vec<Run
     }
 }
 
-/// Waits for answers. One that closes its connection is looked at again.
+/// Waits for answers. An executor that closes its connection is inspected again.
 fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFiles>, poll_timeout_ms: i64) {
     let Ok(poll) = Poll::new() else { return };
     for executor in connected.iter().filter(|executor| !executor.has_listed()) {
@@ -368,7 +371,7 @@ fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFil
     }
     let _ = poll.wait_for_any(Some(poll_timeout_ms.unsigned_abs()));
     connected.retain_mut(|executor| {
-        // Ends that are told now are of runs that nobody here knows of.
+        // Results that are received now belong to runs that this main does not know.
         let is_open = executor.has_listed() || executor.receive().is_ok();
         if !is_open {
             left.push(executor.files.clone());
@@ -379,12 +382,12 @@ fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFil
 
 fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content: JournalContent) {
     if content.is_of_another_boot {
-        found.troubles.extend(files.discard().err());
+        found.errors.extend(files.discard().err());
         return;
     }
     if content.is_damaged {
         let source = super::journal::JournalError::Damaged;
-        found.troubles.push(RunDirectoryError::Journal { path: files.journal(), source });
+        found.errors.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));
     found.undelivered.extend(undelivered(&content));
@@ -392,14 +395,14 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
 }
 
 fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
-    let content = match executor.files.look(boot_id, now()) {
+    let content = match executor.files.inspect(boot_id, now()) {
         Ok(Some(look)) => look.content.map(Some),
         Ok(None) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(error) => Err(error),
     };
-    // What it tells by itself counts even if its journal cannot be read.
-    let content = content.unwrap_or_else(|trouble| {
-        found.troubles.push(trouble);
+    // What the executor reports counts even if its journal cannot be read.
+    let content = content.unwrap_or_else(|error| {
+        found.errors.push(error);
         None
     });
     found.started.extend(content.iter().flat_map(starts_of));

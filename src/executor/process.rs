@@ -1,5 +1,5 @@
-//! The executor process: starts jobs as told, drains their output within bounds, reaps them, has their output mailed, tells main what became of
-//! them. One thread, one loop, and nothing in it waits for anybody.
+//! The executor process: starts the jobs that main requests, reads their output within limits, reaps them, has their output mailed and
+//! reports their results to main. It has one thread and one event loop, in which nothing blocks.
 
 mod children;
 mod context;
@@ -30,7 +30,7 @@ use crate::sys::memory;
 use crate::sys::process;
 use crate::sys::signal::SignalEvent;
 use children::Child;
-use context::{ExecutorError, Kind, of_token, os};
+use context::{EventSource, ExecutorError, of_token, os};
 use state::ExecutorState;
 use std::ffi::CString;
 use std::fs::File;
@@ -38,15 +38,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub(super) use state::caller;
 
-/// How soon a standard output that took nothing is tried again.
+/// Retry interval for a standard output that accepted nothing.
 const RELAY_MS: i64 = 20;
-/// Most things heard of in one turn of the loop.
+/// Maximum number of events that one iteration of the loop handles.
 const READY_A_TURN: usize = 64;
 
-/// The executor, from its fork to its end; gives its exit status.
+/// Runs the executor after its fork and returns its exit status.
 pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
     let left = leave_main(config.profile.profile(), &socket, journal.as_ref());
-    // Only now: what main had open is closed.
+    // The log is opened only now, since all descriptors of main have been closed.
     let mut log = JobLogger::new(&config);
     let done = left.and_then(|()| ExecutorState::new(config, socket, journal)).and_then(|mut state| state.serve());
     match done {
@@ -58,15 +58,15 @@ pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32
     }
 }
 
-/// Leaves everything behind that is main's: its terminal, descriptors and signals.
-fn leave_main(site: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
-    // Its own session keeps the terminal's signals away. A fresh child leads no group yet, so this cannot fail.
+/// Leaves main's session, closes its descriptors and resets its signals.
+fn leave_main(profile: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
+    // A session of its own keeps the signals of the terminal away. A new child does not lead a group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
     process::block_signals().map_err(os("blocking signals"))?;
     let kept: Vec<BorrowedFd<'_>> = [socket.as_fd()].into_iter().chain(journal.map(File::as_fd)).collect();
     descriptor::close_from(3, &kept).map_err(os("closing descriptors"))?;
-    process::set_name(&CString::new(format!("{}: executor", site.daemon_tag)).unwrap_or_default());
+    process::set_name(&CString::new(format!("{}: executor", profile.daemon_tag)).unwrap_or_default());
     Ok(())
 }
 
@@ -102,18 +102,18 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// Whether no job, no mail, no start and no line of output is left.
+    /// Whether no job, mail, start or line of output is left.
     fn has_no_work(&self) -> bool {
         let mails = self.mails.waiting() + self.mails.mailers();
         self.starts.len() + mails + self.jobs.running.len() == 0 && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
     }
 
-    /// Whether no background process of an ended job can write any more, either: one that does when nobody reads is killed by that.
+    /// Whether, in addition, no background process of an ended job can write any more. One that writes to a closed pipe is killed by that.
     fn is_idle(&self) -> bool {
         self.has_no_work() && self.late.jobs.is_empty()
     }
 
-    /// How long nothing has to be done unless something becomes ready.
+    /// Milliseconds until the next timed work. None if there is none.
     fn timeout(&self, now_ms: i64) -> Option<u64> {
         let log = self.context.log.retry_ms().map(|ms| now_ms + ms);
         let relay = self.jobs.relay.as_ref().is_some_and(|relay| !relay.is_empty()).then_some(now_ms + RELAY_MS);
@@ -132,28 +132,28 @@ impl ExecutorState {
         .map(|until| u64::try_from(until.saturating_sub(now_ms)).unwrap_or(0))
     }
 
-    fn ready(&mut self, kind: Kind, id: u64) -> Result<(), ExecutorError> {
+    fn ready(&mut self, kind: EventSource, id: u64) -> Result<(), ExecutorError> {
         match kind {
-            Kind::Main => self.handle_main()?,
-            Kind::Signals => self.handle_signals()?,
-            Kind::Reports => self.take_reports(),
-            Kind::Log => self.context.log.handle_writable(),
-            Kind::Output => self.drain(id, Stream::Output),
-            Kind::Error => self.drain(id, Stream::Error),
-            Kind::Feed => self.feed(id),
-            Kind::LookUp => {
+            EventSource::Main => self.handle_main()?,
+            EventSource::Signals => self.handle_signals()?,
+            EventSource::Reports => self.take_reports(),
+            EventSource::Log => self.context.log.handle_writable(),
+            EventSource::Output => self.drain(id, Stream::Output),
+            EventSource::Error => self.drain(id, Stream::Error),
+            EventSource::Feed => self.feed(id),
+            EventSource::LookUp => {
                 if self.starts.identities.readable(id) {
                     self.stop_waiting_for_identities();
                 }
             }
-            Kind::MailFeed => self.mails.feed(id),
-            Kind::PamMonitor => self.handle_monitor(id),
-            Kind::Listener => self.accept_main()?,
+            EventSource::MailFeed => self.mails.feed(id),
+            EventSource::PamMonitor => self.handle_monitor(id),
+            EventSource::Listener => self.accept_main()?,
         }
         Ok(())
     }
 
-    /// Writes what is going on to the log.
+    /// Logs the executor's state.
     fn log_state(&mut self) {
         let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let state = [
@@ -166,19 +166,19 @@ impl ExecutorState {
 
     fn handle_signals(&mut self) -> Result<(), ExecutorError> {
         let mut children = false;
-        // TERM and the like are meant for main: an executor ends with its last job.
-        while let Some(heard) = self.signals.read().map_err(os("reading signals"))? {
-            children |= heard == SignalEvent::Child;
+        // SIGTERM and the like are meant for main. An executor ends with its last job.
+        while let Some(signal) = self.signals.read().map_err(os("reading signals"))? {
+            children |= signal == SignalEvent::Child;
         }
         if children {
             while let Some(pid) = process::ended_child() {
-                // A child's report is written before its end, so it is here by now; and the id is still that child's.
+                // A child writes its report before it ends, so the report has arrived. The process id still belongs to that child.
                 self.take_reports();
                 let (status, used) = process::wait_with_usage(pid).map_err(os("waiting for a child"))?;
                 match self.children.remove(&pid) {
                     Some(Child::Job(id)) => self.job_ended(id, Some((status, usage_of(used)))),
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
-                    // A look-up, or an orphan that was given to us.
+                    // A user lookup, or an orphan that this process has adopted.
                     None => {}
                 }
             }

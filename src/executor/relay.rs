@@ -1,18 +1,18 @@
-//! Standalone: what jobs write goes to our own standard output and standard error, whole lines at a time, and never so that we wait.
+//! Standalone mode: writes the output of jobs to standard output and standard error, in complete lines and without blocking.
 
 use super::job::Stream;
 use crate::sys::descriptor;
 use std::collections::HashMap;
 use std::io;
 
-/// Beyond this much unwritten, jobs have to wait until whoever reads us has caught up.
+/// Maximum number of unwritten bytes. Above it the output of jobs is not read until the reader has caught up.
 const MOST_WAITING: usize = 1 << 20;
-/// A line longer than this goes out in pieces.
+/// Maximum length of a line. Longer lines are written in pieces.
 const LONGEST_LINE: usize = 64 << 10;
-/// What a pipe with any room at all takes at once (pipe(7)).
+/// Number of bytes that a writable pipe accepts at once (pipe(7)).
 const PAGE: usize = 4096;
 
-/// One of our two standard streams, with what waits to be written to it.
+/// Standard output or standard error, and the data that is still to be written to it.
 #[derive(Debug)]
 struct Out {
     error: bool,
@@ -20,7 +20,7 @@ struct Out {
     written: usize,
 }
 
-/// Both streams, and the unfinished lines of jobs.
+/// Both streams and the incomplete lines of jobs.
 #[derive(Debug)]
 pub(super) struct Relay {
     outs: [Out; 2],
@@ -33,7 +33,7 @@ impl Relay {
         Relay { outs: [out(false), out(true)], begun: HashMap::new() }
     }
 
-    /// Takes what a job wrote.
+    /// Appends output of a job.
     pub(super) fn push(&mut self, job: u64, stream: Stream, bytes: &[u8]) {
         let error = stream == Stream::Error;
         let line = self.begun.entry((job, error)).or_default();
@@ -48,7 +48,7 @@ impl Relay {
         self.out(error).waiting.extend_from_slice(&lines);
     }
 
-    /// A job writes no more: a line that it did not end is ended here.
+    /// Ends the output of a job. An incomplete last line gets a newline.
     pub(super) fn end(&mut self, job: u64) {
         for error in [false, true] {
             if let Some(mut line) = self.begun.remove(&(job, error)).filter(|line| !line.is_empty()) {
@@ -58,17 +58,17 @@ impl Relay {
         }
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether everything has been written.
     pub(super) fn is_empty(&self) -> bool {
         self.outs.iter().all(|out| out.waiting.is_empty())
     }
 
-    /// Whether no more should be taken for now.
+    /// Whether no more output should be read from jobs for now.
     pub(super) fn is_full(&self) -> bool {
         self.outs.iter().any(|out| out.waiting.len() - out.written > MOST_WAITING)
     }
 
-    /// Writes what goes without waiting.
+    /// Writes as much as possible without blocking.
     pub(super) fn flush(&mut self) {
         self.outs.iter_mut().for_each(Out::flush);
     }
@@ -86,12 +86,12 @@ impl Out {
             if !descriptor::takes_output(to) {
                 return;
             }
-            // No more than a page: our standard output may be somebody's pipe in blocking mode.
+            // At most a page, because standard output may be a pipe in blocking mode.
             match descriptor::write(to, rest.get(..PAGE).unwrap_or(rest)) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Nobody reads any more: as with any program whose output is closed, what it would have said is lost.
+                // The reader is gone. As with any program whose output is closed, the rest is lost.
                 Err(_) => break,
             }
         }

@@ -1,4 +1,4 @@
-//! The directory in which executors leave their journals and their sockets.
+//! The run directory with the journals and sockets of executors.
 
 use super::journal::{Compacted, Journal, JournalContent, JournalError, LONGEST, read};
 use crate::sys::files::reason;
@@ -12,11 +12,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Most journals that are looked at.
+/// Maximum number of journals that are read.
 const MOST_JOURNALS: usize = 1000;
 const JOURNAL: &str = "journal";
 const SOCKET: &str = "sock";
-/// A journal that is about to replace another.
+/// Suffix of a new journal that is about to replace the old one.
 const NEW: &str = "new";
 
 /// Why the directory or a file of it cannot be used.
@@ -25,31 +25,31 @@ pub enum RunDirectoryError {
     /// A system call failed.
     #[error("{doing} {}: {}", path.display(), reason(source))]
     Os {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// To what.
+        /// The file or directory.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// Somebody else could write there.
+    /// Other users could write to the directory.
     #[error("{}: expected a directory that only its owner, this user, can write to", path.display())]
     Untrusted {
         /// The directory.
         path: PathBuf,
     },
-    /// A journal that cannot be read or written.
+    /// A journal could not be read or written.
     #[error("the journal {}: {source}", path.display())]
     Journal {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the journal.
         source: JournalError,
     },
 }
 
 impl RunDirectoryError {
-    /// Whether a file is not what its name says, which no second attempt changes.
+    /// Whether the content of a file is invalid, so that another attempt would fail as well.
     pub(super) fn is_of_content(&self) -> bool {
         matches!(self, RunDirectoryError::Journal { source: JournalError::Foreign | JournalError::Damaged, .. })
     }
@@ -63,7 +63,7 @@ fn in_journal(path: &Path) -> impl FnOnce(JournalError) -> RunDirectoryError + '
     move |source| RunDirectoryError::Journal { path: path.to_owned(), source }
 }
 
-/// The names of one executor's files: its process number and when it was started, so that no two executors of a boot share them.
+/// The paths of one executor's files. The names contain the process id and start time, so that no two executors of a boot share them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ExecutorFiles {
     directory: PathBuf,
@@ -72,14 +72,14 @@ pub(super) struct ExecutorFiles {
 }
 
 impl ExecutorFiles {
-    /// Those of this process.
+    /// The files of this process.
     pub(super) fn own(directory: &Path) -> ExecutorFiles {
         let pid = process::own_pid();
         let started = host::process_started(pid).unwrap_or_else(|| "0".to_owned());
         ExecutorFiles { directory: directory.to_owned(), name: format!("executor-{pid}-{started}"), pid }
     }
 
-    /// Those of which a journal has this name.
+    /// The files of the executor whose journal has this name.
     fn of_journal(directory: &Path, file: &str) -> Option<ExecutorFiles> {
         let name = file.strip_suffix(JOURNAL)?.strip_suffix('.')?;
         let (pid, started) = name.strip_prefix("executor-")?.split_once('-')?;
@@ -100,7 +100,7 @@ impl ExecutorFiles {
         self.path(SOCKET)
     }
 
-    /// Starts this process's journal, and holds its lock from now on.
+    /// Begins the journal of this process and keeps it locked.
     pub(super) fn begin_journal(&self, boot_id: &str) -> Result<Journal, RunDirectoryError> {
         make(&self.directory)?;
         let path = self.journal();
@@ -108,34 +108,34 @@ impl ExecutorFiles {
         Journal::begin(file, boot_id).map_err(in_journal(&path))
     }
 
-    /// Replaces this process's journal by one that holds the same without what need not be remembered.
+    /// Replaces the journal of this process by one without the runs that are not needed any more.
     pub(super) fn compact(&self, journal: &mut Journal, now: i64) -> Result<Compacted, RunDirectoryError> {
         let (path, new) = (self.journal(), self.path(NEW));
         let compacted = journal.compacted(now).map_err(in_journal(&path))?;
         let file = create_locked(&new)?;
         use std::os::unix::fs::FileExt;
         file.write_all_at(&compacted.bytes, 0).map_err(os("writing", &new))?;
-        // A main that has opened the old one sees that it is not at its place any more, and looks again.
+        // A main that has opened the old file notices that it has been replaced and opens the new one.
         fs::rename(&new, &path).map_err(os("renaming", &new))?;
         journal.go_on_in(file, compacted.bytes.len() as u64);
         Ok(compacted)
     }
 
-    /// The socket on which a later main can find this process.
+    /// Creates the socket to which a later main connects.
     pub(super) fn listen(&self) -> Result<Listener, RunDirectoryError> {
         let path = self.socket();
         let _ = fs::remove_file(&path);
         Listener::bind(&path).map_err(os("making the socket", &path))
     }
 
-    /// Removes everything but the journal.
+    /// Removes all files except the journal.
     fn remove_socket(&self) {
         let _ = fs::remove_file(self.socket());
         let _ = fs::remove_file(self.path(NEW));
     }
 
-    /// Reads the journal of an executor, living or dead. None: it is gone. An error: nobody knows whether the executor lives.
-    pub(super) fn look(&self, boot_id: &str, now: i64) -> Result<Option<Look>, RunDirectoryError> {
+    /// Reads the journal of an executor. None: the journal is gone. An error: it is not known whether the executor is alive.
+    pub(super) fn inspect(&self, boot_id: &str, now: i64) -> Result<Option<JournalState>, RunDirectoryError> {
         let path = self.journal();
         loop {
             let Some(file) = open(&path)? else { return Ok(None) };
@@ -143,12 +143,12 @@ impl ExecutorFiles {
             if is_alive || state_file::is_still_at(&file, &path) {
                 let is_too_long = file.metadata().map_err(os("looking at", &path))?.len() > 2 * LONGEST;
                 let content = if is_too_long { Err(JournalError::Foreign) } else { read(&file, boot_id, now) };
-                return Ok(Some(Look { is_alive, content: content.map_err(in_journal(&path)), file }));
+                return Ok(Some(JournalState { is_alive, content: content.map_err(in_journal(&path)), file }));
             }
         }
     }
 
-    /// Removes the journal, or what has its name.
+    /// Removes the journal, or whatever has its name.
     pub(super) fn discard(&self) -> Result<(), RunDirectoryError> {
         self.remove_socket();
         let path = self.journal();
@@ -161,15 +161,15 @@ impl ExecutorFiles {
     }
 }
 
-/// What a journal says, and whether its executor lives.
+/// The content of a journal and whether its executor is alive.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct JournalState {
     pub(super) is_alive: bool,
     pub(super) content: Result<JournalContent, RunDirectoryError>,
     pub(super) file: File,
 }
 
-/// Makes the directory where it is missing, and makes sure that nobody else can write to it.
+/// Creates the directory if it is missing, and checks that nobody else can write to it.
 fn make(directory: &Path) -> Result<(), RunDirectoryError> {
     match DirBuilder::new().mode(0o755).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(os("making", directory)(error)),
@@ -177,7 +177,7 @@ fn make(directory: &Path) -> Result<(), RunDirectoryError> {
     }
 }
 
-/// Whether the directory is there, and only this user, or root, can write to it.
+/// Whether the directory exists. It is an error if other users can write to it.
 fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
     let found = match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -193,7 +193,7 @@ fn is_owner(found: &fs::Metadata) -> bool {
     found.uid() == own_uid()
 }
 
-/// The user that everything here belongs to.
+/// The user who owns all files of the directory.
 pub(super) fn own_uid() -> u32 {
     let ids = process::own_ids();
     ids.map_or(u32::MAX, |ids| {
@@ -203,7 +203,7 @@ pub(super) fn own_uid() -> u32 {
 }
 
 fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
-    // Left by a process of the same number in another boot, or by one that was killed while it made it.
+    // It was left by a process with the same id in another boot, or by one that was killed while it created it.
     let _ = fs::remove_file(path);
     let file = OpenOptions::new()
         .read(true)
@@ -216,11 +216,11 @@ fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
     Ok(file)
 }
 
-/// Opens a journal, whatever has its name, without waiting.
+/// Opens a journal without blocking, whatever type of file has its name.
 fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
     let file = match state_file::open_for_writing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A directory, a symbolic link, a socket: no executor has made it.
+        // A directory, a symbolic link or a socket was not created by an executor.
         Err(error) if state_file::is_no_regular_file(&error) => {
             return Err(in_journal(path)(JournalError::Foreign));
         }
@@ -232,7 +232,7 @@ fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
     Err(in_journal(path)(JournalError::Foreign))
 }
 
-/// The executors of which there is a journal.
+/// The executors that have a journal in the directory.
 pub(super) fn executors(directory: &Path) -> Result<Vec<ExecutorFiles>, RunDirectoryError> {
     if !trust(directory)? {
         return Ok(Vec::new());
@@ -280,9 +280,9 @@ mod tests {
         let found = executors(top.path()).unwrap();
         assert_eq!(found.len(), 5);
         for files in found {
-            let look = files.look(BOOT_ID, 0);
-            let trouble = look.and_then(|look| look.unwrap().content).unwrap_err();
-            assert!(trouble.is_of_content(), "{trouble}");
+            let look = files.inspect(BOOT_ID, 0);
+            let error = look.and_then(|look| look.unwrap().content).unwrap_err();
+            assert!(error.is_of_content(), "{error}");
             files.discard().unwrap();
         }
         assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);
@@ -305,7 +305,7 @@ mod tests {
     fn a_journal_that_is_rewritten_is_still_known_as_a_living_executors() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("cronwheel");
-        let (told, tell) = crate::sys::descriptor::pipe().unwrap();
+        let (reports, tell) = crate::sys::descriptor::pipe().unwrap();
         let executor = process::fork(|| {
             let files = ExecutorFiles::own(&directory);
             let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
@@ -317,13 +317,13 @@ mod tests {
             }
         })
         .unwrap();
-        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&told), &mut [0]).unwrap();
+        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&reports), &mut [0]).unwrap();
         let files = executors(&directory).unwrap().remove(0);
         assert_eq!(files.pid, executor);
-        let alive = (0..2000).filter(|_| files.look(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
+        let alive = (0..2000).filter(|_| files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
         process::signal(executor, process::Ask::Kill).unwrap();
         assert_eq!(process::wait(executor).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
         assert_eq!(alive, 2000);
-        assert!(!files.look(BOOT_ID, 0).unwrap().unwrap().is_alive);
+        assert!(!files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive);
     }
 }

@@ -1,7 +1,7 @@
 //! Main's connection to an executor of an earlier main.
 //!
-//! An executor whose main is gone goes on with its jobs. The next main connects to its socket, learns which runs go on, and is told their
-//! results; it hands the executor no starts. The two may be of different versions, see [`super::wire`].
+//! An executor whose main is gone continues with its jobs. The next main connects to its socket, gets the list of runs that are still
+//! running, and later their results. It requests no starts from it. The two may have different versions, see [`super::wire`].
 
 use super::link::Link;
 use super::run_directory::{ExecutorFiles, own_uid};
@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// An executor of an earlier main, connected.
+/// A connected executor of an earlier main.
 #[derive(Debug)]
 pub struct OldExecutor {
     link: Link,
     pub(super) files: ExecutorFiles,
-    /// The runs that go on.
+    /// The runs that the executor has listed as running.
     running: BTreeMap<RunId, RunOfJob>,
-    /// Runs that its journal has, until it has told whether they go on.
+    /// Runs without a result in its journal, until the executor has listed its runs.
     expected: BTreeMap<RunId, RunOfJob>,
     has_listed: bool,
 }
@@ -32,7 +32,7 @@ pub struct OldExecutor {
 pub struct Closed;
 
 impl OldExecutor {
-    /// Connects to it, if it is a process of our own user.
+    /// Connects to the executor if it is a process of the same user.
     pub(super) fn connect(files: ExecutorFiles) -> io::Result<OldExecutor> {
         let (socket, uid) = local_socket::connect(&files.socket())?;
         if uid != own_uid() {
@@ -49,33 +49,33 @@ impl OldExecutor {
         Ok(executor)
     }
 
-    /// Its process.
+    /// The process id of the executor.
     pub fn pid(&self) -> Pid {
         self.files.pid
     }
 
-    /// Becomes readable when it has something to tell.
+    /// A descriptor that becomes readable when the executor has sent events.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
 
-    /// Whether it has told all runs that go on.
+    /// Whether the executor has listed all its running runs.
     pub(super) fn has_listed(&self) -> bool {
         self.has_listed
     }
 
-    /// Runs that go on, if it does not tell otherwise.
+    /// Adds runs that are taken as running until the executor has listed its runs.
     pub(super) fn expect(&mut self, runs: impl Iterator<Item = RunOfJob>) {
         let untold = runs.filter(|run| !self.running.contains_key(&run.run));
         self.expected.extend(untold.map(|run| (run.run, run)));
     }
 
-    /// The runs that go on, as far as it has told or is expected to tell.
+    /// The runs that are still running: those that the executor has listed, and those that are expected.
     pub fn running(&self) -> impl Iterator<Item = &RunOfJob> {
         self.running.values().chain(self.expected.values())
     }
 
-    /// Takes what it has told, and gives the runs that have ended.
+    /// Receives events and returns the results of runs that have ended.
     pub fn receive(&mut self) -> Result<Vec<RunResult>, Closed> {
         let is_open = self.link.fill().unwrap_or(false);
         let mut ended = Vec::new();
@@ -87,7 +87,7 @@ impl OldExecutor {
                 }
                 ExecutorEvent::Listed => {
                     self.has_listed = true;
-                    // It knows nothing of the others: nobody will tell their results.
+                    // The executor does not know the others, so their results are lost.
                     let lost = std::mem::take(&mut self.expected).into_keys();
                     ended.extend(lost.map(|run| RunResult::of_outcome(run, RunOutcome::Lost, clock::wall_ms())));
                 }
@@ -96,7 +96,7 @@ impl OldExecutor {
                     self.running.remove(&result.run);
                     ended.push(*result);
                 }
-                // Nothing depends on the version yet, and nobody keeps the results of mails. The others are for its own main.
+                // Nothing depends on the version yet, and results of mails are not kept. The other events are for the executor's own main.
                 ExecutorEvent::Hello { .. }
                 | ExecutorEvent::Mailed { .. }
                 | ExecutorEvent::Started { .. }
@@ -106,23 +106,23 @@ impl OldExecutor {
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }
     }
 
-    /// Asks it to end every job.
+    /// Requests the end of every job.
     pub fn end_all(&mut self, hard: bool) {
         self.ask(&ExecutorRequest::EndAll { hard });
     }
 
-    /// Asks it to connect to the log anew.
+    /// Requests that the executor connects to the log again.
     pub fn reopen_log(&mut self) {
         self.ask(&ExecutorRequest::ReopenLog);
     }
 
-    /// Asks it to write to the log what is going on.
+    /// Requests that the executor logs its state.
     pub fn log_state(&mut self) {
         self.ask(&ExecutorRequest::LogState);
     }
 
     fn ask(&mut self, request: &ExecutorRequest<()>) {
-        // A few bytes now and then always fit; one that is gone is noticed when it is heard.
+        // A few bytes always fit into the socket. A closed connection is noticed when events are received.
         let _ = self.link.push(request).map(|_| self.link.flush());
     }
 }

@@ -1,10 +1,10 @@
 //! The template process: it has libpam loaded and forks the PAM monitors.
 //!
-//! It is the executor's child and exists from the first job with PAM on. There are two reasons for a process of its own. The executor never loads
-//! libpam or anything that belongs to it, so that PAM's code can neither block nor break the process that all jobs depend on. And a fork copies
-//! the page tables of the process that forks: the template is small whatever the executor holds.
+//! It is the executor's child and exists from the first job with PAM on. It is a separate process for two reasons. The executor never loads
+//! libpam or its modules, so their code can neither block nor crash the process that all jobs depend on. And fork copies the page tables of
+//! the forking process: the template stays small however much memory the executor uses.
 //!
-//! It knows nothing of the service and its modules, and opens no session. It only receives the descriptors of a PAM monitor and forks it.
+//! It does not read the PAM service's files and opens no session. It only receives the descriptors of a PAM monitor and forks it.
 
 use super::exec_spec::Stdio;
 use super::link::Link;
@@ -17,26 +17,26 @@ use crate::sys::selinux::Policy;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The template process, seen from the executor.
+/// The executor's connection to the template process.
 #[derive(Debug)]
 pub(super) struct MonitorTemplate {
     socket: OwnedFd,
 }
 
 impl MonitorTemplate {
-    /// Forks it. It ends by itself when this is dropped; its PAM monitors do not.
+    /// Forks the template process. It ends when this is dropped; its PAM monitors do not.
     pub(super) fn fork(profile: &Profile, policy: Option<Policy>) -> io::Result<MonitorTemplate> {
         let (ours, theirs) = descriptor::request_pair()?;
         process::fork(|| template(theirs, profile, policy))?;
         Ok(MonitorTemplate { socket: ours })
     }
 
-    /// Whether requests wait that it has not come to; then more would only wait with them.
+    /// Whether the template has unread requests. More requests would only wait behind them.
     pub(super) fn is_behind(&self) -> bool {
         !descriptor::takes_output(self.socket.as_fd())
     }
 
-    /// Has it fork a PAM monitor for a job with these ends of its pipes, and gives our end of the PAM monitor's socket.
+    /// Requests a PAM monitor for a job with these ends of its pipes. Returns the connection to it.
     pub(super) fn make_monitor(&self, stdio: Stdio<'_>) -> io::Result<Link> {
         let (ours, theirs) = descriptor::stream_pair()?;
         descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output])?;
@@ -44,13 +44,13 @@ impl MonitorTemplate {
     }
 }
 
-/// The template, from its fork to its end.
+/// Runs the template process after its fork and returns its exit status.
 fn template(socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
     if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
         return 1;
     }
     process::set_name(c"crond: template");
-    // Its children are nobody's to wait for: the executor hears of jobs over the PAM monitors' sockets.
+    // Its children are not waited for: the executor is informed about jobs over the sockets of the PAM monitors.
     process::ignore_children();
     let library = Library::open();
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
@@ -65,7 +65,7 @@ fn template(socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
             None => 1,
         });
         if let Err(error) = forked {
-            monitor.tell(&MonitorEvent::NoMonitor { number: error.raw_os_error().unwrap_or(0) });
+            monitor.send(&MonitorEvent::NoMonitor { number: error.raw_os_error().unwrap_or(0) });
         }
     }
     0

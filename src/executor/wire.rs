@@ -1,31 +1,31 @@
 //! The messages between a main and an executor, and their version.
 //!
-//! Each message is a frame of a [`super::link::Link`] in postcard's form. An executor and the main that forked it are the same program. A later
-//! main, which takes the executor over, may be of another version: both begin with `Hello` and their version, and what they say to each other
-//! then is limited to the messages above the line "same version only". Those never change; new variants are added at the end of each enum, and
-//! a message that is not understood is skipped.
+//! Each message is a frame of a [`super::link::Link`] in the format of postcard. An executor and the main that forked it are the same
+//! program. A later main, which takes the executor over, may be of another version. Both begin with `Hello` and their version, and after
+//! that they only use the messages above the line "same version only". Those never change. New variants are added at the end of each enum,
+//! and a message that cannot be decoded is skipped.
 
 use crate::scheduler::{JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
 pub(super) const PROTOCOL: u32 = 1;
 
-/// What a main asks of an executor. `S` is the start: main lends its own, the executor gets one that it owns.
+/// A request from a main to an executor. `S` is the start: main borrows it, the executor owns it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum ExecutorRequest<S> {
-    /// Comes first, from a later main.
+    /// The first message of a later main.
     Hello {
         /// Version of the sender.
         protocol: u32,
     },
     /// Terminate every job: SIGTERM, or with `hard` SIGKILL, to its process group. Nothing more is started.
     EndAll {
-        /// SIGKILL.
+        /// Whether SIGKILL is sent.
         hard: bool,
     },
-    /// Connect to the log anew.
+    /// Connect to the log again.
     ReopenLog,
-    /// Write the state to the log.
+    /// Log the executor's state.
     LogState,
     // Same version only.
     /// Start a job.
@@ -33,61 +33,61 @@ pub(super) enum ExecutorRequest<S> {
         /// The job.
         start: S,
         /// Send `Started` as soon as it has a process.
-        tell_pid: bool,
+        wants_pid: bool,
     },
     /// Make no more starts.
     StopStarting,
 }
 
-/// What an executor tells a main.
+/// An event from an executor to a main.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ExecutorEvent {
-    /// Comes first, to a later main.
+    /// The first message to a later main.
     Hello {
         /// Version of the sender.
         protocol: u32,
     },
-    /// To a later main: this run is going on.
+    /// To a later main: this run is still running.
     Running {
         /// The run and its job.
         run: RunOfJob,
-        /// Process id of the job's session leader; 0: it has no process yet.
+        /// Process id of the job's session leader. 0 if there is no process yet.
         pid: u32,
     },
-    /// To a later main: all runs that are going on have been listed.
+    /// To a later main: all runs that are still running have been listed.
     Listed,
-    /// A run ended; perhaps before there was a main to be told. Its mail may still be on its way.
+    /// A run ended, perhaps while no main was connected. Its mail may still be unsent.
     Ended(Box<RunResult>),
-    /// The output of a run that has ended was mailed, or could not be. Not sent for runs without mail.
+    /// The output of an ended run was mailed, or could not be mailed. Not sent for runs without mail.
     Mailed {
         /// The run.
         run: RunId,
-        /// What became of the mail.
+        /// The result of the mail.
         mail: MailResult,
     },
     // Same version only.
-    /// A job has been started for which that was asked.
+    /// A job has been started whose request had `wants_pid`.
     Started {
         /// The run.
         run: RunId,
         /// Process id of the job's session leader.
         pid: u32,
     },
-    /// These starts have been begun, or it was found that they cannot be made.
+    /// These runs are being started, or it was found that they cannot be started.
     Begun {
         /// The runs.
         runs: Vec<RunId>,
     },
 }
 
-/// A run, and the job that it is a run of.
+/// A run and its job.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunOfJob {
     /// The run.
     pub run: RunId,
     /// The job.
     pub job: JobId,
-    /// The moment for which it was started, seconds of UTC.
+    /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,
 }
 

@@ -112,15 +112,15 @@ impl Log {
     }
 
     /// A descriptor that becomes readable when queued records can be written. Then [`Log::handle_writable`] is to be called.
-    pub fn room(&mut self) -> io::Result<impl AsFd> {
-        self.sink.room()
+    pub fn writable(&mut self) -> io::Result<impl AsFd> {
+        self.sink.writable()
     }
 
-    /// Writes queued records after the descriptor of [`Log::room`] has become readable.
+    /// Writes queued records after the descriptor of [`Log::writable`] has become readable.
     pub fn handle_writable(&mut self) {
         if self.sink.waits() {
             self.sink.handle_writable();
-            self.tell_lost();
+            self.log_lost();
         }
     }
 
@@ -130,13 +130,13 @@ impl Log {
             return;
         }
         self.sink.flush();
-        self.tell_lost();
+        self.log_lost();
     }
 
-    fn tell_lost(&mut self) {
+    fn log_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
             let detail = format!("{lost} log records lost: the log did not take them");
-            let told = self.format(&LogRecord {
+            let line = self.format(&LogRecord {
                 ident: Ident::Daemon,
                 level: Level::Warning,
                 pid: None,
@@ -147,7 +147,7 @@ impl Log {
                 run: None,
                 fields: &[],
             });
-            self.sink.send(told);
+            self.sink.send(line);
         }
     }
 
@@ -224,8 +224,8 @@ mod tests {
         let written = lines.iter().filter(|line| line.ends_with("(CRON) INFO (one of many)")).count();
         assert!(written < sent, "the queue takes everything, the test shows nothing");
         let lost = sent - written;
-        let told = format!("(CRON) WARNING ({lost} log records lost: the log did not take them)");
-        assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{:?}", lines.last());
+        let line = format!("(CRON) WARNING ({lost} log records lost: the log did not take them)");
+        assert_eq!(lines.iter().filter(|shown| shown.ends_with(&line)).count(), 1, "{:?}", lines.last());
         assert_eq!(lines.len(), written + 1);
         log.write(&LogRecord::daemon("INFO", b"and one more"));
         let length = reader.recv(&mut packet).unwrap();

@@ -11,7 +11,7 @@ pub const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 /// The settings of a crontab that concern mail, as raw bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes<'a> {
+pub struct MailSettings<'a> {
     /// The value of `MAILTO`.
     pub to: Option<&'a [u8]>,
     /// The value of `MAILFROM`.
@@ -43,7 +43,7 @@ pub fn refusal(profile: &Profile) -> &'static str {
 
 /// Resolves the recipients: MAILTO, which may be a comma-separated list; the user if it is not set; none if it is empty or
 /// unsafe.
-pub fn addresses(profile: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresses {
+pub fn addresses(profile: &Profile, user: &str, settings: &MailSettings<'_>) -> Addresses {
     let mut refused = Vec::new();
     let default = match profile.profile {
         ProfileName::Debian => "root (Cron Daemon)",
@@ -53,16 +53,16 @@ pub fn addresses(profile: &Profile, user: &str, wishes: &Wishes<'_>) -> Addresse
     let mut to = None;
     // cronie checks the sender first, Debian only if there is a recipient. This decides the order of the log lines.
     if profile.profile == ProfileName::Cronie {
-        from = wishes.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
+        from = settings.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
     }
-    match wishes.to {
+    match settings.to {
         None if user.starts_with('-') => refused.push(user.as_bytes().to_vec()),
         None => to = Some(user.as_bytes().to_vec()),
         Some(wanted) if is_usable(profile, wanted, &mut refused) => to = Some(wanted.to_vec()),
         Some(_) => {}
     }
     if profile.profile == ProfileName::Debian && to.is_some() {
-        from = wishes.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
+        from = settings.from.filter(|from| is_usable(profile, from, &mut refused)).unwrap_or(from);
     }
     let from = from.to_vec();
     Addresses { to, from, refused }
@@ -137,7 +137,7 @@ pub struct Head<'a> {
     /// The daemon's character set, as nl_langinfo(3) names it.
     pub charset: &'a str,
     /// The mail settings of the crontab.
-    pub wishes: Wishes<'a>,
+    pub settings: MailSettings<'a>,
 }
 
 /// The header, with the empty line that ends it. `variables` become X-Cron-Env lines in the given order, without the job settings: those are for
@@ -165,11 +165,11 @@ pub fn head<'a>(profile: &Profile, head: &Head<'_>, variables: impl Iterator<Ite
     line(&[b"To: ", head.to]);
     line(&[b"Subject: Cron <", head.user.as_bytes(), b"@", host, b"> ", head.command, failed]);
     line(&[b"MIME-Version: 1.0"]);
-    match head.wishes.content_type {
+    match head.settings.content_type {
         Some(wanted) => line(&[b"Content-Type: ", wanted]),
         None => line(&[b"Content-Type: text/plain; charset=", charset.as_bytes()]),
     }
-    line(&[b"Content-Transfer-Encoding: ", head.wishes.encoding.unwrap_or(b"8bit")]);
+    line(&[b"Content-Transfer-Encoding: ", head.settings.encoding.unwrap_or(b"8bit")]);
     if profile.profile == ProfileName::Cronie {
         line(&[b"Auto-Submitted: auto-generated"]);
         line(&[b"Precedence: bulk"]);
@@ -229,8 +229,8 @@ mod tests {
     use super::*;
     use crate::profile::{CRONIE, DEBIAN};
 
-    fn wishes<'a>(to: Option<&'a str>, from: Option<&'a str>) -> Wishes<'a> {
-        Wishes { to: to.map(str::as_bytes), from: from.map(str::as_bytes), ..Wishes::default() }
+    fn settings<'a>(to: Option<&'a str>, from: Option<&'a str>) -> MailSettings<'a> {
+        MailSettings { to: to.map(str::as_bytes), from: from.map(str::as_bytes), ..MailSettings::default() }
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
             (Some("ålice"), None, None),
         ] {
             for (profile, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-                let got = addresses(profile, "alice", &wishes(to, None));
+                let got = addresses(profile, "alice", &settings(to, None));
                 assert_eq!(got.to.as_deref(), expected.map(str::as_bytes), "{to:?} {}", profile.name);
                 let refused = usize::from(expected.is_none() && to.is_some_and(|to| !to.is_empty()));
                 assert_eq!(got.refused.len(), refused, "{to:?} {}", profile.name);
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_user_whose_name_looks_like_an_option_gets_no_mail() {
-        assert_eq!(addresses(&DEBIAN, "-oQ", &wishes(None, None)).to, None);
+        assert_eq!(addresses(&DEBIAN, "-oQ", &settings(None, None)).to, None);
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
             (Some("a b"), "root (Cron Daemon)", "alice"),
         ] {
             for (profile, expected) in [(&DEBIAN, debian), (&CRONIE, cronie)] {
-                let got = addresses(profile, "alice", &wishes(None, from));
+                let got = addresses(profile, "alice", &settings(None, from));
                 assert_eq!(got.from, expected.as_bytes(), "{from:?} {}", profile.name);
                 assert_eq!(got.refused.len(), usize::from(from == Some("a b")));
             }
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    fn a_head<'a>(from: &'a [u8], wishes: Wishes<'a>) -> Head<'a> {
+    fn a_head<'a>(from: &'a [u8], settings: MailSettings<'a>) -> Head<'a> {
         Head {
             from,
             to: b"alice",
@@ -303,7 +303,7 @@ mod tests {
             command: b"date +%F",
             says_failed: false,
             charset: "ANSI_X3.4-1968",
-            wishes,
+            settings,
         }
     }
 
@@ -315,13 +315,13 @@ mod tests {
     fn the_head_is_the_incumbents_byte_for_byte() {
         let variables: [(&[u8], &[u8]); 2] = [(b"SHELL", b"/bin/sh"), (b"HOME", b"/home/alice")];
         assert_eq!(
-            shown(&DEBIAN, &a_head(b"root (Cron Daemon)", Wishes::default()), &variables),
+            shown(&DEBIAN, &a_head(b"root (Cron Daemon)", MailSettings::default()), &variables),
             "From: root (Cron Daemon)\nTo: alice\nSubject: Cron <alice@box> date +%F\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=US-ASCII\nContent-Transfer-Encoding: 8bit\n\
              X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\n"
         );
         assert_eq!(
-            shown(&CRONIE, &a_head(b"alice", Wishes::default()), &variables),
+            shown(&CRONIE, &a_head(b"alice", MailSettings::default()), &variables),
             "From: \"(Cron Daemon)\" <alice>\nTo: alice\nSubject: Cron <alice@box> date +%F\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=ANSI_X3.4-1968\nContent-Transfer-Encoding: 8bit\n\
              Auto-Submitted: auto-generated\nPrecedence: bulk\n\
@@ -342,7 +342,7 @@ mod tests {
     fn wishes_and_flags_show_in_the_head() {
         let mut values = a_head(
             b"root (Cron Daemon)",
-            Wishes { content_type: Some(b"text/html"), encoding: Some(b"base64"), ..Wishes::default() },
+            MailSettings { content_type: Some(b"text/html"), encoding: Some(b"base64"), ..MailSettings::default() },
         );
         values.full_host_name = true;
         values.says_failed = true;
@@ -354,8 +354,10 @@ mod tests {
     #[test]
     fn nothing_that_a_user_writes_becomes_a_header_of_its_own() {
         let evil: &[u8] = b"x\r\nBcc: all\n\nbody";
-        let mut values =
-            a_head(b"alice", Wishes { content_type: Some(evil), encoding: Some(evil), ..Wishes::default() });
+        let mut values = a_head(
+            b"alice",
+            MailSettings { content_type: Some(evil), encoding: Some(evil), ..MailSettings::default() },
+        );
         values.command = evil;
         for profile in [&DEBIAN, &CRONIE] {
             let text = shown(profile, &values, &[(b"A\nBcc", evil)]);
@@ -366,10 +368,10 @@ mod tests {
 
     #[test]
     fn no_argument_of_the_mailer_that_a_user_chose_is_an_option() {
-        let got = addresses(&DEBIAN, "alice", &wishes(Some("a,b"), None));
+        let got = addresses(&DEBIAN, "alice", &settings(Some("a,b"), None));
         let arguments = sendmail_arguments(&DEBIAN, &got);
         assert_eq!(arguments.join(&b' '), b"/usr/sbin/sendmail -FCronDaemon -i -B8BITMIME -oem a,b");
-        let got = addresses(&CRONIE, "alice", &wishes(Some("a,b"), Some("me@x")));
+        let got = addresses(&CRONIE, "alice", &settings(Some("a,b"), Some("me@x")));
         let arguments = sendmail_arguments(&CRONIE, &got);
         assert_eq!(arguments.join(&b' '), b"/usr/sbin/sendmail -FCronDaemon -i -odi -oem -oi -t -f me@x");
     }
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_mailer_is_told_in_the_incumbents_words() {
+    fn the_end_of_a_failed_mailer_is_logged_in_the_words_of_the_reference() {
         assert_eq!(failure(&DEBIAN, 1, 0x4b00), "mailed 1 byte of output but got status 0x4b00 from MTA");
         assert_eq!(failure(&CRONIE, 12, 9), "mailed 12 bytes of output but got status 0x0009");
     }

@@ -3,4 +3,4 @@
 mod log;
 pub mod mail;
 
-pub use log::{Ident, Level, Log, LogRecord as Record, Target, fields_of_start};
+pub use log::{Ident, Level, Log, LogRecord, Target, fields_of_start};

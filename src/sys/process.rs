@@ -296,7 +296,7 @@ impl Drop for TemporaryUmask {
 }
 
 /// nice 0, no I/O priority of its own, the ordinary scheduling policy.
-pub fn ordinary_priority() -> io::Result<()> {
+pub fn reset_priority() -> io::Result<()> {
     // SAFETY: the calls take integers, and a parameter that is live and for which all-zero bytes are valid: static priority 0.
     unsafe {
         check(libc::setpriority(libc::PRIO_PROCESS as _, 0, 0))?;
@@ -311,12 +311,12 @@ pub fn ordinary_priority() -> io::Result<()> {
 }
 
 /// Whether the kernel's memory killer looks at us as at anybody, which is 0. Without /proc nobody knows, and nothing can be changed.
-pub fn has_ordinary_oom_score() -> bool {
+pub fn has_default_oom_score() -> bool {
     std::fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score == b"0\n")
 }
 
 /// Makes us as likely a victim of the kernel's memory killer as anybody: 0. Without /proc it stays as it was.
-pub fn ordinary_oom_score() -> io::Result<()> {
+pub fn reset_oom_score() -> io::Result<()> {
     match std::fs::write("/proc/self/oom_score_adj", b"0\n") {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

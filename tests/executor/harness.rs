@@ -2,7 +2,7 @@
 
 use crate::common::{Deadline, World};
 use cronwheel::crontab::Flags;
-use cronwheel::executor::{Config, Executor, ExecutorEvent, JournalPlace, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use cronwheel::executor::{Config, Executor, ExecutorEvent, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use cronwheel::profile::ProfileName;
 use cronwheel::report::Target;
 use cronwheel::scheduler::{
@@ -24,7 +24,7 @@ pub fn config(profile: ProfileName) -> Config {
         full_host_name: false,
         inherit_path: false,
         starts_in_flight: STARTS_IN_FLIGHT,
-        journal: JournalPlace::Directory("/run/cronwheel".into()),
+        journal: JournalLocation::Directory("/run/cronwheel".into()),
     }
 }
 

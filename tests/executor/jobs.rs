@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::executor::{
-    Config, Executor, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentRunner, find_predecessors,
+    Config, Executor, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
@@ -186,7 +186,7 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
     for _ in 0..2 {
         let mut left = predecessors();
-        assert!(left.troubles.is_empty() && left.executors.is_empty() && left.running.is_empty(), "{left:?}");
+        assert!(left.errors.is_empty() && left.executors.is_empty() && left.running.is_empty(), "{left:?}");
         let started: Vec<(&str, i64)> =
             left.started.iter().map(|start| (start.job.as_str(), start.scheduled_at)).collect();
         assert_eq!(started, [("alice:job", 1_800_000_000)]);
@@ -223,7 +223,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
         // While its own main is there, nobody else is told anything.
         let left = predecessors();
         // It takes the connection and closes it at once.
-        let unheard: Vec<u32> = left.silent.iter().map(SilentRunner::pid).chain(left.slow).collect();
+        let unheard: Vec<u32> = left.silent.iter().map(SilentExecutor::pid).chain(left.slow).collect();
         assert_eq!(unheard, [pid]);
         drop(harness);
         let mut left = predecessors();

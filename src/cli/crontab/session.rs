@@ -7,7 +7,7 @@ use super::messages;
 use super::words::Words;
 use crate::config::Config;
 use crate::profile::{Profile, ProfileName, shared};
-use crate::report::{Ident, Level, Log, Record, Target};
+use crate::report::{Ident, Level, Log, LogRecord, Target};
 use crate::spool::access::{Lists, Ruling, may_use};
 use crate::spool::install::{Spool, SpoolError, Standing};
 use crate::sys::audit;
@@ -180,7 +180,7 @@ impl<'a> Session<'a> {
 
     /// Logs an event: `(CALLER) EVENT (DETAIL)`.
     pub fn log(&self, event: &str, detail: &str) {
-        Log::open(Target::Syslog, self.profile).write(&Record {
+        Log::open(Target::Syslog, self.profile).write(&LogRecord {
             ident: Ident::Crontab,
             level: Level::Info,
             pid: None,

@@ -1,14 +1,14 @@
-//! The executor's children.
+//! The executor's child processes.
 
 use crate::sys::process::Pid;
 use std::collections::HashMap;
 
-/// What a child of the executor is: a job or a mailer, with its number.
+/// A child of the executor: a job or a mailer, with its number.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Child {
     Job(u64),
     Mailer(u64),
 }
 
-/// The jobs and mailers that the executor has forked. Others of its children are lookups, templates, and orphans that it has adopted.
+/// The jobs and mailers that the executor has forked. Its other children are user lookups, templates, and orphans that it has adopted.
 pub(super) type Children = HashMap<Pid, Child>;

@@ -1,8 +1,8 @@
-//! What every part of the executor process uses: settings, log, event queue, and what children need.
+//! State that all parts of the executor process use: settings, log, epoll set, and what children need.
 
 use crate::executor::config::Config;
 use crate::executor::environment::{self, Inherited, Variables};
-use crate::executor::exec_spec::{ExecSpec, Identity, Reporter, StartedWith};
+use crate::executor::exec_spec::{ExecSpec, Identity, OriginalLimits, Reporter};
 use crate::executor::job::Job;
 use crate::executor::job_log::{JobLogger, JobRef};
 use crate::executor::link::WireError;
@@ -13,9 +13,10 @@ use crate::sys::selinux::Policy;
 use crate::sys::user::User;
 use std::io;
 
-/// What a number in the event queue stands for; the upper bits are the number of the job, mailer or lookup.
+/// The source of an event. A token of the epoll set consists of the source (the lower four bits) and the number of the job, mailer or
+/// lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EventSource {
     Main,
     Signals,
     Reports,
@@ -29,30 +30,30 @@ pub(super) enum Kind {
     Listener,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Main,
-    Kind::Signals,
-    Kind::Reports,
-    Kind::Output,
-    Kind::Error,
-    Kind::Feed,
-    Kind::LookUp,
-    Kind::MailFeed,
-    Kind::PamMonitor,
-    Kind::Log,
-    Kind::Listener,
+const EVENT_SOURCES: [EventSource; 11] = [
+    EventSource::Main,
+    EventSource::Signals,
+    EventSource::Reports,
+    EventSource::Output,
+    EventSource::Error,
+    EventSource::Feed,
+    EventSource::LookUp,
+    EventSource::MailFeed,
+    EventSource::PamMonitor,
+    EventSource::Log,
+    EventSource::Listener,
 ];
 
-pub(super) fn token(kind: Kind, id: u64) -> u64 {
+pub(super) fn token(kind: EventSource, id: u64) -> u64 {
     id << 4 | kind as u64
 }
 
-pub(super) fn of_token(token: u64) -> Option<(Kind, u64)> {
-    let kind = KINDS.into_iter().find(|kind| *kind as u64 == token & 0xf)?;
+pub(super) fn of_token(token: u64) -> Option<(EventSource, u64)> {
+    let kind = EVENT_SOURCES.into_iter().find(|kind| *kind as u64 == token & 0xf)?;
     Some((kind, token >> 4))
 }
 
-/// Why the executor ends before its time.
+/// A fatal error of the executor.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::executor) enum ExecutorError {
     #[error("{doing}: {source}")]
@@ -71,7 +72,7 @@ impl From<io::Error> for ExecutorError {
     }
 }
 
-/// What every part of the executor process uses.
+/// State that all parts of the executor process use.
 pub(super) struct Context {
     pub(super) config: Config,
     pub(super) profile: &'static Profile,
@@ -79,16 +80,16 @@ pub(super) struct Context {
     pub(super) poll: Poll,
     /// The environment that the executor was started with.
     pub(super) inherited: Inherited,
-    pub(super) started_with: StartedWith,
-    /// Present where the kernel has SELinux.
+    pub(super) original_limits: OriginalLimits,
+    /// The SELinux policy, if the kernel has SELinux.
     pub(super) policy: Option<Policy>,
-    /// The end of the reports' pipe that children write to.
+    /// The pipe on which children report failures before their exec.
     pub(super) reporter: Reporter,
     pub(super) next_id: u64,
 }
 
 impl Context {
-    /// A number for a job, a mailer or a lookup, which no other has had.
+    /// Returns a new number for a job, a mailer or a lookup.
     pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -103,16 +104,16 @@ impl Context {
         }
     }
 
-    /// What the child of a job needs to become its shell.
+    /// The specification for a child that executes the job's shell.
     pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
-        let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.started_with);
+        let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.original_limits);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
         spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;
         spec
     }
 }
 
-/// A job as the log names it.
+/// How log records refer to a job.
 pub(super) fn job_ref<'a>(job: &'a Job, command: &'a [u8]) -> JobRef<'a> {
     JobRef { start: &job.start, user: &job.user.name, command, pid: job.pid }
 }

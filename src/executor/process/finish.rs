@@ -1,10 +1,10 @@
 //! Reads the output of jobs, and logs, mails and reports their ends.
 
 use super::children::Child;
-use super::context::{Kind, job_ref, token};
+use super::context::{EventSource, job_ref, token};
 use super::late_jobs::LateOutput;
 use super::mail::{self, Draft};
-use super::running::{GRACE_MS, TURN};
+use super::running::{GRACE_MS, READ_SIZE};
 use super::state::ExecutorState;
 use crate::executor::config::Mailer;
 use crate::executor::exec_spec::{ExecStage, Failure};
@@ -20,11 +20,11 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Enough turns for the largest pipe that a job may have asked for (1 MiB, pipe(7)), and the end.
-const PIPE_TURNS: usize = (1 << 20) / TURN + 1;
+/// Number of reads that empty the largest pipe that a job can have requested (1 MiB, pipe(7)) and find its end.
+const READS_OF_A_PIPE: usize = (1 << 20) / READ_SIZE + 1;
 
 impl ExecutorState {
-    /// Takes what children told before their exec.
+    /// Handles the failures that children have reported.
     pub(super) fn take_reports(&mut self) {
         for (pid, failure) in self.reports.take() {
             match self.children.get(&pid) {
@@ -42,14 +42,14 @@ impl ExecutorState {
         if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
-            let about = job_ref(job, &command);
-            self.context.log.say(about, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
+            let job_ref = job_ref(job, &command);
+            self.context.log.say(job_ref, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
         } else if let Some(job) = self.jobs.running.get_mut(&id) {
             job.failure = Some(failure.why(&spec));
         }
     }
 
-    /// Reads what a job has written, at most a turn's worth.
+    /// Reads a job's output once.
     pub(super) fn drain(&mut self, id: u64, stream: Stream) {
         if self.jobs.relay.as_ref().is_some_and(Relay::is_full) {
             return self.pause(id, stream);
@@ -62,23 +62,23 @@ impl ExecutorState {
         }
     }
 
-    /// Reads once from a job's pipe; whether there may be more to read now.
+    /// Reads once from a job's pipe. True if more may be available now.
     fn read_some(&mut self, id: u64, stream: Stream) -> bool {
         let Some(pipe) = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id).map(|job| job.pipe(stream))
         else {
             return false;
         };
         let Some(open) = pipe.as_ref() else { return false };
-        match read_turn(open.as_fd(), &mut self.jobs.buffer) {
-            Turn::Some(count) => {
+        match read_once(open.as_fd(), &mut self.jobs.buffer) {
+            ReadOnce::Some(count) => {
                 let buffer = std::mem::take(&mut self.jobs.buffer);
                 self.take_output(id, stream, buffer.get(..count).unwrap_or(&[]));
                 self.jobs.buffer = buffer;
                 true
             }
-            Turn::Nothing => false,
-            Turn::End => {
-                // Where a process of ours still has a copy of our end, closing it would not end the waiting.
+            ReadOnce::Nothing => false,
+            ReadOnce::End => {
+                // Another process of cronwheel may still have a copy of this descriptor, and then closing it would not deregister it.
                 let _ = self.context.poll.remove(open);
                 *pipe = None;
                 false
@@ -97,7 +97,7 @@ impl ExecutorState {
         }
     }
 
-    /// Reads no more from a job's pipe until the relay has room.
+    /// Stops reading a job's pipe until the relay accepts output again.
     fn pause(&mut self, id: u64, stream: Stream) {
         let job = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id);
         let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) else { return };
@@ -106,7 +106,7 @@ impl ExecutorState {
         }
     }
 
-    /// Writes what jobs said to our own output, as far as that does not wait.
+    /// Writes relayed output without blocking, and resumes reading pipes.
     pub(super) fn flush_relay(&mut self) {
         let Some(relay) = &mut self.jobs.relay else { return };
         relay.flush();
@@ -114,20 +114,20 @@ impl ExecutorState {
             return;
         }
         for (id, stream) in std::mem::take(&mut self.jobs.paused) {
-            let kind = if stream == Stream::Output { Kind::Output } else { Kind::Error };
+            let kind = if stream == Stream::Output { EventSource::Output } else { EventSource::Error };
             let job = job_with_pipe(&mut self.jobs.running, &mut self.late.jobs, id);
             if let Some(pipe) = job.and_then(|job| job.pipe(stream).as_ref()) {
-                // A pipe that was waited for before can be waited for again.
+                // A pipe that was registered before can be registered again.
                 let _ = self.context.poll.add(pipe, token(kind, id));
             }
         }
     }
 
-    /// A job's process has ended.
+    /// Handles the end of a job's process.
     pub(super) fn job_ended(&mut self, id: u64, ended: Option<(Status, Usage)>) {
         self.starts.limiter.end(id);
         let now = clock::monotonic_ms();
-        // First, so that its result counts all that it wrote itself.
+        // The output is read first, so that the result counts all of it.
         self.drain_fully(id);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let result = job.end(ended, now).clone();
@@ -143,14 +143,14 @@ impl ExecutorState {
         }
     }
 
-    /// Reads all that lies in the pipes of a job that has ended: what it wrote itself is there, and is no more than a pipe holds.
+    /// Reads everything from the pipes of a job that has ended. Its own output is there, and is no more than a pipe holds.
     fn drain_fully(&mut self, id: u64) {
         for stream in [Stream::Output, Stream::Error] {
-            let _ = (0..PIPE_TURNS).find(|_| !self.read_some(id, stream));
+            let _ = (0..READS_OF_A_PIPE).find(|_| !self.read_some(id, stream));
         }
     }
 
-    /// Waits no longer for output of jobs whose grace is over.
+    /// Stops waiting for output of jobs whose grace period is over.
     pub(super) fn end_graces(&mut self, now_ms: i64) {
         while let Some((until, id)) = self.jobs.graces.first().copied() {
             if until > now_ms {
@@ -165,7 +165,7 @@ impl ExecutorState {
         }
     }
 
-    /// The command has ended, and its output is here: log the end, mail the output. What background processes write later is late.
+    /// Logs the end of a job and has its output mailed. Output that background processes write later is late output.
     fn finish(&mut self, id: u64) {
         let Some(mut job) = self.jobs.running.remove(&id) else { return };
         self.jobs.graces.remove(&(job.grace_ms, id));
@@ -174,13 +174,13 @@ impl ExecutorState {
         }
         let Some(RunResult { outcome: end, duration_ms, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);
-        let about = job_ref(&job, &command);
-        self.context.log.ended(about, &end, duration_ms);
+        let job_ref = job_ref(&job, &command);
+        self.context.log.ended(job_ref, &end, duration_ms);
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job, &end);
         let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command, &end) };
         if !matches!(end, RunOutcome::NotStarted { .. }) {
-            self.context.log.finished(about, &end, duration_ms);
+            self.context.log.finished(job_ref, &end, duration_ms);
         }
         self.memory.requests.give_back(&job.owner, job.input_size);
         job.input_size = 0;
@@ -194,7 +194,7 @@ impl ExecutorState {
 }
 
 impl ExecutorState {
-    /// Has the output of a run mailed, or notes that there is no mail.
+    /// Queues the mail of a run, or records that there is none.
     pub(super) fn send_mail(&mut self, job: &Job, draft: Option<Draft>) {
         let run = job.start.run;
         let Some(draft) = draft else { return self.report_mail(run, MailResult::NotWanted) };
@@ -203,7 +203,7 @@ impl ExecutorState {
         }
     }
 
-    /// A mailer has ended.
+    /// Handles the end of a mailer.
     pub(super) fn mailer_ended(&mut self, id: u64, status: Status) {
         if let Some((start, mail)) = self.mails.ended(&mut self.context, &mut self.memory, id, status) {
             self.report_mail(start.run, mail);
@@ -212,7 +212,7 @@ impl ExecutorState {
     }
 }
 
-/// A job whose pipes are read: one that goes on, or one that has left background processes.
+/// The job with this number: a running one, or an ended one whose background processes may still write.
 fn job_with_pipe<'a>(
     jobs: &'a mut HashMap<u64, Job>,
     late: &'a mut HashMap<u64, LateOutput>,
@@ -221,20 +221,20 @@ fn job_with_pipe<'a>(
     jobs.get_mut(&id).or_else(|| late.get_mut(&id).map(|late| &mut late.job))
 }
 
-enum Turn {
+enum ReadOnce {
     Some(usize),
     Nothing,
     End,
 }
 
-fn read_turn(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Turn {
-    debug_assert_eq!(buffer.len(), TURN);
+fn read_once(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> ReadOnce {
+    debug_assert_eq!(buffer.len(), READ_SIZE);
     match descriptor::read(pipe, buffer) {
-        Ok(0) => Turn::End,
-        Ok(count) => Turn::Some(count),
+        Ok(0) => ReadOnce::End,
+        Ok(count) => ReadOnce::Some(count),
         Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Turn::Nothing,
-            _ => Turn::End,
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => ReadOnce::Nothing,
+            _ => ReadOnce::End,
         },
     }
 }

@@ -1,5 +1,5 @@
-//! Output that background processes of a job write after its command has ended. It is read until they close it, so that they are neither
-//! held up nor killed by their writing.
+//! Late output: what background processes of a job write after its command has ended. It is read until they close the pipe, so that writing
+//! neither blocks nor kills them.
 
 use super::context::job_ref;
 use super::late_jobs::LateOutput;
@@ -12,56 +12,56 @@ use crate::scheduler::RunOutcome;
 use crate::sys::clock;
 use std::collections::BTreeSet;
 
-/// How long a mail waits for late output, where it does.
+/// How long a mail waits for late output, if the profile does so.
 const LONGEST_WAIT_MS: i64 = 3_600_000;
-/// Bytes of one run's late output that go to the log.
+/// Maximum number of bytes of one run's late output that are logged.
 const MOST_LOGGED: usize = 1 << 20;
-/// Ended jobs of one owner whose pipes are kept open.
+/// Maximum number of ended jobs of one owner whose pipes are kept open.
 const MOST_LATE: usize = 1000;
-/// It is said again that pipes are closed once an owner has had no more than so many.
+/// Closing pipes is logged again once an owner has had no more ended jobs than this with open pipes.
 const CALM: usize = MOST_LATE / 2;
-/// A line of it that is longer goes to the log in pieces.
+/// Maximum length of a line. Longer lines are logged in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 
 impl ExecutorState {
-    /// The mail waits until the pipes are closed, and no longer than an hour.
+    /// Delays the mail of a job until its pipes are closed, but no longer than an hour.
     pub(super) fn wait_with_mail(&mut self, id: u64, job: Job) {
         let until_ms = clock::monotonic_ms() + LONGEST_WAIT_MS;
         self.jobs.graces.insert((until_ms, id));
-        self.make_room_for_late(&job.owner);
+        self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.jobs.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job) });
     }
 
-    /// Goes on reading for the background processes of a job whose mail is on its way, or that has none.
+    /// Continues to read the output of background processes of a job whose mail is being sent or that has none.
     pub(super) fn read_on(&mut self, id: u64, job: Job, end: &RunOutcome) {
         let is_mailed_without = mail::is_wanted(&self.context, &job, end);
-        self.make_room_for_late(&job.owner);
+        self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.jobs.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
     }
 
-    /// Takes what a background process has written; standalone, our own output has it already.
+    /// Handles late output. In standalone mode the relay has it already.
     pub(super) fn take_late_output(&mut self, id: u64, bytes: &[u8]) {
         let Some(late) = self.late.jobs.get_mut(&id) else { return };
         if late.mail_until_ms.is_some() {
             let owner = late.job.owner.clone();
             late.job.output.push(bytes, &owner, &mut self.memory.output);
         } else if self.context.config.output_to_log {
-            let is_short = !self.memory.output.has_room(&late.job.owner, bytes.len());
+            let is_short = !self.memory.output.has_capacity(&late.job.owner, bytes.len());
             self.memory.output.take(&late.job.owner, bytes.len());
             late.line.extend_from_slice(bytes);
             self.log_lines(id, is_short);
-        } else if late.is_mailed_without && !late.has_told {
-            late.has_told = true;
+        } else if late.is_mailed_without && !late.has_logged {
+            late.has_logged = true;
             let command = late.job.command(self.context.profile);
-            let about = job_ref(&late.job, &command);
+            let job_ref = job_ref(&late.job, &command);
             let detail = b"processes in the background still write after the command's end: that is not mailed";
-            self.context.log.say(about, Level::Info, "MAIL", detail, "");
+            self.context.log.say(job_ref, Level::Info, "MAIL", detail, "");
         }
     }
 
-    /// Writes whole lines, and with `even_unended` all that is there, of late output to the log.
+    /// Logs complete lines of late output, and with `even_unended` also an incomplete last line.
     fn log_lines(&mut self, id: u64, even_unended: bool) {
         let Some(late) = self.late.jobs.get_mut(&id) else { return };
         let whole = match memchr::memrchr(b'\n', &late.line) {
@@ -76,15 +76,15 @@ impl ExecutorState {
         let before = late.logged;
         late.logged = before.saturating_add(lines.len());
         let command = late.job.command(self.context.profile);
-        let about = job_ref(&late.job, &command);
+        let job_ref = job_ref(&late.job, &command);
         if late.logged <= MOST_LOGGED {
-            self.context.log.output(about, &lines);
+            self.context.log.output(job_ref, &lines);
         } else if before <= MOST_LOGGED {
-            self.context.log.output(about, b"[... further output of processes in the background is not logged ...]");
+            self.context.log.output(job_ref, b"[... further output of processes in the background is not logged ...]");
         }
     }
 
-    /// Forgets a job whose last background process has closed its output; where its mail has waited for that, it goes out.
+    /// Forgets a job whose last background process has closed its output. A mail that has waited for that is sent.
     pub(super) fn end_late_if_silent(&mut self, id: u64) {
         if !self.late.jobs.get(&id).is_some_and(|late| late.job.is_silent()) {
             return;
@@ -110,19 +110,20 @@ impl ExecutorState {
         }
     }
 
-    /// Closes the pipes of this owner's job that was started first if there are too many of them: each is a descriptor and the memory of a start.
-    fn make_room_for_late(&mut self, owner: &OwnerKey) {
+    /// If the owner has too many ended jobs with open pipes, closes those of the job that was started first. Each uses a descriptor and the
+    /// memory of a start.
+    fn limit_late_jobs(&mut self, owner: &OwnerKey) {
         let of_owner = self.late.of_owner.get(owner).filter(|of_owner| of_owner.len() >= MOST_LATE);
         let Some(oldest) = of_owner.and_then(BTreeSet::first).copied() else { return };
         if let Some(late) = self.late.jobs.get_mut(&oldest) {
             if self.late.logged_closing.insert(owner.clone()) {
                 let command = late.job.command(self.context.profile);
-                let about = job_ref(&late.job, &command);
+                let job_ref = job_ref(&late.job, &command);
                 let detail = format!(
                     "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
                      it is closed, beginning with the job that was started first"
                 );
-                self.context.log.say(about, Level::Warning, "WARNING", detail.as_bytes(), "");
+                self.context.log.say(job_ref, Level::Warning, "WARNING", detail.as_bytes(), "");
             }
             for stream in [Stream::Output, Stream::Error] {
                 if let Some(pipe) = late.job.pipe(stream).take() {
@@ -133,7 +134,7 @@ impl ExecutorState {
         self.end_late_if_silent(oldest);
     }
 
-    /// The mail has waited long enough for late output.
+    /// Sends a mail that has waited long enough for late output.
     pub(super) fn mail_without_the_rest(&mut self, id: u64) {
         self.mail_late(id);
         if let Some(late) = self.late.jobs.get_mut(&id) {

@@ -4,34 +4,34 @@ use crate::executor::job::Job;
 use crate::executor::owner::OwnerKey;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// All of them.
+/// The jobs that have ended and whose background processes may still write.
 #[derive(Default)]
 pub(super) struct LateJobs {
-    /// By their numbers.
+    /// The jobs by their numbers.
     pub(super) jobs: HashMap<u64, LateOutput>,
-    /// Their numbers by their owners.
+    /// The numbers of the jobs by owner.
     pub(super) of_owner: HashMap<OwnerKey, BTreeSet<u64>>,
-    /// Owners for which it was logged that pipes of such jobs are closed.
+    /// Owners for which closing pipes has been logged.
     pub(super) logged_closing: HashSet<OwnerKey>,
 }
 
 /// A job that has ended while its pipes are open.
 pub(super) struct LateOutput {
     pub(super) job: Job,
-    /// Until when its mail waits for them, if it does (monotonic).
+    /// Until when its mail waits for late output (monotonic). None if it does not wait.
     pub(super) mail_until_ms: Option<i64>,
-    /// Somebody gets mail of this job, without what is written from now on.
+    /// The mail has been sent and does not contain output that is written from now on.
     pub(super) is_mailed_without: bool,
-    /// The log says so.
-    pub(super) has_told: bool,
-    /// A line that has begun and goes to the log.
+    /// This has been logged.
+    pub(super) has_logged: bool,
+    /// An incomplete line that is to be logged.
     pub(super) line: Vec<u8>,
     pub(super) logged: usize,
 }
 
 impl LateOutput {
     pub(super) fn new(job: Job) -> LateOutput {
-        let (mail_until_ms, is_mailed_without, has_told) = (None, false, false);
-        LateOutput { job, mail_until_ms, is_mailed_without, has_told, line: Vec::new(), logged: 0 }
+        let (mail_until_ms, is_mailed_without, has_logged) = (None, false, false);
+        LateOutput { job, mail_until_ms, is_mailed_without, has_logged, line: Vec::new(), logged: 0 }
     }
 }

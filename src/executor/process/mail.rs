@@ -1,16 +1,17 @@
-//! The executor's mail: hands a job's output to the mailer, as the job's owner, a few mailers at a time and each with a time limit.
+//! The executor's mail: passes a job's output to a mailer, which runs as the job's owner. The number of mailers is limited, and each has a
+//! time limit.
 
 use super::children::{Child, Children};
-use super::context::{Context, Kind, job_ref, token};
+use super::context::{Context, EventSource, job_ref, token};
 use crate::executor::config::Mailer;
 use crate::executor::environment::{Variables, c_string};
 use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure, Stdio};
 use crate::executor::job::{Feed, Job};
 use crate::executor::job_log::JobRef;
-use crate::executor::owner::{OwnerKey, OwnerMemory, Turns};
+use crate::executor::owner::{FairQueue, OwnerKey, OwnerMemory};
 use crate::profile::ProfileName;
 use crate::report::Level;
-use crate::report::mail::{self, Addresses, Head, SENDMAIL, Wishes};
+use crate::report::mail::{self, Addresses, Head, MailSettings, SENDMAIL};
 use crate::scheduler::{MailResult, RunOutcome, RunRequest};
 use crate::sys::clock;
 use crate::sys::created;
@@ -25,18 +26,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Most mailers at once, and most of one owner's as long as others' mails wait; the other mails wait. An owner without any gets one all the
-/// same, as long as there are no more than twice as many, so that one whose mailers hang does not keep others' mail from going out.
+/// Maximum number of mailers at once, and of one owner's while mails of others wait. An owner without a mailer gets one nevertheless as
+/// long as there are fewer than twice as many, so that mailers of another owner that hang do not block its mail.
 const MAILERS: usize = 8;
 const MAILERS_OF_ONE: usize = 4;
-/// Most mails of one owner that wait; more are dropped.
+/// Maximum number of queued mails of one owner. Further ones are dropped.
 const WAITING_OF_ONE: usize = 1000;
-/// Mails that wait this long because all mailers are busy are worth a line in the log.
-const WORTH_TELLING_MS: i64 = 10_000;
-/// How long to wait when there is no process to be had for a mailer.
+/// It is logged when mail has waited this long because all mailers are busy.
+const LOG_WAITING_AFTER_MS: i64 = 10_000;
+/// Pause after a mailer could not be forked.
 const HOLD_MS: i64 = 1_000;
 
-/// A mail that waits for its mailer.
+/// A mail that waits for a mailer.
 pub(super) struct QueuedMail {
     start: Box<RunRequest>,
     user: Rc<User>,
@@ -44,20 +45,20 @@ pub(super) struct QueuedMail {
     since_ms: i64,
 }
 
-/// The part of a mail that does not depend on who owns the run.
+/// The contents of a mail.
 pub(super) struct Draft {
     command: Vec<u8>,
     /// The mailer's command line.
     arguments: Vec<Vec<u8>>,
-    /// What PAM added to the job's environment.
+    /// The variables that PAM added to the job's environment.
     pam_variables: Option<Variables>,
     text: Vec<u8>,
-    /// Length of the output in it.
+    /// Length of the output in the text.
     output: usize,
 }
 
 impl Draft {
-    /// Bytes that it keeps while it waits.
+    /// Memory that it uses while it waits, in bytes.
     fn size(&self) -> usize {
         let variables = self.pam_variables.iter().flat_map(Variables::iter);
         let variables: usize = variables.map(|(name, value)| name.len() + value.len()).sum();
@@ -71,7 +72,7 @@ pub(super) struct MailProcess {
     owner: OwnerKey,
     user: Rc<User>,
     command: Vec<u8>,
-    /// Bytes that are kept for it.
+    /// Memory that is charged for it, in bytes.
     size: usize,
     pid: Pid,
     since_ms: i64,
@@ -84,20 +85,20 @@ pub(super) struct MailProcess {
 }
 
 impl MailProcess {
-    fn about(&self) -> JobRef<'_> {
+    fn job_ref(&self) -> JobRef<'_> {
         JobRef { start: &self.start, user: &self.user.name, command: &self.command, pid: Some(self.pid) }
     }
 }
 
-/// The mails that wait for a mailer, and the mailers at work.
+/// The queue of mails and the running mailers.
 pub(super) struct Mails {
-    queued: Turns<QueuedMail>,
+    queued: FairQueue<QueuedMail>,
     processes: HashMap<u64, MailProcess>,
-    /// No mailer is started before, as there was no process to be had (monotonic).
+    /// No mailer is started before this time, because a fork failed (monotonic).
     held_until_ms: i64,
-    /// The log says that mail has been waiting for long.
+    /// It has been logged that mail waits for a long time.
     has_logged_waiting: bool,
-    /// Owners whose mails are dropped, as too many of them wait.
+    /// Owners whose mails are dropped because too many of them are queued.
     dropping: HashSet<OwnerKey>,
     /// Character set of the mails.
     charset: String,
@@ -105,7 +106,7 @@ pub(super) struct Mails {
     null: OwnedFd,
 }
 
-/// Whether what a job writes is mailed to somebody.
+/// Whether output of this job is mailed.
 pub(super) fn is_wanted(context: &Context, job: &Job, end: &RunOutcome) -> bool {
     let has_mailer = match &context.config.mailer {
         Mailer::Off => false,
@@ -122,10 +123,10 @@ pub(super) fn is_wanted(context: &Context, job: &Job, end: &RunOutcome) -> bool 
 }
 
 impl Mails {
-    /// No mail waits.
+    /// Creates an empty queue.
     pub(super) fn new(null: OwnedFd) -> Mails {
         Mails {
-            queued: Turns::default(),
+            queued: FairQueue::default(),
             processes: HashMap::new(),
             held_until_ms: 0,
             has_logged_waiting: false,
@@ -135,25 +136,25 @@ impl Mails {
         }
     }
 
-    /// How many mails wait for a mailer.
+    /// The number of mails that wait for a mailer.
     pub(super) fn waiting(&self) -> usize {
         self.queued.len()
     }
 
-    /// How many mailers are at work.
+    /// The number of running mailers.
     pub(super) fn mailers(&self) -> usize {
         self.processes.len()
     }
 
-    /// Sends what a job wrote where it is wanted: to the log, by the mail that is returned, or nowhere.
+    /// Delivers the output of a job: logs it, or returns the mail to be sent. None if there is no mail.
     pub(super) fn deliver(&self, context: &mut Context, job: &Job, command: &[u8], end: &RunOutcome) -> Option<Draft> {
         if job.output.total() == 0 {
             return None;
         }
-        let about = job_ref(job, command);
+        let job_ref = job_ref(job, command);
         if context.config.output_to_log {
             let text = mail::body(context.profile, job.output.text());
-            context.log.output(about, &text);
+            context.log.output(job_ref, &text);
             return None;
         }
         if context.config.mailer == Mailer::Off || (job.start.flags.mail_only_on_failure && *end == RunOutcome::Code(0))
@@ -162,12 +163,12 @@ impl Mails {
         }
         let cron = context.environment(&job.start, &job.user);
         let whole = job.pam_variables.clone().unwrap_or_default().overlaid(&cron);
-        let (addresses, wishes) = addressed(context, about, &cron, &whole)?;
+        let (addresses, settings) = addressed(context, job_ref, &cron, &whole)?;
         let arguments = match &context.config.mailer {
             Mailer::Off => return None,
             Mailer::Command(line) => vec![b"/bin/sh".to_vec(), b"-c".to_vec(), line.as_bytes().to_vec()],
             Mailer::Sendmail if !Path::new(SENDMAIL).exists() => {
-                let whose = JobRef { user: "CRON", ..about };
+                let whose = JobRef { user: "CRON", ..job_ref };
                 context.log.say(whose, Level::Info, "info", b"No MTA installed, discarding output", "");
                 return None;
             }
@@ -183,7 +184,7 @@ impl Mails {
             command,
             says_failed: context.config.log_mask & 4 != 0 && *end != RunOutcome::Code(0),
             charset: &self.charset,
-            wishes: wishes.as_wishes(),
+            settings: settings.as_settings(),
         };
         let shown = if context.profile.profile == ProfileName::Debian { &cron } else { &whole };
         let mut text = mail::head(context.profile, &head, shown.iter());
@@ -194,15 +195,15 @@ impl Mails {
         Some(Draft { command, arguments, pam_variables, text, output: length })
     }
 
-    /// Has a mail of this job wait for its mailer. False if it is dropped, as too many of its owner's wait.
+    /// Queues a mail. False if it is dropped because too many of its owner's mails wait.
     pub(super) fn queue(&mut self, context: &mut Context, memory: &mut OwnerMemory, job: &Job, draft: Draft) -> bool {
         let (owner, user, start) = (job.owner.clone(), job.user.clone(), job.start.clone());
         let size = draft.size();
-        if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_room(&owner, size) {
+        if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_capacity(&owner, size) {
             if self.dropping.insert(owner) {
-                let about = JobRef { start: &start, user: &user.name, command: &draft.command, pid: None };
+                let job_ref = JobRef { start: &start, user: &user.name, command: &draft.command, pid: None };
                 let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until there is room";
-                context.log.say(about, Level::Warning, "MAIL", detail, "");
+                context.log.say(job_ref, Level::Warning, "MAIL", detail, "");
             }
             return false;
         }
@@ -212,7 +213,7 @@ impl Mails {
         true
     }
 
-    /// Starts mailers for the queued mails that wait.
+    /// Starts mailers for queued mails, within the limits.
     pub(super) fn send_queued(&mut self, context: &mut Context, children: &mut Children, now_ms: i64) {
         while self.held_until_ms <= now_ms {
             let Some((owner, queued_mail)) = self.next_queued_mail() else { break };
@@ -220,11 +221,11 @@ impl Mails {
             let spec = mailer_spec(context, &queued_mail);
             match self.start_mailer(context, &queued_mail, &spec) {
                 Ok((pid, mut feed)) => {
-                    let wait =
-                        !feed.proceed() && context.poll.add_for_writing(&feed.pipe, token(Kind::MailFeed, id)).is_ok();
+                    let wait = !feed.proceed()
+                        && context.poll.add_for_writing(&feed.pipe, token(EventSource::MailFeed, id)).is_ok();
                     let size = queued_mail.draft.size();
                     let QueuedMail { start, user, draft: Draft { command, output, .. }, .. } = queued_mail;
-                    let mailing = MailProcess {
+                    let process = MailProcess {
                         start,
                         owner,
                         user,
@@ -240,7 +241,7 @@ impl Mails {
                         timed_out: false,
                     };
                     children.insert(pid, Child::Mailer(id));
-                    self.processes.insert(id, mailing);
+                    self.processes.insert(id, process);
                 }
                 Err(_) => {
                     self.queued.push_front(owner, queued_mail);
@@ -251,30 +252,30 @@ impl Mails {
         self.log_waiting(context, now_ms);
     }
 
-    /// The next mail for which there may be a mailer now.
+    /// The next mail for which a mailer may be started now.
     fn next_queued_mail(&mut self) -> Option<(OwnerKey, QueuedMail)> {
-        let mailings = &self.processes;
-        let at_work = |owner: &OwnerKey| mailings.values().filter(|mailing| mailing.owner == *owner).count();
+        let processes = &self.processes;
+        let at_work = |owner: &OwnerKey| processes.values().filter(|process| process.owner == *owner).count();
         let others_wait = |owner: &OwnerKey| self.queued.len_of(owner) < self.queued.len();
         let may_have_one = |owner: &OwnerKey| match at_work(owner) {
-            0 => mailings.len() < 2 * MAILERS,
-            count => mailings.len() < MAILERS && (count < MAILERS_OF_ONE || !others_wait(owner)),
+            0 => processes.len() < 2 * MAILERS,
+            count => processes.len() < MAILERS && (count < MAILERS_OF_ONE || !others_wait(owner)),
         };
         let owner = self.queued.owners().find(|owner| may_have_one(owner)).cloned()?;
         self.queued.pop_if(|other| *other == owner)
     }
 
-    /// Says once that mail has been waiting for long, until none waits.
+    /// Logs that mail has been waiting for a long time, once until the queue is empty.
     fn log_waiting(&mut self, context: &mut Context, now_ms: i64) {
         let Some(since) = self.queued.firsts().map(|queued_mail| queued_mail.since_ms).min() else {
             self.has_logged_waiting = false;
             return;
         };
-        if self.has_logged_waiting || since + WORTH_TELLING_MS > now_ms {
+        if self.has_logged_waiting || since + LOG_WAITING_AFTER_MS > now_ms {
             return;
         }
         self.has_logged_waiting = true;
-        let oldest = self.processes.values().map(|mailing| now_ms - mailing.since_ms).max().unwrap_or(0) / 1000;
+        let oldest = self.processes.values().map(|process| now_ms - process.since_ms).max().unwrap_or(0) / 1000;
         let (mailers, waiting) = (self.processes.len(), self.queued.len());
         let detail =
             format!("mail waits: {mailers} mailers at work, the oldest for {oldest} s, and {waiting} mails waiting");
@@ -288,40 +289,40 @@ impl Mails {
         let stdio = Stdio { input: input.as_fd(), output: null, error: null };
         let pid = process::fork(|| {
             let failure = spec.exec(stdio, &context.reporter);
-            context.reporter.tell(&failure);
+            context.reporter.send(&failure);
             127
         })?;
-        // Closing our end early would be a mail cut short; a pipe can always be made not to block.
+        // An error here would close the pipe and cut the mail short, but setting a pipe non-blocking cannot fail.
         Ok((pid, Feed::new(ours, queued_mail.draft.text.clone())?))
     }
 
-    /// When something about mail has to be done next.
+    /// When the next timed work on mail is due (monotonic). None if there is none.
     pub(super) fn next_ms(&self) -> Option<i64> {
-        let limit = self.processes.values().filter(|mailing| !mailing.timed_out).map(|mailing| mailing.until_ms).min();
+        let limit = self.processes.values().filter(|process| !process.timed_out).map(|process| process.until_ms).min();
         let is_held = self.held_until_ms > clock::monotonic_ms() && !self.queued.is_empty();
-        let tell = self.queued.firsts().map(|queued_mail| queued_mail.since_ms + WORTH_TELLING_MS).min();
+        let tell = self.queued.firsts().map(|queued_mail| queued_mail.since_ms + LOG_WAITING_AFTER_MS).min();
         let tell = tell.filter(|_| !self.has_logged_waiting);
         limit.into_iter().chain(is_held.then_some(self.held_until_ms)).chain(tell).min()
     }
 
     pub(super) fn feed(&mut self, id: u64) {
-        let Some(mailing) = self.processes.get_mut(&id) else { return };
-        if mailing.feed.as_mut().is_some_and(Feed::proceed) {
-            mailing.feed = None;
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        if process.feed.as_mut().is_some_and(Feed::proceed) {
+            process.feed = None;
         }
     }
 
-    /// A mailer could not become one.
+    /// Records that a mailer could not be executed.
     pub(super) fn failed(&mut self, id: u64, failure: &Failure) {
         if failure.step == ExecStage::DirectoryInstead {
             return;
         }
-        if let Some(mailing) = self.processes.get_mut(&id) {
-            mailing.failure = Some(failure.why(&mailing.spec));
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.failure = Some(failure.why(&process.spec));
         }
     }
 
-    /// A mailer has ended: gives the request that its mail was of, and what became of the mail.
+    /// Handles the end of a mailer. Returns the request of the run and the result of the mail.
     pub(super) fn ended(
         &mut self,
         context: &mut Context,
@@ -329,46 +330,48 @@ impl Mails {
         id: u64,
         status: Status,
     ) -> Option<(Box<RunRequest>, MailResult)> {
-        let mailing = self.processes.remove(&id)?;
-        memory.output.give_back(&mailing.owner, mailing.size);
-        let mail = log_mailer_end(context, &mailing, status);
-        Some((mailing.start, mail))
+        let process = self.processes.remove(&id)?;
+        memory.output.give_back(&process.owner, process.size);
+        let mail = log_mailer_end(context, &process, status);
+        Some((process.start, mail))
     }
 
-    /// Ends mailers whose time is over.
+    /// Kills mailers that have exceeded their time limit.
     pub(super) fn end_overdue(&mut self, now_ms: i64) {
-        for mailing in self.processes.values_mut().filter(|mailing| mailing.until_ms <= now_ms && !mailing.timed_out) {
-            mailing.timed_out = true;
-            mailing.feed = None;
-            // Not reaped yet, so the id is still the mailer's.
-            let _ = process::signal_group(mailing.pid, Ask::Kill).or_else(|_| process::signal(mailing.pid, Ask::Kill));
+        for process in self.processes.values_mut().filter(|process| process.until_ms <= now_ms && !process.timed_out) {
+            process.timed_out = true;
+            process.feed = None;
+            // The mailer has not been reaped, so the process id is still its own.
+            let _ = process::signal_group(process.pid, Ask::Kill).or_else(|_| process::signal(process.pid, Ask::Kill));
         }
     }
 }
 
-/// To whom; none when nobody wants it or nobody may get it.
+/// The addresses and headers of the mail. None if there is no recipient.
 fn addressed(
     context: &mut Context,
-    about: JobRef<'_>,
+    job_ref: JobRef<'_>,
     cron: &Variables,
     whole: &Variables,
-) -> Option<(Addresses, OwnWishes)> {
+) -> Option<(Addresses, OwnedMailSettings)> {
     let is_cronie = context.profile.profile == ProfileName::Cronie;
-    let wishes = OwnWishes {
-        to: if is_cronie { whole } else { cron }.get("MAILTO").map(|to| expanded(context, about, whole, "MAILTO", to)),
-        from: cron.get("MAILFROM").map(|from| expanded(context, about, whole, "MAILFROM", from)),
+    let settings = OwnedMailSettings {
+        to: if is_cronie { whole } else { cron }
+            .get("MAILTO")
+            .map(|to| expanded(context, job_ref, whole, "MAILTO", to)),
+        from: cron.get("MAILFROM").map(|from| expanded(context, job_ref, whole, "MAILFROM", from)),
         content_type: whole.get("CONTENT_TYPE").map(<[u8]>::to_vec),
         encoding: whole.get("CONTENT_TRANSFER_ENCODING").map(<[u8]>::to_vec),
     };
-    let addresses = mail::addresses(context.profile, about.user, &wishes.as_wishes());
+    let addresses = mail::addresses(context.profile, job_ref.user, &settings.as_settings());
     for address in &addresses.refused {
-        context.log.say(about, Level::Info, mail::refusal(context.profile), address, "");
+        context.log.say(job_ref, Level::Info, mail::refusal(context.profile), address, "");
     }
-    addresses.to.is_some().then_some((addresses, wishes))
+    addresses.to.is_some().then_some((addresses, settings))
 }
 
-/// cronie's `$NAME` in an address: the job's variable of that name, else the daemon's. Debian takes it literally.
-fn expanded(context: &mut Context, about: JobRef<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
+/// Expands cronie's `$NAME` in an address: the job's variable of that name, or the daemon's. Debian does not expand it.
+fn expanded(context: &mut Context, job_ref: JobRef<'_>, job: &Variables, variable: &str, address: &[u8]) -> Vec<u8> {
     if context.profile.profile == ProfileName::Debian {
         return address.to_vec();
     }
@@ -377,7 +380,7 @@ fn expanded(context: &mut Context, about: JobRef<'_>, job: &Variables, variable:
         let detail = format!(
             "The environment variable '{variable}' could not be expanded. The non-expanded value will be used."
         );
-        context.log.say(JobRef { user: "CRON", ..about }, Level::Info, "WARNING", detail.as_bytes(), "");
+        context.log.say(JobRef { user: "CRON", ..job_ref }, Level::Info, "WARNING", detail.as_bytes(), "");
         address.to_vec()
     })
 }
@@ -397,32 +400,32 @@ fn mailer_limit_ms(context: &Context) -> i64 {
     i64::try_from(context.config.mailer_limit.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Logs the end of a mailer that failed.
-fn log_mailer_end(context: &mut Context, mailing: &MailProcess, status: Status) -> MailResult {
-    let detail = match &mailing.failure {
+/// Logs the end of a failed mailer and returns the result of the mail.
+fn log_mailer_end(context: &mut Context, process: &MailProcess, status: Status) -> MailResult {
+    let detail = match &process.failure {
         Some(why) => format!("the mailer could not be started: {why}"),
-        None if mailing.timed_out => {
+        None if process.timed_out => {
             format!("the mailer was killed after {} s", context.config.mailer_limit.as_secs())
         }
         None if status.is_success() => return MailResult::Sent,
-        None => mail::failure(context.profile, mailing.output, status.raw()),
+        None => mail::failure(context.profile, process.output, status.raw()),
     };
-    let level = if mailing.failure.is_some() || mailing.timed_out { Level::Warning } else { Level::Info };
-    context.log.say(mailing.about(), level, "MAIL", detail.as_bytes(), "");
+    let level = if process.failure.is_some() || process.timed_out { Level::Warning } else { Level::Info };
+    context.log.say(process.job_ref(), level, "MAIL", detail.as_bytes(), "");
     MailResult::Failed { why: detail }
 }
 
-/// [`Wishes`] that own their texts.
-struct OwnWishes {
+/// [`MailSettings`] with owned texts.
+struct OwnedMailSettings {
     to: Option<Vec<u8>>,
     from: Option<Vec<u8>>,
     content_type: Option<Vec<u8>>,
     encoding: Option<Vec<u8>>,
 }
 
-impl OwnWishes {
-    fn as_wishes(&self) -> Wishes<'_> {
-        Wishes {
+impl OwnedMailSettings {
+    fn as_settings(&self) -> MailSettings<'_> {
+        MailSettings {
             to: self.to.as_deref(),
             from: self.from.as_deref(),
             content_type: self.content_type.as_deref(),

@@ -1,6 +1,6 @@
-//! The executor's connection to a main: the one that forked it, or a later one that takes it over.
+//! The executor's connection to a main: to the one that forked it, or to a later one that takes it over.
 
-use super::context::{Context, ExecutorError, Kind, token};
+use super::context::{Context, EventSource, ExecutorError, token};
 use super::run_journal::RunJournal;
 use crate::executor::link::{Link, WireError};
 use crate::executor::run_directory::own_uid;
@@ -12,41 +12,41 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// How long no connections are taken after one could not be.
+/// Pause after a connection could not be accepted.
 const LISTEN_AGAIN_MS: i64 = 500;
 
-/// The main that is connected.
+/// The connected main.
 #[derive(Debug)]
 enum Peer {
-    /// The main that this executor belongs to. It may order starts.
+    /// The main that forked this executor. It may request starts.
     Own(Link),
-    /// The same, once it has nothing more to say. The connection shows it when the last job, mail and line of output are done with.
+    /// The same main after it has closed its sending direction. The connection is closed after the last job, mail and line of output.
     OwnClosing(Link),
-    /// A later one, which may order no starts.
+    /// A later main. It may not request starts.
     Later(Link),
-    /// None is connected.
+    /// No main is connected.
     Nobody,
 }
 
-/// The connection to a main, and the results that no main has been told.
+/// The connection to a main, and the results that have not been sent to any main.
 #[derive(Debug)]
 pub(super) struct MainConnections {
     peer: Peer,
-    /// Where later mains connect.
+    /// The socket to which later mains connect.
     listener: Option<Listener>,
-    /// Until when no connections are accepted, after one could not be.
+    /// When connections are accepted again after an error (monotonic).
     listen_at_ms: Option<i64>,
-    /// Results of runs and mails, each with the number of its message if it has been queued for the peer.
+    /// Results of runs and mails. Each has the number of its message if it is queued for the peer.
     unsent: VecDeque<(Option<u64>, ExecutorEvent)>,
 }
 
-/// What became of the connection.
+/// The state of the connection after its peer has closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connection {
     Open,
-    /// Its own main is gone, or has nothing more to say: nothing more is started.
+    /// The executor's own main is gone or requests nothing more. Nothing more is started.
     OwnLost,
-    /// A later main is gone.
+    /// A later main has closed the connection.
     LaterLost,
 }
 
@@ -55,7 +55,7 @@ impl MainConnections {
         MainConnections { peer: Peer::Own(own), listener: None, listen_at_ms: None, unsent: VecDeque::new() }
     }
 
-    /// Whether the main that this executor belongs to is there and may order starts.
+    /// Whether the main that forked this executor is connected and may request starts.
     pub(super) fn has_own(&self) -> bool {
         matches!(self.peer, Peer::Own(_))
     }
@@ -67,15 +67,15 @@ impl MainConnections {
         }
     }
 
-    /// Queues an event for its own main, if it is there.
-    pub(super) fn tell_own(&mut self, event: &ExecutorEvent) {
+    /// Queues an event for the executor's own main, if that is connected.
+    pub(super) fn send_to_own(&mut self, event: &ExecutorEvent) {
         if let Peer::Own(link) = &mut self.peer {
-            // An event is far below the longest message.
+            // An event is far shorter than the longest message.
             let _ = link.push(event);
         }
     }
 
-    /// Queues an event for the peer; gives the number of the message.
+    /// Queues an event for the peer and returns the number of the message.
     fn push(&mut self, event: &ExecutorEvent) -> Option<u64> {
         match &mut self.peer {
             Peer::Own(link) | Peer::Later(link) => link.push(event).ok(),
@@ -83,19 +83,19 @@ impl MainConnections {
         }
     }
 
-    /// Queues an event that the next main must be told if this one is not.
+    /// Queues an event that is sent to the next main if this one does not receive it.
     pub(super) fn report(&mut self, event: ExecutorEvent) {
         let number = self.push(&event);
         self.unsent.push_back((number, event));
     }
 
-    /// The peer is gone: what it may not have read is told to the next one.
+    /// Forgets the peer. Events that it may not have read are sent to the next one.
     pub(super) fn forget_peer(&mut self) {
         self.peer = Peer::Nobody;
         self.unsent.iter_mut().for_each(|(number, _)| *number = None);
     }
 
-    /// Notes what has been written into the socket. Whether the main reads it there is not known.
+    /// Records which results have been written to the socket. Whether the main reads them is not known.
     fn forget_sent(&mut self, journal: &mut RunJournal) {
         let Some(sent) = self.link().map(|link| link.sent()) else { return };
         let is_sent = |(number, _): &(Option<u64>, ExecutorEvent)| number.is_some_and(|number| number < sent);
@@ -106,7 +106,7 @@ impl MainConnections {
         }
     }
 
-    /// Takes in what the main has sent. What it asked before it closed the connection can still be taken.
+    /// Receives what the main has sent. Requests that came before the end of the connection can still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         match &mut self.peer {
             Peer::Own(link) | Peer::Later(link) => link.fill(),
@@ -114,7 +114,7 @@ impl MainConnections {
         }
     }
 
-    /// The next whole request. What a later main, perhaps of another version, says and is not understood is skipped.
+    /// Takes the next complete request. Messages of a later main, which may have another version, are skipped if they cannot be decoded.
     pub(super) fn next_request(&mut self) -> Result<Option<ExecutorRequest<Box<RunRequest>>>, ExecutorError> {
         match &mut self.peer {
             Peer::Own(link) => Ok(link.take()?),
@@ -123,8 +123,8 @@ impl MainConnections {
         }
     }
 
-    /// The main is gone, or has nothing more to say. The connection to its own main stays open until the last job, mail and line of output
-    /// are done with, which a main that waits for that sees.
+    /// Handles the end of the main's requests. The connection to the executor's own main stays open until the last job, mail and line of
+    /// output, which a main that waits for that notices.
     pub(super) fn lose(&mut self, context: &Context) -> Connection {
         match std::mem::replace(&mut self.peer, Peer::Nobody) {
             Peer::Own(link) => {
@@ -144,14 +144,14 @@ impl MainConnections {
         }
     }
 
-    /// Closes the connection to its own main.
+    /// Closes the connection to the executor's own main.
     pub(super) fn close_own(&mut self) {
         if matches!(self.peer, Peer::OwnClosing(_)) {
             self.forget_peer();
         }
     }
 
-    /// Sends what can be sent to the main that is connected. An error means that it does not read any more.
+    /// Sends queued events to the connected main without blocking. An error means that the main has closed the connection.
     pub(super) fn flush(&mut self, context: &Context, journal: &mut RunJournal) -> io::Result<()> {
         let Some(link) = self.link() else { return Ok(()) };
         let wanted = link.wants_to_write();
@@ -159,17 +159,17 @@ impl MainConnections {
         self.forget_sent(journal);
         sent?;
         if wanted && let Peer::Own(link) | Peer::Later(link) = &self.peer {
-            let _ = context.poll.want_writable(link, token(Kind::Main, 0), link.wants_to_write());
+            let _ = context.poll.want_writable(link, token(EventSource::Main, 0), link.wants_to_write());
         }
         Ok(())
     }
 
-    /// Accepts connections of later mains here.
+    /// Accepts connections of later mains on this socket.
     pub(super) fn listen_on(&mut self, listener: Listener) {
         self.listener = Some(listener);
     }
 
-    /// Accepts one connection, if one waits. Only processes of this user may connect.
+    /// Accepts a pending connection, if there is one. Only processes of this user may connect.
     pub(super) fn accept(&mut self, context: &Context) -> Option<OwnedFd> {
         loop {
             match self.listener.as_ref()?.accept() {
@@ -184,7 +184,7 @@ impl MainConnections {
         }
     }
 
-    /// Makes a later main the peer: tells it which runs are going on, and which results no main has been told.
+    /// Makes a later main the peer. Sends it the list of running runs and the results that no main has received.
     pub(super) fn greet(
         &mut self,
         context: &Context,
@@ -192,7 +192,7 @@ impl MainConnections {
         running: impl Iterator<Item = (RunOfJob, u32)>,
     ) -> Result<(), WireError> {
         let link = Link::new(socket);
-        context.poll.add(&link, token(Kind::Main, 0))?;
+        context.poll.add(&link, token(EventSource::Main, 0))?;
         self.forget_peer();
         let greeted = self.push_greeting(link, running);
         if greeted.is_err() {
@@ -218,8 +218,8 @@ impl MainConnections {
         Ok(())
     }
 
-    /// Waits a moment before connections are taken again. One that cannot be taken, for lack of a descriptor for instance, stays ready, and
-    /// the loop would never rest.
+    /// Stops accepting connections for a moment. A connection that cannot be accepted, for lack of a descriptor for instance, stays
+    /// pending, and the loop would spin.
     fn pause_listener(&mut self, context: &Context) {
         if let Some(listener) = &self.listener
             && context.poll.remove(listener).is_ok()
@@ -228,18 +228,18 @@ impl MainConnections {
         }
     }
 
-    /// When connections are to be taken again.
+    /// When connections are accepted again (monotonic). None if they are accepted now.
     pub(super) fn listen_at_ms(&self) -> Option<i64> {
         self.listen_at_ms
     }
 
-    /// Takes connections again once the pause is over.
+    /// Accepts connections again after the pause.
     pub(super) fn resume_listener(&mut self, context: &Context, now_ms: i64) {
         if self.listen_at_ms.is_none_or(|at| at > now_ms) {
             return;
         }
         let Some(listener) = &self.listener else { return };
-        let is_heard = context.poll.add(listener, token(Kind::Listener, 0)).is_ok();
-        self.listen_at_ms = (!is_heard).then_some(now_ms + LISTEN_AGAIN_MS);
+        let is_registered = context.poll.add(listener, token(EventSource::Listener, 0)).is_ok();
+        self.listen_at_ms = (!is_registered).then_some(now_ms + LISTEN_AGAIN_MS);
     }
 }

@@ -9,19 +9,19 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Where distributions have libpam; on Debian in a directory below that is named for the architecture.
+/// Directories in which distributions install libpam. On Debian it is in a subdirectory named for the architecture.
 const LIBRARY_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 
-/// Whether there is PAM for jobs, and the template that PAM monitors are forked from.
+/// Whether jobs have a PAM service, and the template process that PAM monitors are forked from.
 #[derive(Default)]
 pub(super) struct Pam {
     has_service: bool,
     template: Option<MonitorTemplate>,
-    /// What libpam's file was when the template was made.
+    /// The state of libpam's files when the template was forked.
     library: Vec<Option<FileState>>,
 }
 
-/// Which file it is, its length, when it was changed.
+/// Inode, size and change time of a file.
 type FileState = (u64, u64, i64, i64);
 
 impl Pam {
@@ -30,17 +30,17 @@ impl Pam {
         self.has_service
     }
 
-    /// Whether the template has as many requests waiting as it can have.
+    /// Whether the template has unread requests.
     pub(super) fn is_behind(&self) -> bool {
         self.template.as_ref().is_some_and(MonitorTemplate::is_behind)
     }
 
-    /// Lets go of a template that does not answer.
+    /// Drops a template that does not accept requests.
     pub(super) fn drop_template(&mut self) {
         self.template = None;
     }
 
-    /// Looks again whether there is such a service. Lets go of a template that has an earlier version of libpam loaded: modules of another
+    /// Checks again whether the service exists. Drops a template that has an earlier version of libpam loaded, since modules of another
     /// version may not work with it.
     pub(super) fn freshen(&mut self, service: &str) {
         self.has_service = pam::has_service(service);

@@ -1,6 +1,6 @@
-//! The executor's part in jobs with a PAM session: which need one, handing them to a PAM monitor, hearing of them.
+//! Jobs with a PAM session: which ones need it, passing them to a PAM monitor, and handling the monitor's events.
 
-use super::context::{Kind, job_ref, token};
+use super::context::{EventSource, job_ref, token};
 use super::start::{PreparedStart, Starter};
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
@@ -19,7 +19,7 @@ use std::io;
 use std::rc::Rc;
 
 impl ExecutorState {
-    /// Whether those who fork PAM monitors have as much to do as they can.
+    /// Whether the template has unread requests for PAM monitors.
     pub(super) fn monitors_are_behind(&self) -> bool {
         self.pam.is_behind()
     }
@@ -31,7 +31,7 @@ impl ExecutorState {
         self.pam.has_service() && !self.context.config.standalone && !spared
     }
 
-    /// Hands the job to a PAM monitor. An error means that nothing has happened and it can be tried again.
+    /// Passes the job to a PAM monitor. An error means that nothing has been started and the start can be retried.
     pub(super) fn hand_to_monitor(
         &mut self,
         start: &RunRequest,
@@ -46,8 +46,8 @@ impl ExecutorState {
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
         monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;
-        self.context.poll.add(&monitor, token(Kind::PamMonitor, id))?;
-        self.context.poll.want_writable(&monitor, token(Kind::PamMonitor, id), monitor.wants_to_write())?;
+        self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
+        self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), monitor.wants_to_write())?;
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Monitor(monitor) })
     }
 
@@ -64,17 +64,21 @@ impl ExecutorState {
             variables: variables.packed(),
             command: command.into(),
             runs_without_home: self.context.profile.runs_without_home,
-            started_with: self.context.started_with,
+            original_limits: self.context.original_limits,
         }
     }
 
-    /// Takes what a PAM monitor tells, and sends it what it has not got yet.
+    /// Handles the events of a PAM monitor and sends it the rest of its request.
     pub(super) fn handle_monitor(&mut self, id: u64) {
         let Some(monitor) = self.jobs.running.get_mut(&id).and_then(|job| job.monitor.as_mut()) else { return };
         let mut open = monitor.fill().unwrap_or(false);
         if monitor.wants_to_write() {
             open &= monitor.flush().is_ok();
-            let _ = self.context.poll.want_writable(&*monitor, token(Kind::PamMonitor, id), monitor.wants_to_write());
+            let _ = self.context.poll.want_writable(
+                &*monitor,
+                token(EventSource::PamMonitor, id),
+                monitor.wants_to_write(),
+            );
         }
         while let Some(monitor) = self.jobs.running.get_mut(&id).and_then(|job| job.monitor.as_mut()) {
             match monitor.take() {
@@ -105,7 +109,7 @@ impl ExecutorState {
         }
     }
 
-    /// There was no process for the PAM monitor: nothing has happened, the start is as it was.
+    /// Retries a start whose PAM monitor could not be forked. Nothing has been started.
     fn try_monitor_again(&mut self, id: u64, error: &io::Error) {
         let Some(job) = self.jobs.running.remove(&id) else { return };
         self.starts.limiter.end(id);
@@ -113,7 +117,7 @@ impl ExecutorState {
         self.try_again(QueuedStart::again(job), error, clock::monotonic_ms());
     }
 
-    /// The PAM monitor has said its last; it closes the session by itself.
+    /// Handles the last event of a PAM monitor. It closes the session itself.
     fn monitor_ended(&mut self, id: u64, ended: Option<(Status, Usage)>) {
         if let Some(job) = self.jobs.running.get_mut(&id) {
             job.monitor = None;
@@ -121,20 +125,20 @@ impl ExecutorState {
         self.job_ended(id, ended);
     }
 
-    /// PAM's refusal in the words of the profile's reference implementation; the start's own line follows.
+    /// Logs PAM's refusal in the words of the profile's reference implementation. The record about the start follows.
     fn log_pam_refusal(&mut self, id: u64, session: bool, text: &str, doing: &str) {
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         job.failure = Some(format!("{doing}: {text}"));
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
-        let about = job_ref(job, &command);
+        let job_ref = job_ref(job, &command);
         match self.context.profile.profile {
-            ProfileName::Debian => self.context.log.say(JobRef { user: "", ..about }, Level::Error, text, b"", ""),
+            ProfileName::Debian => self.context.log.say(JobRef { user: "", ..job_ref }, Level::Error, text, b"", ""),
             ProfileName::Cronie => {
                 let event =
                     if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
-                self.context.log.say_as_daemon(about.user, "PAM ERROR", text);
-                self.context.log.say_as_daemon(about.user, event, text);
+                self.context.log.say_as_daemon(job_ref.user, "PAM ERROR", text);
+                self.context.log.say_as_daemon(job_ref.user, event, text);
             }
         }
     }
@@ -142,7 +146,7 @@ impl ExecutorState {
     fn log_pam_message(&mut self, id: u64, event: &str, text: &str) {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
-        let about = JobRef { user: "CRON", ..job_ref(job, &command) };
-        self.context.log.say(about, Level::Info, event, text.as_bytes(), "");
+        let job_ref = JobRef { user: "CRON", ..job_ref(job, &command) };
+        self.context.log.say(job_ref, Level::Info, event, text.as_bytes(), "");
     }
 }

@@ -1,4 +1,4 @@
-//! What the executor is asked by a main, and what it tells it.
+//! Handles the requests of a main and sends it events.
 
 use super::context::ExecutorError;
 use super::mains::Connection;
@@ -8,14 +8,14 @@ use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
 use crate::sys::process::Ask;
 
 impl ExecutorState {
-    /// Takes the requests of the main that is connected.
+    /// Handles the requests of the connected main.
     pub(super) fn handle_main(&mut self) -> Result<(), ExecutorError> {
         let is_open = self.mains.fill().unwrap_or(false);
         while let Some(request) = self.mains.next_request()? {
             let may_start = self.mains.has_own();
             match request {
                 ExecutorRequest::Hello { .. } => {}
-                ExecutorRequest::Start { start, tell_pid } if may_start => self.take_start(start, tell_pid),
+                ExecutorRequest::Start { start, wants_pid } if may_start => self.take_start(start, wants_pid),
                 ExecutorRequest::Start { .. } => {}
                 ExecutorRequest::StopStarting => self.stop_starting(),
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
@@ -35,21 +35,21 @@ impl ExecutorState {
         }
     }
 
-    /// Tells main which starts have been begun, so that it can hand over others.
+    /// Reports to main which starts have been begun, so that it can request others.
     pub(super) fn report_begun(&mut self) {
         if !self.starts.begun.is_empty() {
             let runs = std::mem::take(&mut self.starts.begun);
-            self.mains.tell_own(&ExecutorEvent::Begun { runs });
+            self.mains.send_to_own(&ExecutorEvent::Begun { runs });
         }
     }
 
-    /// Notes the result of a run, and tells it to this main or the next one.
+    /// Records the result of a run and sends it to this main or the next one.
     pub(super) fn report_end(&mut self, result: RunResult) {
         self.journal.journal().ended(&result);
         self.mains.report(ExecutorEvent::Ended(Box::new(result)));
     }
 
-    /// Notes that a run's end is in the log and its output where it is wanted.
+    /// Records that the end of a run is logged and its output has been handled.
     pub(super) fn report_mail(&mut self, run: RunId, mail: MailResult) {
         self.journal.journal().reported(run, mail.clone());
         if mail != MailResult::NotWanted {
@@ -57,10 +57,10 @@ impl ExecutorState {
         }
     }
 
-    /// Sends what can be sent to the main that is connected.
+    /// Sends queued events to the connected main without blocking.
     pub(super) fn flush_main(&mut self) -> Result<(), ExecutorError> {
         if self.mains.flush(&self.context, &mut self.journal).is_err() {
-            // What it ordered before may still lie in the socket.
+            // Requests that the main sent before may still be in the socket.
             self.handle_main()?;
             if self.mains.has_own() {
                 self.lose_main();
@@ -70,39 +70,39 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// A later main connects. While this executor's own main is there, no other can be a later one.
+    /// Accepts connections of later mains. While the executor's own main is connected, no other main can be a later one.
     pub(super) fn accept_main(&mut self) -> Result<(), ExecutorError> {
         while let Some(socket) = self.mains.accept(&self.context) {
             self.handle_main()?;
             if self.mains.has_own() {
                 continue;
             }
-            // Before it reads the journal, which it does once it has been told what goes on.
+            // The main reads the journal after it has received the list of runs.
             self.journal.flush(&mut self.context);
             let running = self.jobs.running.values().filter(|job| job.result.is_none()).map(|job| {
                 let RunRequest { run, scheduled_at, .. } = *job.start;
                 (RunOfJob { run, job: job.start.job.clone(), scheduled_at }, job.pid.unwrap_or(0))
             });
-            // One that cannot be greeted connects again.
+            // A main whose greeting fails connects again.
             let _ = self.mains.greet(&self.context, socket, running);
         }
         Ok(())
     }
 
-    /// Ends every job's process group and gives up what waits.
+    /// Ends every job's process group and gives up starts that are waiting.
     fn end_all(&mut self, ask: Ask) {
         self.jobs.end_all(ask);
         self.stop_starting();
     }
 
-    /// Begins the journal and the socket for later mains, if that has not been done.
+    /// Begins the journal and the socket for later mains, if they do not exist yet.
     pub(super) fn begin_journal(&mut self) {
         if let Some(listener) = self.journal.begin(&mut self.context) {
             self.mains.listen_on(listener);
         }
     }
 
-    /// Sends the last results, and writes the journal: to be called at the end.
+    /// Sends the last results and writes the journal, before the executor ends.
     pub(super) fn finish_mains(&mut self) {
         let _ = self.flush_main();
         self.journal.flush(&mut self.context);

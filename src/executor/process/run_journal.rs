@@ -1,7 +1,7 @@
-//! The executor's journal of runs, for the mains that come after.
+//! The executor's journal of runs and the socket for later mains.
 
-use super::context::{Context, Kind, token};
-use crate::executor::config::JournalPlace;
+use super::context::{Context, EventSource, token};
+use crate::executor::config::JournalLocation;
 use crate::executor::journal::Journal;
 use crate::executor::run_directory::{ExecutorFiles, RunDirectoryError};
 use crate::report::Level;
@@ -11,56 +11,57 @@ use crate::sys::host;
 use crate::sys::local_socket::Listener;
 use std::fs::File;
 
-/// The journal and its place.
+/// The journal and its location.
 #[derive(Debug)]
 pub(super) struct RunJournal {
-    place: JournalPlace,
-    /// The file without a name, until the journal is begun.
+    place: JournalLocation,
+    /// The file without a name, until the journal has been begun.
     memory: Option<File>,
-    /// The paths of the journal and the socket, where they have some.
+    /// The paths of the journal and the socket, if the location is a directory.
     files: Option<ExecutorFiles>,
     journal: Journal,
-    /// The journal has been begun, or it was tried.
+    /// Beginning the journal has been attempted.
     has_begun: bool,
-    /// It was logged that the journal cannot be written.
-    has_logged_trouble: bool,
+    /// It has been logged that the journal cannot be written.
+    has_logged_error: bool,
 }
 
 impl RunJournal {
-    pub(super) fn new(place: JournalPlace, memory: Option<File>) -> RunJournal {
+    pub(super) fn new(place: JournalLocation, memory: Option<File>) -> RunJournal {
         RunJournal {
             place,
             memory,
             files: None,
             journal: Journal::default(),
             has_begun: false,
-            has_logged_trouble: false,
+            has_logged_error: false,
         }
     }
 
-    /// The journal, to note something that may be written a little later.
+    /// The journal, to add records that may be written a little later.
     pub(super) fn journal(&mut self) -> &mut Journal {
         &mut self.journal
     }
 
-    /// Notes that the starts of these runs are about to be made; written when this returns.
+    /// Records that these runs are about to be started. The records have been written when this returns.
     pub(super) fn note_intents<'a>(&mut self, context: &mut Context, starts: impl Iterator<Item = &'a RunRequest>) {
         let now = clock::wall().seconds;
         starts.for_each(|start| self.journal.intend(start, now));
         self.flush(context);
     }
 
-    /// Begins the journal with the first start, so that an executor that starts nothing leaves nothing. Gives the socket for later mains, once.
+    /// Begins the journal with the first start, so that an executor that starts nothing leaves no files. Returns the socket for later mains
+    /// the first time.
     pub(super) fn begin(&mut self, context: &mut Context) -> Option<Listener> {
         if std::mem::replace(&mut self.has_begun, true) {
             return None;
         }
         let boot_id = host::boot().id;
         let begun = match &self.place {
-            JournalPlace::Nowhere => return None,
-            JournalPlace::Memory => Journal::begin(self.memory.take()?, &boot_id)
+            JournalLocation::Nowhere => return None,
+            JournalLocation::Memory => Journal::begin(self.memory.take()?, &boot_id)
                 .map_err(|source| RunDirectoryError::Journal { path: "in memory".into(), source }),
-            JournalPlace::Directory(directory) => {
+            JournalLocation::Directory(directory) => {
                 let files = ExecutorFiles::own(directory);
                 let begun = files.begin_journal(&boot_id);
                 self.files = Some(files);
@@ -71,8 +72,8 @@ impl RunJournal {
             self.journal = journal;
             self.listen(context)
         });
-        listening.unwrap_or_else(|trouble| {
-            self.log_trouble(context, &trouble);
+        listening.unwrap_or_else(|error| {
+            self.log_error(context, &error);
             None
         })
     }
@@ -80,7 +81,7 @@ impl RunJournal {
     fn listen(&self, context: &Context) -> Result<Option<Listener>, RunDirectoryError> {
         let Some(files) = &self.files else { return Ok(None) };
         let listener = files.listen()?;
-        context.poll.add(&listener, token(Kind::Listener, 0)).map_err(|source| RunDirectoryError::Os {
+        context.poll.add(&listener, token(EventSource::Listener, 0)).map_err(|source| RunDirectoryError::Os {
             doing: "waiting for connections to",
             path: files.socket(),
             source,
@@ -88,12 +89,12 @@ impl RunJournal {
         Ok(Some(listener))
     }
 
-    /// Writes what was noted. A journal that cannot be written is no reason to start nothing.
+    /// Writes the collected records. If the journal cannot be written, jobs are started nevertheless.
     pub(super) fn flush(&mut self, context: &mut Context) {
         let path = || self.files.as_ref().map_or_else(|| "in memory".into(), ExecutorFiles::journal);
         if let Err(source) = self.journal.flush() {
-            let trouble = RunDirectoryError::Journal { path: path(), source };
-            self.log_trouble(context, &trouble);
+            let error = RunDirectoryError::Journal { path: path(), source };
+            self.log_error(context, &error);
         }
         if self.journal.is_worth_compacting() {
             self.compact(context);
@@ -116,17 +117,17 @@ impl RunJournal {
                 context.log.own(Level::Warning, "WARNING", detail);
             }
             Ok(_) => {}
-            Err(trouble) => {
-                // Not at each start again: when it has grown by as much once more.
+            Err(error) => {
+                // Compacting is not retried at each start, but after the journal has grown further.
                 self.journal.postpone_compacting();
-                self.log_trouble(context, &trouble);
+                self.log_error(context, &error);
             }
         }
     }
 
-    fn log_trouble(&mut self, context: &mut Context, trouble: &RunDirectoryError) {
-        if !std::mem::replace(&mut self.has_logged_trouble, true) {
-            let detail = format!("{trouble}: after a restart, starts may be repeated and running jobs are not known");
+    fn log_error(&mut self, context: &mut Context, error: &RunDirectoryError) {
+        if !std::mem::replace(&mut self.has_logged_error, true) {
+            let detail = format!("{error}: after a restart, starts may be repeated and running jobs are not known");
             context.log.own(Level::Error, "ERROR", &detail);
         }
     }

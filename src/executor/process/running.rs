@@ -1,26 +1,26 @@
-//! Jobs that have been started, and the output that is read of them.
+//! The running jobs and the reading of their output.
 
 use crate::executor::job::{Job, Stream};
 use crate::executor::relay::Relay;
 use crate::sys::process::{self, Ask};
 use std::collections::{BTreeSet, HashMap};
 
-/// How long the output of background processes is waited for after a job's own end.
+/// Grace period after a job's end in which output of its background processes is still waited for.
 pub(super) const GRACE_MS: i64 = 1000;
-/// Most bytes taken from one job's pipe before the others have their turn.
-pub(super) const TURN: usize = 16 << 10;
+/// Maximum number of bytes that are read from one job's pipe before the other events are handled.
+pub(super) const READ_SIZE: usize = 16 << 10;
 
-/// All of them.
+/// The running jobs, and ended ones whose output is still waited for.
 pub(super) struct RunningJobs {
-    /// By their numbers.
+    /// The jobs by their numbers.
     pub(super) running: HashMap<u64, Job>,
-    /// Until when (monotonic) the output of ended jobs is waited for, and mail for late output.
+    /// The ends of the grace periods of ended jobs, and of the waiting of mails for late output (monotonic), with the job's number.
     pub(super) graces: BTreeSet<(i64, u64)>,
-    /// All jobs are to end: how they are asked to.
+    /// The signal that all jobs get, once they are to end.
     pub(super) ending: Option<Ask>,
-    /// Standalone: where their output goes.
+    /// Standalone mode: writes the output of jobs to standard output and error.
     pub(super) relay: Option<Relay>,
-    /// Pipes that are not read until the relay has room again.
+    /// Pipes that are not read until the relay accepts output again.
     pub(super) paused: Vec<(u64, Stream)>,
     pub(super) buffer: Vec<u8>,
 }
@@ -33,11 +33,11 @@ impl RunningJobs {
             ending: None,
             relay,
             paused: Vec::new(),
-            buffer: vec![0; TURN],
+            buffer: vec![0; READ_SIZE],
         }
     }
 
-    /// Ends every job's process group, and that of each that is started from now on.
+    /// Signals every job's process group, and that of each job that is started later.
     pub(super) fn end_all(&mut self, ask: Ask) {
         self.ending = Some(ask);
         for job in self.running.values().filter(|job| job.result.is_none()) {
@@ -46,7 +46,8 @@ impl RunningJobs {
     }
 }
 
-/// Ends a job's process group. It is not known to have ended, so the id is still the job's; a group that is gone is what was wanted.
+/// Signals a job's process group. The job has not been reaped, so the process id is still its own. A group that does not exist any more is
+/// not an error.
 pub(super) fn end_group(job: &Job, ask: Ask) {
     if let Some(pid) = job.pid {
         let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));

@@ -1,7 +1,7 @@
 //! Starts jobs: from a request to a running process.
 
 use super::children::Child;
-use super::context::{ExecutorError, Kind, job_ref, token};
+use super::context::{EventSource, ExecutorError, job_ref, token};
 use super::running::end_group;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
@@ -27,15 +27,15 @@ use crate::sys::user::User;
 use std::io;
 use std::rc::Rc;
 
-/// Most starts that are made before the loop turns to other events.
+/// Maximum number of starts before the loop handles other events.
 const BATCH: usize = 8;
-/// How long PAM monitors that are behind are given before they are asked for more.
+/// Pause when the template has unread requests for PAM monitors.
 const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
 impl ExecutorState {
-    pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, tell_pid: bool) {
+    pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, wants_pid: bool) {
         if self.starts.is_stopping {
             return self.refuse_start(&start);
         }
@@ -44,19 +44,19 @@ impl ExecutorState {
             let why = "the commands and environments of this owner's running jobs take too much memory";
             return self.not_started(start, why.into());
         }
-        self.starts.queue.push_back(owner, QueuedStart { start, tell_pid, tried_since_ms: None, is_begun: false });
+        self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
 
-    /// A start that comes when no more are made. A main that is still there may be waiting for its end; the next one finds that it is not among
-    /// those that were begun.
+    /// Refuses a start after starting has been stopped. A main that is still connected may wait for its result. The next main finds that it
+    /// was not begun.
     pub(super) fn refuse_start(&mut self, start: &RunRequest) {
         if self.mains.has_own() {
-            // Otherwise the next main makes it, or says why not.
+            // Without its own main the next main starts the run or reports why not.
             if self.context.config.standalone {
                 let command = start.split(self.context.profile.backslash).shell;
                 let user = if start.user.is_empty() { &start.source.name } else { &start.user };
-                let about = JobRef { start, user, command: &command, pid: None };
-                self.context.log.skipped(about, "the daemon was stopped while it waited for its start");
+                let job_ref = JobRef { start, user, command: &command, pid: None };
+                self.context.log.skipped(job_ref, "the daemon was stopped while it waited for its start");
             }
             self.report_end(RunResult::of_outcome(
                 start.run,
@@ -66,7 +66,7 @@ impl ExecutorState {
         }
     }
 
-    /// Makes no more starts. What waits is left to the next main, but for that of which main was told that it had begun.
+    /// Stops starting. Waiting starts are left to the next main, except those that have been reported to main as begun.
     pub(super) fn stop_starting(&mut self) {
         self.starts.is_stopping = true;
         self.stop_waiting_for_identities();
@@ -80,47 +80,50 @@ impl ExecutorState {
         }
     }
 
-    /// Those that waited for their owner to be looked up wait for their turn.
+    /// Queues the starts again that waited for a user lookup.
     pub(super) fn stop_waiting_for_identities(&mut self) {
         for queued in self.starts.waiting_for_identity.drain(..) {
             self.starts.queue.push_back(owner_of(&queued.start), queued);
         }
     }
 
-    /// Starts what waits, as far as the machine bears it.
+    /// Starts queued runs within the limit of the start limiter.
     pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), ExecutorError> {
         self.starts.has_more = false;
         if self.starts.queue.is_empty() || self.starts.held_until_ms > now_ms {
             return Ok(());
         }
-        // A main that has been killed may have a successor already, which starts what is not begun now.
+        // A main that was killed may already have a successor, which starts the runs that are not begun now.
         self.handle_main()?;
-        let mut room = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
+        let mut capacity = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
         self.starts.identities.freshen();
         self.pam.freshen(self.context.profile.pam_service);
-        let mut cleared: Vec<ClearedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
+        let mut resolved: Vec<ResolvedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
         while self.starts.held_until_ms <= now_ms {
-            if cleared.len() == BATCH {
+            if resolved.len() == BATCH {
                 self.starts.has_more = true;
                 break;
             }
-            let is_cleared = |owner: &OwnerKey| cleared.iter().any(|one| owner_of(&one.queued.start) == *owner);
-            let next = match room {
-                0 => self.starts.queue.pop_if(|owner| self.starts.limiter.has_reserve_for(owner) && !is_cleared(owner)),
+            let owner_is_served = |owner: &OwnerKey| resolved.iter().any(|one| owner_of(&one.queued.start) == *owner);
+            let next = match capacity {
+                0 => self
+                    .starts
+                    .queue
+                    .pop_if(|owner| self.starts.limiter.has_reserve_for(owner) && !owner_is_served(owner)),
                 _ => self.starts.queue.pop_if(|_| true),
             };
             let Some((_, queued)) = next else { break };
-            room = room.saturating_sub(1);
-            cleared.extend(self.clear(queued, now_ms));
+            capacity = capacity.saturating_sub(1);
+            resolved.extend(self.resolve(queued, now_ms));
         }
         self.begin_journal();
-        self.journal.note_intents(&mut self.context, cleared.iter().map(|one| &*one.queued.start));
-        self.launch_all(cleared, now_ms);
+        self.journal.note_intents(&mut self.context, resolved.iter().map(|one| &*one.queued.start));
+        self.launch_all(resolved, now_ms);
         Ok(())
     }
 
-    /// Finds out who the job is to run as, and in which context. None: it cannot be started, or not now.
-    fn clear(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ClearedStart> {
+    /// Looks up the user and the SELinux context of a start. None if it cannot be started, or not now.
+    fn resolve(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ResolvedStart> {
         let user = match &self.starts.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(&queued.start) {
@@ -157,13 +160,14 @@ impl ExecutorState {
             self.starts.queue.push_front(owner_of(&queued.start), queued);
             return None;
         }
-        Some(ClearedStart { queued, user, label, has_monitor })
+        Some(ResolvedStart { queued, user, label, has_monitor })
     }
 
-    /// Hands the jobs of a batch to PAM monitors or forks them. When something is short, those after it wait, in their order.
-    fn launch_all(&mut self, cleared: Vec<ClearedStart>, now_ms: i64) {
-        let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(cleared.len()), None, Vec::new());
-        for ClearedStart { queued, user, label, has_monitor } in cleared {
+    /// Passes the jobs of a batch to PAM monitors or forks them. When a resource is exhausted, the remaining starts are put back in their
+    /// order.
+    fn launch_all(&mut self, resolved: Vec<ResolvedStart>, now_ms: i64) {
+        let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(resolved.len()), None, Vec::new());
+        for ResolvedStart { queued, user, label, has_monitor } in resolved {
             if has_monitor && self.monitors_are_behind() {
                 self.starts.held_until_ms = now_ms + BEHIND_MS;
             }
@@ -191,7 +195,7 @@ impl ExecutorState {
         self.fork_all(to_fork, now_ms);
     }
 
-    /// Has a start wait again that was about to be made.
+    /// Puts back a start that was about to be made.
     fn put_back(&mut self, queued: QueuedStart) {
         if !queued.is_begun {
             self.journal.journal().withdraw(queued.start.run);
@@ -199,8 +203,8 @@ impl ExecutorState {
         self.starts.queue.push_front(owner_of(&queued.start), queued);
     }
 
-    /// Forks the jobs of a batch one right after the other: a fork makes the process's memory shared, and every page that it then writes to
-    /// is copied, so it writes as little as possible between two of them.
+    /// Forks the jobs of a batch one directly after the other. A fork shares the memory of the process, and each page that is written to
+    /// afterwards is copied, so as little as possible is written between two forks.
     fn fork_all(&mut self, prepared: Vec<(QueuedStart, PreparedStart)>, now_ms: i64) {
         let forked: Vec<io::Result<Pid>> = prepared.iter().map(|(_, prepared)| self.fork(prepared)).collect();
         let mut refused = Vec::new();
@@ -213,34 +217,35 @@ impl ExecutorState {
                 Err(error) => refused.push((queued, error)),
             }
         }
-        // In their old order, before all that came later.
+        // They keep their order and stay ahead of later starts.
         for (queued, error) in refused.into_iter().rev() {
             self.try_again(queued, &error, now_ms);
         }
     }
 
-    /// Forks a job, standalone too. There posix_spawn(3) would do, but for three things: it cannot give the child another descriptor limit than
-    /// ours, it resets no real-time signal of libc's own, and its one error does not say whether the home directory or the shell is missing.
+    /// Forks a job, also in standalone mode. posix_spawn(3) would not be enough there: it cannot set the child's descriptor limit, it does
+    /// not reset the real-time signals that libc reserves for itself, and its single error does not tell whether the home directory or the
+    /// shell is missing.
     fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
         process::fork(|| child(spec, stdio, &self.context.reporter, self.context.profile.profile))
     }
 
-    /// Who the job's owner is now. None: it is being asked for.
+    /// Looks up the user of the job. None: the lookup is in progress.
     fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
         let id = self.context.new_id();
         let user = match self.starts.identities.ask(&start.user, id)? {
             Asked::Known(answer) => answer.map_err(Refusal::of)?,
             Asked::Waiting => {
                 if let Some(pipe) = self.starts.identities.pipe(id) {
-                    self.context.poll.add(pipe, token(Kind::LookUp, id))?;
+                    self.context.poll.add(pipe, token(EventSource::LookUp, id))?;
                 }
                 return Ok(None);
             }
         };
         match start.source.owner {
-            // A table that root put there in the user's name is the user's.
+            // A crontab that root has placed there under the user's name counts as the user's.
             Owner::User { uid, .. } if uid != user.uid && uid != 0 => Err(Refusal::Never(format!(
                 "the table belongs to uid {uid}, but {} is uid {} now",
                 user.name, user.uid
@@ -249,7 +254,7 @@ impl ExecutorState {
         }
     }
 
-    /// There was no process or descriptor to be had: soon again, in the order of the orders, for a minute.
+    /// Retries a start that failed for lack of processes or descriptors, in the order of the requests and for up to a minute.
     pub(super) fn try_again(&mut self, mut queued: QueuedStart, error: &io::Error, now_ms: i64) {
         let since = *queued.tried_since_ms.get_or_insert(now_ms);
         if now_ms - since < RETRY_MS {
@@ -260,7 +265,7 @@ impl ExecutorState {
         }
     }
 
-    /// Makes no start for a while, longer each time in a row.
+    /// Pauses starting; the pause doubles with each failure in a row.
     fn hold(&mut self, error: &io::Error, now_ms: i64) {
         if self.starts.hold_ms == 0 {
             self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
@@ -269,7 +274,7 @@ impl ExecutorState {
         self.starts.held_until_ms = now_ms + self.starts.hold_ms;
     }
 
-    /// Prepares a job that the executor forks. An error means that nothing has happened and it can be tried again.
+    /// Prepares a job that the executor forks. An error means that nothing has been started and the start can be retried.
     fn prepare_fork(&mut self, start: &RunRequest, user: Rc<User>, label: Option<Label>) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
         let spec = ExecSpec { label, ..self.context.exec_spec(start, &user, &command.shell) };
@@ -277,19 +282,19 @@ impl ExecutorState {
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Fork(spec) })
     }
 
-    /// Pipes for a job, ours waited for, and the job's number.
+    /// Opens and registers the pipes of a job and gives it a number.
     pub(super) fn open_pipes(&mut self, user: &User) -> io::Result<(u64, Pipes)> {
         let standalone = self.context.config.standalone;
         let pipes = Pipes::open(standalone, (!standalone).then_some(user.uid))?;
         let id = self.context.new_id();
-        self.context.poll.add(&pipes.our_output, token(Kind::Output, id))?;
+        self.context.poll.add(&pipes.our_output, token(EventSource::Output, id))?;
         if let Some(error) = &pipes.our_error {
-            self.context.poll.add(error, token(Kind::Error, id))?;
+            self.context.poll.add(error, token(EventSource::Error, id))?;
         }
         Ok((id, pipes))
     }
 
-    /// Takes a job among those that run; `pid` is none when a PAM monitor sees to it.
+    /// Adds a job to the running ones. `pid` is None if a PAM monitor starts it.
     fn add_job(&mut self, prepared: PreparedStart, queued: QueuedStart, pid: Option<Pid>, now_ms: i64) {
         let PreparedStart { id, user, pipes, command, starter } = prepared;
         let monitor = match starter {
@@ -305,7 +310,7 @@ impl ExecutorState {
         let job = Job {
             start: queued.start,
             owner,
-            tell_pid: queued.tell_pid,
+            wants_pid: queued.wants_pid,
             tried_since_ms: queued.tried_since_ms,
             user,
             pid: None,
@@ -329,7 +334,7 @@ impl ExecutorState {
         self.begin_feed(id);
     }
 
-    /// The job's process is there.
+    /// Records that the job's process has been started.
     pub(super) fn started(&mut self, id: u64, pid: Pid) {
         (self.starts.hold_ms, self.starts.held_until_ms) = (0, 0);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
@@ -337,9 +342,9 @@ impl ExecutorState {
         (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
         self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
-        if job.tell_pid {
-            // A notice is far below the wire's bound.
-            self.mains.tell_own(&ExecutorEvent::Started { run: job.start.run, pid });
+        if job.wants_pid {
+            // An event is far shorter than the longest message.
+            self.mains.send_to_own(&ExecutorEvent::Started { run: job.start.run, pid });
         }
         let command = job.command(self.context.profile);
         self.context.log.started(job_ref(job, &command));
@@ -354,8 +359,8 @@ impl ExecutorState {
     fn begin_feed(&mut self, id: u64) {
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let Some(feed) = &mut job.feed else { return };
-        // What cannot be waited for is not fed further: the job sees the end of its input.
-        if feed.proceed() || self.context.poll.add_for_writing(&feed.pipe, token(Kind::Feed, id)).is_err() {
+        // If the pipe cannot be registered, it is closed and the job sees the end of its input.
+        if feed.proceed() || self.context.poll.add_for_writing(&feed.pipe, token(EventSource::Feed, id)).is_err() {
             job.feed = None;
         }
     }
@@ -367,7 +372,7 @@ impl ExecutorState {
         }
     }
 
-    /// A due moment that ends without a process.
+    /// Logs and reports a run that could not be started.
     pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
         let command = start.split(self.context.profile.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
@@ -381,13 +386,13 @@ impl ExecutorState {
     }
 }
 
-/// Why the user of a job is not known.
+/// Why a start cannot continue with the user's identity.
 enum Refusal {
     /// No user has that name.
     Nobody,
-    /// The start is given up, for this reason.
+    /// The start is given up for this reason.
     Never(String),
-    /// The system had no process or descriptor left: to be tried again.
+    /// The system had no process or descriptor left. The start is retried.
     Try(io::Error),
 }
 
@@ -406,12 +411,12 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// A start of which the user and the context are known.
-struct ClearedStart {
+/// A start whose user and SELinux context are known.
+struct ResolvedStart {
     queued: QueuedStart,
     user: Rc<User>,
     label: Option<Label>,
-    /// A PAM monitor starts it.
+    /// Whether a PAM monitor starts it.
     has_monitor: bool,
 }
 
@@ -425,10 +430,10 @@ pub(super) struct PreparedStart {
     pub(super) starter: Starter,
 }
 
-/// Who makes the job's process.
+/// How the job's process is started.
 pub(super) enum Starter {
-    /// The executor, by a fork.
+    /// The executor forks it.
     Fork(ExecSpec),
-    /// The PAM monitor at the other end.
+    /// The PAM monitor at the other end of the connection starts it.
     Monitor(Link),
 }

@@ -1,38 +1,38 @@
-//! Starts that wait to be made.
+//! Queued starts and the state that delays them.
 
 use super::start_limiter::StartLimiter;
 use crate::executor::identity::Identities;
 use crate::executor::job::Job;
-use crate::executor::owner::Turns;
+use crate::executor::owner::FairQueue;
 use crate::scheduler::{RunId, RunRequest};
 use crate::sys::user::User;
 use std::rc::Rc;
 
-/// All of them, and what holds them up.
+/// The queued starts, and the state that delays them.
 pub(super) struct Starts {
-    pub(super) queue: Turns<QueuedStart>,
-    /// Those whose user is being looked up.
+    pub(super) queue: FairQueue<QueuedStart>,
+    /// Starts whose user is being looked up.
     pub(super) waiting_for_identity: Vec<QueuedStart>,
-    /// Starts were left for the next turn of the loop although there is room for them.
+    /// Starts were left for the next iteration of the loop although the limit allows more.
     pub(super) has_more: bool,
-    /// Runs whose start has been begun since main was told last.
+    /// Runs that have been begun since the last report to main.
     pub(super) begun: Vec<RunId>,
     /// No more starts are made.
     pub(super) is_stopping: bool,
     pub(super) limiter: StartLimiter,
-    /// No start is made before (monotonic).
+    /// No start is made before this time (monotonic).
     pub(super) held_until_ms: i64,
-    /// The length of the last pause for lack of processes; 0 after a start that was made.
+    /// Length of the last pause for lack of processes. 0 after a start that succeeded.
     pub(super) hold_ms: i64,
     pub(super) identities: Identities,
-    /// Standalone: who runs everything.
+    /// Standalone mode: the user who runs everything.
     pub(super) caller: Option<Rc<User>>,
 }
 
 impl Starts {
     pub(super) fn new(limiter: StartLimiter, identities: Identities, caller: Option<Rc<User>>) -> Starts {
         Starts {
-            queue: Turns::default(),
+            queue: FairQueue::default(),
             waiting_for_identity: Vec::new(),
             has_more: false,
             begun: Vec::new(),
@@ -45,33 +45,33 @@ impl Starts {
         }
     }
 
-    /// How many wait.
+    /// The number of starts that wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len() + self.waiting_for_identity.len()
     }
 
-    /// When the next start may be made, if one waits.
+    /// When the next start may be made (monotonic). None if none is queued.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
-        let room = if self.has_more { now_ms } else { self.limiter.next_capacity_ms(now_ms) };
-        (!self.queue.is_empty()).then(|| room.max(self.held_until_ms))
+        let possible_at_ms = if self.has_more { now_ms } else { self.limiter.next_capacity_ms(now_ms) };
+        (!self.queue.is_empty()).then(|| possible_at_ms.max(self.held_until_ms))
     }
 }
 
-/// A start that has not been made yet.
+/// A requested start that has not been made yet.
 #[derive(Debug)]
 pub(super) struct QueuedStart {
     pub(super) start: Box<RunRequest>,
-    /// Main wants to be told of its process.
-    pub(super) tell_pid: bool,
-    /// When it was first tried in vain.
+    /// Main wants to know the process id as soon as there is one.
+    pub(super) wants_pid: bool,
+    /// The time of the first failed attempt (monotonic).
     pub(super) tried_since_ms: Option<i64>,
-    /// Main was told that it had begun.
+    /// It has been reported to main as begun.
     pub(super) is_begun: bool,
 }
 
 impl QueuedStart {
-    /// The start of a job that has not come to have a process.
+    /// The start of a job whose process could not be created.
     pub(super) fn again(job: Job) -> QueuedStart {
-        QueuedStart { start: job.start, tell_pid: job.tell_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
+        QueuedStart { start: job.start, wants_pid: job.wants_pid, tried_since_ms: job.tried_since_ms, is_begun: true }
     }
 }

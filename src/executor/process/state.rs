@@ -1,7 +1,7 @@
-//! The executor's state, in a part for each of its jobs.
+//! The executor's state, with a part for each of its tasks.
 
 use super::children::Children;
-use super::context::{Context, ExecutorError, Kind, os, token};
+use super::context::{Context, EventSource, ExecutorError, os, token};
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -12,7 +12,7 @@ use super::start_limiter::StartLimiter;
 use super::starts::Starts;
 use crate::executor::config::Config;
 use crate::executor::environment::Inherited;
-use crate::executor::exec_spec::{Reporter, Reports, StartedWith};
+use crate::executor::exec_spec::{OriginalLimits, Reporter, Reports};
 use crate::executor::identity::Identities;
 use crate::executor::job_log::JobLogger;
 use crate::executor::link::Link;
@@ -29,14 +29,14 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// Descriptors that the executor may need: one or two for each running job.
+/// Descriptor limit of the executor. It needs one or two descriptors for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
 /// The executor's state.
 pub(super) struct ExecutorState {
     pub(super) context: Context,
     pub(super) signals: Signals,
-    /// What children report of themselves before their exec.
+    /// The failures that children report before their exec.
     pub(super) reports: Reports,
     pub(super) mains: MainConnections,
     pub(super) journal: RunJournal,
@@ -53,8 +53,8 @@ pub(super) struct ExecutorState {
 impl ExecutorState {
     pub(super) fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
         let profile = config.profile.profile();
-        let started_with = StartedWith::own().map_err(os("reading the descriptor limit"))?;
-        raise(started_with.limit);
+        let original_limits = OriginalLimits::own().map_err(os("reading the descriptor limit"))?;
+        raise(original_limits.limit);
         if !config.standalone {
             process::enter(c"/").map_err(os("entering /"))?;
         }
@@ -69,12 +69,12 @@ impl ExecutorState {
         let poll = Poll::new().map_err(os("making the poll"))?;
         let signals = Signals::new().map_err(os("listening to signals"))?;
         let main = Link::new(socket);
-        poll.add(&main, token(Kind::Main, 0)).map_err(os("waiting for main"))?;
-        poll.add(&signals, token(Kind::Signals, 0)).map_err(os("waiting for signals"))?;
-        poll.add(&reports, token(Kind::Reports, 0)).map_err(os("waiting for reports"))?;
+        poll.add(&main, token(EventSource::Main, 0)).map_err(os("waiting for main"))?;
+        poll.add(&signals, token(EventSource::Signals, 0)).map_err(os("waiting for signals"))?;
+        poll.add(&reports, token(EventSource::Reports, 0)).map_err(os("waiting for reports"))?;
         let mut log = JobLogger::new(&config);
-        let room = log.room().map_err(os("making the log's poll"))?;
-        poll.add(room, token(Kind::Log, 0)).map_err(os("waiting for the log"))?;
+        let writable = log.writable().map_err(os("making the log's poll"))?;
+        poll.add(writable, token(EventSource::Log, 0)).map_err(os("waiting for the log"))?;
         let identities = if config.standalone { Identities::default() } else { Identities::new() };
         let limiter = StartLimiter::new(config.starts_in_flight);
         Ok(ExecutorState {
@@ -96,7 +96,7 @@ impl ExecutorState {
                 log,
                 poll,
                 inherited: Inherited::own(),
-                started_with,
+                original_limits,
                 reporter,
                 next_id: 0,
             },
@@ -104,15 +104,15 @@ impl ExecutorState {
     }
 }
 
-/// As many descriptors as we may have; jobs get back what the daemon was started with.
+/// Raises the descriptor limit of the executor as far as possible. Jobs get the original limit back.
 fn raise(limit: DescriptorLimit) {
     let wanted = DescriptorLimit { soft: limit.hard.max(DESCRIPTORS), hard: limit.hard.max(DESCRIPTORS) };
     let possible = DescriptorLimit { soft: limit.hard, hard: limit.hard };
-    // Neither is needed before a thousand jobs run at once; then a start that finds no descriptor is tried again.
+    // The higher limit is not needed before a thousand jobs run at once, and a start that finds no descriptor is retried.
     let _ = wanted.set().or_else(|_| possible.set());
 }
 
-/// Who `crond FILE` runs everything as. An id without a name is possible in a container.
+/// The user as whom `crond FILE` runs everything. In a container the user id may have no name.
 pub(in crate::executor) fn caller() -> Result<User, ExecutorError> {
     let ids = process::own_ids().map_err(os("reading our ids"))?;
     let [uid, ..] = ids.users;

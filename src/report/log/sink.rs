@@ -18,9 +18,9 @@ const LATEST_MS: i64 = 1000;
 pub(super) struct Sink {
     destination: Destination,
     /// Becomes readable when the destination is writable and records are queued. Created when it is first asked for.
-    room: Option<Poll>,
+    writable: Option<Poll>,
     /// Set when the destination was reported as writable but accepted nothing. Then only the timed retry is used.
-    room_lies: bool,
+    is_spurious: bool,
     queue: VecDeque<Vec<u8>>,
     queued_bytes: usize,
     lost: u64,
@@ -32,7 +32,7 @@ impl Sink {
     /// A sink with an empty queue.
     pub(super) fn new(destination: Destination) -> Sink {
         let queue = VecDeque::new();
-        Sink { destination, room: None, room_lies: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
+        Sink { destination, writable: None, is_spurious: false, queue, queued_bytes: 0, lost: 0, retry_ms: SOONEST_MS }
     }
 
     /// Switches to another destination. The queue must be empty.
@@ -42,12 +42,12 @@ impl Sink {
 
     /// A descriptor that becomes readable when queued records can be written. Not every destination supports this, so
     /// [`Sink::retry_ms`] applies too.
-    pub(super) fn room(&mut self) -> io::Result<&Poll> {
-        let room = match self.room.take() {
-            Some(room) => room,
+    pub(super) fn writable(&mut self) -> io::Result<&Poll> {
+        let writable = match self.writable.take() {
+            Some(writable) => writable,
             None => Poll::new()?,
         };
-        Ok(self.room.insert(room))
+        Ok(self.writable.insert(writable))
     }
 
     /// Whether records are queued, or lost records are not reported yet.
@@ -83,7 +83,7 @@ impl Sink {
         self.queued_bytes += line.len();
         self.queue.push_back(line);
         if self.queue.len() == 1 {
-            self.watch_room();
+            self.watch_writable();
         }
     }
 
@@ -91,36 +91,36 @@ impl Sink {
     pub(super) fn flush(&mut self) {
         let before = self.queued_bytes;
         // Deregister first: a descriptor that is closed while registered could not be removed any more.
-        self.leave_room();
+        self.unwatch_writable();
         self.write_queue();
         let goes = self.queued_bytes < before;
-        self.room_lies &= !goes;
+        self.is_spurious &= !goes;
         self.retry_ms = if goes { SOONEST_MS } else { (self.retry_ms * 2).min(LATEST_MS) };
-        self.watch_room();
+        self.watch_writable();
     }
 
     /// The same after the destination was reported as writable.
     pub(super) fn handle_writable(&mut self) {
         // A write since the report may have used the room. If the destination still reports as writable but accepts nothing,
         // the report is spurious.
-        let says_so = |room: &Poll| room.wait_for_any(Some(0)).is_ok_and(|ready| ready);
-        self.room_lies = self.room.as_ref().is_some_and(says_so);
+        let is_ready = |writable: &Poll| writable.wait_for_any(Some(0)).is_ok_and(|ready| ready);
+        self.is_spurious = self.writable.as_ref().is_some_and(is_ready);
         self.flush();
     }
 
-    fn watch_room(&self) {
-        if let (Some(room), false, false) = (&self.room, self.room_lies, self.queue.is_empty())
+    fn watch_writable(&self) {
+        if let (Some(writable), false, false) = (&self.writable, self.is_spurious, self.queue.is_empty())
             && let Some(descriptor) = self.destination.descriptor()
         {
             // A regular file cannot be registered with epoll and is always writable.
-            let _ = room.add_for_writing(descriptor, 0);
+            let _ = writable.add_for_writing(descriptor, 0);
         }
     }
 
-    fn leave_room(&self) {
-        if let (Some(room), Some(descriptor)) = (&self.room, self.destination.descriptor()) {
+    fn unwatch_writable(&self) {
+        if let (Some(writable), Some(descriptor)) = (&self.writable, self.destination.descriptor()) {
             // It may not be registered.
-            let _ = room.remove(descriptor);
+            let _ = writable.remove(descriptor);
         }
     }
 
@@ -152,9 +152,9 @@ impl Sink {
 
     /// Closes the connection and connects again.
     pub(super) fn reopen(&mut self) {
-        self.leave_room();
+        self.unwatch_writable();
         self.destination.reopen();
-        self.watch_room();
+        self.watch_writable();
     }
 }
 
@@ -204,18 +204,18 @@ mod tests {
         let mut sink = full(&path, 0);
         let mut sent = 0;
         while sink.queue.len() < 3 {
-            assert!(!has_room(&sink), "nobody waits for it, or there is none");
+            assert!(!is_writable(&sink), "nobody waits for it, or there is none");
             sink.send(format!("{sent}").into_bytes());
             sent += 1;
         }
         let mut lines = Vec::new();
         while sink.waits() {
-            assert!(!has_room(&sink));
+            assert!(!is_writable(&sink));
             lines.extend(heard(&reader));
-            assert!(has_room(&sink));
+            assert!(is_writable(&sink));
             sink.handle_writable();
         }
-        assert!(!has_room(&sink));
+        assert!(!is_writable(&sink));
         lines.extend(heard(&reader));
         assert!(lines.into_iter().eq((0..sent).map(|number| number.to_string())));
     }
@@ -223,15 +223,15 @@ mod tests {
     /// A sink with a readiness descriptor and `waiting` queued records.
     fn full(path: &PathBuf, waiting: usize) -> Sink {
         let mut sink = Sink::new(Destination::syslog(path));
-        sink.room().unwrap();
+        sink.writable().unwrap();
         while sink.queue.len() < waiting {
             sink.send(b"line".to_vec());
         }
         sink
     }
 
-    fn has_room(sink: &Sink) -> bool {
-        sink.room.as_ref().unwrap().wait_for_any(Some(0)).unwrap()
+    fn is_writable(sink: &Sink) -> bool {
+        sink.writable.as_ref().unwrap().wait_for_any(Some(0)).unwrap()
     }
 
     #[test]
@@ -239,12 +239,12 @@ mod tests {
         let (_dir, path, reader) = socket();
         let mut sink = full(&path, 1000);
         heard(&reader);
-        assert!(has_room(&sink));
+        assert!(is_writable(&sink));
         sink.flush();
         assert!(!sink.queue.is_empty(), "more than the reader takes at once");
         sink.handle_writable();
         heard(&reader);
-        assert!(has_room(&sink));
+        assert!(is_writable(&sink));
     }
 
     #[test]
@@ -252,13 +252,13 @@ mod tests {
         let (_dir, path, reader) = socket();
         let mut sink = full(&path, 2);
         let (liar, _peer) = UnixDatagram::pair().unwrap();
-        sink.room().unwrap().add_for_writing(&liar, 0).unwrap();
+        sink.writable().unwrap().add_for_writing(&liar, 0).unwrap();
         sink.handle_writable();
-        sink.room().unwrap().remove(&liar).unwrap();
+        sink.writable().unwrap().remove(&liar).unwrap();
         heard(&reader);
-        assert!(!has_room(&sink), "it is not waited for");
+        assert!(!is_writable(&sink), "it is not waited for");
         sink.flush();
-        assert!(sink.queue.is_empty() && !sink.room_lies);
+        assert!(sink.queue.is_empty() && !sink.is_spurious);
     }
 
     #[test]
