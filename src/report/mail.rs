@@ -333,7 +333,7 @@ mod tests {
     fn job_settings_are_not_shown_in_the_head() {
         let variables: [(&[u8], &[u8]); 4] =
             [(b"CRON_NAME", b"a"), (b"CRON_TZ", b"UTC"), (b"CRON_PING", b"https://h/secret"), (b"CRON_ON_LATE", b"x")];
-        let text = shown(&DEBIAN, &a_head(b"root", Wishes::default()), &variables);
+        let text = shown(&DEBIAN, &a_head(b"root", MailSettings::default()), &variables);
         let shown: Vec<&str> = text.lines().filter(|line| line.starts_with("X-Cron-Env")).collect();
         assert_eq!(shown, ["X-Cron-Env: <CRON_TZ=UTC>"]);
     }
