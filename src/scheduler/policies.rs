@@ -464,6 +464,7 @@ impl Scheduler {
             self.manage_job(&id, now, actions);
             self.jobs.restore_pause(id, pause);
         }
+        let paused: Vec<JobId> = self.jobs.pauses().map(|(id, _)| id.clone()).collect();
         for (id, state) in saved.jobs {
             self.manage_job(&id, now, actions);
             for run in state.runs() {
@@ -471,6 +472,7 @@ impl Scheduler {
             }
             self.jobs.restore(&id, state, now, boot);
         }
+        self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.leave_out_waiting(id, turn)));
     }
 
     /// Records the rows of skipped slots that have not ended.

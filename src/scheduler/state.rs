@@ -205,6 +205,9 @@ impl Scheduler {
         for event in ends.into_iter().chain(kills) {
             self.handle_one(event, now, &mut actions);
         }
+        if begins.iter().any(|begin| begin.completed.is_some()) {
+            self.give_up_passed_retries(now, &mut actions);
+        }
         if self.phase == Phase::Running {
             self.run_policy_timers(now, &mut actions);
         }
@@ -291,9 +294,6 @@ impl Scheduler {
         self.adopt(running, now, actions);
         for start in started {
             *self.already_started.entry(start).or_default() += 1;
-        }
-        if completed.is_some() {
-            self.give_up_passed_retries(now, actions);
         }
         Some(Begin { boot, completed })
     }

@@ -6,6 +6,7 @@ mod begin;
 mod clock;
 mod outcomes;
 mod policies;
+mod policy_model;
 mod random;
 mod reference;
 mod reload;

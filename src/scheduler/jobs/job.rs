@@ -69,6 +69,8 @@ pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) ending: Option<EndReason>,
     /// Whether it has a place in the group.
     pub(in crate::scheduler) has_place: bool,
+    /// For a further attempt, the failure before it. It is final if the attempt is not begun after all.
+    pub(in crate::scheduler) failure: Option<Box<RunRecord>>,
 }
 
 /// Something that is to be run: a slot, an attempt for it, or a run by hand.

@@ -105,7 +105,7 @@ pub enum RefusedRun {
     TooMany,
 }
 
-/// What [`Jobs::kill`] found.
+/// What a request to end a job has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Killed {
     /// A run, which is being ended.
@@ -288,8 +288,9 @@ impl Jobs {
             return self.count_from_now(id, turn);
         }
         self.expect_success(id, &policy, scheduled_at);
-        if policy.overlap != Overlap::Queue {
-            self.give_up_retry(id, turn);
+        if policy.overlap != Overlap::Queue && self.give_up_retry(id, turn) {
+            // A missed slot may have waited for the retries.
+            self.let_go_on(id, turn);
         }
         let Some(job) = self.jobs.get(id) else { return };
         match policy.overlap {
@@ -366,13 +367,24 @@ impl Jobs {
 
     /// Puts a run into the start queue.
     fn begin(&mut self, id: &JobId, item: Item, has_place: bool, turn: &mut Turn<'_>) {
+        self.begin_attempt(id, item, has_place, None, turn);
+    }
+
+    fn begin_attempt(
+        &mut self,
+        id: &JobId,
+        item: Item,
+        has_place: bool,
+        failure: Option<Box<RunRecord>>,
+        turn: &mut Turn<'_>,
+    ) {
         if !item.is_manual && item.attempt == 1 {
             self.flush_row(id, turn);
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(entry) = job.spec.entry else { return };
         let run = turn.allocate();
-        job.state.running.push(ActiveRun { run, item: item.clone(), ending: None, has_place });
+        job.state.running.push(ActiveRun { run, item: item.clone(), ending: None, has_place, failure });
         self.runs.insert(run, id.clone());
         turn.changed.insert(id.clone());
         turn.decisions.push(Decision::Start(PlannedRun { job: id.clone(), entry, run, item }));
@@ -532,7 +544,10 @@ impl Jobs {
     pub(super) fn drop_queued(&mut self, run: RunId, reason: SkipReason, turn: &mut Turn<'_>) {
         let Some((id, active)) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
-        self.leave_out(&id, &active.item, reason, turn);
+        match active.failure {
+            Some(failure) => self.conclude_attempts(&id, &failure, turn),
+            None => self.leave_out(&id, &active.item, reason, turn),
+        }
         self.free_place(&id, active.has_place);
         self.let_go_on(&id, turn);
     }
@@ -542,6 +557,12 @@ impl Jobs {
         let Some((id, active)) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
         match why {
+            // A cancelled attempt adds no record.
+            _ if active.failure.is_some() => {
+                if let Some(failure) = &active.failure {
+                    self.conclude_attempts(&id, failure, turn);
+                }
+            }
             EndReason::Replaced => self.leave_out(&id, &active.item, SkipReason::Superseded, turn),
             EndReason::Killed(by) => self.record_cancelled(&id, &active.item, by, turn),
         }
@@ -762,7 +783,14 @@ impl Jobs {
     fn begin_retry_now(&mut self, id: &JobId, has_place: bool, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(retry) = job.state.retry.take() else { return };
-        self.begin(id, retry.item, has_place, turn);
+        self.begin_attempt(id, retry.item, has_place, Some(retry.failure), turn);
+    }
+
+    /// No further attempt follows a failure: it is final.
+    fn conclude_attempts(&mut self, id: &JobId, failure: &RunRecord, turn: &mut Turn<'_>) {
+        let ended_at = failure.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
+        self.conclude(id, failure, ended_at, turn);
+        self.count_from(id, ended_at, turn);
     }
 
     /// Gives a pending retry up: the failure before it is final.
@@ -776,8 +804,7 @@ impl Jobs {
         {
             group.cancel(ticket);
         }
-        self.conclude(id, &retry.failure, retry.failed_at, turn);
-        self.count_from(id, retry.failed_at, turn);
+        self.conclude_attempts(id, &retry.failure, turn);
         true
     }
 }
@@ -884,6 +911,14 @@ impl Jobs {
     pub(super) fn pause(&mut self, id: &JobId, pause: Pause, turn: &mut Turn<'_>) {
         self.pauses.insert(id.clone(), pause);
         turn.changed_pauses.insert(id.clone());
+        self.leave_out_waiting(id, turn);
+    }
+
+    /// A pause has begun, or the daemon has in a pause: waiting slots are left out, and a retry waits.
+    pub(super) fn leave_out_waiting(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        if !self.pauses.is_paused(id, turn.now.utc) {
+            return;
+        }
         turn.changed.insert(id.clone());
         let Some(job) = self.jobs.get_mut(id) else { return };
         let (slots, others): (Vec<Waiting>, Vec<Waiting>) =
@@ -1041,7 +1076,7 @@ impl Jobs {
         let (scheduled_at, trigger) = (now.utc, Trigger::Schedule);
         let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
         let group = job.spec.group.clone();
-        job.state.running.push(ActiveRun { run, item, ending: None, has_place: group.is_some() });
+        job.state.running.push(ActiveRun { run, item, ending: None, has_place: group.is_some(), failure: None });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
             self.groups.entry(group).or_default().enter();
