@@ -2,9 +2,10 @@
 //! it starts; it asks for what is read here.
 
 use super::debug::Topic;
+use super::load_event::LogLine;
+use super::load_lines::{refusal_line, report_diagnostics};
 use super::settings::Settings;
 use super::stamps::{StampError, Stamps};
-use super::tables::{Told, complain, refusal_told};
 use crate::crontab::{Anacrontab, Severity, Unlisted};
 use crate::profile::shared;
 use crate::report::Level;
@@ -48,18 +49,12 @@ impl AnacronFiles {
 
     /// Reads the table and the stamps of its jobs, and whether due jobs must wait for the machine to be off its battery. What is wrong with the
     /// table goes to the log when it has changed.
-    pub(super) fn read(&mut self, settings: &Settings, log_lines: &mut Vec<Told>) -> Event {
+    pub(super) fn read(&mut self, settings: &Settings, log_lines: &mut Vec<LogLine>) -> Event {
         self.read_table(settings, log_lines);
         let was_on_battery = std::mem::replace(&mut self.is_on_battery, spares_battery() && power::is_on_battery());
         if self.is_on_battery && !was_on_battery && self.table.is_some() {
-            log_lines.push(Told {
-                level: Level::Info,
-                user: "CRON".to_owned(),
-                event: "INFO".into(),
-                detail: "on battery: what is due of the jobs by days waits".to_owned(),
-                rest: String::new(),
-                line: None,
-            });
+            let detail = "on battery: what is due of the jobs by days waits".to_owned();
+            log_lines.push(LogLine::of_daemon(Level::Info, "INFO", detail));
         }
         let table = self.table.as_ref().map(|(_, table)| table.clone());
         let jobs = table.iter().flat_map(|table| &table.jobs);
@@ -87,14 +82,14 @@ impl AnacronFiles {
         }
     }
 
-    fn read_table(&mut self, settings: &Settings, log_lines: &mut Vec<Told>) {
+    fn read_table(&mut self, settings: &Settings, log_lines: &mut Vec<LogLine>) {
         let found = if files::is_executable(shared::ANACRON) { None } else { read_table(settings) };
         let bytes = match found {
             Some((_, Ok(bytes))) => bytes,
             Some((_, Err(refusal))) => {
                 let text = refusal.text();
                 if text != self.refusal {
-                    log_lines.extend(refusal_told(settings.config.profile, &refusal));
+                    log_lines.extend(refusal_line(settings.config.profile, &refusal));
                 }
                 (self.table, self.refusal) = (None, text);
                 return;
@@ -110,7 +105,13 @@ impl AnacronFiles {
         }
         let path = settings.config.anacrontab.to_string_lossy();
         let (table, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
-        complain(settings.config.profile, &anacron_source(&path), &diagnostics, Unlisted::default(), log_lines);
+        report_diagnostics(
+            settings.config.profile,
+            &anacron_source(&path),
+            &diagnostics,
+            Unlisted::default(),
+            log_lines,
+        );
         self.table = Some((bytes, Arc::new(table)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The flags are the reference implementations' (cronie's macros.h); what is told is ours, since it tells of our own insides.
 
-use super::tables::LoadEvent;
+use super::load_event::LoadEvent;
 use crate::crontab::{Crontab, printable};
 use crate::report::{Log, Record};
 
@@ -66,7 +66,7 @@ impl Debug {
     }
 
     /// Writes a line about that topic, if it was asked for.
-    pub(super) fn tell(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
+    pub(super) fn log(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
         if !self.has(topic) {
             return;
         }
@@ -75,35 +75,35 @@ impl Debug {
     }
 
     /// What happened to a table.
-    pub(super) fn tell_news(self, log: &mut Log, news: &LoadEvent) {
-        match news {
+    pub(super) fn log_load_event(self, log: &mut Log, event: &LoadEvent) {
+        match event {
             LoadEvent::Load { source, table } => {
-                self.tell(log, Topic::Loading, || {
+                self.log(log, Topic::Loading, || {
                     format!("read {}: {} entries, {} settings", source.path, table.entries.len(), table.settings.len())
                 });
                 if self.has(Topic::Parsing) {
-                    self.tell_lines(log, &source.path, table);
+                    self.log_entries(log, &source.path, table);
                 }
             }
-            LoadEvent::Unload { path } => self.tell(log, Topic::Loading, || format!("dropped {path}")),
+            LoadEvent::Unload { path } => self.log(log, Topic::Loading, || format!("dropped {path}")),
             LoadEvent::SystemZone(_) => {
-                self.tell(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
+                self.log(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
             }
-            LoadEvent::Tell(_) => {}
+            LoadEvent::Log(_) => {}
         }
     }
 
-    fn tell_lines(self, log: &mut Log, path: &str, table: &Crontab) {
+    fn log_entries(self, log: &mut Log, path: &str, table: &Crontab) {
         if self.has(Topic::Extended) {
             for setting in &table.settings {
                 let (name, value) = (printable(&setting.name), printable(&setting.value));
-                self.tell(log, Topic::Parsing, || format!("{path}:{}: {name}={value}", setting.line));
+                self.log(log, Topic::Parsing, || format!("{path}:{}: {name}={value}", setting.line));
             }
         }
         for entry in &table.entries {
             let user = entry.user.as_ref().map(|user| format!(" {}", printable(user.as_bytes()))).unwrap_or_default();
             let (schedule, command) = (printable(&entry.timing.text), printable(&entry.command));
-            self.tell(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
+            self.log(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
         }
     }
 }

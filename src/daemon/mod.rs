@@ -6,18 +6,25 @@
 //! `anacron` reads and writes anacron's files.
 
 mod anacron;
+mod change_watch;
 mod check;
 pub mod cli;
 mod database;
+mod deadlines;
 mod debug;
 mod event_loop;
 mod execution;
+mod file_cache;
+mod load_event;
+mod load_lines;
 mod marker;
 mod mounts;
 mod now;
 mod old_executors;
+mod reactor;
 mod record;
 mod reexec;
+mod scan_queue;
 mod settings;
 mod stamps;
 mod standalone_files;
@@ -171,7 +178,7 @@ fn serve(settings: Settings, begun: Begun, execution: Execution, manager: Notify
     if let Some(promise) = promise {
         promise.keep();
     }
-    daemon.tell_ready();
+    daemon.report_ready();
     daemon.run().map_err(|why| {
         daemon.recover(&why);
         daemon.die(&why);

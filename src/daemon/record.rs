@@ -25,7 +25,7 @@ const REBOOT_AT: u64 = 40;
 
 /// An open record.
 #[derive(Debug)]
-pub struct Record {
+pub struct StartRecord {
     file: File,
     boot: [u8; 8],
 }
@@ -39,9 +39,9 @@ pub struct RebootJobs {
     pub last: Timestamp,
 }
 
-impl Record {
+impl StartRecord {
     /// Opens or makes it.
-    pub fn open(run_dir: &Path, boot: &Boot) -> io::Result<Record> {
+    pub fn open(run_dir: &Path, boot: &Boot) -> io::Result<StartRecord> {
         let path = run_dir.join(NAME);
         let file = match state_file::open_or_create(&path) {
             // Something else has its name, and says nothing. The caller holds the lock, so nobody else makes it anew.
@@ -51,7 +51,7 @@ impl Record {
             }
             opened => opened?,
         };
-        Ok(Record { file, boot: mark(boot) })
+        Ok(StartRecord { file, boot: mark(boot) })
     }
 
     /// What an earlier daemon of this boot wrote last.
@@ -92,7 +92,7 @@ impl Record {
 }
 
 /// The reservation of run ids.
-impl Record {
+impl StartRecord {
     /// Up to which run id, exclusive, ids are reserved or used.
     pub fn read_reserved(&self) -> Option<RunId> {
         let mut bytes = [0; 8];
@@ -124,13 +124,13 @@ mod tests {
     fn a_record_is_read_back_in_the_same_boot_only() {
         let dir = tempfile::tempdir().unwrap();
         let today = boot("4e3f27bb-1b62-4f7a-8d52-0123456789ab");
-        let record = Record::open(dir.path(), &today).unwrap();
+        let record = StartRecord::open(dir.path(), &today).unwrap();
         assert_eq!(record.read(), None);
         record.write(Timestamp(1_800_000_000)).unwrap();
         record.write(Timestamp(1_800_000_060)).unwrap();
-        assert_eq!(Record::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
+        assert_eq!(StartRecord::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
         let tomorrow = boot("5e3f27bb-1b62-4f7a-8d52-0123456789ab");
-        assert_eq!(Record::open(dir.path(), &tomorrow).unwrap().read(), None);
+        assert_eq!(StartRecord::open(dir.path(), &tomorrow).unwrap().read(), None);
         // Run ids go on counting in another boot.
         assert_eq!(record.read_reserved(), None);
         record.write_reserved(RunId(1_800_000_000_000)).unwrap();
@@ -138,7 +138,7 @@ mod tests {
         let jobs = RebootJobs { first: Timestamp(1_800_000_001), last: Timestamp(1_800_000_007) };
         record.write_reboot(jobs).unwrap();
         assert_eq!(record.read_reboot(), Some(jobs));
-        let tomorrow = Record::open(dir.path(), &tomorrow).unwrap();
+        let tomorrow = StartRecord::open(dir.path(), &tomorrow).unwrap();
         assert_eq!(tomorrow.read_reboot(), None);
         assert_eq!((tomorrow.read(), tomorrow.read_reserved()), (None, Some(RunId(1_800_000_000_000))));
     }
@@ -151,7 +151,7 @@ mod tests {
         let link = || std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
         for make in [&fifo as &dyn Fn(), &link] {
             make();
-            let record = Record::open(dir.path(), &boot("4e3f27bb")).unwrap();
+            let record = StartRecord::open(dir.path(), &boot("4e3f27bb")).unwrap();
             assert_eq!(record.read(), None);
             record.write(Timestamp(60)).unwrap();
             assert_eq!(record.read(), Some(Timestamp(60)));
@@ -163,6 +163,6 @@ mod tests {
     fn half_a_record_is_none() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(NAME), [1; 9]).unwrap();
-        assert_eq!(Record::open(dir.path(), &boot("x")).unwrap().read(), None);
+        assert_eq!(StartRecord::open(dir.path(), &boot("x")).unwrap().read(), None);
     }
 }

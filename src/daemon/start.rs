@@ -5,10 +5,11 @@ use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
-use super::record::{RebootJobs, Record as Completed};
+use super::reactor::Reactor;
+use super::record::{RebootJobs, StartRecord};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
-use super::state::{Daemon, Fatal, now, reap};
+use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, Planner, Sources, now, reap};
 use super::tables::{Origin, Tables};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
@@ -25,11 +26,9 @@ use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
 use crate::sys::notify_socket::NotifySocket;
-use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
 use crate::sys::state_file;
 use crate::sys::timer::Timer;
-use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -55,7 +54,7 @@ pub enum StartError {
     },
     /// The executor could not be made.
     #[error(transparent)]
-    Runner(#[from] LaunchError),
+    Executor(#[from] LaunchError),
     /// A given table cannot be read.
     #[error(transparent)]
     StandaloneFiles(#[from] StandaloneFilesError),
@@ -103,53 +102,44 @@ pub(super) fn start(
     let is_first = held.is_none();
     let lock = take_lock(&settings, held, &mut log)?;
     if is_first {
-        tell_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
+        log_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
     }
     // One that died before this program was executed, as the case may be.
     reap();
 
     let boot = host::boot();
-    let completed = open_record(&settings, &boot, &mut log);
+    let record = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.config.profile, host);
-    let library = CrontabDatabase::new(tables, &settings);
-    let mut plan = Scheduler::new(library.zones().system(), now());
-    plan.limit_handover();
+    let database = CrontabDatabase::new(tables, &settings);
+    let mut scheduler = Scheduler::new(database.zones().system(), now());
+    scheduler.limit_handover();
     if settings.is_standalone() {
-        plan.set_caller(&caller_name());
+        scheduler.set_caller(&caller_name());
     }
-    let reserved = completed.as_ref().and_then(Completed::read_reserved);
-    plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
+    let reserved = record.as_ref().and_then(StartRecord::read_reserved);
+    scheduler.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
+    let planner = Planner::new(scheduler, Timer::new().map_err(os("making the clock's timer"))?);
+    let mut reactor = Reactor::new().map_err(os("making the event queue"))?;
+    let signals = Signals::new().map_err(os("listening for signals"))?;
     let mut daemon = Daemon {
         log,
-        plan,
-        executor,
-        old: OldExecutors::new(&boot.id),
+        planner,
+        executors: Executors { current: executor, is_writing: false, old: OldExecutors::new(&boot.id) },
         execution,
-        library,
-        manager,
-        lock,
-        completed,
-        anacron,
-        wake_ups,
-        poll: Poll::new().map_err(os("making the event queue"))?,
-        signals: Signals::new().map_err(os("listening for signals"))?,
-        timer: Timer::new().map_err(os("making the clock's timer"))?,
-        todo: VecDeque::new(),
-        handing_out: None,
+        database,
+        files: DaemonFiles { lock, record, anacron, wake_ups, manager },
+        sources: Sources::new(signals, &mut reactor),
+        reactor,
+        timers: InternalTimers::default(),
         stopping: None,
-        armed: None,
-        writing: false,
-        watched: false,
-        log_retry_at: None,
-        watchdog_at: None,
         settings,
     };
-    daemon.register_sources()?;
+    daemon.add_sources()?;
     daemon.with_database(CrontabDatabase::open);
-    daemon.tell_noticing();
+    daemon.log_watching();
     daemon.begin(&boot, resumed);
     Ok(daemon)
 }
@@ -199,7 +189,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
 }
 
 /// The first lines in the log, as the reference implementations write them.
-fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
+fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
     let mut say = |event: &str, detail: &str| log.write(&Record::daemon(event, detail.as_bytes()));
     if settings.is_standalone() {
         say("STARTUP", &version());
@@ -227,11 +217,11 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
 }
 
 /// The record belongs to the system's daemon. Without it a restart makes up for nothing.
-fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Completed> {
+fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartRecord> {
     if settings.is_standalone() {
         return None;
     }
-    match Completed::open(&settings.config.run_dir, boot) {
+    match StartRecord::open(&settings.config.run_dir, boot) {
         Ok(record) => Some(record),
         Err(why) => {
             let detail = format!("opening the record of what was started: {why}");
@@ -267,11 +257,11 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
 
 impl Daemon {
     /// How changes are noticed, in cronie's words.
-    fn tell_noticing(&mut self) {
+    fn log_watching(&mut self) {
         if self.settings.config.profile.profile == ProfileName::Debian || self.settings.is_standalone() {
             return;
         }
-        match (self.library.watcher().is_some(), self.settings.no_inotify) {
+        match (self.database.watcher().is_some(), self.settings.no_inotify) {
             (true, _) => self.say("INFO", "running with inotify support"),
             (false, true) => self.say("No inotify - daemon runs with -i or -c option", ""),
             (false, false) => self.say("INFO", "running without inotify support"),
@@ -284,7 +274,7 @@ impl Daemon {
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
             Some(resumed) => resumed.reboot_jobs,
-            None => self.completed.as_ref().and_then(Completed::read_reboot),
+            None => self.files.record.as_ref().and_then(StartRecord::read_reboot),
         };
         let found = self.find_predecessors(boot, resumed);
         let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
@@ -316,13 +306,13 @@ impl Daemon {
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
-        self.todo.extend(self.plan.handle(Event::Begin { boot, completed, started, running }, moment));
+        self.planner.handle_at(Event::Begin { boot, completed, started, running }, moment);
         self.report_status("");
     }
 
     fn record_reboot(&mut self, jobs: RebootJobs) {
         self.execution.reboot_jobs = Some(jobs);
-        if let Some(Err(why)) = self.completed.as_ref().map(|record| record.write_reboot(jobs)) {
+        if let Some(Err(why)) = self.files.record.as_ref().map(|record| record.write_reboot(jobs)) {
             self.warn(&format!("writing when @reboot jobs became due: {why}"));
         }
     }
@@ -330,7 +320,7 @@ impl Daemon {
     /// What earlier daemons have left.
     fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
         match resumed {
-            _ if self.lock.is_some() => find_predecessors(&self.settings.executors(), &boot.id),
+            _ if self.files.lock.is_some() => find_predecessors(&self.settings.executors(), &boot.id),
             Some(resumed) => predecessors_of_journals(resumed.journals, &boot.id),
             None => Predecessors::default(),
         }
@@ -359,17 +349,17 @@ impl Daemon {
     /// Up to when everything due has been started by an earlier daemon of this boot, as its record says. None where another cron has run
     /// between, which has started what was due since.
     fn completed_before(&mut self) -> Option<Timestamp> {
-        let recorded = self.completed.as_ref()?.read();
+        let recorded = self.files.record.as_ref()?.read();
         let by_old_version = take_started_by_old_version(&self.settings.config.run_dir);
-        let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran));
+        let recorded = recorded.filter(|_| !self.files.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran));
         recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }
 
     /// Says that it is ready to whoever started it.
-    pub fn tell_ready(&mut self) {
+    pub fn report_ready(&mut self) {
         self.report_status("READY=1\n");
-        let period = self.manager.watchdog_ms();
-        self.watchdog_at = period.and_then(|ms| clock::monotonic_ms().checked_add_unsigned(ms));
+        let period = self.files.manager.watchdog_ms();
+        self.timers.watchdog_at = period.and_then(|ms| clock::monotonic_ms().checked_add_unsigned(ms));
     }
 }
 

@@ -24,19 +24,19 @@ impl Daemon {
         let now_ms = clock::monotonic_ms();
         match self.stopping {
             None => {
-                self.manager.tell("STOPPING=1");
+                self.files.manager.tell("STOPPING=1");
                 // Nothing more is started, here or by the executor; the record says from when on.
-                self.notify_scheduler(Event::Stop { is_recorded: self.completed.is_some() });
-                self.executor.stop_starting();
+                self.notify_scheduler(Event::Stop { is_recorded: self.files.record.is_some() });
+                self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
-                    let poll_timeout = i64::try_from(self.settings.config.stop_timeout.as_millis()).unwrap_or(i64::MAX);
-                    Stopping::Waiting(now_ms.saturating_add(poll_timeout))
+                    let timeout_ms = i64::try_from(self.settings.config.stop_timeout.as_millis()).unwrap_or(i64::MAX);
+                    Stopping::Waiting(now_ms.saturating_add(timeout_ms))
                 } else {
                     Stopping::AtOnce
                 });
             }
             Some(Stopping::Waiting(_)) => self.stopping = Some(Stopping::Waiting(now_ms)),
-            Some(Stopping::AtOnce | Stopping::Asked(_) | Stopping::Killed) => {}
+            Some(Stopping::AtOnce | Stopping::Terminating(_) | Stopping::Killed) => {}
         }
     }
 
@@ -44,25 +44,25 @@ impl Daemon {
     pub(super) fn advance_stop(&mut self, now_ms: i64) {
         match self.stopping {
             Some(Stopping::Waiting(at)) if at <= now_ms => {
-                let jobs = self.plan.running();
+                let jobs = self.planner.scheduler.running();
                 if jobs > 0 {
                     let (noun, them) = if jobs == 1 { ("job", "it") } else { ("jobs", "them") };
                     self.warn(&format!("{jobs} {noun} still running; terminating {them}"));
-                    self.end_all_jobs(false);
+                    self.terminate_jobs(false);
                 }
-                self.stopping = Some(Stopping::Asked(now_ms + KILL_AFTER_MS));
+                self.stopping = Some(Stopping::Terminating(now_ms + KILL_AFTER_MS));
             }
-            Some(Stopping::Asked(at)) if at <= now_ms => {
-                self.end_all_jobs(true);
+            Some(Stopping::Terminating(at)) if at <= now_ms => {
+                self.terminate_jobs(true);
                 self.stopping = Some(Stopping::Killed);
             }
             _ => {}
         }
     }
 
-    fn end_all_jobs(&mut self, hard: bool) {
-        self.executor.end_all(hard);
-        self.old.end_all(hard);
+    fn terminate_jobs(&mut self, hard: bool) {
+        self.executors.current.end_all(hard);
+        self.executors.old.end_all(hard);
     }
 
     /// Whether all that was to be waited for has come to its end.
@@ -70,8 +70,8 @@ impl Daemon {
         match self.stopping {
             None => false,
             Some(Stopping::AtOnce) => true,
-            Some(Stopping::Waiting(_) | Stopping::Asked(_) | Stopping::Killed) => {
-                self.todo.is_empty() && self.plan.running() == 0
+            Some(Stopping::Waiting(_) | Stopping::Terminating(_) | Stopping::Killed) => {
+                self.planner.actions.is_empty() && self.planner.scheduler.running() == 0
             }
         }
     }
@@ -84,9 +84,9 @@ impl Daemon {
         if self.handle_executor().is_ok() {
             self.perform()?;
         }
-        let handed_over = self.todo.is_empty() && !self.executor.wants_to_write();
+        let handed_over = self.planner.actions.is_empty() && !self.executors.current.wants_to_write();
         if handed_over {
-            self.record_end(self.plan.completed());
+            self.record_end(self.planner.scheduler.completed());
         } else {
             self.warn("the executor did not take the last starts in time");
         }
@@ -96,7 +96,7 @@ impl Daemon {
         // cronie's words; Debian's cron ends without a line, which leaves a reader of the log guessing.
         self.say("INFO", "Shutting down");
         self.log.flush();
-        if let Some(lock) = &self.lock {
+        if let Some(lock) = &self.files.lock {
             lock.remove_pid_file();
         }
         Ok(())
@@ -106,18 +106,18 @@ impl Daemon {
         loop {
             self.perform()?;
             let left = give_up_at - clock::monotonic_ms();
-            if self.todo.is_empty() && !self.executor.wants_to_write() || left <= 0 {
+            if self.planner.actions.is_empty() && !self.executors.current.wants_to_write() || left <= 0 {
                 return Ok(());
             }
-            if self.todo.is_empty() {
-                self.poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the executor"))?;
+            if self.planner.actions.is_empty() {
+                self.reactor.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the executor"))?;
                 self.handle_executor()?;
             }
         }
     }
 
     pub(super) fn record_end(&mut self, upto: Timestamp) {
-        if let Some(record) = &self.completed
+        if let Some(record) = &self.files.record
             && let Err(why) = record.write(upto)
         {
             self.warn(&format!("writing what was started: {why}"));
@@ -126,19 +126,19 @@ impl Daemon {
 
     /// Lets the executor pass on the last output of the last job.
     fn wait_for_executor(&mut self, give_up_at: i64) -> Result<(), Fatal> {
-        let pid = self.executor.pid();
-        self.executor.close()?;
+        let pid = self.executors.current.pid();
+        self.executors.current.close()?;
         // Nothing else is heard any more.
         let poll = Poll::new().map_err(os("making the event queue"))?;
-        poll.add(self.executor.descriptor(), 0).map_err(os("waiting for the executor"))?;
-        poll.add(&self.signals, 1).map_err(os("waiting for signals"))?;
-        while !reap().contains(&pid) && !self.executor.is_done() {
+        poll.add(self.executors.current.descriptor(), 0).map_err(os("waiting for the executor"))?;
+        poll.add(&self.sources.signals, 1).map_err(os("waiting for signals"))?;
+        while !reap().contains(&pid) && !self.executors.current.is_done() {
             let left = give_up_at - clock::monotonic_ms();
             if left <= 0 {
                 break;
             }
             poll.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the executor"))?;
-            while let Ok(Some(_)) = self.signals.read() {}
+            while let Ok(Some(_)) = self.sources.signals.read() {}
         }
         Ok(())
     }
