@@ -1,7 +1,7 @@
 //! Changes during the first scan are not missed.
 
 use super::super::scan_queue::JUST_EMPTIED_NS;
-use super::super::settings::Asked;
+use super::super::settings::Command;
 use super::super::tables::Origin;
 use super::*;
 use crate::profile::CRONIE;
@@ -12,13 +12,13 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write as _;
 
-/// What is done to the table of that path.
+/// Changes the crontab at that path.
 type Change<'a> = &'a mut dyn FnMut(&Path);
 
-/// Keeps the number of entries of each live table, and meddles with one that was just read.
+/// Counts the entries of each loaded crontab, and changes one right after it was read.
 struct ChangingSink<'a> {
     loaded: BTreeMap<String, usize>,
-    /// Which table, and what is done to it; once.
+    /// A crontab and its change, which is made once.
     change: Option<(&'a str, Change<'a>)>,
 }
 
@@ -49,14 +49,14 @@ fn new_database(top: &Path) -> CrontabDatabase {
     for option in ["spool", "cron-d", "system-crontab"] {
         line.extend([format!("--{option}").into(), place(option)]);
     }
-    let Ok(Asked::Run(mut settings)) = Settings::from_arguments(line) else { panic!("a command line") };
+    let Ok(Command::Run(mut settings)) = Settings::from_arguments(line) else { panic!("a command line") };
     settings.config.anacrontab = top.join("anacrontab");
     settings.config.anacron_stamps = top.join("stamps");
     CrontabDatabase::new(Tables::new(Origin::System(settings.finder()), &CRONIE, HostKey(1)), &settings)
 }
 
-/// Opens the database over the tables `file` and `link` of one entry each, lets `change` do its work as soon as that one was
-/// read, and waits until as many tables and entries are live as wanted.
+/// Opens a database of the crontabs `file` and `link` of one entry each, changes one as soon as it was read, and waits until as many crontabs and
+/// entries are loaded as wanted.
 fn open_and_change(which: &str, change: Change<'_>, wanted: (usize, usize)) {
     let top = tempfile::tempdir().unwrap();
     for (path, entries) in [("cron-d/file", 1), ("elsewhere/target", 1), ("elsewhere/longer", 2)] {
@@ -116,7 +116,7 @@ fn the_target_of_a_link_may_change_before_its_directory_is_watched() {
     open_and_change("link", &mut replace, (2, 3));
 }
 
-/// Lets the database hear and look for so long, or until as many entries are live as wanted.
+/// Runs the database for so many milliseconds, or until as many entries are loaded as wanted.
 fn run_for(database: &mut CrontabDatabase, events: &mut ChangingSink<'_>, poll: &Poll, ms: i64, wanted: Option<usize>) {
     let end = clock::monotonic_ms() + ms;
     while wanted.is_none_or(|wanted| events.loaded.values().sum::<usize>() != wanted) {
