@@ -1,4 +1,4 @@
-//! Debian's `cron -N`: runs what is due this minute, waits for it, and ends.
+//! Debian's `cron -N`: runs the jobs that are due in this minute, waits for them, and ends.
 
 use super::file_cache::Depth;
 use super::load_event::LoadEvent;
@@ -15,7 +15,11 @@ use crate::sys::poll::Poll;
 use crate::sys::{clock, host};
 use crate::users::DaemonUsers;
 
-/// Runs them; ends with the last.
+/// Runs the jobs that are due in this minute. Returns when the last one has ended and its mail is sent.
+///
+/// # Errors
+///
+/// The executor cannot be started or is lost.
 pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     let mut executor = Executor::spawn(settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
@@ -43,7 +47,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     wait_for_mail(&mut executor, &poll)
 }
 
-/// The starts of the minute that `seconds` (of UTC) lies in, by a plan whose clock goes from right before it to its end.
+/// The starts of the minute around `seconds` (since 1970), from a scheduler whose clock goes from right before that minute into it.
 fn due_this_minute(events: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
     let minute = seconds - seconds.rem_euclid(60);
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
@@ -59,7 +63,7 @@ fn due_this_minute(events: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) ->
     due
 }
 
-/// The executor closes its end when its last job's mail is out.
+/// Waits until the executor closes its end, which it does when the mail of the last job is sent.
 fn wait_for_mail(executor: &mut Executor, poll: &Poll) -> Result<(), Fatal> {
     executor.close()?;
     while !executor.is_done() {

@@ -1,5 +1,5 @@
-//! A main whose executor has died executes its program anew in the same process: an executor can be forked only by a process that has read no
-//! table yet. The locks are handed on, so that no other daemon can start meanwhile.
+//! A daemon whose executor has died executes its program anew in the same process, as only a process that has not read a crontab yet may fork an
+//! executor. The locks are handed on, so that no other daemon can start meanwhile.
 
 use super::execution::{HandedOn, VARIABLE};
 use super::settings::Mode;
@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Most times that the program is executed anew within ten minutes.
+/// How often the program may be executed anew within ten minutes.
 const MOST_TIMES: usize = 3;
 const PROGRAM: &str = "/proc/self/exe";
 
@@ -34,7 +34,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ReexecError {
 }
 
 impl Daemon {
-    /// Where it is the executor that is lost, executes the program anew, and comes back only when that fails.
+    /// Executes the program anew if the executor is lost. Returns only if that fails or is not the reason.
     pub(super) fn recover(&mut self, why: &Fatal) {
         if !matches!(why, Fatal::Executor(_)) || self.stopping.is_some() {
             return;
@@ -56,7 +56,7 @@ impl Daemon {
         {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
-        // Nothing more is started by this image. What it gave up before is recorded now; what waits is found by the next one.
+        // This program starts nothing more. Runs that it has given up are logged now; the next program finds the waiting ones.
         self.notify_scheduler(Event::Stop { is_recorded: true });
         for action in std::mem::take(&mut self.planner.actions) {
             match action {
@@ -87,7 +87,7 @@ impl Daemon {
         self.log.flush();
         let error = self.program(&text).exec();
         for descriptor in self.files.lock.iter().flat_map(|lock| lock.held()) {
-            // The process ends next.
+            // If that fails, the process ends next all the same.
             let _ = handover::close_on_exec(descriptor);
         }
         Err(os("executing /proc/self/exe")(error))

@@ -1,4 +1,4 @@
-//! From settings to a daemon that is ready.
+//! Start-up: makes a daemon that is ready from its settings.
 
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
@@ -34,39 +34,39 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The reference implementation's version that the `cronie` profile stands in for, as its first log line tells it.
+/// The version of cronie in the first log line of the `cronie` profile.
 const CRONIE_VERSION: &str = "1.7.2";
 
-/// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
+/// If a daemon was stopped before it had started all `@reboot` jobs, the next one starts them within so many seconds.
 const REBOOT_REACH: i64 = 500;
-// The journals must know all of them for as long.
+// The journals must keep the starts for as long.
 const _: () = assert!(KEPT_STARTS > REBOOT_REACH);
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Another one runs, or the run directory is not usable.
+    /// Another daemon runs, or the run directory cannot be used.
     #[error("{}{source}", already(source))]
     Lock {
-        /// The lock's own words.
+        /// Why the lock was not taken.
         #[from]
         source: LockError,
     },
-    /// The executor could not be made.
+    /// The executor could not be started.
     #[error(transparent)]
     Executor(#[from] LaunchError),
-    /// A given table cannot be read.
+    /// A crontab on the command line cannot be read.
     #[error(transparent)]
     StandaloneFiles(#[from] StandaloneFilesError),
-    /// The loop could not be set up.
+    /// The event loop could not be set up.
     #[error(transparent)]
     Loop(#[from] Fatal),
-    /// The kernel refused something.
+    /// A system call failed.
     #[error("{doing}: {source}")]
     Os {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the kernel said.
+        /// The kernel's reason.
         source: io::Error,
     },
 }
@@ -83,7 +83,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Os { doing, source }
 }
 
-/// Starts a daemon: after this it is ready, its first jobs among what it has to do.
+/// Starts a daemon: loads the crontabs, takes over earlier runs and lets the scheduler begin.
 pub(super) fn start(
     settings: Settings,
     execution: Execution,
@@ -104,7 +104,7 @@ pub(super) fn start(
     if is_first {
         log_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
     }
-    // One that died before this program was executed, as the case may be.
+    // An executor may have died before this program was executed in place of another.
     reap();
 
     let boot = host::boot();
@@ -144,11 +144,11 @@ pub(super) fn start(
     Ok(daemon)
 }
 
-/// Where the log goes: as asked, else to the system's log, else, where somebody sees it, to standard error; to the
-/// journal itself where standard error would only lead there.
+/// The target of the log: as the settings have it, else the system's log, else standard error in the foreground, or the journal if that reads
+/// standard error.
 pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target {
-    let seen = settings.config.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
-    let to_stderr = settings.is_standalone() || (seen && !Log::syslog_answers());
+    let is_foreground = settings.config.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
+    let to_stderr = settings.is_standalone() || (is_foreground && !Log::syslog_answers());
     match settings.log() {
         Some(target) => target,
         None if to_stderr && manager.reads_stderr() && Log::journal_answers() => Target::Journal,
@@ -161,15 +161,15 @@ fn origin(settings: &Settings) -> Result<Origin, StartError> {
     match &settings.mode {
         Mode::Standalone(files) => {
             let given = StandaloneFiles::new(files)?;
-            given.require()?;
+            given.check_readable()?;
             Ok(Origin::StandaloneFiles(given))
         }
         Mode::Daemon | Mode::Check(_) | Mode::Now => Ok(Origin::System(settings.finder())),
     }
 }
 
-/// A standalone daemon takes no lock unless a run directory of its own was asked for.
-/// A program that was executed anew has it already.
+/// Takes the lock of the run directory. A program that was executed anew has it already. A standalone daemon needs none unless it was given a run
+/// directory.
 fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
     if settings.is_standalone() && !settings.run_dir_given {
         return Ok(None);
@@ -188,7 +188,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     }
 }
 
-/// The first lines in the log, as the reference implementations write them.
+/// Writes the first lines of the log as the reference implementations do.
 fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
     let mut say = |event: &str, detail: &str| log.write(&Record::daemon(event, detail.as_bytes()));
     if settings.is_standalone() {
@@ -216,7 +216,7 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
     }
 }
 
-/// The record belongs to the system's daemon. Without it a restart makes up for nothing.
+/// Opens the record of the system's daemon. Without it, no missed run is made up after a restart.
 fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartRecord> {
     if settings.is_standalone() {
         return None;
@@ -231,9 +231,8 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartR
     }
 }
 
-/// Where run ids begin: after those that an earlier daemon has reserved. Without a record they begin at the time in milliseconds, which no
-/// daemon of before can have reached unless it started a thousand jobs in each second of its life. A reservation that is centuries ahead is
-/// damage.
+/// The first run id: after those that an earlier daemon has reserved. Without a record it is the time in milliseconds, which no earlier daemon can
+/// have reached unless it started a thousand jobs in each second. A reservation that is centuries ahead is damaged.
 fn first_run(reserved: Option<RunId>) -> RunId {
     const CENTURIES_AHEAD: u64 = 10_000_000_000_000;
     let now = clock::wall();
@@ -242,7 +241,7 @@ fn first_run(reserved: Option<RunId>) -> RunId {
     RunId(reserved.map_or(by_time, |reserved| reserved.max(by_time)))
 }
 
-/// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
+/// Opens the socket on which `crontab` reports changes to the system's daemon. Without it, they are noticed in the other ways.
 fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
     if settings.is_standalone() {
         return WakeUps::default();
@@ -256,7 +255,7 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
 }
 
 impl Daemon {
-    /// How changes are noticed, in cronie's words.
+    /// Logs how changes are noticed, in the words of cronie.
     fn log_watching(&mut self) {
         if self.settings.config.profile.profile == ProfileName::Debian || self.settings.is_standalone() {
             return;
@@ -268,7 +267,7 @@ impl Daemon {
         }
     }
 
-    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot, or where the one before has not started all of them.
+    /// Lets the scheduler begin: with `@reboot` jobs if this is the first daemon of a boot, or if the last one has not started all of them.
     fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
@@ -279,7 +278,7 @@ impl Daemon {
         let found = self.find_predecessors(boot, resumed);
         let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
         let completed = self.completed_before().max(resumed_at);
-        // Before the first starts, which may count as runs of anacron's jobs, and before the ends of runs that nobody has stamped yet.
+        // Before the first starts, which may count as runs of anacron's jobs, and before results of runs that have no stamp yet.
         self.load_anacrontab();
         let undelivered = found.undelivered.iter();
         let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| EarlierRun {
@@ -301,7 +300,7 @@ impl Daemon {
         }
         let started = started.into_iter().filter_map(|start| match start.at_reboot {
             false => Some((start.job, Timestamp(start.scheduled_at))),
-            // They are due at the begin, whenever that is.
+            // `@reboot` jobs are due when the scheduler begins.
             true => unfinished.map(|_| (start.job, moment.utc)),
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
@@ -317,7 +316,7 @@ impl Daemon {
         }
     }
 
-    /// What earlier daemons have left.
+    /// Finds the executors and journals of earlier daemons.
     fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
         match resumed {
             _ if self.files.lock.is_some() => find_predecessors(&self.settings.executors(), &boot.id),
@@ -346,8 +345,8 @@ impl Daemon {
         is_boot
     }
 
-    /// Up to when everything due has been started by an earlier daemon of this boot, as its record says. None where another cron has run
-    /// between, which has started what was due since.
+    /// The moment up to which earlier daemons of this boot have started everything due. None if another cron has run meanwhile, which has started what
+    /// was due since.
     fn completed_before(&mut self) -> Option<Timestamp> {
         let recorded = self.files.record.as_ref()?.read();
         let by_old_version = take_started_by_old_version(&self.settings.config.run_dir);
@@ -355,7 +354,7 @@ impl Daemon {
         recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }
 
-    /// Says that it is ready to whoever started it.
+    /// Reports to the service manager that the daemon is ready.
     pub fn report_ready(&mut self) {
         self.report_status("READY=1\n");
         let period = self.files.manager.watchdog_ms();
@@ -363,7 +362,7 @@ impl Daemon {
     }
 }
 
-/// Version 0.1 left files in a directory of its own: the latest due moment that an executor had started is read, everything is removed.
+/// Reads the latest started moment from the files that version 0.1 has left in a directory of its own, and removes them.
 fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
     const LONGEST: usize = 32;
     let directory = run_dir.join("crond.outcomes");
@@ -374,12 +373,12 @@ fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
     };
     let listed = fs::read_dir(&directory).ok()?;
     let latest = listed.flatten().map(|entry| entry.path()).filter(is_started).filter_map(read).max();
-    // A link in its place is not followed. What cannot be removed does no harm.
+    // A link is not followed. Files that cannot be removed do no harm.
     let _ = fs::remove_dir_all(&directory);
     latest
 }
 
-/// The name under which we were called, for messages.
+/// The name under which the program was called, for messages.
 pub fn program_name(argument: Option<&std::ffi::OsStr>) -> String {
     let name = argument.and_then(|argument| Path::new(argument).file_name());
     name.map_or_else(|| "crond".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -1,5 +1,5 @@
-//! Coming to an end. The system's daemon leaves running jobs to its executor and ends at once; a standalone one, or one that is
-//! the first process of a container, waits for them, since nobody would be left to.
+//! Shutdown. The system's daemon leaves running jobs to its executor and ends at once. A standalone daemon, or one that is the first process of a
+//! container, waits for them, as nothing would be left to do so.
 
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Stopping, os, reap};
@@ -8,10 +8,10 @@ use crate::scheduler::Event;
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 
-/// From TERM to KILL.
+/// The time from TERM to KILL. Milliseconds.
 const KILL_AFTER_MS: i64 = 10_000;
-/// How long an executor that is behind may take to be handed the last starts, and at the end to finish its output.
-const LAST_WORDS_MS: i64 = 5000;
+/// How long the executor may take to receive the last starts and to finish its output. Milliseconds.
+const FINISH_MS: i64 = 5000;
 
 /// Whether running jobs are waited for.
 fn waits_for_jobs(settings: &Settings) -> bool {
@@ -19,13 +19,13 @@ fn waits_for_jobs(settings: &Settings) -> bool {
 }
 
 impl Daemon {
-    /// TERM or INT: nothing more starts. Told again, it no longer waits patiently.
+    /// Begins to stop after TERM or INT: nothing more is started. A second signal ends the wait for running jobs.
     pub(super) fn begin_to_stop(&mut self) {
         let now_ms = clock::monotonic_ms();
         match self.stopping {
             None => {
                 self.files.manager.tell("STOPPING=1");
-                // Nothing more is started, here or by the executor; the record says from when on.
+                // The scheduler and the executor start nothing more, and the record says from when on.
                 self.notify_scheduler(Event::Stop { is_recorded: self.files.record.is_some() });
                 self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
@@ -40,7 +40,7 @@ impl Daemon {
         }
     }
 
-    /// Ends jobs whose time is over.
+    /// Terminates the running jobs when their time has expired, and kills them when that did not help.
     pub(super) fn advance_stop(&mut self, now_ms: i64) {
         match self.stopping {
             Some(Stopping::Waiting(at)) if at <= now_ms => {
@@ -65,7 +65,7 @@ impl Daemon {
         self.executors.old.end_all(hard);
     }
 
-    /// Whether all that was to be waited for has come to its end.
+    /// Whether nothing is left to wait for.
     pub(super) fn has_stopped(&self) -> bool {
         match self.stopping {
             None => false,
@@ -76,11 +76,11 @@ impl Daemon {
         }
     }
 
-    /// Hands over what is left, records it, and puts everything away.
+    /// Passes the last starts to the executor, records them, and removes the PID file.
     pub(super) fn finish(&mut self) -> Result<(), Fatal> {
-        let give_up_at = clock::monotonic_ms() + LAST_WORDS_MS;
+        let give_up_at = clock::monotonic_ms() + FINISH_MS;
         self.hand_over(give_up_at)?;
-        // Ends that it has told already are told to no later daemon, and an anacron job needs its stamp. One that is gone tells nothing.
+        // Results that the executor has sent are sent to no later daemon, and an anacron job needs its stamp. A lost executor sends nothing more.
         if self.handle_executor().is_ok() {
             self.perform()?;
         }
@@ -93,7 +93,7 @@ impl Daemon {
         if waits_for_jobs(&self.settings) {
             self.wait_for_executor(give_up_at)?;
         }
-        // cronie's words; Debian's cron ends without a line, which leaves a reader of the log guessing.
+        // As cronie does. Debian's cron logs nothing, so that its log does not show whether it was stopped.
         self.say("INFO", "Shutting down");
         self.log.flush();
         if let Some(lock) = &self.files.lock {
@@ -124,11 +124,11 @@ impl Daemon {
         }
     }
 
-    /// Lets the executor pass on the last output of the last job.
+    /// Waits until the executor has passed on the output of the last job.
     fn wait_for_executor(&mut self, give_up_at: i64) -> Result<(), Fatal> {
         let pid = self.executors.current.pid();
         self.executors.current.close()?;
-        // Nothing else is heard any more.
+        // Other event sources are not handled any more.
         let poll = Poll::new().map_err(os("making the event queue"))?;
         poll.add(self.executors.current.descriptor(), 0).map_err(os("waiting for the executor"))?;
         poll.add(&self.sources.signals, 1).map_err(os("waiting for signals"))?;
