@@ -19,7 +19,7 @@ enum State {
     Failed,
 }
 
-/// What notices changes.
+/// The watcher of directories and the mount table, or the reason to poll.
 #[derive(Debug)]
 pub struct ChangeWatch {
     mode: WatchMode,
@@ -36,7 +36,7 @@ pub struct ChangeWatch {
 }
 
 impl ChangeWatch {
-    /// Watches nothing yet.
+    /// Watches nothing until [`ChangeWatch::start`] and [`ChangeWatch::update`] are called.
     pub fn new(mode: WatchMode) -> ChangeWatch {
         let (state, mounts) = match mode {
             WatchMode::Poll => (State::Off, MountWatch::default()),
@@ -112,12 +112,12 @@ impl ChangeWatch {
         self.is_stale = true;
     }
 
-    /// Whether that was noted since the last update.
+    /// Whether directories may have to be watched, or events were lost, since the last update.
     pub fn is_stale(&self) -> bool {
         self.is_stale
     }
 
-    /// Whether a directory has a new modification time whenever a name in it comes or goes, and that is reported.
+    /// Whether every change is reported.
     pub fn reports_everything(&self) -> bool {
         self.watcher().is_some() && !self.misses_changes
     }
@@ -137,7 +137,7 @@ impl ChangeWatch {
         self.mounts.check_at()
     }
 
-    /// Checks it.
+    /// Checks whether something was mounted over these paths; if so, everything is to be scanned.
     pub fn check_mounts(&mut self, paths: &Paths) {
         self.is_stale |= !self.mounts.is_unchanged(paths);
     }

@@ -65,7 +65,7 @@ pub struct CrontabDatabase {
 }
 
 impl CrontabDatabase {
-    /// An empty database.
+    /// A database that is empty until [`CrontabDatabase::open`] is called.
     pub fn new(tables: Tables, settings: &Settings) -> CrontabDatabase {
         let now = clock::monotonic_ms();
         let anacron = (!settings.is_standalone()).then(|| AnacronPaths {

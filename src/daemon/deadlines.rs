@@ -20,12 +20,12 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// With the first rescan at that moment and nothing else to do.
+    /// Only the first rescan is due, at that moment.
     pub fn new(rescan: i64) -> Deadlines {
         Deadlines { gather: None, settle: None, retry_rejected: None, poll: None, rescan, reload: None }
     }
 
-    /// The first of them.
+    /// The earliest deadline.
     pub fn next(&self) -> i64 {
         let deadlines = [self.gather, self.settle, self.retry_rejected, self.poll, self.reload];
         deadlines.into_iter().flatten().fold(self.rescan, i64::min)

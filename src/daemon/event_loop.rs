@@ -25,7 +25,7 @@ struct LoadEventForwarder<'a> {
     planner: &'a mut Planner,
     log: &'a mut Log,
     debug: Debug,
-    /// Whether there were any.
+    /// Whether an event was forwarded.
     has_changes: bool,
 }
 
@@ -104,16 +104,13 @@ impl Daemon {
 
     /// Adds what the database waits for, as far as it is new: the watcher, and the lookup of users.
     fn add_database_sources(&mut self) {
-        let watcher = self.database.watcher();
-        if let (Some(watcher), false) = (watcher, self.sources.is_watching) {
-            // A second registration of the same descriptor changes nothing.
+        if let Some(watcher) = self.database.watcher() {
+            // A watcher that was added already is refused, which changes nothing. A dropped one leaves the epoll set as its descriptors are closed.
             let _ = self.reactor.add_as(self.sources.watcher, watcher.notifier(), Interest::Readable, |daemon, _| {
                 daemon.database.handle_changes();
                 Ok(())
             });
         }
-        // A dropped watcher leaves the epoll set as its descriptors are closed.
-        self.sources.is_watching = watcher.is_some();
         if let Some(answer) = self.database.start_user_lookup() {
             // Without the answer, the crontabs that wait for it wait for the next scan.
             let _ = self.reactor.add_as(self.sources.user_lookup, answer, Interest::Readable, |daemon, _| {
@@ -259,7 +256,7 @@ impl Daemon {
     }
 
     fn handle_signals(&mut self) -> Result<(), Fatal> {
-        // A limited number, so that whoever keeps sending signals does not delay due jobs.
+        // A limited number, so that a flood of signals does not delay due jobs.
         for _ in 0..SIGNALS_A_TURN {
             let Some(signal) = self.sources.signals.read().map_err(os("reading signals"))? else { break };
             self.debug(Topic::Other, || format!("signal: {signal:?}"));
@@ -382,7 +379,7 @@ impl Daemon {
         let direction = if seconds < 0 { "back" } else { "forward" };
         let detail =
             format!("the clock went {direction} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
-        self.say("INFO", &detail);
+        self.log_event("INFO", &detail);
     }
 
     /// Gives the scheduler the anacrontab and the stamps.
@@ -397,7 +394,7 @@ impl Daemon {
     fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
         let zone = self.database.zones().system();
         let id = String::from_utf8_lossy(id);
-        self.say("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
+        self.log_event("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
     }
 
     fn prepare_anacron_job(&mut self, id: &[u8]) {
@@ -435,7 +432,7 @@ impl Daemon {
     }
 
     /// Writes the line `(CRON) EVENT (DETAIL)`.
-    pub(super) fn say(&mut self, event: &str, detail: &str) {
+    pub(super) fn log_event(&mut self, event: &str, detail: &str) {
         self.log.write(&Record::daemon(event, detail.as_bytes()));
     }
 
@@ -467,7 +464,7 @@ impl Daemon {
         };
         let state =
             format!("{}, {} started and not ended{waiting}{old}", self.state(), self.planner.scheduler.running());
-        self.say("STATE", &state);
+        self.log_event("STATE", &state);
         self.executors.current.log_state();
         self.executors.old.for_each(OldExecutor::log_state);
     }
@@ -488,7 +485,7 @@ impl Daemon {
     }
 }
 
-/// Debug lines.
+/// Lines about what the daemon does, for `-x`.
 impl Daemon {
     /// Writes a debug line about that topic, if it was asked for.
     fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {

@@ -112,7 +112,7 @@ impl CachedFile {
     }
 }
 
-/// What parsing depends on.
+/// The profile, the host and the zones that parsing depends on.
 pub(super) struct TableReader<'a> {
     pub(super) profile: &'static Profile,
     pub(super) host: HostKey,

@@ -28,7 +28,7 @@ fn logged_path(profile: &Profile, path: &str) -> String {
     path.strip_prefix(profile.log_base).unwrap_or(path).to_owned()
 }
 
-/// Says why a table is refused, at the reference implementations' level: that of events, of errors where the kernel gave a reason (cronie misc.c).
+/// Reports why a crontab is refused, at the reference implementations' level: an error where the kernel gave a reason, else information (cronie misc.c).
 pub(super) fn refusal_line(profile: &Profile, refusal: &Refusal) -> Option<LogLine> {
     refusal.text().map(|_| LogLine {
         level: if refusal.error.is_empty() { Level::Info } else { Level::Error },

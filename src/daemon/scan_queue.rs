@@ -1,4 +1,4 @@
-//! Paths that are to be scanned: at once, or when nobody writes to them any more.
+//! Paths to be scanned: at once, or when they have been written to the end.
 
 use crate::sys::clock;
 use std::collections::{BTreeSet, VecDeque};

@@ -261,9 +261,9 @@ impl Daemon {
             return;
         }
         match (self.database.watcher().is_some(), self.settings.no_inotify) {
-            (true, _) => self.say("INFO", "running with inotify support"),
-            (false, true) => self.say("No inotify - daemon runs with -i or -c option", ""),
-            (false, false) => self.say("INFO", "running without inotify support"),
+            (true, _) => self.log_event("INFO", "running with inotify support"),
+            (false, true) => self.log_event("No inotify - daemon runs with -i or -c option", ""),
+            (false, false) => self.log_event("INFO", "running without inotify support"),
         }
     }
 
@@ -337,9 +337,9 @@ impl Daemon {
             }
         };
         match (is_boot, debian) {
-            (true, true) => self.say("INFO", "Running @reboot jobs"),
-            (false, true) => self.say("INFO", "Skipping @reboot jobs -- not system startup"),
-            (false, false) => self.say("INFO", "@reboot jobs will be run at computer's startup."),
+            (true, true) => self.log_event("INFO", "Running @reboot jobs"),
+            (false, true) => self.log_event("INFO", "Skipping @reboot jobs -- not system startup"),
+            (false, false) => self.log_event("INFO", "@reboot jobs will be run at computer's startup."),
             (true, false) => {}
         }
         is_boot

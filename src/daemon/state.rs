@@ -120,7 +120,7 @@ pub(super) struct DaemonFiles {
     pub(super) manager: NotifySocket,
 }
 
-/// Event sources that are removed and added again, or change what they are waited for.
+/// The signals, and the tokens of event sources that come and go or change what they are waited for.
 #[derive(Debug)]
 pub(super) struct Sources {
     pub(super) signals: Signals,
@@ -128,8 +128,6 @@ pub(super) struct Sources {
     pub(super) wake_ups: Token,
     pub(super) watcher: Token,
     pub(super) user_lookup: Token,
-    /// Whether the watcher has been added.
-    pub(super) is_watching: bool,
 }
 
 impl Sources {
@@ -141,7 +139,6 @@ impl Sources {
             wake_ups: reactor.new_token(),
             watcher: reactor.new_token(),
             user_lookup: reactor.new_token(),
-            is_watching: false,
         }
     }
 }

@@ -94,7 +94,7 @@ impl Daemon {
             self.wait_for_executor(give_up_at)?;
         }
         // As cronie does. Debian's cron logs nothing, so that its log does not show whether it was stopped.
-        self.say("INFO", "Shutting down");
+        self.log_event("INFO", "Shutting down");
         self.log.flush();
         if let Some(lock) = &self.files.lock {
             lock.remove_pid_file();

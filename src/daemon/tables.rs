@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The places of crontabs.
+/// Where crontabs are read from.
 #[derive(Debug)]
 pub enum Origin {
     /// The system's spool, cron.d and crontab.

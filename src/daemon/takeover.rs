@@ -293,7 +293,7 @@ impl Daemon {
         self.clean_up();
     }
 
-    /// Removes journals that nobody needs any more.
+    /// Removes journals that are not needed any more.
     fn clean_up(&mut self) {
         let now = now().utc.0;
         let watched: BTreeSet<u64> = self.executors.old.watched.values().map(|watched| watched.executor).collect();
