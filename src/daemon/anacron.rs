@@ -1,10 +1,11 @@
-//! The files of anacron's jobs, where no anacron is installed: the anacrontab and the stamps. The scheduler decides which job is due and when
-//! it starts; it asks for what is read here.
+//! The files of anacron's jobs where no anacron is installed: the anacrontab and the stamps. The scheduler decides which job is due and when it starts,
+//! from what is read here.
 
 use super::debug::Topic;
+use super::load_event::LogLine;
+use super::load_lines::{refusal_line, report_diagnostics};
 use super::settings::Settings;
 use super::stamps::{StampError, Stamps};
-use super::tables::{Told, complain, refusal_told};
 use crate::crontab::{Anacrontab, Severity, Unlisted};
 use crate::profile::shared;
 use crate::report::Level;
@@ -18,23 +19,23 @@ use std::sync::Arc;
 
 /// Most bytes of /etc/anacrontab. Each job keeps the settings above it, so that a table of this size makes some ten megabytes.
 const LARGEST_TABLE: usize = 64 << 10;
-/// Most bytes of the reference implementations' settings.
+/// Most bytes of the file with anacron's settings.
 const LARGEST_FILE: usize = 64 << 10;
 
-/// The anacrontab and the stamps, for the system's daemon.
+/// The anacrontab and the stamps.
 #[derive(Debug)]
 pub(super) struct AnacronFiles {
     stamps: Stamps,
     host: HostKey,
-    /// The table as it was last read, with its bytes.
+    /// The anacrontab as it was read last, with its bytes.
     table: Option<(Vec<u8>, Arc<Anacrontab>)>,
-    /// Why it was refused, as the log has it.
+    /// Why it was refused, as it was logged.
     refusal: Option<String>,
     is_on_battery: bool,
 }
 
 impl AnacronFiles {
-    /// None for a daemon that does not do anacron's work: a standalone one, or one that starts nothing.
+    /// None if this daemon does not run anacron's jobs, because it is standalone or starts no jobs at all.
     pub(super) fn new(settings: &Settings, host: HostKey) -> Option<AnacronFiles> {
         let wanted = !settings.is_standalone() && !settings.debug.has(Topic::Test);
         wanted.then(|| AnacronFiles {
@@ -46,20 +47,14 @@ impl AnacronFiles {
         })
     }
 
-    /// Reads the table and the stamps of its jobs, and whether due jobs must wait for the machine to be off its battery. What is wrong with the
-    /// table goes to the log when it has changed.
-    pub(super) fn read(&mut self, settings: &Settings, log_lines: &mut Vec<Told>) -> Event {
+    /// Reads the anacrontab, the stamps of its jobs, and whether due jobs must wait because the machine runs on its battery. Faults of a changed
+    /// anacrontab are added to the log lines.
+    pub(super) fn read(&mut self, settings: &Settings, log_lines: &mut Vec<LogLine>) -> Event {
         self.read_table(settings, log_lines);
         let was_on_battery = std::mem::replace(&mut self.is_on_battery, spares_battery() && power::is_on_battery());
         if self.is_on_battery && !was_on_battery && self.table.is_some() {
-            log_lines.push(Told {
-                level: Level::Info,
-                user: "CRON".to_owned(),
-                event: "INFO".into(),
-                detail: "on battery: what is due of the jobs by days waits".to_owned(),
-                rest: String::new(),
-                line: None,
-            });
+            let detail = "on battery: what is due of the jobs by days waits".to_owned();
+            log_lines.push(LogLine::of_daemon(Level::Info, "INFO", detail));
         }
         let table = self.table.as_ref().map(|(_, table)| table.clone());
         let jobs = table.iter().flat_map(|table| &table.jobs);
@@ -68,7 +63,11 @@ impl AnacronFiles {
         Event::LoadAnacrontab { source, table, stamps, is_on_battery: self.is_on_battery }
     }
 
-    /// Makes sure, before a job is started, that its stamp can be written after it.
+    /// Checks before a job is started that its stamp can be written after it.
+    ///
+    /// # Errors
+    ///
+    /// The stamp or its directory cannot be created.
     pub(super) fn prepare(&self, id: &[u8]) -> Result<Preparation, StampError> {
         if files::is_executable(shared::ANACRON) {
             return Ok(Preparation::NotOurs);
@@ -78,23 +77,27 @@ impl AnacronFiles {
         Ok(Preparation::Ready { stamp })
     }
 
-    /// Writes that a job has run on that day.
+    /// Writes into its stamp that a job has run on that day.
+    ///
+    /// # Errors
+    ///
+    /// The stamp cannot be written.
     pub(super) fn write_stamp(&self, id: &[u8], day: Day, cause: StampCause) -> Result<(), StampError> {
         match cause {
-            // The line has seen anacron as well and does nothing.
+            // Such a line checks for anacron itself and does nothing then.
             StampCause::RegularLine if files::is_executable(shared::ANACRON) => Ok(()),
             StampCause::Ended | StampCause::RegularLine => self.stamps.write(id, day),
         }
     }
 
-    fn read_table(&mut self, settings: &Settings, log_lines: &mut Vec<Told>) {
+    fn read_table(&mut self, settings: &Settings, log_lines: &mut Vec<LogLine>) {
         let found = if files::is_executable(shared::ANACRON) { None } else { read_table(settings) };
         let bytes = match found {
             Some((_, Ok(bytes))) => bytes,
             Some((_, Err(refusal))) => {
                 let text = refusal.text();
                 if text != self.refusal {
-                    log_lines.extend(refusal_told(settings.config.profile, &refusal));
+                    log_lines.extend(refusal_line(settings.config.profile, &refusal));
                 }
                 (self.table, self.refusal) = (None, text);
                 return;
@@ -110,17 +113,23 @@ impl AnacronFiles {
         }
         let path = settings.config.anacrontab.to_string_lossy();
         let (table, diagnostics) = Anacrontab::parse(&bytes, &path, self.host);
-        complain(settings.config.profile, &anacron_source(&path), &diagnostics, Unlisted::default(), log_lines);
+        report_diagnostics(
+            settings.config.profile,
+            &anacron_source(&path),
+            &diagnostics,
+            Unlisted::default(),
+            log_lines,
+        );
         self.table = Some((bytes, Arc::new(table)));
     }
 }
 
-/// Where anacron's jobs come from, as the executor and the log have it.
+/// The source of anacron's jobs for the executor and the log.
 fn anacron_source(path: &str) -> Source {
     Source { path: path.to_owned(), name: "*system*".to_owned(), owner: Owner::System }
 }
 
-/// The table's path and its bytes, or why they may not be used. None: there is no table.
+/// The anacrontab's path and its bytes, or why it is refused. None: there is no anacrontab.
 fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)> {
     let Found { source, content, .. } = settings.finder().open_as_system(&settings.config.anacrontab)?;
     let bytes = content.and_then(|file| {
@@ -129,45 +138,45 @@ fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)>
     Some((source.path, bytes))
 }
 
-/// Whether anacron's jobs wait while the machine runs on its battery, as they do unless the reference implementations' setting says otherwise.
+/// Whether anacron's jobs wait while the machine runs on its battery. They do unless Debian's settings file for anacron says otherwise.
 fn spares_battery() -> bool {
     let text = files::read_text(Path::new(shared::ANACRON_DEFAULTS), LARGEST_FILE).unwrap_or_default();
     let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ANACRON_RUN_ON_BATTERY_POWER="));
     values.next_back().is_none_or(|value| value.trim_matches(['"', '\'']) != "yes")
 }
 
-/// `crond --check`: what is wrong with the table, as pictures; none when it is not there.
-pub fn check(settings: &Settings, host: HostKey) -> Option<Checked> {
+/// Checks the anacrontab for `crond --check`. None: there is no anacrontab.
+pub fn check(settings: &Settings, host: HostKey) -> Option<CheckResult> {
     let (path, content) = read_table(settings)?;
     Some(match content {
         Ok(bytes) => {
             let (tab, diagnostics) = Anacrontab::parse(&bytes, &path, host);
-            let errors = diagnostics.iter().filter(|said| said.severity == Severity::Error).count();
-            Checked::Read {
+            let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+            CheckResult::Read {
                 jobs: tab.jobs.len(),
                 errors,
                 warnings: diagnostics.len() - errors,
-                pictures: diagnostics.iter().map(|said| said.picture(&path)).collect(),
+                snippets: diagnostics.iter().map(|diagnostic| diagnostic.picture(&path)).collect(),
             }
         }
-        Err(refusal) => Checked::Refused(format!("{path}: refused: {}", refusal.text().unwrap_or_default())),
+        Err(refusal) => CheckResult::Refused(format!("{path}: refused: {}", refusal.text().unwrap_or_default())),
     })
 }
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug)]
-pub enum Checked {
-    /// It was read.
+pub enum CheckResult {
+    /// The anacrontab was read.
     Read {
-        /// Jobs in it.
+        /// The number of jobs.
         jobs: usize,
-        /// Lines that do not run.
+        /// The number of lines that do not run.
         errors: usize,
-        /// Doubtful lines.
+        /// The number of doubtful lines.
         warnings: usize,
-        /// All of them, with their places.
-        pictures: String,
+        /// The diagnostics, each with its source line.
+        snippets: String,
     },
-    /// It was not, and why.
+    /// The anacrontab is refused, for this reason.
     Refused(String),
 }

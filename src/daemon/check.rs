@@ -1,6 +1,6 @@
-//! `crond --check`: loads everything as the daemon would and reports every fault and every refused table.
+//! `crond --check`: reads all crontabs as the daemon would, and reports every fault and every refused crontab.
 
-use super::anacron::{self, Checked};
+use super::anacron::{self, CheckResult};
 use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
 use crate::config::zones::SystemZones;
@@ -13,7 +13,7 @@ use crate::users::LocalUsers;
 use std::io;
 use std::path::PathBuf;
 
-/// What was found wrong, and how much was looked at.
+/// Counts of crontabs and faults, and the diagnostics.
 struct Checker<'a> {
     settings: &'a Settings,
     zones: SystemZones,
@@ -23,10 +23,14 @@ struct Checker<'a> {
     errors: usize,
     warnings: usize,
     refused: usize,
-    complaints: Vec<u8>,
+    diagnostics: Vec<u8>,
 }
 
-/// Checks the system's tables, or only those files. Whether all is well.
+/// Checks the system's crontabs, or only those files. Returns whether no error was found and nothing was refused.
+///
+/// # Errors
+///
+/// The result cannot be written to standard output or standard error.
 pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
     let mut checker = Checker {
         settings,
@@ -37,7 +41,7 @@ pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
         errors: 0,
         warnings: 0,
         refused: 0,
-        complaints: Vec::new(),
+        diagnostics: Vec::new(),
     };
     if files.is_empty() {
         checker.check_system();
@@ -54,14 +58,14 @@ impl Checker<'_> {
             self.refuse(&error.to_string());
         }
         match anacron::check(self.settings, self.host) {
-            Some(Checked::Read { jobs, errors, warnings, pictures }) => {
+            Some(CheckResult::Read { jobs, errors, warnings, snippets }) => {
                 self.tables += 1;
                 self.entries += jobs;
                 self.errors += errors;
                 self.warnings += warnings;
-                self.complaints.extend_from_slice(pictures.as_bytes());
+                self.diagnostics.extend_from_slice(snippets.as_bytes());
             }
-            Some(Checked::Refused(why)) => self.refuse(&why),
+            Some(CheckResult::Refused(why)) => self.refuse(&why),
             None => {}
         }
     }
@@ -82,7 +86,7 @@ impl Checker<'_> {
 
     fn refuse(&mut self, why: &str) {
         self.refused += 1;
-        self.complaints.extend_from_slice(format!("{why}\n").as_bytes());
+        self.diagnostics.extend_from_slice(format!("{why}\n").as_bytes());
     }
 
     fn read(&mut self, source: &Source, file: &TableFile) {
@@ -96,9 +100,9 @@ impl Checker<'_> {
         self.errors += parsed.errors().count() + parsed.unlisted.errors;
         self.warnings += parsed.warnings().count() + parsed.unlisted.warnings;
         for diagnostic in &parsed.diagnostics {
-            self.complaints.extend_from_slice(diagnostic.picture(&source.path).as_bytes());
+            self.diagnostics.extend_from_slice(diagnostic.picture(&source.path).as_bytes());
         }
-        self.complaints.extend_from_slice(parsed.unlisted.line(&source.path).unwrap_or_default().as_bytes());
+        self.diagnostics.extend_from_slice(parsed.unlisted.line(&source.path).unwrap_or_default().as_bytes());
     }
 
     fn refuse_table(&mut self, source: &Source, refusal: &Refusal) {
@@ -107,8 +111,8 @@ impl Checker<'_> {
     }
 
     fn report(self) -> io::Result<bool> {
-        let Checker { tables, entries, errors, warnings, refused, complaints, .. } = self;
-        let told = files::write_all(descriptor::standard(true), &complaints);
+        let Checker { tables, entries, errors, warnings, refused, diagnostics, .. } = self;
+        let written = files::write_all(descriptor::standard(true), &diagnostics);
         let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
         let summary = format!(
             "{} with {}, {} refused, {}, {}\n",
@@ -119,7 +123,7 @@ impl Checker<'_> {
             count(warnings, "warning", "warnings"),
         );
         files::write_all(descriptor::standard(false), summary.as_bytes())?;
-        told?;
+        written?;
         Ok(errors == 0 && refused == 0)
     }
 }

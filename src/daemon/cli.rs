@@ -1,4 +1,4 @@
-//! The command line: one definition that knows the profiles, for parsing, `--help`, man page and completions alike.
+//! The command line. One definition for each profile serves the parser, `--help`, the man page and the completions.
 
 use super::debug;
 use crate::profile::ProfileName;
@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, Command, builder::PossibleValuesParser, value_parser}
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// The definition for a profile.
+/// The command line of a profile.
 pub fn command(profile: ProfileName) -> Command {
     let command = Command::new("crond")
         .about("Run the jobs of crontabs at their scheduled times")
@@ -38,7 +38,7 @@ fn debugging() -> Arg {
                sch (due jobs), proc (processes of jobs), misc (signals), ext (more details); test: start no jobs")
 }
 
-/// cron(8) of Debian's package.
+/// The options of cron(8) in Debian's package.
 fn debian_flags() -> Vec<Arg> {
     vec![
         flag("foreground", 'f', "Stay in the foreground").long("foreground"),
@@ -52,7 +52,7 @@ fn debian_flags() -> Vec<Arg> {
     ]
 }
 
-/// crond(8) of cronie.
+/// The options of crond(8) in cronie.
 fn cronie_flags() -> Vec<Arg> {
     vec![
         flag("foreground", 'n', "Stay in the foreground").short_alias('f').long("foreground"),
@@ -69,7 +69,7 @@ fn cronie_flags() -> Vec<Arg> {
     ]
 }
 
-/// What both profiles have in addition, long only.
+/// The long options that both profiles have in addition.
 fn own_options(profile: ProfileName) -> Vec<Arg> {
     let path = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
@@ -112,21 +112,21 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
     ]
 }
 
-/// What must be known before the definition can be chosen: `--profile`, `--config`, and whether only a page is wanted.
+/// The options that must be known before the definition can be chosen: `--profile`, `--config`, and those that print a page.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Beforehand {
+pub struct EarlyOptions {
     /// The value of `--profile`.
     pub profile: Option<String>,
     /// The value of `--config`.
     pub config: Option<PathBuf>,
-    /// `--help` or `--version`, which must work on a broken system.
+    /// Whether `--help` or `--version` is among the arguments: they must work with a broken configuration.
     pub page: bool,
 }
 
-impl Beforehand {
-    /// Looks through the arguments after the program's name.
-    pub fn scan(arguments: &[OsString]) -> Beforehand {
-        let mut found = Beforehand::default();
+impl EarlyOptions {
+    /// Searches the arguments after the program's name.
+    pub fn scan(arguments: &[OsString]) -> EarlyOptions {
+        let mut found = EarlyOptions::default();
         let mut rest = arguments.iter().take_while(|argument| *argument != "--");
         while let Some(argument) = rest.next() {
             let text = argument.to_string_lossy();
@@ -153,14 +153,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definitions_hold_together() {
+    fn the_definitions_are_consistent() {
         for profile in [ProfileName::Debian, ProfileName::Cronie] {
             command(profile).debug_assert();
         }
     }
 
     #[test]
-    fn each_profile_takes_the_flags_of_its_incumbent_and_no_others() {
+    fn each_profile_accepts_the_flags_of_its_reference_implementation_only() {
         let takes = |profile, line: &str| command(profile).try_get_matches_from(line.split(' ')).is_ok();
         for (line, debian, cronie) in [
             ("cron -f", true, true),
@@ -188,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn profile_and_configuration_are_found_wherever_they_stand() {
-        let scan = |line: &str| Beforehand::scan(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        let expected = |profile: Option<&str>, config: Option<&str>, page| Beforehand {
+    fn profile_and_configuration_are_found_at_any_place() {
+        let scan = |line: &str| EarlyOptions::scan(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        let expected = |profile: Option<&str>, config: Option<&str>, page| EarlyOptions {
             profile: profile.map(str::to_owned),
             config: config.map(PathBuf::from),
             page,

@@ -1,522 +1,391 @@
-//! All tables, zones and users, kept up to date: hears of changes, looks when it is time to, and says what is new.
+//! All crontabs, with the zones and users that they depend on, kept up to date: scans what may have changed, and reports what is new as
+//! [`LoadEvent`]s.
 
-use super::mounts::{MountWatch, Paths};
+use super::change_watch::ChangeWatch;
+use super::deadlines::{Deadlines, ms_to_end_of_minute, take_expired};
+use super::file_cache::Depth;
+use super::load_event::{EventSink, LoadEvent, LogLine};
+use super::mounts::Paths;
+use super::scan_queue::{ScanQueue, may_still_be_written, was_just_emptied};
 use super::settings::Settings;
-use super::tables::{Depth, EventSink, LoadEvent, Tables, Told};
-use super::watch::{Hints, WatchError, Watcher};
-use crate::config::WatchMode;
+use super::tables::Tables;
+use super::watch::{Hints, Watcher};
 use crate::config::zones::SystemZones;
 use crate::report::Level;
 use crate::schedule::Zones;
 use crate::spool::watched_directories;
 use crate::sys::clock;
-use crate::sys::file_system::reports_changes;
 use crate::sys::mount_table::MountTable;
-use crate::sys::name_watch::Change;
-use crate::users::Progress;
-use std::collections::{BTreeSet, VecDeque};
+use crate::users::{DaemonUsers, Progress};
+use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-/// Hints are gathered for so long before anybody looks, so that a burst of edits is looked at once.
+/// Hints are gathered for so long before anything is scanned, so that a burst of edits is scanned once.
 const GATHER_MS: i64 = 3;
-/// A file that is being written and not closed is looked at after this long all the same.
+/// A file that is being written and not closed is read after this time all the same.
 const UNSETTLED_MS: i64 = 1000;
-/// The safety look: everything by stat(2), in case something was not heard.
-const SAFETY_MS: i64 = 600_000;
-/// Between two reloads that were asked for by signal.
+/// The time between two rescans of everything with stat(2), in case a change was not reported.
+const RESCAN_MS: i64 = 600_000;
+/// The least time between two reloads that were asked for by signal.
 const RELOAD_MS: i64 = 1000;
-/// Most paths looked at in one turn of the loop.
+/// Most paths scanned in one turn of the loop.
 const PATHS_A_TURN: usize = 64;
-/// An empty file that was changed within this time is probably about to be filled. Nanoseconds.
-const JUST_EMPTIED_NS: u64 = 200_000_000;
 
-/// Where the system's zone is chosen.
+/// The link that selects the system's zone.
 const LOCALTIME: &str = "/etc/localtime";
-/// Where local users are.
+/// The file of local users.
 const PASSWD: &str = "/etc/passwd";
 
-/// How changes are noticed.
+/// The files of anacron's jobs, which are watched here and read elsewhere.
 #[derive(Debug)]
-enum Noticing {
-    /// By being told.
-    Watching(Box<Watcher>),
-    /// By looking each minute, because that was asked for.
-    AskedToPoll,
-    /// By looking each minute, because watching does not work now.
-    Failed,
+struct AnacronPaths {
+    table: PathBuf,
+    /// The directory of stamps.
+    stamps: PathBuf,
+    /// Whether one of them may have changed.
+    is_changed: bool,
 }
 
-/// Tables and all that they depend on.
+/// Crontabs and all that they depend on.
 #[derive(Debug)]
 pub struct CrontabDatabase {
     tables: Tables,
+    users: DaemonUsers,
     zones: SystemZones,
-    noticing: Noticing,
-    watch: WatchMode,
-    mounts: MountWatch,
-    /// Whether a table may change without a report, since its file system does not report every change.
-    misses_changes: bool,
-    /// Paths to look at.
-    queue: VecDeque<PathBuf>,
-    unsettled: BTreeSet<PathBuf>,
-    gather_until: Option<i64>,
-    unsettled_until: Option<i64>,
-    mend_at: Option<i64>,
-    poll_at: Option<i64>,
-    safety_at: i64,
-    /// When leftovers in the spool are looked for again.
-    leftovers_at: i64,
+    watch: ChangeWatch,
+    queue: ScanQueue,
+    deadlines: Deadlines,
+    /// When a reload was carried out last (milliseconds of the monotonic clock).
     reloaded_at: i64,
-    reload_at: Option<i64>,
-    /// Whether all has been looked at that was heard of.
-    watch_anew: bool,
-    /// The table of anacron jobs and the directory of their stamps, where they are ours to see to.
-    anacron: Option<(PathBuf, PathBuf)>,
-    /// One of these may have changed.
-    anacron_hint: bool,
+    /// When left-over files in the spool are looked for again (milliseconds of the monotonic clock).
+    clean_at: i64,
+    /// None: a standalone daemon does not run anacron's jobs.
+    anacron: Option<AnacronPaths>,
 }
 
 impl CrontabDatabase {
-    /// Knows nothing yet.
+    /// A database that is empty until [`CrontabDatabase::open`] is called.
     pub fn new(tables: Tables, settings: &Settings) -> CrontabDatabase {
         let now = clock::monotonic_ms();
+        let anacron = (!settings.is_standalone()).then(|| AnacronPaths {
+            table: settings.config.anacrontab.clone(),
+            stamps: settings.config.anacron_stamps.clone(),
+            is_changed: false,
+        });
         CrontabDatabase {
             tables,
+            users: DaemonUsers::default(),
             zones: SystemZones::open(),
-            noticing: if settings.config.watch == WatchMode::Poll { Noticing::AskedToPoll } else { Noticing::Failed },
-            watch: settings.config.watch,
-            mounts: if settings.config.watch == WatchMode::Poll { MountWatch::default() } else { MountWatch::new() },
-            misses_changes: false,
-            queue: VecDeque::new(),
-            unsettled: BTreeSet::new(),
-            gather_until: None,
-            unsettled_until: None,
-            mend_at: None,
-            poll_at: None,
-            safety_at: now + SAFETY_MS,
-            leftovers_at: now,
+            watch: ChangeWatch::new(settings.config.watch),
+            queue: ScanQueue::default(),
+            deadlines: Deadlines::new(now + RESCAN_MS),
             reloaded_at: now - RELOAD_MS,
-            reload_at: None,
-            watch_anew: false,
-            anacron: (!settings.is_standalone())
-                .then(|| (settings.config.anacrontab.clone(), settings.config.anacron_stamps.clone())),
-            anacron_hint: false,
+            clean_at: now,
+            anacron,
         }
     }
 
-    /// Whether the anacrontab or its stamps may have changed since this was last asked.
-    pub fn take_anacron_hint(&mut self) -> bool {
-        std::mem::take(&mut self.anacron_hint)
+    /// Starts to watch and reads everything. What changes meanwhile is reported and scanned again.
+    pub fn open(&mut self, events: &mut dyn EventSink) {
+        self.watch.start();
+        self.watch_directories(events);
+        let watched = self.tables.directories();
+        self.remove_leftovers(events);
+        self.tables.rescan(Depth::Names, &mut self.users, &self.zones, events);
+        // Links may lead to directories that were not watched while they were read.
+        self.watch_directories(events);
+        let directories = self.tables.directories();
+        let links = directories.difference(&watched).flat_map(|directory| self.tables.links_through(directory));
+        self.queue.push(links);
+        self.finish_rescan();
     }
 
-    /// The zones as they are now.
+    /// Whether the anacrontab or its stamps may have changed since the last call.
+    pub fn take_anacron_change(&mut self) -> bool {
+        self.anacron.as_mut().is_some_and(|anacron| std::mem::take(&mut anacron.is_changed))
+    }
+
+    /// The zones as they were read last.
     pub fn zones(&self) -> &SystemZones {
         &self.zones
     }
 
-    /// Starts to watch, quietly, reads everything, and then watches in earnest: the thread of `notify` is woken for each file
-    /// that is opened, which would cost more than the reading. What changed meanwhile was heard of and is looked at again.
-    pub fn open(&mut self, news: &mut dyn EventSink) {
-        if matches!(self.noticing, Noticing::Failed) {
-            self.try_to_watch(news, true);
-        }
-        let watched_quietly = self.tables.directories();
-        self.remove_leftovers(news);
-        self.tables.rescan(Depth::Names, &self.zones, news);
-        self.watch_directories(news);
-        self.handle_name_changes(news);
-        self.finish_looking();
-        // Links lead to directories in which nobody was listening while they were read.
-        let beyond = self.tables.directories();
-        let links = beyond.difference(&watched_quietly).flat_map(|directory| self.tables.led_through(directory));
-        self.queue.extend(links);
-    }
-
-    /// The watcher, if there is one. Its notifier and its name watch are event sources.
+    /// The watcher, if changes are reported. Its notifier is an event source.
     pub fn watcher(&self) -> Option<&Watcher> {
-        match &self.noticing {
-            Noticing::Watching(watcher) => Some(watcher),
-            Noticing::AskedToPoll | Noticing::Failed => None,
-        }
+        self.watch.watcher()
     }
 
     /// The mount table, if its changes are to be waited for.
     pub fn mount_table(&self) -> Option<&MountTable> {
-        self.mounts.table()
+        self.watch.mount_table()
     }
 
-    /// The tables' users, whose answers are to be waited for.
-    pub fn users(&mut self) -> &mut crate::users::DaemonUsers {
-        self.tables.users()
+    /// Starts a lookup of users that crontabs wait for. The descriptor becomes readable with the answer.
+    pub fn start_user_lookup(&mut self) -> Option<BorrowedFd<'_>> {
+        self.users.ask()
     }
 
-    /// When [`CrontabDatabase::attend`] wants to be called at the latest (milliseconds of the monotonic clock).
+    /// When [`CrontabDatabase::run_timers`] is to be called at the latest (milliseconds of the monotonic clock).
     pub fn next_deadline_ms(&self) -> i64 {
         if !self.queue.is_empty() {
             return i64::MIN;
         }
-        let wishes = [self.gather_until, self.unsettled_until, self.mend_at, self.poll_at, self.reload_at];
-        let wishes = wishes.into_iter().chain([self.tables.users_give_up_at(), self.mounts.check_at()]);
-        wishes.flatten().fold(self.safety_at, i64::min)
+        let others = [self.users.give_up_at(), self.watch.mount_check_at()];
+        others.into_iter().flatten().fold(self.deadlines.next(), i64::min)
     }
 
-    /// Handles the watcher's notification: collects further changes for a moment.
-    pub fn handle_crontab_changes(&mut self) {
-        // It does not ring again before the hints are taken.
+    /// Handles the watcher's notification: gathers further changes for a moment.
+    pub fn handle_changes(&mut self) {
+        // It does not notify again before the hints are taken.
         if let Some(watcher) = self.watcher() {
             watcher.notifier().answer();
         }
-        self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
+        self.gather(clock::monotonic_ms());
     }
 
-    /// Names changed in a directory that is watched for names.
-    pub fn handle_name_changes(&mut self, news: &mut dyn EventSink) {
-        let Noticing::Watching(watcher) = &mut self.noticing else { return };
-        let changes = match watcher.changed_names() {
-            Ok(changes) => changes,
-            Err(_) => vec![Change::Anything],
-        };
-        let (mut zone, mut users) = (false, false);
-        let zone_directories = watched_directories(Path::new(LOCALTIME));
-        let tables = self.tables.directories();
-        for change in changes {
-            match change {
-                Change::Anything => {
-                    (zone, users) = (true, true);
-                    self.anacron_hint = true;
-                    self.watch_anew = true;
-                }
-                Change::Directory(_) => self.watch_anew = true,
-                Change::Made(path) if self.tables.system_crontab() == Some(&path) => {
-                    self.unsettled.insert(path);
-                    self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
-                }
-                Change::Name(path) if self.tables.system_crontab() == Some(&path) => {
-                    self.unsettled.remove(&path);
-                    self.queue.push_back(path);
-                }
-                Change::Name(path) if is_in(&path, &tables) => {
-                    self.queue.extend(path.parent().map(|parent| self.tables.led_through(parent)).unwrap_or_default());
-                    self.queue.push_back(path);
-                }
-                Change::Made(path) if is_in(&path, &tables) => {
-                    self.unsettled.insert(path);
-                    self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
-                }
-                Change::Name(path) | Change::Made(path) => {
-                    if let Some((table, stamps)) = &self.anacron {
-                        self.anacron_hint |= path == *table || path.parent() == Some(stamps);
-                        // The stamps are watched while there is a table.
-                        self.watch_anew |= path == *table || path == *stamps;
-                    }
-                    zone |= path == Path::new(LOCALTIME)
-                        || path.parent().is_some_and(|parent| zone_directories.iter().any(|way| way == parent));
-                    users |= path == Path::new(PASSWD);
-                    // Something on the way to a missing directory, perhaps.
-                    self.watch_anew |= tables.iter().any(|wanted| wanted.starts_with(&path));
-                }
-            }
-        }
-        if zone {
-            self.look_at_zones(news);
-        }
-        if users {
-            self.mend(news);
-        }
-        if self.watch_anew {
-            self.gather_until.get_or_insert(clock::monotonic_ms() + GATHER_MS);
+    /// Handles an answer about users, or a part of it.
+    pub fn handle_user_lookup(&mut self, events: &mut dyn EventSink) {
+        if self.users.hear() == Progress::Answered {
+            self.scan_rejected(events);
         }
     }
 
-    /// The name service has something to say.
-    pub fn handle_user_lookups(&mut self, news: &mut dyn EventSink) {
-        if self.tables.users().hear() == Progress::Answered {
-            self.look_at_mendable(news);
-        }
+    /// Handles a change of the mount table.
+    pub fn handle_mount_change(&mut self) {
+        self.watch.ask_for_mount_check();
     }
 
-    /// The mount table has changed.
-    pub fn note_mount_change(&mut self) {
-        self.mounts.ask_for_check();
+    /// Handles a message that the crontab of `user` may have changed, from a process of the user `sender`.
+    pub fn handle_wake_up(&mut self, user: &str, sender: u32) {
+        self.queue.push(self.tables.changed_user_table(user, sender));
+        self.watch.ask_for_mount_check();
     }
 
-    /// That user's table may have changed, says the user of that id.
-    pub fn note_wake_up(&mut self, user: &str, sender: u32) {
-        self.queue.extend(self.tables.changed_user_table(user, sender));
-        self.mounts.ask_for_check();
-    }
-
-    /// A reload is asked for: at once, or a second after the last. False if it is on its way already.
+    /// Schedules a reload: at once, or a second after the last. False if one is scheduled already.
     pub fn ask_for_reload(&mut self) -> bool {
-        let is_new = self.reload_at.is_none();
-        self.reload_at.get_or_insert(self.reloaded_at + RELOAD_MS);
+        let is_new = self.deadlines.reload.is_none();
+        self.deadlines.reload.get_or_insert(self.reloaded_at + RELOAD_MS);
         is_new
     }
 
-    /// Does what it is time for; whether a reload was among it.
-    pub fn attend(&mut self, news: &mut dyn EventSink) -> bool {
+    /// Does what has become due. Returns whether a reload was among it.
+    pub fn run_timers(&mut self, events: &mut dyn EventSink) -> bool {
         let now = clock::monotonic_ms();
-        let is_time = |wish: Option<i64>| wish.is_some_and(|at| at <= now);
-        let reload = is_time(self.reload_at);
-        if reload {
-            self.reload_at = None;
+        let is_reload = take_expired(&mut self.deadlines.reload, now);
+        if is_reload {
             self.reloaded_at = now;
-            self.tables.users().refresh();
-            self.look_at_zones(news);
+            self.users.refresh();
+            self.refresh_zones(events);
         }
-        if is_time(self.gather_until) {
-            self.gather_until = None;
-            self.sort_hints(now);
+        if take_expired(&mut self.deadlines.gather, now)
+            && let Some(hints) = self.watch.take_hints()
+        {
+            self.sort_hints(hints, now, events);
         }
-        if is_time(self.unsettled_until) {
-            self.unsettled_until = None;
-            self.queue.extend(std::mem::take(&mut self.unsettled));
+        if take_expired(&mut self.deadlines.settle, now) {
+            let unsettled = self.queue.take_unsettled();
+            unsettled.into_iter().for_each(|path| self.enqueue(path));
         }
-        if self.tables.users().give_up_at().is_some_and(|at| at <= now) {
-            self.tables.users().give_up();
-            self.look_at_mendable(news);
+        if self.users.give_up_at().is_some_and(|at| at <= now) {
+            self.users.give_up();
+            self.scan_rejected(events);
         }
-        if is_time(self.mend_at) {
-            self.mend(news);
+        if take_expired(&mut self.deadlines.retry_rejected, now) {
+            self.retry_rejected(events);
         }
-        if self.safety_at <= now {
-            self.tables.users().refresh();
-            self.look_at_zones(news);
-            if matches!(self.noticing, Noticing::Failed) {
-                self.try_to_watch(news, false);
-            }
+        let is_rescan = self.deadlines.rescan <= now;
+        if is_rescan {
+            self.users.refresh();
+            self.refresh_zones(events);
+            self.watch.start();
         }
-        if is_time(self.mounts.check_at()) {
+        if self.watch.mount_check_at().is_some_and(|at| at <= now) {
             let paths = self.paths();
-            self.watch_anew |= !self.mounts.is_unchanged(&paths);
+            self.watch.check_mounts(&paths);
         }
-        if reload || self.safety_at <= now || is_time(self.poll_at) || self.watch_anew {
-            self.look_at_everything(false, news);
-            // What the watcher read meanwhile is not announced again.
-            self.handle_name_changes(news);
+        if is_reload || is_rescan || take_expired(&mut self.deadlines.poll, now) || self.watch.is_stale() {
+            self.rescan(false, events);
         }
-        self.look_at_queue(now, news);
-        reload
+        self.scan_queue(now, events);
+        is_reload
     }
 
-    /// Makes the watcher, if the system lets us. What fails is said when it is new.
-    fn try_to_watch(&mut self, news: &mut dyn EventSink, say_failure: bool) {
-        let made = Watcher::new(self.busy_directories()).and_then(|mut watcher| {
-            watcher.watch_quietly(&self.tables.directories())?;
-            Ok(watcher)
-        });
-        match made {
-            Ok(watcher) => self.noticing = Noticing::Watching(Box::new(watcher)),
-            Err(why) if say_failure => self.stop_watching(&why, news),
-            Err(_) => {}
-        }
-    }
-
-    fn stop_watching(&mut self, why: &WatchError, news: &mut dyn EventSink) {
-        self.noticing = Noticing::Failed;
-        news.push(LoadEvent::Tell(Told {
-            level: Level::Warning,
-            user: "CRON".to_owned(),
-            event: "WARNING".into(),
-            detail: format!("{why}; looking for changed tables each minute instead"),
-            rest: String::new(),
-            line: None,
-        }));
-    }
-
-    /// Directories in which a few names matter and much else happens.
-    fn busy_directories(&self) -> BTreeSet<PathBuf> {
-        let anacrontab = self.anacron.as_ref().map(|(table, _)| table.as_path());
-        let parents = [Some(Path::new(LOCALTIME)), self.tables.system_crontab(), anacrontab].into_iter().flatten();
-        let parents = parents.filter_map(Path::parent).map(Path::to_owned);
-        let stamps = self.anacron.iter().filter(|(table, _)| table.exists()).map(|(_, stamps)| stamps.clone());
-        parents.chain(stamps).chain(watched_directories(Path::new(LOCALTIME))).collect()
-    }
-
-    /// Watches what is to be watched now, and looks at everything; again for as long as that leads to more places.
-    fn look_at_everything(&mut self, anew: bool, news: &mut dyn EventSink) {
+    /// Watches what is to be watched now and scans everything, again for as long as that leads to more directories.
+    fn rescan(&mut self, is_anew: bool, events: &mut dyn EventSink) {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
-        self.remove_leftovers(news);
+        self.remove_leftovers(events);
         for round in 0..MOST_ROUNDS {
-            self.watch_anew = false;
-            let more = self.watch_directories(news);
-            if round > 0 && !more {
+            let has_more = self.watch_directories(events);
+            if round > 0 && !has_more {
                 break;
             }
-            let depth = match self.watcher() {
-                _ if anew && round == 0 => Depth::Anew,
-                Some(_) if !self.misses_changes => Depth::Changes,
-                Some(_) | None => Depth::Names,
+            let depth = match (is_anew && round == 0, self.watch.reports_everything()) {
+                (true, _) => Depth::Anew,
+                (false, true) => Depth::Changes,
+                (false, false) => Depth::Names,
             };
-            self.tables.rescan(depth, &self.zones, news);
+            self.tables.rescan(depth, &mut self.users, &self.zones, events);
             if self.watcher().is_none() {
                 break;
             }
         }
-        self.finish_looking();
+        self.finish_rescan();
     }
 
-    /// Removes what a killed crontab has left in the spool, at most once in ten minutes.
-    fn remove_leftovers(&mut self, news: &mut dyn EventSink) {
+    /// Removes what a killed crontab command has left in the spool, at most once in ten minutes.
+    fn remove_leftovers(&mut self, events: &mut dyn EventSink) {
         let now = clock::monotonic_ms();
-        if self.leftovers_at <= now {
-            self.leftovers_at = now + SAFETY_MS;
-            self.tables.remove_leftovers(clock::wall().seconds, news);
+        if self.clean_at <= now {
+            self.clean_at = now + RESCAN_MS;
+            self.tables.remove_leftovers(clock::wall().seconds, events);
         }
     }
 
-    /// Plans the next looks after one at everything.
-    fn finish_looking(&mut self) {
+    /// Sets the deadlines that follow a scan of everything.
+    fn finish_rescan(&mut self) {
         let now = clock::monotonic_ms();
-        self.anacron_hint = true;
-        self.safety_at = now + SAFETY_MS;
-        let polls = self.watcher().is_none() || (self.misses_changes && self.watch == WatchMode::Auto);
-        self.poll_at = polls.then(|| now + ms_to_end_of_minute());
-        self.plan_mending(now);
+        if let Some(anacron) = &mut self.anacron {
+            anacron.is_changed = true;
+        }
+        self.deadlines.rescan = now + RESCAN_MS;
+        self.deadlines.poll = self.watch.must_poll().then(|| now + ms_to_end_of_minute());
+        self.schedule_retry(now);
     }
 
-    /// What the tables depend on.
+    /// Returns whether a directory of crontabs is watched now that was not before.
+    fn watch_directories(&mut self, events: &mut dyn EventSink) -> bool {
+        let paths = self.paths();
+        let has_more = self.watch.update(&paths, &self.tables.directories());
+        if let Some(why) = self.watch.take_failure() {
+            let detail = format!("{why}; looking for changed tables each minute instead");
+            events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
+        }
+        has_more
+    }
+
+    /// The paths that the crontabs depend on.
     fn paths(&self) -> Paths {
         let mut directories = self.tables.directories();
         directories.extend(self.busy_directories());
-        let anacrontab = self.anacron.iter().map(|(table, _)| table.clone());
+        let anacrontab = self.anacron.iter().map(|anacron| anacron.table.clone());
         let files = self.tables.single_files().into_iter().chain(anacrontab).collect();
         Paths { directories, table_directories: self.tables.table_directories(), files }
     }
 
-    /// Whether a table may change without a report.
-    fn may_miss_changes(&self, paths: &Paths) -> bool {
-        let mut places = self.tables.directories();
-        places.extend(paths.files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
-        self.mounts.has_mounted_tables() || !places.iter().chain(&paths.files).all(|path| reports_changes(path))
+    /// Directories in which a few names matter and much else changes.
+    fn busy_directories(&self) -> BTreeSet<PathBuf> {
+        let anacrontab = self.anacron.as_ref().map(|anacron| anacron.table.as_path());
+        let files = [Some(Path::new(LOCALTIME)), self.tables.system_crontab(), anacrontab].into_iter().flatten();
+        let parents = files.filter_map(Path::parent).map(Path::to_owned);
+        // Stamps count only while there is a table.
+        let stamps = self.anacron.iter().filter(|anacron| anacron.table.exists()).map(|anacron| anacron.stamps.clone());
+        parents.chain(stamps).chain(watched_directories(Path::new(LOCALTIME))).collect()
     }
 
-    /// Whether something is watched now that was not.
-    fn watch_directories(&mut self, news: &mut dyn EventSink) -> bool {
-        let paths = self.paths();
-        // Later changes are those since now.
-        self.mounts.is_unchanged(&paths);
-        self.misses_changes = self.may_miss_changes(&paths);
-        let (busy, wanted) = (self.busy_directories(), self.tables.directories());
-        let Noticing::Watching(watcher) = &mut self.noticing else { return false };
-        watcher.set_busy(busy);
-        match watcher.watch(&wanted) {
-            Ok(more) => more,
-            Err(why) => {
-                self.stop_watching(&why, news);
-                false
+    /// Turns reported changes into paths to scan, and refreshes what else they concern.
+    fn sort_hints(&mut self, hints: Hints, now: i64, events: &mut dyn EventSink) {
+        let Hints { settled, unsettled, anything, .. } = hints;
+        let directories = self.tables.directories();
+        let zone_directories = watched_directories(Path::new(LOCALTIME));
+        let (mut zones_changed, mut users_changed) = (anything, anything);
+        if let Some(anacron) = &mut self.anacron {
+            anacron.is_changed |= anything;
+        }
+        let settled = settled.into_iter().map(|path| (path, true));
+        for (path, is_settled) in settled.chain(unsettled.into_iter().map(|path| (path, false))) {
+            let parent = path.parent();
+            zones_changed |= path == Path::new(LOCALTIME)
+                || parent.is_some_and(|parent| zone_directories.iter().any(|directory| directory == parent));
+            users_changed |= path == Path::new(PASSWD);
+            if let Some(anacron) = &mut self.anacron {
+                let is_directory = path == anacron.stamps;
+                anacron.is_changed |= path == anacron.table || parent == Some(&anacron.stamps);
+                if is_directory || path == anacron.table {
+                    self.watch.mark_stale();
+                }
             }
+            let is_table = self.tables.system_crontab() == Some(&path)
+                || parent.is_some_and(|parent| directories.contains(parent));
+            // A directory of crontabs, or one above it.
+            if directories.iter().any(|directory| directory.starts_with(&path)) {
+                self.watch.mark_stale();
+            } else if is_table && !is_settled && may_still_be_written(&path) {
+                self.queue.push_unsettled(path);
+            } else if is_table {
+                self.enqueue(path);
+            }
+        }
+        if self.queue.has_unsettled() {
+            self.deadlines.settle.get_or_insert(now + UNSETTLED_MS);
+        }
+        if zones_changed {
+            self.refresh_zones(events);
+        }
+        if users_changed {
+            self.retry_rejected(events);
         }
     }
 
-    /// Turns what was heard into paths to look at.
-    fn sort_hints(&mut self, now: i64) {
-        let Noticing::Watching(watcher) = &mut self.noticing else { return };
-        let Hints { settled, unsettled, anything, directories } = watcher.take();
-        self.watch_anew |= anything || directories;
-        let wanted = self.tables.directories();
-        for path in settled {
-            self.unsettled.remove(&path);
-            if wanted.contains(&path) {
-                self.watch_anew = true;
-                continue;
-            }
-            if let Some(parent) = path.parent() {
-                self.queue.extend(self.tables.led_through(parent));
-            }
-            self.queue.push_back(path);
-        }
-        let being_written: BTreeSet<PathBuf> =
-            std::mem::take(&mut self.unsettled).into_iter().chain(unsettled).collect();
-        for path in being_written {
-            if may_still_be_written(&path) {
-                self.unsettled.insert(path);
-            } else {
-                self.queue.push_back(path);
-            }
-        }
-        if !self.unsettled.is_empty() {
-            self.unsettled_until.get_or_insert(now + UNSETTLED_MS);
-        }
+    /// Queues a path, and the links that lead through its directory.
+    fn enqueue(&mut self, path: PathBuf) {
+        let links = path.parent().map(|parent| self.tables.links_through(parent)).unwrap_or_default();
+        self.queue.push(links);
+        self.queue.push([path]);
     }
 
-    fn look_at_queue(&mut self, now: i64, news: &mut dyn EventSink) {
+    fn scan_queue(&mut self, now: i64, events: &mut dyn EventSink) {
         let directories_before = self.tables.directories().len();
         for _ in 0..PATHS_A_TURN {
-            let Some(path) = self.queue.pop_front() else { break };
+            let Some(path) = self.queue.pop() else { break };
             if was_just_emptied(&path) {
-                self.unsettled.insert(path);
-                self.unsettled_until.get_or_insert(now + UNSETTLED_MS);
+                self.queue.push_unsettled(path);
+                self.deadlines.settle.get_or_insert(now + UNSETTLED_MS);
                 continue;
             }
-            self.tables.look(&path, &self.zones, news);
+            self.tables.scan_path(&path, &mut self.users, &self.zones, events);
         }
         if self.tables.directories().len() != directories_before {
-            self.watch_anew = true;
-            self.gather_until.get_or_insert(now + GATHER_MS);
+            self.watch.mark_stale();
+            self.gather(now);
         }
-        self.plan_mending(now);
+        self.schedule_retry(now);
     }
 
-    /// Reads the zones again; a table's own zones are part of it, so that all tables are read again when one has changed.
-    fn look_at_zones(&mut self, news: &mut dyn EventSink) {
+    fn gather(&mut self, now: i64) {
+        self.deadlines.gather.get_or_insert(now + GATHER_MS);
+    }
+
+    /// Reads the zones again. All crontabs are read again when one has changed, as a crontab's own zones are part of it.
+    fn refresh_zones(&mut self, events: &mut dyn EventSink) {
         if self.zones.refresh() {
-            news.push(LoadEvent::SystemZone(self.zones.system()));
-            self.look_at_everything(true, news);
+            events.push(LoadEvent::SystemZone(self.zones.system()));
+            self.rescan(true, events);
         }
     }
 
-    /// Looks again at what may mend itself, with the users as they are now.
-    fn mend(&mut self, news: &mut dyn EventSink) {
-        self.mend_at = None;
-        self.tables.users().refresh();
-        self.look_at_mendable(news);
+    /// Tries crontabs again that were rejected for a reason that may have passed, with the users as they are now.
+    fn retry_rejected(&mut self, events: &mut dyn EventSink) {
+        self.deadlines.retry_rejected = None;
+        self.users.refresh();
+        self.scan_rejected(events);
     }
 
-    fn look_at_mendable(&mut self, news: &mut dyn EventSink) {
-        for path in self.tables.mendable() {
-            self.tables.look(&path, &self.zones, news);
+    fn scan_rejected(&mut self, events: &mut dyn EventSink) {
+        for path in self.tables.rejected_for_now() {
+            self.tables.scan_path(&path, &mut self.users, &self.zones, events);
         }
-        self.plan_mending(clock::monotonic_ms());
+        self.schedule_retry(clock::monotonic_ms());
     }
 
-    fn plan_mending(&mut self, now: i64) {
-        if self.tables.mendable().is_empty() {
-            self.mend_at = None;
+    fn schedule_retry(&mut self, now: i64) {
+        if self.tables.rejected_for_now().is_empty() {
+            self.deadlines.retry_rejected = None;
         } else {
-            self.mend_at.get_or_insert(now + ms_to_end_of_minute());
+            self.deadlines.retry_rejected.get_or_insert(now + ms_to_end_of_minute());
         }
     }
-}
-
-fn is_in(path: &Path, directories: &BTreeSet<PathBuf>) -> bool {
-    path.parent().is_some_and(|parent| directories.contains(parent))
-}
-
-/// A regular file with one name: somebody may have opened it for writing. A link of either kind is complete.
-fn may_still_be_written(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
-}
-
-/// Whether a file is empty since a moment ago: an editor that writes in place is at work, and the old table is the better one.
-fn was_just_emptied(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let now_ns = clock::wall().as_ns();
-    let changed_ns =
-        |file: &std::fs::Metadata| file.ctime().saturating_mul(1_000_000_000).saturating_add(file.ctime_nsec());
-    std::fs::symlink_metadata(path)
-        .is_ok_and(|file| file.is_file() && file.len() == 0 && now_ns.abs_diff(changed_ns(&file)) < JUST_EMPTIED_NS)
-}
-
-/// To shortly before the next minute, so that what polling finds, and what has mended itself, counts for it, as with the
-/// reference implementations.
-fn ms_to_end_of_minute() -> i64 {
-    const BEFORE_MS: i64 = 500;
-    let now = clock::wall();
-    let in_minute = now.seconds.rem_euclid(60) * 1000 + i64::from(now.nanos / 1_000_000);
-    (60_000 - BEFORE_MS - in_minute).rem_euclid(60_000).max(1)
 }
 
 #[cfg(test)]

@@ -1,33 +1,33 @@
-//! `-x FLAGS`: a daemon that tells what it does, in lines `(CRON) DEBUG (TOPIC: ...)` of its log, which is then standard error.
+//! `-x FLAGS`: lines `(CRON) DEBUG (TOPIC: ...)` about what the daemon does, in its log, which is standard error then.
 //!
-//! The flags are the reference implementations' (cronie's macros.h); what is told is ours, since it tells of our own insides.
+//! The flags are those of cronie (macros.h). The texts are cronwheel's, as they are about its internals.
 
-use super::tables::LoadEvent;
+use super::load_event::LoadEvent;
 use crate::crontab::{Crontab, printable};
 use crate::report::{Log, LogRecord};
 
-/// What can be told, or with `test` be left out.
+/// A topic of debug lines, or with `test` a part of the daemon's work that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// More about the other topics.
+    /// More details of the other topics.
     Extended,
-    /// When something is due next.
+    /// The next due moment.
     Schedule,
-    /// Jobs handed over, started, ended.
+    /// Jobs that are passed to the executor, start or end.
     Processes,
-    /// Every entry of a table that was read.
+    /// Every entry of a crontab that was read.
     Parsing,
-    /// Tables read and dropped.
+    /// Crontabs that are loaded or unloaded.
     Loading,
-    /// Signals, and the state of everything.
+    /// Signals.
     Other,
     /// No job is started.
     Test,
-    /// Nothing, as with cronie.
+    /// Accepted without effect, as by cronie.
     Bits,
 }
 
-/// Every flag, as it is written.
+/// The flags and their topics.
 const FLAGS: [(&str, Topic); 8] = [
     ("ext", Topic::Extended),
     ("sch", Topic::Schedule),
@@ -39,34 +39,34 @@ const FLAGS: [(&str, Topic); 8] = [
     ("bit", Topic::Bits),
 ];
 
-/// The flags' names, for the command line.
+/// The names of the flags.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FLAGS.iter().map(|(name, _)| *name)
 }
 
-/// What is to be told.
+/// A set of topics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debug(u8);
 
 impl Debug {
-    /// Those flags; unknown ones are the command line's business.
+    /// The topics of those flags. Unknown flags are ignored, as the command line has rejected them.
     pub fn of<'a>(given: impl Iterator<Item = &'a str>) -> Debug {
         let bit = |name| FLAGS.iter().find(|(known, _)| *known == name).map_or(0, |(_, topic)| 1 << *topic as u8);
         Debug(given.fold(0, |bits, name| bits | bit(name)))
     }
 
-    /// Whether that one is among them.
+    /// Whether a topic is in the set.
     pub fn has(self, topic: Topic) -> bool {
         self.0 & 1 << topic as u8 != 0
     }
 
-    /// Whether any is.
+    /// Whether there is any topic.
     pub fn is_on(self) -> bool {
         self.0 != 0
     }
 
     /// Writes a line about that topic, if it was asked for.
-    pub(super) fn tell(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
+    pub(super) fn log(self, log: &mut Log, topic: Topic, text: impl FnOnce() -> String) {
         if !self.has(topic) {
             return;
         }
@@ -74,36 +74,36 @@ impl Debug {
         log.write(&LogRecord::daemon("DEBUG", format!("{name}: {}", text()).as_bytes()));
     }
 
-    /// What happened to a table.
-    pub(super) fn tell_news(self, log: &mut Log, news: &LoadEvent) {
-        match news {
+    /// Writes lines about a load event.
+    pub(super) fn log_load_event(self, log: &mut Log, event: &LoadEvent) {
+        match event {
             LoadEvent::Load { source, table } => {
-                self.tell(log, Topic::Loading, || {
+                self.log(log, Topic::Loading, || {
                     format!("read {}: {} entries, {} settings", source.path, table.entries.len(), table.settings.len())
                 });
                 if self.has(Topic::Parsing) {
-                    self.tell_lines(log, &source.path, table);
+                    self.log_entries(log, &source.path, table);
                 }
             }
-            LoadEvent::Unload { path } => self.tell(log, Topic::Loading, || format!("dropped {path}")),
+            LoadEvent::Unload { path } => self.log(log, Topic::Loading, || format!("dropped {path}")),
             LoadEvent::SystemZone(_) => {
-                self.tell(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
+                self.log(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
             }
-            LoadEvent::Tell(_) => {}
+            LoadEvent::Log(_) => {}
         }
     }
 
-    fn tell_lines(self, log: &mut Log, path: &str, table: &Crontab) {
+    fn log_entries(self, log: &mut Log, path: &str, table: &Crontab) {
         if self.has(Topic::Extended) {
             for setting in &table.settings {
                 let (name, value) = (printable(&setting.name), printable(&setting.value));
-                self.tell(log, Topic::Parsing, || format!("{path}:{}: {name}={value}", setting.line));
+                self.log(log, Topic::Parsing, || format!("{path}:{}: {name}={value}", setting.line));
             }
         }
         for entry in &table.entries {
             let user = entry.user.as_ref().map(|user| format!(" {}", printable(user.as_bytes()))).unwrap_or_default();
             let (schedule, command) = (printable(&entry.timing.text), printable(&entry.command));
-            self.tell(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
+            self.log(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
         }
     }
 }

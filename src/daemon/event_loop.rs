@@ -1,93 +1,136 @@
-//! The daemon itself: its one loop turns readiness into events for the plan and performs what the plan answers.
+//! The event loop: turns ready event sources and expired timers into events for the scheduler, and carries out its actions.
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
-use super::tables::{EventSink, LoadEvent, Told};
+use super::load_event::{EventSink, LoadEvent, LogLine};
+use super::reactor::Interest;
+use super::state::{Daemon, Fatal, Planner, Stopping, os, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
-use crate::scheduler::{
-    Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason, StampCause,
-};
+use crate::scheduler::{Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause};
 use crate::sys::clock;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
-use std::collections::VecDeque;
 
-/// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
+/// Most actions carried out in one turn of the loop, so that a burst of starts does not delay other events.
 const ACTIONS_A_TURN: usize = 256;
-/// Most signals heard in one turn; there are six kinds.
+/// Most signals read in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
 
-/// Most things heard of in one turn.
-const READY_A_TURN: usize = 32;
-
-/// Whom the library's news concern.
+/// Forwards load events to the scheduler and the log.
 struct LoadEventForwarder<'a> {
-    plan: &'a mut Scheduler,
-    todo: &'a mut VecDeque<Action>,
+    planner: &'a mut Planner,
     log: &'a mut Log,
     debug: Debug,
-    /// Whether there were any.
-    changed: bool,
+    /// Whether an event was forwarded.
+    has_changes: bool,
 }
 
 impl EventSink for LoadEventForwarder<'_> {
-    fn push(&mut self, news: LoadEvent) {
-        self.changed = true;
-        self.debug.tell_news(self.log, &news);
-        let event = match news {
-            LoadEvent::Load { source, table } => Event::Load { source, table },
-            LoadEvent::Unload { path } => Event::Unload { path },
-            LoadEvent::SystemZone(zone) => Event::SystemZone(zone),
-            LoadEvent::Tell(told) => return tell(self.log, &told),
-        };
-        self.todo.extend(self.plan.handle(event, now()));
+    fn push(&mut self, event: LoadEvent) {
+        self.has_changes = true;
+        self.debug.log_load_event(self.log, &event);
+        match event {
+            LoadEvent::Load { source, table } => self.planner.handle(Event::Load { source, table }),
+            LoadEvent::Unload { path } => self.planner.handle(Event::Unload { path }),
+            LoadEvent::SystemZone(zone) => self.planner.handle(Event::SystemZone(zone)),
+            LoadEvent::Log(line) => write_line(self.log, &line),
+        }
     }
 }
 
-fn tell(log: &mut Log, told: &Told) {
-    let line = told.line.map(|line| ("line", line.into()));
-    let fields: Vec<(&'static str, serde_json::Value)> = line.into_iter().collect();
+fn write_line(log: &mut Log, line: &LogLine) {
+    let number = line.line.map(|number| ("line", number.into()));
+    let fields: Vec<(&'static str, serde_json::Value)> = number.into_iter().collect();
     log.write(&LogRecord {
         ident: Ident::Daemon,
-        level: told.level,
+        level: line.level,
         pid: None,
-        user: &told.user,
-        event: &told.event,
-        detail: told.detail.as_bytes(),
-        rest: &told.rest,
+        user: &line.user,
+        event: &line.event,
+        detail: line.detail.as_bytes(),
+        rest: &line.rest,
         run: None,
         fields: &fields,
     });
 }
 
 impl Daemon {
-    /// Registers everything that is there from the start. To be called once.
-    pub(super) fn register_sources(&mut self) -> Result<(), Fatal> {
-        self.poll.add(&self.timer, number::TIMER).map_err(os("waiting for the clock"))?;
-        self.poll.add(&self.signals, number::SIGNALS).map_err(os("waiting for signals"))?;
-        let writable = self.log.writable().map_err(os("making the log's poll"))?;
-        self.poll.add(writable, number::LOG).map_err(os("waiting for the log"))?;
-        if let Some(mounts) = self.library.mount_table() {
-            self.poll.add_for_exceptions(mounts, number::MOUNTS).map_err(os("waiting for mounts"))?;
+    /// Adds the permanent event sources. To be called once.
+    pub(super) fn add_sources(&mut self) -> Result<(), Fatal> {
+        use Interest::{Exception, Readable};
+        let (reactor, sources) = (&mut self.reactor, &self.sources);
+        reactor
+            .add(&self.planner.timer, Readable, |daemon, _| daemon.handle_timer())
+            .map_err(os("waiting for the clock"))?;
+        reactor
+            .add(&sources.signals, Readable, |daemon, _| daemon.handle_signals())
+            .map_err(os("waiting for signals"))?;
+        let log = self.log.writable().map_err(os("making the log's poll"))?;
+        reactor
+            .add(log, Readable, |daemon, _| {
+                daemon.log.handle_writable();
+                Ok(())
+            })
+            .map_err(os("waiting for the log"))?;
+        if let Some(mounts) = self.database.mount_table() {
+            reactor
+                .add(mounts, Exception, |daemon, _| {
+                    daemon.database.handle_mount_change();
+                    Ok(())
+                })
+                .map_err(os("waiting for mounts"))?;
         }
-        if let Some(socket) = self.wake_ups.socket() {
-            self.poll.add(socket, number::WAKE_UPS).map_err(os("waiting for messages of crontab"))?;
+        if self.files.wake_ups.socket().is_some() {
+            self.add_wake_ups().map_err(os("waiting for messages of crontab"))?;
         }
-        self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))
+        self.reactor
+            .add_as(self.sources.executor, self.executors.current.descriptor(), Readable, |daemon, _| {
+                daemon.handle_executor()
+            })
+            .map_err(os("waiting for the executor"))
     }
 
-    /// Runs until it is told to stop.
+    fn add_wake_ups(&mut self) -> std::io::Result<()> {
+        let Some(socket) = self.files.wake_ups.socket() else { return Ok(()) };
+        self.reactor.add_as(self.sources.wake_ups, socket, Interest::Readable, |daemon, _| {
+            daemon.read_wake_ups();
+            Ok(())
+        })
+    }
+
+    /// Adds what the database waits for, as far as it is new: the watcher, and the lookup of users.
+    fn add_database_sources(&mut self) {
+        if let Some(watcher) = self.database.watcher() {
+            // A watcher that was added already is refused, which changes nothing. A dropped one leaves the epoll set as its descriptors are closed.
+            let _ = self.reactor.add_as(self.sources.watcher, watcher.notifier(), Interest::Readable, |daemon, _| {
+                daemon.database.handle_changes();
+                Ok(())
+            });
+        }
+        if let Some(answer) = self.database.start_user_lookup() {
+            // Without the answer, the crontabs that wait for it wait for the next scan.
+            let _ = self.reactor.add_as(self.sources.user_lookup, answer, Interest::Readable, |daemon, _| {
+                daemon.with_database(CrontabDatabase::handle_user_lookup);
+                Ok(())
+            });
+        }
+    }
+
+    /// Runs until the daemon is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// The executor is lost, or a system call fails without which the loop cannot go on.
     pub fn run(&mut self) -> Result<(), Fatal> {
-        // Whether what only the start needed has been given back.
-        let mut settled = false;
+        // Whether memory that only the start needed has been given back.
+        let mut is_trimmed = false;
         loop {
             self.run_timers()?;
-            if self.todo.is_empty() && self.plan.has_more() {
+            if self.planner.actions.is_empty() && self.planner.scheduler.has_more() {
                 self.notify_scheduler(Event::Tick);
             }
             self.perform()?;
@@ -95,94 +138,76 @@ impl Daemon {
             if self.has_stopped() {
                 return self.finish();
             }
-            let poll_timeout = self.poll_timeout();
-            if poll_timeout != Some(0) && !std::mem::replace(&mut settled, true) {
+            let timeout = self.poll_timeout();
+            if timeout != Some(0) && !std::mem::replace(&mut is_trimmed, true) {
                 memory::trim_memory();
             }
-            let ready = self.poll.wait::<READY_A_TURN>(poll_timeout).map_err(os("waiting"))?;
-            for number in ready {
-                match number {
-                    number::TIMER => self.handle_timer()?,
-                    number::SIGNALS => self.handle_signals()?,
-                    number::RUNNER => self.handle_executor()?,
-                    number::TABLES => self.library.handle_crontab_changes(),
-                    number::NAMES => self.with_database(CrontabDatabase::handle_name_changes),
-                    number::USERS => self.with_database(CrontabDatabase::handle_user_lookups),
-                    number::LOG => self.log.handle_writable(),
-                    number::MOUNTS => self.library.note_mount_change(),
-                    number::WAKE_UPS => self.read_wake_ups(),
-                    of_old_executor => self.hear_old_executors(of_old_executor),
+            for token in self.reactor.wait(timeout).map_err(os("waiting"))? {
+                if let Some(handler) = self.reactor.handler(token) {
+                    handler(self, token)?;
                 }
             }
         }
     }
 
-    /// Tells the plan and keeps what it answers.
+    /// Passes an event to the scheduler and queues its answers.
     pub(super) fn notify_scheduler(&mut self, event: Event) {
-        let actions = self.plan.handle(event, now());
-        self.todo.extend(actions);
+        self.planner.handle(event);
     }
 
-    /// Lets the library do something and spreads its news.
+    /// Lets the database do something, and forwards the load events that come of it.
     pub(super) fn with_database(&mut self, act: impl FnOnce(&mut CrontabDatabase, &mut dyn EventSink)) {
-        let (plan, todo, log, debug) = (&mut self.plan, &mut self.todo, &mut self.log, self.settings.debug);
-        let mut audience = LoadEventForwarder { plan, todo, log, debug, changed: false };
-        act(&mut self.library, &mut audience);
-        let changed = audience.changed;
-        if changed && self.stopping.is_none() {
+        let (planner, log, debug) = (&mut self.planner, &mut self.log, self.settings.debug);
+        let mut forwarder = LoadEventForwarder { planner, log, debug, has_changes: false };
+        act(&mut self.database, &mut forwarder);
+        if forwarder.has_changes && self.stopping.is_none() {
             self.report_status("");
         }
-        if self.library.take_anacron_hint() {
+        if self.database.take_anacron_change() {
             self.notify_scheduler(Event::AnacrontabChanged);
         }
-        self.register_watcher();
-        if let Some(descriptor) = self.library.users().ask() {
-            // Without the answer those tables wait for the next look.
-            let _ = self.poll.add(descriptor, number::USERS);
-        }
+        self.add_database_sources();
     }
 
-    /// Waits for the watcher as soon as there is one. One that is gone has closed its descriptors, which ends the waiting.
-    fn register_watcher(&mut self) {
-        let watcher = self.library.watcher();
-        if let (Some(watcher), false) = (watcher, self.watched) {
-            // A second registration of the same descriptor changes nothing.
-            let _ = self.poll.add(watcher.notifier(), number::TABLES);
-            let _ = self.poll.add(watcher.names(), number::NAMES);
-        }
-        self.watched = watcher.is_some();
-    }
-
-    /// Milliseconds that may be waited.
+    /// How many milliseconds the loop may wait.
     fn poll_timeout(&self) -> Option<u64> {
-        if !self.todo.is_empty() || self.plan.has_more() {
+        if self.planner.has_work() {
             return Some(0);
         }
-        let stopping = self.stopping.as_ref().and_then(Stopping::next);
-        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
-        let at = wishes.into_iter().flatten().fold(self.library.next_deadline_ms(), i64::min);
+        let deadlines = [
+            self.timers.log_retry_at,
+            self.timers.watchdog_at,
+            self.stopping.as_ref().and_then(Stopping::next),
+            self.executors.old.check_at_ms(),
+            self.files.wake_ups.resume_at(),
+            self.planner.scheduler.wake_at_elapsed_ms(),
+        ];
+        let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
 
-    /// Does what it is time for.
+    /// Runs expired internal timers.
     fn run_timers(&mut self) -> Result<(), Fatal> {
         let now = clock::monotonic_ms();
-        if self.library.next_deadline_ms() <= now {
+        if self.database.next_deadline_ms() <= now {
             let mut reloaded = false;
-            self.with_database(|library, news| reloaded = library.attend(news));
+            self.with_database(|database, events| reloaded = database.run_timers(events));
             if reloaded {
                 self.report_status("READY=1\n");
             }
         }
-        if self.watchdog_at.is_some_and(|at| at <= now) {
-            self.manager.tell("WATCHDOG=1");
-            self.watchdog_at = self.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
+        if self.timers.watchdog_at.is_some_and(|at| at <= now) {
+            self.files.manager.tell("WATCHDOG=1");
+            self.timers.watchdog_at = self.files.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
         }
-        if self.log_retry_at.is_none_or(|at| at <= now) {
+        if self.timers.log_retry_at.is_none_or(|at| at <= now) {
             self.log.flush();
-            self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
+            self.timers.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
-        self.attend_old_executors(now);
+        if self.planner.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
+            self.notify_scheduler(Event::Tick);
+        }
+        self.check_old_executors(now);
         self.resume_wake_ups(now);
         self.advance_stop(now);
         Ok(())
@@ -190,48 +215,44 @@ impl Daemon {
 
     /// Reads messages of `crontab`, and no more of them for a moment.
     fn read_wake_ups(&mut self) {
-        for (user, sender) in self.wake_ups.read() {
-            self.library.note_wake_up(&user, sender);
+        for (user, sender) in self.files.wake_ups.read() {
+            self.database.handle_wake_up(&user, sender);
         }
-        if let Some(socket) = self.wake_ups.socket() {
-            // It was added, so it can be removed.
-            let _ = self.poll.remove(socket);
+        if let Some(socket) = self.files.wake_ups.socket() {
+            self.reactor.remove(socket, self.sources.wake_ups);
         }
-        self.wake_ups.pause(clock::monotonic_ms());
+        self.files.wake_ups.pause(clock::monotonic_ms());
     }
 
-    /// Waits for messages again when the pause is over.
+    /// Waits for messages again after the pause.
     fn resume_wake_ups(&mut self, now_ms: i64) {
-        if self.wake_ups.take_resumption(now_ms)
-            && let Some(socket) = self.wake_ups.socket()
-            && self.poll.add(socket, number::WAKE_UPS).is_err()
-        {
-            // The kernel has no memory for it: the next attempt follows the next pause.
-            self.wake_ups.pause(now_ms);
+        if self.files.wake_ups.take_resumption(now_ms) && self.add_wake_ups().is_err() {
+            // The kernel has no memory for it. The next attempt follows the next pause.
+            self.files.wake_ups.pause(now_ms);
         }
     }
 
     fn handle_timer(&mut self) -> Result<(), Fatal> {
-        match self.timer.read().map_err(os("reading the clock's timer"))? {
+        match self.planner.timer.read().map_err(os("reading the clock's timer"))? {
             TimerEvent::Nothing => {}
             TimerEvent::Due | TimerEvent::ClockSet => {
-                self.armed = None;
+                self.planner.armed_for = None;
                 self.notify_scheduler(Event::Tick);
             }
         }
         Ok(())
     }
 
-    /// Arms the timer for what is due next. When the clock was set in this very moment something else may be next.
+    /// Arms the timer for the next due moment, again if the clock was set meanwhile, as another one may be next then.
     fn arm(&mut self) -> Result<(), Fatal> {
         loop {
-            let due = self.plan.wake_at();
-            if due == self.armed && due.is_some() {
+            let due = self.planner.scheduler.wake_at();
+            if due == self.planner.armed_for && due.is_some() {
                 return Ok(());
             }
-            self.armed = due;
+            self.planner.armed_for = due;
             self.debug_next(due);
-            match self.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
+            match self.planner.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
                 TimerEvent::ClockSet => self.notify_scheduler(Event::Tick),
                 TimerEvent::Due | TimerEvent::Nothing => return Ok(()),
             }
@@ -239,17 +260,17 @@ impl Daemon {
     }
 
     fn handle_signals(&mut self) -> Result<(), Fatal> {
-        // A bounded number: somebody who keeps sending must not keep the clock waiting.
+        // A limited number, so that a flood of signals does not delay due jobs.
         for _ in 0..SIGNALS_A_TURN {
-            let Some(heard) = self.signals.read().map_err(os("reading signals"))? else { break };
-            self.debug(Topic::Other, || format!("signal: {heard:?}"));
-            match heard {
+            let Some(signal) = self.sources.signals.read().map_err(os("reading signals"))? else { break };
+            self.debug(Topic::Other, || format!("signal: {signal:?}"));
+            match signal {
                 SignalEvent::Reload => self.ask_for_reload(),
                 SignalEvent::Stop => self.begin_to_stop(),
-                SignalEvent::TellState => self.tell_state(),
+                SignalEvent::TellState => self.log_state(),
                 SignalEvent::Child => {
-                    // As PID 1 those are the machine's orphans, too. Jobs are the executor's children: no status of theirs is taken.
-                    if reap().contains(&self.executor.pid()) {
+                    // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
+                    if reap().contains(&self.executors.current.pid()) {
                         return Err(LaunchError::Gone.into());
                     }
                 }
@@ -259,23 +280,23 @@ impl Daemon {
     }
 
     fn ask_for_reload(&mut self) {
-        if self.stopping.is_none() && self.library.ask_for_reload() {
-            self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
+        if self.stopping.is_none() && self.database.ask_for_reload() {
+            self.files.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
-            self.executor.reopen_log();
-            self.old.for_each(OldExecutor::reopen_log);
+            self.executors.current.reopen_log();
+            self.executors.old.for_each(OldExecutor::reopen_log);
         }
     }
 
     pub(super) fn handle_executor(&mut self) -> Result<(), Fatal> {
-        for notice in self.executor.receive()? {
-            match notice {
+        for event in self.executors.current.receive()? {
+            match event {
                 ExecutorEvent::Started { run, pid } => {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
                 }
                 ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
-                ExecutorEvent::Ended(result) => self.ended(*result),
-                // Nobody keeps the results of mails yet; the others are for the main that takes an executor over.
+                ExecutorEvent::Ended(result) => self.handle_result(*result),
+                // Results of mails are not kept yet. The others are answers to a daemon that takes an executor over.
                 ExecutorEvent::Mailed { .. }
                 | ExecutorEvent::Hello { .. }
                 | ExecutorEvent::Running { .. }
@@ -285,37 +306,37 @@ impl Daemon {
         Ok(())
     }
 
-    pub(super) fn ended(&mut self, result: RunResult) {
+    pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
-    /// Performs what the plan wants, a bounded part of it, and records what has been handed out.
+    /// Carries out a limited number of the scheduler's actions, and records what has been started.
     pub(super) fn perform(&mut self) -> Result<(), Fatal> {
         for _ in 0..ACTIONS_A_TURN {
-            let Some(action) = self.todo.pop_front() else { break };
+            let Some(action) = self.planner.actions.pop_front() else { break };
             match action {
                 Action::Start(start) => self.start(&start),
-                Action::Skipped { start, why, count, first } => self.tell_skipped(&start, why, count, first),
+                Action::Skipped { start, why, count, first } => self.log_skipped(&start, why, count, first),
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
-                Action::Completed(upto) => self.handing_out = Some(upto),
-                Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
-                Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
+                Action::Completed(upto) => self.planner.handing_out = Some(upto),
+                Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
+                Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
             }
         }
-        self.executor.flush()?;
-        let wants_to_write = self.executor.wants_to_write();
-        if wants_to_write != self.writing {
-            self.writing = wants_to_write;
-            self.poll
-                .want_writable(self.executor.descriptor(), number::RUNNER, wants_to_write)
+        self.executors.current.flush()?;
+        let wants_to_write = self.executors.current.wants_to_write();
+        if wants_to_write != self.executors.is_writing {
+            self.executors.is_writing = wants_to_write;
+            self.reactor
+                .set_writable(self.executors.current.descriptor(), self.sources.executor, wants_to_write)
                 .map_err(os("waiting for the executor"))?;
         }
-        if self.todo.is_empty() && !wants_to_write {
+        if self.planner.actions.is_empty() && !wants_to_write {
             self.record_completed();
         }
         Ok(())
@@ -324,23 +345,23 @@ impl Daemon {
     fn start(&mut self, start: &RunRequest) {
         if self.settings.debug.has(Topic::Test) {
             self.log_run(start, Level::Info, "TEST", " not started");
-            self.ended(RunResult::of_outcome(start.run, RunOutcome::Code(0), clock::wall_ms()));
+            self.handle_result(RunResult::of_outcome(start.run, RunOutcome::Code(0), clock::wall_ms()));
             return;
         }
         self.debug_start(start);
-        self.executor.start(start, self.settings.debug.has(Topic::Processes));
+        self.executors.current.start(start, self.settings.debug.has(Topic::Processes));
     }
 
     fn record_completed(&mut self) {
-        if let Some(upto) = self.handing_out.take()
-            && let Some(record) = &self.completed
+        if let Some(upto) = self.planner.handing_out.take()
+            && let Some(record) = &self.files.record
             && let Err(why) = record.write(upto)
         {
             self.warn(&format!("writing what was started: {why}"));
         }
     }
 
-    pub(super) fn tell_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
+    pub(super) fn log_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
         let (level, reason) = match why {
             SkipReason::StillRunning => (Level::Warning, "the previous run is still running"),
             SkipReason::Calendar => (Level::Info, "the day is excepted"),
@@ -354,36 +375,37 @@ impl Daemon {
     }
 
     fn reserve_runs(&mut self, upto: RunId) {
-        if let Some(record) = &self.completed
+        if let Some(record) = &self.files.record
             && let Err(why) = record.write_reserved(upto)
         {
             self.warn(&format!("reserving run numbers: {why}"));
         }
     }
 
-    fn tell_jump(&mut self, seconds: i64, made_up: usize) {
-        let way = if seconds < 0 { "back" } else { "forward" };
-        let detail = format!("the clock went {way} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
-        self.say("INFO", &detail);
+    fn log_clock_jump(&mut self, seconds: i64, made_up: usize) {
+        let direction = if seconds < 0 { "back" } else { "forward" };
+        let detail =
+            format!("the clock went {direction} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
+        self.log_event("INFO", &detail);
     }
 
     /// Gives the scheduler the anacrontab and the stamps.
     pub(super) fn load_anacrontab(&mut self) {
-        let Some(files) = &mut self.anacron else { return };
+        let Some(files) = &mut self.files.anacron else { return };
         let mut log_lines = Vec::new();
         let event = files.read(&self.settings, &mut log_lines);
-        log_lines.iter().for_each(|line| tell(&mut self.log, line));
+        log_lines.iter().for_each(|line| write_line(&mut self.log, line));
         self.notify_scheduler(event);
     }
 
     fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
-        let zone = self.library.zones().system();
+        let zone = self.database.zones().system();
         let id = String::from_utf8_lossy(id);
-        self.say("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
+        self.log_event("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
     }
 
     fn prepare_anacron_job(&mut self, id: &[u8]) {
-        let prepared = self.anacron.as_ref().map_or(Ok(Preparation::NotOurs), |files| files.prepare(id));
+        let prepared = self.files.anacron.as_ref().map_or(Ok(Preparation::NotOurs), |files| files.prepare(id));
         let preparation = prepared.unwrap_or_else(|why| {
             self.warn(&format!("{why}; the job is not started"));
             Preparation::Failed
@@ -392,12 +414,12 @@ impl Daemon {
     }
 
     pub(super) fn write_stamp(&mut self, id: &[u8], day: Day, cause: StampCause) {
-        if let Some(Err(why)) = self.anacron.as_ref().map(|files| files.write_stamp(id, day, cause)) {
+        if let Some(Err(why)) = self.files.anacron.as_ref().map(|files| files.write_stamp(id, day, cause)) {
             self.warn(&why.to_string());
         }
     }
 
-    /// What became of one due moment that the executor never heard of.
+    /// Writes a line about a run that is not in the executor's hands: skipped, lost, or not started.
     pub(super) fn log_run(&mut self, start: &RunRequest, level: Level, event: &str, rest: &str) {
         let backslash = self.settings.config.profile.backslash;
         let command = start.split(backslash).shell;
@@ -416,63 +438,65 @@ impl Daemon {
         });
     }
 
-    /// `(CRON) EVENT (DETAIL)`.
-    pub(super) fn say(&mut self, event: &str, detail: &str) {
+    /// Writes the line `(CRON) EVENT (DETAIL)`.
+    pub(super) fn log_event(&mut self, event: &str, detail: &str) {
         self.log.write(&LogRecord::daemon(event, detail.as_bytes()));
     }
 
-    /// The same when something is wrong.
+    /// Writes the line `(CRON) WARNING (DETAIL)`.
     pub(super) fn warn(&mut self, detail: &str) {
         self.log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
 
-    /// Ends although nobody asked for it: says why, and takes the PID file away.
+    /// Logs why the daemon ends without having been told to, and removes the PID file.
     pub fn die(&mut self, why: &Fatal) {
         let detail = why.to_string();
         self.log.write(&LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", detail.as_bytes()) });
         self.log.flush();
-        if let Some(lock) = &self.lock {
+        if let Some(lock) = &self.files.lock {
             lock.remove_pid_file();
         }
     }
 
-    /// USR1: the live state, in one line.
-    fn tell_state(&mut self) {
-        let waiting = match self.plan.waiting() {
+    /// Writes a line about the state of the daemon, after USR1.
+    fn log_state(&mut self) {
+        let waiting = match self.planner.scheduler.waiting() {
             0 => String::new(),
             count => format!(", {count} due and not started"),
         };
-        let old = match self.old.len() {
+        let old = match self.executors.old.len() {
             0 => String::new(),
             1 => ", 1 executor of an earlier daemon".to_owned(),
             count => format!(", {count} executors of earlier daemons"),
         };
-        let state = format!("{}, {} started and not ended{waiting}{old}", self.state(), self.plan.running());
-        self.say("STATE", &state);
-        self.executor.log_state();
-        self.old.for_each(OldExecutor::log_state);
+        let state =
+            format!("{}, {} started and not ended{waiting}{old}", self.state(), self.planner.scheduler.running());
+        self.log_event("STATE", &state);
+        self.executors.current.log_state();
+        self.executors.old.for_each(OldExecutor::log_state);
     }
 
+    /// The loaded crontabs and the next due moment in words.
     pub(super) fn state(&self) -> String {
-        let summary = self.plan.summary();
+        let summary = self.planner.scheduler.summary();
         let next = summary.next_due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}"));
         let (tables, entries, timers) = (summary.tables, summary.entries, summary.timers);
         format!("{tables} tables, {entries} entries, {timers} timers, {next}")
     }
 
-    /// The same for the service manager, behind what else there is to tell it.
+    /// Sends the state to the service manager, after the assignments in `first`.
     pub(super) fn report_status(&self, first: &str) {
-        if self.manager.is_wanted() {
-            self.manager.tell(&format!("{first}STATUS={}", self.state()));
+        if self.files.manager.is_wanted() {
+            self.files.manager.tell(&format!("{first}STATUS={}", self.state()));
         }
     }
 }
 
-/// Debug lines.
+/// Lines about what the daemon does, for `-x`.
 impl Daemon {
     /// Writes a debug line about that topic, if it was asked for.
     fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
-        self.settings.debug.tell(&mut self.log, topic, text);
+        self.settings.debug.log(&mut self.log, topic, text);
     }
 
     /// Writes a debug line about what the timer waits for.

@@ -1,4 +1,4 @@
-//! What a program hands on to the one that is executed in its place, see `reexec`.
+//! The state that a program hands on to the one that is executed in its place; see `reexec`.
 
 use super::record::RebootJobs;
 use crate::schedule::Timestamp;
@@ -11,58 +11,60 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// The variable in which the next program finds what is handed on to it.
+/// The environment variable with the state that is handed on.
 pub(super) const VARIABLE: &str = "CRONWHEEL_HANDOVER";
-/// For so long it is remembered that the program was executed anew. Milliseconds.
+/// How long an execution counts for the limit of executions. Milliseconds.
 const WITHIN_MS: i64 = 600_000;
 
-/// What is handed on, as text.
+/// The state that is handed on, as the text of the variable.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct HandedOn {
-    /// The process: anybody else who finds the variable in the environment is not meant.
+    /// The id of the process. Another process that inherits the variable ignores it.
     pub(super) pid: u32,
     pub(super) in_background: bool,
-    /// When the program was executed anew, milliseconds of the monotonic clock.
+    /// When the program was executed anew (milliseconds of the monotonic clock).
     pub(super) times_ms: Vec<i64>,
-    /// Descriptors of the locks.
+    /// The descriptors of the locks.
     pub(super) locks: Vec<i32>,
-    /// Descriptors of journals without names.
+    /// The descriptors of journals without names.
     pub(super) journals: Vec<i32>,
+    /// Everything due up to here has been started (seconds since 1970).
     pub(super) completed: i64,
-    /// See [`RebootJobs`].
+    /// The moments of [`RebootJobs`] (seconds since 1970).
     pub(super) reboot_jobs: Option<(i64, i64)>,
+    /// The next run id.
     pub(super) next_run: u64,
-    /// The directory in which the first program was started: relative paths in the arguments are meant from there.
+    /// The directory in which the first program was started, where relative paths in the arguments begin.
     pub(super) directory: Vec<u8>,
 }
 
-/// What the program before this one has handed on.
+/// The state that the program before this one has handed on.
 #[derive(Debug)]
 pub(super) struct Resumed {
-    /// Locks, see [`crate::sys::lock::DaemonLock::resume`].
+    /// The locks; see [`crate::sys::lock::DaemonLock::resume`].
     pub(super) locks: Vec<OwnedFd>,
-    /// Journals of executors that died, where they have no names.
+    /// The nameless journals of executors that died.
     pub(super) journals: Vec<File>,
     /// Everything due up to here has been started.
     pub(super) completed: Timestamp,
     /// When `@reboot` jobs became due.
     pub(super) reboot_jobs: Option<RebootJobs>,
-    /// Where run ids go on.
+    /// The next run id.
     pub(super) next_run: RunId,
 }
 
-/// How this program came to be executed, to be known when it has to be again.
+/// How this program was executed, for the case that it has to be executed anew.
 #[derive(Debug, Default)]
 pub(super) struct Execution {
     pub(super) in_background: bool,
-    /// When `@reboot` jobs became due, if it is known.
+    /// When `@reboot` jobs became due, if that is known.
     pub(super) reboot_jobs: Option<RebootJobs>,
     pub(super) times_ms: Vec<i64>,
     pub(super) directory: PathBuf,
 }
 
 impl Execution {
-    /// The first one, or what was handed on. To be called at the start of main, before anything of ours is open.
+    /// Takes the state from the environment, if there is any. To be called at the start of main, before the program opens a descriptor.
     pub(super) fn begin() -> (Execution, Option<Resumed>) {
         let found = handover::take_variable(VARIABLE).and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
         let resumed = found.filter(|text: &HandedOn| text.pid == process::own_pid()).and_then(|text| {
@@ -76,7 +78,7 @@ impl Execution {
             return (Execution { directory, ..Execution::default() }, None);
         };
         let directory = PathBuf::from(OsString::from_vec(text.directory));
-        // Without it, relative paths do not lead anywhere, which is found out when they are followed.
+        // If that fails, relative paths fail when they are opened.
         let _ = std::env::set_current_dir(&directory);
         let (completed, next_run) = (Timestamp(text.completed), RunId(text.next_run));
         let reboot_jobs = text.reboot_jobs;
@@ -87,12 +89,12 @@ impl Execution {
         (execution, Some(Resumed { locks, journals, completed, reboot_jobs, next_run }))
     }
 
-    /// The same, in the background.
+    /// Notes that the program runs in the background.
     pub(super) fn in_background(self) -> Execution {
         Execution { in_background: true, ..self }
     }
 
-    /// The last times that the program was executed anew.
+    /// When the program was executed anew within the last ten minutes.
     pub(super) fn recent(&self, now_ms: i64) -> Vec<i64> {
         self.times_ms.iter().copied().filter(|at| now_ms - at < WITHIN_MS).collect()
     }

@@ -1,4 +1,4 @@
-//! The marker that `@reboot` jobs have been run in this boot. Its name is the profile's reference implementation's, so that changing from one
+//! The marker that `@reboot` jobs have run in this boot. It has the name that the profile's reference implementation uses, so that a change from one
 //! daemon to the other does not run them again.
 
 use crate::sys::host::Boot;
@@ -13,13 +13,13 @@ use std::path::Path;
 pub enum Reboot {
     /// No daemon has run `@reboot` jobs in this boot, and the marker is set now.
     First,
-    /// They have been run.
+    /// `@reboot` jobs have run in this boot.
     Done,
-    /// Nobody can say, as the marker can be neither read nor set: they are run, as cronie does.
+    /// The marker can be neither read nor set. `@reboot` jobs are run then, as cronie does.
     Unknown(io::Error),
 }
 
-/// Looks at the marker and sets it. At most one daemon of a boot gets [`Reboot::First`].
+/// Reads the marker and sets it. At most one daemon of a boot gets [`Reboot::First`].
 pub fn claim(path: &Path, boot: &Boot) -> Reboot {
     match create(path, boot) {
         Ok(()) => Reboot::First,
@@ -38,7 +38,7 @@ fn create(path: &Path, boot: &Boot) -> io::Result<()> {
     marker.write_all(content(boot).as_bytes())
 }
 
-/// The lock is ours, so nobody else replaces it at the same time.
+/// Replaces a marker of an earlier boot. This daemon holds the lock, so that no other one does so at the same time.
 fn replace(path: &Path, boot: &Boot) -> io::Result<()> {
     state_file::replace(path, content(boot).as_bytes(), 0o644)
 }
@@ -47,13 +47,13 @@ fn content(boot: &Boot) -> String {
     format!("{} {}\n", boot.id, boot.first_process_started)
 }
 
-/// A marker of ours that names another boot is left over, from a run directory that outlived it. A marker with any
-/// other content is an reference implementation's (theirs are empty) and counts for this boot, as does whatever else has its name.
+/// Whether the marker was written by cronwheel in another boot, in a run directory that outlived it. A marker with any other content is a reference
+/// implementation's (theirs are empty) and counts for this boot, as does anything else of that name.
 fn is_of_earlier_boot(path: &Path, boot: &Boot) -> io::Result<bool> {
     const LONGEST: u64 = 128;
     let mut text = String::new();
     let marker = match state_file::open(path) {
-        // What is there counts without being opened; a link that leads nowhere is not there.
+        // Anything that exists counts without being opened. A dangling link does not exist.
         Err(error) if state_file::is_no_regular_file(&error) => return std::fs::metadata(path).map(|_| false),
         opened => opened?,
     };
@@ -65,7 +65,7 @@ fn is_of_earlier_boot(path: &Path, boot: &Boot) -> io::Result<bool> {
     Ok(is_ours(&text) && text != content(boot))
 }
 
-/// `UUID TICKS` and a newline.
+/// Whether a text has the form of cronwheel's markers, `UUID TICKS` and a newline.
 fn is_ours(text: &str) -> bool {
     let Some((id, ticks)) = text.strip_suffix('\n').and_then(|line| line.split_once(' ')) else { return false };
     let is_uuid = id.len() == 36 && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_of_an_incumbent_counts_for_this_boot_whatever_is_in_it() {
+    fn a_marker_of_a_reference_implementation_counts_for_this_boot_whatever_its_content() {
         let dir = tempfile::tempdir().unwrap();
         for content in [&b""[..], b"1234\n", b"\xff\xfe", b"4e3f27bb 1\n"] {
             let path = dir.path().join("crond.reboot");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_has_its_name_counts_for_this_boot_and_is_not_waited_for() {
+    fn another_kind_of_file_counts_for_this_boot_and_is_not_opened() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_place_for_the_marker_nobody_can_say() {
+    fn without_a_directory_for_the_marker_the_answer_is_unknown() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(word(&claim(&dir.path().join("missing/crond.reboot"), &boot(1, "1"))), "unknown");
     }

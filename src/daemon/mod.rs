@@ -1,23 +1,33 @@
 //! The `crond` program: event loop, event sources, start-up, shutdown, crontab database.
 //!
-//! [`cli`] and `settings` resolve command line and configuration; `start` makes the daemon and `stop` ends it; `event_loop` turns what becomes
-//! ready (clock, signals, the executor, changed crontabs) into events for the scheduler and carries out its answers. `database` holds the
-//! crontabs that are loaded, `watch`, `mounts` and `wake_ups` notice changes, `takeover` and `reexec` carry runs over restarts, and
-//! `anacron` reads and writes anacron's files.
+//! - [`cli`] and `settings` resolve the command line and the configuration. `start` makes the daemon, and `stop` ends it.
+//! - `event_loop` handles the event sources of the `reactor` (clock, signals, the executor, changed crontabs): it passes events to the scheduler
+//!   and carries out the actions that the scheduler returns. A new event source is added in `Daemon::add_sources`.
+//! - `database` keeps the loaded crontabs up to date. `tables` and `file_cache` read them; `change_watch`, `watch`, `mounts` and `wake_ups` notice
+//!   changes.
+//! - `takeover` and `reexec` carry runs over restarts, and `record` knows what was started.
+//! - `anacron` reads and writes anacron's files.
 
 mod anacron;
+mod change_watch;
 mod check;
 pub mod cli;
 mod database;
+mod deadlines;
 mod debug;
 mod event_loop;
 mod execution;
+mod file_cache;
+mod load_event;
+mod load_lines;
 mod marker;
 mod mounts;
 mod now;
 mod old_executors;
+mod reactor;
 mod record;
 mod reexec;
+mod scan_queue;
 mod settings;
 mod stamps;
 mod standalone_files;
@@ -34,7 +44,7 @@ use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
 use execution::{Execution, Resumed};
-use settings::{Asked, Mode, Settings, SettingsError};
+use settings::{Command, Mode, Settings, SettingsError};
 use start::StartError;
 use state::Fatal;
 use std::ffi::OsString;
@@ -44,47 +54,47 @@ use std::process::ExitCode;
 /// Why the program ends without success.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// It was asked for something that it does not understand.
+    /// The command line or the configuration cannot be used.
     #[error(transparent)]
-    Asked(#[from] SettingsError),
-    /// A daemon did not start.
+    Settings(#[from] SettingsError),
+    /// The daemon did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A daemon did not start, and told its caller why; no words: it died.
+    /// The daemon in the background did not start, for this reason; without a reason: it died.
     #[error("{}", if .0.is_empty() { "the daemon died while it started" } else { .0 })]
     InBackground(String),
-    /// A daemon had to end.
+    /// The daemon had to end.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-    /// The kernel refused something.
+    /// A system call failed.
     #[error("{doing}: {source}")]
     Os {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the kernel said.
+        /// The kernel's reason.
         source: io::Error,
     },
-    /// Everything has been said.
+    /// The failure has been reported already.
     #[error("")]
-    Told,
+    Reported,
 }
 
 fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
     move |source| Failure::Os { doing, source }
 }
 
-/// Runs it; the exit status is the program's.
+/// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
-    // First of all, so that no signal can end us from here on.
+    // Before anything else, so that no signal can end the process from here on.
     let blocked = signal::block();
     let (execution, resumed) = Execution::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
     match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, &name, execution, resumed)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Reported) => ExitCode::FAILURE,
         Err(why) => {
-            // There is no other place to report that standard error takes nothing.
+            // If standard error fails, there is nothing left to report to.
             let line = format!("{name}: {}\n", why.to_string().trim_end());
             let _ = files::write_all(descriptor::standard(true), line.as_bytes());
             ExitCode::FAILURE
@@ -96,20 +106,20 @@ fn run(arguments: Vec<OsString>, name: &str, execution: Execution, resumed: Opti
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
     files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
-        Asked::Page(text) => {
+        Command::Page(text) => {
             files::write_all(descriptor::standard(false), text.as_bytes()).map_err(os("writing to standard output"))
         }
-        Asked::Run(settings) => match resumed {
-            Some(resumed) => go_on(*settings, execution, resumed),
-            None => act(*settings, name, execution),
+        Command::Run(settings) => match resumed {
+            Some(resumed) => resume(*settings, execution, resumed),
+            None => run_mode(*settings, name, execution),
         },
     }
 }
 
-/// Does what is asked.
-fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failure> {
+/// Runs the program in the mode that was asked for.
+fn run_mode(settings: Settings, name: &str, execution: Execution) -> Result<(), Failure> {
     for word in &settings.ignored {
-        // As all that follows, it does not depend on somebody who reads this.
+        // The daemon runs even if nobody can read this.
         let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
         let _ = files::write_all(descriptor::standard(true), line.as_bytes());
     }
@@ -118,60 +128,60 @@ fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failu
     match settings.mode.clone() {
         Mode::Check(files) => match check::check(&settings, &files).map_err(os("reporting"))? {
             true => Ok(()),
-            false => Err(Failure::Told),
+            false => Err(Failure::Reported),
         },
         Mode::Now => Ok(now::run(&settings, &manager)?),
-        Mode::Standalone(_) => serve(settings, Begun::First(None), execution, manager),
-        Mode::Daemon if settings.config.foreground => serve(settings, Begun::First(None), execution, manager),
+        Mode::Standalone(_) => serve(settings, Begin::First(None), execution, manager),
+        Mode::Daemon if settings.config.foreground => serve(settings, Begin::First(None), execution, manager),
         Mode::Daemon => serve_in_background(settings, execution, manager),
     }
 }
 
-/// Goes on in place of a program that lost its executor. All that it did not hand on is closed already.
-fn go_on(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
+/// Continues in place of a program that lost its executor. Descriptors that were not handed on are closed already.
+fn resume(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
     process::set_own_name(&start::program_name(std::env::args_os().next().as_deref()));
     if execution.in_background {
         std::env::set_current_dir("/").map_err(os("entering /"))?;
     }
     let manager = NotifySocket::take_from_environment();
-    serve(settings, Begun::Again(resumed), execution, manager)
+    serve(settings, Begin::Again(resumed), execution, manager)
 }
 
 /// How a daemon begins.
-enum Begun {
-    /// For the first time; in the background its caller waits to be told.
+enum Begin {
+    /// For the first time. In the background its caller waits at the pipe until it is ready.
     First(Option<ReadinessPipe>),
-    /// In place of one that lost its executor.
+    /// In place of a program that lost its executor.
     Again(Resumed),
 }
 
-/// The caller returns when the daemon is ready, or with its complaint.
+/// Runs a daemon in the background. The caller returns when it is ready, or with the reason why it did not start.
 fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
     let logs_to_stderr = matches!(settings.log(), Some(Target::Stderr | Target::Json));
     match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(StartupResult::Ready) => Ok(()),
         Role::Caller(StartupResult::Failed(why)) => Err(Failure::InBackground(why)),
-        Role::Daemon(promise) => serve(settings, Begun::First(Some(promise)), execution.in_background(), manager),
+        Role::Daemon(pipe) => serve(settings, Begin::First(Some(pipe)), execution.in_background(), manager),
     }
 }
 
-fn serve(settings: Settings, begun: Begun, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
-    let (promise, resumed) = match begun {
-        Begun::First(promise) => (promise, None),
-        Begun::Again(resumed) => (None, Some(resumed)),
+fn serve(settings: Settings, begin: Begin, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+    let (pipe, resumed) = match begin {
+        Begin::First(pipe) => (pipe, None),
+        Begin::Again(resumed) => (None, Some(resumed)),
     };
     let mut daemon = match start::start(settings, execution, resumed, manager) {
         Ok(daemon) => daemon,
         Err(why) => {
-            let Some(promise) = promise else { return Err(why.into()) };
-            promise.break_with(&why.to_string());
-            return Err(Failure::Told);
+            let Some(pipe) = pipe else { return Err(why.into()) };
+            pipe.break_with(&why.to_string());
+            return Err(Failure::Reported);
         }
     };
-    if let Some(promise) = promise {
-        promise.keep();
+    if let Some(pipe) = pipe {
+        pipe.keep();
     }
-    daemon.tell_ready();
+    daemon.report_ready();
     daemon.run().map_err(|why| {
         daemon.recover(&why);
         daemon.die(&why);

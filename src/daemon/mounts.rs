@@ -1,6 +1,6 @@
-//! Notices that a mount or an unmount has put something else under a watched path, of which inotify(7) reports nothing.
+//! Notices that a mount or an unmount has put another file under a watched path, which inotify(7) does not report.
 //!
-//! A change of the mount table, which anything on the machine may cause, leads to one bounded check a second at most.
+//! A change of the mount table, which any program on the machine may cause, leads to one check a second at most.
 
 use crate::sys::clock;
 use crate::sys::mount_table::{MountPoint, MountTable};
@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Between two checks.
+/// The least time between two checks. Milliseconds.
 const PAUSE_MS: i64 = 1000;
 
-/// What identifies a file or directory: its device and inode.
+/// The device and the inode of a file or directory.
 pub type Identity = (u64, u64);
 
 /// The paths that a daemon depends on.
@@ -19,37 +19,39 @@ pub type Identity = (u64, u64);
 pub struct Paths {
     /// Directories that are watched.
     pub directories: BTreeSet<PathBuf>,
-    /// Directories in which every file is a table.
+    /// Directories in which every file is a crontab.
     pub table_directories: BTreeSet<PathBuf>,
-    /// Other tables.
+    /// Crontabs in other directories.
     pub files: BTreeSet<PathBuf>,
 }
 
-/// What stands at the watched paths.
+/// The files at the watched paths, and the mount table.
 #[derive(Debug, Default)]
 pub struct MountWatch {
-    /// None: where no changes are to be reported, or there is no /proc.
+    /// The mount table; none: changes are not to be reported, or there is no /proc.
     table: Option<MountTable>,
-    /// For each path the nearest one above it that exists, which is itself where it does.
+    /// For each path the nearest existing one, from the path itself upwards, and its identity.
     identities: BTreeMap<PathBuf, (PathBuf, Identity)>,
-    /// Tables that are mount points themselves.
+    /// Crontabs that are mount points.
     mounted_tables: BTreeSet<MountPoint>,
+    /// When a check is due (milliseconds of the monotonic clock).
     check_at: Option<i64>,
+    /// When the last check was (milliseconds of the monotonic clock).
     checked_at: Option<i64>,
 }
 
 impl MountWatch {
-    /// Watches the mount table.
+    /// Opens the mount table.
     pub fn new() -> MountWatch {
         MountWatch { table: MountTable::open().ok(), ..MountWatch::default() }
     }
 
-    /// The mount table, which reports its changes as exceptional conditions.
+    /// The mount table, an event source whose changes are exceptional conditions.
     pub fn table(&self) -> Option<&MountTable> {
         self.table.as_ref()
     }
 
-    /// Asks for a check.
+    /// Schedules a check: now, or a second after the last one.
     pub fn ask_for_check(&mut self) {
         let earliest = self.checked_at.map_or(i64::MIN, |at| at.saturating_add(PAUSE_MS));
         self.check_at.get_or_insert(earliest.max(clock::monotonic_ms()));
@@ -60,7 +62,7 @@ impl MountWatch {
         self.check_at
     }
 
-    /// Compares what stands at these paths with what stood there at the last call. Whether it is the same.
+    /// Compares the files at these paths with those at the last call. Returns whether they are the same.
     pub fn is_unchanged(&mut self, paths: &Paths) -> bool {
         self.check_at = None;
         self.checked_at = Some(clock::monotonic_ms());
@@ -72,8 +74,7 @@ impl MountWatch {
         unchanged
     }
 
-    /// Whether a table is a mount point itself: what is written to its file under another path is not reported to a
-    /// watch on its directory.
+    /// Whether a crontab is a mount point: a write to its file under another path is not reported to a watch on its directory.
     pub fn has_mounted_tables(&self) -> bool {
         !self.mounted_tables.is_empty()
     }
@@ -86,7 +87,7 @@ impl MountWatch {
             paths.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect()
         };
         let (directories, files) = (real(&paths.table_directories), real(&paths.files));
-        // What was read before a failure counts; the next change or rescan leads to the next attempt.
+        // Mount points that were read before a failure count. The next change or rescan is the next attempt.
         let _ = table.read(&mut |point| {
             let is_in_directory = point.path.parent().is_some_and(|parent| directories.contains(parent));
             if files.contains(&point.path) || (is_in_directory && point.path.is_file()) {
@@ -97,7 +98,7 @@ impl MountWatch {
     }
 }
 
-/// The nearest existing path, from this one upwards.
+/// The nearest existing path, from this one upwards, and its identity.
 fn nearest(path: &Path) -> Option<(PathBuf, Identity)> {
     path.ancestors().find_map(|path| {
         let there = std::fs::metadata(path).ok()?;

@@ -1,9 +1,11 @@
-//! Debian's `cron -N`: runs what is due this minute, waits for it, and ends.
+//! Debian's `cron -N`: runs the jobs that are due in this minute, waits for them, and ends.
 
+use super::file_cache::Depth;
+use super::load_event::LoadEvent;
 use super::settings::Settings;
 use super::start::log_target;
 use super::state::{Fatal, os};
-use super::tables::{Depth, LoadEvent, Origin, Tables};
+use super::tables::{Origin, Tables};
 use crate::config::zones::SystemZones;
 use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
@@ -11,16 +13,21 @@ use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::{clock, host};
+use crate::users::DaemonUsers;
 
-/// Runs them; ends with the last.
+/// Runs the jobs that are due in this minute. Returns when the last one has ended and its mail is sent.
+///
+/// # Errors
+///
+/// The executor cannot be started or is lost.
 pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
     let mut executor = Executor::spawn(settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
-    let mut news = Vec::new();
+    let mut events = Vec::new();
     let mut tables =
         Tables::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
-    tables.rescan(Depth::Names, &zones, &mut news);
-    let starts = due_this_minute(news, &zones, clock::wall().seconds);
+    tables.rescan(Depth::Names, &mut DaemonUsers::default(), &zones, &mut events);
+    let starts = due_this_minute(events, &zones, clock::wall().seconds);
     let mut left = starts.len();
     for action in &starts {
         if let Action::Start(start) = action {
@@ -34,32 +41,32 @@ pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
         poll.want_writable(executor.descriptor(), 0, executor.wants_to_write())
             .map_err(os("waiting for the executor"))?;
         poll.wait_for_any(None).map_err(os("waiting for the executor"))?;
-        let ended = executor.receive()?.into_iter().filter(|notice| matches!(notice, ExecutorEvent::Ended(_)));
+        let ended = executor.receive()?.into_iter().filter(|event| matches!(event, ExecutorEvent::Ended(_)));
         left = left.saturating_sub(ended.count());
     }
     wait_for_mail(&mut executor, &poll)
 }
 
-/// The starts of the minute that `seconds` (of UTC) lies in, by a plan whose clock goes from right before it to its end.
-fn due_this_minute(news: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
+/// The starts of the minute around `seconds` (since 1970), from a scheduler whose clock goes from right before that minute into it.
+fn due_this_minute(events: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
     let minute = seconds - seconds.rem_euclid(60);
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
-    let mut plan = Scheduler::new(zones.system(), before);
-    for one in news {
-        if let LoadEvent::Load { source, table } = one {
-            plan.handle(Event::Load { source, table }, before);
+    let mut scheduler = Scheduler::new(zones.system(), before);
+    for event in events {
+        if let LoadEvent::Load { source, table } = event {
+            scheduler.handle(Event::Load { source, table }, before);
         }
     }
-    plan.handle(
+    scheduler.handle(
         Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
         before,
     );
-    let mut due = plan.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });
+    let mut due = scheduler.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });
     due.retain(|action| matches!(action, Action::Start(_)));
     due
 }
 
-/// The executor closes its end when its last job's mail is out.
+/// Waits until the executor closes its end, which it does when the mail of the last job is sent.
 fn wait_for_mail(executor: &mut Executor, poll: &Poll) -> Result<(), Fatal> {
     executor.close()?;
     while !executor.is_done() {

@@ -1,88 +1,89 @@
-//! Executors of earlier mains: those that live are connected and tell the ends of their runs; of those that are dead the journal says which
-//! runs went on, and these are watched as processes.
+//! Executors of earlier daemons. Those that live are connected and report the ends of their runs. For those that are dead, their journal says which
+//! runs go on, and the processes of these are watched.
 
+use super::reactor::{Interest, Reactor, Token};
 use crate::executor::{DeadExecutor, OldExecutor, RunOfJob, SilentExecutor};
 use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::pidfd;
-use crate::sys::poll::Poll;
 use crate::sys::process::{self, Ask, Pid};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-/// The same for processes where the kernel has no way to wait for them.
-pub(super) const LOOK_AT_PROCESSES_MS: i64 = 5000;
-/// Numbers in the poll from here on are ours.
-const FIRST_NUMBER: u64 = 1 << 32;
+/// The time between two checks of processes whose end the kernel cannot report.
+pub(super) const CHECK_PROCESSES_MS: i64 = 5000;
 
-/// All of them.
+/// The executors of earlier daemons and the runs that these have left.
 #[derive(Debug)]
 pub(super) struct OldExecutors {
     pub(super) boot_id: String,
-    /// By their numbers in the poll.
-    pub(super) executors: BTreeMap<u64, OldExecutor>,
-    /// Those that have closed their connection and have not ended yet.
+    /// Connected executors by their event sources.
+    pub(super) connected: BTreeMap<Token, OldExecutor>,
+    /// Executors that have closed their connection and have not ended yet.
     pub(super) closing: Vec<OldExecutor>,
+    /// Dead executors by id.
     pub(super) dead: BTreeMap<u64, DeadExecutor>,
-    /// Those that live and cannot be reached.
+    /// Executors by id that live and cannot be reached.
     pub(super) silent: BTreeMap<u64, SilentExecutor>,
-    /// Runs of dead ones that go on.
-    pub(super) watched: BTreeMap<u64, WatchedRun>,
-    /// Watched ones whose processes have ended in this turn of the loop.
-    pub(super) ended: Vec<u64>,
-    next_number: u64,
-    pub(super) look_at_ms: Option<i64>,
+    /// Runs of dead and silent executors that go on, by the event sources of their processes.
+    pub(super) watched: BTreeMap<Token, WatchedRun>,
+    /// Watched runs whose processes have ended in this turn of the loop.
+    pub(super) ended: Vec<Token>,
+    next_id: u64,
+    /// When executors and processes are checked that report nothing (milliseconds of the monotonic clock).
+    pub(super) check_at_ms: Option<i64>,
 }
 
-/// A run whose process has nobody else who waits for it.
+/// A run whose process is watched, as no executor waits for it.
 #[derive(Debug)]
 pub(super) struct WatchedRun {
+    /// The id of its executor.
     pub(super) executor: u64,
     pub(super) run: RunOfJob,
-    /// None: the kernel has none.
+    /// The descriptor of its process; none: the kernel has no such descriptors, and the process is checked from time to time.
     pub(super) process: Option<OwnedFd>,
 }
 
 impl OldExecutors {
-    /// None, in this boot.
+    /// No executors. Journals of another boot than `boot_id` do not count.
     pub(super) fn new(boot_id: &str) -> OldExecutors {
         OldExecutors {
             boot_id: boot_id.to_owned(),
-            executors: BTreeMap::new(),
+            connected: BTreeMap::new(),
             closing: Vec::new(),
             dead: BTreeMap::new(),
             silent: BTreeMap::new(),
             watched: BTreeMap::new(),
             ended: Vec::new(),
-            next_number: FIRST_NUMBER,
-            look_at_ms: None,
+            next_id: 0,
+            check_at_ms: None,
         }
     }
 
-    /// How many live.
+    /// The number of executors that live.
     pub(super) fn len(&self) -> usize {
-        self.executors.len() + self.closing.len() + self.silent.len()
+        self.connected.len() + self.closing.len() + self.silent.len()
     }
 
-    /// When something is to be looked at.
-    pub(super) fn look_at_ms(&self) -> Option<i64> {
-        self.look_at_ms
+    /// When executors and processes are checked that report nothing (milliseconds of the monotonic clock).
+    pub(super) fn check_at_ms(&self) -> Option<i64> {
+        self.check_at_ms
     }
 
-    /// Calls that for each that lives.
+    /// Calls a function for each connected executor.
     pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldExecutor)) {
-        self.executors.values_mut().for_each(act);
+        self.connected.values_mut().for_each(act);
     }
 
-    /// Ends all their jobs: TERM, or with `hard` KILL, to their process groups.
+    /// Sends TERM, or KILL if `hard`, to the process groups of all their jobs.
     pub(super) fn end_all(&mut self, hard: bool) {
-        self.executors.values_mut().for_each(|executor| executor.end_all(hard));
+        self.connected.values_mut().for_each(|executor| executor.end_all(hard));
         let ask = if hard { Ask::Kill } else { Ask::Terminate };
         for watched in self.watched.values() {
-            // Asked for each right before its signal, so that the number is not another process's by then.
+            // The process is looked up right before its signal, so that its id does not belong to another one by then.
             if let Some(pid) = self.process_of(watched) {
-                // A group that is gone is what is wanted.
+                // The group may have ended meanwhile.
                 let _ = process::signal_group(pid, ask);
             }
         }
@@ -95,41 +96,64 @@ impl OldExecutors {
         of_dead.or_else(|| self.silent.get(&executor)?.process_of(run))
     }
 
-    /// Journals without names, which only a program that is executed in our place can read again.
+    /// Journals without names, which only a program that is executed in place of this one can read again.
     pub(super) fn nameless_journals(&self) -> impl Iterator<Item = &File> {
         self.dead.values().filter_map(DeadExecutor::nameless_journal)
     }
 
-    pub(super) fn new_number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
+    /// An id for a dead or silent executor.
+    pub(super) fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
     }
 
-    pub(super) fn look_within(&mut self, ms: i64) {
+    /// Schedules a check in so many milliseconds, or earlier.
+    pub(super) fn check_within(&mut self, ms: i64) {
         let at = clock::monotonic_ms() + ms;
-        self.look_at_ms = Some(self.look_at_ms.map_or(at, |known| known.min(at)));
+        self.check_at_ms = Some(self.check_at_ms.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Watches a run whose process nobody else waits for; whether it is still there.
-    pub(super) fn watch(
+    /// Watches the process of a run; `handler` is called when it has ended. Returns whether it is still there.
+    pub(super) fn watch<H: Copy>(
         &mut self,
-        poll: &Poll,
+        (reactor, handler): (&mut Reactor<H>, H),
         executor: u64,
         run: &RunOfJob,
         pid: Pid,
         process_of: impl Fn(RunId) -> Option<Pid>,
     ) -> bool {
-        let number = self.new_number();
+        let token = reactor.new_token();
         let process = pidfd::open(pid).ok();
-        // It may have ended before its descriptor was opened, which is another process's then.
+        // If it ended before its descriptor was opened, the descriptor may be another process's.
         if process_of(run.run) != Some(pid) {
             return false;
         }
-        let process = process.filter(|process| poll.add(process, number).is_ok());
+        let process = process.filter(|process| reactor.add_as(token, process, Interest::Readable, handler).is_ok());
         if process.is_none() {
-            self.look_within(LOOK_AT_PROCESSES_MS);
+            self.check_within(CHECK_PROCESSES_MS);
         }
-        self.watched.insert(number, WatchedRun { executor, run: run.clone(), process });
+        self.watched.insert(token, WatchedRun { executor, run: run.clone(), process });
         true
+    }
+
+    /// Takes the watched runs out whose processes have ended.
+    pub(super) fn take_ended<H: Copy>(&mut self, reactor: &mut Reactor<H>) -> Vec<WatchedRun> {
+        let ended = std::mem::take(&mut self.ended);
+        let take = |token| {
+            reactor.forget(token);
+            self.watched.remove(&token)
+        };
+        ended.into_iter().filter_map(take).collect()
+    }
+
+    /// Stops watching the runs of an executor.
+    pub(super) fn stop_watching<H: Copy>(&mut self, executor: u64, reactor: &mut Reactor<H>) {
+        self.watched.retain(|token, watched| {
+            let is_kept = watched.executor != executor;
+            if let Some(process) = watched.process.as_ref().filter(|_| !is_kept) {
+                reactor.remove(process, *token);
+            }
+            is_kept
+        });
     }
 }

@@ -1,9 +1,11 @@
-//! The record of what has been handed out, so that a restart neither loses nor repeats a due moment.
+//! The record of started runs, so that a restart neither loses nor repeats a due moment.
 //!
-//! 56 bytes in the run directory: the last second up to which everything due has been started, eight bytes of the boot id, since
-//! that second says nothing in another boot; the number up to which run ids are reserved; and the seconds at which `@reboot` jobs
-//! became due for the first daemon of the boot and for the last that had some to start, each with the boot again. Each part is written in place with
-//! one pwrite(2) and never synced: it must survive this process, not the machine.
+//! It has 56 bytes and is in the run directory:
+//! - the second up to which everything due has been started, with eight bytes of the boot id, as it counts in the same boot only;
+//! - the number up to which run ids are reserved;
+//! - the seconds at which `@reboot` jobs became due for the first daemon of the boot and for the last one that had some to start, each with the boot.
+//!
+//! Each part is written in place with one pwrite(2) and is not synced: it must survive the process, not the machine.
 
 use crate::schedule::Timestamp;
 use crate::scheduler::RunId;
@@ -16,16 +18,18 @@ use std::path::Path;
 
 /// The record's name in the run directory.
 const NAME: &str = "cronwheel.completed";
-/// Length of the part that holds the second and the boot, and of the one about `@reboot` jobs.
+/// The length of a part with a second and a boot.
 const LENGTH: usize = 16;
-/// Where the other parts are.
+/// The offset of the run ids.
 const RESERVED_AT: u64 = 16;
-const BOOT_AT: u64 = 24;
-const REBOOT_AT: u64 = 40;
+/// The offset of the first daemon's `@reboot` jobs.
+const FIRST_REBOOT_AT: u64 = 24;
+/// The offset of the last daemon's `@reboot` jobs.
+const LAST_REBOOT_AT: u64 = 40;
 
-/// An open record.
+/// The open record of started runs.
 #[derive(Debug)]
-pub struct CompletedFile {
+pub struct StartRecord {
     file: File,
     boot: [u8; 8],
 }
@@ -39,40 +43,44 @@ pub struct RebootJobs {
     pub last: Timestamp,
 }
 
-impl CompletedFile {
-    /// Opens or makes it.
-    pub fn open(run_dir: &Path, boot: &Boot) -> io::Result<CompletedFile> {
+impl StartRecord {
+    /// Opens the record, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or created.
+    pub fn open(run_dir: &Path, boot: &Boot) -> io::Result<StartRecord> {
         let path = run_dir.join(NAME);
         let file = match state_file::open_or_create(&path) {
-            // Something else has its name, and says nothing. The caller holds the lock, so nobody else makes it anew.
+            // Another kind of file is replaced. The caller holds the lock, so that no other daemon does the same.
             Err(error) if state_file::is_no_regular_file(&error) => {
                 std::fs::remove_file(&path)?;
                 state_file::open_or_create(&path)?
             }
             opened => opened?,
         };
-        Ok(CompletedFile { file, boot: mark(boot) })
+        Ok(StartRecord { file, boot: mark(boot) })
     }
 
-    /// What an earlier daemon of this boot wrote last.
+    /// The moment up to which earlier daemons of this boot have started everything due.
     pub fn read(&self) -> Option<Timestamp> {
         self.read_moment(0)
     }
 
-    /// Writes that everything due up to `completed` has been handed out.
+    /// Writes that everything due up to `completed` has been started.
     pub fn write(&self, completed: Timestamp) -> io::Result<()> {
         self.write_moment(completed, 0)
     }
 
     /// When `@reboot` jobs became due in this boot.
     pub fn read_reboot(&self) -> Option<RebootJobs> {
-        Some(RebootJobs { first: self.read_moment(BOOT_AT)?, last: self.read_moment(REBOOT_AT)? })
+        Some(RebootJobs { first: self.read_moment(FIRST_REBOOT_AT)?, last: self.read_moment(LAST_REBOOT_AT)? })
     }
 
-    /// Writes when they did.
+    /// Writes when `@reboot` jobs became due.
     pub fn write_reboot(&self, jobs: RebootJobs) -> io::Result<()> {
-        self.write_moment(jobs.first, BOOT_AT)?;
-        self.write_moment(jobs.last, REBOOT_AT)
+        self.write_moment(jobs.first, FIRST_REBOOT_AT)?;
+        self.write_moment(jobs.last, LAST_REBOOT_AT)
     }
 
     fn read_moment(&self, at: u64) -> Option<Timestamp> {
@@ -92,7 +100,7 @@ impl CompletedFile {
 }
 
 /// The reservation of run ids.
-impl CompletedFile {
+impl StartRecord {
     /// Up to which run id, exclusive, ids are reserved or used.
     pub fn read_reserved(&self) -> Option<RunId> {
         let mut bytes = [0; 8];
@@ -106,7 +114,7 @@ impl CompletedFile {
     }
 }
 
-/// The first eight bytes of the boot's UUID: its first sixteen hexadecimal digits.
+/// The mark of a boot: the first eight bytes of its UUID.
 fn mark(boot: &Boot) -> [u8; 8] {
     let digits: String = boot.id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     u64::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
@@ -124,13 +132,13 @@ mod tests {
     fn a_record_is_read_back_in_the_same_boot_only() {
         let dir = tempfile::tempdir().unwrap();
         let today = boot("4e3f27bb-1b62-4f7a-8d52-0123456789ab");
-        let record = CompletedFile::open(dir.path(), &today).unwrap();
+        let record = StartRecord::open(dir.path(), &today).unwrap();
         assert_eq!(record.read(), None);
         record.write(Timestamp(1_800_000_000)).unwrap();
         record.write(Timestamp(1_800_000_060)).unwrap();
-        assert_eq!(CompletedFile::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
+        assert_eq!(StartRecord::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
         let tomorrow = boot("5e3f27bb-1b62-4f7a-8d52-0123456789ab");
-        assert_eq!(CompletedFile::open(dir.path(), &tomorrow).unwrap().read(), None);
+        assert_eq!(StartRecord::open(dir.path(), &tomorrow).unwrap().read(), None);
         // Run ids go on counting in another boot.
         assert_eq!(record.read_reserved(), None);
         record.write_reserved(RunId(1_800_000_000_000)).unwrap();
@@ -138,20 +146,20 @@ mod tests {
         let jobs = RebootJobs { first: Timestamp(1_800_000_001), last: Timestamp(1_800_000_007) };
         record.write_reboot(jobs).unwrap();
         assert_eq!(record.read_reboot(), Some(jobs));
-        let tomorrow = CompletedFile::open(dir.path(), &tomorrow).unwrap();
+        let tomorrow = StartRecord::open(dir.path(), &tomorrow).unwrap();
         assert_eq!(tomorrow.read_reboot(), None);
         assert_eq!((tomorrow.read(), tomorrow.read_reserved()), (None, Some(RunId(1_800_000_000_000))));
     }
 
     #[test]
-    fn what_is_no_regular_file_is_replaced_by_a_record() {
+    fn another_kind_of_file_is_replaced_by_a_record() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(NAME);
         let fifo = || nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let link = || std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
         for make in [&fifo as &dyn Fn(), &link] {
             make();
-            let record = CompletedFile::open(dir.path(), &boot("4e3f27bb")).unwrap();
+            let record = StartRecord::open(dir.path(), &boot("4e3f27bb")).unwrap();
             assert_eq!(record.read(), None);
             record.write(Timestamp(60)).unwrap();
             assert_eq!(record.read(), Some(Timestamp(60)));
@@ -160,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn half_a_record_is_none() {
+    fn an_incomplete_record_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(NAME), [1; 9]).unwrap();
-        assert_eq!(CompletedFile::open(dir.path(), &boot("x")).unwrap().read(), None);
+        assert_eq!(StartRecord::open(dir.path(), &boot("x")).unwrap().read(), None);
     }
 }

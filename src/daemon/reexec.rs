@@ -1,5 +1,5 @@
-//! A main whose executor has died executes its program anew in the same process: an executor can be forked only by a process that has read no
-//! table yet. The locks are handed on, so that no other daemon can start meanwhile.
+//! A daemon whose executor has died executes its program anew in the same process, as only a process that has not read a crontab yet may fork an
+//! executor. The locks are handed on, so that no other daemon can start meanwhile.
 
 use super::execution::{HandedOn, VARIABLE};
 use super::settings::Mode;
@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Most times that the program is executed anew within ten minutes.
+/// How often the program may be executed anew within ten minutes.
 const MOST_TIMES: usize = 3;
 const PROGRAM: &str = "/proc/self/exe";
 
@@ -34,9 +34,9 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ReexecError {
 }
 
 impl Daemon {
-    /// Where it is the executor that is lost, executes the program anew, and comes back only when that fails.
+    /// Executes the program anew if the executor is lost. Returns only if that fails or is not the reason.
     pub(super) fn recover(&mut self, why: &Fatal) {
-        if !matches!(why, Fatal::Runner(_)) || self.stopping.is_some() {
+        if !matches!(why, Fatal::Executor(_)) || self.stopping.is_some() {
             return;
         }
         if let Err(error) = self.execute_anew(why) {
@@ -56,20 +56,20 @@ impl Daemon {
         {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
-        // Nothing more is started by this image. What it gave up before is recorded now; what waits is found by the next one.
+        // This program starts nothing more. Runs that it has given up are logged now; the next program finds the waiting ones.
         self.notify_scheduler(Event::Stop { is_recorded: true });
-        for action in std::mem::take(&mut self.todo) {
+        for action in std::mem::take(&mut self.planner.actions) {
             match action {
-                Action::Skipped { start, why, count, first } => self.tell_skipped(&start, why, count, first),
+                Action::Skipped { start, why, count, first } => self.log_skipped(&start, why, count, first),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 _ => {}
             }
         }
-        let completed = self.plan.completed();
+        let completed = self.planner.scheduler.completed();
         self.record_end(completed);
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
-        let locks = self.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
-        let journals = self.executor.journal().into_iter().chain(self.old.nameless_journals());
+        let locks = self.files.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
+        let journals = self.executors.current.journal().into_iter().chain(self.executors.old.nameless_journals());
         let journals = journals.map(|file| keep(file.as_fd())).collect::<Result<Vec<i32>, _>>()?;
         let text = HandedOn {
             pid: process::own_pid(),
@@ -79,15 +79,15 @@ impl Daemon {
             journals,
             completed: completed.0,
             reboot_jobs: self.execution.reboot_jobs.map(|jobs| (jobs.first.0, jobs.last.0)),
-            next_run: self.plan.next_run().0,
+            next_run: self.planner.scheduler.next_run().0,
             directory: self.execution.directory.as_os_str().as_bytes().to_vec(),
         };
         let text = serde_json::to_string(&text).map_err(io::Error::from).map_err(os("handing on the state"))?;
         self.warn(&format!("{why}: executing the program anew"));
         self.log.flush();
         let error = self.program(&text).exec();
-        for descriptor in self.lock.iter().flat_map(|lock| lock.held()) {
-            // The process ends next.
+        for descriptor in self.files.lock.iter().flat_map(|lock| lock.held()) {
+            // If that fails, the process ends next all the same.
             let _ = handover::close_on_exec(descriptor);
         }
         Err(os("executing /proc/self/exe")(error))
@@ -97,7 +97,8 @@ impl Daemon {
         let string = |bytes: &OsStr| CString::new(bytes.as_bytes()).ok();
         let variable =
             |name: &OsStr, value: &OsStr| string(&[name, OsStr::new("="), value].into_iter().collect::<OsString>());
-        let of_manager = self.manager.variables().iter().map(|(name, value)| (OsString::from(name), value.clone()));
+        let of_manager =
+            self.files.manager.variables().iter().map(|(name, value)| (OsString::from(name), value.clone()));
         let ours = [(OsString::from(VARIABLE), OsString::from(text))];
         let environment = std::env::vars_os().chain(of_manager).chain(ours);
         let environment = environment.filter_map(|(name, value)| variable(&name, &value)).collect();

@@ -1,6 +1,6 @@
-//! What the daemon is to do: command line, then /etc/cronwheel.toml, then the profile.
+//! The settings of the daemon: from the command line, else from /etc/cronwheel.toml, else from the profile.
 
-use super::cli::{self, Beforehand};
+use super::cli::{self, EarlyOptions};
 use super::debug::Debug;
 use crate::config::{Config, ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_time};
 use crate::executor::{Config as ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
@@ -11,77 +11,81 @@ use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What is asked of this start.
+/// What the program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The system's daemon.
+    /// Run the jobs of the system's crontabs.
     Daemon,
-    /// Only the tables in these files, as the caller.
+    /// Run the jobs of these files, as the caller.
     Standalone(Vec<PathBuf>),
-    /// Load, report, exit. With files: only those.
+    /// Read the system's crontabs, or only these files, report their faults, and exit.
     Check(Vec<PathBuf>),
-    /// Run what is due this minute, wait, exit.
+    /// Run the jobs that are due in this minute, wait for them, and exit.
     Now,
 }
 
-/// Everything that can be set.
+/// The settings of the program.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is asked of this start.
+    /// What the program does.
     pub mode: Mode,
-    /// What command line and configuration file say.
+    /// The configuration file with the command line's overrides.
     pub config: Config,
-    /// Whether the command line asked for that run directory.
+    /// Whether the command line named the run directory.
     pub run_dir_given: bool,
-    /// Debian's `-L`.
+    /// Debian's `-L`: which events of jobs are logged, as a sum.
     pub log_mask: u8,
-    /// Debian's `-n`.
+    /// Debian's `-n`: whether mail names the fully qualified host.
     pub full_host_name: bool,
-    /// Debian's `-l`.
+    /// Debian's `-l`: whether files with LSB names are read.
     pub lsb_names: bool,
-    /// cronie's `-p`.
+    /// cronie's `-p`: whether crontabs may have any owner, mode and number of links.
     pub permit_any: bool,
-    /// cronie's `-s`.
+    /// cronie's `-s`: whether output of jobs is logged instead of mailed.
     pub output_to_log: bool,
-    /// cronie's `-i`, or its `-c`.
+    /// cronie's `-i`, or its `-c`: whether inotify is not used.
     pub no_inotify: bool,
-    /// cronie's `-P`.
+    /// cronie's `-P`: whether jobs get the daemon's PATH.
     pub inherit_path: bool,
-    /// cronie's `-c`.
+    /// cronie's `-c`: whether users' crontabs run on one host of a cluster only.
     pub cluster: bool,
-    /// `-x`.
+    /// The topics of `-x`.
     pub debug: Debug,
-    /// Words of the command line that are no files to run.
+    /// Arguments that are not run as files.
     pub ignored: Vec<PathBuf>,
 }
 
-/// What the command line asks for.
+/// The request of a command line.
 #[derive(Debug)]
-pub enum Asked {
-    /// To do something.
+pub enum Command {
+    /// Run with these settings.
     Run(Box<Settings>),
-    /// To read a text.
+    /// Print this text and exit.
     Page(String),
 }
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The command line is wrong; clap's own words.
+    /// The command line is wrong, in the words of the parser.
     #[error("{0}")]
     CommandLine(String),
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A length of time that is none.
+    /// The stop timeout is not a length of time.
     #[error("stop-timeout: expected a time like 90s, 5m or 1h, found {0:?}")]
     StopTimeout(String),
 }
 
 impl Settings {
-    /// Understands the arguments (the program's name first).
-    pub fn from_arguments(arguments: Vec<OsString>) -> Result<Asked, SettingsError> {
-        let before = Beforehand::scan(arguments.get(1..).unwrap_or_default());
+    /// Resolves the arguments, of which the first is the program's name.
+    ///
+    /// # Errors
+    ///
+    /// The command line or the configuration file is wrong.
+    pub fn from_arguments(arguments: Vec<OsString>) -> Result<Command, SettingsError> {
+        let before = EarlyOptions::scan(arguments.get(1..).unwrap_or_default());
         // `--help` works whatever is wrong with the configuration.
         let file = match ConfigFile::read(before.config.as_deref()) {
             Err(_) if before.page => ConfigFile::default(),
@@ -94,15 +98,15 @@ impl Settings {
         let given = match cli::command(profile).try_get_matches_from(&arguments) {
             Ok(given) => given,
             Err(page) if page.kind() == clap::error::ErrorKind::DisplayHelp => {
-                return Ok(Asked::Page(page.to_string()));
+                return Ok(Command::Page(page.to_string()));
             }
             Err(wrong) => return Err(SettingsError::CommandLine(wrong.to_string())),
         };
         if given.get_flag("version") {
-            return Ok(Asked::Page(format!("{}\n", version())));
+            return Ok(Command::Page(format!("{}\n", version())));
         }
         file.check()?;
-        Ok(Asked::Run(Box::new(Settings::resolve(&given, file.into_values(), profile)?)))
+        Ok(Command::Run(Box::new(Settings::resolve(&given, file.into_values(), profile)?)))
     }
 
     fn resolve(given: &ArgMatches, file: Values, profile: ProfileName) -> Result<Settings, SettingsError> {
@@ -111,7 +115,7 @@ impl Settings {
         let text = |name: &str| given.try_get_one::<String>(name).ok().flatten().cloned();
         let debug = Debug::of(given.get_many::<String>("debug").into_iter().flatten().map(String::as_str));
         let files: Vec<PathBuf> = given.get_many("FILE").map(|files| files.cloned().collect()).unwrap_or_default();
-        // These are about the system's tables, so that Debian's meaning of further words is meant: none.
+        // These options concern the system's crontabs, and Debian's cron ignores further arguments.
         let for_the_system = has("lsb-names") || has("now");
         let (files, ignored) = if for_the_system && !has("check") { (Vec::new(), files) } else { (files, Vec::new()) };
         let mode = match () {
@@ -140,7 +144,7 @@ impl Settings {
             ..Values::default()
         };
         let mut config = Config::resolve(profile, values, file);
-        // A daemon leaves its directory.
+        // A daemon changes to the root directory.
         config.make_paths_absolute();
         Ok(Settings {
             mode,
@@ -159,12 +163,12 @@ impl Settings {
         })
     }
 
-    /// Whether only given files are run.
+    /// Whether only the files on the command line are run.
     pub fn is_standalone(&self) -> bool {
         matches!(self.mode, Mode::Standalone(_))
     }
 
-    /// Where to log, if command line or configuration say so.
+    /// Where to log, if the command line or the configuration file says so.
     pub fn log(&self) -> Option<Target> {
         self.config.log.map(|log| match log {
             LogTarget::Syslog => Target::Syslog,
@@ -174,7 +178,7 @@ impl Settings {
         })
     }
 
-    /// Who finds the system's tables.
+    /// The finder of the system's crontabs, with the options that concern it.
     pub fn finder(&self) -> Finder {
         let mut finder = Finder::new(self.config.places.clone(), self.config.profile).minds_labels();
         if self.lsb_names {
@@ -189,7 +193,7 @@ impl Settings {
         finder
     }
 
-    /// What the executor is told.
+    /// The configuration of the executor.
     pub fn executor_config(&self, log: Target) -> ExecutorConfig {
         let standalone = self.is_standalone();
         ExecutorConfig {
@@ -216,13 +220,13 @@ impl Settings {
         }
     }
 
-    /// Where journals of runs and sockets are.
+    /// The directory of the executors' journals and sockets.
     pub fn executors(&self) -> PathBuf {
         self.config.run_dir.join(shared::RUNNERS)
     }
 }
 
-/// Name and version of the program.
+/// The name and version of the program.
 pub fn version() -> String {
     format!("cronwheel {}", env!("CARGO_PKG_VERSION"))
 }
@@ -234,7 +238,7 @@ mod tests {
 
     fn settings(line: &str) -> Settings {
         match Settings::from_arguments(line.split(' ').map(OsString::from).collect()) {
-            Ok(Asked::Run(settings)) => *settings,
+            Ok(Command::Run(settings)) => *settings,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn words_behind_debians_flags_for_the_system_are_no_files() {
+    fn arguments_after_debians_flags_for_the_system_are_no_files() {
         let file = |name: &str| vec![PathBuf::from(name)];
         for (words, mode, ignored) in [
             ("-f -l 8", Mode::Daemon, file("8")),
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_or_a_value_that_is_not_known_is_an_error_that_names_it() {
+    fn an_unknown_key_or_value_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("cronwheel.toml");
         for (text, named) in [
@@ -311,18 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_given_even_when_the_configuration_is_broken() {
+    fn pages_are_printed_even_if_the_configuration_is_broken() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("cronwheel.toml");
         std::fs::write(&config, "=").unwrap();
         for page in ["--help", "--version"] {
             let line = ["crond".into(), "--config".into(), config.clone().into(), page.into()];
-            assert!(matches!(Settings::from_arguments(line.to_vec()), Ok(Asked::Page(_))), "{page}");
+            assert!(matches!(Settings::from_arguments(line.to_vec()), Ok(Command::Page(_))), "{page}");
         }
     }
 
     #[test]
-    fn what_is_asked_follows_from_files_and_flags() {
+    fn the_mode_follows_from_files_and_flags() {
         let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         for (line, mode) in [
             ("crond --profile debian", Mode::Daemon),

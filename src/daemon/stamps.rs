@@ -1,4 +1,4 @@
-//! The stamps of anacron jobs, as anacron keeps them: a file for each job, mode 0600, that holds the day of its last run.
+//! The stamps of anacron's jobs in anacron's format: for each job a file of mode 0600 with the day of its last run.
 
 use crate::schedule::Day;
 use crate::sys::files::reason;
@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a stamp: eight digits and a newline.
+/// The bytes of a stamp: eight digits and a newline.
 const LENGTH: u64 = 9;
 
 /// The directory of stamps.
@@ -26,27 +26,35 @@ pub struct StampError {
 }
 
 impl Stamps {
-    /// Those in that directory, which need not be there yet.
+    /// The stamps in that directory, which need not exist yet.
     pub fn new(directory: &Path) -> Stamps {
         Stamps(directory.to_owned())
     }
 
-    /// The day on the stamp of that job; none if there is none, or nothing that is a day.
+    /// The day in a job's stamp. None: there is no stamp, or it holds no day.
     pub fn read(&self, id: &[u8]) -> Option<Day> {
         let mut text = Vec::new();
         state_file::open(&self.path(id)).ok()?.take(LENGTH).read_to_end(&mut text).ok()?;
         Day::parse(&text)
     }
 
-    /// Makes sure, before a job is started, that its stamp can be written after it.
+    /// Checks before a job is started that its stamp can be written after it.
+    ///
+    /// # Errors
+    ///
+    /// The stamp or its directory cannot be created.
     pub fn prepare(&self, id: &[u8]) -> Result<(), StampError> {
         let opened = self.create_directory().and_then(|()| state_file::open_or_create(&self.path(id)));
         opened.map(drop).map_err(|source| self.failed(id, source))
     }
 
-    /// Writes that a job has run on that day.
+    /// Writes into its stamp that a job has run on that day.
+    ///
+    /// # Errors
+    ///
+    /// The stamp cannot be written.
     pub fn write(&self, id: &[u8], day: Day) -> Result<(), StampError> {
-        // A new file, as anacron makes sure that a stamp is root's with mode 0600: whoever may open it could hold anacron's lock on it.
+        // A new file, so that it is root's with mode 0600 as anacron makes it: anybody who can open a stamp could hold anacron's lock on it.
         let stamp = format!("{day}\n");
         let written =
             self.create_directory().and_then(|()| state_file::replace(&self.path(id), stamp.as_bytes(), 0o600));
@@ -72,7 +80,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_stamp_is_one_line_with_a_day_for_its_owner_only() {
+    fn a_stamp_is_one_line_with_a_day_and_readable_by_its_owner_only() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("spool/anacron");
         let stamps = Stamps::new(&directory);

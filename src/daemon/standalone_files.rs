@@ -1,4 +1,4 @@
-//! Tables given by name on the command line, which belong to the caller.
+//! Crontabs that are named on the command line. Their jobs run as the caller.
 
 use crate::scheduler::{Owner, Source};
 use crate::spool::{Found, TableFile, watched_directories};
@@ -8,26 +8,30 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The given files.
+/// The crontabs on the command line.
 #[derive(Debug)]
 pub struct StandaloneFiles {
     paths: Vec<PathBuf>,
-    /// What the log calls the caller.
+    /// The name of the caller in the log.
     caller: String,
 }
 
-/// Why a given file cannot be read.
+/// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("reading {}: {}", path.display(), files::reason(source))]
 pub struct StandaloneFilesError {
     /// The file.
     pub path: PathBuf,
-    /// What the kernel said.
+    /// The kernel's reason.
     pub source: io::Error,
 }
 
 impl StandaloneFiles {
-    /// These files, by absolute paths, so that a watcher and we call them the same.
+    /// Makes the paths absolute, as those of watched directories are.
+    ///
+    /// # Errors
+    ///
+    /// A path is empty, or there is no current directory.
     pub fn new(paths: &[PathBuf]) -> Result<StandaloneFiles, StandaloneFilesError> {
         let absolute = |path: &PathBuf| {
             std::path::absolute(path).map_err(|source| StandaloneFilesError { path: path.clone(), source })
@@ -37,15 +41,19 @@ impl StandaloneFiles {
         Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller })
     }
 
-    /// The files.
+    /// The absolute paths.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// Whether all of them can be opened: a daemon with nothing to run must not start.
-    pub fn require(&self) -> Result<(), StandaloneFilesError> {
+    /// Checks that all files can be opened, as a daemon with nothing to run must not start.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be opened.
+    pub fn check_readable(&self) -> Result<(), StandaloneFilesError> {
         for path in &self.paths {
-            // A FIFO would give its content to this look, were it read.
+            // A FIFO is not opened, as that would take its content.
             std::fs::metadata(path)
                 .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) })
                 .map_err(|source| StandaloneFilesError { path: path.clone(), source })?;
@@ -53,7 +61,11 @@ impl StandaloneFiles {
         Ok(())
     }
 
-    /// Opens one of them. A FIFO, as the shell makes for `<(...)`, gives its content only once.
+    /// Opens one of the files. A FIFO, as the shell makes for `<(...)`, can be read only once.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened.
     pub fn open(&self, path: &Path) -> Result<Found, StandaloneFilesError> {
         let failed = |source| StandaloneFilesError { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
@@ -70,7 +82,7 @@ impl StandaloneFiles {
         })
     }
 
-    /// The state of one of them; none when it is not there, or is nothing that can be read twice.
+    /// The stamp of one of the files. None: it does not exist, or cannot be read twice.
     pub fn stamp(&self, path: &Path) -> Option<Stamp> {
         if !path.is_file() {
             return None;

@@ -1,14 +1,15 @@
-//! From settings to a daemon that is ready.
+//! Start-up: makes a daemon that is ready from its settings.
 
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
-use super::record::{CompletedFile, RebootJobs};
+use super::reactor::Reactor;
+use super::record::{RebootJobs, StartRecord};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
-use super::state::{Daemon, Fatal, now, reap};
+use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, Planner, Sources, now, reap};
 use super::tables::{Origin, Tables};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
@@ -25,49 +26,47 @@ use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
 use crate::sys::notify_socket::NotifySocket;
-use crate::sys::poll::Poll;
 use crate::sys::signal::Signals;
 use crate::sys::state_file;
 use crate::sys::timer::Timer;
-use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The reference implementation's version that the `cronie` profile stands in for, as its first log line tells it.
+/// The version of cronie in the first log line of the `cronie` profile.
 const CRONIE_VERSION: &str = "1.7.2";
 
-/// Within so many seconds of their boot, `@reboot` jobs that a daemon was stopped before it started them are started by the next.
+/// If a daemon was stopped before it had started all `@reboot` jobs, the next one starts them within so many seconds.
 const REBOOT_REACH: i64 = 500;
-// The journals must know all of them for as long.
+// The journals must keep the starts for as long.
 const _: () = assert!(KEPT_STARTS > REBOOT_REACH);
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Another one runs, or the run directory is not usable.
+    /// Another daemon runs, or the run directory cannot be used.
     #[error("{}{source}", already(source))]
     Lock {
-        /// The lock's own words.
+        /// Why the lock was not taken.
         #[from]
         source: LockError,
     },
-    /// The executor could not be made.
+    /// The executor could not be started.
     #[error(transparent)]
-    Runner(#[from] LaunchError),
-    /// A given table cannot be read.
+    Executor(#[from] LaunchError),
+    /// A crontab on the command line cannot be read.
     #[error(transparent)]
     StandaloneFiles(#[from] StandaloneFilesError),
-    /// The loop could not be set up.
+    /// The event loop could not be set up.
     #[error(transparent)]
     Loop(#[from] Fatal),
-    /// The kernel refused something.
+    /// A system call failed.
     #[error("{doing}: {source}")]
     Os {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the kernel said.
+        /// The kernel's reason.
         source: io::Error,
     },
 }
@@ -84,7 +83,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Os { doing, source }
 }
 
-/// Starts a daemon: after this it is ready, its first jobs among what it has to do.
+/// Starts a daemon: loads the crontabs, takes over earlier runs and lets the scheduler begin.
 pub(super) fn start(
     settings: Settings,
     execution: Execution,
@@ -103,62 +102,53 @@ pub(super) fn start(
     let is_first = held.is_none();
     let lock = take_lock(&settings, held, &mut log)?;
     if is_first {
-        tell_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
+        log_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
     }
-    // One that died before this program was executed, as the case may be.
+    // An executor may have died before this program was executed in place of another.
     reap();
 
     let boot = host::boot();
-    let completed = open_record(&settings, &boot, &mut log);
+    let record = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
     let tables = Tables::new(origin, settings.config.profile, host);
-    let library = CrontabDatabase::new(tables, &settings);
-    let mut plan = Scheduler::new(library.zones().system(), now());
-    plan.limit_handover();
+    let database = CrontabDatabase::new(tables, &settings);
+    let mut scheduler = Scheduler::new(database.zones().system(), now());
+    scheduler.limit_handover();
     if settings.is_standalone() {
-        plan.set_caller(&caller_name());
+        scheduler.set_caller(&caller_name());
     }
-    let reserved = completed.as_ref().and_then(CompletedFile::read_reserved);
-    plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
+    let reserved = record.as_ref().and_then(StartRecord::read_reserved);
+    scheduler.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
+    let planner = Planner::new(scheduler, Timer::new().map_err(os("making the clock's timer"))?);
+    let mut reactor = Reactor::new().map_err(os("making the event queue"))?;
+    let signals = Signals::new().map_err(os("listening for signals"))?;
     let mut daemon = Daemon {
         log,
-        plan,
-        executor,
-        old: OldExecutors::new(&boot.id),
+        planner,
+        executors: Executors { current: executor, is_writing: false, old: OldExecutors::new(&boot.id) },
         execution,
-        library,
-        manager,
-        lock,
-        completed,
-        anacron,
-        wake_ups,
-        poll: Poll::new().map_err(os("making the event queue"))?,
-        signals: Signals::new().map_err(os("listening for signals"))?,
-        timer: Timer::new().map_err(os("making the clock's timer"))?,
-        todo: VecDeque::new(),
-        handing_out: None,
+        database,
+        files: DaemonFiles { lock, record, anacron, wake_ups, manager },
+        sources: Sources::new(signals, &mut reactor),
+        reactor,
+        timers: InternalTimers::default(),
         stopping: None,
-        armed: None,
-        writing: false,
-        watched: false,
-        log_retry_at: None,
-        watchdog_at: None,
         settings,
     };
-    daemon.register_sources()?;
+    daemon.add_sources()?;
     daemon.with_database(CrontabDatabase::open);
-    daemon.tell_noticing();
+    daemon.log_watching();
     daemon.begin(&boot, resumed);
     Ok(daemon)
 }
 
-/// Where the log goes: as asked, else to the system's log, else, where somebody sees it, to standard error; to the
-/// journal itself where standard error would only lead there.
+/// The target of the log: as the settings have it, else the system's log, else standard error in the foreground, or the journal if that reads
+/// standard error.
 pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target {
-    let seen = settings.config.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
-    let to_stderr = settings.is_standalone() || (seen && !Log::syslog_answers());
+    let is_foreground = settings.config.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
+    let to_stderr = settings.is_standalone() || (is_foreground && !Log::syslog_answers());
     match settings.log() {
         Some(target) => target,
         None if to_stderr && manager.reads_stderr() && Log::journal_answers() => Target::Journal,
@@ -171,15 +161,15 @@ fn origin(settings: &Settings) -> Result<Origin, StartError> {
     match &settings.mode {
         Mode::Standalone(files) => {
             let given = StandaloneFiles::new(files)?;
-            given.require()?;
+            given.check_readable()?;
             Ok(Origin::StandaloneFiles(given))
         }
         Mode::Daemon | Mode::Check(_) | Mode::Now => Ok(Origin::System(settings.finder())),
     }
 }
 
-/// A standalone daemon takes no lock unless a run directory of its own was asked for.
-/// A program that was executed anew has it already.
+/// Takes the lock of the run directory. A program that was executed anew has it already. A standalone daemon needs none unless it was given a run
+/// directory.
 fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> Result<Option<DaemonLock>, StartError> {
     if settings.is_standalone() && !settings.run_dir_given {
         return Ok(None);
@@ -198,8 +188,8 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     }
 }
 
-/// The first lines in the log, as the reference implementations write them.
-fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
+/// Writes the first lines of the log as the reference implementations do.
+fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock: Option<&DaemonLock>, log: &mut Log) {
     let mut say = |event: &str, detail: &str| log.write(&LogRecord::daemon(event, detail.as_bytes()));
     if settings.is_standalone() {
         say("STARTUP", &version());
@@ -226,12 +216,12 @@ fn tell_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock
     }
 }
 
-/// The record belongs to the system's daemon. Without it a restart makes up for nothing.
-fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<CompletedFile> {
+/// Opens the record of the system's daemon. Without it, no missed run is made up after a restart.
+fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartRecord> {
     if settings.is_standalone() {
         return None;
     }
-    match CompletedFile::open(&settings.config.run_dir, boot) {
+    match StartRecord::open(&settings.config.run_dir, boot) {
         Ok(record) => Some(record),
         Err(why) => {
             let detail = format!("opening the record of what was started: {why}");
@@ -241,9 +231,8 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
     }
 }
 
-/// Where run ids begin: after those that an earlier daemon has reserved. Without a record they begin at the time in milliseconds, which no
-/// daemon of before can have reached unless it started a thousand jobs in each second of its life. A reservation that is centuries ahead is
-/// damage.
+/// The first run id: after those that an earlier daemon has reserved. Without a record it is the time in milliseconds, which no earlier daemon can
+/// have reached unless it started a thousand jobs in each second. A reservation that is centuries ahead is damaged.
 fn first_run(reserved: Option<RunId>) -> RunId {
     const CENTURIES_AHEAD: u64 = 10_000_000_000_000;
     let now = clock::wall();
@@ -252,7 +241,7 @@ fn first_run(reserved: Option<RunId>) -> RunId {
     RunId(reserved.map_or(by_time, |reserved| reserved.max(by_time)))
 }
 
-/// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
+/// Opens the socket on which `crontab` reports changes to the system's daemon. Without it, they are noticed in the other ways.
 fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
     if settings.is_standalone() {
         return WakeUps::default();
@@ -266,30 +255,30 @@ fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
 }
 
 impl Daemon {
-    /// How changes are noticed, in cronie's words.
-    fn tell_noticing(&mut self) {
+    /// Logs how changes are noticed, in the words of cronie.
+    fn log_watching(&mut self) {
         if self.settings.config.profile.profile == ProfileName::Debian || self.settings.is_standalone() {
             return;
         }
-        match (self.library.watcher().is_some(), self.settings.no_inotify) {
-            (true, _) => self.say("INFO", "running with inotify support"),
-            (false, true) => self.say("No inotify - daemon runs with -i or -c option", ""),
-            (false, false) => self.say("INFO", "running without inotify support"),
+        match (self.database.watcher().is_some(), self.settings.no_inotify) {
+            (true, _) => self.log_event("INFO", "running with inotify support"),
+            (false, true) => self.log_event("No inotify - daemon runs with -i or -c option", ""),
+            (false, false) => self.log_event("INFO", "running without inotify support"),
         }
     }
 
-    /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot, or where the one before has not started all of them.
+    /// Lets the scheduler begin: with `@reboot` jobs if this is the first daemon of a boot, or if the last one has not started all of them.
     fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
             Some(resumed) => resumed.reboot_jobs,
-            None => self.completed.as_ref().and_then(CompletedFile::read_reboot),
+            None => self.files.record.as_ref().and_then(StartRecord::read_reboot),
         };
         let found = self.find_predecessors(boot, resumed);
         let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
         let completed = self.completed_before().max(resumed_at);
-        // Before the first starts, which may count as runs of anacron's jobs, and before the ends of runs that nobody has stamped yet.
+        // Before the first starts, which may count as runs of anacron's jobs, and before results of runs that have no stamp yet.
         self.load_anacrontab();
         let undelivered = found.undelivered.iter();
         let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| EarlierRun {
@@ -311,28 +300,26 @@ impl Daemon {
         }
         let started = started.into_iter().filter_map(|start| match start.at_reboot {
             false => Some((start.job, Timestamp(start.scheduled_at))),
-            // They are due at the begin, whenever that is.
+            // `@reboot` jobs are due when the scheduler begins.
             true => unfinished.map(|_| (start.job, moment.utc)),
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
-        self.todo.extend(
-            self.plan.handle(Event::Begin { boot, completed, started, running, saved: Box::default() }, moment),
-        );
+        self.planner.handle_at(Event::Begin { boot, completed, started, running, saved: Box::default() }, moment);
         self.report_status("");
     }
 
     fn record_reboot(&mut self, jobs: RebootJobs) {
         self.execution.reboot_jobs = Some(jobs);
-        if let Some(Err(why)) = self.completed.as_ref().map(|record| record.write_reboot(jobs)) {
+        if let Some(Err(why)) = self.files.record.as_ref().map(|record| record.write_reboot(jobs)) {
             self.warn(&format!("writing when @reboot jobs became due: {why}"));
         }
     }
 
-    /// What earlier daemons have left.
+    /// Finds the executors and journals of earlier daemons.
     fn find_predecessors(&self, boot: &Boot, resumed: Option<Resumed>) -> Predecessors {
         match resumed {
-            _ if self.lock.is_some() => find_predecessors(&self.settings.executors(), &boot.id),
+            _ if self.files.lock.is_some() => find_predecessors(&self.settings.executors(), &boot.id),
             Some(resumed) => predecessors_of_journals(resumed.journals, &boot.id),
             None => Predecessors::default(),
         }
@@ -350,32 +337,32 @@ impl Daemon {
             }
         };
         match (is_boot, debian) {
-            (true, true) => self.say("INFO", "Running @reboot jobs"),
-            (false, true) => self.say("INFO", "Skipping @reboot jobs -- not system startup"),
-            (false, false) => self.say("INFO", "@reboot jobs will be run at computer's startup."),
+            (true, true) => self.log_event("INFO", "Running @reboot jobs"),
+            (false, true) => self.log_event("INFO", "Skipping @reboot jobs -- not system startup"),
+            (false, false) => self.log_event("INFO", "@reboot jobs will be run at computer's startup."),
             (true, false) => {}
         }
         is_boot
     }
 
-    /// Up to when everything due has been started by an earlier daemon of this boot, as its record says. None where another cron has run
-    /// between, which has started what was due since.
+    /// The moment up to which earlier daemons of this boot have started everything due. None if another cron has run meanwhile, which has started what
+    /// was due since.
     fn completed_before(&mut self) -> Option<Timestamp> {
-        let recorded = self.completed.as_ref()?.read();
+        let recorded = self.files.record.as_ref()?.read();
         let by_old_version = take_started_by_old_version(&self.settings.config.run_dir);
-        let recorded = recorded.filter(|_| !self.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran));
+        let recorded = recorded.filter(|_| !self.files.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran));
         recorded.map(|recorded| by_old_version.map_or(recorded, |moment| recorded.max(moment)))
     }
 
-    /// Says that it is ready to whoever started it.
-    pub fn tell_ready(&mut self) {
+    /// Reports to the service manager that the daemon is ready.
+    pub fn report_ready(&mut self) {
         self.report_status("READY=1\n");
-        let period = self.manager.watchdog_ms();
-        self.watchdog_at = period.and_then(|ms| clock::monotonic_ms().checked_add_unsigned(ms));
+        let period = self.files.manager.watchdog_ms();
+        self.timers.watchdog_at = period.and_then(|ms| clock::monotonic_ms().checked_add_unsigned(ms));
     }
 }
 
-/// Version 0.1 left files in a directory of its own: the latest due moment that an executor had started is read, everything is removed.
+/// Reads the latest started moment from the files that version 0.1 has left in a directory of its own, and removes them.
 fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
     const LONGEST: usize = 32;
     let directory = run_dir.join("crond.outcomes");
@@ -386,12 +373,12 @@ fn take_started_by_old_version(run_dir: &Path) -> Option<Timestamp> {
     };
     let listed = fs::read_dir(&directory).ok()?;
     let latest = listed.flatten().map(|entry| entry.path()).filter(is_started).filter_map(read).max();
-    // A link in its place is not followed. What cannot be removed does no harm.
+    // A link is not followed. Files that cannot be removed do no harm.
     let _ = fs::remove_dir_all(&directory);
     latest
 }
 
-/// The name under which we were called, for messages.
+/// The name under which the program was called, for messages.
 pub fn program_name(argument: Option<&std::ffi::OsStr>) -> String {
     let name = argument.and_then(|argument| Path::new(argument).file_name());
     name.map_or_else(|| "crond".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -1,122 +1,186 @@
-//! The state of a daemon. What it does is in `event_loop`, and in a file of its own for each larger matter.
+//! The state of a daemon. Its behaviour is in `event_loop`, and in a file of its own for each larger matter.
 
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
 use super::old_executors::OldExecutors;
-use super::record::CompletedFile;
+use super::reactor::{Reactor, Token};
+use super::record::StartRecord;
 use super::settings::Settings;
 use super::wake_ups::WakeUps;
 use crate::executor::{Executor, LaunchError};
 use crate::report::Log;
 use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Now, Scheduler};
+use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::notify_socket::NotifySocket;
-use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
 use std::io;
 
-/// The numbers of the event sources in the [`Poll`].
-pub(super) mod number {
-    pub const TIMER: u64 = 1;
-    pub const SIGNALS: u64 = 2;
-    pub const RUNNER: u64 = 3;
-    pub const TABLES: u64 = 4;
-    pub const NAMES: u64 = 5;
-    pub const USERS: u64 = 6;
-    pub const LOG: u64 = 7;
-    pub const MOUNTS: u64 = 8;
-    pub const WAKE_UPS: u64 = 9;
-}
-
-/// Why a running daemon had to end.
+/// Why a running daemon has to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
-    /// Without its executor it can start nothing.
+    /// The executor is lost, without which nothing can be started.
     #[error(transparent)]
-    Runner(#[from] LaunchError),
-    /// The kernel refused something that never fails on a healthy system.
+    Executor(#[from] LaunchError),
+    /// A system call failed that never fails on a healthy system.
     #[error("{doing}: {source}")]
     Os {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the kernel said.
+        /// The kernel's reason.
         source: io::Error,
     },
 }
 
-/// Turns a system's error into a fatal one.
+/// Makes a system call's error fatal.
 pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
     move |source| Fatal::Os { doing, source }
 }
+
+/// Handles an event source that is ready.
+pub(super) type Handler = fn(&mut Daemon, Token) -> Result<(), Fatal>;
 
 /// State of the event loop.
 #[derive(Debug)]
 pub struct Daemon {
     pub(super) settings: Settings,
     pub(super) log: Log,
-    pub(super) plan: Scheduler,
-    pub(super) executor: Executor,
-    /// Executors of earlier daemons.
-    pub(super) old: OldExecutors,
+    pub(super) planner: Planner,
+    pub(super) executors: Executors,
+    pub(super) database: CrontabDatabase,
+    pub(super) files: DaemonFiles,
+    pub(super) reactor: Reactor<Handler>,
+    pub(super) sources: Sources,
+    pub(super) timers: InternalTimers,
     pub(super) execution: Execution,
-    pub(super) library: CrontabDatabase,
-    pub(super) manager: NotifySocket,
+    pub(super) stopping: Option<Stopping>,
+}
+
+/// The scheduler, what it wants done, and the timer that wakes it.
+#[derive(Debug)]
+pub(super) struct Planner {
+    pub(super) scheduler: Scheduler,
+    /// The scheduler's answers that have not been carried out yet.
+    pub(super) actions: VecDeque<Action>,
+    /// Everything due up to here is started when no action is left and the executor has taken all requests.
+    pub(super) handing_out: Option<Timestamp>,
+    pub(super) timer: Timer,
+    /// The moment for which the timer is armed.
+    pub(super) armed_for: Option<Timestamp>,
+}
+
+impl Planner {
+    /// A planner whose timer is not armed.
+    pub(super) fn new(scheduler: Scheduler, timer: Timer) -> Planner {
+        Planner { scheduler, actions: VecDeque::new(), handing_out: None, timer, armed_for: None }
+    }
+
+    /// Passes an event to the scheduler and queues its answers.
+    pub(super) fn handle(&mut self, event: Event) {
+        self.handle_at(event, now());
+    }
+
+    /// The same for an event of another moment.
+    pub(super) fn handle_at(&mut self, event: Event, now: Now) {
+        self.actions.extend(self.scheduler.handle(event, now));
+    }
+
+    /// Whether there is something to do without another event.
+    pub(super) fn has_work(&self) -> bool {
+        !self.actions.is_empty() || self.scheduler.has_more()
+    }
+}
+
+/// The executor of this daemon and those of earlier ones.
+#[derive(Debug)]
+pub(super) struct Executors {
+    pub(super) current: Executor,
+    /// Whether the executor is waited for to take more requests.
+    pub(super) is_writing: bool,
+    pub(super) old: OldExecutors,
+}
+
+/// Files and sockets of a daemon outside its crontabs.
+#[derive(Debug)]
+pub(super) struct DaemonFiles {
+    /// The lock of the run directory; a standalone daemon has none.
     pub(super) lock: Option<DaemonLock>,
-    pub(super) completed: Option<CompletedFile>,
+    /// The record of what was started; a standalone daemon has none.
+    pub(super) record: Option<StartRecord>,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
     /// Messages of `crontab`.
     pub(super) wake_ups: WakeUps,
-    pub(super) poll: Poll,
+    /// The service manager.
+    pub(super) manager: NotifySocket,
+}
+
+/// The signals, and the tokens of event sources that come and go or change what they are waited for.
+#[derive(Debug)]
+pub(super) struct Sources {
     pub(super) signals: Signals,
-    pub(super) timer: Timer,
-    /// What the plan wants done and is not done yet.
-    pub(super) todo: VecDeque<Action>,
-    /// Everything due up to here will have been handed out when nothing is to be done or to be sent any more.
-    pub(super) handing_out: Option<Timestamp>,
-    pub(super) stopping: Option<Stopping>,
-    pub(super) armed: Option<Timestamp>,
-    pub(super) writing: bool,
-    pub(super) watched: bool,
+    pub(super) executor: Token,
+    pub(super) wake_ups: Token,
+    pub(super) watcher: Token,
+    pub(super) user_lookup: Token,
+}
+
+impl Sources {
+    /// Sources none of which has been added yet.
+    pub(super) fn new(signals: Signals, reactor: &mut Reactor<Handler>) -> Sources {
+        Sources {
+            signals,
+            executor: reactor.new_token(),
+            wake_ups: reactor.new_token(),
+            watcher: reactor.new_token(),
+            user_lookup: reactor.new_token(),
+        }
+    }
+}
+
+/// When the loop has something to do besides jobs and crontabs (milliseconds of the monotonic clock).
+#[derive(Debug, Default)]
+pub(super) struct InternalTimers {
+    /// A log that took no more lines is tried again.
     pub(super) log_retry_at: Option<i64>,
+    /// The service manager expects a sign of life.
     pub(super) watchdog_at: Option<i64>,
 }
 
-/// How far a daemon that was asked to stop has come.
+/// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.
 #[derive(Debug)]
 pub enum Stopping {
-    /// Nothing is waited for.
+    /// It waits for nothing.
     AtOnce,
     /// Running jobs may end by themselves until then.
     Waiting(i64),
-    /// They were asked to end and may until then.
-    Asked(i64),
-    /// They were killed.
+    /// Running jobs were sent TERM, and may end until then.
+    Terminating(i64),
+    /// Running jobs were sent KILL.
     Killed,
 }
 
 impl Stopping {
-    /// When something is to be done about it.
+    /// When the next step is due.
     pub fn next(&self) -> Option<i64> {
         match self {
-            Stopping::Waiting(at) | Stopping::Asked(at) => Some(*at),
+            Stopping::Waiting(at) | Stopping::Terminating(at) => Some(*at),
             Stopping::AtOnce | Stopping::Killed => None,
         }
     }
 }
 
-/// The moment at which an event is handled.
+/// The time at which an event is handled.
 pub(super) fn now() -> Now {
     Now { utc: Timestamp(clock::wall().seconds), elapsed_ms: clock::monotonic_ms() }
 }
 
-/// Reaps every child that has ended; gives their process ids.
+/// Reaps every child that has ended. Returns their process ids.
 pub(super) fn reap() -> Vec<u32> {
     std::iter::from_fn(process::reap).map(|(pid, _)| pid).collect()
 }

@@ -1,7 +1,10 @@
+use super::super::load_event::LoadEvent;
+use super::super::load_lines::MOST_REPORTED;
 use super::*;
 use crate::config::Places;
 use crate::profile::CRONIE;
 use crate::schedule::Zone;
+use crate::sys::clock;
 use std::fs;
 use std::sync::Arc;
 
@@ -19,6 +22,7 @@ impl Zones for OnlyUtc {
 struct Scene {
     dir: tempfile::TempDir,
     tables: Tables,
+    users: DaemonUsers,
 }
 
 impl Scene {
@@ -32,7 +36,8 @@ impl Scene {
         };
         // With any owner allowed, the test need not be root's.
         let finder = Finder::new(places, &CRONIE).any_owner_and_mode();
-        Scene { tables: Tables::new(Origin::System(finder), &CRONIE, HostKey(1)), dir }
+        let tables = Tables::new(Origin::System(finder), &CRONIE, HostKey(1));
+        Scene { tables, users: DaemonUsers::default(), dir }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -51,39 +56,40 @@ impl Scene {
     }
 
     fn rescan_to(&mut self, depth: Depth) -> Vec<String> {
-        let mut news = Vec::new();
-        self.tables.rescan(depth, &OnlyUtc, &mut news);
-        self.words(news)
+        let mut events = Vec::new();
+        self.tables.rescan(depth, &mut self.users, &OnlyUtc, &mut events);
+        self.words(events)
     }
 
-    /// Waits until no table is too fresh for its stamp to tell, and has the directory's stamp taken for settled.
+    /// Waits until the stamps of all files stand for their contents, and lets the directory count as settled.
     fn settle(&mut self) {
-        while !self.tables.seen.known.values().all(|known| known.fresh().is_none()) {
+        while !self.tables.cache.is_settled() {
             self.rescan();
         }
         let directory = crate::sys::files::open_dir(&self.path("")).unwrap();
         let stamp = Stamp::from(&crate::sys::files::stat(directory).unwrap());
-        self.tables.seen.listed.insert(self.path("").to_str().unwrap().to_owned(), stamp);
+        let directory = self.path("").to_str().unwrap().to_owned();
+        self.tables.cache.set_listed(&directory, stamp);
     }
 
-    fn look(&mut self, name: &str) -> Vec<String> {
-        let (mut news, path) = (Vec::new(), self.path(name));
-        self.tables.look(&path, &OnlyUtc, &mut news);
-        self.words(news)
+    fn scan(&mut self, name: &str) -> Vec<String> {
+        let (mut events, path) = (Vec::new(), self.path(name));
+        self.tables.scan_path(&path, &mut self.users, &OnlyUtc, &mut events);
+        self.words(events)
     }
 
-    fn words(&self, news: Vec<LoadEvent>) -> Vec<String> {
+    fn words(&self, events: Vec<LoadEvent>) -> Vec<String> {
         let dir = self.dir.path().display().to_string();
-        news.into_iter().map(|news| word(news, &dir)).collect()
+        events.into_iter().map(|event| word(event, &dir)).collect()
     }
 }
 
-fn word(news: LoadEvent, dir: &str) -> String {
-    let text = match news {
+fn word(event: LoadEvent, dir: &str) -> String {
+    let text = match event {
         LoadEvent::Load { source, table } => format!("load {} {}", source.path, table.entries.len()),
         LoadEvent::SystemZone(zone) => format!("zone {}", zone.name()),
         LoadEvent::Unload { path } => format!("unload {path}"),
-        LoadEvent::Tell(told) => format!("({}) {} ({}){}", told.user, told.event, told.detail, told.rest),
+        LoadEvent::Log(line) => format!("({}) {} ({}){}", line.user, line.event, line.detail, line.rest),
     };
     text.replace(dir, "")
 }
@@ -98,8 +104,8 @@ fn a_new_table_is_loaded_silently_and_a_changed_one_with_a_line() {
     assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
     assert_eq!(scene.rescan(), NONE);
     scene.save("a", "* * * * * root true\n* * * * * root false\n");
-    assert_eq!(scene.look("a"), ["(*system*) RELOAD (/cron.d/a)", "load /cron.d/a 2"]);
-    assert_eq!(scene.look("a"), NONE);
+    assert_eq!(scene.scan("a"), ["(*system*) RELOAD (/cron.d/a)", "load /cron.d/a 2"]);
+    assert_eq!(scene.scan("a"), NONE);
     fs::remove_file(scene.path("a")).unwrap();
     assert_eq!(scene.rescan(), ["unload /cron.d/a"]);
     scene.save("a", "");
@@ -112,13 +118,13 @@ fn a_table_written_twice_within_one_tick_of_the_clock_is_not_missed() {
     for number in 0..200 {
         let text = format!("{} * * * * root true\n", number % 10);
         fs::write(scene.path("a"), &text).unwrap();
-        let news = scene.rescan();
-        assert!(news.last().is_some_and(|last| last == "load /cron.d/a 1"), "{number}: {news:?}");
+        let events = scene.rescan();
+        assert!(events.last().is_some_and(|last| last == "load /cron.d/a 1"), "{number}: {events:?}");
     }
 }
 
 #[test]
-fn a_directory_whose_stamp_is_unchanged_is_not_listed_but_its_tables_are_looked_at() {
+fn a_directory_whose_stamp_is_unchanged_is_not_listed_but_its_files_are_checked() {
     let mut scene = Scene::new();
     for name in ["a", "b", "c"] {
         scene.save(name, "* * * * * root true\n");
@@ -132,52 +138,52 @@ fn a_directory_whose_stamp_is_unchanged_is_not_listed_but_its_tables_are_looked_
     fs::remove_file(scene.path("b")).unwrap();
     scene.save("d", "");
     scene.save("c", "");
-    let mut news = scene.rescan();
-    news.sort();
+    let mut events = scene.rescan();
+    events.sort();
     let replaced = ["(*system*) RELOAD (/cron.d/c)", "load /cron.d/c 0", "load /cron.d/d 0", "unload /cron.d/b"];
-    assert_eq!(news, replaced);
+    assert_eq!(events, replaced);
     scene.settle();
     scene.save("e", "");
     scene.settle();
-    assert_eq!(scene.rescan(), NONE, "a stamp that does not tell");
+    assert_eq!(scene.rescan(), NONE, "the directory's stamp did not change");
     assert_eq!(scene.rescan_to(Depth::Names), ["load /cron.d/e 0"]);
 }
 
 #[test]
-fn a_table_that_could_not_be_looked_at_for_a_moment_is_found_again() {
+fn a_table_whose_stat_failed_for_a_moment_is_found_again() {
     let mut scene = Scene::new();
     scene.save("a", "* * * * * root true\n");
     scene.rescan();
     scene.settle();
-    let (mut news, path) = (Vec::new(), scene.path("a").display().to_string());
-    scene.tables.seen.forget(&path, &mut news);
-    assert_eq!(scene.words(news), ["unload /cron.d/a"]);
+    let (mut events, path) = (Vec::new(), scene.path("a").display().to_string());
+    scene.tables.cache.remove(&path, &mut events);
+    assert_eq!(scene.words(events), ["unload /cron.d/a"]);
     assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
 }
 
 #[test]
-fn a_fault_is_said_once_and_its_neighbours_run() {
+fn a_fault_is_reported_once_and_the_other_entries_run() {
     let mut scene = Scene::new();
     scene.save("a", "61 * * * * root true\n* * * * * root true\n");
-    let news = scene.rescan();
-    assert_eq!(news.len(), 3, "{news:?}");
-    assert_eq!(news[0], "(CRON) bad minute (/cron.d/a)");
-    assert!(news[1].starts_with("(*system*) ERROR (/cron.d/a:1:1: error: "), "{news:?}");
-    assert_eq!(news[2], "load /cron.d/a 1");
+    let events = scene.rescan();
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert_eq!(events[0], "(CRON) bad minute (/cron.d/a)");
+    assert!(events[1].starts_with("(*system*) ERROR (/cron.d/a:1:1: error: "), "{events:?}");
+    assert_eq!(events[2], "load /cron.d/a 1");
     assert_eq!(scene.rescan(), NONE);
 }
 
 #[test]
-fn faults_without_end_do_not_fill_the_log() {
+fn a_limited_number_of_faults_is_logged() {
     let mut scene = Scene::new();
     scene.save("a", &"rubbish\n".repeat(10_000));
-    let news = scene.rescan();
-    assert_eq!(news.len(), 2 * MOST_SAID + 2);
-    assert_eq!(news[2 * MOST_SAID], "(*system*) WARNING (/cron.d/a: 9980 more faults, not listed)");
+    let events = scene.rescan();
+    assert_eq!(events.len(), 2 * MOST_REPORTED + 2);
+    assert_eq!(events[2 * MOST_REPORTED], "(*system*) WARNING (/cron.d/a: 9980 more faults, not listed)");
 }
 
 #[test]
-fn a_refusal_is_said_once_and_ends_the_old_table() {
+fn a_refusal_is_reported_once_and_unloads_the_old_table() {
     let mut scene = Scene::new();
     scene.save("a", "* * * * * root true\n");
     scene.rescan();
@@ -191,31 +197,32 @@ fn a_refusal_is_said_once_and_ends_the_old_table() {
 }
 
 #[test]
-fn a_link_is_found_by_the_directories_on_its_way() {
+fn a_link_is_found_by_the_directories_that_it_leads_through() {
     let mut scene = Scene::new();
     let opt = scene.dir.path().join("opt");
     fs::create_dir(&opt).unwrap();
     std::os::unix::fs::symlink(opt.join("real"), scene.path("a")).unwrap();
-    assert_eq!(scene.rescan().len(), 1, "a link that leads nowhere is told");
-    assert_eq!(scene.tables.mendable(), [scene.path("a")]);
+    assert_eq!(scene.rescan().len(), 1, "a link that leads nowhere is reported");
+    assert_eq!(scene.tables.rejected_for_now(), [scene.path("a")]);
     assert!(scene.tables.directories().contains(&opt));
     fs::write(opt.join("real"), "* * * * * root true\n").unwrap();
-    assert_eq!(scene.tables.led_through(&opt), [scene.path("a")]);
-    assert_eq!(scene.look("a"), ["load /cron.d/a 1"]);
-    assert!(scene.tables.mendable().is_empty());
+    assert_eq!(scene.tables.links_through(&opt), [scene.path("a")]);
+    assert_eq!(scene.scan("a"), ["load /cron.d/a 1"]);
+    assert!(scene.tables.rejected_for_now().is_empty());
 }
 
 #[test]
-fn given_files_are_read_again_when_they_change() {
+fn standalone_files_are_read_again_when_they_change() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs");
     fs::write(&path, "* * * * * true\n").unwrap();
     let given = StandaloneFiles::new(std::slice::from_ref(&path)).unwrap();
     let mut tables = Tables::new(Origin::StandaloneFiles(given), &CRONIE, HostKey(1));
-    let rescan = |tables: &mut Tables| {
-        let mut news = Vec::new();
-        tables.rescan(Depth::Changes, &OnlyUtc, &mut news);
-        news.into_iter().map(|news| word(news, &dir.path().display().to_string())).collect::<Vec<_>>()
+    let mut users = DaemonUsers::default();
+    let mut rescan = |tables: &mut Tables| {
+        let mut events = Vec::new();
+        tables.rescan(Depth::Changes, &mut users, &OnlyUtc, &mut events);
+        events.into_iter().map(|event| word(event, &dir.path().display().to_string())).collect::<Vec<_>>()
     };
     assert_eq!(rescan(&mut tables), ["load /jobs 1"]);
     fs::write(&path, "* * * * * true\n* * * * * true\n").unwrap();
@@ -225,18 +232,18 @@ fn given_files_are_read_again_when_they_change() {
 }
 
 #[test]
-fn of_two_changes_that_a_stamp_does_not_tell_apart_the_second_counts() {
+fn the_second_of_two_changes_with_the_same_stamp_counts() {
     let mut scene = Scene::new();
     let path = scene.path("a");
     let mut take = |text: &str, stamp: Option<Stamp>| {
         fs::write(&path, text).unwrap();
         let Origin::System(finder) = &scene.tables.origin else { panic!("tables of the system") };
-        let Look::Table(mut found) = finder.look(&path, &mut scene.tables.users) else { panic!("a table") };
+        let Look::Table(mut found) = finder.look(&path, &mut scene.users) else { panic!("a table") };
         found.stamp = stamp.unwrap_or(found.stamp);
-        let (used, mut news) = (found.stamp, Vec::new());
-        let reader = Reader { profile: scene.tables.profile, host: scene.tables.host, zones: &OnlyUtc };
-        scene.tables.seen.take(found, &reader, false, &mut news);
-        (used, news.into_iter().filter(|news| matches!(news, LoadEvent::Load { .. })).count())
+        let (used, mut events) = (found.stamp, Vec::new());
+        let reader = TableReader { profile: scene.tables.profile, host: scene.tables.host, zones: &OnlyUtc };
+        scene.tables.cache.update(found, &reader, false, &mut events);
+        (used, events.into_iter().filter(|event| matches!(event, LoadEvent::Load { .. })).count())
     };
     let just_now = |stamp: Stamp| Stamp { ctime_ns: clock::wall().as_ns(), ..stamp };
     let (stamp, loads) = take("1 * * * * root true\n", None);
@@ -246,12 +253,12 @@ fn of_two_changes_that_a_stamp_does_not_tell_apart_the_second_counts() {
     take("2 * * * * root true\n", Some(fresh));
     assert_eq!(take("3 * * * * root true\n", Some(fresh)).1, 1);
     assert_eq!(take("3 * * * * root true\n", Some(fresh)).1, 0, "the content is the same");
-    // A stamp of long ago vouches for the content.
+    // An old stamp stands for the content.
     let old = Stamp { ctime_ns: fresh.ctime_ns - 10_000_000_000, ..fresh };
     assert_eq!(take("4 * * * * root true\n", Some(old)).1, 1);
     assert_eq!(take("4 * * * * root true\n", Some(old)).1, 0);
-    // A look at everything may not pass over what could have changed either.
+    // A scan of everything must not pass over a file that could have changed either.
     take("5 * * * * root true\n", Some(just_now(stamp)));
     let path = scene.path("a").display().to_string();
-    assert!(scene.tables.seen.known.get(&path).unwrap().fresh().is_some());
+    assert!(scene.tables.cache.fresh(&path).is_some());
 }

@@ -1,7 +1,7 @@
-//! Messages of `crontab` about changed tables, for where inotify(7) reports nothing.
+//! Messages of `crontab` about changed crontabs, for file systems on which inotify(7) reports nothing.
 //!
-//! Any user may send them, so their cost is bounded: a few are read at once, and then none for a moment. A message leads
-//! to a look at the sender's own table. One that is lost in a flood delays nothing that is noticed in another way.
+//! Any user may send messages, so their cost is limited: a few are read at once, and then none for a moment. A message leads to a scan of the sender's
+//! own crontab. A message that is lost among many delays no change that is noticed otherwise.
 
 use crate::sys::wake_socket::WakeSocket;
 use std::io;
@@ -9,46 +9,50 @@ use std::path::Path;
 
 /// Most messages that are read at once.
 const MESSAGES_AT_ONCE: usize = 64;
-/// For so long none is read after that.
+/// The pause after that. Milliseconds.
 const PAUSE_MS: i64 = 100;
 
-/// Where messages come in.
+/// The socket for messages, and the pauses in reading it.
 #[derive(Debug, Default)]
 pub struct WakeUps {
-    /// None: nobody may send any.
+    /// None: messages are not accepted.
     socket: Option<WakeSocket>,
-    /// When the socket is to be waited for again (milliseconds of the monotonic clock).
+    /// When the pause ends (milliseconds of the monotonic clock); none: there is no pause.
     resume_at: Option<i64>,
 }
 
 impl WakeUps {
-    /// Takes messages at a new socket of that path. To be called while there is one thread.
+    /// Opens a socket at that path. To be called while the process has one thread.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be created.
     pub fn listen(path: &Path) -> io::Result<WakeUps> {
         Ok(WakeUps { socket: Some(WakeSocket::bind(path)?), resume_at: None })
     }
 
-    /// The socket, if anybody may send messages.
+    /// The socket, if messages are accepted.
     pub fn socket(&self) -> Option<&WakeSocket> {
         self.socket.as_ref()
     }
 
-    /// Reads a few messages; gives the users whose tables may have changed, and who says so.
+    /// Reads a few messages: each the user whose crontab may have changed, and the user id of the sender.
     pub fn read(&self) -> Vec<(String, u32)> {
         let messages = (0..MESSAGES_AT_ONCE).map_while(|_| self.socket.as_ref()?.receive().ok()?);
         messages.filter_map(|message| Some((message.user, message.sender?))).collect()
     }
 
-    /// Reads no more messages for a moment.
+    /// Begins a pause.
     pub fn pause(&mut self, now_ms: i64) {
         self.resume_at = Some(now_ms + PAUSE_MS);
     }
 
-    /// Whether the pause is over; then there is none any more.
+    /// Ends the pause if its time is over. Returns whether it was.
     pub fn take_resumption(&mut self, now_ms: i64) -> bool {
         self.resume_at.take_if(|at| *at <= now_ms).is_some()
     }
 
-    /// When the pause is over (milliseconds of the monotonic clock).
+    /// When the pause ends (milliseconds of the monotonic clock).
     pub fn resume_at(&self) -> Option<i64> {
         self.resume_at
     }

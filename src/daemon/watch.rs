@@ -1,53 +1,57 @@
-//! Hears of changes: tables through the crate `notify`, /etc and the way to missing directories through [`NameWatch`].
+//! Watches directories for changes with the crate `notify`.
 //!
-//! Directories are watched, never files, so that editors which save by renaming are heard. What is heard is only a hint
-//! where to look; the looking decides.
+//! Directories are watched, never files, so that editors which save by renaming are noticed. An event is only a hint which path to scan: what
+//! counts is what the scan finds. Files that are opened or read are left out of the mask: in /etc that is several events for each program that
+//! starts anywhere on the machine.
 
-use crate::sys::name_watch::{Change, Hearing, NameWatch};
 use crate::sys::poll::Notifier;
-use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
-use notify::{INotifyWatcher, RecursiveMode, Watcher as _};
-use std::collections::{BTreeMap, BTreeSet};
+use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind, RenameMode};
+use notify::{EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// More paths than this at once are one look at everything.
+/// With more changed paths than this at once, everything is scanned.
 const MOST_PATHS: usize = 10_000;
 
-/// What may have changed.
+/// Creation, removal, moves, writing, new owners and modes.
+const EVENT_KINDS: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
+
+/// Paths that may have changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     /// Paths that are complete: closed after writing, moved, removed.
     pub settled: BTreeSet<PathBuf>,
-    /// Paths that somebody is still writing.
+    /// Paths that are new or still being written.
     pub unsettled: BTreeSet<PathBuf>,
-    /// Anything.
+    /// Paths that were removed, moved away or unmounted; they are in `settled`, too.
+    removed: BTreeSet<PathBuf>,
+    /// Anything may have changed: events were lost.
     pub anything: bool,
-    /// A watched directory came or went.
-    pub directories: bool,
+    /// A watched directory is gone and not watched any more.
+    pub lost_directory: bool,
 }
 
 impl Hints {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         *self == Hints::default()
     }
 
     fn settle(&mut self, path: PathBuf) {
         self.unsettled.remove(&path);
         self.settled.insert(path);
-        self.bound();
+        self.limit();
     }
 
     fn unsettle(&mut self, path: PathBuf) {
         self.settled.remove(&path);
         self.unsettled.insert(path);
-        self.bound();
+        self.limit();
     }
 
-    fn bound(&mut self) {
+    fn limit(&mut self) {
         if self.settled.len() + self.unsettled.len() > MOST_PATHS {
             self.settled.clear();
             self.unsettled.clear();
@@ -55,51 +59,61 @@ impl Hints {
         }
     }
 
-    /// Takes in what `notify` says; whether it matters.
-    fn hear(&mut self, said: notify::Result<Event>) -> bool {
-        let event = match said {
-            Ok(event) => event,
-            Err(_) => {
+    /// Adds an event of `notify`. Returns whether it is of interest.
+    fn add(&mut self, event: notify::Result<Event>) -> bool {
+        let event = match event {
+            Ok(event) if !event.need_rescan() => event,
+            Ok(_) | Err(_) => {
                 self.anything = true;
                 return true;
             }
         };
-        if event.need_rescan() {
-            self.anything = true;
-            return true;
-        }
-        let settled = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-            // Somebody reads, perhaps we.
+        let (is_settled, is_removed) = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => (true, false),
             EventKind::Access(_) => return false,
-            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => false,
-            EventKind::Any | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => (false, false),
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => (true, true),
+            EventKind::Any | EventKind::Modify(_) | EventKind::Other => (true, false),
         };
         for path in event.paths {
-            if settled { self.settle(path) } else { self.unsettle(path) }
+            if is_removed && self.removed.len() < MOST_PATHS {
+                self.removed.insert(path.clone());
+            }
+            if is_settled { self.settle(path) } else { self.unsettle(path) }
         }
         true
     }
+
+    /// Adds the other paths of each changed file in a directory that is watched under several names, as `notify` reports only one of them.
+    fn add_aliases(&mut self, aliases: &HashMap<&Path, Vec<&Path>>) {
+        if aliases.is_empty() {
+            return;
+        }
+        let other_names = |path: &PathBuf| {
+            let others = path.parent().and_then(|parent| aliases.get(parent)).into_iter().flatten();
+            let others: Vec<PathBuf> = others.filter_map(|other| Some(other.join(path.file_name()?))).collect();
+            others
+        };
+        let settled: Vec<PathBuf> = self.settled.iter().flat_map(other_names).collect();
+        let unsettled: Vec<PathBuf> = self.unsettled.iter().flat_map(other_names).collect();
+        unsettled.into_iter().for_each(|path| self.unsettle(path));
+        settled.into_iter().for_each(|path| self.settle(path));
+    }
 }
 
-/// What identifies a watched directory: another one under the same name has to be watched anew.
+/// What identifies a directory, as another one may take its name: its device and inode.
 type Identity = (u64, u64);
 
-/// The watcher of tables.
+/// The watched directories, and what has changed in them.
 #[derive(Debug)]
 pub struct Watcher {
-    tables: INotifyWatcher,
-    names: NameWatch,
+    notify: INotifyWatcher,
     hints: Arc<Mutex<Hints>>,
     notifier: Notifier,
     watched: BTreeMap<PathBuf, Identity>,
-    /// Directories to be watched by name, such as /etc.
-    busy: BTreeSet<PathBuf>,
-    /// Names that changed in directories that are not watched by name any more.
-    earlier: Vec<Change>,
 }
 
-/// Why changes are not heard of.
+/// Why changes are not reported.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The watcher or its notifier could not be made.
@@ -110,157 +124,148 @@ pub enum WatchError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What `notify` or the kernel said.
+        /// The reason as `notify` or the kernel has it.
         reason: String,
     },
 }
 
 impl Watcher {
-    /// Watches nothing yet. `busy`: directories that are watched by name and only looked at for what has changed.
-    pub fn new(busy: BTreeSet<PathBuf>) -> Result<Watcher, WatchError> {
+    /// A watcher of no directory. It starts a thread.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no inotify instance or descriptor left for this user.
+    pub fn new() -> Result<Watcher, WatchError> {
         let notifier = Notifier::new().map_err(WatchError::Start)?;
         let hints = Arc::new(Mutex::new(Hints::default()));
-        let names = NameWatch::new().map_err(WatchError::Start)?;
-        let (ring, hear) = (notifier.clone(), hints.clone());
-        let handler = move |said: notify::Result<Event>| {
-            // A lock for each access would cost more than the access is worth.
-            if matches!(&said, Ok(event) if is_mere_access(&event.kind)) {
-                return;
-            }
-            let mut hints = locked(&hear);
-            let first = hints.is_empty();
-            if hints.hear(said) && first {
-                ring.ring();
+        let (handler_notifier, handler_hints) = (notifier.clone(), hints.clone());
+        let handler = move |event: notify::Result<Event>| {
+            let mut hints = lock(&handler_hints);
+            let is_first = hints.is_empty();
+            if hints.add(event) && is_first {
+                handler_notifier.ring();
             }
         };
-        let tables = INotifyWatcher::new(handler, notify::Config::default())
-            .map_err(|why| WatchError::Start(io::Error::other(why.to_string())))?;
-        Ok(Watcher { tables, names, hints, notifier, watched: BTreeMap::new(), busy, earlier: Vec::new() })
+        let config = notify::Config::default().with_event_kinds(EVENT_KINDS);
+        let notify = INotifyWatcher::new(handler, config).map_err(|error| {
+            WatchError::Start(match error.kind {
+                notify::ErrorKind::Io(error) => error,
+                _ => io::Error::other(error.to_string()),
+            })
+        })?;
+        Ok(Watcher { notify, hints, notifier, watched: BTreeMap::new() })
     }
 
-    /// Readable when there are hints about tables.
+    /// Readable when there are hints.
     pub fn notifier(&self) -> &Notifier {
         &self.notifier
     }
 
-    /// Readable when there are changes of names.
-    pub fn names(&self) -> &NameWatch {
-        &self.names
-    }
-
-    /// The paths of all that was heard of so far.
+    /// Takes the hints that have arrived so far.
     pub fn take(&mut self) -> Hints {
         self.notifier.answer();
-        std::mem::take(&mut *locked(&self.hints))
+        let mut hints = std::mem::take(&mut *lock(&self.hints));
+        hints.add_aliases(&self.aliases());
+        hints.lost_directory = self.forget(&hints.removed);
+        hints
     }
 
-    /// Which names have changed in busy directories, or on the way to missing ones.
-    pub fn changed_names(&mut self) -> io::Result<Vec<Change>> {
-        let mut changes = std::mem::take(&mut self.earlier);
-        changes.extend(self.names.read()?);
-        for change in &changes {
-            if let Change::Directory(path) = change {
-                // Its watch is gone with it, even if the next directory of that name cannot be told from it by number.
-                let _ = self.tables.unwatch(path);
-                self.watched.remove(path);
-            }
-        }
-        Ok(changes)
-    }
-
-    /// Watches these directories by name until [`Watcher::watch`] is called: what changes in them is heard, and that each of
-    /// thousands of tables is read for the first time is not. Those that are missing are left out.
-    pub fn watch_quietly(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<(), WatchError> {
-        let mut there = wanted.iter().filter(|directory| directory.is_dir());
-        there.try_for_each(|directory| self.watch_names(directory, Hearing::Writing))
-    }
-
-    /// Watches exactly these directories from now on; for each that is missing the nearest one above it, until it appears.
-    /// Whether one is watched now that was not before: what happened in it earlier was not heard.
-    pub fn watch(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<bool, WatchError> {
-        self.drop_unwanted(wanted);
+    /// Watches exactly these directories from now on: `wanted`, for each of them that is missing the nearest existing one above it, and `busy` as
+    /// far as they exist. Returns whether a wanted directory is watched now that was not before: earlier changes in it were not reported.
+    ///
+    /// # Errors
+    ///
+    /// A directory that exists cannot be watched.
+    pub fn watch(&mut self, wanted: &BTreeSet<PathBuf>, busy: &BTreeSet<PathBuf>) -> Result<bool, WatchError> {
+        self.drop_replaced();
         let mut above = BTreeSet::new();
-        let mut news = false;
-        // `notify` does not pass on that a directory was unmounted. First of all, since watches by name of the same
-        // directories take the place of these.
-        for directory in wanted.iter().filter(|directory| directory.is_dir()) {
-            self.watch_names(directory, Hearing::Removal)?;
-        }
+        let mut has_new = false;
         for directory in wanted {
             loop {
-                if let Some(identity) = identity(directory) {
-                    news |= self.watch_table_directory(directory, identity)?;
+                if self.watch_directory(directory)? {
+                    has_new = true;
+                }
+                if self.watched.contains_key(directory) {
                     break;
                 }
-                let Some(nearest) = directory.ancestors().skip(1).find(|above| above.is_dir()) else { break };
-                self.watch_names(nearest, Hearing::Names)?;
+                let Some(nearest) = nearest_above(directory) else { break };
+                self.watch_directory(nearest)?;
                 above.insert(nearest.to_owned());
-                // It may have appeared between the question and the watch: then there is no event to come.
-                if identity(directory).is_none() && still_nearest(directory, nearest) {
+                // If it has appeared before its parent was watched, no event is to come.
+                if identity(directory).is_none() && nearest_above(directory) == Some(nearest) {
                     break;
                 }
             }
         }
-        for directory in self.busy.clone() {
-            if directory.is_dir() {
-                self.watch_names(&directory, Hearing::Names)?;
-            }
+        for directory in busy {
+            self.watch_directory(directory)?;
         }
-        self.earlier.extend(self.names.read().unwrap_or_else(|_| vec![Change::Anything]));
-        let busy = &self.busy;
-        self.names.retain(|path| busy.contains(path) || above.contains(path) || wanted.contains(path));
-        Ok(news)
+        let is_unwanted = |path: &&PathBuf| !wanted.contains(*path) && !busy.contains(*path) && !above.contains(*path);
+        let unwanted: Vec<PathBuf> = self.watched.keys().filter(is_unwanted).cloned().collect();
+        unwanted.iter().for_each(|path| self.unwatch(path));
+        Ok(has_new)
     }
 
-    /// Changes the directories that are watched by name.
-    pub fn set_busy(&mut self, busy: BTreeSet<PathBuf>) {
-        self.busy = busy;
-    }
-
-    fn drop_unwanted(&mut self, wanted: &BTreeSet<PathBuf>) {
-        let gone = |(path, watched): (&PathBuf, &Identity)| {
-            (!wanted.contains(path) || identity(path) != Some(*watched)).then(|| path.clone())
-        };
-        let unwanted: Vec<PathBuf> = self.watched.iter().filter_map(gone).collect();
-        for path in unwanted {
-            // The kernel has forgotten a removed directory itself, and `notify` may have, too.
-            let _ = self.tables.unwatch(&path);
-            self.watched.remove(&path);
-        }
-    }
-
-    fn watch_table_directory(&mut self, directory: &Path, identity: Identity) -> Result<bool, WatchError> {
-        if self.watched.get(directory) == Some(&identity) {
+    /// Watches a directory if it exists. Returns whether it was not watched before.
+    fn watch_directory(&mut self, directory: &Path) -> Result<bool, WatchError> {
+        let Some(identity) = identity(directory) else { return Ok(false) };
+        if self.watched.contains_key(directory) {
             return Ok(false);
         }
-        match self.tables.watch(directory, RecursiveMode::NonRecursive) {
+        match self.notify.watch(directory, RecursiveMode::NonRecursive) {
             Ok(()) => {
                 self.watched.insert(directory.to_owned(), identity);
                 Ok(true)
             }
-            // Gone again; its parent will tell when it comes back.
-            Err(why) if matches!(why.kind, notify::ErrorKind::PathNotFound) => Ok(false),
-            Err(why) => Err(WatchError::Directory { path: directory.to_owned(), reason: why.to_string() }),
+            // It was removed meanwhile.
+            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(false),
+            Err(error) => Err(WatchError::Directory { path: directory.to_owned(), reason: error.to_string() }),
         }
     }
 
-    fn watch_names(&mut self, directory: &Path, hearing: Hearing) -> Result<(), WatchError> {
-        match self.names.watch(directory, hearing) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => {
-                Err(WatchError::Directory { path: directory.to_owned(), reason: why.to_string() })
-            }
-            Ok(()) | Err(_) => Ok(()),
+    /// Drops the watches of directories that are not at their paths any more.
+    fn drop_replaced(&mut self) {
+        let is_replaced = |(path, watched): &(&PathBuf, &Identity)| identity(path) != Some(**watched);
+        let replaced: Vec<PathBuf> = self.watched.iter().filter(is_replaced).map(|(path, _)| path.clone()).collect();
+        replaced.iter().for_each(|path| self.unwatch(path));
+    }
+
+    fn unwatch(&mut self, path: &Path) {
+        // The kernel and `notify` may have dropped the watch with the directory.
+        let _ = self.notify.unwatch(path);
+        self.watched.remove(path);
+    }
+
+    /// Drops the watches of removed directories, under all their names, and of those below them, as `notify` does: the next directory of the same
+    /// name may even have the same inode. Returns whether there were any.
+    fn forget(&mut self, removed: &BTreeSet<PathBuf>) -> bool {
+        let is_below = |path: &Path| path.ancestors().any(|path| removed.contains(path));
+        let identities: BTreeSet<Identity> =
+            self.watched.iter().filter(|(path, _)| is_below(path)).map(|(_, identity)| *identity).collect();
+        let lost = self.watched.iter().filter(|(_, identity)| identities.contains(identity));
+        let lost: Vec<PathBuf> = lost.map(|(path, _)| path.clone()).collect();
+        lost.iter().for_each(|path| self.unwatch(path));
+        !lost.is_empty()
+    }
+
+    /// For each directory that is watched under several names, its other names.
+    fn aliases(&self) -> HashMap<&Path, Vec<&Path>> {
+        let mut names: HashMap<Identity, Vec<&Path>> = HashMap::new();
+        for (path, identity) in &self.watched {
+            names.entry(*identity).or_default().push(path);
         }
+        let groups = names.into_values().filter(|group| group.len() > 1);
+        let pairs = groups.flat_map(|group| {
+            let others = |path: &Path| group.iter().copied().filter(|other| *other != path).collect();
+            group.iter().map(|path| (*path, others(path))).collect::<Vec<_>>()
+        });
+        pairs.collect()
     }
 }
 
-/// The hints, whatever became of a thread that held them: they are only hints.
-fn locked(hints: &Mutex<Hints>) -> MutexGuard<'_, Hints> {
+/// Locks the hints. A thread that panicked while it held them leaves nothing worse than incomplete hints.
+fn lock(hints: &Mutex<Hints>) -> MutexGuard<'_, Hints> {
     hints.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn is_mere_access(kind: &EventKind) -> bool {
-    matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
 }
 
 fn identity(directory: &Path) -> Option<Identity> {
@@ -268,107 +273,10 @@ fn identity(directory: &Path) -> Option<Identity> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-fn still_nearest(directory: &Path, nearest: &Path) -> bool {
-    directory.ancestors().skip(1).find(|above| above.is_dir()) == Some(nearest)
+fn nearest_above(directory: &Path) -> Option<&Path> {
+    directory.ancestors().skip(1).find(|above| above.is_dir())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::poll::Poll;
-    use std::fs;
-
-    struct Scene {
-        top: tempfile::TempDir,
-        watcher: Watcher,
-        wanted: BTreeSet<PathBuf>,
-    }
-
-    impl Scene {
-        fn new(directory: &str) -> Scene {
-            let top = tempfile::tempdir().unwrap();
-            let wanted = BTreeSet::from([top.path().join(directory)]);
-            Scene { watcher: Watcher::new(BTreeSet::new()).unwrap(), wanted, top }
-        }
-        fn path(&self, name: &str) -> PathBuf {
-            self.top.path().join(name)
-        }
-        /// Waits for the first hint and then for the last: a file made last settles after all before it.
-        fn hints_until(&mut self, last: &Path) -> Hints {
-            let poll = Poll::new().unwrap();
-            poll.add(self.watcher.notifier(), 1).unwrap();
-            let mut all = Hints::default();
-            while !all.settled.contains(last) && !all.anything {
-                assert!(poll.wait_for_any(Some(10_000)).unwrap(), "no hint of {}: {all:?}", last.display());
-                let more = self.watcher.take();
-                all.settled.extend(more.settled);
-                all.anything |= more.anything;
-            }
-            all
-        }
-    }
-
-    #[test]
-    fn saved_files_are_heard_of_and_read_ones_are_not() {
-        let mut scene = Scene::new("tables");
-        let dir = scene.path("tables");
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("read"), "").unwrap();
-        assert!(scene.watcher.watch(&scene.wanted).unwrap());
-        fs::read(dir.join("read")).unwrap();
-        fs::write(scene.path("new"), "x").unwrap();
-        fs::rename(scene.path("new"), dir.join("moved")).unwrap();
-        fs::write(dir.join("written"), "x").unwrap();
-        let hints = scene.hints_until(&dir.join("written"));
-        assert!(hints.settled.contains(&dir.join("moved")), "{hints:?}");
-        assert!(!hints.settled.contains(&dir.join("read")), "{hints:?}");
-        assert!(!scene.watcher.watch(&scene.wanted).unwrap(), "nothing new to watch");
-    }
-
-    #[test]
-    fn a_missing_directory_is_awaited_step_by_step() {
-        let mut scene = Scene::new("a/b/tables");
-        assert!(!scene.watcher.watch(&scene.wanted).unwrap());
-        for (name, there) in [("a", false), ("a/b", false), ("a/b/tables", true)] {
-            let path = scene.path(name);
-            fs::create_dir(&path).unwrap();
-            assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Made(path)]);
-            assert_eq!(scene.watcher.watch(&scene.wanted).unwrap(), there, "{name}");
-        }
-        fs::rename(scene.path("a/b/tables"), scene.path("away")).unwrap();
-        assert!(!scene.watcher.watch(&scene.wanted).unwrap());
-        fs::rename(scene.path("away"), scene.path("a/b/tables")).unwrap();
-        let tables = scene.path("a/b/tables");
-        assert_eq!(scene.watcher.changed_names().unwrap(), [Change::Directory(tables.clone()), Change::Name(tables)]);
-        assert!(scene.watcher.watch(&scene.wanted).unwrap());
-        let file = scene.path("a/b/tables/file");
-        fs::write(&file, "").unwrap();
-        scene.hints_until(&file);
-    }
-
-    #[test]
-    fn what_is_written_settles_when_it_is_closed() {
-        let path = PathBuf::from("/x");
-        let event = |kind| Ok(Event::new(kind).add_path("/x".into()));
-        let mut hints = Hints::default();
-        assert!(hints.hear(event(EventKind::Create(notify::event::CreateKind::File))));
-        assert!(hints.unsettled.contains(&path) && hints.settled.is_empty());
-        assert!(hints.hear(event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
-        assert!(hints.settled.contains(&path) && hints.unsettled.is_empty());
-        assert!(!hints.hear(event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
-        assert!(hints.hear(event(EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any)))));
-        assert!(hints.unsettled.contains(&path) && hints.settled.is_empty(), "written once more");
-    }
-
-    #[test]
-    fn too_many_hints_are_one() {
-        let mut hints = Hints::default();
-        for number in 0..=MOST_PATHS {
-            hints.settle(PathBuf::from(number.to_string()));
-        }
-        assert!(hints.anything && hints.settled.is_empty());
-        let mut hints = Hints::default();
-        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        assert!(hints.hear(Ok(overflow)) && hints.anything);
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

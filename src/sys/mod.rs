@@ -17,7 +17,6 @@ pub mod locale;
 pub mod lock;
 pub mod memory;
 pub mod mount_table;
-pub mod name_watch;
 pub mod notify_socket;
 pub mod pam;
 pub mod passwd;

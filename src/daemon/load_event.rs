@@ -1,0 +1,71 @@
+//! What loading crontabs leads to: changes for the scheduler, and lines for the log.
+
+use crate::crontab::Crontab;
+use crate::report::Level;
+use crate::schedule::Zone;
+use crate::scheduler::Source;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A change of the loaded crontabs or a line for the log.
+#[derive(Debug)]
+pub enum LoadEvent {
+    /// A crontab is new or changed.
+    Load {
+        /// Where it was read.
+        source: Source,
+        /// Its entries and settings.
+        table: Crontab,
+    },
+    /// A crontab is gone or is not accepted any more.
+    Unload {
+        /// The path of its file.
+        path: String,
+    },
+    /// The system's time zone has changed.
+    SystemZone(Arc<Zone>),
+    /// A line for the log.
+    Log(LogLine),
+}
+
+/// Takes load events one by one: each crontab is passed on when it has been read, so that many are never in memory twice.
+pub trait EventSink {
+    /// Takes one event.
+    fn push(&mut self, event: LoadEvent);
+}
+
+impl EventSink for Vec<LoadEvent> {
+    fn push(&mut self, event: LoadEvent) {
+        Vec::push(self, event);
+    }
+}
+
+/// A line of the log, `(USER) EVENT (DETAIL)REST`; the event alone where the user is empty.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The severity.
+    pub level: Level,
+    /// The user in the line.
+    pub user: String,
+    /// The event, a word in capitals or a message.
+    pub event: Cow<'static, str>,
+    /// The text in parentheses.
+    pub detail: String,
+    /// The kernel's reason after a colon, or nothing.
+    pub rest: String,
+    /// The line of the crontab that it is about.
+    pub line: Option<usize>,
+}
+
+impl LogLine {
+    /// `(CRON) EVENT (DETAIL)`.
+    pub fn of_daemon(level: Level, event: &'static str, detail: String) -> LogLine {
+        let (user, rest) = ("CRON".to_owned(), String::new());
+        LogLine { level, user, event: event.into(), detail, rest, line: None }
+    }
+
+    /// The same line with the kernel's reason.
+    pub fn with_reason(self, reason: &str) -> LogLine {
+        LogLine { rest: format!(": {reason}"), ..self }
+    }
+}

@@ -1,0 +1,66 @@
+//! Paths to be scanned: at once, or when they have been written to the end.
+
+use crate::sys::clock;
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// An empty file that was changed within this time is probably about to be filled. Nanoseconds.
+pub(super) const JUST_EMPTIED_NS: u64 = 200_000_000;
+
+/// Paths to be scanned.
+#[derive(Debug, Default)]
+pub struct ScanQueue {
+    ready: VecDeque<PathBuf>,
+    /// Files that are still being written.
+    unsettled: BTreeSet<PathBuf>,
+}
+
+impl ScanQueue {
+    /// Adds paths that are complete.
+    pub fn push(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        for path in paths {
+            self.unsettled.remove(&path);
+            self.ready.push_back(path);
+        }
+    }
+
+    /// Adds a path that waits until it is added as complete, or until [`ScanQueue::take_unsettled`].
+    pub fn push_unsettled(&mut self, path: PathBuf) {
+        self.unsettled.insert(path);
+    }
+
+    /// Takes the next path that is complete.
+    pub fn pop(&mut self) -> Option<PathBuf> {
+        self.ready.pop_front()
+    }
+
+    /// Takes the files that are still being written.
+    pub fn take_unsettled(&mut self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.unsettled)
+    }
+
+    /// Whether no path is complete.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Whether files are still being written.
+    pub fn has_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+}
+
+/// Whether somebody may have opened a new or changed file for writing: a regular file with one name. A link of either kind is complete.
+pub fn may_still_be_written(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
+}
+
+/// Whether a file is empty since a moment ago: an editor is writing it in place, and the old crontab stays live meanwhile.
+pub fn was_just_emptied(path: &Path) -> bool {
+    let now_ns = clock::wall().as_ns();
+    let changed_ns = |file: &Metadata| file.ctime().saturating_mul(1_000_000_000).saturating_add(file.ctime_nsec());
+    std::fs::symlink_metadata(path)
+        .is_ok_and(|file| file.is_file() && file.len() == 0 && now_ns.abs_diff(changed_ns(&file)) < JUST_EMPTIED_NS)
+}
