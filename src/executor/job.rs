@@ -11,7 +11,7 @@ use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::descriptor;
 use crate::sys::process::{Pid, ResourceUsage, Status};
-use crate::sys::user::User;
+use crate::users::UserWithGroups;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub(super) struct Job {
     pub(super) tell_pid: bool,
     /// When it was first tried in vain to start it.
     pub(super) tried_since_ms: Option<i64>,
-    pub(super) user: Rc<User>,
+    pub(super) user: Rc<UserWithGroups>,
     /// The session leader; none while its PAM monitor has not started it.
     pub(super) pid: Option<Pid>,
     /// The PAM monitor of its PAM session.

@@ -10,7 +10,7 @@ use crate::profile::Profile;
 use crate::scheduler::RunRequest;
 use crate::sys::poll::Poll;
 use crate::sys::selinux::Policy;
-use crate::sys::user::User;
+use crate::users::{User, UserWithGroups};
 use std::io;
 
 /// What a number in the event queue stands for; the upper bits are the number of the job, mailer or lookup.
@@ -104,7 +104,7 @@ impl Context {
     }
 
     /// What the child of a job needs to become its shell.
-    pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
+    pub(super) fn exec_spec(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> ExecSpec {
         let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.started_with);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
         spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;

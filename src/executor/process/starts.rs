@@ -1,11 +1,10 @@
 //! Starts that wait to be made.
 
 use super::start_limiter::StartLimiter;
-use crate::executor::identity::Identities;
 use crate::executor::job::Job;
 use crate::executor::owner::Turns;
 use crate::scheduler::{RunId, RunRequest};
-use crate::sys::user::User;
+use crate::users::{UserCache, UserWithGroups};
 use std::rc::Rc;
 
 /// All of them, and what holds them up.
@@ -24,13 +23,13 @@ pub(super) struct Starts {
     pub(super) held_until_ms: i64,
     /// The length of the last pause for lack of processes; 0 after a start that was made.
     pub(super) hold_ms: i64,
-    pub(super) identities: Identities,
+    pub(super) users: UserCache,
     /// Standalone: who runs everything.
-    pub(super) caller: Option<Rc<User>>,
+    pub(super) caller: Option<Rc<UserWithGroups>>,
 }
 
 impl Starts {
-    pub(super) fn new(limiter: StartLimiter, identities: Identities, caller: Option<Rc<User>>) -> Starts {
+    pub(super) fn new(limiter: StartLimiter, users: UserCache, caller: Option<Rc<UserWithGroups>>) -> Starts {
         Starts {
             queue: Turns::default(),
             waiting_for_identity: Vec::new(),
@@ -40,7 +39,7 @@ impl Starts {
             limiter,
             held_until_ms: 0,
             hold_ms: 0,
-            identities,
+            users,
             caller,
         }
     }
