@@ -156,7 +156,7 @@ impl CrontabDatabase {
             return i64::MIN;
         }
         let wishes = [self.gather_until, self.unsettled_until, self.mend_at, self.poll_at, self.reload_at];
-        let wishes = wishes.into_iter().chain([self.tables.users_give_up_at(), self.mounts.check_at()]);
+        let wishes = wishes.into_iter().chain([self.tables.users_deadline_ms(), self.mounts.check_at()]);
         wishes.flatten().fold(self.safety_at, i64::min)
     }
 
@@ -230,7 +230,7 @@ impl CrontabDatabase {
 
     /// The name service has something to say.
     pub fn handle_user_lookups(&mut self, news: &mut dyn EventSink) {
-        if self.tables.users().hear() == Progress::Answered {
+        if self.tables.users().read_answer() == Progress::Answered {
             self.look_at_mendable(news);
         }
     }
@@ -272,7 +272,7 @@ impl CrontabDatabase {
             self.unsettled_until = None;
             self.queue.extend(std::mem::take(&mut self.unsettled));
         }
-        if self.tables.users().give_up_at().is_some_and(|at| at <= now) {
+        if self.tables.users().deadline_ms().is_some_and(|at| at <= now) {
             self.tables.users().give_up();
             self.look_at_mendable(news);
         }

@@ -136,7 +136,7 @@ impl Daemon {
             self.notify_scheduler(Event::AnacrontabChanged);
         }
         self.register_watcher();
-        if let Some(descriptor) = self.library.users().ask() {
+        if let Some(descriptor) = self.library.users().start_query() {
             // Without the answer those tables wait for the next look.
             let _ = self.poll.add(descriptor, number::USERS);
         }

@@ -188,9 +188,9 @@ impl Tables {
         &mut self.users
     }
 
-    /// When an answer about users that is awaited will be given up (milliseconds of the monotonic clock).
-    pub fn users_give_up_at(&self) -> Option<i64> {
-        self.users.give_up_at()
+    /// When a query about users will have to be given up (milliseconds of the monotonic clock).
+    pub fn users_deadline_ms(&self) -> Option<i64> {
+        self.users.deadline_ms()
     }
 
     /// The directories in which tables, or links to them, stand.

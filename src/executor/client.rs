@@ -34,7 +34,7 @@ fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
 
 /// The name of the user as whom `crond FILE` runs its jobs.
 pub fn caller_name() -> String {
-    super::process::caller().map(|user| user.name).unwrap_or_default()
+    super::process::caller().map(|user| user.user.name).unwrap_or_default()
 }
 
 /// The executor process as main sees it.

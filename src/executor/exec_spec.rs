@@ -6,7 +6,7 @@ use crate::profile::ProfileName;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::process::{self, DescriptorLimit, Pid, Program};
-use crate::sys::user::User;
+use crate::users::UserWithGroups;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
@@ -99,8 +99,8 @@ pub(super) struct Identity {
     pub(super) groups: Vec<u32>,
 }
 
-impl From<&User> for Identity {
-    fn from(user: &User) -> Identity {
+impl From<&UserWithGroups> for Identity {
+    fn from(user: &UserWithGroups) -> Identity {
         Identity { uid: user.uid, gid: user.gid, groups: user.groups.clone() }
     }
 }

@@ -83,7 +83,7 @@ impl ExecutorState {
             let now = clock::monotonic_ms();
             self.end_graces(now);
             self.mains.resume_listener(&self.context, now);
-            if self.starts.identities.give_up(now) {
+            if self.starts.users.give_up(now) {
                 self.stop_waiting_for_identities();
             }
             self.mails.end_overdue(now);
@@ -119,7 +119,7 @@ impl ExecutorState {
         let relay = self.jobs.relay.as_ref().is_some_and(|relay| !relay.is_empty()).then_some(now_ms + RELAY_MS);
         [
             self.jobs.graces.first().map(|(until, _)| *until),
-            self.starts.identities.next_deadline(),
+            self.starts.users.next_deadline(),
             self.starts.next_start(now_ms),
             self.mails.next_ms(),
             self.mains.listen_at_ms(),
@@ -142,7 +142,7 @@ impl ExecutorState {
             EventSource::Error => self.drain(id, Stream::Error),
             EventSource::Feed => self.feed(id),
             EventSource::LookUp => {
-                if self.starts.identities.readable(id) {
+                if self.starts.users.read_answer(id) {
                     self.stop_waiting_for_identities();
                 }
             }

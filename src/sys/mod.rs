@@ -32,5 +32,4 @@ pub mod stamp;
 pub mod state_file;
 pub mod terminal;
 pub mod timer;
-pub mod user;
 pub mod wake_socket;

@@ -10,7 +10,7 @@ use crate::profile::Profile;
 use crate::scheduler::RunRequest;
 use crate::sys::poll::Poll;
 use crate::sys::selinux::Policy;
-use crate::sys::user::User;
+use crate::users::{User, UserWithGroups};
 use std::io;
 
 /// The source of an event. A token of the epoll set consists of the source (the lower four bits) and the number of the job, mailer or
@@ -105,7 +105,7 @@ impl Context {
     }
 
     /// The specification for a child that executes the job's shell.
-    pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
+    pub(super) fn exec_spec(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> ExecSpec {
         let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.original_limits);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
         spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;

@@ -18,7 +18,7 @@ use crate::sys::created;
 use crate::sys::files;
 use crate::sys::locale;
 use crate::sys::process::{self, Ask, Pid, Program, Status};
-use crate::sys::user::User;
+use crate::users::UserWithGroups;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
@@ -40,7 +40,7 @@ const HOLD_MS: i64 = 1_000;
 /// A mail that waits for a mailer.
 pub(super) struct QueuedMail {
     start: Box<RunRequest>,
-    user: Rc<User>,
+    user: Rc<UserWithGroups>,
     draft: Draft,
     since_ms: i64,
 }
@@ -70,7 +70,7 @@ impl Draft {
 pub(super) struct MailProcess {
     start: Box<RunRequest>,
     owner: OwnerKey,
-    user: Rc<User>,
+    user: Rc<UserWithGroups>,
     command: Vec<u8>,
     /// Memory that is charged for it, in bytes.
     size: usize,

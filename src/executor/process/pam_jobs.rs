@@ -14,7 +14,7 @@ use crate::report::Level;
 use crate::scheduler::{Owner, RunRequest, Usage};
 use crate::sys::clock;
 use crate::sys::process::Status;
-use crate::sys::user::User;
+use crate::users::{User, UserWithGroups};
 use std::io;
 use std::rc::Rc;
 
@@ -35,7 +35,7 @@ impl ExecutorState {
     pub(super) fn hand_to_monitor(
         &mut self,
         start: &RunRequest,
-        user: Rc<User>,
+        user: Rc<UserWithGroups>,
         label: Option<Label>,
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
@@ -51,7 +51,7 @@ impl ExecutorState {
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Monitor(monitor) })
     }
 
-    fn monitor_request(&self, start: &RunRequest, user: &User, command: &[u8]) -> MonitorRequest {
+    fn monitor_request(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> MonitorRequest {
         let variables = self.context.environment(start, user);
         MonitorRequest {
             user: user.name.clone(),

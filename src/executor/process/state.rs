@@ -13,7 +13,6 @@ use super::starts::Starts;
 use crate::executor::config::Config;
 use crate::executor::environment::Inherited;
 use crate::executor::exec_spec::{OriginalLimits, Reporter, Reports};
-use crate::executor::identity::Identities;
 use crate::executor::job_log::JobLogger;
 use crate::executor::link::Link;
 use crate::executor::output;
@@ -24,7 +23,7 @@ use crate::sys::poll::Poll;
 use crate::sys::process::{self, DescriptorLimit};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::Signals;
-use crate::sys::user::User;
+use crate::users::{User, UserCache, UserWithGroups};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -75,14 +74,14 @@ impl ExecutorState {
         let mut log = JobLogger::new(&config);
         let writable = log.writable().map_err(os("making the log's poll"))?;
         poll.add(writable, token(EventSource::Log, 0)).map_err(os("waiting for the log"))?;
-        let identities = if config.standalone { Identities::default() } else { Identities::new() };
+        let users = if config.standalone { UserCache::default() } else { UserCache::new() };
         let limiter = StartLimiter::new(config.starts_in_flight);
         Ok(ExecutorState {
             signals,
             reports,
             mains: MainConnections::new(main),
             journal: RunJournal::new(config.journal.clone(), journal),
-            starts: Starts::new(limiter, identities, caller),
+            starts: Starts::new(limiter, users, caller),
             pam: Pam::default(),
             children: Children::new(),
             jobs: RunningJobs::new(relay),
@@ -113,16 +112,15 @@ fn raise(limit: DescriptorLimit) {
 }
 
 /// The user as whom `crond FILE` runs everything. In a container the user id may have no name.
-pub(in crate::executor) fn caller() -> Result<User, ExecutorError> {
+pub(in crate::executor) fn caller() -> Result<UserWithGroups, ExecutorError> {
     let ids = process::own_ids().map_err(os("reading our ids"))?;
     let [uid, ..] = ids.users;
     let [gid, ..] = ids.groups;
-    let known = User::look_up_id(uid).ok().flatten();
-    Ok(known.unwrap_or_else(|| User {
-        name: std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string()),
-        uid,
-        gid,
-        home: b"/".to_vec(),
-        groups: vec![gid],
-    }))
+    if let Ok(Some(user)) = User::by_uid(uid)
+        && let Ok(known) = user.with_groups()
+    {
+        return Ok(known);
+    }
+    let name = std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string());
+    Ok(UserWithGroups { user: User { name, uid, gid, home: b"/".to_vec() }, groups: vec![gid] })
 }
