@@ -30,6 +30,7 @@ mod wake_ups;
 mod watch;
 
 use crate::report::Target;
+use crate::sys::contract::{ProgramStart, ProgramStartError, SingleThreaded};
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
@@ -47,6 +48,9 @@ enum Failure {
     /// It was asked for something that it does not understand.
     #[error(transparent)]
     Asked(#[from] SettingsError),
+    /// The process is not as it must be at the start of the program.
+    #[error(transparent)]
+    ProgramStart(#[from] ProgramStartError),
     /// A daemon did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -77,10 +81,10 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
 pub fn main() -> ExitCode {
     // First of all, so that no signal can end us from here on.
     let blocked = signal::block();
-    let (execution, resumed) = Execution::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, &name, execution, resumed)) {
+    let started = blocked.map_err(os("blocking signals")).and_then(|()| Ok(ProgramStart::begin()?));
+    match started.and_then(|start| run(arguments, &name, start)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(why) => {
@@ -92,7 +96,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<OsString>, name: &str, execution: Execution, resumed: Option<Resumed>) -> Result<(), Failure> {
+fn run(arguments: Vec<OsString>, name: &str, start: ProgramStart) -> Result<(), Failure> {
+    let (execution, resumed) = Execution::begin(&start);
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
     files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
@@ -100,41 +105,42 @@ fn run(arguments: Vec<OsString>, name: &str, execution: Execution, resumed: Opti
             files::write_all(descriptor::standard(false), text.as_bytes()).map_err(os("writing to standard output"))
         }
         Asked::Run(settings) => match resumed {
-            Some(resumed) => go_on(*settings, execution, resumed),
-            None => act(*settings, name, execution),
+            Some(resumed) => go_on(*settings, execution, resumed, start.finish()),
+            None => act(*settings, name, execution, start),
         },
     }
 }
 
 /// Does what is asked.
-fn act(settings: Settings, name: &str, execution: Execution) -> Result<(), Failure> {
+fn act(settings: Settings, name: &str, execution: Execution, start: ProgramStart) -> Result<(), Failure> {
     for word in &settings.ignored {
         // As all that follows, it does not depend on somebody who reads this.
         let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
         let _ = files::write_all(descriptor::standard(true), line.as_bytes());
     }
-    process::close_inherited(if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed });
-    let manager = NotifySocket::take_from_environment();
+    let inherited = if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed };
+    let threads = process::close_inherited(start, inherited);
+    let manager = NotifySocket::take_from_environment(&threads);
     match settings.mode.clone() {
         Mode::Check(files) => match check::check(&settings, &files).map_err(os("reporting"))? {
             true => Ok(()),
             false => Err(Failure::Told),
         },
-        Mode::Now => Ok(now::run(&settings, &manager)?),
-        Mode::Standalone(_) => serve(settings, Begun::First(None), execution, manager),
-        Mode::Daemon if settings.config.foreground => serve(settings, Begun::First(None), execution, manager),
-        Mode::Daemon => serve_in_background(settings, execution, manager),
+        Mode::Now => Ok(now::run(&settings, &manager, &threads)?),
+        Mode::Standalone(_) => serve(settings, Begun::First(None), execution, manager, threads),
+        Mode::Daemon if settings.config.foreground => serve(settings, Begun::First(None), execution, manager, threads),
+        Mode::Daemon => serve_in_background(settings, execution, manager, threads),
     }
 }
 
 /// Goes on in place of a program that lost its executor. All that it did not hand on is closed already.
-fn go_on(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
+fn go_on(settings: Settings, execution: Execution, resumed: Resumed, threads: SingleThreaded) -> Result<(), Failure> {
     process::set_own_name(&start::program_name(std::env::args_os().next().as_deref()));
     if execution.in_background {
         std::env::set_current_dir("/").map_err(os("entering /"))?;
     }
-    let manager = NotifySocket::take_from_environment();
-    serve(settings, Begun::Again(resumed), execution, manager)
+    let manager = NotifySocket::take_from_environment(&threads);
+    serve(settings, Begun::Again(resumed), execution, manager, threads)
 }
 
 /// How a daemon begins.
@@ -146,21 +152,34 @@ enum Begun {
 }
 
 /// The caller returns when the daemon is ready, or with its complaint.
-fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+fn serve_in_background(
+    settings: Settings,
+    execution: Execution,
+    manager: NotifySocket,
+    threads: SingleThreaded,
+) -> Result<(), Failure> {
     let logs_to_stderr = matches!(settings.log(), Some(Target::Stderr | Target::Json));
-    match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
+    match process::daemonize(&threads, logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(StartupResult::Ready) => Ok(()),
         Role::Caller(StartupResult::Failed(why)) => Err(Failure::InBackground(why)),
-        Role::Daemon(promise) => serve(settings, Begun::First(Some(promise)), execution.in_background(), manager),
+        Role::Daemon(promise) => {
+            serve(settings, Begun::First(Some(promise)), execution.in_background(), manager, threads)
+        }
     }
 }
 
-fn serve(settings: Settings, begun: Begun, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+fn serve(
+    settings: Settings,
+    begun: Begun,
+    execution: Execution,
+    manager: NotifySocket,
+    threads: SingleThreaded,
+) -> Result<(), Failure> {
     let (promise, resumed) = match begun {
         Begun::First(promise) => (promise, None),
         Begun::Again(resumed) => (None, Some(resumed)),
     };
-    let mut daemon = match start::start(settings, execution, resumed, manager) {
+    let mut daemon = match start::start(settings, execution, resumed, manager, threads) {
         Ok(daemon) => daemon,
         Err(why) => {
             let Some(promise) = promise else { return Err(why.into()) };

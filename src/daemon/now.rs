@@ -8,13 +8,14 @@ use crate::config::zones::SystemZones;
 use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{Action, Event, Now, Scheduler};
+use crate::sys::contract::SingleThreaded;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::{clock, host};
 
 /// Runs them; ends with the last.
-pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
-    let mut executor = Executor::spawn(settings.executor_config(log_target(settings, manager)))?;
+pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded) -> Result<(), Fatal> {
+    let mut executor = Executor::spawn(threads, settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let mut news = Vec::new();
     let mut tables =

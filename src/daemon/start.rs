@@ -21,6 +21,7 @@ use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
 use crate::sys::clock;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
@@ -90,6 +91,7 @@ pub(super) fn start(
     execution: Execution,
     resumed: Option<Resumed>,
     manager: NotifySocket,
+    threads: SingleThreaded,
 ) -> Result<Daemon, StartError> {
     let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.config.profile);
@@ -97,7 +99,7 @@ pub(super) fn start(
     let mut config = settings.executor_config(target);
     let lacks_mailer = falls_back_to_log(&config);
     config.output_to_log |= lacks_mailer;
-    let executor = Executor::spawn(config)?;
+    let executor = Executor::spawn(&threads, config)?;
     let mut resumed = resumed;
     let held = resumed.as_mut().map(|resumed| std::mem::take(&mut resumed.locks));
     let is_first = held.is_none();
@@ -112,7 +114,7 @@ pub(super) fn start(
     let completed = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
-    let wake_ups = listen_for_wake_ups(&settings, &mut log);
+    let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
     let tables = Tables::new(origin, settings.config.profile, host);
     let library = CrontabDatabase::new(tables, &settings);
     let mut plan = Scheduler::new(library.zones().system(), now());
@@ -148,6 +150,8 @@ pub(super) fn start(
         settings,
     };
     daemon.register_sources()?;
+    // Watching directories starts a thread.
+    drop(threads);
     daemon.with_database(CrontabDatabase::open);
     daemon.tell_noticing();
     daemon.begin(&boot, resumed);
@@ -253,12 +257,12 @@ fn first_run(reserved: Option<RunId>) -> RunId {
 }
 
 /// Lets `crontab` tell the system's daemon of changed tables. Without it they are noticed in the other ways.
-fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
+fn listen_for_wake_ups(threads: &SingleThreaded, settings: &Settings, log: &mut Log) -> WakeUps {
     if settings.is_standalone() {
         return WakeUps::default();
     }
     let path = settings.config.run_dir.join(shared::WAKE_SOCKET);
-    WakeUps::listen(&path).unwrap_or_else(|why| {
+    WakeUps::listen(threads, &path).unwrap_or_else(|why| {
         let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
         log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
         WakeUps::default()

@@ -3,6 +3,7 @@
 //! Any user may send them, so their cost is bounded: a few are read at once, and then none for a moment. A message leads
 //! to a look at the sender's own table. One that is lost in a flood delays nothing that is noticed in another way.
 
+use crate::sys::contract::SingleThreaded;
 use crate::sys::wake_socket::WakeSocket;
 use std::io;
 use std::path::Path;
@@ -22,9 +23,9 @@ pub struct WakeUps {
 }
 
 impl WakeUps {
-    /// Takes messages at a new socket of that path. To be called while there is one thread.
-    pub fn listen(path: &Path) -> io::Result<WakeUps> {
-        Ok(WakeUps { socket: Some(WakeSocket::bind(path)?), resume_at: None })
+    /// Takes messages at a new socket of that path.
+    pub fn listen(threads: &SingleThreaded, path: &Path) -> io::Result<WakeUps> {
+        Ok(WakeUps { socket: Some(WakeSocket::bind(threads, path)?), resume_at: None })
     }
 
     /// The socket, if anybody may send messages.

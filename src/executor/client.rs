@@ -5,6 +5,7 @@ use super::link::Link;
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
 use crate::scheduler::RunRequest;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::{descriptor, handover, process};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -47,9 +48,9 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Forks the executor. Must be called single-threaded, before any crontab is read and before the lock is taken. Signals are blocked
+    /// Forks the executor. Must be called before any crontab is read and before the lock is taken. Signals are blocked
     /// already.
-    pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
+    pub fn spawn(threads: &SingleThreaded, config: Config) -> Result<Executor, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
             JournalLocation::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
@@ -57,7 +58,8 @@ impl Executor {
         };
         let of_executor =
             journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
-        let pid = process::fork(|| run(config, theirs, of_executor)).map_err(os("forking the executor"))?;
+        let pid = process::fork(threads, |child| run(child, config, theirs, of_executor))
+            .map_err(os("forking the executor"))?;
         Ok(Executor { link: Link::new(ours), pid, journal })
     }
 

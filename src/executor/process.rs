@@ -25,6 +25,7 @@ use super::relay::Relay;
 use crate::profile::Profile;
 use crate::report::Level;
 use crate::sys::clock;
+use crate::sys::contract::FreshChild;
 use crate::sys::descriptor;
 use crate::sys::memory;
 use crate::sys::process;
@@ -44,11 +45,13 @@ const RELAY_MS: i64 = 20;
 const READY_A_TURN: usize = 64;
 
 /// Runs the executor after its fork and returns its exit status.
-pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
-    let left = leave_main(config.profile.profile(), &socket, journal.as_ref());
+pub(super) fn run(child: FreshChild, config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
+    let left = leave_main(&child, config.profile.profile(), &socket, journal.as_ref());
     // The log is opened only now, since all descriptors of main have been closed.
     let mut log = JobLogger::new(&config);
-    let done = left.and_then(|()| ExecutorState::new(config, socket, journal)).and_then(|mut state| state.serve());
+    let done = left
+        .and_then(|()| ExecutorState::new(child.finish(), config, socket, journal))
+        .and_then(|mut state| state.serve());
     match done {
         Ok(()) => 0,
         Err(error) => {
@@ -59,13 +62,18 @@ pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32
 }
 
 /// Leaves main's session, closes its descriptors and resets its signals.
-fn leave_main(profile: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
+fn leave_main(
+    child: &FreshChild,
+    profile: &Profile,
+    socket: &OwnedFd,
+    journal: Option<&File>,
+) -> Result<(), ExecutorError> {
     // A session of its own keeps the signals of the terminal away. A new child does not lead a group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
     process::block_signals().map_err(os("blocking signals"))?;
     let kept: Vec<BorrowedFd<'_>> = [socket.as_fd()].into_iter().chain(journal.map(File::as_fd)).collect();
-    descriptor::close_from(3, &kept).map_err(os("closing descriptors"))?;
+    descriptor::close_from(child, 3, &kept).map_err(os("closing descriptors"))?;
     process::set_name(&CString::new(format!("{}: executor", profile.daemon_tag)).unwrap_or_default());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The run directory with the journals and sockets of executors.
 
 use super::journal::{Compacted, Journal, JournalContent, JournalError, LONGEST, read};
+use crate::sys::contract::SingleThreaded;
 use crate::sys::files::reason;
 use crate::sys::host;
 use crate::sys::local_socket::Listener;
@@ -122,10 +123,10 @@ impl ExecutorFiles {
     }
 
     /// Creates the socket to which a later main connects.
-    pub(super) fn listen(&self) -> Result<Listener, RunDirectoryError> {
+    pub(super) fn listen(&self, threads: &SingleThreaded) -> Result<Listener, RunDirectoryError> {
         let path = self.socket();
         let _ = fs::remove_file(&path);
-        Listener::bind(&path).map_err(os("making the socket", &path))
+        Listener::bind(threads, &path).map_err(os("making the socket", &path))
     }
 
     /// Removes all files except the journal.
@@ -305,11 +306,11 @@ mod tests {
     fn a_journal_that_is_rewritten_is_still_known_as_a_living_executors() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("cronwheel");
-        let (reports, tell) = crate::sys::descriptor::pipe().unwrap();
-        let executor = process::fork(|| {
+        let (ready, notifier) = crate::sys::descriptor::pipe().unwrap();
+        let executor = process::fork(&SingleThreaded::for_tests(), |_| {
             let files = ExecutorFiles::own(&directory);
             let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
-            let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&tell), b"x");
+            let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&notifier), b"x");
             loop {
                 if files.compact(&mut journal, 0).is_err() {
                     return 1;
@@ -317,7 +318,7 @@ mod tests {
             }
         })
         .unwrap();
-        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&reports), &mut [0]).unwrap();
+        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&ready), &mut [0]).unwrap();
         let files = executors(&directory).unwrap().remove(0);
         assert_eq!(files.pid, executor);
         let alive = (0..2000).filter(|_| files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive).count();

@@ -1,6 +1,7 @@
 //! Becoming a daemon (daemon(7)): two forks and a session between them, with the caller waiting until it is known
 //! whether the daemon works.
 
+use super::contract::{ProgramStart, SingleThreaded};
 use super::descriptor;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -57,14 +58,16 @@ impl ReadinessPipe {
     }
 }
 
-/// Deals with the descriptors above 2 that the caller left open.
-pub fn close_inherited(what: Inherited) {
+/// Closes the descriptors above 2 that the caller left open, or has exec close them. This ends the start of the program, since from now on it
+/// may own descriptors.
+pub fn close_inherited(start: ProgramStart, what: Inherited) -> SingleThreaded {
     let flags = match what {
         Inherited::Closed => 0,
         Inherited::KeptHere => libc::CLOSE_RANGE_CLOEXEC,
     };
     // Without /proc on an old kernel they stay open.
     let _ = descriptor::close_range(3, u32::MAX, flags);
+    start.finish()
 }
 
 /// Sets the name that ps(1) shows as the command's, which is another one after an exec by a link of /proc.
@@ -84,17 +87,17 @@ pub fn fill_standard_streams() -> io::Result<()> {
     }
 }
 
-/// Forks. To be called while there is one thread.
-fn fork_alone() -> io::Result<ForkResult> {
-    // SAFETY: there is one thread, as the caller sees to, so that the child may do whatever its parent could.
+/// Forks; both processes return.
+fn fork_alone(_threads: &SingleThreaded) -> io::Result<ForkResult> {
+    // SAFETY: there is one thread, so the child may do whatever its parent could.
     Ok(unsafe { fork() }?)
 }
 
-/// Leaves caller, terminal and directory behind. To be called while there is one thread. Standard error is left alone when
+/// Leaves caller, terminal and directory behind. Standard error is left alone when
 /// `keep_stderr` (the log goes there).
-pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
+pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role> {
     let (told, promise) = pipe2(OFlag::O_CLOEXEC)?;
-    match fork_alone()? {
+    match fork_alone(threads)? {
         ForkResult::Parent { child } => {
             drop(promise);
             // The one in the middle ends at once.
@@ -104,7 +107,7 @@ pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
         ForkResult::Child => {
             drop(told);
             setsid()?;
-            match fork_alone()? {
+            match fork_alone(threads)? {
                 // This process ends without running anything that was meant for its parent.
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {

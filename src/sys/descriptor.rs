@@ -1,5 +1,6 @@
 //! Descriptors: pipes and socket pairs, reading and writing without blocking, closing what is not ours.
 
+use super::contract::FreshChild;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -117,10 +118,8 @@ pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Makes `number` another name of `descriptor`, kept over exec. Whatever `number` was before is closed.
-///
-/// To be called in a fresh child that is about to exec: an owned descriptor of that number would be taken from its owner.
-pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
-    // SAFETY: takes integers only; the caller's process execs next, so no owner of `number` in Rust is used again.
+pub fn place(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: takes integers only. In a fresh child no descriptor of its parent has an owner that is used again.
     let done = unsafe {
         if descriptor.as_raw_fd() == number {
             libc::fcntl(number, libc::F_SETFD, 0)
@@ -141,8 +140,8 @@ pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<Owned
 
 /// Closes every descriptor from `first` on, but for those in `but`.
 ///
-/// To be called in a fresh child that uses none of them again. It allocates nothing: a fresh child pays for every page that it writes to.
-pub fn close_from(first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// It allocates nothing, since a fresh child pays for every page that it writes to.
+pub fn close_from(_child: &FreshChild, first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
     let kept_from =
         |from| but.iter().map(|kept| kept.as_raw_fd().unsigned_abs()).filter(|&number| number >= from).min();
     let mut from = first.unsigned_abs();

@@ -2,6 +2,7 @@
 //!
 //! The lent rights are put aside at once and taken up only around the few calls that need them.
 
+use super::contract::SingleThreaded;
 use super::handover;
 use super::process;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -119,6 +120,7 @@ fn failed(doing: &'static str) -> impl Fn(nix::errno::Errno) -> IdentityError {
 /// What a caller passed on that must not rule us, and that the caller's own programs get back.
 #[derive(Debug)]
 pub struct Inherited {
+    threads: SingleThreaded,
     environment: Vec<(OsString, OsString)>,
     umask: u32,
     core: Option<(u64, u64)>,
@@ -129,12 +131,13 @@ const KEPT: [&str; 2] = ["TZ", "TZDIR"];
 
 impl Inherited {
     /// Takes the environment, the umask and the limit on core files away from us: new files are the caller's alone, and
-    /// no core can hold somebody else's table. To be called before there are threads.
-    pub fn take(identity: &Identity) -> Inherited {
+    /// no core can hold somebody else's table. The token is kept for
+    /// the children that are forked later.
+    pub fn take(threads: SingleThreaded, identity: &Identity) -> Inherited {
         let environment: Vec<_> = std::env::vars_os().collect();
         if identity.is_secure() {
             for (name, _) in environment.iter().filter(|(name, _)| !KEPT.iter().any(|kept| name == kept)) {
-                handover::take_variable(name);
+                handover::take_variable(&threads, name);
             }
         }
         let umask = process::set_umask(0o077);
@@ -143,7 +146,12 @@ impl Inherited {
             // A limit that cannot be lowered does not exist.
             let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
         }
-        Inherited { environment, umask, core }
+        Inherited { threads, environment, umask, core }
+    }
+
+    /// The proof that there is one thread.
+    pub fn threads(&self) -> &SingleThreaded {
+        &self.threads
     }
 
     /// A variable that the caller set.

@@ -1,5 +1,6 @@
 //! Stream sockets with a name in the file system, for processes of one owner. None of the functions waits.
 
+use super::contract::SingleThreaded;
 use super::process::TemporaryUmask;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::io;
@@ -12,9 +13,9 @@ use std::path::Path;
 pub struct Listener(UnixListener);
 
 impl Listener {
-    /// Makes it, mode 0600; the name must be free. To be called in a process with one thread.
-    pub fn bind(path: &Path) -> io::Result<Listener> {
-        let umask = TemporaryUmask::set(0o177);
+    /// Makes it, mode 0600; the name must be free.
+    pub fn bind(threads: &SingleThreaded, path: &Path) -> io::Result<Listener> {
+        let umask = TemporaryUmask::set(threads, 0o177);
         let listener = UnixListener::bind(path)?;
         drop(umask);
         listener.set_nonblocking(true)?;
@@ -57,7 +58,7 @@ mod tests {
     fn a_connection_knows_who_is_at_its_other_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let listener = Listener::bind(&path).unwrap();
+        let listener = Listener::bind(&SingleThreaded::for_tests(), &path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let own = nix::unistd::geteuid().as_raw();

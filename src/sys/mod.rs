@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod contract;
 pub mod created;
 pub mod daemon;
 pub mod descriptor;

@@ -1,5 +1,6 @@
 //! The service manager's socket (sd_notify(3)): readiness, state and the watchdog, when NOTIFY_SOCKET is set.
 
+use super::contract::SingleThreaded;
 use super::handover;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -35,8 +36,8 @@ pub struct NotifySocket {
 }
 
 impl NotifySocket {
-    /// Takes the manager's variables out of the environment. To be called in main while there is one thread.
-    pub fn take_from_environment() -> NotifySocket {
+    /// Takes the manager's variables out of the environment.
+    pub fn take_from_environment(threads: &SingleThreaded) -> NotifySocket {
         let mut taken = OURS_ALONE.map(std::env::var_os);
         let variables = OURS_ALONE.into_iter().zip(&taken);
         let variables = variables.filter_map(|(name, value)| Some((name, value.clone()?))).collect();
@@ -45,7 +46,7 @@ impl NotifySocket {
         let (address, usec, for_pid) = (take("NOTIFY_SOCKET"), take("WATCHDOG_USEC"), take("WATCHDOG_PID"));
         let reads_stderr = is_journal_stream(take("JOURNAL_STREAM").as_deref(), std::io::stderr());
         for name in OURS_ALONE {
-            handover::take_variable(name);
+            handover::take_variable(threads, name);
         }
         NotifySocket { reads_stderr, variables, ..NotifySocket::to(address, usec, for_pid, std::process::id()) }
     }

@@ -18,12 +18,13 @@ pub fn open(pid: Pid) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::SingleThreaded;
     use crate::sys::poll::Poll;
     use crate::sys::process;
 
     #[test]
     fn the_end_of_a_process_makes_its_descriptor_readable() {
-        let child = process::fork(|| {
+        let child = process::fork(&SingleThreaded::for_tests(), |_| {
             std::thread::sleep(std::time::Duration::from_secs(60));
             0
         });

@@ -3,6 +3,7 @@
 //! Everything that forks here has one thread (the executor, its template, its PAM monitors), so the child of a fork may do whatever its
 //! parent could.
 
+use super::contract::{FreshChild, SingleThreaded};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
@@ -80,13 +81,11 @@ pub fn exit_now(status: i32) -> ! {
 }
 
 /// Forks. The child runs `body` and ends with the status it returns, 70 (EX_SOFTWARE) after a panic; it never comes back here.
-///
-/// To be called in a process with one thread.
-pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
-    // SAFETY: the callers' processes have one thread, so no lock can be held by a thread that the child does not have.
+pub fn fork(_threads: &SingleThreaded, body: impl FnOnce(FreshChild) -> i32) -> io::Result<Pid> {
+    // SAFETY: the process has one thread, so no other thread can hold a lock that would stay locked in the child.
     let pid = check(unsafe { libc::fork() })?;
     if pid == 0 {
-        exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(70));
+        exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(FreshChild::forked()))).unwrap_or(70));
     }
     Ok(pid.unsigned_abs())
 }
@@ -278,13 +277,13 @@ pub fn set_umask(mask: u32) -> u32 {
     unsafe { libc::umask(mask) }
 }
 
-/// Another umask until this is dropped. To be made in a process with one thread.
+/// Another umask until this is dropped.
 #[derive(Debug)]
 pub struct TemporaryUmask(u32);
 
 impl TemporaryUmask {
-    /// Sets it.
-    pub fn set(mask: u32) -> TemporaryUmask {
+    /// Sets the umask of the process, which all its threads would share.
+    pub fn set(_threads: &SingleThreaded, mask: u32) -> TemporaryUmask {
         TemporaryUmask(set_umask(mask))
     }
 }
@@ -425,16 +424,16 @@ mod tests {
 
     #[test]
     fn a_child_ends_with_the_status_its_body_returns() {
-        let pid = fork(|| 7).unwrap();
+        let pid = fork(&SingleThreaded::for_tests(), |_| 7).unwrap();
         assert_eq!(wait(pid).unwrap(), Status::Code(7));
     }
 
     #[test]
     fn an_ended_child_is_there_until_it_is_waited_for() {
         // Alone: the other tests have children, too.
-        let alone = fork(|| {
+        let alone = fork(&SingleThreaded::for_tests(), |alone| {
             let none_before = ended_child().is_none();
-            let child = fork(|| 7).unwrap();
+            let child = fork(alone.threads(), |_| 7).unwrap();
             let found = loop {
                 if let Some(found) = ended_child() {
                     break found;
@@ -449,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_the_child_stays_in_the_child() {
-        let pid = fork(|| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
+        let pid = fork(&SingleThreaded::for_tests(), |_| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
         assert_eq!(wait(pid).unwrap(), Status::Code(70));
     }
 
@@ -457,7 +456,7 @@ mod tests {
     fn the_status_of_a_child_that_a_real_time_signal_ended_is_known() {
         let signal = libc::SIGRTMIN() + 3;
         let kill = CString::new(format!("kill -{signal} $$")).unwrap();
-        let child = fork(|| {
+        let child = fork(&SingleThreaded::for_tests(), |_| {
             default_signals();
             let shell = Program::new(c"/bin/sh".into(), vec![c"sh".into(), c"-c".into(), kill], Vec::new());
             shell.exec();

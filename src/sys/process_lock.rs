@@ -36,6 +36,7 @@ pub fn is_held_by_another(file: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::SingleThreaded;
     use crate::sys::descriptor;
     use crate::sys::process;
     use std::os::fd::AsFd;
@@ -46,9 +47,9 @@ mod tests {
         let (hold_read, hold_write) = descriptor::pipe().unwrap();
         let (told_read, told_write) = descriptor::pipe().unwrap();
         // The holder has a child that lives on and still has the file open.
-        let holder = process::fork(|| {
+        let holder = process::fork(&SingleThreaded::for_tests(), |_| {
             let taken = take(&file).unwrap_or(false);
-            let child = process::fork(|| {
+            let child = process::fork(&SingleThreaded::for_tests(), |_| {
                 let _ = descriptor::read(hold_read.as_fd(), &mut [0]);
                 0
             });

@@ -3,6 +3,7 @@
 //! Everybody may write to it, so a message is a hint and no order: the kernel adds the sender's user id (unix(7),
 //! SO_PASSCRED), and the receiver decides what a hint of that user is worth. A lost message is no error.
 
+use super::contract::SingleThreaded;
 use super::process::TemporaryUmask;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt};
@@ -36,13 +37,13 @@ pub struct WakeUp {
 
 impl WakeSocket {
     /// Makes the socket, writable by everybody, in place of one that an earlier daemon left. The umask is another one
-    /// meanwhile: to be called while there is one thread.
-    pub fn bind(path: &Path) -> io::Result<WakeSocket> {
+    /// meanwhile.
+    pub fn bind(threads: &SingleThreaded, path: &Path) -> io::Result<WakeSocket> {
         if fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket()) {
             fs::remove_file(path)?;
         }
         let socket = {
-            let _umask = TemporaryUmask::set(0o111);
+            let _umask = TemporaryUmask::set(threads, 0o111);
             UnixDatagram::bind(path)?
         };
         socket.set_nonblocking(true)?;
@@ -115,7 +116,7 @@ mod tests {
     fn a_message_arrives_with_the_senders_user_id() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wake");
-        let socket = WakeSocket::bind(&path).unwrap();
+        let socket = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(socket.receive().unwrap(), None);
         wake(&path, "alice").unwrap();
@@ -131,9 +132,12 @@ mod tests {
         assert!(wake(&path, "alice").is_err(), "no daemon");
         fs::write(&path, "").unwrap();
         assert!(wake(&path, "alice").is_err(), "no socket");
-        assert!(WakeSocket::bind(&path).is_err(), "and nothing of somebody else's is removed");
+        assert!(
+            WakeSocket::bind(&SingleThreaded::for_tests(), &path).is_err(),
+            "and nothing of somebody else's is removed"
+        );
         fs::remove_file(&path).unwrap();
-        let _socket = WakeSocket::bind(&path).unwrap();
+        let _socket = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         // Until the queue is full.
         while wake(&path, "alice").is_ok() {}
     }
@@ -142,8 +146,8 @@ mod tests {
     fn the_socket_of_an_earlier_daemon_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wake");
-        let first = WakeSocket::bind(&path).unwrap();
-        let second = WakeSocket::bind(&path).unwrap();
+        let first = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
+        let second = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         drop(first);
         wake(&path, "alice").unwrap();
         assert!(second.receive().unwrap().is_some());
@@ -153,7 +157,7 @@ mod tests {
     fn descriptors_that_come_with_a_message_are_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wake");
-        let socket = WakeSocket::bind(&path).unwrap();
+        let socket = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         let other = UnixDatagram::unbound().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (address, descriptors) = (UnixAddr::new(&path).unwrap(), [writer.as_raw_fd()]);

@@ -7,6 +7,7 @@
 use super::lookup::LIMIT_MS;
 use super::user::{User, UserWithGroups};
 use crate::sys::clock;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::passwd;
@@ -109,7 +110,7 @@ impl UserCache {
     ///
     /// # Errors
     /// A child could not be made.
-    pub fn user(&mut self, name: &str, token: u64) -> io::Result<CacheAnswer> {
+    pub fn user(&mut self, threads: &SingleThreaded, name: &str, token: u64) -> io::Result<CacheAnswer> {
         if let Some(found) = self.known.get(name) {
             return Ok(CacheAnswer::Known(found.clone()));
         }
@@ -119,7 +120,7 @@ impl UserCache {
             return Ok(CacheAnswer::Known(found));
         }
         if !self.queries.values().any(|query| query.name == name) {
-            self.queries.insert(token, Query::start(name, self.look_up)?);
+            self.queries.insert(token, Query::start(threads, name, self.look_up)?);
         }
         Ok(CacheAnswer::Waiting)
     }
@@ -176,12 +177,12 @@ impl UserCache {
 }
 
 impl Query {
-    fn start(name: &str, look_up: LookUp) -> io::Result<Query> {
+    fn start(threads: &SingleThreaded, name: &str, look_up: LookUp) -> io::Result<Query> {
         let (pipe, answer) = descriptor::pipe()?;
         descriptor::set_nonblocking(pipe.as_fd(), true)?;
-        let pid = process::fork(|| {
+        let pid = process::fork(threads, |child| {
             // Pipes of jobs must not stay open in this child, however long it takes: their readers wait for the end.
-            let _ = descriptor::close_from(3, &[answer.as_fd()]);
+            let _ = descriptor::close_from(&child, 3, &[answer.as_fd()]);
             let found = look_up(name);
             let sent =
                 postcard::to_stdvec(&found).map_err(io::Error::other).and_then(|bytes| write_all(&answer, &bytes));
@@ -239,27 +240,37 @@ mod tests {
     #[test]
     fn a_local_user_is_known_at_once_and_another_name_is_unknown() {
         let mut cache = UserCache { is_local: true, ..UserCache::default() };
-        assert!(matches!(cache.user("root", 1), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0));
-        assert!(matches!(cache.user("nobody-like-this", 2), Ok(CacheAnswer::Known(Err(UserError::Unknown)))));
+        assert!(
+            matches!(cache.user(&SingleThreaded::for_tests(), "root", 1), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0)
+        );
+        assert!(matches!(
+            cache.user(&SingleThreaded::for_tests(), "nobody-like-this", 2),
+            Ok(CacheAnswer::Known(Err(UserError::Unknown)))
+        ));
     }
 
     #[test]
     fn where_look_ups_may_block_a_child_asks_once_for_all_who_wait() {
         let mut cache = cache_of_root_only();
-        assert!(matches!(cache.user("root", 1), Ok(CacheAnswer::Waiting)));
-        assert!(matches!(cache.user("root", 2), Ok(CacheAnswer::Waiting)));
+        assert!(matches!(cache.user(&SingleThreaded::for_tests(), "root", 1), Ok(CacheAnswer::Waiting)));
+        assert!(matches!(cache.user(&SingleThreaded::for_tests(), "root", 2), Ok(CacheAnswer::Waiting)));
         assert!(cache.pipe(2).is_none());
         wait_for_answer(&mut cache, 1);
-        assert!(matches!(cache.user("root", 3), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0));
+        assert!(
+            matches!(cache.user(&SingleThreaded::for_tests(), "root", 3), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0)
+        );
         assert_eq!(cache.next_deadline(), None);
     }
 
     #[test]
     fn a_look_up_that_takes_too_long_is_ended() {
         let mut cache = cache_of_root_only();
-        assert!(matches!(cache.user("root", 1), Ok(CacheAnswer::Waiting)));
+        assert!(matches!(cache.user(&SingleThreaded::for_tests(), "root", 1), Ok(CacheAnswer::Waiting)));
         assert!(!cache.give_up(clock::monotonic_ms()));
         assert!(cache.give_up(clock::monotonic_ms() + LIMIT_MS + 1));
-        assert!(matches!(cache.user("root", 2), Ok(CacheAnswer::Known(Err(UserError::TimedOut)))));
+        assert!(matches!(
+            cache.user(&SingleThreaded::for_tests(), "root", 2),
+            Ok(CacheAnswer::Known(Err(UserError::TimedOut)))
+        ));
     }
 }

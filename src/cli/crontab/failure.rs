@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::spool::install::{SpoolError, Step};
+use crate::sys::contract::ProgramStartError;
 use crate::sys::files::reason;
 use crate::sys::identity::IdentityError;
 use std::io;
@@ -67,6 +68,9 @@ pub enum Failure {
     /// The configuration cannot be used.
     #[error("{program}: {source}")]
     Config { program: String, source: ConfigError },
+    /// The process is not as it must be at the start of the program.
+    #[error("{program}: {source}")]
+    ProgramStart { program: String, source: ProgramStartError },
     /// The kernel refused a change of identity.
     #[error("{program}: {source}")]
     Identity { program: String, source: IdentityError },

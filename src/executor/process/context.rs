@@ -8,6 +8,7 @@ use crate::executor::job_log::{JobLogger, JobRef};
 use crate::executor::link::WireError;
 use crate::profile::Profile;
 use crate::scheduler::RunRequest;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::poll::Poll;
 use crate::sys::selinux::Policy;
 use crate::users::{User, UserWithGroups};
@@ -74,6 +75,8 @@ impl From<io::Error> for ExecutorError {
 
 /// State that all parts of the executor process use.
 pub(super) struct Context {
+    /// The executor has one thread.
+    pub(super) threads: SingleThreaded,
     pub(super) config: Config,
     pub(super) profile: &'static Profile,
     pub(super) log: JobLogger,

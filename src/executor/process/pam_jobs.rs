@@ -1,6 +1,6 @@
 //! Jobs with a PAM session: which ones need it, passing them to a PAM monitor, and handling the monitor's events.
 
-use super::context::{EventSource, job_ref, token};
+use super::context::{Context, EventSource, job_ref, token};
 use super::start::{PreparedStart, Starter};
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
@@ -42,7 +42,8 @@ impl ExecutorState {
         let context = label.map(|label| label.context().clone());
         let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
-        let made = self.pam.template(self.context.profile, self.context.policy)?.make_monitor(pipes.stdio());
+        let Context { threads, profile, policy, .. } = &self.context;
+        let made = self.pam.template(threads, profile, *policy)?.make_monitor(pipes.stdio());
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
         monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;

@@ -80,7 +80,7 @@ impl RunJournal {
 
     fn listen(&self, context: &Context) -> Result<Option<Listener>, RunDirectoryError> {
         let Some(files) = &self.files else { return Ok(None) };
-        let listener = files.listen()?;
+        let listener = files.listen(&context.threads)?;
         context.poll.add(&listener, token(EventSource::Listener, 0)).map_err(|source| RunDirectoryError::Os {
             doing: "waiting for connections to",
             path: files.socket(),

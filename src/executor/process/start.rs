@@ -1,13 +1,13 @@
 //! Starts jobs: from a request to a running process.
 
 use super::children::Child;
-use super::context::{EventSource, ExecutorError, job_ref, token};
+use super::context::{Context, EventSource, ExecutorError, job_ref, token};
 use super::running::end_group;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
 use crate::crontab::Command;
 use crate::executor::config::RETRY_MS;
-use crate::executor::exec_spec::{ExecSpec, child};
+use crate::executor::exec_spec::{ExecSpec, run_child};
 use crate::executor::job::{Feed, Job, Pipes};
 use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
@@ -228,13 +228,14 @@ impl ExecutorState {
     fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
-        process::fork(|| child(spec, stdio, &self.context.reporter, self.context.profile.profile))
+        let Context { threads, reporter, profile, .. } = &self.context;
+        process::fork(threads, |child| run_child(&child, spec, stdio, reporter, profile.profile))
     }
 
     /// Looks up the user of the job. None: the lookup is in progress.
     fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, Refusal> {
         let id = self.context.new_id();
-        let user = match self.starts.users.user(&start.user, id)? {
+        let user = match self.starts.users.user(&self.context.threads, &start.user, id)? {
             CacheAnswer::Known(answer) => answer.map_err(Refusal::of)?,
             CacheAnswer::Waiting => {
                 if let Some(pipe) = self.starts.users.pipe(id) {

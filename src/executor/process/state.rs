@@ -18,6 +18,7 @@ use crate::executor::link::Link;
 use crate::executor::output;
 use crate::executor::owner::OwnerMemory;
 use crate::executor::relay::Relay;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, DescriptorLimit};
@@ -50,7 +51,12 @@ pub(super) struct ExecutorState {
 }
 
 impl ExecutorState {
-    pub(super) fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
+    pub(super) fn new(
+        threads: SingleThreaded,
+        config: Config,
+        socket: OwnedFd,
+        journal: Option<File>,
+    ) -> Result<ExecutorState, ExecutorError> {
         let profile = config.profile.profile();
         let original_limits = OriginalLimits::own().map_err(os("reading the descriptor limit"))?;
         raise(original_limits.limit);
@@ -86,10 +92,11 @@ impl ExecutorState {
             children: Children::new(),
             jobs: RunningJobs::new(relay),
             late: LateJobs::default(),
-            mails: Mails::new(descriptor::nowhere().map_err(os("opening /dev/null"))?),
+            mails: Mails::new(&threads, descriptor::nowhere().map_err(os("opening /dev/null"))?),
             memory: OwnerMemory::new(output::budget()),
             context: Context {
                 policy: if config.standalone { None } else { Policy::of_machine() },
+                threads,
                 config,
                 profile,
                 log,
