@@ -1,4 +1,4 @@
-//! Descriptors that a program hands on to the program that it executes in its own place.
+//! Passes descriptors to the program that is executed in the place of this one.
 
 use super::contract::{ProgramStart, SingleThreaded};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -8,20 +8,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Keeps a descriptor open over the next exec, and gives the number by which the next program knows it.
+/// Keeps a descriptor open on exec, and returns the number under which the next program finds it.
 pub fn keep_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<RawFd> {
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(descriptor.as_raw_fd())
 }
 
-/// Closes it at the next exec again.
+/// Makes exec close the descriptor again.
 pub fn close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())
 }
 
-/// Takes over descriptors that were kept open for this program, closed on exec from now on. All of them, or, where one is not open, named
-/// twice or a standard stream, none.
+/// Takes over descriptors that the previous program kept open, and makes exec close them. None if one is not open, listed twice or a
+/// standard stream; then no descriptor is taken.
 pub fn take(_start: &ProgramStart, numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
     let is_twice = |index: usize, number: &RawFd| numbers.iter().skip(index + 1).any(|other| other == number);
     if numbers.iter().enumerate().any(|(index, number)| *number <= 2 || is_twice(index, number)) {

@@ -1,4 +1,4 @@
-//! Stream sockets with a name in the file system, for processes of one owner. None of the functions waits.
+//! Stream sockets with a path, for processes of one user. None of the functions blocks.
 
 use super::contract::SingleThreaded;
 use super::process::TemporaryUmask;
@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// A socket that others can connect to.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener(UnixListener);
 
 impl Listener {
-    /// Makes it, mode 0600; the name must be free.
+    /// Creates the socket with mode 0600. The path must not exist.
     pub fn bind(threads: &SingleThreaded, path: &Path) -> io::Result<Listener> {
         let umask = TemporaryUmask::set(threads, 0o177);
         let listener = UnixListener::bind(path)?;
@@ -22,7 +22,7 @@ impl Listener {
         Ok(Listener(listener))
     }
 
-    /// The next connection that waits, not blocking, with the user id of the process that made it.
+    /// Accepts the next pending connection, which is made non-blocking, and returns the user id of the peer.
     pub fn accept(&self) -> io::Result<(OwnedFd, u32)> {
         let (stream, _) = self.0.accept()?;
         stream.set_nonblocking(true)?;
@@ -37,7 +37,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Connects, and gives the user id of the process that listens. A listener that has too many connections waiting is an error.
+/// Connects and returns the user id of the listening process. A listener with too many pending connections is an error.
 pub fn connect(path: &Path) -> io::Result<(OwnedFd, u32)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

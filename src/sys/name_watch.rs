@@ -1,7 +1,7 @@
-//! Watches which names come and go in directories that everybody reads, such as /etc, without hearing of the reading.
+//! Watches changes of names in directories that many programs read, such as /etc, without events for the reads.
 //!
-//! The crate `notify` asks the kernel for every open(2) as well. In /etc that is several for each program that starts
-//! anywhere on the machine; here the kernel is asked for changes only.
+//! The crate `notify` also requests an event for every open(2). In /etc that is several for each program that starts anywhere on the
+//! machine. Here only changes are requested.
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
@@ -10,48 +10,48 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-/// What is heard of in a directory.
+/// Which changes of a directory are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hearing {
-    /// That the directory itself goes away: it is removed, moved or unmounted.
+    /// Only that the directory itself is removed, moved or unmounted.
     Removal,
-    /// Names that come, go, or are written to the end.
+    /// Also names that are created or removed, and files that are closed after writing.
     Names,
-    /// Names that are being written, too.
+    /// Also files that are being written.
     Writing,
 }
 
-/// Watched directories.
+/// An inotify instance and its watched directories.
 #[derive(Debug)]
 pub struct NameWatch {
     inotify: Inotify,
     directories: BTreeMap<PathBuf, WatchDescriptor>,
 }
 
-/// What happened.
+/// A reported change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The name was replaced, removed, written to the end or given another owner or mode.
     Name(PathBuf),
-    /// The name is new, or somebody writes; a file of that name has yet to be written to its end.
+    /// The name is new, or its file is being written and has not been closed yet.
     Made(PathBuf),
     /// The directory itself is gone, moved or unmounted, and not watched any more.
     Directory(PathBuf),
-    /// More happened than the kernel kept: anything may have.
+    /// The kernel's queue has overflowed, so anything may have changed.
     Anything,
 }
 
-/// How many reads of the queue one call makes at most.
+/// Maximum number of reads in one call.
 const READS: usize = 16;
 
 impl NameWatch {
-    /// Nothing watched yet.
+    /// Creates an instance without watches.
     pub fn new() -> io::Result<NameWatch> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         Ok(NameWatch { inotify, directories: BTreeMap::new() })
     }
 
-    /// Watches a directory; anew if it is watched already, as another directory may have taken its name.
+    /// Watches a directory. If it is watched already, the watch is renewed, since another directory may have taken its name.
     pub fn watch(&mut self, directory: &Path, hearing: Hearing) -> io::Result<()> {
         // An unmount is always reported.
         let mut flags = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_ONLYDIR;
@@ -74,7 +74,7 @@ impl NameWatch {
         Ok(())
     }
 
-    /// Stops watching every directory that `wanted` does not want.
+    /// Stops watching the directories for which `wanted` is false.
     pub fn retain(&mut self, mut wanted: impl FnMut(&Path) -> bool) {
         let unwanted: Vec<PathBuf> = self.directories.keys().filter(|path| !wanted(path)).cloned().collect();
         for path in unwanted {
@@ -84,7 +84,7 @@ impl NameWatch {
         }
     }
 
-    /// What has happened, oldest first. If it is much, anything may have, and the rest is left for the next call.
+    /// The changes, oldest first. If there are very many, the last one is [`Change::Anything`] and the rest is left for the next call.
     pub fn read(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
         for _ in 0..READS {
@@ -99,7 +99,7 @@ impl NameWatch {
                     changes.push(Change::Anything);
                     continue;
                 }
-                // Two names of one directory share a watch; then each is told.
+                // Two paths of one directory share a watch, and each is reported.
                 let directories: Vec<PathBuf> = self
                     .directories
                     .iter()

@@ -4,7 +4,7 @@ use super::process::Pid;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-/// A descriptor of that process, readable once it has ended, closed on exec.
+/// Opens a descriptor that becomes readable when the process has ended. It is closed on exec.
 pub fn open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: the call takes integers only; a number that is not negative is a descriptor that the kernel has just made and that nobody else
     // knows.
