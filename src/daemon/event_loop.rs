@@ -2,7 +2,7 @@
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
+use super::state::{Daemon, Fatal, Stopping, now, number, reap};
 use super::tables::{EventSink, LoadEvent, Told};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
@@ -12,6 +12,7 @@ use crate::scheduler::{
     Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason, StampCause,
 };
 use crate::sys::clock;
+use crate::sys::error::os;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
@@ -78,7 +79,7 @@ impl Daemon {
         if let Some(socket) = self.wake_ups.socket() {
             self.poll.add(socket, number::WAKE_UPS).map_err(os("waiting for messages of crontab"))?;
         }
-        self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))
+        Ok(self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))?)
     }
 
     /// Runs until it is told to stop.

@@ -32,6 +32,7 @@ mod watch;
 use crate::report::Target;
 use crate::sys::contract::{ProgramStart, ProgramStartError, SingleThreaded};
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
+use crate::sys::error::{self, os};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
 use execution::{Execution, Resumed};
@@ -39,7 +40,6 @@ use settings::{Asked, Mode, Settings, SettingsError};
 use start::StartError;
 use state::Fatal;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 /// Why the program ends without success.
@@ -61,20 +61,11 @@ enum Failure {
     #[error(transparent)]
     Fatal(#[from] Fatal),
     /// The kernel refused something.
-    #[error("{doing}: {source}")]
-    Os {
-        /// What was being done.
-        doing: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] error::Error),
     /// Everything has been said.
     #[error("")]
     Told,
-}
-
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
-    move |source| Failure::Os { doing, source }
 }
 
 /// Runs it; the exit status is the program's.
@@ -83,8 +74,7 @@ pub fn main() -> ExitCode {
     let blocked = signal::block();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    let started = blocked.map_err(os("blocking signals")).and_then(|()| Ok(ProgramStart::begin()?));
-    match started.and_then(|start| run(arguments, &name, start)) {
+    match blocked.map_err(os("blocking signals")).map_err(Failure::from).and_then(|()| run(arguments, &name)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(why) => {
@@ -96,13 +86,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<OsString>, name: &str, start: ProgramStart) -> Result<(), Failure> {
+fn run(arguments: Vec<OsString>, name: &str) -> Result<(), Failure> {
+    let start = ProgramStart::begin()?;
     let (execution, resumed) = Execution::begin(&start);
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
     files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
         Asked::Page(text) => {
-            files::write_all(descriptor::standard(false), text.as_bytes()).map_err(os("writing to standard output"))
+            Ok(files::write_all(descriptor::standard(false), text.as_bytes())
+                .map_err(os("writing to standard output"))?)
         }
         Asked::Run(settings) => match resumed {
             Some(resumed) => go_on(*settings, execution, resumed, start.finish()),

@@ -2,13 +2,14 @@
 
 use super::settings::Settings;
 use super::start::log_target;
-use super::state::{Fatal, os};
+use super::state::Fatal;
 use super::tables::{Depth, LoadEvent, Origin, Tables};
 use crate::config::zones::SystemZones;
 use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::contract::SingleThreaded;
+use crate::sys::error::os;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::{clock, host};

@@ -22,6 +22,7 @@ use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{self, os};
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
@@ -32,7 +33,6 @@ use crate::sys::state_file;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -64,25 +64,16 @@ pub enum StartError {
     #[error(transparent)]
     Loop(#[from] Fatal),
     /// The kernel refused something.
-    #[error("{doing}: {source}")]
-    Os {
-        /// What was being done.
-        doing: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] error::Error),
 }
 
 fn already(why: &LockError) -> String {
     match why {
         LockError::AlreadyRunning { pid: Some(pid), .. } => format!("already running as process {pid}: "),
         LockError::AlreadyRunning { pid: None, .. } => "already running: ".to_owned(),
-        LockError::Os { .. } => String::new(),
+        LockError::Os(_) => String::new(),
     }
-}
-
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
-    move |source| StartError::Os { doing, source }
 }
 
 /// Starts a daemon: after this it is ready, its first jobs among what it has to do.
@@ -151,7 +142,7 @@ pub(super) fn start(
     };
     daemon.register_sources()?;
     // Watching directories starts a thread.
-    drop(threads);
+    threads.end();
     daemon.with_database(CrontabDatabase::open);
     daemon.tell_noticing();
     daemon.begin(&boot, resumed);

@@ -19,7 +19,6 @@ use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
-use std::io;
 
 /// The numbers of the event sources in the [`Poll`].
 pub(super) mod number {
@@ -41,18 +40,8 @@ pub enum Fatal {
     #[error(transparent)]
     Runner(#[from] LaunchError),
     /// The kernel refused something that never fails on a healthy system.
-    #[error("{doing}: {source}")]
-    Os {
-        /// What was being done.
-        doing: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-/// Turns a system's error into a fatal one.
-pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
-    move |source| Fatal::Os { doing, source }
+    #[error(transparent)]
+    Os(#[from] crate::sys::error::Error),
 }
 
 /// State of the event loop.

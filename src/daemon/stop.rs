@@ -2,10 +2,11 @@
 //! the first process of a container, waits for them, since nobody would be left to.
 
 use super::settings::Settings;
-use super::state::{Daemon, Fatal, Stopping, os, reap};
+use super::state::{Daemon, Fatal, Stopping, reap};
 use crate::schedule::Timestamp;
 use crate::scheduler::Event;
 use crate::sys::clock;
+use crate::sys::error::os;
 use crate::sys::poll::Poll;
 
 /// From TERM to KILL.

@@ -1,11 +1,12 @@
 //! Main's end of the executor: spawns it, sends it requests, and receives its events.
 
 use super::config::{Config, JournalLocation};
-use super::link::Link;
+use super::link::{Link, WireError};
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
 use crate::scheduler::RunRequest;
 use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{self, os};
 use crate::sys::{descriptor, handover, process};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,23 +15,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A system call failed.
-    #[error("{doing}: {source}")]
-    Os {
-        /// The operation, for example `forking the executor`.
-        doing: &'static str,
-        /// The error of the kernel.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] error::Error),
     /// The executor sent bytes that are not a message.
     #[error("hearing the executor: {0}")]
-    Garbled(String),
+    Garbled(#[source] WireError),
     /// The executor ended.
     #[error("the executor has ended")]
     Gone,
-}
-
-fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
-    move |source| LaunchError::Os { doing, source }
 }
 
 /// The name of the user as whom `crond FILE` runs its jobs.
@@ -110,7 +102,7 @@ impl Executor {
     pub fn flush(&mut self) -> Result<(), LaunchError> {
         self.link.flush().map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
-            _ => os("telling the executor")(error),
+            _ => os("telling the executor")(error).into(),
         })
     }
 
@@ -118,7 +110,7 @@ impl Executor {
     pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
         let open = self.link.fill().map_err(os("hearing the executor"))?;
         let mut events = Vec::new();
-        while let Some(event) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
+        while let Some(event) = self.link.take().map_err(LaunchError::Garbled)? {
             events.push(event);
         }
         if open || !events.is_empty() { Ok(events) } else { Err(LaunchError::Gone) }
@@ -127,7 +119,7 @@ impl Executor {
     /// Closes the sending direction, after which the executor gets no more requests. It closes its end after its last job, mail and line of
     /// output, see [`Executor::is_done`].
     pub fn close(&self) -> Result<(), LaunchError> {
-        descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))
+        Ok(descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))?)
     }
 
     /// Whether the executor has closed its end. It may still be running to read the output of background processes.

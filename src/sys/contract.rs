@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Proves that this process has one thread, the one that holds the token. It cannot be sent to another thread.
 ///
-/// Whoever starts a thread drops the token first.
+/// Whoever starts a thread gives up the token first ([`SingleThreaded::end`]).
 #[derive(Debug)]
 pub struct SingleThreaded(PhantomData<*const ()>);
 
@@ -22,6 +22,9 @@ impl SingleThreaded {
     pub unsafe fn assume() -> SingleThreaded {
         SingleThreaded(PhantomData)
     }
+
+    /// Gives up the token, before a thread is started.
+    pub fn end(self) {}
 
     /// A token for unit tests, whose process has other threads. Children that they fork must not wait for locks.
     #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Kernel and libc, handed out as safe types. The only room with `unsafe`; each block says why it is sound.
+//! System calls and functions of libc behind safe types. This is the only module with `unsafe`, and each block says why it is sound.
 
 pub mod audit;
 pub mod clock;
@@ -6,6 +6,7 @@ pub mod contract;
 pub mod created;
 pub mod daemon;
 pub mod descriptor;
+pub mod error;
 pub mod file_system;
 pub mod files;
 pub mod handover;

@@ -3,8 +3,8 @@
 use crate::config::ConfigError;
 use crate::spool::install::{SpoolError, Step};
 use crate::sys::contract::ProgramStartError;
+use crate::sys::error;
 use crate::sys::files::reason;
-use crate::sys::identity::IdentityError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,7 @@ pub enum Failure {
     ProgramStart { program: String, source: ProgramStartError },
     /// The kernel refused a change of identity.
     #[error("{program}: {source}")]
-    Identity { program: String, source: IdentityError },
+    Identity { program: String, source: error::Error },
     /// The caller has no account.
     #[error("{program}: your UID isn't in the passwd file.\nbailing out.")]
     NoAccount { program: String },

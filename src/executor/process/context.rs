@@ -9,6 +9,7 @@ use crate::executor::link::WireError;
 use crate::profile::Profile;
 use crate::scheduler::RunRequest;
 use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{self, os};
 use crate::sys::poll::Poll;
 use crate::sys::selinux::Policy;
 use crate::users::{User, UserWithGroups};
@@ -57,19 +58,15 @@ pub(super) fn of_token(token: u64) -> Option<(EventSource, u64)> {
 /// A fatal error of the executor.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::executor) enum ExecutorError {
-    #[error("{doing}: {source}")]
-    Os { doing: &'static str, source: io::Error },
+    #[error(transparent)]
+    Os(#[from] error::Error),
     #[error("hearing main: {0}")]
     Main(#[from] WireError),
 }
 
-pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ExecutorError {
-    move |source| ExecutorError::Os { doing, source }
-}
-
 impl From<io::Error> for ExecutorError {
     fn from(source: io::Error) -> ExecutorError {
-        os("talking to main")(source)
+        os("talking to main")(source).into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The executor's state, with a part for each of its tasks.
 
 use super::children::Children;
-use super::context::{Context, EventSource, ExecutorError, os, token};
+use super::context::{Context, EventSource, ExecutorError, token};
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -20,6 +20,7 @@ use crate::executor::owner::OwnerMemory;
 use crate::executor::relay::Relay;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor;
+use crate::sys::error::os;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, DescriptorLimit};
 use crate::sys::selinux::Policy;
