@@ -9,7 +9,7 @@ use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
 use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files, host};
-use crate::users::LocalUsers;
+use crate::users::WaitingUsers;
 use std::io;
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
 
 impl Checker<'_> {
     fn check_system(&mut self) {
-        let errors = self.settings.finder().scan(&mut LocalUsers::default(), self);
+        let errors = self.settings.finder().scan(&mut WaitingUsers::default(), self);
         for error in errors {
             self.refuse(&error.to_string());
         }

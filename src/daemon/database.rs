@@ -123,7 +123,7 @@ impl CrontabDatabase {
 
     /// Starts a lookup of users that crontabs wait for. The descriptor becomes readable with the answer.
     pub fn start_user_lookup(&mut self) -> Option<BorrowedFd<'_>> {
-        self.users.ask()
+        self.users.start_query()
     }
 
     /// When [`CrontabDatabase::run_timers`] is to be called at the latest (milliseconds of the monotonic clock).
@@ -131,7 +131,7 @@ impl CrontabDatabase {
         if !self.queue.is_empty() {
             return i64::MIN;
         }
-        let others = [self.users.give_up_at(), self.watch.mount_check_at()];
+        let others = [self.users.deadline_ms(), self.watch.mount_check_at()];
         others.into_iter().flatten().fold(self.deadlines.next(), i64::min)
     }
 
@@ -146,7 +146,7 @@ impl CrontabDatabase {
 
     /// Handles an answer about users, or a part of it.
     pub fn handle_user_lookup(&mut self, events: &mut dyn EventSink) {
-        if self.users.hear() == Progress::Answered {
+        if self.users.read_answer() == Progress::Answered {
             self.scan_rejected(events);
         }
     }
@@ -187,7 +187,7 @@ impl CrontabDatabase {
             let unsettled = self.queue.take_unsettled();
             unsettled.into_iter().for_each(|path| self.enqueue(path));
         }
-        if self.users.give_up_at().is_some_and(|at| at <= now) {
+        if self.users.deadline_ms().is_some_and(|at| at <= now) {
             self.users.give_up();
             self.scan_rejected(events);
         }

@@ -4,13 +4,14 @@ use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::reactor::Interest;
-use super::state::{Daemon, Fatal, Planner, Stopping, os, reap};
+use super::state::{Daemon, Fatal, Planner, Stopping, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause};
 use crate::sys::clock;
+use crate::sys::error::os;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
@@ -87,11 +88,12 @@ impl Daemon {
         if self.files.wake_ups.socket().is_some() {
             self.add_wake_ups().map_err(os("waiting for messages of crontab"))?;
         }
-        self.reactor
+        Ok(self
+            .reactor
             .add_as(self.sources.executor, self.executors.current.descriptor(), Readable, |daemon, _| {
                 daemon.handle_executor()
             })
-            .map_err(os("waiting for the executor"))
+            .map_err(os("waiting for the executor"))?)
     }
 
     fn add_wake_ups(&mut self) -> std::io::Result<()> {

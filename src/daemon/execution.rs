@@ -3,6 +3,7 @@
 use super::record::RebootJobs;
 use crate::schedule::Timestamp;
 use crate::scheduler::RunId;
+use crate::sys::contract::ProgramStart;
 use crate::sys::handover;
 use crate::sys::process;
 use std::ffi::OsString;
@@ -64,12 +65,13 @@ pub(super) struct Execution {
 }
 
 impl Execution {
-    /// Takes the state from the environment, if there is any. To be called at the start of main, before the program opens a descriptor.
-    pub(super) fn begin() -> (Execution, Option<Resumed>) {
-        let found = handover::take_variable(VARIABLE).and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
+    /// Takes the state from the environment, if there is any.
+    pub(super) fn begin(start: &ProgramStart) -> (Execution, Option<Resumed>) {
+        let found = handover::take_variable(start.threads(), VARIABLE)
+            .and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
         let resumed = found.filter(|text: &HandedOn| text.pid == process::own_pid()).and_then(|text| {
             let numbers: Vec<i32> = text.locks.iter().chain(&text.journals).copied().collect();
-            let mut descriptors = handover::take(&numbers)?;
+            let mut descriptors = handover::take(start, &numbers)?;
             let journals = descriptors.split_off(text.locks.len()).into_iter().map(File::from).collect();
             Some((text, descriptors, journals))
         });

@@ -40,7 +40,9 @@ mod wake_ups;
 mod watch;
 
 use crate::report::Target;
+use crate::sys::contract::{ProgramStart, ProgramStartError, SingleThreaded};
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
+use crate::sys::error::{self, os};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
 use execution::{Execution, Resumed};
@@ -48,7 +50,6 @@ use settings::{Command, Mode, Settings, SettingsError};
 use start::StartError;
 use state::Fatal;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 /// Why the program ends without success.
@@ -57,6 +58,9 @@ enum Failure {
     /// The command line or the configuration cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The process is not as it must be at the start of the program.
+    #[error(transparent)]
+    ProgramStart(#[from] ProgramStartError),
     /// The daemon did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -67,30 +71,20 @@ enum Failure {
     #[error(transparent)]
     Fatal(#[from] Fatal),
     /// A system call failed.
-    #[error("{doing}: {source}")]
-    Os {
-        /// The operation that failed.
-        doing: &'static str,
-        /// The kernel's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] error::Error),
     /// The failure has been reported already.
     #[error("")]
     Reported,
-}
-
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
-    move |source| Failure::Os { doing, source }
 }
 
 /// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
     // Before anything else, so that no signal can end the process from here on.
     let blocked = signal::block();
-    let (execution, resumed) = Execution::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
-    match blocked.map_err(os("blocking signals")).and_then(|()| run(arguments, &name, execution, resumed)) {
+    match blocked.map_err(os("blocking signals")).map_err(Failure::from).and_then(|()| run(arguments, &name)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
         Err(why) => {
@@ -102,49 +96,53 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<OsString>, name: &str, execution: Execution, resumed: Option<Resumed>) -> Result<(), Failure> {
+fn run(arguments: Vec<OsString>, name: &str) -> Result<(), Failure> {
+    let start = ProgramStart::begin()?;
+    let (execution, resumed) = Execution::begin(&start);
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
     files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
         Command::Page(text) => {
-            files::write_all(descriptor::standard(false), text.as_bytes()).map_err(os("writing to standard output"))
+            Ok(files::write_all(descriptor::standard(false), text.as_bytes())
+                .map_err(os("writing to standard output"))?)
         }
         Command::Run(settings) => match resumed {
-            Some(resumed) => resume(*settings, execution, resumed),
-            None => run_mode(*settings, name, execution),
+            Some(resumed) => resume(*settings, execution, resumed, start.finish()),
+            None => run_mode(*settings, name, execution, start),
         },
     }
 }
 
 /// Runs the program in the mode that was asked for.
-fn run_mode(settings: Settings, name: &str, execution: Execution) -> Result<(), Failure> {
+fn run_mode(settings: Settings, name: &str, execution: Execution, start: ProgramStart) -> Result<(), Failure> {
     for word in &settings.ignored {
         // The daemon runs even if nobody can read this.
         let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
         let _ = files::write_all(descriptor::standard(true), line.as_bytes());
     }
-    process::close_inherited(if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed });
-    let manager = NotifySocket::take_from_environment();
+    let inherited = if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed };
+    let threads = process::close_inherited(start, inherited);
+    let manager = NotifySocket::take_from_environment(&threads);
     match settings.mode.clone() {
         Mode::Check(files) => match check::check(&settings, &files).map_err(os("reporting"))? {
             true => Ok(()),
             false => Err(Failure::Reported),
         },
-        Mode::Now => Ok(now::run(&settings, &manager)?),
-        Mode::Standalone(_) => serve(settings, Begin::First(None), execution, manager),
-        Mode::Daemon if settings.config.foreground => serve(settings, Begin::First(None), execution, manager),
-        Mode::Daemon => serve_in_background(settings, execution, manager),
+        Mode::Now => Ok(now::run(&settings, &manager, &threads)?),
+        Mode::Standalone(_) => serve(settings, Begin::First(None), execution, manager, threads),
+        Mode::Daemon if settings.config.foreground => serve(settings, Begin::First(None), execution, manager, threads),
+        Mode::Daemon => serve_in_background(settings, execution, manager, threads),
     }
 }
 
 /// Continues in place of a program that lost its executor. Descriptors that were not handed on are closed already.
-fn resume(settings: Settings, execution: Execution, resumed: Resumed) -> Result<(), Failure> {
+fn resume(settings: Settings, execution: Execution, resumed: Resumed, threads: SingleThreaded) -> Result<(), Failure> {
     process::set_own_name(&start::program_name(std::env::args_os().next().as_deref()));
     if execution.in_background {
         std::env::set_current_dir("/").map_err(os("entering /"))?;
     }
-    let manager = NotifySocket::take_from_environment();
-    serve(settings, Begin::Again(resumed), execution, manager)
+    let manager = NotifySocket::take_from_environment(&threads);
+    serve(settings, Begin::Again(resumed), execution, manager, threads)
 }
 
 /// How a daemon begins.
@@ -156,21 +154,32 @@ enum Begin {
 }
 
 /// Runs a daemon in the background. The caller returns when it is ready, or with the reason why it did not start.
-fn serve_in_background(settings: Settings, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+fn serve_in_background(
+    settings: Settings,
+    execution: Execution,
+    manager: NotifySocket,
+    threads: SingleThreaded,
+) -> Result<(), Failure> {
     let logs_to_stderr = matches!(settings.log(), Some(Target::Stderr | Target::Json));
-    match process::daemonize(logs_to_stderr).map_err(os("becoming a daemon"))? {
+    match process::daemonize(&threads, logs_to_stderr).map_err(os("becoming a daemon"))? {
         Role::Caller(StartupResult::Ready) => Ok(()),
         Role::Caller(StartupResult::Failed(why)) => Err(Failure::InBackground(why)),
-        Role::Daemon(pipe) => serve(settings, Begin::First(Some(pipe)), execution.in_background(), manager),
+        Role::Daemon(pipe) => serve(settings, Begin::First(Some(pipe)), execution.in_background(), manager, threads),
     }
 }
 
-fn serve(settings: Settings, begin: Begin, execution: Execution, manager: NotifySocket) -> Result<(), Failure> {
+fn serve(
+    settings: Settings,
+    begin: Begin,
+    execution: Execution,
+    manager: NotifySocket,
+    threads: SingleThreaded,
+) -> Result<(), Failure> {
     let (pipe, resumed) = match begin {
         Begin::First(pipe) => (pipe, None),
         Begin::Again(resumed) => (None, Some(resumed)),
     };
-    let mut daemon = match start::start(settings, execution, resumed, manager) {
+    let mut daemon = match start::start(settings, execution, resumed, manager, threads) {
         Ok(daemon) => daemon,
         Err(why) => {
             let Some(pipe) = pipe else { return Err(why.into()) };

@@ -4,12 +4,14 @@ use super::file_cache::Depth;
 use super::load_event::LoadEvent;
 use super::settings::Settings;
 use super::start::log_target;
-use super::state::{Fatal, os};
+use super::state::Fatal;
 use super::tables::{Origin, Tables};
 use crate::config::zones::SystemZones;
 use crate::executor::{Executor, ExecutorEvent};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{Action, Event, Now, Scheduler};
+use crate::sys::contract::SingleThreaded;
+use crate::sys::error::os;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::{clock, host};
@@ -20,8 +22,8 @@ use crate::users::DaemonUsers;
 /// # Errors
 ///
 /// The executor cannot be started or is lost.
-pub fn run(settings: &Settings, manager: &NotifySocket) -> Result<(), Fatal> {
-    let mut executor = Executor::spawn(settings.executor_config(log_target(settings, manager)))?;
+pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded) -> Result<(), Fatal> {
+    let mut executor = Executor::spawn(threads, settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let mut events = Vec::new();
     let mut tables =

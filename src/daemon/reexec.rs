@@ -5,7 +5,7 @@ use super::execution::{HandedOn, VARIABLE};
 use super::settings::Mode;
 use super::state::{Daemon, Fatal};
 use crate::scheduler::{Action, Event};
-use crate::sys::files::reason;
+use crate::sys::error::{self, os};
 use crate::sys::process::{self, Program};
 use crate::sys::{clock, handover};
 use std::ffi::{CString, OsStr, OsString};
@@ -25,12 +25,8 @@ enum ReexecError {
     TooOften,
     #[error("{} cannot be read twice", .0.display())]
     ReadOnce(PathBuf),
-    #[error("{doing}: {}", reason(source))]
-    Os { doing: &'static str, source: io::Error },
-}
-
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ReexecError {
-    move |source| ReexecError::Os { doing, source }
+    #[error("{}", .0.brief())]
+    Os(#[from] error::Error),
 }
 
 impl Daemon {
@@ -90,7 +86,7 @@ impl Daemon {
             // If that fails, the process ends next all the same.
             let _ = handover::close_on_exec(descriptor);
         }
-        Err(os("executing /proc/self/exe")(error))
+        Err(os("executing /proc/self/exe")(error).into())
     }
 
     fn program(&self, text: &str) -> Program {

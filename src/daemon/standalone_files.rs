@@ -2,8 +2,9 @@
 
 use crate::scheduler::{Owner, Source};
 use crate::spool::{Found, TableFile, watched_directories};
+use crate::sys::files;
 use crate::sys::stamp::Stamp;
-use crate::sys::{files, passwd};
+use crate::users::caller_name;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,9 +37,7 @@ impl StandaloneFiles {
         let absolute = |path: &PathBuf| {
             std::path::absolute(path).map_err(|source| StandaloneFilesError { path: path.clone(), source })
         };
-        let uid = passwd::caller();
-        let caller = passwd::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |account| account.name);
-        Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller })
+        Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller: caller_name() })
     }
 
     /// The absolute paths.

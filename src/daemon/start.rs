@@ -22,6 +22,8 @@ use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
 use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
 use crate::sys::clock;
+use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{self, os};
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
@@ -30,7 +32,6 @@ use crate::sys::signal::Signals;
 use crate::sys::state_file;
 use crate::sys::timer::Timer;
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -62,25 +63,16 @@ pub enum StartError {
     #[error(transparent)]
     Loop(#[from] Fatal),
     /// A system call failed.
-    #[error("{doing}: {source}")]
-    Os {
-        /// The operation that failed.
-        doing: &'static str,
-        /// The kernel's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] error::Error),
 }
 
 fn already(why: &LockError) -> String {
     match why {
         LockError::AlreadyRunning { pid: Some(pid), .. } => format!("already running as process {pid}: "),
         LockError::AlreadyRunning { pid: None, .. } => "already running: ".to_owned(),
-        LockError::Os { .. } => String::new(),
+        LockError::Os(_) => String::new(),
     }
-}
-
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
-    move |source| StartError::Os { doing, source }
 }
 
 /// Starts a daemon: loads the crontabs, takes over earlier runs and lets the scheduler begin.
@@ -89,6 +81,7 @@ pub(super) fn start(
     execution: Execution,
     resumed: Option<Resumed>,
     manager: NotifySocket,
+    threads: SingleThreaded,
 ) -> Result<Daemon, StartError> {
     let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.config.profile);
@@ -96,7 +89,7 @@ pub(super) fn start(
     let mut config = settings.executor_config(target);
     let lacks_mailer = falls_back_to_log(&config);
     config.output_to_log |= lacks_mailer;
-    let executor = Executor::spawn(config)?;
+    let executor = Executor::spawn(&threads, config)?;
     let mut resumed = resumed;
     let held = resumed.as_mut().map(|resumed| std::mem::take(&mut resumed.locks));
     let is_first = held.is_none();
@@ -111,7 +104,7 @@ pub(super) fn start(
     let record = open_record(&settings, &boot, &mut log);
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
-    let wake_ups = listen_for_wake_ups(&settings, &mut log);
+    let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
     let tables = Tables::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());
@@ -138,6 +131,8 @@ pub(super) fn start(
         settings,
     };
     daemon.add_sources()?;
+    // Watching directories starts a thread.
+    threads.end();
     daemon.with_database(CrontabDatabase::open);
     daemon.log_watching();
     daemon.begin(&boot, resumed);
@@ -242,12 +237,12 @@ fn first_run(reserved: Option<RunId>) -> RunId {
 }
 
 /// Opens the socket on which `crontab` reports changes to the system's daemon. Without it, they are noticed in the other ways.
-fn listen_for_wake_ups(settings: &Settings, log: &mut Log) -> WakeUps {
+fn listen_for_wake_ups(threads: &SingleThreaded, settings: &Settings, log: &mut Log) -> WakeUps {
     if settings.is_standalone() {
         return WakeUps::default();
     }
     let path = settings.config.run_dir.join(shared::WAKE_SOCKET);
-    WakeUps::listen(&path).unwrap_or_else(|why| {
+    WakeUps::listen(threads, &path).unwrap_or_else(|why| {
         let detail = format!("making the socket {}: {}; crontab cannot wake the daemon", path.display(), reason(&why));
         log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
         WakeUps::default()

@@ -19,7 +19,6 @@ use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::timer::Timer;
 use std::collections::VecDeque;
-use std::io;
 
 /// Why a running daemon has to end.
 #[derive(Debug, thiserror::Error)]
@@ -28,18 +27,8 @@ pub enum Fatal {
     #[error(transparent)]
     Executor(#[from] LaunchError),
     /// A system call failed that never fails on a healthy system.
-    #[error("{doing}: {source}")]
-    Os {
-        /// The operation that failed.
-        doing: &'static str,
-        /// The kernel's reason.
-        source: io::Error,
-    },
-}
-
-/// Makes a system call's error fatal.
-pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Fatal {
-    move |source| Fatal::Os { doing, source }
+    #[error(transparent)]
+    Os(#[from] crate::sys::error::Error),
 }
 
 /// Handles an event source that is ready.

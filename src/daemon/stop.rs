@@ -2,10 +2,11 @@
 //! container, waits for them, as nothing would be left to do so.
 
 use super::settings::Settings;
-use super::state::{Daemon, Fatal, Stopping, os, reap};
+use super::state::{Daemon, Fatal, Stopping, reap};
 use crate::schedule::Timestamp;
 use crate::scheduler::Event;
 use crate::sys::clock;
+use crate::sys::error::os;
 use crate::sys::poll::Poll;
 
 /// The time from TERM to KILL. Milliseconds.

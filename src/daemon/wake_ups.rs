@@ -3,6 +3,7 @@
 //! Any user may send messages, so their cost is limited: a few are read at once, and then none for a moment. A message leads to a scan of the sender's
 //! own crontab. A message that is lost among many delays no change that is noticed otherwise.
 
+use crate::sys::contract::SingleThreaded;
 use crate::sys::wake_socket::WakeSocket;
 use std::io;
 use std::path::Path;
@@ -22,13 +23,13 @@ pub struct WakeUps {
 }
 
 impl WakeUps {
-    /// Opens a socket at that path. To be called while the process has one thread.
+    /// Opens a socket at that path.
     ///
     /// # Errors
     ///
     /// The socket cannot be created.
-    pub fn listen(path: &Path) -> io::Result<WakeUps> {
-        Ok(WakeUps { socket: Some(WakeSocket::bind(path)?), resume_at: None })
+    pub fn listen(threads: &SingleThreaded, path: &Path) -> io::Result<WakeUps> {
+        Ok(WakeUps { socket: Some(WakeSocket::bind(threads, path)?), resume_at: None })
     }
 
     /// The socket, if messages are accepted.

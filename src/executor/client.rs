@@ -1,10 +1,12 @@
 //! Main's end of the executor: spawns it, sends it requests, and receives its events.
 
 use super::config::{Config, JournalLocation};
-use super::link::Link;
+use super::link::{Link, WireError};
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
 use crate::scheduler::RunRequest;
+use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{self, os};
 use crate::sys::{descriptor, handover, process};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,28 +15,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A system call failed.
-    #[error("{doing}: {source}")]
-    Os {
-        /// The operation, for example `forking the executor`.
-        doing: &'static str,
-        /// The error of the kernel.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] error::Error),
     /// The executor sent bytes that are not a message.
     #[error("hearing the executor: {0}")]
-    Garbled(String),
+    Garbled(#[source] WireError),
     /// The executor ended.
     #[error("the executor has ended")]
     Gone,
 }
 
-fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> LaunchError {
-    move |source| LaunchError::Os { doing, source }
-}
-
 /// The name of the user as whom `crond FILE` runs its jobs.
 pub fn caller_name() -> String {
-    super::process::caller().map(|user| user.name).unwrap_or_default()
+    super::process::caller().map(|user| user.user.name).unwrap_or_default()
 }
 
 /// The executor process as main sees it.
@@ -47,9 +40,9 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Forks the executor. Must be called single-threaded, before any crontab is read and before the lock is taken. Signals are blocked
+    /// Forks the executor. Must be called before any crontab is read and before the lock is taken. Signals are blocked
     /// already.
-    pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
+    pub fn spawn(threads: &SingleThreaded, config: Config) -> Result<Executor, LaunchError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
             JournalLocation::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
@@ -57,7 +50,8 @@ impl Executor {
         };
         let of_executor =
             journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
-        let pid = process::fork(|| run(config, theirs, of_executor)).map_err(os("forking the executor"))?;
+        let pid = process::fork(threads, |child| run(child, config, theirs, of_executor))
+            .map_err(os("forking the executor"))?;
         Ok(Executor { link: Link::new(ours), pid, journal })
     }
 
@@ -108,7 +102,7 @@ impl Executor {
     pub fn flush(&mut self) -> Result<(), LaunchError> {
         self.link.flush().map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
-            _ => os("telling the executor")(error),
+            _ => os("telling the executor")(error).into(),
         })
     }
 
@@ -116,7 +110,7 @@ impl Executor {
     pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
         let open = self.link.fill().map_err(os("hearing the executor"))?;
         let mut events = Vec::new();
-        while let Some(event) = self.link.take().map_err(|error| LaunchError::Garbled(error.to_string()))? {
+        while let Some(event) = self.link.take().map_err(LaunchError::Garbled)? {
             events.push(event);
         }
         if open || !events.is_empty() { Ok(events) } else { Err(LaunchError::Gone) }
@@ -125,7 +119,7 @@ impl Executor {
     /// Closes the sending direction, after which the executor gets no more requests. It closes its end after its last job, mail and line of
     /// output, see [`Executor::is_done`].
     pub fn close(&self) -> Result<(), LaunchError> {
-        descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))
+        Ok(descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))?)
     }
 
     /// Whether the executor has closed its end. It may still be running to read the output of background processes.

@@ -4,7 +4,7 @@
 use crate::crontab::is_hidden_from_jobs;
 use crate::profile::Profile;
 use crate::scheduler::Environment;
-use crate::sys::user::User;
+use crate::users::User;
 use indexmap::IndexMap;
 use std::ffi::CString;
 
@@ -184,7 +184,7 @@ mod tests {
     use crate::profile::{CRONIE, DEBIAN};
 
     fn alice() -> User {
-        User { name: "alice".into(), uid: 1000, gid: 1000, home: b"/home/alice".to_vec(), groups: vec![1000] }
+        User { name: "alice".into(), uid: 1000, gid: 1000, home: b"/home/alice".to_vec() }
     }
 
     fn table(lines: &[&str]) -> Environment {

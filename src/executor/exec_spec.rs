@@ -3,10 +3,11 @@
 use super::environment::{Variables, c_string};
 use super::label::Label;
 use crate::profile::ProfileName;
+use crate::sys::contract::FreshChild;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
 use crate::sys::process::{self, DescriptorLimit, Pid, Program};
-use crate::sys::user::User;
+use crate::users::UserWithGroups;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
@@ -99,8 +100,8 @@ pub(super) struct Identity {
     pub(super) groups: Vec<u32>,
 }
 
-impl From<&User> for Identity {
-    fn from(user: &User) -> Identity {
+impl From<&UserWithGroups> for Identity {
+    fn from(user: &UserWithGroups) -> Identity {
         Identity { uid: user.uid, gid: user.gid, groups: user.groups.clone() }
     }
 }
@@ -155,18 +156,18 @@ impl ExecSpec {
     }
 
     /// Executes the program; returns only if a step failed. A failure that does not stop the job is sent to `reporter`.
-    pub(super) fn exec(&self, stdio: Stdio<'_>, reporter: &Reporter) -> Failure {
-        let Err(failure) = self.steps(stdio, reporter);
+    pub(super) fn exec(&self, child: &FreshChild, stdio: Stdio<'_>, reporter: &Reporter) -> Failure {
+        let Err(failure) = self.steps(child, stdio, reporter);
         failure
     }
 
     /// After the change of ids the owner may stop the process with SIGSTOP, so by then only its own descriptors may be open.
-    fn steps(&self, stdio: Stdio<'_>, reporter: &Reporter) -> Result<Infallible, Failure> {
+    fn steps(&self, child: &FreshChild, stdio: Stdio<'_>, reporter: &Reporter) -> Result<Infallible, Failure> {
         process::new_session().map_err(at(ExecStage::Session))?;
         if let Some(label) = &self.label {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
-        stdio.place(reporter).map_err(at(ExecStage::Descriptors))?;
+        stdio.place(child, reporter).map_err(at(ExecStage::Descriptors))?;
         self.become_owner()?;
         self.become_program(reporter)
     }
@@ -243,11 +244,11 @@ pub(super) struct Stdio<'a> {
 impl Stdio<'_> {
     /// Moves the streams to descriptors 0, 1 and 2 and closes all others except the reporter's pipe, which exec closes. The numbers of the
     /// pipes are above 2, because the executor and the PAM monitor have 0, 1 and 2 open.
-    fn place(self, reporter: &Reporter) -> io::Result<()> {
-        descriptor::place(self.input, 0)?;
-        descriptor::place(self.output, 1)?;
-        descriptor::place(self.error, 2)?;
-        descriptor::close_from(3, &[reporter.pipe.as_fd()])
+    fn place(self, child: &FreshChild, reporter: &Reporter) -> io::Result<()> {
+        descriptor::place(child, self.input, 0)?;
+        descriptor::place(child, self.output, 1)?;
+        descriptor::place(child, self.error, 2)?;
+        descriptor::close_from(child, 3, &[reporter.pipe.as_fd()])
     }
 }
 
@@ -324,8 +325,14 @@ fn read_report(report: &[u8]) -> Option<(Pid, Failure)> {
 }
 
 /// Runs in the child: executes the job, or reports the failure and returns the exit status.
-pub(super) fn child(spec: &ExecSpec, stdio: Stdio<'_>, reporter: &Reporter, profile: ProfileName) -> i32 {
-    let failure = spec.exec(stdio, reporter);
+pub(super) fn run_child(
+    child: &FreshChild,
+    spec: &ExecSpec,
+    stdio: Stdio<'_>,
+    reporter: &Reporter,
+    profile: ProfileName,
+) -> i32 {
+    let failure = spec.exec(child, stdio, reporter);
     if failure.step == ExecStage::Exec {
         write_failure_to_output(spec, &failure, profile);
     }
@@ -346,11 +353,12 @@ fn write_failure_to_output(spec: &ExecSpec, failure: &Failure, profile: ProfileN
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::SingleThreaded;
 
     #[test]
     fn a_child_names_itself_and_the_step_that_failed() {
         let (reporter, reports) = Reporter::new().unwrap();
-        let pid = process::fork(|| {
+        let pid = process::fork(&SingleThreaded::for_tests(), |_| {
             reporter.send(&Failure { step: ExecStage::UserId, source: io::Error::from_raw_os_error(11) });
             0
         })

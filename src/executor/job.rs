@@ -11,7 +11,7 @@ use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::descriptor;
 use crate::sys::process::{Pid, ResourceUsage, Status};
-use crate::sys::user::User;
+use crate::users::UserWithGroups;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub(super) struct Job {
     pub(super) wants_pid: bool,
     /// The time of the first failed attempt to start it (monotonic).
     pub(super) tried_since_ms: Option<i64>,
-    pub(super) user: Rc<User>,
+    pub(super) user: Rc<UserWithGroups>,
     /// The session leader. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
     /// The connection to the PAM monitor, if there is a PAM session.

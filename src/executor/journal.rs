@@ -7,7 +7,7 @@
 
 use crate::scheduler::{JobId, MailResult, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
-use crate::sys::files::reason;
+use crate::sys::error::{self, os};
 use crate::sys::process::Pid;
 use siphasher::sip::SipHasher24;
 use std::collections::BTreeMap;
@@ -40,23 +40,14 @@ pub(super) const LONGEST: u64 = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// A system call failed.
-    #[error("{doing}: {}", reason(source))]
-    Os {
-        /// The operation.
-        doing: &'static str,
-        /// The error of the kernel.
-        source: io::Error,
-    },
+    #[error("{}", .0.brief())]
+    Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
     #[error("it is no journal of this version")]
     Foreign,
     /// A record is damaged.
     #[error("it is damaged; what stands behind the damage is lost")]
     Damaged,
-}
-
-fn os(doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
-    move |source| JournalError::Os { doing, source }
 }
 
 /// A step in the life of a run.
@@ -222,7 +213,7 @@ fn is_cut_short(read: io::Result<()>) -> Result<bool, JournalError> {
     match read {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
-        Err(error) => Err(os("reading")(error)),
+        Err(error) => Err(os("reading")(error).into()),
     }
 }
 
@@ -347,7 +338,7 @@ impl Journal {
         if let Err(error) = written {
             // An incomplete record would hide all later ones.
             let _ = file.set_len(self.size);
-            return Err(os("writing")(error));
+            return Err(os("writing")(error).into());
         }
         self.size += waiting.len() as u64;
         Ok(())

@@ -3,7 +3,8 @@
 
 use crate::scheduler::{Owner, RunRequest};
 use crate::sys::audit;
-use crate::sys::selinux::{self, Policy, SelinuxError};
+use crate::sys::error;
+use crate::sys::selinux::{self, Policy};
 use std::ffi::CString;
 use std::io;
 
@@ -13,7 +14,7 @@ const LEVEL: &[u8] = b"MLS_LEVEL";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LabelError {
     #[error("No SELinux security context: {0}")]
-    None(#[from] SelinuxError),
+    None(#[from] error::Error),
     #[error("context_range_set FAILED for MLS_LEVEL {level}")]
     Malformed { level: String },
     #[error("Unauthorized range in {} for user range in {}", wanted.to_string_lossy(), context.to_string_lossy())]

@@ -21,7 +21,7 @@ const MESSAGES_PER_CALL: usize = 64;
 
 /// Why a connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
+pub enum WireError {
     /// The socket failed.
     #[error("talking over the socket: {0}")]
     Io(#[from] io::Error),

@@ -7,7 +7,6 @@ mod client;
 mod config;
 mod environment;
 mod exec_spec;
-mod identity;
 mod job;
 mod job_log;
 mod journal;

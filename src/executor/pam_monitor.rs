@@ -5,13 +5,14 @@
 
 use super::config::RETRY_MS;
 use super::environment::Variables;
-use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, child, defaults};
+use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, defaults, run_child};
 use super::job::usage_of;
 use super::label::Label;
 use super::link::{Link, WireError};
 use crate::profile::Profile;
 use crate::scheduler::{Environment, SharedBytes, Usage};
 use crate::sys::clock;
+use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::memory;
 use crate::sys::pam::{self, Library, PamError, Session};
@@ -112,8 +113,8 @@ impl From<Failure> for MonitorError {
 
 impl<'a> PamMonitor<'a> {
     /// Handles the executor's request with these ends of the job's pipes. Returns the exit status.
-    pub(super) fn run(&mut self, input: OwnedFd, output: OwnedFd) -> i32 {
-        let event = match self.run_session(input, output) {
+    pub(super) fn run(&mut self, threads: &SingleThreaded, input: OwnedFd, output: OwnedFd) -> i32 {
+        let event = match self.run_session(threads, input, output) {
             Ok(()) => return 0,
             Err(MonitorError::Pam { error, session }) => {
                 MonitorEvent::Refused { session, text: error.text, doing: error.doing.to_owned() }
@@ -126,7 +127,7 @@ impl<'a> PamMonitor<'a> {
     }
 
     /// Opens the session, runs the job and closes the session. Every return drops the session, which closes it.
-    fn run_session(&mut self, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
+    fn run_session(&mut self, threads: &SingleThreaded, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
         process::default_signals();
         process::ignore_end_requests();
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
@@ -141,8 +142,8 @@ impl<'a> PamMonitor<'a> {
         let spec = spec(&request, &pam, identity);
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
-        let job =
-            fork_with_retries(|| child(&spec, stdio, &reporter, self.profile.profile)).map_err(at(ExecStage::Fork))?;
+        let job = fork_with_retries(threads, |child| run_child(&child, &spec, stdio, &reporter, self.profile.profile))
+            .map_err(at(ExecStage::Fork))?;
         drop((input, output, reporter));
         self.send(&MonitorEvent::Started(job));
         // Memory that was needed to open the session is free again, and the job may run for weeks.
@@ -221,10 +222,10 @@ impl<'a> PamMonitor<'a> {
 }
 
 /// Forks. If the system has no process left, it retries for as long as the executor would.
-fn fork_with_retries(mut body: impl FnMut() -> i32) -> io::Result<Pid> {
+fn fork_with_retries(threads: &SingleThreaded, mut body: impl FnMut(FreshChild) -> i32) -> io::Result<Pid> {
     let until_ms = clock::monotonic_ms() + RETRY_MS;
     loop {
-        match process::fork(&mut body) {
+        match process::fork(threads, &mut body) {
             Err(_) if clock::monotonic_ms() < until_ms => std::thread::sleep(RETRY_PAUSE),
             forked => return forked,
         }

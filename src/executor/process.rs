@@ -25,12 +25,14 @@ use super::relay::Relay;
 use crate::profile::Profile;
 use crate::report::Level;
 use crate::sys::clock;
+use crate::sys::contract::FreshChild;
 use crate::sys::descriptor;
+use crate::sys::error::os;
 use crate::sys::memory;
 use crate::sys::process;
 use crate::sys::signal::SignalEvent;
 use children::Child;
-use context::{EventSource, ExecutorError, of_token, os};
+use context::{EventSource, ExecutorError, of_token};
 use state::ExecutorState;
 use std::ffi::CString;
 use std::fs::File;
@@ -44,11 +46,13 @@ const RELAY_MS: i64 = 20;
 const READY_A_TURN: usize = 64;
 
 /// Runs the executor after its fork and returns its exit status.
-pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
-    let left = leave_main(config.profile.profile(), &socket, journal.as_ref());
+pub(super) fn run(child: FreshChild, config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
+    let left = leave_main(&child, config.profile.profile(), &socket, journal.as_ref());
     // The log is opened only now, since all descriptors of main have been closed.
     let mut log = JobLogger::new(&config);
-    let done = left.and_then(|()| ExecutorState::new(config, socket, journal)).and_then(|mut state| state.serve());
+    let done = left
+        .and_then(|()| ExecutorState::new(child.finish(), config, socket, journal))
+        .and_then(|mut state| state.serve());
     match done {
         Ok(()) => 0,
         Err(error) => {
@@ -59,13 +63,18 @@ pub(super) fn run(config: Config, socket: OwnedFd, journal: Option<File>) -> i32
 }
 
 /// Leaves main's session, closes its descriptors and resets its signals.
-fn leave_main(profile: &Profile, socket: &OwnedFd, journal: Option<&File>) -> Result<(), ExecutorError> {
+fn leave_main(
+    child: &FreshChild,
+    profile: &Profile,
+    socket: &OwnedFd,
+    journal: Option<&File>,
+) -> Result<(), ExecutorError> {
     // A session of its own keeps the signals of the terminal away. A new child does not lead a group yet, so this cannot fail.
     process::new_session().map_err(os("leaving the session"))?;
     process::default_signals();
     process::block_signals().map_err(os("blocking signals"))?;
     let kept: Vec<BorrowedFd<'_>> = [socket.as_fd()].into_iter().chain(journal.map(File::as_fd)).collect();
-    descriptor::close_from(3, &kept).map_err(os("closing descriptors"))?;
+    descriptor::close_from(child, 3, &kept).map_err(os("closing descriptors"))?;
     process::set_name(&CString::new(format!("{}: executor", profile.daemon_tag)).unwrap_or_default());
     Ok(())
 }
@@ -83,7 +92,7 @@ impl ExecutorState {
             let now = clock::monotonic_ms();
             self.end_graces(now);
             self.mains.resume_listener(&self.context, now);
-            if self.starts.identities.give_up(now) {
+            if self.starts.users.give_up(now) {
                 self.stop_waiting_for_identities();
             }
             self.mails.end_overdue(now);
@@ -119,7 +128,7 @@ impl ExecutorState {
         let relay = self.jobs.relay.as_ref().is_some_and(|relay| !relay.is_empty()).then_some(now_ms + RELAY_MS);
         [
             self.jobs.graces.first().map(|(until, _)| *until),
-            self.starts.identities.next_deadline(),
+            self.starts.users.next_deadline(),
             self.starts.next_start(now_ms),
             self.mails.next_ms(),
             self.mains.listen_at_ms(),
@@ -142,7 +151,7 @@ impl ExecutorState {
             EventSource::Error => self.drain(id, Stream::Error),
             EventSource::Feed => self.feed(id),
             EventSource::LookUp => {
-                if self.starts.identities.readable(id) {
+                if self.starts.users.read_answer(id) {
                     self.stop_waiting_for_identities();
                 }
             }

@@ -1,7 +1,8 @@
 //! The run directory with the journals and sockets of executors.
 
 use super::journal::{Compacted, Journal, JournalContent, JournalError, LONGEST, read};
-use crate::sys::files::reason;
+use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{PathError, os_at};
 use crate::sys::host;
 use crate::sys::local_socket::Listener;
 use crate::sys::process::{self, Pid};
@@ -23,15 +24,8 @@ const NEW: &str = "new";
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirectoryError {
     /// A system call failed.
-    #[error("{doing} {}: {}", path.display(), reason(source))]
-    Os {
-        /// The operation.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The error of the kernel.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] PathError),
     /// Other users could write to the directory.
     #[error("{}: expected a directory that only its owner, this user, can write to", path.display())]
     Untrusted {
@@ -53,10 +47,6 @@ impl RunDirectoryError {
     pub(super) fn is_of_content(&self) -> bool {
         matches!(self, RunDirectoryError::Journal { source: JournalError::Foreign | JournalError::Damaged, .. })
     }
-}
-
-fn os<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RunDirectoryError + 'a {
-    move |source| RunDirectoryError::Os { doing, path: path.to_owned(), source }
 }
 
 fn in_journal(path: &Path) -> impl FnOnce(JournalError) -> RunDirectoryError + '_ {
@@ -114,18 +104,18 @@ impl ExecutorFiles {
         let compacted = journal.compacted(now).map_err(in_journal(&path))?;
         let file = create_locked(&new)?;
         use std::os::unix::fs::FileExt;
-        file.write_all_at(&compacted.bytes, 0).map_err(os("writing", &new))?;
+        file.write_all_at(&compacted.bytes, 0).map_err(os_at("writing", &new))?;
         // A main that has opened the old file notices that it has been replaced and opens the new one.
-        fs::rename(&new, &path).map_err(os("renaming", &new))?;
+        fs::rename(&new, &path).map_err(os_at("renaming", &new))?;
         journal.go_on_in(file, compacted.bytes.len() as u64);
         Ok(compacted)
     }
 
     /// Creates the socket to which a later main connects.
-    pub(super) fn listen(&self) -> Result<Listener, RunDirectoryError> {
+    pub(super) fn listen(&self, threads: &SingleThreaded) -> Result<Listener, RunDirectoryError> {
         let path = self.socket();
         let _ = fs::remove_file(&path);
-        Listener::bind(&path).map_err(os("making the socket", &path))
+        Ok(Listener::bind(threads, &path).map_err(os_at("making the socket", &path))?)
     }
 
     /// Removes all files except the journal.
@@ -139,9 +129,9 @@ impl ExecutorFiles {
         let path = self.journal();
         loop {
             let Some(file) = open(&path)? else { return Ok(None) };
-            let is_alive = process_lock::is_held_by_another(&file).map_err(os("asking for the lock of", &path))?;
+            let is_alive = process_lock::is_held_by_another(&file).map_err(os_at("asking for the lock of", &path))?;
             if is_alive || state_file::is_still_at(&file, &path) {
-                let is_too_long = file.metadata().map_err(os("looking at", &path))?.len() > 2 * LONGEST;
+                let is_too_long = file.metadata().map_err(os_at("looking at", &path))?.len() > 2 * LONGEST;
                 let content = if is_too_long { Err(JournalError::Foreign) } else { read(&file, boot_id, now) };
                 return Ok(Some(JournalState { is_alive, content: content.map_err(in_journal(&path)), file }));
             }
@@ -155,7 +145,7 @@ impl ExecutorFiles {
         let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
         let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(os("removing", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(os_at("removing", &path)(error).into()),
             _ => Ok(()),
         }
     }
@@ -172,7 +162,7 @@ pub(super) struct JournalState {
 /// Creates the directory if it is missing, and checks that nobody else can write to it.
 fn make(directory: &Path) -> Result<(), RunDirectoryError> {
     match DirBuilder::new().mode(0o755).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(os("making", directory)(error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(os_at("making", directory)(error).into()),
         _ => trust(directory).map(drop),
     }
 }
@@ -181,7 +171,7 @@ fn make(directory: &Path) -> Result<(), RunDirectoryError> {
 fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
     let found = match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        found => found.map_err(os("looking at", directory))?,
+        found => found.map_err(os_at("looking at", directory))?,
     };
     if found.is_dir() && is_owner(&found) && found.mode() & 0o022 == 0 {
         return Ok(true);
@@ -211,8 +201,8 @@ fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .map_err(os("making", path))?;
-    process_lock::take(&file).map_err(os("locking", path))?;
+        .map_err(os_at("making", path))?;
+    process_lock::take(&file).map_err(os_at("locking", path))?;
     Ok(file)
 }
 
@@ -224,9 +214,9 @@ fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
         Err(error) if state_file::is_no_regular_file(&error) => {
             return Err(in_journal(path)(JournalError::Foreign));
         }
-        opened => opened.map_err(os("opening", path))?,
+        opened => opened.map_err(os_at("opening", path))?,
     };
-    if is_owner(&file.metadata().map_err(os("looking at", path))?) {
+    if is_owner(&file.metadata().map_err(os_at("looking at", path))?) {
         return Ok(Some(file));
     }
     Err(in_journal(path)(JournalError::Foreign))
@@ -237,7 +227,7 @@ pub(super) fn executors(directory: &Path) -> Result<Vec<ExecutorFiles>, RunDirec
     if !trust(directory)? {
         return Ok(Vec::new());
     }
-    let listed = fs::read_dir(directory).map_err(os("listing", directory))?;
+    let listed = fs::read_dir(directory).map_err(os_at("listing", directory))?;
     let mut found: Vec<ExecutorFiles> = listed
         .filter_map(|entry| ExecutorFiles::of_journal(directory, entry.ok()?.file_name().to_str()?))
         .take(MOST_JOURNALS)
@@ -305,11 +295,11 @@ mod tests {
     fn a_journal_that_is_rewritten_is_still_known_as_a_living_executors() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("cronwheel");
-        let (reports, tell) = crate::sys::descriptor::pipe().unwrap();
-        let executor = process::fork(|| {
+        let (ready, notifier) = crate::sys::descriptor::pipe().unwrap();
+        let executor = process::fork(&SingleThreaded::for_tests(), |_| {
             let files = ExecutorFiles::own(&directory);
             let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
-            let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&tell), b"x");
+            let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&notifier), b"x");
             loop {
                 if files.compact(&mut journal, 0).is_err() {
                     return 1;
@@ -317,7 +307,7 @@ mod tests {
             }
         })
         .unwrap();
-        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&reports), &mut [0]).unwrap();
+        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&ready), &mut [0]).unwrap();
         let files = executors(&directory).unwrap().remove(0);
         assert_eq!(files.pid, executor);
         let alive = (0..2000).filter(|_| files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive).count();

@@ -10,6 +10,7 @@ use super::exec_spec::Stdio;
 use super::link::Link;
 use super::pam_monitor::{MonitorEvent, PamMonitor};
 use crate::profile::Profile;
+use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::pam::Library;
 use crate::sys::process;
@@ -25,9 +26,13 @@ pub(super) struct MonitorTemplate {
 
 impl MonitorTemplate {
     /// Forks the template process. It ends when this is dropped; its PAM monitors do not.
-    pub(super) fn fork(profile: &Profile, policy: Option<Policy>) -> io::Result<MonitorTemplate> {
+    pub(super) fn fork(
+        threads: &SingleThreaded,
+        profile: &Profile,
+        policy: Option<Policy>,
+    ) -> io::Result<MonitorTemplate> {
         let (ours, theirs) = descriptor::request_pair()?;
-        process::fork(|| template(theirs, profile, policy))?;
+        process::fork(threads, |child| template(&child, theirs, profile, policy))?;
         Ok(MonitorTemplate { socket: ours })
     }
 
@@ -45,8 +50,8 @@ impl MonitorTemplate {
 }
 
 /// Runs the template process after its fork and returns its exit status.
-fn template(socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
-    if descriptor::close_from(3, &[socket.as_fd()]).is_err() {
+fn template(child: &FreshChild, socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
+    if descriptor::close_from(child, 3, &[socket.as_fd()]).is_err() {
         return 1;
     }
     process::set_name(c"crond: template");
@@ -57,10 +62,10 @@ fn template(socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
         let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
         let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, link: Link::new(link) };
         let mut ends = Some((input, output));
-        let forked = process::fork(|| match ends.take() {
+        let forked = process::fork(child.threads(), |child| match ends.take() {
             Some((input, output)) => {
-                let _ = descriptor::close_from(3, &[monitor.link.as_fd(), input.as_fd(), output.as_fd()]);
-                monitor.run(input, output)
+                let _ = descriptor::close_from(&child, 3, &[monitor.link.as_fd(), input.as_fd(), output.as_fd()]);
+                monitor.run(child.threads(), input, output)
             }
             None => 1,
         });

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 pub(super) enum Unauthorized {
     /// The policy has no context for the owner, or the file has no label.
     #[error("{0}")]
-    Unknown(#[from] selinux::SelinuxError),
+    Unknown(#[from] crate::sys::error::Error),
     /// The policy does not permit the file as an entry point to the context.
     #[error("context={} file_context={}", context.to_string_lossy(), label.to_string_lossy())]
     NoEntryPoint {

@@ -4,11 +4,11 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// What a record is about; the numbers are those of linux/audit.h and libaudit.
+/// The type of a record. The numbers are those of linux/audit.h and libaudit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Kind {
-    /// A user began something, or was kept from it.
+    /// A user started something, or was refused.
     Start = 1105,
     /// A user asked for another SELinux role or range.
     RoleChange = 2300,
@@ -18,7 +18,7 @@ pub enum Kind {
 const HEADER: u32 = 16;
 const REQUEST: u16 = 1;
 
-/// Writes a record of something that was refused. It needs CAP_AUDIT_WRITE.
+/// Writes a record about a refused action. This needs CAP_AUDIT_WRITE.
 pub fn refused(kind: Kind, what: &str) -> io::Result<()> {
     if !cfg!(feature = "audit") {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The clock: the only file that asks what time it is.
+//! The clocks of the system. No other file reads the time.
 //!
 //! Everything goes through libc's functions and not through raw system calls, so that a clock that a test preloads is seen.
 
@@ -6,7 +6,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use std::mem::MaybeUninit;
 
-/// What the wall clock shows.
+/// A time of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallTime {
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -53,7 +53,7 @@ pub fn wall_ms() -> i64 {
     now.seconds.saturating_mul(1000).saturating_add(i64::from(now.nanos / 1_000_000))
 }
 
-/// Milliseconds of a clock that nobody sets and that stands still while the machine sleeps (CLOCK_MONOTONIC).
+/// Milliseconds of a clock that nobody sets and that does not advance while the machine sleeps (CLOCK_MONOTONIC).
 pub fn monotonic_ms() -> i64 {
     let now = read(ClockId::CLOCK_MONOTONIC);
     now.tv_sec().saturating_mul(1000).saturating_add(now.tv_nsec() / 1_000_000)
@@ -65,8 +65,7 @@ pub fn monotonic_us() -> i64 {
     now.tv_sec().saturating_mul(1_000_000).saturating_add(now.tv_nsec() / 1000)
 }
 
-/// What the machine's own zone shows at that moment: `TZ`, else /etc/localtime, which is looked at again each time, so that
-/// a changed zone counts at once.
+/// Converts a time to the machine's own zone: `TZ`, else /etc/localtime. The zone is read again each time, so that a change counts at once.
 pub fn local(seconds: i64) -> LocalTime {
     unsafe extern "C" {
         fn tzset();
@@ -90,7 +89,7 @@ pub fn local(seconds: i64) -> LocalTime {
     }
 }
 
-/// The time of a clock. Both clocks exist on every Linux; where one did not, it would show zero.
+/// Reads a clock. Both clocks exist on every Linux; if one did not, its time would be zero.
 fn read(clock: ClockId) -> TimeSpec {
     clock_gettime(clock).unwrap_or(TimeSpec::new(0, 0))
 }

@@ -1,4 +1,4 @@
-//! What this process has created, and the only code that changes an owner or a mode.
+//! Files, directories and pipes that this process has created. No other code changes an owner or a mode.
 //!
 //! Rule: owner and mode are changed only on what this process has just created: a file opened with `O_EXCL`, a directory that it has
 //! made, a pipe. Whatever was there before may be shared with the whole machine, as /dev/null is. The types here can be made only by

@@ -1,6 +1,7 @@
-//! Becoming a daemon (daemon(7)): two forks and a session between them, with the caller waiting until it is known
-//! whether the daemon works.
+//! Turns the program into a daemon (daemon(7)): two forks and a session between them. The caller waits until it is known whether the daemon
+//! works.
 
+use super::contract::{ProgramStart, SingleThreaded};
 use super::descriptor;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -10,21 +11,21 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// What is to happen with the descriptors above 2 that the caller left open.
+/// What happens to descriptors above 2 that the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inherited {
     /// Closed.
     Closed,
-    /// Kept here, as a file to be read may be one of them (`crond <(echo ...)`), but not passed on to any program.
+    /// They stay open in this process, since a file to be read may be one of them (`crond <(echo ...)`), but are closed on exec.
     KeptHere,
 }
 
-/// Which of the two processes this is.
+/// The process that [`daemonize`] has returned in.
 #[derive(Debug)]
 pub enum Role {
-    /// The one that was called: ends with what the daemon told about its start.
+    /// The process that was called. It ends with this result.
     Caller(StartupResult),
-    /// The daemon: to tell its caller how it went.
+    /// The daemon. It reports to its caller through the pipe.
     Daemon(ReadinessPipe),
 }
 
@@ -33,46 +34,48 @@ pub enum Role {
 pub enum StartupResult {
     /// It is ready.
     Ready,
-    /// It is not, for this reason (empty: it died without a word).
+    /// It is not, for this reason. Empty if it died without a report.
     Failed(String),
 }
 
-/// The daemon's end of the pipe to its caller. Dropped unused it says that the start failed.
+/// The daemon's end of the pipe to its caller. If it is dropped unused, the caller takes the start as failed.
 #[derive(Debug)]
 pub struct ReadinessPipe(File);
 
-/// What keeping the promise says first.
+/// The first byte of a report that the daemon is ready.
 const READY: u8 = b'1';
 
 impl ReadinessPipe {
-    /// Lets the caller go: the daemon is ready.
+    /// Reports that the daemon is ready, after which the caller ends.
     pub fn keep(mut self) {
-        // A caller that was killed meanwhile need not be told.
+        // The caller may have been killed meanwhile.
         let _ = self.0.write_all(&[READY]);
     }
 
-    /// Lets the caller go with a complaint.
+    /// Reports why the daemon did not start, after which the caller ends.
     pub fn break_with(mut self, why: &str) {
         let _ = self.0.write_all(b"0").and_then(|()| self.0.write_all(why.as_bytes()));
     }
 }
 
-/// Deals with the descriptors above 2 that the caller left open.
-pub fn close_inherited(what: Inherited) {
+/// Closes the descriptors above 2 that the caller left open, or has exec close them. This ends the start of the program, since from now on it
+/// may own descriptors.
+pub fn close_inherited(start: ProgramStart, what: Inherited) -> SingleThreaded {
     let flags = match what {
         Inherited::Closed => 0,
         Inherited::KeptHere => libc::CLOSE_RANGE_CLOEXEC,
     };
     // Without /proc on an old kernel they stay open.
     let _ = descriptor::close_range(3, u32::MAX, flags);
+    start.finish()
 }
 
-/// Sets the name that ps(1) shows as the command's, which is another one after an exec by a link of /proc.
+/// Sets the name that ps(1) shows for the command. After an exec of a link in /proc it would be the link's name.
 pub fn set_own_name(name: &str) {
     super::process::set_name(&std::ffi::CString::new(name).unwrap_or_default());
 }
 
-/// Opens whichever of the descriptors 0, 1 and 2 the caller closed on /dev/null, so that no file of ours can take its place.
+/// Opens /dev/null for each of the descriptors 0, 1 and 2 that the caller closed, so that no other file gets its number.
 pub fn fill_standard_streams() -> io::Result<()> {
     loop {
         let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
@@ -84,28 +87,28 @@ pub fn fill_standard_streams() -> io::Result<()> {
     }
 }
 
-/// Forks. To be called while there is one thread.
-fn fork_alone() -> io::Result<ForkResult> {
-    // SAFETY: there is one thread, as the caller sees to, so that the child may do whatever its parent could.
+/// Forks; both processes return.
+fn fork_alone(_threads: &SingleThreaded) -> io::Result<ForkResult> {
+    // SAFETY: there is one thread, so the child may do whatever its parent could.
     Ok(unsafe { fork() }?)
 }
 
-/// Leaves caller, terminal and directory behind. To be called while there is one thread. Standard error is left alone when
-/// `keep_stderr` (the log goes there).
-pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
+/// Separates the process from its caller, terminal and directory. Standard error stays open if `keep_stderr` is set, since the log goes
+/// there.
+pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role> {
     let (told, promise) = pipe2(OFlag::O_CLOEXEC)?;
-    match fork_alone()? {
+    match fork_alone(threads)? {
         ForkResult::Parent { child } => {
             drop(promise);
-            // The one in the middle ends at once.
+            // The intermediate process ends at once.
             waitpid(child, None)?;
             Ok(Role::Caller(hear(told)))
         }
         ForkResult::Child => {
             drop(told);
             setsid()?;
-            match fork_alone()? {
-                // This process ends without running anything that was meant for its parent.
+            match fork_alone(threads)? {
+                // This process must not run destructors or flush buffers of its parent.
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {
                     let promise = ReadinessPipe(File::from(promise));
@@ -119,7 +122,7 @@ pub fn daemonize(keep_stderr: bool) -> io::Result<Role> {
 
 fn hear(told: OwnedFd) -> StartupResult {
     let mut words = Vec::new();
-    // An unreadable pipe says as little as a daemon that died.
+    // A pipe that cannot be read counts as a daemon that died.
     let _ = File::from(told).read_to_end(&mut words);
     match words.split_first() {
         Some((&READY, _)) => StartupResult::Ready,

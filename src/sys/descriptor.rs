@@ -1,5 +1,6 @@
-//! Descriptors: pipes and socket pairs, reading and writing without blocking, closing what is not ours.
+//! Descriptors: pipes and socket pairs, non-blocking reads and writes, and closing of descriptors that are not needed.
 
+use super::contract::FreshChild;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -15,14 +16,14 @@ pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
 }
 
-/// Two connected sockets that carry descriptors, closed on exec. A stream, as hundreds of requests may lie in one; of packets the kernel
-/// takes no more than ten (net.unix.max_dgram_qlen).
+/// Two connected sockets that can transfer descriptors, closed on exec. They are streams, since hundreds of requests may wait in one, while
+/// the kernel queues no more than ten packets (net.unix.max_dgram_qlen).
 pub fn request_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
-/// Sends descriptors, with a byte that they ride on, to the process at the other end of a [`request_pair`], without waiting.
+/// Sends descriptors together with one byte to the process at the other end of a [`request_pair`], without blocking.
 pub fn send_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
     let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -58,7 +59,7 @@ pub fn receive_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<Owne
     Ok(Some(descriptors))
 }
 
-/// Waits until there is something to read, or with `write` until there is room to write.
+/// Waits until the descriptor is readable, or with `write` writable.
 pub fn wait_for(descriptor: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let flags = if write { PollFlags::POLLOUT } else { PollFlags::POLLIN };
@@ -68,7 +69,7 @@ pub fn wait_for(descriptor: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     }
 }
 
-/// Makes reading and writing give [`io::ErrorKind::WouldBlock`] instead of waiting, or the reverse.
+/// Makes reads and writes return [`io::ErrorKind::WouldBlock`] instead of blocking, or the reverse.
 pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     let mut flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
@@ -77,13 +78,13 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Res
     Ok(())
 }
 
-/// Reads what is there; 0 is the end.
+/// Reads available bytes. 0 means the end.
 pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(descriptor, into)?)
 }
 
-/// Appends what is there, so many bytes at most; 0 is the end. Nobody has to fill the room with zeros before, and memory into
-/// which nothing is read is not touched.
+/// Appends at most `most` available bytes to the vector. 0 means the end. The memory need not be filled with zeros before, and pages into
+/// which nothing is read are not touched.
 pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
     into.reserve(most);
     // SAFETY: `most` bytes are reserved behind the length. The kernel only writes there, and the length grows by what it has written.
@@ -95,12 +96,12 @@ pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> i
     }
 }
 
-/// Writes what fits, in one go.
+/// Writes as many bytes as fit, with one system call.
 pub fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(nix::unistd::write(descriptor, bytes)?)
 }
 
-/// Writes to a socket what fits of these pieces, one after the other; a peer that is gone is an error and no signal.
+/// Writes as much of these pieces as fits to a socket. A peer that is gone is an error and no signal.
 pub fn send(socket: BorrowedFd<'_>, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
     use nix::sys::socket::{MsgFlags, sendmsg};
     Ok(sendmsg::<()>(socket.as_raw_fd(), pieces, &[], MsgFlags::MSG_NOSIGNAL, None)?)
@@ -111,16 +112,14 @@ pub fn nowhere() -> io::Result<OwnedFd> {
     Ok(std::fs::OpenOptions::new().write(true).open("/dev/null")?.into())
 }
 
-/// Ends what we send over a connected socket; the other side sees the end.
+/// Closes the sending direction of a connected socket. The peer reads the end.
 pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
 }
 
-/// Makes `number` another name of `descriptor`, kept over exec. Whatever `number` was before is closed.
-///
-/// To be called in a fresh child that is about to exec: an owned descriptor of that number would be taken from its owner.
-pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
-    // SAFETY: takes integers only; the caller's process execs next, so no owner of `number` in Rust is used again.
+/// Duplicates `descriptor` as `number`, which stays open on exec. Whatever had this number before is closed.
+pub fn place(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: takes integers only. In a fresh child no descriptor of its parent has an owner that is used again.
     let done = unsafe {
         if descriptor.as_raw_fd() == number {
             libc::fcntl(number, libc::F_SETFD, 0)
@@ -131,7 +130,7 @@ pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Another name of `descriptor`, the lowest free number from `lowest` on, closed on exec.
+/// Duplicates `descriptor` with the lowest free number from `lowest` on, closed on exec.
 pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     use nix::fcntl::{FcntlArg, fcntl};
     let copy = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
@@ -139,10 +138,10 @@ pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<Owned
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Closes every descriptor from `first` on, but for those in `but`.
+/// Closes every descriptor from `first` on, except those in `but`.
 ///
-/// To be called in a fresh child that uses none of them again. It allocates nothing: a fresh child pays for every page that it writes to.
-pub fn close_from(first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// It allocates nothing, since a fresh child pays for every page that it writes to.
+pub fn close_from(_child: &FreshChild, first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
     let kept_from =
         |from| but.iter().map(|kept| kept.as_raw_fd().unsigned_abs()).filter(|&number| number >= from).min();
     let mut from = first.unsigned_abs();
@@ -163,7 +162,8 @@ pub(super) fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Res
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } == 0 {
         return Ok(());
     }
-    // A kernel before 5.9 (5.11 for the flag): what is open stands in /proc, which costs nothing when the limit is 2^30.
+    // Kernels before 5.9 (5.11 for the flag) lack the call. /proc lists the open descriptors, which is faster than trying all numbers below
+    // a limit of 2^30.
     let listed: Vec<u32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
@@ -194,7 +194,7 @@ fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
-/// Whether a write of up to a page goes through now without waiting.
+/// Whether a write of up to a page would not block now.
 pub fn takes_output(descriptor: BorrowedFd<'_>) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut asked = [PollFd::new(descriptor, PollFlags::POLLOUT)];

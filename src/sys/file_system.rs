@@ -36,7 +36,7 @@ const NOT_REPORTING: [i64; 24] = [
     0xf15f,      // eCryptfs
 ];
 
-/// Whether inotify(7) reports every change to what is at that path. What is not there has none.
+/// Whether inotify(7) reports every change to the file or directory. True if it does not exist.
 pub fn reports_changes(path: &Path) -> bool {
     statfs(path).map_or(true, |found| !NOT_REPORTING.iter().any(|kind| found.filesystem_type() == FsType(*kind as _)))
 }

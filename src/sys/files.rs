@@ -1,4 +1,4 @@
-//! Files by directory descriptor and single name, never by a path that somebody could change meanwhile.
+//! Access to files by a directory descriptor and a single name, so that no component of the path can be replaced meanwhile.
 
 use super::descriptor::read_on;
 use nix::NixPath;
@@ -13,24 +13,24 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// What fstat(2) tells of a file, in fixed types.
+/// The result of fstat(2), in types that do not depend on the architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// Device.
+    /// The device number.
     pub dev: u64,
-    /// Inode.
+    /// The inode number.
     pub ino: u64,
-    /// Hard links.
+    /// The number of hard links.
     pub links: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970; what is beyond the year 2262 counts as that.
     pub mtime_ns: i64,
     /// Change time, the same.
     pub ctime_ns: i64,
-    /// Owner.
+    /// The user id of the owner.
     pub uid: u32,
-    /// Group.
+    /// The group id.
     pub gid: u32,
     /// Type and mode bits.
     pub mode: u32,
@@ -77,7 +77,7 @@ impl From<FileStat> for Stat {
     }
 }
 
-/// How a file in a directory is opened for reading.
+/// Whether a symbolic link is followed when a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
     /// A symbolic link is an error (`ELOOP`).
@@ -91,7 +91,7 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// Opens a directory as a place only: needs no read permission on it, as a spool of mode 1730 gives none.
+/// Opens a directory with O_PATH, which needs no read permission: a spool of mode 1730 gives none.
 pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
@@ -105,18 +105,18 @@ pub fn open_at(dir: impl AsFd, name: &CStr, links: Links) -> io::Result<OwnedFd>
     Ok(nix::fcntl::openat(dir, name, flags, Mode::empty())?)
 }
 
-/// What an open descriptor is.
+/// The status of an open descriptor.
 pub fn stat(fd: impl AsFd) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstat(fd)?.into())
 }
 
-/// What a name in a directory is, links not followed.
+/// The status of a name in a directory. Symbolic links are not followed.
 pub fn stat_at<N: NixPath + ?Sized>(dir: impl AsFd, name: &N) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
 }
 
-/// Calls `each` with every name of an open directory but `.` and `..`, in the directory's order, and whether the directory
-/// tells that it is a regular file's; not every file system's does.
+/// Calls `each` with every name of an open directory except `.` and `..`, in the directory's order, and whether the directory says that it
+/// is a regular file. Not every file system says so.
 pub fn names(dir: OwnedFd, each: &mut dyn FnMut(&CStr, bool)) -> io::Result<()> {
     let mut dir = Dir::from_fd(dir)?;
     for entry in dir.iter() {
@@ -184,7 +184,7 @@ pub fn read_up_to(fd: impl AsFd, expected: u64, most: usize) -> io::Result<Vec<u
     Ok(bytes)
 }
 
-/// Writes everything.
+/// Writes all bytes, if necessary with several calls.
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match nix::unistd::write(fd.as_fd(), bytes) {
@@ -197,14 +197,14 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory of mode 0700 whose name begins with `prefix`, a path, and ends with six letters that make it unique.
+/// Creates a directory of mode 0700. Its name consists of `prefix`, a path, and six random letters.
 pub fn create_temporary_dir(prefix: &Path) -> io::Result<PathBuf> {
     let mut template = prefix.as_os_str().to_owned();
     template.push("XXXXXX");
     Ok(nix::unistd::mkdtemp(template.as_os_str())?)
 }
 
-/// Makes a file of mode 0600 in the same way.
+/// Creates a file of mode 0600 in the same way.
 pub fn create_temporary_file(prefix: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     let mut template = prefix.as_os_str().to_owned();
     template.push("XXXXXX");
@@ -221,7 +221,7 @@ pub fn create_temporary_file(prefix: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     Ok((file, OsString::from_vec(path).into()))
 }
 
-/// Removes a directory and the files in it. Directories in it are not looked into, and keep it in place.
+/// Removes a directory and the files in it. It stays if it contains directories.
 pub fn remove_flat_dir(path: &Path) -> io::Result<()> {
     if std::fs::remove_dir(path).is_ok() {
         return Ok(());
@@ -235,49 +235,49 @@ pub fn remove_flat_dir(path: &Path) -> io::Result<()> {
     std::fs::remove_dir(path)
 }
 
-/// Waits until an open file's content is on the disk.
+/// Waits until an open file is written to disk.
 pub fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(nix::unistd::fsync(fd)?)
 }
 
-/// Waits until everything of the file system that holds an open file is on the disk.
+/// Waits until the file system that contains an open file is written to disk.
 pub fn sync_file_system(fd: impl AsFd) -> io::Result<()> {
     Ok(nix::unistd::syncfs(fd)?)
 }
 
-/// Renames within one directory, replacing what had the new name.
+/// Renames a file within a directory. An existing file of the new name is replaced.
 pub fn rename_at(dir: impl AsFd, from: &CStr, to: &CStr) -> io::Result<()> {
     Ok(nix::fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to)?)
 }
 
-/// Removes a name that is not a directory.
+/// Removes a file from a directory.
 pub fn unlink_at(dir: impl AsFd, name: &CStr) -> io::Result<()> {
     Ok(nix::unistd::unlinkat(dir, name, nix::unistd::UnlinkatFlags::NoRemoveDir)?)
 }
 
-/// Sets the access and modification times of a directory to now; it may be open as a place only.
+/// Sets the access and modification times of a directory to now. It may be opened with O_PATH.
 pub fn touch(dir: impl AsFd) -> io::Result<()> {
     let now = TimeSpec::new(0, libc::UTIME_NOW);
     // futimens(3) refuses an O_PATH descriptor; "." below it is taken.
     Ok(nix::sys::stat::utimensat(dir, ".", &now, &now, nix::sys::stat::UtimensatFlags::FollowSymlink)?)
 }
 
-/// Where the symbolic link of that name leads.
+/// The target of a symbolic link.
 pub fn link_target(dir: impl AsFd, name: &CStr) -> io::Result<OsString> {
     Ok(nix::fcntl::readlinkat(dir, name)?)
 }
 
-/// Whether we may execute that file.
+/// Whether this process may execute the file.
 pub fn is_executable(path: &str) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
-/// This host's name as gethostname(2) has it.
+/// The name of this host (gethostname(2)).
 pub fn host_name() -> io::Result<Vec<u8>> {
     Ok(nix::unistd::gethostname()?.into_vec())
 }
 
-/// What the kernel said, as strerror(3) words it, without Rust's `(os error 2)`.
+/// The text of an error as strerror(3) has it, without Rust's `(os error 2)`.
 pub fn reason(error: &io::Error) -> String {
     let mut text = error.to_string();
     if let Some(end) = text.find(" (os error ") {
@@ -286,7 +286,7 @@ pub fn reason(error: &io::Error) -> String {
     text
 }
 
-/// Fills a buffer with random bytes that nobody can foretell.
+/// Fills a buffer with unpredictable random bytes.
 pub fn randomize(buffer: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -313,7 +313,7 @@ pub fn check_random_numbers() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes a file and tells what the kernel says to that: a network file system may report a lost write only now.
+/// Closes a file and returns the error of that: a network file system may report a lost write only now.
 pub fn close(fd: OwnedFd) -> io::Result<()> {
     Ok(nix::unistd::close(fd)?)
 }
@@ -323,7 +323,7 @@ pub fn is_terminal(fd: impl AsFd) -> bool {
     nix::unistd::isatty(fd).unwrap_or(false)
 }
 
-/// Opens a directory that is open as a place only, so that it can be synced. Fails where we may not list it.
+/// Opens a directory that was opened with O_PATH for reading, so that it can be synced. Fails without read permission.
 pub fn reopen_dir(dir: impl AsFd) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }

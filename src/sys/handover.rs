@@ -1,5 +1,6 @@
-//! Descriptors that a program hands on to the program that it executes in its own place.
+//! Passes descriptors to the program that is executed in the place of this one.
 
+use super::contract::{ProgramStart, SingleThreaded};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::{OsStr, OsString};
@@ -7,27 +8,27 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Keeps a descriptor open over the next exec, and gives the number by which the next program knows it.
+/// Keeps a descriptor open on exec, and returns the number under which the next program finds it.
 pub fn keep_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<RawFd> {
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(descriptor.as_raw_fd())
 }
 
-/// Closes it at the next exec again.
+/// Makes exec close the descriptor again.
 pub fn close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())
 }
 
-/// Takes over descriptors that were kept open for this program, closed on exec from now on. All of them, or, where one is not open, named
-/// twice or a standard stream, none. To be called at the start of main, before anything of ours has a descriptor above 2.
-pub fn take(numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
+/// Takes over descriptors that the previous program kept open, and makes exec close them. None if one is not open, listed twice or a
+/// standard stream; then no descriptor is taken.
+pub fn take(_start: &ProgramStart, numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
     let is_twice = |index: usize, number: &RawFd| numbers.iter().skip(index + 1).any(|other| other == number);
     if numbers.iter().enumerate().any(|(index, number)| *number <= 2 || is_twice(index, number)) {
         return None;
     }
     // SAFETY: fcntl takes integers only, and refuses a number that is not open. Only after all have passed they are owned: each is open,
-    // different from the others, and nothing of ours has it, as the caller sees to.
+    // different from the others, and has no owner yet, since the program has just started.
     unsafe {
         if numbers.iter().any(|number| libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) == -1) {
             return None;
@@ -36,11 +37,11 @@ pub fn take(numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
     }
 }
 
-/// Takes a variable out of the environment. To be called at the start of main, while there is one thread.
-pub fn take_variable(name: impl AsRef<OsStr>) -> Option<OsString> {
+/// Removes a variable from the environment and returns its value.
+pub fn take_variable(_threads: &SingleThreaded, name: impl AsRef<OsStr>) -> Option<OsString> {
     let name = name.as_ref();
     let value = std::env::var_os(name)?;
-    // SAFETY: the caller sees to it that no other thread is there to read the environment meanwhile.
+    // SAFETY: there is no other thread that could read the environment meanwhile.
     unsafe { std::env::remove_var(name) };
     Some(value)
 }
@@ -61,8 +62,13 @@ mod tests {
         let file = memory_file().unwrap();
         file.write_all_at(b"kept", 0).unwrap();
         let number = keep_on_exec(file.as_fd()).unwrap();
-        assert!(take(&[number, number]).is_none() && take(&[1]).is_none() && take(&[number, i32::MAX]).is_none());
-        let taken = take(&[file.into_raw_fd()]).unwrap();
+        let start = ProgramStart::for_tests();
+        assert!(
+            take(&start, &[number, number]).is_none()
+                && take(&start, &[1]).is_none()
+                && take(&start, &[number, i32::MAX]).is_none()
+        );
+        let taken = take(&start, &[file.into_raw_fd()]).unwrap();
         let mut bytes = [0; 4];
         File::from(taken.into_iter().next().unwrap()).read_exact_at(&mut bytes, 0).unwrap();
         assert_eq!(&bytes, b"kept");

@@ -1,4 +1,4 @@
-//! What names this host and this boot.
+//! Identifies this host and this boot, and reads process start times and the load.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 /// Most bytes of /etc/machine-id, which are 33 (machine-id(5)): a larger file names no host.
 const LARGEST_ID: usize = 4096;
 
-/// What makes this host's stable draws its own: the text of /etc/machine-id, else the host's name. crond, crontab and
-/// cronctl must agree on it.
+/// The identity of this host from which its random delays are derived: the text of /etc/machine-id, else the host's name. crond, crontab
+/// and cronctl must agree on it.
 pub fn identity() -> Vec<u8> {
     let machine_id =
         super::files::read_file(Path::new("/etc/machine-id"), LARGEST_ID).unwrap_or_default().trim_ascii().to_vec();
@@ -19,8 +19,8 @@ pub fn identity() -> Vec<u8> {
     }
 }
 
-/// The boot: the kernel's boot id, and the moment at which process 1 was started, since a container is started anew
-/// within one boot of its host. Parts that cannot be read are empty.
+/// Identifies a boot: the kernel's boot id, and the start time of process 1, since a container can be restarted within one boot of its
+/// host. Parts that cannot be read are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
     /// A UUID as text.
@@ -29,14 +29,14 @@ pub struct Boot {
     pub first_process_started: String,
 }
 
-/// Which boot this is.
+/// Reads the identity of the current boot.
 pub fn boot() -> Boot {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let stat = fs::read_to_string("/proc/1/stat").unwrap_or_default();
     Boot { id, first_process_started: start_time(&stat).unwrap_or_default().to_owned() }
 }
 
-/// When a process was started, in clock ticks since boot: with its number, that names it for good. None: it is gone.
+/// The start time of a process in clock ticks since boot. Process id and start time together identify a process. None if it is gone.
 pub fn process_started(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     start_time(&stat).map(str::to_owned)
@@ -47,12 +47,12 @@ fn start_time(stat: &str) -> Option<&str> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)
 }
 
-/// How many processes and threads of the machine run or want a processor now, ours included. None: nobody tells.
+/// The number of runnable processes and threads of the machine, including this one. None if it is unknown.
 pub fn runnable() -> Option<usize> {
     runnable_of(&fs::read_to_string("/proc/loadavg").ok()?)
 }
 
-/// Of `0.20 0.18 0.12 3/80 11206` (proc(5)): the 3.
+/// The number before the slash in /proc/loadavg: the 3 in `0.20 0.18 0.12 3/80 11206` (proc(5)).
 fn runnable_of(loadavg: &str) -> Option<usize> {
     loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?.0.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Signals in a program that one user runs for a moment: which of them end it, and when.
+//! Signal handling of a command: which signals end it, and when.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
@@ -6,10 +6,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What a terminal sends to everything in its foreground, the editor included.
+/// Signals that a terminal sends to all processes in the foreground, including the editor.
 const FROM_THE_TERMINAL: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
 
-/// What the kernel sends to a program that did something wrong. Blocked, they would end it without their default action.
+/// Signals that the kernel sends after a fault. If they were blocked, they would end the program without their default action.
 const FAULTS: [Signal; 7] =
     [Signal::SIGABRT, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGSEGV, Signal::SIGSYS, Signal::SIGTRAP];
 
@@ -26,34 +26,33 @@ const NO_END: [Signal; 9] = [
     Signal::SIGXFSZ,
 ];
 
-/// Makes a file that grows beyond a limit, and a pipe that nobody reads, an error instead of a signal. To be called first in
-/// main.
+/// Turns the signals for a file beyond its size limit and for a pipe without readers into errors. Must be called first in main.
 pub fn make_write_signals_errors() -> io::Result<()> {
     set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
     set(Signal::SIGPIPE, SigHandler::SigIgn)?;
     Ok(())
 }
 
-/// Lets writing to a pipe that nobody reads end the program, as programs do whose output is all they are for.
+/// Makes writing to a pipe without readers end the program, as is usual for programs that only produce output.
 pub fn end_on_broken_pipe() -> io::Result<()> {
     set(Signal::SIGPIPE, SigHandler::SigDfl).map(drop)
 }
 
-/// Ignores what a terminal sends, in this process and in the programs that it executes. For the child that becomes an
-/// editor's shell: as in the reference implementations, an interrupt then reaches only an editor that asks for it.
+/// Ignores the terminal's signals in this process and in the programs that it executes. For the child that executes the editor's shell: as
+/// in the reference implementations, an interrupt then reaches only an editor that handles it.
 pub fn ignore_terminal() -> io::Result<()> {
     FROM_THE_TERMINAL.into_iter().try_for_each(|which| set(which, SigHandler::SigIgn).map(drop))
 }
 
-/// All signals that can wait do so until this is dropped, those that stop a program included. For short operations that must
-/// not end halfway.
+/// Blocks all signals that can be blocked until this is dropped, including those that stop a program. For short operations that must not be
+/// interrupted halfway.
 #[derive(Debug)]
 pub struct HeldBack {
     before: SigSet,
 }
 
 impl HeldBack {
-    /// Holds them back from now on.
+    /// Blocks the signals.
     pub fn now() -> io::Result<HeldBack> {
         Ok(HeldBack { before: block(&all_but(&FAULTS))? })
     }
@@ -65,8 +64,8 @@ impl Drop for HeldBack {
     }
 }
 
-/// Signals that ask the program to end: blocked, and to be asked for, until this is dropped. Those that the caller had us
-/// ignore are not among them.
+/// Blocks the signals that ask the program to end and makes them readable, until this is dropped. Signals that the caller ignores are not
+/// among them.
 #[derive(Debug)]
 pub struct EndRequests {
     before: SigSet,
@@ -74,7 +73,7 @@ pub struct EndRequests {
 }
 
 impl EndRequests {
-    /// Blocks them from now on. Children inherit that.
+    /// Blocks the signals. Children inherit that.
     pub fn block() -> io::Result<EndRequests> {
         let mut set = all_but(&FAULTS);
         NO_END.into_iter().for_each(|which| set.remove(which));
@@ -83,13 +82,13 @@ impl EndRequests {
         Ok(EndRequests { before: block(&set)?, pending })
     }
 
-    /// A request that has arrived, if one has; it is taken out of the queue.
+    /// Takes the next pending request to end, if there is one.
     pub fn arrived(&self) -> Option<EndRequest> {
         let info = self.pending.read_signal().ok().flatten()?;
         i32::try_from(info.ssi_signo).ok().map(EndRequest)
     }
 
-    /// Waits until `input` has something to read or has ended, or a request to end arrives.
+    /// Waits until `input` is readable or has ended, or a request to end arrives.
     pub fn wait_for(&self, input: BorrowedFd<'_>) -> Option<EndRequest> {
         loop {
             let mut asked =
@@ -100,13 +99,13 @@ impl EndRequests {
             }
             match answer {
                 Err(nix::errno::Errno::EINTR) => {}
-                // After an error the read that follows says what is wrong.
+                // After an error the following read reports what is wrong.
                 Ok(_) | Err(_) => return None,
             }
         }
     }
 
-    /// Forgets what the terminal sent: it was meant for the editor.
+    /// Discards pending signals of the terminal, which were meant for the editor.
     pub fn forget_terminal(&self) {
         for which in FROM_THE_TERMINAL {
             // The kernel drops a pending signal when it becomes ignored. Neither call can fail for these signals.
@@ -126,7 +125,7 @@ impl Drop for EndRequests {
 pub struct EndRequest(i32);
 
 impl EndRequest {
-    /// Ends the program by that signal, so that whoever waits for it sees why.
+    /// Ends the program by this signal, so that its parent sees the reason.
     pub fn obey(self) {
         // SAFETY: sets the default action, installs no code of ours, and sends this process a signal.
         unsafe {
@@ -145,7 +144,7 @@ fn all_but(which: &[Signal]) -> SigSet {
     set
 }
 
-/// Blocks these in addition, and returns what was blocked before.
+/// Blocks these signals in addition and returns the previous mask.
 fn block(set: &SigSet) -> io::Result<SigSet> {
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(set), Some(&mut before))?;
@@ -166,7 +165,7 @@ fn is_ignored(which: Signal) -> bool {
     }
 }
 
-/// Sets what a signal does, and returns what it did before.
+/// Sets the disposition of a signal and returns the previous one.
 fn set(which: Signal, how: SigHandler) -> io::Result<SigHandler> {
     // SAFETY: no handler of ours is installed, only the kernel's own meanings.
     Ok(unsafe { signal(which, how) }?)

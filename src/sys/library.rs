@@ -1,20 +1,20 @@
-//! Libraries of the system that are looked for at run time, so that a system without them builds and works.
+//! Shared libraries that are loaded at run time, so that the program builds and works on systems without them.
 
 use std::ffi::{CStr, c_void};
 
-/// An opened library; it stays open as long as the process lives.
+/// A loaded library. It stays loaded as long as the process lives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Library(*mut c_void);
 
 impl Library {
-    /// Opens it by its name; none when the system does not have it.
+    /// Loads a library by name. None if the system does not have it.
     pub(super) fn open(name: &CStr) -> Option<Library> {
         // SAFETY: a string that ends with NUL; the initialisers are those of the system's own library.
         let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
         (!library.is_null()).then_some(Library(library))
     }
 
-    /// The address of what has that name in it, never null.
+    /// The address of a symbol, never null. None if the library does not have it.
     pub(super) fn find(self, name: &CStr) -> Option<*mut c_void> {
         // SAFETY: a library that is open, and a string that ends with NUL.
         let found = unsafe { libc::dlsym(self.0, name.as_ptr()) };

@@ -1,5 +1,6 @@
-//! Stream sockets with a name in the file system, for processes of one owner. None of the functions waits.
+//! Stream sockets with a path, for processes of one user. None of the functions blocks.
 
+use super::contract::SingleThreaded;
 use super::process::TemporaryUmask;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::io;
@@ -7,21 +8,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// A socket that others can connect to.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener(UnixListener);
 
 impl Listener {
-    /// Makes it, mode 0600; the name must be free. To be called in a process with one thread.
-    pub fn bind(path: &Path) -> io::Result<Listener> {
-        let umask = TemporaryUmask::set(0o177);
+    /// Creates the socket with mode 0600. The path must not exist.
+    pub fn bind(threads: &SingleThreaded, path: &Path) -> io::Result<Listener> {
+        let umask = TemporaryUmask::set(threads, 0o177);
         let listener = UnixListener::bind(path)?;
         drop(umask);
         listener.set_nonblocking(true)?;
         Ok(Listener(listener))
     }
 
-    /// The next connection that waits, not blocking, with the user id of the process that made it.
+    /// Accepts the next pending connection, which is made non-blocking, and returns the user id of the peer.
     pub fn accept(&self) -> io::Result<(OwnedFd, u32)> {
         let (stream, _) = self.0.accept()?;
         stream.set_nonblocking(true)?;
@@ -36,7 +37,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Connects, and gives the user id of the process that listens. A listener that has too many connections waiting is an error.
+/// Connects and returns the user id of the listening process. A listener with too many pending connections is an error.
 pub fn connect(path: &Path) -> io::Result<(OwnedFd, u32)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -57,7 +58,7 @@ mod tests {
     fn a_connection_knows_who_is_at_its_other_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let listener = Listener::bind(&path).unwrap();
+        let listener = Listener::bind(&SingleThreaded::for_tests(), &path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let own = nix::unistd::geteuid().as_raw();

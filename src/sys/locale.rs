@@ -1,11 +1,12 @@
-//! The locale that the daemon was started in: only the name of its character set, for the heads of mails.
+//! The locale of the environment, of which only the character set is used, for the headers of mails.
 
+use super::contract::SingleThreaded;
 use std::ffi::CStr;
 
-/// The character set of the locale in our environment, in libc's words (`UTF-8`, `ANSI_X3.4-1968`).
+/// The name of the character set of the environment's locale, as libc has it (`UTF-8`, `ANSI_X3.4-1968`).
 ///
-/// To be called in a process with one thread. The locale itself stays "C".
-pub fn charset() -> String {
+/// The locale itself stays "C".
+pub fn charset(_threads: &SingleThreaded) -> String {
     // SAFETY: one thread, so nobody reads the locale meanwhile; nl_langinfo's string is copied before the locale is changed back.
     unsafe {
         libc::setlocale(libc::LC_CTYPE, c"".as_ptr());

@@ -5,6 +5,7 @@
 //! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
 
 use super::created::CreatedFile;
+use super::error::{PathError, os_at};
 use super::process_lock::whole_file;
 use super::state_file;
 use nix::errno::Errno;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// The lock's name in the run directory.
 const LOCK_FILE: &str = "cronwheel.lock";
 
-/// Why we are not the one daemon.
+/// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another daemon runs. The words are the reference implementations'.
@@ -30,37 +31,26 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The kernel said no.
-    #[error("{doing} {}: {}", path.display(), super::files::reason(source))]
-    Os {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Os(#[from] PathError),
 }
 
 fn other_words(pid: Option<u32>) -> String {
     pid.map_or_else(|| "unknown".to_owned(), |pid| format!("may be {pid}"))
 }
 
-fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> LockError + 'a {
-    move |source| LockError::Os { doing, path: path.to_owned(), source }
-}
-
-/// The held lock and the PID file that goes with it; given back when dropped, by the kernel if nobody else.
+/// The held lock and the PID file. Dropping it releases the lock, as does the kernel when the process ends.
 #[derive(Debug)]
 pub struct DaemonLock {
     pid_path: PathBuf,
-    /// The PID file as we made it, locked.
+    /// The PID file that this process has written, locked.
     pid_file: Flock<File>,
-    /// What was in its place before, locked as long as we live where that could be had.
+    /// The PID file that was there before. It stays locked if its lock could be taken.
     _before: Option<Flock<File>>,
     _lock: OwnLock,
-    /// Whether somebody without privileges sits on the old PID file: worth a line in the log.
+    /// Whether an unprivileged process holds a lock on the old PID file, which is logged.
     pub pidfile_lock_contested: bool,
-    /// Whether another cron than ours wrote the PID file that was there: it has run since our last daemon did.
+    /// Whether another implementation wrote the PID file that was there, so that it has run since our last daemon did.
     pub foreign_daemon_ran: bool,
 }
 
@@ -69,8 +59,7 @@ pub struct DaemonLock {
 struct OwnLock(File);
 
 impl Drop for OwnLock {
-    /// A lock of this kind stays as long as anybody has the file open, and a child that was forked a moment ago has it too
-    /// until its exec.
+    /// The lock lasts as long as any process has the file open, and a child that was forked a moment ago has it open until its exec.
     fn drop(&mut self) {
         let _ = fcntl(&self.0, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
     }
@@ -94,24 +83,24 @@ impl DaemonLock {
         Ok(DaemonLock { pid_path, pid_file, pidfile_lock_contested, foreign_daemon_ran, _before: before, _lock: lock })
     }
 
-    /// What a program that is executed in our place needs to hold the lock on, see [`DaemonLock::resume`].
+    /// The descriptors that a program which is executed in our place needs to keep the lock, see [`DaemonLock::resume`].
     pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [self._lock.0.as_fd(), self.pid_file.as_fd()].into_iter().chain(self._before.iter().map(|file| file.as_fd()))
     }
 
-    /// Goes on with the lock that the program before this one has held in the same process.
+    /// Takes over the lock that the previous program in the same process has held.
     pub fn resume(run_dir: &Path, pid_name: &str, held: Vec<OwnedFd>) -> Result<DaemonLock, LockError> {
         let pid_path = run_dir.join(pid_name);
         let mut files = held.into_iter().map(File::from);
         let mut next = || files.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
         let (lock, pid_file) =
-            next().and_then(|lock| Ok((lock, next()?))).map_err(failed("taking over the lock on", &pid_path))?;
-        // Locks of these kinds belong to the open file: to lock what is locked already changes nothing.
+            next().and_then(|lock| Ok((lock, next()?))).map_err(os_at("taking over the lock on", &pid_path))?;
+        // Locks of these kinds belong to the open file description, so locking again changes nothing.
         fcntl(&lock, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)))
-            .map_err(|why| failed("taking over the lock on", &pid_path)(why.into()))?;
+            .map_err(|why| os_at("taking over the lock on", &pid_path)(why))?;
         let again = |file| {
             Flock::lock(file, FlockArg::LockExclusiveNonblock)
-                .map_err(|(_, why)| failed("taking over the lock on", &pid_path)(why.into()))
+                .map_err(|(_, why)| os_at("taking over the lock on", &pid_path)(why))
         };
         let pid_file = again(pid_file)?;
         let before = next().ok().map(again).transpose()?;
@@ -126,7 +115,7 @@ impl DaemonLock {
         })
     }
 
-    /// The descriptor of the PID file, which Debian's cron tells in its second log line.
+    /// The descriptor number of the PID file, which Debian's cron logs in its second line.
     pub fn descriptor(&self) -> i32 {
         use std::os::fd::AsRawFd;
         self.pid_file.as_raw_fd()
@@ -145,24 +134,23 @@ impl DaemonLock {
     }
 }
 
-/// Takes the OFD lock. The file's content is our pid, for the one that comes second; what our last daemon wrote there is
-/// given too.
+/// Takes the OFD lock and writes our pid to the file, for a daemon that is started later. Also returns the pid that our last daemon wrote.
 fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), LockError> {
     loop {
-        let file = state_file::open_or_create(path).map_err(failed("opening", path))?;
+        let file = state_file::open_or_create(path).map_err(os_at("opening", path))?;
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 let pid = read_pid(&file).or_else(|| read_pid(&state_file::open(pid_path).ok()?));
                 return Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid });
             }
-            Err(why) => return Err(failed("locking", path)(why.into())),
+            Err(why) => return Err(os_at("locking", path)(why).into()),
         }
-        // Somebody may have taken the file away between opening and locking: then the lock guards nothing.
+        // The file may have been removed between opening and locking; then the lock protects nothing.
         if state_file::is_still_at(&file, path) {
             let our_last = read_pid(&file);
-            file.set_len(0).map_err(failed("writing", path))?;
-            file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(failed("writing", path))?;
+            file.set_len(0).map_err(os_at("writing", path))?;
+            file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(os_at("writing", path))?;
             return Ok((OwnLock(file), our_last));
         }
     }
@@ -170,11 +158,11 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
 
 /// The reference implementations' lock on the PID file that was there.
 enum Theirs {
-    /// Nobody else has it.
+    /// The lock was free and is held now.
     Held(Flock<File>),
-    /// Somebody without privileges has it.
+    /// An unprivileged process has the lock.
     Squatted,
-    /// What has the name of the PID file is no regular file, so no cron has written or locked it.
+    /// The PID file is not a regular file, so no cron has written or locked it.
     NoFile,
 }
 
@@ -185,7 +173,7 @@ fn lock_theirs(path: &Path) -> Result<Theirs, LockError> {
         Err(why) if why.raw_os_error() != Some(libc::ELOOP) && state_file::is_no_regular_file(&why) => {
             return Ok(Theirs::NoFile);
         }
-        opened => opened.map_err(failed("opening", path))?,
+        opened => opened.map_err(os_at("opening", path))?,
     };
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(held) => Ok(Theirs::Held(held)),
@@ -193,23 +181,23 @@ fn lock_theirs(path: &Path) -> Result<Theirs, LockError> {
             Some(pid) => Err(LockError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) }),
             None => Ok(Theirs::Squatted),
         },
-        Err((_, why)) => Err(failed("locking", path)(why.into())),
+        Err((_, why)) => Err(os_at("locking", path)(why).into()),
     }
 }
 
-/// Writes the PID file beside its place, locks it, and moves it there: no reader ever sees half of it, and at no moment is
-/// there an unlocked one.
+/// Writes the PID file under a temporary name, locks it, and renames it. No reader sees an incomplete file, and at no time is there an
+/// unlocked one.
 fn write_pid_file(run_dir: &Path, path: &Path) -> Result<Flock<File>, LockError> {
     let mut new = tempfile::Builder::new()
         .prefix(".crond.pid.")
         .make_in(run_dir, CreatedFile::create)
-        .map_err(failed("making the PID file in", run_dir))?;
-    writeln!(new, "{}", std::process::id()).map_err(failed("writing", path))?;
-    new.as_file().set_mode(0o644).map_err(failed("writing", path))?;
+        .map_err(os_at("making the PID file in", run_dir))?;
+    writeln!(new, "{}", std::process::id()).map_err(os_at("writing", path))?;
+    new.as_file().set_mode(0o644).map_err(os_at("writing", path))?;
     let (file, place) = new.into_parts();
-    let file = Flock::lock(file.into(), FlockArg::LockExclusiveNonblock)
-        .map_err(|(_, why)| failed("locking", path)(why.into()))?;
-    place.persist(path).map_err(|why| failed("placing", path)(why.error))?;
+    let file =
+        Flock::lock(file.into(), FlockArg::LockExclusiveNonblock).map_err(|(_, why)| os_at("locking", path)(why))?;
+    place.persist(path).map_err(|why| os_at("placing", path)(why.error))?;
     Ok(file)
 }
 
@@ -227,7 +215,7 @@ fn privileged_holder(file: &File) -> Option<u32> {
     /// Bytes of the list that are read: any user may add to it.
     const MOST_LOCKS: u64 = 4 << 20;
     let mut locks = String::new();
-    // Without /proc nothing is known, and the pid in the file must do.
+    // Without /proc only the pid in the file is known.
     let _ = File::open("/proc/locks").and_then(|list| list.take(MOST_LOCKS).read_to_string(&mut locks));
     let candidates = read_pid(file).into_iter().chain(flock_holders(&locks, inode.ino()));
     candidates.into_iter().find(|pid| *pid != std::process::id() && is_privileged(*pid) && has_open(*pid, &inode))
@@ -351,7 +339,10 @@ mod tests {
     fn a_link_in_place_of_the_pid_file_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join("crond.pid")).unwrap();
-        assert!(matches!(DaemonLock::take(dir.path(), "crond.pid"), Err(LockError::Os { doing: "opening", .. })));
+        assert!(matches!(
+            DaemonLock::take(dir.path(), "crond.pid"),
+            Err(LockError::Os(PathError { doing: "opening", .. }))
+        ));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Kernel and libc, handed out as safe types. The only room with `unsafe`; each block says why it is sound.
+//! System calls and functions of libc behind safe types. This is the only module with `unsafe`, and each block says why it is sound.
 
 pub mod audit;
 pub mod clock;
+pub mod contract;
 pub mod created;
 pub mod daemon;
 pub mod descriptor;
+pub mod error;
 pub mod file_system;
 pub mod files;
 pub mod handover;
@@ -31,5 +33,4 @@ pub mod stamp;
 pub mod state_file;
 pub mod terminal;
 pub mod timer;
-pub mod user;
 pub mod wake_socket;

@@ -1,5 +1,6 @@
 //! The service manager's socket (sd_notify(3)): readiness, state and the watchdog, when NOTIFY_SOCKET is set.
 
+use super::contract::SingleThreaded;
 use super::handover;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -8,7 +9,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The variables of a service manager; they concern this process alone and must not reach a job.
+/// The variables of a service manager. They are meant for this process only and must not reach a job.
 const OURS_ALONE: [&str; 10] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -22,21 +23,21 @@ const OURS_ALONE: [&str; 10] = [
     "MEMORY_PRESSURE_WATCH",
 ];
 
-/// Somebody to tell, perhaps nobody.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct NotifySocket {
     manager: Option<(UnixDatagram, SocketAddr)>,
-    /// Milliseconds between two signs of life.
+    /// The interval of watchdog messages in milliseconds.
     watchdog_ms: Option<u64>,
-    /// Whether standard error leads to the journal.
+    /// Whether standard error is connected to the journal.
     reads_stderr: bool,
-    /// What was taken out of the environment.
+    /// The variables that were removed from the environment.
     variables: Vec<(&'static str, OsString)>,
 }
 
 impl NotifySocket {
-    /// Takes the manager's variables out of the environment. To be called in main while there is one thread.
-    pub fn take_from_environment() -> NotifySocket {
+    /// Reads the manager's variables and removes them from the environment.
+    pub fn take_from_environment(threads: &SingleThreaded) -> NotifySocket {
         let mut taken = OURS_ALONE.map(std::env::var_os);
         let variables = OURS_ALONE.into_iter().zip(&taken);
         let variables = variables.filter_map(|(name, value)| Some((name, value.clone()?))).collect();
@@ -45,7 +46,7 @@ impl NotifySocket {
         let (address, usec, for_pid) = (take("NOTIFY_SOCKET"), take("WATCHDOG_USEC"), take("WATCHDOG_PID"));
         let reads_stderr = is_journal_stream(take("JOURNAL_STREAM").as_deref(), std::io::stderr());
         for name in OURS_ALONE {
-            handover::take_variable(name);
+            handover::take_variable(threads, name);
         }
         NotifySocket { reads_stderr, variables, ..NotifySocket::to(address, usec, for_pid, std::process::id()) }
     }
@@ -54,25 +55,25 @@ impl NotifySocket {
         let manager = address.and_then(|address| connect(&address).ok());
         let number = |text: Option<OsString>| text.and_then(|text| text.to_str()?.parse::<u64>().ok());
         let for_us = for_pid.is_none() || number(for_pid) == Some(u64::from(pid));
-        // A sign of life at half the time, as sd_watchdog_enabled(3) advises.
+        // Half of the timeout, as sd_watchdog_enabled(3) advises.
         let watchdog_ms =
             number(usec).filter(|usec| *usec > 0 && for_us && manager.is_some()).map(|usec| (usec / 2000).max(1));
         NotifySocket { manager, watchdog_ms, reads_stderr: false, variables: Vec::new() }
     }
 
-    /// Tells the manager; lines of `NAME=VALUE`. Never blocks; nobody listening is no error.
+    /// Sends a message to the manager: lines of `NAME=VALUE`. Never blocks. It is not an error if there is no manager.
     pub fn tell(&self, message: &str) {
         if let Some((socket, address)) = &self.manager {
             let _ = socket.send_to_addr(message.as_bytes(), address);
         }
     }
 
-    /// Whether anybody listens.
+    /// Whether there is a manager to send messages to.
     pub fn is_wanted(&self) -> bool {
         self.manager.is_some()
     }
 
-    /// Whether the manager connected our standard error to the journal.
+    /// Whether the manager has connected standard error to the journal.
     pub fn reads_stderr(&self) -> bool {
         self.reads_stderr
     }
@@ -82,14 +83,14 @@ impl NotifySocket {
         &self.variables
     }
 
-    /// How often a sign of life is wanted, in milliseconds.
+    /// The interval of watchdog messages in milliseconds. None if there is no watchdog.
     pub fn watchdog_ms(&self) -> Option<u64> {
         self.watchdog_ms
     }
 }
 
-/// Whether JOURNAL_STREAM (systemd.exec(5): device and inode, decimal) names what this descriptor is open on. Whoever was
-/// started by a service has the variable too, but perhaps not the descriptor.
+/// Whether JOURNAL_STREAM (systemd.exec(5): device and inode, decimal) names the file that this descriptor is open on. Programs started by
+/// a service inherit the variable, but perhaps not the descriptor.
 fn is_journal_stream(stream: Option<&OsStr>, descriptor: impl AsFd) -> bool {
     let named = stream.and_then(|stream| {
         let (device, inode) = stream.to_str()?.split_once(':')?;
@@ -99,7 +100,7 @@ fn is_journal_stream(stream: Option<&OsStr>, descriptor: impl AsFd) -> bool {
     named.is_some() && named == open
 }
 
-/// A path, or `@name` in the abstract name space.
+/// Connects to a path, or to `@name` in the abstract namespace.
 fn connect(address: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
     let address = match address.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,

@@ -1,4 +1,4 @@
-//! PAM, found at run time: libpam is opened by name, so that a system without it builds and works.
+//! PAM. libpam is loaded at run time, so that the program builds and works on systems without it.
 
 use super::library;
 use std::cell::RefCell;
@@ -10,9 +10,9 @@ use std::ptr::{null, null_mut};
 
 const LIBRARY: &CStr = c"libpam.so.0";
 
-/// Where each service has a file.
+/// Directories with one file for each service.
 const SERVICE_DIRECTORIES: [&str; 2] = ["etc/pam.d", "usr/lib/pam.d"];
-/// Where all services are in one file.
+/// The file that contains all services.
 const ALL_SERVICES: &str = "etc/pam.conf";
 
 // security/_pam_types.h of Linux-PAM.
@@ -56,7 +56,7 @@ type PutVariable = unsafe extern "C" fn(Handle, *const c_char) -> c_int;
 type ListVariables = unsafe extern "C" fn(Handle) -> *mut *mut c_char;
 type Words = unsafe extern "C" fn(Handle, c_int) -> *const c_char;
 
-/// The opened library.
+/// The functions of the loaded libpam.
 #[derive(Debug)]
 pub struct Library {
     start: Start,
@@ -71,8 +71,8 @@ pub struct Library {
     words: Words,
 }
 
-/// Whether the system has PAM rules for this service, looked for where Linux-PAM does: in a file of that name, or, where there are no
-/// directories for such files, in lines of one file for all services. Where that cannot be found out there is one: PAM is to decide then.
+/// Whether the system has PAM rules for this service. They are looked for where Linux-PAM does: in a file of that name, or, if no directory
+/// for such files exists, in lines of one file for all services. If this cannot be found out, the answer is yes, and PAM decides.
 pub fn has_service(name: &str) -> bool {
     has_service_below(Path::new("/"), name)
 }
@@ -94,14 +94,14 @@ fn has_service_below(root: &Path, name: &str) -> bool {
     }
 }
 
-/// Under which name the modules of this process log from now on, with the process's number (syslog(3), which libpam uses).
+/// Sets the tag with which modules in this process log from now on, with the process id (syslog(3), which libpam uses).
 pub fn log_as(tag: &'static CStr) {
     // SAFETY: libc keeps the pointer, to a string that ends with NUL and lives as long as the process.
     unsafe { libc::openlog(tag.as_ptr(), libc::LOG_PID, libc::LOG_CRON) };
 }
 
 impl Library {
-    /// Opens it; none when the system has no PAM. It stays open as long as the process lives.
+    /// Loads libpam. None if the system has no PAM. It stays loaded as long as the process lives.
     pub fn open() -> Option<Library> {
         let library = library::Library::open(LIBRARY)?;
         let find = |name| library.find(name);
@@ -123,23 +123,22 @@ impl Library {
     }
 }
 
-/// PAM said no, or could not say.
+/// A function of libpam failed or refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{doing}: {text}")]
 pub struct PamError {
-    /// `pam_acct_mgmt`.
+    /// The name of the function, for example `pam_acct_mgmt`.
     pub doing: &'static str,
-    /// What pam_strerror says of it.
+    /// The text of pam_strerror(3).
     pub text: String,
 }
 
-/// One PAM transaction; whatever it has opened is closed when it is dropped.
+/// A PAM transaction. Dropping it closes the session and ends the transaction.
 #[derive(Debug)]
 pub struct Session<'a> {
     library: &'a Library,
     handle: Handle,
-    /// What modules wanted to tell somebody. It comes from [`Box::into_raw`], since the library keeps a copy of the pointer, and
-    /// is freed on drop.
+    /// Messages of modules. The pointer comes from [`Box::into_raw`], since the library keeps a copy of it, and is freed on drop.
     told: *mut RefCell<Vec<String>>,
     has_credentials: bool,
     is_open: bool,
@@ -147,7 +146,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Begins a transaction: the service's files are read and its modules are loaded. Modules that ask something get no answer.
+    /// Begins a transaction: libpam reads the service's files and loads its modules. Questions of modules get no answer.
     pub fn begin(library: &'a Library, service: &CStr) -> Result<Session<'a>, PamError> {
         // Owned by the session below, which frees it whether the transaction begins or not.
         let told = Box::into_raw(Box::new(RefCell::new(Vec::new())));
@@ -161,7 +160,7 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
-    /// Sets whose session it is to be.
+    /// Sets the user of the session.
     pub fn set_user(&mut self, name: &CStr) -> Result<(), PamError> {
         self.set(ITEM_USER, name)
     }
@@ -177,33 +176,33 @@ impl<'a> Session<'a> {
         self.note("pam_set_item", code)
     }
 
-    /// Whether the account may be used now.
+    /// Checks whether the account may be used now.
     pub fn account(&mut self) -> Result<(), PamError> {
         self.call("pam_acct_mgmt", self.library.account, SILENT)
     }
 
-    /// Gives this process the user's credentials (groups, keys).
+    /// Sets the user's credentials (groups, keys) for this process.
     pub fn establish_credentials(&mut self) -> Result<(), PamError> {
         self.call("pam_setcred", self.library.credentials, ESTABLISH | SILENT)?;
         self.has_credentials = true;
         Ok(())
     }
 
-    /// Opens the session.
+    /// Opens the session, which is closed on drop.
     pub fn open(&mut self) -> Result<(), PamError> {
         self.call("pam_open_session", self.library.open_session, SILENT)?;
         self.is_open = true;
         Ok(())
     }
 
-    /// Puts `NAME=value` into the environment that modules see.
+    /// Sets a variable (`NAME=value`) in the environment of the transaction.
     pub fn put_variable(&mut self, setting: &CStr) -> Result<(), PamError> {
         // SAFETY: a live handle; the library copies the string.
         let code = unsafe { (self.library.put_variable)(self.handle, setting.as_ptr()) };
         self.note("pam_putenv", code)
     }
 
-    /// The environment that modules have made: `NAME=value`.
+    /// The environment of the transaction, as `NAME=value` strings.
     pub fn variables(&self) -> Vec<CString> {
         let mut variables = Vec::new();
         // SAFETY: the library gives a list that ends with a null pointer, of strings that end with NUL; list and strings are ours to free.
@@ -223,7 +222,7 @@ impl<'a> Session<'a> {
         variables
     }
 
-    /// What modules have told since the last time.
+    /// Takes the messages of modules since the last call.
     pub fn take_messages(&self) -> Vec<String> {
         // SAFETY: the pointer is valid until the session is dropped, and all access is through shared references.
         unsafe { &*self.told }.take()
@@ -274,7 +273,7 @@ impl Drop for Session<'_> {
     }
 }
 
-/// Notes what modules tell and refuses what they ask: nobody sits at a terminal.
+/// The conversation function: stores messages of modules and refuses their questions, since no user is there to answer.
 extern "C" fn converse(
     count: c_int,
     messages: *mut *const Message,

@@ -4,7 +4,7 @@ use super::process::Pid;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-/// A descriptor of that process, readable once it has ended, closed on exec.
+/// Opens a descriptor that becomes readable when the process has ended. It is closed on exec.
 pub fn open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: the call takes integers only; a number that is not negative is a descriptor that the kernel has just made and that nobody else
     // knows.
@@ -18,12 +18,13 @@ pub fn open(pid: Pid) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::SingleThreaded;
     use crate::sys::poll::Poll;
     use crate::sys::process;
 
     #[test]
     fn the_end_of_a_process_makes_its_descriptor_readable() {
-        let child = process::fork(|| {
+        let child = process::fork(&SingleThreaded::for_tests(), |_| {
             std::thread::sleep(std::time::Duration::from_secs(60));
             0
         });

@@ -1,4 +1,4 @@
-//! Waiting for many things at once: epoll, and a bell that another thread can ring.
+//! Waits for many descriptors at once with epoll, and wakes a waiting thread from another one.
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-/// A set of descriptors, each under a number of the caller's.
+/// A set of descriptors, each registered with a number of the caller's choice.
 #[derive(Debug)]
 pub struct Poll(Epoll);
 
@@ -17,40 +17,40 @@ impl Poll {
         Ok(Poll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
 
-    /// Adds a descriptor: wait until it is readable (or hung up).
+    /// Registers a descriptor for reading (and the end of the connection).
     pub fn add(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
         Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, number))?)
     }
 
-    /// Adds a descriptor: wait until it is writable (or its reader is gone).
+    /// Registers a descriptor for writing (and the end of its reader).
     pub fn add_for_writing(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
         Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLOUT, number))?)
     }
 
-    /// Adds a descriptor: wait for an exceptional condition, such as a change of the mount table.
+    /// Registers a descriptor for exceptional conditions, such as a change of the mount table.
     pub fn add_for_exceptions(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
         Ok(self.0.add(descriptor, EpollEvent::new(EpollFlags::EPOLLPRI, number))?)
     }
 
-    /// Waits for that descriptor to be writable too, or no longer.
+    /// Changes whether a descriptor that is registered for reading is also registered for writing.
     pub fn want_writable(&self, descriptor: impl AsFd, number: u64, writable: bool) -> io::Result<()> {
         let mut flags = EpollFlags::EPOLLIN;
         flags.set(EpollFlags::EPOLLOUT, writable);
         Ok(self.0.modify(descriptor, &mut EpollEvent::new(flags, number))?)
     }
 
-    /// Takes a descriptor out.
+    /// Removes a descriptor from the set.
     pub fn remove(&self, descriptor: impl AsFd) -> io::Result<()> {
         Ok(self.0.delete(descriptor)?)
     }
 
-    /// Waits at most that many milliseconds (none: without end) and gives the numbers of those that are ready, `MOST` of them at most.
+    /// Waits at most this many milliseconds, or without limit if None, and returns the numbers of at most `MOST` ready descriptors.
     pub fn wait<const MOST: usize>(
         &self,
         at_most_ms: Option<u64>,
     ) -> io::Result<impl Iterator<Item = u64> + use<MOST>> {
         let mut ready = [EpollEvent::empty(); MOST];
-        // A longer wait than an i32 of milliseconds (24 days) is one wake-up earlier than asked for, which is allowed.
+        // A longer wait than an i32 of milliseconds (24 days) wakes up early, which is allowed.
         let timeout = match at_most_ms {
             Some(ms) => EpollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::ZERO),
             None => EpollTimeout::NONE,
@@ -62,13 +62,13 @@ impl Poll {
         Ok(ready.into_iter().take(count).map(|event| event.data()))
     }
 
-    /// Waits at most that long for anything at all; whether there is something.
+    /// Waits at most this many milliseconds and returns whether any descriptor is ready.
     pub fn wait_for_any(&self, at_most_ms: Option<u64>) -> io::Result<bool> {
         Ok(self.wait::<1>(at_most_ms)?.next().is_some())
     }
 }
 
-/// A set is readable itself while something in it is ready, so that it can be a part of another.
+/// A set is readable itself while one of its descriptors is ready, so it can be registered in another set.
 impl AsFd for Poll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.0.as_fd()
@@ -80,18 +80,18 @@ impl AsFd for Poll {
 pub struct Notifier(Arc<EventFd>);
 
 impl Notifier {
-    /// A silent bell.
+    /// Creates a notifier that is not readable.
     pub fn new() -> io::Result<Notifier> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         Ok(Notifier(Arc::new(EventFd::from_flags(flags)?)))
     }
 
-    /// Makes it readable. Cannot fail in a way that matters: a full counter is readable already.
+    /// Makes the notifier readable. The only error is a full counter, and then it is readable already.
     pub fn ring(&self) {
         let _ = self.0.write(1);
     }
 
-    /// Silences it again.
+    /// Makes the notifier unreadable again.
     pub fn answer(&self) {
         let _ = self.0.read();
     }

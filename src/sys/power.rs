@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-/// Where the kernel describes what feeds the machine.
+/// The kernel's directory of power supplies.
 const SUPPLIES: &str = "/sys/class/power_supply";
 
-/// Whether there are mains and none of them feeds the machine, by the rule of cronie's 0anacron and systemd's ConditionACPower.
-/// A machine that tells of no mains has no battery to spare.
+/// Whether the machine runs on battery: it has mains supplies and all are offline, by the rule of cronie's 0anacron and systemd's
+/// ConditionACPower. A machine without known mains supplies counts as not on battery.
 pub fn is_on_battery() -> bool {
     is_on_battery_by(Path::new(SUPPLIES))
 }

@@ -1,8 +1,9 @@
-//! Processes: fork, exec, waiting for them, signals to them, and what a fresh job is to have of its own.
+//! Processes: fork, exec, wait, signals, and the attributes that a job starts with.
 //!
 //! Everything that forks here has one thread (the executor, its template, its PAM monitors), so the child of a fork may do whatever its
 //! parent could.
 
+use super::contract::{FreshChild, SingleThreaded};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
@@ -29,12 +30,12 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether it is exit code 0.
+    /// Whether this is exit code 0.
     pub fn is_success(self) -> bool {
         self == Status::Code(0)
     }
 
-    /// The number that wait(2) gives for it, as the reference implementations print a mailer's status.
+    /// The status as wait(2) encodes it. The reference implementations print a mailer's status in this form.
     pub fn raw(self) -> i32 {
         match self {
             Status::Code(code) => (code & 0xff) << 8,
@@ -51,7 +52,7 @@ impl Status {
     }
 }
 
-/// What an ended process and its own ended children used.
+/// The resource usage of an ended process and its own ended children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceUsage {
     /// CPU time in user mode, in microseconds.
@@ -73,20 +74,18 @@ impl ResourceUsage {
     }
 }
 
-/// Ends the process at once: no destructors, no buffers written.
+/// Ends the process at once, without running destructors or writing buffers.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: takes an integer and does not return; nothing of ours runs after it.
     unsafe { libc::_exit(status) }
 }
 
 /// Forks. The child runs `body` and ends with the status it returns, 70 (EX_SOFTWARE) after a panic; it never comes back here.
-///
-/// To be called in a process with one thread.
-pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
-    // SAFETY: the callers' processes have one thread, so no lock can be held by a thread that the child does not have.
+pub fn fork(_threads: &SingleThreaded, body: impl FnOnce(FreshChild) -> i32) -> io::Result<Pid> {
+    // SAFETY: the process has one thread, so no other thread can hold a lock that would stay locked in the child.
     let pid = check(unsafe { libc::fork() })?;
     if pid == 0 {
-        exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(70));
+        exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(FreshChild::forked()))).unwrap_or(70));
     }
     Ok(pid.unsigned_abs())
 }
@@ -103,7 +102,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// What stands at `path`, with these arguments, its name first, and these `NAME=value` strings.
+    /// Prepares the program at `path` with these arguments, the first of which is its name, and these `NAME=value` strings.
     pub fn new(path: CString, mut arguments: Vec<CString>, mut environment: Vec<CString>) -> Program {
         // The bytes of a CString stay where they are when it is moved.
         let list = |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([null()]).collect();
@@ -112,12 +111,12 @@ impl Program {
         Program { path, arguments: argument_list, environment: environment_list, _strings: arguments }
     }
 
-    /// Where it stands.
+    /// The path of the program.
     pub fn path(&self) -> &CStr {
         &self.path
     }
 
-    /// Becomes it; returns only when that fails.
+    /// Executes the program. Returns only on failure.
     pub fn exec(&self) -> io::Error {
         // SAFETY: a string that ends with NUL and two lists that end with null, whose strings live as long as this does and end with NUL.
         unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
@@ -125,12 +124,12 @@ impl Program {
     }
 }
 
-/// Takes one ended child off the kernel's list, if there is one: any child, orphans that were given to us included.
+/// Reaps one ended child, if there is one. It may also be an orphan that this process has adopted.
 pub fn reap() -> Option<(Pid, Status)> {
     wait_for(-1, libc::WNOHANG).ok().flatten().map(|(pid, status, _)| (pid, status))
 }
 
-/// A child that has ended, if there is one; until [`wait`] is asked for its status, its id is nobody else's.
+/// Finds a child that has ended without reaping it. Its process id is not reused until [`wait`] is called for it.
 pub fn ended_child() -> Option<Pid> {
     // SAFETY: all-zero bytes are a valid value, and it is live while the kernel fills it; without a child that has ended it stays as it is.
     let pid = unsafe {
@@ -141,12 +140,12 @@ pub fn ended_child() -> Option<Pid> {
     (pid != 0).then_some(pid.unsigned_abs())
 }
 
-/// Waits until that child has ended.
+/// Waits until the child has ended.
 pub fn wait(pid: Pid) -> io::Result<Status> {
     wait_with_usage(pid).map(|(status, _)| status)
 }
 
-/// Waits until that child has ended, and reports what it and the children that it waited for used.
+/// Waits until the child has ended, and returns the resource usage of it and of the children that it waited for.
 pub fn wait_with_usage(pid: Pid) -> io::Result<(Status, ResourceUsage)> {
     let ended = wait_for(signed(pid), 0)?;
     ended.map(|(_, status, usage)| (status, usage)).ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
@@ -172,12 +171,12 @@ fn wait_for(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, S
     }
 }
 
-/// A signal that we send.
+/// A signal that asks or forces a process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// TERM: please end.
+    /// SIGTERM, which the process can handle.
     Terminate,
-    /// KILL: end.
+    /// SIGKILL, which ends the process in any case.
     Kill,
 }
 
@@ -190,39 +189,39 @@ impl Ask {
     }
 }
 
-/// Signals one process. Only for a child that is not reaped yet: its id cannot be somebody else's.
+/// Signals one process. Only for a child that has not been reaped, since its id cannot belong to another process.
 pub fn signal(pid: Pid, ask: Ask) -> io::Result<()> {
     Ok(kill(nix::unistd::Pid::from_raw(signed(pid)), ask.signal())?)
 }
 
-/// Signals the process group that this process leads.
+/// Signals the process group whose leader is this process id.
 pub fn signal_group(leader: Pid, ask: Ask) -> io::Result<()> {
     Ok(killpg(nix::unistd::Pid::from_raw(signed(leader)), ask.signal())?)
 }
 
-/// Our own process id, asked anew: right after a fork, too.
+/// The id of this process, never a cached one, so it is right after a fork, too.
 pub fn own_pid() -> Pid {
     nix::unistd::getpid().as_raw().unsigned_abs()
 }
 
-/// Leads a session of its own, without a controlling terminal.
+/// Makes this process the leader of a new session without a controlling terminal.
 pub fn new_session() -> io::Result<()> {
     nix::unistd::setsid()?;
     Ok(())
 }
 
-/// Orphaned descendants are given to this process from now on.
+/// Makes this process adopt its orphaned descendants (a subreaper, prctl(2)).
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
-/// Sets the name that ps(1) shows as the command's, at most 15 bytes.
+/// Sets the name that ps(1) shows for the command, at most 15 bytes.
 pub fn set_name(name: &CStr) {
-    // The name is for people only, and the kernel takes any.
+    // The name is only informative, and the kernel accepts any.
     let _ = prctl::set_name(name);
 }
 
-/// Gives every signal its default meaning, whatever was inherited: also the two that libc keeps for itself and hides.
+/// Resets every signal to its default action, whatever was inherited, including the two that libc reserves and hides.
 pub fn default_signals() {
     // The kernel's own sigaction: handler, flags, restorer and mask, all of them zero, which is the default without a handler.
     let default = [0_u64; 8];
@@ -232,7 +231,8 @@ pub fn default_signals() {
     }
 }
 
-/// Gives every signal that asks a process to end a handler that does nothing: the process goes on, and what it execs has the default.
+/// Installs a handler that does nothing for every signal that asks a process to end: this process continues, and programs that it executes
+/// have the default action.
 pub fn ignore_end_requests() {
     for number in [
         Signal::SIGHUP,
@@ -249,7 +249,7 @@ pub fn ignore_end_requests() {
     }
 }
 
-/// Lets ended children vanish without being waited for.
+/// Ignores SIGCHLD, so that children need not be waited for.
 pub fn ignore_children() {
     set_handler(Signal::SIGCHLD, SigHandler::SigIgn);
 }
@@ -271,20 +271,20 @@ pub fn unblock_signals() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
-/// Sets which permission bits new files do not get, and returns which they did not get before.
+/// Sets the umask and returns the previous one.
 pub fn set_umask(mask: u32) -> u32 {
     // nix's wrapper panics where a filter of system calls refuses this one.
     // SAFETY: takes an integer and touches no memory of ours.
     unsafe { libc::umask(mask) }
 }
 
-/// Another umask until this is dropped. To be made in a process with one thread.
+/// Sets another umask until this is dropped.
 #[derive(Debug)]
 pub struct TemporaryUmask(u32);
 
 impl TemporaryUmask {
-    /// Sets it.
-    pub fn set(mask: u32) -> TemporaryUmask {
+    /// Sets the umask of the process, which all its threads would share.
+    pub fn set(_threads: &SingleThreaded, mask: u32) -> TemporaryUmask {
         TemporaryUmask(set_umask(mask))
     }
 }
@@ -295,7 +295,7 @@ impl Drop for TemporaryUmask {
     }
 }
 
-/// nice 0, no I/O priority of its own, the ordinary scheduling policy.
+/// Resets nice value, I/O priority and scheduling policy to the defaults.
 pub fn reset_priority() -> io::Result<()> {
     // SAFETY: the calls take integers, and a parameter that is live and for which all-zero bytes are valid: static priority 0.
     unsafe {
@@ -310,12 +310,12 @@ pub fn reset_priority() -> io::Result<()> {
     }
 }
 
-/// Whether the kernel's memory killer looks at us as at anybody, which is 0. Without /proc nobody knows, and nothing can be changed.
+/// Whether the OOM killer's score adjustment is 0, the default. False if /proc is missing.
 pub fn has_default_oom_score() -> bool {
     std::fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score == b"0\n")
 }
 
-/// Makes us as likely a victim of the kernel's memory killer as anybody: 0. Without /proc it stays as it was.
+/// Resets the OOM killer's score adjustment to 0. Without /proc it stays as it was.
 pub fn reset_oom_score() -> io::Result<()> {
     match std::fs::write("/proc/self/oom_score_adj", b"0\n") {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -323,23 +323,23 @@ pub fn reset_oom_score() -> io::Result<()> {
     }
 }
 
-/// How many descriptors a process may have: what counts, and what it may be raised to.
+/// The limit on the number of descriptors: the soft and the hard limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DescriptorLimit {
-    /// What counts now.
+    /// The limit that is in force.
     pub soft: u64,
-    /// What it may be raised to.
+    /// The limit up to which the soft limit may be raised.
     pub hard: u64,
 }
 
 impl DescriptorLimit {
-    /// Ours.
+    /// Reads the limit of this process.
     pub fn own() -> io::Result<DescriptorLimit> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         Ok(DescriptorLimit { soft, hard })
     }
 
-    /// Makes it ours.
+    /// Sets the limit of this process.
     pub fn set(self) -> io::Result<()> {
         Ok(setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)?)
     }
@@ -354,7 +354,7 @@ pub struct Ids {
     pub groups: [u32; 3],
 }
 
-/// Ours.
+/// Reads the ids of this process.
 pub fn own_ids() -> io::Result<Ids> {
     let (users, groups) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
     Ok(Ids {
@@ -363,7 +363,7 @@ pub fn own_ids() -> io::Result<Ids> {
     })
 }
 
-/// Our supplementary groups.
+/// Reads the supplementary groups of this process.
 pub fn own_groups() -> io::Result<Vec<u32>> {
     Ok(nix::unistd::getgroups()?.into_iter().map(|group| group.as_raw()).collect())
 }
@@ -380,28 +380,28 @@ pub fn set_group_ids(group: u32) -> io::Result<()> {
     Ok(nix::unistd::setresgid(group, group, group)?)
 }
 
-/// Sets the real, effective and saved user id: the way back is closed unless it is root's.
+/// Sets the real, effective and saved user id. They cannot be changed back unless the id is root's.
 pub fn set_user_ids(user: u32) -> io::Result<()> {
     let user = Uid::from_raw(user);
     Ok(nix::unistd::setresuid(user, user, user)?)
 }
 
-/// Whether this process could make itself root now. It does, when it can: only for a process that ends when the answer is yes.
+/// Whether this process can become root. If it can, it has become root, so it must end if the answer is yes.
 pub fn can_become_root() -> bool {
     nix::unistd::setuid(Uid::from_raw(0)).is_ok()
 }
 
-/// Nobody but root may look into this process or trace it, until it becomes another program: whatever id it takes.
+/// Allows only root to trace this process or read its memory, whatever its ids, until it executes another program.
 pub fn stay_private() -> io::Result<()> {
     Ok(prctl::set_dumpable(false)?)
 }
 
-/// The kernel's `Operation not permitted`, for what it should have refused.
+/// The error EPERM, for an operation that the kernel should have refused.
 pub fn not_permitted() -> io::Error {
     io::Error::from_raw_os_error(libc::EPERM)
 }
 
-/// Enters a directory.
+/// Changes the current directory.
 pub fn enter(directory: &CStr) -> io::Result<()> {
     Ok(nix::unistd::chdir(directory)?)
 }
@@ -425,16 +425,16 @@ mod tests {
 
     #[test]
     fn a_child_ends_with_the_status_its_body_returns() {
-        let pid = fork(|| 7).unwrap();
+        let pid = fork(&SingleThreaded::for_tests(), |_| 7).unwrap();
         assert_eq!(wait(pid).unwrap(), Status::Code(7));
     }
 
     #[test]
     fn an_ended_child_is_there_until_it_is_waited_for() {
         // Alone: the other tests have children, too.
-        let alone = fork(|| {
+        let alone = fork(&SingleThreaded::for_tests(), |alone| {
             let none_before = ended_child().is_none();
-            let child = fork(|| 7).unwrap();
+            let child = fork(alone.threads(), |_| 7).unwrap();
             let found = loop {
                 if let Some(found) = ended_child() {
                     break found;
@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_the_child_stays_in_the_child() {
-        let pid = fork(|| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
+        let pid = fork(&SingleThreaded::for_tests(), |_| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
         assert_eq!(wait(pid).unwrap(), Status::Code(70));
     }
 
@@ -457,7 +457,7 @@ mod tests {
     fn the_status_of_a_child_that_a_real_time_signal_ended_is_known() {
         let signal = libc::SIGRTMIN() + 3;
         let kill = CString::new(format!("kill -{signal} $$")).unwrap();
-        let child = fork(|| {
+        let child = fork(&SingleThreaded::for_tests(), |_| {
             default_signals();
             let shell = Program::new(c"/bin/sh".into(), vec![c"sh".into(), c"-c".into(), kill], Vec::new());
             shell.exec();

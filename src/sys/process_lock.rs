@@ -1,5 +1,5 @@
-//! A lock on a file that tells whether a process lives: it belongs to the process, so that it ends with it, and a child that was forked
-//! meanwhile does not keep it (fcntl(2), F_SETLK).
+//! A file lock that shows whether a process is alive. The lock belongs to the process, so it ends with it and is not inherited by forked
+//! children (fcntl(2), F_SETLK).
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -17,7 +17,7 @@ pub(super) fn whole_file(kind: libc::c_int) -> libc::flock {
     }
 }
 
-/// Takes the lock for this process; false when another process has it. Closing any descriptor of that file gives it back.
+/// Takes the lock for this process. False if another process has it. Closing any descriptor of the file releases it.
 pub fn take(file: &File) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))) {
         Ok(_) => Ok(true),
@@ -36,6 +36,7 @@ pub fn is_held_by_another(file: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::SingleThreaded;
     use crate::sys::descriptor;
     use crate::sys::process;
     use std::os::fd::AsFd;
@@ -46,9 +47,9 @@ mod tests {
         let (hold_read, hold_write) = descriptor::pipe().unwrap();
         let (told_read, told_write) = descriptor::pipe().unwrap();
         // The holder has a child that lives on and still has the file open.
-        let holder = process::fork(|| {
+        let holder = process::fork(&SingleThreaded::for_tests(), |_| {
             let taken = take(&file).unwrap_or(false);
-            let child = process::fork(|| {
+            let child = process::fork(&SingleThreaded::for_tests(), |_| {
                 let _ = descriptor::read(hold_read.as_fd(), &mut [0]);
                 0
             });

@@ -1,8 +1,9 @@
-//! SELinux: the contexts that its policy has for users, what it allows, and the label of an open file.
+//! SELinux: the contexts that the policy defines for users, access checks, and the labels of open files.
 //!
-//! libselinux is found at run time, as libpam is, so that a system without it builds and works. It is only looked for where
-//! the kernel has SELinux.
+//! libselinux is loaded at run time, as libpam is, so that the program builds and works on systems without it, and only if the kernel has
+//! SELinux.
 
+use super::error::Error;
 use super::library::Library;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs;
@@ -12,9 +13,9 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 
 const LIBRARY: &CStr = c"libselinux.so.1";
-/// The kernel's own switch; it is there where SELinux is.
+/// The kernel's switch between enforcing and permissive mode. It exists if the kernel has SELinux.
 const SWITCH: &str = "/sys/fs/selinux/enforce";
-/// The extended attribute that is a file's label.
+/// The extended attribute that contains a file's label.
 const LABEL: &CStr = c"security.selinux";
 const LONGEST_LABEL: usize = 4096;
 
@@ -29,7 +30,7 @@ type SetContext = unsafe extern "C" fn(*const c_char) -> c_int;
 type CheckAccess =
     unsafe extern "C" fn(*const c_char, *const c_char, *const c_char, *const c_char, *mut c_void) -> c_int;
 
-/// The library, and with it the policy of this machine.
+/// The functions of libselinux, which know the policy of this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     is_enabled: IsEnabled,
@@ -43,32 +44,24 @@ pub struct Policy {
     check_access: CheckAccess,
 }
 
-/// SELinux could not say.
-#[derive(Debug, thiserror::Error)]
-#[error("{doing}: {source}")]
-pub struct SelinuxError {
-    doing: &'static str,
-    source: io::Error,
+fn failed(doing: &'static str) -> Error {
+    Error { doing, source: io::Error::last_os_error() }
 }
 
-fn failed(doing: &'static str) -> SelinuxError {
-    SelinuxError { doing, source: io::Error::last_os_error() }
-}
-
-/// Whether what the policy forbids is also refused, and not only recorded.
+/// Whether SELinux is in enforcing mode: what the policy forbids is refused and not only logged.
 pub fn is_enforcing() -> bool {
-    // What cannot be read is taken for the strict answer.
+    // If the switch cannot be read, enforcing mode is assumed.
     fs::read(SWITCH).map_or(true, |switch| !switch.starts_with(b"0"))
 }
 
-/// Whether this kernel has it, whatever this build or process may do with it.
+/// Whether the kernel has SELinux, whatever this build or process may do with it.
 fn is_in_kernel() -> bool {
     Path::new(SWITCH).exists()
 }
 
 impl Policy {
-    /// That of this machine; none where the kernel has no SELinux, where this is a container that may not ask it, or where this build
-    /// does not mind it. The library stays open as long as the process lives.
+    /// The policy of this machine. None if the kernel has no SELinux, if this is a container that may not query it, or if this build has no
+    /// support for it. The library stays loaded as long as the process lives.
     pub fn of_machine() -> Option<Policy> {
         if !cfg!(feature = "selinux") || !is_in_kernel() {
             return None;
@@ -101,8 +94,8 @@ impl Policy {
         }
     }
 
-    /// The context in which that user's jobs run.
-    pub fn context_of_user(&self, name: &CStr) -> Result<CString, SelinuxError> {
+    /// The context for jobs of a user.
+    pub fn context_of_user(&self, name: &CStr) -> Result<CString, Error> {
         let (mut user, mut level) = (null_mut(), null_mut());
         // SAFETY: a string that ends with NUL, and two places for strings that the library allocates.
         let code = unsafe { (self.user_by_name)(name.as_ptr(), &mut user, &mut level) };
@@ -116,8 +109,8 @@ impl Policy {
         self.raw(code, context)
     }
 
-    /// The context in which the jobs of the system's tables run: our own user's and role's.
-    pub fn context_of_system(&self) -> Result<CString, SelinuxError> {
+    /// The context for jobs of the system's crontabs, from the user and role of this process.
+    pub fn context_of_system(&self) -> Result<CString, Error> {
         let own = self.own_context()?;
         let mut parts = own.as_bytes().split(|byte| *byte == b':');
         let mut part = || CString::new(parts.next().unwrap_or_default()).unwrap_or_default();
@@ -128,17 +121,17 @@ impl Policy {
         self.raw(code, context)
     }
 
-    /// The context in which we run.
-    pub fn own_context(&self) -> Result<CString, SelinuxError> {
+    /// The context of this process.
+    pub fn own_context(&self) -> Result<CString, Error> {
         Self::ask(self.own_context, "getcon")
     }
 
-    /// The context in which whoever executed us ran.
-    pub fn callers_context(&self) -> Result<CString, SelinuxError> {
+    /// The context of the program that executed this one.
+    pub fn callers_context(&self) -> Result<CString, Error> {
         Self::ask(self.previous_context, "getprevcon")
     }
 
-    /// Whether the policy lets `source` do that to `target`; what it forbids is recorded, and in permissive mode allowed all the same.
+    /// Whether the policy allows `source` this access to `target`. What it forbids is logged, and allowed nevertheless in permissive mode.
     pub fn allows(&self, source: &CStr, target: &CStr, class: &CStr, permission: &CStr) -> bool {
         // SAFETY: strings that end with NUL, and no data for the record.
         let code = unsafe {
@@ -147,14 +140,14 @@ impl Policy {
         code == 0
     }
 
-    /// Has the next program that this process executes run in that context.
+    /// Sets the context of the next program that this process executes.
     pub fn set_context_of_exec(&self, context: &CStr) -> io::Result<()> {
         // SAFETY: a string that ends with NUL.
         let code = unsafe { (self.set_context_of_exec)(context.as_ptr()) };
         if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    fn ask(function: GetContext, doing: &'static str) -> Result<CString, SelinuxError> {
+    fn ask(function: GetContext, doing: &'static str) -> Result<CString, Error> {
         let mut context = null_mut();
         // SAFETY: a place for a string that the library allocates.
         let code = unsafe { function(&mut context) };
@@ -162,8 +155,8 @@ impl Policy {
         if code < 0 { Err(failed(doing)) } else { context.copy().ok_or_else(|| failed(doing)) }
     }
 
-    /// A context of the library in the form that the kernel takes.
-    fn raw(&self, code: c_int, context: *mut c_char) -> Result<CString, SelinuxError> {
+    /// Translates a context of the library to the kernel's form.
+    fn raw(&self, code: c_int, context: *mut c_char) -> Result<CString, Error> {
         let error = failed("finding the default context");
         let context = Allocated(context);
         let translated = if code < 0 { None } else { context.copy() }.ok_or(error)?;
@@ -192,8 +185,8 @@ impl Drop for Allocated {
     }
 }
 
-/// The label of an open file.
-pub fn label(file: impl AsFd) -> Result<CString, SelinuxError> {
+/// Reads the label of an open file.
+pub fn label(file: impl AsFd) -> Result<CString, Error> {
     let mut label = vec![0; LONGEST_LABEL];
     // SAFETY: an open descriptor, a string that ends with NUL, and a buffer of the length given.
     let length =
@@ -203,17 +196,17 @@ pub fn label(file: impl AsFd) -> Result<CString, SelinuxError> {
     while label.last() == Some(&0) {
         label.pop();
     }
-    CString::new(label).map_err(|error| SelinuxError { doing: "reading the label", source: error.into() })
+    CString::new(label).map_err(|error| Error { doing: "reading the label", source: error.into() })
 }
 
-/// That context with another level (`user:role:type:level`).
+/// Replaces the level of a context (`user:role:type:level`).
 pub fn with_level(context: &CStr, level: &[u8]) -> Option<CString> {
     let mut parts: Vec<&[u8]> = context.to_bytes().splitn(4, |byte| *byte == b':').take(3).collect();
     parts.push(level);
     if parts.len() == 4 && !level.is_empty() { CString::new(parts.join(&b':')).ok() } else { None }
 }
 
-/// The level of a context; none where the policy has no levels.
+/// The level of a context. None if the policy has no levels.
 pub fn level(context: &CStr) -> Option<&[u8]> {
     context.to_bytes().splitn(4, |byte| *byte == b':').nth(3)
 }

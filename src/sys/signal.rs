@@ -1,20 +1,21 @@
-//! Signals as something to be read: blocked from the first statement of main on, so that none is lost and none interrupts.
+//! Signals that are read from a descriptor. They are blocked from the first statement of main on, so that none is lost and none interrupts
+//! a system call.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What somebody wants of the daemon.
+/// The meaning of a signal for the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalEvent {
-    /// HUP or URG: read every table again.
+    /// SIGHUP or SIGURG: read every crontab again.
     Reload,
-    /// TERM or INT: come to an end.
+    /// SIGTERM or SIGINT: stop.
     Stop,
-    /// USR1: tell the state.
+    /// SIGUSR1: log the state.
     TellState,
-    /// CHLD: a child has ended.
+    /// SIGCHLD: a child has ended.
     Child,
 }
 
@@ -31,8 +32,8 @@ fn listened() -> SigSet {
     LISTENED.iter().map(|(signal, _)| *signal).collect()
 }
 
-/// Blocks the signals that the daemon listens to and takes away what the caller may have set for them (an ignored CHLD would
-/// hide the end of our children). To be called first in main, before there are threads.
+/// Blocks the signals that the daemon handles and resets their dispositions, which the caller may have changed (an ignored SIGCHLD would
+/// hide the end of children). Must be called first in main, before there are threads.
 pub fn block() -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&listened()), None)?;
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -43,17 +44,17 @@ pub fn block() -> io::Result<()> {
     Ok(())
 }
 
-/// The blocked signals, to be read.
+/// A descriptor from which the blocked signals are read.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Listens; [`block`] must have been called.
+    /// Opens the descriptor. [`block`] must have been called before.
     pub fn new() -> io::Result<Signals> {
         Ok(Signals(SignalFd::with_flags(&listened(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// The next signal that waits, if one does.
+    /// Reads the next pending signal, if there is one.
     pub fn read(&self) -> io::Result<Option<SignalEvent>> {
         loop {
             let Some(info) = self.0.read_signal()? else { return Ok(None) };

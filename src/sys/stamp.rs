@@ -1,30 +1,30 @@
-//! The stamp of a file: tells whether it has changed.
+//! The stamp of a file, which shows whether the file has changed.
 
 use super::files::Stat;
 use std::fs::Metadata;
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 
-/// What tells one state of a file from another: equal stamps, equal content.
+/// Identifies one state of a file: equal stamps mean equal content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stamp {
-    /// Device.
+    /// The device number.
     pub dev: u64,
-    /// Inode.
+    /// The inode number.
     pub ino: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Change time, nanoseconds since 1970.
     pub ctime_ns: i64,
-    /// Owner.
+    /// The user id of the owner.
     pub uid: u32,
     /// Type and mode bits.
     pub mode: u32,
 }
 
-/// In one piece, since every look at a hundred thousand files hashes as many.
+/// Hashes all fields with one call, since each scan of a hundred thousand files computes as many hashes.
 impl Hash for Stamp {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let kind = u64::from(self.uid) << 32 | u64::from(self.mode);

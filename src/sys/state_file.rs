@@ -1,8 +1,7 @@
 //! Files in the run directory, in the state directory and in anacron's spool: small regular files that a daemon leaves for the next one.
 //!
-//! Whatever has such a name, opening it never waits (a FIFO would), never follows a symbolic link, and fails unless it is a regular file;
-//! reading it is bounded (a link to /dev/zero or a huge file would fill the memory). Every reader and writer of these directories uses
-//! these functions.
+//! Opening such a file never blocks (a FIFO would), never follows a symbolic link, and fails unless it is a regular file. Reading it is
+//! limited (a link to /dev/zero or a huge file would fill the memory). Every reader and writer of these directories uses these functions.
 
 use super::created::CreatedFile;
 use super::files;
@@ -16,17 +15,17 @@ pub fn open(path: &Path) -> io::Result<File> {
     checked(OpenOptions::new().read(true), path)
 }
 
-/// Opens a file for reading and writing; makes one of mode 0600 where there is none.
+/// Opens a file for reading and writing. Creates it with mode 0600 if it does not exist.
 pub fn open_or_create(path: &Path) -> io::Result<File> {
     checked(OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600), path)
 }
 
-/// Opens a file that is there for reading and writing.
+/// Opens an existing file for reading and writing.
 pub fn open_for_writing(path: &Path) -> io::Result<File> {
     checked(OpenOptions::new().read(true).write(true), path)
 }
 
-/// Whether a file that was opened by this path still has it.
+/// Whether the path still leads to the open file.
 pub fn is_still_at(file: &File, path: &Path) -> bool {
     matches!((file.metadata(), std::fs::symlink_metadata(path)),
         (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
@@ -40,7 +39,7 @@ fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether a file could not be opened because something else than a regular file has its name.
+/// Whether opening failed because the name does not belong to a regular file.
 pub fn is_no_regular_file(error: &io::Error) -> bool {
     match error.raw_os_error() {
         // A symbolic link; a directory that is opened for writing; a FIFO that nobody reads, opened for writing, or a socket.
@@ -49,7 +48,7 @@ pub fn is_no_regular_file(error: &io::Error) -> bool {
     }
 }
 
-/// Reads a whole file that holds at most `most` bytes.
+/// Reads a file of at most `most` bytes.
 pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let size = file.metadata()?.len();
@@ -57,8 +56,8 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     bytes.ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")))
 }
 
-/// Replaces a file, or whatever else has its name and is no directory, by a new file with this content and mode. A reader sees the old
-/// file or the new one.
+/// Replaces a file, or anything else of this name except a directory, by a new file with this content and mode. A reader sees the old file
+/// or the new one.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::Builder::new().prefix(".new.").make_in(directory, CreatedFile::create)?;

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-/// How many columns it has; none if standard output is no terminal or it does not say.
+/// The number of columns. None if standard output is not a terminal or its size is unknown.
 pub fn columns() -> Option<u16> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
     // SAFETY: TIOCGWINSZ writes one winsize, which the pointer leads to and for which all-zero bytes are valid.

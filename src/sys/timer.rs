@@ -1,4 +1,4 @@
-//! The daemon's alarm clock: an absolute timer on the wall clock that also tells when somebody set that clock.
+//! An absolute timer on the wall clock that also reports when the clock was set.
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
@@ -10,22 +10,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[derive(Debug)]
 pub struct Timer(TimerFd);
 
-/// What a timer that became readable has to tell.
+/// The reason why a timer became readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimerEvent {
-    /// The moment has come.
+    /// The timer has expired.
     Due,
     /// The clock was set, or the machine woke from sleep.
     ClockSet,
-    /// Nothing: somebody else's news.
+    /// There was no event.
     Nothing,
 }
 
-/// What a timer is armed with when nothing is due, since a disarmed one does not report that the clock was set: the year 2200.
+/// The expiry of a timer when nothing is due: the year 2200. A disarmed timer would not report that the clock was set.
 const FAR: i64 = 7_258_118_400;
 
 impl Timer {
-    /// A timer armed far in the future.
+    /// Creates a timer that is armed far in the future.
     pub fn new() -> io::Result<Timer> {
         let timer = TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         let timer = Timer(timer);
@@ -33,8 +33,8 @@ impl Timer {
         Ok(timer)
     }
 
-    /// Arms it for that second of UTC, or for no time soon. Tells [`TimerEvent::ClockSet`] when the clock was set since it was
-    /// last armed; it is armed all the same.
+    /// Arms the timer for a second of UTC, or far in the future. Returns [`TimerEvent::ClockSet`] if the clock was set since it was last
+    /// armed; it is armed nevertheless.
     pub fn arm(&self, due: Option<i64>) -> io::Result<TimerEvent> {
         let due = due.unwrap_or(FAR).clamp(1, FAR);
         let at = Expiration::OneShot(TimeSpec::new(due, 0));
@@ -46,7 +46,7 @@ impl Timer {
         }
     }
 
-    /// Takes what it has to tell.
+    /// Reads the pending event.
     pub fn read(&self) -> io::Result<TimerEvent> {
         let mut count = [0; 8];
         match nix::unistd::read(&self.0, &mut count) {

@@ -1,8 +1,9 @@
-//! A datagram socket at which `crontab` tells the daemon whose table has changed.
+//! A datagram socket through which `crontab` notifies the daemon of a changed crontab.
 //!
-//! Everybody may write to it, so a message is a hint and no order: the kernel adds the sender's user id (unix(7),
-//! SO_PASSCRED), and the receiver decides what a hint of that user is worth. A lost message is no error.
+//! Every user may write to it, so a message is only a hint. The kernel adds the sender's user id (unix(7), SO_PASSCRED), and the receiver
+//! decides what the hint of that user is worth. A lost message is not an error.
 
+use super::contract::SingleThreaded;
 use super::process::TemporaryUmask;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt};
@@ -13,36 +14,35 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-/// The longest user name: that of a file.
+/// Maximum length of a user name, which is also that of a file name.
 const LONGEST: usize = 255;
 
-/// The daemon's end; its name in the file system goes with it.
+/// The daemon's end of the socket. Its path is removed on drop.
 #[derive(Debug)]
 pub struct WakeSocket {
     socket: UnixDatagram,
     path: PathBuf,
-    /// Device and inode of the name.
+    /// Device and inode of the socket's path.
     identity: (u64, u64),
 }
 
-/// A message.
+/// A received message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WakeUp {
-    /// Who sent it: the real user id, unless a privileged process gave another. None: the message was malformed.
+    /// The sender: the real user id, unless a privileged process has set another. None if the message was malformed.
     pub sender: Option<u32>,
-    /// Whose table is said to have changed.
+    /// The user whose crontab has changed, according to the sender.
     pub user: String,
 }
 
 impl WakeSocket {
-    /// Makes the socket, writable by everybody, in place of one that an earlier daemon left. The umask is another one
-    /// meanwhile: to be called while there is one thread.
-    pub fn bind(path: &Path) -> io::Result<WakeSocket> {
+    /// Creates the socket, writable by everybody, in place of one that an earlier daemon left.
+    pub fn bind(threads: &SingleThreaded, path: &Path) -> io::Result<WakeSocket> {
         if fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket()) {
             fs::remove_file(path)?;
         }
         let socket = {
-            let _umask = TemporaryUmask::set(0o111);
+            let _umask = TemporaryUmask::set(threads, 0o111);
             UnixDatagram::bind(path)?
         };
         socket.set_nonblocking(true)?;
@@ -51,11 +51,11 @@ impl WakeSocket {
         Ok(WakeSocket { socket, path: path.to_owned(), identity: (made.dev(), made.ino()) })
     }
 
-    /// The next message; none when there is no more.
+    /// Receives the next message. None if there are no more.
     pub fn receive(&self) -> io::Result<Option<WakeUp>> {
         let mut text = [0; LONGEST];
         let mut parts = [IoSliceMut::new(&mut text)];
-        // No room for anything but the credentials: the kernel closes descriptors that come with a message.
+        // The buffer only fits the credentials, so the kernel closes descriptors that come with a message.
         let mut control = nix::cmsg_space!(UnixCredentials);
         let received = loop {
             match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC) {
@@ -92,8 +92,7 @@ impl Drop for WakeSocket {
     }
 }
 
-/// Tells the daemon whose socket is at that path. Never waits; without a daemon, or with one that is behind, nothing is
-/// told.
+/// Notifies the daemon whose socket has this path. Never blocks. Without a daemon, or if its queue is full, no message is sent.
 pub fn wake(path: &Path, user: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
@@ -115,7 +114,7 @@ mod tests {
     fn a_message_arrives_with_the_senders_user_id() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wake");
-        let socket = WakeSocket::bind(&path).unwrap();
+        let socket = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(socket.receive().unwrap(), None);
         wake(&path, "alice").unwrap();
@@ -131,9 +130,12 @@ mod tests {
         assert!(wake(&path, "alice").is_err(), "no daemon");
         fs::write(&path, "").unwrap();
         assert!(wake(&path, "alice").is_err(), "no socket");
-        assert!(WakeSocket::bind(&path).is_err(), "and nothing of somebody else's is removed");
+        assert!(
+            WakeSocket::bind(&SingleThreaded::for_tests(), &path).is_err(),
+            "and nothing of somebody else's is removed"
+        );
         fs::remove_file(&path).unwrap();
-        let _socket = WakeSocket::bind(&path).unwrap();
+        let _socket = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         // Until the queue is full.
         while wake(&path, "alice").is_ok() {}
     }
@@ -142,8 +144,8 @@ mod tests {
     fn the_socket_of_an_earlier_daemon_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wake");
-        let first = WakeSocket::bind(&path).unwrap();
-        let second = WakeSocket::bind(&path).unwrap();
+        let first = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
+        let second = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         drop(first);
         wake(&path, "alice").unwrap();
         assert!(second.receive().unwrap().is_some());
@@ -153,7 +155,7 @@ mod tests {
     fn descriptors_that_come_with_a_message_are_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wake");
-        let socket = WakeSocket::bind(&path).unwrap();
+        let socket = WakeSocket::bind(&SingleThreaded::for_tests(), &path).unwrap();
         let other = UnixDatagram::unbound().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (address, descriptors) = (UnixAddr::new(&path).unwrap(), [writer.as_raw_fd()]);

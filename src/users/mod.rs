@@ -1,7 +1,15 @@
-//! Who exists: users by name, from /etc/passwd and the name service.
+//! Who exists: users by name, from /etc/passwd and from libc's user database (NSS).
+//!
+//! [`User::by_name`] and [`User::by_uid`] ask libc and wait, which commands can afford. The processes of the daemon must not wait for a
+//! directory server: [`DaemonUsers`] and [`UserCache`] let a child ask, and give up after ten seconds.
 
-mod local;
+mod cache;
+mod daemon_users;
 mod lookup;
+mod passwd_file;
+mod user;
 
-pub use local::{LocalUsers, Lookup, Users};
-pub use lookup::{DaemonUsers, Progress};
+pub use cache::{CacheAnswer, UserCache, UserError};
+pub use daemon_users::{DaemonUsers, Progress};
+pub use lookup::{Lookup, Users, WaitingUsers};
+pub use user::{User, UserWithGroups, caller_name};

@@ -2,12 +2,15 @@
 
 use crate::common::{Deadline, World};
 use cronwheel::crontab::Flags;
-use cronwheel::executor::{Config, Executor, ExecutorEvent, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use cronwheel::executor::{
+    Config, Executor, ExecutorEvent, JournalLocation, LaunchError, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT,
+};
 use cronwheel::profile::ProfileName;
 use cronwheel::report::Target;
 use cronwheel::scheduler::{
     Environment, JobId, MailResult, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules, Source, Trigger,
 };
+use cronwheel::sys::contract::SingleThreaded;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::process::{Child, Command};
@@ -26,6 +29,13 @@ pub fn config(profile: ProfileName) -> Config {
         starts_in_flight: STARTS_IN_FLIGHT,
         journal: JournalLocation::Directory("/run/cronwheel".into()),
     }
+}
+
+/// Forks an executor.
+pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
+    // SAFETY: the test's process has no other thread but the harness's, which only waits for the test.
+    let threads = unsafe { SingleThreaded::assume() };
+    Executor::spawn(&threads, config)
 }
 
 /// A start of a line of a system table.
@@ -73,12 +83,7 @@ pub struct Harness {
 
 impl Harness {
     pub fn of(config: Config) -> Harness {
-        Harness {
-            executor: Executor::spawn(config).unwrap(),
-            ended: Vec::new(),
-            mailed: Vec::new(),
-            started: Vec::new(),
-        }
+        Harness { executor: spawn(config).unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() }
     }
 
     /// A harness in the debian profile, on a machine without PAM services.

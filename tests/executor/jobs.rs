@@ -2,11 +2,12 @@
 
 use crate::common::{Deadline, Implementation};
 use crate::harness::{
-    Harness, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, start, uid_of,
+    Harness, PERMISSIVE, config, describe_services, environment, install_mailer, mail, not_started, read, spawn, start,
+    uid_of,
 };
 use crate::world;
 use cronwheel::executor::{
-    Config, Executor, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
+    Config, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
@@ -320,7 +321,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let kept = [nix::unistd::dup(std::io::stdout()).unwrap(), nix::unistd::dup(std::io::stderr()).unwrap()];
     nix::unistd::dup2_stdout(&out).unwrap();
     nix::unistd::dup2_stderr(&err).unwrap();
-    let spawned = Executor::spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
+    let spawned = spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
     let mut harness =

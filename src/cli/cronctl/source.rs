@@ -11,7 +11,7 @@ use crate::schedule::Zone;
 use crate::scheduler::{Owner, Source};
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, TableFile, Visitor, parse, unreadable};
 use crate::sys::stamp::Stamp;
-use crate::users::LocalUsers;
+use crate::users::WaitingUsers;
 use clap::ArgMatches;
 use std::borrow::Cow;
 use std::io;
@@ -120,7 +120,7 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
         return Err(Error::NotYours { user: user.to_owned() });
     }
     let path = world.settings.places.spool.join(user);
-    let checked = finder(world).look(&path, &mut LocalUsers::default());
+    let checked = finder(world).look(&path, &mut WaitingUsers::default());
     let refused =
         |refusal: &Refusal| Error::Refused { message: refusal.text().unwrap_or_else(|| path.display().to_string()) };
     match checked {
@@ -141,7 +141,7 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
 /// Reads all crontabs that the daemon would load and the caller may read.
 fn all(world: &World) -> Result<Vec<Listed>, Error> {
     let mut all = All { world, listed: Vec::new() };
-    let errors = finder(world).scan(&mut LocalUsers::default(), &mut all);
+    let errors = finder(world).scan(&mut WaitingUsers::default(), &mut all);
     let mut listed = all.listed;
     for error in errors {
         let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !world.is_root();

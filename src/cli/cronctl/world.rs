@@ -7,6 +7,7 @@ use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Form};
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
 use crate::sys::{clock, host, passwd};
+use crate::users::{User, caller_name};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -77,13 +78,12 @@ impl World {
 
     /// Whether the caller is root.
     pub(super) fn is_root(&self) -> bool {
-        passwd::caller() == 0
+        passwd::effective_uid() == 0
     }
 
     /// The caller's login name, or the uid of a caller without an account.
     pub(super) fn caller(&self) -> String {
-        let uid = passwd::caller();
-        passwd::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |account| account.name)
+        caller_name()
     }
 
     /// Whether a user of that name exists. Each name is looked up once.
@@ -92,7 +92,7 @@ impl World {
             return *known;
         }
         let text = std::str::from_utf8(name).ok();
-        let known = text.is_some_and(|name| matches!(passwd::by_name(name), Ok(Some(_))));
+        let known = text.is_some_and(|name| matches!(User::by_name(name), Ok(Some(_))));
         self.known_users.borrow_mut().insert(name.to_vec(), known);
         known
     }

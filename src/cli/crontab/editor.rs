@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::messages;
 use super::session::Session;
+use crate::sys::contract::FreshChild;
 use crate::sys::interrupts;
 use crate::sys::process::{self, Status};
 use crate::sys::{descriptor, files, identity::Inherited};
@@ -25,7 +26,9 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
     let line = CString::new(line).map_err(|error| start_failed(error.into()))?;
     let arguments = [c"/bin/sh".to_owned(), c"-c".to_owned(), line];
     let environment = session.inherited.environment();
-    let child = process::fork(|| become_editor(session, &arguments, &environment)).map_err(start_failed)?;
+    let child =
+        process::fork(session.inherited.threads(), |child| become_editor(&child, session, &arguments, &environment))
+            .map_err(start_failed)?;
     let end = process::wait(child).map_err(|source| Failure::EditorWait { program: program(), source })?;
     match end {
         Status::Code(0) => Ok(()),
@@ -38,7 +41,7 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
 
 /// In the child: drops the set-id privileges permanently, restores the caller's settings, and executes the shell. Returns
 /// only on failure.
-fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CString]) -> i32 {
+fn become_editor(child: &FreshChild, session: &Session<'_>, arguments: &[CString], environment: &[CString]) -> i32 {
     let program = session.program;
     if let Err(error) = session.identity.give_up() {
         messages::warn(&format!("{program}: {error}"));
@@ -47,7 +50,7 @@ fn become_editor(session: &Session<'_>, arguments: &[CString], environment: &[CS
     process::default_signals();
     let prepared = interrupts::ignore_terminal()
         .and_then(|()| process::unblock_signals())
-        .and_then(|()| descriptor::close_from(3, &[]));
+        .and_then(|()| descriptor::close_from(child, 3, &[]));
     if let Err(error) = prepared {
         messages::warn(&format!("{program}: preparing the editor: {}", files::reason(&error)));
         return NOT_STARTED;

@@ -2,8 +2,9 @@
 
 use crate::config::ConfigError;
 use crate::spool::install::{SpoolError, Step};
+use crate::sys::contract::ProgramStartError;
+use crate::sys::error;
 use crate::sys::files::reason;
-use crate::sys::identity::IdentityError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -67,9 +68,12 @@ pub enum Failure {
     /// The configuration cannot be used.
     #[error("{program}: {source}")]
     Config { program: String, source: ConfigError },
+    /// The process is not as it must be at the start of the program.
+    #[error("{program}: {source}")]
+    ProgramStart { program: String, source: ProgramStartError },
     /// The kernel refused a change of identity.
     #[error("{program}: {source}")]
-    Identity { program: String, source: IdentityError },
+    Identity { program: String, source: error::Error },
     /// The caller has no account.
     #[error("{program}: your UID isn't in the passwd file.\nbailing out.")]
     NoAccount { program: String },

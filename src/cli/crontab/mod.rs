@@ -24,6 +24,7 @@ mod session;
 mod words;
 
 use crate::config::{Config, ConfigFile, Values};
+use crate::sys::contract::ProgramStart;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::{descriptor, files, interrupts};
 use cli::{Operation, Parsed, Request};
@@ -52,7 +53,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let program = cli::program_name(&arguments);
     let identity = Identity::take().map_err(|source| Failure::Identity { program: program.clone(), source })?;
-    let inherited = Inherited::take(&identity);
+    let start = ProgramStart::begin().map_err(|source| Failure::ProgramStart { program: program.clone(), source })?;
+    let inherited = Inherited::take(start.finish(), &identity);
     // This fails only for unknown signals, and these are known.
     let _ = interrupts::make_write_signals_errors();
     let config = configure(&program, &arguments, &identity)?;

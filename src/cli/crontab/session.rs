@@ -13,8 +13,9 @@ use crate::spool::install::{Spool, SpoolError, Standing};
 use crate::sys::audit;
 use crate::sys::files::reason;
 use crate::sys::identity::{Identity, Inherited};
-use crate::sys::passwd::{self, Account};
+use crate::sys::passwd;
 use crate::sys::wake_socket::wake;
+use crate::users::User;
 use std::path::{Path, PathBuf};
 
 /// The context of one call of crontab(1).
@@ -32,7 +33,7 @@ pub struct Session<'a> {
     /// The login name of the caller.
     pub caller: String,
     /// The user whose crontab is concerned: the caller, or the user of `-u`.
-    pub user: Account,
+    pub user: User,
     /// The caller's SELinux context, with `-s`.
     pub context: Option<CallersContext>,
     spool: PathBuf,
@@ -52,7 +53,7 @@ impl<'a> Session<'a> {
         let look_up_failed =
             |name: &str, source| Failure::LookUp { program: program.to_owned(), name: name.to_owned(), source };
         let uid = identity.caller_uid();
-        let caller = passwd::by_uid(uid)
+        let caller = User::by_uid(uid)
             .map_err(|source| look_up_failed(&uid.to_string(), source))?
             .ok_or_else(|| Failure::NoAccount { program: program.to_owned() })?;
         let user = match &request.user {
@@ -62,12 +63,12 @@ impl<'a> Session<'a> {
                 let name = name.to_string_lossy();
                 if !identity.is_root() && (profile.profile == ProfileName::Cronie || *name != *caller.name) {
                     // Debian's crontab reports an unknown user, whether the caller is root or not.
-                    let known = passwd::by_name(&name).map_err(|source| look_up_failed(&name, source))?;
+                    let known = User::by_name(&name).map_err(|source| look_up_failed(&name, source))?;
                     if known.is_some() || profile.profile == ProfileName::Cronie {
                         return Err(Failure::NotPrivileged);
                     }
                 }
-                passwd::by_name(&name)
+                User::by_name(&name)
                     .map_err(|source| look_up_failed(&name, source))?
                     .ok_or_else(|| Failure::UnknownUser { program: program.to_owned(), name: name.into_owned() })?
             }

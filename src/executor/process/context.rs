@@ -8,9 +8,11 @@ use crate::executor::job_log::{JobLogger, JobRef};
 use crate::executor::link::WireError;
 use crate::profile::Profile;
 use crate::scheduler::RunRequest;
+use crate::sys::contract::SingleThreaded;
+use crate::sys::error::{self, os};
 use crate::sys::poll::Poll;
 use crate::sys::selinux::Policy;
-use crate::sys::user::User;
+use crate::users::{User, UserWithGroups};
 use std::io;
 
 /// The source of an event. A token of the epoll set consists of the source (the lower four bits) and the number of the job, mailer or
@@ -56,24 +58,22 @@ pub(super) fn of_token(token: u64) -> Option<(EventSource, u64)> {
 /// A fatal error of the executor.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::executor) enum ExecutorError {
-    #[error("{doing}: {source}")]
-    Os { doing: &'static str, source: io::Error },
+    #[error(transparent)]
+    Os(#[from] error::Error),
     #[error("hearing main: {0}")]
     Main(#[from] WireError),
 }
 
-pub(super) fn os(doing: &'static str) -> impl FnOnce(io::Error) -> ExecutorError {
-    move |source| ExecutorError::Os { doing, source }
-}
-
 impl From<io::Error> for ExecutorError {
     fn from(source: io::Error) -> ExecutorError {
-        os("talking to main")(source)
+        os("talking to main")(source).into()
     }
 }
 
 /// State that all parts of the executor process use.
 pub(super) struct Context {
+    /// The executor has one thread.
+    pub(super) threads: SingleThreaded,
     pub(super) config: Config,
     pub(super) profile: &'static Profile,
     pub(super) log: JobLogger,
@@ -105,7 +105,7 @@ impl Context {
     }
 
     /// The specification for a child that executes the job's shell.
-    pub(super) fn exec_spec(&self, start: &RunRequest, user: &User, command: &[u8]) -> ExecSpec {
+    pub(super) fn exec_spec(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> ExecSpec {
         let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.original_limits);
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
         spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;

@@ -14,11 +14,12 @@ use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, MailSettings, SENDMAIL};
 use crate::scheduler::{MailResult, RunOutcome, RunRequest};
 use crate::sys::clock;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::created;
 use crate::sys::files;
 use crate::sys::locale;
 use crate::sys::process::{self, Ask, Pid, Program, Status};
-use crate::sys::user::User;
+use crate::users::UserWithGroups;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
@@ -40,7 +41,7 @@ const HOLD_MS: i64 = 1_000;
 /// A mail that waits for a mailer.
 pub(super) struct QueuedMail {
     start: Box<RunRequest>,
-    user: Rc<User>,
+    user: Rc<UserWithGroups>,
     draft: Draft,
     since_ms: i64,
 }
@@ -70,7 +71,7 @@ impl Draft {
 pub(super) struct MailProcess {
     start: Box<RunRequest>,
     owner: OwnerKey,
-    user: Rc<User>,
+    user: Rc<UserWithGroups>,
     command: Vec<u8>,
     /// Memory that is charged for it, in bytes.
     size: usize,
@@ -124,14 +125,14 @@ pub(super) fn is_wanted(context: &Context, job: &Job, end: &RunOutcome) -> bool 
 
 impl Mails {
     /// Creates an empty queue.
-    pub(super) fn new(null: OwnedFd) -> Mails {
+    pub(super) fn new(threads: &SingleThreaded, null: OwnedFd) -> Mails {
         Mails {
             queued: FairQueue::default(),
             processes: HashMap::new(),
             held_until_ms: 0,
             has_logged_waiting: false,
             dropping: HashSet::new(),
-            charset: locale::charset(),
+            charset: locale::charset(threads),
             null,
         }
     }
@@ -287,8 +288,8 @@ impl Mails {
         let (input, ours) = created::pipe(owner)?;
         let null = self.null.as_fd();
         let stdio = Stdio { input: input.as_fd(), output: null, error: null };
-        let pid = process::fork(|| {
-            let failure = spec.exec(stdio, &context.reporter);
+        let pid = process::fork(&context.threads, |child| {
+            let failure = spec.exec(&child, stdio, &context.reporter);
             context.reporter.send(&failure);
             127
         })?;

@@ -2,6 +2,7 @@
 
 use crate::executor::template::MonitorTemplate;
 use crate::profile::Profile;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::pam;
 use crate::sys::selinux::Policy;
 use std::fs;
@@ -49,10 +50,15 @@ impl Pam {
         }
     }
 
-    pub(super) fn template(&mut self, profile: &Profile, policy: Option<Policy>) -> io::Result<&MonitorTemplate> {
+    pub(super) fn template(
+        &mut self,
+        threads: &SingleThreaded,
+        profile: &Profile,
+        policy: Option<Policy>,
+    ) -> io::Result<&MonitorTemplate> {
         if self.template.is_none() {
             self.library = library_files();
-            self.template = Some(MonitorTemplate::fork(profile, policy)?);
+            self.template = Some(MonitorTemplate::fork(threads, profile, policy)?);
         }
         self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

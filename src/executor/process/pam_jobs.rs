@@ -1,6 +1,6 @@
 //! Jobs with a PAM session: which ones need it, passing them to a PAM monitor, and handling the monitor's events.
 
-use super::context::{EventSource, job_ref, token};
+use super::context::{Context, EventSource, job_ref, token};
 use super::start::{PreparedStart, Starter};
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
@@ -14,7 +14,7 @@ use crate::report::Level;
 use crate::scheduler::{Owner, RunRequest, Usage};
 use crate::sys::clock;
 use crate::sys::process::Status;
-use crate::sys::user::User;
+use crate::users::{User, UserWithGroups};
 use std::io;
 use std::rc::Rc;
 
@@ -35,14 +35,15 @@ impl ExecutorState {
     pub(super) fn hand_to_monitor(
         &mut self,
         start: &RunRequest,
-        user: Rc<User>,
+        user: Rc<UserWithGroups>,
         label: Option<Label>,
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
         let context = label.map(|label| label.context().clone());
         let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
-        let made = self.pam.template(self.context.profile, self.context.policy)?.make_monitor(pipes.stdio());
+        let Context { threads, profile, policy, .. } = &self.context;
+        let made = self.pam.template(threads, profile, *policy)?.make_monitor(pipes.stdio());
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
         monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;
@@ -51,7 +52,7 @@ impl ExecutorState {
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Monitor(monitor) })
     }
 
-    fn monitor_request(&self, start: &RunRequest, user: &User, command: &[u8]) -> MonitorRequest {
+    fn monitor_request(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> MonitorRequest {
         let variables = self.context.environment(start, user);
         MonitorRequest {
             user: user.name.clone(),

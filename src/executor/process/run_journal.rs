@@ -7,6 +7,7 @@ use crate::executor::run_directory::{ExecutorFiles, RunDirectoryError};
 use crate::report::Level;
 use crate::scheduler::RunRequest;
 use crate::sys::clock;
+use crate::sys::error::os_at;
 use crate::sys::host;
 use crate::sys::local_socket::Listener;
 use std::fs::File;
@@ -80,12 +81,11 @@ impl RunJournal {
 
     fn listen(&self, context: &Context) -> Result<Option<Listener>, RunDirectoryError> {
         let Some(files) = &self.files else { return Ok(None) };
-        let listener = files.listen()?;
-        context.poll.add(&listener, token(EventSource::Listener, 0)).map_err(|source| RunDirectoryError::Os {
-            doing: "waiting for connections to",
-            path: files.socket(),
-            source,
-        })?;
+        let listener = files.listen(&context.threads)?;
+        context
+            .poll
+            .add(&listener, token(EventSource::Listener, 0))
+            .map_err(os_at("waiting for connections to", &files.socket()))?;
         Ok(Some(listener))
     }
 

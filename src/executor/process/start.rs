@@ -1,14 +1,13 @@
 //! Starts jobs: from a request to a running process.
 
 use super::children::Child;
-use super::context::{EventSource, ExecutorError, job_ref, token};
+use super::context::{Context, EventSource, ExecutorError, job_ref, token};
 use super::running::end_group;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
 use crate::crontab::Command;
 use crate::executor::config::RETRY_MS;
-use crate::executor::exec_spec::{ExecSpec, child};
-use crate::executor::identity::{Asked, IdentityError};
+use crate::executor::exec_spec::{ExecSpec, run_child};
 use crate::executor::job::{Feed, Job, Pipes};
 use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
@@ -23,7 +22,7 @@ use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
 use crate::sys::process::{self, Pid};
-use crate::sys::user::User;
+use crate::users::{CacheAnswer, User, UserError, UserWithGroups};
 use std::io;
 use std::rc::Rc;
 
@@ -96,7 +95,7 @@ impl ExecutorState {
         // A main that was killed may already have a successor, which starts the runs that are not begun now.
         self.handle_main()?;
         let mut capacity = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
-        self.starts.identities.freshen();
+        self.starts.users.refresh();
         self.pam.freshen(self.context.profile.pam_service);
         let mut resolved: Vec<ResolvedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
         while self.starts.held_until_ms <= now_ms {
@@ -138,7 +137,7 @@ impl ExecutorState {
                 }
                 Err(Refusal::Nobody) => {
                     self.context.log.unknown_user(&queued.start.user);
-                    self.not_started(queued.start, IdentityError::Unknown.to_string());
+                    self.not_started(queued.start, UserError::Unknown.to_string());
                     return None;
                 }
                 Err(Refusal::Never(why)) => {
@@ -229,16 +228,17 @@ impl ExecutorState {
     fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
-        process::fork(|| child(spec, stdio, &self.context.reporter, self.context.profile.profile))
+        let Context { threads, reporter, profile, .. } = &self.context;
+        process::fork(threads, |child| run_child(&child, spec, stdio, reporter, profile.profile))
     }
 
     /// Looks up the user of the job. None: the lookup is in progress.
-    fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
+    fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, Refusal> {
         let id = self.context.new_id();
-        let user = match self.starts.identities.ask(&start.user, id)? {
-            Asked::Known(answer) => answer.map_err(Refusal::of)?,
-            Asked::Waiting => {
-                if let Some(pipe) = self.starts.identities.pipe(id) {
+        let user = match self.starts.users.user(&self.context.threads, &start.user, id)? {
+            CacheAnswer::Known(answer) => answer.map_err(Refusal::of)?,
+            CacheAnswer::Waiting => {
+                if let Some(pipe) = self.starts.users.pipe(id) {
                     self.context.poll.add(pipe, token(EventSource::LookUp, id))?;
                 }
                 return Ok(None);
@@ -275,7 +275,12 @@ impl ExecutorState {
     }
 
     /// Prepares a job that the executor forks. An error means that nothing has been started and the start can be retried.
-    fn prepare_fork(&mut self, start: &RunRequest, user: Rc<User>, label: Option<Label>) -> io::Result<PreparedStart> {
+    fn prepare_fork(
+        &mut self,
+        start: &RunRequest,
+        user: Rc<UserWithGroups>,
+        label: Option<Label>,
+    ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
         let spec = ExecSpec { label, ..self.context.exec_spec(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(&user)?;
@@ -397,10 +402,10 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn of(error: IdentityError) -> Refusal {
+    fn of(error: UserError) -> Refusal {
         match error {
-            IdentityError::Unknown => Refusal::Nobody,
-            IdentityError::Failed(_) | IdentityError::TimedOut => Refusal::Never(error.to_string()),
+            UserError::Unknown => Refusal::Nobody,
+            UserError::Failed(_) | UserError::TimedOut => Refusal::Never(error.to_string()),
         }
     }
 }
@@ -414,7 +419,7 @@ impl From<io::Error> for Refusal {
 /// A start whose user and SELinux context are known.
 struct ResolvedStart {
     queued: QueuedStart,
-    user: Rc<User>,
+    user: Rc<UserWithGroups>,
     label: Option<Label>,
     /// Whether a PAM monitor starts it.
     has_monitor: bool,
@@ -424,7 +429,7 @@ struct ResolvedStart {
 pub(super) struct PreparedStart {
     /// The job's number.
     pub(super) id: u64,
-    pub(super) user: Rc<User>,
+    pub(super) user: Rc<UserWithGroups>,
     pub(super) pipes: Pipes,
     pub(super) command: Command,
     pub(super) starter: Starter,

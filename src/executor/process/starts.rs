@@ -1,11 +1,10 @@
 //! Queued starts and the state that delays them.
 
 use super::start_limiter::StartLimiter;
-use crate::executor::identity::Identities;
 use crate::executor::job::Job;
 use crate::executor::owner::FairQueue;
 use crate::scheduler::{RunId, RunRequest};
-use crate::sys::user::User;
+use crate::users::{UserCache, UserWithGroups};
 use std::rc::Rc;
 
 /// The queued starts, and the state that delays them.
@@ -24,13 +23,13 @@ pub(super) struct Starts {
     pub(super) held_until_ms: i64,
     /// Length of the last pause for lack of processes. 0 after a start that succeeded.
     pub(super) hold_ms: i64,
-    pub(super) identities: Identities,
+    pub(super) users: UserCache,
     /// Standalone mode: the user who runs everything.
-    pub(super) caller: Option<Rc<User>>,
+    pub(super) caller: Option<Rc<UserWithGroups>>,
 }
 
 impl Starts {
-    pub(super) fn new(limiter: StartLimiter, identities: Identities, caller: Option<Rc<User>>) -> Starts {
+    pub(super) fn new(limiter: StartLimiter, users: UserCache, caller: Option<Rc<UserWithGroups>>) -> Starts {
         Starts {
             queue: FairQueue::default(),
             waiting_for_identity: Vec::new(),
@@ -40,7 +39,7 @@ impl Starts {
             limiter,
             held_until_ms: 0,
             hold_ms: 0,
-            identities,
+            users,
             caller,
         }
     }

@@ -1,7 +1,7 @@
 //! The executor's state, with a part for each of its tasks.
 
 use super::children::Children;
-use super::context::{Context, EventSource, ExecutorError, os, token};
+use super::context::{Context, EventSource, ExecutorError, token};
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -13,18 +13,19 @@ use super::starts::Starts;
 use crate::executor::config::Config;
 use crate::executor::environment::Inherited;
 use crate::executor::exec_spec::{OriginalLimits, Reporter, Reports};
-use crate::executor::identity::Identities;
 use crate::executor::job_log::JobLogger;
 use crate::executor::link::Link;
 use crate::executor::output;
 use crate::executor::owner::OwnerMemory;
 use crate::executor::relay::Relay;
+use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor;
+use crate::sys::error::os;
 use crate::sys::poll::Poll;
 use crate::sys::process::{self, DescriptorLimit};
 use crate::sys::selinux::Policy;
 use crate::sys::signal::Signals;
-use crate::sys::user::User;
+use crate::users::{User, UserCache, UserWithGroups};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -51,7 +52,12 @@ pub(super) struct ExecutorState {
 }
 
 impl ExecutorState {
-    pub(super) fn new(config: Config, socket: OwnedFd, journal: Option<File>) -> Result<ExecutorState, ExecutorError> {
+    pub(super) fn new(
+        threads: SingleThreaded,
+        config: Config,
+        socket: OwnedFd,
+        journal: Option<File>,
+    ) -> Result<ExecutorState, ExecutorError> {
         let profile = config.profile.profile();
         let original_limits = OriginalLimits::own().map_err(os("reading the descriptor limit"))?;
         raise(original_limits.limit);
@@ -75,22 +81,23 @@ impl ExecutorState {
         let mut log = JobLogger::new(&config);
         let writable = log.writable().map_err(os("making the log's poll"))?;
         poll.add(writable, token(EventSource::Log, 0)).map_err(os("waiting for the log"))?;
-        let identities = if config.standalone { Identities::default() } else { Identities::new() };
+        let users = if config.standalone { UserCache::default() } else { UserCache::new() };
         let limiter = StartLimiter::new(config.starts_in_flight);
         Ok(ExecutorState {
             signals,
             reports,
             mains: MainConnections::new(main),
             journal: RunJournal::new(config.journal.clone(), journal),
-            starts: Starts::new(limiter, identities, caller),
+            starts: Starts::new(limiter, users, caller),
             pam: Pam::default(),
             children: Children::new(),
             jobs: RunningJobs::new(relay),
             late: LateJobs::default(),
-            mails: Mails::new(descriptor::nowhere().map_err(os("opening /dev/null"))?),
+            mails: Mails::new(&threads, descriptor::nowhere().map_err(os("opening /dev/null"))?),
             memory: OwnerMemory::new(output::budget()),
             context: Context {
                 policy: if config.standalone { None } else { Policy::of_machine() },
+                threads,
                 config,
                 profile,
                 log,
@@ -113,16 +120,15 @@ fn raise(limit: DescriptorLimit) {
 }
 
 /// The user as whom `crond FILE` runs everything. In a container the user id may have no name.
-pub(in crate::executor) fn caller() -> Result<User, ExecutorError> {
+pub(in crate::executor) fn caller() -> Result<UserWithGroups, ExecutorError> {
     let ids = process::own_ids().map_err(os("reading our ids"))?;
     let [uid, ..] = ids.users;
     let [gid, ..] = ids.groups;
-    let known = User::look_up_id(uid).ok().flatten();
-    Ok(known.unwrap_or_else(|| User {
-        name: std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string()),
-        uid,
-        gid,
-        home: b"/".to_vec(),
-        groups: vec![gid],
-    }))
+    if let Ok(Some(user)) = User::by_uid(uid)
+        && let Ok(known) = user.with_groups()
+    {
+        return Ok(known);
+    }
+    let name = std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string());
+    Ok(UserWithGroups { user: User { name, uid, gid, home: b"/".to_vec() }, groups: vec![gid] })
 }

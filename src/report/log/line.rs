@@ -9,8 +9,8 @@ use serde::ser::SerializeMap;
 use std::io::Write;
 use syslog::{Facility, Formatter3164, LogFormat, Severity};
 
-/// The crate's RFC 3164 formatter with two changes: the time stamp is local time, as syslog(3) writes it and readers of
-/// /dev/log expect it, and the message may be any bytes.
+/// The crate's RFC 3164 formatter with its own `format`, since the crate's writes UTC, pads the day of the month with a zero and takes
+/// text only. Readers of /dev/log expect what syslog(3) writes: local time, a day padded with a blank (RFC 3164, 4.1.2), and any bytes.
 struct LocalFormatter<'a> {
     header: Formatter3164,
     at: &'a LocalTime,

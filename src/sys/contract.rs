@@ -1,0 +1,134 @@
+//! Tokens that prove what a function of this module relies on but cannot check itself.
+//!
+//! They have no size. A function with such a contract takes the token as an argument, so that code without `unsafe` can only call it where
+//! the contract holds. A program makes its first token once, at the start of main ([`ProgramStart::begin`]); a forked child gets its own
+//! ([`FreshChild`]).
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Proves that this process has one thread, the one that holds the token. It cannot be sent to another thread.
+///
+/// Whoever starts a thread gives up the token first ([`SingleThreaded::end`]).
+#[derive(Debug)]
+pub struct SingleThreaded(PhantomData<*const ()>);
+
+impl SingleThreaded {
+    /// Makes a token without a check.
+    ///
+    /// # Safety
+    /// The process must have no other thread as long as the token exists, or none that could notice what the functions that take this
+    /// token do: that they fork, and change the environment, the umask and the locale.
+    pub unsafe fn assume() -> SingleThreaded {
+        SingleThreaded(PhantomData)
+    }
+
+    /// Gives up the token, before a thread is started.
+    pub fn end(self) {}
+
+    /// A token for unit tests, whose process has other threads. Children that they fork must not wait for locks.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> SingleThreaded {
+        SingleThreaded(PhantomData)
+    }
+}
+
+/// Why a program cannot start with [`ProgramStart`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramStartError {
+    /// A library has started threads before main.
+    #[error(
+        "expected one thread at the start of the program, found {0}: check for preloaded libraries that start threads"
+    )]
+    Threads(usize),
+    /// This is not the start of the program.
+    #[error("the program has started already")]
+    Again,
+}
+
+/// Proves that the program has just started: there is one thread, and no descriptor above 2 has an owner in this program.
+#[derive(Debug)]
+pub struct ProgramStart(SingleThreaded);
+
+impl ProgramStart {
+    /// Makes the token. Must be called at the start of main, before anything is opened.
+    ///
+    /// # Errors
+    /// The process has more than one thread, or this was called before. Without /proc the number of threads is unknown and taken as one,
+    /// which it is unless a preloaded library starts some.
+    pub fn begin() -> Result<ProgramStart, ProgramStartError> {
+        static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+        if HAS_BEGUN.swap(true, Ordering::Relaxed) {
+            return Err(ProgramStartError::Again);
+        }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        match threads_of(&status) {
+            Some(count) if count != 1 => Err(ProgramStartError::Threads(count)),
+            _ => Ok(ProgramStart(SingleThreaded(PhantomData))),
+        }
+    }
+
+    /// A token for unit tests, for calls that only touch descriptors of the test.
+    #[cfg(test)]
+    pub(super) fn for_tests() -> ProgramStart {
+        ProgramStart(SingleThreaded::for_tests())
+    }
+
+    /// The proof that there is one thread.
+    pub fn threads(&self) -> &SingleThreaded {
+        &self.0
+    }
+
+    /// Ends the start: from now on the program may own descriptors.
+    pub fn finish(self) -> SingleThreaded {
+        self.0
+    }
+}
+
+/// The number of threads in the text of /proc/PID/status (proc_pid_status(5)).
+fn threads_of(status: &str) -> Option<usize> {
+    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+}
+
+/// Proves that this process is a child that [`super::process::fork`] has made: it runs the function that was passed to the fork and never
+/// returns to the caller of the fork. Descriptors that this function does not use have no owner any more.
+#[derive(Debug)]
+pub struct FreshChild(SingleThreaded);
+
+impl FreshChild {
+    /// The token of the child that has just been forked from a process with one thread.
+    pub(super) fn forked() -> FreshChild {
+        FreshChild(SingleThreaded(PhantomData))
+    }
+
+    /// The proof that there is one thread.
+    pub fn threads(&self) -> &SingleThreaded {
+        &self.0
+    }
+
+    /// Gives up the other rights of a fresh child, once it owns descriptors itself.
+    pub fn finish(self) -> SingleThreaded {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_threads_is_read_from_the_status_of_a_process() {
+        assert_eq!(threads_of("Name:\tcrond\nThreads:\t12\nSigQ:\t0/1\n"), Some(12));
+        assert_eq!(threads_of(""), None);
+    }
+
+    #[test]
+    fn a_program_with_threads_does_not_start_and_no_program_starts_twice() {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+        match ProgramStart::begin() {
+            Ok(_) => assert_eq!(threads, 1),
+            Err(error) => assert!(matches!(error, ProgramStartError::Threads(2..)), "{error}"),
+        }
+        assert_eq!(ProgramStart::begin().unwrap_err(), ProgramStartError::Again);
+    }
+}

@@ -1,0 +1,198 @@
+//! Users for the daemon, which never waits for a directory server: /etc/passwd is read here; for other names a child runs getent(1), whose
+//! answer arrives through a pipe. The daemon has threads, so a mere fork could not ask libc.
+
+use super::lookup::{LIMIT_MS, Lookup, Users};
+use super::passwd_file::{PasswdFile, name_and_uid};
+use crate::sys::clock;
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// Limit of an answer, in bytes: so many users do not need nearly as much.
+const LARGEST_ANSWER: usize = 4 << 20;
+/// Limit of the names that are looked up at once.
+const NAMES_AT_ONCE: usize = 500;
+
+/// The users as the daemon knows them.
+#[derive(Debug, Default)]
+pub struct DaemonUsers {
+    file: PasswdFile,
+    answers: HashMap<String, Lookup>,
+    wanted: BTreeSet<String>,
+    query: Option<Query>,
+}
+
+/// A child that is looking names up.
+#[derive(Debug)]
+struct Query {
+    child: Child,
+    output: ChildStdout,
+    answer: Vec<u8>,
+    names: Vec<String>,
+    deadline_ms: i64,
+}
+
+/// The state of a query.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is still being answered.
+    Waiting,
+    /// It is answered or given up: crontabs that waited for it are to be checked again.
+    Answered,
+}
+
+impl DaemonUsers {
+    /// Forgets the answers of the name service, and reads /etc/passwd again if it has changed.
+    pub fn refresh(&mut self) {
+        self.answers.clear();
+        self.file.refresh();
+    }
+
+    /// Why /etc/passwd could not be read, if it could not: then the name service is asked for all users.
+    pub fn file_failure(&self) -> Option<&str> {
+        self.file.failure()
+    }
+
+    /// Starts to ask for the names that are wanted, unless a query is under way. The descriptor becomes readable with the answer.
+    pub fn start_query(&mut self) -> Option<BorrowedFd<'_>> {
+        if self.query.is_some() || self.wanted.is_empty() {
+            return None;
+        }
+        let names: Vec<String> = self.wanted.iter().take(NAMES_AT_ONCE).cloned().collect();
+        self.wanted.retain(|name| !names.contains(name));
+        let started = Command::new("getent")
+            .args(["passwd", "--"])
+            .args(&names)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let started = started.ok().and_then(|mut child| child.stdout.take().map(|output| (child, output)));
+        let Some((child, output)) = started else {
+            // Without getent the users are those of /etc/passwd.
+            self.answers.extend(names.into_iter().map(|name| (name, Lookup::Unknown)));
+            return None;
+        };
+        let deadline_ms = clock::monotonic_ms() + LIMIT_MS;
+        let query = self.query.insert(Query { child, output, answer: Vec::new(), names, deadline_ms });
+        Some(query.output.as_fd())
+    }
+
+    /// When the query will have to be given up (milliseconds of the monotonic clock).
+    pub fn deadline_ms(&self) -> Option<i64> {
+        self.query.as_ref().map(|query| query.deadline_ms)
+    }
+
+    /// Reads a part of the answer. To be called when the descriptor is readable.
+    pub fn read_answer(&mut self) -> Progress {
+        let Some(query) = &mut self.query else { return Progress::Answered };
+        let mut piece = [0; 4096];
+        match query.output.read(&mut piece) {
+            Ok(length) if length > 0 && query.answer.len() < LARGEST_ANSWER => {
+                query.answer.extend_from_slice(piece.get(..length).unwrap_or_default());
+                Progress::Waiting
+            }
+            Ok(0) | Err(_) => {
+                self.finish_query();
+                Progress::Answered
+            }
+            Ok(_) => {
+                self.give_up();
+                Progress::Answered
+            }
+        }
+    }
+
+    /// Ends a query whose time is over. Names without an answer are unknown until the next refresh.
+    pub fn give_up(&mut self) {
+        if let Some(query) = &mut self.query {
+            // A child that has been reaped has no process id any more.
+            if matches!(query.child.try_wait(), Ok(None)) {
+                let _ = query.child.kill();
+            }
+        }
+        self.finish_query();
+    }
+
+    fn finish_query(&mut self) {
+        let Some(query) = self.query.take() else { return };
+        let found = users_of(&query.answer);
+        for name in query.names {
+            let answer = found.get(name.as_bytes()).map_or(Lookup::Unknown, |uid| Lookup::Known(*uid));
+            self.answers.insert(name, answer);
+        }
+    }
+}
+
+impl Users for DaemonUsers {
+    fn uid(&mut self, name: &str) -> Lookup {
+        if let Some(uid) = self.file.uid(name) {
+            return Lookup::Known(uid);
+        }
+        if let Some(answer) = self.answers.get(name) {
+            return *answer;
+        }
+        let is_asked = self.query.as_ref().is_some_and(|query| query.names.iter().any(|asked| asked == name));
+        if !is_asked {
+            self.wanted.insert(name.to_owned());
+        }
+        Lookup::NotYet
+    }
+}
+
+/// The users in an answer of getent. It looks up a uid for a name of digits; only the name in the answer counts.
+fn users_of(answer: &[u8]) -> HashMap<&[u8], u32> {
+    answer.split(|byte| *byte == b'\n').filter_map(name_and_uid).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query_until_answered(users: &mut DaemonUsers) {
+        assert!(users.start_query().is_some());
+        assert!(users.start_query().is_none(), "one query at a time");
+        while users.read_answer() == Progress::Waiting {}
+    }
+
+    #[test]
+    fn root_is_known_at_once_and_a_stranger_after_asking() {
+        let mut users = DaemonUsers::default();
+        assert_eq!(users.uid("root"), Lookup::Known(0));
+        assert_eq!(users.uid("nobody-has-this-name"), Lookup::NotYet);
+        query_until_answered(&mut users);
+        assert_eq!(users.uid("nobody-has-this-name"), Lookup::Unknown);
+        users.refresh();
+        assert_eq!(users.uid("nobody-has-this-name"), Lookup::NotYet);
+    }
+
+    #[test]
+    fn names_that_look_like_options_or_numbers_are_only_names() {
+        let mut users = DaemonUsers::default();
+        for name in ["-s", "0"] {
+            assert_eq!(users.uid(name), Lookup::NotYet);
+        }
+        query_until_answered(&mut users);
+        for name in ["-s", "0"] {
+            assert_eq!(users.uid(name), Lookup::Unknown, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_lines_of_passwd() {
+        let users = users_of(b"alice:x:1000:1000:Alice:/home/alice:/bin/sh\nbroken\nbob:x:n:1::/:\n");
+        assert_eq!(users.into_iter().collect::<Vec<_>>(), [(b"alice".as_slice(), 1000)]);
+    }
+
+    #[test]
+    fn a_query_given_up_leaves_its_names_unknown() {
+        let mut users = DaemonUsers::default();
+        users.uid("nobody-has-this-name");
+        users.start_query();
+        users.give_up();
+        assert_eq!(users.uid("nobody-has-this-name"), Lookup::Unknown);
+        assert!(users.deadline_ms().is_none());
+    }
+}

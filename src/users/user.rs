@@ -1,0 +1,89 @@
+//! A user as libc's user database (NSS) has it now. The functions here wait for its answer.
+
+use crate::sys::passwd::{self, PasswdEntry};
+use std::io;
+use std::ops::Deref;
+use std::os::unix::ffi::OsStringExt;
+
+/// A user at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Home directory.
+    pub home: Vec<u8>,
+}
+
+/// A user with all groups, which a process that becomes the user needs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UserWithGroups {
+    /// The user.
+    pub user: User,
+    /// Group ids, the primary one among them.
+    pub groups: Vec<u32>,
+}
+
+impl User {
+    /// Looks a user up by login name. None: nobody has that name.
+    pub fn by_name(name: &str) -> io::Result<Option<User>> {
+        Ok(passwd::by_name(name)?.map(User::from))
+    }
+
+    /// Looks a user up by user id. None: nobody has that id.
+    pub fn by_uid(uid: u32) -> io::Result<Option<User>> {
+        Ok(passwd::by_uid(uid)?.map(User::from))
+    }
+
+    /// Looks up the user's groups.
+    pub fn with_groups(self) -> io::Result<UserWithGroups> {
+        let groups = passwd::group_list(&self.name, self.gid)?;
+        Ok(UserWithGroups { user: self, groups })
+    }
+}
+
+impl From<PasswdEntry> for User {
+    fn from(entry: PasswdEntry) -> User {
+        User {
+            name: entry.name,
+            uid: entry.uid.as_raw(),
+            gid: entry.gid.as_raw(),
+            home: entry.dir.into_os_string().into_vec(),
+        }
+    }
+}
+
+impl Deref for UserWithGroups {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.user
+    }
+}
+
+/// The login name of the user that this process acts as; without one, the uid in digits.
+pub fn caller_name() -> String {
+    let uid = passwd::effective_uid();
+    User::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_found_by_name_and_by_id() {
+        let root = User::by_name("root").unwrap().unwrap();
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert_eq!(User::by_uid(0).unwrap(), Some(root.clone()));
+        assert!(root.with_groups().unwrap().groups.contains(&0));
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_gives_no_user() {
+        assert_eq!(User::by_name("no-such-user-here").unwrap(), None);
+    }
+}
