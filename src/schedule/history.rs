@@ -13,7 +13,7 @@ pub(super) const WIDEST_OFFSET: i32 = 26 * 3600;
 pub(super) struct History {
     /// Seconds east of UTC before the first change.
     pub first: i32,
-    /// Times (seconds since 1970, UTC) and the offsets that hold from then on, in order.
+    /// Times (seconds since 1970, UTC) and the offsets that hold from then on, in order; some change the name of the time only.
     pub changes: Vec<(i64, i32)>,
     /// The rule for all later years, if there is one.
     pub rule: Option<tz::timezone::AlternateTime>,

@@ -34,7 +34,7 @@ pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
     let zone = TimeZone::from_tz_data(bytes)?;
     let zone = zone.as_ref();
     let offset_of = |index: usize| zone.local_time_types().get(index).map_or(0, |kind| kind.ut_offset());
-    let mut changes: Vec<(i64, i32)> = zone
+    let changes: Vec<(i64, i32)> = zone
         .transitions()
         .iter()
         .map(|change| {
@@ -49,7 +49,6 @@ pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
     if first.abs() > WIDEST_OFFSET || changes.iter().any(|(_, offset)| offset.abs() > WIDEST_OFFSET) {
         return Err(Unusable::TooFarFromUtc);
     }
-    drop_repeats(first, &mut changes);
     Ok(History { first, changes, rule })
 }
 
@@ -89,21 +88,22 @@ fn read_footer(rule: &str) -> Result<History, Unusable> {
 
 /// All changes of a zone up to the end of one full cycle of its rule, and the part of them that repeats.
 pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) {
-    let Some(rule) = &history.rule else { return (history.changes.clone(), None) };
+    let mut changes = history.changes.clone();
+    let Some(rule) = &history.rule else {
+        drop_repeats(history.first, &mut changes);
+        return (changes, None);
+    };
     let year_of = |t: i64| Date::of(t.div_euclid(86_400).clamp(-1_000_000, 1_000_000) as i32).year;
     let (from, to) = match (history.changes.first(), history.changes.last()) {
         (Some((first, _)), Some((last, _))) => (year_of(*first) - 1, year_of(*last) + 404),
         _ => (1968, 2374),
     };
     let ruled = changes_of(rule, from, to);
+    // The rule holds from the last change of the file on, even if that changes the name of the time only.
     let last_explicit = history.changes.last().map_or(i64::MIN, |(at, _)| *at);
-    let mut changes = history.changes.clone();
     changes.extend(ruled.iter().filter(|(at, _)| *at > last_explicit));
-    if let Some((_, last)) = history.changes.last() {
-        let explicit = history.changes.len();
-        let mut later = changes.split_off(explicit);
-        drop_repeats(*last, &mut later);
-        changes.append(&mut later);
+    if !history.changes.is_empty() {
+        drop_repeats(history.first, &mut changes);
     }
     let agreeing = changes.iter().rev().zip(ruled.iter().rev()).take_while(|(a, b)| a == b).count();
     // Two changes later, nothing before the rule has an effect any more.
@@ -164,7 +164,7 @@ fn day_of(day: &RuleDay, year: i32) -> i32 {
 }
 
 /// Removes changes that only change the name of the time.
-pub(super) fn drop_repeats(first: i32, changes: &mut Vec<(i64, i32)>) {
+fn drop_repeats(first: i32, changes: &mut Vec<(i64, i32)>) {
     let mut offset = first;
     changes.retain(|(_, next)| std::mem::replace(&mut offset, *next) != *next);
 }
