@@ -164,7 +164,7 @@ fn day_of(day: &RuleDay, year: i32) -> i32 {
 }
 
 /// Removes changes that only change the name of the time.
-fn drop_repeats(first: i32, changes: &mut Vec<(i64, i32)>) {
+pub(super) fn drop_repeats(first: i32, changes: &mut Vec<(i64, i32)>) {
     let mut offset = first;
     changes.retain(|(_, next)| std::mem::replace(&mut offset, *next) != *next);
 }

@@ -131,3 +131,19 @@ fn bytes_that_are_no_zone_are_an_error_that_names_it() {
         assert!(error.starts_with("the zone data of Europe/Berlin are not usable: "), "{error}");
     }
 }
+
+#[test]
+fn embedded_zones_are_found_by_their_exact_names_only() {
+    assert!(Zone::embedded("Europe/Berlin").is_some());
+    for name in ["europe/berlin", "Europe/BERLIN", "Europe", "", "No/Such"] {
+        assert!(Zone::embedded(name).is_none(), "{name:?}");
+    }
+}
+
+#[test]
+fn a_rule_holds_from_the_last_change_of_its_file_on_even_if_that_changes_the_name_only() {
+    // From 2015 to 2018 the clocks stood at UTC-4 all year; in March 2018 AST became EDT, which is the last change in the file.
+    let zone = Zone::embedded("America/Grand_Turk").unwrap();
+    let changes = [("2015-03-08T07:00:00Z", -18_000, -14_400), ("2018-11-04T06:00:00Z", -14_400, -18_000)];
+    transitions(&zone, "2015-01-01T00:00:00Z", &changes);
+}
