@@ -322,6 +322,9 @@ impl Jobs {
         if job.has_caught_up_waiting() {
             job.state.waiting.push(Waiting { item, ticket: None });
             self.cancel_tickets(id, std::slice::from_ref(&older));
+            self.leave_out(id, &older.item, SkipReason::Superseded, turn);
+            // The missed slots may have waited behind it.
+            return self.let_go_on(id, turn);
         } else {
             job.state.waiting.insert(place, Waiting { item, ticket: older.ticket });
         }
