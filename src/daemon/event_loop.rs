@@ -2,6 +2,7 @@
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
+use super::old_executors::RequestedEnd;
 use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
 use super::tables::{EventSink, LoadEvent, Told};
 use crate::crontab::printable;
@@ -300,7 +301,8 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
-                Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
+                Action::End { run, why: _ } => self.end_run(run),
+                Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
@@ -329,6 +331,18 @@ impl Daemon {
         }
         self.debug_start(start);
         self.executor.start(start, self.settings.debug.has(Topic::Processes));
+    }
+
+    /// Has a run ended by the executor that it belongs to.
+    fn end_run(&mut self, run: RunId) {
+        match self.old.end_run(run) {
+            RequestedEnd::Sent => {}
+            RequestedEnd::NotTheirs => self.executor.end(run),
+            RequestedEnd::OtherVersion => {
+                let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);
+                self.warn(&detail);
+            }
+        }
     }
 
     fn record_completed(&mut self) {

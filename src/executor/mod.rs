@@ -10,6 +10,7 @@ mod exec_spec;
 mod identity;
 mod job;
 mod job_log;
+mod job_processes;
 mod journal;
 mod label;
 mod link;

@@ -2,6 +2,7 @@
 
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, os, token};
+use super::endings::Endings;
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -44,6 +45,7 @@ pub(super) struct ExecutorState {
     pub(super) pam: Pam,
     pub(super) children: Children,
     pub(super) jobs: RunningJobs,
+    pub(super) endings: Endings,
     /// Jobs that have ended and whose background processes may still write.
     pub(super) late: LateJobs,
     pub(super) mails: Mails,
@@ -86,6 +88,7 @@ impl ExecutorState {
             pam: Pam::default(),
             children: Children::new(),
             jobs: RunningJobs::new(relay),
+            endings: Endings::default(),
             late: LateJobs::default(),
             mails: Mails::new(descriptor::nowhere().map_err(os("opening /dev/null"))?),
             memory: OwnerMemory::new(output::budget()),
