@@ -5,6 +5,7 @@ mod children;
 mod context;
 mod endings;
 mod finish;
+mod job_endings;
 mod late;
 mod late_jobs;
 mod mail;

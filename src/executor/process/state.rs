@@ -2,7 +2,7 @@
 
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, os, token};
-use super::endings::Endings;
+use super::job_endings::Endings;
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
