@@ -3,6 +3,7 @@
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
 use super::load_event::{EventSink, LoadEvent, LogLine};
+use super::old_executors::RequestedEnd;
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, Planner, Stopping, reap};
 use crate::crontab::printable;
@@ -323,11 +324,12 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
+                Action::End { run, why: _ } => self.end_run(run),
+                Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
-                Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
             }
         }
         self.executors.current.flush()?;
@@ -352,6 +354,18 @@ impl Daemon {
         }
         self.debug_start(start);
         self.executors.current.start(start, self.settings.debug.has(Topic::Processes));
+    }
+
+    /// Has a run ended by the executor that it belongs to.
+    fn end_run(&mut self, run: RunId) {
+        match self.executors.old.end_run(run) {
+            RequestedEnd::Sent => {}
+            RequestedEnd::NotTheirs => self.executors.current.end(run),
+            RequestedEnd::OtherVersion => {
+                let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);
+                self.warn(&detail);
+            }
+        }
     }
 
     fn record_completed(&mut self) {

@@ -35,6 +35,17 @@ pub(super) struct OldExecutors {
     pub(super) check_at_ms: Option<i64>,
 }
 
+/// What came of the request to end a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestedEnd {
+    /// It was passed on.
+    Sent,
+    /// The executor of the run does not know the request.
+    OtherVersion,
+    /// No executor of an earlier main has this run.
+    NotTheirs,
+}
+
 /// A run whose process is watched, as no executor waits for it.
 #[derive(Debug)]
 pub(super) struct WatchedRun {
@@ -74,6 +85,23 @@ impl OldExecutors {
     /// Calls a function for each connected executor.
     pub(super) fn for_each(&mut self, act: impl FnMut(&mut OldExecutor)) {
         self.connected.values_mut().for_each(act);
+    }
+
+    /// Has one of their runs ended. If the executor is dead, its process group gets TERM.
+    pub(super) fn end_run(&mut self, run: RunId) -> RequestedEnd {
+        let has_run = |executor: &&mut OldExecutor| executor.running().any(|running| running.run == run);
+        if let Some(executor) = self.connected.values_mut().find(has_run) {
+            return if executor.end(run) { RequestedEnd::Sent } else { RequestedEnd::OtherVersion };
+        }
+        let Some(watched) = self.watched.values().find(|watched| watched.run.run == run) else {
+            return RequestedEnd::NotTheirs;
+        };
+        // Read right before the signal, so that the number is not another process's by then.
+        if let Some(pid) = self.process_of(watched) {
+            // A group that is gone is what is wanted.
+            let _ = process::signal_group(pid, Ask::Terminate);
+        }
+        RequestedEnd::Sent
     }
 
     /// Sends TERM, or KILL if `hard`, to the process groups of all their jobs.

@@ -4,7 +4,7 @@ use super::config::{Config, JournalLocation};
 use super::link::{Link, WireError};
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
-use crate::scheduler::RunRequest;
+use crate::scheduler::{RunId, RunRequest};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
 use crate::sys::{descriptor, handover, process};
@@ -82,8 +82,13 @@ impl Executor {
         self.queue(&ExecutorRequest::LogState);
     }
 
-    /// Queues a request to end every job: SIGTERM, or with `hard` SIGKILL, to each job's process group. Starts that are waiting are given
-    /// up.
+    /// Queues a request to end a run with all its processes: SIGTERM, and SIGKILL after its grace period.
+    pub fn end(&mut self, run: RunId) {
+        self.queue(&ExecutorRequest::End { run });
+    }
+
+    /// Queues a request to end every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Starts
+    /// that are waiting are given up.
     pub fn end_all(&mut self, hard: bool) {
         self.queue(&ExecutorRequest::EndAll { hard });
     }

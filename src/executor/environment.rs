@@ -3,7 +3,8 @@
 
 use crate::crontab::is_hidden_from_jobs;
 use crate::profile::Profile;
-use crate::scheduler::Environment;
+use crate::schedule::Timestamp;
+use crate::scheduler::{Environment, RunRequest};
 use crate::users::User;
 use indexmap::IndexMap;
 use std::ffi::CString;
@@ -163,6 +164,24 @@ pub(super) fn of_cron(
 /// The variables of a table that its jobs get.
 fn of_table(table: &Environment) -> impl Iterator<Item = (&[u8], &[u8])> {
     table.iter().filter(|(name, _)| !is_hidden_from_jobs(name))
+}
+
+/// Adds the variables that tell a job about its run. Those that its table sets stay as they are.
+pub(super) fn add_run_variables(variables: &mut Variables, start: &RunRequest) {
+    let (run, attempt) = (start.run.0.to_string(), start.attempt.to_string());
+    let scheduled_at = Timestamp(start.scheduled_at).to_string();
+    for (name, value) in [
+        ("CRON_JOB", start.job.as_str()),
+        ("CRON_RUN_ID", &run),
+        ("CRON_SCHEDULED_AT", &scheduled_at),
+        ("CRON_TRIGGER", start.trigger.as_str()),
+        ("CRON_ATTEMPT", &attempt),
+    ] {
+        // One that the daemon itself has inherited, as a job of another daemon, is not about this run.
+        if start.variables.iter().all(|(set, _)| set != name.as_bytes()) {
+            variables.set(name.as_bytes(), value.as_bytes());
+        }
+    }
 }
 
 /// The environment of a job of `crond FILE`: the caller's, with the variables of the crontab set over it. SHELL is /bin/sh unless the

@@ -2,6 +2,7 @@
 
 use super::environment::{Variables, c_string};
 use super::label::Label;
+use crate::crontab::{IoClass, ResourceLimits};
 use crate::profile::ProfileName;
 use crate::sys::contract::FreshChild;
 use crate::sys::descriptor;
@@ -28,13 +29,16 @@ pub(super) enum ExecStage {
     UserId,
     Verify,
     Directory,
-    /// Entering the home directory failed, so `/` is used instead. This is the only failure after which the job still runs.
+    /// Entering the home directory failed, so `/` is used instead. The job still runs.
     DirectoryInstead,
     Signals,
     Exec,
+    /// Setting a limit of the entry failed. The job runs without it.
+    Nice,
+    IoPriority,
 }
 
-const STEPS: [ExecStage; 14] = [
+const STEPS: [ExecStage; 16] = [
     ExecStage::Fork,
     ExecStage::Session,
     ExecStage::Label,
@@ -49,7 +53,16 @@ const STEPS: [ExecStage; 14] = [
     ExecStage::DirectoryInstead,
     ExecStage::Signals,
     ExecStage::Exec,
+    ExecStage::Nice,
+    ExecStage::IoPriority,
 ];
+
+impl ExecStage {
+    /// Whether it sets a limit of the entry, without which the job runs, too.
+    pub(super) fn is_limit(self) -> bool {
+        matches!(self, ExecStage::Nice | ExecStage::IoPriority)
+    }
+}
 
 /// A failed step of the child with its error.
 #[derive(Debug)]
@@ -86,6 +99,7 @@ impl Failure {
             ExecStage::Verify => format!("checking that the ids are {uid}:{gid}"),
             ExecStage::Directory | ExecStage::DirectoryInstead => format!("chdir {}", text(&spec.directory)),
             ExecStage::Signals => "unblocking signals".to_owned(),
+            ExecStage::Nice | ExecStage::IoPriority => format!("setting {}", spec.limit_text(self.step)),
             ExecStage::Exec => format!("exec {}", spec.program.path().to_string_lossy()),
         };
         format!("{doing}: {}", reason(&self.source))
@@ -121,6 +135,8 @@ pub(super) struct ExecSpec {
     pub(super) sets_defaults: bool,
     /// The limits of the daemon's process when it was started.
     pub(super) original_limits: OriginalLimits,
+    /// The limits of the entry.
+    pub(super) limits: ResourceLimits,
 }
 
 /// The limits of the daemon's process when it was started, read once when the executor starts.
@@ -152,6 +168,17 @@ impl ExecSpec {
             runs_without_home: true,
             sets_defaults: true,
             original_limits,
+            limits: ResourceLimits::default(),
+        }
+    }
+
+    /// The limit that this step sets, as a crontab has it.
+    pub(super) fn limit_text(&self, step: ExecStage) -> String {
+        match (step, self.limits) {
+            (ExecStage::Nice, ResourceLimits { nice: Some(nice), .. }) => format!("nice={nice}"),
+            (_, ResourceLimits { io: Some(IoClass::Idle), .. }) => "io=idle".to_owned(),
+            (_, ResourceLimits { io: Some(IoClass::BestEffort(level)), .. }) => format!("io=best-effort:{level}"),
+            (_, ResourceLimits { io: None, .. }) => String::new(),
         }
     }
 
@@ -168,19 +195,32 @@ impl ExecSpec {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
         stdio.place(child, reporter).map_err(at(ExecStage::Descriptors))?;
-        self.become_owner()?;
+        self.become_owner(reporter)?;
         self.become_program(reporter)
     }
 
     /// Changes to the ids, the priority and the limits of the job.
-    fn become_owner(&self) -> Result<(), Failure> {
+    fn become_owner(&self, reporter: &Reporter) -> Result<(), Failure> {
         if self.sets_defaults {
             self.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
             if self.identity.is_some() {
                 defaults(self.original_limits)?;
             }
         }
+        self.set_limits(reporter);
         self.identity.as_ref().map_or(Ok(()), Identity::assume)
+    }
+
+    /// Sets the limits of the entry, before the change of ids since only root may ask for more than an ordinary share.
+    fn set_limits(&self, reporter: &Reporter) {
+        let nice = self.limits.nice.map_or(Ok(()), process::set_nice).map_err(at(ExecStage::Nice));
+        let io = self.limits.io.map_or(Ok(()), |class| match class {
+            IoClass::Idle => process::set_io_priority(None),
+            IoClass::BestEffort(level) => process::set_io_priority(Some(level)),
+        });
+        for failure in [nice, io.map_err(at(ExecStage::IoPriority))].into_iter().filter_map(Result::err) {
+            reporter.send(&failure);
+        }
     }
 
     fn become_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {

@@ -11,6 +11,7 @@ use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::descriptor;
 use crate::sys::process::{Pid, ResourceUsage, Status};
+use crate::sys::process_list::ProcessIdentity;
 use crate::users::UserWithGroups;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,6 +38,12 @@ pub(super) struct Job {
     pub(super) user: Rc<UserWithGroups>,
     /// The session leader. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
+    /// The same process by its start time, if that could be read.
+    pub(super) process: Option<ProcessIdentity>,
+    /// It is to be ended as soon as it has a process.
+    pub(super) ends_at_start: bool,
+    /// Its processes are being ended, or have been, because its time was over.
+    pub(super) is_timeout: bool,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
     /// When the process was started or the attempt was made: monotonic milliseconds, and milliseconds of Unix time.
@@ -77,6 +84,24 @@ impl Job {
         self.pipe.is_none() && self.error_pipe.is_none()
     }
 
+    /// When its time is over (monotonic), if it has a process and a timeout.
+    pub(super) fn timeout_ms(&self) -> Option<i64> {
+        let timeout = self.start.rules.timeout.filter(|_| self.pid.is_some())?;
+        Some(self.started_ms + i64::from(timeout) * 1000)
+    }
+
+    /// Whether the job has ended in a way that its entry counts as success.
+    pub(super) fn has_succeeded(&self) -> bool {
+        let rules = &self.start.rules;
+        self.result.as_ref().is_some_and(|result| match result.outcome {
+            RunOutcome::Code(code) => {
+                let fails_on_stderr = rules.fails_on_stderr && result.output.stderr_bytes > 0;
+                rules.success.contains(code) && !result.is_timeout && !fails_on_stderr
+            }
+            _ => false,
+        })
+    }
+
     /// Records the end of the job. `ended` is None if the PAM monitor ended without reporting a status.
     pub(super) fn end(&mut self, ended: Option<(Status, Usage)>, now_ms: i64) -> &RunResult {
         let outcome = match (self.failure.take(), ended) {
@@ -86,6 +111,7 @@ impl Job {
             (None, None) if self.pid.is_none() => RunOutcome::NotStarted { why: "the PAM monitor ended".into() },
             (None, None) => RunOutcome::Lost,
         };
+        let is_timeout = self.is_timeout && matches!(outcome, RunOutcome::Code(_) | RunOutcome::Signal { .. });
         self.feed = None;
         self.result.insert(RunResult {
             run: self.start.run,
@@ -96,7 +122,7 @@ impl Job {
             pid: self.pid,
             usage: ended.map(|(_, usage)| usage),
             output: self.output.counts(),
-            is_timeout: false,
+            is_timeout,
             ended_elapsed_ms: Some(now_ms),
         })
     }

@@ -1,6 +1,7 @@
 //! Log records about runs: those of the profile's reference implementation, and additional ones.
 
 use super::config::Config;
+use crate::crontab::duration_text;
 use crate::profile::{Profile, ProfileName};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::scheduler::{RunOutcome, RunRequest};
@@ -84,11 +85,15 @@ impl JobLogger {
         }
     }
 
-    /// Logs a failed run: `(alice) FAILED (command) exit 3 after 12.4s`, and with `-L 4` also Debian's own line.
-    pub(super) fn ended(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
+    /// Logs a failed run: `(alice) FAILED (command) exit 3 after 12.4s` or `(alice) FAILED (command) timeout after 30m`, and with `-L 4` also
+    /// Debian's own line.
+    pub(super) fn failed(&mut self, job: JobRef<'_>, end: &RunOutcome, is_timeout: bool, duration_ms: u64) {
         let pid = job.pid.unwrap_or(0);
         let (debian, how) = match end {
-            RunOutcome::Code(0) => return,
+            RunOutcome::Code(code) if job.start.rules.success.contains(*code) && !is_timeout => {
+                let how = "output on standard error";
+                (format!("grandchild #{pid} failed with {how}"), how.to_owned())
+            }
             RunOutcome::Code(code) => {
                 (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}"))
             }
@@ -104,7 +109,10 @@ impl JobLogger {
             self.write(JobRef { user: "CRON", ..job }, Level::Info, "error", debian.as_bytes(), "", &[]);
         }
         if self.is_cronie() || self.mask != 0 {
-            let rest = format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0);
+            let rest = match job.start.rules.timeout.filter(|_| is_timeout) {
+                Some(timeout) => format!(" timeout after {}", duration_text(timeout)),
+                None => format!(" {how} after {:.1}s", duration_ms as f64 / 1000.0),
+            };
             let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
             self.write(job, Level::Warning, "FAILED", job.command, &rest, &fields);
         }

@@ -9,6 +9,7 @@ mod environment;
 mod exec_spec;
 mod job;
 mod job_log;
+mod job_processes;
 mod journal;
 mod label;
 mod link;

@@ -26,6 +26,8 @@ pub(super) struct Output {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     total: u64,
+    /// Bytes that came from a pipe of standard error.
+    of_error: u64,
 }
 
 impl Output {
@@ -49,6 +51,11 @@ impl Output {
         }
     }
 
+    /// Counts bytes that came from a pipe of standard error.
+    pub(super) fn count_error(&mut self, bytes: usize) {
+        self.of_error += bytes as u64;
+    }
+
     /// Drops the text and gives its bytes back to the budget.
     pub(super) fn release(&mut self, owner: &OwnerKey, budget: &mut MemoryBudget) {
         budget.give_back(owner, self.kept());
@@ -62,7 +69,7 @@ impl Output {
 
     /// The number of bytes that the job wrote, and the number that were not kept.
     pub(super) fn counts(&self) -> OutputCounts {
-        OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64, stderr_bytes: 0 }
+        OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64, stderr_bytes: self.of_error }
     }
 
     /// The text for the mail: beginning, note and end, or everything if nothing was cut.

@@ -9,6 +9,7 @@ use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, R
 use super::job::usage_of;
 use super::label::Label;
 use super::link::{Link, WireError};
+use crate::crontab::ResourceLimits;
 use crate::profile::Profile;
 use crate::scheduler::{Environment, SharedBytes, Usage};
 use crate::sys::clock;
@@ -17,6 +18,7 @@ use crate::sys::descriptor;
 use crate::sys::memory;
 use crate::sys::pam::{self, Library, PamError, Session};
 use crate::sys::process::{self, Pid, Status};
+use crate::sys::process_list::{self, ProcessIdentity};
 use crate::sys::selinux::Policy;
 use serde::de::DeserializeOwned;
 use std::ffi::CString;
@@ -40,6 +42,7 @@ pub(super) struct MonitorRequest {
     pub(super) command: SharedBytes,
     pub(super) runs_without_home: bool,
     pub(super) original_limits: OriginalLimits,
+    pub(super) limits: ResourceLimits,
 }
 
 /// A message from the PAM monitor to the executor.
@@ -62,7 +65,12 @@ pub(super) enum MonitorEvent {
         doing: String,
     },
     /// The job's process has been started.
-    Started(Pid),
+    Started {
+        /// Its process id.
+        pid: Pid,
+        /// The same by its start time, read before anybody could wait for it.
+        process: Option<ProcessIdentity>,
+    },
     /// A step failed, in the PAM monitor or in the job's process.
     Failed {
         /// [`ExecStage`] as a number.
@@ -113,8 +121,8 @@ impl From<Failure> for MonitorError {
 
 impl<'a> PamMonitor<'a> {
     /// Handles the executor's request with these ends of the job's pipes. Returns the exit status.
-    pub(super) fn run(&mut self, threads: &SingleThreaded, input: OwnedFd, output: OwnedFd) -> i32 {
-        let event = match self.run_session(threads, input, output) {
+    pub(super) fn run(&mut self, threads: &SingleThreaded, ends: [OwnedFd; 3]) -> i32 {
+        let event = match self.run_session(threads, ends) {
             Ok(()) => return 0,
             Err(MonitorError::Pam { error, session }) => {
                 MonitorEvent::Refused { session, text: error.text, doing: error.doing.to_owned() }
@@ -127,7 +135,7 @@ impl<'a> PamMonitor<'a> {
     }
 
     /// Opens the session, runs the job and closes the session. Every return drops the session, which closes it.
-    fn run_session(&mut self, threads: &SingleThreaded, input: OwnedFd, output: OwnedFd) -> Result<(), MonitorError> {
+    fn run_session(&mut self, threads: &SingleThreaded, ends: [OwnedFd; 3]) -> Result<(), MonitorError> {
         process::default_signals();
         process::ignore_end_requests();
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
@@ -141,11 +149,12 @@ impl<'a> PamMonitor<'a> {
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
         let spec = spec(&request, &pam, identity);
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
-        let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
+        let [input, output, error] = ends.each_ref().map(AsFd::as_fd);
+        let stdio = Stdio { input, output, error };
         let job = fork_with_retries(threads, |child| run_child(&child, &spec, stdio, &reporter, self.profile.profile))
             .map_err(at(ExecStage::Fork))?;
-        drop((input, output, reporter));
-        self.send(&MonitorEvent::Started(job));
+        drop((ends, reporter));
+        self.send(&MonitorEvent::Started { pid: job, process: process_list::identity(job) });
         // Memory that was needed to open the session is free again, and the job may run for weeks.
         memory::trim_memory();
         let (status, used) = process::wait_with_usage(job).map_err(at(ExecStage::Session))?;
@@ -259,5 +268,6 @@ pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity
     spec.identity = Some(identity);
     spec.runs_without_home = request.runs_without_home;
     spec.sets_defaults = false;
+    spec.limits = request.limits;
     spec
 }

@@ -3,7 +3,9 @@
 
 mod children;
 mod context;
+mod endings;
 mod finish;
+mod job_endings;
 mod late;
 mod late_jobs;
 mod mail;
@@ -91,6 +93,7 @@ impl ExecutorState {
             }
             let now = clock::monotonic_ms();
             self.end_graces(now);
+            self.proceed_with_endings(now);
             self.mains.resume_listener(&self.context, now);
             if self.starts.users.give_up(now) {
                 self.stop_waiting_for_identities();
@@ -132,6 +135,7 @@ impl ExecutorState {
             self.starts.next_start(now_ms),
             self.mails.next_ms(),
             self.mains.listen_at_ms(),
+            self.endings.next_ms(now_ms),
             log,
             relay,
         ]
@@ -185,7 +189,9 @@ impl ExecutorState {
                 self.take_reports();
                 let (status, used) = process::wait_with_usage(pid).map_err(os("waiting for a child"))?;
                 match self.children.remove(&pid) {
-                    Some(Child::Job(id)) => self.job_ended(id, Some((status, usage_of(used)))),
+                    Some(Child::Job(id)) => {
+                        self.leader_ended(id, Some((status, usage_of(used))), clock::monotonic_ms())
+                    }
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
                     // A user lookup, or an orphan that this process has adopted.
                     None => {}

@@ -24,6 +24,8 @@ pub struct OldExecutor {
     /// Runs without a result in its journal, until the executor has listed its runs.
     expected: BTreeMap<RunId, RunOfJob>,
     has_listed: bool,
+    /// The version that its `Hello` has.
+    protocol: Option<u32>,
 }
 
 /// An old executor has closed the connection.
@@ -44,6 +46,7 @@ impl OldExecutor {
             running: BTreeMap::new(),
             expected: BTreeMap::new(),
             has_listed: false,
+            protocol: None,
         };
         executor.ask(&ExecutorRequest::Hello { protocol: PROTOCOL });
         Ok(executor)
@@ -96,14 +99,21 @@ impl OldExecutor {
                     self.running.remove(&result.run);
                     ended.push(*result);
                 }
-                // Nothing depends on the version yet, and results of mails are not kept. The other events are for the executor's own main.
-                ExecutorEvent::Hello { .. }
-                | ExecutorEvent::Mailed { .. }
-                | ExecutorEvent::Started { .. }
-                | ExecutorEvent::Begun { .. } => {}
+                ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
+                // Results of mails are not kept. The other events are for the executor's own main.
+                ExecutorEvent::Mailed { .. } | ExecutorEvent::Started { .. } | ExecutorEvent::Begun { .. } => {}
             }
         }
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }
+    }
+
+    /// Requests the end of one of its runs. False if it has another version, which does not know such a request.
+    pub fn end(&mut self, run: RunId) -> bool {
+        let is_same_version = self.protocol == Some(PROTOCOL);
+        if is_same_version {
+            self.ask(&ExecutorRequest::End { run });
+        }
+        is_same_version
     }
 
     /// Requests the end of every job.

@@ -44,7 +44,7 @@ impl MonitorTemplate {
     /// Requests a PAM monitor for a job with these ends of its pipes. Returns the connection to it.
     pub(super) fn make_monitor(&self, stdio: Stdio<'_>) -> io::Result<Link> {
         let (ours, theirs) = descriptor::stream_pair()?;
-        descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output])?;
+        descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output, stdio.error])?;
         Ok(Link::new(ours))
     }
 }
@@ -59,13 +59,14 @@ fn template(child: &FreshChild, socket: OwnedFd, profile: &Profile, policy: Opti
     process::ignore_children();
     let library = Library::open();
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
-        let Ok([link, input, output]) = <[OwnedFd; 3]>::try_from(descriptors) else { continue };
+        let Ok([link, input, output, error]) = <[OwnedFd; 4]>::try_from(descriptors) else { continue };
         let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, link: Link::new(link) };
-        let mut ends = Some((input, output));
+        let mut ends = Some([input, output, error]);
         let forked = process::fork(child.threads(), |child| match ends.take() {
-            Some((input, output)) => {
-                let _ = descriptor::close_from(&child, 3, &[monitor.link.as_fd(), input.as_fd(), output.as_fd()]);
-                monitor.run(child.threads(), input, output)
+            Some(ends) => {
+                let [input, output, error] = ends.each_ref().map(AsFd::as_fd);
+                let _ = descriptor::close_from(&child, 3, &[monitor.link.as_fd(), input, output, error]);
+                monitor.run(child.threads(), ends)
             }
             None => 1,
         });

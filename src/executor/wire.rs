@@ -8,7 +8,7 @@
 use crate::scheduler::{JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// A request from a main to an executor. `S` is the start: main borrows it, the executor owns it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -18,7 +18,7 @@ pub(super) enum ExecutorRequest<S> {
         /// Version of the sender.
         protocol: u32,
     },
-    /// Terminate every job: SIGTERM, or with `hard` SIGKILL, to its process group. Nothing more is started.
+    /// End every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Nothing more is started.
     EndAll {
         /// Whether SIGKILL is sent.
         hard: bool,
@@ -37,6 +37,11 @@ pub(super) enum ExecutorRequest<S> {
     },
     /// Make no more starts.
     StopStarting,
+    /// End a run with all its processes: SIGTERM, and SIGKILL after its grace period.
+    End {
+        /// The run.
+        run: RunId,
+    },
 }
 
 /// An event from an executor to a main.

@@ -26,6 +26,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod power;
 pub mod process;
+pub mod process_list;
 pub mod process_lock;
 pub mod selinux;
 pub mod signal;

@@ -1,8 +1,8 @@
-//! Waiting for the end of a process that is not our child (pidfd_open(2), Linux 5.3).
+//! Descriptors of processes: waiting for the end of a process that is not our child, and signals to it (pidfd_open(2), Linux 5.3).
 
-use super::process::Pid;
+use super::process::{Ask, Pid};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Opens a descriptor that becomes readable when the process has ended. It is closed on exec.
 pub fn open(pid: Pid) -> io::Result<OwnedFd> {
@@ -13,6 +13,16 @@ pub fn open(pid: Pid) -> io::Result<OwnedFd> {
         let number = i32::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(io::Error::last_os_error)?;
         Ok(OwnedFd::from_raw_fd(number))
     }
+}
+
+/// Signals the process of this descriptor (pidfd_send_signal(2)).
+pub fn signal(process: &OwnedFd, ask: Ask) -> io::Result<()> {
+    let number = ask.signal() as libc::c_int;
+    // SAFETY: two integers, no signal information, no flags; the descriptor is open as long as it is borrowed.
+    let done = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), number, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

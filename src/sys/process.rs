@@ -178,13 +178,19 @@ pub enum Ask {
     Terminate,
     /// SIGKILL, which ends the process in any case.
     Kill,
+    /// STOP: do not run, so that nothing is forked meanwhile.
+    Stop,
+    /// CONT: run on, so that a stopped process gets its other signals.
+    Continue,
 }
 
 impl Ask {
-    fn signal(self) -> Signal {
+    pub(super) fn signal(self) -> Signal {
         match self {
             Ask::Terminate => Signal::SIGTERM,
             Ask::Kill => Signal::SIGKILL,
+            Ask::Stop => Signal::SIGSTOP,
+            Ask::Continue => Signal::SIGCONT,
         }
     }
 }
@@ -308,6 +314,20 @@ pub fn reset_priority() -> io::Result<()> {
         let ordinary: libc::sched_param = std::mem::zeroed();
         check(libc::sched_setscheduler(0, libc::SCHED_OTHER, &ordinary)).map(drop)
     }
+}
+
+/// Sets the nice value, from -20 to 19.
+pub fn set_nice(nice: i8) -> io::Result<()> {
+    // SAFETY: takes integers and touches no memory of ours.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, nice.into()) }).map(drop)
+}
+
+/// Sets the I/O scheduling class: idle, or best-effort with a level from 0 (highest) to 7 (ioprio_set(2)).
+pub fn set_io_priority(best_effort: Option<u8>) -> io::Result<()> {
+    // The kernel's values (linux/ioprio.h): IOPRIO_WHO_PROCESS is 1; the class is in the bits from 13 on, best-effort is 2 and idle is 3.
+    let priority = best_effort.map_or(3 << 13, |level| 2 << 13 | libc::c_int::from(level));
+    // SAFETY: takes integers and touches no memory of ours.
+    check_long(unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, priority) })
 }
 
 /// Whether the OOM killer's score adjustment is 0, the default. False if /proc is missing.

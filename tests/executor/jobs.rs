@@ -24,8 +24,10 @@ fn a_job_runs_as_its_owner_in_her_home_with_an_environment_built_from_nothing() 
         let command = "(id -u; id -g; id -Gn; pwd; umask; tr '\\\\0' '\\\\n' </proc/$$/environ) >out";
         assert_eq!(harness.run("alice", command), RunOutcome::Code(0));
         let alice = nix::unistd::User::from_name("alice").unwrap().unwrap();
+        let run = 1000;
         let expected = format!(
-            "{}\n{}\nalice\n/home/alice\n0022\nSHELL=/bin/sh\nHOME=/home/alice\nPATH=/usr/bin:/bin\nLOGNAME=alice\n",
+            "{}\n{}\nalice\n/home/alice\n0022\nSHELL=/bin/sh\nHOME=/home/alice\nPATH=/usr/bin:/bin\nLOGNAME=alice\n\
+             CRON_JOB=alice:job\nCRON_RUN_ID={run}\nCRON_SCHEDULED_AT=2027-01-15T08:00:00Z\nCRON_TRIGGER=schedule\nCRON_ATTEMPT=1\n",
             alice.uid, alice.gid
         );
         assert_eq!(read("/home/alice/out"), expected);

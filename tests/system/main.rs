@@ -8,6 +8,7 @@ pub mod common;
 mod anacron;
 mod burst;
 mod changes;
+mod ends;
 mod faults;
 mod log;
 mod packages;

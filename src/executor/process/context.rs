@@ -104,12 +104,31 @@ impl Context {
         }
     }
 
-    /// The specification for a child that executes the job's shell.
+    /// The environment of a job without what PAM adds, with the variables that tell it about its run. Those are in no mail's headers.
+    pub(super) fn job_environment(&self, start: &RunRequest, user: &UserWithGroups) -> Variables {
+        let mut variables = self.environment(start, user);
+        environment::add_run_variables(&mut variables, start);
+        variables
+    }
+
+    /// The specification for a child that executes the job's shell with the job's environment and limits.
+    pub(super) fn job_spec(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> ExecSpec {
+        let mut spec = ExecSpec::of_shell(command, &self.job_environment(start, user), self.original_limits);
+        self.set_identity(&mut spec, user);
+        spec.limits = start.rules.limits;
+        spec
+    }
+
+    /// The specification for a child that executes the job's shell with what its mailer has, too.
     pub(super) fn exec_spec(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> ExecSpec {
         let mut spec = ExecSpec::of_shell(command, &self.environment(start, user), self.original_limits);
+        self.set_identity(&mut spec, user);
+        spec
+    }
+
+    fn set_identity(&self, spec: &mut ExecSpec, user: &UserWithGroups) {
         spec.identity = (!self.config.standalone).then(|| Identity::from(user));
         spec.runs_without_home = self.profile.runs_without_home || self.config.standalone;
-        spec
     }
 }
 

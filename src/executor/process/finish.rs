@@ -38,8 +38,12 @@ impl ExecutorState {
     pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
-        let spec = self.context.exec_spec(&job.start, &job.user, &command);
-        if failure.step == ExecStage::DirectoryInstead {
+        let spec = self.context.job_spec(&job.start, &job.user, &command);
+        if failure.step.is_limit() {
+            let detail = spec.limit_text(failure.step);
+            let rest = format!(": {}, running without it", reason(&failure.source));
+            self.context.log.say(job_ref(job, &command), Level::Warning, "LIMIT FAILED", detail.as_bytes(), &rest);
+        } else if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
             let job_ref = job_ref(job, &command);
@@ -91,6 +95,9 @@ impl ExecutorState {
             relay.push(id, stream, bytes);
         }
         let Some(job) = self.jobs.running.get_mut(&id) else { return self.take_late_output(id, bytes) };
+        if stream == Stream::Error {
+            job.output.count_error(bytes.len());
+        }
         if self.jobs.relay.is_none() || self.context.config.mailer != Mailer::Off {
             let owner = job.owner.clone();
             job.output.push(bytes, &owner, &mut self.memory.output);
@@ -172,13 +179,15 @@ impl ExecutorState {
         if let Some(relay) = &mut self.jobs.relay {
             relay.end(id);
         }
-        let Some(RunResult { outcome: end, duration_ms, .. }) = job.result.clone() else { return };
+        let Some(RunResult { outcome: end, duration_ms, is_timeout, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);
         let job_ref = job_ref(&job, &command);
-        self.context.log.ended(job_ref, &end, duration_ms);
+        if !job.has_succeeded() {
+            self.context.log.failed(job_ref, &end, is_timeout, duration_ms);
+        }
         let mail_waits =
-            !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job, &end);
-        let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command, &end) };
+            !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job);
+        let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command) };
         if !matches!(end, RunOutcome::NotStarted { .. }) {
             self.context.log.finished(job_ref, &end, duration_ms);
         }
@@ -189,7 +198,7 @@ impl ExecutorState {
         }
         job.output.release(&job.owner, &mut self.memory.output);
         self.send_mail(&job, draft);
-        if job.is_silent() { self.memory.release_request(&job.start) } else { self.read_on(id, job, &end) }
+        if job.is_silent() { self.memory.release_request(&job.start) } else { self.read_on(id, job) }
     }
 }
 

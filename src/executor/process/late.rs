@@ -8,7 +8,6 @@ use super::state::ExecutorState;
 use crate::executor::job::{Job, Stream};
 use crate::executor::owner::OwnerKey;
 use crate::report::Level;
-use crate::scheduler::RunOutcome;
 use crate::sys::clock;
 use std::collections::BTreeSet;
 
@@ -34,8 +33,8 @@ impl ExecutorState {
     }
 
     /// Continues to read the output of background processes of a job whose mail is being sent or that has none.
-    pub(super) fn read_on(&mut self, id: u64, job: Job, end: &RunOutcome) {
-        let is_mailed_without = mail::is_wanted(&self.context, &job, end);
+    pub(super) fn read_on(&mut self, id: u64, job: Job) {
+        let is_mailed_without = mail::is_wanted(&self.context, &job);
         self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
         self.late.jobs.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
@@ -144,10 +143,10 @@ impl ExecutorState {
 
     fn mail_late(&mut self, id: u64) {
         let Some(mut late) = self.late.jobs.remove(&id) else { return };
-        if let (Some(until_ms), Some(result)) = (late.mail_until_ms.take(), late.job.result.clone()) {
+        if let Some(until_ms) = late.mail_until_ms.take() {
             self.jobs.graces.remove(&(until_ms, id));
             let command = late.job.command(self.context.profile);
-            let draft = self.mails.deliver(&mut self.context, &late.job, &command, &result.outcome);
+            let draft = self.mails.deliver(&mut self.context, &late.job, &command);
             late.job.output.release(&late.job.owner, &mut self.memory.output);
             self.send_mail(&late.job, draft);
         }

@@ -12,7 +12,7 @@ use crate::executor::owner::{FairQueue, OwnerKey, OwnerMemory};
 use crate::profile::ProfileName;
 use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, MailSettings, SENDMAIL};
-use crate::scheduler::{MailResult, RunOutcome, RunRequest};
+use crate::scheduler::{MailResult, RunRequest};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::created;
@@ -108,13 +108,13 @@ pub(super) struct Mails {
 }
 
 /// Whether output of this job is mailed.
-pub(super) fn is_wanted(context: &Context, job: &Job, end: &RunOutcome) -> bool {
+pub(super) fn is_wanted(context: &Context, job: &Job) -> bool {
     let has_mailer = match &context.config.mailer {
         Mailer::Off => false,
         Mailer::Command(_) => true,
         Mailer::Sendmail => Path::new(SENDMAIL).exists(),
     };
-    let is_spared = job.start.flags.mail_only_on_failure && *end == RunOutcome::Code(0);
+    let is_spared = job.start.flags.mail_only_on_failure && job.has_succeeded();
     if context.config.output_to_log || !has_mailer || is_spared {
         return false;
     }
@@ -148,7 +148,7 @@ impl Mails {
     }
 
     /// Delivers the output of a job: logs it, or returns the mail to be sent. None if there is no mail.
-    pub(super) fn deliver(&self, context: &mut Context, job: &Job, command: &[u8], end: &RunOutcome) -> Option<Draft> {
+    pub(super) fn deliver(&self, context: &mut Context, job: &Job, command: &[u8]) -> Option<Draft> {
         if job.output.total() == 0 {
             return None;
         }
@@ -158,8 +158,7 @@ impl Mails {
             context.log.output(job_ref, &text);
             return None;
         }
-        if context.config.mailer == Mailer::Off || (job.start.flags.mail_only_on_failure && *end == RunOutcome::Code(0))
-        {
+        if context.config.mailer == Mailer::Off || (job.start.flags.mail_only_on_failure && job.has_succeeded()) {
             return None;
         }
         let cron = context.environment(&job.start, &job.user);
@@ -183,7 +182,7 @@ impl Mails {
             host: &host,
             full_host_name: context.config.full_host_name,
             command,
-            says_failed: context.config.log_mask & 4 != 0 && *end != RunOutcome::Code(0),
+            says_failed: context.config.log_mask & 4 != 0 && !job.has_succeeded(),
             charset: &self.charset,
             settings: settings.as_settings(),
         };

@@ -41,7 +41,7 @@ impl ExecutorState {
         let command = start.split(self.context.profile.backslash);
         let context = label.map(|label| label.context().clone());
         let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
-        let (id, pipes) = self.open_pipes(&user)?;
+        let (id, pipes) = self.open_pipes(start, &user)?;
         let Context { threads, profile, policy, .. } = &self.context;
         let made = self.pam.template(threads, profile, *policy)?.make_monitor(pipes.stdio());
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
@@ -53,7 +53,7 @@ impl ExecutorState {
     }
 
     fn monitor_request(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> MonitorRequest {
-        let variables = self.context.environment(start, user);
+        let variables = self.context.job_environment(start, user);
         MonitorRequest {
             user: user.name.clone(),
             identity: Identity::from(user),
@@ -66,6 +66,7 @@ impl ExecutorState {
             command: command.into(),
             runs_without_home: self.context.profile.runs_without_home,
             original_limits: self.context.original_limits,
+            limits: start.rules.limits,
         }
     }
 
@@ -93,7 +94,7 @@ impl ExecutorState {
     fn handle_monitor_event(&mut self, id: u64, event: MonitorEvent) {
         match event {
             MonitorEvent::NoMonitor { number } => self.try_monitor_again(id, &io::Error::from_raw_os_error(number)),
-            MonitorEvent::Started(pid) => self.started(id, pid),
+            MonitorEvent::Started { pid, process } => self.started(id, pid, process),
             MonitorEvent::Message(text) => self.log_pam_message(id, "pam_message", &text),
             MonitorEvent::Refused { session, text, doing } => self.log_pam_refusal(id, session, &text, &doing),
             MonitorEvent::Failed { step, number } => {
@@ -115,6 +116,9 @@ impl ExecutorState {
         let Some(job) = self.jobs.running.remove(&id) else { return };
         self.starts.limiter.end(id);
         self.memory.requests.give_back(&job.owner, job.input_size);
+        if job.ends_at_start {
+            self.starts.cancelled.insert(job.start.run);
+        }
         self.try_again(QueuedStart::again(job), error, clock::monotonic_ms());
     }
 
@@ -123,7 +127,7 @@ impl ExecutorState {
         if let Some(job) = self.jobs.running.get_mut(&id) {
             job.monitor = None;
         }
-        self.job_ended(id, ended);
+        self.leader_ended(id, ended, clock::monotonic_ms());
     }
 
     /// Logs PAM's refusal in the words of the profile's reference implementation. The record about the start follows.

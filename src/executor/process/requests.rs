@@ -5,6 +5,7 @@ use super::mains::Connection;
 use super::state::ExecutorState;
 use crate::executor::wire::{ExecutorEvent, ExecutorRequest, RunOfJob};
 use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
+use crate::sys::clock;
 use crate::sys::process::Ask;
 
 impl ExecutorState {
@@ -18,6 +19,7 @@ impl ExecutorState {
                 ExecutorRequest::Start { start, wants_pid } if may_start => self.take_start(start, wants_pid),
                 ExecutorRequest::Start { .. } => {}
                 ExecutorRequest::StopStarting => self.stop_starting(),
+                ExecutorRequest::End { run } => self.end_run(run, clock::monotonic_ms()),
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
                 ExecutorRequest::LogState => self.log_state(),
                 ExecutorRequest::ReopenLog => self.context.log.reopen(),
@@ -89,9 +91,9 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// Ends every job's process group and gives up starts that are waiting.
+    /// Ends every job and gives up starts that are waiting.
     fn end_all(&mut self, ask: Ask) {
-        self.jobs.end_all(ask);
+        self.end_all_jobs(ask, clock::monotonic_ms());
         self.stop_starting();
     }
 

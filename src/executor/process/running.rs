@@ -2,7 +2,7 @@
 
 use crate::executor::job::{Job, Stream};
 use crate::executor::relay::Relay;
-use crate::sys::process::{self, Ask};
+use crate::sys::process::Ask;
 use std::collections::{BTreeSet, HashMap};
 
 /// Grace period after a job's end in which output of its background processes is still waited for.
@@ -16,7 +16,7 @@ pub(super) struct RunningJobs {
     pub(super) running: HashMap<u64, Job>,
     /// The ends of the grace periods of ended jobs, and of the waiting of mails for late output (monotonic), with the job's number.
     pub(super) graces: BTreeSet<(i64, u64)>,
-    /// The signal that all jobs get, once they are to end.
+    /// The signal with which all jobs are ended, also those that are started from now on. None: they are not to end.
     pub(super) ending: Option<Ask>,
     /// Standalone mode: writes the output of jobs to standard output and error.
     pub(super) relay: Option<Relay>,
@@ -35,21 +35,5 @@ impl RunningJobs {
             paused: Vec::new(),
             buffer: vec![0; READ_SIZE],
         }
-    }
-
-    /// Signals every job's process group, and that of each job that is started later.
-    pub(super) fn end_all(&mut self, ask: Ask) {
-        self.ending = Some(ask);
-        for job in self.running.values().filter(|job| job.result.is_none()) {
-            end_group(job, ask);
-        }
-    }
-}
-
-/// Signals a job's process group. The job has not been reaped, so the process id is still its own. A group that does not exist any more is
-/// not an error.
-pub(super) fn end_group(job: &Job, ask: Ask) {
-    if let Some(pid) = job.pid {
-        let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));
     }
 }

@@ -2,7 +2,6 @@
 
 use super::children::Child;
 use super::context::{Context, EventSource, ExecutorError, job_ref, token};
-use super::running::end_group;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
 use crate::crontab::Command;
@@ -22,6 +21,7 @@ use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
 use crate::sys::process::{self, Pid};
+use crate::sys::process_list::{self, ProcessIdentity};
 use crate::users::{CacheAnswer, User, UserError, UserWithGroups};
 use std::io;
 use std::rc::Rc;
@@ -89,6 +89,9 @@ impl ExecutorState {
     /// Starts queued runs within the limit of the start limiter.
     pub(super) fn start_pending(&mut self, now_ms: i64) -> Result<(), ExecutorError> {
         self.starts.has_more = false;
+        if self.starts.len() == 0 {
+            self.starts.cancelled.clear();
+        }
         if self.starts.queue.is_empty() || self.starts.held_until_ms > now_ms {
             return Ok(());
         }
@@ -123,6 +126,10 @@ impl ExecutorState {
 
     /// Looks up the user and the SELinux context of a start. None if it cannot be started, or not now.
     fn resolve(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ResolvedStart> {
+        if self.starts.cancelled.remove(&queued.start.run) {
+            self.not_started(queued.start, "it was to be ended before it had a process".into());
+            return None;
+        }
         let user = match &self.starts.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(&queued.start) {
@@ -211,7 +218,8 @@ impl ExecutorState {
             match forked {
                 Ok(pid) => {
                     self.children.insert(pid, Child::Job(prepared.id));
-                    self.add_job(prepared, queued, Some(pid), now_ms);
+                    // The child has not been waited for, so this is its entry.
+                    self.add_job(prepared, queued, Some((pid, process_list::identity(pid))), now_ms);
                 }
                 Err(error) => refused.push((queued, error)),
             }
@@ -282,15 +290,16 @@ impl ExecutorState {
         label: Option<Label>,
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
-        let spec = ExecSpec { label, ..self.context.exec_spec(start, &user, &command.shell) };
-        let (id, pipes) = self.open_pipes(&user)?;
+        let spec = ExecSpec { label, ..self.context.job_spec(start, &user, &command.shell) };
+        let (id, pipes) = self.open_pipes(start, &user)?;
         Ok(PreparedStart { id, user, pipes, command, starter: Starter::Fork(spec) })
     }
 
-    /// Opens and registers the pipes of a job and gives it a number.
-    pub(super) fn open_pipes(&mut self, user: &User) -> io::Result<(u64, Pipes)> {
+    /// Opens and registers the pipes of a job and gives it a number. Standard error has its own pipe only where that is needed, since the order
+    /// in which a job writes to two pipes is known only as far as they are read in between.
+    pub(super) fn open_pipes(&mut self, start: &RunRequest, user: &User) -> io::Result<(u64, Pipes)> {
         let standalone = self.context.config.standalone;
-        let pipes = Pipes::open(standalone, (!standalone).then_some(user.uid))?;
+        let pipes = Pipes::open(standalone || start.rules.fails_on_stderr, (!standalone).then_some(user.uid))?;
         let id = self.context.new_id();
         self.context.poll.add(&pipes.our_output, token(EventSource::Output, id))?;
         if let Some(error) = &pipes.our_error {
@@ -300,7 +309,13 @@ impl ExecutorState {
     }
 
     /// Adds a job to the running ones. `pid` is None if a PAM monitor starts it.
-    fn add_job(&mut self, prepared: PreparedStart, queued: QueuedStart, pid: Option<Pid>, now_ms: i64) {
+    fn add_job(
+        &mut self,
+        prepared: PreparedStart,
+        queued: QueuedStart,
+        process: Option<(Pid, Option<ProcessIdentity>)>,
+        now_ms: i64,
+    ) {
         let PreparedStart { id, user, pipes, command, starter } = prepared;
         let monitor = match starter {
             Starter::Monitor(link) => Some(link),
@@ -319,6 +334,9 @@ impl ExecutorState {
             tried_since_ms: queued.tried_since_ms,
             user,
             pid: None,
+            process: None,
+            ends_at_start: false,
+            is_timeout: false,
             monitor,
             started_ms: clock::monotonic_ms(),
             started_at_ms: clock::wall_ms(),
@@ -333,17 +351,17 @@ impl ExecutorState {
             pam_variables: None,
         };
         self.jobs.running.insert(id, job);
-        if let Some(pid) = pid {
-            self.started(id, pid);
+        if let Some((pid, process)) = process {
+            self.started(id, pid, process);
         }
         self.begin_feed(id);
     }
 
     /// Records that the job's process has been started.
-    pub(super) fn started(&mut self, id: u64, pid: Pid) {
+    pub(super) fn started(&mut self, id: u64, pid: Pid, process: Option<ProcessIdentity>) {
         (self.starts.hold_ms, self.starts.held_until_ms) = (0, 0);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
-        job.pid = Some(pid);
+        (job.pid, job.process) = (Some(pid), process);
         (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
         self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
@@ -353,11 +371,14 @@ impl ExecutorState {
         }
         let command = job.command(self.context.profile);
         self.context.log.started(job_ref(job, &command));
-        if let Some(ask) = self.jobs.ending {
-            end_group(job, ask);
+        if let Some(timeout_ms) = job.timeout_ms() {
+            self.endings.set_timeout(id, timeout_ms);
         }
-        if let Some(started) = host::process_started(pid).and_then(|started| started.parse().ok()) {
+        if let Some(ProcessIdentity { pid, started }) = process {
             self.journal.journal().has_process(run, ProcessId { pid, started });
+        }
+        if job.ends_at_start || self.jobs.ending.is_some() {
+            self.end_job(id, self.jobs.ending, clock::monotonic_ms());
         }
     }
 

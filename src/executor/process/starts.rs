@@ -5,6 +5,7 @@ use crate::executor::job::Job;
 use crate::executor::owner::FairQueue;
 use crate::scheduler::{RunId, RunRequest};
 use crate::users::{UserCache, UserWithGroups};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// The queued starts, and the state that delays them.
@@ -16,6 +17,8 @@ pub(super) struct Starts {
     pub(super) has_more: bool,
     /// Runs that have been begun since the last report to main.
     pub(super) begun: Vec<RunId>,
+    /// Runs that were to be ended before they were started.
+    pub(super) cancelled: HashSet<RunId>,
     /// No more starts are made.
     pub(super) is_stopping: bool,
     pub(super) limiter: StartLimiter,
@@ -35,6 +38,7 @@ impl Starts {
             waiting_for_identity: Vec::new(),
             has_more: false,
             begun: Vec::new(),
+            cancelled: HashSet::new(),
             is_stopping: false,
             limiter,
             held_until_ms: 0,

@@ -2,6 +2,7 @@
 
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, token};
+use super::job_endings::Endings;
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -45,6 +46,7 @@ pub(super) struct ExecutorState {
     pub(super) pam: Pam,
     pub(super) children: Children,
     pub(super) jobs: RunningJobs,
+    pub(super) endings: Endings,
     /// Jobs that have ended and whose background processes may still write.
     pub(super) late: LateJobs,
     pub(super) mails: Mails,
@@ -92,6 +94,7 @@ impl ExecutorState {
             pam: Pam::default(),
             children: Children::new(),
             jobs: RunningJobs::new(relay),
+            endings: Endings::default(),
             late: LateJobs::default(),
             mails: Mails::new(&threads, descriptor::nowhere().map_err(os("opening /dev/null"))?),
             memory: OwnerMemory::new(output::budget()),

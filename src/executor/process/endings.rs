@@ -1,0 +1,196 @@
+//! Ends jobs with all their processes: at their timeouts, on request, and when the daemon stops.
+//!
+//! An ending begins with TERM to every process of the job. After the grace period those that are left are stopped, so that they can neither
+//! fork nor lose their children, until no further one is found; then they are killed. The job counts as ended when none of them is left.
+//! /proc is read and processes are signalled in slices, so that neither many processes nor a job that forks without end keep the executor
+//! from its other work.
+
+use super::context::job_ref;
+use super::job_endings::{Ending, GRACE_WALK_MS, Phase, Step, Walk};
+use super::state::ExecutorState;
+use crate::executor::job::Job;
+use crate::executor::job_processes::{JobProcesses, ProcessTable};
+use crate::report::Level;
+use crate::scheduler::{RunId, Usage};
+use crate::sys::process::{self, Ask, Status};
+use crate::sys::process_list::{self, ProcessWalk};
+
+/// Maximum number of names of /proc that are read before the other events are handled.
+const NAMES_A_TURN: usize = 256;
+/// Maximum number of processes that are confirmed or signalled before the other events are handled.
+const STEPS_A_TURN: usize = 128;
+
+impl ExecutorState {
+    /// Ends a run on request. One that waits for its start is not started.
+    pub(super) fn end_run(&mut self, run: RunId, now_ms: i64) {
+        match self.jobs.running.iter().find(|(_, job)| job.start.run == run).map(|(id, _)| *id) {
+            Some(id) => self.end_job(id, None, now_ms),
+            None if self.starts.len() > 0 => drop(self.starts.cancelled.insert(run)),
+            // It has ended.
+            None => {}
+        }
+    }
+
+    /// Ends every job that is running, and those that are about to be started.
+    pub(super) fn end_all_jobs(&mut self, ask: Ask, now_ms: i64) {
+        self.jobs.ending = Some(ask);
+        let running: Vec<u64> = self.jobs.running.keys().copied().collect();
+        for id in running {
+            self.end_job(id, Some(ask), now_ms);
+        }
+    }
+
+    /// Begins to end a job: TERM, and KILL after its grace period, or KILL at once.
+    pub(super) fn end_job(&mut self, id: u64, ask: Option<Ask>, now_ms: i64) {
+        let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none()) else { return };
+        let grace_ms = if ask == Some(Ask::Kill) { 0 } else { i64::from(job.start.rules.grace) * 1000 };
+        let kill_at_ms = now_ms + grace_ms;
+        if let Some(ending) = self.endings.of_job.get_mut(&id) {
+            ending.kill_at_ms = ending.kill_at_ms.min(kill_at_ms);
+            return;
+        }
+        if job.pid.is_none() {
+            job.ends_at_start = true;
+            return;
+        }
+        let ending = Ending {
+            processes: job.process.map(JobProcesses::of_leader).unwrap_or_default(),
+            phase: Phase::Terminate,
+            kill_at_ms,
+            walk_at_ms: Some(now_ms),
+            leader: None,
+        };
+        self.endings.of_job.insert(id, ending);
+    }
+
+    /// Handles the end of a job's session leader.
+    pub(super) fn leader_ended(&mut self, id: u64, ended: Option<(Status, Usage)>, now_ms: i64) {
+        if let Some(timeout_ms) = self.jobs.running.get(&id).and_then(Job::timeout_ms) {
+            self.endings.timeouts.remove(&(timeout_ms, id));
+        }
+        if !self.endings.take_leader_end(id, ended, now_ms) {
+            self.job_ended(id, ended);
+        }
+    }
+
+    /// Ends jobs whose time is over, and continues with those that are being ended.
+    pub(super) fn proceed_with_endings(&mut self, now_ms: i64) {
+        while let Some((at, id)) = self.endings.timeouts.first().copied().filter(|(at, _)| *at <= now_ms) {
+            self.endings.timeouts.remove(&(at, id));
+            if !self.endings.of_job.contains_key(&id) {
+                if let Some(job) = self.jobs.running.get_mut(&id) {
+                    job.is_timeout = true;
+                }
+                self.end_job(id, None, now_ms);
+            }
+        }
+        self.take_steps(now_ms);
+        if !self.endings.steps.is_empty() || self.endings.of_job.is_empty() {
+            return;
+        }
+        match self.endings.walk.take() {
+            Some(walk) => self.continue_walk(walk),
+            None => self.begin_walk(now_ms),
+        }
+    }
+
+    /// Begins a walk for the jobs whose processes are to be looked for now.
+    fn begin_walk(&mut self, now_ms: i64) {
+        let mut jobs = Vec::new();
+        for (id, ending) in &mut self.endings.of_job {
+            if ending.phase == Phase::Grace && ending.kill_at_ms <= now_ms {
+                (ending.phase, ending.walk_at_ms) = (Phase::Stop { walks: 0 }, Some(now_ms));
+            }
+            if ending.walk_at_ms.is_some_and(|at| at <= now_ms) {
+                ending.walk_at_ms = None;
+                jobs.push(*id);
+            }
+        }
+        if jobs.is_empty() {
+            return;
+        }
+        match ProcessWalk::begin() {
+            Ok(list) => self.endings.walk = Some(Walk { list, entries: Vec::new(), jobs }),
+            Err(_) => jobs.into_iter().for_each(|id| self.end_group(id, now_ms)),
+        }
+    }
+
+    fn continue_walk(&mut self, mut walk: Walk) {
+        if walk.list.read_some(NAMES_A_TURN, &mut walk.entries) {
+            self.endings.walk = Some(walk);
+            return;
+        }
+        let table = ProcessTable::of(&walk.entries);
+        for id in walk.jobs {
+            let Some(ending) = self.endings.of_job.get_mut(&id) else { continue };
+            let candidates = ending.processes.update(&table);
+            self.endings.steps.extend(candidates.into_iter().map(|candidate| Step::Confirm(id, candidate)));
+            self.endings.steps.push_back(Step::Decide(id));
+        }
+    }
+
+    fn take_steps(&mut self, now_ms: i64) {
+        for _ in 0..STEPS_A_TURN {
+            match self.endings.steps.pop_front() {
+                None => return,
+                Some(Step::Confirm(id, candidate)) => {
+                    if let Some(ending) = self.endings.of_job.get_mut(&id) {
+                        ending.processes.confirm(candidate, process_list::entry);
+                    }
+                }
+                Some(Step::Signal(process, ask)) => {
+                    // One that may not be signalled, by a security module for instance, is among those that are left at the end.
+                    let _ = process_list::signal_exactly(process, ask);
+                }
+                Some(Step::Decide(id)) => {
+                    let (endings, steps) = (&mut self.endings.of_job, &mut self.endings.steps);
+                    if endings.get_mut(&id).is_some_and(|ending| ending.decide(now_ms, steps)) {
+                        self.finish_ending(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reports the job as ended if its session leader has ended. Processes that are left could not be ended.
+    fn finish_ending(&mut self, id: u64) {
+        let Some(ending) = self.endings.of_job.get(&id) else { return };
+        let (left, leader) = (ending.processes.alive().count(), ending.leader);
+        if left > 0
+            && let Some(job) = self.jobs.running.get(&id)
+        {
+            let command = job.command(self.context.profile);
+            let rest = match left {
+                1 => ": 1 process of the job could not be killed".to_owned(),
+                _ => format!(": {left} processes of the job could not be killed"),
+            };
+            self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+        }
+        if let Some(ended) = leader {
+            self.endings.of_job.remove(&id);
+            self.job_ended(id, ended);
+        }
+    }
+
+    /// Signals a job's process group, where there is no /proc. A PAM monitor takes notice of the end of its job by itself, and the process
+    /// id may be another one's then: without /proc such a job is not signalled after its end has been reported.
+    fn end_group(&mut self, id: u64, now_ms: i64) {
+        let Some(ending) = self.endings.of_job.get_mut(&id) else { return };
+        if let Some(ended) = ending.leader {
+            self.endings.of_job.remove(&id);
+            return self.job_ended(id, ended);
+        }
+        let ask = match ending.phase {
+            Phase::Terminate => Some(Ask::Terminate),
+            Phase::Stop { .. } | Phase::Kill { .. } => Some(Ask::Kill),
+            Phase::Grace | Phase::GivenUp => None,
+        };
+        (ending.phase, ending.walk_at_ms) = match ending.phase {
+            Phase::Terminate | Phase::Grace => (Phase::Grace, Some(now_ms + GRACE_WALK_MS)),
+            Phase::Stop { .. } | Phase::Kill { .. } | Phase::GivenUp => (Phase::GivenUp, None),
+        };
+        if let (Some(ask), Some(pid)) = (ask, self.jobs.running.get(&id).and_then(|job| job.pid)) {
+            let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));
+        }
+    }
+}
