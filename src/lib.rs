@@ -20,11 +20,12 @@
 //! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
 //!
 //! `schedule`, `crontab`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
-//! return values. The other modules do I/O and decide nothing.
+//! return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
+//! processes are started at once, which output is kept.
 //!
 //! A line of a crontab on its way: `spool` reads the file, `crontab` parses it, `scheduler` arms its timer and, when it is due, asks for a start;
-//! `daemon` hands the start to the executor process, which `executor` implements; the end of the run comes back to `scheduler`, and `report` writes
-//! log and mail.
+//! `daemon` hands the start to the executor process, which `executor` implements and which starts the job, through a PAM monitor where its PAM service
+//! opens a session; the end of the run comes back to `scheduler`; `report` formats the log and the mail, which `executor` sends.
 
 pub mod cli;
 pub mod config;

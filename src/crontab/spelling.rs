@@ -17,8 +17,8 @@ pub(super) fn distance(a: &[u8], b: &[u8]) -> usize {
     before.last().copied().unwrap_or_default()
 }
 
-/// Whether `written` is a slip of the pen for `known`: other letter case, or one letter swapped with its neighbour,
-/// left out, and in names of five queued mails or more also put in or replaced. Four queued mails are too few for the latter
+/// Whether `written` is a misspelling of `known`: other letter case, or one letter swapped with its neighbour,
+/// left out, and in names of five letters or more also put in or replaced. Four letters are too few for the latter
 /// (`CPATH` and `MATH` are names of their own).
 pub(super) fn misspells(written: &[u8], known: &[u8]) -> bool {
     if written.eq_ignore_ascii_case(known) {

@@ -50,7 +50,7 @@ pub enum ZoneError {
     },
 }
 
-/// Where named zones come from. The loud half reads zone files; the quiet half only asks by name.
+/// The source of named zones. `config::zones` implements it and reads the files.
 pub trait Zones {
     /// The zone of that IANA name, or none if it is not known.
     fn named(&self, name: &str) -> Option<Arc<Zone>>;

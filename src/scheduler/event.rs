@@ -1,4 +1,4 @@
-//! What the plan is told and what it answers.
+//! The events that the scheduler handles and the actions that it asks for, with what describes a start and an end.
 
 use super::environment::Environment;
 use super::job_id::JobId;
@@ -190,7 +190,7 @@ pub enum RunOutcome {
         /// What was being done and what came of it: `setuid 1000: Resource temporarily unavailable`.
         why: String,
     },
-    /// The plan decided against a start.
+    /// The scheduler decided against a start.
     Skipped(SkipReason),
     /// The executor was lost; nobody knows.
     Lost,

@@ -1,4 +1,4 @@
-//! The plan itself: what it holds, and how an event is handled.
+//! The scheduler: its state, and how it handles events.
 
 use super::anacron::Anacron;
 use super::event::{Action, Event, Now, Preparation, RunId, RunRequest};
@@ -75,7 +75,7 @@ pub struct Scheduler {
     /// As whom a standalone daemon runs its jobs.
     pub(super) caller: String,
     pub(super) next_run: u64,
-    /// Ids up to here, exclusive, are reserved. None: nothing outlives this plan, so they need not be.
+    /// Ids up to here, exclusive, are reserved. None: nothing outlives this scheduler, so they need not be.
     reserved: Option<u64>,
     /// The moment of the last [`Action::Completed`].
     recorded: Option<Timestamp>,
@@ -124,7 +124,7 @@ pub(super) struct Due {
 }
 
 impl Scheduler {
-    /// An empty plan whose system zone is `zone`.
+    /// A scheduler without crontabs whose system zone is `zone`.
     pub fn new(zone: Arc<Zone>, now: Now) -> Scheduler {
         Scheduler {
             zones: Zones::new(zone),

@@ -8,7 +8,7 @@
 use crate::schedule::Timestamp;
 use std::cell::Cell;
 
-/// What the wheel carries: an index into the plan's timers.
+/// What the wheel carries: an index into the scheduler's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(pub u32);
 

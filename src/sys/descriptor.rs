@@ -130,14 +130,6 @@ pub fn place(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: RawFd) -> 
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Duplicates `descriptor` with the lowest free number from `lowest` on, closed on exec.
-pub fn copy_above(descriptor: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
-    use nix::fcntl::{FcntlArg, fcntl};
-    let copy = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
-    // SAFETY: a descriptor that the kernel has just made and that nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
-
 /// Closes every descriptor from `first` on, except those in `but`.
 ///
 /// It allocates nothing, since a fresh child pays for every page that it writes to.

@@ -240,11 +240,6 @@ pub fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(nix::unistd::fsync(fd)?)
 }
 
-/// Waits until the file system that contains an open file is written to disk.
-pub fn sync_file_system(fd: impl AsFd) -> io::Result<()> {
-    Ok(nix::unistd::syncfs(fd)?)
-}
-
 /// Renames a file within a directory. An existing file of the new name is replaced.
 pub fn rename_at(dir: impl AsFd, from: &CStr, to: &CStr) -> io::Result<()> {
     Ok(nix::fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to)?)
@@ -260,11 +255,6 @@ pub fn touch(dir: impl AsFd) -> io::Result<()> {
     let now = TimeSpec::new(0, libc::UTIME_NOW);
     // futimens(3) refuses an O_PATH descriptor; "." below it is taken.
     Ok(nix::sys::stat::utimensat(dir, ".", &now, &now, nix::sys::stat::UtimensatFlags::FollowSymlink)?)
-}
-
-/// The target of a symbolic link.
-pub fn link_target(dir: impl AsFd, name: &CStr) -> io::Result<OsString> {
-    Ok(nix::fcntl::readlinkat(dir, name)?)
 }
 
 /// Whether this process may execute the file.

@@ -8,9 +8,6 @@ mod job;
 mod notices;
 mod pause;
 
-#[cfg(test)]
-mod tests;
-
 pub(super) use group::GroupKey;
 pub use job::EndReason;
 pub(super) use job::{JobSpec, JobState};
