@@ -4,12 +4,12 @@ use super::descriptor::read_on;
 use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
+use nix::fcntl::{AtFlags, FcntlArg, FdFlag, OFlag};
 use nix::sys::stat::{FileStat, Mode};
 use nix::sys::time::TimeSpec;
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -208,17 +208,9 @@ pub fn create_temporary_dir(prefix: &Path) -> io::Result<PathBuf> {
 pub fn create_temporary_file(prefix: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     let mut template = prefix.as_os_str().to_owned();
     template.push("XXXXXX");
-    let mut path = CString::new(template.into_vec())?.into_bytes_with_nul();
-    // SAFETY: libc writes six letters into the string, which is ours, ends with NUL and stays as long as it is. The descriptor that it gives
-    // has just been opened, and nobody else knows it.
-    let file = unsafe {
-        match libc::mkostemp(path.as_mut_ptr().cast(), libc::O_CLOEXEC) {
-            -1 => return Err(io::Error::last_os_error()),
-            number => OwnedFd::from_raw_fd(number),
-        }
-    };
-    path.pop();
-    Ok((file, OsString::from_vec(path).into()))
+    let (file, path) = nix::unistd::mkstemp(template.as_os_str())?;
+    nix::fcntl::fcntl(&file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok((file, path))
 }
 
 /// Removes a directory and the files in it. It stays if it contains directories.

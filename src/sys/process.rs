@@ -303,11 +303,10 @@ impl Drop for TemporaryUmask {
 
 /// Resets nice value, I/O priority and scheduling policy to the defaults.
 pub fn reset_priority() -> io::Result<()> {
+    // The class "none" of the I/O priority is 0 (linux/ioprio.h).
+    set_priorities(Some(0), Some(0))?;
     // SAFETY: the calls take integers, and a parameter that is live and for which all-zero bytes are valid: static priority 0.
     unsafe {
-        check(libc::setpriority(libc::PRIO_PROCESS as _, 0, 0))?;
-        // The kernel's names: IOPRIO_WHO_PROCESS is 1, class "none" is 0 (linux/ioprio.h).
-        check_long(libc::syscall(libc::SYS_ioprio_set, 1, 0, 0))?;
         if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
             return Ok(());
         }
@@ -318,16 +317,25 @@ pub fn reset_priority() -> io::Result<()> {
 
 /// Sets the nice value, from -20 to 19.
 pub fn set_nice(nice: i8) -> io::Result<()> {
-    // SAFETY: takes integers and touches no memory of ours.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, nice.into()) }).map(drop)
+    set_priorities(Some(nice.into()), None)
 }
 
 /// Sets the I/O scheduling class: idle, or best-effort with a level from 0 (highest) to 7 (ioprio_set(2)).
 pub fn set_io_priority(best_effort: Option<u8>) -> io::Result<()> {
-    // The kernel's values (linux/ioprio.h): IOPRIO_WHO_PROCESS is 1; the class is in the bits from 13 on, best-effort is 2 and idle is 3.
-    let priority = best_effort.map_or(3 << 13, |level| 2 << 13 | libc::c_int::from(level));
-    // SAFETY: takes integers and touches no memory of ours.
-    check_long(unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, priority) })
+    // The kernel's values (linux/ioprio.h): the class is in the bits from 13 on, best-effort is 2 and idle is 3.
+    set_priorities(None, Some(best_effort.map_or(3 << 13, |level| 2 << 13 | libc::c_int::from(level))))
+}
+
+/// Sets the nice value and the I/O priority, as far as they are given.
+fn set_priorities(nice: Option<libc::c_int>, io: Option<libc::c_int>) -> io::Result<()> {
+    // SAFETY: the calls take integers and touch no memory of ours.
+    unsafe {
+        if let Some(nice) = nice {
+            check(libc::setpriority(libc::PRIO_PROCESS as _, 0, nice))?;
+        }
+        // IOPRIO_WHO_PROCESS is 1.
+        io.map_or(Ok(()), |io| check_long(libc::syscall(libc::SYS_ioprio_set, 1, 0, io)))
+    }
 }
 
 /// Whether the OOM killer's score adjustment is 0, the default. False if /proc is missing.
