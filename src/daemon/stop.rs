@@ -13,6 +13,8 @@ use crate::sys::poll::Poll;
 const KILL_AFTER_MS: i64 = 10_000;
 /// How long the executor may take to receive the last starts and to finish its output. Milliseconds.
 const FINISH_MS: i64 = 5000;
+/// How long an executor may take to end once it has closed its end. Milliseconds.
+const EXIT_MS: i64 = 500;
 
 /// Whether running jobs are waited for.
 fn waits_for_jobs(settings: &Settings) -> bool {
@@ -133,7 +135,14 @@ impl Daemon {
         let poll = Poll::new().map_err(os("making the event queue"))?;
         poll.add(self.executors.current.descriptor(), 0).map_err(os("waiting for the executor"))?;
         poll.add(&self.sources.signals, 1).map_err(os("waiting for signals"))?;
-        while !reap().contains(&pid) && !self.executors.current.is_done() {
+        let (mut give_up_at, mut is_done) = (give_up_at, false);
+        while !reap().contains(&pid) {
+            // An executor that has closed its end mostly ends at once; it stays only for the output of background processes.
+            if !is_done && self.executors.current.is_done() {
+                is_done = true;
+                poll.remove(self.executors.current.descriptor()).map_err(os("waiting for the executor"))?;
+                give_up_at = give_up_at.min(clock::monotonic_ms() + EXIT_MS);
+            }
             let left = give_up_at - clock::monotonic_ms();
             if left <= 0 {
                 break;
