@@ -206,3 +206,13 @@ impl JobState {
         *self == JobState { accepted: self.accepted, ..JobState::default() }
     }
 }
+
+impl PendingRetry {
+    /// Its place in the group's queue, if it waits there.
+    pub(in crate::scheduler) fn ticket(&self) -> Option<u64> {
+        match self.stage {
+            RetryStage::Group(ticket) => Some(ticket),
+            RetryStage::Pause | RetryStage::OwnRun => None,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What becomes of slots that were missed (`CRON_CATCHUP`).
+
+use super::job::{EndReason, Item, Job, Waiting};
+use super::{Jobs, Turn};
+use crate::crontab::{CatchUpMode, Overlap, Policy};
+use crate::schedule::Timestamp;
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+
+/// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.
+const CAUGHT_UP: usize = 1_000;
+
+impl Jobs {
+    /// These slots of an entry with `CRON_CATCHUP` were missed, for that reason; in order. Those that are excepted come with true.
+    pub(in crate::scheduler) fn catch_up(
+        &mut self,
+        id: &JobId,
+        slots: &[(Timestamp, bool)],
+        why: MissReason,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let policy = job.spec.policy.clone();
+        if !policy.is_enabled || slots.is_empty() {
+            return;
+        }
+        let oldest = Timestamp(turn.now.utc.0.saturating_sub(i64::from(policy.catch_up.max_age)));
+        let verdicts: Vec<(Timestamp, Option<Outcome>)> = slots
+            .iter()
+            .map(|&(slot, is_excepted)| {
+                let verdict = if is_excepted {
+                    Some(Outcome::Skipped(SkipReason::Calendar))
+                } else if self.pauses.was_paused(id, slot) || self.pauses.is_paused(id, turn.now.utc) {
+                    Some(Outcome::Skipped(SkipReason::Paused))
+                } else if slot < oldest {
+                    Some(Outcome::Missed(MissReason::MaxAge))
+                } else {
+                    None
+                };
+                (slot, verdict)
+            })
+            .collect();
+        let owed = verdicts.iter().filter(|(_, verdict)| verdict.is_none()).count();
+        let (runs, left_out) = match policy.catch_up.mode {
+            CatchUpMode::None => (0, why),
+            CatchUpMode::Once => (1, why),
+            CatchUpMode::All => (CAUGHT_UP, MissReason::Limit),
+        };
+        let mut to_leave_out = owed.saturating_sub(runs);
+        let mut due = Vec::new();
+        let mut row: Option<(Outcome, Timestamp, Timestamp, u64)> = None;
+        for (slot, verdict) in verdicts {
+            let outcome = match verdict {
+                Some(outcome) => outcome,
+                None if to_leave_out > 0 => {
+                    to_leave_out -= 1;
+                    Outcome::Missed(left_out)
+                }
+                None => {
+                    due.push(slot);
+                    continue;
+                }
+            };
+            match &mut row {
+                Some((of, _, last, count)) if *of == outcome => {
+                    *last = slot;
+                    *count += 1;
+                }
+                _ => {
+                    self.record_row(id, row.take(), turn);
+                    row = Some((outcome, slot, slot, 1));
+                }
+            }
+        }
+        self.record_row(id, row, turn);
+        for scheduled_at in due {
+            self.start_caught_up(id, scheduled_at, &policy, turn);
+        }
+    }
+
+    /// Records slots in a row that were missed, or left out while they were.
+    pub(in crate::scheduler) fn record_row(
+        &mut self,
+        id: &JobId,
+        row: Option<(Outcome, Timestamp, Timestamp, u64)>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some((outcome, first, last, count)) = row else { return };
+        if let Outcome::Skipped(reason) = outcome {
+            return self.add_to_row(id, reason, Trigger::Schedule, (first, last), count, turn);
+        }
+        self.flush_row(id, turn);
+        let Some(job) = self.jobs.get(id) else { return };
+        turn.record(RunRecord {
+            run: None,
+            job: id.clone(),
+            line: job.spec.line,
+            scheduled_at: first,
+            trigger: Trigger::Schedule,
+            attempt: 0,
+            started_at_ms: None,
+            ended_at_ms: None,
+            outcome,
+            count,
+            until: (count > 1).then_some(last),
+        });
+    }
+
+    fn start_caught_up(&mut self, id: &JobId, scheduled_at: Timestamp, policy: &Policy, turn: &mut Turn<'_>) {
+        let trigger = Trigger::CatchUp;
+        let item = Item { scheduled_at, trigger, is_caught_up: true, is_manual: false, attempt: 1, number: 0 };
+        turn.changed.insert(id.clone());
+        self.expect_success(id, policy, scheduled_at);
+        if policy.overlap != Overlap::Queue && !self.jobs.get(id).is_some_and(Job::has_caught_up_waiting) {
+            self.give_up_retry(id, turn);
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let is_first = !job.has_caught_up_waiting() && !job.state.running.iter().any(|run| run.item.is_caught_up);
+        if job.may_go_on(&item) && is_first && !(policy.overlap != Overlap::Allow && job.is_busy()) {
+            return self.enter_group(id, item, turn);
+        }
+        job.state.waiting.push(Waiting { item, ticket: None });
+        if policy.overlap == Overlap::Replace && is_first {
+            self.end_runs(id, &EndReason::Replaced, turn);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a stop of the daemon leaves to the next one, and what that one takes back.
+
+use super::job::{ActiveRun, Item, Job, JobState, PendingRetry};
+use super::pause::Pause;
+use super::{Jobs, Turn};
+use crate::crontab::Policy;
+use crate::schedule::Timestamp;
+use crate::scheduler::event::{Now, RunId};
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_record::{SkipReason, Trigger};
+
+impl Jobs {
+    /// Nothing is started any more. Without a state directory what waits is left out.
+    pub(in crate::scheduler) fn stop(&mut self, is_recorded: bool, turn: &mut Turn<'_>) {
+        self.is_stopped = true;
+        if is_recorded {
+            return;
+        }
+        let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
+        for id in ids {
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            for waiting in std::mem::take(&mut job.state.waiting) {
+                self.leave_out(&id, &waiting.item, SkipReason::Stopped, turn);
+            }
+            self.give_up_retry(&id, turn);
+            self.flush_row(&id, turn);
+        }
+    }
+
+    /// The state of a job that has to be kept. None: nothing has.
+    pub(in crate::scheduler) fn saved(&self, id: &JobId) -> Option<&JobState> {
+        self.jobs.get(id).map(|job| &job.state).filter(|state| !state.is_empty())
+    }
+
+    /// All states that have to be kept.
+    pub(in crate::scheduler) fn all_saved(&self) -> impl Iterator<Item = (&JobId, &JobState)> {
+        self.jobs.iter().map(|(id, job)| (id, &job.state)).filter(|(_, state)| !state.is_empty())
+    }
+
+    /// The pauses, for the state file and for questions.
+    pub(in crate::scheduler) fn pauses(&self) -> impl Iterator<Item = (&JobId, &Pause)> {
+        self.pauses.iter()
+    }
+
+    /// The pause of a job.
+    pub(in crate::scheduler) fn paused(&self, id: &JobId) -> Option<&Pause> {
+        self.pauses.get(id)
+    }
+
+    /// Gives back a pause of an earlier daemon.
+    pub(in crate::scheduler) fn restore_pause(&mut self, id: JobId, pause: Pause) {
+        self.pauses.insert(id, pause);
+    }
+
+    /// Gives a job that has been registered the state of an earlier daemon. Tickets keep their order. After a boot the monotonic clock is
+    /// another one, and retries go by the wall clock.
+    pub(in crate::scheduler) fn restore(&mut self, id: &JobId, mut state: JobState, now: Now, boot: bool) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if boot && let Some(retry) = &mut state.retry {
+            let left = (retry.due_at.0 - now.utc.0).max(0);
+            retry.due_ms = now.elapsed_ms.saturating_add(left.saturating_mul(1_000));
+        }
+        let tickets = state.waiting.iter().filter_map(|waiting| waiting.ticket);
+        let tickets: Vec<u64> = tickets.chain(state.retry.as_ref().and_then(PendingRetry::ticket)).collect();
+        self.next_ticket = tickets.iter().copied().fold(self.next_ticket, u64::max);
+        if let Some(key) = &job.spec.group {
+            let group = self.groups.entry(key.clone()).or_default();
+            tickets.iter().for_each(|ticket| group.wait(*ticket, id.clone()));
+            state.running.iter_mut().for_each(|run| run.has_place = true);
+            (0..state.running.len()).for_each(|_| group.enter());
+        } else {
+            state.running.iter_mut().for_each(|run| run.has_place = false);
+            state.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
+        }
+        self.runs.extend(state.running.iter().map(|run| (run.run, id.clone())));
+        if let Some(retry) = &state.retry {
+            self.retries.insert((retry.due_ms, id.clone()));
+        }
+        if let Some(late) = state.late_at {
+            self.late.insert((late, id.clone()));
+        }
+        job.state = state;
+    }
+
+    /// The retries that are pending, with the moment of the failure: the daemon gives up those of jobs of which a slot has passed since.
+    pub(in crate::scheduler) fn pending_retries(&self) -> Vec<(JobId, Timestamp)> {
+        let failed = |(id, job): (&JobId, &Job)| Some((id.clone(), job.state.retry.as_ref()?.failed_at));
+        self.jobs.iter().filter_map(failed).collect()
+    }
+
+    /// Slots of the job have passed while the daemon was down: a pending retry is given up.
+    pub(in crate::scheduler) fn slots_passed(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        self.give_up_retry(id, turn);
+    }
+
+    /// Lets everything go on that may, after a start of the daemon.
+    pub(in crate::scheduler) fn let_all_go_on(&mut self, turn: &mut Turn<'_>) {
+        let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
+        for id in ids {
+            self.let_go_on(&id, turn);
+        }
+    }
+
+    /// Takes over a run of an earlier daemon, unless its state has told of it.
+    pub(in crate::scheduler) fn adopt(&mut self, run: RunId, id: &JobId, now: Now) -> bool {
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        if self.runs.contains_key(&run) {
+            return true;
+        }
+        let (scheduled_at, trigger) = (now.utc, Trigger::Schedule);
+        let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
+        let group = job.spec.group.clone();
+        job.state.running.push(ActiveRun { run, item, ending: None, has_place: group.is_some(), failure: None });
+        self.runs.insert(run, id.clone());
+        if let Some(group) = group {
+            self.groups.entry(group).or_default().enter();
+        }
+        true
+    }
+
+    /// The moment from which an `@N` job counts.
+    pub(in crate::scheduler) fn last_end(&self, id: &JobId) -> Option<Timestamp> {
+        self.jobs.get(id)?.state.last_end
+    }
+
+    /// Whether a run of the job is going on, or something waits or will be retried: its `@N` does not count yet.
+    pub(in crate::scheduler) fn is_occupied(&self, id: &JobId) -> bool {
+        self.jobs.get(id).is_some_and(|job| job.is_busy() || job.state.retry.is_some())
+    }
+
+    /// The policy of a job.
+    pub(in crate::scheduler) fn policy(&self, id: &JobId) -> Option<&Policy> {
+        Some(&self.jobs.get(id)?.spec.policy)
+    }
+
+    /// Records rows of skipped slots that have not ended.
+    pub(in crate::scheduler) fn flush_rows(&mut self, turn: &mut Turn<'_>) {
+        let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
+        ids.iter().for_each(|id| self.flush_row(id, turn));
+    }
+}

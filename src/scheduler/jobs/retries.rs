@@ -1,0 +1,73 @@
+//! Further attempts after a failure.
+
+use super::job::RetryStage;
+use super::{Jobs, Turn};
+use crate::schedule::Timestamp;
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_record::RunRecord;
+
+impl Jobs {
+    /// When the next retry is due, milliseconds of the monotonic clock.
+    pub(in crate::scheduler) fn next_retry_ms(&self) -> Option<i64> {
+        self.retries.first().map(|(due, _)| *due)
+    }
+
+    /// Begins the retries that are due.
+    pub(in crate::scheduler) fn begin_due_retries(&mut self, turn: &mut Turn<'_>) {
+        while let Some((due, id)) = self.retries.first().cloned().filter(|(due, _)| *due <= turn.now.elapsed_ms) {
+            self.retries.remove(&(due, id.clone()));
+            self.begin_retry(&id, turn);
+        }
+    }
+
+    /// Begins a retry whose pause is over, unless it has to wait for something else.
+    pub(super) fn begin_retry(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let may_retry = job.may_retry();
+        let Some(retry) = job.state.retry.as_mut().filter(|retry| retry.ticket().is_none()) else { return };
+        turn.changed.insert(id.clone());
+        retry.stage = RetryStage::OwnRun;
+        if !may_retry || self.is_stopped || self.pauses.is_paused(id, turn.now.utc) {
+            return;
+        }
+        let Some(group) = job.spec.group.clone() else { return self.begin_retry_now(id, false, turn) };
+        if self.groups.entry(group.clone()).or_default().try_enter() {
+            return self.begin_retry_now(id, true, turn);
+        }
+        let ticket = self.new_ticket();
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.wait(ticket, id.clone());
+        }
+        if let Some(retry) = self.jobs.get_mut(id).and_then(|job| job.state.retry.as_mut()) {
+            retry.stage = RetryStage::Group(ticket);
+        }
+    }
+
+    pub(super) fn begin_retry_now(&mut self, id: &JobId, has_place: bool, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let Some(retry) = job.state.retry.take() else { return };
+        self.begin_attempt(id, retry.item, has_place, Some(retry.failure), turn);
+    }
+
+    /// No further attempt follows a failure: it is final.
+    pub(super) fn conclude_attempts(&mut self, id: &JobId, failure: &RunRecord, turn: &mut Turn<'_>) {
+        let ended_at = failure.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
+        self.conclude(id, failure, ended_at, turn);
+        self.count_from(id, ended_at, turn);
+    }
+
+    /// Gives a pending retry up: the failure before it is final.
+    pub(super) fn give_up_retry(&mut self, id: &JobId, turn: &mut Turn<'_>) -> bool {
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        let Some(retry) = job.state.retry.take() else { return false };
+        turn.changed.insert(id.clone());
+        self.retries.remove(&(retry.due_ms, id.clone()));
+        if let (Some(ticket), Some(group)) = (retry.ticket(), &job.spec.group)
+            && let Some(group) = self.groups.get_mut(group)
+        {
+            group.cancel(ticket);
+        }
+        self.conclude_attempts(id, &retry.failure, turn);
+        true
+    }
+}

@@ -1,0 +1,172 @@
+//! What becomes of a slot: it is left out, waits, or goes on to the group and the start queue.
+
+use super::job::{ActiveRun, EndReason, Item, Waiting};
+use super::{Decision, Jobs, PlannedRun, Turn};
+use crate::crontab::Overlap;
+use crate::schedule::Timestamp;
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
+
+/// Slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
+const WAITING_IN_GROUP: usize = 60;
+
+impl Jobs {
+    /// A slot has come.
+    pub(in crate::scheduler) fn slot(
+        &mut self,
+        id: &JobId,
+        scheduled_at: Timestamp,
+        trigger: Trigger,
+        is_excepted: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let policy = job.spec.policy.clone();
+        if !policy.is_enabled || self.is_stopped {
+            return;
+        }
+        turn.changed.insert(id.clone());
+        let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
+        if is_excepted {
+            self.leave_out(id, &item, SkipReason::Calendar, turn);
+            return self.count_from_now(id, turn);
+        }
+        if self.pauses.is_paused(id, turn.now.utc) {
+            if let Some(retry) = self.jobs.get_mut(id).and_then(|job| job.state.retry.as_mut()) {
+                retry.has_slot_passed = true;
+            }
+            self.leave_out(id, &item, SkipReason::Paused, turn);
+            return self.count_from_now(id, turn);
+        }
+        self.expect_success(id, &policy, scheduled_at);
+        if policy.overlap != Overlap::Queue && self.give_up_retry(id, turn) {
+            // A missed slot may have waited for the retries.
+            self.let_go_on(id, turn);
+        }
+        let Some(job) = self.jobs.get(id) else { return };
+        match policy.overlap {
+            Overlap::Allow => self.enter_group(id, item, turn),
+            Overlap::Skip if job.is_busy() => {
+                self.leave_out(id, &item, SkipReason::StillRunning, turn);
+                self.count_from_now(id, turn);
+            }
+            Overlap::Queue if job.is_busy() || job.state.retry.is_some() => self.hold(id, item, turn),
+            Overlap::Replace if job.is_busy() => {
+                let has_caught_up_waiting = job.has_caught_up_waiting();
+                self.hold(id, item, turn);
+                if !has_caught_up_waiting {
+                    self.end_runs(id, &EndReason::Replaced, turn);
+                }
+            }
+            Overlap::Skip | Overlap::Queue | Overlap::Replace => self.enter_group(id, item, turn),
+        }
+    }
+
+    /// Lets a regular slot wait, in the place of the one that waits already.
+    fn hold(&mut self, id: &JobId, item: Item, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let Some(place) = job.waiting_slot() else {
+            job.state.waiting.push(Waiting { item, ticket: None });
+            return;
+        };
+        let older = job.state.waiting.remove(place);
+        if job.has_caught_up_waiting() {
+            job.state.waiting.push(Waiting { item, ticket: None });
+            self.cancel_tickets(id, std::slice::from_ref(&older));
+            self.leave_out(id, &older.item, SkipReason::Superseded, turn);
+            // The missed slots may have waited behind it.
+            return self.let_go_on(id, turn);
+        } else {
+            job.state.waiting.insert(place, Waiting { item, ticket: older.ticket });
+        }
+        self.leave_out(id, &older.item, SkipReason::Superseded, turn);
+    }
+
+    /// Tells all runs of a job to end.
+    pub(super) fn end_runs(&mut self, id: &JobId, why: &EndReason, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let entry = job.spec.entry;
+        for run in job.state.running.iter_mut().filter(|run| run.ending.is_none()) {
+            run.ending = Some(why.clone());
+            turn.decisions.push(Decision::End { run: run.run, entry, why: why.clone() });
+        }
+    }
+
+    /// Lets something go on that is not held up by its own job's runs.
+    pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if !item.is_manual {
+            job.state.accepted += 1;
+            item.number = job.state.accepted;
+        }
+        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, false, turn) };
+        if self.groups.entry(group.clone()).or_default().try_enter() {
+            return self.begin(id, item, true, turn);
+        }
+        let ticket = self.new_ticket();
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.wait(ticket, id.clone());
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        job.state.waiting.push(Waiting { item, ticket: Some(ticket) });
+        let slots = job.state.waiting.iter().filter(|waiting| waiting.item.is_regular_slot()).count();
+        if slots > WAITING_IN_GROUP
+            && let Some(oldest) = job.waiting_slot()
+        {
+            let oldest = job.state.waiting.remove(oldest);
+            self.cancel_tickets(id, std::slice::from_ref(&oldest));
+            self.leave_out(id, &oldest.item, SkipReason::Superseded, turn);
+        }
+    }
+
+    /// Puts a run into the start queue.
+    pub(super) fn begin(&mut self, id: &JobId, item: Item, has_place: bool, turn: &mut Turn<'_>) {
+        self.begin_attempt(id, item, has_place, None, turn);
+    }
+
+    pub(super) fn begin_attempt(
+        &mut self,
+        id: &JobId,
+        item: Item,
+        has_place: bool,
+        failure: Option<Box<RunRecord>>,
+        turn: &mut Turn<'_>,
+    ) {
+        if !item.is_manual && item.attempt == 1 {
+            self.flush_row(id, turn);
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let Some(entry) = job.spec.entry else { return };
+        let run = turn.allocate();
+        job.state.running.push(ActiveRun { run, item: item.clone(), ending: None, has_place, failure });
+        self.runs.insert(run, id.clone());
+        turn.changed.insert(id.clone());
+        turn.decisions.push(Decision::Start(PlannedRun { job: id.clone(), entry, run, item }));
+    }
+
+    pub(super) fn new_ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    pub(super) fn cancel_tickets(&mut self, id: &JobId, waiting: &[Waiting]) {
+        let Some(group) = self.jobs.get(id).and_then(|job| job.spec.group.as_ref()) else { return };
+        if let Some(group) = self.groups.get_mut(group) {
+            waiting.iter().filter_map(|waiting| waiting.ticket).for_each(|ticket| group.cancel(ticket));
+        }
+    }
+
+    /// An `@N` entry counts from now, since its moment was left out.
+    fn count_from_now(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        let now = turn.now.utc;
+        self.count_from(id, now, turn);
+    }
+
+    pub(super) fn count_from(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id).filter(|job| job.spec.is_interval) else { return };
+        job.state.last_end = Some(moment);
+        if let Some(entry) = job.spec.entry {
+            turn.decisions.push(Decision::CountFrom(entry, moment));
+        }
+    }
+}
