@@ -69,10 +69,10 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l file -d 'Th
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l from -d 'Start the simulated machine at this time (RFC 3339)' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l until -d 'Stop after this time (RFC 3339, inclusive)' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l step -d 'At this true time set the clock forward or back: +2h, -90s, 30m, 1d; may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l step -d 'At this true time set the clock forward or back: +2h, -90s, 1d; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l down -d 'The daemon is stopped between these true times; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l duration -d 'How long the runs of a job last, like backup=90m (default: no time); may be repeated' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l exit -d 'Exit statuses of a job\'s runs in the order of their starts, the last repeated (default: 0); may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l exit -d 'Exit statuses of a job\'s runs in order, the last repeated (default: 0); may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l pause -d 'A job is paused between these true times; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l run -d 'Somebody runs a job at this true time; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l kill -d 'Somebody ends a job\'s oldest run, else what waits, else its retry; may be repeated' -r

@@ -43,6 +43,15 @@ pub(super) fn read(text: &[u8], least: u32) -> Result<u32, Complaint> {
     Ok(seconds)
 }
 
+/// Parses a duration on a command line, in seconds.
+///
+/// # Errors
+///
+/// What was expected and what was found.
+pub fn parse(text: &str) -> Result<u32, String> {
+    read(text.as_bytes(), 0).map_err(|complaint| complaint.message)
+}
+
 /// About a byte that should be a unit and is none, or that is one in the wrong place.
 fn unit_complaint(text: &[u8], at: usize) -> Complaint {
     let letter = text[at];

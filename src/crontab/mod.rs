@@ -42,7 +42,7 @@ pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use command::{Backslash, Command};
 pub use context::{Context, Dialect, Limits};
 pub use diagnostic::{Diagnostic, Severity};
-pub use duration::written as duration_text;
+pub use duration::{parse as parse_duration, written as duration_text};
 pub use entry::BAD_USER;
 pub use excerpt::printable;
 pub use form::Form;

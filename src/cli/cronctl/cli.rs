@@ -203,48 +203,18 @@ fn simulate() -> Command {
                 .required(true)
                 .value_parser(values::time)
                 .help("Stop after this time (RFC 3339, inclusive)"),
-            Arg::new("step")
-                .long("step")
-                .value_name("TIME=DELTA")
-                .action(ArgAction::Append)
-                .value_parser(values::step)
-                .help("At this true time set the clock forward or back: +2h, -90s, 30m, 1d; may be repeated"),
-            Arg::new("down")
-                .long("down")
-                .value_name("TIME..TIME")
-                .action(ArgAction::Append)
-                .value_parser(values::down)
-                .help("The daemon is stopped between these true times; may be repeated"),
-            Arg::new("duration")
-                .long("duration")
-                .value_name("JOB=DUR")
-                .action(ArgAction::Append)
-                .value_parser(values::job_duration)
-                .help("How long the runs of a job last, like backup=90m (default: no time); may be repeated"),
-            Arg::new("exit")
-                .long("exit")
-                .value_name("JOB=CODE[,CODE...]")
-                .action(ArgAction::Append)
-                .value_parser(values::job_exits)
-                .help("Exit statuses of a job's runs in the order of their starts, the last repeated (default: 0); may be repeated"),
-            Arg::new("pause")
-                .long("pause")
-                .value_name("JOB=TIME..TIME")
-                .action(ArgAction::Append)
-                .value_parser(values::job_range)
-                .help("A job is paused between these true times; may be repeated"),
-            Arg::new("run")
-                .long("run")
-                .value_name("JOB@TIME")
-                .action(ArgAction::Append)
-                .value_parser(values::job_time)
-                .help("Somebody runs a job at this true time; may be repeated"),
-            Arg::new("kill")
-                .long("kill")
-                .value_name("JOB@TIME")
-                .action(ArgAction::Append)
-                .value_parser(values::job_time)
-                .help("Somebody ends a job's oldest run, else what waits, else its retry; may be repeated"),
+            repeated("step", "TIME=DELTA", "At this true time set the clock forward or back: +2h, -90s, 1d")
+                .value_parser(values::step),
+            repeated("down", "TIME..TIME", "The daemon is stopped between these true times").value_parser(values::down),
+            repeated("duration", "JOB=DUR", "How long the runs of a job last, like backup=90m (default: no time)")
+                .value_parser(values::job_duration),
+            repeated("exit", "JOB=CODE[,CODE...]", "Exit statuses of a job's runs in order, the last repeated (default: 0)")
+                .value_parser(values::job_exits),
+            repeated("pause", "JOB=TIME..TIME", "A job is paused between these true times")
+                .value_parser(values::job_range),
+            repeated("run", "JOB@TIME", "Somebody runs a job at this true time").value_parser(values::job_time),
+            repeated("kill", "JOB@TIME", "Somebody ends a job's oldest run, else what waits, else its retry")
+                .value_parser(values::job_time),
             Arg::new("outcomes")
                 .long("outcomes")
                 .action(ArgAction::SetTrue)
@@ -375,6 +345,11 @@ fn zone() -> Arg {
         .value_name("ZONE")
         .value_parser(NonEmptyStringValueParser::new())
         .help("Use this IANA time zone instead of the system's")
+}
+
+/// An option that may be given several times.
+fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).action(ArgAction::Append).help(format!("{help}; may be repeated"))
 }
 
 fn json(help: &'static str) -> Arg {

@@ -24,9 +24,9 @@ pub(super) enum Error {
     /// A job on the command line that the table does not have, or that may be several.
     #[error("--{option} {job}: {}", candidates(.found))]
     Job {
-        /// The option.
+        /// The option without its dashes.
         option: &'static str,
-        /// As it was given.
+        /// The name that was given.
         job: String,
         /// The jobs that it may mean.
         found: Vec<JobId>,

@@ -1,5 +1,6 @@
 //! Values of options: times, clock steps and ranges.
 
+use crate::crontab;
 use crate::schedule::{TimeError, Timestamp};
 
 /// A clock step: at the true time `at`, the clock is moved by `by` seconds.
@@ -44,6 +45,12 @@ pub(super) enum ValueError {
         /// What it could look like.
         example: &'static str,
     },
+    /// The duration of `JOB=DUR` is not valid.
+    #[error("{message}")]
+    Duration {
+        /// What was expected and what was found.
+        message: String,
+    },
     /// No exit status.
     #[error("expected an exit status from 0 to 255, found {found:?}")]
     ExitStatus {
@@ -73,20 +80,14 @@ pub(super) fn down(text: &str) -> Result<Down, ValueError> {
     if range.until < range.from { Err(ValueError::Backwards) } else { Ok(range) }
 }
 
-/// `JOB=DUR`, a job and how long its runs last, in seconds.
+/// Parses `JOB=DUR`, a job and how long its runs last; the result is in seconds.
 pub(super) fn job_duration(text: &str) -> Result<(String, i64), ValueError> {
     let (job, duration) = text.rsplit_once('=').ok_or(ValueError::NoJobValue { example: "backup=90m" })?;
-    let mut seconds = 0_i64;
-    for part in duration.split_inclusive(|letter: char| letter.is_ascii_alphabetic()) {
-        seconds += delta(part)?;
-    }
-    if duration.is_empty() || seconds < 0 || duration.contains(['+', '-']) {
-        return Err(ValueError::Delta { found: duration.to_owned() });
-    }
-    Ok((job.to_owned(), seconds))
+    let seconds = crontab::parse_duration(duration).map_err(|message| ValueError::Duration { message })?;
+    Ok((job.to_owned(), seconds.into()))
 }
 
-/// `JOB=CODE[,CODE...]`, a job and the exit statuses of its runs.
+/// Parses `JOB=CODE[,CODE...]`, a job and the exit statuses of its runs.
 pub(super) fn job_exits(text: &str) -> Result<(String, Vec<i32>), ValueError> {
     let (job, codes) = text.rsplit_once('=').ok_or(ValueError::NoJobValue { example: "backup=1,0" })?;
     let code =
@@ -94,7 +95,7 @@ pub(super) fn job_exits(text: &str) -> Result<(String, Vec<i32>), ValueError> {
     Ok((job.to_owned(), codes.split(',').map(code).collect::<Result<_, _>>()?))
 }
 
-/// `JOB=TIME..TIME`, a job and when it is paused.
+/// Parses `JOB=TIME..TIME`, a job and when it is paused.
 pub(super) fn job_range(text: &str) -> Result<(String, Down), ValueError> {
     let (job, range) = text
         .split_once('=')
@@ -102,7 +103,7 @@ pub(super) fn job_range(text: &str) -> Result<(String, Down), ValueError> {
     Ok((job.to_owned(), down(range)?))
 }
 
-/// `JOB@TIME`, a job and a moment.
+/// Parses `JOB@TIME`, a job and a moment.
 pub(super) fn job_time(text: &str) -> Result<(String, Timestamp), ValueError> {
     let (job, at) = text.rsplit_once('@').ok_or(ValueError::NoJobValue { example: "backup@2026-05-01T10:00:00Z" })?;
     Ok((job.to_owned(), time(at)?))
@@ -151,6 +152,17 @@ mod tests {
         }
         for text in ["+", "2", "h", "+-2h", "2 h", "2w", "1e3s", "99999999999999999999s", "9999999d", "2é"] {
             assert!(step(&format!("2026-05-01T10:00:00Z={text}")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_duration_of_a_job_has_units() {
+        for (text, seconds) in [("a=90m", 5_400), ("u:a=1h30m", 5_400), ("a=0s", 0), ("a=b=2s", 2)] {
+            let (job, found) = job_duration(text).expect(text);
+            assert_eq!((job.as_str(), found), (&text[..text.rfind('=').unwrap()], seconds), "{text}");
+        }
+        for text in ["a", "a=", "a=5", "a=+5s", "a=-5s", "a=1.5h", "a=30m1h"] {
+            assert!(job_duration(text).is_err(), "{text}");
         }
     }
 
