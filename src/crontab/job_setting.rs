@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// A job setting.
 pub struct JobSetting {
-    /// Its name.
+    /// The name of the variable.
     pub name: &'static str,
     /// The values that it takes, as a page shows them: `allow | skip | queue | replace`.
     pub values: &'static str,

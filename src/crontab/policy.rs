@@ -85,7 +85,7 @@ pub struct ExitStatuses([u64; 4]);
 pub struct CatchUp {
     /// Which of them run.
     pub mode: CatchUpMode,
-    /// Slots older than this many seconds are not made up for.
+    /// Slots older than this many seconds are not caught up.
     pub max_age: u32,
 }
 
@@ -95,7 +95,7 @@ pub enum CatchUpMode {
     /// Those that the rules for clock changes and restarts make up for.
     #[default]
     None,
-    /// The latest.
+    /// Only the latest missed slot.
     Once,
     /// All of them, one after the other.
     All,
@@ -118,7 +118,7 @@ pub enum MailRule {
     Output,
     /// At final failures, also without output.
     Failure,
-    /// Never.
+    /// Never, whatever the job writes.
     Never,
     /// When the class of the outcome or the output differs from the previous slot's.
     Change,

@@ -53,7 +53,7 @@ impl AnacronFiles {
         self.read_table(settings, log_lines);
         let was_on_battery = std::mem::replace(&mut self.is_on_battery, spares_battery() && power::is_on_battery());
         if self.is_on_battery && !was_on_battery && self.table.is_some() {
-            let detail = "on battery: what is due of the jobs by days waits".to_owned();
+            let detail = "on battery power: anacron jobs that are due wait".to_owned();
             log_lines.push(LogLine::of_daemon(Level::Info, "INFO", detail));
         }
         let table = self.table.as_ref().map(|(_, table)| table.clone());

@@ -398,10 +398,10 @@ impl Daemon {
         }
     }
 
-    fn log_clock_jump(&mut self, seconds: i64, made_up: usize) {
+    fn log_clock_jump(&mut self, seconds: i64, caught_up: usize) {
         let direction = if seconds < 0 { "back" } else { "forward" };
-        let detail =
-            format!("the clock went {direction} by {} s; {made_up} starts made up for", seconds.unsigned_abs());
+        let starts = if caught_up == 1 { "1 missed start is" } else { &format!("{caught_up} missed starts are") };
+        let detail = format!("the clock went {direction} by {} s; {starts} caught up", seconds.unsigned_abs());
         self.log_event("INFO", &detail);
     }
 

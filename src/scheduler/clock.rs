@@ -96,7 +96,7 @@ impl Scheduler {
         }
     }
 
-    /// Follows a step of the clock from [`Scheduler::upto`] to `to`. Returns how many starts are made up for.
+    /// Follows a step of the clock from [`Scheduler::upto`] to `to`. Returns how many missed starts are caught up.
     pub(super) fn step(&mut self, to: Timestamp) -> usize {
         let from = self.upto;
         let courses = self.zones.step(from, to);

@@ -58,7 +58,7 @@ pub enum Event {
         /// `@reboot` entries are to run.
         boot: bool,
         /// Everything due up to here was handed out by an earlier daemon of this boot; what was due after it and within the last three
-        /// minutes is made up for. None: the current second counts as done, nothing is made up for.
+        /// minutes is caught up. None: the current second counts as done, nothing is caught up.
         completed: Option<Timestamp>,
         /// What was started all the same although it was due later than that: jobs with the moments for which they were started. They are not
         /// started again.
@@ -408,7 +408,7 @@ pub enum Action {
     Jumped {
         /// Seconds, positive forward; a sleep counts as forward.
         seconds: i64,
-        /// Starts made up for because of it.
+        /// Missed starts that are caught up because of it.
         made_up: usize,
     },
 }

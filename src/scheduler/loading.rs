@@ -12,7 +12,7 @@ use crate::schedule::{Kind, Timestamp, Zone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// After a restart, what was due within so many seconds is made up for.
+/// After a restart, what was due within this many seconds is caught up.
 const RESTART_REACH: i64 = 180;
 
 impl Scheduler {

@@ -6,7 +6,7 @@
 
 use crate::schedule::{DstPolicy, LocalMinute, Schedule, Timestamp, Zone};
 
-/// Most minutes that are made up for after a jump forward, and for which fixed times are held after one back.
+/// Most minutes that are caught up after a jump forward, and for which fixed times are held after one back.
 pub(super) const MOST_MINUTES: i64 = 180;
 /// Up to so many minutes are caught up on as though nothing had happened.
 pub(super) const FEW_MINUTES: i64 = 5;
@@ -23,7 +23,7 @@ pub(super) enum ClockDelta {
     Hours,
     /// r is not after V, by less than three hours: wildcards are due for r, fixed times are held while r is not past V.
     Back,
-    /// Further away: what matches r is due, nothing is made up for or held.
+    /// Further away: what matches r is due, nothing is caught up or held.
     Jump,
 }
 
@@ -65,7 +65,7 @@ impl ClockDelta {
     }
 }
 
-/// The rank of wildcards where hours of fixed times are made up for. The others' rank is their minute's distance to the
+/// The rank of wildcards where hours of fixed times are caught up. The others' rank is their minute's distance to the
 /// minute in progress, so that they come in order of minutes.
 pub(super) const FIRST: i64 = i64::MIN;
 
@@ -132,7 +132,7 @@ pub(super) fn next_due(
 }
 
 /// The ranks with which a schedule that is due at `at` in undisturbed time is due there: several when a gap ends at `at`
-/// and times inside it are made up for. Times that a step back holds are not.
+/// and times inside it are caught up. Times that a step back holds are not.
 pub(super) fn ranks_at(
     schedule: &Schedule,
     style: DstPolicy,

@@ -119,9 +119,9 @@ pub enum MissReason {
     Asleep,
     /// The clock was set forward.
     Clock,
-    /// More slots were missed than are made up for.
+    /// More slots were missed than are caught up.
     Limit,
-    /// The slot was too old when it could have been made up for.
+    /// The slot was too old when it could have been caught up.
     MaxAge,
 }
 

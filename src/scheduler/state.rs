@@ -113,7 +113,7 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) at: Timestamp,
-    /// Minutes before the minute in progress, negative; wildcards come before what is made up for.
+    /// Minutes before the minute in progress, negative; wildcards come before missed starts that are caught up.
     pub(super) rank: i64,
     pub(super) order: u32,
     /// For entries with a policy their line, for others the negative of it.
@@ -178,7 +178,7 @@ impl Scheduler {
                 _ => {}
             }
         }
-        // From the begin on there is a record, so that a daemon that is killed before its first start is made up for too.
+        // There is a record from the begin on, so that starts missed by a daemon that is killed before its first start are caught up, too.
         let must_record = events.iter().any(|event| matches!(event, Event::Begin { .. } | Event::Stop { .. }));
         let mut gap = None;
         match self.phase {

@@ -165,7 +165,7 @@ fn on_battery_jobs_wait_unless_they_are_told_not_to() {
     fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=no\n").expect("a setting");
     world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
     let daemon = world.start_daemon(&[]);
-    world.log.wait_for("(CRON) INFO (on battery: what is due of the jobs by days waits)", Deadline::seconds(20));
+    world.log.wait_for("(CRON) INFO (on battery power: anacron jobs that are due wait)", Deadline::seconds(20));
     world.wait_for_file("/run/canary", Deadline::seconds(20));
     assert!(!fs::exists(RAN).expect("/run"), "on battery");
     fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=yes\n").expect("a setting");
