@@ -103,12 +103,13 @@ impl Scheduler {
             }
         };
         let number = self.tables.add(fresh, &mut self.timers);
-        if let Some((old_number, old)) = old {
-            self.carry_over(old_number, &old, number, now, actions);
-            self.manage(number, old.managed, now, actions);
-        } else {
-            self.manage(number, BTreeMap::new(), now, actions);
-        }
+        self.change_entries(now, actions, |scheduler, actions| match old {
+            Some((old_number, old)) => {
+                scheduler.carry_over(old_number, &old, number, now, actions);
+                scheduler.manage(number, old.managed, now, actions);
+            }
+            None => scheduler.manage(number, BTreeMap::new(), now, actions),
+        });
         self.free_unused(unused);
         if self.phase != Phase::Running {
             return;
@@ -125,9 +126,11 @@ impl Scheduler {
         let Some(number) = self.tables.find(path) else { return };
         let mut unused = Vec::new();
         if let Some(table) = self.take_table(number, &mut unused) {
-            let dropped = self.queue.drop_entries(Some(number));
-            self.report_removed(&table, &dropped, now, actions);
-            self.unmanage(&table, now, actions);
+            self.change_entries(now, actions, |scheduler, actions| {
+                let dropped = scheduler.queue.drop_entries(Some(number));
+                scheduler.report_removed(&table, &dropped, now, actions);
+                scheduler.unmanage(&table, now, actions);
+            });
         }
         self.free_unused(unused);
     }

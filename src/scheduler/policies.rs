@@ -5,7 +5,7 @@ use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Pause, RefusedRun, Turn};
 use super::live_table::LiveCrontab;
 use super::run_origin::{Calendars, RunOrigin};
-use super::run_record::{MissReason, Trigger};
+use super::run_record::{MissReason, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Due, Scheduler, next_due};
@@ -14,8 +14,44 @@ use crate::schedule::{Day, Kind, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Slots of one entry that are counted when time was left out. Older ones are not looked at.
-const COUNTED: usize = 1_000_000;
+/// Missed slots that are looked at for one user and for all when time was left out.
+const SLOTS_OF_USER: usize = 100_000;
+const SLOTS_OF_ALL: usize = 1_000_000;
+/// Where an entry has more, the latest within this many seconds, or twice, four times as many.
+const LATEST_WINDOW: i64 = 60;
+/// Slots that are looked at to find one that is not excepted.
+const LOOKED_AT: usize = 100_000;
+
+/// How many missed slots may still be looked at.
+#[derive(Debug)]
+struct SlotBudget {
+    of_all: usize,
+    of_user: usize,
+    spent: HashMap<String, usize>,
+}
+
+impl Default for SlotBudget {
+    fn default() -> SlotBudget {
+        SlotBudget { of_all: SLOTS_OF_ALL, of_user: SLOTS_OF_USER, spent: HashMap::new() }
+    }
+}
+
+impl SlotBudget {
+    /// For a simulation, which nobody waits for but the one who asks for it.
+    fn unlimited() -> SlotBudget {
+        SlotBudget { of_all: usize::MAX / 2, of_user: usize::MAX / 2, spent: HashMap::new() }
+    }
+
+    fn left(&self, user: &str) -> usize {
+        let spent = self.spent.get(user).copied().unwrap_or(0);
+        self.of_user.saturating_sub(spent).min(self.of_all)
+    }
+
+    fn spend(&mut self, user: &str, slots: usize) {
+        self.of_all = self.of_all.saturating_sub(slots);
+        *self.spent.entry(user.to_owned()).or_default() += slots;
+    }
+}
 
 /// Which entries of a table are managed, that is, have a policy, a name or an interval.
 impl Scheduler {
@@ -24,18 +60,22 @@ impl Scheduler {
         let Some(table) = self.tables.get(number) else { return };
         let mut specs = Vec::new();
         let mut taken: BTreeSet<JobId> = BTreeSet::new();
+        let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
         for entry in 0..table.entries().len() as u32 {
             let Some(shared) = table.timer(entry).and_then(|timer| self.timers.get(timer)) else { continue };
             let is_interval = matches!(shared.kind, Kind::Interval { .. });
-            if !(self.records_all || is_interval || table.is_managed(entry)) {
+            // Somebody may have paused a job that has no policy, or run it by hand.
+            let is_steered = || table.job_id(entry, &self.caller).is_some_and(|id| steered.contains(&id));
+            if !(self.records_all || is_interval || table.is_managed(entry) || (!steered.is_empty() && is_steered())) {
                 continue;
             }
             let Some(id) = self.free_id(table, number, entry, &old, &taken) else { continue };
             taken.insert(id.clone());
             specs.push((id, self.spec(table, number, entry, is_interval)));
         }
-        for (id, _) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
-            let digest = specs_digest(table, id, &specs);
+        for (id, spec) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
+            let Some((_, entry)) = spec.entry else { continue };
+            let digest = table.schedule_digest(entry);
             let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
             if !is_same {
                 self.first_seen.insert(id.clone(), (digest, now.utc));
@@ -48,9 +88,10 @@ impl Scheduler {
         }
         let gone: Vec<JobId> = old.into_values().filter(|id| !taken.contains(id)).collect();
         self.with_jobs(now, actions, |jobs, turn| {
+            specs.into_iter().for_each(|(id, spec)| jobs.register(id, spec, turn));
             gone.iter().for_each(|id| jobs.unregister(id, turn));
-            specs.into_iter().for_each(|(id, spec)| jobs.register(id, spec));
         });
+        self.forget_first_seen(&gone, actions);
     }
 
     /// The entries of a table that is not live any more are gone.
@@ -58,7 +99,30 @@ impl Scheduler {
         let gone: Vec<JobId> = table.managed.values().cloned().collect();
         if !gone.is_empty() {
             self.with_jobs(now, actions, |jobs, turn| gone.iter().for_each(|id| jobs.unregister(id, turn)));
+            self.forget_first_seen(&gone, actions);
         }
+    }
+
+    fn forget_first_seen(&mut self, gone: &[JobId], actions: &mut Vec<Action>) {
+        for id in gone {
+            if self.first_seen.remove(id).is_some() {
+                actions.push(Action::SaveState(Box::new(StateChange::first_seen(id.clone(), None))));
+            }
+        }
+    }
+
+    /// Exchanges entries: nothing is started before all of them are known.
+    pub(super) fn change_entries(
+        &mut self,
+        now: Now,
+        actions: &mut Vec<Action>,
+        change: impl FnOnce(&mut Scheduler, &mut Vec<Action>),
+    ) {
+        self.jobs.begin_change();
+        change(self, actions);
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.end_change(turn));
+        self.settle_queue(now, actions);
     }
 
     /// The id of an entry: its own name, unless another job of the user has it; then the derived one.
@@ -150,7 +214,7 @@ impl Scheduler {
         if let Some(table) = self.tables.get_mut(number) {
             table.managed.insert(entry, id.clone());
         }
-        self.with_jobs(now, actions, |jobs, _| jobs.register(id.clone(), spec));
+        self.with_jobs(now, actions, |jobs, turn| jobs.register(id.clone(), spec, turn));
         true
     }
 }
@@ -183,10 +247,10 @@ impl Scheduler {
         match decision {
             Decision::Start(planned) => {
                 let (number, entry) = planned.entry;
-                let Some(table) = self.tables.get(number) else { return };
+                let Some(table) = self.tables.get(number) else { return self.unstartable.push(planned.run) };
                 let timer = table.timer(entry).and_then(|timer| self.timers.get(timer));
                 let (by_seconds, at) = (timer.is_some_and(|timer| timer.by_seconds), self.starting_at);
-                let owner = if self.queue.is_limited() { table.queue_owner(entry) } else { QueueOwner::Caller };
+                let owner = self.queue_owner(planned.entry);
                 let at_reboot = planned.item.trigger == Trigger::Reboot;
                 let slot = QueuedSlot { run: planned.run, at, scheduled_at: planned.item.scheduled_at, at_reboot };
                 self.runs.insert(planned.run, RunOrigin::Managed(planned.item.trigger, planned.item.attempt));
@@ -198,7 +262,7 @@ impl Scheduler {
                 // It may still wait in the start queue.
                 match entry.filter(|entry| self.queue.is_waiting(*entry, run)) {
                     Some(entry) => {
-                        self.queue.remove(entry, run);
+                        self.queue.remove(&self.queue_owner(entry), entry, run);
                         self.runs.remove(&run);
                         self.ended_in_queue.push((run, why));
                     }
@@ -221,6 +285,12 @@ impl Scheduler {
         }
     }
 
+    /// Whose turn it is when an entry is due.
+    pub(super) fn queue_owner(&self, (number, entry): EntryKey) -> QueueOwner {
+        let table = self.tables.get(number).filter(|_| self.queue.is_limited());
+        table.map_or(QueueOwner::Caller, |table| table.queue_owner(entry))
+    }
+
     /// Runs that left the start queue while decisions were made.
     pub(super) fn settle_queue(&mut self, now: Now, actions: &mut Vec<Action>) {
         loop {
@@ -229,6 +299,9 @@ impl Scheduler {
                 if self.jobs.owns(run) {
                     self.with_jobs(now, actions, |jobs, turn| jobs.superseded(run, turn));
                 }
+            } else if let Some(run) = self.unstartable.pop() {
+                self.runs.remove(&run);
+                self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(run, SkipReason::EntryRemoved, turn));
             } else if let Some((run, why)) = self.ended_in_queue.pop() {
                 self.with_jobs(now, actions, |jobs, turn| jobs.cancelled(run, &why, turn));
             } else {
@@ -391,9 +464,10 @@ impl Scheduler {
         }
         entries.sort();
         let mut caught_up: BTreeSet<EntryKey> = BTreeSet::new();
+        let mut budget = if self.records_all { SlotBudget::unlimited() } else { SlotBudget::default() };
         for (_, _, key, id) in entries {
             let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
-            let slots = self.slots_between(key, from.max(first_seen), to);
+            let slots = self.missed_slots(&id, key, from.max(first_seen), to, &mut budget);
             if slots.is_empty() {
                 continue;
             }
@@ -414,21 +488,47 @@ impl Scheduler {
         self.dues.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
     }
 
-    /// The slots of an entry after `from` and before `to`, oldest first.
-    fn slots_between(&self, (number, entry): EntryKey, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
-        let timer = self.tables.get(number).and_then(|table| table.timer(entry));
-        let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return Vec::new() };
-        let delay = i64::from(shared.delay());
-        let mut slots = Vec::new();
-        let mut after = Timestamp(from.0 - delay);
-        while let Some(due) = next_due(&self.zones, shared, after).filter(|due| due.0 + delay < to.0) {
-            slots.push(Timestamp(due.0 + delay));
-            after = due;
-            if slots.len() >= COUNTED {
-                break;
-            }
+    /// The slots of an entry that were missed between two moments, oldest first. Where they are more than the budget allows, only the
+    /// latest: no crontab may keep the daemon from its work for long.
+    fn missed_slots(
+        &self,
+        id: &JobId,
+        key: EntryKey,
+        from: Timestamp,
+        to: Timestamp,
+        budget: &mut SlotBudget,
+    ) -> Vec<Timestamp> {
+        let most = budget.left(id.user());
+        let slots: Vec<Timestamp> = self.slots_between(key, from, to).take(most + 1).collect();
+        budget.spend(id.user(), slots.len());
+        if slots.len() <= most {
+            return slots;
         }
-        slots
+        // A schedule so dense has a slot in a window that is found by doubling it a few times.
+        let mut window = LATEST_WINDOW;
+        loop {
+            let begin = from.max(Timestamp(to.0.saturating_sub(window)));
+            let latest: Vec<Timestamp> = self.slots_between(key, begin, to).collect();
+            if !latest.is_empty() || begin == from {
+                return latest;
+            }
+            window *= 2;
+        }
+    }
+
+    /// The slots of an entry after `from` and before `to`, oldest first.
+    fn slots_between(
+        &self,
+        (number, entry): EntryKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let timer = self.tables.get(number).and_then(|table| table.timer(entry));
+        let shared = timer.and_then(|timer| self.timers.get(timer));
+        let delay = shared.map_or(0, |shared| i64::from(shared.delay()));
+        let next = move |after: Timestamp| next_due(&self.zones, shared?, after).filter(|due| due.0 + delay < to.0);
+        std::iter::successors(next(Timestamp(from.0 - delay)), move |due| next(*due))
+            .map(move |due| Timestamp(due.0 + delay))
     }
 
     /// Gives up pending retries of jobs of which a slot has passed between the failure and now.
@@ -436,8 +536,9 @@ impl Scheduler {
         for (id, failed_at) in self.jobs.pending_retries() {
             let Some(key) = self.jobs.entry(&id) else { continue };
             let from = failed_at.max(self.down_since.unwrap_or(failed_at));
-            let slots = self.slots_between(key, from, now.utc);
-            if slots.into_iter().any(|slot| !self.is_excepted(&id, key, slot)) {
+            let has_slot_passed =
+                self.slots_between(key, from, now.utc).take(LOOKED_AT).any(|slot| !self.is_excepted(&id, key, slot));
+            if has_slot_passed {
                 self.with_jobs(now, actions, |jobs, turn| jobs.slots_passed(&id, turn));
             }
         }
@@ -496,12 +597,6 @@ impl Scheduler {
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
         (self.phase == super::state::Phase::Running).then(|| self.jobs.next_retry_ms())?
     }
-}
-
-/// A digest of the schedule and the zone of a job, by which the next daemon sees whether they have changed.
-fn specs_digest(table: &LiveCrontab, id: &JobId, specs: &[(JobId, JobSpec)]) -> u64 {
-    let entry = specs.iter().find(|(other, _)| other == id).and_then(|(_, spec)| spec.entry);
-    entry.map_or(0, |(_, entry)| table.schedule_digest(entry))
 }
 
 fn is_in_exceptions(policy: &Policy, calendars: &Calendars, day: Day) -> bool {

@@ -187,8 +187,8 @@ impl StartQueue {
         self.entries.get(&entry).is_some_and(|queue| queue.slots.iter().any(|slot| slot.run == run))
     }
 
-    /// Takes out one run that waits for an entry.
-    pub(super) fn remove(&mut self, entry: EntryKey, run: RunId) {
+    /// Takes out one run that waits for an entry of that owner.
+    pub(super) fn remove(&mut self, owner: &QueueOwner, entry: EntryKey, run: RunId) {
         let Some(queue) = self.entries.get_mut(&entry) else { return };
         let Some(place) = queue.slots.iter().position(|slot| slot.run == run) else { return };
         if let Some(slot) = queue.slots.remove(place) {
@@ -199,15 +199,12 @@ impl StartQueue {
         }
         self.waiting -= 1;
         // The owner's list has one place for each slot of the entry; which of them goes makes no difference.
-        let owner =
-            self.owners.iter().find(|(_, queue)| queue.entries.contains(&entry)).map(|(owner, _)| owner.clone());
-        let Some(owner) = owner else { return };
-        if let Some(queue) = self.owners.get_mut(&owner)
+        if let Some(queue) = self.owners.get_mut(owner)
             && let Some(place) = queue.entries.iter().rposition(|other| *other == entry)
         {
             queue.entries.remove(place);
         }
-        self.give_turn(owner);
+        self.give_turn(owner.clone());
     }
 
     /// Takes the slot whose turn it is, if the executor has room for one. The caller hands it over and says so with [`StartQueue::handed_over`].

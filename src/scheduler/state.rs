@@ -8,9 +8,7 @@ use super::live_table::LiveCrontab;
 use super::rule;
 use super::run_origin::{Calendars, RunOrigin};
 use super::run_record::{MissReason, SkipReason, Trigger};
-use super::start_queue::{
-    Dropped, EntryKey, HandoverLimits, NextStart, QueueOwner, QueuedSlot, SkippedRow, StartQueue,
-};
+use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::Tables;
 use super::timers::{Shared, Timers};
 use super::wheel::{Timer, Wheel};
@@ -52,6 +50,8 @@ pub struct Scheduler {
     pub(super) starting_at: Timestamp,
     /// Runs that newer slots have pushed out of the start queue.
     pub(super) superseded: Vec<RunId>,
+    /// Runs whose entries are gone.
+    pub(super) unstartable: Vec<RunId>,
     /// Runs that were told to end while they waited in the start queue.
     pub(super) ended_in_queue: Vec<(RunId, EndReason)>,
     /// Every slot gets a recorded outcome, also of entries without a policy.
@@ -138,6 +138,7 @@ impl Scheduler {
             due_after: BTreeMap::new(),
             starting_at: now.utc,
             superseded: Vec::new(),
+            unstartable: Vec::new(),
             ended_in_queue: Vec::new(),
             records_all: false,
             calendars: Calendars::new(),
@@ -225,12 +226,14 @@ impl Scheduler {
             self.fire(now, &mut actions);
             self.already_started.clear();
             self.hand_over(now.utc, &mut actions);
+            self.settle_queue(now, &mut actions);
         }
         for event in others {
             self.handle_one(event, now, &mut actions);
         }
         if self.phase == Phase::Running {
             self.hand_over(now.utc, &mut actions);
+            self.settle_queue(now, &mut actions);
         }
         self.save_changed(&mut actions);
         self.ask_for_anacron(now.utc, &mut actions);
@@ -304,7 +307,6 @@ impl Scheduler {
             return None;
         }
         let policies = [self.jobs.next_pause_end(), self.jobs.next_late()].into_iter().flatten().min();
-        let policies = policies.filter(|_| self.phase == Phase::Running);
         [self.next_due(), self.anacron.wake_at(), policies].into_iter().flatten().min()
     }
 
@@ -408,10 +410,9 @@ impl Scheduler {
         if self.managed_slot(due, at_reboot, now, actions) {
             return;
         }
-        let Some(table) = self.tables.get(number) else { return };
         let run = RunId(self.next_run);
         self.next_run += 1;
-        let owner = if self.queue.is_limited() { table.queue_owner(entry) } else { QueueOwner::Caller };
+        let owner = self.queue_owner((number, entry));
         self.runs.insert(run, RunOrigin::Plain);
         let slot = QueuedSlot { run, at: due.at, scheduled_at: due.scheduled_at, at_reboot };
         if let Some(superseded) = self.queue.push(owner, (number, entry), slot, by_seconds) {
@@ -430,6 +431,9 @@ impl Scheduler {
             let Some(start) = start.map(Box::new) else {
                 self.runs.remove(&slot.run);
                 self.queue.not_handed_over(owner, &slot);
+                if self.jobs.owns(slot.run) {
+                    self.unstartable.push(slot.run);
+                }
                 continue;
             };
             if let Some(row) = superseded
@@ -483,6 +487,7 @@ impl Scheduler {
     /// Nothing more is started.
     fn stop(&mut self, is_recorded: bool, now: Now, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
+        self.jobs.stop_starting();
         // The next daemon does not know of these.
         for ((number, entry), row) in self.queue.take_superseded() {
             if self.managed((number, entry)).is_none() {
@@ -495,7 +500,9 @@ impl Scheduler {
                 self.report_dropped(None, &dropped, SkipReason::Stopped, now, actions);
             }
         }
-        self.with_jobs(now, actions, |jobs, turn| jobs.stop(is_recorded, turn));
+        if !is_recorded {
+            self.with_jobs(now, actions, |jobs, turn| jobs.leave_out_all(turn));
+        }
     }
 
     /// Records what waited for an entry that is gone or will not be started. `table` is the entry's, where that is not live any more.

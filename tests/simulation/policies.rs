@@ -487,3 +487,18 @@ fn a_slot_in_a_pause_at_the_start_of_the_daemon_is_skipped() {
         &["a 00:30 schedule#1 00:30-00:30 ok 0", "a 01:30 skipped paused"],
     );
 }
+
+#[test]
+fn an_interval_goes_on_after_a_waiting_slot_was_cancelled_or_left_out() {
+    let crontab = "CRON_GROUP=g\nCRON_NAME=a\n9 0 * * * a\nCRON_NAME=b\n@10m b\n";
+    let day = Day { crontab, until: "00:25", durations: &[("a", 300)], ..Day::default() };
+    expect(
+        &Day { kills: &[("b", "00:12")], ..day },
+        &["b 00:10 killed", "a 00:09 schedule#1 00:09-00:14 ok 0", "b 00:22 schedule#1 00:22-00:22 ok 0"],
+    );
+    let day = Day { crontab, until: "00:25", durations: &[("a", 300)], ..Day::default() };
+    expect(
+        &Day { pauses: &[("b", "00:12", "00:13")], ..day },
+        &["a 00:09 schedule#1 00:09-00:14 ok 0", "b 00:10 skipped paused", "b 00:22 schedule#1 00:22-00:22 ok 0"],
+    );
+}

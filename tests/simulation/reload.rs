@@ -1,7 +1,8 @@
 //! Tables that come, change and go; runs that go on; delays and intervals.
 
 use crate::setup::{Machine, commands, ended, source, started, table, time};
-use cronwheel::scheduler::{Action, Event, Owner, RunId, RunOutcome, SkipReason, Source};
+use cronwheel::schedule::Timestamp;
+use cronwheel::scheduler::{Action, Event, Owner, Pause, RunId, RunOutcome, SkipReason, Source, Trigger};
 
 const TEN: &str = "2026-05-01T10:00:00Z";
 
@@ -304,4 +305,49 @@ fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
         saved: Box::default(),
     });
     assert_eq!(scheduled_at(&actions), due);
+}
+
+#[test]
+fn a_job_that_waits_in_a_group_goes_on_when_it_belongs_to_it_no_more() {
+    let group = "CRON_GROUP=g\nCRON_NAME=a\n* * * * * a\n";
+    let mut machine = Machine::with_table(&format!("{group}CRON_NAME=b\n* * * * * b\n"), TEN);
+    assert_eq!(commands(&machine.run(60)), ["a"]);
+    let actions = machine.load("/spool/alice", &format!("{group}CRON_GROUP=default\nCRON_NAME=b\n* * * * * b\n"));
+    assert_eq!(commands(&actions), ["b"]);
+}
+
+#[test]
+fn what_a_reload_lets_go_on_is_started_as_the_entry_that_it_is() {
+    let all = "CRON_GROUP=g,1\nCRON_NAME=a\n* * * * * a\nCRON_GROUP=g,2\nCRON_NAME=b\n* * * * * b\n";
+    let mut machine = Machine::with_table(all, TEN);
+    assert_eq!(commands(&machine.run(60)), ["a"]);
+    // Without the first entry the group has two places, and another entry has the place in the file that the second one had.
+    let left = "CRON_GROUP=g,2\nCRON_NAME=b\n* * * * * b\n@daily other\n";
+    assert_eq!(commands(&machine.load("/spool/alice", left)), ["b"]);
+}
+
+#[test]
+fn a_pause_of_a_job_without_a_policy_outlives_a_reload() {
+    let mut machine = Machine::with_table("* * * * * job\n", TEN);
+    let job = machine.plan.find_job("job").unwrap();
+    let (from, until) = (machine.now.utc, Timestamp(machine.now.utc.0 + 3_600));
+    let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false };
+    machine.tell(Event::Pause { job, pause });
+    assert_eq!(commands(&machine.run(60)), [""; 0]);
+    machine.load("/spool/alice", "# moved down\n* * * * * job\n");
+    assert_eq!(commands(&machine.run(60)), [""; 0]);
+}
+
+#[test]
+fn the_latest_missed_slot_is_caught_up_however_many_were_missed() {
+    for (schedule, last) in [("* * * * *", 60), ("@every_second", 1)] {
+        let text = format!("CRON_CATCHUP=once\nCRON_OVERLAP=skip\n{schedule} job\n");
+        let mut machine = Machine::with_table(&text, TEN);
+        machine.now.utc = Timestamp(machine.now.utc.0 + 400 * 86_400);
+        let actions = machine.tell(Event::Tick);
+        let found = started(&actions);
+        let caught_up: Vec<_> = found.iter().filter(|start| start.trigger == Trigger::CatchUp).collect();
+        assert_eq!(caught_up.len(), 1, "{schedule}");
+        assert_eq!(caught_up[0].scheduled_at, machine.now.utc.0 - last, "{schedule}");
+    }
 }

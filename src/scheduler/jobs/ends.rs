@@ -30,6 +30,8 @@ impl Jobs {
         }
         self.free_place(&id, active.has_place);
         self.let_go_on(&id, turn);
+        self.count_from_end(&id, turn.now.utc, turn);
+        self.forget_if_idle(&id);
     }
 
     /// A run that was told to end had not left the host's start queue, and has been taken out of it.
@@ -51,6 +53,8 @@ impl Jobs {
         }
         self.free_place(&id, active.has_place);
         self.let_go_on(&id, turn);
+        self.count_from_end(&id, turn.now.utc, turn);
+        self.forget_if_idle(&id);
     }
 
     fn take_run(&mut self, run: RunId) -> Option<(JobId, ActiveRun)> {
@@ -85,7 +89,6 @@ impl Jobs {
         let is_retried = self.plan_retry(&id, &active, &record, ended_at, turn);
         if !is_retried {
             self.conclude(&id, &record, ended_at, turn);
-            self.count_from(&id, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
         if active.has_place && active.ending == Some(EndReason::Replaced) && self.pass_place_on(&id, turn) {
@@ -93,6 +96,7 @@ impl Jobs {
         }
         self.free_place(&id, active.has_place);
         self.let_go_on(&id, turn);
+        self.count_from_end(&id, ended_at, turn);
         self.forget_if_idle(&id);
     }
 
@@ -133,9 +137,8 @@ impl Jobs {
         if !has_place {
             return;
         }
-        let Some(group) = self.jobs.get(id).and_then(|job| job.spec.group.as_ref()) else { return };
-        if let Some(group) = self.groups.get_mut(group) {
-            group.exit();
+        if let Some(group) = self.jobs.get(id).and_then(|job| job.spec.group.clone()) {
+            self.exit_group(&group, 1);
         }
     }
 
@@ -145,21 +148,21 @@ impl Jobs {
         let first = job.state.waiting.iter().position(|waiting| waiting.ticket.is_none());
         let Some(first) = first else { return false };
         let may_go_on = job.state.waiting.get(first).is_some_and(|waiting| job.may_go_on(&waiting.item));
-        if !may_go_on || self.is_stopped {
+        if !may_go_on || self.is_stopped || self.is_changing {
             return false;
         }
         let mut item = job.state.waiting.remove(first).item;
-        if !item.is_manual {
-            job.state.accepted += 1;
-            item.number = job.state.accepted;
-        }
+        job.state.accept(&mut item);
         self.begin(id, item, true, turn);
         true
     }
 
     /// Lets go on what waited for a run or a retry of this job, and then what waits in its group.
     pub(super) fn let_go_on(&mut self, id: &JobId, turn: &mut Turn<'_>) {
-        if self.is_stopped {
+        if self.is_changing {
+            self.changed_jobs.insert(id.clone());
+        }
+        if self.is_stopped || self.is_changing {
             return;
         }
         if self
@@ -187,7 +190,10 @@ impl Jobs {
     /// Begins what waits in a group for as long as it has places.
     pub(super) fn pump(&mut self, key: Option<&GroupKey>, turn: &mut Turn<'_>) {
         let Some(key) = key else { return };
-        if self.is_stopped {
+        if self.is_changing {
+            self.changed_groups.insert(key.clone());
+        }
+        if self.is_stopped || self.is_changing {
             return;
         }
         while let Some((ticket, id)) = self.groups.get_mut(key).and_then(Group::next) {
@@ -224,24 +230,19 @@ impl Jobs {
 
 /// The recorded outcome of a run: what the executor saw, by the entry's rules.
 fn outcome_of(ended: &RunResult, active: &ActiveRun, policy: &Policy) -> Outcome {
-    match &ended.outcome {
-        RunOutcome::Lost => return Outcome::Lost,
-        RunOutcome::NotStarted { why } => return Outcome::NotStarted { why: why.clone() },
-        RunOutcome::Skipped(reason) => return Outcome::Skipped(*reason),
-        RunOutcome::Code(_) | RunOutcome::Signal { .. } => {}
-    }
-    match &active.ending {
-        Some(EndReason::Replaced) => return Outcome::Replaced,
-        Some(EndReason::Killed(by)) => return Outcome::Killed { by: by.clone() },
-        None if ended.is_timeout => return Outcome::Timeout,
-        None => {}
-    }
-    match &ended.outcome {
-        RunOutcome::Code(status) => {
+    match (&ended.outcome, &active.ending) {
+        (RunOutcome::Lost, _) => Outcome::Lost,
+        (RunOutcome::Skipped(reason), _) => Outcome::Skipped(*reason),
+        (_, Some(EndReason::Replaced)) => Outcome::Replaced,
+        (_, Some(EndReason::Killed(by))) => Outcome::Killed { by: by.clone() },
+        (RunOutcome::NotStarted { why }, None) => Outcome::NotStarted { why: why.clone() },
+        (_, None) if ended.is_timeout => Outcome::Timeout,
+        (RunOutcome::Code(status), None) => {
             let is_ok = policy.success.contains(*status) && !(policy.fails_on_stderr && ended.output.stderr_bytes > 0);
             if is_ok { Outcome::Ok { status: *status } } else { Outcome::Failed { status: *status } }
         }
-        RunOutcome::Signal { number, core_dumped } => Outcome::Signal { number: *number, core_dumped: *core_dumped },
-        RunOutcome::Lost | RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => Outcome::Lost,
+        (RunOutcome::Signal { number, core_dumped }, None) => {
+            Outcome::Signal { number: *number, core_dumped: *core_dumped }
+        }
     }
 }

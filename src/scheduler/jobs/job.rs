@@ -201,6 +201,14 @@ impl JobState {
         self.running.iter().map(|run| run.run).collect()
     }
 
+    /// Gives a slot that has been let past the overlap rule its number.
+    pub(in crate::scheduler) fn accept(&mut self, item: &mut Item) {
+        if !item.is_manual {
+            self.accepted += 1;
+            item.number = self.accepted;
+        }
+    }
+
     /// Whether nothing of it has to be kept.
     pub(in crate::scheduler) fn is_empty(&self) -> bool {
         *self == JobState { accepted: self.accepted, ..JobState::default() }

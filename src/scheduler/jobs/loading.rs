@@ -8,31 +8,48 @@ use crate::scheduler::run_record::SkipReason;
 use crate::scheduler::start_queue::EntryKey;
 
 impl Jobs {
-    /// Makes a job known, or gives a known one its new policy.
-    pub(in crate::scheduler) fn register(&mut self, id: JobId, spec: JobSpec) {
-        if let Some(old) = self.jobs.get(&id).map(|job| job.spec.clone()) {
-            self.leave_group(&id, &old);
-            self.forget_dependent(&id, &old.after);
+    /// Entries are going to be exchanged. Until [`Jobs::end_change`] nothing goes on, since runs of entries could be started by the places
+    /// that these had before.
+    pub(in crate::scheduler) fn begin_change(&mut self) {
+        self.is_changing = true;
+    }
+
+    /// All entries are known: what the change has made possible goes on.
+    pub(in crate::scheduler) fn end_change(&mut self, turn: &mut Turn<'_>) {
+        self.is_changing = false;
+        for id in std::mem::take(&mut self.changed_jobs) {
+            self.let_go_on(&id, turn);
         }
-        if let (Some(key), Some(group)) = (&spec.group, &spec.policy.group) {
-            self.groups.entry(key.clone()).or_default().join(id.clone(), group.slots);
+        for group in std::mem::take(&mut self.changed_groups) {
+            self.pump(Some(&group), turn);
+        }
+    }
+
+    /// Makes a job known, or gives a known one its new policy.
+    pub(in crate::scheduler) fn register(&mut self, id: JobId, spec: JobSpec, turn: &mut Turn<'_>) {
+        if let Some(old) = self.jobs.get(&id).map(|job| job.spec.clone()) {
+            self.forget_dependent(&id, &old.after);
         }
         for needed in &spec.after {
             self.dependents.entry(needed.clone()).or_default().insert(id.clone());
         }
-        match self.jobs.get_mut(&id) {
-            Some(job) => {
-                let moved = job.spec.group != spec.group;
-                let held = job.state.running.iter().filter(|run| run.has_place).count();
-                let old = std::mem::replace(&mut job.spec, spec);
-                if moved {
-                    self.change_group(&id, old.group, held);
-                }
+        let new_group = spec.group.clone().zip(spec.policy.group.as_ref().map(|group| group.slots));
+        let Some(job) = self.jobs.get_mut(&id) else {
+            if let Some((key, slots)) = new_group {
+                self.groups.entry(key).or_default().join(id.clone(), slots);
             }
-            None => {
-                self.jobs.insert(id, Job { spec, state: JobState::default() });
-            }
+            self.jobs.insert(id, Job { spec, state: JobState::default() });
+            return;
+        };
+        let old_group = std::mem::replace(&mut job.spec, spec).group;
+        if let Some((key, slots)) = &new_group {
+            self.groups.entry(key.clone()).or_default().join(id.clone(), *slots);
         }
+        if old_group != new_group.as_ref().map(|(key, _)| key.clone()) {
+            self.change_group(&id, old_group.as_ref());
+        }
+        self.let_go_on(&id, turn);
+        self.pump(old_group.as_ref(), turn);
     }
 
     /// The entry of a job that is known here.
@@ -54,8 +71,10 @@ impl Jobs {
         self.set_late(id, None);
         turn.changed.insert(id.clone());
         if let Some(spec) = self.jobs.get(id).map(|job| job.spec.clone()) {
-            self.leave_group(id, &spec);
             self.forget_dependent(id, &spec.after);
+            if let Some(group) = &spec.group {
+                self.leave_group(id, group);
+            }
             self.pump(spec.group.as_ref(), turn);
         }
         self.forget_if_idle(id);
@@ -67,41 +86,48 @@ impl Jobs {
         }
     }
 
-    fn leave_group(&mut self, id: &JobId, spec: &JobSpec) {
-        let Some(key) = &spec.group else { return };
+    fn leave_group(&mut self, id: &JobId, key: &GroupKey) {
         if let Some(group) = self.groups.get_mut(key) {
             group.leave(id);
-            if group.is_empty() {
-                self.groups.remove(key);
-            }
+        }
+        self.exit_group(key, 0);
+    }
+
+    /// Gives places in a group back. A group of which nobody is a member any more is forgotten.
+    pub(super) fn exit_group(&mut self, key: &GroupKey, places: usize) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        (0..places).for_each(|_| group.exit());
+        if group.is_empty() {
+            self.groups.remove(key);
         }
     }
 
-    /// Moves the places and tickets of a job from one group to another.
-    fn change_group(&mut self, id: &JobId, old: Option<GroupKey>, held: usize) {
+    /// Moves the places and tickets of a job from its old group to its new one.
+    fn change_group(&mut self, id: &JobId, old: Option<&GroupKey>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let mut tickets: Vec<u64> = job.state.waiting.iter().filter_map(|waiting| waiting.ticket).collect();
         tickets.extend(job.state.retry.as_ref().and_then(PendingRetry::ticket));
-        if let Some(group) = old.and_then(|key| self.groups.get_mut(&key)) {
-            (0..held).for_each(|_| group.exit());
-            tickets.iter().for_each(|ticket| group.cancel(*ticket));
-        }
-        let group = job.spec.group.clone();
-        let has_group = group.is_some();
-        for run in &mut job.state.running {
-            run.has_place = has_group;
-        }
-        if let Some(group) = group {
-            let places = job.state.running.len();
-            let group = self.groups.entry(group).or_default();
-            (0..places).for_each(|_| group.enter());
+        let new = job.spec.group.clone();
+        let places = job.state.running.iter_mut().filter(|run| run.has_place).count();
+        job.state.running.iter_mut().for_each(|run| run.has_place = new.is_some());
+        if let Some(new) = new {
+            let running = job.state.running.len();
+            let group = self.groups.entry(new).or_default();
+            (0..running).for_each(|_| group.enter());
             tickets.iter().for_each(|ticket| group.wait(*ticket, id.clone()));
         } else {
-            // What waited for a place waits for nothing any more; the next event lets it go on.
+            // Without a group nothing waits for a place.
             job.state.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
             if let Some(retry) = job.state.retry.as_mut().filter(|retry| retry.ticket().is_some()) {
                 retry.stage = RetryStage::OwnRun;
             }
+        }
+        if let Some(old) = old {
+            if let Some(group) = self.groups.get_mut(old) {
+                tickets.iter().for_each(|ticket| group.cancel(*ticket));
+                group.leave(id);
+            }
+            self.exit_group(old, places);
         }
     }
 

@@ -46,6 +46,11 @@ pub(super) struct Jobs {
     /// For each job, the `@after` jobs that wait for it.
     dependents: BTreeMap<JobId, BTreeSet<JobId>>,
     next_ticket: u64,
+    /// Entries are being exchanged: nothing goes on until all of them are known.
+    is_changing: bool,
+    /// Jobs and groups that may go on when the change is complete.
+    changed_jobs: BTreeSet<JobId>,
+    changed_groups: BTreeSet<GroupKey>,
     /// Nothing is started any more.
     is_stopped: bool,
 }

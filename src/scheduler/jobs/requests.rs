@@ -40,16 +40,16 @@ impl Jobs {
             return Ok(Some(next));
         }
         let is_busy = job.is_busy();
+        let by_hand = job.state.waiting.iter().filter(|waiting| waiting.item.is_manual).count();
+        if by_hand >= WAITING_BY_HAND {
+            return Err(RefusedRun::TooMany);
+        }
         match job.spec.policy.overlap {
             Overlap::Skip if is_busy => {
                 self.record_without_run(id, &item, Outcome::Skipped(SkipReason::StillRunning), turn);
                 return Err(RefusedRun::StillRunning);
             }
             Overlap::Queue | Overlap::Replace if is_busy => {
-                let by_hand = job.state.waiting.iter().filter(|waiting| waiting.item.is_manual).count();
-                if by_hand >= WAITING_BY_HAND {
-                    return Err(RefusedRun::TooMany);
-                }
                 let replaces = job.spec.policy.overlap == Overlap::Replace && job.state.waiting.is_empty();
                 if let Some(job) = self.jobs.get_mut(id) {
                     job.state.waiting.push(Waiting { item, ticket: None });
@@ -59,10 +59,6 @@ impl Jobs {
                 }
             }
             Overlap::Allow | Overlap::Skip | Overlap::Queue | Overlap::Replace => {
-                let by_hand = job.state.waiting.iter().filter(|waiting| waiting.item.is_manual).count();
-                if by_hand >= WAITING_BY_HAND {
-                    return Err(RefusedRun::TooMany);
-                }
                 self.enter_group(id, item, turn);
             }
         }
@@ -85,6 +81,7 @@ impl Jobs {
             self.cancel_tickets(id, std::slice::from_ref(&waiting));
             self.record_cancelled(id, &waiting.item, by, turn);
             self.let_go_on(id, turn);
+            self.count_from_end(id, turn.now.utc, turn);
             return Killed::Waiting;
         }
         if self.give_up_retry(id, turn) {
@@ -143,6 +140,7 @@ impl Jobs {
             self.leave_out(id, &waiting.item, SkipReason::Paused, turn);
         }
         self.let_go_on(id, turn);
+        self.count_from_end(id, turn.now.utc, turn);
     }
 
     /// Ends a pause before its time.

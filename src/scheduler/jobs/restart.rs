@@ -10,12 +10,13 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
 
 impl Jobs {
-    /// Nothing is started any more. Without a state directory what waits is left out.
-    pub(in crate::scheduler) fn stop(&mut self, is_recorded: bool, turn: &mut Turn<'_>) {
+    /// Nothing is started any more.
+    pub(in crate::scheduler) fn stop_starting(&mut self) {
         self.is_stopped = true;
-        if is_recorded {
-            return;
-        }
+    }
+
+    /// The daemon ends and nothing of this is kept: what waits is left out.
+    pub(in crate::scheduler) fn leave_out_all(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         for id in ids {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
@@ -35,6 +36,11 @@ impl Jobs {
     /// All states that have to be kept.
     pub(in crate::scheduler) fn all_saved(&self) -> impl Iterator<Item = (&JobId, &JobState)> {
         self.jobs.iter().map(|(id, job)| (id, &job.state)).filter(|(_, state)| !state.is_empty())
+    }
+
+    /// Whether a job has a pause or a state, so that it must stay known also without a policy.
+    pub(in crate::scheduler) fn is_steered(&self, id: &JobId) -> bool {
+        self.pauses.get(id).is_some() || self.jobs.get(id).is_some_and(|job| !job.state.is_empty())
     }
 
     /// The pauses, for the state file and for questions.

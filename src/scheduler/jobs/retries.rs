@@ -53,7 +53,7 @@ impl Jobs {
     pub(super) fn conclude_attempts(&mut self, id: &JobId, failure: &RunRecord, turn: &mut Turn<'_>) {
         let ended_at = failure.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
         self.conclude(id, failure, ended_at, turn);
-        self.count_from(id, ended_at, turn);
+        self.count_from_end(id, ended_at, turn);
     }
 
     /// Gives a pending retry up: the failure before it is final.

@@ -70,16 +70,18 @@ impl Jobs {
             return;
         };
         let older = job.state.waiting.remove(place);
-        if job.has_caught_up_waiting() {
+        let is_behind_missed_slots = job.has_caught_up_waiting();
+        if is_behind_missed_slots {
             job.state.waiting.push(Waiting { item, ticket: None });
             self.cancel_tickets(id, std::slice::from_ref(&older));
-            self.leave_out(id, &older.item, SkipReason::Superseded, turn);
-            // The missed slots may have waited behind it.
-            return self.let_go_on(id, turn);
         } else {
             job.state.waiting.insert(place, Waiting { item, ticket: older.ticket });
         }
         self.leave_out(id, &older.item, SkipReason::Superseded, turn);
+        if is_behind_missed_slots {
+            // The missed slots may have waited behind the older one.
+            self.let_go_on(id, turn);
+        }
     }
 
     /// Tells all runs of a job to end.
@@ -95,10 +97,7 @@ impl Jobs {
     /// Lets something go on that is not held up by its own job's runs.
     pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
-        if !item.is_manual {
-            job.state.accepted += 1;
-            item.number = job.state.accepted;
-        }
+        job.state.accept(&mut item);
         let Some(group) = job.spec.group.clone() else { return self.begin(id, item, false, turn) };
         if self.groups.entry(group.clone()).or_default().try_enter() {
             return self.begin(id, item, true, turn);
@@ -162,7 +161,14 @@ impl Jobs {
         self.count_from(id, now, turn);
     }
 
-    pub(super) fn count_from(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
+    /// An `@N` entry counts from an end, unless something of it still runs, waits or will be retried.
+    pub(super) fn count_from_end(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
+        if !self.is_occupied(id) {
+            self.count_from(id, moment, turn);
+        }
+    }
+
+    fn count_from(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id).filter(|job| job.spec.is_interval) else { return };
         job.state.last_end = Some(moment);
         if let Some(entry) = job.spec.entry {
