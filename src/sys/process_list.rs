@@ -28,14 +28,22 @@ pub struct ProcessEntry {
 }
 
 /// Reads the entry of one process. None if there is none with this id.
-pub fn entry(pid: Pid) -> Option<ProcessEntry> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse(pid, &stat)
+///
+/// # Errors
+///
+/// The entry cannot be read now, for want of descriptors or memory for instance: nothing is known of the process.
+pub fn entry(pid: Pid) -> io::Result<Option<ProcessEntry>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(parse(pid, &stat)),
+        // The process may end while its entry is read.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// The identity of the process that has this id now.
+/// The identity of the process that has this id now. None if there is none, or it cannot be read.
 pub fn identity(pid: Pid) -> Option<ProcessIdentity> {
-    entry(pid).map(|entry| entry.identity)
+    entry(pid).ok().flatten().map(|entry| entry.identity)
 }
 
 fn parse(pid: Pid, stat: &[u8]) -> Option<ProcessEntry> {
@@ -67,13 +75,18 @@ impl ProcessWalk {
     }
 
     /// Reads at most `most` further names of /proc and appends the processes among them. False at the end of the list.
-    pub fn read_some(&mut self, most: usize, into: &mut Vec<ProcessEntry>) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// A name or an entry cannot be read: the list would lack processes that exist.
+    pub fn read_some(&mut self, most: usize, into: &mut Vec<ProcessEntry>) -> io::Result<bool> {
         for _ in 0..most {
-            let Some(name) = self.directory.next() else { return false };
-            let pid = name.ok().and_then(|name| name.file_name().to_str()?.parse().ok());
-            into.extend(pid.and_then(entry));
+            let Some(name) = self.directory.next() else { return Ok(false) };
+            if let Some(pid) = name?.file_name().to_str().and_then(|name| name.parse().ok()) {
+                into.extend(entry(pid)?);
+            }
         }
-        true
+        Ok(true)
     }
 }
 
@@ -133,7 +146,7 @@ mod tests {
     fn a_walk_in_small_pieces_finds_this_process_and_its_children() {
         let child = sleeper();
         let (mut walk, mut entries) = (ProcessWalk::begin().unwrap(), Vec::new());
-        while walk.read_some(3, &mut entries) {}
+        while walk.read_some(3, &mut entries).unwrap() {}
         let found = entries.iter().find(|entry| entry.identity.pid == child).unwrap();
         assert_eq!((found.parent, found.has_ended), (process::own_pid(), false));
         assert!(entries.iter().any(|entry| entry.identity.pid == process::own_pid()));

@@ -14,6 +14,7 @@ use crate::report::Level;
 use crate::scheduler::{RunId, Usage};
 use crate::sys::process::{self, Ask, Status};
 use crate::sys::process_list::{self, ProcessWalk};
+use std::io;
 
 /// Maximum number of names of /proc that are read before the other events are handled.
 const NAMES_A_TURN: usize = 256;
@@ -54,7 +55,12 @@ impl ExecutorState {
             return;
         }
         let ending = Ending {
-            processes: job.process.map(JobProcesses::of_leader).unwrap_or_default(),
+            // Its entry could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
+            processes: job
+                .process
+                .or_else(|| job.pid.filter(|pid| self.children.contains_key(pid)).and_then(process_list::identity))
+                .map(JobProcesses::of_leader)
+                .unwrap_or_default(),
             phase: Phase::Terminate,
             kill_at_ms,
             walk_at_ms: Some(now_ms),
@@ -89,7 +95,7 @@ impl ExecutorState {
             return;
         }
         match self.endings.walk.take() {
-            Some(walk) => self.continue_walk(walk),
+            Some(walk) => self.continue_walk(walk, now_ms),
             None => self.begin_walk(now_ms),
         }
     }
@@ -111,14 +117,30 @@ impl ExecutorState {
         }
         match ProcessWalk::begin() {
             Ok(list) => self.endings.walk = Some(Walk { list, entries: Vec::new(), jobs }),
-            Err(_) => jobs.into_iter().for_each(|id| self.end_group(id, now_ms)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+                jobs.into_iter().for_each(|id| self.end_group(id, now_ms));
+            }
+            Err(_) => self.walk_later(&jobs, now_ms),
         }
     }
 
-    fn continue_walk(&mut self, mut walk: Walk) {
-        if walk.list.read_some(NAMES_A_TURN, &mut walk.entries) {
-            self.endings.walk = Some(walk);
-            return;
+    /// The list of processes cannot be read now, for want of descriptors for instance.
+    fn walk_later(&mut self, jobs: &[u64], now_ms: i64) {
+        for id in jobs {
+            if let Some(ending) = self.endings.of_job.get_mut(id) {
+                ending.walk_at_ms = Some(now_ms + GRACE_WALK_MS);
+            }
+        }
+    }
+
+    fn continue_walk(&mut self, mut walk: Walk, now_ms: i64) {
+        match walk.list.read_some(NAMES_A_TURN, &mut walk.entries) {
+            Ok(true) => {
+                self.endings.walk = Some(walk);
+                return;
+            }
+            Ok(false) => {}
+            Err(_) => return self.walk_later(&walk.jobs, now_ms),
         }
         let table = ProcessTable::of(&walk.entries);
         for id in walk.jobs {
@@ -135,7 +157,8 @@ impl ExecutorState {
                 None => return,
                 Some(Step::Confirm(id, candidate)) => {
                     if let Some(ending) = self.endings.of_job.get_mut(&id) {
-                        ending.processes.confirm(candidate, process_list::entry);
+                        // One that cannot be read now is found by the next walk.
+                        ending.processes.confirm(candidate, |pid| process_list::entry(pid).ok().flatten());
                     }
                 }
                 Some(Step::Signal(process, ask)) => {
