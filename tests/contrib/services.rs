@@ -20,7 +20,8 @@ fn put_script(path: &str, place: &str) {
 /// The process in the PID file, if it is there.
 fn daemon(world: &World) -> Option<u32> {
     let pid = fs::read_to_string("/run/crond.pid").ok()?.trim().parse().ok()?;
-    world.processes().iter().any(|process| process.pid == pid).then_some(pid)
+    // Only the first process can collect the status of a daemon, and it may not have done so yet.
+    world.processes().iter().any(|process| process.pid == pid && process.state != 'Z').then_some(pid)
 }
 
 #[test]
