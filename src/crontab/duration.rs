@@ -77,7 +77,7 @@ fn found_value(text: &[u8]) -> String {
 }
 
 /// A duration as it is written in a crontab.
-pub(super) fn written(seconds: u32) -> String {
+pub(crate) fn written(seconds: u32) -> String {
     let mut text = String::new();
     let mut rest = seconds;
     for (unit, size) in UNITS {

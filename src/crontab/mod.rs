@@ -38,6 +38,7 @@ mod random_tests;
 #[cfg(test)]
 mod tables_tests;
 
+pub(crate) use duration::written as duration_text;
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use command::{Backslash, Command};
 pub use context::{Context, Dialect, Limits};

@@ -9,7 +9,7 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
-    Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason, StampCause,
+    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, Scheduler, SkipReason, StampCause,
 };
 use crate::sys::clock;
 use crate::sys::memory;
@@ -300,6 +300,8 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
+                Action::FollowUp(follow_up) => self.follow_up(&follow_up),
+                Action::Conclude { run, is_mailed } => self.executor.conclude(run, is_mailed),
                 Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
@@ -329,6 +331,13 @@ impl Daemon {
         }
         self.debug_start(start);
         self.executor.start(start, self.settings.debug.has(Topic::Processes));
+    }
+
+    /// Has a hook run, or a web service called.
+    fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) {
+        if !self.settings.debug.has(Topic::Test) {
+            self.executor.follow_up(follow_up);
+        }
     }
 
     fn record_completed(&mut self) {

@@ -98,6 +98,7 @@ impl Job {
             output: self.output.counts(),
             is_timeout: false,
             ended_elapsed_ms: Some(now_ms),
+            output_digest: self.output.digest(),
         })
     }
 }

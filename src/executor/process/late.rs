@@ -144,12 +144,9 @@ impl ExecutorState {
 
     fn mail_late(&mut self, id: u64) {
         let Some(mut late) = self.late.jobs.remove(&id) else { return };
-        if let (Some(until_ms), Some(result)) = (late.mail_until_ms.take(), late.job.result.clone()) {
+        if let Some(until_ms) = late.mail_until_ms.take() {
             self.jobs.graces.remove(&(until_ms, id));
-            let command = late.job.command(self.context.profile);
-            let draft = self.mails.deliver(&mut self.context, &late.job, &command, &result.outcome);
-            late.job.output.release(&late.job.owner, &mut self.memory.output);
-            self.send_mail(&late.job, draft);
+            self.settle_output(&mut late.job);
         }
         self.late.jobs.insert(id, late);
     }

@@ -17,6 +17,9 @@ impl ExecutorState {
                 ExecutorRequest::Hello { .. } => {}
                 ExecutorRequest::Start { start, wants_pid } if may_start => self.take_start(start, wants_pid),
                 ExecutorRequest::Start { .. } => {}
+                ExecutorRequest::FollowUp(follow_up) if may_start => self.take_follow_up(follow_up),
+                ExecutorRequest::FollowUp(_) => {}
+                ExecutorRequest::Conclude { run, is_mailed } => self.conclude(run, is_mailed),
                 ExecutorRequest::StopStarting => self.stop_starting(),
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
                 ExecutorRequest::LogState => self.log_state(),
@@ -32,6 +35,7 @@ impl ExecutorState {
     fn lose_main(&mut self) {
         if self.mains.lose(&self.context) == Connection::OwnLost {
             self.stop_starting();
+            self.forget_kept_output();
         }
     }
 
@@ -92,6 +96,7 @@ impl ExecutorState {
     /// Ends every job's process group and gives up starts that are waiting.
     fn end_all(&mut self, ask: Ask) {
         self.jobs.end_all(ask);
+        self.end_follow_ups(ask);
         self.stop_starting();
     }
 

@@ -5,7 +5,7 @@ use super::context::{EventSource, ExecutorError, job_ref, token};
 use super::running::end_group;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
-use crate::crontab::Command;
+use crate::crontab::{Command, MailRule};
 use crate::executor::config::RETRY_MS;
 use crate::executor::exec_spec::{ExecSpec, child};
 use crate::executor::identity::{Asked, IdentityError};
@@ -233,7 +233,7 @@ impl ExecutorState {
     }
 
     /// Looks up the user of the job. None: the lookup is in progress.
-    fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
+    pub(super) fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<User>>, Refusal> {
         let id = self.context.new_id();
         let user = match self.starts.identities.ask(&start.user, id)? {
             Asked::Known(answer) => answer.map_err(Refusal::of)?,
@@ -307,6 +307,10 @@ impl ExecutorState {
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let input_size = command.stdin.as_ref().map_or(0, Vec::len);
         self.memory.requests.take(&owner, input_size);
+        let output = match queued.start.rules.mail {
+            MailRule::Change => Output::with_digest(),
+            MailRule::Output | MailRule::Failure | MailRule::Never => Output::default(),
+        };
         let job = Job {
             start: queued.start,
             owner,
@@ -317,7 +321,7 @@ impl ExecutorState {
             monitor,
             started_ms: clock::monotonic_ms(),
             started_at_ms: clock::wall_ms(),
-            output: Output::default(),
+            output,
             pipe: Some(our_output),
             error_pipe: our_error,
             feed: command.stdin.and_then(|data| Feed::new(our_input, data).ok()),
@@ -387,7 +391,7 @@ impl ExecutorState {
 }
 
 /// Why a start cannot continue with the user's identity.
-enum Refusal {
+pub(super) enum Refusal {
     /// No user has that name.
     Nobody,
     /// The start is given up for this reason.

@@ -2,6 +2,8 @@
 
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, os, token};
+use super::follow_ups::FollowUps;
+use super::kept_output::KeptOutput;
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -47,6 +49,8 @@ pub(super) struct ExecutorState {
     /// Jobs that have ended and whose background processes may still write.
     pub(super) late: LateJobs,
     pub(super) mails: Mails,
+    pub(super) kept: KeptOutput,
+    pub(super) follow_ups: FollowUps,
     pub(super) memory: OwnerMemory,
 }
 
@@ -88,6 +92,8 @@ impl ExecutorState {
             jobs: RunningJobs::new(relay),
             late: LateJobs::default(),
             mails: Mails::new(descriptor::nowhere().map_err(os("opening /dev/null"))?),
+            kept: KeptOutput::default(),
+            follow_ups: FollowUps::default(),
             memory: OwnerMemory::new(output::budget()),
             context: Context {
                 policy: if config.standalone { None } else { Policy::of_machine() },

@@ -21,6 +21,7 @@ use self::group::Group;
 use self::job::{ActiveRun, Item, Job, PendingRetry, RetryStage, SkipRow, Waiting};
 use self::pause::Pauses;
 use super::event::{Now, RunId, RunOutcome, RunResult};
+use super::follow_up::PingEvent;
 use super::job_id::JobId;
 use super::run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 use super::start_queue::EntryKey;
@@ -83,6 +84,10 @@ pub(super) enum Decision {
     CountFrom(EntryKey, Timestamp),
     /// Notify the owner.
     Notice(Box<Notice>),
+    /// Call the job's web service.
+    Ping(PingEvent, Box<RunRecord>),
+    /// No attempt follows this run.
+    Conclude { run: RunId, is_mailed: bool },
 }
 
 /// A run for the start queue.
@@ -581,9 +586,9 @@ impl Jobs {
         };
         turn.record(record.clone());
         let ended_at = turn.at(ended);
-        let is_retried = self.plan_retry(&id, &active, &record, ended_at, turn);
+        let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
         if !is_retried {
-            self.conclude(&id, &record, ended_at, turn);
+            self.conclude(&id, &record, ended.output_digest, ended_at, turn);
             self.count_from(&id, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
@@ -601,9 +606,10 @@ impl Jobs {
         id: &JobId,
         active: &ActiveRun,
         record: &RunRecord,
-        failed_at: Timestamp,
+        ended: &RunResult,
         turn: &mut Turn<'_>,
     ) -> bool {
+        let failed_at = turn.at(ended);
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let (item, policy) = (&active.item, &job.spec.policy);
         let has_newer =
@@ -623,6 +629,7 @@ impl Jobs {
             has_slot_passed: false,
             stage: RetryStage::Pause,
             failure: Box::new(record.clone()),
+            output_digest: ended.output_digest,
         });
         self.retries.insert((due_ms, id.clone()));
         true
@@ -776,7 +783,7 @@ impl Jobs {
         {
             group.cancel(ticket);
         }
-        self.conclude(id, &retry.failure, retry.failed_at, turn);
+        self.conclude(id, &retry.failure, retry.output_digest, retry.failed_at, turn);
         self.count_from(id, retry.failed_at, turn);
         true
     }
