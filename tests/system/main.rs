@@ -10,6 +10,7 @@ mod burst;
 mod changes;
 mod faults;
 mod log;
+mod notices;
 mod packages;
 mod processes;
 mod selinux;
