@@ -38,11 +38,11 @@ mod random_tests;
 #[cfg(test)]
 mod tables_tests;
 
-pub(crate) use duration::written as duration_text;
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use command::{Backslash, Command};
 pub use context::{Context, Dialect, Limits};
 pub use diagnostic::{Diagnostic, Severity};
+pub(crate) use duration::written as duration_text;
 pub use entry::BAD_USER;
 pub use excerpt::printable;
 pub use form::Form;

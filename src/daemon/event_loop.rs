@@ -159,7 +159,9 @@ impl Daemon {
             return Some(0);
         }
         let stopping = self.stopping.as_ref().and_then(Stopping::next);
-        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
+        let policies = self.plan.wake_at_elapsed_ms();
+        let wishes =
+            [policies, self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
         let at = wishes.into_iter().flatten().fold(self.library.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
@@ -181,6 +183,9 @@ impl Daemon {
         if self.log_retry_at.is_none_or(|at| at <= now) {
             self.log.flush();
             self.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
+        }
+        if self.plan.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
+            self.notify_scheduler(Event::Tick);
         }
         self.attend_old_executors(now);
         self.resume_wake_ups(now);

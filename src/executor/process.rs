@@ -111,7 +111,8 @@ impl ExecutorState {
     fn has_no_work(&self) -> bool {
         let mails = self.mails.waiting() + self.mails.mailers();
         let follow_ups = self.follow_ups.len();
-        self.starts.len() + mails + follow_ups + self.jobs.running.len() == 0 && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
+        self.starts.len() + mails + follow_ups + self.jobs.running.len() == 0
+            && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
     }
 
     /// Whether, in addition, no background process of an ended job can write any more. One that writes to a closed pipe is killed by that.

@@ -204,7 +204,13 @@ impl Mails {
     }
 
     /// Queues a mail. False if it is dropped because too many of its owner's mails wait.
-    pub(super) fn queue(&mut self, context: &mut Context, memory: &mut OwnerMemory, run: &EndedRun, draft: Draft) -> bool {
+    pub(super) fn queue(
+        &mut self,
+        context: &mut Context,
+        memory: &mut OwnerMemory,
+        run: &EndedRun,
+        draft: Draft,
+    ) -> bool {
         let (owner, user, start) = (run.owner.clone(), run.user.clone(), run.start.clone());
         let size = draft.size();
         if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_capacity(&owner, size) {
