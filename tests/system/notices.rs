@@ -160,3 +160,18 @@ fn a_web_service_is_told_of_starts_successes_and_final_failures() {
     assert!(daemon.stop().success());
     assert!(heard.try_recv().is_err(), "four requests");
 }
+
+#[test]
+fn only_cronctl_can_speak_tls() {
+    let programs = [
+        (env!("CARGO_BIN_EXE_crond"), false),
+        (env!("CARGO_BIN_EXE_crontab"), false),
+        (env!("CARGO_BIN_EXE_cronctl"), true),
+    ];
+    for (path, expected) in programs {
+        let program = fs::read(path).expect("a program");
+        // A label of the TLS library that is in every program into which its code is linked.
+        let has_tls = memchr::memmem::find(&program, b"CLIENT_RANDOM").is_some();
+        assert_eq!(has_tls, expected, "{path}");
+    }
+}
