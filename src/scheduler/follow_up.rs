@@ -1,8 +1,8 @@
 //! What follows from a notice or an end: commands of the owner (hooks), and requests to web services (pings).
 
-use super::event::RunId;
 use super::job_id::JobId;
 use super::jobs::{Notice, NoticeEvent};
+use super::run_id::RunId;
 use super::run_record::{Outcome, Trigger};
 use crate::crontab::{Hooks, Ping, SharedBytes};
 use crate::schedule::Timestamp;
