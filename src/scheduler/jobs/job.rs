@@ -58,6 +58,8 @@ pub(in crate::scheduler) struct JobState {
     pub(in crate::scheduler) is_late: bool,
     /// For `@after`: the named jobs that have ended well since the last slot.
     pub(in crate::scheduler) after_ok: BTreeMap<JobId, Timestamp>,
+    /// For `CRON_MAIL=change`: the outcome and the digest of the output of the last slot.
+    pub(in crate::scheduler) last_output: Option<(String, Option<u64>)>,
 }
 
 /// One run that goes on.
@@ -109,6 +111,8 @@ pub(in crate::scheduler) struct PendingRetry {
     pub(in crate::scheduler) stage: RetryStage,
     /// The failure, which becomes final if the attempt is given up.
     pub(in crate::scheduler) failure: Box<RunRecord>,
+    /// The digest of its output.
+    pub(in crate::scheduler) output_digest: Option<u64>,
 }
 
 /// What a pending retry waits for.

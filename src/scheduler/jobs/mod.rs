@@ -18,6 +18,7 @@ use self::group::Group;
 use self::job::{ActiveRun, Item, Job, PendingRetry, RetryStage, SkipRow, Waiting};
 use self::pause::Pauses;
 use super::event::{Now, RunId, RunOutcome, RunResult};
+use super::follow_up::PingEvent;
 use super::job_id::JobId;
 use super::run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 use super::start_queue::EntryKey;
@@ -80,6 +81,10 @@ pub(super) enum Decision {
     CountFrom(EntryKey, Timestamp),
     /// Notify the owner.
     Notice(Box<Notice>),
+    /// Call the job's web service.
+    Ping(PingEvent, Box<RunRecord>),
+    /// No attempt follows this run.
+    Conclude { run: RunId, is_mailed: bool },
 }
 
 /// A run for the start queue.
@@ -545,7 +550,7 @@ impl Jobs {
         let Some((id, active)) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
         match active.failure {
-            Some(failure) => self.conclude_attempts(&id, &failure, turn),
+            Some(failure) => self.conclude_attempts(&id, &failure, None, turn),
             None => self.leave_out(&id, &active.item, reason, turn),
         }
         self.free_place(&id, active.has_place);
@@ -560,7 +565,7 @@ impl Jobs {
             // A cancelled attempt adds no record.
             _ if active.failure.is_some() => {
                 if let Some(failure) = &active.failure {
-                    self.conclude_attempts(&id, failure, turn);
+                    self.conclude_attempts(&id, failure, None, turn);
                 }
             }
             EndReason::Replaced => self.leave_out(&id, &active.item, SkipReason::Superseded, turn),
@@ -602,9 +607,9 @@ impl Jobs {
         };
         turn.record(record.clone());
         let ended_at = turn.at(ended);
-        let is_retried = self.plan_retry(&id, &active, &record, ended_at, turn);
+        let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
         if !is_retried {
-            self.conclude(&id, &record, ended_at, turn);
+            self.conclude(&id, &record, ended.output_digest, ended_at, turn);
             self.count_from(&id, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
@@ -622,9 +627,10 @@ impl Jobs {
         id: &JobId,
         active: &ActiveRun,
         record: &RunRecord,
-        failed_at: Timestamp,
+        ended: &RunResult,
         turn: &mut Turn<'_>,
     ) -> bool {
+        let failed_at = turn.at(ended);
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let (item, policy) = (&active.item, &job.spec.policy);
         let has_newer =
@@ -644,6 +650,7 @@ impl Jobs {
             has_slot_passed: false,
             stage: RetryStage::Pause,
             failure: Box::new(record.clone()),
+            output_digest: ended.output_digest,
         });
         self.retries.insert((due_ms, id.clone()));
         true
@@ -787,9 +794,9 @@ impl Jobs {
     }
 
     /// No further attempt follows a failure: it is final.
-    fn conclude_attempts(&mut self, id: &JobId, failure: &RunRecord, turn: &mut Turn<'_>) {
+    fn conclude_attempts(&mut self, id: &JobId, failure: &RunRecord, digest: Option<u64>, turn: &mut Turn<'_>) {
         let ended_at = failure.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
-        self.conclude(id, failure, ended_at, turn);
+        self.conclude(id, failure, digest, ended_at, turn);
         self.count_from(id, ended_at, turn);
     }
 
@@ -804,7 +811,7 @@ impl Jobs {
         {
             group.cancel(ticket);
         }
-        self.conclude_attempts(id, &retry.failure, turn);
+        self.conclude_attempts(id, &retry.failure, retry.output_digest, turn);
         true
     }
 }
