@@ -221,6 +221,13 @@ impl Policy {
     }
 }
 
+impl Hooks {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Hooks::default()
+    }
+}
+
 impl Default for Retry {
     fn default() -> Retry {
         Retry { attempts: 0, first: 30, max: 3_600 }

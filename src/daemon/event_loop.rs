@@ -10,7 +10,9 @@ use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
-use crate::scheduler::{Action, Event, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause};
+use crate::scheduler::{
+    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause,
+};
 use crate::sys::clock;
 use crate::sys::error::os;
 use crate::sys::memory;
@@ -325,6 +327,8 @@ impl Daemon {
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
                 Action::End { run, why: _ } => self.end_run(run),
+                Action::FollowUp(follow_up) => self.follow_up(&follow_up),
+                Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),
                 Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
@@ -365,6 +369,13 @@ impl Daemon {
                 let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);
                 self.warn(&detail);
             }
+        }
+    }
+
+    /// Has a hook run, or a web service called.
+    fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) {
+        if !self.settings.debug.has(Topic::Test) {
+            self.executors.current.follow_up(follow_up);
         }
     }
 

@@ -33,7 +33,10 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
     let mut left = starts.len();
     for action in &starts {
         if let Action::Start(start) = action {
-            executor.start(start, false);
+            let mut start = start.clone();
+            // Nobody decides about what follows: there are no retries, and each run is by itself.
+            (start.rules.retries_left, start.rules.waits_for_decision, start.rules.keeps_output) = (0, false, false);
+            executor.start(&start, false);
         }
     }
     let poll = Poll::new().map_err(os("making the event queue"))?;

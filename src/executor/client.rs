@@ -4,7 +4,7 @@ use super::config::{Config, JournalLocation};
 use super::link::{Link, WireError};
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
-use crate::scheduler::{RunId, RunRequest};
+use crate::scheduler::{FollowUp, RunId, RunRequest};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
 use crate::sys::{descriptor, handover, process};
@@ -70,6 +70,17 @@ impl Executor {
     /// which costs the receiver one more wake-up.
     pub fn start(&mut self, start: &RunRequest, wants_pid: bool) {
         self.queue(&ExecutorRequest::Start { start, wants_pid });
+    }
+
+    /// Queues a request to run a hook or to call a web service.
+    pub fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) {
+        let FollowUp { start, output_of, task } = follow_up;
+        self.queue(&ExecutorRequest::FollowUp(FollowUp { start, output_of: *output_of, task: task.clone() }));
+    }
+
+    /// Queues the news that no attempt follows a run: its output is mailed or dropped.
+    pub fn conclude(&mut self, run: RunId, is_mailed: bool) {
+        self.queue(&ExecutorRequest::Conclude { run, is_mailed });
     }
 
     /// Queues a request to make no more starts. Starts that are waiting are given up.

@@ -47,7 +47,7 @@ impl Variables {
         self.0.insert(name.to_vec(), value.to_vec());
     }
 
-    fn set_unless_there(&mut self, name: &str, value: &[u8]) {
+    pub(super) fn set_unless_there(&mut self, name: &str, value: &[u8]) {
         if self.get(name).is_none() {
             self.set(name.as_bytes(), value);
         }

@@ -124,6 +124,7 @@ impl Job {
             output: self.output.counts(),
             is_timeout,
             ended_elapsed_ms: Some(now_ms),
+            output_digest: self.output.digest(),
         })
     }
 }

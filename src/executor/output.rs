@@ -2,7 +2,9 @@
 
 use super::owner::{MemoryBudget, OwnerKey};
 use crate::scheduler::OutputCounts;
+use siphasher::sip::SipHasher24;
 use std::collections::VecDeque;
+use std::hash::Hasher;
 
 /// Bytes that are kept of the beginning of the output.
 const HEAD: usize = 1 << 20;
@@ -28,13 +30,38 @@ pub(super) struct Output {
     total: u64,
     /// Bytes that came from a pipe of standard error.
     of_error: u64,
+    /// Of everything that was written, where a digest is wanted.
+    hasher: Option<SipHasher24>,
 }
 
 impl Output {
+    /// The same, with a digest of everything that is written.
+    pub(super) fn with_digest() -> Output {
+        Output { hasher: Some(SipHasher24::new()), ..Output::default() }
+    }
+
+    /// The digest of everything that was written. None: nothing was, or no digest is wanted.
+    pub(super) fn digest(&self) -> Option<u64> {
+        self.hasher.as_ref().filter(|_| self.total > 0).map(SipHasher24::finish)
+    }
+
+    /// At most that many bytes of the end, as far as it was kept.
+    pub(super) fn tail(&self, most: usize) -> Vec<u8> {
+        let from_head = most.saturating_sub(self.tail.len());
+        // What was cut out before the end does not belong to it.
+        let head = if self.total > self.kept() as u64 { &[] } else { self.head.as_slice() };
+        let mut text = head.get(head.len().saturating_sub(from_head)..).unwrap_or(&[]).to_vec();
+        text.extend(self.tail.iter().skip(self.tail.len().saturating_sub(most)));
+        text
+    }
+
     /// Appends output, as far as it is to be kept.
     pub(super) fn push(&mut self, bytes: &[u8], owner: &OwnerKey, budget: &mut MemoryBudget) {
         let before = self.kept();
         self.total += bytes.len() as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.write(bytes);
+        }
         let is_short = !budget.has_capacity(owner, bytes.len());
         // Once something was cut, nothing is appended to the beginning: it must have no gaps.
         let for_head = if is_short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
@@ -101,8 +128,32 @@ mod tests {
         assert_eq!(output.text(), b"one\ntwo\n");
         assert_eq!((output.total(), budget.total()), (8, 8));
         assert_eq!(output.counts(), OutputCounts { bytes: 8, dropped_bytes: 0, stderr_bytes: 0 });
+        assert_eq!(output.tail(6), b"e\ntwo\n");
         output.release(&"alice".into(), &mut budget);
         assert_eq!(budget.total(), 0);
+    }
+
+    #[test]
+    fn the_digest_is_of_everything_that_was_written_however_it_came() {
+        let (owner, mut budget) = ("alice".into(), budget());
+        let digest = |pieces: &[&[u8]], budget: &mut MemoryBudget| {
+            let mut output = Output::with_digest();
+            pieces.iter().for_each(|piece| output.push(piece, &owner, budget));
+            output.digest()
+        };
+        let once = digest(&[b"one\ntwo\n"], &mut budget);
+        assert!(once.is_some() && once == digest(&[b"one\n", b"two\n"], &mut budget));
+        assert_ne!(once, digest(&[b"one\ntwo"], &mut budget));
+        assert_eq!(digest(&[], &mut budget), None);
+    }
+
+    #[test]
+    fn the_end_of_cut_output_does_not_begin_before_the_cut() {
+        let (mut output, mut budget) = (Output::default(), budget());
+        output.push(&vec![b'a'; HEAD], &"alice".into(), &mut budget);
+        output.push(&vec![b'b'; TAIL + 1], &"alice".into(), &mut budget);
+        assert_eq!(output.tail(10_000), [b'b'; 10_000]);
+        assert_eq!(output.tail(TAIL + 100), vec![b'b'; TAIL]);
     }
 
     #[test]

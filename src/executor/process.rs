@@ -3,9 +3,12 @@
 
 mod children;
 mod context;
+mod ended_run;
 mod endings;
 mod finish;
+mod follow_ups;
 mod job_endings;
+mod kept_output;
 mod late;
 mod late_jobs;
 mod mail;
@@ -13,8 +16,10 @@ mod mains;
 mod pam;
 mod pam_jobs;
 mod requests;
+mod run_follow_ups;
 mod run_journal;
 mod running;
+mod settle;
 mod start;
 mod start_limiter;
 mod starts;
@@ -99,8 +104,10 @@ impl ExecutorState {
                 self.stop_waiting_for_identities();
             }
             self.mails.end_overdue(now);
+            self.follow_ups.end_overdue(now);
             self.start_pending(now)?;
             self.mails.send_queued(&mut self.context, &mut self.children, now);
+            self.start_follow_ups(now);
             self.context.log.flush();
             self.flush_relay();
             self.report_begun();
@@ -117,7 +124,9 @@ impl ExecutorState {
     /// Whether no job, mail, start or line of output is left.
     fn has_no_work(&self) -> bool {
         let mails = self.mails.waiting() + self.mails.mailers();
-        self.starts.len() + mails + self.jobs.running.len() == 0 && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
+        let follow_ups = self.follow_ups.len();
+        self.starts.len() + mails + follow_ups + self.jobs.running.len() == 0
+            && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
     }
 
     /// Whether, in addition, no background process of an ended job can write any more. One that writes to a closed pipe is killed by that.
@@ -134,6 +143,7 @@ impl ExecutorState {
             self.starts.users.next_deadline(),
             self.starts.next_start(now_ms),
             self.mails.next_ms(),
+            self.follow_ups.next_ms(),
             self.mains.listen_at_ms(),
             self.endings.next_ms(now_ms),
             log,
@@ -160,6 +170,8 @@ impl ExecutorState {
                 }
             }
             EventSource::MailFeed => self.mails.feed(id),
+            EventSource::FollowUpFeed => self.follow_ups.feed(id),
+            EventSource::FollowUpOutput => self.follow_ups.read(&self.context, id),
             EventSource::PamMonitor => self.handle_monitor(id),
             EventSource::Listener => self.accept_main()?,
         }
@@ -193,6 +205,7 @@ impl ExecutorState {
                         self.leader_ended(id, Some((status, usage_of(used))), clock::monotonic_ms())
                     }
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
+                    Some(Child::FollowUp(id)) => self.follow_up_ended(id, status),
                     // A user lookup, or an orphan that this process has adopted.
                     None => {}
                 }

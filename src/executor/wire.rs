@@ -5,7 +5,7 @@
 //! that they only use the messages above the line "same version only". Those never change. New variants are added at the end of each enum,
 //! and a message that cannot be decoded is skipped.
 
-use crate::scheduler::{JobId, MailResult, RunId, RunResult};
+use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
 pub(super) const PROTOCOL: u32 = 2;
@@ -41,6 +41,15 @@ pub(super) enum ExecutorRequest<S> {
     End {
         /// The run.
         run: RunId,
+    },
+    /// Run a hook, or call a web service.
+    FollowUp(FollowUp<S>),
+    /// No attempt follows this run, and everything that needs its output has been requested.
+    Conclude {
+        /// The run.
+        run: RunId,
+        /// Whether its output is mailed, if it is kept for that.
+        is_mailed: bool,
     },
 }
 
@@ -117,17 +126,17 @@ mod tests {
             (ExecutorEvent::Hello { protocol: 1 }, &[0, 1]),
             (ExecutorEvent::Running { run, pid: 7 }, b"\x01\xac\x02\x09alice:job\x78\x07"),
             (ExecutorEvent::Listed, &[2]),
-            (ExecutorEvent::Ended(full.into()), &[3, 1, 0, 6, 1, 2, 10, 4, 1, 7, 1, 1, 2, 3, 9, 8, 7, 0, 0]),
+            (ExecutorEvent::Ended(full.into()), &[3, 1, 0, 6, 1, 2, 10, 4, 1, 7, 1, 1, 2, 3, 9, 8, 7, 0, 0, 0]),
             (
                 ended(RunOutcome::Signal { number: 9, core_dumped: true }),
-                &[3, 1, 1, 18, 1, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0],
+                &[3, 1, 1, 18, 1, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             ),
-            (ended(RunOutcome::NotStarted { why: "x".into() }), b"\x03\x01\x02\x01x\x00\x0a\0\0\0\0\0\0\0\0"),
-            (ended(RunOutcome::Skipped(SkipReason::StillRunning)), &[3, 1, 3, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Skipped(SkipReason::Superseded)), &[3, 1, 3, 1, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Skipped(SkipReason::EntryRemoved)), &[3, 1, 3, 2, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Skipped(SkipReason::Stopped)), &[3, 1, 3, 3, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
-            (ended(RunOutcome::Lost), &[3, 1, 4, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::NotStarted { why: "x".into() }), b"\x03\x01\x02\x01x\x00\x0a\0\0\0\0\0\0\0\0\0"),
+            (ended(RunOutcome::Skipped(SkipReason::StillRunning)), &[3, 1, 3, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::Superseded)), &[3, 1, 3, 1, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::EntryRemoved)), &[3, 1, 3, 2, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Skipped(SkipReason::Stopped)), &[3, 1, 3, 3, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (ended(RunOutcome::Lost), &[3, 1, 4, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             (ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Sent }, &[4, 1, 1]),
             (
                 ExecutorEvent::Mailed { run: RunId(1), mail: MailResult::Failed { why: "x".into() } },

@@ -138,6 +138,12 @@ pub struct Head<'a> {
     pub charset: &'a str,
     /// The mail settings of the crontab.
     pub settings: MailSettings<'a>,
+    /// The job's id.
+    pub job: &'a str,
+    /// How the run ended: `exit 7`.
+    pub status: &'a str,
+    /// How long it took.
+    pub duration_ms: u64,
 }
 
 /// The header, with the empty line that ends it. `variables` become X-Cron-Env lines in the given order, without the job settings: those are for
@@ -177,6 +183,10 @@ pub fn head<'a>(profile: &Profile, head: &Head<'_>, variables: impl Iterator<Ite
     for (name, value) in variables.filter(|(name, _)| !is_job_setting(name)) {
         line(&[b"X-Cron-Env: <", name, b"=", value, b">"]);
     }
+    let duration = format!("{:.1}s", head.duration_ms as f64 / 1000.0);
+    line(&[b"X-Cron-Job: ", head.job.as_bytes()]);
+    line(&[b"X-Cron-Status: ", head.status.as_bytes()]);
+    line(&[b"X-Cron-Duration: ", duration.as_bytes()]);
     text.push(b'\n');
     text
 }
@@ -304,6 +314,9 @@ mod tests {
             says_failed: false,
             charset: "ANSI_X3.4-1968",
             settings,
+            job: "alice:date-0123456789",
+            status: "exit 0",
+            duration_ms: 1_250,
         }
     }
 
@@ -318,14 +331,16 @@ mod tests {
             shown(&DEBIAN, &a_head(b"root (Cron Daemon)", MailSettings::default()), &variables),
             "From: root (Cron Daemon)\nTo: alice\nSubject: Cron <alice@box> date +%F\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=US-ASCII\nContent-Transfer-Encoding: 8bit\n\
-             X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\n"
+             X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\
+             X-Cron-Job: alice:date-0123456789\nX-Cron-Status: exit 0\nX-Cron-Duration: 1.2s\n\n"
         );
         assert_eq!(
             shown(&CRONIE, &a_head(b"alice", MailSettings::default()), &variables),
             "From: \"(Cron Daemon)\" <alice>\nTo: alice\nSubject: Cron <alice@box> date +%F\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=ANSI_X3.4-1968\nContent-Transfer-Encoding: 8bit\n\
              Auto-Submitted: auto-generated\nPrecedence: bulk\n\
-             X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\n"
+             X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\
+             X-Cron-Job: alice:date-0123456789\nX-Cron-Status: exit 0\nX-Cron-Duration: 1.2s\n\n"
         );
     }
 
@@ -348,7 +363,7 @@ mod tests {
         values.says_failed = true;
         let text = shown(&DEBIAN, &values, &[]);
         assert!(text.contains("\nSubject: Cron <alice@box.example.org> date +%F (failed)\n"), "{text}");
-        assert!(text.contains("\nContent-Type: text/html\nContent-Transfer-Encoding: base64\n\n"), "{text}");
+        assert!(text.contains("\nContent-Type: text/html\nContent-Transfer-Encoding: base64\nX-Cron-Job: "), "{text}");
     }
 
     #[test]

@@ -127,7 +127,12 @@ impl Machine {
                         ))));
                     }
                     Action::Jumped { .. } | Action::Completed(_) | Action::Record(_) | Action::SaveState(_) => {}
-                    Action::Skipped { .. } | Action::ReserveRuns(_) | Action::End { .. } | Action::Notice(_) => {
+                    Action::FollowUp(_)
+                    | Action::Conclude { .. }
+                    | Action::Skipped { .. }
+                    | Action::ReserveRuns(_)
+                    | Action::End { .. }
+                    | Action::Notice(_) => {
                         panic!("{action:?}")
                     }
                 }

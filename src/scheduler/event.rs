@@ -1,6 +1,7 @@
 //! The events that the scheduler handles and the actions that it asks for, with what describes a start and an end.
 
 use super::environment::Environment;
+use super::follow_up::FollowUp;
 use super::job_id::JobId;
 use super::jobs::{EndReason, Notice, Pause};
 pub use super::run_id::RunId;
@@ -219,6 +220,8 @@ pub struct RunResult {
     pub is_timeout: bool,
     /// When it ended, in milliseconds of the monotonic clock of this boot, if that is known.
     pub ended_elapsed_ms: Option<i64>,
+    /// A digest of what it had written, where the next run's mail depends on it.
+    pub output_digest: Option<u64>,
 }
 
 impl RunResult {
@@ -235,6 +238,7 @@ impl RunResult {
             output: OutputCounts::default(),
             is_timeout: false,
             ended_elapsed_ms: None,
+            output_digest: None,
         }
     }
 }
@@ -326,6 +330,12 @@ pub struct RunRules {
     pub mail: MailRule,
     /// Limits on what it may use.
     pub limits: ResourceLimits,
+    /// How many attempts may follow if this one fails.
+    pub retries_left: u32,
+    /// Whether the scheduler decides whether the output is mailed.
+    pub waits_for_decision: bool,
+    /// Whether a hook or a service is told of the end, so that the end of the output is needed.
+    pub keeps_output: bool,
 }
 
 impl RunRules {
@@ -338,7 +348,15 @@ impl RunRules {
             fails_on_stderr: policy.fails_on_stderr,
             mail: policy.mail,
             limits: policy.limits,
+            retries_left: policy.retry.attempts,
+            waits_for_decision: policy.alert.is_some() || policy.mail == MailRule::Change,
+            keeps_output: !policy.hooks.is_empty() || policy.ping.as_ref().is_some_and(|ping| ping.with_output),
         }
+    }
+
+    /// Whether the executor keeps something of an ended run until it is told what becomes of it, see [`Action::Conclude`].
+    pub fn awaits_conclusion(&self) -> bool {
+        self.retries_left > 0 || self.waits_for_decision || self.keeps_output
     }
 }
 
@@ -377,6 +395,15 @@ pub enum Action {
     Record(Box<RunRecord>),
     /// Notify the owner of a job.
     Notice(Box<Notice>),
+    /// Run a hook, or call a web service.
+    FollowUp(Box<FollowUp<Box<RunRequest>>>),
+    /// No attempt follows this run, and everything that needs its output has been asked for: mail what is kept of it, or drop it.
+    Conclude {
+        /// The run.
+        run: RunId,
+        /// Whether it is mailed, as far as the rules for the output allow it.
+        is_mailed: bool,
+    },
     /// Read the anacrontab and the stamps, and answer with [`Event::LoadAnacrontab`].
     ReadAnacrontab,
     /// An anacron job was found due: say so.

@@ -9,6 +9,7 @@ mod clock;
 mod environment;
 mod event;
 mod find_jobs;
+mod follow_up;
 mod job_id;
 mod jobs;
 mod live;
@@ -35,6 +36,7 @@ pub use event::{
     Action, EarlierRun, Event, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome, RunRequest,
     RunResult, RunRules, Source, StampCause, Usage,
 };
+pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
 pub use live::Live;

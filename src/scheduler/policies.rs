@@ -1,11 +1,12 @@
 //! Job policies in the scheduler: which entries have one, what their slots become, and what they do when time was left out.
 
-use super::event::{Action, Now, Owner, RunId, RunResult, RunRules};
+use super::event::{Action, Now, Owner, RunId, RunRequest, RunResult, RunRules};
+use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Pause, RefusedRun, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Notice, Pause, RefusedRun, Turn};
 use super::live_table::LiveCrontab;
 use super::run_origin::{Calendars, RunOrigin};
-use super::run_record::{MissReason, SkipReason, Trigger};
+use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Due, Scheduler, next_due};
@@ -281,8 +282,58 @@ impl Scheduler {
                 }));
             }
             Decision::CountFrom((number, entry), moment) => self.count_interval(number, entry, moment),
-            Decision::Notice(notice) => actions.push(Action::Notice(notice)),
+            Decision::Notice(notice) => {
+                actions.extend(self.hook(&notice));
+                actions.push(Action::Notice(notice));
+            }
+            Decision::Ping(event, record) => actions.extend(self.ping(event, &record)),
+            Decision::Conclude { run, is_mailed } => actions.push(Action::Conclude { run, is_mailed }),
         }
+    }
+
+    /// The command of the owner for an event, if the entry is still there and has one.
+    fn hook(&self, notice: &Notice) -> Option<Action> {
+        let policy = self.jobs.policy(&notice.job)?;
+        let command = follow_up::hook(&policy.hooks, notice.event)?;
+        let event = notice.event.as_str().to_owned();
+        let mut variables = follow_up::variables(notice);
+        let late = i64::from(policy.late.unwrap_or(0));
+        let slot = notice.expected_until.map(|until| Timestamp(until.0.saturating_sub(late)));
+        variables.extend(slot.map(|slot| ("CRON_SCHEDULED_AT".to_owned(), slot.to_string())));
+        let scheduled_at = notice.record.as_ref().map(|record| record.scheduled_at).or(slot)?;
+        let task = FollowUpTask::Hook { event, command, variables };
+        self.follow_up(&notice.job, notice.record.as_ref(), scheduled_at, task)
+    }
+
+    /// The call of the web service of the job, if it has one.
+    fn ping(&self, event: PingEvent, record: &RunRecord) -> Option<Action> {
+        let ping = self.jobs.policy(&record.job)?.ping.as_ref()?;
+        let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, record.trigger);
+        self.follow_up(&record.job, Some(record), record.scheduled_at, task)
+    }
+
+    /// The call that tells the web service of a job that the first attempt for a slot begins.
+    pub(super) fn start_ping(&self, start: &RunRequest) -> Option<Action> {
+        let ping = self.jobs.policy(&start.job)?.ping.as_ref().filter(|_| start.attempt == 1)?;
+        let slot = Timestamp(start.scheduled_at);
+        let task = follow_up::ping(ping, PingEvent::Start, &start.job, slot, start.trigger);
+        Some(Action::FollowUp(Box::new(FollowUp { start: Box::new(start.clone()), output_of: None, task })))
+    }
+
+    fn follow_up(
+        &self,
+        job: &JobId,
+        record: Option<&RunRecord>,
+        scheduled_at: Timestamp,
+        task: FollowUpTask,
+    ) -> Option<Action> {
+        let run = record.and_then(|record| record.run);
+        let entry = self.jobs.entry(job)?;
+        let request = self.request(entry, run.unwrap_or(RunId(0)), scheduled_at, false)?;
+        let trigger = record.map_or(request.trigger, |record| record.trigger);
+        let attempt = record.map_or(1, |record| record.attempt);
+        let start = Box::new(RunRequest { trigger, attempt, ..request });
+        Some(Action::FollowUp(Box::new(FollowUp { start, output_of: run, task })))
     }
 
     /// Whose turn it is when an entry is due.

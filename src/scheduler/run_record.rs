@@ -126,6 +126,11 @@ pub enum MissReason {
 }
 
 impl Trigger {
+    /// Whether somebody asked for it.
+    pub fn is_manual(self) -> bool {
+        self == Trigger::Manual
+    }
+
     /// The word for the log, the history and `CRON_TRIGGER`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -446,7 +446,9 @@ impl Scheduler {
             starts += 1;
             bytes += size + self.tables.get(number).map_or(0, |table| table.settings_size());
             self.count_for_anacron(&start, now, actions);
+            let ping = self.start_ping(&start);
             actions.push(Action::Start(start));
+            actions.extend(ping);
         }
     }
 
@@ -468,6 +470,8 @@ impl Scheduler {
         }
         if let Some(RunOrigin::Managed(trigger, attempt)) = self.runs.get(&run) {
             (request.trigger, request.attempt) = (*trigger, *attempt);
+            let retries = if trigger.is_manual() { 0 } else { request.rules.retries_left };
+            request.rules.retries_left = (retries + 1).saturating_sub((*attempt).max(1));
         }
         Some(request)
     }

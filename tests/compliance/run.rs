@@ -338,15 +338,23 @@ fn names_no_user(line: &str) -> bool {
     (line.contains(" CRON[") || line.contains(" CROND[")) && line.contains(": (CRON) ")
 }
 
-/// The mails that contain the case's id, sorted.
+/// The mails that contain the case's id, sorted. The headers that cronwheel adds to every mail are left out: they have a case of their own.
 fn mails(id: &str) -> String {
     let mut found: Vec<String> = fs::read_dir(MAIL)
         .expect("the captured mails")
         .map(|entry| entry.expect("an entry").path().join("mail"))
         .filter_map(|path| fs::read(path).ok())
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .map(|bytes| without_added_headers(&String::from_utf8_lossy(&bytes)))
         .filter(|text| text.contains(id))
         .collect();
     found.sort_unstable();
     if found.is_empty() { "no mail\n".to_owned() } else { found.concat() }
+}
+
+/// Every line of a recorded mail begins with a bar.
+fn without_added_headers(mail: &str) -> String {
+    let added = ["| X-Cron-Job: ", "| X-Cron-Status: ", "| X-Cron-Duration: "];
+    let (head, body) = mail.split_once("\n| \n").unwrap_or((mail, ""));
+    let kept: Vec<&str> = head.lines().filter(|line| !added.iter().any(|name| line.starts_with(name))).collect();
+    format!("{}\n| \n{body}", kept.join("\n"))
 }

@@ -25,7 +25,8 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
              Subject: Cron <alice@wheelbox> echo hi; cat\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=US-ASCII\nContent-Transfer-Encoding: 8bit\n\
              X-Cron-Env: <MAILTO=bob>\nX-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\
-             X-Cron-Env: <PATH=/usr/bin:/bin>\nX-Cron-Env: <LOGNAME=alice>\n\nhi\ninput\n",
+             X-Cron-Env: <PATH=/usr/bin:/bin>\nX-Cron-Env: <LOGNAME=alice>\nX-Cron-Job: alice:job\n\
+             X-Cron-Status: exit 0\nX-Cron-Duration: TIME\n\nhi\ninput\n",
         ),
         (
             ProfileName::Cronie,
@@ -35,7 +36,8 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
              Auto-Submitted: auto-generated\nPrecedence: bulk\n\
              X-Cron-Env: <MAILTO=bob>\nX-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/home/alice>\n\
              X-Cron-Env: <PATH=/usr/bin:/bin:/usr/sbin:/sbin>\nX-Cron-Env: <LOGNAME=alice>\n\
-             X-Cron-Env: <USER=alice>\n\nhi\ninput\n",
+             X-Cron-Env: <USER=alice>\nX-Cron-Job: alice:job\n\
+             X-Cron-Status: exit 0\nX-Cron-Duration: TIME\n\nhi\ninput\n",
         ),
     ] {
         for name in ["LANG", "LC_ALL", "LC_CTYPE", "LANGUAGE"] {
@@ -47,7 +49,10 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
         start.variables = environment(&[("MAILTO", b"bob")]);
         harness.start(&start);
         assert_eq!(harness.end_of(1), RunOutcome::Code(0));
-        assert_eq!(mail(&world), expected, "{profile:?}");
+        let mail = mail(&world);
+        let time = mail.lines().find_map(|line| line.strip_prefix("X-Cron-Duration: ")).expect("a duration");
+        assert!(time.ends_with('s'), "{time}");
+        assert_eq!(mail.replace(&format!("Duration: {time}"), "Duration: TIME"), expected, "{profile:?}");
     }
 }
 

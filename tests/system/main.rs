@@ -11,6 +11,7 @@ mod changes;
 mod ends;
 mod faults;
 mod log;
+mod notices;
 mod packages;
 mod processes;
 mod selinux;

@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod next;
 mod output;
+mod ping;
 mod settings;
 mod simulate;
 mod source;
@@ -50,6 +51,11 @@ impl Verdict {
 /// line.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let [_, verb] = arguments.as_slice()
+        && verb == ping::VERB
+    {
+        return ping::run();
+    }
     let mut out = Output::to_stdout();
     let answer = answer(&arguments, &mut out);
     // Output from before the failure is still useful.

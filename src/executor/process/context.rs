@@ -30,9 +30,11 @@ pub(super) enum EventSource {
     PamMonitor,
     Log,
     Listener,
+    FollowUpFeed,
+    FollowUpOutput,
 }
 
-const EVENT_SOURCES: [EventSource; 11] = [
+const EVENT_SOURCES: [EventSource; 13] = [
     EventSource::Main,
     EventSource::Signals,
     EventSource::Reports,
@@ -44,6 +46,8 @@ const EVENT_SOURCES: [EventSource; 11] = [
     EventSource::PamMonitor,
     EventSource::Log,
     EventSource::Listener,
+    EventSource::FollowUpFeed,
+    EventSource::FollowUpOutput,
 ];
 
 pub(super) fn token(kind: EventSource, id: u64) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::children::Child;
 use super::context::{EventSource, job_ref, token};
+use super::ended_run::EndedRun;
 use super::late_jobs::LateOutput;
 use super::mail::{self, Draft};
 use super::running::{GRACE_MS, READ_SIZE};
@@ -30,6 +31,7 @@ impl ExecutorState {
             match self.children.get(&pid) {
                 Some(Child::Job(id)) => self.job_failed(*id, &failure),
                 Some(Child::Mailer(id)) => self.mails.failed(*id, &failure),
+                Some(Child::FollowUp(id)) => self.follow_ups.failed(*id, &failure),
                 None => {}
             }
         }
@@ -181,13 +183,15 @@ impl ExecutorState {
         }
         let Some(RunResult { outcome: end, duration_ms, is_timeout, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);
-        let job_ref = job_ref(&job, &command);
         if !job.has_succeeded() {
-            self.context.log.failed(job_ref, &end, is_timeout, duration_ms);
+            self.context.log.failed(job_ref(&job, &command), &end, is_timeout, duration_ms);
         }
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job);
-        let draft = if mail_waits { None } else { self.mails.deliver(&mut self.context, &job, &command) };
+        if !mail_waits {
+            self.settle_output(&mut job);
+        }
+        let job_ref = job_ref(&job, &command);
         if !matches!(end, RunOutcome::NotStarted { .. }) {
             self.context.log.finished(job_ref, &end, duration_ms);
         }
@@ -196,18 +200,16 @@ impl ExecutorState {
         if mail_waits {
             return self.wait_with_mail(id, job);
         }
-        job.output.release(&job.owner, &mut self.memory.output);
-        self.send_mail(&job, draft);
         if job.is_silent() { self.memory.release_request(&job.start) } else { self.read_on(id, job) }
     }
 }
 
 impl ExecutorState {
     /// Queues the mail of a run, or records that there is none.
-    pub(super) fn send_mail(&mut self, job: &Job, draft: Option<Draft>) {
-        let run = job.start.run;
+    pub(super) fn send_mail(&mut self, ended: &EndedRun, draft: Option<Draft>) {
+        let run = ended.run();
         let Some(draft) = draft else { return self.report_mail(run, MailResult::NotWanted) };
-        if !self.mails.queue(&mut self.context, &mut self.memory, job, draft) {
+        if !self.mails.queue(&mut self.context, &mut self.memory, ended, draft) {
             self.report_mail(run, MailResult::Dropped);
         }
     }

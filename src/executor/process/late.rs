@@ -145,10 +145,7 @@ impl ExecutorState {
         let Some(mut late) = self.late.jobs.remove(&id) else { return };
         if let Some(until_ms) = late.mail_until_ms.take() {
             self.jobs.graces.remove(&(until_ms, id));
-            let command = late.job.command(self.context.profile);
-            let draft = self.mails.deliver(&mut self.context, &late.job, &command);
-            late.job.output.release(&late.job.owner, &mut self.memory.output);
-            self.send_mail(&late.job, draft);
+            self.settle_output(&mut late.job);
         }
         self.late.jobs.insert(id, late);
     }

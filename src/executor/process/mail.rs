@@ -2,7 +2,9 @@
 //! time limit.
 
 use super::children::{Child, Children};
-use super::context::{Context, EventSource, job_ref, token};
+use super::context::{Context, EventSource, token};
+use super::ended_run::EndedRun;
+use crate::crontab::MailRule;
 use crate::executor::config::Mailer;
 use crate::executor::environment::{Variables, c_string};
 use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure, Stdio};
@@ -115,6 +117,7 @@ pub(super) fn is_wanted(context: &Context, job: &Job) -> bool {
         Mailer::Sendmail => Path::new(SENDMAIL).exists(),
     };
     let is_spared = job.start.flags.mail_only_on_failure && job.has_succeeded();
+    let is_spared = is_spared || job.start.rules.mail == MailRule::Never;
     if context.config.output_to_log || !has_mailer || is_spared {
         return false;
     }
@@ -147,22 +150,24 @@ impl Mails {
         self.processes.len()
     }
 
-    /// Delivers the output of a job: logs it, or returns the mail to be sent. None if there is no mail.
-    pub(super) fn deliver(&self, context: &mut Context, job: &Job, command: &[u8]) -> Option<Draft> {
-        if job.output.total() == 0 {
+    /// Logs the output of a run.
+    pub(super) fn log_output(&self, context: &mut Context, run: &EndedRun) {
+        if run.has_output {
+            let command = run.command(context.profile);
+            let text = mail::body(context.profile, run.output.text());
+            context.log.output(run.job_ref(&command), &text);
+        }
+    }
+
+    /// The mail with the output of a run. None if there is none to be sent.
+    pub(super) fn draft(&self, context: &mut Context, run: &EndedRun) -> Option<Draft> {
+        if context.config.output_to_log || context.config.mailer == Mailer::Off {
             return None;
         }
-        let job_ref = job_ref(job, command);
-        if context.config.output_to_log {
-            let text = mail::body(context.profile, job.output.text());
-            context.log.output(job_ref, &text);
-            return None;
-        }
-        if context.config.mailer == Mailer::Off || (job.start.flags.mail_only_on_failure && job.has_succeeded()) {
-            return None;
-        }
-        let cron = context.environment(&job.start, &job.user);
-        let whole = job.pam_variables.clone().unwrap_or_default().overlaid(&cron);
+        let command = run.command(context.profile);
+        let job_ref = run.job_ref(&command);
+        let cron = context.environment(&run.start, &run.user);
+        let whole = run.pam_variables.clone().unwrap_or_default().overlaid(&cron);
         let (addresses, settings) = addressed(context, job_ref, &cron, &whole)?;
         let arguments = match &context.config.mailer {
             Mailer::Off => return None,
@@ -178,26 +183,35 @@ impl Mails {
         let head = Head {
             from: &addresses.from,
             to: addresses.to.as_deref().unwrap_or_default(),
-            user: &job.user.name,
+            user: &run.user.name,
             host: &host,
             full_host_name: context.config.full_host_name,
-            command,
-            says_failed: context.config.log_mask & 4 != 0 && !job.has_succeeded(),
+            command: &command,
+            says_failed: context.config.log_mask & 4 != 0 && !run.is_success(),
             charset: &self.charset,
             settings: settings.as_settings(),
+            job: run.start.job.as_str(),
+            status: &run.status(),
+            duration_ms: run.result.duration_ms,
         };
         let shown = if context.profile.profile == ProfileName::Debian { &cron } else { &whole };
         let mut text = mail::head(context.profile, &head, shown.iter());
-        let mut output = mail::body(context.profile, job.output.text());
+        let mut output = mail::body(context.profile, run.output.text());
         let length = output.len();
         text.append(&mut output);
-        let (command, pam_variables) = (command.to_vec(), job.pam_variables.clone());
+        let pam_variables = run.pam_variables.clone();
         Some(Draft { command, arguments, pam_variables, text, output: length })
     }
 
     /// Queues a mail. False if it is dropped because too many of its owner's mails wait.
-    pub(super) fn queue(&mut self, context: &mut Context, memory: &mut OwnerMemory, job: &Job, draft: Draft) -> bool {
-        let (owner, user, start) = (job.owner.clone(), job.user.clone(), job.start.clone());
+    pub(super) fn queue(
+        &mut self,
+        context: &mut Context,
+        memory: &mut OwnerMemory,
+        run: &EndedRun,
+        draft: Draft,
+    ) -> bool {
+        let (owner, user, start) = (run.owner.clone(), run.user.clone(), run.start.clone());
         let size = draft.size();
         if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_capacity(&owner, size) {
             if self.dropping.insert(owner) {

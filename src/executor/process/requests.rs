@@ -18,6 +18,9 @@ impl ExecutorState {
                 ExecutorRequest::Hello { .. } => {}
                 ExecutorRequest::Start { start, wants_pid } if may_start => self.take_start(start, wants_pid),
                 ExecutorRequest::Start { .. } => {}
+                ExecutorRequest::FollowUp(follow_up) if may_start => self.take_follow_up(follow_up),
+                ExecutorRequest::FollowUp(_) => {}
+                ExecutorRequest::Conclude { run, is_mailed } => self.conclude(run, is_mailed),
                 ExecutorRequest::StopStarting => self.stop_starting(),
                 ExecutorRequest::End { run } => self.end_run(run, clock::monotonic_ms()),
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
@@ -34,6 +37,7 @@ impl ExecutorState {
     fn lose_main(&mut self) {
         if self.mains.lose(&self.context) == Connection::OwnLost {
             self.stop_starting();
+            self.forget_kept_output();
         }
     }
 
@@ -94,6 +98,7 @@ impl ExecutorState {
     /// Ends every job and gives up starts that are waiting.
     fn end_all(&mut self, ask: Ask) {
         self.end_all_jobs(ask, clock::monotonic_ms());
+        self.end_follow_ups(ask);
         self.stop_starting();
     }
 

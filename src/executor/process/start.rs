@@ -4,7 +4,7 @@ use super::children::Child;
 use super::context::{Context, EventSource, ExecutorError, job_ref, token};
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
-use crate::crontab::Command;
+use crate::crontab::{Command, MailRule};
 use crate::executor::config::RETRY_MS;
 use crate::executor::exec_spec::{ExecSpec, run_child};
 use crate::executor::job::{Feed, Job, Pipes};
@@ -241,7 +241,7 @@ impl ExecutorState {
     }
 
     /// Looks up the user of the job. None: the lookup is in progress.
-    fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, Refusal> {
+    pub(super) fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, Refusal> {
         let id = self.context.new_id();
         let user = match self.starts.users.user(&self.context.threads, &start.user, id)? {
             CacheAnswer::Known(answer) => answer.map_err(Refusal::of)?,
@@ -327,6 +327,10 @@ impl ExecutorState {
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let input_size = command.stdin.as_ref().map_or(0, Vec::len);
         self.memory.requests.take(&owner, input_size);
+        let output = match queued.start.rules.mail {
+            MailRule::Change => Output::with_digest(),
+            MailRule::Output | MailRule::Failure | MailRule::Never => Output::default(),
+        };
         let job = Job {
             start: queued.start,
             owner,
@@ -340,7 +344,7 @@ impl ExecutorState {
             monitor,
             started_ms: clock::monotonic_ms(),
             started_at_ms: clock::wall_ms(),
-            output: Output::default(),
+            output,
             pipe: Some(our_output),
             error_pipe: our_error,
             feed: command.stdin.and_then(|data| Feed::new(our_input, data).ok()),
@@ -413,7 +417,7 @@ impl ExecutorState {
 }
 
 /// Why a start cannot continue with the user's identity.
-enum Refusal {
+pub(super) enum Refusal {
     /// No user has that name.
     Nobody,
     /// The start is given up for this reason.

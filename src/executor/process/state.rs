@@ -2,7 +2,9 @@
 
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, token};
+use super::follow_ups::FollowUps;
 use super::job_endings::Endings;
+use super::kept_output::KeptOutput;
 use super::late_jobs::LateJobs;
 use super::mail::Mails;
 use super::mains::MainConnections;
@@ -50,6 +52,8 @@ pub(super) struct ExecutorState {
     /// Jobs that have ended and whose background processes may still write.
     pub(super) late: LateJobs,
     pub(super) mails: Mails,
+    pub(super) kept: KeptOutput,
+    pub(super) follow_ups: FollowUps,
     pub(super) memory: OwnerMemory,
 }
 
@@ -97,6 +101,8 @@ impl ExecutorState {
             endings: Endings::default(),
             late: LateJobs::default(),
             mails: Mails::new(&threads, descriptor::nowhere().map_err(os("opening /dev/null"))?),
+            kept: KeptOutput::default(),
+            follow_ups: FollowUps::default(),
             memory: OwnerMemory::new(output::budget()),
             context: Context {
                 policy: if config.standalone { None } else { Policy::of_machine() },

@@ -1,7 +1,7 @@
 //! What follows from the end of a run.
 
 use super::group::{Group, GroupKey};
-use super::job::{ActiveRun, EndReason, Item, PendingRetry, RetryStage};
+use super::job::{ActiveRun, EndReason, FailedAttempt, Item, PendingRetry, RetryStage};
 use super::{Jobs, Turn};
 use crate::crontab::{Overlap, Policy};
 use crate::schedule::Timestamp;
@@ -86,9 +86,9 @@ impl Jobs {
         };
         turn.record(record.clone());
         let ended_at = turn.at(ended);
-        let is_retried = self.plan_retry(&id, &active, &record, ended_at, turn);
+        let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
         if !is_retried {
-            self.conclude(&id, &record, ended_at, turn);
+            self.conclude(&id, &record, ended.output_digest, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
         if active.has_place && active.ending == Some(EndReason::Replaced) && self.pass_place_on(&id, turn) {
@@ -106,9 +106,10 @@ impl Jobs {
         id: &JobId,
         active: &ActiveRun,
         record: &RunRecord,
-        failed_at: Timestamp,
+        ended: &RunResult,
         turn: &mut Turn<'_>,
     ) -> bool {
+        let failed_at = turn.at(ended);
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let (item, policy) = (&active.item, &job.spec.policy);
         let has_newer =
@@ -127,7 +128,7 @@ impl Jobs {
             failed_at,
             has_slot_passed: false,
             stage: RetryStage::Pause,
-            failure: Box::new(record.clone()),
+            failure: Box::new(FailedAttempt { record: record.clone(), output_digest: ended.output_digest }),
         });
         self.retries.insert((due_ms, id.clone()));
         true

@@ -58,6 +58,8 @@ pub(in crate::scheduler) struct JobState {
     pub(in crate::scheduler) is_late: bool,
     /// For `@after`: the named jobs that have ended well since the last slot.
     pub(in crate::scheduler) after_ok: BTreeMap<JobId, Timestamp>,
+    /// For `CRON_MAIL=change`: the outcome and the digest of the output of the last slot.
+    pub(in crate::scheduler) last_output: Option<(String, Option<u64>)>,
 }
 
 /// One run that goes on.
@@ -70,7 +72,7 @@ pub(in crate::scheduler) struct ActiveRun {
     /// Whether it has a place in the group.
     pub(in crate::scheduler) has_place: bool,
     /// For a further attempt, the failure before it. It is final if the attempt is not begun after all.
-    pub(in crate::scheduler) failure: Option<Box<RunRecord>>,
+    pub(in crate::scheduler) failure: Option<Box<FailedAttempt>>,
 }
 
 /// Something that is to be run: a slot, an attempt for it, or a run by hand.
@@ -96,6 +98,14 @@ pub(in crate::scheduler) struct Waiting {
     pub(in crate::scheduler) ticket: Option<u64>,
 }
 
+/// A failure that a further attempt may follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct FailedAttempt {
+    pub(in crate::scheduler) record: RunRecord,
+    /// The digest of its output, for `CRON_MAIL=change`.
+    pub(in crate::scheduler) output_digest: Option<u64>,
+}
+
 /// An attempt that will follow a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct PendingRetry {
@@ -108,7 +118,7 @@ pub(in crate::scheduler) struct PendingRetry {
     pub(in crate::scheduler) has_slot_passed: bool,
     pub(in crate::scheduler) stage: RetryStage,
     /// The failure, which becomes final if the attempt is given up.
-    pub(in crate::scheduler) failure: Box<RunRecord>,
+    pub(in crate::scheduler) failure: Box<FailedAttempt>,
 }
 
 /// What a pending retry waits for.

@@ -26,6 +26,7 @@ use self::group::Group;
 use self::job::{Item, Job};
 use self::pause::Pauses;
 use super::event::{Now, RunId, RunResult};
+use super::follow_up::PingEvent;
 use super::job_id::JobId;
 use super::run_record::{RunRecord, SkipReason};
 use super::start_queue::EntryKey;
@@ -85,6 +86,10 @@ pub(super) enum Decision {
     CountFrom(EntryKey, Timestamp),
     /// Notify the owner.
     Notice(Box<Notice>),
+    /// Call the job's web service.
+    Ping(PingEvent, Box<RunRecord>),
+    /// No attempt follows this run.
+    Conclude { run: RunId, is_mailed: bool },
 }
 
 /// A run for the start queue.

@@ -1,8 +1,10 @@
 //! What the owner of a job is told of: failures, recoveries, successes, and successes that do not come.
 
 use super::{Decision, Job, Jobs, Turn};
-use crate::crontab::Policy;
+use crate::crontab::{MailRule, Policy};
 use crate::schedule::Timestamp;
+use crate::scheduler::event::RunRules;
+use crate::scheduler::follow_up::PingEvent;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord};
 
@@ -48,9 +50,18 @@ impl NoticeEvent {
 
 impl Jobs {
     /// The last attempt for a slot, or a run by hand, has ended.
-    pub(super) fn conclude(&mut self, id: &JobId, record: &RunRecord, ended_at: Timestamp, turn: &mut Turn<'_>) {
+    pub(super) fn conclude(
+        &mut self,
+        id: &JobId,
+        record: &RunRecord,
+        output_digest: Option<u64>,
+        ended_at: Timestamp,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
+        let is_changed = policy.mail == MailRule::Change && note_output(job, &record.outcome, output_digest);
+        let mut is_silenced = false;
         match &record.outcome {
             Outcome::Ok { .. } => {
                 let was_alerted = job.state.last_alert.take().is_some();
@@ -61,17 +72,30 @@ impl Jobs {
                 if was_alerted {
                     self.notify(id, NoticeEvent::Recovery, record, turn);
                 }
+                turn.decisions.push(Decision::Ping(PingEvent::Ok, Box::new(record.clone())));
                 self.note_success(id, ended_at, turn);
             }
             outcome if outcome.is_failure() || *outcome == Outcome::Lost => {
                 job.state.failures = job.state.failures.saturating_add(1);
-                if is_alert_due(job, &policy, turn.now.utc) {
+                is_silenced = !is_alert_due(job, &policy, turn.now.utc);
+                if !is_silenced {
                     job.state.last_alert = Some(turn.now.utc);
                     self.notify(id, NoticeEvent::Failure, record, turn);
                 }
+                turn.decisions.push(Decision::Ping(PingEvent::Fail, Box::new(record.clone())));
                 self.note_failure(id, turn);
             }
             _ => {}
+        }
+        let is_failure = record.outcome.is_failure() || record.outcome == Outcome::Lost;
+        let is_mailed = match policy.mail {
+            MailRule::Output => !is_silenced,
+            MailRule::Failure => is_failure && !is_silenced,
+            MailRule::Never => false,
+            MailRule::Change => is_changed,
+        };
+        if let Some(run) = record.run.filter(|_| RunRules::of(&policy).awaits_conclusion()) {
+            turn.decisions.push(Decision::Conclude { run, is_mailed });
         }
     }
 
@@ -147,6 +171,15 @@ impl Jobs {
             })));
         }
     }
+}
+
+/// Keeps the outcome and the output of a slot for `CRON_MAIL=change`. True if they differ from the previous slot's; before the first slot
+/// they count as a success without output.
+fn note_output(job: &mut Job, outcome: &Outcome, digest: Option<u64>) -> bool {
+    let new = (outcome.as_str().to_owned(), digest);
+    let ok = Outcome::Ok { status: 0 }.as_str();
+    let old = job.state.last_output.replace(new.clone()).unwrap_or_else(|| (ok.to_owned(), None));
+    old != new
 }
 
 fn is_alert_due(job: &Job, policy: &Policy, now: Timestamp) -> bool {

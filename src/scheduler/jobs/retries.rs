@@ -1,10 +1,9 @@
 //! Further attempts after a failure.
 
-use super::job::RetryStage;
+use super::job::{FailedAttempt, RetryStage};
 use super::{Jobs, Turn};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
-use crate::scheduler::run_record::RunRecord;
 
 impl Jobs {
     /// When the next retry is due, milliseconds of the monotonic clock.
@@ -50,9 +49,10 @@ impl Jobs {
     }
 
     /// No further attempt follows a failure: it is final.
-    pub(super) fn conclude_attempts(&mut self, id: &JobId, failure: &RunRecord, turn: &mut Turn<'_>) {
-        let ended_at = failure.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
-        self.conclude(id, failure, ended_at, turn);
+    pub(super) fn conclude_attempts(&mut self, id: &JobId, failure: &FailedAttempt, turn: &mut Turn<'_>) {
+        let FailedAttempt { record, output_digest } = failure;
+        let ended_at = record.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
+        self.conclude(id, record, *output_digest, ended_at, turn);
         self.count_from_end(id, ended_at, turn);
     }
 

@@ -1,11 +1,11 @@
 //! What becomes of a slot: it is left out, waits, or goes on to the group and the start queue.
 
-use super::job::{ActiveRun, EndReason, Item, Waiting};
+use super::job::{ActiveRun, EndReason, FailedAttempt, Item, Waiting};
 use super::{Decision, Jobs, PlannedRun, Turn};
 use crate::crontab::Overlap;
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
-use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{SkipReason, Trigger};
 
 /// Slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
 const WAITING_IN_GROUP: usize = 60;
@@ -128,7 +128,7 @@ impl Jobs {
         id: &JobId,
         item: Item,
         has_place: bool,
-        failure: Option<Box<RunRecord>>,
+        failure: Option<Box<FailedAttempt>>,
         turn: &mut Turn<'_>,
     ) {
         if !item.is_manual && item.attempt == 1 {

@@ -1,0 +1,186 @@
+//! Hooks and pings: commands of the owner that are run, and web services that are called, when a run has ended. They run as the owner beside
+//! the jobs, in bounded numbers and for a bounded time, and none of them delays a job.
+
+use super::context::Context;
+use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure};
+use crate::executor::job::Feed;
+use crate::executor::owner::{FairQueue, OwnerKey};
+use crate::scheduler::{FollowUpTask, JobId, RunRequest};
+use crate::sys::descriptor;
+use crate::sys::process::{self, Ask, Pid};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Time limit of a hook, and of a ping with all its tries.
+pub(super) const LIMIT_MS: i64 = 60_000;
+/// Maximum number of hooks of one user at once, the same for pings, and of all users together.
+pub(super) const OF_ONE: usize = 4;
+const TOGETHER: usize = 64;
+/// Maximum number of hooks of one user that wait, and the same for pings. More are dropped.
+pub(super) const WAITING_OF_ONE: usize = 16;
+/// Bytes that are kept of what a hook or a ping prints.
+const OUTPUT: usize = 4 << 10;
+/// Pause after no process could be created.
+pub(super) const HOLD_MS: i64 = 1_000;
+/// Maximum number of jobs of which it is remembered that their web service failed.
+pub(super) const FAILING: usize = 20_000;
+
+/// The two kinds, which do not take each other's places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Hook,
+    Ping,
+}
+
+impl Kind {
+    pub(super) fn of(task: &FollowUpTask) -> Kind {
+        match task {
+            FollowUpTask::Hook { .. } => Kind::Hook,
+            FollowUpTask::Ping { .. } => Kind::Ping,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Hook => "hooks",
+            Kind::Ping => "pings",
+        }
+    }
+}
+
+/// One that waits.
+pub(super) struct Queued {
+    pub(super) start: Box<RunRequest>,
+    pub(super) task: FollowUpTask,
+    /// What it reads from standard input.
+    pub(super) input: Vec<u8>,
+}
+
+/// One that runs.
+pub(super) struct Running {
+    pub(super) kind: Kind,
+    pub(super) user: OwnerKey,
+    pub(super) start: Box<RunRequest>,
+    /// The hook's command, or the job's where a web service is called.
+    pub(super) command: Vec<u8>,
+    pub(super) pid: Pid,
+    pub(super) feed: Option<Feed>,
+    pub(super) pipe: Option<OwnedFd>,
+    pub(super) output: Vec<u8>,
+    pub(super) since_ms: i64,
+    pub(super) timed_out: bool,
+    pub(super) spec: ExecSpec,
+    pub(super) failure: Option<String>,
+}
+
+/// The hooks and pings that wait and run.
+#[derive(Default)]
+pub(super) struct FollowUps {
+    pub(super) hooks: FairQueue<Queued>,
+    pub(super) pings: FairQueue<Queued>,
+    pub(super) running: HashMap<u64, Running>,
+    /// How many of a user's were dropped since there was room for the last time.
+    pub(super) dropped: HashMap<(Kind, OwnerKey), u64>,
+    /// Jobs whose web service has failed since it answered for the last time.
+    pub(super) failing: HashSet<JobId>,
+    /// It has been logged that there is no program that calls web services.
+    pub(super) has_logged_lack: bool,
+    pub(super) held_until_ms: i64,
+}
+
+impl FollowUps {
+    /// The number of those that wait or run.
+    pub(super) fn len(&self) -> usize {
+        self.hooks.len() + self.pings.len() + self.running.len()
+    }
+
+    pub(super) fn queue(&mut self, kind: Kind) -> &mut FairQueue<Queued> {
+        match kind {
+            Kind::Hook => &mut self.hooks,
+            Kind::Ping => &mut self.pings,
+        }
+    }
+
+    /// The next one of a kind that may be started.
+    pub(super) fn next(&mut self, kind: Kind) -> Option<(OwnerKey, Queued)> {
+        if self.running.len() >= TOGETHER {
+            return None;
+        }
+        let mut busy: HashMap<OwnerKey, usize> = HashMap::new();
+        for running in self.running.values().filter(|running| running.kind == kind) {
+            *busy.entry(running.user.clone()).or_default() += 1;
+        }
+        self.queue(kind).pop_if(|user| busy.get(user).is_none_or(|count| *count < OF_ONE))
+    }
+
+    /// When the next timed work is due (monotonic).
+    pub(super) fn next_ms(&self) -> Option<i64> {
+        let ends = self.running.values().filter(|running| !running.timed_out).map(|one| one.since_ms + LIMIT_MS).min();
+        let is_held = self.held_until_ms > 0 && self.hooks.len() + self.pings.len() > 0;
+        ends.into_iter().chain(is_held.then_some(self.held_until_ms)).min()
+    }
+
+    /// Kills those that have exceeded their time limit.
+    pub(super) fn end_overdue(&mut self, now_ms: i64) {
+        for running in self.running.values_mut().filter(|one| !one.timed_out && one.since_ms + LIMIT_MS <= now_ms) {
+            running.timed_out = true;
+            end(running, Ask::Kill);
+        }
+    }
+
+    /// Ends those that run.
+    pub(super) fn end_running(&self, ask: Ask) {
+        self.running.values().for_each(|running| end(running, ask));
+    }
+
+    /// Goes on writing the standard input.
+    pub(super) fn feed(&mut self, id: u64) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        if running.feed.as_mut().is_some_and(Feed::proceed) {
+            running.feed = None;
+        }
+    }
+
+    /// Reads output, of which the beginning is kept.
+    pub(super) fn read(&mut self, context: &Context, id: u64) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(pipe) = &running.pipe else { return };
+        let mut buffer = [0; OUTPUT];
+        match descriptor::read(pipe.as_fd(), &mut buffer) {
+            Ok(count) if count > 0 => {
+                let room = OUTPUT.saturating_sub(running.output.len());
+                running.output.extend_from_slice(buffer.get(..count.min(room)).unwrap_or(&[]));
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Ok(_) | Err(_) => {
+                let _ = context.poll.remove(pipe);
+                running.pipe = None;
+            }
+        }
+    }
+
+    /// Records that the program could not be executed.
+    pub(super) fn failed(&mut self, id: u64, failure: &Failure) {
+        if failure.step == ExecStage::DirectoryInstead {
+            return;
+        }
+        if let Some(running) = self.running.get_mut(&id) {
+            running.failure = Some(failure.why(&running.spec));
+        }
+    }
+}
+
+/// Signals a process group. Its leader has not been reaped, so the process id is still its own.
+fn end(running: &Running, ask: Ask) {
+    let _ = process::signal_group(running.pid, ask).or_else(|_| process::signal(running.pid, ask));
+}
+
+impl Queued {
+    pub(super) fn command(&self) -> Vec<u8> {
+        match &self.task {
+            FollowUpTask::Hook { command, .. } => command.to_vec(),
+            FollowUpTask::Ping { .. } => self.start.command.to_vec(),
+        }
+    }
+}

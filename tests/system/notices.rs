@@ -1,0 +1,177 @@
+//! What the owner of a job is told of: mail by policy, hooks, and calls of a web service.
+
+use crate::common::implementation::own;
+use crate::common::{Deadline, Implementation, World};
+use crate::world;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A sendmail that keeps each mail in a file of its own.
+const SENDMAIL: &str = "#!/bin/sh\ncat >/run/mails/$$.part && mv /run/mails/$$.part /run/mails/$$\n";
+
+fn prepare(world: &World) {
+    fs::write("/usr/sbin/sendmail", SENDMAIL).expect("a sendmail");
+    own("/usr/sbin/sendmail", 0, 0, 0o755);
+    world.run("mkdir -m 1777 /run/mails /run/out").ok();
+}
+
+fn mails() -> Vec<String> {
+    let files = fs::read_dir("/run/mails").expect("mails").filter_map(Result::ok).map(|file| file.path());
+    let whole = files.filter(|path| path.extension().is_none());
+    let mut mails: Vec<String> = whole.map(|path| fs::read_to_string(path).expect("a mail")).collect();
+    mails.sort();
+    mails
+}
+
+/// A schedule with one slot, a few seconds from now.
+fn soon(world: &World) -> String {
+    world.run("date -u -d '+4 seconds' '+@quartz %-S %-M %-H * * * *'").ok().trim().to_owned()
+}
+
+/// Fails until its third attempt.
+const THIRD: &str = "echo try; echo x >>/run/out/$N; test $(wc -l </run/out/$N) -ge 3";
+
+#[test]
+fn a_slot_with_retries_is_one_mail_at_most_with_all_attempts() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let at = soon(&world);
+    let table = format!(
+        "CRON_TZ=UTC\nCRON_RETRY=2,1s\nCRON_NAME=output\n{at} N=output; {THIRD}\n\
+         CRON_MAIL=failure\nCRON_NAME=quiet\n{at} N=quiet; {THIRD}\n\
+         CRON_RETRY=1,1s\nCRON_NAME=failing\n{at} echo no; exit 3\n\
+         CRON_NAME=silent\n{at} exit 4\n\
+         CRON_MAIL=never\nCRON_NAME=never\n{at} echo never; exit 5\n"
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    let daemon = world.start_daemon(&[]);
+    let mails = Deadline::seconds(40).wait_for("three mails", || Some(mails()).filter(|mails| mails.len() >= 3));
+    let lines = || fs::read_to_string("/run/out/quiet").map_or(0, |text| text.lines().count());
+    Deadline::seconds(20).wait_for("the third attempt", || (lines() == 3).then_some(()));
+    let of = |name: &str| {
+        let head = format!("\nX-Cron-Job: alice:{name}\n");
+        mails.iter().find(|mail| mail.contains(&head)).unwrap_or_else(|| panic!("no mail of {name}: {mails:#?}"))
+    };
+    assert!(of("output").ends_with("\n\nattempt 1: exit 1\ntry\nattempt 2: exit 1\ntry\nattempt 3: exit 0\ntry\n"));
+    assert!(of("output").contains("\nX-Cron-Status: exit 0\nX-Cron-Duration: 0."));
+    assert!(of("failing").ends_with("\n\nattempt 1: exit 3\nno\nattempt 2: exit 3\nno\n"));
+    assert!(of("silent").contains("\nX-Cron-Status: exit 4\n"));
+    assert!(daemon.stop().success());
+    assert_eq!(self::mails().len(), 3);
+}
+
+#[test]
+fn hooks_run_as_the_owner_with_the_output_and_a_failing_one_is_one_line() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let at = soon(&world);
+    let table = format!(
+        "CRON_TZ=UTC\nMAILTO=\nCRON_NAME=backup\nCRON_ON_FAILURE=(id -un; env; cat) >/run/out/f.part; mv /run/out/f.part /run/out/failed\n\
+         {at} echo oops 100\\%; exit 7\n\
+         CRON_NAME=fine\nCRON_ON_SUCCESS=exit 9\n{at} true\n"
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    let daemon = world.start_daemon(&[]);
+    let hook = world.wait_for_file("/run/out/failed", Deadline::seconds(30));
+    assert!(hook.starts_with("alice\n") && hook.ends_with("oops 100%\n"), "{hook}");
+    for line in ["CRON_EVENT=failure", "CRON_OUTCOME=failed", "CRON_EXIT_CODE=7", "CRON_JOB=alice:backup"] {
+        assert!(hook.lines().any(|other| other == line), "{line}: {hook}");
+    }
+    for line in ["CRON_FAILURES=1", "CRON_TRIGGER=schedule", "CRON_ATTEMPT=1", "CRON_DURATION_S=0"] {
+        assert!(hook.lines().any(|other| other == line), "{line}: {hook}");
+    }
+    for name in ["CRON_RUN_ID", "CRON_SCHEDULED_AT", "CRON_STARTED_AT", "CRON_ENDED_AT", "CRON_COMMAND"] {
+        assert!(hook.contains(&format!("\n{name}=")), "{name}: {hook}");
+    }
+    world.log.wait_for("(alice) HOOK FAILED (exit 9) exit 9", Deadline::seconds(20));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn the_third_failure_in_a_row_is_notified_once_and_so_is_the_recovery() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let table = "MAILTO=\nCRON_ALERT=3\nCRON_ON_FAILURE=echo $CRON_FAILURES >>/run/out/failures\n\
+                 CRON_ON_RECOVERY=echo recovered >>/run/out/recoveries\n\
+                 @every_second echo x >>/run/out/runs; test -e /run/out/well && echo x >>/run/out/good\n";
+    assert!(world.crontab("alice", table).status.success());
+    let daemon = world.start_daemon(&[]);
+    let lines = |name: &str| fs::read_to_string(format!("/run/out/{name}")).map_or(0, |text| text.lines().count());
+    Deadline::seconds(30).wait_for("five runs", || (lines("runs") >= 5).then_some(()));
+    assert_eq!(world.wait_for_file("/run/out/failures", Deadline::seconds(20)), "3\n");
+    assert_eq!(lines("recoveries"), 0);
+    fs::write("/run/out/well", "").expect("a file");
+    Deadline::seconds(30).wait_for("three successes", || (lines("good") >= 3).then_some(()));
+    world.wait_for_file("/run/out/recoveries", Deadline::seconds(20));
+    assert!(daemon.stop().success());
+    assert_eq!((lines("failures"), lines("recoveries")), (1, 1));
+}
+
+#[test]
+fn a_web_service_is_told_of_starts_successes_and_final_failures() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            connection.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            // The bodies of the test are short and end with `end`.
+            let is_whole = |request: &[u8]| {
+                let text = String::from_utf8_lossy(request).into_owned();
+                text.contains("\r\n\r\n") && (text.starts_with("GET") || text.ends_with("end\n"))
+            };
+            while !is_whole(&request) {
+                match connection.read(&mut buffer) {
+                    Ok(count) if count > 0 => request.extend_from_slice(&buffer[..count]),
+                    _ => break,
+                }
+            }
+            connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
+            told.send(String::from_utf8_lossy(&request).into_owned()).ok();
+        }
+    });
+    let at = soon(&world);
+    let table = format!(
+        "CRON_TZ=UTC\nMAILTO=\nCRON_PING=http://127.0.0.1:{port}/good\n{at} echo quiet\n\
+         CRON_PING=http://127.0.0.1:{port}/bad?a=b,output\nCRON_RETRY=1,1s\n{at} echo the end; exit 1\n"
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    let daemon = world.start_daemon(&[]);
+    let mut requests: Vec<String> =
+        (0..4).map(|_| heard.recv_timeout(Duration::from_secs(60)).expect("a request")).collect();
+    requests.sort();
+    let targets: Vec<&str> = requests.iter().filter_map(|text| text.lines().next()).collect();
+    let rid = |text: &str| text.split("rid=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("").to_owned();
+    assert!(targets[0].starts_with("GET /bad/start?a=b&rid="), "{targets:#?}");
+    assert!(targets[1].starts_with("GET /good/start?rid="), "{targets:#?}");
+    assert!(targets[2].starts_with("GET /good?rid="), "{targets:#?}");
+    assert!(targets[3].starts_with("POST /bad/fail?a=b&rid="), "{targets:#?}");
+    assert!(requests[3].ends_with("\r\n\r\nthe end\n"), "{}", requests[3]);
+    assert_eq!((rid(targets[0]), rid(targets[1])), (rid(targets[3]), rid(targets[2])));
+    assert_eq!(rid(targets[0]).len(), 36);
+    assert!(daemon.stop().success());
+    assert!(heard.try_recv().is_err(), "four requests");
+}
+
+#[test]
+fn only_cronctl_can_speak_tls() {
+    let programs = [
+        (env!("CARGO_BIN_EXE_crond"), false),
+        (env!("CARGO_BIN_EXE_crontab"), false),
+        (env!("CARGO_BIN_EXE_cronctl"), true),
+    ];
+    for (path, expected) in programs {
+        let program = fs::read(path).expect("a program");
+        // A label of the TLS library that is in every program into which its code is linked.
+        let has_tls = memchr::memmem::find(&program, b"CLIENT_RANDOM").is_some();
+        assert_eq!(has_tls, expected, "{path}");
+    }
+}
