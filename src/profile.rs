@@ -123,6 +123,8 @@ pub mod shared {
     pub const SYSTEM_CRONTAB: &str = "/etc/crontab";
     /// The directory of drop-in crontabs.
     pub const CRON_D: &str = "/etc/cron.d";
+    /// The directory of calendars that `CRON_EXCEPT` names.
+    pub const CALENDARS: &str = "/etc/cronwheel/calendars";
     /// The list of users who may use crontab(1).
     pub const ALLOW: &str = "/etc/cron.allow";
     /// The list of users who may not.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot read its files has failed")]
 
-use cronwheel::crontab::{Anacrontab, Context, Crontab, Form, Parsed, Period};
+use cronwheel::crontab::{Anacrontab, Context, Crontab, Form, KnownNames, Parsed, Period};
 use cronwheel::profile::{CRONIE, DEBIAN, Profile};
 use cronwheel::schedule::{HostKey, Zone, Zones};
 use std::collections::BTreeMap;
@@ -46,7 +46,13 @@ fn folder() -> PathBuf {
 
 fn read(file: &str, form: Form, profile: &Profile) -> Parsed {
     let text = fs::read(folder().join(file)).expect("a crontab of ours can be read");
-    let context = Context { form, dialect: &profile.dialect, name: file, host: HostKey(1), zones: &Embedded };
+    let context = Context {
+        form,
+        dialect: &profile.dialect,
+        name: file,
+        host: HostKey(1),
+        known: KnownNames::of_zones(&Embedded),
+    };
     Crontab::parse(&text, &context).expect("memory")
 }
 

@@ -6,7 +6,7 @@
 #[path = "common/utc.rs"]
 mod utc;
 
-use cronwheel::crontab::{Context, Crontab, Form};
+use cronwheel::crontab::{Context, Crontab, Form, KnownNames};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones as _};
 use cronwheel::scheduler::{Event, Now, Owner, Scheduler, Source};
@@ -44,7 +44,8 @@ impl Daemon {
         let owner = Owner::User { name: name.clone(), uid: 1000 + number as u32 };
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name: name.clone(), owner };
         let (form, host) = (Form::User, HostKey::default());
-        let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones: &self.zones };
+        let context =
+            Context { form, dialect: &DEBIAN.dialect, name: &name, host, known: KnownNames::of_zones(&self.zones) };
         let table = Crontab::parse(text.as_bytes(), &context).expect("memory").table;
         self.plan.handle(Event::Load { source, table }, self.now);
     }

@@ -1,5 +1,6 @@
-//! What the machine is configured to be, for all programs: /etc/cronwheel.toml with the command line's overrides, and the known time zones.
+//! What the machine is configured to be, for all programs: /etc/cronwheel.toml with the command line's overrides, and the known time zones and calendars.
 
+pub mod calendars;
 mod file;
 mod settings;
 pub mod zones;

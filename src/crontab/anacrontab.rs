@@ -186,7 +186,7 @@ impl Reader<'_> {
             }
             _ => {
                 let complaint = match job_setting::row(name) {
-                    Some(row) if row.applies.anacron => self.jobs.set(row, bytes, Form::System).map(here),
+                    Some(row) if row.applies.anacron => self.jobs.set(row, bytes, Form::System, None).map(here),
                     Some(row) if bytes != b"default" => {
                         let message = format!("{} has no effect on the jobs of anacron", row.name);
                         Some(Complaint::new(place, message))

@@ -27,7 +27,7 @@ pub(super) fn parse(form: Form, profile: &Profile, text: &[u8]) -> Parsed {
 }
 
 pub(super) fn context(form: Form, profile: &Profile) -> Context<'_> {
-    Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(7), zones: &Embedded }
+    Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(7), known: KnownNames::of_zones(&Embedded) }
 }
 
 /// What a line is.

@@ -1,5 +1,6 @@
-//! What a table is read with: its form, the profile's limits, the host and the time zones.
+//! What a table is read with: its form, the profile's limits, the host, and the names of time zones and calendars.
 
+use super::calendar::Calendars;
 use super::form::Form;
 use crate::schedule::{HostKey, Zones};
 
@@ -61,6 +62,22 @@ pub struct Context<'a> {
     pub name: &'a str,
     /// This host, for stable draws.
     pub host: HostKey,
-    /// Known time zones.
+    /// The names that the table may refer to.
+    pub known: KnownNames<'a>,
+}
+
+/// The names that a table may refer to.
+#[derive(Clone, Copy)]
+pub struct KnownNames<'a> {
+    /// Time zones.
     pub zones: &'a dyn Zones,
+    /// Calendars. None: it is not checked whether they are there.
+    pub calendars: Option<&'a Calendars>,
+}
+
+impl<'a> KnownNames<'a> {
+    /// The time zones, without a check of calendars.
+    pub fn of_zones(zones: &'a dyn Zones) -> KnownNames<'a> {
+        KnownNames { zones, calendars: None }
+    }
 }

@@ -1,8 +1,9 @@
 //! What the job settings of a table hold for the entries below them: one policy, shared until a setting changes it.
 
+use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::form::Form;
-use super::job_setting::{Draft, JobSetting};
+use super::job_setting::{Draft, JobSetting, unknown_calendar};
 use super::policy::{Overlap, Ping, Policy};
 use std::sync::Arc;
 
@@ -35,8 +36,15 @@ pub(super) struct Variant {
 }
 
 impl JobScope {
-    /// Obeys a job setting. What is wrong with it is a warning; a faulty value changes nothing.
-    pub fn set(&mut self, setting: &JobSetting, value: &[u8], form: Form) -> Option<Complaint> {
+    /// Obeys a job setting. What is wrong with it is a warning; a faulty value changes nothing. `calendars` are those that are there, if
+    /// it is to be checked.
+    pub fn set(
+        &mut self,
+        setting: &JobSetting,
+        value: &[u8],
+        form: Form,
+        calendars: Option<&Calendars>,
+    ) -> Option<Complaint> {
         if let Err(complaint) = setting.set(value, &mut self.draft, form) {
             return Some(complaint);
         }
@@ -44,6 +52,9 @@ impl JobScope {
             return None;
         }
         self.made = None;
+        if setting.name == "CRON_EXCEPT" {
+            return calendars.and_then(|calendars| unknown_calendar(value, &self.draft.policy.except, calendars));
+        }
         (setting.name == "CRON_SUCCESS" && !self.draft.policy.success.contains(0)).then(|| {
             let message = "CRON_SUCCESS has no 0: a job that exits with 0 counts as failed";
             Complaint::new(0..value.len(), message).help("write 0 as well: CRON_SUCCESS=0,1")

@@ -2,6 +2,7 @@
 //!
 //! A new job setting is a new row of [`ROWS`] and a field of [`Policy`].
 
+use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::duration;
 use super::excerpt::found;
@@ -618,6 +619,19 @@ fn exception(item: &[u8]) -> Result<Exception, Complaint> {
         return Err(Complaint::new(0..item.len(), message).help("the name of a calendar does not begin with a dot"));
     }
     Ok(Exception::Calendar(name(item, "the name of a calendar")?))
+}
+
+/// The first calendar of a value that does not exist.
+pub(super) fn unknown_calendar(value: &[u8], except: &[Exception], calendars: &Calendars) -> Option<Complaint> {
+    let (name, at, item) = except.iter().zip(parts(value)).find_map(|(exception, (at, item))| match exception {
+        Exception::Calendar(name) if !calendars.contains(name) => Some((name, at, item)),
+        Exception::Calendar(_) | Exception::Days(..) => None,
+    })?;
+    let message = format!("CRON_EXCEPT: there is no calendar {name}; the entries run on its days");
+    Some(
+        Complaint::new(at..at + item.len(), message)
+            .help(format!("its dates belong into /etc/cronwheel/calendars/{name}")),
+    )
 }
 
 /// `2026-12-24`; also `2026-1-5` and `2026/01/05`, which nobody would call a calendar.

@@ -8,6 +8,7 @@
 
 mod after;
 mod anacrontab;
+mod calendar;
 mod command;
 mod context;
 mod diagnostic;
@@ -39,8 +40,9 @@ mod random_tests;
 mod tables_tests;
 
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
+pub use calendar::{Calendars, FaultyCalendar, parse_calendar};
 pub use command::{Backslash, Command};
-pub use context::{Context, Dialect, Limits};
+pub use context::{Context, Dialect, KnownNames, Limits};
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use entry::BAD_USER;

@@ -580,7 +580,8 @@ impl<'a> Parser<'a> {
         match meaning {
             Meaning::Variable => {}
             Meaning::Job(setting) => {
-                if let Some(complaint) = self.jobs.set(setting, value, self.context.form) {
+                if let Some(complaint) = self.jobs.set(setting, value, self.context.form, self.context.known.calendars)
+                {
                     self.warn(line, moved(complaint, at.start));
                 }
             }
@@ -604,7 +605,7 @@ impl<'a> Parser<'a> {
             }
             Meaning::Zone => {
                 self.end_zoneless();
-                let (zone, complaint) = self.zones.named(value, self.context.zones);
+                let (zone, complaint) = self.zones.named(value, self.context.known.zones);
                 let is_unknown = matches!(zone, ZoneScope::Unknown);
                 self.scope.zone = zone;
                 let Some(complaint) = complaint.map(|complaint| moved(complaint, at.start)) else { return };

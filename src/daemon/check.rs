@@ -3,7 +3,10 @@
 use super::anacron::{self, CheckResult};
 use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
+use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::crontab::KnownNames;
+use crate::profile::shared;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
@@ -11,12 +14,13 @@ use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files, host};
 use crate::users::WaitingUsers;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Counts of crontabs and faults, and the diagnostics.
 struct Checker<'a> {
     settings: &'a Settings,
     zones: SystemZones,
+    calendars: SystemCalendars,
     host: HostKey,
     tables: usize,
     entries: usize,
@@ -35,6 +39,7 @@ pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
     let mut checker = Checker {
         settings,
         zones: SystemZones::open(),
+        calendars: SystemCalendars::read(Path::new(shared::CALENDARS)),
         host: HostKey::of(&host::identity()),
         tables: 0,
         entries: 0,
@@ -68,6 +73,11 @@ impl Checker<'_> {
             Some(CheckResult::Refused(why)) => self.refuse(&why),
             None => {}
         }
+        let faults: Vec<String> = self.calendars.faults().collect();
+        for fault in faults {
+            self.warnings += 1;
+            self.diagnostics.extend_from_slice(format!("{fault}\n").as_bytes());
+        }
     }
 
     fn check_files(&mut self, files: &[PathBuf]) {
@@ -91,7 +101,8 @@ impl Checker<'_> {
 
     fn read(&mut self, source: &Source, file: &TableFile) {
         let profile = self.settings.config.profile;
-        let parsed = match file.parse(source, &profile.dialect, self.host, &self.zones, &mut |_| {}) {
+        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) };
+        let parsed = match file.parse(source, &profile.dialect, self.host, known, &mut |_| {}) {
             Ok(parsed) => parsed,
             Err(error) => return self.refuse_table(source, &unreadable(source, &error, profile.profile)),
         };

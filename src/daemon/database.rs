@@ -10,7 +10,10 @@ use super::scan_queue::{ScanQueue, may_still_be_written, was_just_emptied};
 use super::settings::Settings;
 use super::tables::Tables;
 use super::watch::{Hints, Watcher};
+use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::crontab::KnownNames;
+use crate::profile::shared;
 use crate::report::Level;
 use crate::schedule::Zones;
 use crate::spool::watched_directories;
@@ -47,12 +50,25 @@ struct AnacronPaths {
     is_changed: bool,
 }
 
+/// What crontabs refer to by name.
+#[derive(Debug)]
+struct KnownFiles {
+    zones: SystemZones,
+    calendars: SystemCalendars,
+}
+
+impl KnownFiles {
+    fn names(&self) -> KnownNames<'_> {
+        KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) }
+    }
+}
+
 /// Crontabs and all that they depend on.
 #[derive(Debug)]
 pub struct CrontabDatabase {
     tables: Tables,
     users: DaemonUsers,
-    zones: SystemZones,
+    known: KnownFiles,
     watch: ChangeWatch,
     queue: ScanQueue,
     deadlines: Deadlines,
@@ -76,7 +92,7 @@ impl CrontabDatabase {
         CrontabDatabase {
             tables,
             users: DaemonUsers::default(),
-            zones: SystemZones::open(),
+            known: KnownFiles { zones: SystemZones::open(), calendars: SystemCalendars::new(shared::CALENDARS.into()) },
             watch: ChangeWatch::new(settings.config.watch),
             queue: ScanQueue::default(),
             deadlines: Deadlines::new(now + RESCAN_MS),
@@ -92,7 +108,8 @@ impl CrontabDatabase {
         self.watch_directories(events);
         let watched = self.tables.directories();
         self.remove_leftovers(events);
-        self.tables.rescan(Depth::Names, &mut self.users, &self.zones, events);
+        self.refresh_calendars(events);
+        self.tables.rescan(Depth::Names, &mut self.users, self.known.names(), events);
         // Links may lead to directories that were not watched while they were read.
         self.watch_directories(events);
         let directories = self.tables.directories();
@@ -108,7 +125,7 @@ impl CrontabDatabase {
 
     /// The zones as they were read last.
     pub fn zones(&self) -> &SystemZones {
-        &self.zones
+        &self.known.zones
     }
 
     /// The watcher, if changes are reported. Its notifier is an event source.
@@ -216,6 +233,7 @@ impl CrontabDatabase {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
         self.remove_leftovers(events);
+        self.refresh_calendars(events);
         for round in 0..MOST_ROUNDS {
             let has_more = self.watch_directories(events);
             if round > 0 && !has_more {
@@ -226,7 +244,7 @@ impl CrontabDatabase {
                 (false, true) => Depth::Changes,
                 (false, false) => Depth::Names,
             };
-            self.tables.rescan(depth, &mut self.users, &self.zones, events);
+            self.tables.rescan(depth, &mut self.users, self.known.names(), events);
             if self.watcher().is_none() {
                 break;
             }
@@ -281,7 +299,10 @@ impl CrontabDatabase {
         let parents = files.filter_map(Path::parent).map(Path::to_owned);
         // Stamps count only while there is a table.
         let stamps = self.anacron.iter().filter(|anacron| anacron.table.exists()).map(|anacron| anacron.stamps.clone());
-        parents.chain(stamps).chain(watched_directories(Path::new(LOCALTIME))).collect()
+        let calendars = Path::new(shared::CALENDARS);
+        let calendars =
+            calendars.parent().into_iter().chain([calendars]).filter(|path| path.is_dir()).map(Path::to_owned);
+        parents.chain(stamps).chain(calendars).chain(watched_directories(Path::new(LOCALTIME))).collect()
     }
 
     /// Turns reported changes into paths to scan, and refreshes what else they concern.
@@ -289,7 +310,8 @@ impl CrontabDatabase {
         let Hints { settled, unsettled, anything, .. } = hints;
         let directories = self.tables.directories();
         let zone_directories = watched_directories(Path::new(LOCALTIME));
-        let (mut zones_changed, mut users_changed) = (anything, anything);
+        let calendar_directory = Path::new(shared::CALENDARS);
+        let (mut zones_changed, mut users_changed, mut calendars_changed) = (anything, anything, anything);
         if let Some(anacron) = &mut self.anacron {
             anacron.is_changed |= anything;
         }
@@ -299,6 +321,11 @@ impl CrontabDatabase {
             zones_changed |= path == Path::new(LOCALTIME)
                 || parent.is_some_and(|parent| zone_directories.iter().any(|directory| directory == parent));
             users_changed |= path == Path::new(PASSWD);
+            calendars_changed |= parent == Some(calendar_directory);
+            // The directory may be new.
+            if calendar_directory.starts_with(&path) {
+                self.watch.mark_stale();
+            }
             if let Some(anacron) = &mut self.anacron {
                 let is_directory = path == anacron.stamps;
                 anacron.is_changed |= path == anacron.table || parent == Some(&anacron.stamps);
@@ -323,6 +350,9 @@ impl CrontabDatabase {
         if zones_changed {
             self.refresh_zones(events);
         }
+        if calendars_changed {
+            self.refresh_calendars(events);
+        }
         if users_changed {
             self.retry_rejected(events);
         }
@@ -344,7 +374,7 @@ impl CrontabDatabase {
                 self.deadlines.settle.get_or_insert(now + UNSETTLED_MS);
                 continue;
             }
-            self.tables.scan_path(&path, &mut self.users, &self.zones, events);
+            self.tables.scan_path(&path, &mut self.users, self.known.names(), events);
         }
         if self.tables.directories().len() != directories_before {
             self.watch.mark_stale();
@@ -359,10 +389,20 @@ impl CrontabDatabase {
 
     /// Reads the zones again. All crontabs are read again when one has changed, as a crontab's own zones are part of it.
     fn refresh_zones(&mut self, events: &mut dyn EventSink) {
-        if self.zones.refresh() {
-            events.push(LoadEvent::SystemZone(self.zones.system()));
+        if self.known.zones.refresh() {
+            events.push(LoadEvent::SystemZone(self.known.zones.system()));
             self.rescan(true, events);
         }
+    }
+
+    /// Reads the calendars again. What is newly wrong with them is logged.
+    fn refresh_calendars(&mut self, events: &mut dyn EventSink) {
+        let calendars = &mut self.known.calendars;
+        let Some(change) = calendars.refresh() else { return };
+        for detail in change.faults {
+            events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
+        }
+        events.push(LoadEvent::Calendars(calendars.calendars().clone()));
     }
 
     /// Tries crontabs again that were rejected for a reason that may have passed, with the users as they are now.
@@ -374,7 +414,7 @@ impl CrontabDatabase {
 
     fn scan_rejected(&mut self, events: &mut dyn EventSink) {
         for path in self.tables.rejected_for_now() {
-            self.tables.scan_path(&path, &mut self.users, &self.zones, events);
+            self.tables.scan_path(&path, &mut self.users, self.known.names(), events);
         }
         self.schedule_retry(clock::monotonic_ms());
     }

@@ -34,7 +34,7 @@ impl EventSink for ChangingSink<'_> {
             LoadEvent::Unload { path } => {
                 self.loaded.remove(&name(&path));
             }
-            LoadEvent::SystemZone(_) | LoadEvent::Log(_) => {}
+            LoadEvent::SystemZone(_) | LoadEvent::Calendars(_) | LoadEvent::Log(_) => {}
         }
     }
 }

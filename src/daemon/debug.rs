@@ -89,6 +89,7 @@ impl Debug {
             LoadEvent::SystemZone(_) => {
                 self.log(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
             }
+            LoadEvent::Calendars(_) => self.log(log, Topic::Loading, || "read the calendars".to_owned()),
             LoadEvent::Log(_) => {}
         }
     }

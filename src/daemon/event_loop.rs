@@ -41,6 +41,7 @@ impl EventSink for LoadEventForwarder<'_> {
             LoadEvent::Load { source, table } => self.planner.handle(Event::Load { source, table }),
             LoadEvent::Unload { path } => self.planner.handle(Event::Unload { path }),
             LoadEvent::SystemZone(zone) => self.planner.handle(Event::SystemZone(zone)),
+            LoadEvent::Calendars(calendars) => self.planner.handle(Event::Calendars(calendars)),
             LoadEvent::Log(line) => write_line(self.log, &line),
         }
     }

@@ -2,10 +2,10 @@
 
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::load_lines::{refusal_line, reload_line, report_diagnostics};
-use crate::crontab::Parsed;
+use crate::crontab::{KnownNames, Parsed};
 use crate::profile::Profile;
 use crate::report::Level;
-use crate::schedule::{HostKey, Zones};
+use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, RefusalKind, ScanError, StateOf, TableFile, Visitor, unreadable};
 use crate::sys::clock;
@@ -112,11 +112,11 @@ impl CachedFile {
     }
 }
 
-/// The profile, the host and the zones that parsing depends on.
+/// The profile, the host and the names that parsing depends on.
 pub(super) struct TableReader<'a> {
     pub(super) profile: &'static Profile,
     pub(super) host: HostKey,
-    pub(super) zones: &'a dyn Zones,
+    pub(super) known: KnownNames<'a>,
 }
 
 impl TableReader<'_> {
@@ -124,7 +124,7 @@ impl TableReader<'_> {
     fn read(&self, source: &Source, file: &TableFile, hasher: &RandomState) -> io::Result<(Parsed, u64)> {
         let mut digest = hasher.build_hasher();
         let parsed =
-            file.parse(source, &self.profile.dialect, self.host, self.zones, &mut |piece| digest.write(piece))?;
+            file.parse(source, &self.profile.dialect, self.host, self.known, &mut |piece| digest.write(piece))?;
         Ok((parsed, digest.finish()))
     }
 }

@@ -1,6 +1,6 @@
 //! What loading crontabs leads to: changes for the scheduler, and lines for the log.
 
-use crate::crontab::Crontab;
+use crate::crontab::{Calendars, Crontab};
 use crate::report::Level;
 use crate::schedule::Zone;
 use crate::scheduler::Source;
@@ -24,6 +24,8 @@ pub enum LoadEvent {
     },
     /// The system's time zone has changed.
     SystemZone(Arc<Zone>),
+    /// The calendars have been read, or have changed.
+    Calendars(Calendars),
     /// A line for the log.
     Log(LogLine),
 }

@@ -6,9 +6,12 @@ use super::settings::Settings;
 use super::start::log_target;
 use super::state::Fatal;
 use super::tables::{Origin, Tables};
+use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::crontab::KnownNames;
 use crate::executor::{Executor, ExecutorEvent};
-use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::profile::shared;
+use crate::schedule::{HostKey, Timestamp};
 use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::os;
@@ -16,6 +19,7 @@ use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
 use crate::sys::{clock, host};
 use crate::users::DaemonUsers;
+use std::path::Path;
 
 /// Runs the jobs that are due in this minute. Returns when the last one has ended and its mail is sent.
 ///
@@ -25,11 +29,13 @@ use crate::users::DaemonUsers;
 pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded) -> Result<(), Fatal> {
     let mut executor = Executor::spawn(threads, settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
+    let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
+    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()) };
     let mut events = Vec::new();
     let mut tables =
         Tables::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
-    tables.rescan(Depth::Names, &mut DaemonUsers::default(), &zones, &mut events);
-    let starts = due_this_minute(events, &zones, clock::wall().seconds);
+    tables.rescan(Depth::Names, &mut DaemonUsers::default(), known, &mut events);
+    let starts = due_this_minute(events, known, clock::wall().seconds);
     let mut left = starts.len();
     for action in &starts {
         if let Action::Start(start) = action {
@@ -53,10 +59,13 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
 }
 
 /// The starts of the minute around `seconds` (since 1970), from a scheduler whose clock goes from right before that minute into it.
-fn due_this_minute(events: Vec<LoadEvent>, zones: &SystemZones, seconds: i64) -> Vec<Action> {
+fn due_this_minute(events: Vec<LoadEvent>, known: KnownNames<'_>, seconds: i64) -> Vec<Action> {
     let minute = seconds - seconds.rem_euclid(60);
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
-    let mut scheduler = Scheduler::new(zones.system(), before);
+    let mut scheduler = Scheduler::new(known.zones.system(), before);
+    if let Some(calendars) = known.calendars {
+        scheduler.handle(Event::Calendars(calendars.clone()), before);
+    }
     for event in events {
         if let LoadEvent::Load { source, table } = event {
             scheduler.handle(Event::Load { source, table }, before);

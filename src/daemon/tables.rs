@@ -3,9 +3,10 @@
 use super::file_cache::{Depth, FileCache, Scan, TableReader};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
+use crate::crontab::KnownNames;
 use crate::profile::Profile;
 use crate::report::Level;
-use crate::schedule::{HostKey, Zones};
+use crate::schedule::HostKey;
 use crate::spool::names::is_safe_component;
 use crate::spool::{Finder, Look};
 use crate::sys::files;
@@ -110,9 +111,9 @@ impl Tables {
     }
 
     /// Scans everything and reports the changes.
-    pub fn rescan(&mut self, depth: Depth, users: &mut DaemonUsers, zones: &dyn Zones, events: &mut dyn EventSink) {
+    pub fn rescan(&mut self, depth: Depth, users: &mut DaemonUsers, known: KnownNames<'_>, events: &mut dyn EventSink) {
         self.cache.begin_scan();
-        let reader = TableReader { profile: self.profile, host: self.host, zones };
+        let reader = TableReader { profile: self.profile, host: self.host, known };
         match &self.origin {
             Origin::System(finder) => {
                 let mut scan = Scan { cache: &mut self.cache, reader, depth, events };
@@ -172,8 +173,14 @@ impl Tables {
     }
 
     /// Scans one path that may have changed. A path that can be no crontab is ignored.
-    pub fn scan_path(&mut self, path: &Path, users: &mut DaemonUsers, zones: &dyn Zones, events: &mut dyn EventSink) {
-        let reader = TableReader { profile: self.profile, host: self.host, zones };
+    pub fn scan_path(
+        &mut self,
+        path: &Path,
+        users: &mut DaemonUsers,
+        known: KnownNames<'_>,
+        events: &mut dyn EventSink,
+    ) {
+        let reader = TableReader { profile: self.profile, host: self.host, known };
         match &self.origin {
             Origin::System(finder) => match finder.look(path, users) {
                 Look::Table(found) => self.cache.update(found, &reader, false, events),

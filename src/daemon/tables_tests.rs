@@ -2,8 +2,9 @@ use super::super::load_event::LoadEvent;
 use super::super::load_lines::MOST_REPORTED;
 use super::*;
 use crate::config::Places;
+use crate::crontab::KnownNames;
 use crate::profile::CRONIE;
-use crate::schedule::Zone;
+use crate::schedule::{Zone, Zones};
 use crate::sys::clock;
 use std::fs;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Scene {
 
     fn rescan_to(&mut self, depth: Depth) -> Vec<String> {
         let mut events = Vec::new();
-        self.tables.rescan(depth, &mut self.users, &OnlyUtc, &mut events);
+        self.tables.rescan(depth, &mut self.users, KnownNames::of_zones(&OnlyUtc), &mut events);
         self.words(events)
     }
 
@@ -74,7 +75,7 @@ impl Scene {
 
     fn scan(&mut self, name: &str) -> Vec<String> {
         let (mut events, path) = (Vec::new(), self.path(name));
-        self.tables.scan_path(&path, &mut self.users, &OnlyUtc, &mut events);
+        self.tables.scan_path(&path, &mut self.users, KnownNames::of_zones(&OnlyUtc), &mut events);
         self.words(events)
     }
 
@@ -87,6 +88,7 @@ impl Scene {
 fn word(event: LoadEvent, dir: &str) -> String {
     let text = match event {
         LoadEvent::Load { source, table } => format!("load {} {}", source.path, table.entries.len()),
+        LoadEvent::Calendars(_) => "calendars".to_owned(),
         LoadEvent::SystemZone(zone) => format!("zone {}", zone.name()),
         LoadEvent::Unload { path } => format!("unload {path}"),
         LoadEvent::Log(line) => format!("({}) {} ({}){}", line.user, line.event, line.detail, line.rest),
@@ -221,7 +223,7 @@ fn standalone_files_are_read_again_when_they_change() {
     let mut users = DaemonUsers::default();
     let mut rescan = |tables: &mut Tables| {
         let mut events = Vec::new();
-        tables.rescan(Depth::Changes, &mut users, &OnlyUtc, &mut events);
+        tables.rescan(Depth::Changes, &mut users, KnownNames::of_zones(&OnlyUtc), &mut events);
         events.into_iter().map(|event| word(event, &dir.path().display().to_string())).collect::<Vec<_>>()
     };
     assert_eq!(rescan(&mut tables), ["load /jobs 1"]);
@@ -241,7 +243,11 @@ fn the_second_of_two_changes_with_the_same_stamp_counts() {
         let Look::Table(mut found) = finder.look(&path, &mut scene.users) else { panic!("a table") };
         found.stamp = stamp.unwrap_or(found.stamp);
         let (used, mut events) = (found.stamp, Vec::new());
-        let reader = TableReader { profile: scene.tables.profile, host: scene.tables.host, zones: &OnlyUtc };
+        let reader = TableReader {
+            profile: scene.tables.profile,
+            host: scene.tables.host,
+            known: KnownNames::of_zones(&OnlyUtc),
+        };
         scene.tables.cache.update(found, &reader, false, &mut events);
         (used, events.into_iter().filter(|event| matches!(event, LoadEvent::Load { .. })).count())
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::crontab::{Context, Crontab, Dialect, Form, Limits};
+use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
 use crate::schedule::{HostKey, Zones};
 use crate::scheduler::{Event, Now, Owner, Preparation, RunResult, Scheduler};
 use std::collections::VecDeque;
@@ -154,8 +154,13 @@ impl Machine {
         let reached = self.scheduler.next_run();
         self.scheduler = Scheduler::new(self.zone.clone(), Now { utc: self.now, elapsed_ms: self.now.0 * 1000 });
         self.scheduler.next_run = self.scheduler.next_run.max(reached.0);
-        let context =
-            Context { form: Form::System, dialect: &DIALECT, name: "/etc/crontab", host: HostKey(1), zones: &OnlyUtc };
+        let context = Context {
+            form: Form::System,
+            dialect: &DIALECT,
+            name: "/etc/crontab",
+            host: HostKey(1),
+            known: KnownNames::of_zones(&OnlyUtc),
+        };
         let table = Crontab::parse(lines.as_bytes(), &context).unwrap().table;
         self.handle(Event::Load { source: Source { path: "/etc/crontab".into(), ..source() }, table });
         self.handle(self.loaded());

@@ -8,7 +8,8 @@ pub use super::run_id::RunId;
 use super::run_record::{RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use crate::crontab::{
-    Anacrontab, Backslash, Command, Crontab, ExitStatuses, Flags, Form, MailRule, Policy, ResourceLimits, SharedBytes,
+    Anacrontab, Backslash, Calendars, Command, Crontab, ExitStatuses, Flags, Form, MailRule, Policy, ResourceLimits,
+    SharedBytes,
 };
 use crate::schedule::{Day, Timestamp, Zone};
 use std::collections::BTreeMap;
@@ -104,6 +105,8 @@ pub enum Event {
     EarlierRuns(Vec<EarlierRun>),
     /// The system's time zone is another one now.
     SystemZone(Arc<Zone>),
+    /// The calendars that `CRON_EXCEPT` may name, instead of those before.
+    Calendars(Calendars),
     /// A run ended, in whichever way.
     RunEnded(Box<RunResult>),
     /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.

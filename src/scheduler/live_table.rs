@@ -347,7 +347,7 @@ fn variables_digests(table: &Crontab, hasher: &RandomState) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crontab::{Context, Form};
+    use crate::crontab::{Context, Form, KnownNames};
     use crate::profile::DEBIAN;
     use crate::schedule::{HostKey, Zone};
 
@@ -364,7 +364,7 @@ mod tests {
 
     fn read(text: &str) -> Crontab {
         let (form, dialect) = (Form::System, &DEBIAN.dialect);
-        let context = Context { form, dialect, name: "t", host: HostKey(0), zones: &OnlyUtc };
+        let context = Context { form, dialect, name: "t", host: HostKey(0), known: KnownNames::of_zones(&OnlyUtc) };
         Crontab::parse(text.as_bytes(), &context).unwrap().table
     }
 

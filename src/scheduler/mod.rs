@@ -40,7 +40,6 @@ pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
 pub use live::Live;
-pub use run_origin::Calendars;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

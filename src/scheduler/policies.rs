@@ -5,12 +5,12 @@ use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Notice, Pause, RefusedRun, Turn};
 use super::live_table::LiveCrontab;
-use super::run_origin::{Calendars, RunOrigin};
+use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Due, Scheduler, next_due};
-use crate::crontab::{CatchUpMode, Exception, Policy};
+use crate::crontab::{Calendars, CatchUpMode, Exception, Policy};
 use crate::schedule::{Day, Kind, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -639,11 +639,6 @@ impl Scheduler {
         self.records_all = records_all;
     }
 
-    /// Takes the calendars that `CRON_EXCEPT` may name.
-    pub fn set_calendars(&mut self, calendars: Calendars) {
-        self.calendars = calendars;
-    }
-
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
         (self.phase == super::state::Phase::Running).then(|| self.jobs.next_retry_ms())?
@@ -653,8 +648,6 @@ impl Scheduler {
 fn is_in_exceptions(policy: &Policy, calendars: &Calendars, day: Day) -> bool {
     policy.except.iter().any(|exception| match exception {
         Exception::Days(first, last) => (*first..=*last).contains(&day),
-        Exception::Calendar(name) => {
-            calendars.get(name).is_some_and(|days| days.iter().any(|(first, last)| (*first..=*last).contains(&day)))
-        }
+        Exception::Calendar(name) => calendars.has_day(name, day),
     })
 }

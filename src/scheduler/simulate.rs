@@ -7,7 +7,7 @@ use super::jobs::Pause;
 use super::run_record::RunRecord;
 use super::saved::SavedState;
 use super::state::Scheduler;
-use crate::crontab::Crontab;
+use crate::crontab::{Calendars, Crontab};
 use crate::schedule::{Timestamp, Zone};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct JobScenario {
     pub runs: Vec<(JobId, Timestamp)>,
     /// Kills of a job's oldest run, else of what waits, else of its retry.
     pub kills: Vec<(JobId, Timestamp)>,
+    /// The calendars that `CRON_EXCEPT` may name.
+    pub calendars: Calendars,
 }
 
 /// One start in a simulation.
@@ -186,6 +188,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         scheduler.set_caller(&self.scenario.caller);
         scheduler.record_all(self.scenario.records_all);
         scheduler.set_next_run(RunId(self.next_run));
+        scheduler.handle(Event::Calendars(self.scenario.jobs.calendars.clone()), now);
         for (source, table) in (self.tables)() {
             scheduler.handle(Event::Load { source, table }, now);
         }

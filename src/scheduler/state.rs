@@ -6,13 +6,14 @@ use super::job_id::JobId;
 use super::jobs::{EndReason, Jobs};
 use super::live_table::LiveCrontab;
 use super::rule;
-use super::run_origin::{Calendars, RunOrigin};
+use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, SkipReason, Trigger};
 use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::Tables;
 use super::timers::{Shared, Timers};
 use super::wheel::{Timer, Wheel};
 use super::zones::Zones;
+use crate::crontab::Calendars;
 use crate::schedule::{Kind, Timestamp, Zone};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -141,7 +142,7 @@ impl Scheduler {
             unstartable: Vec::new(),
             ended_in_queue: Vec::new(),
             records_all: false,
-            calendars: Calendars::new(),
+            calendars: Calendars::default(),
             first_seen: HashMap::new(),
             down_since: None,
             last: now,
@@ -260,6 +261,7 @@ impl Scheduler {
             Event::Begin { .. } | Event::Tick => {}
             Event::Load { source, table } => self.load(source, table, now, actions),
             Event::Unload { path } => self.unload(&path, now, actions),
+            Event::Calendars(calendars) => self.calendars = calendars,
             Event::SystemZone(zone) => self.change_system_zone(zone, now, actions),
             Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
             Event::AnacrontabChanged => self.anacron.note_change(),

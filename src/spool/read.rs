@@ -1,7 +1,7 @@
 //! Reads a crontab file in pieces of bounded size and passes them to the parser.
 
-use crate::crontab::{Context, Crontab, Dialect, OutOfMemory, Parsed, Parser};
-use crate::schedule::{HostKey, Zones};
+use crate::crontab::{Context, Crontab, Dialect, KnownNames, OutOfMemory, Parsed, Parser};
+use crate::schedule::HostKey;
 use crate::scheduler::{Owner, Source};
 use crate::sys::{files, memory};
 use std::fs::File;
@@ -33,14 +33,14 @@ impl TableFile {
         source: &Source,
         dialect: &Dialect,
         host: HostKey,
-        zones: &dyn Zones,
+        known: KnownNames<'_>,
         see: &mut dyn FnMut(&[u8]),
     ) -> io::Result<Parsed> {
         let (name, is_installed) = match &source.owner {
             Owner::User { name, .. } => (name, true),
             Owner::System | Owner::Caller => (&source.path, false),
         };
-        let context = Context { form: source.owner.form(), dialect, name, host, zones };
+        let context = Context { form: source.owner.form(), dialect, name, host, known };
         let parser = Parser::new(&context);
         let parser = if is_installed { parser.of_installed() } else { parser };
         let parsed = parse(&mut &self.file, self.size, parser, see)?;
@@ -134,7 +134,13 @@ mod tests {
     }
 
     fn context() -> Context<'static> {
-        Context { form: Form::System, dialect: &DEBIAN.dialect, name: "t", host: HostKey(0), zones: &OnlyUtc }
+        Context {
+            form: Form::System,
+            dialect: &DEBIAN.dialect,
+            name: "t",
+            host: HostKey(0),
+            known: KnownNames::of_zones(&OnlyUtc),
+        }
     }
 
     /// Gives a text in reads of one size, and counts them.

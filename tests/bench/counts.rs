@@ -7,7 +7,7 @@
 #[path = "../common/utc.rs"]
 mod utc;
 
-use cronwheel::crontab::{Context, Crontab, Form, Parsed};
+use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Parsed};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones as _};
 use cronwheel::scheduler::{Event, Now, Owner, Scheduler, Source};
@@ -45,7 +45,11 @@ fn main() {
 #[inline(never)]
 fn count_parse(bytes: Box<[u8]>, zones: &Utc) -> Parsed {
     let (form, host) = (Form::User, HostKey::default());
-    Crontab::parse(&bytes, &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones }).expect("memory")
+    Crontab::parse(
+        &bytes,
+        &Context { form, dialect: &DEBIAN.dialect, name: "alice", host, known: KnownNames::of_zones(zones) },
+    )
+    .expect("memory")
 }
 
 /// 1,000 tables of ten entries, from their bytes to a plan that begins.
@@ -56,7 +60,7 @@ fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Scheduler {
     for (number, bytes) in spool.into_iter().enumerate() {
         let name = format!("user{number}");
         let (form, host) = (Form::User, HostKey::default());
-        let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, zones };
+        let context = Context { form, dialect: &DEBIAN.dialect, name: &name, host, known: KnownNames::of_zones(zones) };
         let table = Crontab::parse(&bytes, &context).expect("memory").table;
         let owner = Owner::User { name: name.clone(), uid: 1000 };
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
@@ -146,7 +150,7 @@ fn a_week_of_minutes(zones: &Utc) -> Scheduler {
     let source = Source { path: "/var/spool/cron/crontabs/alice".to_owned(), name: "alice".to_owned(), owner };
     let (form, host) = (Form::System, HostKey::default());
     // As many lines as a user may not have.
-    let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones };
+    let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, known: KnownNames::of_zones(zones) };
     let table = Crontab::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
     plan.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
     plan.handle(

@@ -199,7 +199,7 @@ fn a_job_knows_its_run_and_what_its_table_sets_stays() {
         let expected = "CRON_ATTEMPT=2\nCRON_JOB=alice:job\nCRON_RETRY=2\nCRON_RUN_ID=7\n\
                         CRON_SCHEDULED_AT=2027-01-15T08:00:00Z\nCRON_TRIGGER=mine\n";
         let text = mail(&world);
-        assert!(text.ends_with(&format!("\n\n{expected}")), "{text}");
+        assert!(text.ends_with(&format!("\n\nattempt 2: exit 0\n{expected}")), "{text}");
         assert!(!text.contains("X-Cron-Env: <CRON_RUN_ID") && !text.contains("X-Cron-Env: <CRON_JOB"), "{text}");
     }
 }

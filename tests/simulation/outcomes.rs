@@ -1,6 +1,7 @@
 //! What becomes of every slot of a small crontab, as compact lines.
 
 use crate::setup::{clock, source, table, time};
+use cronwheel::crontab::{Calendars, parse_calendar};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{JobId, JobScenario, RunRecord, Scenario, Simulated, simulate};
 
@@ -20,6 +21,8 @@ pub struct Day<'a> {
     pub kills: &'a [(&'a str, &'a str)],
     pub down: &'a [(&'a str, &'a str)],
     pub steps: &'a [(&'a str, i64)],
+    /// Calendars: the name and the text of the file.
+    pub calendars: &'a [(&'a str, &'a str)],
 }
 
 pub fn moment(text: &str) -> Timestamp {
@@ -43,6 +46,10 @@ pub fn scenario(day: &Day<'_>) -> Scenario {
             pauses: day.pauses.iter().map(|(job, from, until)| (id(job), moment(from), moment(until))).collect(),
             runs: day.runs.iter().map(|(job, at)| (id(job), moment(at))).collect(),
             kills: day.kills.iter().map(|(job, at)| (id(job), moment(at))).collect(),
+            calendars: day.calendars.iter().fold(Calendars::default(), |mut calendars, (name, days)| {
+                calendars.insert(name, parse_calendar(days.as_bytes()).expect("a calendar"));
+                calendars
+            }),
         },
         records_all: true,
     }

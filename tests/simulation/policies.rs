@@ -444,6 +444,16 @@ fn an_excepted_day_has_no_runs_but_by_hand() {
 }
 
 #[test]
+fn a_calendar_excepts_its_days_and_a_missing_one_none() {
+    let crontab = "CRON_NAME=a\nCRON_EXCEPT=closed\n0 * * * * a\nCRON_NAME=b\nCRON_EXCEPT=missing\n0 2 * * * b\n";
+    let calendars = [("closed", "# a week\n2026-04-28..2026-05-04\n"), ("others", "2026-05-01\n")];
+    expect(
+        &Day { crontab, until: "03:30", calendars: &calendars, ..Day::default() },
+        &["b 02:00 schedule#1 02:00-02:00 ok 0", "a 01:00 skipped calendar x3 to 03:00"],
+    );
+}
+
+#[test]
 fn a_disabled_entry_has_no_slots_and_runs_by_hand() {
     let crontab = "CRON_NAME=a\nCRON_ENABLED=no\n0 * * * * a\n";
     let day = Day { crontab, until: "03:30", runs: &[("a", "01:30")], ..Day::default() };

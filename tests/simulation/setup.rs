@@ -1,6 +1,6 @@
 //! Tables, zones and clocks for the tests.
 
-use cronwheel::crontab::{Context, Crontab, Form, Severity};
+use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Severity};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
 use cronwheel::scheduler::{
@@ -50,7 +50,7 @@ pub fn table(text: &str) -> Crontab {
         dialect: &DEBIAN.dialect,
         name: "alice",
         host: HostKey::default(),
-        zones: &Embedded,
+        known: KnownNames::of_zones(&Embedded),
     };
     let parsed = Crontab::parse(text.as_bytes(), &context).expect("memory");
     let faults: Vec<_> = parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();

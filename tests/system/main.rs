@@ -7,6 +7,7 @@ pub mod common;
 
 mod anacron;
 mod burst;
+mod calendars;
 mod changes;
 mod ends;
 mod faults;

@@ -35,7 +35,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let steps = matches.get_many::<Step>("step").into_iter().flatten().map(|step| (step.at, step.by));
     let down = matches.get_many::<Down>("down").into_iter().flatten().map(|down| (down.from, down.until));
     let caller = world.caller();
-    let jobs = jobs(matches, &listed, &caller, &zone)?;
+    let jobs = jobs(matches, &listed, &caller, world)?;
     let records_all = given(matches, "outcomes");
     let (steps, down) = (steps.collect(), down.collect());
     let scenario = Scenario { zone: zone.clone(), from, until, steps, down, caller, jobs, records_all };
@@ -57,8 +57,8 @@ fn load(listed: &Listed) -> (Source, Crontab) {
 }
 
 /// How jobs behave and what people do, by the options.
-fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, zone: &Arc<Zone>) -> Result<JobScenario, Error> {
-    let mut finder = Scheduler::new(Arc::clone(zone), Now { utc: Timestamp(0), elapsed_ms: 0 });
+fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> Result<JobScenario, Error> {
+    let mut finder = Scheduler::new(Arc::clone(world.system_zone()), Now { utc: Timestamp(0), elapsed_ms: 0 });
     finder.set_caller(caller);
     finder.record_all(true);
     let (source, table) = load(listed);
@@ -66,7 +66,7 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, zone: &Arc<Zone>) -
     let find = |option: &'static str, job: &str| {
         finder.find_job(job).map_err(|found| Error::Job { option, job: job.to_owned(), found })
     };
-    let mut jobs = JobScenario::default();
+    let mut jobs = JobScenario { calendars: world.calendars().clone(), ..JobScenario::default() };
     for (job, seconds) in matches.get_many::<(String, i64)>("duration").into_iter().flatten() {
         jobs.durations.insert(find("duration", job)?, *seconds);
     }

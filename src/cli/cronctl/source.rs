@@ -197,7 +197,7 @@ fn is_closed(refusal: &Refusal) -> bool {
 fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refusal> {
     let context = world.context(source.owner.form(), "");
     let parsed = file
-        .parse(&source, context.dialect, context.host, context.zones, &mut |_| {})
+        .parse(&source, context.dialect, context.host, context.known, &mut |_| {})
         .map_err(|error| unreadable(&source, &error, world.settings.profile.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {

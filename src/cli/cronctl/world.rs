@@ -3,14 +3,17 @@
 use super::cli::value;
 use super::error::Error;
 use crate::config::Config;
+use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
-use crate::crontab::{Context, Form};
+use crate::crontab::{Calendars, Context, Form, KnownNames};
+use crate::profile::shared;
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
 use crate::sys::{clock, host, passwd};
 use crate::users::{User, caller_name};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The machine's data for one call.
@@ -18,6 +21,7 @@ pub(super) struct World {
     /// The profile and the paths.
     pub(super) settings: Config,
     zones: ChosenZones,
+    calendars: OnceCell<SystemCalendars>,
     host: OnceCell<HostKey>,
     known_users: RefCell<HashMap<Vec<u8>, bool>>,
 }
@@ -48,7 +52,13 @@ impl World {
             None => files.system(),
         };
         let zones = ChosenZones { files, system };
-        Ok(World { settings, zones, host: OnceCell::new(), known_users: RefCell::default() })
+        Ok(World {
+            settings,
+            zones,
+            calendars: OnceCell::new(),
+            host: OnceCell::new(),
+            known_users: RefCell::default(),
+        })
     }
 
     /// The current time.
@@ -66,6 +76,11 @@ impl World {
         self.zones.named(name)
     }
 
+    /// The calendars that `CRON_EXCEPT` may name.
+    pub(super) fn calendars(&self) -> &Calendars {
+        self.calendars.get_or_init(|| SystemCalendars::read(Path::new(shared::CALENDARS))).calendars()
+    }
+
     /// The key of this host, for stable random values.
     pub(super) fn host(&self) -> HostKey {
         *self.host.get_or_init(|| HostKey::of(&host::identity()))
@@ -73,7 +88,8 @@ impl World {
 
     /// The parser's context for a crontab of that form and name.
     pub(super) fn context<'a>(&'a self, form: Form, name: &'a str) -> Context<'a> {
-        Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), zones: &self.zones }
+        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars()) };
+        Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), known }
     }
 
     /// Whether the caller is root.

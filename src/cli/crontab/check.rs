@@ -3,12 +3,15 @@
 use super::failure::Failure;
 use super::messages;
 use super::session::Session;
+use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
-use crate::crontab::{Context, Form, NO_NEWLINE, Parser};
+use crate::crontab::{Context, Form, KnownNames, NO_NEWLINE, Parser};
+use crate::profile::shared;
 use crate::schedule::HostKey;
 use crate::spool::parse;
 use crate::sys::host;
 use std::io::Read;
+use std::path::Path;
 
 /// Checks a crontab and writes every diagnostic to standard error. `size` is its size in bytes, 0 if unknown; `file` its
 /// name in diagnostics; `closing` the reference implementation's line after the diagnostics of a faulty crontab.
@@ -20,12 +23,13 @@ pub fn check(
     closing: &'static str,
 ) -> Result<(), Failure> {
     let zones = SystemZones::open();
+    let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
     let context = Context {
         form: Form::User,
         dialect: &session.profile.dialect,
         name: &session.user.name,
         host: HostKey::of(&host::identity()),
-        zones: &zones,
+        known: KnownNames { zones: &zones, calendars: Some(calendars.calendars()) },
     };
     let parser = Parser::new(&context).judging_only();
     let parsed =

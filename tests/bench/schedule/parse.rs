@@ -2,7 +2,7 @@
 
 use crate::samples::{MIXED, with_seconds};
 use crate::utc::Utc;
-use cronwheel::crontab::{Context, Crontab, Form};
+use cronwheel::crontab::{Context, Crontab, Form, KnownNames};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Schedule, Seed, Zone};
 use divan::{Bencher, black_box, counter::ItemsCount};
@@ -49,7 +49,7 @@ fn table_of_ten_thousand_lines(bencher: Bencher<'_, '_>) {
     }
     let zones = Utc(Zone::utc());
     let (form, host) = (Form::User, HostKey::default());
-    let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, zones: &zones };
+    let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, known: KnownNames::of_zones(&zones) };
     bencher
         .counter(ItemsCount::new(LINES))
         .with_inputs(|| text.clone().into_bytes().into_boxed_slice())

@@ -3,7 +3,7 @@
 
 use cronwheel::schedule::{HostKey, Zone, Zones};
 use cronwheel::profile::{CRONIE, DEBIAN};
-use cronwheel::crontab::{Command, Context, Form, Crontab};
+use cronwheel::crontab::{Command, Context, KnownNames, Form, Crontab};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fuzz_target!(|text: &[u8]| {
     let lines = text.split(|&byte| byte == b'\n').count();
     for profile in [&DEBIAN, &CRONIE] {
         for form in [Form::User, Form::System] {
-            let context = Context { form, dialect: &profile.dialect, name: "fuzz", host: HostKey(1), zones: &Utc };
+            let context = Context { form, dialect: &profile.dialect, name: "fuzz", host: HostKey(1), known: KnownNames::of_zones(&Utc) };
             let parsed = Crontab::parse(text, &context).expect("memory");
             for diagnostic in &parsed.diagnostics {
                 assert!(diagnostic.line <= lines && diagnostic.column >= 1);
