@@ -25,11 +25,6 @@ pub enum LaunchError {
     Gone,
 }
 
-/// The name of the user as whom `crond FILE` runs its jobs.
-pub fn caller_name() -> String {
-    super::process::caller().map(|user| user.user.name).unwrap_or_default()
-}
-
 /// The executor process as main sees it.
 #[derive(Debug)]
 pub struct Executor {

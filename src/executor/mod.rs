@@ -24,7 +24,8 @@ mod takeover;
 mod template;
 mod wire;
 
-pub use client::{Executor, LaunchError, caller_name};
+pub use crate::users::caller_name;
+pub use client::{Executor, LaunchError};
 pub use config::{Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
 pub use journal::KEPT_STARTS;
 pub use predecessors::{

@@ -40,8 +40,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) use state::caller;
-
 /// Retry interval for a standard output that accepted nothing.
 const RELAY_MS: i64 = 20;
 /// Maximum number of events that one iteration of the loop handles.
