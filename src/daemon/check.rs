@@ -4,6 +4,7 @@ use super::anacron::{self, CheckResult};
 use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
 use crate::config::zones::SystemZones;
+use crate::report::format_count;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
@@ -113,14 +114,13 @@ impl Checker<'_> {
     fn report(self) -> io::Result<bool> {
         let Checker { tables, entries, errors, warnings, refused, diagnostics, .. } = self;
         let written = files::write_all(descriptor::standard(true), &diagnostics);
-        let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
         let summary = format!(
             "{} with {}, {} refused, {}, {}\n",
-            count(tables, "table", "tables"),
-            count(entries, "entry", "entries"),
+            format_count(tables, "table", "tables"),
+            format_count(entries, "entry", "entries"),
             refused,
-            count(errors, "error", "errors"),
-            count(warnings, "warning", "warnings"),
+            format_count(errors, "error", "errors"),
+            format_count(warnings, "warning", "warnings"),
         );
         files::write_all(descriptor::standard(false), summary.as_bytes())?;
         written?;

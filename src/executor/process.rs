@@ -25,7 +25,7 @@ use super::job::{Stream, usage_of};
 use super::job_log::JobLogger;
 use super::relay::Relay;
 use crate::profile::Profile;
-use crate::report::Level;
+use crate::report::{Level, format_count};
 use crate::sys::clock;
 use crate::sys::contract::FreshChild;
 use crate::sys::descriptor;
@@ -166,11 +166,10 @@ impl ExecutorState {
 
     /// Logs the executor's state.
     fn log_state(&mut self) {
-        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let state = [
-            count(self.jobs.running.len(), "job", "jobs"),
-            count(self.mails.mailers(), "mailer", "mailers"),
-            count(self.mails.waiting(), "mail", "mails") + " waiting for a mailer",
+            format_count(self.jobs.running.len(), "job", "jobs"),
+            format_count(self.mails.mailers(), "mailer", "mailers"),
+            format_count(self.mails.waiting(), "mail", "mails") + " waiting for a mailer",
         ];
         self.context.log.own(Level::Info, "STATE", &format!("executor: {}", state.join(", ")));
     }

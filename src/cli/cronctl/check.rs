@@ -9,6 +9,7 @@ use super::source;
 use super::stderr::to_stderr;
 use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Entry, Form, MOST_LISTED, Severity, Unlisted, printable};
+use crate::report::format_count;
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -56,16 +57,12 @@ fn print(
     }
     let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
-    let (entries, error_count) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
-    let warnings = counted(warnings, "warning", "warnings");
+    let (entries, error_count) = (format_count(entries, "entry", "entries"), format_count(errors, "error", "errors"));
+    let warnings = format_count(warnings, "warning", "warnings");
     out.line(format_args!("{}: {entries}, {error_count}, {warnings}", printable(name.as_bytes())))?;
     // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
     out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Adds a warning for each entry whose user does not exist. It is only a warning because the daemon looks the user up at

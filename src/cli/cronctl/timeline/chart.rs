@@ -2,6 +2,7 @@
 
 use crate::cli::cronctl::source::Job;
 use crate::crontab::printable;
+use crate::report::format_count;
 use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
 
@@ -275,8 +276,7 @@ pub(super) fn length(minutes: usize) -> String {
 
 /// Formats a number of starts: `1 start`, `3 starts`.
 pub(super) fn starts(number: impl Into<u64>) -> String {
-    let number = number.into();
-    format!("{number} start{}", if number == 1 { "" } else { "s" })
+    format_count(number.into(), "start", "starts")
 }
 
 #[cfg(test)]

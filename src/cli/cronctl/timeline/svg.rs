@@ -1,6 +1,7 @@
 //! Draws a chart as a self-contained SVG file that is readable on light and dark backgrounds.
 
 use super::chart::{Chart, Label, Range, Row, length, starts};
+use crate::report::format_count;
 use std::fmt::Write;
 
 /// The width of the image. Its height depends on the number of rows.
@@ -75,11 +76,10 @@ pub(super) fn draw(chart: &Chart) -> String {
 fn heading(chart: &Chart, svg: &mut String) {
     let zone = escape(chart.zone.name());
     let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
-    let rows = chart.rows.len();
     let mut summary = format!(
-        "{} of {rows} {}, at most {} in a minute",
+        "{} of {}, at most {} in a minute",
         starts(chart.total()),
-        if rows == 1 { "entry" } else { "entries" },
+        format_count(chart.rows.len(), "entry", "entries"),
         chart.most()
     );
     if chart.idle > 0 {

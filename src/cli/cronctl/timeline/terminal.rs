@@ -2,6 +2,7 @@
 
 use super::chart::{Chart, Label, length, starts};
 use crate::cli::cronctl::output::Output;
+use crate::report::format_count;
 use crate::sys::terminal;
 use std::fmt::Write;
 
@@ -111,9 +112,8 @@ fn heading(chart: &Chart, terminal: Terminal, text: &mut String) {
     let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
     let title = format!("{from} to {until}, {}", chart.zone.name());
     let _ = writeln!(text, "{}", terminal.paint(Ink::Strong, &title));
-    let rows = chart.rows.len();
-    let entries = if rows == 1 { "entry" } else { "entries" };
-    let _ = writeln!(text, "{} of {rows} {entries}, at most {} in a minute", starts(chart.total()), chart.most());
+    let entries = format_count(chart.rows.len(), "entry", "entries");
+    let _ = writeln!(text, "{} of {entries}, at most {} in a minute", starts(chart.total()), chart.most());
     if chart.idle > 0 {
         let (entries, runs) = if chart.idle == 1 { ("entry", "does") } else { ("entries", "do") };
         let _ = writeln!(text, "{} more {entries} {runs} not run in this time", chart.idle);
