@@ -1,5 +1,20 @@
 //! The executor process: starts the jobs that main requests, reads their output within limits, reaps them, has their output mailed and
 //! reports their results to main. It has one thread and one event loop, in which nothing blocks.
+//!
+//! | file | content |
+//! |---|---|
+//! | this file | the event loop |
+//! | `state`, `context` | the executor's state, and the part of it that all files use |
+//! | `mains`, `requests` | the connection to a main; its requests and the events that it gets |
+//! | `starts`, `start` | starts that wait; making a start: user, limits, process |
+//! | `start_limiter` | how many processes are being started at once |
+//! | `pam`, `pam_jobs` | the template process; jobs that need a PAM session |
+//! | `running`, `children` | the running jobs; the child processes |
+//! | `finish` | reading output, and what follows from the end of a job |
+//! | `job_endings`, `endings` | jobs that are being ended, and the walks over their processes |
+//! | `late_jobs`, `late` | jobs that have ended and whose background processes still write |
+//! | `mail` | mailers and the mails that wait for one |
+//! | `run_journal` | the journal of runs, for a later main |
 
 mod children;
 mod context;
