@@ -26,7 +26,7 @@ pub(super) struct LiveCrontab {
     by_timer: Vec<u32>,
     /// Bytes of all settings.
     settings_size: usize,
-    /// The jobs of entries that have a policy, a name or an interval, or that somebody steers.
+    /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
     pub(super) managed: BTreeMap<u32, JobId>,
     /// What some entries carry beyond the table; most tables have none.
     pub(super) carried: Option<Box<EntryState>>,

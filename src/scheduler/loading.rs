@@ -30,7 +30,7 @@ impl Scheduler {
             }
             None => self.arm_all(now.utc),
         }
-        // A look at each of a million entries is worth it only if some timer asks for it.
+        // Going through a million entries is worth it only if there are interval entries.
         if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
             let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
             for number in numbers {

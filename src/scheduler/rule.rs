@@ -40,7 +40,7 @@ impl ClockDelta {
 
     /// The first local minute after which a schedule of that style is looked at, and whether every one from there to
     /// `now` counts; none if it is not looked at.
-    fn looks_after(self, style: DstPolicy, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
+    fn due_after(self, style: DstPolicy, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
         let only_now = LocalMinute(now.0 - 1);
         match (self, style) {
             (ClockDelta::Few, _) | (ClockDelta::Hours, DstPolicy::Fixed) => Some(before),
@@ -57,7 +57,7 @@ impl ClockDelta {
         before: LocalMinute,
         now: LocalMinute,
     ) -> impl Iterator<Item = (LocalMinute, i64)> {
-        let after = self.looks_after(style, before, now).unwrap_or(now);
+        let after = self.due_after(style, before, now).unwrap_or(now);
         let first = self == ClockDelta::Hours && style == DstPolicy::Wildcard;
         let rank = move |minute: LocalMinute| if first { FIRST } else { minute.0 - now.0 };
         let minutes = (after.0 + 1..=now.0).map(LocalMinute).filter(|&minute| schedule.matches(minute));

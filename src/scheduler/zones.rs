@@ -41,9 +41,10 @@ struct Step {
 /// More steps than that within the few hours in which they count are not remembered for zones that come later.
 const MOST_STEPS: usize = 64;
 
-/// How one zone's clocks went through a step: no pace if they stayed in their minute.
+/// How a step changed the clocks of one zone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
+    /// The case of the rule. None: the clocks stayed in their minute.
     pub(super) pace: Option<ClockDelta>,
     pub(super) before: LocalMinute,
     pub(super) now: LocalMinute,
