@@ -228,7 +228,7 @@ fn the_lists_decide_who_may_and_for_whom() {
     assert!(world.run_as("bob", "crontab -l").stderr.contains("You (bob) are not allowed"));
     assert!(world.log.lines().iter().any(|line| line.ends_with(": (alice) AUTH (crontab command not allowed)")));
     for option in ["--spool /tmp", "--run-dir /tmp", "--profile cronie"] {
-        assert!(world.run_as("bob", &format!("crontab {option} -l")).stderr.contains("is not taken"), "{option}");
+        assert!(world.run_as("bob", &format!("crontab {option} -l")).stderr.contains("is not accepted"), "{option}");
     }
 }
 

@@ -220,7 +220,7 @@ impl Reader<'_> {
         }
         if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
             let message = format!("the job in line {} has the name {}, too", other.line, found(id));
-            let help = "both have one stamp, so that one counts as the run of the other";
+            let help = "both have the same stamp, so a run of one counts as a run of the other";
             self.say(Severity::Warning, line, Complaint::new(at, message).help(help));
         }
         cursor.skip_blanks();

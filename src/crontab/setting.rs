@@ -203,7 +203,7 @@ impl ZoneList {
             b"local" => return (ZoneScope::System, None),
             b"" => {
                 let odd = Complaint::new(whole, "an empty CRON_TZ means the system's time zone")
-                    .help("CRON_TZ=local says so plainly");
+                    .help("write CRON_TZ=local for that");
                 return (ZoneScope::System, Some(odd));
             }
             _ => {}
@@ -269,7 +269,7 @@ pub(super) fn mailto_complaint(value: &[u8]) -> Option<Complaint> {
         format!("expected a mail address, found {} in it: mail to it is dropped", found(&value[at..at + 1])),
     );
     Some(match value[at] {
-        b' ' | b'\t' => complaint.help("addresses are parted by a comma without blanks: MAILTO=ann@example.org,bob"),
+        b' ' | b'\t' => complaint.help("separate addresses by commas without blanks: MAILTO=ann@example.org,bob"),
         _ => complaint.help("letters, digits and @!:%-.,_+=/ are safe"),
     })
 }

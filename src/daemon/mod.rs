@@ -135,7 +135,7 @@ fn run(arguments: Vec<OsString>, name: &str) -> Result<(), Failure> {
 fn run_mode(settings: Settings, name: &str, execution: Execution, start: ProgramStart) -> Result<(), Failure> {
     for word in &settings.ignored {
         // The daemon runs even if nobody can read this.
-        let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
+        let line = format!("{name}: ignoring `{}`: -l and -N apply to system tables only\n", word.display());
         let _ = files::write_all(descriptor::standard(true), line.as_bytes());
     }
     let inherited = if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed };

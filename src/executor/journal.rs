@@ -43,10 +43,10 @@ pub enum JournalError {
     #[error("{}", .0.brief())]
     Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
-    #[error("it is no journal of this version")]
+    #[error("not a journal of this version")]
     Foreign,
     /// A record is damaged.
-    #[error("it is damaged; what stands behind the damage is lost")]
+    #[error("damaged; the records after the damage are lost")]
     Damaged,
 }
 

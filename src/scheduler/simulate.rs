@@ -99,13 +99,13 @@ pub struct Simulation<F> {
 #[derive(Clone, Debug)]
 struct SimulatedRun {
     started: Timestamp,
-    /// The second in which it ends, in truth, and how.
+    /// The true second in which it ends.
     ends: Timestamp,
     outcome: RunOutcome,
     is_timeout: bool,
 }
 
-/// What happens in one second happens in this order: a stop still sees the old clock, a start sees the new one.
+/// A change in a simulation. Changes of one second happen in this order: a stop sees the clock before a step, a start the one after it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
     Stop,

@@ -84,10 +84,10 @@ impl Step {
             Step::Create => "making a temporary file in the spool",
             Step::Write => "writing the new table",
             Step::SetMode => "setting the new table's mode",
-            Step::SetOwner => "giving the new table to its user",
-            Step::Sync => "bringing the new table to the disk",
-            Step::Rename => "putting the new table in place",
-            Step::SyncName => "bringing the new table's name to the disk",
+            Step::SetOwner => "changing the owner of the new table",
+            Step::Sync => "writing the new table to the disk",
+            Step::Rename => "renaming the new table",
+            Step::SyncName => "writing the new table's name to the disk",
             Step::Remove => "removing the table",
         }
     }
@@ -120,7 +120,7 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// The crontab belongs to another user.
-    #[error("{}: belongs to somebody else", path.display())]
+    #[error("{}: belongs to another user", path.display())]
     ForeignOwner {
         /// The path of the crontab.
         path: PathBuf,
