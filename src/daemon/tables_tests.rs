@@ -3,21 +3,9 @@ use super::super::load_lines::MOST_REPORTED;
 use super::*;
 use crate::config::Places;
 use crate::profile::CRONIE;
-use crate::schedule::Zone;
+use crate::schedule::OnlyUtc;
 use crate::sys::clock;
 use std::fs;
-use std::sync::Arc;
-
-struct OnlyUtc;
-
-impl Zones for OnlyUtc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
-    }
-    fn system(&self) -> Arc<Zone> {
-        Zone::utc()
-    }
-}
 
 struct Scene {
     dir: tempfile::TempDir,

@@ -349,18 +349,7 @@ mod tests {
     use super::*;
     use crate::crontab::{Context, Form};
     use crate::profile::DEBIAN;
-    use crate::schedule::{HostKey, Zone};
-
-    struct OnlyUtc;
-
-    impl crate::schedule::Zones for OnlyUtc {
-        fn named(&self, _: &str) -> Option<Arc<Zone>> {
-            None
-        }
-        fn system(&self) -> Arc<Zone> {
-            Zone::utc()
-        }
-    }
+    use crate::schedule::{HostKey, OnlyUtc, Zone};
 
     fn read(text: &str) -> Crontab {
         let (form, dialect) = (Form::System, &DEBIAN.dialect);

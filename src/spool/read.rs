@@ -119,19 +119,7 @@ mod tests {
     use super::*;
     use crate::crontab::Form;
     use crate::profile::DEBIAN;
-    use crate::schedule::{HostKey, Zone, Zones};
-    use std::sync::Arc;
-
-    struct OnlyUtc;
-
-    impl Zones for OnlyUtc {
-        fn named(&self, _: &str) -> Option<Arc<Zone>> {
-            None
-        }
-        fn system(&self) -> Arc<Zone> {
-            Zone::utc()
-        }
-    }
+    use crate::schedule::{HostKey, OnlyUtc};
 
     fn context() -> Context<'static> {
         Context { form: Form::System, dialect: &DEBIAN.dialect, name: "t", host: HostKey(0), zones: &OnlyUtc }
