@@ -30,12 +30,12 @@ pub struct SystemZones {
     tz: Option<String>,
     /// The system's own zone and what it was read from, once somebody has asked.
     system: OnceLock<(Arc<Zone>, Stamps)>,
-    named: Mutex<HashMap<String, Named>>,
+    named: Mutex<HashMap<String, CachedZone>>,
 }
 
 /// A name that was asked for, and what was found.
 #[derive(Debug)]
-struct Named {
+struct CachedZone {
     zone: Option<Arc<Zone>>,
     stamp: Option<ZoneStamp>,
 }
@@ -87,20 +87,20 @@ impl SystemZones {
         changed
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<String, Named>> {
+    fn names(&self) -> MutexGuard<'_, HashMap<String, CachedZone>> {
         // A map of finished readings is whole whatever happened to a thread that held it.
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file of that name, else the program's own copy, else none.
-    fn read_named(&self, name: &str) -> Named {
+    fn read_named(&self, name: &str) -> CachedZone {
         let path = self.directory.join(name);
         let stamp = ZoneStamp::of(&path);
         let zone = match read_zone(&path, name) {
             Some(zone) => Some(zone),
             None => Zone::embedded(name),
         };
-        Named { zone: zone.map(Arc::new), stamp }
+        CachedZone { zone: zone.map(Arc::new), stamp }
     }
 
     fn read_system(&self) -> (Arc<Zone>, Stamps) {

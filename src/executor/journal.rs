@@ -155,7 +155,7 @@ pub(super) fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalConten
 }
 
 fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Result<JournalContent, JournalError> {
-    let mut reader = BufReader::with_capacity(64 << 10, FromStart { file, at: 0 }.take(2 * LONGEST));
+    let mut reader = BufReader::with_capacity(64 << 10, OwnOffset { file, at: 0 }.take(2 * LONGEST));
     let mut found = [0; HEADER];
     match reader.read_exact(&mut found) {
         // The executor was killed before it had written anything.
@@ -196,12 +196,12 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
 }
 
 /// Reads a file without moving its offset, which the writer may share.
-struct FromStart<'a> {
+struct OwnOffset<'a> {
     file: &'a File,
     at: u64,
 }
 
-impl Read for FromStart<'_> {
+impl Read for OwnOffset<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(into, self.at)?;
         self.at += count as u64;

@@ -135,7 +135,7 @@ pub enum SpoolError {
 
 /// The current content of a user's crontab.
 #[derive(Debug)]
-pub struct Standing {
+pub struct CurrentTable {
     /// The content as bytes.
     pub bytes: Vec<u8>,
     /// The stamp of the file.
@@ -178,7 +178,7 @@ impl Spool {
 
     /// Reads a user's crontab; none if there is none. If `uid` is given, the file must belong to that user or to root; root
     /// may read without this check.
-    pub fn read(&self, user: &str, uid: Option<u32>) -> Result<Option<Standing>, SpoolError> {
+    pub fn read(&self, user: &str, uid: Option<u32>) -> Result<Option<CurrentTable>, SpoolError> {
         let name = self.name(user)?;
         let Some((fd, stat)) = self.open_table(user, &name)? else { return Ok(None) };
         if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
@@ -187,7 +187,7 @@ impl Spool {
         let bytes = files::read_all(&fd, stat.size, self.profile.dialect.limits.installed_bytes() as usize)
             .map_err(|source| self.failed(Step::Read, user, source))?
             .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
-        Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))
+        Ok(Some(CurrentTable { bytes, stamp: Stamp::from(&stat) }))
     }
 
     /// The stamp of a user's crontab; none if there is none.

@@ -120,8 +120,8 @@ struct Place<'a> {
 
 fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
     match batch::object::<Question<'_>>(line) {
-        Ok(question) => match judged(&question, world) {
-            Ok(judged) => write_answer(question.id, &judged, into),
+        Ok(question) => match check_table(&question, world) {
+            Ok(checked) => write_answer(question.id, &checked, into),
             Err(error) => batch::refuse(question.id, &error, into),
         },
         Err(error) => batch::refuse(None, &error, into),
@@ -129,13 +129,13 @@ fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
 }
 
 /// The result for one crontab.
-struct Judged {
+struct CheckedTable {
     entries: usize,
     diagnostics: Vec<Diagnostic>,
     unlisted: Unlisted,
 }
 
-fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable> {
+fn check_table(question: &Question<'_>, world: &World) -> Result<CheckedTable, Unanswerable> {
     let text = batch::member::<String>(question.text, "text", "a string")?;
     let line = batch::member::<String>(question.line, "line", "a string")?;
     let source = match (text, line) {
@@ -152,11 +152,11 @@ fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable
     let parsed = Crontab::parse(source.as_bytes(), &world.context(form, ""))?;
     let mut unlisted = parsed.unlisted;
     let diagnostics = with_unknown_users(source.as_bytes(), &parsed.table, parsed.diagnostics, &mut unlisted, world);
-    Ok(Judged { entries: parsed.table.entries.len(), diagnostics, unlisted })
+    Ok(CheckedTable { entries: parsed.table.entries.len(), diagnostics, unlisted })
 }
 
-fn write_answer(id: Option<&RawValue>, judged: &Judged, into: &mut Vec<u8>) {
-    let Judged { entries, diagnostics, unlisted } = judged;
+fn write_answer(id: Option<&RawValue>, checked: &CheckedTable, into: &mut Vec<u8>) {
+    let CheckedTable { entries, diagnostics, unlisted } = checked;
     let of = |severity| -> Vec<Place<'_>> {
         let chosen = diagnostics.iter().filter(|d| d.severity == severity);
         chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()

@@ -147,7 +147,7 @@ pub enum Failure {
     },
     /// The error has been printed already.
     #[error("")]
-    Told,
+    Reported,
     /// The kernel provides no random numbers.
     #[error("{program}: asking the kernel for random numbers: {}", reason(source))]
     NoRandomNumbers { program: String, source: io::Error },
