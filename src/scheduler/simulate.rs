@@ -1,5 +1,5 @@
-//! The scheduler under an invented clock: what a daemon would start while the clock is set, while it is down, and when it
-//! comes back, and how every slot would end. `cronctl simulate` prints it and tests hold it against the rules.
+//! The scheduler under a simulated clock: what a daemon would start while the clock is set, while it is down, and when it comes back, and
+//! how every slot would end. `cronctl simulate` prints it, and tests compare it with the rules.
 
 use super::event::{Action, Event, Now, RunId, RunOutcome, RunRequest, RunResult, Source};
 use super::job_id::JobId;
@@ -12,7 +12,7 @@ use crate::schedule::{Timestamp, Zone};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What happens to the machine. All times are true ones, as a clock that nobody sets would show them.
+/// What happens to the machine. All times are true times, as a clock that nobody sets would show them.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The system's zone.
@@ -23,9 +23,9 @@ pub struct Scenario {
     pub until: Timestamp,
     /// From each of these seconds on, the clock shows that many seconds more (or less) than before.
     pub steps: Vec<(Timestamp, i64)>,
-    /// The daemon is asked to stop at the first second of each, before anything that is due in it, and is started again at
-    /// the second one. They may touch and overlap. Where one covers `from`, the machine boots without its daemon, and the
-    /// first start after it is the boot's.
+    /// Times without a daemon. It is asked to stop at the first second of each, before anything that is due in it, and is started again at
+    /// the second one. They may touch and overlap. If one covers `from`, the machine boots without its daemon, and the first start after it
+    /// is the first of the boot.
     pub down: Vec<(Timestamp, Timestamp)>,
     /// The user that a standalone table runs as.
     pub caller: String,
@@ -53,15 +53,15 @@ pub struct JobScenario {
 /// One start in a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
-    /// When it was in truth.
+    /// The true time.
     pub at: Timestamp,
-    /// What the machine's clock showed.
+    /// The time that the machine's clock showed.
     pub shown: Timestamp,
-    /// What was started.
+    /// The request.
     pub start: RunRequest,
 }
 
-/// What a simulation yields.
+/// An item of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Simulated {
     /// A start.
@@ -89,7 +89,7 @@ pub struct Simulation<F> {
     saved: SavedState,
     next_run: u64,
     running: BTreeMap<RunId, SimulatedRun>,
-    /// How many runs of each job have begun.
+    /// The number of runs of each job that have begun.
     begun: HashMap<JobId, usize>,
     found: VecDeque<Simulated>,
     is_over: bool,
@@ -159,7 +159,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
     simulation
 }
 
-/// Down times that touch are one.
+/// Joins down times that touch.
 fn joined(down: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
     let mut down = down.to_vec();
     down.sort();
@@ -202,7 +202,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         self.handle(events);
     }
 
-    /// The daemon is stopped: what it has to know later is kept.
+    /// Stops the daemon and keeps what the next one has to know.
     fn stop_daemon(&mut self) {
         let Some(mut scheduler) = self.scheduler.take() else { return };
         // Nothing that is due in this second is seen any more.
@@ -215,7 +215,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         self.next_run = scheduler.next_run().0;
     }
 
-    /// The ends of runs up to now, in their order.
+    /// Takes the ends of runs up to now, in their order.
     fn take_ended(&mut self) -> Vec<Event> {
         let mut ended: Vec<(Timestamp, RunId)> =
             self.running.iter().filter(|(_, run)| run.ends <= self.at).map(|(id, run)| (run.ends, *id)).collect();
@@ -233,7 +233,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         Some(Event::RunEnded(Box::new(result)))
     }
 
-    /// Hands events to the scheduler, and then the ends of what it has started and what takes no time.
+    /// Passes events to the scheduler, and then the ends of the runs that it has started and that take no time.
     fn handle(&mut self, mut events: Vec<Event>) {
         let now = self.now();
         loop {
@@ -332,7 +332,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         true
     }
 
-    /// A pause is kept in the state, so that it counts also for a daemon that is down when it begins.
+    /// Adds pauses that begin while the daemon is down to the state, so that they hold when it is started again.
     fn pause_while_down(&mut self, events: Vec<Event>) {
         for event in events {
             if let Event::Pause { job, pause } = event {
@@ -341,7 +341,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         }
     }
 
-    /// The rows of skipped slots that have not ended are outcomes, too.
+    /// Records the rows of skipped slots that have not ended.
     fn finish(&mut self) {
         if std::mem::replace(&mut self.is_over, true) {
             return;
