@@ -1,4 +1,4 @@
-//! Tells what happened: syslog, the journal, stderr, JSON lines, mail.
+//! Reports what happened: to syslog, the journal, standard error, as JSON lines, and by mail.
 
 mod count;
 mod log;
