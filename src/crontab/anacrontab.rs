@@ -100,7 +100,7 @@ impl Anacrontab {
         };
         for line in join(source) {
             if let Err(complaint) = reader.line(&line) {
-                reader.say(Severity::Error, &line, complaint);
+                reader.report(Severity::Error, &line, complaint);
             }
         }
         (reader.tab, reader.diagnostics)
@@ -182,7 +182,7 @@ impl Reader<'_> {
             b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),
             b"MAILTO" if !bytes.contains(&b'$') => {
                 if let Some(complaint) = setting::mailto_complaint(bytes) {
-                    self.say(Severity::Warning, line, here(complaint));
+                    self.report(Severity::Warning, line, here(complaint));
                 }
             }
             _ => {
@@ -195,7 +195,7 @@ impl Reader<'_> {
                     Some(_) | None => None,
                 };
                 if let Some(complaint) = complaint {
-                    self.say(Severity::Warning, line, complaint);
+                    self.report(Severity::Warning, line, complaint);
                 }
             }
         }
@@ -207,7 +207,7 @@ impl Reader<'_> {
         let next = self.jobs.take_next();
         let (at, period) = next_word(&mut cursor);
         if let Some(complaint) = odd_period(period, at.clone()) {
-            self.say(Severity::Warning, line, complaint);
+            self.report(Severity::Warning, line, complaint);
         }
         let period = read_period(period, at)?;
         let (at, minutes) = next_word(&mut cursor);
@@ -222,7 +222,7 @@ impl Reader<'_> {
         if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
             let message = format!("the job in line {} has the name {}, too", other.line, found(id));
             let help = "both have the same stamp, so a run of one counts as a run of the other";
-            self.say(Severity::Warning, line, Complaint::new(at, message).help(help));
+            self.report(Severity::Warning, line, Complaint::new(at, message).help(help));
         }
         cursor.skip_blanks();
         let command = cursor.rest();
@@ -242,7 +242,7 @@ impl Reader<'_> {
     }
 
     /// Keeps a complaint, with the file's own line and column.
-    fn say(&mut self, severity: Severity, line: &Joined<'_>, mut complaint: Complaint) {
+    fn report(&mut self, severity: Severity, line: &Joined<'_>, mut complaint: Complaint) {
         let at = complaint.span.start;
         if let Some((start, line)) = line.pieces.iter().rev().find(|(start, _)| *start <= at) {
             complaint.span = at - start..complaint.span.end.saturating_sub(*start);

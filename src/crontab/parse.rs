@@ -151,7 +151,7 @@ pub struct Parser<'a> {
     has_nul: bool,
     /// Whether there is a percent sign.
     has_percent: bool,
-    said_crlf: bool,
+    has_warned_of_crlf: bool,
     /// The complaint about the unknown zone that holds now, if it is listed, and how many entries do not run because of it.
     zoneless: Option<(Option<usize>, usize)>,
 }
@@ -200,7 +200,7 @@ impl<'a> Parser<'a> {
             setting_lines: 0,
             has_nul: false,
             has_percent: false,
-            said_crlf: false,
+            has_warned_of_crlf: false,
             zoneless: None,
         }
     }
@@ -351,7 +351,7 @@ impl<'a> Parser<'a> {
             }
             None => self.usable_line(line)?,
         }
-        self.look_at_end(line);
+        self.check_line_end(line);
         Ok(())
     }
 
@@ -401,9 +401,9 @@ impl<'a> Parser<'a> {
     }
 
     /// Warns about the way a line ends.
-    fn look_at_end(&mut self, line: &Line<'_>) {
-        if line.text.ends_with(b"\r") && !self.said_crlf {
-            self.said_crlf = true;
+    fn check_line_end(&mut self, line: &Line<'_>) {
+        if line.text.ends_with(b"\r") && !self.has_warned_of_crlf {
+            self.has_warned_of_crlf = true;
             let at = line.text.len() - 1;
             let complaint = Complaint::new(
                 at..at + 1,
@@ -559,7 +559,7 @@ impl<'a> Parser<'a> {
             self.warn(line, complaint);
         }
         let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
-        self.obey(line, meaning, value.clone());
+        self.apply(line, meaning, value.clone());
         self.setting_lines += 1;
         self.environment.set(&line.text[name.clone()], value.len())?;
         // Once no entry can run any more for all the settings above it, those below are of no use either.
@@ -575,7 +575,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Applies a setting to the entries below it.
-    fn obey(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) {
+    fn apply(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) {
         let value = &line.text[at.clone()];
         match meaning {
             Meaning::Variable => {}

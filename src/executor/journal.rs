@@ -26,7 +26,7 @@ const PREFIX: usize = 6;
 /// Maximum length of a recorded reason, in bytes.
 const LONGEST_REASON: usize = 1024;
 
-/// How long starts are kept after their runs have ended, in seconds. A restart makes up for three minutes, and the clock may be set back a
+/// How long starts are kept after their runs have ended, in seconds. A restart catches up three minutes, and the clock may be set back a
 /// little meanwhile.
 pub const KEPT_STARTS: i64 = 600;
 /// The same, in seconds, if the journal would become too long otherwise.

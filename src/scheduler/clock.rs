@@ -64,8 +64,8 @@ impl Scheduler {
         self.collect_waiting(to);
     }
 
-    /// Collects the due moments of a timer from `first` up to `to`, as far as the rule makes up for them when the loop
-    /// is `minutes` late (1: on time), and arms it for the one after.
+    /// Collects the due moments of a timer from `first` up to `to`, as far as the rule catches them up when the loop is `minutes` late (1:
+    /// on time), and arms it for the one after.
     pub(super) fn replay(&mut self, timer: Timer, first: Timestamp, to: Timestamp, minutes: i64) {
         let Some(shared) = self.timers.get(timer) else { return };
         let Some(local) = self.zones.get(shared.zone) else { return };

@@ -79,7 +79,7 @@ pub struct Simulation<F> {
     /// The daemon's scheduler, while it runs.
     scheduler: Option<Scheduler>,
     /// Whether a daemon has run since the boot.
-    booted: bool,
+    has_booted: bool,
     /// The true time.
     at: Timestamp,
     /// How many seconds the clock shows more than the true time.
@@ -144,7 +144,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
         tables,
         changes: changes.into(),
         scheduler: None,
-        booted: false,
+        has_booted: false,
         ahead: 0,
         completed: None,
         saved: SavedState::default(),
@@ -180,7 +180,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
     }
 
     fn start_daemon(&mut self, others: Vec<Event>) {
-        let boot = !std::mem::replace(&mut self.booted, true);
+        let boot = !std::mem::replace(&mut self.has_booted, true);
         let now = self.now();
         let mut scheduler = Scheduler::new(self.scenario.zone.clone(), now);
         scheduler.set_caller(&self.scenario.caller);

@@ -302,7 +302,7 @@ impl Spool {
 struct Temporary<'a> {
     spool: &'a Spool,
     name: CString,
-    renamed: bool,
+    is_renamed: bool,
 }
 
 impl<'a> Temporary<'a> {
@@ -314,7 +314,7 @@ impl<'a> Temporary<'a> {
         for _ in 0..TRIES {
             let name = temporary_name(spool.profile.profile).map_err(failed)?;
             match CreatedFile::create_at(&spool.dir, &name) {
-                Ok(file) => return Ok((Temporary { spool, name, renamed: false }, file)),
+                Ok(file) => return Ok((Temporary { spool, name, is_renamed: false }, file)),
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => last = taken,
                 Err(source) => return Err(failed(source)),
             }
@@ -324,14 +324,14 @@ impl<'a> Temporary<'a> {
 
     fn rename_to(mut self, name: &CStr) -> io::Result<()> {
         files::rename_at(&self.spool.dir, &self.name, name)?;
-        self.renamed = true;
+        self.is_renamed = true;
         Ok(())
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        if !self.renamed {
+        if !self.is_renamed {
             // If this fails, the daemon removes the file later.
             let _ = files::unlink_at(&self.spool.dir, &self.name);
         }

@@ -116,7 +116,7 @@ impl Finder {
         self
     }
     /// Refuses crontabs whose labels do not permit their jobs, if the kernel has SELinux.
-    pub fn minds_labels(mut self) -> Finder {
+    pub fn with_label_check(mut self) -> Finder {
         self.policy = Policy::of_machine();
         self
     }

@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStringExt;
 pub struct Identity {
     caller: Ids,
     lent: Ids,
-    secure: bool,
+    is_secure: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ impl Identity {
         let caller = Ids { uid: Uid::current(), gid: Gid::current() };
         let lent = Ids { uid: Uid::effective(), gid: Gid::effective() };
         // SAFETY: getauxval takes a number and reads what the kernel put on our stack at exec.
-        let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-        let identity = Identity { caller, lent, secure };
+        let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+        let identity = Identity { caller, lent, is_secure };
         identity.lower()?;
         Ok(identity)
     }
@@ -54,7 +54,7 @@ impl Identity {
 
     /// Whether the program has privileges that the caller does not have (AT_SECURE). Then the caller's environment must not be trusted.
     pub fn is_secure(&self) -> bool {
-        self.secure || self.caller != self.lent
+        self.is_secure || self.caller != self.lent
     }
 
     /// Calls `act` with the privileges and drops them again, whatever happens.

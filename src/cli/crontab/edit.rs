@@ -117,7 +117,7 @@ fn settle(
         }
         Ok(Outcome::Ended(request)) => {
             keep_edit(session, scratch, before);
-            request.obey();
+            request.end_program();
             Err(Failure::Reported)
         }
         Err(failure) => {
@@ -129,7 +129,7 @@ fn settle(
                 keep_edit(session, scratch, before);
             }
             if let Some(request) = signals.arrived() {
-                request.obey();
+                request.end_program();
             }
             Err(Failure::Reported)
         }

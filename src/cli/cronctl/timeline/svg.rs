@@ -135,7 +135,7 @@ fn axis(chart: &Chart, bottom: f64, svg: &mut String) {
     let mut label_end = f64::NEG_INFINITY;
     for tick in chart.ticks(16) {
         let x = x(chart, tick.minute);
-        let (class, weight) = if tick.midnight { ("day", "1.5") } else { ("grid", "1") };
+        let (class, weight) = if tick.is_midnight { ("day", "1.5") } else { ("grid", "1") };
         for (top, end) in [(PANEL, PANEL + PANEL_HEIGHT), (ROWS, bottom)] {
             let _ = writeln!(
                 svg,
