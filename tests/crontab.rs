@@ -112,7 +112,7 @@ fn all_faults_are_shown_at_once_and_nothing_is_installed() {
 }
 
 #[test]
-fn an_editor_that_is_done_at_once_is_heard_every_time() {
+fn an_edit_that_is_saved_at_once_is_noticed_every_time() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.crontab("alice", TABLE);
     let editor = script("append", "echo '@daily next' >> \"$1\"\n");
@@ -228,7 +228,7 @@ fn the_lists_decide_who_may_and_for_whom() {
     assert!(world.run_as("bob", "crontab -l").stderr.contains("You (bob) are not allowed"));
     assert!(world.log.lines().iter().any(|line| line.ends_with(": (alice) AUTH (crontab command not allowed)")));
     for option in ["--spool /tmp", "--run-dir /tmp", "--profile cronie"] {
-        assert!(world.run_as("bob", &format!("crontab {option} -l")).stderr.contains("is not taken"), "{option}");
+        assert!(world.run_as("bob", &format!("crontab {option} -l")).stderr.contains("is not accepted"), "{option}");
     }
 }
 
@@ -249,7 +249,7 @@ fn tables_go_where_the_configuration_says_and_an_unknown_key_is_a_warning() {
 }
 
 #[test]
-fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_told() {
+fn a_failing_call_leaves_the_old_table_or_the_new_one_and_is_reported() {
     let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     let new = "@weekly new\n";
     fs::write("/tmp/new.crontab", new).unwrap();
@@ -335,7 +335,7 @@ fn a_terminal_shows_what_is_there_and_a_pipe_gets_every_byte() {
 }
 
 #[test]
-fn removing_asks_first_when_told_to() {
+fn removing_asks_first_with_i() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     for (answer, gone) in [("n\n", false), ("perhaps\nno\n", false), ("", false), ("y\n", true), ("?\nYes\n", true)] {
         world.crontab("alice", TABLE).ok();
@@ -402,13 +402,13 @@ fn assert_foreign_table_is_not_shown(world: &World) {
 }
 
 #[test]
-fn a_table_that_belongs_to_somebody_else_is_never_shown() {
+fn a_table_that_belongs_to_another_user_is_never_shown() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     assert_foreign_table_is_not_shown(&world);
 }
 
 #[test]
-fn in_the_cronie_profile_a_table_that_belongs_to_somebody_else_is_never_shown() {
+fn in_the_cronie_profile_a_table_that_belongs_to_another_user_is_never_shown() {
     let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     assert_foreign_table_is_not_shown(&world);

@@ -43,7 +43,7 @@ fn spawn(world: &World, arguments: &[&str]) -> Child {
 }
 
 #[test]
-fn of_fifty_started_at_once_one_lives_and_the_others_name_it() {
+fn of_fifty_daemons_started_at_once_one_runs_and_the_others_name_it() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut all: Vec<Child> = (0..50).map(|_| spawn(&world, &["-f"])).collect();
     let dead = Deadline::seconds(60).wait_for("49 to end", || {
@@ -95,7 +95,7 @@ fn in_the_background_the_caller_returns_when_the_daemon_is_ready() {
 }
 
 #[test]
-fn a_storm_of_signals_costs_no_job_and_no_descriptor() {
+fn many_signals_lose_no_job_and_leak_no_descriptor() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
@@ -116,7 +116,7 @@ fn a_storm_of_signals_costs_no_job_and_no_descriptor() {
 }
 
 #[test]
-fn a_signal_in_the_midst_of_the_start_does_not_end_it() {
+fn a_signal_during_start_up_does_not_end_the_daemon() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     for round in 0..40 {
         let mut child = spawn(&world, &["-f"]);
@@ -140,7 +140,7 @@ fn a_signal_in_the_midst_of_the_start_does_not_end_it() {
 }
 
 #[test]
-fn after_a_storm_of_edits_the_last_one_lives_and_no_job_was_lost() {
+fn after_many_edits_the_last_one_is_live_and_no_job_was_lost() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let edited = |number: u32| format!("@every_second root date +\\%s >> /run/edited\n# {number}\n");
@@ -165,7 +165,7 @@ fn after_a_storm_of_edits_the_last_one_lives_and_no_job_was_lost() {
 }
 
 #[test]
-fn tables_are_adopted_at_once_however_they_are_saved() {
+fn tables_are_loaded_at_once_however_they_are_saved() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let daemon = world.start_daemon(&[]);
     let sing = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
@@ -206,7 +206,7 @@ fn tables_are_adopted_at_once_however_they_are_saved() {
 }
 
 #[test]
-fn directories_may_go_and_come_back() {
+fn directories_may_be_removed_and_created_again() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
@@ -231,7 +231,7 @@ fn directories_may_go_and_come_back() {
 }
 
 #[test]
-fn a_table_without_its_user_waits_for_her() {
+fn a_table_without_its_user_waits_until_the_user_exists() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/var/spool/cron/crontabs/carol", "@every_second date +\\%s >> /tmp/carol\n").expect("a table");
     world.run("chmod 600 /var/spool/cron/crontabs/carol").ok();
@@ -303,7 +303,7 @@ fn ours_and_debians_cron_exclude_each_other() {
 }
 
 #[test]
-fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_not_know_it() {
+fn the_service_manager_is_notified_of_readiness_reloads_and_the_end_and_jobs_cannot_reach_it() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("env", "@reboot root env > /run/env.new; mv /run/env.new /run/env\n");
     let manager = UnixDatagram::bind("/run/notify").expect("a socket");
@@ -342,7 +342,7 @@ fn the_service_manager_hears_of_readiness_reloads_life_and_the_end_and_jobs_do_n
 }
 
 #[test]
-fn nothing_inherited_reaches_daemon_or_job() {
+fn nothing_inherited_from_the_caller_reaches_daemon_or_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
         "look",
@@ -448,7 +448,7 @@ fn end_with(signal: Signal, child: Child) -> std::process::Output {
 }
 
 #[test]
-fn standalone_it_waits_for_what_runs_but_not_for_ever() {
+fn a_standalone_daemon_that_is_stopped_waits_for_running_jobs_but_not_for_ever() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let child = standalone(
         &world,
@@ -473,10 +473,10 @@ fn standalone_it_waits_for_what_runs_but_not_for_ever() {
 }
 
 #[test]
-fn without_inotify_tables_are_looked_at_each_minute() {
+fn without_inotify_tables_are_scanned_each_minute() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/tmp/table", "# nothing\n").expect("a table");
-    // A user of her own, whose bound on inotify instances is used up by programs of hers.
+    // A separate user, whose inotify instances are all taken by other programs of that user.
     world.run("useradd --create-home --uid 61234 dora; touch /tmp/tailed").ok();
     let bound = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").expect("the kernel's bound");
     let line = format!("for i in $(seq {}); do tail -f /tmp/tailed & done; wait", bound.trim());
@@ -503,7 +503,7 @@ fn without_inotify_tables_are_looked_at_each_minute() {
 }
 
 #[test]
-fn as_the_first_process_it_reaps_orphans_and_steals_no_status() {
+fn as_the_first_process_the_daemon_reaps_orphans_and_loses_no_status_of_a_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let table = "@every_second for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.2 & ) ; done; exit 3\n";
     fs::write("/tmp/table", table).expect("a table");
@@ -526,7 +526,7 @@ fn as_the_first_process_it_reaps_orphans_and_steals_no_status() {
 }
 
 #[test]
-fn check_tells_every_fault_and_every_refusal() {
+fn check_reports_every_fault_and_every_refusal() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("good", "* * * * * root true\n");
     let fine = world.run("crond --check");

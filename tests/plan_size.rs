@@ -89,7 +89,7 @@ fn bytes_an_entry(daemon: &mut Daemon, table: fn(usize) -> String) -> f64 {
 }
 
 #[test]
-fn memory_is_small_and_stays_so() {
+fn memory_per_entry_is_small_and_does_not_grow() {
     let mut daemon = Daemon::new();
     let bytes = bytes_an_entry(&mut daemon, ten_entries);
     assert!(bytes <= MOST_BYTES, "{bytes} bytes an entry");

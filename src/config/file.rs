@@ -1,4 +1,4 @@
-//! /etc/cronwheel.toml: its keys, their values, and what is wrong with them.
+//! /etc/cronwheel.toml: its keys and values, and errors in them.
 
 use crate::crontab::{self, Severity};
 use crate::profile::{ProfileName, shared};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
-/// All keys, in order of the alphabet. They are the long options of `crond`, and what has no option.
+/// All keys in alphabetical order. They are the long options of `crond`, and what has no option.
 const KEYS: [&str; 14] = [
     "anacron-stamps",
     "anacrontab",
@@ -84,7 +84,7 @@ impl LogTarget {
     }
 }
 
-/// What the file or a command line sets; `None` for what it leaves open.
+/// The values that the file or a command line sets. `None`: not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
     /// Which reference implementation is being replaced.
@@ -113,11 +113,11 @@ pub struct Values {
     pub watch: Option<WatchMode>,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
     pub stop_timeout: Option<Duration>,
-    /// Most jobs on their way to their command at once.
+    /// Most jobs whose processes are being started at once.
     pub starts_in_flight: Option<NonZeroUsize>,
 }
 
-/// What a key takes, for a message.
+/// The expected value of a key, for a message.
 struct Expected(&'static str);
 
 impl Values {
@@ -272,7 +272,7 @@ impl ConfigFile {
         Ok(system.map_or(ProfileName::Cronie, |text| ProfileName::from_os_release(&String::from_utf8_lossy(&text))))
     }
 
-    /// For the daemon, which runs with the whole file or not at all.
+    /// Checks all keys, for the daemon, which does not start with a faulty file.
     ///
     /// # Errors
     /// The first fault.
@@ -280,7 +280,7 @@ impl ConfigFile {
         self.faults.first().map_or(Ok(()), |fault| Err(ConfigError::Faulty(self.line(fault, Severity::Error))))
     }
 
-    /// For programs that use only these keys: the faults of the others, as warnings.
+    /// Checks the keys that a program uses. Returns the faults of the others as warnings.
     ///
     /// # Errors
     /// The first wrong value of a key that is used.
@@ -291,7 +291,7 @@ impl ConfigFile {
         }
     }
 
-    /// What the file sets.
+    /// The values that the file sets.
     pub fn into_values(self) -> Values {
         self.values
     }

@@ -1,4 +1,4 @@
-//! What the machine is configured to be, for all programs: /etc/cronwheel.toml with the command line's overrides, and the known time zones and calendars.
+//! The configuration of all programs: /etc/cronwheel.toml with the command line's overrides, and the known time zones and calendars.
 
 pub mod calendars;
 mod file;

@@ -1,4 +1,4 @@
-//! What holds for a program: the command line's values, else those of /etc/cronwheel.toml, else the profile's.
+//! The configuration of a program: the command line's values, else those of /etc/cronwheel.toml, else the profile's.
 
 use super::file::{LogTarget, Values, WatchMode};
 use crate::profile::{Profile, ProfileName, shared};
@@ -33,7 +33,7 @@ pub struct Config {
     pub anacrontab: PathBuf,
     /// The days on which they ran last.
     pub anacron_stamps: PathBuf,
-    /// Where to log; `None`: the program decides.
+    /// Where to log. `None`: the program decides.
     pub log: Option<LogTarget>,
     /// Command that delivers mail, or `off`; `None`: the program decides.
     pub mailer: Option<String>,
@@ -43,12 +43,12 @@ pub struct Config {
     pub watch: WatchMode,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
     pub stop_timeout: Duration,
-    /// Most jobs on their way to their command at once; `None`: the executor's default.
+    /// Most jobs whose processes are being started at once; `None`: the executor's default.
     pub starts_in_flight: Option<NonZeroUsize>,
 }
 
 impl Config {
-    /// Puts the command line's values over the file's, and both over the profile's.
+    /// Combines the values: those of the command line override the file's, which override the profile's.
     pub fn resolve(profile: ProfileName, given: Values, file: Values) -> Config {
         let profile = profile.profile();
         let path =

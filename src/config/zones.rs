@@ -1,4 +1,4 @@
-//! Zone files: reads the bytes, and tells which zone the system is in.
+//! Zone files: reads them, and determines the zone of the system.
 
 use crate::schedule::{Zone, Zones};
 use crate::sys::files::{read_file, read_text};
@@ -15,9 +15,9 @@ const ZONEINFO: &str = "/usr/share/zoneinfo";
 const LOCALTIME: &str = "/etc/localtime";
 /// Debian's record of the name, for systems where /etc/localtime is a copy.
 const TIMEZONE: &str = "/etc/timezone";
-/// No zone file is near that size: a larger one is none.
+/// A larger file is not a zone file.
 const LARGEST_FILE: usize = 1 << 20;
-/// Most names that are remembered although no zone has them: tables name them.
+/// Most unknown names that are remembered, since users choose them.
 const MOST_UNKNOWN: usize = 1000;
 
 /// The system's zone files (`$TZDIR`, else /usr/share/zoneinfo), read on demand and kept; `chrono-tz`'s copy where there are none.
@@ -28,19 +28,19 @@ pub struct SystemZones {
     timezone: PathBuf,
     /// The value of `TZ`, if it is set.
     tz: Option<String>,
-    /// The system's own zone and what it was read from, once somebody has asked.
+    /// The system's own zone and what it was read from, once it was needed.
     system: OnceLock<(Arc<Zone>, Stamps)>,
-    named: Mutex<HashMap<String, Named>>,
+    named: Mutex<HashMap<String, CachedZone>>,
 }
 
-/// A name that was asked for, and what was found.
+/// The result of looking up a name.
 #[derive(Debug)]
-struct Named {
+struct CachedZone {
     zone: Option<Arc<Zone>>,
     stamp: Option<ZoneStamp>,
 }
 
-/// What tells a changed zone file from an unchanged one, where its symbolic link leads included.
+/// Identifies a state of a zone file, including the target of its symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ZoneStamp {
     link: Option<PathBuf>,
@@ -62,7 +62,7 @@ impl SystemZones {
         SystemZones { directory, localtime, timezone, tz, system: OnceLock::new(), named: Mutex::default() }
     }
 
-    /// Looks again at /etc/localtime and at files already read; whether anything changed.
+    /// Checks /etc/localtime and the files that were read. Returns whether anything has changed.
     pub fn refresh(&mut self) -> bool {
         let changed = self.refresh_named();
         let Some((zone, stamps)) = self.system.get() else { return changed };
@@ -87,20 +87,20 @@ impl SystemZones {
         changed
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<String, Named>> {
+    fn names(&self) -> MutexGuard<'_, HashMap<String, CachedZone>> {
         // A map of finished readings is whole whatever happened to a thread that held it.
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file of that name, else the program's own copy, else none.
-    fn read_named(&self, name: &str) -> Named {
+    fn read_named(&self, name: &str) -> CachedZone {
         let path = self.directory.join(name);
         let stamp = ZoneStamp::of(&path);
         let zone = match read_zone(&path, name) {
             Some(zone) => Some(zone),
             None => Zone::embedded(name),
         };
-        Named { zone: zone.map(Arc::new), stamp }
+        CachedZone { zone: zone.map(Arc::new), stamp }
     }
 
     fn read_system(&self) -> (Arc<Zone>, Stamps) {

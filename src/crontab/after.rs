@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct Dependency {
     /// `NAME` in a user's table, `USER:NAME` in a system table.
     pub job: Arc<str>,
-    /// Where it stands in the line.
+    /// Its place in the line.
     pub place: Range<usize>,
 }
 
@@ -43,11 +43,11 @@ struct WaitingEntry {
 const MOST_SHOWN: usize = 20;
 /// Most names that all `@after` of a table have together: each may be two bytes long and takes many times that in memory.
 pub(super) const MOST_JOBS_OF_TABLE: usize = 100_000;
-/// Most names of a table among which a likely one is looked for.
+/// Most names of a table that are compared with a misspelled one.
 const MOST_COMPARED: usize = 500;
 
 impl Dependencies {
-    /// Gives a name to the entry in that line. `Err` is the line of the entry that has it already.
+    /// Gives a name to the entry in that line. The inner `Err` is the line of the entry that has it already.
     pub fn give_name(&mut self, name: &Arc<str>, line: u32) -> Result<Result<(), u32>, OutOfMemory> {
         if let Some(&other) = self.names.get(name) {
             return Ok(Err(other));
@@ -57,19 +57,19 @@ impl Dependencies {
         Ok(Ok(()))
     }
 
-    /// An entry of that name is there and does not run.
+    /// Notes that an entry of that name exists but does not run.
     pub fn note_faulty(&mut self, name: Arc<str>) -> Result<(), OutOfMemory> {
         self.faulty.try_reserve(1)?;
         self.faulty.insert(name);
         Ok(())
     }
 
-    /// Whether so many more jobs are too many for one table.
+    /// Whether this many more jobs are too many for one table.
     pub fn is_full(&self, more: usize) -> bool {
         more > 0 && self.jobs + more > MOST_JOBS_OF_TABLE
     }
 
-    /// An entry waits for these jobs.
+    /// Notes that an entry waits for these jobs.
     pub fn wait(&mut self, line: &Line<'_>, name: Option<Arc<str>>, jobs: Vec<Dependency>) -> Result<(), OutOfMemory> {
         let mut text = Vec::new();
         append(&mut text, line.text)?;
@@ -77,8 +77,8 @@ impl Dependencies {
         push(&mut self.waiting, WaitingEntry { line: line.number, text, name, jobs })
     }
 
-    /// Tells what is wrong with the jobs that entries wait for, to whom lists it. An unknown job is an error only where the whole
-    /// table is at hand and nobody runs it yet.
+    /// Reports what is wrong with the jobs that entries wait for. An unknown job is an error only when the whole table is known and not
+    /// installed yet.
     pub fn check(
         &self,
         form: Form,
@@ -123,7 +123,7 @@ impl Dependencies {
         }
     }
 
-    /// One complaint for each entry that closes a cycle, but at most `most`. The search goes along each edge once.
+    /// Returns one complaint for each entry that closes a cycle, but at most `most`. The search follows each edge once.
     fn cycles(&self, most: usize) -> Vec<(&WaitingEntry, Complaint)> {
         let named: HashMap<&str, usize> = self
             .waiting
@@ -175,7 +175,7 @@ impl Dependencies {
         found
     }
 
-    /// About the job that closes the cycle of these entries.
+    /// The complaint about the job that closes the cycle of these entries.
     #[cold]
     fn cycle(&self, entries: &[(usize, usize)], job: &Dependency) -> Complaint {
         let names = entries.iter().filter_map(|(index, _)| self.waiting.get(*index)?.name.as_deref());
@@ -192,11 +192,11 @@ impl Dependencies {
     }
 }
 
-/// How far the search for cycles is with an entry.
+/// The state of an entry in the search for cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     New,
-    /// At that depth of the path to the entry that is looked at.
+    /// On the path to the current entry, at this depth.
     OnPath(usize),
     Done,
 }

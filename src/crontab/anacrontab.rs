@@ -1,4 +1,5 @@
-//! /etc/anacrontab: anacron jobs and not by the clock. Bytes in, jobs and diagnostics out; a bad line costs only itself.
+//! /etc/anacrontab, the table of anacron jobs, which are due after a period in days. Bytes in, jobs and diagnostics out; a bad line costs
+//! only itself.
 //!
 //! A line is `PERIOD DELAY NAME COMMAND` or `NAME=VALUE`; a backslash at its end joins the next line to it, with a blank
 //! between them (anacrontab(5); cronie's anacron/readtab.c). Unlike in a crontab, `%` and quotes mean nothing here.
@@ -19,7 +20,7 @@ use std::sync::Arc;
 pub struct Anacrontab {
     /// The jobs in file order.
     pub jobs: Vec<AnacronJob>,
-    /// In which hours jobs may start.
+    /// The hours in which jobs may start.
     pub hours: Hours,
 }
 
@@ -62,12 +63,12 @@ pub enum Period {
     Year,
 }
 
-/// The most minutes of a delay: a week, so that a slip of the pen is noticed.
+/// The maximum delay in minutes: a week, so that typing errors are noticed.
 const LONGEST_DELAY: u32 = 7 * 24 * 60;
 /// The longest name that a file can have (NAME_MAX).
 const LONGEST_NAME: usize = 255;
 
-/// The names of periods; `@annualy` is a slip that anacron has always accepted.
+/// The names of periods. `@annualy` is a misspelling that anacron accepts.
 const PERIODS: &[(&str, Period)] = &[
     ("@daily", Period::Days(1)),
     ("@weekly", Period::Days(7)),
@@ -86,8 +87,8 @@ impl Hours {
 }
 
 impl Anacrontab {
-    /// Reads one. `name` is its path, which with the host makes its random delay. Never fails: what cannot be used is in the
-    /// diagnostics.
+    /// Parses an anacrontab. `name` is its path, on which, together with the host, the random delay depends. Never fails: the diagnostics
+    /// say which lines cannot be used.
     pub fn parse(source: &[u8], name: &str, host: HostKey) -> (Anacrontab, Vec<Diagnostic>) {
         let mut reader = Reader {
             seed: Seed { host, table: name, entry: b"" },
@@ -99,14 +100,14 @@ impl Anacrontab {
         };
         for line in join(source) {
             if let Err(complaint) = reader.line(&line) {
-                reader.say(Severity::Error, &line, complaint);
+                reader.report(Severity::Error, &line, complaint);
             }
         }
         (reader.tab, reader.diagnostics)
     }
 }
 
-/// A line with those that backslashes have joined to it.
+/// A line, with the following ones that a backslash joins to it.
 struct Joined<'a> {
     text: Vec<u8>,
     /// Where in the text each of the file's lines begins.
@@ -181,7 +182,7 @@ impl Reader<'_> {
             b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),
             b"MAILTO" if !bytes.contains(&b'$') => {
                 if let Some(complaint) = setting::mailto_complaint(bytes) {
-                    self.say(Severity::Warning, line, here(complaint));
+                    self.report(Severity::Warning, line, here(complaint));
                 }
             }
             _ => {
@@ -194,7 +195,7 @@ impl Reader<'_> {
                     Some(_) | None => None,
                 };
                 if let Some(complaint) = complaint {
-                    self.say(Severity::Warning, line, complaint);
+                    self.report(Severity::Warning, line, complaint);
                 }
             }
         }
@@ -206,7 +207,7 @@ impl Reader<'_> {
         let next = self.jobs.take_next();
         let (at, period) = next_word(&mut cursor);
         if let Some(complaint) = odd_period(period, at.clone()) {
-            self.say(Severity::Warning, line, complaint);
+            self.report(Severity::Warning, line, complaint);
         }
         let period = read_period(period, at)?;
         let (at, minutes) = next_word(&mut cursor);
@@ -220,8 +221,8 @@ impl Reader<'_> {
         }
         if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
             let message = format!("the job in line {} has the name {}, too", other.line, found(id));
-            let help = "both have one stamp, so that one counts as the run of the other";
-            self.say(Severity::Warning, line, Complaint::new(at, message).help(help));
+            let help = "both have the same stamp, so a run of one counts as a run of the other";
+            self.report(Severity::Warning, line, Complaint::new(at, message).help(help));
         }
         cursor.skip_blanks();
         let command = cursor.rest();
@@ -241,7 +242,7 @@ impl Reader<'_> {
     }
 
     /// Keeps a complaint, with the file's own line and column.
-    fn say(&mut self, severity: Severity, line: &Joined<'_>, mut complaint: Complaint) {
+    fn report(&mut self, severity: Severity, line: &Joined<'_>, mut complaint: Complaint) {
         let at = complaint.span.start;
         if let Some((start, line)) = line.pieces.iter().rev().find(|(start, _)| *start <= at) {
             complaint.span = at - start..complaint.span.end.saturating_sub(*start);
@@ -250,7 +251,7 @@ impl Reader<'_> {
     }
 }
 
-/// Name and value of a setting: the first word is followed by `=`. Blanks around the value do not count.
+/// Parses name and value of a setting: a first word that is followed by `=`. Blanks around the value do not count.
 fn assignment(mut cursor: Cursor<'_>) -> Option<(Range<usize>, Range<usize>)> {
     let start = cursor.at();
     let name = cursor.take_while(|byte| byte != b'=' && !is_blank(byte));
@@ -316,7 +317,7 @@ fn preferred_hour(text: &[u8]) -> Result<u32, Complaint> {
     })
 }
 
-/// What a job sees of the settings above it. `NO_MAIL_OUTPUT` that is not empty means no mail, as an empty MAILTO does.
+/// The variables of a job, from the settings above it. `NO_MAIL_OUTPUT` that is not empty means no mail, as an empty MAILTO does.
 fn for_job(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut own = variables.to_vec();
     if own.iter().any(|(name, value)| name == b"NO_MAIL_OUTPUT" && !value.is_empty()) {

@@ -42,7 +42,7 @@ pub(super) fn first_percent(raw: &[u8]) -> Option<usize> {
     })
 }
 
-/// `\%` becomes `%`, and on Debian `\\` becomes `\`; any other backslash is the shell's business.
+/// `\%` becomes `%`, and on Debian `\\` becomes `\`; any other backslash is left to the shell.
 fn unescape_shell(text: &[u8], backslash: Backslash) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();

@@ -4,7 +4,7 @@ use super::calendar::Calendars;
 use super::form::Form;
 use crate::schedule::{HostKey, Zones};
 
-/// Bounds of a table, as the profile's reference implementation has them; beyond them is an error, never a cut.
+/// Limits of a table, those of the profile's reference implementation. Exceeding one is an error; nothing is truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of a command.
@@ -42,7 +42,7 @@ impl Limits {
     }
 }
 
-/// What of the language depends on the profile.
+/// The parts of the language that depend on the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
     /// Bounds on lines, entries, settings and bytes.
@@ -60,7 +60,7 @@ pub struct Context<'a> {
     pub dialect: &'a Dialect,
     /// The table's name for stable draws: a user's name, or the path of a system table.
     pub name: &'a str,
-    /// This host, for stable draws.
+    /// The key of this host, for stable draws.
     pub host: HostKey,
     /// The names that the table may refer to.
     pub known: KnownNames<'a>,

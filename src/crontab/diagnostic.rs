@@ -1,4 +1,4 @@
-//! A complaint with its place.
+//! Diagnostics: messages about a line, with their place in it.
 
 use super::excerpt::{Excerpt, characters, printable};
 use super::line::Line;
@@ -40,13 +40,12 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// What both reference implementations say in such a case: `bad hour`.
     pub bad: Option<&'static str>,
-    /// Whether it is for the eyes of who writes the line alone: it does what it does with every cron, and the log's readers
-    /// have not written it.
+    /// Whether only the author of the line needs it: the line means the same to every cron. Such a warning is not logged.
     pub aside: bool,
     excerpt: Excerpt,
 }
 
-/// What is wrong with a piece of a line, before line number and severity are put to it.
+/// What is wrong with a piece of a line. It becomes a diagnostic with a line number and a severity.
 #[derive(Clone, Debug)]
 pub(super) struct Complaint {
     /// The bytes of the line it is about.
@@ -73,13 +72,13 @@ impl Complaint {
         self
     }
 
-    /// The same with the reference implementations' words.
+    /// Adds the words of the reference implementations.
     pub fn bad(mut self, words: &'static str) -> Complaint {
         self.bad = Some(words);
         self
     }
 
-    /// The diagnostic, now that its line is known.
+    /// Makes a diagnostic of it, for this line.
     pub fn at(self, severity: Severity, line: &Line<'_>) -> Diagnostic {
         let bare = Diagnostic::new(severity, line.number, line.text, self.span, &self.message, self.help);
         Diagnostic { bad: self.bad, aside: self.aside, ..bare }
@@ -117,7 +116,7 @@ impl Diagnostic {
         format!("{file}:{}:{}: {}: {}", self.line, self.column, self.severity, self.message)
     }
 
-    /// The whole picture with caret and help, as in the interface's section on diagnostics; ends with a newline.
+    /// The message with the line, a caret and the help, several lines. It ends with a newline.
     pub fn picture(&self, file: &str) -> String {
         let number = self.line.to_string();
         let gutter = " ".repeat(number.len() + 2);

@@ -11,7 +11,7 @@ use crate::schedule::{Caution, Fault, Schedule, Seed};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Most warnings of one schedule that are told; a list of a million doubtful items is not.
+/// Most warnings about one schedule, since a list may have a million doubtful items.
 const MOST_CAUTIONS: usize = 3;
 
 /// A job line in its parts.
@@ -33,7 +33,7 @@ pub(super) struct JobLine<'a> {
     pub command_at: usize,
 }
 
-/// Complaints are boxed: good lines, of which there may be a hundred thousand, do not carry the room for one around.
+/// Complaints are boxed, so that the result for a good line is small.
 type Read<T> = Result<T, Box<Complaint>>;
 
 /// Reads the job line whose first byte that is not blank is at `first`. `most_delay` is the RANDOM_DELAY in minutes; what is
@@ -95,8 +95,8 @@ pub(super) fn read<'a>(
     })
 }
 
-/// The most bytes from the first of the schedule to the first of the command. No line that somebody means comes near
-/// it, and the work that one line can cause stays bounded.
+/// The most bytes from the first of the schedule to the first of the command. It bounds the work that one line can cause, and is far above
+/// any sensible line.
 const LONGEST_START: usize = u16::MAX as usize;
 
 #[cold]
@@ -235,7 +235,7 @@ fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>
 
 const SECONDS: &str = "a schedule has five fields and the minute is the first: leave out the seconds";
 
-/// The reference implementations' words (entry.c, ecodes).
+/// The message of the reference implementations (entry.c, ecodes).
 pub const BAD_USER: &str = "bad username";
 const BAD_TIME: &str = "bad time specifier";
 const BAD_COMMAND: &str = "bad command";
@@ -376,7 +376,7 @@ fn user_column(command: &[u8], at: usize, owner: &str) -> Option<Complaint> {
     })
 }
 
-/// About the unescaped percent sign at that place of a line.
+/// The warning about the unescaped percent sign at that place of a line.
 #[cold]
 pub(super) fn percent_warning(at: usize) -> Complaint {
     let message = "what follows this % is not part of the command but its standard input";

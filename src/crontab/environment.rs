@@ -9,15 +9,15 @@ pub(super) const LARGEST_ENVIRONMENT: usize = 1 << 20;
 /// The size of the environment at a place of the table: of each name the last value above it counts.
 #[derive(Debug, Default)]
 pub(super) struct EnvironmentSize {
-    /// By name, how many bytes its setting takes.
+    /// The size of each name's setting in bytes.
     settings: HashMap<Box<[u8]>, usize>,
     total: usize,
-    /// What is left of the total when every value is empty: the least that the settings below can make of it.
+    /// The total if every value were empty: the smallest that the settings below can make it.
     least: usize,
 }
 
 impl EnvironmentSize {
-    /// A setting with a value of so many bytes.
+    /// Counts a setting with a value of this many bytes.
     pub fn set(&mut self, name: &[u8], value_length: usize) -> Result<(), OutOfMemory> {
         if self.is_beyond_repair() {
             return Ok(());

@@ -57,8 +57,8 @@ pub(super) fn characters(text: &[u8]) -> usize {
     text.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum()
 }
 
-/// The text with nothing in it that a terminal or a log would obey: control and direction characters and bytes that
-/// are not UTF-8 become escapes like `\x1b`, a tab becomes a blank.
+/// The text without anything that a terminal or a log would interpret: control and direction characters and bytes that are not UTF-8 become
+/// escapes like `\x1b`, a tab becomes a blank.
 pub fn printable(text: &[u8]) -> String {
     cells(text).map(|cell| cell.shown).collect()
 }
@@ -119,7 +119,7 @@ fn cells_at_the_end(text: &[u8]) -> (Vec<Cell>, bool) {
     (shown, more)
 }
 
-/// Characters that are invisible or turn the direction of writing: a line could hide what it does behind them.
+/// Whether a character is invisible or changes the direction of writing, so that a line could look other than it is.
 fn steers_text(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -15,14 +15,14 @@ const MOST_REMEMBERED: usize = 50_000;
 /// Bytes that an allocation takes beside its content: reference counts, and what the allocator adds.
 const OVERHEAD: usize = 64;
 
-/// What the table has had so far.
+/// The values of the table so far.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: HashSet<SharedBytes>,
-    /// Apart from the others, which may be too many to be remembered.
+    /// Kept apart from the other texts, which may be too many to be remembered.
     schedule_texts: HashSet<SharedBytes>,
     users: HashSet<Arc<str>>,
-    /// All of them: the scheduler keeps a timer for each, but equal ones only once.
+    /// All timings, however many: the scheduler keeps one timer for equal ones.
     timings: HashSet<Arc<Timing>>,
     memory: SmallAllocations,
 }

@@ -17,7 +17,7 @@ pub(super) struct JobScope {
     variants: Vec<(Variant, Arc<Policy>)>,
 }
 
-/// What holds for the next entry only.
+/// The settings that hold for the next entry only.
 #[derive(Debug, Default)]
 pub(super) struct NextEntry {
     /// `CRON_NAME`.
@@ -36,8 +36,7 @@ pub(super) struct Variant {
 }
 
 impl JobScope {
-    /// Obeys a job setting. What is wrong with it is a warning; a faulty value changes nothing. `calendars` are those that are there, if
-    /// it is to be checked.
+    /// Applies a job setting. A faulty value changes nothing and gives a warning. `calendars` are those that exist, if it is to be checked.
     pub fn set(
         &mut self,
         setting: &JobSetting,
@@ -61,7 +60,7 @@ impl JobScope {
         })
     }
 
-    /// What holds for the entry at hand only. The entry below it does not get it, even if this one is faulty.
+    /// Takes what holds for this entry only. The entry below does not get it, even if this one is faulty.
     pub fn take_next(&mut self) -> NextEntry {
         NextEntry { name: self.draft.name.take(), ping: self.draft.ping.take() }
     }

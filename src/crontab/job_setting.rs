@@ -21,9 +21,9 @@ pub struct JobSetting {
     pub name: &'static str,
     /// The values that it takes, as a page shows them: `allow | skip | queue | replace`.
     pub values: &'static str,
-    /// What holds where it is not set.
+    /// The value that holds where it is not set.
     pub default: &'static str,
-    /// What it does, in one sentence.
+    /// Its effect, in one sentence.
     pub meaning: &'static str,
     /// The schedules on which it has an effect.
     pub applies: Applies,

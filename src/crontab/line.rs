@@ -33,12 +33,12 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Whether nothing of it has come.
+    /// Whether it has no bytes yet.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// What is kept of it.
+    /// The bytes that are kept.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
@@ -55,7 +55,7 @@ impl Unfinished {
         Line { number, text: &self.text, length: self.length, ended }
     }
 
-    /// Nothing, in the same memory.
+    /// Empties it and keeps its memory.
     pub fn emptied(mut self) -> Unfinished {
         self.text.clear();
         Unfinished { text: self.text, length: 0 }
@@ -76,7 +76,7 @@ impl<'a> Lines<'a> {
         Lines::after(0, source)
     }
 
-    /// The lines of a piece of a table, so many lines having been before it.
+    /// The lines of a piece of a table that follows after `lines` lines.
     pub fn after(lines: u32, piece: &'a [u8]) -> Lines<'a> {
         Lines { source: piece, at: 0, number: lines }
     }
@@ -129,7 +129,7 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// What has not been read yet.
+    /// The rest, which has not been read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }

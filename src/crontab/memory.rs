@@ -11,21 +11,21 @@ impl From<std::collections::TryReserveError> for OutOfMemory {
     }
 }
 
-/// As `extend_from_slice`, but that a failed allocation is an error.
+/// Like `extend_from_slice`, except that a failed allocation is an error.
 pub(super) fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
     reserve(to, bytes.len())?;
     to.extend_from_slice(bytes);
     Ok(())
 }
 
-/// As `push`, but that a failed allocation is an error.
+/// Like `push`, except that a failed allocation is an error.
 pub(super) fn push<T>(to: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
     reserve(to, 1)?;
     to.push(item);
     Ok(())
 }
 
-/// What takes fewer bytes grows without a check of the headroom.
+/// Allocations of fewer bytes are made without checking the headroom.
 const LARGE: usize = 1 << 20;
 /// Bytes that stay free: the small allocations of a parser, each bounded, cannot fail singly.
 const HEADROOM: usize = 8 << 20;
@@ -42,7 +42,7 @@ fn reserve<T>(to: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
     require(HEADROOM)
 }
 
-/// Fails when there are not so many bytes.
+/// Fails if this many bytes cannot be allocated.
 fn require(bytes: usize) -> Result<(), OutOfMemory> {
     let mut free: Vec<u8> = Vec::new();
     Ok(free.try_reserve_exact(bytes)?)
@@ -62,15 +62,14 @@ impl Default for SmallAllocations {
 }
 
 impl SmallAllocations {
-    /// Something large was allocated: the headroom is checked before the next allocation.
+    /// Has the headroom checked before the next allocation, after a large one.
     pub fn recheck(&mut self) {
         self.unchecked = 0;
     }
 
-    /// To be called before so many bytes are allocated.
+    /// To be called before this many bytes are allocated.
     ///
-    /// # Errors
-    /// [`OutOfMemory`] when they and the headroom are not there.
+    /// # Errors [`OutOfMemory`] if they and the headroom are not available.
     pub fn announce(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         match self.unchecked.checked_sub(bytes) {
             Some(rest) => self.unchecked = rest,

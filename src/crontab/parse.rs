@@ -1,4 +1,4 @@
-//! From the bytes of a table to its entries and settings.
+//! The parser: from the bytes of a table to its entries and settings.
 
 use super::after::{Dependencies, MOST_JOBS_OF_TABLE};
 use super::command::first_percent;
@@ -19,22 +19,22 @@ use super::store::{Crontab, Entry, Setting, Timing};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A table and everything that was said about it.
+/// A parsed table and its diagnostics.
 #[derive(Debug)]
 pub struct Parsed {
-    /// What of it runs.
+    /// Its entries and settings that can be used.
     pub table: Crontab,
     /// Errors and warnings in order of lines, of each kind the first [`MOST_LISTED`], and the error from which on nothing was
     /// read. A missing final newline is an error here
     /// (`crontab` refuses); the daemon runs the last line all the same.
     pub diagnostics: Vec<Diagnostic>,
-    /// How many more there are.
+    /// The number of further diagnostics.
     pub unlisted: Unlisted,
     /// How many newlines the table has, as far as it was read.
     pub newlines: usize,
 }
 
-/// Errors and warnings that are counted only: a table of faulty lines must not become many times its size in diagnostics.
+/// The number of diagnostics that are not listed, so that those of a faulty table do not take many times its size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unlisted {
     /// Errors beyond the first [`MOST_LISTED`].
@@ -102,7 +102,7 @@ const NO_ENTRY: &str = "bad minute";
 /// What cronie says of a last line without a newline. Debian's cron says that it ignores the whole table.
 pub const NO_NEWLINE: &str = "missing newline before EOF";
 
-/// What a byte order mark looks like in UTF-8.
+/// The byte order mark in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes of the first line that are kept for the diagnostic about a table that is too large.
@@ -112,7 +112,7 @@ const HEAD: usize = 512;
 /// of a line that has not ended yet no more than the longest line may have.
 pub struct Parser<'a> {
     context: &'a Context<'a>,
-    /// Whether the table is only judged: then nothing of it is kept.
+    /// Whether the table is only checked. Then nothing of it is kept.
     judges_only: bool,
     /// Whether `crontab` has installed the table, with its header.
     is_installed: bool,
@@ -127,9 +127,9 @@ pub struct Parser<'a> {
     listed_errors: usize,
     listed_warnings: usize,
     unlisted: Unlisted,
-    /// Bytes that the table has by what its file tells.
+    /// The size of the table in bytes according to its file.
     expected: u64,
-    /// Bytes that have come.
+    /// The number of bytes so far.
     seen: u64,
     /// The beginning of the table's first line.
     head: Vec<u8>,
@@ -151,7 +151,7 @@ pub struct Parser<'a> {
     has_nul: bool,
     /// Whether there is a percent sign.
     has_percent: bool,
-    said_crlf: bool,
+    has_warned_of_crlf: bool,
     /// The complaint about the unknown zone that holds now, if it is listed, and how many entries do not run because of it.
     zoneless: Option<(Option<usize>, usize)>,
 }
@@ -170,7 +170,7 @@ impl From<OutOfMemory> for Stop {
 }
 
 impl<'a> Parser<'a> {
-    /// Has read nothing yet.
+    /// A parser that has read nothing yet.
     pub fn new(context: &'a Context<'a>) -> Parser<'a> {
         Parser {
             context,
@@ -200,24 +200,24 @@ impl<'a> Parser<'a> {
             setting_lines: 0,
             has_nul: false,
             has_percent: false,
-            said_crlf: false,
+            has_warned_of_crlf: false,
             zoneless: None,
         }
     }
 
-    /// The table is only judged: what is parsed has no entries and no settings.
+    /// Only checks the table: the result has no entries and no settings.
     pub fn judging_only(mut self) -> Parser<'a> {
         self.judges_only = true;
         self
     }
 
-    /// The table is a user's in the spool, where `crontab` may have put its header in front of it.
+    /// Parses a user's table in the spool, to which `crontab` may have added its header.
     pub fn of_installed(mut self) -> Parser<'a> {
         self.is_installed = true;
         self
     }
 
-    /// By what its file tells the table has so many bytes: one that is too large is then not read to its end.
+    /// Sets the size of the table in bytes according to its file. A table that is too large is then not read to its end.
     pub fn expect(&mut self, bytes: u64) {
         self.expected = bytes;
     }
@@ -254,7 +254,7 @@ impl<'a> Parser<'a> {
         self.is_too_large
     }
 
-    /// Reads what stands behind the last newline. All that was read.
+    /// Reads the rest after the last newline, and returns the result.
     pub fn finish(mut self) -> Result<Parsed, OutOfMemory> {
         if !self.unfinished.is_empty() {
             self.read_unfinished(false)?;
@@ -351,11 +351,11 @@ impl<'a> Parser<'a> {
             }
             None => self.usable_line(line)?,
         }
-        self.look_at_end(line);
+        self.check_line_end(line);
         Ok(())
     }
 
-    /// A line of which only the beginning was kept: a comment, or an error.
+    /// Handles a line of which only the beginning was kept: a comment, or an error.
     fn too_long(&mut self, line: &Line<'_>) -> Result<(), Stop> {
         if is_comment_or_blank(line.text) && line.text.iter().any(|&byte| !is_blank(byte)) {
             return Ok(());
@@ -376,7 +376,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What makes a whole line unusable, whatever it is.
+    /// The complaint about a line that is unusable whatever its kind.
     fn unusable(&self, line: &Line<'_>) -> Option<Complaint> {
         if line.number == 1 && line.text.starts_with(BYTE_ORDER_MARK) {
             return Some(
@@ -400,10 +400,10 @@ impl<'a> Parser<'a> {
         Some(Complaint::new(at..at + 1, "expected text, found a NUL byte").help("save the file as plain text in UTF-8"))
     }
 
-    /// What is said about the way a line ends.
-    fn look_at_end(&mut self, line: &Line<'_>) {
-        if line.text.ends_with(b"\r") && !self.said_crlf {
-            self.said_crlf = true;
+    /// Warns about the way a line ends.
+    fn check_line_end(&mut self, line: &Line<'_>) {
+        if line.text.ends_with(b"\r") && !self.has_warned_of_crlf {
+            self.has_warned_of_crlf = true;
             let at = line.text.len() - 1;
             let complaint = Complaint::new(
                 at..at + 1,
@@ -489,7 +489,7 @@ impl<'a> Parser<'a> {
         Ok(push(&mut self.table.entries, entry)?)
     }
 
-    /// The policy of an entry, and what is odd about it.
+    /// Returns the policy of an entry and adds warnings about it.
     fn policy(&mut self, job: &JobLine<'_>, ping: Option<Ping>, warnings: &mut Vec<Complaint>) -> Arc<Policy> {
         let place = schedule_place(job);
         let user = job.user.unwrap_or_default();
@@ -559,7 +559,7 @@ impl<'a> Parser<'a> {
             self.warn(line, complaint);
         }
         let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
-        self.obey(line, meaning, value.clone());
+        self.apply(line, meaning, value.clone());
         self.setting_lines += 1;
         self.environment.set(&line.text[name.clone()], value.len())?;
         // Once no entry can run any more for all the settings above it, those below are of no use either.
@@ -574,8 +574,8 @@ impl<'a> Parser<'a> {
         Ok(push(&mut self.table.settings, setting)?)
     }
 
-    /// Does what a setting means for the entries below it.
-    fn obey(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) {
+    /// Applies a setting to the entries below it.
+    fn apply(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) {
         let value = &line.text[at.clone()];
         match meaning {
             Meaning::Variable => {}
@@ -619,7 +619,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An unknown zone ends here: its complaint says how many entries do not run.
+    /// Ends the scope of an unknown zone: completes its complaint with the number of entries that do not run.
     fn end_zoneless(&mut self) {
         let Some((Some(said), entries)) = self.zoneless.take() else { return };
         let Some(diagnostic) = self.diagnostics.get_mut(said) else { return };
@@ -630,7 +630,7 @@ impl<'a> Parser<'a> {
         });
     }
 
-    /// A line that cannot be used. It counts as an entry: the limit bounds what is said, too.
+    /// Lists the error of a line that cannot be used. The line counts as an entry, so that the limit bounds the errors, too.
     fn fault(&mut self, line: &Line<'_>, complaint: Complaint) -> Result<(), Stop> {
         self.count_entry(line)?;
         self.error(line, complaint);
@@ -661,7 +661,7 @@ impl<'a> Parser<'a> {
         Stop::Full
     }
 
-    /// Lists an error, or counts it. Its place in the list.
+    /// Lists an error, or counts it. Returns its index in the list.
     fn error(&mut self, line: &Line<'_>, complaint: Complaint) -> Option<usize> {
         self.list(Severity::Error, || complaint.at(Severity::Error, line)).then(|| self.diagnostics.len() - 1)
     }
@@ -670,7 +670,7 @@ impl<'a> Parser<'a> {
         self.list(Severity::Warning, || complaint.at(Severity::Warning, line));
     }
 
-    /// Lists a diagnostic, or counts it. Whether it is listed.
+    /// Lists a diagnostic, or counts it. Returns whether it is listed.
     fn list(&mut self, severity: Severity, diagnostic: impl FnOnce() -> Diagnostic) -> bool {
         let (listed, unlisted) = match severity {
             Severity::Error => (&mut self.listed_errors, &mut self.unlisted.errors),

@@ -1,4 +1,4 @@
-//! What the job settings (`CRON_OVERLAP`, `CRON_TIMEOUT`, ...) ask for: the policy of an entry.
+//! The policy of an entry, which the job settings (`CRON_OVERLAP`, `CRON_TIMEOUT`, ...) make.
 
 use crate::schedule::Day;
 use std::sync::{Arc, LazyLock};
@@ -80,7 +80,7 @@ pub struct Retry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ExitStatuses([u64; 4]);
 
-/// What becomes of slots that were missed.
+/// How missed slots are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CatchUp {
     /// Which of them run.
@@ -92,7 +92,7 @@ pub struct CatchUp {
 /// Which missed slots run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CatchUpMode {
-    /// Those that the rules for clock changes and restarts make up for.
+    /// Those that are caught up by the rules for clock changes and restarts.
     #[default]
     None,
     /// Only the latest missed slot.
@@ -173,7 +173,7 @@ pub enum IoClass {
     BestEffort(u8),
 }
 
-/// What the history keeps of the runs.
+/// How much of the runs the history keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HistoryRule {
     /// Everything, the output included.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// 2026-01-01T00:00:00Z.
 const FROM: Timestamp = Timestamp(1_767_225_600);
 
-/// How many runs are looked at to find the interval of a schedule.
+/// The number of runs from which the interval of a schedule is computed.
 const RUNS: usize = 50;
 
 const HOUR: u32 = 3_600;

@@ -13,16 +13,16 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a setting does besides being a variable of the job.
+/// The effect of a setting, apart from being a variable of the job.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
-    /// Nothing the language knows about; whoever starts the job may obey it.
+    /// None in the language. The executor may use it.
     Variable,
-    /// `CRON_TZ`: in which zone the entries below it are due.
+    /// `CRON_TZ`: the zone in which the entries below it are due.
     Zone,
-    /// `RANDOM_DELAY`: by how many minutes at most the entries below it are put off.
+    /// `RANDOM_DELAY`: the maximum delay of the entries below it in minutes.
     Delay,
-    /// `MAILTO`: who gets the output.
+    /// `MAILTO`: the recipients of the output.
     Recipients,
     /// A job setting.
     Job(&'static JobSetting),
@@ -143,15 +143,15 @@ pub(super) struct Scope {
     pub delay: u32,
 }
 
-/// In which zone entries are due.
+/// The zone in which entries are due.
 #[derive(Clone, Debug, Default)]
 pub(super) enum ZoneScope {
-    /// The system's.
+    /// The system's zone.
     #[default]
     System,
-    /// That one.
+    /// The zone of a `CRON_TZ`.
     Named(Arc<Zone>),
-    /// None: the last `CRON_TZ` is unknown, so that nobody can say when they are due.
+    /// None, since the last `CRON_TZ` is unknown. Entries are not due then.
     Unknown,
 }
 
@@ -182,7 +182,7 @@ pub(super) struct ZoneList {
     known: usize,
 }
 
-/// Most zones of a table. Each takes memory of its own, and no line that somebody means needs so many.
+/// Most zones of a table. It bounds the memory, and is far above any sensible number.
 const MOST_ZONES: usize = 1 << 16;
 
 /// What a CRON_TZ names.
@@ -203,7 +203,7 @@ impl ZoneList {
             b"local" => return (ZoneScope::System, None),
             b"" => {
                 let odd = Complaint::new(whole, "an empty CRON_TZ means the system's time zone")
-                    .help("CRON_TZ=local says so plainly");
+                    .help("write CRON_TZ=local for that");
                 return (ZoneScope::System, Some(odd));
             }
             _ => {}
@@ -269,7 +269,7 @@ pub(super) fn mailto_complaint(value: &[u8]) -> Option<Complaint> {
         format!("expected a mail address, found {} in it: mail to it is dropped", found(&value[at..at + 1])),
     );
     Some(match value[at] {
-        b' ' | b'\t' => complaint.help("addresses are parted by a comma without blanks: MAILTO=ann@example.org,bob"),
+        b' ' | b'\t' => complaint.help("separate addresses by commas without blanks: MAILTO=ann@example.org,bob"),
         _ => complaint.help("letters, digits and @!:%-.,_+=/ are safe"),
     })
 }

@@ -1,4 +1,4 @@
-//! How alike two words are.
+//! The similarity of two words.
 
 /// How many letters have to be put in, left out or replaced to make one word of the other (Levenshtein distance).
 pub(super) fn distance(a: &[u8], b: &[u8]) -> usize {

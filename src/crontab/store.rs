@@ -1,4 +1,4 @@
-//! What is kept of a table: its entries and settings.
+//! The parts of a table that are kept: its entries and settings.
 
 use super::line::{Cursor, is_blank};
 use super::policy::Policy;
@@ -30,11 +30,11 @@ pub struct Entry {
     pub flags: Flags,
     /// When it is due.
     pub timing: Arc<Timing>,
-    /// Whom it runs as, in a system table.
+    /// The user that it runs as, in a system table.
     pub user: Option<Arc<str>>,
     /// The raw command: `%` and backslashes untouched, flags taken off.
     pub command: SharedBytes,
-    /// What the job settings above it ask for.
+    /// The policy that the job settings above it make.
     pub policy: Arc<Policy>,
     /// Its `CRON_NAME`.
     pub name: Option<Arc<str>>,
@@ -66,8 +66,8 @@ pub struct Setting {
     pub line: u32,
 }
 
-/// What runs of a table. Settings are kept as one list in file order; an entry sees the first `entry.settings` of them,
-/// the last of a name counting.
+/// The usable content of a table. Settings are kept as one list in file order; an entry sees the first `entry.settings` of them, the last
+/// of a name counting.
 #[derive(Clone, Debug, Default)]
 pub struct Crontab {
     /// Entries in file order.

@@ -7,6 +7,7 @@ use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::crontab::KnownNames;
 use crate::profile::shared;
+use crate::report::format_count;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
@@ -124,14 +125,13 @@ impl Checker<'_> {
     fn report(self) -> io::Result<bool> {
         let Checker { tables, entries, errors, warnings, refused, diagnostics, .. } = self;
         let written = files::write_all(descriptor::standard(true), &diagnostics);
-        let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
         let summary = format!(
             "{} with {}, {} refused, {}, {}\n",
-            count(tables, "table", "tables"),
-            count(entries, "entry", "entries"),
+            format_count(tables, "table", "tables"),
+            format_count(entries, "entry", "entries"),
             refused,
-            count(errors, "error", "errors"),
-            count(warnings, "warning", "warnings"),
+            format_count(errors, "error", "errors"),
+            format_count(warnings, "warning", "warnings"),
         );
         files::write_all(descriptor::standard(false), summary.as_bytes())?;
         written?;

@@ -87,7 +87,7 @@ impl Debug {
             }
             LoadEvent::Unload { path } => self.log(log, Topic::Loading, || format!("dropped {path}")),
             LoadEvent::SystemZone(_) => {
-                self.log(log, Topic::Schedule, || "the system's time zone is another one".to_owned())
+                self.log(log, Topic::Schedule, || "the system's time zone has changed".to_owned())
             }
             LoadEvent::Calendars(_) => self.log(log, Topic::Loading, || "read the calendars".to_owned()),
             LoadEvent::Log(_) => {}

@@ -19,7 +19,7 @@ const WITHIN_MS: i64 = 600_000;
 
 /// The state that is handed on, as the text of the variable.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct HandedOn {
+pub(super) struct HandoverState {
     /// The id of the process. Another process that inherits the variable ignores it.
     pub(super) pid: u32,
     pub(super) in_background: bool,
@@ -69,7 +69,7 @@ impl Execution {
     pub(super) fn begin(start: &ProgramStart) -> (Execution, Option<Resumed>) {
         let found = handover::take_variable(start.threads(), VARIABLE)
             .and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
-        let resumed = found.filter(|text: &HandedOn| text.pid == process::own_pid()).and_then(|text| {
+        let resumed = found.filter(|text: &HandoverState| text.pid == process::own_pid()).and_then(|text| {
             let numbers: Vec<i32> = text.locks.iter().chain(&text.journals).copied().collect();
             let mut descriptors = handover::take(start, &numbers)?;
             let journals = descriptors.split_off(text.locks.len()).into_iter().map(File::from).collect();

@@ -292,7 +292,7 @@ impl Visitor for Scan<'_> {
         self.cache.update(found, &self.reader, self.depth == Depth::Anew, self.events);
     }
 
-    fn revisit(&mut self, directory: &str, stamp: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
+    fn changed_tables(&mut self, directory: &str, stamp: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
         let FileCache { files, scan, listed, .. } = &mut *self.cache;
         if self.depth != Depth::Changes || listed.get(directory) != Some(stamp) {
             return None;

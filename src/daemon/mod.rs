@@ -1,12 +1,30 @@
 //! The `crond` program: event loop, event sources, start-up, shutdown, crontab database.
 //!
-//! - [`cli`] and `settings` resolve the command line and the configuration. `start` makes the daemon, and `stop` ends it.
-//! - `event_loop` handles the event sources of the `reactor` (clock, signals, the executor, changed crontabs): it passes events to the scheduler
-//!   and carries out the actions that the scheduler returns. A new event source is added in `Daemon::add_sources`.
-//! - `database` keeps the loaded crontabs up to date. `tables` and `file_cache` read them; `change_watch`, `watch`, `mounts` and `wake_ups` notice
-//!   changes.
-//! - `takeover` and `reexec` carry runs over restarts, and `record` knows what was started.
-//! - `anacron` reads and writes anacron's files.
+//! A new event source is added in `Daemon::add_sources` (`event_loop`), a new option in [`cli`] and `settings`.
+//!
+//! | file | content |
+//! |---|---|
+//! | this file | the modes of the program: in the background, in the foreground, `--check`, `-N` |
+//! | [`cli`] | the definition of the command line |
+//! | `settings` | the settings that result from command line, configuration file and profile |
+//! | `start`, `stop` | start-up and shutdown |
+//! | `state` | the state of a daemon |
+//! | `event_loop` | turns ready event sources into events for the scheduler, and carries out its actions |
+//! | `reactor` | event sources in an epoll set, with their handlers |
+//! | `database` | all crontabs, kept up to date |
+//! | `tables` | where crontabs come from, and scans of them |
+//! | `file_cache` | the state in which each crontab was read last |
+//! | `standalone_files` | crontabs that are named on the command line |
+//! | `scan_queue`, `deadlines` | paths that wait for a scan; when the database has work |
+//! | `change_watch` | how changes are noticed: with inotify(7), or by scanning each minute |
+//! | `watch`, `mounts`, `wake_ups` | sources of changes: inotify(7), the mount table, messages of `crontab` |
+//! | `load_event`, `load_lines` | results of loading, for the scheduler and for the log |
+//! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
+//! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
+//! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
+//! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
+//! | `check`, `now` | `--check` and Debian's `-N` |
+//! | `debug` | cronie's `-x` |
 
 mod anacron;
 mod change_watch;
@@ -117,7 +135,7 @@ fn run(arguments: Vec<OsString>, name: &str) -> Result<(), Failure> {
 fn run_mode(settings: Settings, name: &str, execution: Execution, start: ProgramStart) -> Result<(), Failure> {
     for word in &settings.ignored {
         // The daemon runs even if nobody can read this.
-        let line = format!("{name}: ignoring `{}`: -l and -N are about the system's tables\n", word.display());
+        let line = format!("{name}: ignoring `{}`: -l and -N apply to system tables only\n", word.display());
         let _ = files::write_all(descriptor::standard(true), line.as_bytes());
     }
     let inherited = if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed };

@@ -139,10 +139,10 @@ mod tests {
         let mut calls = Vec::new();
         turn(&reactor, &mut calls);
         assert_eq!(calls, []);
-        second.ring();
+        second.notify();
         turn(&reactor, &mut calls);
         assert_eq!(calls, [("second", two)]);
-        first.ring();
+        first.notify();
         reactor.remove(&second, two);
         calls.clear();
         turn(&reactor, &mut calls);
@@ -155,7 +155,7 @@ mod tests {
         let token = reactor.new_token();
         for _ in 0..3 {
             let notifier = Notifier::new().unwrap();
-            notifier.ring();
+            notifier.notify();
             reactor.add_as(token, &notifier, Interest::Readable, |calls, token| calls.push(("again", token))).unwrap();
             let mut calls = Vec::new();
             turn(&reactor, &mut calls);
@@ -168,7 +168,7 @@ mod tests {
     fn a_source_that_was_removed_in_the_same_turn_is_not_handled() {
         let mut reactor: Reactor<Handler> = Reactor::new().unwrap();
         let notifier = Notifier::new().unwrap();
-        notifier.ring();
+        notifier.notify();
         let token = reactor.add(&notifier, Interest::Readable, |calls, token| calls.push(("late", token))).unwrap();
         let ready: Vec<Token> = reactor.wait(Some(0)).unwrap().collect();
         assert_eq!(ready, [token]);

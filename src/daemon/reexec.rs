@@ -1,7 +1,7 @@
 //! A daemon whose executor has died executes its program anew in the same process, as only a process that has not read a crontab yet may fork an
 //! executor. The locks are handed on, so that no other daemon can start meanwhile.
 
-use super::execution::{HandedOn, VARIABLE};
+use super::execution::{HandoverState, VARIABLE};
 use super::settings::Mode;
 use super::state::{Daemon, Fatal};
 use crate::scheduler::{Action, Event};
@@ -67,7 +67,7 @@ impl Daemon {
         let locks = self.files.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
         let journals = self.executors.current.journal().into_iter().chain(self.executors.old.nameless_journals());
         let journals = journals.map(|file| keep(file.as_fd())).collect::<Result<Vec<i32>, _>>()?;
-        let text = HandedOn {
+        let text = HandoverState {
             pid: process::own_pid(),
             in_background: self.execution.in_background,
             times_ms,

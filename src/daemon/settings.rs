@@ -180,7 +180,7 @@ impl Settings {
 
     /// The finder of the system's crontabs, with the options that concern it.
     pub fn finder(&self) -> Finder {
-        let mut finder = Finder::new(self.config.places.clone(), self.config.profile).minds_labels();
+        let mut finder = Finder::new(self.config.places.clone(), self.config.profile).with_label_check();
         if self.lsb_names {
             finder = finder.lsb_names();
         }

@@ -14,7 +14,7 @@ use super::tables::{Origin, Tables};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::executor::{
-    Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, caller_name, falls_back_to_log, find_predecessors,
+    Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
 };
 use crate::profile::{ProfileName, shared};
@@ -31,6 +31,7 @@ use crate::sys::notify_socket::NotifySocket;
 use crate::sys::signal::Signals;
 use crate::sys::state_file;
 use crate::sys::timer::Timer;
+use crate::users::caller_name;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

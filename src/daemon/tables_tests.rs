@@ -4,21 +4,9 @@ use super::*;
 use crate::config::Places;
 use crate::crontab::KnownNames;
 use crate::profile::CRONIE;
-use crate::schedule::{Zone, Zones};
+use crate::schedule::OnlyUtc;
 use crate::sys::clock;
 use std::fs;
-use std::sync::Arc;
-
-struct OnlyUtc;
-
-impl Zones for OnlyUtc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
-    }
-    fn system(&self) -> Arc<Zone> {
-        Zone::utc()
-    }
-}
 
 struct Scene {
     dir: tempfile::TempDir,

@@ -143,7 +143,7 @@ impl Watcher {
             let mut hints = lock(&handler_hints);
             let is_first = hints.is_empty();
             if hints.add(event) && is_first {
-                handler_notifier.ring();
+                handler_notifier.notify();
             }
         };
         let config = notify::Config::default().with_event_kinds(EVENT_KINDS);

@@ -18,16 +18,11 @@ pub enum LaunchError {
     #[error(transparent)]
     Os(#[from] error::Error),
     /// The executor sent bytes that are not a message.
-    #[error("hearing the executor: {0}")]
+    #[error("receiving from the executor: {0}")]
     Garbled(#[source] WireError),
     /// The executor ended.
     #[error("the executor has ended")]
     Gone,
-}
-
-/// The name of the user as whom `crond FILE` runs its jobs.
-pub fn caller_name() -> String {
-    super::process::caller().map(|user| user.user.name).unwrap_or_default()
 }
 
 /// The executor process as main sees it.
@@ -118,13 +113,13 @@ impl Executor {
     pub fn flush(&mut self) -> Result<(), LaunchError> {
         self.link.flush().map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
-            _ => os("telling the executor")(error).into(),
+            _ => os("sending to the executor")(error).into(),
         })
     }
 
     /// Receives events without blocking. Events that the executor sent before it ended are returned before [`LaunchError::Gone`].
     pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
-        let open = self.link.fill().map_err(os("hearing the executor"))?;
+        let open = self.link.fill().map_err(os("receiving from the executor"))?;
         let mut events = Vec::new();
         while let Some(event) = self.link.take().map_err(LaunchError::Garbled)? {
             events.push(event);

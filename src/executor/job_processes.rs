@@ -1,4 +1,4 @@
-//! Which processes of the machine belong to a job: its session leader, the descendants of its processes, and whoever is in a session that
+//! Which processes of the machine belong to a job: its session leader, the descendants of its processes, and all processes of sessions that
 //! one of them began.
 //!
 //! A process that was found is remembered, so that its descendants are still found after its parent has ended. What is read of several

@@ -26,7 +26,7 @@ const PREFIX: usize = 6;
 /// Maximum length of a recorded reason, in bytes.
 const LONGEST_REASON: usize = 1024;
 
-/// How long starts are kept after their runs have ended, in seconds. A restart makes up for three minutes, and the clock may be set back a
+/// How long starts are kept after their runs have ended, in seconds. A restart catches up three minutes, and the clock may be set back a
 /// little meanwhile.
 pub const KEPT_STARTS: i64 = 600;
 /// The same, in seconds, if the journal would become too long otherwise.
@@ -43,10 +43,10 @@ pub enum JournalError {
     #[error("{}", .0.brief())]
     Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
-    #[error("it is no journal of this version")]
+    #[error("not a journal of this version")]
     Foreign,
     /// A record is damaged.
-    #[error("it is damaged; what stands behind the damage is lost")]
+    #[error("damaged; the records after the damage are lost")]
     Damaged,
 }
 
@@ -155,7 +155,7 @@ pub(super) fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalConten
 }
 
 fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Result<JournalContent, JournalError> {
-    let mut reader = BufReader::with_capacity(64 << 10, FromStart { file, at: 0 }.take(2 * LONGEST));
+    let mut reader = BufReader::with_capacity(64 << 10, OwnOffset { file, at: 0 }.take(2 * LONGEST));
     let mut found = [0; HEADER];
     match reader.read_exact(&mut found) {
         // The executor was killed before it had written anything.
@@ -196,12 +196,12 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
 }
 
 /// Reads a file without moving its offset, which the writer may share.
-struct FromStart<'a> {
+struct OwnOffset<'a> {
     file: &'a File,
     at: u64,
 }
 
-impl Read for FromStart<'_> {
+impl Read for OwnOffset<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(into, self.at)?;
         self.at += count as u64;

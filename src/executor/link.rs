@@ -23,13 +23,13 @@ const MESSAGES_PER_CALL: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The socket failed.
-    #[error("talking over the socket: {0}")]
+    #[error("using the socket: {0}")]
     Io(#[from] io::Error),
     /// The bytes are no message of this type.
     #[error("reading a message: {0}")]
     Message(#[from] postcard::Error),
-    /// The announced length is beyond the bound.
-    #[error("a message of {0} bytes is announced")]
+    /// The length of a message is beyond [`LONGEST`].
+    #[error("expected a message of at most {LONGEST} bytes, found one of {0} bytes")]
     Length(usize),
 }
 

@@ -1,7 +1,24 @@
 //! Starts a job as its owner: executor, PAM monitor, identity, PAM, output, mail.
 //!
+//! *Main* is the daemon's main process, which knows the crontabs and decides what is to be started; it forks the executor process, which
+//! starts it. A *later main* is that of a restarted daemon: it takes over the executor that the earlier one has left with its jobs.
+//!
 //! Main communicates with the executor process through [`Executor`]. [`find_predecessors`] finds executors of earlier mains, and the
 //! journals of dead ones.
+//!
+//! | file | runs in | content |
+//! |---|---|---|
+//! | `client`, `config` | main | the connection to the executor, and its settings |
+//! | `predecessors`, `takeover` | main | executors of earlier mains |
+//! | `link`, `wire` | both | messages between main and executor |
+//! | `journal`, `run_directory` | both | the journals of runs, and the directory with them |
+//! | `process` | executor | the event loop and everything that it does |
+//! | `job`, `job_log`, `output`, `relay` | executor | a job, its log records, its kept output, its relayed output |
+//! | `job_processes` | executor | which processes belong to a job |
+//! | `owner` | executor | turns and memory limits by owner |
+//! | `environment`, `label` | executor | a job's environment and SELinux context |
+//! | `template`, `pam_monitor` | their own | the process that forks PAM monitors; the process that keeps a PAM session open |
+//! | `exec_spec` | job | from the fork to the exec |
 
 mod client;
 mod config;
@@ -24,7 +41,7 @@ mod takeover;
 mod template;
 mod wire;
 
-pub use client::{Executor, LaunchError, caller_name};
+pub use client::{Executor, LaunchError};
 pub use config::{Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
 pub use journal::KEPT_STARTS;
 pub use predecessors::{

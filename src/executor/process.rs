@@ -1,5 +1,22 @@
 //! The executor process: starts the jobs that main requests, reads their output within limits, reaps them, has their output mailed and
 //! reports their results to main. It has one thread and one event loop, in which nothing blocks.
+//!
+//! | file | content |
+//! |---|---|
+//! | this file | the event loop |
+//! | `state`, `context` | the executor's state, and the part of it that all files use |
+//! | `mains`, `requests` | the connection to a main; its requests and the events that it gets |
+//! | `starts`, `start` | starts that wait; making a start: user, limits, process |
+//! | `start_limiter` | how many processes are being started at once |
+//! | `pam`, `pam_jobs` | the template process; jobs that need a PAM session |
+//! | `running`, `children` | the running jobs; the child processes |
+//! | `finish` | reading output, and what follows from the end of a job |
+//! | `job_endings`, `endings` | jobs that are being ended, and the walks over their processes |
+//! | `late_jobs`, `late` | jobs that have ended and whose background processes still write |
+//! | `ended_run`, `kept_output`, `settle` | runs that have ended, their output while it is kept, and what becomes of it |
+//! | `follow_ups`, `run_follow_ups` | hooks and pings that wait and run; their starts and ends |
+//! | `mail` | mailers and the mails that wait for one |
+//! | `run_journal` | the journal of runs, for a later main |
 
 mod children;
 mod context;
@@ -30,7 +47,7 @@ use super::job::{Stream, usage_of};
 use super::job_log::JobLogger;
 use super::relay::Relay;
 use crate::profile::Profile;
-use crate::report::Level;
+use crate::report::{Level, format_count};
 use crate::sys::clock;
 use crate::sys::contract::FreshChild;
 use crate::sys::descriptor;
@@ -44,8 +61,6 @@ use state::ExecutorState;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-pub(super) use state::caller;
 
 /// Retry interval for a standard output that accepted nothing.
 const RELAY_MS: i64 = 20;
@@ -180,11 +195,10 @@ impl ExecutorState {
 
     /// Logs the executor's state.
     fn log_state(&mut self) {
-        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let state = [
-            count(self.jobs.running.len(), "job", "jobs"),
-            count(self.mails.mailers(), "mailer", "mailers"),
-            count(self.mails.waiting(), "mail", "mails") + " waiting for a mailer",
+            format_count(self.jobs.running.len(), "job", "jobs"),
+            format_count(self.mails.mailers(), "mailer", "mailers"),
+            format_count(self.mails.waiting(), "mail", "mails") + " waiting for a mailer",
         ];
         self.context.log.own(Level::Info, "STATE", &format!("executor: {}", state.join(", ")));
     }

@@ -14,7 +14,7 @@ const PAGE: usize = 4096;
 
 /// Standard output or standard error, and the data that is still to be written to it.
 #[derive(Debug)]
-struct Out {
+struct RelayedStream {
     error: bool,
     waiting: Vec<u8>,
     written: usize,
@@ -23,14 +23,14 @@ struct Out {
 /// Both streams and the incomplete lines of jobs.
 #[derive(Debug)]
 pub(super) struct Relay {
-    outs: [Out; 2],
+    streams: [RelayedStream; 2],
     begun: HashMap<(u64, bool), Vec<u8>>,
 }
 
 impl Relay {
     pub(super) fn new() -> Relay {
-        let out = |error| Out { error, waiting: Vec::new(), written: 0 };
-        Relay { outs: [out(false), out(true)], begun: HashMap::new() }
+        let out = |error| RelayedStream { error, waiting: Vec::new(), written: 0 };
+        Relay { streams: [out(false), out(true)], begun: HashMap::new() }
     }
 
     /// Appends output of a job.
@@ -45,7 +45,7 @@ impl Relay {
         };
         let begun = line.split_off(whole);
         let lines = std::mem::replace(line, begun);
-        self.out(error).waiting.extend_from_slice(&lines);
+        self.stream(error).waiting.extend_from_slice(&lines);
     }
 
     /// Ends the output of a job. An incomplete last line gets a newline.
@@ -53,33 +53,33 @@ impl Relay {
         for error in [false, true] {
             if let Some(mut line) = self.begun.remove(&(job, error)).filter(|line| !line.is_empty()) {
                 line.push(b'\n');
-                self.out(error).waiting.append(&mut line);
+                self.stream(error).waiting.append(&mut line);
             }
         }
     }
 
     /// Whether everything has been written.
     pub(super) fn is_empty(&self) -> bool {
-        self.outs.iter().all(|out| out.waiting.is_empty())
+        self.streams.iter().all(|out| out.waiting.is_empty())
     }
 
     /// Whether no more output should be read from jobs for now.
     pub(super) fn is_full(&self) -> bool {
-        self.outs.iter().any(|out| out.waiting.len() - out.written > MOST_WAITING)
+        self.streams.iter().any(|out| out.waiting.len() - out.written > MOST_WAITING)
     }
 
     /// Writes as much as possible without blocking.
     pub(super) fn flush(&mut self) {
-        self.outs.iter_mut().for_each(Out::flush);
+        self.streams.iter_mut().for_each(RelayedStream::flush);
     }
 
-    fn out(&mut self, error: bool) -> &mut Out {
-        let [output, errors] = &mut self.outs;
+    fn stream(&mut self, error: bool) -> &mut RelayedStream {
+        let [output, errors] = &mut self.streams;
         if error { errors } else { output }
     }
 }
 
-impl Out {
+impl RelayedStream {
     fn flush(&mut self) {
         let to = descriptor::standard(self.error);
         while let Some(rest) = self.waiting.get(self.written..).filter(|rest| !rest.is_empty()) {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn waiting(relay: &Relay) -> [&[u8]; 2] {
-        let [output, errors] = &relay.outs;
+        let [output, errors] = &relay.streams;
         [&output.waiting, &errors.waiting]
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Text from a user can become neither another header line nor an option of the mailer.
 
+use super::format_count;
 use crate::crontab::is_job_setting;
 use crate::profile::{Profile, ProfileName};
 
@@ -222,12 +223,12 @@ pub fn sendmail_arguments(profile: &Profile, addresses: &Addresses) -> Vec<Vec<u
 
 /// The log text about a mailer that failed.
 pub fn failure(profile: &Profile, bytes: usize, status: i32) -> String {
-    let plural = if bytes == 1 { "" } else { "s" };
+    let bytes = format_count(bytes, "byte", "bytes");
     let whose = match profile.profile {
         ProfileName::Debian => " from MTA",
         ProfileName::Cronie => "",
     };
-    format!("mailed {bytes} byte{plural} of output but got status 0x{status:04x}{whose}")
+    format!("mailed {bytes} of output but got status 0x{status:04x}{whose}")
 }
 
 fn first_label(host: &[u8]) -> &[u8] {

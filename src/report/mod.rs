@@ -1,6 +1,8 @@
-//! Tells what happened: syslog, the journal, stderr, JSON lines, mail.
+//! Reports what happened: to syslog, the journal, standard error, as JSON lines, and by mail.
 
+mod count;
 mod log;
 pub mod mail;
 
+pub use count::format_count;
 pub use log::{Ident, Level, Log, LogRecord, Target, fields_of_start};

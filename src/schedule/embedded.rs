@@ -10,13 +10,13 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use tz::timezone::{AlternateTime, LocalTimeType, MonthWeekDay, RuleDay};
 
-/// 1900-01-01: nobody's clock followed a zone before.
+/// 1900-01-01: zones are not needed for earlier times.
 const FROM: i64 = -2_208_988_800;
 /// 2101-01-01: the crate's data end in 2100.
 const TO: i64 = 4_133_980_800;
-/// 2060-01-01: changes from here on are all made by today's rules.
+/// 2060-01-01: all later changes follow the present rules.
 const RULED_FROM: i64 = 2_840_140_800;
-/// Seconds between two questions. An offset that holds for less time than that and gives way to the one before it is not found; no zone has
+/// Seconds between two samples. An offset that holds for less time than that and gives way to the one before it is not found; no zone has
 /// had one.
 const STEP: i64 = 6 * 3600;
 
@@ -58,7 +58,7 @@ fn find_changes(offset: impl Fn(i64) -> i32, from: i64, to: i64) -> (i32, Vec<(i
     (first, changes)
 }
 
-/// The rule that all late changes obey, two a year.
+/// The rule that all late changes follow, two a year.
 fn rule_behind(changes: &[(i64, i32)]) -> Option<AlternateTime> {
     let late = &changes[changes.partition_point(|(at, _)| *at < RULED_FROM)..];
     let standard = late.iter().map(|(_, offset)| *offset).min()?;

@@ -12,6 +12,7 @@
 //! | `after` | the names of `@after` |
 //! | `day` | a local date, for periods in days |
 //! | `draw` | stable random numbers |
+//! | `only_utc` | a source of zones for unit tests |
 #![forbid(unsafe_code)]
 
 mod after;
@@ -30,6 +31,8 @@ mod fields;
 mod hint;
 mod history;
 mod nickname;
+#[cfg(test)]
+mod only_utc;
 mod parse;
 mod quartz;
 mod rule;
@@ -47,6 +50,8 @@ pub use draw::{HostKey, Seed};
 pub use dst_policy::DstPolicy;
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;
+#[cfg(test)]
+pub use only_utc::OnlyUtc;
 pub use parse::Prefix;
 pub use rule::Unusable;
 pub use time::{LocalMinute, TimeError, Timestamp};

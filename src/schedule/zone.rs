@@ -9,7 +9,7 @@ use super::time::{LocalMinute, Timestamp};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A time zone's rules, unchanging once made; equal when all offsets and the name are equal.
+/// An immutable time zone. Zones are equal if all offsets and the name are equal.
 #[derive(Clone, Debug)]
 pub struct Zone {
     name: String,
@@ -58,14 +58,14 @@ pub trait Zones {
     fn system(&self) -> Arc<Zone>;
 }
 
-/// A stretch of constant offset, and what its beginning did to the clock on the wall.
+/// A span of constant offset, and the effect of its beginning on local clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Span {
     /// Its first second; `i64::MIN` for the first span.
     at: i64,
     /// Seconds east of UTC.
     offset: i32,
-    /// Local minutes from the last one shown before it to its own first one: 1 is the ordinary course of time.
+    /// Local minutes from the last one shown before it to its own first one: 1 if the clocks simply go on.
     step: i32,
     /// The last local minute that was shown when it began: fixed entries wait until it is passed again.
     held_until: i64,
@@ -139,8 +139,8 @@ impl Zone {
         Some(Transition { at: Timestamp(before.end()), before: before.span.offset, after: next.span.offset })
     }
 
-    /// RFC 3339 with this zone's offset, for example `2026-11-22T10:15:00+01:00`. The form knows no seconds of an
-    /// offset; they are left off, and the moment stays the same.
+    /// RFC 3339 with this zone's offset, for example `2026-11-22T10:15:00+01:00`. Seconds of an offset are left out, since the format has
+    /// none.
     pub fn to_rfc3339(&self, t: Timestamp) -> String {
         let offset_minutes = self.offset_at(t) / 60;
         let local = t.0 + i64::from(offset_minutes) * 60;
@@ -213,7 +213,7 @@ impl Hash for Zone {
     }
 }
 
-/// A span, found: `shift` seconds lie between the table and the moment asked for (a number of whole cycles).
+/// The place of a moment in the table: its span, and the seconds between the table and the moment (a number of whole cycles).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'z> {
     line: &'z Line,
@@ -313,7 +313,7 @@ impl Line {
 }
 
 impl Span {
-    /// The span that follows `previous` at `at`: settles what the step does to the virtual clock (see [`super::wall`]).
+    /// The span that follows `previous` at `at`, with the effect of the step on the virtual clock (see [`super::wall`]).
     fn following(previous: Span, at: i64, offset: i32) -> Span {
         let last_shown = (at - 1 + i64::from(previous.offset)).div_euclid(60).max(previous.held_until);
         let first_shown = (at + i64::from(offset)).div_euclid(60);

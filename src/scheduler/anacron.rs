@@ -5,8 +5,8 @@
 //! is such a start: when the daemon begins, at minute 1 of every hour, after a jump of the clock, after a change of the table or of a stamp.
 //! For a check, and again before each start, the scheduler asks for what only the file system knows: the table and the stamps.
 //!
-//! A job whose command runs one of [`DIRECTORIES`] may have a regular line in a system table as well, as Debian's /etc/crontab has. Then that
-//! line is in charge: its start counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
+//! A job whose command runs one of [`DIRECTORIES`] may have a regular line in a system table as well, as Debian's /etc/crontab has. Then
+//! the start of that line counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
 
 use super::environment::Environment;
 use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, Source, StampCause};
@@ -43,7 +43,7 @@ pub(super) struct Anacron {
     failed: Vec<Vec<u8>>,
     next_check: Option<Timestamp>,
     wanted_check: Option<Occasion>,
-    /// What was asked for and not answered yet.
+    /// The request that has not been answered yet.
     question: Option<Question>,
 }
 
@@ -53,7 +53,7 @@ struct PlannedJob {
     job: AnacronJob,
     /// When it is to start, or as soon after as no other one runs.
     at: Timestamp,
-    /// The day on which it was found due, which its stamp will name.
+    /// The day on which it was found due. Its stamp will name it.
     day: Day,
 }
 
@@ -66,18 +66,18 @@ struct RunningJob {
     day: Day,
 }
 
-/// Why a check is made. Each does all that those before it do.
+/// Why a check is made. Each reason implies those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Occasion {
     /// The table or a stamp has changed.
     Change,
     /// The daemon begins, or an hour has.
     Regular,
-    /// The clock was set or the machine woke up: what is planned is planned anew, but never later.
+    /// The clock was set or the machine woke up. Planned starts are planned again, but never later.
     Jump,
 }
 
-/// What the scheduler has asked for.
+/// A request of the scheduler.
 #[derive(Debug, PartialEq, Eq)]
 enum Question {
     /// The table and the stamps ([`Action::ReadAnacrontab`]).
@@ -125,7 +125,7 @@ impl Anacron {
         }
     }
 
-    /// The daemon begins, with these runs of an earlier daemon that still go on.
+    /// Begins; `running` are the runs of an earlier daemon that still go on.
     pub(super) fn begin<'a>(&mut self, running: impl Iterator<Item = &'a RunId>) {
         for run in running {
             let is_meant = |other: &mut RunningJob| other.run == *run;
@@ -134,12 +134,12 @@ impl Anacron {
         self.want_check(Occasion::Regular);
     }
 
-    /// The clock was set or the machine woke up.
+    /// Notes that the clock was set or the machine woke up.
     pub(super) fn note_jump(&mut self) {
         self.want_check(Occasion::Jump);
     }
 
-    /// The table or a stamp has changed.
+    /// Notes that the table or a stamp has changed.
     pub(super) fn note_change(&mut self) {
         self.want_check(Occasion::Change);
     }
@@ -150,7 +150,7 @@ impl Anacron {
         }
     }
 
-    /// What has to be known before the next step, if its time has come.
+    /// Asks for what has to be known before the next step, if that is due.
     pub(super) fn next_question(&mut self, now: Timestamp) -> Option<Action> {
         if self.question.is_some() {
             return None;
@@ -173,8 +173,8 @@ impl Anacron {
         })
     }
 
-    /// The table and the stamps are known. Makes the check that was asked for; one that must not start anything new, as the machine runs on its
-    /// battery, is left to the next hour.
+    /// Makes the wanted check, now that the table and the stamps are known. While the machine runs on its battery, nothing new is started,
+    /// and the check is left to the next hour.
     pub(super) fn check(
         &mut self,
         is_on_battery: bool,
@@ -242,7 +242,7 @@ impl Anacron {
         }
     }
 
-    /// The job that was asked about can start. Gives what is to be started, unless somebody else has run the job meanwhile.
+    /// Returns the start of the job that was asked about, which can start now; none if somebody else has run the job meanwhile.
     pub(super) fn start(
         &mut self,
         run: RunId,
@@ -256,19 +256,19 @@ impl Anacron {
         Some(planned.request(run, source))
     }
 
-    /// The job that was asked about is not to be started: anacron itself has been installed.
+    /// Drops the start that was asked about, since anacron itself has been installed.
     pub(super) fn drop_start(&mut self) {
         self.question.take_if(|question| matches!(question, Question::Start(_)));
     }
 
-    /// The job that was asked about cannot be started before the next regular check.
+    /// Postpones the start that was asked about to the next regular check.
     pub(super) fn fail_start(&mut self) {
         if let Some(Question::Start(planned)) = self.question.take() {
             self.failed.push(planned.job.id);
         }
     }
 
-    /// When something is to be done next.
+    /// When the anacron jobs need attention next.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         if self.question.is_some() {
             return None;
@@ -277,7 +277,7 @@ impl Anacron {
         [self.next_check, start].into_iter().flatten().min()
     }
 
-    /// A run ended; if it was that of an anacron job, its stamp is written, whatever its exit status.
+    /// Handles the end of a run. If it was that of an anacron job, its stamp is written, whatever its exit status.
     pub(super) fn ended(&mut self, run: RunId, end: &RunOutcome, actions: &mut Vec<Action>) {
         let is_meant = |running: &RunningJob| running.run == run;
         let take = |from: &mut Vec<RunningJob>| from.iter().position(is_meant).map(|at| from.remove(at));
@@ -291,7 +291,7 @@ impl Anacron {
         }
     }
 
-    /// A system table starts that command. It counts as a run of the jobs with the same directory; they are not due any more today.
+    /// Counts a command that a system table starts as a run of the jobs with the same directory: they are not due any more today.
     pub(super) fn count_line(&mut self, command: &[u8], today: Day, actions: &mut Vec<Action>) {
         let Some(table) = self.table.clone() else { return };
         let counts = |job: &&AnacronJob| {
@@ -311,7 +311,7 @@ impl Anacron {
         }
     }
 
-    /// Whether a job is due. A stamp of a day to come is a clock that was wrong: the job runs.
+    /// Whether a job is due. It is also due if its stamp is in the future, since then the clock was wrong.
     fn is_due(&self, job: &AnacronJob, lines: SystemLines<'_>, now: Timestamp, zone: &Zone) -> bool {
         let today = Day::at(now, zone);
         let Some(last) = self.stamps.get(&job.id).copied().filter(|last| *last <= today) else { return true };
@@ -349,7 +349,7 @@ impl PlannedJob {
 }
 
 impl SystemLines<'_> {
-    /// When a system table runs that directory for the first time after a moment; none if no table does, or never.
+    /// The first moment after `after` at which a system table runs that directory. None: no table does, or never.
     fn first_after(self, directory: &str, after: Timestamp) -> Option<Timestamp> {
         let of_the_system = self.tables.iter().map(|(_, table)| table).filter(|table| table.is_of_the_system());
         let first = |table: &LiveCrontab| {
@@ -368,7 +368,7 @@ impl SystemLines<'_> {
     }
 }
 
-/// A job of root's, whose name is the anacron job identifier.
+/// The job id: root's, with the anacron job identifier as its name.
 fn job_id(job: &AnacronJob) -> JobId {
     JobId::named("root", &safe_name(&job.id))
 }
@@ -413,7 +413,7 @@ fn names(command: &[u8], directory: &str) -> bool {
     })
 }
 
-/// A job identifier as a name: what is not safe in one is replaced.
+/// A job identifier as a job name: characters that a name cannot have are replaced.
 fn safe_name(id: &[u8]) -> String {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     id.iter().map(|&byte| if is_safe(byte) { char::from(byte) } else { '_' }).collect()

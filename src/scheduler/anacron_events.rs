@@ -40,7 +40,7 @@ impl Scheduler {
         }
     }
 
-    /// A line of a system table may count as the run of an anacron job.
+    /// Counts a start of a system table as the run of an anacron job, if it is one.
     pub(super) fn count_for_anacron(&mut self, start: &RunRequest, now: Timestamp, actions: &mut Vec<Action>) {
         if self.anacron.is_active() && start.source.owner == Owner::System {
             self.anacron.count_line(&start.command, Day::at(now, &self.zones.system()), actions);

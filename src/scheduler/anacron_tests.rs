@@ -1,6 +1,6 @@
 use super::*;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
-use crate::schedule::{HostKey, Zones};
+use crate::schedule::{HostKey, OnlyUtc};
 use crate::scheduler::{Event, Now, Owner, Preparation, RunResult, Scheduler};
 use std::collections::VecDeque;
 
@@ -20,17 +20,6 @@ struct Machine {
     running: Vec<RunRequest>,
     /// What ran, with the moment of its start.
     ran: Vec<(Timestamp, String)>,
-}
-
-struct OnlyUtc;
-
-impl Zones for OnlyUtc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
-    }
-    fn system(&self) -> Arc<Zone> {
-        Zone::utc()
-    }
 }
 
 const DIALECT: Dialect = Dialect {

@@ -14,11 +14,11 @@ use std::collections::HashMap;
 const STEP_MS: i64 = 2_000;
 /// Less than a full minute back repeats nothing. Seconds.
 pub(super) const SHORT_BACK: i64 = 60;
-/// Jumps from this many seconds on are told.
+/// Jumps of at least this many seconds are logged.
 const WORTH_TELLING: i64 = 60;
 
 impl Scheduler {
-    /// Handles everything that the clock has brought since the last event.
+    /// Handles everything that has become due since the last event.
     pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
         let elapsed_ms = now.elapsed_ms - self.last.elapsed_ms;
         let step_ms = (now.utc.0 - self.last.utc.0) * 1_000 - elapsed_ms;
@@ -46,7 +46,7 @@ impl Scheduler {
         (step_ms > 0 && from < now.utc).then_some(Gap { from, to: now.utc, why: MissReason::Clock })
     }
 
-    /// Collects what was due up to `to` while the clock went on undisturbed, if late.
+    /// Collects what was due up to `to` while the clock went on undisturbed, even if the loop is late.
     pub(super) fn advance(&mut self, to: Timestamp) {
         if to > self.upto {
             let mut expired = std::mem::take(&mut self.expired);
@@ -64,8 +64,8 @@ impl Scheduler {
         self.collect_waiting(to);
     }
 
-    /// Collects the due moments of a timer from `first` up to `to`, as far as the rule makes up for them when the loop
-    /// is `minutes` late (1: on time), and arms it for the one after.
+    /// Collects the due moments of a timer from `first` up to `to`, as far as the rule catches them up when the loop is `minutes` late (1:
+    /// on time), and arms it for the one after.
     pub(super) fn replay(&mut self, timer: Timer, first: Timestamp, to: Timestamp, minutes: i64) {
         let Some(shared) = self.timers.get(timer) else { return };
         let Some(local) = self.zones.get(shared.zone) else { return };
@@ -149,7 +149,7 @@ impl Scheduler {
         }
     }
 
-    /// Collects the entries of a timer that was due at `base`: for now, or for when their delay has passed.
+    /// Collects the entries of a timer that was due at `base`. Those with a delay wait until it has passed.
     pub(super) fn collect(
         &mut self,
         timer: Timer,

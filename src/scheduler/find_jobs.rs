@@ -7,7 +7,7 @@ use crate::schedule::Timestamp;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 impl Scheduler {
-    /// What would be started for each of these jobs that is still in a table.
+    /// The request that would start each of these jobs, as far as they are still in a table.
     pub fn find_jobs<'a>(&self, jobs: impl IntoIterator<Item = &'a JobId>) -> HashMap<JobId, RunRequest> {
         let wanted: HashSet<&JobId> = jobs.into_iter().collect();
         let users: BTreeSet<&str> = wanted.iter().map(|job| job.user()).collect();

@@ -13,9 +13,9 @@ const LONGEST_WORD: usize = 20;
 pub struct JobId(String);
 
 impl JobId {
-    /// The name of an entry without one of its own. `source` is `user` for a user's crontab, the path of a system table, or the base name of a
-    /// file given to a standalone daemon; `command` is the command after its flags; `position` counts from 1 among the entries of the source
-    /// that have the same user and command.
+    /// Derives the name of an entry without `CRON_NAME`. `source` is `user` for a user's crontab, the path of a system table, or the base
+    /// name of a file given to a standalone daemon; `command` is the command after its flags; `position` counts from 1 among the entries of
+    /// the source that have the same user and command.
     pub fn derive(source: &str, user: &str, command: &[u8], position: u32) -> JobId {
         // SipHash-2-4 with a zero key over the parts, separated by NUL.
         let mut hasher = SipHasher24::new();
@@ -31,12 +31,12 @@ impl JobId {
         JobId(format!("{user}:{}-{:010x}", word_of(command), hasher.finish() >> 24))
     }
 
-    /// A name that somebody gave: `user` and `name` as they are.
+    /// A name that was given: `user` and `name` as they are.
     pub fn named(user: &str, name: &str) -> JobId {
         JobId(format!("{user}:{name}"))
     }
 
-    /// A name that was told as text, by another process or a file.
+    /// A name as text, from another process or a file.
     pub fn of_text(text: String) -> JobId {
         JobId(text)
     }

@@ -1,4 +1,4 @@
-//! Questions about live entries.
+//! Queries about live entries.
 
 use super::event::Source;
 use super::live_table::LiveCrontab;
@@ -8,7 +8,7 @@ use crate::crontab::SharedBytes;
 use crate::schedule::{Schedule, Timestamp, Zone};
 use std::sync::Arc;
 
-/// A live entry, for questions.
+/// A live entry, for queries.
 #[derive(Clone, Copy, Debug)]
 pub struct Live<'a> {
     pub(super) scheduler: &'a Scheduler,
@@ -39,7 +39,7 @@ impl<'a> Live<'a> {
         self.table.line(self.index)
     }
 
-    /// Whom it runs as; empty for the caller.
+    /// The user that it runs as; empty for the caller.
     pub fn user(&self) -> &'a str {
         self.table.user(self.index)
     }
@@ -59,7 +59,7 @@ impl<'a> Live<'a> {
         self.scheduler.zones.get(self.shared.zone).map(|local| &local.zone)
     }
 
-    /// Seconds that its starts come after its due moments.
+    /// Seconds from its due moments to its starts.
     pub fn delay(&self) -> u32 {
         self.shared.delay()
     }

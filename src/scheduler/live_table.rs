@@ -26,15 +26,15 @@ pub(super) struct LiveCrontab {
     by_timer: Vec<u32>,
     /// Bytes of all settings.
     settings_size: usize,
-    /// The jobs of entries that have a policy, a name or an interval, or that somebody steers.
+    /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
     pub(super) managed: BTreeMap<u32, JobId>,
-    /// What some entries carry beyond the table; most tables have none.
+    /// The state of entries beyond the table. Most tables have none.
     pub(super) carried: Option<Box<EntryState>>,
     /// Its place among the tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
 }
 
-/// What is known of an entry beside what its line says.
+/// An entry, with what follows from the whole table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveEntry {
     timer: Timer,
@@ -42,7 +42,7 @@ pub(super) struct LiveEntry {
     position: u32,
 }
 
-/// The starts of entries that wait.
+/// The state of entries beyond the table.
 #[derive(Debug, Default)]
 pub(super) struct EntryState {
     /// Starts that wait for a delay or an interval to pass.
@@ -54,7 +54,7 @@ pub(super) struct EntryState {
 pub(super) struct Waiting {
     /// When it is to be started.
     pub(super) at: Timestamp,
-    /// Which entry of the table.
+    /// The entry.
     pub(super) entry: u32,
 }
 
@@ -103,7 +103,7 @@ fn positions(entries: &[Entry]) -> Vec<u32> {
 }
 
 impl LiveCrontab {
-    /// Takes a table that was read, and interns its timers and zones. Also the timers that are new.
+    /// Makes a live table of a parsed one and interns its timers and zones. Also returns the timers that are new.
     pub(super) fn new(
         source: Source,
         mut table: Crontab,
@@ -144,7 +144,7 @@ impl LiveCrontab {
         )
     }
 
-    /// Where it came from.
+    /// Where the table came from.
     pub(super) fn source(&self) -> &Source {
         &self.source
     }
@@ -232,7 +232,7 @@ impl LiveCrontab {
         self.entry(entry).and_then(|entry| entry.after.as_deref()).unwrap_or_default()
     }
 
-    /// Whose turn it is when an entry is due.
+    /// The owner in whose turn an entry is started.
     pub(super) fn queue_owner(&self, entry: u32) -> QueueOwner {
         match &self.source.owner {
             Owner::User { name, .. } => QueueOwner::User(name.as_str().into()),
@@ -246,7 +246,7 @@ impl LiveCrontab {
         self.settings_size
     }
 
-    /// Whom an entry runs as; empty for the caller.
+    /// The user that an entry runs as; empty for the caller.
     pub(super) fn user(&self, entry: u32) -> &str {
         match &self.source.owner {
             Owner::User { name, .. } => name,
@@ -255,7 +255,7 @@ impl LiveCrontab {
         }
     }
 
-    /// The job that an entry is. `caller` is as whom a standalone daemon runs its jobs.
+    /// The job that an entry describes. `caller` is the user that a standalone daemon runs its jobs as.
     pub(super) fn job_id(&self, entry: u32, caller: &str) -> Option<JobId> {
         let position = self.entries.get(entry as usize)?.position;
         let path = &self.source.path;
@@ -267,8 +267,7 @@ impl LiveCrontab {
         Some(JobId::derive(source, user, &self.entry(entry)?.command, position))
     }
 
-    /// What the executor must know to start an entry.
-    /// `caller` is as whom a standalone daemon runs its jobs.
+    /// The request to start an entry. `caller` is the user that a standalone daemon runs its jobs as.
     pub(super) fn start(
         &self,
         entry: u32,
@@ -296,8 +295,7 @@ impl LiveCrontab {
         })
     }
 
-    /// Digests of what makes each of these entries the job that it is, beside its timer: user, command, flags, and the settings it
-    /// sees.
+    /// For each of these entries a digest of what identifies its job apart from its timer: user, command, flags, and the settings it sees.
     fn jobs<'a>(
         &'a self,
         entries: impl Iterator<Item = u32> + 'a,
@@ -311,9 +309,9 @@ impl LiveCrontab {
         })
     }
 
-    /// For each of the `old` table's entries in question, the entry of this one that is the same job: same timer, user, command,
-    /// flags, and settings that it sees. Equal jobs of one table are told apart by their order. Takes a time that grows with the number of
-    /// entries, not with its square, since a user can have ten thousand wait that are alike but for the last byte.
+    /// For each of the `old` table's entries in question, the entry of this table with the same job: same timer, user, command, flags, and
+    /// settings that it sees. Equal jobs of one table are distinguished by their order. The time is linear in the number of entries, since
+    /// ten thousand that differ in the last byte only can be waiting.
     pub(super) fn successors_of(&self, old: &LiveCrontab, in_question: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
         let hasher = RandomState::new();
         let timer_of = |table: &LiveCrontab, entry: u32| table.timer(entry).map(|timer| timer.0);
@@ -328,7 +326,7 @@ impl LiveCrontab {
     }
 }
 
-/// Digests of the variables in the first settings, by how many of these they are, from none to all.
+/// At each index n a digest of the variables that the first n settings make.
 fn variables_digests(table: &Crontab, hasher: &RandomState) -> Vec<u64> {
     // Each variable's own digest with its place is a part of it, so that one that changes is exchanged.
     let mut variables: HashMap<&SharedBytes, (usize, u64)> = HashMap::new();
@@ -349,18 +347,7 @@ mod tests {
     use super::*;
     use crate::crontab::{Context, Form, KnownNames};
     use crate::profile::DEBIAN;
-    use crate::schedule::{HostKey, Zone};
-
-    struct OnlyUtc;
-
-    impl crate::schedule::Zones for OnlyUtc {
-        fn named(&self, _: &str) -> Option<Arc<Zone>> {
-            None
-        }
-        fn system(&self) -> Arc<Zone> {
-            Zone::utc()
-        }
-    }
+    use crate::schedule::{HostKey, OnlyUtc, Zone};
 
     fn read(text: &str) -> Crontab {
         let (form, dialect) = (Form::System, &DEBIAN.dialect);

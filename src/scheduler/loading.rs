@@ -1,4 +1,4 @@
-//! The begin, and tables that come, change and go.
+//! The beginning, and tables that are loaded, replaced and unloaded.
 
 use super::clock::SHORT_BACK;
 use super::event::{Action, Now, Source};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 const RESTART_REACH: i64 = 180;
 
 impl Scheduler {
-    /// The second half of a begin: what is due. The time that was left out, if an earlier daemon was there.
+    /// The second half of beginning: collects what is due. Returns the time without a daemon, if an earlier one has run.
     pub(super) fn begin(&mut self, begin: &Begin, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
         if begin.boot {
             self.start_at_reboot(now, actions);
@@ -30,7 +30,7 @@ impl Scheduler {
             }
             None => self.arm_all(now.utc),
         }
-        // A look at each of a million entries is worth it only if some timer asks for it.
+        // Going through a million entries is worth it only if there are interval entries.
         if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
             let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
             for number in numbers {
@@ -59,7 +59,7 @@ impl Scheduler {
         }
     }
 
-    /// Begins after an earlier daemon that handed out everything up to `completed`, and makes up for what came since.
+    /// Begins after an earlier daemon that handed over everything up to `completed`, and catches up what was due since.
     pub(super) fn begin_after(&mut self, completed: Timestamp, now: Timestamp) {
         self.wheel.clear(now);
         let timers: Vec<Timer> = self.timers.iter().map(|(timer, _)| timer).collect();
@@ -75,8 +75,8 @@ impl Scheduler {
         }
     }
 
-    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. What waited for its delay waits on,
-    /// no longer than it would have.
+    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. Starts that waited for their delay go on waiting,
+    /// no longer than they would have.
     pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
         self.begin_after(completed, completed);
         if completed.0 - now.0 < SHORT_BACK {
@@ -88,8 +88,8 @@ impl Scheduler {
         self.arm_all(now);
     }
 
-    /// Takes a table over. Timers that are armed already stay as they are: an entry that is new is due at the
-    /// same moments as one that was there before, since everything up to now has been handled.
+    /// Makes a table live. Timers that are armed already stay as they are: a new entry is due at the same moments as one that was there
+    /// before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Crontab, now: Now, actions: &mut Vec<Action>) {
         let old_number = self.tables.find(&source.path);
         let (mut fresh, new_timers) = LiveCrontab::new(source, table, &mut self.timers, &mut self.zones);
@@ -180,14 +180,14 @@ impl Scheduler {
         self.report_removed(old, &dropped, now, actions);
     }
 
-    /// Records what waited for entries of a table that is not live any more.
+    /// Records the outcomes of starts that waited for entries of a table that is not live any more.
     fn report_removed(&mut self, table: &LiveCrontab, dropped: &[Dropped], now: Now, actions: &mut Vec<Action>) {
         for dropped in dropped {
             self.report_dropped(Some(table), dropped, SkipReason::EntryRemoved, now, actions);
         }
     }
 
-    /// Lets the `@N` entries of a table wait that neither wait nor run.
+    /// Makes those `@N` entries of a table wait that neither wait nor run.
     pub(super) fn start_intervals(&mut self, number: u32, now: Timestamp) {
         let Some(table) = self.tables.get(number) else { return };
         let busy = table.carried.as_ref().map(|carried| carried.entries()).unwrap_or_default();
@@ -209,8 +209,8 @@ impl Scheduler {
         }
     }
 
-    /// The clocks of entries without a zone of their own show something else from now on. Unlike after a step, the
-    /// minute in progress has been handled already, under the old zone's name for it.
+    /// Changes the zone of entries without a zone of their own. Unlike after a step, the minute in progress has been handled already, as
+    /// the local minute of the old zone.
     pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Loading {
             return self.zones.set_system(zone);

@@ -1,6 +1,35 @@
-//! Decides: which tables are live, what is due, what may start, what an ended run means.
+//! Decides which tables are live, what is due, what may start, and what follows from the end of a run.
 //!
-//! A pure state machine: [`Scheduler::handle`] takes an event and the time and returns what is to be done.
+//! It is a pure state machine: [`Scheduler::handle`] takes an [`Event`] and the time, and returns the [`Action`]s to carry out.
+//!
+//! A *slot* is a moment at which an entry is due. An *entry* is a line of a table; the *job* that it describes has a [`JobId`], which stays
+//! the same over reloads.
+//!
+//! | file | content |
+//! |---|---|
+//! | `state` | the [`Scheduler`]: its state, and which method handles which event |
+//! | `event` | events, actions, and the descriptions of a start and an end |
+//! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
+//! | `rule` | Vixie cron's rule for steps of the clock |
+//! | `zones` | the time zones in use, each with its virtual clock |
+//! | `wheel` | the timer wheel |
+//! | `timers` | the timers in it, which entries of equal timing share |
+//! | `tables`, `live_table` | all live tables; one table with its timers and the state of its entries |
+//! | `live` | queries about live entries |
+//! | `find_jobs` | what would be started for given jobs |
+//! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
+//! | `start_queue` | starts that are due and not handed over to the executor, in turn by owner |
+//! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
+//! | `policies` | connects `jobs` to entries, events and actions |
+//! | `follow_up` | hooks and pings that follow from a notice or an end |
+//! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
+//! | `job_id`, `run_id` | the identities of jobs and runs |
+//! | `run_origin` | what is known of a run that has not ended |
+//! | `run_record` | outcomes as they are recorded |
+//! | `saved` | the state that a daemon leaves to the next one |
+//! | `environment` | the variables of an entry |
+//! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
 #![forbid(unsafe_code)]
 
 mod anacron;
@@ -44,6 +73,6 @@ pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};
 pub use state::{Scheduler, Summary};
-/// The wheel by itself, for measurements.
+/// The timer wheel, for benchmarks.
 #[doc(hidden)]
 pub use wheel::{Timer, Wheel};

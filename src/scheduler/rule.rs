@@ -1,17 +1,16 @@
-//! The rule of time: what is due when a zone's clocks did not simply go on by one minute.
+//! The rule for steps of the clock: what is due when a zone's clocks did not go on by exactly one minute.
 //!
-//! It is Vixie cron's rule (Debian cron.c and cronie cron.c, `main`), kept for each zone apart. Each zone has a *virtual
-//! clock*, the latest local minute that was handled. In undisturbed time, the zone's gaps and folds included, a schedule's
-//! own [`next_after`](crate::schedule::Schedule::next_after) knows the rule; here is what a step of the clock adds to it.
+//! It is Vixie cron's rule (Debian cron.c and cronie cron.c, `main`), kept for each zone apart. Each zone has a *virtual clock*, the latest
+//! local minute that was handled. In undisturbed time, the zone's gaps and folds included, a schedule's own
+//! [`next_after`](crate::schedule::Schedule::next_after) applies the rule; this file adds what follows from a step of the clock.
 
 use crate::schedule::{DstPolicy, LocalMinute, Schedule, Timestamp, Zone};
 
 /// Most minutes that are caught up after a jump forward, and for which fixed times are held after one back.
 pub(super) const MOST_MINUTES: i64 = 180;
-/// Up to so many minutes are caught up on as though nothing had happened.
+/// Up to this many minutes are caught up as if nothing had happened.
 pub(super) const FEW_MINUTES: i64 = 5;
-/// A virtual clock that was set by a step has been overtaken for certain after so many seconds: a hold of three hours
-/// and a fold of three more.
+/// After this many seconds a virtual clock that a step has set has no effect any more: a hold of three hours and a fold of three more.
 const CLOCK_SET_COUNTS: i64 = 2 * MOST_MINUTES * 60;
 
 /// How a zone's clocks went on from the virtual clock V to the minute r that they show now.
@@ -38,9 +37,9 @@ impl ClockDelta {
         }
     }
 
-    /// The first local minute after which a schedule of that style is looked at, and whether every one from there to
-    /// `now` counts; none if it is not looked at.
-    fn looks_after(self, style: DstPolicy, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
+    /// The local minute after which a schedule of that style may be due, and whether every minute from there to `now` counts. None: it is
+    /// not due.
+    fn due_after(self, style: DstPolicy, before: LocalMinute, now: LocalMinute) -> Option<LocalMinute> {
         let only_now = LocalMinute(now.0 - 1);
         match (self, style) {
             (ClockDelta::Few, _) | (ClockDelta::Hours, DstPolicy::Fixed) => Some(before),
@@ -57,7 +56,7 @@ impl ClockDelta {
         before: LocalMinute,
         now: LocalMinute,
     ) -> impl Iterator<Item = (LocalMinute, i64)> {
-        let after = self.looks_after(style, before, now).unwrap_or(now);
+        let after = self.due_after(style, before, now).unwrap_or(now);
         let first = self == ClockDelta::Hours && style == DstPolicy::Wildcard;
         let rank = move |minute: LocalMinute| if first { FIRST } else { minute.0 - now.0 };
         let minutes = (after.0 + 1..=now.0).map(LocalMinute).filter(|&minute| schedule.matches(minute));
@@ -74,7 +73,7 @@ pub(super) const FIRST: i64 = i64::MIN;
 pub(super) struct SetClock {
     /// The local minute it showed right after the step.
     pub(super) shows: LocalMinute,
-    /// When that was.
+    /// The moment of the step.
     pub(super) since: Timestamp,
 }
 

@@ -68,14 +68,14 @@ pub enum Outcome {
     Signal {
         /// Its number.
         number: i32,
-        /// Whether it left a core.
+        /// Whether it left a core dump.
         core_dumped: bool,
     },
     /// It was ended because its time was over.
     Timeout,
     /// Somebody ended it, or cancelled the slot that waited.
     Killed {
-        /// Who, as the log has it.
+        /// Who ended it, as the log names them.
         by: String,
     },
     /// It was ended because the next slot had come.
@@ -85,7 +85,7 @@ pub enum Outcome {
         /// The step that failed and the system's reason.
         why: String,
     },
-    /// Nobody saw its end.
+    /// Its end is unknown.
     Lost,
     /// The scheduler decided against a start.
     Skipped(SkipReason),
@@ -104,13 +104,13 @@ pub enum SkipReason {
     EntryRemoved,
     /// The daemon was stopped while the slot waited, and keeps no state.
     Stopped,
-    /// The day is excepted.
+    /// `CRON_EXCEPT` excludes the day.
     Calendar,
     /// The job was paused.
     Paused,
 }
 
-/// Why a slot passed unseen.
+/// Why a slot was missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MissReason {
     /// The daemon was not running.

@@ -1,4 +1,4 @@
-//! What a daemon leaves to the next one about its jobs, as a whole and as the changes from which that follows.
+//! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause};
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 pub struct SavedState {
     /// Runs, waiting slots, retries, streaks of failures.
     pub(super) jobs: BTreeMap<JobId, JobState>,
-    /// Since when each job with `CRON_CATCHUP` has had its schedule, with a digest of that.
+    /// For each job with `CRON_CATCHUP` a digest of its schedule, and since when it has had that.
     pub(super) first_seen: BTreeMap<JobId, (u64, Timestamp)>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
 }
 
-/// One change of the state, to be kept.
+/// One change of the state, to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {
     job: JobId,
@@ -49,12 +49,12 @@ impl SavedState {
         jobs.chain(seen).chain(pauses)
     }
 
-    /// How many changes that is.
+    /// The number of these changes.
     pub fn len(&self) -> usize {
         self.jobs.len() + self.first_seen.len() + self.pauses.len()
     }
 
-    /// Whether there is nothing to keep.
+    /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -73,7 +73,7 @@ impl StateChange {
         StateChange { job, part: Part::Pause(pause) }
     }
 
-    /// The user whose job it is, to whom the space that it takes is charged.
+    /// The user whose job it is, and whose share of the space it takes.
     pub fn user(&self) -> &str {
         self.job.user()
     }

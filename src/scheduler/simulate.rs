@@ -1,5 +1,5 @@
-//! The scheduler under an invented clock: what a daemon would start while the clock is set, while it is down, and when it
-//! comes back, and how every slot would end. `cronctl simulate` prints it and tests hold it against the rules.
+//! The scheduler under a simulated clock: what a daemon would start while the clock is set, while it is down, and when it comes back, and
+//! how every slot would end. `cronctl simulate` prints it, and tests compare it with the rules.
 
 use super::event::{Action, Event, Now, RunId, RunOutcome, RunRequest, RunResult, Source};
 use super::job_id::JobId;
@@ -12,7 +12,7 @@ use crate::schedule::{Timestamp, Zone};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What happens to the machine. All times are true ones, as a clock that nobody sets would show them.
+/// What happens to the machine. All times are true times, as a clock that nobody sets would show them.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The system's zone.
@@ -23,9 +23,9 @@ pub struct Scenario {
     pub until: Timestamp,
     /// From each of these seconds on, the clock shows that many seconds more (or less) than before.
     pub steps: Vec<(Timestamp, i64)>,
-    /// The daemon is asked to stop at the first second of each, before anything that is due in it, and is started again at
-    /// the second one. They may touch and overlap. Where one covers `from`, the machine boots without its daemon, and the
-    /// first start after it is the boot's.
+    /// Times without a daemon. It is asked to stop at the first second of each, before anything that is due in it, and is started again at
+    /// the second one. They may touch and overlap. If one covers `from`, the machine boots without its daemon, and the first start after it
+    /// is the first of the boot.
     pub down: Vec<(Timestamp, Timestamp)>,
     /// The user that a standalone table runs as.
     pub caller: String,
@@ -55,15 +55,15 @@ pub struct JobScenario {
 /// One start in a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
-    /// When it was in truth.
+    /// The true time.
     pub at: Timestamp,
-    /// What the machine's clock showed.
+    /// The time that the machine's clock showed.
     pub shown: Timestamp,
-    /// What was started.
+    /// The request.
     pub start: RunRequest,
 }
 
-/// What a simulation yields.
+/// An item of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Simulated {
     /// A start.
@@ -81,7 +81,7 @@ pub struct Simulation<F> {
     /// The daemon's scheduler, while it runs.
     scheduler: Option<Scheduler>,
     /// Whether a daemon has run since the boot.
-    booted: bool,
+    has_booted: bool,
     /// The true time.
     at: Timestamp,
     /// How many seconds the clock shows more than the true time.
@@ -91,7 +91,7 @@ pub struct Simulation<F> {
     saved: SavedState,
     next_run: u64,
     running: BTreeMap<RunId, SimulatedRun>,
-    /// How many runs of each job have begun.
+    /// The number of runs of each job that have begun.
     begun: HashMap<JobId, usize>,
     found: VecDeque<Simulated>,
     is_over: bool,
@@ -101,13 +101,13 @@ pub struct Simulation<F> {
 #[derive(Clone, Debug)]
 struct SimulatedRun {
     started: Timestamp,
-    /// The second in which it ends, in truth, and how.
+    /// The true second in which it ends.
     ends: Timestamp,
     outcome: RunOutcome,
     is_timeout: bool,
 }
 
-/// What happens in one second happens in this order: a stop still sees the old clock, a start sees the new one.
+/// A change in a simulation. Changes of one second happen in this order: a stop sees the clock before a step, a start the one after it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
     Stop,
@@ -146,7 +146,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
         tables,
         changes: changes.into(),
         scheduler: None,
-        booted: false,
+        has_booted: false,
         ahead: 0,
         completed: None,
         saved: SavedState::default(),
@@ -161,7 +161,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
     simulation
 }
 
-/// Down times that touch are one.
+/// Joins down times that touch.
 fn joined(down: &[(Timestamp, Timestamp)]) -> Vec<(Timestamp, Timestamp)> {
     let mut down = down.to_vec();
     down.sort();
@@ -182,7 +182,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
     }
 
     fn start_daemon(&mut self, others: Vec<Event>) {
-        let boot = !std::mem::replace(&mut self.booted, true);
+        let boot = !std::mem::replace(&mut self.has_booted, true);
         let now = self.now();
         let mut scheduler = Scheduler::new(self.scenario.zone.clone(), now);
         scheduler.set_caller(&self.scenario.caller);
@@ -205,7 +205,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         self.handle(events);
     }
 
-    /// The daemon is stopped: what it has to know later is kept.
+    /// Stops the daemon and keeps what the next one has to know.
     fn stop_daemon(&mut self) {
         let Some(mut scheduler) = self.scheduler.take() else { return };
         // Nothing that is due in this second is seen any more.
@@ -218,7 +218,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         self.next_run = scheduler.next_run().0;
     }
 
-    /// The ends of runs up to now, in their order.
+    /// Takes the ends of runs up to now, in their order.
     fn take_ended(&mut self) -> Vec<Event> {
         let mut ended: Vec<(Timestamp, RunId)> =
             self.running.iter().filter(|(_, run)| run.ends <= self.at).map(|(id, run)| (run.ends, *id)).collect();
@@ -236,7 +236,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         Some(Event::RunEnded(Box::new(result)))
     }
 
-    /// Hands events to the scheduler, and then the ends of what it has started and what takes no time.
+    /// Passes events to the scheduler, and then the ends of the runs that it has started and that take no time.
     fn handle(&mut self, mut events: Vec<Event>) {
         let now = self.now();
         loop {
@@ -335,7 +335,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         true
     }
 
-    /// A pause is kept in the state, so that it counts also for a daemon that is down when it begins.
+    /// Adds pauses that begin while the daemon is down to the state, so that they hold when it is started again.
     fn pause_while_down(&mut self, events: Vec<Event>) {
         for event in events {
             if let Event::Pause { job, pause } = event {
@@ -344,7 +344,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         }
     }
 
-    /// The rows of skipped slots that have not ended are outcomes, too.
+    /// Records the rows of skipped slots that have not ended.
     fn finish(&mut self) {
         if std::mem::replace(&mut self.is_over, true) {
             return;

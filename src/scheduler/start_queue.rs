@@ -1,19 +1,21 @@
-//! Starts that are due and not made yet, with a turn for each owner, so that lateness comes from one's own jobs.
+//! Starts that are due and not made yet. Owners take turns, so that a job is delayed by jobs of its own owner only.
 //!
-//! A start waits here, as a few numbers, until the executor has room for it: what it takes to start the job is put together only then. So the
-//! queue is small, starts of an entry that is gone can be dropped, and nothing of it outlives a stop of the daemon.
+//! A start waits here, as a few numbers, until the executor has room for it; the request is made only then. So the queue is small, starts
+//! of an entry that is gone can be dropped, and nothing of it outlives a stop of the daemon.
 
 use super::event::RunId;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Most slots of one entry that wait, for a schedule by minutes. A schedule by seconds has one.
+/// The maximum number of waiting slots of one entry with a schedule by minutes. With a schedule by seconds it is one.
 const SLOTS_BY_MINUTES: usize = 60;
-/// Slots of one owner that wait. Beyond it each of the owner's entries has one, so that the queue grows with the number of entries at the most.
+/// The number of waiting slots of one owner above which each of its entries may have only one, so that the queue is no longer than the
+/// number of entries.
 const SLOTS_OF_OWNER: usize = 20_000;
 
-/// Whose turn it is. A user's crontab and the system's entries that run as that user are different owners: neither delays the other.
+/// The owner of starts, which take turns. A user's crontab and the system's entries that run as that user are different owners: neither
+/// delays the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum QueueOwner {
     /// A user's crontab, by login name.
@@ -47,16 +49,16 @@ pub(super) struct SkippedRow {
     pub(super) run: RunId,
 }
 
-/// How many starts may be handed over to the executor and not begun.
+/// Limits on the starts that have been handed over to the executor and not begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandoverLimits {
-    /// For each owner.
+    /// Number of starts for each owner.
     pub(super) starts_per_owner: usize,
-    /// For each owner, in bytes; one start may always be handed over.
+    /// Size for each owner, in bytes. One start may always be handed over.
     pub(super) bytes_per_owner: usize,
-    /// For all owners together.
+    /// Number of starts for all owners together.
     pub(super) starts: usize,
-    /// For all owners together, in bytes.
+    /// Size for all owners together, in bytes.
     pub(super) bytes: usize,
 }
 
@@ -68,7 +70,7 @@ pub(super) struct StartQueue {
     /// Owners that have something to hand over and room for it, in the order of their turns.
     turns: VecDeque<QueueOwner>,
     entries: HashMap<EntryKey, EntryQueue>,
-    /// Handed over and not begun.
+    /// Starts that have been handed over and not begun.
     handed_over: HashMap<RunId, HandedOver>,
     handed_over_bytes: usize,
     waiting: usize,
@@ -78,7 +80,7 @@ pub(super) struct StartQueue {
 
 #[derive(Debug, Default)]
 struct OwnerQueue {
-    /// One for each slot that waits.
+    /// The entry of each slot that waits.
     entries: VecDeque<EntryKey>,
     has_turn: bool,
     handed_over: usize,
@@ -107,7 +109,7 @@ pub(super) struct NextStart {
     pub(super) superseded: Option<SkippedRow>,
 }
 
-/// What is taken out when an entry goes: its waiting runs, and the row of slots that this makes.
+/// What is dropped with an entry: its waiting runs, and the row of skipped slots for the record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dropped {
     pub(super) entry: EntryKey,
@@ -152,8 +154,8 @@ impl StartQueue {
         self.unstarted.first().map(|(at, _)| *at)
     }
 
-    /// Puts a slot behind the others of its owner. An entry that has as many as it may gives up its oldest, whose place the new one takes; its
-    /// run is returned.
+    /// Queues a slot behind the others of its owner. If its entry has the maximum number already, the slot takes the place of the oldest,
+    /// whose run is returned.
     pub(super) fn push(
         &mut self,
         owner: QueueOwner,
@@ -228,7 +230,7 @@ impl StartQueue {
         Some(NextStart { owner, entry, slot, superseded })
     }
 
-    /// A slot that was taken has been handed over to the executor, as that many bytes.
+    /// Records that a slot was handed over to the executor, as this many bytes.
     pub(super) fn handed_over(&mut self, owner: QueueOwner, slot: &QueuedSlot, bytes: usize) {
         let Some(queue) = self.owners.get_mut(&owner) else { return };
         if self.limits.is_some() {
@@ -242,13 +244,13 @@ impl StartQueue {
         self.give_turn(owner);
     }
 
-    /// A slot that was taken is not handed over after all.
+    /// Records that a slot that was taken is not handed over after all.
     pub(super) fn not_handed_over(&mut self, owner: QueueOwner, slot: &QueuedSlot) {
         self.unstarted.remove(&(slot.at, slot.run));
         self.give_turn(owner);
     }
 
-    /// The executor has begun a start, or has found out that it cannot be made.
+    /// Records that the executor has begun a start, or has found out that it cannot be made.
     pub(super) fn begun(&mut self, run: RunId) {
         let Some(HandedOver { owner, at, bytes }) = self.handed_over.remove(&run) else { return };
         self.unstarted.remove(&(at, run));
@@ -260,7 +262,7 @@ impl StartQueue {
         self.give_turn(owner);
     }
 
-    /// Whether [`StartQueue::pop`] would give something.
+    /// Whether [`StartQueue::pop`] would return a slot.
     pub(super) fn has_next(&self) -> bool {
         let has_room = self
             .limits
@@ -301,8 +303,8 @@ impl StartQueue {
         })
     }
 
-    /// Moves what waits for entries of a table to the entries that replace them: `successors` maps old to new. What has no successor is dropped
-    /// and returned.
+    /// Moves what waits for entries of a table to the entries that replace them: `successors` maps old to new. Slots without a successor
+    /// are dropped and returned.
     pub(super) fn move_entries(&mut self, table: u32, successors: &BTreeMap<u32, EntryKey>) -> Vec<Dropped> {
         let old: BTreeSet<EntryKey> = self.entries.keys().copied().filter(|entry| entry.0 == table).collect();
         if old.is_empty() {
@@ -344,7 +346,7 @@ impl StartQueue {
         self.entries.keys().filter(|entry| entry.0 == table).map(|entry| entry.1).collect()
     }
 
-    /// Puts an owner among those that have a turn if it has something to hand over and room for it; forgets one that has nothing at all.
+    /// Gives an owner a turn if it has something to hand over and room for it. Forgets an owner without any starts.
     fn give_turn(&mut self, owner: QueueOwner) {
         let Some(queue) = self.owners.get_mut(&owner) else { return };
         let has_room = self.limits.is_none_or(|limits| {
@@ -390,7 +392,7 @@ mod tests {
         queue
     }
 
-    /// Hands over what may be handed over, as so many bytes each; gives the runs.
+    /// Hands over what may be handed over, as this many bytes each, and returns the runs.
     fn hand_over(queue: &mut StartQueue, bytes: usize) -> Vec<u64> {
         let mut runs = Vec::new();
         while let Some(next) = queue.pop() {

@@ -27,22 +27,22 @@ impl Tables {
         (0..).zip(&self.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
     }
 
-    /// Live tables.
+    /// The number of live tables.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Live entries.
+    /// The number of live entries.
     pub(super) fn entries(&self) -> usize {
         self.entries
     }
 
-    /// The number of the table with that path.
+    /// The number of the table with this path.
     pub(super) fn find(&self, path: &str) -> Option<u32> {
         self.by_path.get(path).copied()
     }
 
-    /// Makes a table live under a number that is free, or a new one, and marks it on its timers.
+    /// Makes a table live under a free number or a new one, and subscribes it to its timers.
     pub(super) fn add(&mut self, table: LiveCrontab, timers: &mut Timers) -> u32 {
         let number = match self.free.pop() {
             Some(free) => free,
@@ -61,7 +61,7 @@ impl Tables {
         number
     }
 
-    /// Takes a table out and its marks off the timers. Timers that it was the last to use are in `unused`.
+    /// Removes a table and unsubscribes it from its timers. Timers that no other table uses are added to `unused`.
     pub(super) fn take(&mut self, number: u32, timers: &mut Timers, unused: &mut Vec<Timer>) -> Option<LiveCrontab> {
         let table = self.slots.get_mut(number as usize)?.take()?;
         self.free.push(number);

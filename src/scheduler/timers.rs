@@ -7,25 +7,25 @@ use crate::schedule::{DstPolicy, Kind, Schedule};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What entries share.
+/// What all entries of a timer have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Of the first entry; the text of others may be another.
+    /// The timing of the first entry. The text of others may differ.
     timing: Arc<Timing>,
     pub(super) zone: ZoneId,
     pub(super) kind: Kind,
     pub(super) style: DstPolicy,
-    /// Due at seconds rather than at whole minutes.
+    /// Whether it is due at seconds instead of whole minutes.
     pub(super) by_seconds: bool,
     /// The tables that have entries on it, each once.
     tables: TableSet,
 }
 
-/// Mostly one table, sometimes ten thousand.
+/// Numbers of tables: mostly one, sometimes ten thousand.
 #[derive(Debug)]
 enum TableSet {
     One(u32),
-    /// In order of their numbers, so that each is found without a look at all.
+    /// In order, so that one is found by binary search.
     Many(Vec<u32>),
 }
 
@@ -49,7 +49,7 @@ impl Timers {
         (0..).map(Timer).zip(&self.slots).filter_map(|(timer, slot)| Some((timer, slot.as_ref()?)))
     }
 
-    /// How many there are.
+    /// The number of timers.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -103,7 +103,7 @@ impl Timers {
         }
     }
 
-    /// Takes the note back.
+    /// Notes that a table has no entries on a timer any more.
     pub(super) fn unsubscribe(&mut self, timer: Timer, table: u32) {
         if let Some(shared) = self.slots.get_mut(timer.0 as usize).and_then(Option::as_mut) {
             shared.tables.remove(table);
@@ -173,7 +173,7 @@ impl TableSet {
     }
 }
 
-/// Makes room for one more, and not for twice as many.
+/// Makes room for one more, without doubling the capacity.
 fn make_room(tables: &mut Vec<u32>) {
     if tables.len() == tables.capacity() {
         tables.reserve_exact(tables.len() / 4 + 2);

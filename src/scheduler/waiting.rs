@@ -23,7 +23,7 @@ impl Scheduler {
         }
     }
 
-    /// After a step back by `back` seconds (negative), starts wait no longer than they would have without it.
+    /// Shortens the waiting of starts after a step back by `back` seconds (negative), so that they wait no longer than without it.
     pub(super) fn hasten_waiting(&mut self, back: i64) {
         if back == 0 {
             return;
@@ -38,7 +38,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets an entry wait for its start.
+    /// Makes an entry wait for its start.
     pub(super) fn wait(&mut self, number: u32, waiting: Waiting) {
         if let Some(table) = self.tables.get_mut(number) {
             table.carried.get_or_insert_default().waiting.insert(waiting);
@@ -46,7 +46,7 @@ impl Scheduler {
         }
     }
 
-    /// An entry does not wait for its start any more. Its alarm may remain, and finds nothing.
+    /// Stops the waiting of an entry. Its alarm may remain and has no effect.
     pub(super) fn stop_waiting(&mut self, number: u32, entry: u32) {
         let Some(table) = self.tables.get_mut(number) else { return };
         if let Some(carried) = table.carried.as_mut() {
@@ -55,7 +55,7 @@ impl Scheduler {
         table.drop_empty_carried();
     }
 
-    /// A run ended.
+    /// Handles the end of a run.
     pub(super) fn ended(&mut self, result: &RunResult, now: Now, actions: &mut Vec<Action>) {
         match &result.outcome {
             // Left to the next daemon.
@@ -84,7 +84,7 @@ impl Scheduler {
 }
 
 impl EntryState {
-    /// The entries that have any state.
+    /// The entries that have a state.
     pub(super) fn entries(&self) -> BTreeSet<u32> {
         self.waiting.iter().map(|waiting| waiting.entry).collect()
     }

@@ -1,14 +1,14 @@
 //! A hierarchical timing wheel on UTC seconds.
 //!
-//! Six levels of 64 slots: a slot of level 0 holds one second, of level 1 64 seconds, and so on to 34 years; together they
-//! reach 2,177 years, and one more list takes what lies beyond. A timer's level is the highest group of six bits in
-//! which its due second differs from the hand, so a timer moves down at most six times in its life and one bitmap a
-//! level finds the first slot. Slots are doubly linked lists threaded through one array of 16-byte nodes.
+//! It has six levels of 64 buckets. A bucket of level 0 holds one second, of level 1 64 seconds, and so on to 34 years; together they
+//! reach 2,177 years, and one more list holds the timers beyond that. The *hand* is the second up to which timers have expired. A timer's
+//! level is the highest group of six bits in which its due second differs from the hand, so a timer moves down at most six times in its
+//! life, and one bitmap for each level finds the first bucket. Buckets are doubly linked lists through one array of 16-byte nodes.
 
 use crate::schedule::Timestamp;
 use std::cell::Cell;
 
-/// What the wheel carries: an index into the scheduler's timers.
+/// A timer in the wheel: an index into the scheduler's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(pub u32);
 
@@ -21,18 +21,18 @@ pub struct Wheel {
     levels: [Level; LEVELS],
     /// Timers further from the hand than the levels reach.
     beyond: List,
-    /// Links that were followed or changed: the work done, which tests hold against the number of timers.
+    /// The number of links that were followed or changed: the work, which a test compares with the number of timers.
     #[cfg(test)]
     pub(super) touched: Cell<u64>,
 }
 
 const BITS: u32 = 6;
-const SLOTS: usize = 1 << BITS;
+const BUCKETS: usize = 1 << BITS;
 const LEVELS: usize = 6;
 const NONE: u32 = u32::MAX;
 /// The due second of a timer that is not armed.
 const IDLE: i64 = i64::MIN;
-/// In place of a list's earliest due second when that is not known.
+/// Stands for a list's earliest due second when that is not known.
 const UNKNOWN: i64 = i64::MIN;
 
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +45,20 @@ struct Node {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     level: usize,
-    slot: usize,
+    bucket: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Level {
-    /// Bit n tells whether slot n holds a timer.
+    /// Bit n tells whether bucket n holds a timer.
     taken: u64,
-    slots: [List; SLOTS],
+    buckets: [List; BUCKETS],
 }
 
 #[derive(Clone, Debug)]
 struct List {
     head: u32,
-    /// The earliest due second in the list, or [`UNKNOWN`] after that timer was cancelled, until someone asks.
+    /// The earliest due second in the list, or [`UNKNOWN`] from the cancellation of that timer until it is computed again.
     earliest: Cell<i64>,
 }
 
@@ -70,7 +70,7 @@ impl List {
 
 impl Level {
     fn empty() -> Level {
-        Level { taken: 0, slots: [const { List::empty() }; SLOTS] }
+        Level { taken: 0, buckets: [const { List::empty() }; BUCKETS] }
     }
 }
 
@@ -87,8 +87,7 @@ impl Wheel {
         }
     }
 
-    /// Arms a timer (at most one due second for each; arming again moves it). What is due before the hand is due at
-    /// the hand.
+    /// Arms a timer for one due second; arming it again moves it. A due second before the hand becomes that of the hand.
     pub fn arm(&mut self, timer: Timer, due: Timestamp) {
         self.cancel(timer);
         let index = timer.0 as usize;
@@ -98,7 +97,7 @@ impl Wheel {
         self.link(timer.0, due.0.max(self.hand));
     }
 
-    /// Disarms it; nothing happens if it was not armed.
+    /// Disarms a timer. Nothing happens if it was not armed.
     pub fn cancel(&mut self, timer: Timer) {
         let Some(node) = self.nodes.get(timer.0 as usize).copied() else { return };
         if node.due == IDLE {
@@ -118,8 +117,8 @@ impl Wheel {
         }
         if list.head == NONE {
             *list = List::empty();
-            if let Some(Place { level, slot }) = place {
-                self.levels[level].taken &= !(1 << slot);
+            if let Some(Place { level, bucket }) = place {
+                self.levels[level].taken &= !(1 << bucket);
             }
         } else if list.earliest.get() == node.due {
             list.earliest.set(UNKNOWN);
@@ -127,34 +126,34 @@ impl Wheel {
         self.nodes[timer.0 as usize].due = IDLE;
     }
 
-    /// When that timer is due, if it is armed.
+    /// The due second of a timer, if it is armed.
     pub fn due(&self, timer: Timer) -> Option<Timestamp> {
         self.nodes.get(timer.0 as usize).filter(|node| node.due != IDLE).map(|node| Timestamp(node.due))
     }
 
-    /// The earliest due second.
+    /// The earliest due second of all timers.
     pub fn next_due(&self) -> Option<Timestamp> {
-        match self.first_slot() {
-            Some(Place { level, slot }) => Some(Timestamp(self.earliest(&self.levels[level].slots[slot]))),
+        match self.first_bucket() {
+            Some(Place { level, bucket }) => Some(Timestamp(self.earliest(&self.levels[level].buckets[bucket]))),
             None if self.beyond.head != NONE => Some(Timestamp(self.earliest(&self.beyond))),
             None => None,
         }
     }
 
-    /// Moves the hand to `now` and takes out everything due up to it, earliest first. A `now` before the hand takes
-    /// out nothing; when the clock went back, [`Wheel::clear`] and arm anew.
+    /// Moves the hand to `now` and takes out all timers that are due up to it, earliest first. A `now` before the hand takes out
+    /// nothing: after a step of the clock back, call [`Wheel::clear`] and arm the timers again.
     pub fn expire(&mut self, now: Timestamp, into: &mut Vec<(Timestamp, Timer)>) {
         if now.0 < self.hand {
             return;
         }
         loop {
-            while let Some(place) = self.first_slot() {
+            while let Some(place) = self.first_bucket() {
                 let start = self.start_of(place);
                 if start > now.0 {
                     break;
                 }
                 self.hand = self.hand.max(start);
-                self.empty_slot(place, into);
+                self.empty_bucket(place, into);
             }
             // Only when the levels hold nothing up to the end of their reach can the list beyond them be next.
             let block = match self.beyond.head {
@@ -170,7 +169,7 @@ impl Wheel {
         self.hand = now.0;
     }
 
-    /// Disarms every timer and puts the hand anywhere, earlier too.
+    /// Disarms every timer and sets the hand, which may go back.
     pub fn clear(&mut self, hand: Timestamp) {
         for node in &mut self.nodes {
             node.due = IDLE;
@@ -186,8 +185,8 @@ impl Wheel {
     fn link(&mut self, timer: u32, due: i64) {
         self.work(1);
         let place = self.place(due);
-        if let Some(Place { level, slot }) = place {
-            self.levels[level].taken |= 1 << slot;
+        if let Some(Place { level, bucket }) = place {
+            self.levels[level].taken |= 1 << bucket;
         }
         let list = self.list_mut(place);
         let next = std::mem::replace(&mut list.head, timer);
@@ -200,11 +199,11 @@ impl Wheel {
         self.nodes[timer as usize] = Node { due, next, prev: NONE };
     }
 
-    /// Takes a slot's list: out of the wheel at level 0, else down to lower levels.
-    fn empty_slot(&mut self, place: Place, into: &mut Vec<(Timestamp, Timer)>) {
+    /// Empties a bucket: its timers expire at level 0 and move to lower levels otherwise.
+    fn empty_bucket(&mut self, place: Place, into: &mut Vec<(Timestamp, Timer)>) {
         let level = &mut self.levels[place.level];
-        level.taken &= !(1 << place.slot);
-        let mut at = std::mem::replace(&mut level.slots[place.slot], List::empty()).head;
+        level.taken &= !(1 << place.bucket);
+        let mut at = std::mem::replace(&mut level.buckets[place.bucket], List::empty()).head;
         while at != NONE {
             let Node { due, next, .. } = self.nodes[at as usize];
             if place.level == 0 {
@@ -218,7 +217,7 @@ impl Wheel {
         }
     }
 
-    /// Sorts the list beyond the levels anew, after the hand has moved on.
+    /// Distributes the list beyond the levels again, after the hand has moved on.
     fn fetch_from_beyond(&mut self) {
         let mut at = std::mem::replace(&mut self.beyond, List::empty()).head;
         while at != NONE {
@@ -228,32 +227,32 @@ impl Wheel {
         }
     }
 
-    /// The level and slot of a due second as the hand stands now; none is beyond them. It stays the same until the
-    /// slot is emptied, because the hand never passes a slot that is taken.
+    /// The level and bucket of a due second at the present hand. None: it is beyond the levels. It stays the same until the bucket is
+    /// emptied, because the hand never passes a bucket with timers.
     fn place(&self, due: i64) -> Option<Place> {
         let differing = (due ^ self.hand) as u64;
         let level = (63 - (differing | 1).leading_zeros()) / BITS;
-        let slot = (due >> (level * BITS)) as usize & (SLOTS - 1);
+        let bucket = (due >> (level * BITS)) as usize & (BUCKETS - 1);
         let level = level as usize;
-        (level < LEVELS).then_some(Place { level, slot })
+        (level < LEVELS).then_some(Place { level, bucket })
     }
 
-    /// The first second of a slot.
-    fn start_of(&self, Place { level, slot }: Place) -> i64 {
+    /// The first second of a bucket.
+    fn start_of(&self, Place { level, bucket }: Place) -> i64 {
         let shift = level as u32 * BITS;
         let above = self.hand >> (shift + BITS) << (shift + BITS);
-        above | (slot as i64) << shift
+        above | (bucket as i64) << shift
     }
 
-    /// The earliest slot that is taken: a lower level is always before a higher one.
-    fn first_slot(&self) -> Option<Place> {
+    /// The earliest bucket with timers. A lower level is always before a higher one.
+    fn first_bucket(&self) -> Option<Place> {
         let (level, found) = self.levels.iter().enumerate().find(|(_, level)| level.taken != 0)?;
-        Some(Place { level, slot: found.taken.trailing_zeros() as usize })
+        Some(Place { level, bucket: found.taken.trailing_zeros() as usize })
     }
 
     fn list_mut(&mut self, place: Option<Place>) -> &mut List {
         match place {
-            Some(Place { level, slot }) => &mut self.levels[level].slots[slot],
+            Some(Place { level, bucket }) => &mut self.levels[level].buckets[bucket],
             None => &mut self.beyond,
         }
     }
@@ -284,10 +283,10 @@ impl Wheel {
     fn work(&self, _links: u64) {}
 }
 
-/// The bits of a second that the levels tell apart.
+/// The bits of a second that select a bucket.
 const REACH: i64 = (1 << (BITS as usize * LEVELS)) - 1;
 
-/// Makes room for a node, an eighth more than needed: the array is most of the wheel's memory.
+/// Makes room for a node. It reserves an eighth more than needed and not the double, since the array is most of the wheel's memory.
 fn grow(nodes: &mut Vec<Node>, index: usize) {
     if index >= nodes.capacity() {
         nodes.reserve_exact(index + 1 - nodes.len() + index / 8 + 16);

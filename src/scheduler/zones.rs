@@ -38,21 +38,22 @@ struct Step {
     to: Timestamp,
 }
 
-/// More steps than that within the few hours in which they count are not remembered for zones that come later.
+/// The maximum number of steps that are remembered for zones that come into use later.
 const MOST_STEPS: usize = 64;
 
-/// How one zone's clocks went through a step: no pace if they stayed in their minute.
+/// How a step changed the clocks of one zone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
+    /// The case of the rule. None: the clocks stayed in their minute.
     pub(super) pace: Option<ClockDelta>,
     pub(super) before: LocalMinute,
     pub(super) now: LocalMinute,
-    /// What the minute in progress was called when it was handled already.
+    /// The local minute in progress under the old zone, if it has been handled.
     pub(super) handled: Option<LocalMinute>,
 }
 
 impl Local {
-    /// Sets the virtual clock as the rule has it after a step to the moment `since`.
+    /// Sets the virtual clock by the rule after a step to the moment `since`.
     fn set_after(&mut self, course: Course, since: Timestamp) {
         let shows = match course.pace {
             Some(ClockDelta::Few | ClockDelta::Hours | ClockDelta::Jump) => course.now,
@@ -71,7 +72,7 @@ impl Local {
         course
     }
 
-    /// The clocks show what `zone` says from `at` on. The minute in progress has been handled under its old name.
+    /// Changes to another zone at `at`. The minute in progress has been handled as that of the old zone.
     fn change(&mut self, zone: Arc<Zone>, at: Timestamp) -> Course {
         let before = rule::virtual_clock(&self.zone, self.set, at);
         let handled = self.zone.local_minute(at);
@@ -119,7 +120,7 @@ impl Zones {
         slots.filter_map(|(id, slot)| Some((id, slot.as_mut()?.step(step)))).collect()
     }
 
-    /// Names the system's zone anew, before anything was due in it.
+    /// Sets the system's zone, before anything was due in it.
     pub(super) fn set_system(&mut self, zone: Arc<Zone>) {
         if let Some(local) = self.get_mut(SYSTEM) {
             local.zone = zone;
@@ -131,7 +132,7 @@ impl Zones {
         self.get_mut(SYSTEM).map(|local| (SYSTEM, local.change(zone, at))).into_iter().collect()
     }
 
-    /// The id of a zone; it goes when it has been [released](Zones::release) as often as it was kept.
+    /// Returns the id of a zone. The zone is removed when it has been [released](Zones::release) as often as it was kept.
     pub(super) fn find_or_add(&mut self, zone: &Arc<Zone>) -> ZoneId {
         let same = |id: &&ZoneId| self.get(**id).is_some_and(|l| Arc::ptr_eq(&l.zone, zone) || l.zone == *zone);
         if let Some(&id) = self.named.get(zone.name()).and_then(|ids| ids.iter().find(same)) {
@@ -156,14 +157,14 @@ impl Zones {
         id
     }
 
-    /// One more timer uses it.
+    /// Counts one more timer that uses the zone.
     pub(super) fn keep(&mut self, id: ZoneId) {
         if let Some(local) = self.get_mut(id) {
             local.users += 1;
         }
     }
 
-    /// One timer less uses it.
+    /// Counts one timer less that uses the zone.
     pub(super) fn release(&mut self, id: ZoneId) {
         let Some(local) = self.get_mut(id) else { return };
         local.users -= 1;

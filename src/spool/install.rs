@@ -84,10 +84,10 @@ impl Step {
             Step::Create => "making a temporary file in the spool",
             Step::Write => "writing the new table",
             Step::SetMode => "setting the new table's mode",
-            Step::SetOwner => "giving the new table to its user",
-            Step::Sync => "bringing the new table to the disk",
-            Step::Rename => "putting the new table in place",
-            Step::SyncName => "bringing the new table's name to the disk",
+            Step::SetOwner => "changing the owner of the new table",
+            Step::Sync => "writing the new table to the disk",
+            Step::Rename => "renaming the new table",
+            Step::SyncName => "writing the new table's name to the disk",
             Step::Remove => "removing the table",
         }
     }
@@ -120,7 +120,7 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// The crontab belongs to another user.
-    #[error("{}: belongs to somebody else", path.display())]
+    #[error("{}: belongs to another user", path.display())]
     ForeignOwner {
         /// The path of the crontab.
         path: PathBuf,
@@ -135,7 +135,7 @@ pub enum SpoolError {
 
 /// The current content of a user's crontab.
 #[derive(Debug)]
-pub struct Standing {
+pub struct CurrentTable {
     /// The content as bytes.
     pub bytes: Vec<u8>,
     /// The stamp of the file.
@@ -178,7 +178,7 @@ impl Spool {
 
     /// Reads a user's crontab; none if there is none. If `uid` is given, the file must belong to that user or to root; root
     /// may read without this check.
-    pub fn read(&self, user: &str, uid: Option<u32>) -> Result<Option<Standing>, SpoolError> {
+    pub fn read(&self, user: &str, uid: Option<u32>) -> Result<Option<CurrentTable>, SpoolError> {
         let name = self.name(user)?;
         let Some((fd, stat)) = self.open_table(user, &name)? else { return Ok(None) };
         if stat.uid != 0 && uid.is_some_and(|uid| uid != stat.uid) {
@@ -187,7 +187,7 @@ impl Spool {
         let bytes = files::read_all(&fd, stat.size, self.profile.dialect.limits.installed_bytes() as usize)
             .map_err(|source| self.failed(Step::Read, user, source))?
             .ok_or_else(|| SpoolError::TooLarge { path: self.path.join(user) })?;
-        Ok(Some(Standing { bytes, stamp: Stamp::from(&stat) }))
+        Ok(Some(CurrentTable { bytes, stamp: Stamp::from(&stat) }))
     }
 
     /// The stamp of a user's crontab; none if there is none.
@@ -302,7 +302,7 @@ impl Spool {
 struct Temporary<'a> {
     spool: &'a Spool,
     name: CString,
-    renamed: bool,
+    is_renamed: bool,
 }
 
 impl<'a> Temporary<'a> {
@@ -314,7 +314,7 @@ impl<'a> Temporary<'a> {
         for _ in 0..TRIES {
             let name = temporary_name(spool.profile.profile).map_err(failed)?;
             match CreatedFile::create_at(&spool.dir, &name) {
-                Ok(file) => return Ok((Temporary { spool, name, renamed: false }, file)),
+                Ok(file) => return Ok((Temporary { spool, name, is_renamed: false }, file)),
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => last = taken,
                 Err(source) => return Err(failed(source)),
             }
@@ -324,14 +324,14 @@ impl<'a> Temporary<'a> {
 
     fn rename_to(mut self, name: &CStr) -> io::Result<()> {
         files::rename_at(&self.spool.dir, &self.name, name)?;
-        self.renamed = true;
+        self.is_renamed = true;
         Ok(())
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        if !self.renamed {
+        if !self.is_renamed {
             // If this fails, the daemon removes the file later.
             let _ = files::unlink_at(&self.spool.dir, &self.name);
         }

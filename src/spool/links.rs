@@ -1,4 +1,4 @@
-//! What a symbolic link depends on: every directory in which a change can make it lead somewhere else.
+//! The directories that a symbolic link depends on: each one in which a change can make it lead somewhere else.
 
 use std::path::{Component, Path, PathBuf};
 

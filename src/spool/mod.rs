@@ -1,4 +1,4 @@
-//! Finds and reads tables safely, installs them durably, and knows who may.
+//! Crontab files: finds and reads them safely, installs them durably, and decides who may use crontab(1).
 
 pub mod access;
 mod check;

@@ -100,15 +100,14 @@ fn fill(source: &mut dyn Read, room: &mut [u8], rest: u64) -> io::Result<usize> 
     Ok(filled)
 }
 
-/// Fails when there is too little memory for what is made of a table that goes live.
+/// Fails if there is too little memory to make a table live.
 ///
-/// The plan makes many small allocations for a table, and none of them can fail by itself. So an upper bound of what they need
-/// together is asked from the kernel here and given back at once. That is enough because the daemon loads a table in its
-/// only thread, right after this. An entry takes less than `EACH` bytes beside what the parser has made of it, its timer and the
-/// lists that it is in included.
+/// The scheduler makes many small allocations for a table, and none of them can fail by itself. So an upper bound of their total is
+/// allocated here and freed at once. That is enough because the daemon loads a table in its only thread, right after this. An entry takes
+/// less than `EACH` bytes beside what the parser has made of it, its timer and the lists that it is in included.
 fn reserve_for_loading(table: &Crontab) -> io::Result<()> {
     const EACH: usize = 256;
-    /// What is not worth a system call.
+    /// Below this number of bytes, no check is made.
     const LITTLE: usize = 1 << 20;
     let needed = table.entries.len().saturating_mul(EACH);
     if needed < LITTLE { Ok(()) } else { memory::reserve(needed) }
@@ -119,19 +118,7 @@ mod tests {
     use super::*;
     use crate::crontab::Form;
     use crate::profile::DEBIAN;
-    use crate::schedule::{HostKey, Zone, Zones};
-    use std::sync::Arc;
-
-    struct OnlyUtc;
-
-    impl Zones for OnlyUtc {
-        fn named(&self, _: &str) -> Option<Arc<Zone>> {
-            None
-        }
-        fn system(&self) -> Arc<Zone> {
-            Zone::utc()
-        }
-    }
+    use crate::schedule::{HostKey, OnlyUtc};
 
     fn context() -> Context<'static> {
         Context {

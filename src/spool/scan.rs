@@ -36,21 +36,22 @@ pub struct Finder {
 
 /// Receives the results of a scan.
 pub trait Visitor {
-    /// Whether a table of that path was ever reported. What was not is opened without a look at the name before.
+    /// Whether a table of that path was ever reported. One that was not is opened without checking the name first.
     fn knows(&self, _path: &str) -> bool {
         false
     }
-    /// Whether the table of that path is loaded in exactly this state already; then it is neither opened nor reported.
-    /// Asked once for each table whose file may be used.
+    /// Whether the table of that path is loaded in exactly this state; then it is neither opened nor reported. Called once for
+    /// each table whose file may be used.
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool;
-    /// A crontab that is new or has changed, or that may not be used.
+    /// Receives a crontab that is new or has changed, or that may not be used.
     fn found(&mut self, found: Found);
-    /// Asks for the state of each table that was reported of a directory (its path, the last slash included); the names of
-    /// those that are not as they were. None: the directory, whose stamp is this one, has to be listed.
-    fn revisit(&mut self, _directory: &str, _stamp: &Stamp, _state: &mut StateOf<'_>) -> Option<Vec<String>> {
+    /// Returns the names of the tables of a directory that have changed since they were reported, so that the directory need not be
+    /// listed: `state` reads the present state of each. The path of the directory ends with a slash. None: the directory, which has
+    /// this stamp, must be listed, since names may have come or gone.
+    fn changed_tables(&mut self, _directory: &str, _stamp: &Stamp, _state: &mut StateOf<'_>) -> Option<Vec<String>> {
         None
     }
-    /// All tables of a directory that had this stamp have been reported.
+    /// Called when all tables of a directory that had this stamp have been reported.
     fn listed(&mut self, _directory: &str, _stamp: Stamp) {}
 }
 
@@ -115,7 +116,7 @@ impl Finder {
         self
     }
     /// Refuses crontabs whose labels do not permit their jobs, if the kernel has SELinux.
-    pub fn minds_labels(mut self) -> Finder {
+    pub fn with_label_check(mut self) -> Finder {
         self.policy = Policy::of_machine();
         self
     }
@@ -124,9 +125,9 @@ impl Finder {
         &self.places
     }
 
-    /// Looks at all tables: the system table, drop-ins, the users' tables. A place that does not exist holds none; one
-    /// that cannot be listed is an error, and the other places are looked at all the same. What was loaded and is
-    /// neither asked for nor reported is gone, unless its directory is among the errors.
+    /// Scans all tables: the system table, drop-ins, the users' tables. A place that does not exist holds none. One that cannot be
+    /// listed is an error, and the other places are scanned nevertheless. A table is gone if it was loaded and is neither asked
+    /// for nor reported, unless its directory is among the errors.
     pub fn scan(&self, users: &mut dyn Users, visitor: &mut dyn Visitor) -> Vec<ScanError> {
         let mut errors = Vec::new();
         self.scan_system_crontab(users, visitor, &mut errors);
@@ -252,7 +253,7 @@ impl Finder {
             let directory = files::open_dir(path)?;
             let stamp = Stamp::from(&files::stat(&directory)?);
             let mut state = |name: &str| self.state(place, directory.as_fd(), name, users);
-            if let Some(changed) = visitor.revisit(&prefix, &stamp, &mut state) {
+            if let Some(changed) = visitor.changed_tables(&prefix, &stamp, &mut state) {
                 for name in changed.iter().filter_map(|name| c_name(name)) {
                     let path = [&prefix, text(&name).unwrap_or_default()].concat();
                     self.examine(place, path, directory.as_fd(), &name, users, visitor);

@@ -314,9 +314,9 @@ impl Users for Renumbered {
     }
 }
 
-/// Has every table already, as it is; asks for their state only if the directory was not to be listed.
+/// Has loaded every table in its present state. Compares the states of known tables if the directory need not be listed.
 struct Loaded {
-    revisits: bool,
+    knows_names: bool,
     unchanged: Vec<String>,
     refused: Vec<RefusalKind>,
 }
@@ -332,8 +332,8 @@ impl Visitor for Loaded {
     fn found(&mut self, found: Found) {
         self.refused.extend(found.content.err().map(|refusal| refusal.kind));
     }
-    fn revisit(&mut self, directory: &str, _: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
-        (self.revisits && directory.ends_with("spool/"))
+    fn changed_tables(&mut self, directory: &str, _: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {
+        (self.knows_names && directory.ends_with("spool/"))
             .then(|| if state("me").is_some() { Vec::new() } else { vec!["me".to_owned()] })
     }
 }
@@ -345,14 +345,14 @@ fn a_known_table_is_judged_again_when_the_uid_of_its_user_has_changed() {
     let uid = if my_uid() == 0 { 4242 } else { my_uid() };
     std::os::unix::fs::chown(tree.path("spool/me"), Some(uid), None).unwrap();
     for profile in [&DEBIAN, &CRONIE] {
-        for revisits in [false, true] {
+        for knows_names in [false, true] {
             let look = |uid: u32| {
-                let mut visitor = Loaded { revisits, unchanged: Vec::new(), refused: Vec::new() };
+                let mut visitor = Loaded { knows_names, unchanged: Vec::new(), refused: Vec::new() };
                 assert!(tree.finder(profile).scan(&mut Renumbered(uid), &mut visitor).is_empty());
                 (visitor.unchanged.len(), visitor.refused)
             };
-            assert_eq!(look(uid), (usize::from(!revisits), Vec::new()));
-            assert_eq!(look(uid + 1), (0, vec![RefusalKind::WrongOwner]), "revisits: {revisits}");
+            assert_eq!(look(uid), (usize::from(!knows_names), Vec::new()));
+            assert_eq!(look(uid + 1), (0, vec![RefusalKind::WrongOwner]), "knows_names: {knows_names}");
         }
     }
 }

@@ -102,7 +102,7 @@ pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role
             drop(promise);
             // The intermediate process ends at once.
             waitpid(child, None)?;
-            Ok(Role::Caller(hear(told)))
+            Ok(Role::Caller(receive_result(told)))
         }
         ForkResult::Child => {
             drop(told);
@@ -120,7 +120,7 @@ pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role
     }
 }
 
-fn hear(told: OwnedFd) -> StartupResult {
+fn receive_result(told: OwnedFd) -> StartupResult {
     let mut words = Vec::new();
     // A pipe that cannot be read counts as a daemon that died.
     let _ = File::from(told).read_to_end(&mut words);

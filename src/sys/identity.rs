@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStringExt;
 pub struct Identity {
     caller: Ids,
     lent: Ids,
-    secure: bool,
+    is_secure: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ impl Identity {
         let caller = Ids { uid: Uid::current(), gid: Gid::current() };
         let lent = Ids { uid: Uid::effective(), gid: Gid::effective() };
         // SAFETY: getauxval takes a number and reads what the kernel put on our stack at exec.
-        let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-        let identity = Identity { caller, lent, secure };
+        let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+        let identity = Identity { caller, lent, is_secure };
         identity.lower()?;
         Ok(identity)
     }
@@ -54,7 +54,7 @@ impl Identity {
 
     /// Whether the program has privileges that the caller does not have (AT_SECURE). Then the caller's environment must not be trusted.
     pub fn is_secure(&self) -> bool {
-        self.secure || self.caller != self.lent
+        self.is_secure || self.caller != self.lent
     }
 
     /// Calls `act` with the privileges and drops them again, whatever happens.
@@ -77,28 +77,28 @@ impl Identity {
     /// Drops the privileges permanently. For a child that is about to execute the caller's program.
     pub fn give_up(&self) -> Result<(), Error> {
         let Ids { uid, gid } = self.caller;
-        nix::unistd::setresgid(gid, gid, gid).map_err(os("giving up the lent group"))?;
-        nix::unistd::setresuid(uid, uid, uid).map_err(os("giving up the lent user"))?;
+        nix::unistd::setresgid(gid, gid, gid).map_err(os("dropping the privileged group"))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(os("dropping the privileged user"))?;
         let users = nix::unistd::getresuid().map_err(os("reading the user ids"))?;
         let groups = nix::unistd::getresgid().map_err(os("reading the group ids"))?;
         let all_users = [users.real, users.effective, users.saved];
         let all_groups = [groups.real, groups.effective, groups.saved];
         if all_users != [uid; 3] || all_groups != [gid; 3] {
-            return Err(os("giving up the lent rights")(nix::errno::Errno::EPERM));
+            return Err(os("dropping the privileges")(nix::errno::Errno::EPERM));
         }
         Ok(())
     }
 
     fn raise(&self) -> Result<(), Error> {
-        nix::unistd::seteuid(self.lent.uid).map_err(os("taking up the lent user"))?;
-        nix::unistd::setegid(self.lent.gid).map_err(os("taking up the lent group"))
+        nix::unistd::seteuid(self.lent.uid).map_err(os("taking up the privileged user"))?;
+        nix::unistd::setegid(self.lent.gid).map_err(os("taking up the privileged group"))
     }
 
     fn lower(&self) -> Result<(), Error> {
-        nix::unistd::setegid(self.caller.gid).map_err(os("putting the lent group aside"))?;
-        nix::unistd::seteuid(self.caller.uid).map_err(os("putting the lent user aside"))?;
+        nix::unistd::setegid(self.caller.gid).map_err(os("leaving the privileged group"))?;
+        nix::unistd::seteuid(self.caller.uid).map_err(os("leaving the privileged user"))?;
         if (Uid::effective(), Gid::effective()) != (self.caller.uid, self.caller.gid) {
-            return Err(os("putting the lent rights aside")(nix::errno::Errno::EPERM));
+            return Err(os("leaving the privileges")(nix::errno::Errno::EPERM));
         }
         Ok(())
     }

@@ -126,7 +126,7 @@ pub struct EndRequest(i32);
 
 impl EndRequest {
     /// Ends the program by this signal, so that its parent sees the reason.
-    pub fn obey(self) {
+    pub fn end_program(self) {
         // SAFETY: sets the default action, installs no code of ours, and sends this process a signal.
         unsafe {
             let mut set: libc::sigset_t = std::mem::zeroed();

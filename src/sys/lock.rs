@@ -70,11 +70,11 @@ impl DaemonLock {
     pub fn take(run_dir: &Path, pid_name: &str) -> Result<DaemonLock, LockError> {
         let pid_path = run_dir.join(pid_name);
         let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
-        let theirs = lock_theirs(&pid_path)?;
+        let theirs = take_foreign_lock(&pid_path)?;
         let (before, pidfile_lock_contested) = match theirs {
-            Theirs::Held(file) => (Some(file), false),
-            Theirs::Squatted => (None, true),
-            Theirs::NoFile => (None, false),
+            ForeignLock::Held(file) => (Some(file), false),
+            ForeignLock::Unprivileged => (None, true),
+            ForeignLock::NoFile => (None, false),
         };
         // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
         let left_by = before.as_ref().and_then(|file| read_pid(file));
@@ -157,29 +157,29 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
 }
 
 /// The reference implementations' lock on the PID file that was there.
-enum Theirs {
+enum ForeignLock {
     /// The lock was free and is held now.
     Held(Flock<File>),
     /// An unprivileged process has the lock.
-    Squatted,
+    Unprivileged,
     /// The PID file is not a regular file, so no cron has written or locked it.
     NoFile,
 }
 
 /// Takes the reference implementations' lock on whatever PID file is there. A symbolic link in its place is an error: where it leads, a daemon that
 /// follows it may have its lock.
-fn lock_theirs(path: &Path) -> Result<Theirs, LockError> {
+fn take_foreign_lock(path: &Path) -> Result<ForeignLock, LockError> {
     let file = match state_file::open_or_create(path) {
         Err(why) if why.raw_os_error() != Some(libc::ELOOP) && state_file::is_no_regular_file(&why) => {
-            return Ok(Theirs::NoFile);
+            return Ok(ForeignLock::NoFile);
         }
         opened => opened.map_err(os_at("opening", path))?,
     };
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(Theirs::Held(held)),
+        Ok(held) => Ok(ForeignLock::Held(held)),
         Err((file, Errno::EWOULDBLOCK)) => match privileged_holder(&file) {
             Some(pid) => Err(LockError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) }),
-            None => Ok(Theirs::Squatted),
+            None => Ok(ForeignLock::Unprivileged),
         },
         Err((_, why)) => Err(os_at("locking", path)(why).into()),
     }

@@ -87,7 +87,7 @@ impl Notifier {
     }
 
     /// Makes the notifier readable. The only error is a full counter, and then it is readable already.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         let _ = self.0.write(1);
     }
 
@@ -108,15 +108,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bell_rung_in_another_thread_wakes_the_waiting_one() {
-        let (poll, bell) = (Poll::new().unwrap(), Notifier::new().unwrap());
-        poll.add(&bell, 7).unwrap();
+    fn a_notifier_wakes_a_thread_that_waits() {
+        let (poll, notifier) = (Poll::new().unwrap(), Notifier::new().unwrap());
+        poll.add(&notifier, 7).unwrap();
         assert!(!poll.wait_for_any(Some(0)).unwrap());
-        let other = bell.clone();
-        let thread = std::thread::spawn(move || other.ring());
+        let other = notifier.clone();
+        let thread = std::thread::spawn(move || other.notify());
         assert!(poll.wait::<4>(None).unwrap().eq([7]));
         thread.join().unwrap();
-        bell.answer();
+        notifier.answer();
         assert!(!poll.wait_for_any(Some(0)).unwrap());
     }
 }

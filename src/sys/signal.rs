@@ -58,9 +58,9 @@ impl Signals {
     pub fn read(&self) -> io::Result<Option<SignalEvent>> {
         loop {
             let Some(info) = self.0.read_signal()? else { return Ok(None) };
-            let heard = LISTENED.iter().find(|(signal, _)| *signal as u32 == info.ssi_signo).map(|(_, heard)| *heard);
-            if heard.is_some() {
-                return Ok(heard);
+            let event = LISTENED.iter().find(|(signal, _)| *signal as u32 == info.ssi_signo).map(|(_, event)| *event);
+            if event.is_some() {
+                return Ok(event);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::user::{User, UserWithGroups};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor;
-use crate::sys::files::reason;
+use crate::sys::files::{self, reason};
 use crate::sys::passwd;
 use crate::sys::process::{self, Ask, Pid};
 use crate::sys::stamp::Stamp;
@@ -184,21 +184,14 @@ impl Query {
             // Pipes of jobs must not stay open in this child, however long it takes: their readers wait for the end.
             let _ = descriptor::close_from(&child, 3, &[answer.as_fd()]);
             let found = look_up(name);
-            let sent =
-                postcard::to_stdvec(&found).map_err(io::Error::other).and_then(|bytes| write_all(&answer, &bytes));
+            let sent = postcard::to_stdvec(&found)
+                .map_err(io::Error::other)
+                .and_then(|bytes| files::write_all(&answer, &bytes));
             i32::from(sent.is_err())
         })?;
         let deadline_ms = clock::monotonic_ms() + LIMIT_MS;
         Ok(Query { name: name.to_owned(), pid, pipe, answer: Vec::new(), deadline_ms })
     }
-}
-
-fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let count = descriptor::write(to.as_fd(), bytes)?;
-        bytes = bytes.get(count..).unwrap_or(&[]);
-    }
-    Ok(())
 }
 
 fn look_up(name: &str) -> Result<Option<UserWithGroups>, UserError> {

@@ -1,4 +1,4 @@
-//! Who exists: users by name, from /etc/passwd and from libc's user database (NSS).
+//! The users of the system: by name, from /etc/passwd and from libc's user database (NSS).
 //!
 //! [`User::by_name`] and [`User::by_uid`] ask libc and wait, which commands can afford. The processes of the daemon must not wait for a
 //! directory server: [`DaemonUsers`] and [`UserCache`] let a child ask, and give up after ten seconds.

@@ -1,4 +1,4 @@
-//! A file in the form of passwd(5), looked at for single users.
+//! A file in the form of passwd(5), in which single users are looked up.
 
 use crate::sys::files;
 use crate::sys::stamp::Stamp;

@@ -38,6 +38,16 @@ impl User {
         Ok(passwd::by_uid(uid)?.map(User::from))
     }
 
+    /// The user that this process acts as. In a container the user id may have no name: the name is then that in LOGNAME, else the
+    /// digits of the id, and the home is `/`.
+    pub fn of_caller() -> User {
+        let (uid, gid) = (passwd::effective_uid(), passwd::effective_gid());
+        User::by_uid(uid).ok().flatten().unwrap_or_else(|| {
+            let name = std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string());
+            User { name, uid, gid, home: b"/".to_vec() }
+        })
+    }
+
     /// Looks up the user's groups.
     pub fn with_groups(self) -> io::Result<UserWithGroups> {
         let groups = passwd::group_list(&self.name, self.gid)?;
@@ -64,10 +74,9 @@ impl Deref for UserWithGroups {
     }
 }
 
-/// The login name of the user that this process acts as; without one, the uid in digits.
+/// The name of the user that this process acts as, see [`User::of_caller`].
 pub fn caller_name() -> String {
-    let uid = passwd::effective_uid();
-    User::by_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+    User::of_caller().name
 }
 
 #[cfg(test)]

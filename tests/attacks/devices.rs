@@ -161,7 +161,7 @@ fn in_the_cronie_profile_fifos_endless_and_huge_files_hold_up_no_start() {
 }
 
 #[test]
-fn a_link_in_place_of_the_directory_of_outcomes_costs_nobody_a_file() {
+fn a_link_in_place_of_the_directory_of_outcomes_destroys_no_file() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     // Leftovers are taken only where an earlier daemon of this boot has run.

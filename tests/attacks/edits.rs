@@ -319,7 +319,7 @@ fn whatever_call_fails_after_the_editor_wrote_the_edit_is_installed_or_kept() {
 }
 
 #[test]
-fn output_that_goes_nowhere_is_an_error_at_most() {
+fn output_that_cannot_be_written_is_an_error_at_most() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     fs::write("/run/table", "@daily true\n*/60 * * * * true\n").unwrap();
@@ -374,7 +374,7 @@ fn output_that_goes_nowhere_is_an_error_at_most() {
 }
 
 #[test]
-fn options_that_promise_care_are_refused_where_it_would_not_be_taken() {
+fn safety_options_are_refused_where_they_would_have_no_effect() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     set_up(&world);
     for line in [
@@ -410,7 +410,7 @@ fn giving_up_a_faulty_edit_is_a_failure_that_keeps_the_text() {
 }
 
 #[test]
-fn an_address_with_a_variable_means_the_jobs_own() {
+fn an_address_with_a_variable_uses_the_variables_of_the_job() {
     let Some(world) = world!(Implementation::OursCronie) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     let sendmail = "#!/bin/sh\nkept=$(mktemp -d /captured/.XXXXXX); echo \"$*\" >\"$kept/arguments\"; cat >\"$kept/mail\"\n\
@@ -476,7 +476,7 @@ fn a_last_line_that_is_only_a_comment_or_blanks_needs_no_newline_in_the_cronie_p
 }
 
 #[test]
-fn busyboxs_log_level_is_a_word_that_the_daemon_passes_over() {
+fn the_daemon_ignores_the_log_level_option_of_busybox() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let daemon = world.start_daemon(&["-l", "8"]);
     assert!(daemon.stop().success());

@@ -195,7 +195,7 @@ fn the_worst_legal_tables_of_several_users_leave_the_others_punctual() {
 }
 
 #[test]
-fn mailers_that_hang_hold_up_only_their_owners_mail_and_are_told_of_once() {
+fn mailers_that_hang_delay_only_their_owners_mail_and_are_reported_once() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let mailer = "#!/bin/sh\n[ $LOGNAME = alice ] && exec sleep 1000\ncat >>/run/mail\n";
     fs::write("/usr/sbin/sendmail", mailer).unwrap();

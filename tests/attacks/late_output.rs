@@ -70,7 +70,7 @@ fn under_debian_the_mail_goes_out_without_late_output_the_log_says_so_and_nobody
 }
 
 #[test]
-fn in_cronies_place_the_mail_waits_for_late_output_and_nothing_else_does() {
+fn in_the_cronie_profile_the_mail_waits_for_late_output_and_nothing_else_does() {
     let Some(world) = world!(Implementation::OursCronie) else { return };
     prepare_jobs(&world);
     let daemon = world.start_daemon(&[]);

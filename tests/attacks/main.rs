@@ -39,7 +39,7 @@ fn memory(daemon: &Daemon, what: &str) -> u64 {
 }
 
 #[test]
-fn crontab_tells_of_a_file_no_more_than_its_caller_may_know() {
+fn crontab_reveals_of_a_file_no_more_than_its_caller_may_know() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.run("mkdir -m 700 /secret && echo '* bad' >/secret/there && mkdir /secret/directory").ok();
     for path in ["/secret/there", "/secret/absent", "/secret/directory", "/secret/directory/../../etc/crontab"] {
@@ -105,7 +105,7 @@ const PATH_CALLS: [&str; 14] = [
 ];
 
 #[test]
-fn with_lent_rights_nothing_is_reached_by_a_path_that_the_caller_could_change() {
+fn with_the_privileges_nothing_is_reached_by_a_path_that_the_caller_could_change() {
     let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     fs::write("/tmp/new.crontab", TABLE).unwrap();
     let lent = world.run("getent group crontab | cut -d: -f3").ok().trim().to_owned();
@@ -251,7 +251,7 @@ fn odd_tables() -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn whatever_stands_in_a_table_the_daemon_lives_and_the_others_run() {
+fn whatever_a_table_contains_the_daemon_runs_on_and_so_do_the_jobs_of_others() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&["-L", "0"]);

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Everything here is on an overlay: without the minutely rescan only mounts, messages and inotify(7) can tell of changes.
 const NO_MINUTELY_RESCAN: &[&str] = &["--watch", "inotify"];
-/// A file of alice's to which her jobs write.
+/// A file of alice, to which the jobs of alice write.
 const OUTPUT: &str = "/tmp/output";
 
 /// A table of one job that writes a word to [`OUTPUT`] each second.

@@ -306,7 +306,7 @@ fn the_files_of_a_living_executor_stay_when_its_journal_cannot_be_read() {
         ))
         .ok();
     daemon = world.start_daemon(&[]);
-    world.log.wait_for("it is no journal of this version", Deadline::seconds(20));
+    world.log.wait_for("not a journal of this version", Deadline::seconds(20));
     wait_for_seconds(3);
     assert_eq!(begun(), 1, "the executor tells by itself what goes on");
     assert_eq!(world.run(&format!("cd {JOURNALS} && ls | grep -c '^executor-{executor}-'")).ok().trim(), "2");

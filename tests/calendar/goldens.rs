@@ -180,7 +180,7 @@ fn ten_years_of_two_thousand_schedules_run_as_recorded() {
 }
 
 #[test]
-fn every_second_is_every_second() {
+fn the_schedule_every_second_is_due_in_every_second() {
     let (schedule, zone) = (parse("@every_second"), Zone::embedded("Europe/Berlin").unwrap());
     // Through the hour that Berlin skips.
     let gap = 1_806_195_600;

@@ -18,7 +18,7 @@ fn stamp(id: &str) -> String {
 }
 
 #[test]
-fn days_missed_are_made_up_for_and_the_line_keeps_its_time() {
+fn missed_days_are_caught_up_and_the_line_keeps_its_time() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let settings = VARIABLES.map(|(name, value)| format!("{name}={value}\n")).concat();
     for (path, text) in [("/etc/crontab", LINE), ("/etc/anacrontab", JOBS)] {

@@ -217,7 +217,7 @@ fn a_daemon_that_is_killed_before_its_first_start_has_left_a_record() {
 }
 
 #[test]
-fn a_clock_that_is_set_in_the_moment_the_timer_is_armed_is_heard_of() {
+fn a_step_of_the_clock_while_the_timer_is_armed_is_noticed() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let machine = Machine::boot(world, "UTC", &["0 12 * * * far"], "2026-05-01T10:00:30Z");
     machine.clock.set_on_arming(-40);
@@ -232,7 +232,7 @@ fn a_clock_that_is_set_in_the_moment_the_timer_is_armed_is_heard_of() {
 }
 
 #[test]
-fn what_was_due_while_another_cron_ran_is_not_made_up_for() {
+fn what_was_due_while_another_cron_ran_is_not_caught_up() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut machine = Machine::boot(world, "UTC", &["* * * * * min"], "2026-05-01T10:00:30Z");
     machine.run_to(time("2026-05-01T10:01:30Z"));
@@ -266,7 +266,7 @@ sys.stdin.read()
 ";
 
 #[test]
-fn a_change_without_an_event_is_found_by_the_look_of_every_ten_minutes() {
+fn a_change_without_an_event_is_found_by_the_rescan_of_every_ten_minutes() {
     let Some(world) = world!(Implementation::OursDebian, ["python3"]) else { return };
     // On file systems that report what they are asked to.
     for place in ["/etc", "/var/spool"] {

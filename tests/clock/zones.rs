@@ -59,7 +59,7 @@ fn another_localtime_and_another_zone_file_count_without_a_restart() {
 const NOWHERE: [&str; 4] = ["1 * * * * before", "CRON_TZ=Nowhere/Atall", "* * * * * never", "@reboot neither"];
 
 #[test]
-fn what_is_in_a_zone_that_does_not_exist_never_runs_and_is_told() {
+fn entries_in_a_zone_that_does_not_exist_never_run_and_are_reported() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     refused_at_install(&world);
     let machine = Machine::boot(world, "UTC", &NOWHERE, "2026-05-01T10:00:30Z");
@@ -78,7 +78,7 @@ fn refused_at_install(world: &World) {
 }
 
 #[test]
-fn a_zone_of_our_own_with_a_gap_is_gone_through() {
+fn a_gap_of_a_custom_zone_moves_fixed_times_to_its_end() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     // Two hours ahead from the first of May at 10:03 on, an hour before that.
     install_zone("Gap", "WIN-1SUM-2,J121/10:03,J300/3");

@@ -60,7 +60,7 @@ impl World {
         self.run_as("root", line)
     }
 
-    /// Runs a shell line as `user`, in her home, with the environment of a fresh login.
+    /// Runs a shell line as `user`, in the home directory, with the environment of a fresh login.
     pub fn run_as(&self, user: &str, line: &str) -> Shown {
         self.run_with_input(user, line, b"")
     }
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// A shell line as `user`, in her home, with the environment of a fresh login: to be started by the caller.
+    /// A shell line as `user`, in the home directory, with the environment of a fresh login: to be started by the caller.
     pub fn command_as(&self, user: &str, line: &str) -> Command {
         let account = User::from_name(user).expect("the users").unwrap_or_else(|| panic!("a user {user}"));
         let mut command = Command::new("setpriv");

@@ -73,7 +73,7 @@ fn shellcheck_has_nothing_to_say_about_any_script() {
 }
 
 #[test]
-fn the_init_script_starts_tells_reloads_restarts_and_stops() {
+fn the_init_script_starts_reports_reloads_restarts_and_stops() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     put_script("sysv/cron", "/etc/init.d/cron");
     put("default/cron", "/etc/default/cron");
@@ -103,8 +103,8 @@ fn the_init_script_starts_tells_reloads_restarts_and_stops() {
 }
 
 #[test]
-fn under_openrc_it_starts_tells_reloads_restarts_and_stops() {
-    if lacks("under_openrc_it_starts_tells_reloads_restarts_and_stops", &["openrc", "libeinfo1", "librc1"]) {
+fn under_openrc_the_daemon_starts_reports_reloads_restarts_and_stops() {
+    if lacks("under_openrc_the_daemon_starts_reports_reloads_restarts_and_stops", &["openrc", "libeinfo1", "librc1"]) {
         return;
     }
     let Some(world) = world!(Implementation::OursCronie) else { return };
@@ -146,7 +146,7 @@ fn the_pam_stack_for_cronie_lets_a_job_run() {
     // What authselect writes on Fedora comes to this for a job.
     let system = "auth required pam_permit.so\naccount required pam_unix.so\nsession required pam_unix.so\n";
     fs::write("/etc/pam.d/system-auth", system).expect("a stack");
-    // A user whom pam_access keeps out.
+    // A user that pam_access refuses.
     fs::write("/etc/security/access.conf", "-:bob:ALL\n").expect("access.conf");
     world.drop_in("early", "@reboot alice id -un >/tmp/alice\n@reboot bob id -un >/tmp/bob\n");
     let _daemon = world.start_daemon(&[]);

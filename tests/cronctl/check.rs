@@ -24,7 +24,7 @@ fn each_table_gets_its_line_and_its_diagnostics() {
 }
 
 #[test]
-fn nobody_listening_to_the_diagnostics_changes_nothing() {
+fn a_closed_reader_of_the_diagnostics_changes_nothing() {
     let table = Crontab::of("0 24 * * * x\n");
     let mut child = start(&["check", table.path()]);
     drop(child.stderr.take());
@@ -34,7 +34,7 @@ fn nobody_listening_to_the_diagnostics_changes_nothing() {
 }
 
 #[test]
-fn a_diagnostic_is_the_picture_of_the_interface() {
+fn a_diagnostic_shows_the_line_a_caret_and_help() {
     let table = Crontab::of("# a\n#\n#\n#\n#\n#\n0 24 * * * root /usr/local/bin/backup\n");
     let answer = ask(&["check", "--system", table.path()]);
     let picture = "7:3: error: expected an hour from 0 to 23, found 24

@@ -33,7 +33,7 @@ fn words_and_one_quoted_word_are_the_same() {
 }
 
 #[test]
-fn a_gap_ahead_is_foretold() {
+fn a_coming_gap_is_announced() {
     let answer = explain(&["--tz", "Europe/Berlin", "30 2 * * *"]);
     assert!(
         answer.out.contains("On 2027-03-28 this time does not exist in Europe/Berlin: runs at 03:00"),

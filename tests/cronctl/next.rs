@@ -3,7 +3,7 @@
 use crate::*;
 
 #[test]
-fn an_expression_is_told_by_the_instant_alone_in_its_zone() {
+fn an_expression_prints_only_the_times_in_its_zone() {
     let berlin = ["--tz", "Europe/Berlin", "--from", "2026-03-28T12:00:00Z", "--count", "3"];
     let answer = ask(&[&["next", "--expr", "30 2 * * *"], &berlin[..]].concat());
     assert_eq!(answer.lines(), ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00", "2026-03-31T02:30:00+02:00"]);

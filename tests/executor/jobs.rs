@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn a_job_runs_as_its_owner_in_her_home_with_an_environment_built_from_nothing() {
+fn a_job_runs_as_its_owner_in_the_owners_home_with_an_environment_built_from_nothing() {
     let Some(_world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
@@ -149,7 +149,7 @@ fn a_home_that_cannot_be_entered_is_the_root_directory_under_debian_and_no_run_u
 }
 
 #[test]
-fn a_jobs_process_is_told_where_that_is_asked_for_and_only_there() {
+fn a_jobs_process_id_is_reported_only_on_request() {
     let Some(_world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
@@ -210,7 +210,7 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
 }
 
 #[test]
-fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
+fn a_later_main_learns_of_running_jobs_and_their_ends_and_may_end_them() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {
         describe_services(services);
@@ -256,7 +256,7 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
 }
 
 #[test]
-fn an_executor_that_is_gone_is_told() {
+fn an_executor_that_is_gone_is_an_error() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut harness = Harness::debian();
     world.run(&format!("kill -KILL {}", harness.executor.pid())).ok();
@@ -298,7 +298,7 @@ fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
 }
 
 #[test]
-fn asked_to_the_executor_ends_every_jobs_process_group() {
+fn on_request_the_executor_ends_every_jobs_process_group() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut harness = Harness::debian();
     harness.start(&start(1, "alice", "sleep 1000"));

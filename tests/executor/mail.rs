@@ -57,7 +57,7 @@ fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
 }
 
 #[test]
-fn no_output_or_no_recipient_is_no_mail_and_what_fails_is_told() {
+fn without_output_or_recipient_there_is_no_mail_and_failures_are_logged() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("exit 75");
     let mut harness = Harness::debian();
@@ -87,7 +87,7 @@ fn no_output_or_no_recipient_is_no_mail_and_what_fails_is_told() {
 }
 
 #[test]
-fn twenty_megabytes_of_output_hold_up_nobody_and_are_mailed_within_bounds() {
+fn twenty_megabytes_of_output_delay_no_other_job_and_are_mailed_within_bounds() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
     let mut harness = Harness::debian();
@@ -249,7 +249,7 @@ fn a_mailer_that_hangs_is_killed_with_all_that_it_started_and_holds_up_nobody() 
 }
 
 #[test]
-fn a_mailer_that_reads_nothing_or_is_not_there_is_told_and_holds_up_nobody() {
+fn a_mailer_that_reads_nothing_or_does_not_exist_is_logged_and_delays_nothing() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
     for (mailer, told) in [

@@ -85,7 +85,7 @@ fn an_included_description_that_is_changed_in_place_counts_for_the_next_job() {
 }
 
 #[test]
-fn a_module_that_is_not_there_is_told_of_for_each_job() {
+fn a_missing_module_is_logged_for_each_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services(&format!("{PERMISSIVE}session optional pam_nothing.so\n-session optional pam_silent.so\n"));
     let mut harness = Harness::of(config(ProfileName::Debian));

@@ -426,7 +426,7 @@ fn a_waiting_slot_waits_on_over_a_restart() {
 }
 
 #[test]
-fn the_overlap_ban_is_not_forgotten_over_a_restart() {
+fn overlap_is_prevented_over_a_restart_too() {
     let crontab = "CRON_NAME=a\nCRON_OVERLAP=skip\n*/10 * * * * a\n";
     expect(
         &Day { crontab, until: "00:35", durations: &[("a", 1_800)], down: &[("00:15", "00:18")], ..Day::default() },

@@ -60,7 +60,7 @@ fn missed_jobs_run_once_one_after_the_other_and_a_restart_runs_nothing_again() {
 }
 
 #[test]
-fn the_same_holds_in_cronies_place() {
+fn missed_jobs_run_once_in_the_cronie_profile_too() {
     let Some(world) = world!(Implementation::OursCronie) else { return };
     missed_jobs(&world);
 }
@@ -153,7 +153,7 @@ fn a_job_that_ends_while_no_daemon_runs_has_its_stamp_and_is_not_started_again()
 }
 
 #[test]
-fn on_battery_jobs_wait_unless_they_are_told_not_to() {
+fn on_battery_jobs_wait_unless_the_settings_say_otherwise() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let today = today(&world);
     let tab = format!("1 0 daily echo daily >>{RAN}\n");

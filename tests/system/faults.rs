@@ -41,7 +41,7 @@ fn tables_survive_unknown_users_hard_links_equal_times_and_lost_homes() {
     let _daemon = world.start_daemon(&[]);
 
     run_through(&world, first);
-    assert_eq!(world.run("cat /tmp/beside-carol").stdout, "ran\n", "fault 1: an unknown user silences her neighbours");
+    assert_eq!(world.run("cat /tmp/beside-carol").stdout, "ran\n", "fault 1: an unknown user stops the jobs of others");
     assert_eq!(world.run("cat /tmp/linked").stdout, "ran\n", "fault 5: a second link to /etc/crontab silences it");
     assert_eq!(world.run("cat /tmp/lost").stdout, "/\n", "fault 7: without a home a job stands in the spool");
 
@@ -49,12 +49,12 @@ fn tables_survive_unknown_users_hard_links_equal_times_and_lost_homes() {
     fs::write("/etc/new", "* * * * * root echo new >>/tmp/renamed\n").expect("a table");
     world.run("touch -r /etc/cron.d/renamed /etc/new && mv /etc/new /etc/cron.d/renamed").ok();
     run_through(&world, first + 60);
-    assert_eq!(world.run("cat /tmp/carol").stdout, "carol\n", "fault 1: creating the user does not bring her job back");
+    assert_eq!(world.run("cat /tmp/carol").stdout, "carol\n", "fault 1: creating the user does not make the job run");
     assert_eq!(world.run("cat /tmp/renamed").stdout, "old\nnew\n", "fault 3: a table with an equal time is not loaded");
 }
 
 #[test]
-fn an_editor_that_is_done_within_the_second_is_heeded() {
+fn an_edit_that_is_saved_within_the_second_is_installed() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     for round in 0..3 {
         let edited = world.run_as("alice", &format!("EDITOR='echo \"@daily true {round}\" >' crontab -e"));
@@ -88,7 +88,7 @@ fn no_user_can_keep_the_daemon_from_starting() {
 }
 
 #[test]
-fn nothing_of_the_callers_reaches_a_job() {
+fn no_descriptor_or_ignored_signal_of_the_caller_reaches_a_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
         "look",

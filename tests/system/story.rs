@@ -14,7 +14,7 @@ fn an_edit_counts_at_once_its_job_runs_on_the_minute_and_its_output_arrives_by_m
 }
 
 #[test]
-fn the_story_is_the_same_in_cronies_place() {
+fn an_edit_counts_at_once_in_the_cronie_profile_too() {
     let Some(world) = world!(Implementation::OursCronie, ["dma"]) else { return };
     the_story(&world);
 }

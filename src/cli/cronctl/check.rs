@@ -9,6 +9,7 @@ use super::source;
 use super::stderr::to_stderr;
 use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Entry, Form, MOST_LISTED, Severity, Unlisted, printable};
+use crate::report::format_count;
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -56,16 +57,12 @@ fn print(
     }
     let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
-    let (entries, error_count) = (counted(entries, "entry", "entries"), counted(errors, "error", "errors"));
-    let warnings = counted(warnings, "warning", "warnings");
+    let (entries, error_count) = (format_count(entries, "entry", "entries"), format_count(errors, "error", "errors"));
+    let warnings = format_count(warnings, "warning", "warnings");
     out.line(format_args!("{}: {entries}, {error_count}, {warnings}", printable(name.as_bytes())))?;
     // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
     out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Adds a warning for each entry whose user does not exist. It is only a warning because the daemon looks the user up at
@@ -123,8 +120,8 @@ struct Place<'a> {
 
 fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
     match batch::object::<Question<'_>>(line) {
-        Ok(question) => match judged(&question, world) {
-            Ok(judged) => write_answer(question.id, &judged, into),
+        Ok(question) => match check_table(&question, world) {
+            Ok(checked) => write_answer(question.id, &checked, into),
             Err(error) => batch::refuse(question.id, &error, into),
         },
         Err(error) => batch::refuse(None, &error, into),
@@ -132,13 +129,13 @@ fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
 }
 
 /// The result for one crontab.
-struct Judged {
+struct CheckedTable {
     entries: usize,
     diagnostics: Vec<Diagnostic>,
     unlisted: Unlisted,
 }
 
-fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable> {
+fn check_table(question: &Question<'_>, world: &World) -> Result<CheckedTable, Unanswerable> {
     let text = batch::member::<String>(question.text, "text", "a string")?;
     let line = batch::member::<String>(question.line, "line", "a string")?;
     let source = match (text, line) {
@@ -155,11 +152,11 @@ fn judged(question: &Question<'_>, world: &World) -> Result<Judged, Unanswerable
     let parsed = Crontab::parse(source.as_bytes(), &world.context(form, ""))?;
     let mut unlisted = parsed.unlisted;
     let diagnostics = with_unknown_users(source.as_bytes(), &parsed.table, parsed.diagnostics, &mut unlisted, world);
-    Ok(Judged { entries: parsed.table.entries.len(), diagnostics, unlisted })
+    Ok(CheckedTable { entries: parsed.table.entries.len(), diagnostics, unlisted })
 }
 
-fn write_answer(id: Option<&RawValue>, judged: &Judged, into: &mut Vec<u8>) {
-    let Judged { entries, diagnostics, unlisted } = judged;
+fn write_answer(id: Option<&RawValue>, checked: &CheckedTable, into: &mut Vec<u8>) {
+    let CheckedTable { entries, diagnostics, unlisted } = checked;
     let of = |severity| -> Vec<Place<'_>> {
         let chosen = diagnostics.iter().filter(|d| d.severity == severity);
         chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()

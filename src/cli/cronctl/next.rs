@@ -26,27 +26,27 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     if given(matches, "batch") {
         return answer_questions(matches, world, out);
     }
-    let asked = Asked::of(matches, world);
-    if asked.until.is_some_and(|until| until < asked.from) && value::<Timestamp>(matches, "from").is_some() {
+    let query = RunQuery::of(matches, world);
+    if query.until.is_some_and(|until| until < query.from) && value::<Timestamp>(matches, "from").is_some() {
         return Err(Error::Backwards);
     }
     match value::<String>(matches, "expr") {
-        Some(expression) => list_expression(expression, &asked, world, out),
-        None => list_tables(&source::of(matches, world)?, &asked, world, out),
+        Some(expression) => list_expression(expression, &query, world, out),
+        None => list_tables(&source::of(matches, world)?, &query, world, out),
     }
 }
 
 /// Which runs to list, and the output format.
-struct Asked {
+struct RunQuery {
     from: Timestamp,
     until: Option<Timestamp>,
     count: u64,
     json: bool,
 }
 
-impl Asked {
-    fn of(matches: &ArgMatches, world: &World) -> Asked {
-        Asked {
+impl RunQuery {
+    fn of(matches: &ArgMatches, world: &World) -> RunQuery {
+        RunQuery {
             from: value(matches, "from").copied().unwrap_or_else(|| world.now()),
             until: value(matches, "until").copied(),
             count: value(matches, "count").copied().unwrap_or(COUNT),
@@ -80,7 +80,7 @@ struct Run<'a> {
     line: Option<u32>,
 }
 
-fn list_expression(expression: &str, asked: &Asked, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+fn list_expression(expression: &str, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let seed = Seed { host: world.host(), table: "", entry: expression.as_bytes() };
     let prefix = match Schedule::parse(expression, &seed) {
         Ok(prefix) => prefix,
@@ -92,8 +92,8 @@ fn list_expression(expression: &str, asked: &Asked, world: &World, out: &mut Out
     complaint::tell_cautions(expression, prefix.cautions);
     let zone = world.system_zone();
     let entry = [Recurring { schedule: &prefix.schedule, zone, delay: 0 }];
-    for (at, _) in asked.runs(&entry) {
-        if asked.json {
+    for (at, _) in query.runs(&entry) {
+        if query.json {
             let schedule = Cow::Borrowed(expression.trim());
             let (user, command, source, line) = (None, None, None, None);
             out.json(&Run { at: at.to_string(), schedule, zone: zone.name(), user, command, source, line })?;
@@ -104,12 +104,12 @@ fn list_expression(expression: &str, asked: &Asked, world: &World, out: &mut Out
     Ok(Verdict::Clean)
 }
 
-fn list_tables(tables: &[Listed], asked: &Asked, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+fn list_tables(tables: &[Listed], query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let jobs: Vec<_> = tables.iter().flat_map(|listed| listed.jobs(world)).collect();
     let entries: Vec<_> = jobs.iter().map(|job| job.recurring()).collect();
-    for (at, index) in asked.runs(&entries) {
+    for (at, index) in query.runs(&entries) {
         let Some(job) = jobs.get(index) else { continue };
-        if asked.json {
+        if query.json {
             out.json(&Run {
                 at: at.to_string(),
                 schedule: job.schedule_text(),

@@ -5,7 +5,7 @@ use super::cli::{given, value};
 use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
-use super::values::{Down, Step};
+use super::values::{Step, TimeRange};
 use super::world::World;
 use crate::crontab::{Crontab, Form, printable};
 use crate::schedule::{Timestamp, Zone};
@@ -33,7 +33,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let zone = Arc::clone(world.system_zone());
     let listed = source::file(path, source::form(matches), world)?;
     let steps = matches.get_many::<Step>("step").into_iter().flatten().map(|step| (step.at, step.by));
-    let down = matches.get_many::<Down>("down").into_iter().flatten().map(|down| (down.from, down.until));
+    let down = matches.get_many::<TimeRange>("down").into_iter().flatten().map(|down| (down.from, down.until));
     let caller = world.caller();
     let jobs = jobs(matches, &listed, &caller, world)?;
     let records_all = given(matches, "outcomes");
@@ -73,7 +73,7 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> R
     for (job, exits) in matches.get_many::<(String, Vec<i32>)>("exit").into_iter().flatten() {
         jobs.exits.insert(find("exit", job)?, exits.clone());
     }
-    for (job, range) in matches.get_many::<(String, Down)>("pause").into_iter().flatten() {
+    for (job, range) in matches.get_many::<(String, TimeRange)>("pause").into_iter().flatten() {
         jobs.pauses.push((find("pause", job)?, range.from, range.until));
     }
     for (job, at) in matches.get_many::<(String, Timestamp)>("run").into_iter().flatten() {
@@ -125,7 +125,7 @@ impl OutcomeLine<'_> {
 
 /// A start for JSON output.
 #[derive(serde::Serialize)]
-struct Told<'a> {
+struct StartLine<'a> {
     at: String,
     shown: String,
     line: u32,
@@ -135,7 +135,7 @@ struct Told<'a> {
 fn print(Started { at, shown, start }: &Started, zone: &Zone, json: bool, out: &mut Output) -> Result<(), Error> {
     let (at, shown) = (at.to_string(), zone.to_rfc3339(*shown));
     if json {
-        out.json(&Told { at, shown, line: start.line, command: String::from_utf8_lossy(&start.command) })
+        out.json(&StartLine { at, shown, line: start.line, command: String::from_utf8_lossy(&start.command) })
     } else {
         out.line(format_args!("{at}  {shown}  {}  {}", start.line, printable(&start.command)))
     }

@@ -12,12 +12,12 @@ pub(super) struct Step {
     pub(super) by: i64,
 }
 
-/// A range of true time in which the daemon does not run.
+/// A range of true time, for example one without the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Down {
-    /// The first second without the daemon.
+pub(super) struct TimeRange {
+    /// The first second of the range.
     pub(super) from: Timestamp,
-    /// The second at which the daemon is started again.
+    /// The first second after it.
     pub(super) until: Timestamp,
 }
 
@@ -74,9 +74,9 @@ pub(super) fn step(text: &str) -> Result<Step, ValueError> {
 }
 
 /// Parses a range `TIME..TIME`.
-pub(super) fn down(text: &str) -> Result<Down, ValueError> {
+pub(super) fn down(text: &str) -> Result<TimeRange, ValueError> {
     let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
-    let range = Down { from: time(from)?, until: time(until)? };
+    let range = TimeRange { from: time(from)?, until: time(until)? };
     if range.until < range.from { Err(ValueError::Backwards) } else { Ok(range) }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn job_exits(text: &str) -> Result<(String, Vec<i32>), ValueError> {
 }
 
 /// Parses `JOB=TIME..TIME`, a job and when it is paused.
-pub(super) fn job_range(text: &str) -> Result<(String, Down), ValueError> {
+pub(super) fn job_range(text: &str) -> Result<(String, TimeRange), ValueError> {
     let (job, range) = text
         .split_once('=')
         .ok_or(ValueError::NoJobValue { example: "backup=2026-05-01T10:00:00Z..2026-05-01T12:00:00Z" })?;

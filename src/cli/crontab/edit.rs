@@ -6,7 +6,7 @@ use super::label::CallersContext;
 use super::list::shown_part;
 use super::messages;
 use super::prompt::{self, Answer};
-use super::replace::{NewTable, Then, check_and_install};
+use super::replace::{AfterCheck, NewTable, check_and_install};
 use super::scratch::Scratch;
 use super::session::Session;
 use crate::sys::interrupts::{EndRequest, EndRequests};
@@ -27,7 +27,7 @@ enum Outcome {
 }
 
 /// Lets the caller edit the user's crontab and installs the result.
-pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
+pub fn edit(session: &Session<'_>, after: AfterCheck) -> Result<(), Failure> {
     let user = &session.user;
     session.log("BEGIN EDIT", &user.name);
     let standing = session.read_table()?;
@@ -44,7 +44,7 @@ pub fn edit(session: &Session<'_>, then: Then) -> Result<(), Failure> {
     let signals =
         EndRequests::block().map_err(|source| Failure::Signals { program: session.program.to_owned(), source })?;
     let scratch = Scratch::new(session, &before)?;
-    let outcome = rounds(session, &signals, &scratch, &before, base, then);
+    let outcome = rounds(session, &signals, &scratch, &before, base, after);
     settle(session, &signals, scratch, &before, outcome)
 }
 
@@ -55,7 +55,7 @@ fn rounds(
     scratch: &Scratch,
     before: &[u8],
     base: Option<Stamp>,
-    then: Then,
+    after: AfterCheck,
 ) -> Result<Outcome, Failure> {
     loop {
         let end = editor::edit(session, scratch.path());
@@ -68,8 +68,8 @@ fn rounds(
         if text == before {
             return Ok(Outcome::Unchanged);
         }
-        match install(session, scratch, text, base, then) {
-            Ok(()) if then == Then::Nothing => return Ok(Outcome::Checked),
+        match install(session, scratch, text, base, after) {
+            Ok(()) if after == AfterCheck::Nothing => return Ok(Outcome::Checked),
             Ok(()) => return Ok(Outcome::Installed),
             Err(Failure::Faulty { closing }) => {
                 messages::warn(&closing);
@@ -113,12 +113,12 @@ fn settle(
         Ok(Outcome::GivenUp) => {
             keep(session, scratch);
             session.log("END EDIT", user);
-            Err(Failure::Told)
+            Err(Failure::Reported)
         }
         Ok(Outcome::Ended(request)) => {
             keep_edit(session, scratch, before);
-            request.obey();
-            Err(Failure::Told)
+            request.end_program();
+            Err(Failure::Reported)
         }
         Err(failure) => {
             messages::warn(&failure.to_string());
@@ -129,9 +129,9 @@ fn settle(
                 keep_edit(session, scratch, before);
             }
             if let Some(request) = signals.arrived() {
-                request.obey();
+                request.end_program();
             }
-            Err(Failure::Told)
+            Err(Failure::Reported)
         }
     }
 }
@@ -141,7 +141,7 @@ fn install(
     scratch: &Scratch,
     text: Vec<u8>,
     base: Option<Stamp>,
-    then: Then,
+    after: AfterCheck,
 ) -> Result<(), Failure> {
     messages::warn(&format!("{}: installing new crontab", session.program));
     let user = &session.user.name;
@@ -149,7 +149,7 @@ fn install(
     if session.with_spool(|spool| spool.stamp(user))? != base {
         return Err(Failure::ChangedMeanwhile { program: session.program.to_owned(), user: user.clone() });
     }
-    check_and_install(session, &table, then)
+    check_and_install(session, &table, after)
 }
 
 fn tell_unchanged(session: &Session<'_>) {

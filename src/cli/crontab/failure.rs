@@ -59,7 +59,7 @@ pub enum Failure {
         usage: String,
     },
     /// An option that is refused in a set-id program.
-    #[error("{program}: --{option} is not taken where crontab runs with rights that you do not have")]
+    #[error("{program}: --{option} is not accepted by a crontab that has privileges which you do not have")]
     PlaceRefused {
         program: String,
         /// The option that is refused.
@@ -147,7 +147,7 @@ pub enum Failure {
     },
     /// The error has been printed already.
     #[error("")]
-    Told,
+    Reported,
     /// The kernel provides no random numbers.
     #[error("{program}: asking the kernel for random numbers: {}", reason(source))]
     NoRandomNumbers { program: String, source: io::Error },
@@ -219,7 +219,7 @@ fn spool_message(program: &str, spool: &Option<PathBuf>, error: &SpoolError) -> 
         text.push_str(&format!("\n{program}: this table belongs to another user; only root may replace or remove it"));
     }
     if *step == Step::SyncName {
-        text.push_str(&format!("\n{program}: the new table is in place, but may not outlast a loss of power"));
+        text.push_str(&format!("\n{program}: the new table is in place, but may be lost in a power failure"));
     }
     text
 }

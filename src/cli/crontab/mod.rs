@@ -29,7 +29,7 @@ use crate::sys::identity::{Identity, Inherited};
 use crate::sys::{descriptor, files, interrupts};
 use cli::{Operation, Parsed, Request};
 use failure::Failure;
-use replace::Then;
+use replace::AfterCheck;
 use session::Session;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Reported) => ExitCode::FAILURE,
         Err(failure) => {
             messages::warn(&failure.to_string());
             ExitCode::FAILURE
@@ -94,15 +94,15 @@ fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
         files::check_random_numbers()
             .map_err(|source| Failure::NoRandomNumbers { program: session.program.to_owned(), source })?;
     }
-    let then = if request.dry_run { Then::Nothing } else { Then::Install { backup: request.backup } };
+    let after = if request.dry_run { AfterCheck::Nothing } else { AfterCheck::Install { backup: request.backup } };
     match &request.operation {
         Operation::List => {
             let _ = interrupts::end_on_broken_pipe();
             list::list(session)
         }
         Operation::Remove => remove::remove(session, request.ask_first, request.backup),
-        Operation::Edit => edit::edit(session, then),
-        Operation::Replace(input) => replace::replace(session, input, then),
+        Operation::Edit => edit::edit(session, after),
+        Operation::Replace(input) => replace::replace(session, input, after),
         Operation::Test(input) => replace::test(session, input),
         Operation::SetHost(host) => cluster::set_host(session, host.as_deref()),
         Operation::ShowHost => cluster::show_host(session),

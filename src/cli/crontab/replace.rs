@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// What to do with a valid crontab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum AfterCheck {
     /// Install it, with or without a backup of the previous one.
     Install {
         /// Whether to make a backup (cronie without `-b`).
@@ -36,12 +36,12 @@ pub struct NewTable {
 }
 
 /// Replaces the user's crontab by a new one.
-pub fn replace(session: &Session<'_>, input: &Input, then: Then) -> Result<(), Failure> {
+pub fn replace(session: &Session<'_>, input: &Input, after: AfterCheck) -> Result<(), Failure> {
     let mut table = read(session, input)?;
     if let Some(context) = &session.context {
         table.text.splice(0..0, context.context_setting());
     }
-    check_and_install(session, &table, then)
+    check_and_install(session, &table, after)
 }
 
 /// Checks a crontab without installing it.
@@ -58,16 +58,16 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks a crontab, and installs it if it is valid and `then` asks for it.
-pub fn check_and_install(session: &Session<'_>, table: &NewTable, then: Then) -> Result<(), Failure> {
+/// Checks a crontab, and installs it if it is valid and `after` asks for it.
+pub fn check_and_install(session: &Session<'_>, table: &NewTable, after: AfterCheck) -> Result<(), Failure> {
     let size = table.text.len() as u64;
     check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
-    match then {
-        Then::Nothing => {
+    match after {
+        AfterCheck::Nothing => {
             messages::warn(session.words.sound);
             Ok(())
         }
-        Then::Install { backup } => {
+        AfterCheck::Install { backup } => {
             if backup {
                 backup::keep(session)?;
             }

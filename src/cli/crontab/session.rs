@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::profile::{Profile, ProfileName, shared};
 use crate::report::{Ident, Level, Log, LogRecord, Target};
 use crate::spool::access::{Lists, Ruling, may_use};
-use crate::spool::install::{Spool, SpoolError, Standing};
+use crate::spool::install::{CurrentTable, Spool, SpoolError};
 use crate::sys::audit;
 use crate::sys::files::reason;
 use crate::sys::identity::{Identity, Inherited};
@@ -138,7 +138,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reads the current crontab; none if there is none.
-    pub fn read_table(&self) -> Result<Option<Standing>, Failure> {
+    pub fn read_table(&self) -> Result<Option<CurrentTable>, Failure> {
         let owner = (!self.identity.is_root()).then_some(self.user.uid);
         self.with_spool(|spool| spool.read(&self.user.name, owner))
     }

@@ -64,13 +64,13 @@ pub(super) fn of_token(token: u64) -> Option<(EventSource, u64)> {
 pub(in crate::executor) enum ExecutorError {
     #[error(transparent)]
     Os(#[from] error::Error),
-    #[error("hearing main: {0}")]
+    #[error("receiving from main: {0}")]
     Main(#[from] WireError),
 }
 
 impl From<io::Error> for ExecutorError {
     fn from(source: io::Error) -> ExecutorError {
-        os("talking to main")(source).into()
+        os("sending to main")(source).into()
     }
 }
 

@@ -72,7 +72,7 @@ impl ExecutorState {
         }
         let caller = if config.standalone {
             process::adopt_orphans().map_err(os("adopting orphans"))?;
-            Some(Rc::new(caller()?))
+            Some(Rc::new(caller()))
         } else {
             None
         };
@@ -128,16 +128,8 @@ fn raise(limit: DescriptorLimit) {
     let _ = wanted.set().or_else(|_| possible.set());
 }
 
-/// The user as whom `crond FILE` runs everything. In a container the user id may have no name.
-pub(in crate::executor) fn caller() -> Result<UserWithGroups, ExecutorError> {
-    let ids = process::own_ids().map_err(os("reading our ids"))?;
-    let [uid, ..] = ids.users;
-    let [gid, ..] = ids.groups;
-    if let Ok(Some(user)) = User::by_uid(uid)
-        && let Ok(known) = user.with_groups()
-    {
-        return Ok(known);
-    }
-    let name = std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string());
-    Ok(UserWithGroups { user: User { name, uid, gid, home: b"/".to_vec() }, groups: vec![gid] })
+/// The user whose identity `crond FILE` has, and so all its jobs.
+fn caller() -> UserWithGroups {
+    let user = User::of_caller();
+    user.clone().with_groups().unwrap_or_else(|_| UserWithGroups { groups: vec![user.gid], user })
 }

@@ -50,7 +50,7 @@ enum Connection {
 }
 
 /// The result of one attempt to send.
-pub(super) enum Sent {
+pub(super) enum SendResult {
     Whole,
     /// Only this many bytes were sent.
     Part(usize),
@@ -97,7 +97,7 @@ impl Destination {
     }
 
     /// Sends as much as possible without blocking.
-    pub(super) fn try_send(&mut self, record: &[u8]) -> Sent {
+    pub(super) fn try_send(&mut self, record: &[u8]) -> SendResult {
         match self {
             Destination::Socket(socket) => socket.try_send(record),
             Destination::Stderr(stderr) => write_piecewise(stderr, record),
@@ -126,7 +126,7 @@ impl Socket {
         self.connection = Connection::open(&self.path).ok();
     }
 
-    fn try_send(&mut self, record: &[u8]) -> Sent {
+    fn try_send(&mut self, record: &[u8]) -> SendResult {
         if let Some(connection) = &mut self.connection {
             match connection.send(record, self.protocol) {
                 // The reader is gone and may have been restarted, so connect once more.
@@ -136,8 +136,8 @@ impl Socket {
         }
         self.connect();
         match &mut self.connection {
-            Some(connection) => connection.send(record, self.protocol).unwrap_or(Sent::NotNow),
-            None => Sent::NotNow,
+            Some(connection) => connection.send(record, self.protocol).unwrap_or(SendResult::NotNow),
+            None => SendResult::NotNow,
         }
     }
 }
@@ -158,16 +158,16 @@ impl Connection {
     }
 
     /// Tries to send once. After an error the connection cannot be used any more.
-    fn send(&mut self, record: &[u8], protocol: Protocol) -> nix::Result<Sent> {
+    fn send(&mut self, record: &[u8], protocol: Protocol) -> nix::Result<SendResult> {
         let sent = match (self, protocol) {
             (Connection::Datagrams(socket), Protocol::Syslog) => send_line(socket, record),
             (Connection::Datagrams(socket), Protocol::Journal) => send_entry(socket, record),
             (Connection::Stream { socket, written }, Protocol::Syslog) => write_line(socket, record, written),
             // The listener is not a journal.
-            (Connection::Stream { .. }, Protocol::Journal) => Ok(Sent::Never),
+            (Connection::Stream { .. }, Protocol::Journal) => Ok(SendResult::Never),
         };
         match sent {
-            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(Sent::NotNow),
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(SendResult::NotNow),
             sent => sent,
         }
     }
@@ -181,54 +181,54 @@ fn send(socket: &OwnedFd, parts: &[&[u8]], with: Option<&OwnedFd>) -> nix::Resul
     sendmsg::<()>(socket.as_raw_fd(), &parts, rights, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT, None)
 }
 
-fn send_line(socket: &OwnedFd, line: &[u8]) -> nix::Result<Sent> {
+fn send_line(socket: &OwnedFd, line: &[u8]) -> nix::Result<SendResult> {
     match send(socket, &[line], None) {
         Err(Errno::EMSGSIZE) => send(socket, &[line.get(..CUT).unwrap_or(line)], None),
         sent => sent,
     }
-    .map(|_| Sent::Whole)
+    .map(|_| SendResult::Whole)
 }
 
-fn send_entry(socket: &OwnedFd, entry: &[u8]) -> nix::Result<Sent> {
+fn send_entry(socket: &OwnedFd, entry: &[u8]) -> nix::Result<SendResult> {
     match send(socket, &[entry], None) {
         Err(Errno::EMSGSIZE | Errno::ENOBUFS) => {
-            let Ok(memory) = journal::sealed(entry) else { return Ok(Sent::Never) };
+            let Ok(memory) = journal::sealed(entry) else { return Ok(SendResult::Never) };
             send(socket, &[], Some(&memory))
         }
         sent => sent,
     }
-    .map(|_| Sent::Whole)
+    .map(|_| SendResult::Whole)
 }
 
 /// The line and a NUL, as syslog(3) ends a record on a stream.
-fn write_line(socket: &OwnedFd, line: &[u8], written: &mut usize) -> nix::Result<Sent> {
+fn write_line(socket: &OwnedFd, line: &[u8], written: &mut usize) -> nix::Result<SendResult> {
     while *written <= line.len() {
         *written += send(socket, &[line.get(*written..).unwrap_or_default(), &[0]], None)?;
     }
     *written = 0;
-    Ok(Sent::Whole)
+    Ok(SendResult::Whole)
 }
 
 /// Writes to standard error as much as it accepts without blocking. The descriptor must stay in blocking mode, because the
 /// mode belongs to the terminal or pipe, which other processes share.
-fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> Sent {
+fn write_piecewise(stderr: &io::Stderr, line: &[u8]) -> SendResult {
     let mut stderr = stderr.lock();
     let mut written = 0;
     while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
         let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
         if !matches!(poll(&mut room, PollTimeout::ZERO), Ok(1)) {
-            return if written == 0 { Sent::NotNow } else { Sent::Part(written) };
+            return if written == 0 { SendResult::NotNow } else { SendResult::Part(written) };
         }
         match stderr.write(rest.get(..PIECE).unwrap_or(rest)) {
             Ok(bytes) => written += bytes,
             Err(why) if matches!(why.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR)) => {
-                return if written == 0 { Sent::NotNow } else { Sent::Part(written) };
+                return if written == 0 { SendResult::NotNow } else { SendResult::Part(written) };
             }
             // There is no reader left (EPIPE, or EIO of a terminal that was hung up), so the line counts as written.
-            Err(_) => return Sent::Whole,
+            Err(_) => return SendResult::Whole,
         }
     }
-    Sent::Whole
+    SendResult::Whole
 }
 
 #[cfg(test)]
@@ -249,7 +249,7 @@ mod tests {
     fn a_line_too_long_for_a_datagram_is_cut() {
         let (_directory, path) = place_for("log");
         let reader = UnixDatagram::bind(&path).unwrap();
-        assert!(matches!(Destination::syslog(&path).try_send(&vec![b'x'; 4 << 20]), Sent::Whole));
+        assert!(matches!(Destination::syslog(&path).try_send(&vec![b'x'; 4 << 20]), SendResult::Whole));
         assert_eq!(reader.recv(&mut vec![0; 1 << 16]).unwrap(), CUT);
     }
 
@@ -258,7 +258,7 @@ mod tests {
         let (_directory, path) = place_for("socket");
         let reader = UnixDatagram::bind(&path).unwrap();
         let entry = vec![b'x'; 4 << 20];
-        assert!(matches!(Destination::journal(&path).try_send(&entry), Sent::Whole));
+        assert!(matches!(Destination::journal(&path).try_send(&entry), SendResult::Whole));
         let mut control = nix::cmsg_space!(i32);
         let received = recvmsg::<()>(reader.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty()).unwrap();
         let Some(ControlMessageOwned::ScmRights(numbers)) = received.cmsgs().unwrap().next() else { panic!() };
@@ -277,8 +277,8 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let mut place = Destination::syslog(&path);
         let long = vec![b'x'; 4 << 20];
-        assert!(matches!(place.try_send(b"one"), Sent::Whole));
-        assert!(matches!(place.try_send(&long), Sent::NotNow), "more than the socket holds");
+        assert!(matches!(place.try_send(b"one"), SendResult::Whole));
+        assert!(matches!(place.try_send(&long), SendResult::NotNow), "more than the socket holds");
         let mut stream = listener.accept().unwrap().0;
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
@@ -287,7 +287,7 @@ mod tests {
         });
         for line in [&long[..], b"two"] {
             // Retry until the reader has made room.
-            while !matches!(place.try_send(line), Sent::Whole) {
+            while !matches!(place.try_send(line), SendResult::Whole) {
                 std::thread::yield_now();
             }
         }
@@ -302,9 +302,9 @@ mod tests {
         let (_directory, path) = place_for("log");
         let listener = UnixListener::bind(&path).unwrap();
         let mut place = Destination::syslog(&path);
-        assert!(matches!(place.try_send(&vec![b'x'; 4 << 20]), Sent::NotNow));
+        assert!(matches!(place.try_send(&vec![b'x'; 4 << 20]), SendResult::NotNow));
         place.give_up_part();
-        assert!(matches!(place.try_send(b"next"), Sent::Whole));
+        assert!(matches!(place.try_send(b"next"), SendResult::Whole));
         drop(place);
         let mut text = String::new();
         listener.accept().unwrap();

@@ -1,6 +1,6 @@
 //! The queue in front of the log's destination: a record is written at once, queued within bounds, or counted as lost.
 
-use super::destination::{Destination, Sent};
+use super::destination::{Destination, SendResult};
 use crate::sys::poll::Poll;
 use std::collections::VecDeque;
 use std::io;
@@ -64,10 +64,10 @@ impl Sink {
     pub(super) fn send(&mut self, mut line: Vec<u8>) {
         if self.queue.is_empty() {
             match self.destination.try_send(&line) {
-                Sent::Whole => return,
-                Sent::Part(written) => drop(line.drain(..written)),
-                Sent::NotNow => {}
-                Sent::Never => {
+                SendResult::Whole => return,
+                SendResult::Part(written) => drop(line.drain(..written)),
+                SendResult::NotNow => {}
+                SendResult::Never => {
                     self.lost += 1;
                     return;
                 }
@@ -127,16 +127,16 @@ impl Sink {
     fn write_queue(&mut self) {
         while let Some(line) = self.queue.front_mut() {
             match self.destination.try_send(line) {
-                Sent::Whole => {
+                SendResult::Whole => {
                     self.queued_bytes -= line.len();
                     self.queue.pop_front();
                 }
-                Sent::Part(written) => {
+                SendResult::Part(written) => {
                     self.queued_bytes -= written;
                     line.drain(..written);
                 }
-                Sent::NotNow => return,
-                Sent::Never => {
+                SendResult::NotNow => return,
+                SendResult::Never => {
                     self.lost += 1;
                     self.queued_bytes -= line.len();
                     self.queue.pop_front();

@@ -5,7 +5,7 @@ use super::{Jobs, Turn};
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
-use crate::scheduler::run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{MissReason, Outcome, SkipReason, Trigger};
 
 /// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.
 const CAUGHT_UP: usize = 1_000;
@@ -90,20 +90,7 @@ impl Jobs {
             return self.add_to_row(id, reason, Trigger::Schedule, (first, last), count, turn);
         }
         self.flush_row(id, turn);
-        let Some(job) = self.jobs.get(id) else { return };
-        turn.record(RunRecord {
-            run: None,
-            job: id.clone(),
-            line: job.spec.line,
-            scheduled_at: first,
-            trigger: Trigger::Schedule,
-            attempt: 0,
-            started_at_ms: None,
-            ended_at_ms: None,
-            outcome,
-            count,
-            until: (count > 1).then_some(last),
-        });
+        self.record_slots(id, outcome, Trigger::Schedule, (first, last, count), turn);
     }
 
     fn start_caught_up(&mut self, id: &JobId, scheduled_at: Timestamp, policy: &Policy, turn: &mut Turn<'_>) {

@@ -23,19 +23,32 @@ impl Jobs {
     }
 
     pub(super) fn record_without_run(&self, id: &JobId, item: &Item, outcome: Outcome, turn: &mut Turn<'_>) {
+        let at = item.scheduled_at;
+        self.record_slots(id, outcome, item.trigger, (at, at, 1), turn);
+    }
+
+    /// Records slots in a row that had no run: the first, the last and how many they are.
+    pub(super) fn record_slots(
+        &self,
+        id: &JobId,
+        outcome: Outcome,
+        trigger: Trigger,
+        (first, last, count): (Timestamp, Timestamp, u64),
+        turn: &mut Turn<'_>,
+    ) {
         let Some(job) = self.jobs.get(id) else { return };
         turn.record(RunRecord {
             run: None,
             job: id.clone(),
             line: job.spec.line,
-            scheduled_at: item.scheduled_at,
-            trigger: item.trigger,
+            scheduled_at: first,
+            trigger,
             attempt: 0,
             started_at_ms: None,
             ended_at_ms: None,
             outcome,
-            count: 1,
-            until: None,
+            count,
+            until: (count > 1).then_some(last),
         });
     }
 
@@ -68,18 +81,6 @@ impl Jobs {
     pub(super) fn flush_row(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(row) = job.state.row.take() else { return };
-        turn.record(RunRecord {
-            run: None,
-            job: id.clone(),
-            line: job.spec.line,
-            scheduled_at: row.first,
-            trigger: row.trigger,
-            attempt: 0,
-            started_at_ms: None,
-            ended_at_ms: None,
-            outcome: Outcome::Skipped(row.reason),
-            count: row.count,
-            until: (row.count > 1).then_some(row.last),
-        });
+        self.record_slots(id, Outcome::Skipped(row.reason), row.trigger, (row.first, row.last, row.count), turn);
     }
 }

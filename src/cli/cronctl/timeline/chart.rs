@@ -2,6 +2,7 @@
 
 use crate::cli::cronctl::source::Job;
 use crate::crontab::printable;
+use crate::report::format_count;
 use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ pub(super) struct Tick {
     /// `03:00`, or `Mon 23` at the beginning of a day.
     pub(super) label: String,
     /// Whether a day begins here.
-    pub(super) midnight: bool,
+    pub(super) is_midnight: bool,
 }
 
 impl Range {
@@ -220,9 +221,9 @@ impl Chart {
     }
 
     fn tick(&self, minute: usize, local: i64) -> Tick {
-        let midnight = local.rem_euclid(1_440) == 0;
-        let label = if midnight { self.day(minute) } else { self.time(minute) };
-        Tick { minute, label, midnight }
+        let is_midnight = local.rem_euclid(1_440) == 0;
+        let label = if is_midnight { self.day(minute) } else { self.time(minute) };
+        Tick { minute, label, is_midnight }
     }
 
     /// The local time of a minute: `03:00`.
@@ -275,8 +276,7 @@ pub(super) fn length(minutes: usize) -> String {
 
 /// Formats a number of starts: `1 start`, `3 starts`.
 pub(super) fn starts(number: impl Into<u64>) -> String {
-    let number = number.into();
-    format!("{number} start{}", if number == 1 { "" } else { "s" })
+    format_count(number.into(), "start", "starts")
 }
 
 #[cfg(test)]

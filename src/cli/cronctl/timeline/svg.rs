@@ -1,6 +1,7 @@
 //! Draws a chart as a self-contained SVG file that is readable on light and dark backgrounds.
 
 use super::chart::{Chart, Label, Range, Row, length, starts};
+use crate::report::format_count;
 use std::fmt::Write;
 
 /// The width of the image. Its height depends on the number of rows.
@@ -75,11 +76,10 @@ pub(super) fn draw(chart: &Chart) -> String {
 fn heading(chart: &Chart, svg: &mut String) {
     let zone = escape(chart.zone.name());
     let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
-    let rows = chart.rows.len();
     let mut summary = format!(
-        "{} of {rows} {}, at most {} in a minute",
+        "{} of {}, at most {} in a minute",
         starts(chart.total()),
-        if rows == 1 { "entry" } else { "entries" },
+        format_count(chart.rows.len(), "entry", "entries"),
         chart.most()
     );
     if chart.idle > 0 {
@@ -135,7 +135,7 @@ fn axis(chart: &Chart, bottom: f64, svg: &mut String) {
     let mut label_end = f64::NEG_INFINITY;
     for tick in chart.ticks(16) {
         let x = x(chart, tick.minute);
-        let (class, weight) = if tick.midnight { ("day", "1.5") } else { ("grid", "1") };
+        let (class, weight) = if tick.is_midnight { ("day", "1.5") } else { ("grid", "1") };
         for (top, end) in [(PANEL, PANEL + PANEL_HEIGHT), (ROWS, bottom)] {
             let _ = writeln!(
                 svg,

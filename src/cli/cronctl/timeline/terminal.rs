@@ -2,6 +2,7 @@
 
 use super::chart::{Chart, Label, length, starts};
 use crate::cli::cronctl::output::Output;
+use crate::report::format_count;
 use crate::sys::terminal;
 use std::fmt::Write;
 
@@ -20,7 +21,7 @@ pub(super) struct Terminal {
     /// The width in columns.
     width: usize,
     /// Whether to use colours.
-    colours: bool,
+    has_colours: bool,
 }
 
 /// The division of the width.
@@ -54,7 +55,7 @@ impl Terminal {
         let own = || on_terminal.then(terminal::columns).flatten().map(usize::from);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = columns.or_else(own).unwrap_or(USUAL).clamp(NARROWEST, 1_000);
-        Terminal { width, colours: on_terminal && !no_colour }
+        Terminal { width, has_colours: on_terminal && !no_colour }
     }
 
     /// Divides the width between labels and chart. Labels get the width that they need, up to two fifths.
@@ -79,7 +80,7 @@ impl Terminal {
             Ink::Crowded => "1;31",
             Ink::Quiet => "32",
         };
-        if self.colours && !text.trim().is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.has_colours && !text.trim().is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -111,9 +112,8 @@ fn heading(chart: &Chart, terminal: Terminal, text: &mut String) {
     let (from, until) = (chart.date_and_time(0), chart.date_and_time(chart.minutes.len()));
     let title = format!("{from} to {until}, {}", chart.zone.name());
     let _ = writeln!(text, "{}", terminal.paint(Ink::Strong, &title));
-    let rows = chart.rows.len();
-    let entries = if rows == 1 { "entry" } else { "entries" };
-    let _ = writeln!(text, "{} of {rows} {entries}, at most {} in a minute", starts(chart.total()), chart.most());
+    let entries = format_count(chart.rows.len(), "entry", "entries");
+    let _ = writeln!(text, "{} of {entries}, at most {} in a minute", starts(chart.total()), chart.most());
     if chart.idle > 0 {
         let (entries, runs) = if chart.idle == 1 { ("entry", "does") } else { ("entries", "do") };
         let _ = writeln!(text, "{} more {entries} {runs} not run in this time", chart.idle);
@@ -130,7 +130,7 @@ fn axis(chart: &Chart, layout: &Layout, terminal: Terminal, text: &mut String) {
     for tick in chart.ticks(columns / 8) {
         let column = chart.cell_of(tick.minute) * layout.each;
         if let Some(mark) = marks.get_mut(column) {
-            *mark = if tick.midnight { '┃' } else { '╵' };
+            *mark = if tick.is_midnight { '┃' } else { '╵' };
         }
         let end = column + tick.label.chars().count();
         if column >= free && end <= columns {
