@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests, though not inside a #[test]")]
 
 mod completions;
+mod examples;
 mod options;
 mod settings;
 
