@@ -199,6 +199,14 @@ impl JobState {
         self.running.iter().map(|run| run.run).collect()
     }
 
+    /// The slots that have been let in: those of runs, of what waits, and of the retry.
+    pub(in crate::scheduler) fn slots(&self) -> Vec<(Timestamp, Trigger)> {
+        let running = self.running.iter().map(|run| &run.item);
+        let waiting = self.waiting.iter().map(|waiting| &waiting.item);
+        let items = running.chain(waiting).chain(self.retry.as_ref().map(|retry| &retry.item));
+        items.filter(|item| !item.is_manual).map(|item| (item.scheduled_at, item.trigger)).collect()
+    }
+
     /// Whether nothing of it has to be kept.
     pub(in crate::scheduler) fn is_empty(&self) -> bool {
         *self == JobState { accepted: self.accepted, ..JobState::default() }

@@ -942,9 +942,9 @@ impl Jobs {
 /// Stops and starts of the daemon.
 impl Jobs {
     /// Nothing is started any more. Without a state directory what waits is left out.
-    pub(super) fn stop(&mut self, is_recorded: bool, turn: &mut Turn<'_>) {
+    pub(super) fn stop(&mut self, keeps_jobs: bool, turn: &mut Turn<'_>) {
         self.is_stopped = true;
-        if is_recorded {
+        if keeps_jobs {
             return;
         }
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
@@ -956,6 +956,39 @@ impl Jobs {
             self.give_up_retry(&id, turn);
             self.flush_row(&id, turn);
         }
+    }
+
+    /// All runs, with their slots.
+    pub(super) fn all_runs(&self) -> Vec<(RunId, Timestamp)> {
+        let runs = self.jobs.values().flat_map(|job| &job.state.running);
+        runs.map(|active| (active.run, active.item.scheduled_at)).collect()
+    }
+
+    /// The entry that a run is of.
+    pub(super) fn entry_of_run(&self, run: RunId) -> Option<EntryKey> {
+        self.entry(self.runs.get(&run)?)
+    }
+
+    /// A run that was never begun waits again, in front of what else waits. It goes on with the next event that lets its job go on.
+    pub(super) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
+        let Some((id, active)) = self.take_run(run) else { return };
+        turn.changed.insert(id.clone());
+        self.free_place(&id, active.has_place);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.state.waiting.insert(0, Waiting { item: active.item, ticket: None });
+    }
+
+    /// Whether some job has a policy that needs state of an earlier daemon.
+    pub(super) fn need_saved_state(&self) -> bool {
+        self.jobs.values().any(|job| {
+            let policy = &job.spec.policy;
+            policy.catch_up.mode != CatchUpMode::None
+                || policy.retry.attempts > 0
+                || policy.overlap != Overlap::Allow
+                || policy.late.is_some()
+                || job.spec.group.is_some()
+                || !job.spec.after.is_empty()
+        })
     }
 
     /// The state of a job that has to be kept. None: nothing has.
