@@ -2,6 +2,7 @@
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
+use super::job_state::{JobStateStore, StateNews};
 use super::state::{Daemon, Fatal, Stopping, now, number, os, reap};
 use super::tables::{EventSink, LoadEvent, Told};
 use crate::crontab::printable;
@@ -16,6 +17,7 @@ use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Most actions performed in one turn of the loop: a burst of starts must not keep it from hearing anything else.
 const ACTIONS_A_TURN: usize = 256;
@@ -24,6 +26,8 @@ const SIGNALS_A_TURN: usize = 8;
 
 /// Most things heard of in one turn.
 const READY_A_TURN: usize = 32;
+/// How long the end waits for a disk.
+const STATE_FLUSH: Duration = Duration::from_secs(5);
 
 /// Whom the library's news concern.
 struct LoadEventForwarder<'a> {
@@ -78,6 +82,11 @@ impl Daemon {
         if let Some(socket) = self.wake_ups.socket() {
             self.poll.add(socket, number::WAKE_UPS).map_err(os("waiting for messages of crontab"))?;
         }
+        if let Some(store) = &self.job_state {
+            self.poll
+                .add(store.notifier(), number::JOB_STATE)
+                .map_err(os("waiting for the thread that keeps state"))?;
+        }
         self.poll.add(self.executor.descriptor(), number::RUNNER).map_err(os("waiting for the executor"))
     }
 
@@ -111,6 +120,7 @@ impl Daemon {
                     number::LOG => self.log.handle_writable(),
                     number::MOUNTS => self.library.note_mount_change(),
                     number::WAKE_UPS => self.read_wake_ups(),
+                    number::JOB_STATE => self.tell_job_state_news(),
                     of_old_executor => self.hear_old_executors(of_old_executor),
                 }
             }
@@ -131,6 +141,7 @@ impl Daemon {
         let changed = audience.changed;
         if changed && self.stopping.is_none() {
             self.report_status("");
+            self.tell_lack_of_state();
         }
         if self.library.take_anacron_hint() {
             self.notify_scheduler(Event::AnacrontabChanged);
@@ -159,7 +170,9 @@ impl Daemon {
             return Some(0);
         }
         let stopping = self.stopping.as_ref().and_then(Stopping::next);
-        let wishes = [self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
+        let retry = self.plan.wake_at_elapsed_ms();
+        let wishes =
+            [retry, self.log_retry_at, self.watchdog_at, stopping, self.old.look_at_ms(), self.wake_ups.resume_at()];
         let at = wishes.into_iter().flatten().fold(self.library.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
@@ -167,6 +180,9 @@ impl Daemon {
     /// Does what it is time for.
     fn run_timers(&mut self) -> Result<(), Fatal> {
         let now = clock::monotonic_ms();
+        if self.plan.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
+            self.notify_scheduler(Event::Tick);
+        }
         if self.library.next_deadline_ms() <= now {
             let mut reloaded = false;
             self.with_database(|library, news| reloaded = library.attend(news));
@@ -300,7 +316,12 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.tell_jump(seconds, made_up),
-                Action::End { .. } | Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
+                Action::SaveState(change) => {
+                    if let Some(store) = &mut self.job_state {
+                        store.add(*change);
+                    }
+                }
+                Action::End { .. } | Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
@@ -318,6 +339,9 @@ impl Daemon {
         if self.todo.is_empty() && !wants_to_write {
             self.record_completed();
         }
+        if let Some(store) = &mut self.job_state {
+            store.commit();
+        }
         Ok(())
     }
 
@@ -332,11 +356,8 @@ impl Daemon {
     }
 
     fn record_completed(&mut self) {
-        if let Some(upto) = self.handing_out.take()
-            && let Some(record) = &self.completed
-            && let Err(why) = record.write(upto)
-        {
-            self.warn(&format!("writing what was started: {why}"));
+        if let Some(upto) = self.handing_out.take() {
+            self.record_end(upto);
         }
     }
 
@@ -354,11 +375,47 @@ impl Daemon {
     }
 
     fn reserve_runs(&mut self, upto: RunId) {
+        if let Some(store) = &self.job_state {
+            store.set_reserved(upto);
+        }
         if let Some(record) = &self.completed
             && let Err(why) = record.write_reserved(upto)
         {
             self.warn(&format!("reserving run numbers: {why}"));
         }
+    }
+
+    fn tell_job_state_news(&mut self) {
+        for news in self.job_state.as_ref().map(JobStateStore::take_news).unwrap_or_default() {
+            self.tell_state_news(&news);
+        }
+    }
+
+    pub(super) fn tell_state_news(&mut self, news: &StateNews) {
+        match news {
+            StateNews::Warning(text) => self.warn(text),
+            StateNews::Info(text) => self.say("INFO", text),
+        }
+    }
+
+    /// Says once that a standalone daemon without a state directory keeps nothing, if that matters to some entry.
+    pub(super) fn tell_lack_of_state(&mut self) {
+        if self.settings.is_standalone()
+            && self.job_state.is_none()
+            && !self.lack_of_state_told
+            && self.plan.needs_saved_state()
+        {
+            self.lack_of_state_told = true;
+            self.say("INFO", "no --state-dir: retries, catch-up and other state of jobs last as long as this process");
+        }
+    }
+
+    /// Lets the state of jobs reach the disk, before this program ends.
+    pub(super) fn flush_job_state(&mut self) {
+        if let Some(store) = &mut self.job_state {
+            store.flush(STATE_FLUSH);
+        }
+        self.tell_job_state_news();
     }
 
     fn tell_jump(&mut self, seconds: i64, made_up: usize) {
@@ -428,6 +485,7 @@ impl Daemon {
 
     /// Ends although nobody asked for it: says why, and takes the PID file away.
     pub fn die(&mut self, why: &Fatal) {
+        self.flush_job_state();
         let detail = why.to_string();
         self.log.write(&LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", detail.as_bytes()) });
         self.log.flush();

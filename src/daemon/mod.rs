@@ -12,6 +12,8 @@ mod database;
 mod debug;
 mod event_loop;
 mod execution;
+mod job_state;
+mod job_state_file;
 mod marker;
 mod mounts;
 mod now;

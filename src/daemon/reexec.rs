@@ -57,16 +57,22 @@ impl Daemon {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
         // Nothing more is started by this image. What it gave up before is recorded now; what waits is found by the next one.
-        self.notify_scheduler(Event::Stop { is_recorded: true });
+        self.notify_scheduler(Event::Stop { is_recorded: true, keeps_jobs: self.job_state.is_some() });
         for action in std::mem::take(&mut self.todo) {
             match action {
                 Action::Skipped { start, why, count, first } => self.tell_skipped(&start, why, count, first),
+                Action::SaveState(change) => {
+                    if let Some(store) = &mut self.job_state {
+                        store.add(*change);
+                    }
+                }
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 _ => {}
             }
         }
         let completed = self.plan.completed();
         self.record_end(completed);
+        self.flush_job_state();
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
         let locks = self.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
         let journals = self.executor.journal().into_iter().chain(self.old.nameless_journals());

@@ -3,6 +3,7 @@
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
+use super::job_state::{self, OpenedState};
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
 use super::record::{CompletedFile, RebootJobs};
@@ -19,7 +20,7 @@ use crate::executor::{
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
+use crate::scheduler::{EarlierRun, Event, RunId, SavedState, Scheduler};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
@@ -110,6 +111,10 @@ pub(super) fn start(
 
     let boot = host::boot();
     let completed = open_record(&settings, &boot, &mut log);
+    let OpenedState { store, mut saved, reserved: saved_reserved, news } = open_job_state(&settings, &boot);
+    if lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran) {
+        saved.forget_handled();
+    }
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&settings, &mut log);
@@ -121,6 +126,7 @@ pub(super) fn start(
         plan.set_caller(&caller_name());
     }
     let reserved = completed.as_ref().and_then(CompletedFile::read_reserved);
+    let reserved = reserved.max(saved_reserved);
     plan.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
     let mut daemon = Daemon {
         log,
@@ -132,6 +138,8 @@ pub(super) fn start(
         manager,
         lock,
         completed,
+        job_state: store,
+        lack_of_state_told: false,
         anacron,
         wake_ups,
         poll: Poll::new().map_err(os("making the event queue"))?,
@@ -150,7 +158,8 @@ pub(super) fn start(
     daemon.register_sources()?;
     daemon.with_database(CrontabDatabase::open);
     daemon.tell_noticing();
-    daemon.begin(&boot, resumed);
+    news.iter().for_each(|news| daemon.tell_state_news(news));
+    daemon.begin(&boot, resumed, saved);
     Ok(daemon)
 }
 
@@ -241,6 +250,15 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<Comple
     }
 }
 
+/// A standalone daemon keeps state only where it is told to.
+fn open_job_state(settings: &Settings, boot: &Boot) -> OpenedState {
+    match &settings.mode {
+        Mode::Standalone(_) if !settings.state_dir_given => OpenedState::default(),
+        Mode::Standalone(_) | Mode::Daemon => job_state::open(&settings.config.state_dir, &boot.id),
+        Mode::Now | Mode::Check(_) => OpenedState::default(),
+    }
+}
+
 /// Where run ids begin: after those that an earlier daemon has reserved. Without a record they begin at the time in milliseconds, which no
 /// daemon of before can have reached unless it started a thousand jobs in each second of its life. A reservation that is centuries ahead is
 /// damage.
@@ -279,7 +297,7 @@ impl Daemon {
     }
 
     /// Lets the plan begin, with `@reboot` jobs where this is the first daemon of a boot, or where the one before has not started all of them.
-    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
+    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>, saved: SavedState) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
@@ -298,6 +316,7 @@ impl Daemon {
             scheduled_at: Timestamp(*scheduled_at),
         });
         self.notify_scheduler(Event::EarlierRuns(undelivered.collect()));
+        self.notify_scheduler(Event::EarlierStarts(found.started.iter().map(|start| start.run).collect()));
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();
         let is_unfinished = |jobs: &RebootJobs| {
@@ -316,10 +335,10 @@ impl Daemon {
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
-        self.todo.extend(
-            self.plan.handle(Event::Begin { boot, completed, started, running, saved: Box::default() }, moment),
-        );
+        let begin = Event::Begin { boot, completed, started, running, saved: Box::new(saved) };
+        self.todo.extend(self.plan.handle(begin, moment));
         self.report_status("");
+        self.tell_lack_of_state();
     }
 
     fn record_reboot(&mut self, jobs: RebootJobs) {

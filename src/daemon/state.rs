@@ -3,6 +3,7 @@
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
+use super::job_state::JobStateStore;
 use super::old_executors::OldExecutors;
 use super::record::CompletedFile;
 use super::settings::Settings;
@@ -32,6 +33,7 @@ pub(super) mod number {
     pub const LOG: u64 = 7;
     pub const MOUNTS: u64 = 8;
     pub const WAKE_UPS: u64 = 9;
+    pub const JOB_STATE: u64 = 10;
 }
 
 /// Why a running daemon had to end.
@@ -69,6 +71,10 @@ pub struct Daemon {
     pub(super) manager: NotifySocket,
     pub(super) lock: Option<DaemonLock>,
     pub(super) completed: Option<CompletedFile>,
+    /// What the next daemon must know about jobs; none where it is not kept.
+    pub(super) job_state: Option<JobStateStore>,
+    /// Whether it was said that a standalone daemon keeps none.
+    pub(super) lack_of_state_told: bool,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
     /// Messages of `crontab`.

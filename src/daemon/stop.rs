@@ -1,6 +1,7 @@
 //! Coming to an end. The system's daemon leaves running jobs to its executor and ends at once; a standalone one, or one that is
 //! the first process of a container, waits for them, since nobody would be left to.
 
+use super::job_state::JobStateStore;
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Stopping, os, reap};
 use crate::schedule::Timestamp;
@@ -26,7 +27,8 @@ impl Daemon {
             None => {
                 self.manager.tell("STOPPING=1");
                 // Nothing more is started, here or by the executor; the record says from when on.
-                self.notify_scheduler(Event::Stop { is_recorded: self.completed.is_some() });
+                let keeps_jobs = self.job_state.as_ref().is_some_and(JobStateStore::is_kept);
+                self.notify_scheduler(Event::Stop { is_recorded: self.completed.is_some(), keeps_jobs });
                 self.executor.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
                     let poll_timeout = i64::try_from(self.settings.config.stop_timeout.as_millis()).unwrap_or(i64::MAX);
@@ -93,6 +95,7 @@ impl Daemon {
         if waits_for_jobs(&self.settings) {
             self.wait_for_executor(give_up_at)?;
         }
+        self.flush_job_state();
         // cronie's words; Debian's cron ends without a line, which leaves a reader of the log guessing.
         self.say("INFO", "Shutting down");
         self.log.flush();
@@ -117,6 +120,9 @@ impl Daemon {
     }
 
     pub(super) fn record_end(&mut self, upto: Timestamp) {
+        if let Some(store) = &mut self.job_state {
+            store.set_handled(upto);
+        }
         if let Some(record) = &self.completed
             && let Err(why) = record.write(upto)
         {
