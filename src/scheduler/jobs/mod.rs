@@ -984,7 +984,7 @@ impl Jobs {
             let policy = &job.spec.policy;
             policy.catch_up.mode != CatchUpMode::None
                 || policy.retry.attempts > 0
-                || policy.overlap != Overlap::Allow
+                || policy.overlap == Overlap::Queue
                 || policy.late.is_some()
                 || job.spec.group.is_some()
                 || !job.spec.after.is_empty()
