@@ -98,6 +98,7 @@ pub struct Simulation<F> {
 /// A run of a job that takes time.
 #[derive(Clone, Debug)]
 struct SimulatedRun {
+    job: JobId,
     started: Timestamp,
     /// The second in which it ends, in truth, and how.
     ends: Timestamp,
@@ -195,7 +196,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
             boot,
             completed: self.completed,
             started: Vec::new(),
-            running: Vec::new(),
+            running: self.running.iter().map(|(run, simulated)| (*run, simulated.job.clone())).collect(),
             saved: Box::new(saved),
         };
         let events = self.take_ended().into_iter().chain([begin]).chain(others).collect();
@@ -208,7 +209,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         // Nothing that is due in this second is seen any more.
         let Now { utc, elapsed_ms } = self.now();
         let before = Now { utc: Timestamp(utc.0 - 1), elapsed_ms: elapsed_ms - 1_000 };
-        let actions = scheduler.handle(Event::Stop { is_recorded: true }, before);
+        let actions = scheduler.handle(Event::Stop { is_recorded: true, keeps_jobs: true }, before);
         self.perform(actions);
         self.completed = Some(before.utc);
         self.saved = scheduler.saved_state();
@@ -272,6 +273,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         let duration = self.scenario.jobs.durations.get(&start.job).copied().unwrap_or(0);
         let timeout = start.rules.timeout.map(i64::from).filter(|timeout| *timeout < duration);
         let run = SimulatedRun {
+            job: start.job.clone(),
             started: self.at,
             ends: Timestamp(self.at.0.saturating_add(timeout.unwrap_or(duration))),
             outcome: match timeout {
