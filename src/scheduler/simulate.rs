@@ -3,7 +3,7 @@
 
 use super::event::{Action, Event, Now, RunId, RunOutcome, RunRequest, RunResult, Source};
 use super::job_id::JobId;
-use super::jobs::Pause;
+use super::jobs::{Notice, Pause};
 use super::run_record::RunRecord;
 use super::saved::SavedState;
 use super::state::Scheduler;
@@ -68,6 +68,8 @@ pub enum Simulated {
     Started(Box<Started>),
     /// An outcome. Its starts and ends are true times.
     Ended(Box<RunRecord>),
+    /// A notice to the owner.
+    Notice(Box<Notice>),
 }
 
 /// The starts and outcomes of a scenario in the order in which they are decided.
@@ -84,8 +86,9 @@ pub struct Simulation<F> {
     at: Timestamp,
     /// How many seconds the clock shows more than the true time.
     ahead: i64,
-    /// What the last daemon left when it was stopped.
+    /// Up to when the last daemon had handled everything.
     completed: Option<Timestamp>,
+    /// What the state file of a daemon would hold.
     saved: SavedState,
     next_run: u64,
     running: BTreeMap<RunId, SimulatedRun>,
@@ -191,13 +194,12 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
             scheduler.handle(Event::Load { source, table }, now);
         }
         self.scheduler = Some(scheduler);
-        let saved = std::mem::take(&mut self.saved);
         let begin = Event::Begin {
             boot,
             completed: self.completed,
             started: Vec::new(),
             running: self.running.iter().map(|(run, simulated)| (*run, simulated.job.clone())).collect(),
-            saved: Box::new(saved),
+            saved: Box::new(self.saved.clone()),
         };
         let events = self.take_ended().into_iter().chain([begin]).chain(others).collect();
         self.handle(events);
@@ -212,7 +214,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         let actions = scheduler.handle(Event::Stop { is_recorded: true, keeps_jobs: true }, before);
         self.perform(actions);
         self.completed = Some(before.utc);
-        self.saved = scheduler.saved_state();
+        self.saved.set_handled(before.utc);
         self.next_run = scheduler.next_run().0;
     }
 
@@ -260,6 +262,8 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
                     }
                 }
                 Action::Record(record) => self.found.push_back(Simulated::Ended(record)),
+                Action::Notice(notice) => self.found.push_back(Simulated::Notice(notice)),
+                Action::SaveState(change) => self.saved.apply(*change),
                 _ => {}
             }
         }
