@@ -97,7 +97,7 @@ pub struct Values {
     pub cron_d: Option<PathBuf>,
     /// Directory for PID file, lock, sockets and markers.
     pub run_dir: Option<PathBuf>,
-    /// Directory reserved for the history of runs. Nothing uses it yet.
+    /// Directory of the state of jobs.
     pub state_dir: Option<PathBuf>,
     /// Table of anacron jobs.
     pub anacrontab: Option<PathBuf>,

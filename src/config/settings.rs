@@ -29,6 +29,8 @@ pub struct Config {
     pub places: Places,
     /// PID file, lock, sockets, markers.
     pub run_dir: PathBuf,
+    /// What must outlive a boot.
+    pub state_dir: PathBuf,
     /// Table of anacron jobs.
     pub anacrontab: PathBuf,
     /// The days on which they ran last.
@@ -61,6 +63,7 @@ impl Config {
                 cron_d: path(given.cron_d, file.cron_d, shared::CRON_D),
             },
             run_dir: path(given.run_dir, file.run_dir, shared::RUN_DIR),
+            state_dir: path(given.state_dir, file.state_dir, shared::STATE_DIR),
             anacrontab: path(given.anacrontab, file.anacrontab, shared::ANACRONTAB),
             anacron_stamps: path(given.anacron_stamps, file.anacron_stamps, shared::ANACRON_STAMPS),
             log: given.log.or(file.log),
@@ -74,8 +77,9 @@ impl Config {
 
     /// Makes all paths absolute, for a program that leaves its directory.
     pub fn make_paths_absolute(&mut self) {
-        let Config { places: Places { spool, system_crontab, cron_d }, run_dir, anacrontab, anacron_stamps, .. } = self;
-        for path in [spool, system_crontab, cron_d, run_dir, anacrontab, anacron_stamps] {
+        let Config { places, run_dir, state_dir, anacrontab, anacron_stamps, .. } = self;
+        let Places { spool, system_crontab, cron_d } = places;
+        for path in [spool, system_crontab, cron_d, run_dir, state_dir, anacrontab, anacron_stamps] {
             if let Ok(absolute) = std::path::absolute(&*path) {
                 *path = absolute;
             }

@@ -2,6 +2,7 @@
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
+use super::job_state::{JobStateStore, StateNews};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::old_executors::RequestedEnd;
 use super::reactor::Interest;
@@ -11,18 +12,22 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
-    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause,
+    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause, StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
+use std::time::Duration;
 
 /// Most actions carried out in one turn of the loop, so that a burst of starts does not delay other events.
 const ACTIONS_A_TURN: usize = 256;
 /// Most signals read in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
+
+/// How long the end of the program waits for the state of jobs to be on the disk.
+const STATE_FLUSH: Duration = Duration::from_secs(5);
 
 /// Forwards load events to the scheduler and the log.
 struct LoadEventForwarder<'a> {
@@ -168,6 +173,7 @@ impl Daemon {
         act(&mut self.database, &mut forwarder);
         if forwarder.has_changes && self.stopping.is_none() {
             self.report_status("");
+            self.log_lack_of_state();
         }
         if self.database.take_anacron_change() {
             self.notify_scheduler(Event::AnacrontabChanged);
@@ -330,7 +336,8 @@ impl Daemon {
                 Action::End { run, why: _ } => self.end_run(run),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),
-                Action::SaveState(_) | Action::Record(_) | Action::Notice(_) => {}
+                Action::SaveState(change) => self.save_state(*change),
+                Action::Record(_) | Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
@@ -347,6 +354,9 @@ impl Daemon {
         }
         if self.planner.actions.is_empty() && !wants_to_write {
             self.record_completed();
+        }
+        if let Some(store) = &mut self.files.job_state {
+            store.commit();
         }
         Ok(())
     }
@@ -381,11 +391,8 @@ impl Daemon {
     }
 
     fn record_completed(&mut self) {
-        if let Some(upto) = self.planner.handing_out.take()
-            && let Some(record) = &self.files.record
-            && let Err(why) = record.write(upto)
-        {
-            self.warn(&format!("writing what was started: {why}"));
+        if let Some(upto) = self.planner.handing_out.take() {
+            self.record_end(upto);
         }
     }
 
@@ -403,11 +410,59 @@ impl Daemon {
     }
 
     fn reserve_runs(&mut self, upto: RunId) {
+        if let Some(store) = &self.files.job_state {
+            store.set_reserved(upto);
+        }
         if let Some(record) = &self.files.record
             && let Err(why) = record.write_reserved(upto)
         {
             self.warn(&format!("reserving run numbers: {why}"));
         }
+    }
+
+    /// Keeps a change of the state of a job, from the end of this turn of the loop on.
+    pub(super) fn save_state(&mut self, change: StateChange) {
+        if let Some(store) = &mut self.files.job_state {
+            store.add(change);
+        }
+    }
+
+    /// Whether the next daemon will find the state of jobs.
+    pub(super) fn keeps_job_state(&self) -> bool {
+        self.files.job_state.as_ref().is_some_and(JobStateStore::is_kept)
+    }
+
+    pub(super) fn log_job_state_news(&mut self) {
+        for news in self.files.job_state.as_ref().map(JobStateStore::take_news).unwrap_or_default() {
+            self.log_state_news(&news);
+        }
+    }
+
+    pub(super) fn log_state_news(&mut self, news: &StateNews) {
+        match news {
+            StateNews::Warning(text) => self.warn(text),
+            StateNews::Info(text) => self.log_event("INFO", text),
+        }
+    }
+
+    /// Logs once that a standalone daemon without a state directory keeps nothing, if that matters to some entry.
+    pub(super) fn log_lack_of_state(&mut self) {
+        let is_missed = self.settings.is_standalone()
+            && self.files.job_state.is_none()
+            && self.planner.scheduler.needs_saved_state();
+        if is_missed && !self.is_lack_of_state_logged {
+            self.is_lack_of_state_logged = true;
+            let detail = "no --state-dir: retries, catch-up and other state of jobs last as long as this process";
+            self.log_event("INFO", detail);
+        }
+    }
+
+    /// Waits, for a limited time, until the state of jobs is on the disk, before this program ends.
+    pub(super) fn flush_job_state(&mut self) {
+        if let Some(store) = &mut self.files.job_state {
+            store.flush(STATE_FLUSH);
+        }
+        self.log_job_state_news();
     }
 
     fn log_clock_jump(&mut self, seconds: i64, caught_up: usize) {
@@ -478,6 +533,7 @@ impl Daemon {
 
     /// Logs why the daemon ends without having been told to, and removes the PID file.
     pub fn die(&mut self, why: &Fatal) {
+        self.flush_job_state();
         let detail = why.to_string();
         self.log.write(&LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", detail.as_bytes()) });
         self.log.flush();

@@ -36,6 +36,8 @@ mod debug;
 mod event_loop;
 mod execution;
 mod file_cache;
+mod job_state;
+mod job_state_file;
 mod load_event;
 mod load_lines;
 mod marker;

@@ -53,16 +53,18 @@ impl Daemon {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
         // This program starts nothing more. Runs that it has given up are logged now; the next program finds the waiting ones.
-        self.notify_scheduler(Event::Stop { is_recorded: true });
+        self.notify_scheduler(Event::Stop { is_recorded: true, keeps_jobs: self.keeps_job_state() });
         for action in std::mem::take(&mut self.planner.actions) {
             match action {
                 Action::Skipped { start, why, count, first } => self.log_skipped(&start, why, count, first),
+                Action::SaveState(change) => self.save_state(*change),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 _ => {}
             }
         }
         let completed = self.planner.scheduler.completed();
         self.record_end(completed);
+        self.flush_job_state();
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
         let locks = self.files.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
         let journals = self.executors.current.journal().into_iter().chain(self.executors.old.nameless_journals());

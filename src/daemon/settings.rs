@@ -33,6 +33,8 @@ pub struct Settings {
     pub config: Config,
     /// Whether the command line named the run directory.
     pub run_dir_given: bool,
+    /// Whether the command line named the state directory.
+    pub state_dir_given: bool,
     /// Debian's `-L`: which events of jobs are logged, as a sum.
     pub log_mask: u8,
     /// Debian's `-n`: whether mail names the fully qualified host.
@@ -136,6 +138,7 @@ impl Settings {
             system_crontab: path("system-crontab"),
             cron_d: path("cron-d"),
             run_dir: path("run-dir"),
+            state_dir: path("state-dir"),
             log: text("log").and_then(|name| LogTarget::named(&name)).or(debug_log),
             mailer: text("mailer").or_else(|| text("mail-command")),
             foreground: (has("foreground") || debug.is_on()).then_some(true),
@@ -150,6 +153,7 @@ impl Settings {
             mode,
             config,
             run_dir_given: path("run-dir").is_some(),
+            state_dir_given: path("state-dir").is_some(),
             log_mask: given.try_get_one::<u8>("log-mask").ok().flatten().copied().unwrap_or(1),
             full_host_name: has("full-host-name"),
             lsb_names: has("lsb-names"),

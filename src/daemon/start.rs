@@ -3,9 +3,10 @@
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
+use super::job_state::{self, OpenedState};
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
-use super::reactor::Reactor;
+use super::reactor::{Interest, Reactor};
 use super::record::{RebootJobs, StartRecord};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
@@ -20,7 +21,7 @@ use crate::executor::{
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::scheduler::{EarlierRun, Event, RunId, Scheduler};
+use crate::scheduler::{EarlierRun, Event, RunId, SavedState, Scheduler};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
@@ -114,7 +115,7 @@ pub(super) fn start(
         scheduler.set_caller(&caller_name());
     }
     let reserved = record.as_ref().and_then(StartRecord::read_reserved);
-    scheduler.reserve_runs_from(first_run(reserved.max(resumed.as_ref().map(|resumed| resumed.next_run))));
+    let reserved = reserved.max(resumed.as_ref().map(|resumed| resumed.next_run));
     let planner = Planner::new(scheduler, Timer::new().map_err(os("making the clock's timer"))?);
     let mut reactor = Reactor::new().map_err(os("making the event queue"))?;
     let signals = Signals::new().map_err(os("listening for signals"))?;
@@ -124,19 +125,21 @@ pub(super) fn start(
         executors: Executors { current: executor, is_writing: false, old: OldExecutors::new(&boot.id) },
         execution,
         database,
-        files: DaemonFiles { lock, record, anacron, wake_ups, manager },
+        files: DaemonFiles { lock, record, job_state: None, anacron, wake_ups, manager },
         sources: Sources::new(signals, &mut reactor),
         reactor,
         timers: InternalTimers::default(),
+        is_lack_of_state_logged: false,
         stopping: None,
         settings,
     };
     daemon.add_sources()?;
-    // Watching directories starts a thread.
+    // Watching directories and keeping state start a thread each.
     threads.end();
+    let saved = daemon.open_job_state(&boot, reserved)?;
     daemon.with_database(CrontabDatabase::open);
     daemon.log_watching();
-    daemon.begin(&boot, resumed);
+    daemon.begin(&boot, resumed, saved);
     Ok(daemon)
 }
 
@@ -227,6 +230,15 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartR
     }
 }
 
+/// Opens the durable state of jobs. A standalone daemon keeps it only where the command line names a directory.
+fn open_job_state(settings: &Settings, boot: &Boot) -> OpenedState {
+    match &settings.mode {
+        Mode::Standalone(_) if !settings.state_dir_given => OpenedState::default(),
+        Mode::Standalone(_) | Mode::Daemon => job_state::open(&settings.config.state_dir, &boot.id),
+        Mode::Now | Mode::Check(_) => OpenedState::default(),
+    }
+}
+
 /// The first run id: after those that an earlier daemon has reserved. Without a record it is the time in milliseconds, which no earlier daemon can
 /// have reached unless it started a thousand jobs in each second. A reservation that is centuries ahead is damaged.
 fn first_run(reserved: Option<RunId>) -> RunId {
@@ -263,8 +275,29 @@ impl Daemon {
         }
     }
 
+    /// Reads the durable state of jobs and begins to keep it, in a thread of its own.
+    fn open_job_state(&mut self, boot: &Boot, reserved: Option<RunId>) -> Result<SavedState, Fatal> {
+        let OpenedState { store, mut saved, reserved: saved_reserved, news } = open_job_state(&self.settings, boot);
+        self.planner.scheduler.reserve_runs_from(first_run(reserved.max(saved_reserved)));
+        if let Some(store) = &store {
+            self.reactor
+                .add(store.notifier(), Interest::Readable, |daemon, _| {
+                    daemon.log_job_state_news();
+                    Ok(())
+                })
+                .map_err(os("waiting for the thread that keeps state"))?;
+        }
+        self.files.job_state = store;
+        news.iter().for_each(|news| self.log_state_news(news));
+        // Another cron has run since: what it handled is unknown.
+        if self.files.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran) {
+            saved.forget_handled();
+        }
+        Ok(saved)
+    }
+
     /// Lets the scheduler begin: with `@reboot` jobs if this is the first daemon of a boot, or if the last one has not started all of them.
-    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>) {
+    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>, saved: SavedState) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
@@ -283,6 +316,7 @@ impl Daemon {
             scheduled_at: Timestamp(*scheduled_at),
         });
         self.notify_scheduler(Event::EarlierRuns(undelivered.collect()));
+        self.notify_scheduler(Event::EarlierStarts(found.started.iter().map(|start| start.run).collect()));
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();
         let is_unfinished = |jobs: &RebootJobs| {
@@ -301,8 +335,10 @@ impl Daemon {
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
-        self.planner.handle_at(Event::Begin { boot, completed, started, running, saved: Box::default() }, moment);
+        let begin = Event::Begin { boot, completed, started, running, saved: Box::new(saved) };
+        self.planner.handle_at(begin, moment);
         self.report_status("");
+        self.log_lack_of_state();
     }
 
     fn record_reboot(&mut self, jobs: RebootJobs) {

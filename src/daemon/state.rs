@@ -3,6 +3,7 @@
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
+use super::job_state::JobStateStore;
 use super::old_executors::OldExecutors;
 use super::reactor::{Reactor, Token};
 use super::record::StartRecord;
@@ -48,6 +49,8 @@ pub struct Daemon {
     pub(super) timers: InternalTimers,
     pub(super) execution: Execution,
     pub(super) stopping: Option<Stopping>,
+    /// Whether it was logged that a standalone daemon keeps no state.
+    pub(super) is_lack_of_state_logged: bool,
 }
 
 /// The scheduler, what it wants done, and the timer that wakes it.
@@ -101,6 +104,8 @@ pub(super) struct DaemonFiles {
     pub(super) lock: Option<DaemonLock>,
     /// The record of what was started; a standalone daemon has none.
     pub(super) record: Option<StartRecord>,
+    /// The durable state of jobs; none where nothing is kept.
+    pub(super) job_state: Option<JobStateStore>,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
     /// Messages of `crontab`.

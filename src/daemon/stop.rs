@@ -29,7 +29,8 @@ impl Daemon {
             None => {
                 self.files.manager.tell("STOPPING=1");
                 // The scheduler and the executor start nothing more, and the record says from when on.
-                self.notify_scheduler(Event::Stop { is_recorded: self.files.record.is_some() });
+                let (is_recorded, keeps_jobs) = (self.files.record.is_some(), self.keeps_job_state());
+                self.notify_scheduler(Event::Stop { is_recorded, keeps_jobs });
                 self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
                     let timeout_ms = i64::try_from(self.settings.config.stop_timeout.as_millis()).unwrap_or(i64::MAX);
@@ -96,6 +97,7 @@ impl Daemon {
         if waits_for_jobs(&self.settings) {
             self.wait_for_executor(give_up_at)?;
         }
+        self.flush_job_state();
         // As cronie does. Debian's cron logs nothing, so that its log does not show whether it was stopped.
         self.log_event("INFO", "Shutting down");
         self.log.flush();
@@ -120,6 +122,9 @@ impl Daemon {
     }
 
     pub(super) fn record_end(&mut self, upto: Timestamp) {
+        if let Some(store) = &mut self.files.job_state {
+            store.set_handled(upto);
+        }
         if let Some(record) = &self.files.record
             && let Err(why) = record.write(upto)
         {

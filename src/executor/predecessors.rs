@@ -21,6 +21,8 @@ const RETRY_MS: i64 = 20;
 /// A start that an earlier main requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierStart {
+    /// The run.
+    pub run: RunId,
     /// The job.
     pub job: JobId,
     /// The scheduled time, in seconds of UTC.
@@ -278,7 +280,8 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
 }
 
 fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
-    content.runs.values().map(|run| EarlierStart {
+    content.runs.iter().map(|(id, run)| EarlierStart {
+        run: *id,
         job: run.job.clone(),
         scheduled_at: run.scheduled_at,
         at_reboot: run.at_reboot,

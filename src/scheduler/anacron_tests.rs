@@ -443,7 +443,7 @@ fn on_battery_nothing_is_found_due_until_the_machine_is_off_it() {
 fn a_stopped_scheduler_starts_nothing_and_writes_the_stamp_of_what_ends() {
     let mut machine = Machine::new("1 0 a x\n1 0 b x\n", "2026-11-22T12:00:00Z");
     machine.boot();
-    machine.handle(Event::Stop { is_recorded: true });
+    machine.handle(Event::Stop { is_recorded: true, keeps_jobs: true });
     machine.end(RunOutcome::Code(0));
     machine.handle(Event::AnacrontabChanged);
     machine.handle(Event::Tick);

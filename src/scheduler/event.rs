@@ -12,7 +12,7 @@ use crate::crontab::{
     SharedBytes,
 };
 use crate::schedule::{Day, Timestamp, Zone};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The moment at which an event is handled, as the loop read it.
@@ -100,6 +100,9 @@ pub enum Event {
     AnacrontabChanged,
     /// The answer to [`Action::PrepareAnacronJob`].
     AnacronJobPrepared(Preparation),
+    /// Runs that executors of earlier daemons have begun in the last minutes, ended ones included. Comes before [`Event::Begin`]. A run that the
+    /// saved state has and these do not was requested and never begun.
+    EarlierStarts(BTreeSet<RunId>),
     /// Runs of an earlier daemon whose results have not been delivered to it: they go on, or their ends follow. Comes before
     /// [`Event::Begin`].
     EarlierRuns(Vec<EarlierRun>),
@@ -149,6 +152,8 @@ pub enum Event {
     Stop {
         /// Whether the next daemon can know what has not been started.
         is_recorded: bool,
+        /// Whether the next daemon gets the saved state of the jobs: what waits by their policies and their retries wait on.
+        keeps_jobs: bool,
     },
 }
 

@@ -25,10 +25,16 @@ impl Scheduler {
         match begin.completed {
             Some(completed) if completed > now.utc => self.begin_before(completed, now.utc),
             Some(completed) => {
-                gap = Some(Gap { from: completed, to: now.utc, why: MissReason::Down });
+                let from = begin.handled.map_or(completed, |handled| handled.max(completed));
+                gap = Some(Gap { from, to: now.utc, why: MissReason::Down });
                 self.begin_after(Timestamp(completed.0.max(now.utc.0 - RESTART_REACH)), now.utc);
             }
-            None => self.arm_all(now.utc),
+            None => {
+                self.arm_all(now.utc);
+                // Entries that catch up do so over a boot, too. What is due in this second would count as done for all others.
+                let to = Timestamp(now.utc.0 + 1);
+                gap = begin.handled.map(|from| Gap { from, to, why: MissReason::Down });
+            }
         }
         // Going through a million entries is worth it only if there are interval entries.
         if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {

@@ -1,6 +1,6 @@
 //! Job policies in the scheduler: which entries have one, what their slots become, and what they do when time was left out.
 
-use super::event::{Action, Now, Owner, RunId, RunRequest, RunResult, RunRules};
+use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Notice, Pause, RefusedRun, Turn};
@@ -9,12 +9,16 @@ use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
-use super::state::{Due, Scheduler, next_due};
+use super::state::{Due, Phase, Scheduler, next_due};
 use crate::crontab::{Calendars, CatchUpMode, Exception, Policy};
 use crate::schedule::{Day, Kind, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// How long saved state waits for an entry that is not loaded yet: its user may be looked up later, its file system mounted later.
+const UNCLAIMED_MS: i64 = 3_600_000;
+/// For so many seconds executors keep which runs they have begun.
+const STARTS_KNOWN: i64 = 500;
 /// Missed slots that are looked at for one user and for all when time was left out.
 const SLOTS_OF_USER: usize = 100_000;
 const SLOTS_OF_ALL: usize = 1_000_000;
@@ -80,7 +84,10 @@ impl Scheduler {
             let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
             if !is_same {
                 self.first_seen.insert(id.clone(), (digest, now.utc));
-                actions.push(Action::SaveState(Box::new(StateChange::first_seen(id.clone(), Some((digest, now.utc))))));
+                // Before the begin the saved state may know an earlier moment.
+                if self.phase != Phase::Loading {
+                    actions.push(save_first_seen(id, Some((digest, now.utc))));
+                }
             }
         }
         let managed = specs.iter().filter_map(|(id, spec)| Some((spec.entry?.1, id.clone()))).collect();
@@ -93,6 +100,14 @@ impl Scheduler {
             gone.iter().for_each(|id| jobs.unregister(id, turn));
         });
         self.forget_first_seen(&gone, actions);
+        if self.phase == Phase::Running && !self.unclaimed.is_empty() {
+            // Runs that no executor has listed since the begin are over.
+            for run in self.claim(Some(number), now, actions) {
+                let ended_at_ms = now.utc.0.saturating_mul(1_000);
+                self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
+            }
+            self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
+        }
     }
 
     /// The entries of a table that is not live any more are gone.
@@ -104,10 +119,12 @@ impl Scheduler {
         }
     }
 
+    /// What is owed to an entry counts anew when it comes back.
     fn forget_first_seen(&mut self, gone: &[JobId], actions: &mut Vec<Action>) {
         for id in gone {
-            if self.first_seen.remove(id).is_some() {
-                actions.push(Action::SaveState(Box::new(StateChange::first_seen(id.clone(), None))));
+            // Before the begin nothing is saved: the saved state has not been read.
+            if self.first_seen.remove(id).is_some() && self.phase != Phase::Loading {
+                actions.push(save_first_seen(id, None));
             }
         }
     }
@@ -199,24 +216,32 @@ impl Scheduler {
 
     /// Makes a job managed that has no policy, since somebody steers it. False: there is no such job.
     fn manage_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> bool {
-        if self.jobs.entry(id).is_some() {
-            return true;
-        }
-        let mut found = None;
-        for (number, table) in self.tables.iter() {
-            let entry = (0..table.entries().len() as u32)
-                .find(|&entry| !table.managed.contains_key(&entry) && self.id_of(table, entry).as_ref() == Some(id));
-            if let Some(entry) = entry {
-                found = Some((number, entry, self.spec(table, number, entry, false)));
-                break;
+        self.manage_jobs(&BTreeSet::from([id.clone()]), None, now, actions);
+        self.jobs.entry(id).is_some()
+    }
+
+    /// The same for several, in one search of one table or of all.
+    fn manage_jobs(&mut self, ids: &BTreeSet<JobId>, only: Option<u32>, now: Now, actions: &mut Vec<Action>) {
+        let mut missing: BTreeSet<&JobId> = ids.iter().filter(|id| self.jobs.entry(id).is_none()).collect();
+        let mut found = Vec::new();
+        for (number, table) in self.tables.iter().filter(|(number, _)| only.is_none_or(|only| only == *number)) {
+            for entry in 0..table.entries().len() as u32 {
+                if missing.is_empty() {
+                    break;
+                }
+                if table.managed.contains_key(&entry) {
+                    continue;
+                }
+                let id = self.id_of(table, entry).filter(|id| missing.remove(id));
+                found.extend(id.map(|id| (id, number, entry, self.spec(table, number, entry, false))));
             }
         }
-        let Some((number, entry, spec)) = found else { return false };
-        if let Some(table) = self.tables.get_mut(number) {
-            table.managed.insert(entry, id.clone());
+        for (id, number, entry, spec) in found {
+            if let Some(table) = self.tables.get_mut(number) {
+                table.managed.insert(entry, id.clone());
+            }
+            self.with_jobs(now, actions, |jobs, turn| jobs.register(id, spec, turn));
         }
-        self.with_jobs(now, actions, |jobs, turn| jobs.register(id.clone(), spec, turn));
-        true
     }
 }
 
@@ -417,7 +442,7 @@ impl Scheduler {
     fn count_interval(&mut self, number: u32, entry: u32, moment: Timestamp) {
         let Some(seconds) = self.interval(number, entry) else { return };
         self.stop_waiting(number, entry);
-        if self.phase == super::state::Phase::Running {
+        if self.phase == Phase::Running {
             self.wait(number, super::live_table::Waiting { at: Timestamp(moment.0 + seconds), entry });
         }
     }
@@ -519,18 +544,19 @@ impl Scheduler {
         for (_, _, key, id) in entries {
             let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
             let slots = self.missed_slots(&id, key, from.max(first_seen), to, &mut budget);
-            if slots.is_empty() {
-                continue;
-            }
             let catches_up = self.jobs.policy(&id).is_some_and(|policy| policy.catch_up.mode != CatchUpMode::None);
-            let is_made_up = |slot: &Timestamp| started.get(&key).is_some_and(|made_up| made_up.contains(slot));
-            let slots: Vec<(Timestamp, bool)> = slots
-                .into_iter()
-                .filter(|slot| catches_up || !is_made_up(slot))
-                .map(|slot| (slot, self.is_excepted(&id, key, slot)))
-                .collect();
             if catches_up {
                 caught_up.insert(key);
+            }
+            let is_made_up = |slot: &Timestamp| started.get(&key).is_some_and(|made_up| made_up.contains(slot));
+            let has_begun = |slot: &Timestamp| self.already_started.contains_key(&(id.clone(), *slot));
+            let slots: Vec<(Timestamp, bool)> = slots
+                .into_iter()
+                .filter(|slot| (catches_up || !is_made_up(slot)) && !has_begun(slot))
+                .map(|slot| (slot, self.is_excepted(&id, key, slot)))
+                .collect();
+            if slots.is_empty() {
+                continue;
             }
             self.starting_at = now.utc;
             self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(&id, &slots, why, turn));
@@ -601,30 +627,111 @@ impl Scheduler {
             jobs: self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())).collect(),
             pauses: self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())).collect(),
             first_seen: self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)).collect(),
+            handled: Some(self.completed()),
+            is_of_other_boot: false,
         }
     }
 
     /// Takes what an earlier daemon has left.
-    pub(super) fn restore(&mut self, saved: SavedState, boot: bool, now: Now, actions: &mut Vec<Action>) {
-        for (id, (digest, at)) in saved.first_seen {
+    pub(super) fn restore(&mut self, saved: SavedState, is_other_boot: bool, now: Now, actions: &mut Vec<Action>) {
+        let SavedState { jobs, first_seen, pauses, .. } = saved;
+        self.unclaimed = SavedState { jobs, pauses, is_of_other_boot: is_other_boot, ..SavedState::default() };
+        self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
+        for (id, seen) in &mut self.first_seen {
+            let saved = first_seen.get(id);
             // The schedule may be another one now: then nothing of before is owed.
-            if let Some(seen) = self.first_seen.get_mut(&id).filter(|(known, _)| *known == digest) {
-                seen.1 = at;
+            if let Some((_, at)) = saved.filter(|(digest, _)| *digest == seen.0) {
+                seen.1 = *at;
+            }
+            if saved != Some(&*seen) {
+                actions.push(save_first_seen(id, Some(*seen)));
             }
         }
-        for (id, pause) in saved.pauses {
-            self.manage_job(&id, now, actions);
-            self.jobs.restore_pause(id, pause);
-        }
-        let paused: Vec<JobId> = self.jobs.pauses().map(|(id, _)| id.clone()).collect();
-        for (id, state) in saved.jobs {
-            self.manage_job(&id, now, actions);
+        let is_gone = |id: &&JobId| !self.first_seen.contains_key(*id);
+        actions.extend(first_seen.keys().filter(is_gone).map(|id| save_first_seen(id, None)));
+        self.claim(None, now, actions);
+    }
+
+    /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on.
+    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> Vec<RunId> {
+        let (mut unknown, mut paused) = (Vec::new(), Vec::new());
+        let wanted: BTreeSet<JobId> = self.unclaimed.jobs.keys().chain(self.unclaimed.pauses.keys()).cloned().collect();
+        self.manage_jobs(&wanted, table, now, actions);
+        for id in wanted {
+            if self.jobs.entry(&id).is_none() {
+                continue;
+            }
+            if let Some(pause) = self.unclaimed.pauses.remove(&id) {
+                self.jobs.restore_pause(id.clone(), pause);
+                paused.push(id.clone());
+            }
+            let Some(state) = self.unclaimed.jobs.remove(&id) else { continue };
             for run in state.runs() {
-                self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 0));
+                if self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 0)).is_none() {
+                    unknown.push(run);
+                }
             }
-            self.jobs.restore(&id, state, now, boot);
+            for (slot, trigger) in state.slots() {
+                // Jobs of a boot are due at the begin, whenever that is.
+                let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
+                self.already_started.entry((id.clone(), slot)).or_insert(1);
+            }
+            self.jobs.restore(&id, state, now, self.unclaimed.is_of_other_boot);
         }
+        // The pause may have begun while no daemon was there.
         self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.leave_out_waiting(id, turn)));
+        unknown
+    }
+
+    /// Drops saved state that no entry has claimed for long: those entries are gone.
+    pub(super) fn forget_unclaimed(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
+            return;
+        }
+        let unclaimed = std::mem::take(&mut self.unclaimed);
+        actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+    }
+
+    /// Settles runs of the saved state that nobody has reported. The slot of one that `begun` does not have either waits again if it is recent;
+    /// all others are lost. None: they were runs of another boot.
+    pub(super) fn settle_unaccounted(
+        &mut self,
+        accounted: &BTreeSet<RunId>,
+        begun: Option<&BTreeSet<RunId>>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        self.starting_at = now.utc;
+        for (run, queued_at) in self.jobs.all_runs() {
+            if accounted.contains(&run) {
+                continue;
+            }
+            let is_recent = now.utc.0.saturating_sub(queued_at.0) < STARTS_KNOWN;
+            if is_recent && begun.is_some_and(|begun| !begun.contains(&run)) {
+                self.runs.remove(&run);
+                self.with_jobs(now, actions, |jobs, turn| jobs.put_back(run, turn));
+            } else {
+                let ended_at_ms = now.utc.0.saturating_mul(1_000);
+                self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
+            }
+        }
+    }
+
+    /// At a stop: what jobs with a policy have in the start queue waits for the next daemon.
+    pub(super) fn keep_queued_jobs(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for (run, _) in self.jobs.all_runs() {
+            let entry = self.jobs.entry_of_run(run).filter(|entry| self.queue.is_waiting(*entry, run));
+            if let Some(entry) = entry {
+                self.queue.remove(&self.queue_owner(entry), entry, run);
+                self.runs.remove(&run);
+                self.with_jobs(now, actions, |jobs, turn| jobs.put_back(run, turn));
+            }
+        }
+    }
+
+    /// Whether some job has a policy that needs state of an earlier daemon.
+    pub fn needs_saved_state(&self) -> bool {
+        self.jobs.need_saved_state()
     }
 
     /// Records the rows of skipped slots that have not ended.
@@ -641,8 +748,12 @@ impl Scheduler {
 
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
-        (self.phase == super::state::Phase::Running).then(|| self.jobs.next_retry_ms())?
+        (self.phase == Phase::Running).then(|| self.jobs.next_retry_ms())?
     }
+}
+
+fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {
+    Action::SaveState(Box::new(StateChange::first_seen(id.clone(), seen)))
 }
 
 fn is_in_exceptions(policy: &Policy, calendars: &Calendars, day: Day) -> bool {

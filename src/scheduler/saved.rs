@@ -14,6 +14,10 @@ pub struct SavedState {
     /// For each job with `CRON_CATCHUP` a digest of its schedule, and since when it has had that.
     pub(super) first_seen: BTreeMap<JobId, (u64, Timestamp)>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
+    /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
+    pub(super) handled: Option<Timestamp>,
+    /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
+    pub(super) is_of_other_boot: bool,
 }
 
 /// One change of the state, to be stored.
@@ -39,6 +43,26 @@ impl SavedState {
             Part::FirstSeen(seen) => set(&mut self.first_seen, job, seen),
             Part::Pause(pause) => set(&mut self.pauses, job, pause),
         }
+    }
+
+    /// Sets the moment up to which everything due was handled.
+    pub fn set_handled(&mut self, handled: Timestamp) {
+        self.handled = Some(handled);
+    }
+
+    /// That moment.
+    pub fn handled(&self) -> Option<Timestamp> {
+        self.handled
+    }
+
+    /// Nothing is known of what was handled, as another cron has run since.
+    pub fn forget_handled(&mut self) {
+        self.handled = None;
+    }
+
+    /// Says that it was written in another boot of the machine.
+    pub fn set_of_other_boot(&mut self) {
+        self.is_of_other_boot = true;
     }
 
     /// The changes that make this state out of an empty one.
@@ -71,6 +95,31 @@ impl StateChange {
 
     pub(super) fn pause(job: JobId, pause: Option<Pause>) -> StateChange {
         StateChange { job, part: Part::Pause(pause) }
+    }
+
+    /// The job and which part of its state it is: a later change with the same key replaces this one.
+    pub fn key(&self) -> (&str, &'static str) {
+        let part = match self.part {
+            Part::State(_) => "state",
+            Part::FirstSeen(_) => "first-seen",
+            Part::Pause(_) => "pause",
+        };
+        (self.job.as_str(), part)
+    }
+
+    /// Whether there is nothing of this part any more.
+    pub fn is_removal(&self) -> bool {
+        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::Pause(None))
+    }
+
+    /// The change that removes this part.
+    pub fn to_removal(&self) -> StateChange {
+        let part = match self.part {
+            Part::State(_) => Part::State(None),
+            Part::FirstSeen(_) => Part::FirstSeen(None),
+            Part::Pause(_) => Part::Pause(None),
+        };
+        StateChange { job: self.job.clone(), part }
     }
 
     /// The user whose job it is, and whose share of the space it takes.

@@ -3,7 +3,7 @@
 
 use super::event::{Action, Event, Now, RunId, RunOutcome, RunRequest, RunResult, Source};
 use super::job_id::JobId;
-use super::jobs::Pause;
+use super::jobs::{Notice, Pause};
 use super::run_record::RunRecord;
 use super::saved::SavedState;
 use super::state::Scheduler;
@@ -70,6 +70,8 @@ pub enum Simulated {
     Started(Box<Started>),
     /// An outcome. Its starts and ends are true times.
     Ended(Box<RunRecord>),
+    /// A notice to the owner.
+    Notice(Box<Notice>),
 }
 
 /// The starts and outcomes of a scenario in the order in which they are decided.
@@ -86,8 +88,9 @@ pub struct Simulation<F> {
     at: Timestamp,
     /// How many seconds the clock shows more than the true time.
     ahead: i64,
-    /// What the last daemon left when it was stopped.
+    /// Up to when the last daemon had handled everything.
     completed: Option<Timestamp>,
+    /// What the state file of a daemon would hold.
     saved: SavedState,
     next_run: u64,
     running: BTreeMap<RunId, SimulatedRun>,
@@ -100,6 +103,7 @@ pub struct Simulation<F> {
 /// A run of a job that takes time.
 #[derive(Clone, Debug)]
 struct SimulatedRun {
+    job: JobId,
     started: Timestamp,
     /// The true second in which it ends.
     ends: Timestamp,
@@ -193,13 +197,12 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
             scheduler.handle(Event::Load { source, table }, now);
         }
         self.scheduler = Some(scheduler);
-        let saved = std::mem::take(&mut self.saved);
         let begin = Event::Begin {
             boot,
             completed: self.completed,
             started: Vec::new(),
-            running: Vec::new(),
-            saved: Box::new(saved),
+            running: self.running.iter().map(|(run, simulated)| (*run, simulated.job.clone())).collect(),
+            saved: Box::new(self.saved.clone()),
         };
         let events = self.take_ended().into_iter().chain([begin]).chain(others).collect();
         self.handle(events);
@@ -211,10 +214,10 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         // Nothing that is due in this second is seen any more.
         let Now { utc, elapsed_ms } = self.now();
         let before = Now { utc: Timestamp(utc.0 - 1), elapsed_ms: elapsed_ms - 1_000 };
-        let actions = scheduler.handle(Event::Stop { is_recorded: true }, before);
+        let actions = scheduler.handle(Event::Stop { is_recorded: true, keeps_jobs: true }, before);
         self.perform(actions);
         self.completed = Some(before.utc);
-        self.saved = scheduler.saved_state();
+        self.saved.set_handled(before.utc);
         self.next_run = scheduler.next_run().0;
     }
 
@@ -262,6 +265,8 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
                     }
                 }
                 Action::Record(record) => self.found.push_back(Simulated::Ended(record)),
+                Action::Notice(notice) => self.found.push_back(Simulated::Notice(notice)),
+                Action::SaveState(change) => self.saved.apply(*change),
                 _ => {}
             }
         }
@@ -275,6 +280,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         let duration = self.scenario.jobs.durations.get(&start.job).copied().unwrap_or(0);
         let timeout = start.rules.timeout.map(i64::from).filter(|timeout| *timeout < duration);
         let run = SimulatedRun {
+            job: start.job.clone(),
             started: self.at,
             ends: Timestamp(self.at.0.saturating_add(timeout.unwrap_or(duration))),
             outcome: match timeout {

@@ -1,13 +1,14 @@
 //! The scheduler: its state, and how it handles events.
 
 use super::anacron::Anacron;
-use super::event::{Action, Event, Now, Preparation, RunId, RunRequest};
+use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, RunResult};
 use super::job_id::JobId;
 use super::jobs::{EndReason, Jobs};
 use super::live_table::LiveCrontab;
 use super::rule;
 use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, SkipReason, Trigger};
+use super::saved::SavedState;
 use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::Tables;
 use super::timers::{Shared, Timers};
@@ -60,6 +61,12 @@ pub struct Scheduler {
     pub(super) calendars: Calendars,
     /// Since when each job with `CRON_CATCHUP` has had its schedule, with a digest of that.
     pub(super) first_seen: HashMap<JobId, (u64, Timestamp)>,
+    /// Saved state of jobs of which no entry is loaded yet.
+    pub(super) unclaimed: SavedState,
+    /// Until when that is kept, in milliseconds of the monotonic clock.
+    pub(super) unclaimed_until_ms: i64,
+    /// What became of runs of earlier daemons before the begin.
+    pub(super) earlier: EarlierEnds,
     /// Since when the daemon was down before it began.
     pub(super) down_since: Option<Timestamp>,
     /// The clock at the last event.
@@ -70,7 +77,7 @@ pub struct Scheduler {
     /// Starts that are due and not made yet.
     pub(super) queue: StartQueue,
     /// What an earlier daemon has started of that which is due at the begin, with how often.
-    already_started: HashMap<(JobId, Timestamp), u32>,
+    pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
     /// The jobs of the anacrontab.
     pub(super) anacron: Anacron,
     /// As whom a standalone daemon runs its jobs.
@@ -144,6 +151,9 @@ impl Scheduler {
             records_all: false,
             calendars: Calendars::default(),
             first_seen: HashMap::new(),
+            unclaimed: SavedState::default(),
+            unclaimed_until_ms: 0,
+            earlier: EarlierEnds::default(),
             down_since: None,
             last: now,
             upto: now.utc,
@@ -202,12 +212,19 @@ impl Scheduler {
             }
         }
         let [begins, ends, kills, pauses, others] = by_phase;
+        if !begins.is_empty() {
+            let ids = ends.iter().filter_map(|event| match event {
+                Event::RunEnded(result) => Some(result.run),
+                _ => None,
+            });
+            self.earlier.accounted.extend(ids);
+        }
         let begins: Vec<Begin> =
             begins.into_iter().filter_map(|event| self.prepare_begin(event, now, &mut actions)).collect();
         for event in ends.into_iter().chain(kills) {
             self.handle_one(event, now, &mut actions);
         }
-        if begins.iter().any(|begin| begin.completed.is_some()) {
+        if begins.iter().any(|begin| begin.completed.or(begin.handled).is_some()) {
             self.give_up_passed_retries(now, &mut actions);
         }
         if self.phase == Phase::Running {
@@ -236,6 +253,7 @@ impl Scheduler {
             self.hand_over(now.utc, &mut actions);
             self.settle_queue(now, &mut actions);
         }
+        self.forget_unclaimed(now, &mut actions);
         self.save_changed(&mut actions);
         self.ask_for_anacron(now.utc, &mut actions);
         // Reserved before any is used; a part is left for the starts of the next event's answer.
@@ -266,9 +284,17 @@ impl Scheduler {
             Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
             Event::AnacrontabChanged => self.anacron.note_change(),
             Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, actions),
-            Event::EarlierRuns(runs) => self.anacron.add_earlier_runs(&runs, &self.zones.system()),
+            Event::EarlierStarts(runs) => self.earlier.begun = runs,
+            Event::EarlierRuns(runs) => {
+                self.earlier.accounted.extend(runs.iter().map(|run| run.run));
+                self.anacron.add_earlier_runs(&runs, &self.zones.system());
+            }
             Event::RunEnded(result) => {
                 self.anacron.ended(result.run, &result.outcome, actions);
+                if self.phase == Phase::Loading {
+                    // Its job has no state yet.
+                    return self.earlier.ended.push(*result);
+                }
                 self.ended(&result, now, actions);
             }
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
@@ -282,7 +308,7 @@ impl Scheduler {
             Event::Resume { job } => self.resume(&job, now, actions),
             Event::KillRun { run, by } => self.kill_run(run, &by, now, actions),
             Event::Kill { job, by } => self.kill(&job, &by, now, actions),
-            Event::Stop { is_recorded } => self.stop(is_recorded, now, actions),
+            Event::Stop { is_recorded, keeps_jobs } => self.stop(is_recorded, keeps_jobs, now, actions),
         }
     }
 
@@ -293,14 +319,24 @@ impl Scheduler {
             return None;
         }
         self.phase = Phase::Running;
-        self.down_since = completed;
+        // A watermark later than now counts as now.
+        let handled = saved.handled.map(|handled| handled.min(now.utc));
+        self.down_since = completed.or(handled);
         self.anacron.begin(running.iter().map(|(run, _)| run));
-        self.restore(*saved, boot, now, actions);
-        self.adopt(running, now, actions);
         for start in started {
             *self.already_started.entry(start).or_default() += 1;
         }
-        Some(Begin { boot, completed })
+        let is_other_boot = boot || saved.is_of_other_boot;
+        self.restore(*saved, is_other_boot, now, actions);
+        self.earlier.accounted.extend(running.iter().map(|(run, _)| *run));
+        self.adopt(running, now, actions);
+        let EarlierEnds { ended, accounted, begun } = std::mem::take(&mut self.earlier);
+        let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
+        for result in &ended {
+            self.ended(result, now, actions);
+        }
+        self.settle_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
+        Some(Begin { boot, completed, handled })
     }
 
     /// When the next [`Event::Tick`] is wanted; none while nothing is due ever.
@@ -491,7 +527,7 @@ impl Scheduler {
     }
 
     /// Nothing more is started.
-    fn stop(&mut self, is_recorded: bool, now: Now, actions: &mut Vec<Action>) {
+    fn stop(&mut self, is_recorded: bool, keeps_jobs: bool, now: Now, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
         self.jobs.stop_starting();
         // The next daemon does not know of these.
@@ -501,12 +537,15 @@ impl Scheduler {
                 actions.extend(start.map(|start| skipped(&start, row, SkipReason::Superseded)));
             }
         }
+        if keeps_jobs {
+            self.keep_queued_jobs(now, actions);
+        }
         if !is_recorded {
             for dropped in self.queue.drop_entries(None) {
                 self.report_dropped(None, &dropped, SkipReason::Stopped, now, actions);
             }
         }
-        if !is_recorded {
+        if !keeps_jobs {
             self.with_jobs(now, actions, |jobs, turn| jobs.leave_out_all(turn));
         }
     }
@@ -549,6 +588,18 @@ impl Scheduler {
 pub(super) struct Begin {
     pub(super) boot: bool,
     pub(super) completed: Option<Timestamp>,
+    pub(super) handled: Option<Timestamp>,
+}
+
+/// What is told of runs of earlier daemons before the begin.
+#[derive(Debug, Default)]
+pub(super) struct EarlierEnds {
+    /// Ends, for the jobs whose state the begin brings.
+    ended: Vec<RunResult>,
+    /// Runs that go on, or whose ends have come or will come.
+    accounted: Vec<RunId>,
+    /// Runs that executors have begun in the last minutes.
+    begun: BTreeSet<RunId>,
 }
 
 /// Time in which slots passed unseen: after `from` and before `to`.

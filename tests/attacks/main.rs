@@ -8,6 +8,7 @@ pub mod common;
 mod devices;
 mod edits;
 mod fairness;
+mod job_state;
 mod late_output;
 mod memory;
 mod mounts;

@@ -2,7 +2,7 @@
 
 use crate::setup::{Machine, clock, commands, ended, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
-use cronwheel::scheduler::{Action, Event, Now, RunId, RunOutcome, Scheduler};
+use cronwheel::scheduler::{Action, Event, Now, Outcome, RunId, RunOutcome, SavedState, Scheduler};
 
 /// A daemon that begins at `at` with the record of an earlier one.
 fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
@@ -158,7 +158,7 @@ fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
 
     let mut machine = Machine::with_table("* * * * * min\n", "2026-05-01T10:00:00Z");
     assert_eq!(commands(&machine.run(60)), ["min"]);
-    machine.tell(Event::Stop { is_recorded: true });
+    machine.tell(Event::Stop { is_recorded: true, keeps_jobs: true });
     assert_eq!(machine.plan.wake_at(), None);
     assert_eq!(machine.look_after(600), []);
 }
@@ -261,4 +261,68 @@ fn starts_that_end_without_having_been_begun_make_room_for_others() {
         actions.retain(|action| matches!(action, Action::Start(_)));
     }
     assert_eq!((starts, plan.waiting(), plan.running()), (100, 0, 0));
+}
+
+const DAILY: &str = "30 4 * * * plain\nCRON_CATCHUP=once\n30 4 * * * owed\n";
+
+/// What the first daemon of a boot starts in half an hour, with a watermark and what `then` gives back of the saved state.
+fn first_of_boot(saved: Box<SavedState>, at: &str) -> Vec<String> {
+    let now = Now { utc: time(at), elapsed_ms: 60_000 };
+    let mut machine = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    machine.load("/spool/alice", DAILY);
+    let (started, running) = (Vec::new(), Vec::new());
+    let mut actions = machine.tell(Event::Begin { boot: true, completed: None, started, running, saved });
+    actions.extend(machine.run(1_800));
+    commands(&actions)
+}
+
+#[test]
+fn after_a_boot_only_entries_that_catch_up_make_up_for_what_was_missed() {
+    let machine = Machine::with_table(DAILY, "2026-05-01T04:00:00Z");
+    let saved_up_to = |handled: &str| {
+        let mut saved = machine.plan.saved_state();
+        saved.set_handled(time(handled));
+        Box::new(saved)
+    };
+    let begin = |handled, at| first_of_boot(saved_up_to(handled), at);
+    assert_eq!(begin("2026-05-01T04:10:00Z", "2026-05-01T12:00:00Z"), ["owed"]);
+    // In the very second of the slot.
+    assert_eq!(begin("2026-05-01T04:10:00Z", "2026-05-01T04:30:00Z"), ["owed"]);
+    // It was handled; and a watermark later than now counts as now.
+    assert!(begin("2026-05-01T04:30:00Z", "2026-05-01T12:00:00Z").is_empty());
+    assert!(begin("2026-05-09T00:00:00Z", "2026-05-01T12:00:00Z").is_empty());
+    // Nothing is known of before.
+    assert!(first_of_boot(Box::default(), "2026-05-01T12:00:00Z").is_empty());
+}
+
+#[test]
+fn a_run_of_which_nobody_tells_after_a_boot_does_not_hold_its_job_up() {
+    let text = "CRON_OVERLAP=skip\n* * * * * single\n";
+    let mut first = Machine::with_table(text, "2026-05-01T04:00:30Z");
+    assert_eq!(commands(&first.run(60)), ["single"]);
+    let saved = Box::new(first.plan.saved_state());
+    let now = Now { utc: time("2026-05-01T05:00:30Z"), elapsed_ms: 60_000 };
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    second.load("/spool/alice", text);
+    let begin = Event::Begin { boot: true, completed: None, started: Vec::new(), running: Vec::new(), saved };
+    let actions = second.tell(begin);
+    let is_lost = |action: &Action| matches!(action, Action::Record(record) if record.outcome == Outcome::Lost);
+    assert!(actions.iter().any(is_lost), "{actions:?}");
+    assert_eq!(commands(&second.run(60)), ["single"]);
+}
+
+#[test]
+fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
+    let text = "CRON_RETRY=1,30s\n0 4 * * * again\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let actions = first.run(40);
+    let run = started(&actions).first().expect("a start").run;
+    let saved = Box::new(first.plan.saved_state());
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.load("/spool/alice", text);
+    second.tell(ended(run, RunOutcome::Code(3)));
+    let completed = Some(first.now.utc);
+    second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
+    assert_eq!(second.plan.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
+    assert_eq!(commands(&second.look_after(30)), ["again"]);
 }

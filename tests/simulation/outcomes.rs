@@ -60,7 +60,7 @@ pub fn outcomes(day: &Day<'_>) -> Vec<RunRecord> {
     let tables = || vec![(source("/spool/alice"), table(day.crontab))];
     let record = |simulated| match simulated {
         Simulated::Ended(record) => Some(*record),
-        Simulated::Started(_) => None,
+        Simulated::Started(_) | Simulated::Notice(_) => None,
     };
     simulate(scenario(day), tables).filter_map(record).collect()
 }

@@ -80,7 +80,7 @@ pub fn starts(
     let tables = || vec![(source("/spool/alice"), table(text))];
     let line = |simulated| match simulated {
         Simulated::Started(started) => Some(format!("{} {}", clock(started.at), command(&started.start))),
-        Simulated::Ended(_) => None,
+        Simulated::Ended(_) | Simulated::Notice(_) => None,
     };
     simulate(scenario, tables).filter_map(line).collect()
 }

@@ -310,7 +310,7 @@ fn places(profile: ProfileName) -> Vec<Arg> {
         place("system-crontab", "FILE", "System crontab", shared::SYSTEM_CRONTAB),
         place("cron-d", "DIR", "Directory of system tables", shared::CRON_D),
         place("run-dir", "DIR", "Directory of the daemon's PID file, lock and sockets", shared::RUN_DIR),
-        place("state-dir", "DIR", "Directory reserved for the history of runs; not used yet", shared::STATE_DIR),
+        place("state-dir", "DIR", "Directory of the daemon's state of jobs", shared::STATE_DIR),
     ]
 }
 

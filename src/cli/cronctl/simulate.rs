@@ -43,7 +43,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         match simulated {
             Simulated::Started(started) if !records_all => print(&started, &zone, json, out)?,
             Simulated::Ended(record) if records_all => out.json(&OutcomeLine::of(&record))?,
-            Simulated::Started(_) | Simulated::Ended(_) => {}
+            Simulated::Started(_) | Simulated::Ended(_) | Simulated::Notice(_) => {}
         }
     }
     Ok(source::complain(std::slice::from_ref(&listed)))

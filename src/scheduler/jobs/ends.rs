@@ -57,7 +57,7 @@ impl Jobs {
         self.forget_if_idle(&id);
     }
 
-    fn take_run(&mut self, run: RunId) -> Option<(JobId, ActiveRun)> {
+    pub(super) fn take_run(&mut self, run: RunId) -> Option<(JobId, ActiveRun)> {
         let id = self.runs.remove(&run)?;
         let running = &mut self.jobs.get_mut(&id)?.state.running;
         let place = running.iter().position(|active| active.run == run)?;
@@ -134,7 +134,7 @@ impl Jobs {
         true
     }
 
-    fn free_place(&mut self, id: &JobId, has_place: bool) {
+    pub(super) fn free_place(&mut self, id: &JobId, has_place: bool) {
         if !has_place {
             return;
         }

@@ -66,6 +66,8 @@ pub(in crate::scheduler) struct JobState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) run: RunId,
+    /// When it was put into the start queue.
+    pub(in crate::scheduler) queued_at: Timestamp,
     pub(in crate::scheduler) item: Item,
     /// Why it was told to end.
     pub(in crate::scheduler) ending: Option<EndReason>,
@@ -211,12 +213,20 @@ impl JobState {
         self.running.iter().map(|run| run.run).collect()
     }
 
-    /// Gives a slot that has been let past the overlap rule its number.
+    /// Gives a slot that is let past the overlap rule its number, unless it has one already.
     pub(in crate::scheduler) fn accept(&mut self, item: &mut Item) {
-        if !item.is_manual {
+        if !item.is_manual && item.number == 0 {
             self.accepted += 1;
             item.number = self.accepted;
         }
+    }
+
+    /// The slots of its runs, of what waits, and of its retry.
+    pub(in crate::scheduler) fn slots(&self) -> Vec<(Timestamp, Trigger)> {
+        let running = self.running.iter().map(|run| &run.item);
+        let waiting = self.waiting.iter().map(|waiting| &waiting.item);
+        let items = running.chain(waiting).chain(self.retry.as_ref().map(|retry| &retry.item));
+        items.filter(|item| !item.is_manual).map(|item| (item.scheduled_at, item.trigger)).collect()
     }
 
     /// Whether nothing of it has to be kept.

@@ -1,13 +1,14 @@
 //! What a stop of the daemon leaves to the next one, and what that one takes back.
 
-use super::job::{ActiveRun, Item, Job, JobState, PendingRetry};
+use super::job::{ActiveRun, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
 use super::pause::Pause;
 use super::{Jobs, Turn};
-use crate::crontab::Policy;
+use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::event::{Now, RunId};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::start_queue::EntryKey;
 
 impl Jobs {
     /// Nothing is started any more.
@@ -26,6 +27,56 @@ impl Jobs {
             self.give_up_retry(&id, turn);
             self.flush_row(&id, turn);
         }
+    }
+
+    /// All runs, each with the moment at which it was put into the start queue.
+    pub(in crate::scheduler) fn all_runs(&self) -> Vec<(RunId, Timestamp)> {
+        let runs = self.jobs.values().flat_map(|job| &job.state.running);
+        runs.map(|active| (active.run, active.queued_at)).collect()
+    }
+
+    /// The entry that a run is of.
+    pub(in crate::scheduler) fn entry_of_run(&self, run: RunId) -> Option<EntryKey> {
+        self.entry(self.runs.get(&run)?)
+    }
+
+    /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It goes on with the
+    /// next event that lets its job go on.
+    pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
+        let Some((id, ActiveRun { item, has_place, failure, .. })) = self.take_run(run) else { return };
+        turn.changed.insert(id.clone());
+        self.free_place(&id, has_place);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(failure) = failure else { return job.state.waiting.insert(0, Waiting { item, ticket: None }) };
+        if job.state.retry.is_some() || item.number != job.state.accepted {
+            // Only the newest slot has retries.
+            return self.conclude_attempts(&id, &failure, turn);
+        }
+        let failed_at = failure.record.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
+        job.state.retry = Some(PendingRetry {
+            item,
+            due_ms: turn.now.elapsed_ms,
+            due_at: turn.now.utc,
+            failed_at,
+            has_slot_passed: false,
+            stage: RetryStage::OwnRun,
+            failure,
+        });
+    }
+
+    /// Whether some job has a policy that needs state of an earlier daemon.
+    pub(in crate::scheduler) fn need_saved_state(&self) -> bool {
+        self.jobs.values().any(|job| {
+            let policy = &job.spec.policy;
+            policy.catch_up.mode != CatchUpMode::None
+                || policy.retry.attempts > 0
+                || policy.overlap == Overlap::Queue
+                || policy.late.is_some()
+                || policy.alert.is_some()
+                || policy.mail == MailRule::Change
+                || job.spec.group.is_some()
+                || !job.spec.after.is_empty()
+        })
     }
 
     /// The state of a job that has to be kept. None: nothing has.
@@ -116,7 +167,8 @@ impl Jobs {
         let (scheduled_at, trigger) = (now.utc, Trigger::Schedule);
         let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
         let group = job.spec.group.clone();
-        job.state.running.push(ActiveRun { run, item, ending: None, has_place: group.is_some(), failure: None });
+        let has_place = group.is_some();
+        job.state.running.push(ActiveRun { run, queued_at: now.utc, item, ending: None, has_place, failure: None });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
             self.groups.entry(group).or_default().enter();

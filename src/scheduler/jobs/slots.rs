@@ -137,7 +137,14 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(entry) = job.spec.entry else { return };
         let run = turn.allocate();
-        job.state.running.push(ActiveRun { run, item: item.clone(), ending: None, has_place, failure });
+        job.state.running.push(ActiveRun {
+            run,
+            queued_at: turn.now.utc,
+            item: item.clone(),
+            ending: None,
+            has_place,
+            failure,
+        });
         self.runs.insert(run, id.clone());
         turn.changed.insert(id.clone());
         turn.decisions.push(Decision::Start(PlannedRun { job: id.clone(), entry, run, item }));

@@ -1,0 +1,752 @@
+//! What the next daemon must know about jobs, kept in the state directory by a thread of its own, so that the event loop never waits for a disk.
+//!
+//! The event loop hands over the changes of each turn. Both sides share the live content, of which the thread writes what has changed: so nothing
+//! that waits can grow beyond the live content, however slow the disk is. The file is appended to, and written anew at the start, after an
+//! error, and when most of it is out of date.
+
+use super::job_state_file::{Content, Item, LineWriter, NewerVersion, decode};
+use crate::schedule::Timestamp;
+use crate::scheduler::{RunId, SavedState, StateChange};
+use crate::sys::created::{CreatedDirectory, CreatedFile};
+use crate::sys::files::{self, reason};
+use crate::sys::poll::Notifier;
+use crate::sys::{clock, process_lock, state_file};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+const NAME: &str = "state";
+/// The newest damaged file.
+const DAMAGED: &str = "state.damaged";
+const NEW: &str = "state.new";
+const LOCK: &str = "state.lock";
+/// Others must reach what is below the directory, and need not read the directory itself.
+const DIRECTORY_MODE: u32 = 0o711;
+
+/// A larger file is not read.
+const LONGEST_FILE: usize = 128 << 20;
+/// A smaller file is never written anew.
+const SHORTEST_COMPACTED: u64 = 1 << 20;
+/// Pause after an error, and least time between two syncs, in milliseconds.
+const RETRY_MS: i64 = 60_000;
+const SYNC_MS: i64 = 1_000;
+/// Changed keys that are remembered one by one; with more the file is written anew.
+const MOST_CHANGED: usize = 100_000;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    records_per_user: usize,
+    bytes_per_user: usize,
+    /// For root's jobs, which are those of the system's tables.
+    bytes_of_root: usize,
+    bytes: usize,
+}
+
+const LIMITS: Limits =
+    Limits { records_per_user: 20_000, bytes_per_user: 8 << 20, bytes_of_root: 16 << 20, bytes: 48 << 20 };
+
+/// A job and a part of its state.
+type Key = (Box<str>, &'static str);
+
+/// What one user's jobs take.
+#[derive(Clone, Copy, Debug, Default)]
+struct UserSpace {
+    records: usize,
+    bytes: usize,
+    /// Whether it was said that there is too much.
+    is_told: bool,
+}
+
+/// What is to be kept.
+#[derive(Debug)]
+struct Live {
+    limits: Limits,
+    /// Each part as the JSON of its item.
+    items: BTreeMap<Key, Arc<str>>,
+    users: HashMap<Box<str>, UserSpace>,
+    bytes: usize,
+    handled: Option<Timestamp>,
+    reserved: Option<RunId>,
+}
+
+/// What happened to a change.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    /// The user has too much; the first time it is to be said.
+    TooMuch {
+        is_first: bool,
+    },
+}
+
+impl Live {
+    fn new(limits: Limits) -> Live {
+        Live { limits, items: BTreeMap::new(), users: HashMap::new(), bytes: 0, handled: None, reserved: None }
+    }
+
+    /// Takes a change. Where it is too much, nothing is kept of that part: an old state would be a wrong one.
+    fn apply(&mut self, change: StateChange) -> (Key, Kept) {
+        let (job, part) = change.key();
+        let (key, user) = ((Box::from(job), part), Box::<str>::from(change.user()));
+        let is_removal = change.is_removal();
+        self.remove(&key, &user);
+        let Some(item) = (!is_removal).then(|| serde_json::to_string(&Item::Change(change)).ok()).flatten() else {
+            return (key, Kept::Yes);
+        };
+        let size = item.len() + key.0.len();
+        let most = if &*user == "root" { self.limits.bytes_of_root } else { self.limits.bytes_per_user };
+        let space = self.users.entry(user).or_default();
+        if space.records >= self.limits.records_per_user
+            || space.bytes + size > most
+            || self.bytes + size > self.limits.bytes
+        {
+            let is_first = !std::mem::replace(&mut space.is_told, true);
+            return (key, Kept::TooMuch { is_first });
+        }
+        space.records += 1;
+        space.bytes += size;
+        self.bytes += size;
+        self.items.insert(key.clone(), item.into());
+        (key, Kept::Yes)
+    }
+
+    fn remove(&mut self, key: &Key, user: &str) {
+        let Some(item) = self.items.remove(key) else { return };
+        let size = item.len() + key.0.len();
+        self.bytes -= size;
+        if let Some(space) = self.users.get_mut(user) {
+            space.records -= 1;
+            space.bytes -= size;
+            if space.records == 0 && !space.is_told {
+                self.users.remove(user);
+            }
+        }
+    }
+}
+
+/// What loop and thread share.
+#[derive(Debug)]
+struct Shared {
+    live: Live,
+    changed: BTreeSet<Key>,
+    has_new_numbers: bool,
+    is_rewritten: bool,
+    is_ended: bool,
+    is_failing: bool,
+    /// How often changes were handed over, and up to which the file has them and is synced.
+    given: u64,
+    written: u64,
+    wants_sync: bool,
+    news: Vec<StateNews>,
+}
+
+/// Something for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StateNews {
+    /// For a warning.
+    Warning(String),
+    /// For an informational line.
+    Info(String),
+}
+
+#[derive(Debug)]
+struct Exchange {
+    shared: Mutex<Shared>,
+    /// There is something to write.
+    work: Condvar,
+    /// Something was written, or could not be.
+    done: Condvar,
+}
+
+impl Exchange {
+    /// The shared state. A thread that panicked has left complete values.
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The event loop's side.
+#[derive(Debug)]
+pub(super) struct JobStateStore {
+    exchange: Arc<Exchange>,
+    notifier: Notifier,
+    /// Changes of the turn of the loop.
+    changes: Vec<StateChange>,
+    handled: Option<Timestamp>,
+    thread: Option<JoinHandle<()>>,
+    _lock: Option<File>,
+}
+
+/// What a daemon finds in its state directory.
+#[derive(Debug, Default)]
+pub(super) struct OpenedState {
+    /// None: nothing can be kept, for a reason that is among the news.
+    pub(super) store: Option<JobStateStore>,
+    pub(super) saved: SavedState,
+    pub(super) reserved: Option<RunId>,
+    pub(super) news: Vec<StateNews>,
+}
+
+/// Reads the state that is in a directory, which is made if it is missing, and begins to keep it there.
+pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
+    let mut news = Vec::new();
+    let mut warn = |text: String| news.push(StateNews::Warning(text));
+    let path = directory.join(NAME);
+    // One that cannot be made now may be there when the thread tries again.
+    if make_directory(directory).is_ok()
+        && let Err(error) = check_directory(directory)
+    {
+        warn(format!("the state directory {}: {}; {NOT_KEPT}", directory.display(), reason(&error)));
+        return OpenedState { news, ..OpenedState::default() };
+    }
+    let lock = match lock(directory) {
+        Ok(Some(lock)) => Some(lock),
+        Ok(None) => {
+            warn(format!("another daemon uses the state directory {}; {NOT_KEPT}", directory.display()));
+            return OpenedState { news, ..OpenedState::default() };
+        }
+        // Nothing can be written there by anybody.
+        Err(_) => None,
+    };
+    let content = match read(&path, boot) {
+        Ok(Some(Ok(content))) => content,
+        Ok(Some(Err(NewerVersion(version)))) => {
+            warn(format!(
+                "{} is of version {version}, which is newer: it is left as it is, and {NOT_KEPT}",
+                path.display()
+            ));
+            return OpenedState { news, ..OpenedState::default() };
+        }
+        Ok(None) => Content::default(),
+        Err(error) => {
+            let kept = put_aside(directory);
+            warn(format!("reading {}: {}{kept}; jobs begin without it", path.display(), reason(&error)));
+            Content::default()
+        }
+    };
+    if let Some(line) = content.damaged_at {
+        let kept = put_aside(directory);
+        warn(format!("{} is damaged from line {line} on{kept}; what comes before counts", path.display()));
+    }
+    let Content { saved, reserved, .. } = content;
+    let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
+    let store =
+        started.map_err(|error| warn(format!("starting the thread that keeps state: {}; {NOT_KEPT}", reason(&error))));
+    OpenedState { store: store.ok(), saved, reserved, news }
+}
+
+const NOT_KEPT: &str = "the state of jobs lasts as long as this process";
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    CreatedDirectory::create(directory)?.set_mode(DIRECTORY_MODE)
+}
+
+/// Whoever may write there could give root's jobs a state.
+fn check_directory(directory: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(directory)?;
+    let is_ours = metadata.uid() == crate::sys::passwd::effective_uid() || metadata.uid() == 0;
+    if !is_ours || metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("others may write to it"));
+    }
+    Ok(())
+}
+
+/// None: another process has it.
+fn lock(directory: &Path) -> io::Result<Option<File>> {
+    let file = state_file::open_or_create(&directory.join(LOCK))?;
+    Ok(process_lock::take(&file)?.then_some(file))
+}
+
+type Read = Option<Result<Content, NewerVersion>>;
+
+fn read(path: &Path, boot: &str) -> io::Result<Read> {
+    match state_file::read(path, LONGEST_FILE) {
+        Ok(bytes) => Ok(Some(decode(&bytes, boot))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps the newest damaged file; gives what is to be said of it.
+fn put_aside(directory: &Path) -> String {
+    let aside = directory.join(DAMAGED);
+    match fs::rename(directory.join(NAME), &aside) {
+        Ok(()) => format!(" and kept as {}", aside.display()),
+        Err(_) => String::new(),
+    }
+}
+
+impl JobStateStore {
+    fn start(
+        directory: &Path,
+        boot: &str,
+        saved: &SavedState,
+        reserved: Option<RunId>,
+        lock: Option<File>,
+        limits: Limits,
+    ) -> io::Result<JobStateStore> {
+        let mut live = Live::new(limits);
+        (live.handled, live.reserved) = (saved.handled(), reserved);
+        for change in saved.changes() {
+            live.apply(change);
+        }
+        let shared = Shared {
+            live,
+            changed: BTreeSet::new(),
+            has_new_numbers: false,
+            is_rewritten: true,
+            is_ended: false,
+            is_failing: false,
+            given: 1,
+            written: 0,
+            wants_sync: false,
+            news: Vec::new(),
+        };
+        let exchange = Arc::new(Exchange { shared: Mutex::new(shared), work: Condvar::new(), done: Condvar::new() });
+        let notifier = Notifier::new()?;
+        let writer = Writer {
+            exchange: exchange.clone(),
+            notifier: notifier.clone(),
+            directory: directory.to_owned(),
+            boot: boot.to_owned(),
+            file: None,
+            lines: LineWriter::default(),
+            length: 0,
+            synced_at: None,
+            is_synced: true,
+        };
+        let thread = thread::Builder::new().name("job state".to_owned()).spawn(move || writer.run())?;
+        Ok(JobStateStore { exchange, notifier, changes: Vec::new(), handled: None, thread: Some(thread), _lock: lock })
+    }
+
+    /// Becomes readable when there are news.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// What is to be said.
+    pub(super) fn take_news(&self) -> Vec<StateNews> {
+        self.notifier.answer();
+        std::mem::take(&mut self.exchange.lock().news)
+    }
+
+    /// Keeps a change from the next [`JobStateStore::commit`] on.
+    pub(super) fn add(&mut self, change: StateChange) {
+        self.changes.push(change);
+    }
+
+    /// Keeps that everything due up to there was handled, from the next [`JobStateStore::commit`] on.
+    pub(super) fn set_handled(&mut self, handled: Timestamp) {
+        self.handled = Some(handled);
+    }
+
+    /// Keeps a reservation of run numbers.
+    pub(super) fn set_reserved(&self, upto: RunId) {
+        let mut shared = self.exchange.lock();
+        shared.live.reserved = Some(upto);
+        shared.has_new_numbers = true;
+        shared.given += 1;
+        self.exchange.work.notify_one();
+    }
+
+    /// Hands over what was added, all of it together.
+    pub(super) fn commit(&mut self) {
+        if self.changes.is_empty() && self.handled.is_none() {
+            return;
+        }
+        let mut shared = self.exchange.lock();
+        for change in self.changes.drain(..) {
+            let user = change.user().to_owned();
+            let (key, kept) = shared.live.apply(change);
+            if kept == (Kept::TooMuch { is_first: true }) {
+                let text = format!(
+                    "the jobs of {user} have more state than is kept; some of it lasts as long as this process"
+                );
+                shared.news.push(StateNews::Warning(text));
+                self.notifier.notify();
+            }
+            if shared.changed.len() < MOST_CHANGED {
+                shared.changed.insert(key);
+            } else {
+                shared.changed.clear();
+                shared.is_rewritten = true;
+            }
+        }
+        if let Some(handled) = self.handled.take().filter(|handled| shared.live.handled != Some(*handled)) {
+            shared.live.handled = Some(handled);
+            shared.has_new_numbers = true;
+        }
+        shared.given += 1;
+        self.exchange.work.notify_one();
+    }
+
+    /// Whether the next daemon will find what is handed over.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.exchange.lock().is_failing
+    }
+
+    /// Waits until everything is on the disk, but not longer than that.
+    pub(super) fn flush(&mut self, at_most: Duration) {
+        self.commit();
+        let mut shared = self.exchange.lock();
+        shared.wants_sync = true;
+        let given = shared.given;
+        self.exchange.work.notify_one();
+        let is_waiting = |shared: &mut Shared| shared.written < given && !shared.is_failing;
+        // What is not written by then is lost with this process.
+        let _ = self.exchange.done.wait_timeout_while(shared, at_most, is_waiting);
+    }
+}
+
+impl Drop for JobStateStore {
+    fn drop(&mut self) {
+        self.exchange.lock().is_ended = true;
+        self.exchange.work.notify_one();
+        // A thread that hangs in a write must not keep the process.
+        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's side.
+#[derive(Debug)]
+struct Writer {
+    exchange: Arc<Exchange>,
+    notifier: Notifier,
+    directory: PathBuf,
+    boot: String,
+    /// None: it has to be written anew.
+    file: Option<File>,
+    lines: LineWriter,
+    length: u64,
+    /// When it was synced, in milliseconds of the monotonic clock, and whether nothing was written since.
+    synced_at: Option<i64>,
+    is_synced: bool,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+enum Batch {
+    /// The whole live content.
+    All(Vec<Arc<str>>),
+    /// One record of changes.
+    Changes(Vec<Arc<str>>),
+    /// Nothing, but it is time for a sync.
+    Sync,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut retry_at_ms: Option<i64> = None;
+        while let Some((batch, given)) = self.next_batch(retry_at_ms) {
+            let written = match batch {
+                Batch::All(items) => self.write_all(&items),
+                Batch::Changes(items) => self.append(&items),
+                Batch::Sync => Ok(()),
+            };
+            let wants_sync = self.exchange.lock().take_wish_for_sync(given);
+            let written = written.and_then(|()| self.sync(wants_sync));
+            retry_at_ms = written.is_err().then(|| clock::monotonic_ms().saturating_add(RETRY_MS));
+            self.settle(written, given);
+        }
+    }
+
+    /// Waits for something to do. None: the daemon has ended.
+    fn next_batch(&self, retry_at_ms: Option<i64>) -> Option<(Batch, u64)> {
+        let mut shared = self.exchange.lock();
+        loop {
+            let now_ms = clock::monotonic_ms();
+            if shared.is_ended {
+                return None;
+            }
+            let sync_at = (!self.is_synced).then(|| self.synced_at.map_or(now_ms, |at| at.saturating_add(SYNC_MS)));
+            match retry_at_ms {
+                Some(at) if at > now_ms => {}
+                _ => {
+                    let given = shared.given;
+                    let too_long = (shared.live.bytes as u64).saturating_mul(2).max(SHORTEST_COMPACTED);
+                    let has_work = shared.is_rewritten || !shared.changed.is_empty() || shared.has_new_numbers;
+                    if shared.is_rewritten || retry_at_ms.is_some() || (has_work && self.length > too_long) {
+                        return Some((Batch::All(shared.take_all()), given));
+                    }
+                    if has_work {
+                        return Some((Batch::Changes(shared.take_changes()), given));
+                    }
+                    if shared.wants_sync || sync_at.is_some_and(|at| at <= now_ms) {
+                        return Some((Batch::Sync, given));
+                    }
+                }
+            }
+            let wake_at = retry_at_ms.or(sync_at);
+            shared = match wake_at {
+                Some(at) => {
+                    let wait = Duration::from_millis(at.saturating_sub(now_ms).max(1).unsigned_abs());
+                    self.exchange.work.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.exchange.work.wait(shared).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn settle(&mut self, written: io::Result<()>, given: u64) {
+        let path = self.directory.join(NAME);
+        let mut shared = self.exchange.lock();
+        let news = match &written {
+            Ok(()) if shared.is_failing => {
+                Some(StateNews::Info(format!("the state of jobs is kept in {} again", path.display())))
+            }
+            Err(error) if !shared.is_failing => {
+                Some(StateNews::Warning(format!("writing {}: {}; {NOT_KEPT}", path.display(), reason(error))))
+            }
+            _ => None,
+        };
+        shared.is_failing = written.is_err();
+        if written.is_ok() && self.is_synced {
+            shared.written = given;
+        }
+        if written.is_err() {
+            self.file = None;
+            self.is_synced = true;
+            shared.is_rewritten = true;
+        }
+        if let Some(news) = news {
+            shared.news.push(news);
+            self.notifier.notify();
+        }
+        self.exchange.done.notify_all();
+    }
+
+    /// Puts a new file in the place of the old one.
+    fn write_all(&mut self, items: &[Arc<str>]) -> io::Result<()> {
+        let new = self.directory.join(NEW);
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        make_directory(&self.directory)?;
+        check_directory(&self.directory)?;
+        let file: File = CreatedFile::create(&new)?.into();
+        let mut out = io::BufWriter::new(&file);
+        let mut length = 0;
+        let header = self.lines.header(&self.boot)?;
+        let records =
+            std::iter::once(header).chain(items.iter().map(|item| self.lines.record(std::iter::once(&**item))));
+        for line in records {
+            out.write_all(line.as_bytes())?;
+            length += line.len() as u64;
+        }
+        out.flush()?;
+        drop(out);
+        file.sync_all()?;
+        fs::rename(&new, self.directory.join(NAME))?;
+        files::sync(files::open_dir(&self.directory)?)?;
+        (self.file, self.length) = (Some(file), length);
+        (self.synced_at, self.is_synced) = (Some(clock::monotonic_ms()), true);
+        Ok(())
+    }
+
+    fn append(&mut self, items: &[Arc<str>]) -> io::Result<()> {
+        let Some(mut file) = self.file.as_ref() else { return Err(io::Error::other("the file is not open")) };
+        let line = self.lines.record(items.iter().map(|item| &**item));
+        self.is_synced = false;
+        self.length += line.len() as u64;
+        file.write_all(line.as_bytes())
+    }
+
+    /// Syncs what was written, at once if that is wanted, else when the last time is long enough ago.
+    fn sync(&mut self, is_wanted: bool) -> io::Result<()> {
+        let now_ms = clock::monotonic_ms();
+        let is_time = self.synced_at.is_none_or(|at| at.saturating_add(SYNC_MS) <= now_ms);
+        if self.is_synced || !(is_wanted || is_time) {
+            return Ok(());
+        }
+        if let Some(file) = &self.file {
+            file.sync_data()?;
+        }
+        (self.synced_at, self.is_synced) = (Some(now_ms), true);
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Whether somebody waits for a sync. The wish stays if more has been handed over since.
+    fn take_wish_for_sync(&mut self, given: u64) -> bool {
+        let wants_sync = self.wants_sync;
+        self.wants_sync &= self.given != given;
+        wants_sync
+    }
+
+    fn take_all(&mut self) -> Vec<Arc<str>> {
+        self.changed.clear();
+        (self.is_rewritten, self.has_new_numbers) = (false, false);
+        self.numbers().into_iter().chain(self.live.items.values().cloned()).collect()
+    }
+
+    fn take_changes(&mut self) -> Vec<Arc<str>> {
+        let mut items: Vec<Arc<str>> = Vec::new();
+        for (job, part) in std::mem::take(&mut self.changed) {
+            match self.live.items.get(&(job.clone(), part)) {
+                Some(item) => items.push(item.clone()),
+                None => items.extend(removal(&job, part)),
+            }
+        }
+        if std::mem::take(&mut self.has_new_numbers) {
+            items.extend(self.numbers());
+        }
+        items
+    }
+
+    fn numbers(&self) -> Vec<Arc<str>> {
+        let handled = self.live.handled.map(Item::Handled);
+        let reserved = self.live.reserved.map(Item::Reserved);
+        let items = handled.into_iter().chain(reserved);
+        items.filter_map(|item| serde_json::to_string(&item).ok()).map(Arc::from).collect()
+    }
+}
+
+fn removal(job: &str, part: &str) -> Option<Arc<str>> {
+    let item = serde_json::json!({ "change": { "job": job, "part": { part: null } } });
+    serde_json::to_string(&item).ok().map(Arc::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(30);
+
+    fn change(job: &str, at: i64) -> StateChange {
+        serde_json::from_str(&format!(r#"{{"job":"{job}","part":{{"first-seen":[7,{at}]}}}}"#)).unwrap()
+    }
+
+    fn start(directory: &Path, limits: Limits) -> JobStateStore {
+        JobStateStore::start(directory, "boot", &SavedState::default(), None, None, limits).unwrap()
+    }
+
+    fn content(directory: &Path) -> Content {
+        read(&directory.join(NAME), "boot").unwrap().unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_was_flushed_is_found_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut expected = SavedState::default();
+        let mut store = start(dir.path(), LIMITS);
+        for at in 0..20 {
+            for job in ["alice:a", "bob:b"] {
+                store.add(change(job, at));
+                expected.apply(change(job, at));
+            }
+            store.commit();
+        }
+        store.add(change("bob:b", 0).to_removal());
+        expected.apply(change("bob:b", 0).to_removal());
+        store.set_handled(Timestamp(77));
+        expected.set_handled(Timestamp(77));
+        store.set_reserved(RunId(5));
+        store.flush(WAIT);
+        assert_eq!(
+            content(dir.path()),
+            Content { saved: expected.clone(), reserved: Some(RunId(5)), damaged_at: None }
+        );
+        drop(store);
+        let opened = open(dir.path(), "boot");
+        assert_eq!((opened.saved, opened.reserved, opened.news), (expected.clone(), Some(RunId(5)), Vec::new()));
+        let mut again = opened.store.unwrap();
+        again.flush(WAIT);
+        assert_eq!(content(dir.path()).saved, expected);
+    }
+
+    #[test]
+    fn a_file_of_old_records_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = start(dir.path(), LIMITS);
+        let mut largest = 0;
+        for round in 0..40 {
+            for number in 0..1_000 {
+                store.add(change(&format!("alice:job-{number}"), round));
+            }
+            store.flush(WAIT);
+            largest = largest.max(fs::metadata(dir.path().join(NAME)).unwrap().len());
+        }
+        // Forty rounds of 80 kB are more than 3 MB.
+        assert!((SHORTEST_COMPACTED..SHORTEST_COMPACTED + (200 << 10)).contains(&largest), "{largest}");
+        assert_eq!(content(dir.path()).saved.len(), 1_000);
+    }
+
+    #[test]
+    fn one_user_cannot_make_it_grow_without_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits { records_per_user: 10, bytes_per_user: 2_000, bytes_of_root: 4_000, bytes: 10_000 };
+        let mut store = start(dir.path(), limits);
+        for number in 0..100 {
+            store.add(change(&format!("alice:{number}"), 1));
+        }
+        store.add(change("bob:b", 1));
+        store.flush(WAIT);
+        assert_eq!(content(dir.path()).saved.len(), 11);
+        let news = store.take_news();
+        assert!(matches!(news.as_slice(), [StateNews::Warning(text)] if text.contains("alice")), "{news:?}");
+        // What is too long now is not kept in its old form.
+        let long = "x".repeat(3_000);
+        let pause = |pause: &str| serde_json::from_str(&format!(r#"{{"job":"bob:b","part":{{"pause":{pause}}}}}"#));
+        let short = pause(r#"{"from":0,"until":9,"by":"bob","note":"","is_by_root":false}"#).unwrap();
+        store.add(short);
+        store.flush(WAIT);
+        assert_eq!(content(dir.path()).saved.len(), 12);
+        store.add(pause(&format!(r#"{{"from":0,"until":9,"by":"bob","note":"{long}","is_by_root":false}}"#)).unwrap());
+        store.flush(WAIT);
+        assert_eq!(content(dir.path()).saved.len(), 11);
+    }
+
+    #[test]
+    fn a_damaged_file_is_put_aside_and_a_newer_one_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = start(dir.path(), LIMITS);
+        store.add(change("alice:a", 1));
+        store.flush(WAIT);
+        store.add(change("alice:a", 2));
+        store.flush(WAIT);
+        drop(store);
+        let path = dir.path().join(NAME);
+        let bytes = fs::read(&path).unwrap();
+        let cut = &bytes[..bytes.len() - 3];
+        fs::write(&path, cut).unwrap();
+        let opened = open(dir.path(), "boot");
+        assert_eq!((opened.saved.len(), opened.news.len()), (1, 1), "{:?}", opened.news);
+        assert_eq!(fs::read(dir.path().join(DAMAGED)).unwrap(), cut);
+        drop(opened);
+        let mut lines = LineWriter::default();
+        let newer = lines.header("boot").unwrap();
+        // The version is a part of what the checksum covers.
+        fs::write(&path, newer.replace("\"version\":1", "\"version\":9")).unwrap();
+        assert_eq!(content_or_damage(&path), Some(1));
+    }
+
+    fn content_or_damage(path: &Path) -> Option<usize> {
+        read(path, "boot").unwrap().unwrap().unwrap().damaged_at
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("state-dir");
+        let opened = open(&inner, "boot");
+        assert!(opened.store.is_some() && opened.news.is_empty());
+        assert_eq!(fs::metadata(&inner).unwrap().mode() & 0o7777, DIRECTORY_MODE);
+        let open_to_all = dir.path().join("open-to-all");
+        CreatedDirectory::create(&open_to_all).unwrap().set_mode(0o777).unwrap();
+        let opened = open(&open_to_all, "boot");
+        assert!(opened.store.is_none() && opened.news.len() == 1, "{:?}", opened.news);
+    }
+}
