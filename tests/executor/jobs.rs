@@ -12,7 +12,11 @@ use cronwheel::executor::{
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 #[test]
@@ -253,6 +257,94 @@ fn a_later_main_is_told_what_goes_on_and_how_it_ends_and_may_end_it() {
         assert!(left.dead.iter().all(|dead| dead.open_runs().is_empty()), "{left:?}");
         world.run("rm -r /run/cronwheel; rm -f /home/bob/go").ok();
     }
+}
+
+/// Copies messages until the sender closes its connection. The first is a `Hello`, whose version is changed; a message follows it that only that
+/// version has.
+fn copy_as_another_version(mut from: UnixStream, mut to: UnixStream) -> std::io::Result<()> {
+    let mut hello = [0; 6];
+    from.read_exact(&mut hello)?;
+    let [2, 0, 0, 0, 0, version] = hello else { panic!("{hello:?}") };
+    to.write_all(&[2, 0, 0, 0, 0, version + 1, 3, 0, 0, 0, 100, 1, 2])?;
+    std::io::copy(&mut from, &mut to)?;
+    to.shutdown(Shutdown::Write)
+}
+
+/// Takes the place of the executor's socket: to the next main the executor has another version, and to the executor that main has one.
+fn pretend_another_version() {
+    let mut files = fs::read_dir("/run/cronwheel").unwrap().map(|entry| entry.unwrap().path());
+    let socket = files.find(|path| path.extension().is_some_and(|extension| extension == "sock")).unwrap();
+    fs::rename(&socket, "/run/executor").unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (main, executor) = (listener.accept().unwrap().0, UnixStream::connect("/run/executor").unwrap());
+        let (from, to) = (executor.try_clone().unwrap(), main.try_clone().unwrap());
+        std::thread::spawn(|| copy_as_another_version(from, to));
+        copy_as_another_version(main, executor)
+    });
+}
+
+#[test]
+fn a_main_of_another_version_lists_ends_and_collects() {
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    harness.start_together(&[
+        start(1, "alice", "exec sleep 1000"),
+        start(2, "bob", "until test -e go; do sleep 0.1; done; exit 3"),
+    ]);
+    while harness.started.len() < 2 {
+        harness.hear(PollFlags::POLLIN);
+    }
+    let pid = harness.executor.pid();
+    pretend_another_version();
+    drop(harness);
+    let mut left = predecessors();
+    let running: BTreeSet<u64> = left.running.iter().map(|run| run.run.0).collect();
+    assert_eq!(running, BTreeSet::from([1, 2]));
+    let [executor] = left.executors.as_mut_slice() else { panic!("{left:?}") };
+    let hear = |executor: &mut OldExecutor| {
+        poll(&mut [PollFd::new(executor.descriptor(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16)).unwrap();
+        let ended = executor.receive().unwrap();
+        ended.into_iter().map(|result| (result.run, result.outcome)).collect::<Vec<_>>()
+    };
+    fs::write("/home/bob/go", "").unwrap();
+    assert_eq!(hear(executor), [(RunId(2), RunOutcome::Code(3))]);
+    assert!(!executor.end(RunId(1)), "only an executor of the same version knows that request");
+    executor.end_all(false);
+    assert_eq!(hear(executor), [(RunId(1), RunOutcome::Signal { number: 15, core_dumped: false })]);
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
+}
+
+#[test]
+fn results_that_main_had_no_room_for_when_it_was_killed_are_told_to_the_next_one() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    harness.start(&start(1, "alice", "until test -e go; do sleep 0.1; done"));
+    while harness.started.is_empty() {
+        harness.hear(PollFlags::POLLIN);
+    }
+    // More bytes of results than the socket takes. Main reads none of them.
+    let last = 1000;
+    let shell = "/shell".repeat(150);
+    for run in 2..=last {
+        let mut start = start(run, "bob", &format!("true {run}"));
+        start.variables = environment(&[("SHELL", shell.as_bytes()), ("MAILTO", b"")]);
+        harness.executor.start(&start, false);
+    }
+    while harness.executor.wants_to_write() {
+        harness.executor.flush().unwrap();
+        poll(&mut [PollFd::new(harness.executor.descriptor(), PollFlags::POLLOUT)], PollTimeout::from(30_000_u16))
+            .unwrap();
+    }
+    world.log.wait_for(&format!("NOT STARTED (true {last})"), Deadline::seconds(60));
+    let pid = harness.executor.pid();
+    drop(harness);
+    let mut left = predecessors();
+    let [executor] = left.executors.as_mut_slice() else { panic!("{left:?}") };
+    let ended = executor.take_earlier_results();
+    assert!(ended.iter().any(|result| result.run == RunId(last)), "{} results", ended.len());
+    fs::write("/home/alice/go", "").unwrap();
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
 }
 
 #[test]
