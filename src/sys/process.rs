@@ -450,48 +450,53 @@ fn check_long(result: libc::c_long) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::alone;
 
     #[test]
     fn a_child_ends_with_the_status_its_body_returns() {
-        let pid = fork(&SingleThreaded::for_tests(), |_| 7).unwrap();
-        assert_eq!(wait(pid).unwrap(), Status::Code(7));
+        alone(|threads| {
+            let pid = fork(threads, |_| 7).unwrap();
+            assert_eq!(wait(pid).unwrap(), Status::Code(7));
+        });
     }
 
     #[test]
     fn an_ended_child_is_there_until_it_is_waited_for() {
-        // Alone: the other tests have children, too.
-        let alone = fork(&SingleThreaded::for_tests(), |alone| {
-            let none_before = ended_child().is_none();
-            let child = fork(alone.threads(), |_| 7).unwrap();
+        alone(|threads| {
+            assert_eq!(ended_child(), None);
+            let child = fork(threads, |_| 7).unwrap();
             let found = loop {
                 if let Some(found) = ended_child() {
                     break found;
                 }
             };
-            let is_still_there = ended_child() == Some(child) && found == child;
-            let status = wait(child).unwrap();
-            i32::from(!(none_before && is_still_there && status == Status::Code(7) && ended_child().is_none()))
+            assert_eq!((found, ended_child()), (child, Some(child)));
+            assert_eq!(wait(child).unwrap(), Status::Code(7));
+            assert_eq!(ended_child(), None);
         });
-        assert_eq!(wait(alone.unwrap()).unwrap(), Status::Code(0));
     }
 
     #[test]
     fn a_panic_in_the_child_stays_in_the_child() {
-        let pid = fork(&SingleThreaded::for_tests(), |_| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
-        assert_eq!(wait(pid).unwrap(), Status::Code(70));
+        alone(|threads| {
+            let pid = fork(threads, |_| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
+            assert_eq!(wait(pid).unwrap(), Status::Code(70));
+        });
     }
 
     #[test]
     fn the_status_of_a_child_that_a_real_time_signal_ended_is_known() {
-        let signal = libc::SIGRTMIN() + 3;
-        let kill = CString::new(format!("kill -{signal} $$")).unwrap();
-        let child = fork(&SingleThreaded::for_tests(), |_| {
-            default_signals();
-            let shell = Program::new(c"/bin/sh".into(), vec![c"sh".into(), c"-c".into(), kill], Vec::new());
-            shell.exec();
-            1
+        alone(|threads| {
+            let signal = libc::SIGRTMIN() + 3;
+            let kill = CString::new(format!("kill -{signal} $$")).unwrap();
+            let child = fork(threads, |_| {
+                default_signals();
+                let shell = Program::new(c"/bin/sh".into(), vec![c"sh".into(), c"-c".into(), kill], Vec::new());
+                shell.exec();
+                1
+            });
+            assert_eq!(wait(child.unwrap()).unwrap(), Status::Signal { number: signal, core_dumped: false });
         });
-        assert_eq!(wait(child.unwrap()).unwrap(), Status::Signal { number: signal, core_dumped: false });
     }
 
     #[test]
