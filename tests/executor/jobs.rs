@@ -6,6 +6,7 @@ use crate::harness::{
     uid_of,
 };
 use crate::world;
+use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
     Config, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
@@ -428,6 +429,51 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     harness.executor.close().unwrap();
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(harness.executor.pid() as i32), None).unwrap();
     assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
+}
+
+#[test]
+fn standalone_a_job_begins_alike_whether_it_is_spawned_or_forked() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    let (_, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
+    setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
+    std::env::set_current_dir("/run").unwrap();
+    let mut harness = Harness::of(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
+    // Only an entry with limits is forked.
+    let forked = ResourceLimits { nice: None, io: Some(IoClass::BestEffort(4)) };
+    let order = |run, limits, variables: &[(&str, &[u8])]| {
+        // Nothing but the shell itself, which blocks signals while it starts a program, reads its own signals.
+        let command = "exec >/tmp/began; ulimit -Sn; ulimit -Hn; ls /proc/$$/fd; nice; pwd; umask; \
+                       while read name value; do test $name = SigBlk: && echo $value; done </proc/$$/status; \
+                       test $(ps -o sid= -p $$) = $$ && echo leads";
+        let mut order = start(run, "", command);
+        (order.source.owner, order.variables, order.rules.limits) = (Owner::Caller, environment(variables), limits);
+        order
+    };
+    let mut run = |run, limits, variables: &[(&str, &[u8])]| {
+        fs::write("/tmp/began", "").unwrap();
+        harness.start(&order(run, limits, variables));
+        (harness.end_of(run), read("/tmp/began"))
+    };
+    for (number, home) in (0..).zip(["/home/alice", "/nowhere"]) {
+        let variables: &[(&str, &[u8])] = &[("HOME", home.as_bytes())];
+        let spawned = run(10 + number, ResourceLimits::default(), variables);
+        let directory = if home == "/nowhere" { "/run" } else { home };
+        assert!(spawned.1.starts_with(&format!("300\n{hard}\n0\n1\n2\n")), "{spawned:?}");
+        assert!(
+            spawned.1.contains(&format!("\n{directory}\n")) && spawned.1.ends_with("\n0000000000000000\nleads\n"),
+            "{spawned:?}"
+        );
+        assert_eq!(spawned, run(20 + number, forked, variables));
+    }
+    let variables: &[(&str, &[u8])] = &[("SHELL", b"/no/shell")];
+    let why = "exec /no/shell: No such file or directory";
+    for (number, limits) in [(30, ResourceLimits::default()), (31, forked)] {
+        assert_eq!(not_started(run(number, limits, variables).0), why);
+    }
+    let own = read(&format!("/proc/{}/limits", harness.executor.pid()));
+    assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", harness.executor.pid())).unwrap(), Path::new("/run"));
 }
 
 #[test]
