@@ -70,8 +70,9 @@ impl Daemon {
         EarlierRuns { started: found.started, running }
     }
 
-    /// Waits for messages of a connected executor. One that cannot be waited for is returned as one that cannot be reached.
-    fn connect(&mut self, executor: OldExecutor) -> Option<SilentExecutor> {
+    /// Takes the results that a connected executor has kept, and waits for its messages. One that cannot be waited for is returned as one that cannot be reached.
+    fn connect(&mut self, mut executor: OldExecutor) -> Option<SilentExecutor> {
+        executor.take_earlier_results().into_iter().for_each(|result| self.handle_result(result));
         let handler: Handler = |daemon, token| daemon.handle_old_executor(token);
         match self.reactor.add(executor.descriptor(), Interest::Readable, handler) {
             Ok(token) => {

@@ -374,8 +374,7 @@ fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFil
     }
     let _ = poll.wait_for_any(Some(poll_timeout_ms.unsigned_abs()));
     connected.retain_mut(|executor| {
-        // Results that are received now belong to runs that this main does not know.
-        let is_open = executor.has_listed() || executor.receive().is_ok();
+        let is_open = executor.has_listed() || executor.receive_list().is_ok();
         if !is_open {
             left.push(executor.files.clone());
         }

@@ -239,6 +239,7 @@ pub(super) fn executors(directory: &Path) -> Result<Vec<ExecutorFiles>, RunDirec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::alone;
     use std::os::unix::fs::PermissionsExt;
 
     const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
@@ -293,27 +294,29 @@ mod tests {
 
     #[test]
     fn a_journal_that_is_rewritten_is_still_known_as_a_living_executors() {
-        let top = tempfile::tempdir().unwrap();
-        let directory = top.path().join("cronwheel");
-        let (ready, notifier) = crate::sys::descriptor::pipe().unwrap();
-        let executor = process::fork(&SingleThreaded::for_tests(), |_| {
-            let files = ExecutorFiles::own(&directory);
-            let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
-            let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&notifier), b"x");
-            loop {
-                if files.compact(&mut journal, 0).is_err() {
-                    return 1;
+        alone(|threads| {
+            let top = tempfile::tempdir().unwrap();
+            let directory = top.path().join("cronwheel");
+            let (ready, notifier) = crate::sys::descriptor::pipe().unwrap();
+            let executor = process::fork(threads, |_| {
+                let files = ExecutorFiles::own(&directory);
+                let Ok(mut journal) = files.begin_journal(BOOT_ID) else { return 1 };
+                let _ = crate::sys::descriptor::write(std::os::fd::AsFd::as_fd(&notifier), b"x");
+                loop {
+                    if files.compact(&mut journal, 0).is_err() {
+                        return 1;
+                    }
                 }
-            }
-        })
-        .unwrap();
-        crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&ready), &mut [0]).unwrap();
-        let files = executors(&directory).unwrap().remove(0);
-        assert_eq!(files.pid, executor);
-        let alive = (0..2000).filter(|_| files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
-        process::signal(executor, process::Ask::Kill).unwrap();
-        assert_eq!(process::wait(executor).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
-        assert_eq!(alive, 2000);
-        assert!(!files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive);
+            })
+            .unwrap();
+            crate::sys::descriptor::read(std::os::fd::AsFd::as_fd(&ready), &mut [0]).unwrap();
+            let files = executors(&directory).unwrap().remove(0);
+            assert_eq!(files.pid, executor);
+            let alive = (0..2000).filter(|_| files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive).count();
+            process::signal(executor, process::Ask::Kill).unwrap();
+            assert_eq!(process::wait(executor).unwrap(), process::Status::Signal { number: 9, core_dumped: false });
+            assert_eq!(alive, 2000);
+            assert!(!files.inspect(BOOT_ID, 0).unwrap().unwrap().is_alive);
+        });
     }
 }

@@ -24,6 +24,8 @@ pub struct OldExecutor {
     /// Runs without a result in its journal, until the executor has listed its runs.
     expected: BTreeMap<RunId, RunOfJob>,
     has_listed: bool,
+    /// Results that came with the list: of runs that ended while no main was connected.
+    earlier_results: Vec<RunResult>,
     /// The version that its `Hello` has.
     protocol: Option<u32>,
 }
@@ -46,6 +48,7 @@ impl OldExecutor {
             running: BTreeMap::new(),
             expected: BTreeMap::new(),
             has_listed: false,
+            earlier_results: Vec::new(),
             protocol: None,
         };
         executor.ask(&ExecutorRequest::Hello { protocol: PROTOCOL });
@@ -65,6 +68,18 @@ impl OldExecutor {
     /// Whether the executor has listed all its running runs.
     pub(super) fn has_listed(&self) -> bool {
         self.has_listed
+    }
+
+    /// Receives a part of the list of runs, and keeps the results that come with it.
+    pub(super) fn receive_list(&mut self) -> Result<(), Closed> {
+        let ended = self.receive()?;
+        self.earlier_results.extend(ended);
+        Ok(())
+    }
+
+    /// Takes the results of runs that had ended before the executor was connected.
+    pub fn take_earlier_results(&mut self) -> Vec<RunResult> {
+        std::mem::take(&mut self.earlier_results)
     }
 
     /// Adds runs that are taken as running until the executor has listed its runs.

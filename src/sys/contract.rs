@@ -26,11 +26,29 @@ impl SingleThreaded {
     /// Gives up the token, before a thread is started.
     pub fn end(self) {}
 
-    /// A token for unit tests, whose process has other threads. Children that they fork must not wait for locks.
+    /// A token for unit tests, whose process has other threads. They must not fork with it: see [`alone`].
     #[cfg(test)]
     pub(crate) fn for_tests() -> SingleThreaded {
         SingleThreaded(PhantomData)
     }
+}
+
+/// Runs the body of a unit test that forks. The harness has a thread for each test that runs, so the test is started again in a process of its
+/// own, where the only other thread waits for the test and holds no lock. The body must be a closure of the test function.
+#[cfg(test)]
+pub(crate) fn alone<F: FnOnce(&SingleThreaded)>(body: F) {
+    const IS_ALONE: &str = "CRONWHEEL_TEST_IS_ALONE";
+    if std::env::var_os(IS_ALONE).is_some() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        assert!(matches!(threads_of(&status), Some(1..=2)), "{status}");
+        return body(&SingleThreaded(PhantomData));
+    }
+    let path = std::any::type_name::<F>().trim_end_matches("::{{closure}}");
+    let name = path.split_once("::").unwrap().1;
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = again.args(["--exact", name, "--test-threads=1", "--nocapture"]).env(IS_ALONE, "").output().unwrap();
+    let output = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.contains("test result: ok. 1 passed"), "{output}");
 }
 
 /// Why a program cannot start with [`ProgramStart`].

@@ -28,17 +28,12 @@ pub fn signal(process: &OwnedFd, ask: Ask) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::contract::SingleThreaded;
     use crate::sys::poll::Poll;
     use crate::sys::process;
 
     #[test]
     fn the_end_of_a_process_makes_its_descriptor_readable() {
-        let child = process::fork(&SingleThreaded::for_tests(), |_| {
-            std::thread::sleep(std::time::Duration::from_secs(60));
-            0
-        });
-        let child = child.unwrap();
+        let child = std::process::Command::new("sleep").arg("60").spawn().unwrap().id();
         let (poll, descriptor) = (Poll::new().unwrap(), open(child).unwrap());
         poll.add(&descriptor, 1).unwrap();
         assert!(!poll.wait_for_any(Some(0)).unwrap());

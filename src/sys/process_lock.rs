@@ -36,35 +36,37 @@ pub fn is_held_by_another(file: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::contract::SingleThreaded;
+    use crate::sys::contract::alone;
     use crate::sys::descriptor;
     use crate::sys::process;
     use std::os::fd::AsFd;
 
     #[test]
     fn the_lock_ends_with_its_process_and_is_not_its_childrens() {
-        let file = tempfile::tempfile().unwrap();
-        let (hold_read, hold_write) = descriptor::pipe().unwrap();
-        let (told_read, told_write) = descriptor::pipe().unwrap();
-        // The holder has a child that lives on and still has the file open.
-        let holder = process::fork(&SingleThreaded::for_tests(), |_| {
-            let taken = take(&file).unwrap_or(false);
-            let child = process::fork(&SingleThreaded::for_tests(), |_| {
+        alone(|threads| {
+            let file = tempfile::tempfile().unwrap();
+            let (hold_read, hold_write) = descriptor::pipe().unwrap();
+            let (told_read, told_write) = descriptor::pipe().unwrap();
+            // The holder has a child that lives on and still has the file open.
+            let holder = process::fork(threads, |_| {
+                let taken = take(&file).unwrap_or(false);
+                let child = process::fork(threads, |_| {
+                    let _ = descriptor::read(hold_read.as_fd(), &mut [0]);
+                    0
+                });
+                let _ = descriptor::write(told_write.as_fd(), &[u8::from(taken && child.is_ok())]);
                 let _ = descriptor::read(hold_read.as_fd(), &mut [0]);
                 0
-            });
-            let _ = descriptor::write(told_write.as_fd(), &[u8::from(taken && child.is_ok())]);
-            let _ = descriptor::read(hold_read.as_fd(), &mut [0]);
-            0
-        })
-        .unwrap();
-        let mut told = [0];
-        descriptor::read(told_read.as_fd(), &mut told).unwrap();
-        assert_eq!(told, [1]);
-        assert!(is_held_by_another(&file).unwrap() && !take(&file).unwrap());
-        process::signal(holder, process::Ask::Kill).unwrap();
-        process::wait(holder).unwrap();
-        assert!(!is_held_by_another(&file).unwrap() && take(&file).unwrap());
-        descriptor::write(hold_write.as_fd(), &[0]).unwrap();
+            })
+            .unwrap();
+            let mut told = [0];
+            descriptor::read(told_read.as_fd(), &mut told).unwrap();
+            assert_eq!(told, [1]);
+            assert!(is_held_by_another(&file).unwrap() && !take(&file).unwrap());
+            process::signal(holder, process::Ask::Kill).unwrap();
+            process::wait(holder).unwrap();
+            assert!(!is_held_by_another(&file).unwrap() && take(&file).unwrap());
+            descriptor::write(hold_write.as_fd(), &[0]).unwrap();
+        });
     }
 }

@@ -210,9 +210,9 @@ fn file_state(path: &str) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::alone;
 
-    /// A cache that does not use libc's database: the test process has threads, and a lock that another thread holds at the fork would stay
-    /// locked in the child.
+    /// A cache that does not use libc's database, and asks a child.
     fn cache_of_root_only() -> UserCache {
         let root = |name: &str| {
             let user = User { name: "root".into(), uid: 0, gid: 0, home: b"/root".to_vec() };
@@ -232,38 +232,37 @@ mod tests {
 
     #[test]
     fn a_local_user_is_known_at_once_and_another_name_is_unknown() {
-        let mut cache = UserCache { is_local: true, ..UserCache::default() };
-        assert!(
-            matches!(cache.user(&SingleThreaded::for_tests(), "root", 1), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0)
-        );
-        assert!(matches!(
-            cache.user(&SingleThreaded::for_tests(), "nobody-like-this", 2),
-            Ok(CacheAnswer::Known(Err(UserError::Unknown)))
-        ));
+        alone(|threads| {
+            let mut cache = UserCache { is_local: true, ..UserCache::default() };
+            assert!(matches!(cache.user(threads, "root", 1), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0));
+            assert!(matches!(
+                cache.user(threads, "nobody-like-this", 2),
+                Ok(CacheAnswer::Known(Err(UserError::Unknown)))
+            ));
+        });
     }
 
     #[test]
     fn where_look_ups_may_block_a_child_asks_once_for_all_who_wait() {
-        let mut cache = cache_of_root_only();
-        assert!(matches!(cache.user(&SingleThreaded::for_tests(), "root", 1), Ok(CacheAnswer::Waiting)));
-        assert!(matches!(cache.user(&SingleThreaded::for_tests(), "root", 2), Ok(CacheAnswer::Waiting)));
-        assert!(cache.pipe(2).is_none());
-        wait_for_answer(&mut cache, 1);
-        assert!(
-            matches!(cache.user(&SingleThreaded::for_tests(), "root", 3), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0)
-        );
-        assert_eq!(cache.next_deadline(), None);
+        alone(|threads| {
+            let mut cache = cache_of_root_only();
+            assert!(matches!(cache.user(threads, "root", 1), Ok(CacheAnswer::Waiting)));
+            assert!(matches!(cache.user(threads, "root", 2), Ok(CacheAnswer::Waiting)));
+            assert!(cache.pipe(2).is_none());
+            wait_for_answer(&mut cache, 1);
+            assert!(matches!(cache.user(threads, "root", 3), Ok(CacheAnswer::Known(Ok(user))) if user.uid == 0));
+            assert_eq!(cache.next_deadline(), None);
+        });
     }
 
     #[test]
     fn a_look_up_that_takes_too_long_is_ended() {
-        let mut cache = cache_of_root_only();
-        assert!(matches!(cache.user(&SingleThreaded::for_tests(), "root", 1), Ok(CacheAnswer::Waiting)));
-        assert!(!cache.give_up(clock::monotonic_ms()));
-        assert!(cache.give_up(clock::monotonic_ms() + LIMIT_MS + 1));
-        assert!(matches!(
-            cache.user(&SingleThreaded::for_tests(), "root", 2),
-            Ok(CacheAnswer::Known(Err(UserError::TimedOut)))
-        ));
+        alone(|threads| {
+            let mut cache = cache_of_root_only();
+            assert!(matches!(cache.user(threads, "root", 1), Ok(CacheAnswer::Waiting)));
+            assert!(!cache.give_up(clock::monotonic_ms()));
+            assert!(cache.give_up(clock::monotonic_ms() + LIMIT_MS + 1));
+            assert!(matches!(cache.user(threads, "root", 2), Ok(CacheAnswer::Known(Err(UserError::TimedOut)))));
+        });
     }
 }

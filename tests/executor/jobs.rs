@@ -6,13 +6,18 @@ use crate::harness::{
     uid_of,
 };
 use crate::world;
+use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
     Config, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 #[test]
@@ -255,6 +260,94 @@ fn a_later_main_learns_of_running_jobs_and_their_ends_and_may_end_them() {
     }
 }
 
+/// Copies messages until the sender closes its connection. The first is a `Hello`, whose version is changed; a message follows it that only that
+/// version has.
+fn copy_as_another_version(mut from: UnixStream, mut to: UnixStream) -> std::io::Result<()> {
+    let mut hello = [0; 6];
+    from.read_exact(&mut hello)?;
+    let [2, 0, 0, 0, 0, version] = hello else { panic!("{hello:?}") };
+    to.write_all(&[2, 0, 0, 0, 0, version + 1, 3, 0, 0, 0, 100, 1, 2])?;
+    std::io::copy(&mut from, &mut to)?;
+    to.shutdown(Shutdown::Write)
+}
+
+/// Takes the place of the executor's socket: to the next main the executor has another version, and to the executor that main has one.
+fn pretend_another_version() {
+    let mut files = fs::read_dir("/run/cronwheel").unwrap().map(|entry| entry.unwrap().path());
+    let socket = files.find(|path| path.extension().is_some_and(|extension| extension == "sock")).unwrap();
+    fs::rename(&socket, "/run/executor").unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (main, executor) = (listener.accept().unwrap().0, UnixStream::connect("/run/executor").unwrap());
+        let (from, to) = (executor.try_clone().unwrap(), main.try_clone().unwrap());
+        std::thread::spawn(|| copy_as_another_version(from, to));
+        copy_as_another_version(main, executor)
+    });
+}
+
+#[test]
+fn a_main_of_another_version_lists_ends_and_collects() {
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    harness.start_together(&[
+        start(1, "alice", "exec sleep 1000"),
+        start(2, "bob", "until test -e go; do sleep 0.1; done; exit 3"),
+    ]);
+    while harness.started.len() < 2 {
+        harness.hear(PollFlags::POLLIN);
+    }
+    let pid = harness.executor.pid();
+    pretend_another_version();
+    drop(harness);
+    let mut left = predecessors();
+    let running: BTreeSet<u64> = left.running.iter().map(|run| run.run.0).collect();
+    assert_eq!(running, BTreeSet::from([1, 2]));
+    let [executor] = left.executors.as_mut_slice() else { panic!("{left:?}") };
+    let hear = |executor: &mut OldExecutor| {
+        poll(&mut [PollFd::new(executor.descriptor(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16)).unwrap();
+        let ended = executor.receive().unwrap();
+        ended.into_iter().map(|result| (result.run, result.outcome)).collect::<Vec<_>>()
+    };
+    fs::write("/home/bob/go", "").unwrap();
+    assert_eq!(hear(executor), [(RunId(2), RunOutcome::Code(3))]);
+    assert!(!executor.end(RunId(1)), "only an executor of the same version knows that request");
+    executor.end_all(false);
+    assert_eq!(hear(executor), [(RunId(1), RunOutcome::Signal { number: 15, core_dumped: false })]);
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
+}
+
+#[test]
+fn results_that_main_had_no_room_for_when_it_was_killed_are_told_to_the_next_one() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    harness.start(&start(1, "alice", "until test -e go; do sleep 0.1; done"));
+    while harness.started.is_empty() {
+        harness.hear(PollFlags::POLLIN);
+    }
+    // More bytes of results than the socket takes. Main reads none of them.
+    let last = 1000;
+    let shell = "/shell".repeat(150);
+    for run in 2..=last {
+        let mut start = start(run, "bob", &format!("true {run}"));
+        start.variables = environment(&[("SHELL", shell.as_bytes()), ("MAILTO", b"")]);
+        harness.executor.start(&start, false);
+    }
+    while harness.executor.wants_to_write() {
+        harness.executor.flush().unwrap();
+        poll(&mut [PollFd::new(harness.executor.descriptor(), PollFlags::POLLOUT)], PollTimeout::from(30_000_u16))
+            .unwrap();
+    }
+    world.log.wait_for(&format!("NOT STARTED (true {last})"), Deadline::seconds(60));
+    let pid = harness.executor.pid();
+    drop(harness);
+    let mut left = predecessors();
+    let [executor] = left.executors.as_mut_slice() else { panic!("{left:?}") };
+    let ended = executor.take_earlier_results();
+    assert!(ended.iter().any(|result| result.run == RunId(last)), "{} results", ended.len());
+    fs::write("/home/alice/go", "").unwrap();
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
+}
+
 #[test]
 fn an_executor_that_is_gone_is_an_error() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
@@ -336,6 +429,51 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     harness.executor.close().unwrap();
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(harness.executor.pid() as i32), None).unwrap();
     assert_eq!((read("/run/out"), read("/run/err")), ("too y /bin/sh\nunended\n".into(), "oops\n".into()));
+}
+
+#[test]
+fn standalone_a_job_begins_alike_whether_it_is_spawned_or_forked() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    let (_, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
+    setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
+    std::env::set_current_dir("/run").unwrap();
+    let mut harness = Harness::of(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
+    // Only an entry with limits is forked.
+    let forked = ResourceLimits { nice: None, io: Some(IoClass::BestEffort(4)) };
+    let order = |run, limits, variables: &[(&str, &[u8])]| {
+        // Nothing but the shell itself, which blocks signals while it starts a program, reads its own signals.
+        let command = "exec >/tmp/began; ulimit -Sn; ulimit -Hn; ls /proc/$$/fd; nice; pwd; umask; \
+                       while read name value; do test $name = SigBlk: && echo $value; done </proc/$$/status; \
+                       test $(ps -o sid= -p $$) = $$ && echo leads";
+        let mut order = start(run, "", command);
+        (order.source.owner, order.variables, order.rules.limits) = (Owner::Caller, environment(variables), limits);
+        order
+    };
+    let mut run = |run, limits, variables: &[(&str, &[u8])]| {
+        fs::write("/tmp/began", "").unwrap();
+        harness.start(&order(run, limits, variables));
+        (harness.end_of(run), read("/tmp/began"))
+    };
+    for (number, home) in (0..).zip(["/home/alice", "/nowhere"]) {
+        let variables: &[(&str, &[u8])] = &[("HOME", home.as_bytes())];
+        let spawned = run(10 + number, ResourceLimits::default(), variables);
+        let directory = if home == "/nowhere" { "/run" } else { home };
+        assert!(spawned.1.starts_with(&format!("300\n{hard}\n0\n1\n2\n")), "{spawned:?}");
+        assert!(
+            spawned.1.contains(&format!("\n{directory}\n")) && spawned.1.ends_with("\n0000000000000000\nleads\n"),
+            "{spawned:?}"
+        );
+        assert_eq!(spawned, run(20 + number, forked, variables));
+    }
+    let variables: &[(&str, &[u8])] = &[("SHELL", b"/no/shell")];
+    let why = "exec /no/shell: No such file or directory";
+    for (number, limits) in [(30, ResourceLimits::default()), (31, forked)] {
+        assert_eq!(not_started(run(number, limits, variables).0), why);
+    }
+    let own = read(&format!("/proc/{}/limits", harness.executor.pid()));
+    assert!(!own.lines().any(|line| line.starts_with("Max open files            300 ")), "{own}");
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", harness.executor.pid())).unwrap(), Path::new("/run"));
 }
 
 #[test]

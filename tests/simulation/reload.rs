@@ -1,8 +1,10 @@
 //! Tables that come, change and go; runs that go on; delays and intervals.
 
 use crate::setup::{Machine, commands, ended, source, started, table, time};
-use cronwheel::schedule::Timestamp;
-use cronwheel::scheduler::{Action, Event, Owner, Pause, RunId, RunOutcome, SkipReason, Source, Trigger};
+use cronwheel::schedule::{Timestamp, Zone};
+use cronwheel::scheduler::{
+    Action, Event, Now, Owner, Pause, RunId, RunOutcome, Scheduler, SkipReason, Source, Trigger,
+};
 
 const TEN: &str = "2026-05-01T10:00:00Z";
 
@@ -269,6 +271,30 @@ fn the_end_of_a_run_whose_table_is_gone_concerns_no_table_that_came_after() {
     assert_eq!(commands(&machine.run(60)), ["single"], "another table's run is none of its own");
     machine.end(&run);
     assert_eq!(commands(&machine.run(60)), [""; 0], "its own run still goes on");
+}
+
+#[test]
+fn what_waits_in_the_start_queue_goes_with_its_table() {
+    let at = |text: &str, elapsed_ms| Now { utc: time(text), elapsed_ms };
+    let (loaded, due) = (at("2026-05-01T10:00:30Z", 0), at("2026-05-01T10:01:00Z", 30_000));
+    let mut plan = Scheduler::new(Zone::utc(), loaded);
+    plan.limit_handover();
+    let load = |path: &str, line: &str| Event::Load { source: source(path), table: table(&line.repeat(100)) };
+    plan.handle(load("/spool/alice", "* * * * * job\n"), loaded);
+    plan.handle(
+        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        loaded,
+    );
+    let first = plan.handle(Event::Tick, due);
+    assert!(plan.waiting() > 0);
+    plan.handle(Event::Unload { path: "/spool/alice".into() }, due);
+    assert_eq!(plan.waiting(), 0);
+    // It may get whatever the scheduler kept the other table by.
+    plan.handle(load("/spool/bob", "0 0 1 1 * other\n"), due);
+    for start in started(&first) {
+        let after = plan.handle(ended(start.run, RunOutcome::Code(0)), due);
+        assert_eq!(commands(&after), [""; 0]);
+    }
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl ExecutorState {
     /// Forks the jobs of a batch one directly after the other. A fork shares the memory of the process, and each page that is written to
     /// afterwards is copied, so as little as possible is written between two forks.
     fn fork_all(&mut self, prepared: Vec<(QueuedStart, PreparedStart)>, now_ms: i64) {
-        let forked: Vec<io::Result<Pid>> = prepared.iter().map(|(_, prepared)| self.fork(prepared)).collect();
+        let forked: Vec<io::Result<Pid>> = prepared.iter().map(|(_, prepared)| self.create_process(prepared)).collect();
         let mut refused = Vec::new();
         for ((queued, prepared), forked) in prepared.into_iter().zip(forked) {
             match forked {
@@ -230,13 +230,16 @@ impl ExecutorState {
         }
     }
 
-    /// Forks a job, also in standalone mode. posix_spawn(3) would not be enough there: it cannot set the child's descriptor limit, it does
-    /// not reset the real-time signals that libc reserves for itself, and its single error does not tell whether the home directory or the
-    /// shell is missing.
-    fn fork(&self, prepared: &PreparedStart) -> io::Result<Pid> {
+    /// Starts the process of a job: a fork, and in standalone mode posix_spawn(3) where that can do it.
+    fn create_process(&self, prepared: &PreparedStart) -> io::Result<Pid> {
         let Starter::Fork(spec) = &prepared.starter else { return Err(io::ErrorKind::InvalidInput.into()) };
         let stdio = prepared.pipes.stdio();
-        let Context { threads, reporter, profile, .. } = &self.context;
+        let Context { threads, reporter, profile, config, .. } = &self.context;
+        if config.standalone
+            && let Some(pid) = spec.spawn(threads, stdio)
+        {
+            return Ok(pid);
+        }
         process::fork(threads, |child| run_child(&child, spec, stdio, reporter, profile.profile))
     }
 
