@@ -108,7 +108,7 @@ impl CachedFile {
 
     /// Whether the file may be accepted later without being changed.
     fn is_rejected_for_now(&self) -> bool {
-        self.awaits_user || self.refusal().is_some_and(|refusal| refusal.kind.may_mend_itself())
+        self.awaits_user || self.refusal().is_some_and(|refusal| refusal.kind.is_temporary())
     }
 }
 

@@ -75,7 +75,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Whether the reason may disappear without a change of the file, so that the file must be checked again.
-    pub fn may_mend_itself(self) -> bool {
+    pub fn is_temporary(self) -> bool {
         matches!(
             self,
             RefusalKind::Orphan

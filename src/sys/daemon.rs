@@ -96,34 +96,34 @@ fn fork_alone(_threads: &SingleThreaded) -> io::Result<ForkResult> {
 /// Separates the process from its caller, terminal and directory. Standard error stays open if `keep_stderr` is set, since the log goes
 /// there.
 pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role> {
-    let (told, promise) = pipe2(OFlag::O_CLOEXEC)?;
+    let (parent_end, readiness) = pipe2(OFlag::O_CLOEXEC)?;
     match fork_alone(threads)? {
         ForkResult::Parent { child } => {
-            drop(promise);
+            drop(readiness);
             // The intermediate process ends at once.
             waitpid(child, None)?;
-            Ok(Role::Caller(receive_result(told)))
+            Ok(Role::Caller(receive_result(parent_end)))
         }
         ForkResult::Child => {
-            drop(told);
+            drop(parent_end);
             setsid()?;
             match fork_alone(threads)? {
                 // This process must not run destructors or flush buffers of its parent.
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {
-                    let promise = ReadinessPipe(File::from(promise));
+                    let readiness = ReadinessPipe(File::from(readiness));
                     settle(keep_stderr)?;
-                    Ok(Role::Daemon(promise))
+                    Ok(Role::Daemon(readiness))
                 }
             }
         }
     }
 }
 
-fn receive_result(told: OwnedFd) -> StartupResult {
+fn receive_result(pipe: OwnedFd) -> StartupResult {
     let mut words = Vec::new();
     // A pipe that cannot be read counts as a daemon that died.
-    let _ = File::from(told).read_to_end(&mut words);
+    let _ = File::from(pipe).read_to_end(&mut words);
     match words.split_first() {
         Some((&READY, _)) => StartupResult::Ready,
         Some((_, why)) => StartupResult::Failed(String::from_utf8_lossy(why).into_owned()),
