@@ -45,7 +45,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l spool -d 'Direc
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l cron-d -d 'Directory of system tables; default: /etc/cron.d' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
-complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l state-dir -d 'Directory reserved for the history of runs; not used yet; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l state-dir -d 'Directory of the daemon\'s state of jobs; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
@@ -93,7 +93,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l spool -d 'D
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l cron-d -d 'Directory of system tables; default: /etc/cron.d' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l state-dir -d 'Directory reserved for the history of runs; not used yet; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l state-dir -d 'Directory of the daemon\'s state of jobs; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
