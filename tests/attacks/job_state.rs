@@ -273,3 +273,23 @@ fn a_slot_that_was_missed_over_a_boot_is_caught_up_once() {
         assert_eq!((lines(LEDGER), lines("/run/plain")), (1, 0));
     }
 }
+
+#[test]
+fn a_standalone_daemon_keeps_state_where_it_is_told_to_and_says_once_that_it_keeps_none() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let (schedule, due) = once_in(12);
+    fs::write("/tmp/table", format!("CRON_TZ=UTC\nCRON_CATCHUP=once\n{schedule} echo run >>/tmp/runs\n")).unwrap();
+    let live = |options: &str| {
+        let daemon = world.implementation.daemon();
+        world.run_as("alice", &format!("timeout 4 {daemon} {options} /tmp/table")).stderr
+    };
+    const KEEPS_NONE: &str = "no --state-dir: retries, catch-up and other state of jobs last as long as this process";
+    assert_eq!(live("").matches(KEEPS_NONE).count(), 1);
+    assert_eq!(live("--state-dir /tmp/state").matches(KEEPS_NONE).count(), 0);
+    wait_until(due + 1);
+    assert_eq!(lines("/tmp/runs"), 0);
+    for options in ["", "--state-dir /tmp/state", "--state-dir /tmp/state"] {
+        live(options);
+        assert_eq!(lines("/tmp/runs"), usize::from(!options.is_empty()), "{options}");
+    }
+}
