@@ -13,7 +13,7 @@ complete -c crond -l spool -d 'Directory of users\' crontabs' -r -F
 complete -c crond -l system-crontab -d 'System crontab, instead of /etc/crontab' -r -F
 complete -c crond -l cron-d -d 'Directory of system tables, instead of /etc/cron.d' -r -F
 complete -c crond -l run-dir -d 'Directory for PID file, lock, sockets and markers, instead of /run' -r -F
-complete -c crond -l state-dir -d 'Directory for the state of jobs, instead of /var/lib/cronwheel; with FILE none is kept without it' -r -F
+complete -c crond -l state-dir -d 'Directory of the state of jobs, instead of /var/lib/cronwheel; with FILE no state is kept unless this is given' -r -F
 complete -c crond -l log -d 'Where to log: syslog, the systemd journal, or standard error as text or JSON [default: syslog]' -r -f -a "syslog\t''
 journal\t''
 stderr\t''

@@ -90,7 +90,7 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
         path("system-crontab", "FILE", "System crontab, instead of /etc/crontab"),
         path("cron-d", "DIR", "Directory of system tables, instead of /etc/cron.d"),
         path("run-dir", "DIR", "Directory for PID file, lock, sockets and markers, instead of /run"),
-        path("state-dir", "DIR", "Directory for the state of jobs, instead of /var/lib/cronwheel; with FILE none is kept without it"),
+        path("state-dir", "DIR", "Directory of the state of jobs, instead of /var/lib/cronwheel; with FILE no state is kept unless this is given"),
         Arg::new("log").long("log").value_name("WHERE").value_parser(["syslog", "journal", "stderr", "json"]).help(
             "Where to log: syslog, the systemd journal, or standard error as text or JSON [default: syslog]",
         ),

@@ -352,11 +352,15 @@ impl Daemon {
                 .set_writable(self.executors.current.descriptor(), self.sources.executor, wants_to_write)
                 .map_err(os("waiting for the executor"))?;
         }
-        if self.planner.actions.is_empty() && !wants_to_write {
+        self.commit_job_state();
+        // A record that is ahead of the state of jobs would have a crash lose the slots between.
+        if self.planner.actions.is_empty()
+            && !wants_to_write
+            && self.planner.handing_out.is_some()
+            && self.files.job_state.as_ref().is_none_or(JobStateStore::is_written)
+        {
             self.record_completed();
-        }
-        if let Some(store) = &mut self.files.job_state {
-            store.commit();
+            self.commit_job_state();
         }
         Ok(())
     }
@@ -424,6 +428,13 @@ impl Daemon {
     pub(super) fn save_state(&mut self, change: StateChange) {
         if let Some(store) = &mut self.files.job_state {
             store.add(change);
+        }
+    }
+
+    /// Hands the changes of this turn over to the thread that keeps state.
+    fn commit_job_state(&mut self) {
+        if let Some(store) = &mut self.files.job_state {
+            store.commit();
         }
     }
 

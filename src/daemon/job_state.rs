@@ -142,6 +142,11 @@ struct Shared {
     /// How often changes were handed over, and up to which the file has them and is synced.
     given: u64,
     written: u64,
+    /// The last of these with changes of jobs, and up to which the file has them, synced or not.
+    changed_at: u64,
+    appended: u64,
+    /// Whether the loop waits for that.
+    wants_wake_up: bool,
     wants_sync: bool,
     news: Vec<StateNews>,
 }
@@ -308,6 +313,9 @@ impl JobStateStore {
             is_failing: false,
             given: 1,
             written: 0,
+            changed_at: 1,
+            appended: 0,
+            wants_wake_up: false,
             wants_sync: false,
             news: Vec::new(),
         };
@@ -364,6 +372,9 @@ impl JobStateStore {
             return;
         }
         let mut shared = self.exchange.lock();
+        if !self.changes.is_empty() {
+            shared.changed_at = shared.given + 1;
+        }
         for change in self.changes.drain(..) {
             let user = change.user().to_owned();
             let (key, kept) = shared.live.apply(change);
@@ -387,6 +398,15 @@ impl JobStateStore {
         }
         shared.given += 1;
         self.exchange.work.notify_one();
+    }
+
+    /// Whether a daemon that follows this one after a crash would find all changes, or never will. If not, the notifier becomes readable
+    /// when they are written.
+    pub(super) fn is_written(&self) -> bool {
+        let mut shared = self.exchange.lock();
+        let is_written = self.changes.is_empty() && (shared.is_failing || shared.appended >= shared.changed_at);
+        shared.wants_wake_up |= !is_written;
+        is_written
     }
 
     /// Whether the next daemon will find what is handed over.
@@ -511,8 +531,14 @@ impl Writer {
             _ => None,
         };
         shared.is_failing = written.is_err();
+        if written.is_ok() {
+            shared.appended = given;
+        }
         if written.is_ok() && self.is_synced {
             shared.written = given;
+        }
+        if std::mem::take(&mut shared.wants_wake_up) {
+            self.notifier.notify();
         }
         if written.is_err() {
             self.file = None;
@@ -655,6 +681,7 @@ mod tests {
         expected.set_handled(Timestamp(77));
         store.set_reserved(RunId(5));
         store.flush(WAIT);
+        assert!(store.is_written());
         assert_eq!(
             content(dir.path()),
             Content { saved: expected.clone(), reserved: Some(RunId(5)), damaged_at: None }
@@ -665,6 +692,28 @@ mod tests {
         let mut again = opened.store.unwrap();
         again.flush(WAIT);
         assert_eq!(content(dir.path()).saved, expected);
+    }
+
+    #[test]
+    fn the_loop_is_woken_when_a_change_that_it_waits_for_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = start(dir.path(), LIMITS);
+        store.flush(WAIT);
+        store.take_news();
+        for at in 0..100 {
+            store.add(change("alice:a", at));
+            assert!(!store.is_written(), "it is not even handed over");
+            store.commit();
+            while !store.is_written() {
+                let poll = crate::sys::poll::Poll::new().unwrap();
+                poll.add(store.notifier(), 0).unwrap();
+                assert!(poll.wait_for_any(Some(30_000)).unwrap());
+                store.take_news();
+            }
+            let mut expected = SavedState::default();
+            expected.apply(change("alice:a", at));
+            assert_eq!(content(dir.path()).saved, expected);
+        }
     }
 
     #[test]

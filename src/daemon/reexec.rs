@@ -62,6 +62,8 @@ impl Daemon {
                 _ => {}
             }
         }
+        // The record must not be ahead of the state.
+        self.flush_job_state();
         let completed = self.planner.scheduler.completed();
         self.record_end(completed);
         self.flush_job_state();

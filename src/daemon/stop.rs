@@ -89,6 +89,8 @@ impl Daemon {
             self.perform()?;
         }
         let handed_over = self.planner.actions.is_empty() && !self.executors.current.wants_to_write();
+        // The record must not be ahead of the state.
+        self.flush_job_state();
         if handed_over {
             self.record_end(self.planner.scheduler.completed());
         } else {

@@ -255,6 +255,41 @@ fn what_was_due_while_another_cron_ran_is_not_caught_up() {
     assert_eq!(machine.ledger().len(), before + 1);
 }
 
+#[test]
+fn what_was_missed_while_the_daemon_was_down_is_caught_up_and_not_again_at_the_next_restart() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let story = Story {
+        zone: "UTC",
+        lines: &[
+            "0 * * * * plain",
+            "CRON_CATCHUP=once",
+            "0 * * * * once",
+            "CRON_CATCHUP=all",
+            "0 * * * * each",
+            "CRON_CATCHUP=all,90m",
+            "0 * * * * recent",
+        ],
+        from: "2026-05-01T10:00:30Z",
+        until: "2026-05-01T16:00:30Z",
+        changes: &[
+            // Until 15:40: three slots are missed.
+            ("2026-05-01T12:30:00Z", Change::Restart(SIGKILL, 3 * HOUR + 10 * MINUTE, 0)),
+            ("2026-05-01T15:45:00Z", Change::Restart(SIGTERM, 60, 0)),
+            ("2026-05-01T15:50:00Z", Change::Restart(SIGKILL, 60, 0)),
+        ],
+    };
+    let found = story.live(world);
+    assert_starts(
+        &found,
+        &[
+            ("plain", &["11:00", "12:00", "16:00"]),
+            ("once", &["11:00", "12:00", "15:40", "16:00"]),
+            ("each", &["11:00", "12:00", "15:40", "15:40", "15:40", "16:00"]),
+            ("recent", &["11:00", "12:00", "15:40", "16:00"]),
+        ],
+    );
+}
+
 /// Changes a file through a mapping of it, for which the kernel has no event, and keeps it open.
 const WRITE_UNHEARD: &str = "import mmap, sys
 file = open('/etc/cron.d/story', 'r+b')

@@ -2,7 +2,7 @@
 
 use crate::setup::{Machine, clock, commands, ended, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
-use cronwheel::scheduler::{Action, Event, Now, Outcome, RunId, RunOutcome, SavedState, Scheduler};
+use cronwheel::scheduler::{Action, Event, NoticeEvent, Now, Outcome, RunId, RunOutcome, SavedState, Scheduler};
 
 /// A daemon that begins at `at` with the record of an earlier one.
 fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
@@ -325,4 +325,106 @@ fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
     second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
     assert_eq!(second.plan.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
     assert_eq!(commands(&second.look_after(30)), ["again"]);
+}
+
+/// The saved state of a machine, as the next daemon reads it.
+fn saved_and_read(machine: &Machine) -> Box<SavedState> {
+    let saved = machine.plan.saved_state();
+    let mut read = SavedState::default();
+    for change in saved.changes() {
+        let text = serde_json::to_string(&change).unwrap();
+        read.apply(serde_json::from_str(&text).unwrap());
+    }
+    read.set_handled(machine.now.utc);
+    let mut expected = saved;
+    expected.set_handled(machine.now.utc);
+    assert_eq!(read, expected);
+    Box::new(read)
+}
+
+/// The daemon that follows a machine's at once, after executors have begun these runs.
+fn successor(first: &Machine, text: &str, begun: &[RunId]) -> (Machine, Vec<Action>) {
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.plan.reserve_runs_from(first.plan.next_run());
+    second.load("/spool/alice", text);
+    second.tell(Event::EarlierStarts(begun.iter().copied().collect()));
+    let (completed, saved) = (Some(first.now.utc), saved_and_read(first));
+    let actions = second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
+    (second, actions)
+}
+
+fn notices(actions: &[Action]) -> Vec<(NoticeEvent, u32)> {
+    let notice = |action: &Action| match action {
+        Action::Notice(notice) => Some((notice.event, notice.failures)),
+        _ => None,
+    };
+    actions.iter().filter_map(notice).collect()
+}
+
+#[test]
+fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
+    let text = "CRON_RETRY=2,30s\nCRON_OVERLAP=skip\n0 4 * * * again\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let run = started(&first.run(40)).first().expect("a start").run;
+    first.tell(ended(run, RunOutcome::Code(3)));
+    let second_run = started(&first.look_after(30)).first().expect("a retry").run;
+    let (mut second, actions) = successor(&first, text, &[run]);
+    let again: Vec<(u32, &[u8])> = started(&actions).iter().map(|start| (start.attempt, &*start.command)).collect();
+    assert_eq!(again, [(2, &b"again"[..])]);
+    let again = started(&actions)[0].run;
+    assert_ne!(again, second_run);
+    assert_eq!(notices(&second.tell(ended(again, RunOutcome::Code(3)))), []);
+    let actions = second.look_after(60);
+    let last = started(&actions).first().expect("the last attempt").run;
+    assert_eq!(notices(&second.tell(ended(last, RunOutcome::Code(3)))), [(NoticeEvent::Failure, 1)]);
+}
+
+#[test]
+fn an_attempt_that_was_begun_and_whose_end_nobody_saw_is_lost() {
+    let text = "CRON_RETRY=2,30s\n0 4 * * * again\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let run = started(&first.run(40)).first().expect("a start").run;
+    first.tell(ended(run, RunOutcome::Code(3)));
+    let second_run = started(&first.look_after(30)).first().expect("a retry").run;
+    let (mut second, actions) = successor(&first, text, &[run, second_run]);
+    assert_eq!((started(&actions).len(), notices(&actions)), (0, vec![(NoticeEvent::Failure, 1)]));
+    assert!(started(&second.run(3_600)).is_empty());
+}
+
+#[test]
+fn streaks_alerts_late_deadlines_and_outputs_outlive_a_daemon() {
+    let text = "CRON_ALERT=2,3h\nCRON_LATE=90m\nCRON_MAIL=change\n0 * * * * job\n";
+    let mut machine = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let mut found = Vec::new();
+    let mut mailed = Vec::new();
+    for hour in 4..10 {
+        let actions = machine.run(40);
+        found.extend(notices(&actions).into_iter().map(|(event, failures)| (hour, event, failures)));
+        let run = started(&actions).first().expect("a start").run;
+        (machine, _) = successor_with(&machine, text, run);
+        let actions = machine.tell(ended(run, RunOutcome::Code(i32::from(hour < 9))));
+        found.extend(notices(&actions).into_iter().map(|(event, failures)| (hour, event, failures)));
+        mailed.extend(actions.iter().filter_map(|action| match action {
+            Action::Conclude { is_mailed, .. } => Some((hour, *is_mailed)),
+            _ => None,
+        }));
+        let actions = machine.run(3_560);
+        found.extend(notices(&actions).into_iter().map(|(event, failures)| (hour, event, failures)));
+    }
+    use NoticeEvent::{Failure, Late, Recovery, Success};
+    let expected = [(5, Failure, 2), (5, Late, 2), (8, Failure, 5), (9, Success, 0), (9, Recovery, 0)];
+    assert_eq!(found, expected);
+    let changed: Vec<i32> = mailed.iter().filter(|(_, is_mailed)| *is_mailed).map(|(hour, _)| *hour).collect();
+    assert_eq!((mailed.len(), changed), (6, vec![4, 9]));
+}
+
+/// The same with one run that goes on.
+fn successor_with(first: &Machine, text: &str, run: RunId) -> (Machine, Vec<Action>) {
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.plan.reserve_runs_from(first.plan.next_run());
+    second.load("/spool/alice", text);
+    let job = first.plan.find_job("alice:").expect("one job");
+    let (completed, saved, running) = (Some(first.now.utc), saved_and_read(first), vec![(run, job)]);
+    let actions = second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running, saved });
+    (second, actions)
 }
