@@ -8,6 +8,7 @@ mod config;
 mod environment;
 mod exec_spec;
 mod job;
+mod job_cgroup;
 mod job_log;
 mod job_processes;
 mod journal;

@@ -1,6 +1,7 @@
 //! The executor process: starts the jobs that main requests, reads their output within limits, reaps them, has their output mailed and
 //! reports their results to main. It has one thread and one event loop, in which nothing blocks.
 
+mod cgroups;
 mod children;
 mod context;
 mod ended_run;
@@ -88,6 +89,7 @@ fn leave_main(
 
 impl ExecutorState {
     fn serve(&mut self) -> Result<(), ExecutorError> {
+        self.cgroups.begin(&mut self.context);
         memory::trim_memory();
         while self.mains.has_own() || !self.is_idle() {
             let timeout = self.timeout(clock::monotonic_ms());
@@ -172,6 +174,7 @@ impl ExecutorState {
             EventSource::MailFeed => self.mails.feed(id),
             EventSource::FollowUpFeed => self.follow_ups.feed(id),
             EventSource::FollowUpOutput => self.follow_ups.read(&self.context, id),
+            EventSource::Cgroup => self.cgroups.check(&self.context, id),
             EventSource::PamMonitor => self.handle_monitor(id),
             EventSource::Listener => self.accept_main()?,
         }

@@ -1,0 +1,23 @@
+//! The cgroup of a job: a leaf below that of the executor, where that one is delegated.
+//!
+//! The first process of a job enters it before its exec, and no process of the user can leave it by itself. Executor and PAM monitors are in
+//! none, so that they outlive the processes of the job.
+
+use crate::scheduler::RunId;
+use crate::sys::cgroup::{DelegatedCgroup, Entrance, LeafCgroup};
+use std::io;
+
+/// How the names of all leaves begin.
+pub(super) const PREFIX: &str = "cronwheel-run-";
+
+/// The leaf of this run. It may not exist.
+pub(super) fn leaf_of(cgroup: &DelegatedCgroup, run: RunId) -> LeafCgroup {
+    cgroup.leaf(&format!("{PREFIX}{}", run.0))
+}
+
+/// Creates the leaf of this run.
+pub(super) fn create(cgroup: &DelegatedCgroup, run: RunId) -> io::Result<(LeafCgroup, Entrance)> {
+    let leaf = leaf_of(cgroup, run);
+    let entrance = leaf.create()?;
+    Ok((leaf, entrance))
+}
