@@ -4,6 +4,7 @@ use super::environment::{Variables, c_string};
 use super::label::Label;
 use crate::crontab::{IoClass, ResourceLimits};
 use crate::profile::ProfileName;
+use crate::sys::cgroup::Entrance;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -36,9 +37,11 @@ pub(super) enum ExecStage {
     /// Setting a limit of the entry failed. The job runs without it.
     Nice,
     IoPriority,
+    /// The job could not enter a cgroup of its own. It runs in that of the executor.
+    Cgroup,
 }
 
-const STEPS: [ExecStage; 16] = [
+const STEPS: [ExecStage; 17] = [
     ExecStage::Fork,
     ExecStage::Session,
     ExecStage::Label,
@@ -55,6 +58,7 @@ const STEPS: [ExecStage; 16] = [
     ExecStage::Exec,
     ExecStage::Nice,
     ExecStage::IoPriority,
+    ExecStage::Cgroup,
 ];
 
 impl ExecStage {
@@ -100,6 +104,7 @@ impl Failure {
             ExecStage::Directory | ExecStage::DirectoryInstead => format!("chdir {}", text(&spec.directory)),
             ExecStage::Signals => "unblocking signals".to_owned(),
             ExecStage::Nice | ExecStage::IoPriority => format!("setting {}", spec.limit_text(self.step)),
+            ExecStage::Cgroup => "entering the cgroup".to_owned(),
             ExecStage::Exec => format!("exec {}", spec.program.path().to_string_lossy()),
         };
         format!("{doing}: {}", reason(&self.source))
@@ -127,6 +132,8 @@ pub(super) struct ExecSpec {
     pub(super) identity: Option<Identity>,
     /// The SELinux context to run in. None: the PAM monitor has set it already, or there is no SELinux.
     pub(super) label: Option<Label>,
+    /// The cgroup of the job. None: it stays in that of its parent.
+    pub(super) entrance: Option<Entrance>,
     pub(super) program: Program,
     pub(super) directory: CString,
     /// Whether the program runs in `/` if its directory cannot be entered.
@@ -163,6 +170,7 @@ impl ExecSpec {
         ExecSpec {
             identity: None,
             label: None,
+            entrance: None,
             program: Program::new(shell, arguments, environment.strings()),
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
@@ -189,9 +197,10 @@ impl ExecSpec {
     }
 
     /// Executes the program in a new process that keeps this process's identity, by posix_spawn(3), which costs less than a fork. None if that is
-    /// not possible: a fork can set an entry's limits, and tells which step fails.
+    /// not possible: a fork can enter a cgroup and set an entry's limits, and tells which step fails.
     pub(super) fn spawn(&self, threads: &SingleThreaded, stdio: Stdio<'_>) -> Option<Pid> {
-        if self.identity.is_some() || self.limits != ResourceLimits::default() {
+        let needs_fork = self.identity.is_some() || self.label.is_some() || self.entrance.is_some();
+        if needs_fork || self.limits != ResourceLimits::default() {
             return None;
         }
         let stdio = [stdio.input, stdio.output, stdio.error];
@@ -203,6 +212,10 @@ impl ExecSpec {
         process::new_session().map_err(at(ExecStage::Session))?;
         if let Some(label) = &self.label {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
+        }
+        // Its session was begun before, so that every process in its cgroup is in a session of the job.
+        if let Some(Err(source)) = self.entrance.as_ref().map(|entrance| entrance.enter(child)) {
+            reporter.send(&Failure { step: ExecStage::Cgroup, source });
         }
         stdio.place(child, reporter).map_err(at(ExecStage::Descriptors))?;
         self.become_owner(reporter)?;

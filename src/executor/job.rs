@@ -7,6 +7,7 @@ use super::output::Output;
 use super::owner::OwnerKey;
 use crate::profile::Profile;
 use crate::scheduler::{RunOutcome, RunRequest, RunResult, Usage};
+use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::descriptor;
@@ -40,6 +41,8 @@ pub(super) struct Job {
     pub(super) pid: Option<Pid>,
     /// The same process by its start time, if that could be read.
     pub(super) process: Option<ProcessIdentity>,
+    /// Its cgroup, if it has one of its own. It exists until the job has ended, and longer if processes are left in it.
+    pub(super) leaf: Option<LeafCgroup>,
     /// It is to be ended as soon as it has a process.
     pub(super) ends_at_start: bool,
     /// Its processes are being ended, or have been, because its time was over.

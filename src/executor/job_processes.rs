@@ -1,5 +1,5 @@
-//! Which processes of the machine belong to a job: its session leader, the descendants of its processes, and all processes of sessions that
-//! one of them began.
+//! Which processes of the machine belong to a job: its session leader, the descendants of its processes, all processes of sessions that one of
+//! them began, and all processes in the job's cgroup, if it has one.
 //!
 //! A process that was found is remembered, so that its descendants are still found after its parent has ended. What is read of several
 //! processes one after the other never existed at one moment, so each process that is found is confirmed before it counts.
@@ -30,10 +30,18 @@ pub(super) struct JobProcesses {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) process: ProcessIdentity,
-    /// The process of the job by which it was found.
-    witness: Pid,
-    /// Whether both are in this session. None: the witness is its parent.
-    session: Option<Pid>,
+    found_by: FoundBy,
+}
+
+/// What seems to connect a process with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FoundBy {
+    /// This process of the job is its parent.
+    Parent(Pid),
+    /// It is in the same session as this process of the job.
+    Session { companion: Pid, session: Pid },
+    /// It was in the job's cgroup after the processes of the machine had been read.
+    Cgroup,
 }
 
 /// All processes of the machine, as they were read.
@@ -80,7 +88,8 @@ impl JobProcesses {
     }
 
     /// Notes which known processes still exist, and returns what seems to have been added to them: parents before their children.
-    pub(super) fn update(&mut self, table: &ProcessTable) -> Vec<Candidate> {
+    /// `in_cgroup` are the processes in the job's cgroup, read after the table.
+    pub(super) fn update(&mut self, table: &ProcessTable, in_cgroup: &[Pid]) -> Vec<Candidate> {
         self.members.retain(|pid, member| {
             let entry = table.entries.get(pid).filter(|entry| entry.identity.started == member.started);
             if let Some(entry) = entry {
@@ -92,19 +101,28 @@ impl JobProcesses {
         let mut seen: HashSet<Pid> = self.members.keys().copied().collect();
         seen.extend([0, 1, process::own_pid()]);
         let (mut sessions, mut found) = (HashSet::new(), Vec::new());
+        for pid in in_cgroup {
+            if let Some(entry) = table.entries.get(pid).filter(|entry| !entry.has_ended)
+                && seen.insert(*pid)
+            {
+                found.push(Candidate { process: entry.identity, found_by: FoundBy::Cgroup });
+                queue.push_back((*pid, entry.session));
+            }
+        }
         while let Some((pid, session)) = queue.pop_front() {
-            let children = table.children.get(&pid).into_iter().flatten().map(|child| (*child, None));
+            let children = table.children.get(&pid).into_iter().flatten().map(|child| (*child, FoundBy::Parent(pid)));
             let of_session = if self.is_own_session(pid, session) && sessions.insert(session) {
                 table.sessions.get(&session)
             } else {
                 None
             };
-            let companions = of_session.into_iter().flatten().map(|other| (*other, Some(session)));
-            for (other, session) in children.chain(companions) {
+            let companions = of_session.into_iter().flatten();
+            let companions = companions.map(|other| (*other, FoundBy::Session { companion: pid, session }));
+            for (other, found_by) in children.chain(companions) {
                 if let Some(entry) = table.entries.get(&other).filter(|entry| !entry.has_ended)
                     && seen.insert(other)
                 {
-                    found.push(Candidate { process: entry.identity, witness: pid, session });
+                    found.push(Candidate { process: entry.identity, found_by });
                     queue.push_back((other, entry.session));
                 }
             }
@@ -123,13 +141,20 @@ impl JobProcesses {
         let Some(found) = entry(candidate.process.pid).filter(|found| found.identity == candidate.process) else {
             return;
         };
-        let is_linked = candidate.session.map_or(found.parent == candidate.witness, |session| found.session == session);
-        // The witness is read last: if it is still the job's process, it was also when the candidate was read.
-        let Some(witness) = self.members.get(&candidate.witness).filter(|_| is_linked) else { return };
-        let is_right = |now: &ProcessEntry| {
-            now.identity.started == witness.started && candidate.session.is_none_or(|session| now.session == session)
+        // The other process is read last: if it is still the job's, it was also when the candidate was read.
+        let is_own = |pid: Pid| {
+            let now = entry(pid)?;
+            self.members.get(&pid).filter(|member| member.started == now.identity.started).map(|_| now)
         };
-        if entry(candidate.witness).is_some_and(|now| is_right(&now)) {
+        let is_linked = match candidate.found_by {
+            FoundBy::Parent(parent) => found.parent == parent && is_own(parent).is_some(),
+            FoundBy::Session { companion, session } => {
+                found.session == session && is_own(companion).is_some_and(|now| now.session == session)
+            }
+            // The table was read before the cgroup, so it is the process that was in there.
+            FoundBy::Cgroup => true,
+        };
+        if is_linked {
             let (started, session) = (found.identity.started, found.session);
             let member = Member { started, session, is_alive: !found.has_ended, is_stopped: false };
             self.members.insert(found.identity.pid, member);
@@ -152,8 +177,12 @@ mod tests {
     }
 
     fn walk(job: &mut JobProcesses, list: &[ProcessEntry]) {
+        walk_with_cgroup(job, list, &[]);
+    }
+
+    fn walk_with_cgroup(job: &mut JobProcesses, list: &[ProcessEntry], in_cgroup: &[Pid]) {
         let table = ProcessTable::of(list);
-        for candidate in job.update(&table) {
+        for candidate in job.update(&table, in_cgroup) {
             job.confirm(candidate, |pid| list.iter().find(|entry| entry.identity.pid == pid).copied());
         }
     }
@@ -187,6 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_in_the_jobs_cgroup_belongs_to_the_job_with_all_its_descendants() {
+        let mut job = job();
+        // 105 has left session and parent; 107 has done so, too, and has moved to another cgroup.
+        let list = [entry(100, 50, 100, 1), entry(105, 1, 105, 6), entry(106, 105, 106, 7), entry(107, 1, 107, 8)];
+        walk_with_cgroup(&mut job, &list, &[100, 105, 999]);
+        assert_eq!(alive(&job), [100, 105, 106]);
+    }
+
+    #[test]
+    fn the_process_in_the_cgroup_is_not_taken_for_one_that_had_its_id_before() {
+        let mut job = job();
+        let table = ProcessTable::of(&[entry(100, 50, 100, 1), entry(105, 1, 105, 6)]);
+        let candidates = job.update(&table, &[105]);
+        for candidate in candidates {
+            job.confirm(candidate, |pid| Some(entry(pid, 1, 105, 9)));
+        }
+        assert_eq!(alive(&job), [100]);
+    }
+
+    #[test]
     fn a_process_that_was_found_once_and_its_children_are_found_after_its_parents_have_ended() {
         let mut job = job();
         walk(&mut job, &[entry(100, 50, 100, 1), entry(101, 100, 100, 2), entry(102, 101, 102, 3)]);
@@ -216,7 +265,7 @@ mod tests {
         walk(&mut job, &[entry(100, 50, 100, 1), entry(101, 100, 100, 2)]);
         // The list has the old 101 and the child of the new 101.
         let table = ProcessTable::of(&[entry(100, 50, 100, 1), entry(101, 100, 100, 2), entry(200, 101, 150, 12)]);
-        let candidates = job.update(&table);
+        let candidates = job.update(&table, &[]);
         assert_eq!(candidates.len(), 1);
         let now = [entry(100, 50, 100, 1), entry(101, 7, 150, 11), entry(200, 101, 150, 12)];
         for candidate in candidates {

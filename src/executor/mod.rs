@@ -25,6 +25,7 @@ mod config;
 mod environment;
 mod exec_spec;
 mod job;
+mod job_cgroup;
 mod job_log;
 mod job_processes;
 mod journal;
@@ -43,6 +44,7 @@ mod wire;
 
 pub use client::{Executor, LaunchError};
 pub use config::{Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
+pub use job_cgroup::{process_of_lost_run, signal_lost_run};
 pub use journal::KEPT_STARTS;
 pub use predecessors::{
     AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentExecutor, find as find_predecessors,

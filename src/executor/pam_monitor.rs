@@ -7,11 +7,13 @@ use super::config::RETRY_MS;
 use super::environment::Variables;
 use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, defaults, run_child};
 use super::job::usage_of;
+use super::job_cgroup;
 use super::label::Label;
 use super::link::{Link, WireError};
 use crate::crontab::ResourceLimits;
 use crate::profile::Profile;
-use crate::scheduler::{Environment, SharedBytes, Usage};
+use crate::scheduler::{Environment, RunId, SharedBytes, Usage};
+use crate::sys::cgroup::{DelegatedCgroup, Entrance, LeafCgroup};
 use crate::sys::clock;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
@@ -32,6 +34,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// The request to a PAM monitor: the job and how to start it.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct MonitorRequest {
+    pub(super) run: RunId,
     pub(super) user: String,
     pub(super) identity: Identity,
     /// The SELinux context of the job, if the kernel has SELinux.
@@ -70,6 +73,8 @@ pub(super) enum MonitorEvent {
         pid: Pid,
         /// The same by its start time, read before anybody could wait for it.
         process: Option<ProcessIdentity>,
+        /// Whether it has a cgroup of its own, which is named for its run.
+        has_leaf: bool,
     },
     /// A step failed, in the PAM monitor or in the job's process.
     Failed {
@@ -96,6 +101,8 @@ pub(super) struct PamMonitor<'a> {
     pub(super) profile: &'a Profile,
     /// The SELinux policy, if the kernel has SELinux.
     pub(super) policy: Option<Policy>,
+    /// The cgroup of the executor, if jobs have leaves below it.
+    pub(super) cgroup: Option<&'a DelegatedCgroup>,
     /// The socket to the executor.
     pub(super) link: Link,
 }
@@ -147,14 +154,17 @@ impl<'a> PamMonitor<'a> {
         self.set_exec_context(&request)?;
         let session = self.open_session(&request)?;
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
-        let spec = spec(&request, &pam, identity);
+        let (leaf, entrance) = self.create_leaf(request.run).unzip();
+        let spec = ExecSpec { entrance, ..spec(&request, &pam, identity) };
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let [input, output, error] = ends.each_ref().map(AsFd::as_fd);
         let stdio = Stdio { input, output, error };
         let job = fork_with_retries(threads, |child| run_child(&child, &spec, stdio, &reporter, self.profile.profile))
-            .map_err(at(ExecStage::Fork))?;
-        drop((ends, reporter));
-        self.send(&MonitorEvent::Started { pid: job, process: process_list::identity(job) });
+            .map_err(at(ExecStage::Fork))
+            .inspect_err(|_| remove(leaf.as_ref()))?;
+        drop((ends, reporter, spec));
+        let process = process_list::identity(job);
+        self.send(&MonitorEvent::Started { pid: job, process, has_leaf: leaf.is_some() });
         // Memory that was needed to open the session is free again, and the job may run for weeks.
         memory::trim_memory();
         let (status, used) = process::wait_with_usage(job).map_err(at(ExecStage::Session))?;
@@ -196,6 +206,19 @@ impl<'a> PamMonitor<'a> {
         session.open().map_err(|error| MonitorError::Pam { error, session: true })?;
         pam::log_as(from_then_on);
         Ok(Some(session))
+    }
+
+    /// Creates the cgroup of the job. None if jobs have none, or if the session has moved this process to another one: that of a user's session
+    /// belongs to the manager of sessions.
+    fn create_leaf(&mut self, run: RunId) -> Option<(LeafCgroup, Entrance)> {
+        let cgroup = self.cgroup.filter(|cgroup| cgroup.is_own())?;
+        match job_cgroup::create(cgroup, run) {
+            Ok(created) => Some(created),
+            Err(error) => {
+                self.send(&failed(&at(ExecStage::Cgroup)(error)));
+                None
+            }
+        }
     }
 
     fn send_messages(&mut self, session: Option<&Session<'_>>) {
@@ -251,6 +274,11 @@ fn result_of_session(
     let pam = Variables::from_strings(strings.iter().map(|string| string.as_bytes()));
     let groups = process::own_groups().map_err(at(ExecStage::Groups))?;
     Ok((pam, Identity { groups, ..request.identity.clone() }))
+}
+
+fn remove(leaf: Option<&LeafCgroup>) {
+    // What is left there is removed by the next executor.
+    let _ = leaf.map(LeafCgroup::remove);
 }
 
 fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {

@@ -18,6 +18,7 @@
 //! | `mail` | mailers and the mails that wait for one |
 //! | `run_journal` | the journal of runs, for a later main |
 
+mod cgroups;
 mod children;
 mod context;
 mod ended_run;
@@ -103,6 +104,7 @@ fn leave_main(
 
 impl ExecutorState {
     fn serve(&mut self) -> Result<(), ExecutorError> {
+        self.cgroups.begin(&mut self.context);
         memory::trim_memory();
         while self.mains.has_own() || !self.is_idle() {
             let timeout = self.timeout(clock::monotonic_ms());
@@ -187,6 +189,7 @@ impl ExecutorState {
             EventSource::MailFeed => self.mails.feed(id),
             EventSource::FollowUpFeed => self.follow_ups.feed(id),
             EventSource::FollowUpOutput => self.follow_ups.read(&self.context, id),
+            EventSource::Cgroup => self.cgroups.check(&self.context, id),
             EventSource::PamMonitor => self.handle_monitor(id),
             EventSource::Listener => self.accept_main()?,
         }

@@ -10,6 +10,7 @@ use super::exec_spec::Stdio;
 use super::link::Link;
 use super::pam_monitor::{MonitorEvent, PamMonitor};
 use crate::profile::Profile;
+use crate::sys::cgroup::DelegatedCgroup;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::pam::Library;
@@ -30,9 +31,10 @@ impl MonitorTemplate {
         threads: &SingleThreaded,
         profile: &Profile,
         policy: Option<Policy>,
+        cgroup: Option<&DelegatedCgroup>,
     ) -> io::Result<MonitorTemplate> {
         let (ours, theirs) = descriptor::request_pair()?;
-        process::fork(threads, |child| template(&child, theirs, profile, policy))?;
+        process::fork(threads, |child| template(&child, theirs, profile, policy, cgroup))?;
         Ok(MonitorTemplate { socket: ours })
     }
 
@@ -50,7 +52,13 @@ impl MonitorTemplate {
 }
 
 /// Runs the template process after its fork and returns its exit status.
-fn template(child: &FreshChild, socket: OwnedFd, profile: &Profile, policy: Option<Policy>) -> i32 {
+fn template(
+    child: &FreshChild,
+    socket: OwnedFd,
+    profile: &Profile,
+    policy: Option<Policy>,
+    cgroup: Option<&DelegatedCgroup>,
+) -> i32 {
     if descriptor::close_from(child, 3, &[socket.as_fd()]).is_err() {
         return 1;
     }
@@ -60,7 +68,7 @@ fn template(child: &FreshChild, socket: OwnedFd, profile: &Profile, policy: Opti
     let library = Library::open();
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output, error]) = <[OwnedFd; 4]>::try_from(descriptors) else { continue };
-        let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, link: Link::new(link) };
+        let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, cgroup, link: Link::new(link) };
         let mut ends = Some([input, output, error]);
         let forked = process::fork(child.threads(), |child| match ends.take() {
             Some(ends) => {

@@ -254,6 +254,11 @@ pub fn is_executable(path: &str) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// Whether this process may write to the file or directory. Nothing can be written to a file system that is mounted read-only.
+pub fn is_writable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
 /// The name of this host (gethostname(2)).
 pub fn host_name() -> io::Result<Vec<u8>> {
     Ok(nix::unistd::gethostname()?.into_vec())

@@ -1,6 +1,7 @@
 //! System calls and functions of libc behind safe types. This is the only module with `unsafe`, and each block says why it is sound.
 
 pub mod audit;
+pub mod cgroup;
 pub mod clock;
 pub mod contract;
 pub mod created;

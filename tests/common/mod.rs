@@ -20,6 +20,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
 
+pub mod cgroup;
 pub mod clock;
 pub mod implementation;
 pub mod log;

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod cgroups;
 mod ends;
 mod environment;
 mod harness;

@@ -8,6 +8,7 @@ pub mod common;
 mod anacron;
 mod burst;
 mod calendars;
+mod cgroups;
 mod changes;
 mod ends;
 mod faults;

@@ -32,9 +32,10 @@ pub(super) enum EventSource {
     Listener,
     FollowUpFeed,
     FollowUpOutput,
+    Cgroup,
 }
 
-const EVENT_SOURCES: [EventSource; 13] = [
+const EVENT_SOURCES: [EventSource; 14] = [
     EventSource::Main,
     EventSource::Signals,
     EventSource::Reports,
@@ -48,6 +49,7 @@ const EVENT_SOURCES: [EventSource; 13] = [
     EventSource::Listener,
     EventSource::FollowUpFeed,
     EventSource::FollowUpOutput,
+    EventSource::Cgroup,
 ];
 
 pub(super) fn token(kind: EventSource, id: u64) -> u64 {

@@ -12,6 +12,7 @@ use crate::executor::job::Job;
 use crate::executor::job_processes::{JobProcesses, ProcessTable};
 use crate::report::Level;
 use crate::scheduler::{RunId, Usage};
+use crate::sys::cgroup::LeafCgroup;
 use crate::sys::process::{self, Ask, Status};
 use crate::sys::process_list::{self, ProcessWalk};
 use std::io;
@@ -61,6 +62,7 @@ impl ExecutorState {
                 .or_else(|| job.pid.filter(|pid| self.children.contains_key(pid)).and_then(process_list::identity))
                 .map(JobProcesses::of_leader)
                 .unwrap_or_default(),
+            leaf: job.leaf.clone(),
             phase: Phase::Terminate,
             kill_at_ms,
             walk_at_ms: Some(now_ms),
@@ -106,6 +108,7 @@ impl ExecutorState {
         for (id, ending) in &mut self.endings.of_job {
             if ending.phase == Phase::Grace && ending.kill_at_ms <= now_ms {
                 (ending.phase, ending.walk_at_ms) = (Phase::Stop { walks: 0 }, Some(now_ms));
+                ending.freeze_leaf();
             }
             if ending.walk_at_ms.is_some_and(|at| at <= now_ms) {
                 ending.walk_at_ms = None;
@@ -145,7 +148,8 @@ impl ExecutorState {
         let table = ProcessTable::of(&walk.entries);
         for id in walk.jobs {
             let Some(ending) = self.endings.of_job.get_mut(&id) else { continue };
-            let candidates = ending.processes.update(&table);
+            let in_cgroup = ending.leaf.as_ref().map(LeafCgroup::processes).unwrap_or_default();
+            let candidates = ending.processes.update(&table, &in_cgroup);
             self.endings.steps.extend(candidates.into_iter().map(|candidate| Step::Confirm(id, candidate)));
             self.endings.steps.push_back(Step::Decide(id));
         }
@@ -178,7 +182,8 @@ impl ExecutorState {
     /// Reports the job as ended if its session leader has ended. Processes that are left could not be ended.
     fn finish_ending(&mut self, id: u64) {
         let Some(ending) = self.endings.of_job.get(&id) else { return };
-        let (left, leader) = (ending.processes.alive().count(), ending.leader);
+        let in_cgroup = ending.leaf.as_ref().map_or(0, |leaf| leaf.processes().len());
+        let (left, leader) = (ending.processes.alive().count().max(in_cgroup), ending.leader);
         if left > 0
             && let Some(job) = self.jobs.running.get(&id)
         {
@@ -212,6 +217,9 @@ impl ExecutorState {
             Phase::Terminate | Phase::Grace => (Phase::Grace, Some(now_ms + GRACE_WALK_MS)),
             Phase::Stop { .. } | Phase::Kill { .. } | Phase::GivenUp => (Phase::GivenUp, None),
         };
+        if ask == Some(Ask::Kill) {
+            ending.kill_leaf();
+        }
         if let (Some(ask), Some(pid)) = (ask, self.jobs.running.get(&id).and_then(|job| job.pid)) {
             let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));
         }

@@ -38,6 +38,9 @@ impl ExecutorState {
     }
 
     pub(super) fn job_failed(&mut self, id: u64, failure: &Failure) {
+        if failure.step == ExecStage::Cgroup {
+            return self.cgroups.log_error(&mut self.context, &failure.source);
+        }
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
         let spec = self.context.job_spec(&job.start, &job.user, &command);
@@ -139,7 +142,8 @@ impl ExecutorState {
         // The output is read first, so that the result counts all of it.
         self.drain_fully(id);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
-        let result = job.end(ended, now).clone();
+        let (leaf, result) = (job.leaf.take(), job.end(ended, now).clone());
+        self.cgroups.end(&mut self.context, leaf);
         self.report_end(result);
         let finished = self.jobs.running.get(&id).is_some_and(|job| job.is_silent());
         if finished {

@@ -2,6 +2,7 @@
 
 use crate::executor::job_processes::{Candidate, JobProcesses};
 use crate::scheduler::Usage;
+use crate::sys::cgroup::LeafCgroup;
 use crate::sys::process::{Ask, Status};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity, ProcessWalk};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -47,6 +48,8 @@ pub(super) enum Step {
 /// The ending of one job.
 pub(super) struct Ending {
     pub(super) processes: JobProcesses,
+    /// The cgroup of the job, if it has one.
+    pub(super) leaf: Option<LeafCgroup>,
     pub(super) phase: Phase,
     /// When the grace period ends (monotonic).
     pub(super) kill_at_ms: i64,
@@ -103,6 +106,23 @@ impl Endings {
 }
 
 impl Ending {
+    /// Whether the session leader has ended and no other process is left.
+    fn is_over(&self, alive: usize) -> bool {
+        alive == 0 && self.leader.is_some() && !self.leaf.as_ref().is_some_and(LeafCgroup::is_populated)
+    }
+
+    /// Stops the processes in the job's cgroup, which neither fork nor lose their children from then on.
+    pub(super) fn freeze_leaf(&self) {
+        // Without this, they are stopped one by one.
+        let _ = self.leaf.as_ref().map(LeafCgroup::freeze);
+    }
+
+    /// Kills the processes in the job's cgroup.
+    pub(super) fn kill_leaf(&self) {
+        // Without this, they are killed one by one.
+        let _ = self.leaf.as_ref().map(LeafCgroup::kill);
+    }
+
     fn next_ms(&self) -> Option<i64> {
         let grace = (self.phase == Phase::Grace).then_some(self.kill_at_ms);
         self.walk_at_ms.map(|at| grace.map_or(at, |grace| grace.min(at)))
@@ -121,7 +141,7 @@ impl Ending {
                 self.phase = Phase::Grace;
                 self.walk_at_ms = Some(now_ms + GRACE_WALK_MS);
             }
-            Phase::Grace if alive == 0 && self.leader.is_some() => return true,
+            Phase::Grace if self.is_over(alive) => return true,
             Phase::Grace => self.walk_at_ms = Some(now_ms + GRACE_WALK_MS),
             Phase::Stop { walks } => {
                 let before = steps.len();
@@ -131,13 +151,14 @@ impl Ending {
                 self.phase = match has_new && walks < STOP_WALKS {
                     true => Phase::Stop { walks: walks + 1 },
                     false => {
+                        self.kill_leaf();
                         steps.extend(self.processes.alive().map(|process| Step::Signal(process, Ask::Kill)));
                         Phase::Kill { walks: 0, left: alive, unchanged: 0 }
                     }
                 };
                 self.walk_at_ms = Some(now_ms);
             }
-            Phase::Kill { .. } if alive == 0 && self.leader.is_some() => return true,
+            Phase::Kill { .. } if self.is_over(alive) => return true,
             Phase::Kill { walks, left, unchanged } => {
                 let unchanged = if left == alive { unchanged + 1 } else { 0 };
                 if walks >= KILL_WALKS || unchanged >= UNCHANGED_KILL_WALKS {
@@ -145,6 +166,7 @@ impl Ending {
                     return true;
                 }
                 signal_all(&self.processes, Ask::Kill);
+                self.kill_leaf();
                 self.phase = Phase::Kill { walks: walks + 1, left: alive, unchanged };
                 self.walk_at_ms = Some(now_ms + KILL_WALK_MS);
             }

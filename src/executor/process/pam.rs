@@ -2,6 +2,7 @@
 
 use crate::executor::template::MonitorTemplate;
 use crate::profile::Profile;
+use crate::sys::cgroup::DelegatedCgroup;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::pam;
 use crate::sys::selinux::Policy;
@@ -55,10 +56,11 @@ impl Pam {
         threads: &SingleThreaded,
         profile: &Profile,
         policy: Option<Policy>,
+        cgroup: Option<&DelegatedCgroup>,
     ) -> io::Result<&MonitorTemplate> {
         if self.template.is_none() {
             self.library = library_files();
-            self.template = Some(MonitorTemplate::fork(threads, profile, policy)?);
+            self.template = Some(MonitorTemplate::fork(threads, profile, policy, cgroup)?);
         }
         self.template.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

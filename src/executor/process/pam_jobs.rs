@@ -43,18 +43,19 @@ impl ExecutorState {
         let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(start, &user)?;
         let Context { threads, profile, policy, .. } = &self.context;
-        let made = self.pam.template(threads, profile, *policy)?.make_monitor(pipes.stdio());
+        let made = self.pam.template(threads, profile, *policy, self.cgroups.own())?.make_monitor(pipes.stdio());
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
         monitor.push(&request).map_err(io::Error::other)?;
         monitor.flush()?;
         self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
         self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), monitor.wants_to_write())?;
-        Ok(PreparedStart { id, user, pipes, command, starter: Starter::Monitor(monitor) })
+        Ok(PreparedStart { id, user, pipes, command, leaf: None, starter: Starter::Monitor(monitor) })
     }
 
     fn monitor_request(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> MonitorRequest {
         let variables = self.context.job_environment(start, user);
         MonitorRequest {
+            run: start.run,
             user: user.name.clone(),
             identity: Identity::from(user),
             context: None,
@@ -94,7 +95,12 @@ impl ExecutorState {
     fn handle_monitor_event(&mut self, id: u64, event: MonitorEvent) {
         match event {
             MonitorEvent::NoMonitor { number } => self.try_monitor_again(id, &io::Error::from_raw_os_error(number)),
-            MonitorEvent::Started { pid, process } => self.started(id, pid, process),
+            MonitorEvent::Started { pid, process, has_leaf } => {
+                if let Some(job) = self.jobs.running.get_mut(&id).filter(|_| has_leaf) {
+                    job.leaf = self.cgroups.leaf_of(job.start.run);
+                }
+                self.started(id, pid, process);
+            }
             MonitorEvent::Message(text) => self.log_pam_message(id, "pam_message", &text),
             MonitorEvent::Refused { session, text, doing } => self.log_pam_refusal(id, session, &text, &doing),
             MonitorEvent::Failed { step, number } => {

@@ -17,6 +17,7 @@ use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
 use crate::scheduler::{MailResult, Owner, RunOutcome, RunRequest, RunResult, SkipReason};
+use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::host;
@@ -221,7 +222,10 @@ impl ExecutorState {
                     // The child has not been waited for, so this is its entry.
                     self.add_job(prepared, queued, Some((pid, process_list::identity(pid))), now_ms);
                 }
-                Err(error) => refused.push((queued, error)),
+                Err(error) => {
+                    self.cgroups.end(&mut self.context, prepared.leaf);
+                    refused.push((queued, error));
+                }
             }
         }
         // They keep their order and stay ahead of later starts.
@@ -293,9 +297,10 @@ impl ExecutorState {
         label: Option<Label>,
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
-        let spec = ExecSpec { label, ..self.context.job_spec(start, &user, &command.shell) };
         let (id, pipes) = self.open_pipes(start, &user)?;
-        Ok(PreparedStart { id, user, pipes, command, starter: Starter::Fork(spec) })
+        let (leaf, entrance) = self.cgroups.create(&mut self.context, start.run).unzip();
+        let spec = ExecSpec { label, entrance, ..self.context.job_spec(start, &user, &command.shell) };
+        Ok(PreparedStart { id, user, pipes, command, leaf, starter: Starter::Fork(spec) })
     }
 
     /// Opens and registers the pipes of a job and gives it a number. Standard error has its own pipe only where that is needed, since the order
@@ -319,7 +324,7 @@ impl ExecutorState {
         process: Option<(Pid, Option<ProcessIdentity>)>,
         now_ms: i64,
     ) {
-        let PreparedStart { id, user, pipes, command, starter } = prepared;
+        let PreparedStart { id, user, pipes, command, leaf, starter } = prepared;
         let monitor = match starter {
             Starter::Monitor(link) => Some(link),
             Starter::Fork(_) => None,
@@ -342,6 +347,7 @@ impl ExecutorState {
             user,
             pid: None,
             process: None,
+            leaf,
             ends_at_start: false,
             is_timeout: false,
             monitor,
@@ -460,6 +466,8 @@ pub(super) struct PreparedStart {
     pub(super) user: Rc<UserWithGroups>,
     pub(super) pipes: Pipes,
     pub(super) command: Command,
+    /// The cgroup of the job, if the executor has created one.
+    pub(super) leaf: Option<LeafCgroup>,
     pub(super) starter: Starter,
 }
 

@@ -1,5 +1,6 @@
 //! The executor's state, with a part for each of its tasks.
 
+use super::cgroups::Cgroups;
 use super::children::Children;
 use super::context::{Context, EventSource, ExecutorError, token};
 use super::follow_ups::FollowUps;
@@ -48,6 +49,7 @@ pub(super) struct ExecutorState {
     pub(super) pam: Pam,
     pub(super) children: Children,
     pub(super) jobs: RunningJobs,
+    pub(super) cgroups: Cgroups,
     pub(super) endings: Endings,
     /// Jobs that have ended and whose background processes may still write.
     pub(super) late: LateJobs,
@@ -98,6 +100,7 @@ impl ExecutorState {
             pam: Pam::default(),
             children: Children::new(),
             jobs: RunningJobs::new(relay),
+            cgroups: Cgroups::default(),
             endings: Endings::default(),
             late: LateJobs::default(),
             mails: Mails::new(&threads, descriptor::nowhere().map_err(os("opening /dev/null"))?),
