@@ -4,6 +4,7 @@
 
 mod begin;
 mod clock;
+mod complaints;
 mod outcomes;
 mod policies;
 mod policy_model;
