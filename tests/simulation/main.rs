@@ -8,6 +8,7 @@ mod complaints;
 mod outcomes;
 mod policies;
 mod policy_model;
+mod policy_pairs;
 mod random;
 mod reference;
 mod reload;
