@@ -87,7 +87,9 @@ impl Jobs {
         turn.record(record.clone());
         let ended_at = turn.at(ended);
         let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
-        if !is_retried {
+        if is_retried {
+            self.note_failure(&id, turn);
+        } else {
             self.conclude(&id, &record, ended.output_digest, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
