@@ -3,7 +3,9 @@
 use crate::outcomes::{Day, expect, line, outcomes, scenario};
 use crate::setup::{Machine, commands, ended, source, started, table, time};
 use cronwheel::schedule::Timestamp;
-use cronwheel::scheduler::{Action, Event, JobId, Outcome, RunOutcome, Scenario, Simulated, SkipReason, simulate};
+use cronwheel::scheduler::{
+    Action, Event, JobId, NoticeEvent, Outcome, RunId, RunOutcome, Scenario, Simulated, SkipReason, simulate,
+};
 
 const OVERLAPS: [&str; 4] = ["allow", "skip", "queue", "replace"];
 
@@ -546,27 +548,74 @@ fn slots_that_wait_to_be_caught_up_wait_on_over_a_stop() {
     );
 }
 
-#[test]
-fn without_a_state_directory_what_waits_at_a_stop_is_skipped() {
-    let text = "CRON_OVERLAP=queue\nCRON_NAME=a\n0,5 10 * * * a\nCRON_GROUP=g\nCRON_NAME=b\n0 10 * * * b\nCRON_NAME=c\n0 10 * * * c\nCRON_NAME=d\nCRON_RETRY=1\nCRON_GROUP=default\n0 10 * * * d\n";
+/// A machine after ten: `a` and `b` run, a slot of `a` waits for its run, `c` in the group, and `d` for its retry.
+fn waiting_machine() -> Machine {
+    let text = "CRON_OVERLAP=queue\nCRON_NAME=a\n0,5 10 * * * a\nCRON_GROUP=g\nCRON_NAME=b\n0 10 * * * b\nCRON_NAME=c\n0 10 * * * c\n\
+                CRON_NAME=d\nCRON_RETRY=1,1h\nCRON_GROUP=default\n0 10 * * * d\n";
     let mut machine = Machine::with_table(text, "2026-05-01T09:59:00Z");
     let actions = machine.run(60);
-    let of_d = started(&actions).into_iter().find(|start| start.job.name() == "d").unwrap().clone();
-    machine.run(295);
-    machine.tell(ended(of_d.run, RunOutcome::Code(1)));
-    machine.run(10);
-    let actions = machine.tell(Event::Stop { is_recorded: false });
-    let records: Vec<(String, Outcome)> = actions
-        .iter()
-        .filter_map(|action| match action {
+    assert_eq!(commands(&actions), ["a", "b", "d"]);
+    let of_d = started(&actions)[2].run;
+    assert!(notices(&machine.tell(ended(of_d, RunOutcome::Code(1)))).is_empty());
+    machine.run(310);
+    machine
+}
+
+fn notices(actions: &[Action]) -> Vec<(String, NoticeEvent)> {
+    let notice = |action: &Action| match action {
+        Action::Notice(notice) => Some((notice.job.name().to_owned(), notice.event)),
+        _ => None,
+    };
+    actions.iter().filter_map(notice).collect()
+}
+
+#[test]
+fn what_waits_when_its_entry_goes_or_nothing_is_kept_is_skipped() {
+    for (event, reason) in [
+        (Event::Stop { is_recorded: false }, SkipReason::Stopped),
+        (Event::Unload { path: "/spool/alice".into() }, SkipReason::EntryRemoved),
+    ] {
+        let mut machine = waiting_machine();
+        let actions = machine.tell(event);
+        let record = |action: &Action| match action {
             Action::Record(record) => Some((record.job.name().to_owned(), record.outcome.clone())),
             _ => None,
-        })
-        .collect();
-    let stopped = |job: &str| (job.to_owned(), Outcome::Skipped(SkipReason::Stopped));
-    assert_eq!(records, [stopped("a"), stopped("c")]);
-    assert!(actions.iter().any(|action| matches!(action, Action::Notice(notice) if notice.job.name() == "d")));
-    assert_eq!(commands(&machine.run(3_600)), [""; 0]);
+        };
+        let records: Vec<(String, Outcome)> = actions.iter().filter_map(record).collect();
+        let skipped = |job: &str| (job.to_owned(), Outcome::Skipped(reason));
+        assert_eq!(records, [skipped("a"), skipped("c")]);
+        assert_eq!(notices(&actions), [("d".to_owned(), NoticeEvent::Failure)], "the failure is final");
+        // Nothing is started any more, not even when the runs have ended.
+        let job = JobId::named("alice", "a");
+        assert_eq!(commands(&machine.tell(Event::RunByHand { job, is_forced: true })), [""; 0]);
+        for run in 0..10 {
+            let first = machine.plan.next_run().0 - 10;
+            assert_eq!(commands(&machine.tell(ended(RunId(first + run), RunOutcome::Code(1)))), [""; 0]);
+        }
+        assert_eq!(machine.plan.running(), 0);
+        assert_eq!(commands(&machine.run(86_400)), [""; 0]);
+    }
+}
+
+#[test]
+fn a_retry_that_is_given_up_is_reported_at_that_moment() {
+    let mut machine = Machine::with_table("CRON_RETRY=1,1h\nCRON_NAME=a\n0,30 10 * * * a\n", "2026-05-01T09:59:00Z");
+    let run = started(&machine.run(60))[0].run;
+    assert!(notices(&machine.tell(ended(run, RunOutcome::Code(1)))).is_empty());
+    assert!(notices(&machine.run(1_799)).is_empty());
+    let actions = machine.run(1);
+    assert_eq!(notices(&actions), [("a".to_owned(), NoticeEvent::Failure)]);
+    assert_eq!(commands(&actions), ["a"]);
+}
+
+#[test]
+fn a_retry_goes_by_a_clock_that_nobody_sets() {
+    let crontab = "CRON_NAME=a\nCRON_RETRY=1,30m\n0 1 * * * a\n";
+    for seconds in [-7_200, -30, 30, 1_200, 7_200] {
+        let steps = &[("01:10", seconds)];
+        let found = outcomes(&Day { crontab, until: "01:40", exits: &[("a", &[1, 0])], steps, ..Day::default() });
+        assert_eq!(line(&found[1]), "a 01:00 retry#2 01:30-01:30 ok 0", "a step of {seconds} s");
+    }
 }
 
 // The order within one second.
