@@ -4,7 +4,8 @@ use crate::outcomes::{Day, expect, line, outcomes, scenario};
 use crate::setup::{Machine, commands, ended, source, started, table, time};
 use cronwheel::schedule::Timestamp;
 use cronwheel::scheduler::{
-    Action, Event, JobId, NoticeEvent, Outcome, RunId, RunOutcome, Scenario, Simulated, SkipReason, simulate,
+    Action, EndReason, Event, JobId, NoticeEvent, Outcome, RunId, RunOutcome, RunResult, Scenario, Simulated,
+    SkipReason, simulate,
 };
 
 const OVERLAPS: [&str; 4] = ["allow", "skip", "queue", "replace"];
@@ -206,6 +207,31 @@ fn a_timeout_and_a_newer_slot_end_a_run_whichever_comes_first() {
         let crontab =
             format!("CRON_NAME=a\nCRON_OVERLAP=replace\nCRON_TIMEOUT={timeout}\nCRON_RETRY=2,1m\n10,20,30 0 * * * a\n");
         expect(&Day { crontab: &crontab, until: "00:30", durations: &[("a", 1_800)], ..Day::default() }, expected);
+    }
+}
+
+#[test]
+fn a_run_whose_time_is_over_before_the_newer_slot_comes_has_timed_out() {
+    let text = "CRON_NAME=a\nCRON_OVERLAP=replace\nCRON_TIMEOUT=599s\nCRON_RETRY=3,1s\n*/10 * * * * a\n";
+    for (is_timeout, outcome, notice) in
+        [(true, Outcome::Timeout, Some(NoticeEvent::Failure)), (false, Outcome::Replaced, None)]
+    {
+        let mut machine = Machine::with_table(text, "2026-05-01T10:00:00Z");
+        let run = started(&machine.run(600))[0].run;
+        // The executor ends it; it goes on in its grace.
+        assert!(machine.run(600).contains(&Action::End { run, why: EndReason::Replaced }));
+        machine.run(3);
+        let end = RunOutcome::Signal { number: 9, core_dumped: false };
+        let result = RunResult { is_timeout, ..RunResult::of_outcome(run, end, machine.now.utc.0 * 1_000) };
+        let actions = machine.tell(Event::RunEnded(Box::new(result)));
+        let found = actions.iter().find_map(|action| match action {
+            Action::Record(record) => Some(record.outcome.clone()),
+            _ => None,
+        });
+        assert_eq!(found, Some(outcome));
+        assert_eq!(notices(&actions).into_iter().next().map(|(_, event)| event), notice);
+        assert_eq!(started(&actions).iter().map(|start| start.attempt).collect::<Vec<_>>(), [1], "the newer slot");
+        assert_eq!(commands(&machine.run(300)), [""; 0], "no retry of the older one");
     }
 }
 
@@ -492,8 +518,8 @@ fn what_waits_goes_on_after_a_stop_as_without_one() {
     let group = "CRON_GROUP=g\nCRON_NAME=b\n5 0 * * * b\nCRON_NAME=a\n10 0 * * * a\nCRON_NAME=c\n11 0 * * * c\n";
     let retry = "CRON_GROUP=g\nCRON_RETRY=1,1m\nCRON_NAME=a\n10 0 * * * a\nCRON_NAME=b\n10 0 * * * b\n";
     let queue = "CRON_NAME=a\nCRON_OVERLAP=queue\nCRON_TIMEOUT=11m\n10,15 0 * * * a\n";
-    let (exits, durations): (&[(&str, &[i32])], &[(&str, i64)]) =
-        (&[("a", &[1, 0])], &[("a", 600), ("b", 900), ("c", 60)]);
+    let exits: &[(&str, &[i32])] = &[("a", &[1, 0])];
+    let durations: &[(&str, i64)] = &[("a", 600), ("b", 900), ("c", 60)];
     let runs = &[("a", "00:16"), ("a", "00:18")];
     for day in [
         Day { crontab: group, durations, ..Day::default() },
