@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
 
+mod after;
 mod begin;
 mod clock;
+mod complaints;
 mod outcomes;
 mod policies;
 mod policy_model;
+mod policy_pairs;
 mod random;
 mod reference;
 mod reload;

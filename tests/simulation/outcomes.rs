@@ -6,7 +6,7 @@ use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{JobId, JobScenario, RunRecord, Scenario, Simulated, simulate};
 
 /// A day in the life of a crontab. Times are `HH:MM` or `HH:MM:SS` of 2026-05-01, UTC.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Day<'a> {
     /// The crontab of alice.
     pub crontab: &'a str,

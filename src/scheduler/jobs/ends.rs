@@ -87,7 +87,9 @@ impl Jobs {
         turn.record(record.clone());
         let ended_at = turn.at(ended);
         let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
-        if !is_retried {
+        if is_retried {
+            self.note_failure(&id, turn);
+        } else {
             self.conclude(&id, &record, ended.output_digest, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
@@ -115,7 +117,8 @@ impl Jobs {
         let has_newer =
             item.number != job.state.accepted || (policy.overlap == Overlap::Replace && job.waiting_slot().is_some());
         let is_last = item.attempt > policy.retry.attempts;
-        if !record.outcome.is_failure() || item.is_manual || is_last || has_newer || job.spec.entry.is_none() {
+        let may_follow = record.outcome.is_failure() && active.ending.is_none() && job.spec.entry.is_some();
+        if !may_follow || item.is_manual || is_last || has_newer {
             return false;
         }
         let pause = i64::from(policy.retry.pause(item.attempt));
@@ -234,6 +237,8 @@ fn outcome_of(ended: &RunResult, active: &ActiveRun, policy: &Policy) -> Outcome
     match (&ended.outcome, &active.ending) {
         (RunOutcome::Lost, _) => Outcome::Lost,
         (RunOutcome::Skipped(reason), _) => Outcome::Skipped(*reason),
+        // The newer slot came while it was being ended because its time was over.
+        (_, Some(EndReason::Replaced)) if ended.is_timeout => Outcome::Timeout,
         (_, Some(EndReason::Replaced)) => Outcome::Replaced,
         (_, Some(EndReason::Killed(by))) => Outcome::Killed { by: by.clone() },
         (RunOutcome::NotStarted { why }, None) => Outcome::NotStarted { why: why.clone() },

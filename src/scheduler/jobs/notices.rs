@@ -124,7 +124,8 @@ impl Jobs {
         }
     }
 
-    fn note_failure(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+    /// A run of a job has failed: what `@after` jobs knew of a success is void.
+    pub(super) fn note_failure(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         for dependent in self.dependents.get(id).cloned().unwrap_or_default() {
             if let Some(job) = self.jobs.get_mut(&dependent) {
                 job.state.after_ok.remove(id);

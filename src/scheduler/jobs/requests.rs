@@ -136,11 +136,14 @@ impl Jobs {
             group.cancel(ticket);
         }
         self.cancel_tickets(id, &slots);
+        let has_left_out = !slots.is_empty();
         for waiting in slots {
             self.leave_out(id, &waiting.item, SkipReason::Paused, turn);
         }
         self.let_go_on(id, turn);
-        self.count_from_end(id, turn.now.utc, turn);
+        if has_left_out {
+            self.count_from_end(id, turn.now.utc, turn);
+        }
     }
 
     /// Ends a pause before its time.
