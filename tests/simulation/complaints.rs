@@ -137,7 +137,7 @@ fn outcomes_with(day: &Day<'_>, crontabs: &[&str]) -> Vec<String> {
     };
     let record = |simulated| match simulated {
         Simulated::Ended(record) => Some(line(&record)),
-        Simulated::Started(_) => None,
+        Simulated::Started(_) | Simulated::Notice(_) => None,
     };
     simulate(scenario(day), tables).filter_map(record).collect()
 }

@@ -486,7 +486,7 @@ fn the_day_of_a_slot_is_that_before_its_random_delay() {
 fn record(simulated: Simulated) -> Option<String> {
     match simulated {
         Simulated::Ended(record) => Some(line(&record)),
-        Simulated::Started(_) => None,
+        Simulated::Started(_) | Simulated::Notice(_) => None,
     }
 }
 
@@ -598,7 +598,7 @@ fn notices(actions: &[Action]) -> Vec<(String, NoticeEvent)> {
 #[test]
 fn what_waits_when_its_entry_goes_or_nothing_is_kept_is_skipped() {
     for (event, reason) in [
-        (Event::Stop { is_recorded: false }, SkipReason::Stopped),
+        (Event::Stop { is_recorded: false, keeps_jobs: false }, SkipReason::Stopped),
         (Event::Unload { path: "/spool/alice".into() }, SkipReason::EntryRemoved),
     ] {
         let mut machine = waiting_machine();
