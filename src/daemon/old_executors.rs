@@ -2,7 +2,7 @@
 //! runs go on, and the processes of these are watched.
 
 use super::reactor::{Interest, Reactor, Token};
-use crate::executor::{DeadExecutor, OldExecutor, RunOfJob, SilentExecutor};
+use crate::executor::{DeadExecutor, OldExecutor, RunOfJob, SilentExecutor, signal_lost_run};
 use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -52,7 +52,7 @@ pub(super) struct WatchedRun {
     /// The id of its executor.
     pub(super) executor: u64,
     pub(super) run: RunOfJob,
-    /// The descriptor of its process; none: the kernel has no such descriptors, and the process is checked from time to time.
+    /// The descriptor of one of its processes; none: the kernel has no such descriptors, and the process is checked from time to time.
     pub(super) process: Option<OwnedFd>,
 }
 
@@ -100,6 +100,7 @@ impl OldExecutors {
         if let Some(pid) = self.process_of(watched) {
             // A group that is gone is what is wanted.
             let _ = process::signal_group(pid, Ask::Terminate);
+            signal_lost_run(run, Ask::Terminate);
         }
         RequestedEnd::Sent
     }
@@ -113,11 +114,12 @@ impl OldExecutors {
             if let Some(pid) = self.process_of(watched) {
                 // The group may have ended meanwhile.
                 let _ = process::signal_group(pid, ask);
+                signal_lost_run(watched.run.run, ask);
             }
         }
     }
 
-    /// The process of a watched run, if it is still there.
+    /// A process of a watched run, if one is still there.
     pub(super) fn process_of(&self, watched: &WatchedRun) -> Option<Pid> {
         let (executor, run) = (watched.executor, watched.run.run);
         let of_dead = self.dead.get(&executor).and_then(|dead| dead.process_of(run));
@@ -141,21 +143,25 @@ impl OldExecutors {
         self.check_at_ms = Some(self.check_at_ms.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Watches the process of a run; `handler` is called when it has ended. Returns whether it is still there.
+    /// Watches a process of a run; `handler` is called when it has ended. Returns whether the run has any.
     pub(super) fn watch<H: Copy>(
         &mut self,
         (reactor, handler): (&mut Reactor<H>, H),
         executor: u64,
         run: &RunOfJob,
-        pid: Pid,
+        mut pid: Pid,
         process_of: impl Fn(RunId) -> Option<Pid>,
     ) -> bool {
         let token = reactor.new_token();
-        let process = pidfd::open(pid).ok();
-        // If it ended before its descriptor was opened, the descriptor may be another process's.
-        if process_of(run.run) != Some(pid) {
-            return false;
-        }
+        let process = loop {
+            let process = pidfd::open(pid).ok();
+            // If it ended before its descriptor was opened, the descriptor may be another process's.
+            match process_of(run.run) {
+                Some(now) if now == pid => break process,
+                Some(other) => pid = other,
+                None => return false,
+            }
+        };
         let process = process.filter(|process| reactor.add_as(token, process, Interest::Readable, handler).is_ok());
         if process.is_none() {
             self.check_within(CHECK_PROCESSES_MS);

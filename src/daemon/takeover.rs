@@ -5,7 +5,7 @@ use super::reactor::{Interest, Token};
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::executor::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
-    SilentExecutor,
+    SilentExecutor, process_of_lost_run,
 };
 use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
@@ -241,7 +241,14 @@ impl Daemon {
     fn end_watched(&mut self) {
         let mut lost = Vec::new();
         let mut settled: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
-        for WatchedRun { executor, run, .. } in self.executors.old.take_ended(&mut self.reactor) {
+        for watched in self.executors.old.take_ended(&mut self.reactor) {
+            let WatchedRun { executor, run, .. } = watched;
+            // Other processes of the run may be left in its cgroup.
+            if let Some(pid) = process_of_lost_run(run.run)
+                && self.watch_run(executor, &run, pid, process_of_lost_run)
+            {
+                continue;
+            }
             settled.entry(executor).or_default().push(run.run);
             let rest =
                 if self.executors.old.silent.contains_key(&executor) { UNKNOWN_END_OF_SILENT } else { UNKNOWN_END };

@@ -27,6 +27,7 @@ mod wire;
 
 pub use client::{Executor, LaunchError, caller_name};
 pub use config::{Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
+pub use job_cgroup::{process_of_lost_run, signal_lost_run};
 pub use journal::KEPT_STARTS;
 pub use predecessors::{
     AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentExecutor, find as find_predecessors,

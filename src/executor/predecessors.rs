@@ -1,5 +1,6 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
+use super::job_cgroup;
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
@@ -89,7 +90,7 @@ impl SilentExecutor {
         open_runs(&self.open)
     }
 
-    /// The process of that run, if it is still there.
+    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup.
     pub fn process_of(&self, run: RunId) -> Option<Pid> {
         process_of(&self.open, run)
     }
@@ -140,7 +141,7 @@ fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
 fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<Pid> {
     let process = open.get(&run).and_then(|known| known.process)?;
     let is_there = host::process_started(process.pid).is_some_and(|started| started == process.started.to_string());
-    is_there.then_some(process.pid)
+    is_there.then_some(process.pid).or_else(|| job_cgroup::process_of_lost_run(run))
 }
 
 /// The journal of a dead executor, and the runs that main still has to handle.
@@ -166,9 +167,9 @@ pub enum Fate {
         /// Whether the end is logged and the output has been handled.
         is_reported: bool,
     },
-    /// The process is still running.
+    /// This process is still running.
     GoesOn(Pid),
-    /// The process is gone.
+    /// No process is left.
     Gone,
     /// The executor died while it started the run.
     NeverSeen,
@@ -186,7 +187,7 @@ impl DeadExecutor {
         open_runs(&self.open)
     }
 
-    /// The process of that run, if it is still there.
+    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup.
     pub fn process_of(&self, run: RunId) -> Option<Pid> {
         process_of(&self.open, run)
     }

@@ -33,3 +33,30 @@ fn an_executor_whose_daemon_was_killed_ends_also_a_process_that_has_left_everyth
     assert_eq!(sleeps(), []);
     group.wait_until_empty();
 }
+
+#[test]
+fn a_run_whose_executor_was_killed_goes_on_until_no_process_is_left_in_its_cgroup() {
+    let Some(world) = world!(Implementation::OursDebian, ["perl", "setfattr"]) else { return };
+    let _group = TestCgroup::enter_delegated(&world);
+    let job = format!("echo >>/tmp/begun; {STRAY}; until [ -e /tmp/go ]; do sleep 0.1; done");
+    world.drop_in("long", &format!("CRON_OVERLAP=skip\n@every_second root {job}\n"));
+    let daemon = world.start_daemon(&[]);
+    let strays = || world.processes().iter().filter(|process| process.line == "sleep 1000").count();
+    let begun = || std::fs::read_to_string("/tmp/begun").unwrap_or_default().lines().count();
+    Deadline::seconds(20).wait_for("the stray", || (strays() == 1).then_some(()));
+    world.run("pkill -KILL -x 'cron: executor'").ok();
+    // The daemon executes itself anew, and finds the run.
+    std::fs::write("/tmp/go", "").unwrap();
+    let leader = |process: &Process| process.line.contains("until [ -e /tmp/go ]");
+    Deadline::seconds(20).wait_for("the leader's end", || (!world.processes().iter().any(leader)).then_some(()));
+    // Further slots pass.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!((begun(), strays()), (1, 1), "{:#?}", world.log.lines());
+    assert!(!world.log.lines().iter().any(|line| line.contains("LOST")), "{:#?}", world.log.lines());
+    std::fs::remove_file("/tmp/go").unwrap();
+    world.run("pkill -KILL -f -x 'sleep 1000'").ok();
+    world.log.wait_for("(root) LOST (echo >>/tmp/begun;", Deadline::seconds(20));
+    Deadline::seconds(20).wait_for("the next run", || (begun() == 2).then_some(()));
+    std::fs::write("/tmp/go", "").unwrap();
+    assert!(daemon.stop().success());
+}
