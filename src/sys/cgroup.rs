@@ -6,7 +6,7 @@
 use super::contract::FreshChild;
 use super::files;
 use super::process::{self, Pid};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -184,11 +184,9 @@ fn name_of(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_delegated(directory: &Path) -> bool {
-    let Ok(path) = CString::new(directory.as_os_str().as_bytes()) else { return false };
     let mut value = [0_u8; 4];
-    // SAFETY: two strings that end with NUL, and a buffer of that length which is live while the kernel fills it.
-    let length = unsafe { libc::getxattr(path.as_ptr(), DELEGATED.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-    usize::try_from(length).ok().and_then(|length| value.get(..length)) == Some(b"1")
+    let length = files::open_dir(directory).and_then(|open| files::extended_attribute(&open, DELEGATED, &mut value));
+    length.ok().and_then(|length| value.get(..length)) == Some(b"1")
 }
 
 fn processes(directory: &Path) -> io::Result<Vec<Pid>> {

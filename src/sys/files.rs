@@ -9,7 +9,7 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::sys::time::TimeSpec;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +113,17 @@ pub fn stat(fd: impl AsFd) -> io::Result<Stat> {
 /// The status of a name in a directory. Symbolic links are not followed.
 pub fn stat_at<N: NixPath + ?Sized>(dir: impl AsFd, name: &N) -> io::Result<Stat> {
     Ok(nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
+}
+
+/// Reads an extended attribute of an open file into `value`. Returns its length in bytes.
+///
+/// # Errors
+/// `ENODATA` if the file has no such attribute, `ERANGE` if it is longer than `value`, and what else fgetxattr(2) reports.
+pub fn extended_attribute(file: impl AsFd, name: &CStr, value: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: an open descriptor, a string that ends with NUL, and a buffer of that length which is live while the kernel fills it.
+    let length =
+        unsafe { libc::fgetxattr(file.as_fd().as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    usize::try_from(length).map_err(|_| io::Error::last_os_error())
 }
 
 /// Calls `each` with every name of an open directory except `.` and `..`, in the directory's order, and whether the directory says that it

@@ -4,11 +4,12 @@
 //! SELinux.
 
 use super::error::Error;
+use super::files;
 use super::library::Library;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
@@ -188,10 +189,8 @@ impl Drop for Allocated {
 /// Reads the label of an open file.
 pub fn label(file: impl AsFd) -> Result<CString, Error> {
     let mut label = vec![0; LONGEST_LABEL];
-    // SAFETY: an open descriptor, a string that ends with NUL, and a buffer of the length given.
-    let length =
-        unsafe { libc::fgetxattr(file.as_fd().as_raw_fd(), LABEL.as_ptr(), label.as_mut_ptr().cast(), label.len()) };
-    let length = usize::try_from(length).map_err(|_| failed("reading the label"))?;
+    let length = files::extended_attribute(file, LABEL, &mut label)
+        .map_err(|source| Error { doing: "reading the label", source })?;
     label.truncate(length);
     while label.last() == Some(&0) {
         label.pop();
