@@ -39,7 +39,7 @@ impl Calendars {
 
     /// Whether a calendar has that day. False if there is no such calendar.
     pub fn has_day(&self, name: &str, day: Day) -> bool {
-        self.days.get(name).is_some_and(|days| days.iter().any(|(first, last)| (*first..=*last).contains(&day)))
+        self.days.get(name).is_some_and(|days| ranges_have(days, day))
     }
 }
 
@@ -55,7 +55,26 @@ pub fn parse_calendar(text: &[u8]) -> Result<Vec<(Day, Day)>, FaultyCalendar> {
             days.push(parse_days(content).ok_or(FaultyCalendar { line: index + 1 })?);
         }
     }
-    Ok(days)
+    Ok(merged(days))
+}
+
+/// Sorts ranges of days, and makes one of those that overlap.
+pub(super) fn merged(mut days: Vec<(Day, Day)>) -> Vec<(Day, Day)> {
+    days.sort();
+    let mut merged: Vec<(Day, Day)> = Vec::with_capacity(days.len());
+    for (first, last) in days {
+        match merged.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+/// Whether one of the ranges, as [`merged`] gives them, has that day.
+pub(super) fn ranges_have(merged: &[(Day, Day)], day: Day) -> bool {
+    let after = merged.partition_point(|(first, _)| *first <= day);
+    after.checked_sub(1).and_then(|index| merged.get(index)).is_some_and(|(_, last)| day <= *last)
 }
 
 fn parse_days(text: &[u8]) -> Option<(Day, Day)> {

@@ -52,7 +52,7 @@ impl JobScope {
         }
         self.made = None;
         if setting.name == "CRON_EXCEPT" {
-            return calendars.and_then(|calendars| unknown_calendar(value, &self.draft.policy.except, calendars));
+            return calendars.and_then(|calendars| unknown_calendar(value, calendars));
         }
         (setting.name == "CRON_SUCCESS" && !self.draft.policy.success.contains(0)).then(|| {
             let message = "CRON_SUCCESS has no 0: a job that exits with 0 counts as failed";

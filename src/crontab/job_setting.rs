@@ -8,7 +8,7 @@ use super::duration;
 use super::excerpt::found;
 use super::form::Form;
 use super::policy::{
-    Alert, CatchUp, CatchUpMode, Exception, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
+    Alert, CatchUp, CatchUpMode, Exceptions, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
     Policy, ResourceLimits, Retry,
 };
 use crate::schedule::{Day, Kind};
@@ -359,6 +359,8 @@ const MOST_RETRIES: u32 = 1_000;
 const MOST_SLOTS: u32 = 10_000;
 /// Most items of one CRON_EXCEPT.
 const MOST_EXCEPTIONS: usize = 1_000;
+/// The maximum number of calendars in one value: each is looked up at each slot.
+const MOST_CALENDARS: usize = 20;
 /// Most items of all CRON_EXCEPT of a table: an item may be four bytes long and takes many times that in memory.
 const MOST_EXCEPTIONS_OF_TABLE: usize = 100_000;
 const MOST_FAILURES: u32 = 1_000_000;
@@ -573,23 +575,37 @@ fn catch_up(value: &[u8]) -> Result<CatchUp, Complaint> {
 }
 
 fn exceptions(value: &[u8], draft: &mut Draft, _: Form) -> Result<(), Complaint> {
-    let mut read = Vec::new();
+    let (mut days, mut calendars) = (Vec::new(), Vec::new());
     for (at, item) in parts(value) {
-        if read.len() == MOST_EXCEPTIONS {
-            let message = format!("expected at most {MOST_EXCEPTIONS} dates and calendars, found more");
-            return Err(Complaint::new(at..value.len(), message).help("put the dates into a calendar file"));
-        }
+        let rest = at..value.len();
         draft.exceptions += 1;
-        if draft.exceptions > MOST_EXCEPTIONS_OF_TABLE {
-            let message = format!(
-                "expected at most {MOST_EXCEPTIONS_OF_TABLE} dates and calendars in all of a table, found more"
-            );
-            return Err(Complaint::new(at..value.len(), message).help("put the dates into a calendar file"));
+        if days.len() + calendars.len() == MOST_EXCEPTIONS {
+            return Err(too_many(rest, MOST_EXCEPTIONS, "dates and calendars"));
         }
-        read.push(exception(item).map_err(|complaint| moved(complaint, at))?);
+        if draft.exceptions > MOST_EXCEPTIONS_OF_TABLE {
+            return Err(too_many(rest, MOST_EXCEPTIONS_OF_TABLE, "dates and calendars in all of a table"));
+        }
+        match exception(item).map_err(|complaint| moved(complaint, at))? {
+            Exception::Days(first, last) => days.push((first, last)),
+            Exception::Calendar(_) if calendars.len() == MOST_CALENDARS => {
+                return Err(too_many(rest, MOST_CALENDARS, "calendars"));
+            }
+            Exception::Calendar(name) => calendars.push(name),
+        }
     }
-    draft.policy.except = read.into();
+    draft.policy.except = Arc::new(Exceptions::new(days, calendars));
     Ok(())
+}
+
+fn too_many(place: Range<usize>, most: usize, what: &str) -> Complaint {
+    Complaint::new(place, format!("expected at most {most} {what}, found more"))
+        .help("put the dates into a calendar file")
+}
+
+/// An item of `CRON_EXCEPT`.
+enum Exception {
+    Days(Day, Day),
+    Calendar(Arc<str>),
 }
 
 fn exception(item: &[u8]) -> Result<Exception, Complaint> {
@@ -622,10 +638,10 @@ fn exception(item: &[u8]) -> Result<Exception, Complaint> {
 }
 
 /// The first calendar of a value that does not exist.
-pub(super) fn unknown_calendar(value: &[u8], except: &[Exception], calendars: &Calendars) -> Option<Complaint> {
-    let (name, at, item) = except.iter().zip(parts(value)).find_map(|(exception, (at, item))| match exception {
-        Exception::Calendar(name) if !calendars.contains(name) => Some((name, at, item)),
-        Exception::Calendar(_) | Exception::Days(..) => None,
+pub(super) fn unknown_calendar(value: &[u8], calendars: &Calendars) -> Option<Complaint> {
+    let (name, at, item) = parts(value).find_map(|(at, item)| match exception(item) {
+        Ok(Exception::Calendar(name)) if !calendars.contains(&name) => Some((name, at, item)),
+        Ok(_) | Err(_) => None,
     })?;
     let message = format!("CRON_EXCEPT: there is no calendar {name}; the entries run on its days");
     Some(

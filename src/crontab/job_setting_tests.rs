@@ -38,8 +38,8 @@ fn day(text: &str) -> Day {
     Day::parse_iso(text.as_bytes()).expect("a date")
 }
 
-fn days(from: &str, to: &str) -> Exception {
-    Exception::Days(day(from), day(to))
+fn days(from: &str, to: &str) -> (Day, Day) {
+    (day(from), day(to))
 }
 
 #[test]
@@ -49,7 +49,10 @@ fn each_value_makes_its_policy() {
     let command = |text: &str| Some(Arc::<[u8]>::from(text.as_bytes()));
     let retry = |attempts, first, max| Policy { retry: Retry { attempts, first, max }, ..default() };
     let catch_up = |mode, max_age| Policy { catch_up: CatchUp { mode, max_age }, ..default() };
-    let except = |list: &[Exception]| Policy { except: list.into(), ..default() };
+    let except = |days: &[(Day, Day)], calendars: &[&str]| Policy {
+        except: Arc::new(Exceptions::new(days.to_vec(), calendars.iter().map(|name| (*name).into()).collect())),
+        ..default()
+    };
     let ping = |url: &str, with_output| Policy { ping: Some(Ping { url: url.into(), with_output }), ..default() };
     let limits = |nice, io| Policy { limits: ResourceLimits { nice, io }, ..default() };
     let alert = |failures, repeat| Policy { alert: Some(Alert { failures, repeat }), ..default() };
@@ -79,19 +82,15 @@ fn each_value_makes_its_policy() {
         ("CRON_CATCHUP", "none", default()),
         ("CRON_CATCHUP", "once", catch_up(CatchUpMode::Once, 31 * 86_400)),
         ("CRON_CATCHUP", "all,7d", catch_up(CatchUpMode::All, 7 * 86_400)),
-        ("CRON_EXCEPT", "2026-12-24", except(&[days("2026-12-24", "2026-12-24")])),
-        ("CRON_EXCEPT", "2026-12-24..2027-01-06", except(&[days("2026-12-24", "2027-01-06")])),
+        ("CRON_EXCEPT", "2026-12-24", except(&[days("2026-12-24", "2026-12-24")], &[])),
+        ("CRON_EXCEPT", "2026-12-24..2027-01-06", except(&[days("2026-12-24", "2027-01-06")], &[])),
         (
             "CRON_EXCEPT",
             "holidays,2024-02-29,de.BY_x-1",
-            except(&[
-                Exception::Calendar("holidays".into()),
-                days("2024-02-29", "2024-02-29"),
-                Exception::Calendar("de.BY_x-1".into()),
-            ]),
+            except(&[days("2024-02-29", "2024-02-29")], &["holidays", "de.BY_x-1"]),
         ),
-        ("CRON_EXCEPT", "a..b", except(&[Exception::Calendar("a..b".into())])),
-        ("CRON_EXCEPT", "2026", except(&[Exception::Calendar("2026".into())])),
+        ("CRON_EXCEPT", "a..b", except(&[], &["a..b"])),
+        ("CRON_EXCEPT", "2026", except(&[], &["2026"])),
         ("CRON_LATE", "1d", Policy { late: Some(86_400), ..default() }),
         ("CRON_MAIL", "output", default()),
         ("CRON_MAIL", "failure", Policy { mail: MailRule::Failure, ..default() }),

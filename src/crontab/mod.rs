@@ -53,7 +53,7 @@ pub use job_setting::{Applies, JobSetting, is_hidden_from_jobs, is_job_setting, 
 pub use memory::OutOfMemory;
 pub use parse::{MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
 pub use policy::{
-    Alert, CatchUp, CatchUpMode, Exception, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
+    Alert, CatchUp, CatchUpMode, Exceptions, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
     Policy, ResourceLimits, Retry,
 };
 pub use setting::{is_safe_mailto, settings};

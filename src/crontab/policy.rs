@@ -1,5 +1,6 @@
 //! The policy of an entry, which the job settings (`CRON_OVERLAP`, `CRON_TIMEOUT`, ...) make.
 
+use super::calendar::{Calendars, merged, ranges_have};
 use crate::schedule::Day;
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +26,7 @@ pub struct Policy {
     /// `CRON_CATCHUP`.
     pub catch_up: CatchUp,
     /// `CRON_EXCEPT`: days on which the entry has no runs.
-    pub except: Arc<[Exception]>,
+    pub except: Arc<Exceptions>,
     /// `CRON_LATE`: seconds after a slot within which a success is expected.
     pub late: Option<u32>,
     /// `CRON_MAIL`.
@@ -102,12 +103,31 @@ pub enum CatchUpMode {
 }
 
 /// Days without runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Exception {
-    /// From the first to the last of these days, both included.
-    Days(Day, Day),
-    /// The days of a calendar file.
-    Calendar(Arc<str>),
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Exceptions {
+    /// Ranges of days, both ends included, in order and apart from each other.
+    days: Vec<(Day, Day)>,
+    /// The names of calendars, each once.
+    calendars: Vec<Arc<str>>,
+}
+
+impl Exceptions {
+    /// The days of these ranges and calendars.
+    pub fn new(days: Vec<(Day, Day)>, mut calendars: Vec<Arc<str>>) -> Exceptions {
+        calendars.sort();
+        calendars.dedup();
+        Exceptions { days: merged(days), calendars }
+    }
+
+    /// Whether there is neither a day nor a calendar.
+    pub fn is_empty(&self) -> bool {
+        self.days.is_empty() && self.calendars.is_empty()
+    }
+
+    /// Whether a day is one of them. A calendar that is not known has no days.
+    pub fn has_day(&self, day: Day, known: &Calendars) -> bool {
+        ranges_have(&self.days, day) || self.calendars.iter().any(|name| known.has_day(name, day))
+    }
 }
 
 /// When the output of a job is mailed.
@@ -201,7 +221,7 @@ impl Default for Policy {
             success: ExitStatuses::default(),
             fails_on_stderr: false,
             catch_up: CatchUp::default(),
-            except: Arc::new([]),
+            except: Arc::default(),
             late: None,
             mail: MailRule::default(),
             hooks: Hooks::default(),

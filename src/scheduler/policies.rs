@@ -10,7 +10,7 @@ use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Due, Phase, Scheduler, next_due};
-use crate::crontab::{Calendars, CatchUpMode, Exception, Policy};
+use crate::crontab::CatchUpMode;
 use crate::schedule::{Day, Kind, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,8 +24,6 @@ const SLOTS_OF_USER: usize = 100_000;
 const SLOTS_OF_ALL: usize = 1_000_000;
 /// Where an entry has more, the latest within this many seconds, or twice, four times as many.
 const LATEST_WINDOW: i64 = 60;
-/// Slots that are looked at to find one that is not excepted.
-const LOOKED_AT: usize = 100_000;
 
 /// How many missed slots may still be looked at.
 #[derive(Debug)]
@@ -409,7 +407,7 @@ impl Scheduler {
         let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return false };
         let Some(local) = self.zones.get(shared.zone) else { return false };
         let day = Day::at(Timestamp(slot.0 - i64::from(shared.delay())), &local.zone);
-        is_in_exceptions(policy, &self.calendars, day)
+        policy.except.has_day(day, &self.calendars)
     }
 
     /// A run has ended.
@@ -610,12 +608,16 @@ impl Scheduler {
 
     /// Gives up pending retries of jobs of which a slot has passed between the failure and now.
     pub(super) fn give_up_passed_retries(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut budget = SlotBudget::default();
         for (id, failed_at) in self.jobs.pending_retries() {
             let Some(key) = self.jobs.entry(&id) else { continue };
             let from = failed_at.max(self.down_since.unwrap_or(failed_at));
-            let has_slot_passed =
-                self.slots_between(key, from, now.utc).take(LOOKED_AT).any(|slot| !self.is_excepted(&id, key, slot));
-            if has_slot_passed {
+            let most = budget.left(id.user());
+            let slots = self.slots_between(key, from, now.utc).take(most);
+            let mut looked_at = 0;
+            let passed = slots.inspect(|_| looked_at += 1).find(|slot| !self.is_excepted(&id, key, *slot));
+            budget.spend(id.user(), looked_at);
+            if passed.is_some() {
                 self.with_jobs(now, actions, |jobs, turn| jobs.slots_passed(&id, turn));
             }
         }
@@ -754,11 +756,4 @@ impl Scheduler {
 
 fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {
     Action::SaveState(Box::new(StateChange::first_seen(id.clone(), seen)))
-}
-
-fn is_in_exceptions(policy: &Policy, calendars: &Calendars, day: Day) -> bool {
-    policy.except.iter().any(|exception| match exception {
-        Exception::Days(first, last) => (*first..=*last).contains(&day),
-        Exception::Calendar(name) => calendars.has_day(name, day),
-    })
 }
