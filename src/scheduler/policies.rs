@@ -418,7 +418,9 @@ impl Scheduler {
         let Some(seconds) = self.interval(number, entry) else { return };
         self.stop_waiting(number, entry);
         if self.phase == super::state::Phase::Running {
-            self.wait(number, super::live_table::Waiting { at: Timestamp(moment.0 + seconds), entry });
+            // The last attempt may have ended long before its retry was given up.
+            let at = Timestamp(moment.0 + seconds).max(self.last.utc);
+            self.wait(number, super::live_table::Waiting { at, entry });
         }
     }
 

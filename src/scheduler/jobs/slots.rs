@@ -173,6 +173,13 @@ impl Jobs {
         }
     }
 
+    /// An `@N` entry that has not run yet counts from its load, also over a restart. False: it counts from an end.
+    pub(in crate::scheduler) fn count_from_load(&mut self, id: &JobId, now: Timestamp) -> bool {
+        let Some(job) = self.jobs.get_mut(id).filter(|job| job.state.last_end.is_none()) else { return false };
+        job.state.last_end = Some(now);
+        true
+    }
+
     fn count_from(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id).filter(|job| job.spec.is_interval) else { return };
         job.state.last_end = Some(moment);
