@@ -446,6 +446,12 @@ impl Scheduler {
         self.starting_at = now.utc;
         let result = self.with_jobs(now, actions, |jobs, turn| jobs.run_by_hand(id, is_forced, turn));
         self.settle_queue(now, actions);
+        // A run by hand is a previous run, too: an `@N` entry counts from its end.
+        if let Some((number, entry)) = self.jobs.entry(id).filter(|_| self.jobs.is_occupied(id))
+            && self.interval(number, entry).is_some()
+        {
+            self.stop_waiting(number, entry);
+        }
         result
     }
 

@@ -22,12 +22,7 @@ impl Jobs {
     ) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
-        let is_interval = job.spec.is_interval;
         if !policy.is_enabled || self.is_stopped {
-            return;
-        }
-        // A run by hand is a previous run, too: an `@N` entry counts from its end.
-        if is_interval && self.is_occupied(id) {
             return;
         }
         turn.changed.insert(id.clone());
