@@ -576,10 +576,10 @@ fn catch_up(value: &[u8]) -> Result<CatchUp, Complaint> {
 
 fn exceptions(value: &[u8], draft: &mut Draft, _: Form) -> Result<(), Complaint> {
     let (mut days, mut calendars) = (Vec::new(), Vec::new());
-    for (at, item) in parts(value) {
+    for (index, (at, item)) in parts(value).enumerate() {
         let rest = at..value.len();
         draft.exceptions += 1;
-        if days.len() + calendars.len() == MOST_EXCEPTIONS {
+        if index == MOST_EXCEPTIONS {
             return Err(too_many(rest, MOST_EXCEPTIONS, "dates and calendars"));
         }
         if draft.exceptions > MOST_EXCEPTIONS_OF_TABLE {
@@ -587,6 +587,7 @@ fn exceptions(value: &[u8], draft: &mut Draft, _: Form) -> Result<(), Complaint>
         }
         match exception(item).map_err(|complaint| moved(complaint, at))? {
             Exception::Days(first, last) => days.push((first, last)),
+            Exception::Calendar(name) if calendars.contains(&name) => {}
             Exception::Calendar(_) if calendars.len() == MOST_CALENDARS => {
                 return Err(too_many(rest, MOST_CALENDARS, "calendars"));
             }

@@ -128,6 +128,7 @@ fn each_value_makes_its_policy() {
 fn a_faulty_value_is_a_warning_at_its_place_and_changes_nothing() {
     let long_name = "n".repeat(65);
     let long_url = format!("http://h/{}", "x".repeat(2000));
+    let calendars = (0..22).map(|number| format!("{}", char::from(b'a' + number))).collect::<Vec<_>>().join(",");
     let many = vec!["x"; 1001].join(",");
     // Setting, value, column of the fault in the value from 0, message.
     for (name, value, column, message) in [
@@ -174,6 +175,7 @@ fn a_faulty_value_is_a_warning_at_its_place_and_changes_nothing() {
         ("CRON_EXCEPT", "a, b", 2, "found a blank"),
         ("CRON_EXCEPT", "a,default", 2, "found default, which is no name"),
         ("CRON_EXCEPT", many.as_str(), 2000, "expected at most 1000 dates and calendars, found more"),
+        ("CRON_EXCEPT", calendars.as_str(), 40, "expected at most 20 calendars, found more"),
         ("CRON_LATE", "soon", 0, "found soon"),
         ("CRON_MAIL", "always", 0, "expected output, failure, never or change, found always"),
         ("CRON_ON_FAILURE", "", 0, "expected a command, found nothing"),

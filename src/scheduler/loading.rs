@@ -211,6 +211,11 @@ impl Scheduler {
             })
             .collect();
         for waiting in intervals {
+            if let Some(id) = self.managed((number, waiting.entry)).cloned()
+                && self.jobs.count_from_load(&id, now)
+            {
+                self.changed.insert(id);
+            }
             self.wait(number, waiting);
         }
     }

@@ -441,7 +441,9 @@ impl Scheduler {
         let Some(seconds) = self.interval(number, entry) else { return };
         self.stop_waiting(number, entry);
         if self.phase == Phase::Running {
-            self.wait(number, super::live_table::Waiting { at: Timestamp(moment.0 + seconds), entry });
+            // The last attempt may have ended long before its retry was given up.
+            let at = Timestamp(moment.0 + seconds).max(self.last.utc);
+            self.wait(number, super::live_table::Waiting { at, entry });
         }
     }
 
@@ -467,6 +469,12 @@ impl Scheduler {
         self.starting_at = now.utc;
         let result = self.with_jobs(now, actions, |jobs, turn| jobs.run_by_hand(id, is_forced, turn));
         self.settle_queue(now, actions);
+        // A run by hand is a previous run, too: an `@N` entry counts from its end.
+        if let Some((number, entry)) = self.jobs.entry(id).filter(|_| self.jobs.is_occupied(id))
+            && self.interval(number, entry).is_some()
+        {
+            self.stop_waiting(number, entry);
+        }
         result
     }
 

@@ -241,6 +241,8 @@ impl Scheduler {
             if let Some(Gap { from, to, why }) = gap {
                 self.handle_gap(from, to, why, now, &mut actions);
             }
+            // Intervals that have begun to count in the past.
+            self.collect_waiting(now.utc);
             self.fire(now, &mut actions);
             self.already_started.clear();
             self.hand_over(now.utc, &mut actions);

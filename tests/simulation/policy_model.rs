@@ -217,3 +217,35 @@ fn a_daemon_that_is_restarted_at_once_decides_as_one_that_is_not() {
         );
     }
 }
+
+/// Adds an entry that counts from its last end, and one that runs after the first job.
+fn add_other_schedules(day: &mut RandomDay, random: &mut Rng) {
+    let groups = day.jobs.iter().find_map(|job| job.group).unwrap_or(1);
+    for (name, schedule) in [("interval", format!("@{}m", random.u32(1..30))), ("after", "@after a".to_owned())] {
+        let mut lines = String::new();
+        random_job(random, name, groups, &mut lines);
+        day.crontab.extend(lines.lines().filter(|line| line.starts_with("CRON_")).flat_map(|line| [line, "\n"]));
+        day.crontab.push_str(&format!("{schedule} {name}\n"));
+        let id = JobId::named("alice", name);
+        let jobs = &mut day.scenario.jobs;
+        jobs.durations.insert(id.clone(), random.i64(0..900));
+        jobs.exits.insert(id.clone(), (0..4).map(|_| i32::from(random.bool())).collect());
+        let from = random.i64(0..LAST_SLOT);
+        jobs.pauses.push((id.clone(), at(from), at(from + random.i64(1..4_000))));
+        jobs.runs.extend((0..random.usize(..3)).map(|_| (id.clone(), at(random.i64(0..LAST_SLOT)))));
+        jobs.kills.extend((0..random.usize(..3)).map(|_| (id.clone(), at(random.i64(0..LAST_SLOT)))));
+    }
+    day.scenario.until = at(2 * LAST_SLOT);
+}
+
+#[test]
+fn a_restart_changes_nothing_for_intervals_and_for_what_runs_after_others() {
+    for seed in 0..histories() {
+        let mut day = random_day(seed);
+        let mut random = Rng::with_seed(seed ^ 0xaf7e);
+        add_other_schedules(&mut day, &mut random);
+        let restarts = (0..5).map(|_| at(random.i64(1..LAST_SLOT))).map(|moment| (moment, moment)).collect();
+        let (without, with) = (decisions(&day, Vec::new()), decisions(&day, restarts));
+        assert_eq!(without, with, "seed {seed}\n{}\n{:?}", day.crontab, day.scenario.jobs);
+    }
+}

@@ -738,6 +738,28 @@ fn an_interval_counts_from_skipped_moments_and_from_runs_by_hand() {
     }
 }
 
+#[test]
+fn an_interval_that_has_passed_when_its_retry_is_given_up_is_due_at_once() {
+    let crontab = "CRON_NAME=a\nCRON_RETRY=1,1h\n@10m a\n";
+    expect(
+        &Day { crontab, until: "00:49", exits: &[("a", &[1, 0])], kills: &[("a", "00:35")], ..Day::default() },
+        &[
+            "a 00:10 schedule#1 00:10-00:10 failed 1",
+            "a 00:35 schedule#1 00:35-00:35 ok 0",
+            "a 00:45 schedule#1 00:45-00:45 ok 0",
+        ],
+    );
+}
+
+#[test]
+fn an_interval_counts_from_the_load_of_its_entry_over_restarts() {
+    let day = Day { crontab: "CRON_NAME=a\n@10m a\n", until: "00:19", ..Day::default() };
+    for down in [&[] as &[(&str, &str)], &[("00:03", "00:04"), ("00:06", "00:09")]] {
+        expect(&Day { down, ..day }, &["a 00:10 schedule#1 00:10-00:10 ok 0"]);
+    }
+    expect(&Day { down: &[("00:03", "00:15")], ..day }, &["a 00:15 schedule#1 00:15-00:15 ok 0"]);
+}
+
 // Records.
 
 #[test]

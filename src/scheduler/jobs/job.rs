@@ -46,7 +46,7 @@ pub(in crate::scheduler) struct JobState {
     pub(in crate::scheduler) row: Option<SkipRow>,
     /// How many slots have been let past the overlap rule: the number of the newest.
     pub(in crate::scheduler) accepted: u64,
-    /// When the last run ended, for `@N`.
+    /// When the last run ended, for `@N`; before the first one when the entry was loaded.
     pub(in crate::scheduler) last_end: Option<Timestamp>,
     /// Final failures in a row.
     pub(in crate::scheduler) failures: u32,

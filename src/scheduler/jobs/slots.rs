@@ -22,12 +22,7 @@ impl Jobs {
     ) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
-        let is_interval = job.spec.is_interval;
         if !policy.is_enabled || self.is_stopped {
-            return;
-        }
-        // A run by hand is a previous run, too: an `@N` entry counts from its end.
-        if is_interval && self.is_occupied(id) {
             return;
         }
         turn.changed.insert(id.clone());
@@ -178,6 +173,13 @@ impl Jobs {
         if !self.is_occupied(id) {
             self.count_from(id, moment, turn);
         }
+    }
+
+    /// An `@N` entry that has not run yet counts from its load, also over a restart. False: it counts from an end.
+    pub(in crate::scheduler) fn count_from_load(&mut self, id: &JobId, now: Timestamp) -> bool {
+        let Some(job) = self.jobs.get_mut(id).filter(|job| job.state.last_end.is_none()) else { return false };
+        job.state.last_end = Some(now);
+        true
     }
 
     fn count_from(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
