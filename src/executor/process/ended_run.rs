@@ -5,7 +5,7 @@ use crate::executor::environment::Variables;
 use crate::executor::job::Job;
 use crate::executor::job_log::JobRef;
 use crate::executor::output::Output;
-use crate::executor::owner::{MemoryBudget, OwnerKey};
+use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
 use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use crate::users::UserWithGroups;
@@ -113,17 +113,18 @@ impl EndedRun {
         !self.start.flags.mail_only_on_failure && matches!(rule, MailRule::Failure | MailRule::Change)
     }
 
-    /// Puts the output of earlier attempts before this one's.
-    pub(super) fn follow(&mut self, earlier: Option<EndedRun>, memory: &mut MemoryBudget) {
+    /// Puts the output of earlier attempts before this one's, and releases what else is kept of them.
+    pub(super) fn follow(&mut self, earlier: Option<EndedRun>, memory: &mut OwnerMemory) {
         let mut all = Output::default();
         if let Some(mut earlier) = earlier {
-            earlier.begin_with_attempt_line(memory);
+            earlier.begin_with_attempt_line(&mut memory.output);
             self.has_output |= earlier.has_output;
             all = std::mem::take(&mut earlier.output);
+            memory.release_request(&earlier.start);
         }
-        self.begin_with_attempt_line(memory);
-        all.push(&self.output.text(), &self.owner, memory);
-        self.output.release(&self.owner, memory);
+        self.begin_with_attempt_line(&mut memory.output);
+        all.push(&self.output.text(), &self.owner, &mut memory.output);
+        self.output.release(&self.owner, &mut memory.output);
         self.output = all;
     }
 
@@ -152,4 +153,71 @@ pub(super) fn is_success(rules: &RunRules, result: &RunResult) -> bool {
     let RunOutcome::Code(status) = result.outcome else { return false };
     let is_quiet = !rules.fails_on_stderr || result.output.stderr_bytes == 0;
     rules.success.contains(status) && is_quiet && !result.is_timeout
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::crontab::Flags;
+    use crate::executor::output;
+    use crate::executor::owner::owner_of;
+    use crate::scheduler::{Environment, JobId, Owner, RunRequest, Source, Trigger};
+    use crate::users::User;
+
+    /// A failed attempt of alice's job, charged to the budgets.
+    pub(in crate::executor::process) fn attempt(
+        number: u32,
+        command: &str,
+        text: &str,
+        memory: &mut OwnerMemory,
+    ) -> EndedRun {
+        let mut start = Box::new(RunRequest {
+            run: RunId(u64::from(number)),
+            job: JobId::named("alice", "job"),
+            source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
+            line: 1,
+            user: "alice".into(),
+            command: command.into(),
+            variables: Environment::of([(b"NAME".as_slice(), command.as_bytes())].into_iter()),
+            flags: Flags::default(),
+            scheduled_at: 1_800_000_000,
+            literal: false,
+            at_reboot: false,
+            trigger: if number == 1 { Trigger::Schedule } else { Trigger::Retry },
+            attempt: number,
+            rules: RunRules { retries_left: 3_u32.saturating_sub(number), ..RunRules::default() },
+        });
+        let owner = owner_of(&start);
+        assert!(memory.take_request(&owner, &mut start));
+        let mut output = Output::default();
+        output.push(text.as_bytes(), &owner, &mut memory.output);
+        let user = User::of_caller();
+        EndedRun {
+            result: RunResult::of_outcome(start.run, RunOutcome::Code(1), 0),
+            start,
+            owner,
+            user: Rc::new(UserWithGroups { groups: vec![user.gid], user }),
+            pam_variables: None,
+            has_output: output.total() > 0,
+            output,
+            has_attempt_lines: false,
+        }
+    }
+
+    #[test]
+    fn attempts_with_other_commands_leave_nothing_charged_when_the_last_is_released() {
+        let mut memory = OwnerMemory::new(output::budget());
+        let first = attempt(1, "first", "one", &mut memory);
+        let mut second = attempt(2, "second command", "two\n", &mut memory);
+        second.follow(Some(first), &mut memory);
+        let mut third = attempt(3, "third", "", &mut memory);
+        third.follow(Some(second), &mut memory);
+        assert_eq!(
+            String::from_utf8_lossy(&third.output.text()),
+            "attempt 1: exit 1\none\nattempt 2: exit 1\ntwo\nattempt 3: exit 1\n"
+        );
+        third.output.release(&third.owner, &mut memory.output);
+        memory.release_request(&third.start);
+        assert_eq!((memory.output.total(), memory.requests.total()), (0, 0));
+    }
 }

@@ -23,7 +23,7 @@ impl ExecutorState {
             if let Some(earlier) = &earlier {
                 self.report_mail(earlier.run(), MailResult::NotWanted);
             }
-            run.follow(earlier, &mut self.memory.output);
+            run.follow(earlier, &mut self.memory);
         }
         match run.delivery(decision, self.mains.has_own() && self.kept.mails.len() < MOST) {
             Delivery::Mail => self.mail(run),
