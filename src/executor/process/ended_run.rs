@@ -36,6 +36,22 @@ pub(super) enum Delivery {
     Drop,
 }
 
+/// How far main has decided about the mail of a run that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MailDecision {
+    /// Main has decided.
+    Made {
+        /// Whether the output is mailed, as far as the rules of the job allow it.
+        is_mailed: bool,
+    },
+    /// The output can be held until main decides.
+    Pending,
+    /// Too much is held for the owner of the job, so that the rules of the job decide at once.
+    NoCapacity,
+    /// There is no main that would decide.
+    NoMain,
+}
+
 impl EndedRun {
     /// Takes the output of a job that has ended. None: it has not.
     pub(super) fn of(job: &mut Job) -> Option<EndedRun> {
@@ -88,18 +104,20 @@ impl EndedRun {
     }
 
     /// What becomes of the output. Without its main the executor holds nothing, since nobody would decide.
-    pub(super) fn delivery(&self, decision: Option<bool>, has_main: bool) -> Delivery {
+    pub(super) fn delivery(&self, decision: MailDecision) -> Delivery {
         let rules = &self.start.rules;
         let is_success = self.is_success();
         let waits = self.awaits_decision();
         let is_due = match decision {
-            Some(is_mailed) => is_mailed,
-            None if waits && has_main => return Delivery::Hold,
-            None if waits => false,
-            None => match rules.mail {
+            MailDecision::Made { is_mailed } => is_mailed,
+            MailDecision::Pending if waits => return Delivery::Hold,
+            MailDecision::NoMain if waits => false,
+            MailDecision::Pending | MailDecision::NoCapacity | MailDecision::NoMain => match rules.mail {
                 MailRule::Output => true,
                 MailRule::Failure => !is_success,
-                MailRule::Never | MailRule::Change => false,
+                MailRule::Never => false,
+                // Only main knows whether anything has changed. A superfluous mail is better than none.
+                MailRule::Change => waits && (self.has_output || !is_success),
             },
         };
         let is_spared = self.start.flags.mail_only_on_failure && is_success;
@@ -219,5 +237,27 @@ pub(super) mod tests {
         third.output.release(&third.owner, &mut memory.output);
         memory.release_request(&third.start);
         assert_eq!((memory.output.total(), memory.requests.total()), (0, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_mailed_by_the_rules_alone() {
+        use MailDecision::{NoCapacity, NoMain, Pending};
+        let mut memory = OwnerMemory::new(output::budget());
+        let mut with = |mail, text: &str, status| {
+            let mut run = attempt(1, "x", text, &mut memory);
+            (run.start.rules.mail, run.start.rules.waits_for_decision) = (mail, true);
+            run.result.outcome = RunOutcome::Code(status);
+            [Pending, NoCapacity, NoMain].map(|decision| run.delivery(decision))
+        };
+        let mailed = [Delivery::Hold, Delivery::Mail, Delivery::Drop];
+        let dropped = [Delivery::Hold, Delivery::Drop, Delivery::Drop];
+        assert_eq!(with(MailRule::Output, "out", 1), mailed);
+        assert_eq!(with(MailRule::Output, "", 1), dropped);
+        assert_eq!(with(MailRule::Failure, "", 1), mailed);
+        assert_eq!(with(MailRule::Failure, "out", 0), dropped);
+        assert_eq!(with(MailRule::Change, "out", 0), mailed);
+        assert_eq!(with(MailRule::Change, "", 1), mailed);
+        assert_eq!(with(MailRule::Change, "", 0), dropped);
+        assert_eq!(with(MailRule::Never, "out", 1), dropped);
     }
 }
