@@ -69,6 +69,25 @@ impl EndedRun {
         })
     }
 
+    /// A run that has got no process.
+    pub(super) fn not_started(
+        start: Box<RunRequest>,
+        owner: OwnerKey,
+        user: Rc<UserWithGroups>,
+        result: RunResult,
+    ) -> EndedRun {
+        EndedRun {
+            start,
+            owner,
+            user,
+            pam_variables: None,
+            result,
+            output: Output::default(),
+            has_output: false,
+            has_attempt_lines: false,
+        }
+    }
+
     /// The command up to the first `%`.
     pub(super) fn command(&self, profile: &Profile) -> Vec<u8> {
         self.start.split(profile.backslash).shell
@@ -196,7 +215,7 @@ pub(super) mod tests {
             line: 1,
             user: "alice".into(),
             command: command.into(),
-            variables: Environment::of([(b"NAME".as_slice(), command.as_bytes())].into_iter()),
+            variables: Environment::of([(b"NAME".as_slice(), command.as_bytes())]),
             flags: Flags::default(),
             scheduled_at: 1_800_000_000,
             literal: false,

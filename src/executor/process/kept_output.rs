@@ -102,14 +102,22 @@ impl KeptOutput {
         Some(kept)
     }
 
+    /// What is kept of the attempt before this one.
+    pub(super) fn earlier(&self, start: &RunRequest) -> Option<&KeptRun> {
+        self.runs.get(&self.earlier_run(start)?)
+    }
+
     /// Takes what is kept of the attempt before this one.
     pub(super) fn remove_earlier(&mut self, start: &RunRequest) -> Option<KeptRun> {
+        self.remove(self.earlier_run(start)?)
+    }
+
+    fn earlier_run(&self, start: &RunRequest) -> Option<RunId> {
         if start.attempt < 2 || start.trigger.is_manual() {
             return None;
         }
-        let run = *self.attempts.get(&(start.job.clone(), start.scheduled_at))?;
-        let is_earlier = self.runs.get(&run).is_some_and(|kept| kept.attempt < start.attempt);
-        if is_earlier { self.remove(run) } else { None }
+        let run = self.attempts.get(&(start.job.clone(), start.scheduled_at))?;
+        self.runs.get(run).filter(|kept| kept.attempt < start.attempt).map(|_| *run)
     }
 
     /// Takes everything that is kept.

@@ -4,16 +4,46 @@ use super::ended_run::{Delivery, EndedRun, MailDecision};
 use super::kept_output::{KeptRun, TAIL};
 use super::state::ExecutorState;
 use crate::executor::job::Job;
+use crate::executor::owner::owner_of;
 use crate::report::Level;
-use crate::scheduler::{MailResult, RunId};
+use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
+use crate::users::UserWithGroups;
+use std::rc::Rc;
 
 impl ExecutorState {
     /// Logs, mails, holds or drops the output of a job that has ended.
     pub(super) fn settle_output(&mut self, job: &mut Job) {
-        let Some(mut run) = EndedRun::of(job) else { return };
+        let Some(run) = EndedRun::of(job) else { return };
         if self.context.config.output_to_log {
             self.mails.log_output(&mut self.context, &run);
         }
+        self.settle(run);
+    }
+
+    /// Mails, holds or drops the end of a run that has got no process, and the output of the attempt before it. If the user is not known, the
+    /// mail can be sent only as the user of that attempt.
+    pub(super) fn settle_not_started(
+        &mut self,
+        start: Box<RunRequest>,
+        result: RunResult,
+        user: Option<Rc<UserWithGroups>>,
+    ) {
+        let owner = owner_of(&start);
+        let earlier = self.kept.earlier(&start).and_then(|kept| kept.ended.as_ref());
+        let earlier_user = earlier.filter(|ended| ended.owner == owner).map(|ended| ended.user.clone());
+        match user.or(earlier_user) {
+            Some(user) => self.settle(EndedRun::not_started(start, owner, user, result)),
+            None => {
+                if let Some(held) = self.kept.remove_earlier(&start).and_then(|kept| self.take_ended(kept)) {
+                    self.mail_or_drop(held, MailDecision::NoCapacity);
+                }
+                self.report_mail(start.run, MailResult::NotWanted);
+                self.memory.release_request(&start);
+            }
+        }
+    }
+
+    fn settle(&mut self, mut run: EndedRun) {
         let has_main = self.mains.has_own();
         let decided = self.kept.decisions.remove(&run.run());
         let keeps_tail = decided.is_none() && has_main && run.start.rules.keeps_output;
