@@ -365,3 +365,26 @@ fn a_run_that_finds_no_memory_for_its_request_is_mailed_as_a_failure() {
     assert!(mail.contains(&format!("\nX-Cron-Status: not started: {why}\n")), "{mail}");
     assert!(mail.contains("\nSubject: Cron <alice@wheelbox> true\n"), "{mail}");
 }
+
+#[test]
+fn an_attempt_whose_background_process_still_writes_is_mailed_with_the_next_one() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    install_mailer("");
+    describe_services("");
+    for profile in [ProfileName::Debian, ProfileName::Cronie] {
+        let mut harness = Harness::of(config(profile));
+        let attempt = |number, command: &str| {
+            let mut start = start(u64::from(number), "alice", command);
+            start.rules.retries_left = 2 - number;
+            start.attempt = number;
+            start.trigger = if number == 1 { Trigger::Schedule } else { Trigger::Retry };
+            start
+        };
+        harness.start(&attempt(1, "sleep 20 & echo first; exit 3"));
+        assert_eq!(harness.end_of(1), RunOutcome::Code(3));
+        harness.start(&attempt(2, "echo second; exit 4"));
+        assert_eq!(harness.end_of(2), RunOutcome::Code(4));
+        let mail = mail(&world);
+        assert!(mail.ends_with("\n\nattempt 1: exit 3\nfirst\nattempt 2: exit 4\nsecond\n"), "{profile:?}: {mail}");
+    }
+}

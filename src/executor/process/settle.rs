@@ -28,6 +28,7 @@ impl ExecutorState {
         result: RunResult,
         user: Option<Rc<UserWithGroups>>,
     ) {
+        self.settle_unfinished_attempts(&start);
         let owner = owner_of(&start);
         let earlier = self.kept.earlier(&start).and_then(|kept| kept.ended.as_ref());
         let earlier_user = earlier.filter(|ended| ended.owner == owner).map(|ended| ended.user.clone());
@@ -85,6 +86,7 @@ impl ExecutorState {
         if run.start.attempt < 2 || run.start.trigger.is_manual() {
             return;
         }
+        self.settle_unfinished_attempts(&run.start);
         let earlier = self.kept.remove_earlier(&run.start).and_then(|kept| self.take_ended(kept));
         match earlier {
             Some(earlier) if earlier.owner == run.owner => {
@@ -97,6 +99,29 @@ impl ExecutorState {
                 run.follow(None, &mut self.memory);
             }
             None => run.follow(None, &mut self.memory),
+        }
+    }
+
+    /// Settles earlier attempts for the same slot whose output is still read, without the rest of it. They would be held for ever after the
+    /// last attempt.
+    fn settle_unfinished_attempts(&mut self, start: &RunRequest) {
+        if start.attempt < 2 || start.trigger.is_manual() {
+            return;
+        }
+        let is_earlier = |job: &Job| {
+            let RunRequest { job: id, scheduled_at, attempt, trigger, .. } = &*job.start;
+            *scheduled_at == start.scheduled_at && *id == start.job && *attempt < start.attempt && !trigger.is_manual()
+        };
+        // The earliest attempt is the first: it ended first.
+        loop {
+            let earlier = self.unfinished().find(|(_, job)| is_earlier(job)).map(|(id, _)| id);
+            let Some(id) = earlier else { return };
+            if self.jobs.running.contains_key(&id) {
+                self.finish(id);
+            }
+            if self.late.jobs.get(&id).is_some_and(|late| late.mail_until_ms.is_some()) {
+                self.mail_without_the_rest(id);
+            }
         }
     }
 
@@ -145,8 +170,15 @@ impl ExecutorState {
 
     /// An ended job whose output is not complete.
     fn unsettled(&self, run: RunId) -> Option<&Job> {
-        let late = self.late.jobs.values().filter(|late| late.mail_until_ms.is_some()).map(|late| &late.job);
-        self.jobs.running.values().chain(late).find(|job| job.start.run == run && job.result.is_some())
+        self.unfinished().map(|(_, job)| job).find(|job| job.start.run == run)
+    }
+
+    /// The ended jobs whose output is still waited for, with their numbers.
+    fn unfinished(&self) -> impl Iterator<Item = (u64, &Job)> {
+        self.jobs.graces.iter().filter_map(|(_, id)| {
+            let job = self.jobs.running.get(id).or_else(|| self.late.jobs.get(id).map(|late| &late.job))?;
+            Some((*id, job))
+        })
     }
 
     /// No attempt follows this run, and everything that needs its output has been requested.
