@@ -2,11 +2,15 @@
 
 use crate::common::machine::install_dma;
 use crate::common::{Deadline, Implementation, World};
-use crate::harness::{Harness, config, describe_services, environment, install_mailer, mail, start};
+use crate::harness::{
+    Harness, config, describe_services, environment, install_mailer, mail, not_started, start, uid_of,
+};
 use crate::world;
+use cronwheel::crontab::MailRule;
 use cronwheel::executor::{Config, Mailer};
 use cronwheel::profile::ProfileName;
-use cronwheel::scheduler::{RunOutcome, RunRequest};
+use cronwheel::scheduler::{Owner, RunOutcome, RunRequest, Trigger};
+use nix::poll::PollFlags;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -310,4 +314,77 @@ fn cronie_without_sendmail_says_at_its_start_that_output_goes_to_the_log() {
     world.log.wait_for(": (CRON) INFO (Syslog will be used instead of sendmail.)", Deadline::seconds(20));
     world.log.wait_for(": (alice) CMDOUT (said)", Deadline::seconds(20));
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn an_attempt_that_cannot_be_started_is_mailed_with_the_output_of_the_attempt_before() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    install_mailer("");
+    let mut harness = Harness::debian();
+    let uid = uid_of("alice");
+    let attempt = |run, number, uid| {
+        let mut start = start(run, "alice", "echo tried; exit 3");
+        start.source.owner = Owner::User { name: "alice".into(), uid };
+        start.rules.retries_left = 2 - number;
+        start.attempt = number;
+        start.trigger = if number == 1 { Trigger::Schedule } else { Trigger::Retry };
+        start
+    };
+    harness.start(&attempt(1, 1, uid));
+    assert_eq!(harness.end_of(1), RunOutcome::Code(3));
+    // Between the attempts the name has passed to another uid.
+    harness.start(&attempt(2, 2, uid + 1));
+    let why = not_started(harness.end_of(2));
+    assert!(why.starts_with("the table belongs to uid"), "{why}");
+    let both = mail(&world);
+    assert!(both.contains(&format!("\nX-Cron-Status: not started: {why}\n")), "{both}");
+    assert!(both.ends_with(&format!("\n\nattempt 1: exit 3\ntried\nattempt 2: not started: {why}\n")), "{both}");
+    assert_eq!(harness.run("bob", "true"), RunOutcome::Code(0));
+    assert!(!Path::new("/tmp/mail").exists());
+}
+
+#[test]
+fn a_run_that_finds_no_memory_for_its_request_is_mailed_as_a_failure() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    install_mailer("");
+    let mut harness = Harness::debian();
+    let with_input = |run, command: &str, size| {
+        let mut start = start(run, "alice", &format!("{command}%{}", "x".repeat(size)));
+        start.rules.mail = MailRule::Failure;
+        start
+    };
+    harness.start(&with_input(1, "exec sleep 4711", 15 << 20));
+    while harness.started.is_empty() {
+        harness.hear(PollFlags::POLLIN);
+    }
+    // Together they exceed the 32 MiB of an owner.
+    harness.start(&with_input(2, "true", 9 << 20));
+    let why = not_started(harness.end_of(2));
+    assert!(why.ends_with("take too much memory"), "{why}");
+    let mail = mail(&world);
+    assert!(mail.contains(&format!("\nX-Cron-Status: not started: {why}\n")), "{mail}");
+    assert!(mail.contains("\nSubject: Cron <alice@wheelbox> true\n"), "{mail}");
+}
+
+#[test]
+fn an_attempt_whose_background_process_still_writes_is_mailed_with_the_next_one() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    install_mailer("");
+    describe_services("");
+    for profile in [ProfileName::Debian, ProfileName::Cronie] {
+        let mut harness = Harness::of(config(profile));
+        let attempt = |number, command: &str| {
+            let mut start = start(u64::from(number), "alice", command);
+            start.rules.retries_left = 2 - number;
+            start.attempt = number;
+            start.trigger = if number == 1 { Trigger::Schedule } else { Trigger::Retry };
+            start
+        };
+        harness.start(&attempt(1, "sleep 20 & echo first; exit 3"));
+        assert_eq!(harness.end_of(1), RunOutcome::Code(3));
+        harness.start(&attempt(2, "echo second; exit 4"));
+        assert_eq!(harness.end_of(2), RunOutcome::Code(4));
+        let mail = mail(&world);
+        assert!(mail.ends_with("\n\nattempt 1: exit 3\nfirst\nattempt 2: exit 4\nsecond\n"), "{profile:?}: {mail}");
+    }
 }

@@ -5,7 +5,7 @@ use crate::executor::environment::Variables;
 use crate::executor::job::Job;
 use crate::executor::job_log::JobRef;
 use crate::executor::output::Output;
-use crate::executor::owner::{MemoryBudget, OwnerKey};
+use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
 use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use crate::users::UserWithGroups;
@@ -36,6 +36,22 @@ pub(super) enum Delivery {
     Drop,
 }
 
+/// How far main has decided about the mail of a run that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MailDecision {
+    /// Main has decided.
+    Made {
+        /// Whether the output is mailed, as far as the rules of the job allow it.
+        is_mailed: bool,
+    },
+    /// The output can be held until main decides.
+    Pending,
+    /// Too much is held for the owner of the job, so that the rules of the job decide at once.
+    NoCapacity,
+    /// There is no main that would decide.
+    NoMain,
+}
+
 impl EndedRun {
     /// Takes the output of a job that has ended. None: it has not.
     pub(super) fn of(job: &mut Job) -> Option<EndedRun> {
@@ -51,6 +67,25 @@ impl EndedRun {
             output,
             has_attempt_lines: false,
         })
+    }
+
+    /// A run that has got no process.
+    pub(super) fn not_started(
+        start: Box<RunRequest>,
+        owner: OwnerKey,
+        user: Rc<UserWithGroups>,
+        result: RunResult,
+    ) -> EndedRun {
+        EndedRun {
+            start,
+            owner,
+            user,
+            pam_variables: None,
+            result,
+            output: Output::default(),
+            has_output: false,
+            has_attempt_lines: false,
+        }
     }
 
     /// The command up to the first `%`.
@@ -88,18 +123,20 @@ impl EndedRun {
     }
 
     /// What becomes of the output. Without its main the executor holds nothing, since nobody would decide.
-    pub(super) fn delivery(&self, decision: Option<bool>, has_main: bool) -> Delivery {
+    pub(super) fn delivery(&self, decision: MailDecision) -> Delivery {
         let rules = &self.start.rules;
         let is_success = self.is_success();
         let waits = self.awaits_decision();
         let is_due = match decision {
-            Some(is_mailed) => is_mailed,
-            None if waits && has_main => return Delivery::Hold,
-            None if waits => false,
-            None => match rules.mail {
+            MailDecision::Made { is_mailed } => is_mailed,
+            MailDecision::Pending if waits => return Delivery::Hold,
+            MailDecision::NoMain if waits => false,
+            MailDecision::Pending | MailDecision::NoCapacity | MailDecision::NoMain => match rules.mail {
                 MailRule::Output => true,
                 MailRule::Failure => !is_success,
-                MailRule::Never | MailRule::Change => false,
+                MailRule::Never => false,
+                // Only main knows whether anything has changed. A superfluous mail is better than none.
+                MailRule::Change => waits && (self.has_output || !is_success),
             },
         };
         let is_spared = self.start.flags.mail_only_on_failure && is_success;
@@ -113,17 +150,18 @@ impl EndedRun {
         !self.start.flags.mail_only_on_failure && matches!(rule, MailRule::Failure | MailRule::Change)
     }
 
-    /// Puts the output of earlier attempts before this one's.
-    pub(super) fn follow(&mut self, earlier: Option<EndedRun>, memory: &mut MemoryBudget) {
+    /// Puts the output of earlier attempts before this one's, and releases what else is kept of them.
+    pub(super) fn follow(&mut self, earlier: Option<EndedRun>, memory: &mut OwnerMemory) {
         let mut all = Output::default();
         if let Some(mut earlier) = earlier {
-            earlier.begin_with_attempt_line(memory);
+            earlier.begin_with_attempt_line(&mut memory.output);
             self.has_output |= earlier.has_output;
             all = std::mem::take(&mut earlier.output);
+            memory.release_request(&earlier.start);
         }
-        self.begin_with_attempt_line(memory);
-        all.push(&self.output.text(), &self.owner, memory);
-        self.output.release(&self.owner, memory);
+        self.begin_with_attempt_line(&mut memory.output);
+        all.push(&self.output.text(), &self.owner, &mut memory.output);
+        self.output.release(&self.owner, &mut memory.output);
         self.output = all;
     }
 
@@ -152,4 +190,93 @@ pub(super) fn is_success(rules: &RunRules, result: &RunResult) -> bool {
     let RunOutcome::Code(status) = result.outcome else { return false };
     let is_quiet = !rules.fails_on_stderr || result.output.stderr_bytes == 0;
     rules.success.contains(status) && is_quiet && !result.is_timeout
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::crontab::Flags;
+    use crate::executor::output;
+    use crate::executor::owner::owner_of;
+    use crate::scheduler::{Environment, JobId, Owner, RunRequest, Source, Trigger};
+    use crate::users::User;
+
+    /// A failed attempt of alice's job, charged to the budgets.
+    pub(in crate::executor::process) fn attempt(
+        number: u32,
+        command: &str,
+        text: &str,
+        memory: &mut OwnerMemory,
+    ) -> EndedRun {
+        let mut start = Box::new(RunRequest {
+            run: RunId(u64::from(number)),
+            job: JobId::named("alice", "job"),
+            source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
+            line: 1,
+            user: "alice".into(),
+            command: command.into(),
+            variables: Environment::of([(b"NAME".as_slice(), command.as_bytes())]),
+            flags: Flags::default(),
+            scheduled_at: 1_800_000_000,
+            literal: false,
+            at_reboot: false,
+            trigger: if number == 1 { Trigger::Schedule } else { Trigger::Retry },
+            attempt: number,
+            rules: RunRules { retries_left: 3_u32.saturating_sub(number), ..RunRules::default() },
+        });
+        let owner = owner_of(&start);
+        assert!(memory.take_request(&owner, &mut start));
+        let mut output = Output::default();
+        output.push(text.as_bytes(), &owner, &mut memory.output);
+        let user = User::of_caller();
+        EndedRun {
+            result: RunResult::of_outcome(start.run, RunOutcome::Code(1), 0),
+            start,
+            owner,
+            user: Rc::new(UserWithGroups { groups: vec![user.gid], user }),
+            pam_variables: None,
+            has_output: output.total() > 0,
+            output,
+            has_attempt_lines: false,
+        }
+    }
+
+    #[test]
+    fn attempts_with_other_commands_leave_nothing_charged_when_the_last_is_released() {
+        let mut memory = OwnerMemory::new(output::budget());
+        let first = attempt(1, "first", "one", &mut memory);
+        let mut second = attempt(2, "second command", "two\n", &mut memory);
+        second.follow(Some(first), &mut memory);
+        let mut third = attempt(3, "third", "", &mut memory);
+        third.follow(Some(second), &mut memory);
+        assert_eq!(
+            String::from_utf8_lossy(&third.output.text()),
+            "attempt 1: exit 1\none\nattempt 2: exit 1\ntwo\nattempt 3: exit 1\n"
+        );
+        third.output.release(&third.owner, &mut memory.output);
+        memory.release_request(&third.start);
+        assert_eq!((memory.output.total(), memory.requests.total()), (0, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_mailed_by_the_rules_alone() {
+        use MailDecision::{NoCapacity, NoMain, Pending};
+        let mut memory = OwnerMemory::new(output::budget());
+        let mut with = |mail, text: &str, status| {
+            let mut run = attempt(1, "x", text, &mut memory);
+            (run.start.rules.mail, run.start.rules.waits_for_decision) = (mail, true);
+            run.result.outcome = RunOutcome::Code(status);
+            [Pending, NoCapacity, NoMain].map(|decision| run.delivery(decision))
+        };
+        let mailed = [Delivery::Hold, Delivery::Mail, Delivery::Drop];
+        let dropped = [Delivery::Hold, Delivery::Drop, Delivery::Drop];
+        assert_eq!(with(MailRule::Output, "out", 1), mailed);
+        assert_eq!(with(MailRule::Output, "", 1), dropped);
+        assert_eq!(with(MailRule::Failure, "", 1), mailed);
+        assert_eq!(with(MailRule::Failure, "out", 0), dropped);
+        assert_eq!(with(MailRule::Change, "out", 0), mailed);
+        assert_eq!(with(MailRule::Change, "", 1), mailed);
+        assert_eq!(with(MailRule::Change, "", 0), dropped);
+        assert_eq!(with(MailRule::Never, "out", 1), dropped);
+    }
 }

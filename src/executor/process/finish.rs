@@ -179,7 +179,7 @@ impl ExecutorState {
     }
 
     /// Logs the end of a job and has its output mailed. Output that background processes write later is late output.
-    fn finish(&mut self, id: u64) {
+    pub(super) fn finish(&mut self, id: u64) {
         let Some(mut job) = self.jobs.running.remove(&id) else { return };
         self.jobs.graces.remove(&(job.grace_ms, id));
         if let Some(relay) = &mut self.jobs.relay {

@@ -1,41 +1,146 @@
 //! Decides what becomes of the output of ended runs, by the rules of their jobs and by what main says.
 
-use super::ended_run::{Delivery, EndedRun};
-use super::kept_output::{MOST, TAIL};
+use super::ended_run::{Delivery, EndedRun, MailDecision};
+use super::kept_output::{KeptRun, TAIL};
 use super::state::ExecutorState;
 use crate::executor::job::Job;
+use crate::executor::owner::owner_of;
 use crate::report::Level;
-use crate::scheduler::{MailResult, RunId};
+use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
+use crate::users::UserWithGroups;
+use std::rc::Rc;
 
 impl ExecutorState {
     /// Logs, mails, holds or drops the output of a job that has ended.
     pub(super) fn settle_output(&mut self, job: &mut Job) {
-        let Some(mut run) = EndedRun::of(job) else { return };
+        let Some(run) = EndedRun::of(job) else { return };
         if self.context.config.output_to_log {
             self.mails.log_output(&mut self.context, &run);
         }
-        let decision = self.kept.decisions.remove(&run.run());
-        if decision.is_none() && run.start.rules.keeps_output && self.mains.has_own() {
-            self.keep_tail(&run);
-        }
-        if run.start.attempt > 1 && !run.start.trigger.is_manual() {
-            let earlier = self.kept.take_earlier(&run.start.job, run.start.scheduled_at, run.start.attempt);
-            if let Some(earlier) = &earlier {
-                self.report_mail(earlier.run(), MailResult::NotWanted);
+        self.settle(run);
+    }
+
+    /// Mails, holds or drops the end of a run that has got no process, and the output of the attempt before it. If the user is not known, the
+    /// mail can be sent only as the user of that attempt.
+    pub(super) fn settle_not_started(
+        &mut self,
+        start: Box<RunRequest>,
+        result: RunResult,
+        user: Option<Rc<UserWithGroups>>,
+    ) {
+        self.settle_unfinished_attempts(&start);
+        let owner = owner_of(&start);
+        let earlier = self.kept.earlier(&start).and_then(|kept| kept.ended.as_ref());
+        let earlier_user = earlier.filter(|ended| ended.owner == owner).map(|ended| ended.user.clone());
+        match user.or(earlier_user) {
+            Some(user) => self.settle(EndedRun::not_started(start, owner, user, result)),
+            None => {
+                if let Some(held) = self.kept.remove_earlier(&start).and_then(|kept| self.take_ended(kept)) {
+                    self.mail_or_drop(held, MailDecision::NoCapacity);
+                }
+                self.report_mail(start.run, MailResult::NotWanted);
+                self.memory.release_request(&start);
             }
-            run.follow(earlier, &mut self.memory.output);
         }
-        match run.delivery(decision, self.mains.has_own() && self.kept.mails.len() < MOST) {
+    }
+
+    fn settle(&mut self, mut run: EndedRun) {
+        let has_main = self.mains.has_own();
+        let decided = self.kept.decisions.remove(&run.run());
+        let keeps_tail = decided.is_none() && has_main && run.start.rules.keeps_output;
+        let tail = if keeps_tail { run.output.tail(TAIL) } else { Vec::new() };
+        self.follow_earlier(&mut run);
+        let decision = match decided {
+            Some(is_mailed) => MailDecision::Made { is_mailed },
+            None if !has_main => MailDecision::NoMain,
+            None if self.kept.has_capacity(&run.owner) => MailDecision::Pending,
+            None => MailDecision::NoCapacity,
+        };
+        if decision == MailDecision::NoCapacity && (run.awaits_decision() || !tail.is_empty()) {
+            self.log_full(&run);
+        }
+        let mut kept = KeptRun::of(&run.start, run.owner.clone());
+        if decision == MailDecision::Pending && self.memory.output.has_capacity(&kept.owner, tail.len()) {
+            self.memory.output.take(&kept.owner, tail.len());
+            kept.tail = tail;
+        }
+        let id = run.run();
+        match run.delivery(decision) {
             Delivery::Mail => self.mail(run),
-            Delivery::Hold => {
-                self.kept.mails.insert(run.run(), run);
-            }
+            Delivery::Hold => kept.ended = Some(run),
             Delivery::Drop => {
-                if decision.is_none() && run.awaits_decision() && run.has_output {
+                if decision == MailDecision::NoMain && run.awaits_decision() && run.has_output {
                     self.log_undecided(&run);
                 }
                 self.drop_output(run);
             }
+        }
+        if !kept.tail.is_empty() || kept.ended.is_some() {
+            let before = self.kept.insert(id, kept);
+            self.drop_kept(before);
+        }
+    }
+
+    /// Puts the output of the attempt before this one first, if it is kept.
+    fn follow_earlier(&mut self, run: &mut EndedRun) {
+        if run.start.attempt < 2 || run.start.trigger.is_manual() {
+            return;
+        }
+        self.settle_unfinished_attempts(&run.start);
+        let earlier = self.kept.remove_earlier(&run.start).and_then(|kept| self.take_ended(kept));
+        match earlier {
+            Some(earlier) if earlier.owner == run.owner => {
+                self.report_mail(earlier.run(), MailResult::NotWanted);
+                run.follow(Some(earlier), &mut self.memory);
+            }
+            // The entry has got another user since, who must not see the output.
+            Some(earlier) => {
+                self.mail_or_drop(earlier, MailDecision::NoCapacity);
+                run.follow(None, &mut self.memory);
+            }
+            None => run.follow(None, &mut self.memory),
+        }
+    }
+
+    /// Settles earlier attempts for the same slot whose output is still read, without the rest of it. They would be held for ever after the
+    /// last attempt.
+    fn settle_unfinished_attempts(&mut self, start: &RunRequest) {
+        if start.attempt < 2 || start.trigger.is_manual() {
+            return;
+        }
+        let is_earlier = |job: &Job| {
+            let RunRequest { job: id, scheduled_at, attempt, trigger, .. } = &*job.start;
+            *scheduled_at == start.scheduled_at && *id == start.job && *attempt < start.attempt && !trigger.is_manual()
+        };
+        // The earliest attempt is the first: it ended first.
+        loop {
+            let earlier = self.unfinished().find(|(_, job)| is_earlier(job)).map(|(id, _)| id);
+            let Some(id) = earlier else { return };
+            if self.jobs.running.contains_key(&id) {
+                self.finish(id);
+            }
+            if self.late.jobs.get(&id).is_some_and(|late| late.mail_until_ms.is_some()) {
+                self.mail_without_the_rest(id);
+            }
+        }
+    }
+
+    fn mail_or_drop(&mut self, run: EndedRun, decision: MailDecision) {
+        match run.delivery(decision) {
+            Delivery::Mail => self.mail(run),
+            Delivery::Hold | Delivery::Drop => self.drop_output(run),
+        }
+    }
+
+    /// Releases the kept end of the output, and returns the run if its output is held.
+    fn take_ended(&mut self, kept: KeptRun) -> Option<EndedRun> {
+        self.memory.output.give_back(&kept.owner, kept.tail.len());
+        kept.ended
+    }
+
+    fn drop_kept(&mut self, kept: Option<KeptRun>) {
+        if let Some(ended) = kept.and_then(|kept| self.take_ended(kept)) {
+            self.drop_output(ended);
         }
     }
 
@@ -45,37 +150,42 @@ impl ExecutorState {
         self.context.log.say(run.job_ref(&command), Level::Info, "MAIL", detail, "");
     }
 
-    fn keep_tail(&mut self, run: &EndedRun) {
-        let tail = run.output.tail(TAIL);
-        if !tail.is_empty() && self.kept.tails.len() < MOST && self.memory.output.has_capacity(&run.owner, tail.len()) {
-            self.memory.output.take(&run.owner, tail.len());
-            self.kept.tails.insert(run.run(), (run.owner.clone(), tail));
+    /// Logs once for each owner that no more of its runs are kept.
+    fn log_full(&mut self, run: &EndedRun) {
+        if self.kept.note_full(&run.owner) {
+            let command = run.command(self.context.profile);
+            let detail = b"too many ended runs of this owner wait for a retry or a decision about their mail: \
+                output is mailed at once and hooks get none, until fewer wait";
+            self.context.log.say(run.job_ref(&command), Level::Warning, "MAIL", detail, "");
         }
     }
 
     /// The end of the output of a run that has ended, if it is kept.
     pub(super) fn tail_of(&self, run: RunId) -> Vec<u8> {
-        if let Some((_, tail)) = self.kept.tails.get(&run) {
-            return tail.clone();
+        if let Some(kept) = self.kept.get(run) {
+            return kept.tail.clone();
         }
         self.unsettled(run).map(|job| job.output.tail(TAIL)).unwrap_or_default()
     }
 
     /// An ended job whose output is not complete.
     fn unsettled(&self, run: RunId) -> Option<&Job> {
-        let late = self.late.jobs.values().filter(|late| late.mail_until_ms.is_some()).map(|late| &late.job);
-        self.jobs.running.values().chain(late).find(|job| job.start.run == run && job.result.is_some())
+        self.unfinished().map(|(_, job)| job).find(|job| job.start.run == run)
+    }
+
+    /// The ended jobs whose output is still waited for, with their numbers.
+    fn unfinished(&self) -> impl Iterator<Item = (u64, &Job)> {
+        self.jobs.graces.iter().filter_map(|(_, id)| {
+            let job = self.jobs.running.get(id).or_else(|| self.late.jobs.get(id).map(|late| &late.job))?;
+            Some((*id, job))
+        })
     }
 
     /// No attempt follows this run, and everything that needs its output has been requested.
     pub(super) fn conclude(&mut self, run: RunId, is_mailed: bool) {
-        if let Some((owner, tail)) = self.kept.tails.remove(&run) {
-            self.memory.output.give_back(&owner, tail.len());
-        }
-        if let Some(held) = self.kept.mails.remove(&run) {
-            match held.delivery(Some(is_mailed), true) {
-                Delivery::Mail => self.mail(held),
-                Delivery::Hold | Delivery::Drop => self.drop_output(held),
+        if let Some(kept) = self.kept.remove(run) {
+            if let Some(held) = self.take_ended(kept) {
+                self.mail_or_drop(held, MailDecision::Made { is_mailed });
             }
         } else if let Some(job) = self.unsettled(run) {
             // Where main decides about nothing but what is kept for hooks, the rules decide about the mail.
@@ -88,11 +198,8 @@ impl ExecutorState {
 
     /// Nobody will decide about what is kept any more.
     pub(super) fn forget_kept_output(&mut self) {
-        for (_, (owner, tail)) in std::mem::take(&mut self.kept.tails) {
-            self.memory.output.give_back(&owner, tail.len());
-        }
-        self.kept.decisions.clear();
-        for (_, held) in std::mem::take(&mut self.kept.mails) {
+        for kept in self.kept.take_all() {
+            let Some(held) = self.take_ended(kept) else { continue };
             if held.has_output {
                 self.log_undecided(&held);
             }

@@ -16,7 +16,7 @@ use crate::executor::output::Output;
 use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
-use crate::scheduler::{MailResult, Owner, RunOutcome, RunRequest, RunResult, SkipReason};
+use crate::scheduler::{Owner, RunOutcome, RunRequest, RunResult, SkipReason};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::files::reason;
@@ -42,7 +42,13 @@ impl ExecutorState {
         let owner = owner_of(&start);
         if !self.memory.take_request(&owner, &mut start) {
             let why = "the commands and environments of this owner's running jobs take too much memory";
-            return self.not_started(start, why.into());
+            let result = self.report_not_started(&start, why.into());
+            // The request is not charged to its owner. So it is not held, the rules alone decide about the mail, and that does not need the
+            // standard input.
+            (start.rules.retries_left, start.rules.waits_for_decision) = (0, false);
+            (start.command, start.literal) = (start.split(self.context.profile.backslash).shell.into(), true);
+            let user = self.known_user(&start);
+            return self.settle_not_started(start, result, user);
         }
         self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
@@ -72,7 +78,9 @@ impl ExecutorState {
         self.stop_waiting_for_identities();
         for queued in self.starts.queue.take_all() {
             if queued.is_begun {
-                self.not_started(queued.start, "the daemon was stopped while there was no process to be had".into());
+                let why = "the daemon was stopped while there was no process to be had";
+                let user = self.known_user(&queued.start);
+                self.not_started(queued.start, why.into(), user);
                 continue;
             }
             self.refuse_start(&queued.start);
@@ -128,7 +136,8 @@ impl ExecutorState {
     /// Looks up the user and the SELinux context of a start. None if it cannot be started, or not now.
     fn resolve(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ResolvedStart> {
         if self.starts.cancelled.remove(&queued.start.run) {
-            self.not_started(queued.start, "it was to be ended before it had a process".into());
+            let user = self.known_user(&queued.start);
+            self.not_started(queued.start, "it was to be ended before it had a process".into(), user);
             return None;
         }
         let user = match &self.starts.caller {
@@ -145,11 +154,11 @@ impl ExecutorState {
                 }
                 Err(Refusal::Nobody) => {
                     self.context.log.unknown_user(&queued.start.user);
-                    self.not_started(queued.start, UserError::Unknown.to_string());
+                    self.not_started(queued.start, UserError::Unknown.to_string(), None);
                     return None;
                 }
                 Err(Refusal::Never(why)) => {
-                    self.not_started(queued.start, why);
+                    self.not_started(queued.start, why, None);
                     return None;
                 }
             },
@@ -157,7 +166,7 @@ impl ExecutorState {
         let label = match self.context.policy.map(|policy| Label::of(policy, &queued.start)).transpose() {
             Ok(label) => label.flatten(),
             Err(error) => {
-                self.not_started(queued.start, error.to_string());
+                self.not_started(queued.start, error.to_string(), Some(user));
                 return None;
             }
         };
@@ -276,7 +285,8 @@ impl ExecutorState {
             self.put_back(queued);
             self.hold(error, now_ms);
         } else {
-            self.not_started(queued.start, format!("starting the process: {}", reason(error)));
+            let user = self.known_user(&queued.start);
+            self.not_started(queued.start, format!("starting the process: {}", reason(error)), user);
         }
     }
 
@@ -411,17 +421,31 @@ impl ExecutorState {
         }
     }
 
-    /// Logs and reports a run that could not be started.
-    pub(super) fn not_started(&mut self, start: Box<RunRequest>, why: String) {
+    /// The user of a start. None: it cannot be run as that user, or the lookup is not complete.
+    fn known_user(&mut self, start: &RunRequest) -> Option<Rc<UserWithGroups>> {
+        match &self.starts.caller {
+            Some(caller) => Some(caller.clone()),
+            None => self.identify(start).ok().flatten(),
+        }
+    }
+
+    /// Logs and reports a run that could not be started, and has that mailed by the rules of its job. `user` is None if it cannot be run as
+    /// its user.
+    fn not_started(&mut self, start: Box<RunRequest>, why: String, user: Option<Rc<UserWithGroups>>) {
+        let result = self.report_not_started(&start, why);
+        self.settle_not_started(start, result, user);
+    }
+
+    fn report_not_started(&mut self, start: &RunRequest, why: String) -> RunResult {
         let command = start.split(self.context.profile.backslash).shell;
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
-        self.context.log.not_started(JobRef { start: &start, user, command: &command, pid: None }, &why);
+        self.context.log.not_started(JobRef { start, user, command: &command, pid: None }, &why);
         self.starts.begun.push(start.run);
         self.begin_journal();
-        self.journal.journal().intend(&start, clock::wall().seconds);
-        self.report_end(RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms()));
-        self.report_mail(start.run, MailResult::NotWanted);
-        self.memory.release_request(&start);
+        self.journal.journal().intend(start, clock::wall().seconds);
+        let result = RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms());
+        self.report_end(result.clone());
+        result
     }
 }
 
