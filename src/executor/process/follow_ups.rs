@@ -1,13 +1,15 @@
 //! Hooks and pings: commands of the owner that are run, and web services that are called, when a run has ended. They run as the owner beside
-//! the jobs, in bounded numbers and for a bounded time, and none of them delays a job.
+//! the jobs, with the PAM session and the SELinux context of a job, in bounded numbers and for a bounded time, and none of them delays a job.
 
 use super::context::Context;
 use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure};
 use crate::executor::job::Feed;
+use crate::executor::link::Link;
 use crate::executor::owner::{FairQueue, OwnerKey};
 use crate::scheduler::{FollowUpTask, JobId, RunRequest};
 use crate::sys::descriptor;
 use crate::sys::process::{self, Ask, Pid};
+use crate::sys::process_list::{self, ProcessIdentity};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -61,10 +63,16 @@ pub(super) struct Queued {
 pub(super) struct Running {
     pub(super) kind: Kind,
     pub(super) user: OwnerKey,
-    pub(super) start: Box<RunRequest>,
-    /// The hook's command, or the job's where a web service is called.
-    pub(super) command: Vec<u8>,
-    pub(super) pid: Pid,
+    /// What it was started from.
+    pub(super) queued: Queued,
+    /// Its process. None until the PAM monitor has started it.
+    pub(super) pid: Option<Pid>,
+    /// The same process by its start time, if a PAM monitor has started it.
+    pub(super) process: Option<ProcessIdentity>,
+    /// The connection to the PAM monitor, if there is a PAM session.
+    pub(super) monitor: Option<Link>,
+    /// It is to be ended as soon as it has a process.
+    pub(super) ends_at_start: Option<Ask>,
     pub(super) feed: Option<Feed>,
     pub(super) pipe: Option<OwnedFd>,
     pub(super) output: Vec<u8>,
@@ -130,8 +138,17 @@ impl FollowUps {
     }
 
     /// Ends those that run.
-    pub(super) fn end_running(&self, ask: Ask) {
-        self.running.values().for_each(|running| end(running, ask));
+    pub(super) fn end_running(&mut self, ask: Ask) {
+        self.running.values_mut().for_each(|running| end(running, ask));
+    }
+
+    /// Records the process that a PAM monitor has started.
+    pub(super) fn started(&mut self, id: u64, pid: Pid, process: Option<ProcessIdentity>) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        (running.pid, running.process) = (Some(pid), process);
+        if let Some(ask) = running.ends_at_start.take() {
+            end(running, ask);
+        }
     }
 
     /// Goes on writing the standard input.
@@ -162,7 +179,7 @@ impl FollowUps {
 
     /// Records that the program could not be executed.
     pub(super) fn failed(&mut self, id: u64, failure: &Failure) {
-        if failure.step == ExecStage::DirectoryInstead {
+        if failure.step == ExecStage::DirectoryInstead || failure.step.is_limit() {
             return;
         }
         if let Some(running) = self.running.get_mut(&id) {
@@ -171,9 +188,16 @@ impl FollowUps {
     }
 }
 
-/// Signals a process group. Its leader has not been reaped, so the process id is still its own.
-fn end(running: &Running, ask: Ask) {
-    let _ = process::signal_group(running.pid, ask).or_else(|_| process::signal(running.pid, ask));
+/// Signals a process group, or has that done as soon as it exists.
+fn end(running: &mut Running, ask: Ask) {
+    let Some(pid) = running.pid else {
+        running.ends_at_start = Some(ask);
+        return;
+    };
+    // A child of this process has not been reaped, so the process id is still its own. A PAM monitor may have reaped its own.
+    if running.monitor.is_none() || running.process.is_some_and(|own| process_list::identity(pid) == Some(own)) {
+        let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));
+    }
 }
 
 impl Queued {
