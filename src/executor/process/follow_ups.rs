@@ -16,10 +16,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Time limit of a hook, and of a ping with all its tries.
 pub(super) const LIMIT_MS: i64 = 60_000;
-/// Maximum number of hooks of one user at once, the same for pings, and of all users together.
-pub(super) const OF_ONE: usize = 4;
+/// Maximum number of hooks of one owner at once, and of all owners together. The same applies to pings. There is a reserve of the same size for
+/// owners that have none running.
+const OF_ONE: usize = 4;
 const TOGETHER: usize = 64;
-/// Maximum number of hooks of one user that wait, and the same for pings. More are dropped.
+/// Maximum number of hooks of one owner that wait, and the same for pings. More are dropped.
 pub(super) const WAITING_OF_ONE: usize = 16;
 /// Bytes that are kept of what a hook or a ping prints.
 const OUTPUT: usize = 4 << 10;
@@ -62,7 +63,7 @@ pub(super) struct Queued {
 /// One that runs.
 pub(super) struct Running {
     pub(super) kind: Kind,
-    pub(super) user: OwnerKey,
+    pub(super) owner: OwnerKey,
     /// What it was started from.
     pub(super) queued: Queued,
     /// Its process. None until the PAM monitor has started it.
@@ -88,7 +89,7 @@ pub(super) struct FollowUps {
     pub(super) hooks: FairQueue<Queued>,
     pub(super) pings: FairQueue<Queued>,
     pub(super) running: HashMap<u64, Running>,
-    /// How many of a user's were dropped since there was room for the last time.
+    /// How many of an owner's were dropped since there was room for the last time.
     pub(super) dropped: HashMap<(Kind, OwnerKey), u64>,
     /// Jobs whose web service has failed since it answered for the last time.
     pub(super) failing: HashSet<JobId>,
@@ -112,14 +113,12 @@ impl FollowUps {
 
     /// The next one of a kind that may be started.
     pub(super) fn next(&mut self, kind: Kind) -> Option<(OwnerKey, Queued)> {
-        if self.running.len() >= TOGETHER {
-            return None;
-        }
         let mut busy: HashMap<OwnerKey, usize> = HashMap::new();
         for running in self.running.values().filter(|running| running.kind == kind) {
-            *busy.entry(running.user.clone()).or_default() += 1;
+            *busy.entry(running.owner.clone()).or_default() += 1;
         }
-        self.queue(kind).pop_if(|user| busy.get(user).is_none_or(|count| *count < OF_ONE))
+        let together = busy.values().sum();
+        self.queue(kind).pop_if(|owner| may_start(busy.get(owner).copied().unwrap_or(0), together))
     }
 
     /// When the next timed work is due (monotonic).
@@ -188,6 +187,14 @@ impl FollowUps {
     }
 }
 
+/// Whether an owner with this number of running ones of a kind may have another, while all owners together have `together` of that kind.
+fn may_start(of_owner: usize, together: usize) -> bool {
+    match of_owner {
+        0 => together < 2 * TOGETHER,
+        _ => of_owner < OF_ONE && together < TOGETHER,
+    }
+}
+
 /// Signals a process group, or has that done as soon as it exists.
 fn end(running: &mut Running, ask: Ask) {
     let Some(pid) = running.pid else {
@@ -205,6 +212,27 @@ impl Queued {
         match &self.task {
             FollowUpTask::Hook { command, .. } => command.to_vec(),
             FollowUpTask::Ping { .. } => self.start.command.to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_with_none_running_have_a_reserve_and_others_do_not() {
+        for (of_owner, together, expected) in [
+            (0, 0, true),
+            (OF_ONE - 1, OF_ONE - 1, true),
+            (OF_ONE, OF_ONE, false),
+            (1, TOGETHER - 1, true),
+            (1, TOGETHER, false),
+            (0, TOGETHER, true),
+            (0, 2 * TOGETHER - 1, true),
+            (0, 2 * TOGETHER, false),
+        ] {
+            assert_eq!(may_start(of_owner, together), expected, "{of_owner} of {together}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::children::Child;
 use super::context::{EventSource, token};
-use super::follow_ups::{FAILING, HOLD_MS, Kind, LIMIT_MS, OF_ONE, Queued, Running, WAITING_OF_ONE};
+use super::follow_ups::{FAILING, HOLD_MS, Kind, LIMIT_MS, Queued, Running, WAITING_OF_ONE};
 use super::start::{BEHIND_MS, Refusal};
 use super::state::ExecutorState;
 use crate::executor::environment::{Variables, c_string};
@@ -153,7 +153,7 @@ impl ExecutorState {
         }
         let running = Running {
             kind,
-            user: key.clone(),
+            owner: key.clone(),
             queued,
             pid,
             process: None,
@@ -286,7 +286,7 @@ impl ExecutorState {
         if running.ends_at_start.is_some() {
             return self.memory.release_request(&running.queued.start);
         }
-        self.follow_ups.queue(running.kind).push_front(running.user, running.queued);
+        self.follow_ups.queue(running.kind).push_front(running.owner, running.queued);
         self.follow_ups.held_until_ms = clock::monotonic_ms() + HOLD_MS;
     }
 
@@ -316,11 +316,11 @@ impl ExecutorState {
     }
 
     /// Logs how many were dropped, as soon as there is room again.
-    fn log_dropped(&mut self, kind: Kind, user: &OwnerKey) {
-        let Some(count) = self.follow_ups.dropped.remove(&(kind, user.clone())) else { return };
+    fn log_dropped(&mut self, kind: Kind, owner: &OwnerKey) {
+        let Some(count) = self.follow_ups.dropped.remove(&(kind, owner.clone())) else { return };
         let name = kind.name();
-        let detail = format!("{count} {name} were dropped, because {OF_ONE} ran and {WAITING_OF_ONE} waited");
-        self.context.log.say_as_daemon(user, "WARNING", &detail);
+        let detail = format!("{count} {name} were dropped, because {WAITING_OF_ONE} waited");
+        self.context.log.say_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);
     }
 }
 
