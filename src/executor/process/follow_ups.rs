@@ -219,6 +219,43 @@ impl Queued {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crontab::Flags;
+    use crate::executor::owner::owner_of;
+    use crate::scheduler::{Environment, Owner, RunId, RunRules, Source, Trigger};
+
+    fn hook_of(owner: Owner, command: &str) -> Queued {
+        let start = Box::new(RunRequest {
+            run: RunId(1),
+            job: JobId::named("alice", "job"),
+            source: Source { path: "/x".into(), name: "x".into(), owner },
+            line: 1,
+            user: "alice".into(),
+            command: "true".into(),
+            literal: false,
+            variables: Environment::default(),
+            flags: Flags::default(),
+            scheduled_at: 0,
+            at_reboot: false,
+            trigger: Trigger::Schedule,
+            attempt: 1,
+            rules: RunRules::default(),
+        });
+        let command = command.as_bytes().to_vec().into();
+        let task = FollowUpTask::Hook { event: "failure".to_owned(), command, variables: Vec::new() };
+        Queued { start, task, input: Vec::new() }
+    }
+
+    #[test]
+    fn a_crontab_and_system_entries_of_the_same_user_take_turns() {
+        let mut follow_ups = FollowUps::default();
+        let user = || Owner::User { name: "alice".into(), uid: 1000 };
+        for queued in [hook_of(user(), "1"), hook_of(user(), "2"), hook_of(Owner::System, "3")] {
+            follow_ups.queue(Kind::Hook).push_back(owner_of(&queued.start), queued);
+        }
+        let next = std::iter::from_fn(|| follow_ups.next(Kind::Hook));
+        let commands: Vec<Vec<u8>> = next.map(|(_, queued)| queued.command()).collect();
+        assert_eq!(commands, [b"1", b"3", b"2"]);
+    }
 
     #[test]
     fn owners_with_none_running_have_a_reserve_and_others_do_not() {

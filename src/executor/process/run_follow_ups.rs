@@ -39,14 +39,14 @@ impl ExecutorState {
     pub(super) fn take_follow_up(&mut self, follow_up: FollowUp<Box<RunRequest>>) {
         let FollowUp { mut start, output_of, task } = follow_up;
         let kind = Kind::of(&task);
-        let user: OwnerKey = start.user.as_str().into();
-        let has_room = self.follow_ups.queue(kind).len_of(&user) < WAITING_OF_ONE;
-        if !has_room || !self.memory.take_request(&owner_of(&start), &mut start) {
-            *self.follow_ups.dropped.entry((kind, user)).or_default() += 1;
+        let owner = owner_of(&start);
+        let has_room = self.follow_ups.queue(kind).len_of(&owner) < WAITING_OF_ONE;
+        if !has_room || !self.memory.take_request(&owner, &mut start) {
+            *self.follow_ups.dropped.entry((kind, owner)).or_default() += 1;
             return;
         }
         let input = self.input(&task, output_of);
-        self.follow_ups.queue(kind).push_back(user, Queued { start, task, input });
+        self.follow_ups.queue(kind).push_back(owner, Queued { start, task, input });
     }
 
     fn input(&self, task: &FollowUpTask, output_of: Option<RunId>) -> Vec<u8> {
