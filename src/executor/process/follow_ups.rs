@@ -10,7 +10,7 @@ use crate::scheduler::{FollowUpTask, JobId, RunRequest};
 use crate::sys::descriptor;
 use crate::sys::process::{self, Ask, Pid};
 use crate::sys::process_list::{self, ProcessIdentity};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -26,8 +26,8 @@ pub(super) const WAITING_OF_ONE: usize = 16;
 const OUTPUT: usize = 4 << 10;
 /// Pause after no process could be created.
 pub(super) const HOLD_MS: i64 = 1_000;
-/// Maximum number of jobs of which it is remembered that their web service failed.
-pub(super) const FAILING: usize = 20_000;
+/// Maximum number of jobs of one owner of which it is remembered that their web service failed.
+const FAILING_OF_ONE: usize = 1_000;
 
 /// The two kinds, which do not take each other's places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,10 +92,38 @@ pub(super) struct FollowUps {
     /// How many of an owner's were dropped since there was room for the last time.
     pub(super) dropped: HashMap<(Kind, OwnerKey), u64>,
     /// Jobs whose web service has failed since it answered for the last time.
-    pub(super) failing: HashSet<JobId>,
+    pub(super) failing: FailingPings,
     /// It has been logged that there is no program that calls web services.
     pub(super) has_logged_lack: bool,
     pub(super) held_until_ms: i64,
+}
+
+/// Jobs whose web service has failed since it answered for the last time, of each owner with the oldest first. One whose job is gone stays until
+/// newer ones take its place.
+#[derive(Default)]
+pub(super) struct FailingPings(HashMap<OwnerKey, VecDeque<JobId>>);
+
+impl FailingPings {
+    pub(super) fn contains(&self, owner: &OwnerKey, job: &JobId) -> bool {
+        self.0.get(owner).is_some_and(|jobs| jobs.contains(job))
+    }
+
+    /// Adds a job that is not there yet. An owner that has too many loses the oldest.
+    pub(super) fn add(&mut self, owner: OwnerKey, job: JobId) {
+        let jobs = self.0.entry(owner).or_default();
+        if jobs.len() >= FAILING_OF_ONE {
+            jobs.pop_front();
+        }
+        jobs.push_back(job);
+    }
+
+    pub(super) fn remove(&mut self, owner: &OwnerKey, job: &JobId) {
+        let Some(jobs) = self.0.get_mut(owner) else { return };
+        jobs.retain(|other| other != job);
+        if jobs.is_empty() {
+            self.0.remove(owner);
+        }
+    }
 }
 
 impl FollowUps {
@@ -255,6 +283,21 @@ mod tests {
         let next = std::iter::from_fn(|| follow_ups.next(Kind::Hook));
         let commands: Vec<Vec<u8>> = next.map(|(_, queued)| queued.command()).collect();
         assert_eq!(commands, [b"1", b"3", b"2"]);
+    }
+
+    #[test]
+    fn an_owner_with_many_failing_pings_loses_its_own_oldest_one() {
+        let mut failing = FailingPings::default();
+        let (alice, bob): (OwnerKey, OwnerKey) = ("alice".into(), "bob".into());
+        let job = |number: usize| JobId::named("alice", &number.to_string());
+        failing.add(bob.clone(), job(0));
+        (0..=FAILING_OF_ONE).for_each(|number| failing.add(alice.clone(), job(number)));
+        assert!(!failing.contains(&alice, &job(0)) && failing.contains(&alice, &job(1)));
+        assert!(failing.contains(&alice, &job(FAILING_OF_ONE)) && failing.contains(&bob, &job(0)));
+        failing.remove(&alice, &job(1));
+        assert!(!failing.contains(&alice, &job(1)));
+        failing.remove(&bob, &job(0));
+        assert_eq!(failing.0.len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::children::Child;
 use super::context::{EventSource, token};
-use super::follow_ups::{FAILING, HOLD_MS, Kind, LIMIT_MS, Queued, Running, WAITING_OF_ONE};
+use super::follow_ups::{HOLD_MS, Kind, LIMIT_MS, Queued, Running, WAITING_OF_ONE};
 use super::start::{BEHIND_MS, Refusal};
 use super::state::ExecutorState;
 use crate::executor::environment::{Variables, c_string};
@@ -249,7 +249,7 @@ impl ExecutorState {
         let start = &running.queued.start;
         let is_failure = running.failure.is_some() || running.timed_out || !status.is_some_and(Status::is_success);
         match (running.kind, is_failure) {
-            (Kind::Ping, false) => drop(self.follow_ups.failing.remove(&start.job)),
+            (Kind::Ping, false) => self.follow_ups.failing.remove(&running.owner, &start.job),
             (Kind::Hook, false) => {}
             (kind, true) => {
                 let text = String::from_utf8_lossy(&running.output);
@@ -299,8 +299,8 @@ impl ExecutorState {
 
     /// Logs a hook that failed, or the first call of an incident that failed.
     fn log_follow_up_failure(&mut self, kind: Kind, start: &RunRequest, command: &[u8], how: &str, why: &str) {
-        let is_known = kind == Kind::Ping && self.follow_ups.failing.contains(&start.job);
-        if is_known || (kind == Kind::Ping && self.follow_ups.failing.len() >= FAILING) {
+        let owner = owner_of(start);
+        if kind == Kind::Ping && self.follow_ups.failing.contains(&owner, &start.job) {
             return;
         }
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
@@ -308,7 +308,7 @@ impl ExecutorState {
         match kind {
             Kind::Hook => self.context.log.say(job_ref, Level::Warning, "HOOK FAILED", command, &format!(" {how}")),
             Kind::Ping => {
-                self.follow_ups.failing.insert(start.job.clone());
+                self.follow_ups.failing.add(owner, start.job.clone());
                 let rest = format!(" {}", if why.is_empty() { how } else { why });
                 self.context.log.say(job_ref, Level::Warning, "PING FAILED", start.job.as_str().as_bytes(), &rest);
             }
