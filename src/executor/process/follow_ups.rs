@@ -44,11 +44,35 @@ impl Kind {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Kind::Hook => "hooks",
-            Kind::Ping => "pings",
+            Kind::Hook => "hook",
+            Kind::Ping => "ping",
         }
+    }
+}
+
+/// How many of an owner's hooks or pings were dropped, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// As many others as may wait were waiting.
+    pub(super) for_the_queue: u64,
+    /// The owner's requests took too much memory.
+    pub(super) for_memory: u64,
+}
+
+impl Dropped {
+    /// What the log says about them, a line for each reason.
+    pub(super) fn details(self, kind: Kind) -> impl Iterator<Item = String> {
+        let waited = format!("{WAITING_OF_ONE} waited");
+        let memory = "the commands and environments of this owner take too much memory".to_owned();
+        let name = kind.name();
+        [(self.for_the_queue, waited), (self.for_memory, memory)].into_iter().filter(|(count, _)| *count > 0).map(
+            move |(count, why)| match count {
+                1 => format!("1 {name} was dropped, because {why}"),
+                _ => format!("{count} {name}s were dropped, because {why}"),
+            },
+        )
     }
 }
 
@@ -90,7 +114,7 @@ pub(super) struct FollowUps {
     pub(super) pings: FairQueue<Queued>,
     pub(super) running: HashMap<u64, Running>,
     /// How many of an owner's were dropped since there was room for the last time.
-    pub(super) dropped: HashMap<(Kind, OwnerKey), u64>,
+    pub(super) dropped: HashMap<(Kind, OwnerKey), Dropped>,
     /// Jobs whose web service has failed since it answered for the last time.
     pub(super) failing: FailingPings,
     /// It has been logged that there is no program that calls web services.
@@ -283,6 +307,19 @@ mod tests {
         let next = std::iter::from_fn(|| follow_ups.next(Kind::Hook));
         let commands: Vec<Vec<u8>> = next.map(|(_, queued)| queued.command()).collect();
         assert_eq!(commands, [b"1", b"3", b"2"]);
+    }
+
+    #[test]
+    fn the_log_gives_the_reason_of_each_drop() {
+        let dropped = Dropped { for_the_queue: 2, for_memory: 1 };
+        assert_eq!(
+            dropped.details(Kind::Hook).collect::<Vec<_>>(),
+            [
+                "2 hooks were dropped, because 16 waited",
+                "1 hook was dropped, because the commands and environments of this owner take too much memory"
+            ]
+        );
+        assert_eq!(Dropped::default().details(Kind::Ping).count(), 0);
     }
 
     #[test]

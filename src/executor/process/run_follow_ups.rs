@@ -40,9 +40,12 @@ impl ExecutorState {
         let FollowUp { mut start, output_of, task } = follow_up;
         let kind = Kind::of(&task);
         let owner = owner_of(&start);
-        let has_room = self.follow_ups.queue(kind).len_of(&owner) < WAITING_OF_ONE;
-        if !has_room || !self.memory.take_request(&owner, &mut start) {
-            *self.follow_ups.dropped.entry((kind, owner)).or_default() += 1;
+        if self.follow_ups.queue(kind).len_of(&owner) >= WAITING_OF_ONE {
+            self.follow_ups.dropped.entry((kind, owner)).or_default().for_the_queue += 1;
+            return;
+        }
+        if !self.memory.take_request(&owner, &mut start) {
+            self.follow_ups.dropped.entry((kind, owner)).or_default().for_memory += 1;
             return;
         }
         let input = self.input(&task, output_of);
@@ -317,10 +320,10 @@ impl ExecutorState {
 
     /// Logs how many were dropped, as soon as there is room again.
     fn log_dropped(&mut self, kind: Kind, owner: &OwnerKey) {
-        let Some(count) = self.follow_ups.dropped.remove(&(kind, owner.clone())) else { return };
-        let name = kind.name();
-        let detail = format!("{count} {name} were dropped, because {WAITING_OF_ONE} waited");
-        self.context.log.say_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);
+        let Some(dropped) = self.follow_ups.dropped.remove(&(kind, owner.clone())) else { return };
+        for detail in dropped.details(kind) {
+            self.context.log.say_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);
+        }
     }
 }
 
