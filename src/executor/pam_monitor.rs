@@ -1,4 +1,4 @@
-//! The PAM monitor: a process of root that keeps a PAM session open around one job and closes it whatever happens to the job.
+//! The PAM monitor: a process of root that keeps a PAM session open around one job, hook or ping and closes it whatever happens to that.
 //!
 //! The template process forks it. It communicates with the executor over a socket. Each PAM monitor begins its own PAM transaction, so
 //! libpam reads the service's files and loads the modules as they are at that moment, and errors are reported for the job in question.
@@ -19,7 +19,7 @@ use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::memory;
 use crate::sys::pam::{self, Library, PamError, Session};
-use crate::sys::process::{self, Pid, Status};
+use crate::sys::process::{self, Pid, Program, Status};
 use crate::sys::process_list::{self, ProcessIdentity};
 use crate::sys::selinux::Policy;
 use serde::de::DeserializeOwned;
@@ -30,11 +30,28 @@ use std::time::Duration;
 
 /// Pause between two attempts to fork the job.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// The variables of a table, or of PAM, that a ping gets: proxies, and the certificates that are trusted.
+const PING_VARIABLES: [&[u8]; 13] = [
+    b"PATH",
+    b"HOME",
+    b"LOGNAME",
+    b"http_proxy",
+    b"https_proxy",
+    b"all_proxy",
+    b"no_proxy",
+    b"HTTP_PROXY",
+    b"HTTPS_PROXY",
+    b"ALL_PROXY",
+    b"NO_PROXY",
+    b"SSL_CERT_FILE",
+    b"SSL_CERT_DIR",
+];
 
 /// The request to a PAM monitor: the job and how to start it.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct MonitorRequest {
-    pub(super) run: RunId,
+    /// The run that the cgroup is named for. None: a hook or a ping, which has no cgroup of its own.
+    pub(super) run: Option<RunId>,
     pub(super) user: String,
     pub(super) identity: Identity,
     /// The SELinux context of the job, if the kernel has SELinux.
@@ -43,6 +60,8 @@ pub(super) struct MonitorRequest {
     pub(super) session_class: Option<Vec<u8>>,
     pub(super) variables: Environment,
     pub(super) command: SharedBytes,
+    /// The path of the program that is run with the verb `ping` instead of the shell.
+    pub(super) ping_program: Option<CString>,
     pub(super) runs_without_home: bool,
     pub(super) original_limits: OriginalLimits,
     pub(super) limits: ResourceLimits,
@@ -154,7 +173,7 @@ impl<'a> PamMonitor<'a> {
         self.set_exec_context(&request)?;
         let session = self.open_session(&request)?;
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
-        let (leaf, entrance) = self.create_leaf(request.run).unzip();
+        let (leaf, entrance) = request.run.and_then(|run| self.create_leaf(run)).unzip();
         let spec = ExecSpec { entrance, ..spec(&request, &pam, identity) };
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let [input, output, error] = ends.each_ref().map(AsFd::as_fd);
@@ -297,5 +316,31 @@ pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity
     spec.runs_without_home = request.runs_without_home;
     spec.sets_defaults = false;
     spec.limits = request.limits;
+    if let Some(path) = &request.ping_program {
+        let arguments = vec![c"cronctl".to_owned(), c"ping".to_owned()];
+        spec.program = Program::new(path.clone(), arguments, ping_variables(&variables).strings());
+    }
     spec
+}
+
+/// The variables that a ping gets. The program needs no others, and those of the dynamic linker (`LD_PRELOAD`) could replace its code.
+fn ping_variables(variables: &Variables) -> Variables {
+    let mut kept = Variables::default();
+    for (name, value) in variables.iter().filter(|(name, _)| PING_VARIABLES.iter().any(|known| known == name)) {
+        kept.set(name, value);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_gets_proxies_and_nothing_of_the_dynamic_linker() {
+        let strings =
+            ["PATH=/bin", "LD_PRELOAD=/tmp/x.so", "https_proxy=http://p:1", "LD_AUDIT=y", "SECRET=z", "HOME=/h"];
+        let variables = Variables::from_strings(strings.iter().map(|string| string.as_bytes()));
+        assert_eq!(ping_variables(&variables).strings(), [c"PATH=/bin", c"https_proxy=http://p:1", c"HOME=/h"]);
+    }
 }

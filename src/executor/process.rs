@@ -222,7 +222,7 @@ impl ExecutorState {
                         self.leader_ended(id, Some((status, usage_of(used))), clock::monotonic_ms())
                     }
                     Some(Child::Mailer(id)) => self.mailer_ended(id, status),
-                    Some(Child::FollowUp(id)) => self.follow_up_ended(id, status),
+                    Some(Child::FollowUp(id)) => self.follow_up_ended(id, Some(status)),
                     // A user lookup, or an orphan that this process has adopted.
                     None => {}
                 }

@@ -91,6 +91,36 @@ fn hooks_run_as_the_owner_with_the_output_and_a_failing_one_is_one_line() {
 }
 
 #[test]
+fn an_account_that_pam_refuses_has_no_hook_and_no_ping_and_others_have_theirs_in_a_session() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    fs::write("/etc/security/access.conf", "-:alice:ALL\n").expect("access.conf");
+    fs::write("/etc/security/limits.conf", "bob hard nofile 77\n").expect("limits.conf");
+    let service = "account required pam_access.so\nsession required pam_limits.so\n";
+    fs::write("/etc/pam.d/cron", service).expect("a service");
+    let at = soon(&world);
+    let table = format!(
+        "CRON_TZ=UTC\nMAILTO=\nCRON_PING=http://127.0.0.1:9/ping\nCRON_ON_FAILURE=echo ran >/run/out/$LOGNAME.part; \
+         (ulimit -n; id -un; cat) >>/run/out/$LOGNAME.part; mv /run/out/$LOGNAME.part /run/out/$LOGNAME\n\
+         {at} echo oops; exit 1\n"
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    assert!(world.crontab("bob", &table.replace("CRON_PING=http://127.0.0.1:9/ping\n", "")).status.success());
+    let daemon = world.start_daemon(&[]);
+    assert_eq!(world.wait_for_file("/run/out/bob", Deadline::seconds(30)), "ran\n77\nbob\noops\n");
+    let refusal = " could not be started: pam_acct_mgmt: Permission denied";
+    let lines = |event: &str| {
+        let lines = world.log.lines();
+        lines.iter().filter(|line| line.contains(event) && line.ends_with(refusal)).count()
+    };
+    Deadline::seconds(20).wait_for("the refused hook", || (lines("(alice) HOOK FAILED (") == 1).then_some(()));
+    Deadline::seconds(20).wait_for("the refused ping", || (lines("(alice) PING FAILED (") == 1).then_some(()));
+    assert!(daemon.stop().success());
+    assert_eq!((lines("HOOK FAILED"), lines("PING FAILED")), (1, 1));
+    assert!(!std::path::Path::new("/run/out/alice").exists() && !std::path::Path::new("/run/out/alice.part").exists());
+}
+
+#[test]
 fn the_third_failure_in_a_row_is_notified_once_and_so_is_the_recovery() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare(&world);

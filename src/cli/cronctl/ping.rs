@@ -53,7 +53,7 @@ pub(super) fn run() -> ExitCode {
 }
 
 fn fail(why: &str) -> ExitCode {
-    // Nobody is left to be told if this fails.
+    // An error here cannot be reported.
     let _ = descriptor::write(descriptor::standard(false), format!("{why}\n").as_bytes());
     let _ = io::stdout().flush();
     ExitCode::FAILURE

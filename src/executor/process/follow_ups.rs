@@ -1,30 +1,33 @@
 //! Hooks and pings: commands of the owner that are run, and web services that are called, when a run has ended. They run as the owner beside
-//! the jobs, in bounded numbers and for a bounded time, and none of them delays a job.
+//! the jobs, with the PAM session and the SELinux context of a job, in bounded numbers and for a bounded time, and none of them delays a job.
 
 use super::context::Context;
 use crate::executor::exec_spec::{ExecSpec, ExecStage, Failure};
 use crate::executor::job::Feed;
+use crate::executor::link::Link;
 use crate::executor::owner::{FairQueue, OwnerKey};
 use crate::scheduler::{FollowUpTask, JobId, RunRequest};
 use crate::sys::descriptor;
 use crate::sys::process::{self, Ask, Pid};
-use std::collections::{HashMap, HashSet};
+use crate::sys::process_list::{self, ProcessIdentity};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Time limit of a hook, and of a ping with all its tries.
 pub(super) const LIMIT_MS: i64 = 60_000;
-/// Maximum number of hooks of one user at once, the same for pings, and of all users together.
-pub(super) const OF_ONE: usize = 4;
+/// Maximum number of hooks of one owner at once, and of all owners together. The same applies to pings. There is a reserve of the same size for
+/// owners that have none running.
+const OF_ONE: usize = 4;
 const TOGETHER: usize = 64;
-/// Maximum number of hooks of one user that wait, and the same for pings. More are dropped.
+/// Maximum number of hooks of one owner that wait, and the same for pings. More are dropped.
 pub(super) const WAITING_OF_ONE: usize = 16;
 /// Bytes that are kept of what a hook or a ping prints.
 const OUTPUT: usize = 4 << 10;
 /// Pause after no process could be created.
 pub(super) const HOLD_MS: i64 = 1_000;
-/// Maximum number of jobs of which it is remembered that their web service failed.
-pub(super) const FAILING: usize = 20_000;
+/// Maximum number of jobs of one owner of which it is remembered that their web service failed.
+const FAILING_OF_ONE: usize = 1_000;
 
 /// The two kinds, which do not take each other's places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,11 +44,35 @@ impl Kind {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Kind::Hook => "hooks",
-            Kind::Ping => "pings",
+            Kind::Hook => "hook",
+            Kind::Ping => "ping",
         }
+    }
+}
+
+/// How many of an owner's hooks or pings were dropped, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// As many others as may wait were waiting.
+    pub(super) for_the_queue: u64,
+    /// The owner's requests took too much memory.
+    pub(super) for_memory: u64,
+}
+
+impl Dropped {
+    /// What the log says about them, a line for each reason.
+    pub(super) fn details(self, kind: Kind) -> impl Iterator<Item = String> {
+        let waited = format!("{WAITING_OF_ONE} waited");
+        let memory = "the commands and environments of this owner take too much memory".to_owned();
+        let name = kind.name();
+        [(self.for_the_queue, waited), (self.for_memory, memory)].into_iter().filter(|(count, _)| *count > 0).map(
+            move |(count, why)| match count {
+                1 => format!("1 {name} was dropped, because {why}"),
+                _ => format!("{count} {name}s were dropped, because {why}"),
+            },
+        )
     }
 }
 
@@ -60,11 +87,17 @@ pub(super) struct Queued {
 /// One that runs.
 pub(super) struct Running {
     pub(super) kind: Kind,
-    pub(super) user: OwnerKey,
-    pub(super) start: Box<RunRequest>,
-    /// The hook's command, or the job's where a web service is called.
-    pub(super) command: Vec<u8>,
-    pub(super) pid: Pid,
+    pub(super) owner: OwnerKey,
+    /// What it was started from.
+    pub(super) queued: Queued,
+    /// Its process. None until the PAM monitor has started it.
+    pub(super) pid: Option<Pid>,
+    /// The same process by its start time, if a PAM monitor has started it.
+    pub(super) process: Option<ProcessIdentity>,
+    /// The connection to the PAM monitor, if there is a PAM session.
+    pub(super) monitor: Option<Link>,
+    /// It is to be ended as soon as it has a process.
+    pub(super) ends_at_start: Option<Ask>,
     pub(super) feed: Option<Feed>,
     pub(super) pipe: Option<OwnedFd>,
     pub(super) output: Vec<u8>,
@@ -80,13 +113,41 @@ pub(super) struct FollowUps {
     pub(super) hooks: FairQueue<Queued>,
     pub(super) pings: FairQueue<Queued>,
     pub(super) running: HashMap<u64, Running>,
-    /// How many of a user's were dropped since there was room for the last time.
-    pub(super) dropped: HashMap<(Kind, OwnerKey), u64>,
+    /// How many of an owner's were dropped since there was room for the last time.
+    pub(super) dropped: HashMap<(Kind, OwnerKey), Dropped>,
     /// Jobs whose web service has failed since it answered for the last time.
-    pub(super) failing: HashSet<JobId>,
+    pub(super) failing: FailingPings,
     /// It has been logged that there is no program that calls web services.
     pub(super) has_logged_lack: bool,
     pub(super) held_until_ms: i64,
+}
+
+/// Jobs whose web service has failed since it answered for the last time, of each owner with the oldest first. One whose job is gone stays until
+/// newer ones take its place.
+#[derive(Default)]
+pub(super) struct FailingPings(HashMap<OwnerKey, VecDeque<JobId>>);
+
+impl FailingPings {
+    pub(super) fn contains(&self, owner: &OwnerKey, job: &JobId) -> bool {
+        self.0.get(owner).is_some_and(|jobs| jobs.contains(job))
+    }
+
+    /// Adds a job that is not there yet. An owner that has too many loses the oldest.
+    pub(super) fn add(&mut self, owner: OwnerKey, job: JobId) {
+        let jobs = self.0.entry(owner).or_default();
+        if jobs.len() >= FAILING_OF_ONE {
+            jobs.pop_front();
+        }
+        jobs.push_back(job);
+    }
+
+    pub(super) fn remove(&mut self, owner: &OwnerKey, job: &JobId) {
+        let Some(jobs) = self.0.get_mut(owner) else { return };
+        jobs.retain(|other| other != job);
+        if jobs.is_empty() {
+            self.0.remove(owner);
+        }
+    }
 }
 
 impl FollowUps {
@@ -104,14 +165,12 @@ impl FollowUps {
 
     /// The next one of a kind that may be started.
     pub(super) fn next(&mut self, kind: Kind) -> Option<(OwnerKey, Queued)> {
-        if self.running.len() >= TOGETHER {
-            return None;
-        }
         let mut busy: HashMap<OwnerKey, usize> = HashMap::new();
         for running in self.running.values().filter(|running| running.kind == kind) {
-            *busy.entry(running.user.clone()).or_default() += 1;
+            *busy.entry(running.owner.clone()).or_default() += 1;
         }
-        self.queue(kind).pop_if(|user| busy.get(user).is_none_or(|count| *count < OF_ONE))
+        let together = busy.values().sum();
+        self.queue(kind).pop_if(|owner| may_start(busy.get(owner).copied().unwrap_or(0), together))
     }
 
     /// When the next timed work is due (monotonic).
@@ -130,8 +189,17 @@ impl FollowUps {
     }
 
     /// Ends those that run.
-    pub(super) fn end_running(&self, ask: Ask) {
-        self.running.values().for_each(|running| end(running, ask));
+    pub(super) fn end_running(&mut self, ask: Ask) {
+        self.running.values_mut().for_each(|running| end(running, ask));
+    }
+
+    /// Records the process that a PAM monitor has started.
+    pub(super) fn started(&mut self, id: u64, pid: Pid, process: Option<ProcessIdentity>) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        (running.pid, running.process) = (Some(pid), process);
+        if let Some(ask) = running.ends_at_start.take() {
+            end(running, ask);
+        }
     }
 
     /// Goes on writing the standard input.
@@ -162,7 +230,7 @@ impl FollowUps {
 
     /// Records that the program could not be executed.
     pub(super) fn failed(&mut self, id: u64, failure: &Failure) {
-        if failure.step == ExecStage::DirectoryInstead {
+        if failure.step == ExecStage::DirectoryInstead || failure.step.is_limit() {
             return;
         }
         if let Some(running) = self.running.get_mut(&id) {
@@ -171,9 +239,24 @@ impl FollowUps {
     }
 }
 
-/// Signals a process group. Its leader has not been reaped, so the process id is still its own.
-fn end(running: &Running, ask: Ask) {
-    let _ = process::signal_group(running.pid, ask).or_else(|_| process::signal(running.pid, ask));
+/// Whether an owner with this number of running ones of a kind may have another, while all owners together have `together` of that kind.
+fn may_start(of_owner: usize, together: usize) -> bool {
+    match of_owner {
+        0 => together < 2 * TOGETHER,
+        _ => of_owner < OF_ONE && together < TOGETHER,
+    }
+}
+
+/// Signals a process group, or has that done as soon as it exists.
+fn end(running: &mut Running, ask: Ask) {
+    let Some(pid) = running.pid else {
+        running.ends_at_start = Some(ask);
+        return;
+    };
+    // A child of this process has not been reaped, so the process id is still its own. A PAM monitor may have reaped its own.
+    if running.monitor.is_none() || running.process.is_some_and(|own| process_list::identity(pid) == Some(own)) {
+        let _ = process::signal_group(pid, ask).or_else(|_| process::signal(pid, ask));
+    }
 }
 
 impl Queued {
@@ -181,6 +264,92 @@ impl Queued {
         match &self.task {
             FollowUpTask::Hook { command, .. } => command.to_vec(),
             FollowUpTask::Ping { .. } => self.start.command.to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::Flags;
+    use crate::executor::owner::owner_of;
+    use crate::scheduler::{Environment, Owner, RunId, RunRules, Source, Trigger};
+
+    fn hook_of(owner: Owner, command: &str) -> Queued {
+        let start = Box::new(RunRequest {
+            run: RunId(1),
+            job: JobId::named("alice", "job"),
+            source: Source { path: "/x".into(), name: "x".into(), owner },
+            line: 1,
+            user: "alice".into(),
+            command: "true".into(),
+            literal: false,
+            variables: Environment::default(),
+            flags: Flags::default(),
+            scheduled_at: 0,
+            at_reboot: false,
+            trigger: Trigger::Schedule,
+            attempt: 1,
+            rules: RunRules::default(),
+        });
+        let command = command.as_bytes().to_vec().into();
+        let task = FollowUpTask::Hook { event: "failure".to_owned(), command, variables: Vec::new() };
+        Queued { start, task, input: Vec::new() }
+    }
+
+    #[test]
+    fn a_crontab_and_system_entries_of_the_same_user_take_turns() {
+        let mut follow_ups = FollowUps::default();
+        let user = || Owner::User { name: "alice".into(), uid: 1000 };
+        for queued in [hook_of(user(), "1"), hook_of(user(), "2"), hook_of(Owner::System, "3")] {
+            follow_ups.queue(Kind::Hook).push_back(owner_of(&queued.start), queued);
+        }
+        let next = std::iter::from_fn(|| follow_ups.next(Kind::Hook));
+        let commands: Vec<Vec<u8>> = next.map(|(_, queued)| queued.command()).collect();
+        assert_eq!(commands, [b"1", b"3", b"2"]);
+    }
+
+    #[test]
+    fn the_log_gives_the_reason_of_each_drop() {
+        let dropped = Dropped { for_the_queue: 2, for_memory: 1 };
+        assert_eq!(
+            dropped.details(Kind::Hook).collect::<Vec<_>>(),
+            [
+                "2 hooks were dropped, because 16 waited",
+                "1 hook was dropped, because the commands and environments of this owner take too much memory"
+            ]
+        );
+        assert_eq!(Dropped::default().details(Kind::Ping).count(), 0);
+    }
+
+    #[test]
+    fn an_owner_with_many_failing_pings_loses_its_own_oldest_one() {
+        let mut failing = FailingPings::default();
+        let (alice, bob): (OwnerKey, OwnerKey) = ("alice".into(), "bob".into());
+        let job = |number: usize| JobId::named("alice", &number.to_string());
+        failing.add(bob.clone(), job(0));
+        (0..=FAILING_OF_ONE).for_each(|number| failing.add(alice.clone(), job(number)));
+        assert!(!failing.contains(&alice, &job(0)) && failing.contains(&alice, &job(1)));
+        assert!(failing.contains(&alice, &job(FAILING_OF_ONE)) && failing.contains(&bob, &job(0)));
+        failing.remove(&alice, &job(1));
+        assert!(!failing.contains(&alice, &job(1)));
+        failing.remove(&bob, &job(0));
+        assert_eq!(failing.0.len(), 1);
+    }
+
+    #[test]
+    fn owners_with_none_running_have_a_reserve_and_others_do_not() {
+        for (of_owner, together, expected) in [
+            (0, 0, true),
+            (OF_ONE - 1, OF_ONE - 1, true),
+            (OF_ONE, OF_ONE, false),
+            (1, TOGETHER - 1, true),
+            (1, TOGETHER, false),
+            (0, TOGETHER, true),
+            (0, 2 * TOGETHER - 1, true),
+            (0, 2 * TOGETHER, false),
+        ] {
+            assert_eq!(may_start(of_owner, together), expected, "{of_owner} of {together}");
         }
     }
 }

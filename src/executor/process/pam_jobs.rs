@@ -1,13 +1,16 @@
-//! Jobs with a PAM session: which ones need it, passing them to a PAM monitor, and handling the monitor's events.
+//! Jobs with a PAM session: which ones need it, passing them to a PAM monitor, and handling the monitor's events. Hooks and pings have a
+//! session where a job of their request has one.
 
 use super::context::{Context, EventSource, job_ref, token};
 use super::start::{PreparedStart, Starter};
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
+use crate::crontab::ResourceLimits;
 use crate::executor::environment::Variables;
-use crate::executor::exec_spec::{Failure, Identity};
+use crate::executor::exec_spec::{Failure, Identity, Stdio};
 use crate::executor::job_log::JobRef;
 use crate::executor::label::Label;
+use crate::executor::link::Link;
 use crate::executor::pam_monitor::{MonitorEvent, MonitorRequest};
 use crate::profile::ProfileName;
 use crate::report::Level;
@@ -40,22 +43,40 @@ impl ExecutorState {
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
         let context = label.map(|label| label.context().clone());
-        let request = MonitorRequest { context, ..self.monitor_request(start, &user, &command.shell) };
+        let variables = self.context.job_environment(start, &user);
+        let request = MonitorRequest {
+            run: Some(start.run),
+            context,
+            limits: start.rules.limits,
+            runs_without_home: self.context.profile.runs_without_home,
+            ..self.monitor_request(&user, &variables, &command.shell)
+        };
         let (id, pipes) = self.open_pipes(start, &user)?;
-        let Context { threads, profile, policy, .. } = &self.context;
-        let made = self.pam.template(threads, profile, *policy, self.cgroups.own())?.make_monitor(pipes.stdio());
-        let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
-        monitor.push(&request).map_err(io::Error::other)?;
-        monitor.flush()?;
-        self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
-        self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), monitor.wants_to_write())?;
+        let monitor = self.request_monitor(id, &request, pipes.stdio())?;
         Ok(PreparedStart { id, user, pipes, command, leaf: None, starter: Starter::Monitor(monitor) })
     }
 
-    fn monitor_request(&self, start: &RunRequest, user: &UserWithGroups, command: &[u8]) -> MonitorRequest {
-        let variables = self.context.job_environment(start, user);
+    /// Passes a request to a new PAM monitor. Its events have the number `id`.
+    pub(super) fn request_monitor(&mut self, id: u64, request: &MonitorRequest, stdio: Stdio<'_>) -> io::Result<Link> {
+        let Context { threads, profile, policy, .. } = &self.context;
+        let made = self.pam.template(threads, profile, *policy, self.cgroups.own())?.make_monitor(stdio);
+        let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
+        monitor.push(request).map_err(io::Error::other)?;
+        monitor.flush()?;
+        self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
+        self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), monitor.wants_to_write())?;
+        Ok(monitor)
+    }
+
+    /// A request for a command of a user, without a cgroup, an SELinux context and the limits of an entry.
+    pub(super) fn monitor_request(
+        &self,
+        user: &UserWithGroups,
+        variables: &Variables,
+        command: &[u8],
+    ) -> MonitorRequest {
         MonitorRequest {
-            run: start.run,
+            run: None,
             user: user.name.clone(),
             identity: Identity::from(user),
             context: None,
@@ -65,15 +86,28 @@ impl ExecutorState {
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
-            runs_without_home: self.context.profile.runs_without_home,
+            ping_program: None,
+            runs_without_home: true,
             original_limits: self.context.original_limits,
-            limits: start.rules.limits,
+            limits: ResourceLimits::default(),
+        }
+    }
+
+    fn monitor_of(&mut self, id: u64) -> Option<&mut Link> {
+        match self.jobs.running.get_mut(&id) {
+            Some(job) => job.monitor.as_mut(),
+            None => self.follow_ups.running.get_mut(&id)?.monitor.as_mut(),
         }
     }
 
     /// Handles the events of a PAM monitor and sends it the rest of its request.
     pub(super) fn handle_monitor(&mut self, id: u64) {
-        let Some(monitor) = self.jobs.running.get_mut(&id).and_then(|job| job.monitor.as_mut()) else { return };
+        let is_follow_up = self.follow_ups.running.contains_key(&id);
+        let monitor = match self.jobs.running.get_mut(&id) {
+            Some(job) => job.monitor.as_mut(),
+            None => self.follow_ups.running.get_mut(&id).and_then(|running| running.monitor.as_mut()),
+        };
+        let Some(monitor) = monitor else { return };
         let mut open = monitor.fill().unwrap_or(false);
         if monitor.wants_to_write() {
             open &= monitor.flush().is_ok();
@@ -83,10 +117,12 @@ impl ExecutorState {
                 monitor.wants_to_write(),
             );
         }
-        while let Some(monitor) = self.jobs.running.get_mut(&id).and_then(|job| job.monitor.as_mut()) {
+        while let Some(monitor) = self.monitor_of(id) {
             match monitor.take() {
+                Ok(Some(event)) if is_follow_up => self.handle_follow_up_event(id, event),
                 Ok(Some(event)) => self.handle_monitor_event(id, event),
                 Ok(None) if open => return,
+                Ok(None) | Err(_) if is_follow_up => return self.follow_up_ended(id, None),
                 Ok(None) | Err(_) => return self.monitor_ended(id, None),
             }
         }

@@ -2,24 +2,27 @@
 
 use super::children::Child;
 use super::context::{EventSource, token};
-use super::follow_ups::{FAILING, HOLD_MS, Kind, LIMIT_MS, OF_ONE, Queued, Running, WAITING_OF_ONE};
-use super::start::Refusal;
+use super::follow_ups::{HOLD_MS, Kind, LIMIT_MS, Queued, Running, WAITING_OF_ONE};
+use super::start::{BEHIND_MS, Refusal};
 use super::state::ExecutorState;
 use crate::executor::environment::{Variables, c_string};
-use crate::executor::exec_spec::{ExecSpec, Stdio};
+use crate::executor::exec_spec::{ExecSpec, Failure, Stdio};
 use crate::executor::job::Feed;
 use crate::executor::job_log::JobRef;
+use crate::executor::label::Label;
+use crate::executor::link::Link;
 use crate::executor::owner::{OwnerKey, owner_of};
+use crate::executor::pam_monitor::{self, MonitorEvent, MonitorRequest};
 use crate::report::Level;
 use crate::scheduler::{FollowUp, FollowUpTask, RunId, RunRequest};
+use crate::sys::clock;
 use crate::sys::created;
 use crate::sys::descriptor;
 use crate::sys::files;
-use crate::sys::process::{self, Ask, Program, Status};
+use crate::sys::process::{self, Ask, Pid, Status};
 use crate::users::UserWithGroups;
-use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -36,14 +39,17 @@ impl ExecutorState {
     pub(super) fn take_follow_up(&mut self, follow_up: FollowUp<Box<RunRequest>>) {
         let FollowUp { mut start, output_of, task } = follow_up;
         let kind = Kind::of(&task);
-        let user: OwnerKey = start.user.as_str().into();
-        let has_room = self.follow_ups.queue(kind).len_of(&user) < WAITING_OF_ONE;
-        if !has_room || !self.memory.take_request(&owner_of(&start), &mut start) {
-            *self.follow_ups.dropped.entry((kind, user)).or_default() += 1;
+        let owner = owner_of(&start);
+        if self.follow_ups.queue(kind).len_of(&owner) >= WAITING_OF_ONE {
+            self.follow_ups.dropped.entry((kind, owner)).or_default().for_the_queue += 1;
+            return;
+        }
+        if !self.memory.take_request(&owner, &mut start) {
+            self.follow_ups.dropped.entry((kind, owner)).or_default().for_memory += 1;
             return;
         }
         let input = self.input(&task, output_of);
-        self.follow_ups.queue(kind).push_back(user, Queued { start, task, input });
+        self.follow_ups.queue(kind).push_back(owner, Queued { start, task, input });
     }
 
     fn input(&self, task: &FollowUpTask, output_of: Option<RunId>) -> Vec<u8> {
@@ -64,111 +70,159 @@ impl ExecutorState {
             return;
         }
         self.follow_ups.held_until_ms = 0;
+        if self.follow_ups.hooks.is_empty() && self.follow_ups.pings.is_empty() {
+            return;
+        }
+        self.starts.users.refresh();
+        self.pam.freshen(self.context.profile.pam_service);
         let mut postponed = Vec::new();
         for kind in [Kind::Hook, Kind::Ping] {
-            while let Some((key, queued)) = self.follow_ups.next(kind) {
-                let user = match self.user_of(&queued.start) {
-                    Ok(Some(user)) => user,
-                    // The answer, or the end of the pause, is an event after which this is tried again.
-                    Ok(None) => {
-                        postponed.push((kind, key, queued));
-                        continue;
+            while self.follow_ups.held_until_ms == 0
+                && let Some((key, queued)) = self.follow_ups.next(kind)
+            {
+                let started = match self.resolve_follow_up(&queued.start) {
+                    Ok(Some(resolved)) if resolved.has_monitor && self.monitors_are_behind() => {
+                        self.follow_ups.held_until_ms = now_ms + BEHIND_MS;
+                        Err(queued)
                     }
-                    Err(why) => {
-                        self.log_follow_up_failure(kind, &queued.start, &queued.command(), &why, "");
-                        self.memory.release_request(&queued.start);
-                        continue;
+                    Ok(Some(resolved)) => {
+                        self.start_follow_up(kind, &key, queued, &resolved, now_ms).inspect_err(|_| {
+                            self.follow_ups.held_until_ms = now_ms + HOLD_MS;
+                        })
+                    }
+                    // The answer is an event after which this is tried again.
+                    Ok(None) => Err(queued),
+                    Err(Refusal::Try(_)) => {
+                        self.follow_ups.held_until_ms = now_ms + HOLD_MS;
+                        Err(queued)
+                    }
+                    Err(Refusal::Nobody) => {
+                        self.refuse_follow_up(kind, &queued, "unknown user");
+                        Ok(())
+                    }
+                    Err(Refusal::Never(why)) => {
+                        self.refuse_follow_up(kind, &queued, &why);
+                        Ok(())
                     }
                 };
-                if self.start_follow_up(kind, &key, &queued, &user, now_ms).is_err() {
-                    postponed.push((kind, key, queued));
-                    break;
+                match started {
+                    Ok(()) => self.log_dropped(kind, &key),
+                    Err(queued) => postponed.push((kind, key, queued)),
                 }
-                self.log_dropped(kind, &key);
             }
         }
         for (kind, key, queued) in postponed.into_iter().rev() {
             self.follow_ups.queue(kind).push_front(key, queued);
-            self.follow_ups.held_until_ms = now_ms + HOLD_MS;
         }
     }
 
-    /// The user as whom it runs. None: not known now.
-    fn user_of(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, String> {
-        if let Some(caller) = &self.starts.caller {
-            return Ok(Some(caller.clone()));
-        }
-        match self.identify(start) {
-            Ok(user) => Ok(user),
-            Err(Refusal::Try(_)) => Ok(None),
-            Err(Refusal::Nobody) => Err("unknown user".to_owned()),
-            Err(Refusal::Never(why)) => Err(why),
-        }
+    fn refuse_follow_up(&mut self, kind: Kind, queued: &Queued, why: &str) {
+        self.log_follow_up_failure(kind, &queued.start, &queued.command(), &format!("could not be started: {why}"), "");
+        self.memory.release_request(&queued.start);
     }
 
+    /// Looks up the user and the SELinux context, and whether PAM is asked, as for a job of that request. None: the lookup is in progress.
+    fn resolve_follow_up(&mut self, start: &RunRequest) -> Result<Option<ResolvedFollowUp>, Refusal> {
+        let user = match &self.starts.caller {
+            Some(caller) => caller.clone(),
+            None => match self.identify(start)? {
+                Some(user) => user,
+                None => return Ok(None),
+            },
+        };
+        let label = self.context.policy.map(|policy| Label::of(policy, start)).transpose();
+        let label = label.map_err(|error| Refusal::Never(error.to_string()))?.flatten();
+        let has_monitor = self.needs_monitor(start, &user);
+        Ok(Some(ResolvedFollowUp { user, label, has_monitor }))
+    }
+
+    /// Starts a hook or a ping, or gives it back when a resource is exhausted.
     fn start_follow_up(
         &mut self,
         kind: Kind,
         key: &OwnerKey,
-        queued: &Queued,
-        user: &UserWithGroups,
+        queued: Queued,
+        resolved: &ResolvedFollowUp,
         now_ms: i64,
-    ) -> io::Result<()> {
-        let Some(spec) = self.follow_up_spec(queued, user) else {
+    ) -> Result<(), Queued> {
+        let Some(request) = self.follow_up_request(&queued, resolved) else {
             self.memory.release_request(&queued.start);
             return Ok(());
         };
-        let owner = spec.identity.as_ref().map(|identity| identity.uid);
-        let (input, our_input) = created::pipe(owner)?;
-        let (our_output, output) = created::pipe(owner)?;
-        descriptor::set_nonblocking(our_output.as_fd(), true)?;
-        let mut feed = Feed::new(our_input, queued.input.clone())?;
-        let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
-        let id = self.context.new_id();
-        self.context.poll.add(&our_output, token(EventSource::FollowUpOutput, id))?;
-        let pid = process::fork(&self.context.threads, |child| {
-            let failure = spec.exec(&child, stdio, &self.context.reporter);
-            self.context.reporter.send(&failure);
-            127
-        })?;
-        let waits = !feed.proceed()
-            && self.context.poll.add_for_writing(&feed.pipe, token(EventSource::FollowUpFeed, id)).is_ok();
+        let Ok(started) = self.launch_follow_up(&queued.input, &request, resolved) else { return Err(queued) };
+        let LaunchedFollowUp { id, pid, monitor, feed, pipe, spec } = started;
+        if let Some(pid) = pid {
+            self.children.insert(pid, Child::FollowUp(id));
+        }
         let running = Running {
             kind,
-            user: key.clone(),
-            start: queued.start.clone(),
-            command: queued.command(),
+            owner: key.clone(),
+            queued,
             pid,
-            feed: waits.then_some(feed),
-            pipe: Some(our_output),
+            process: None,
+            monitor,
+            ends_at_start: None,
+            feed,
+            pipe: Some(pipe),
             output: Vec::new(),
             since_ms: now_ms,
             timed_out: false,
             spec,
             failure: None,
         };
-        self.children.insert(pid, Child::FollowUp(id));
         self.follow_ups.running.insert(id, running);
         Ok(())
     }
 
+    /// Forks it, or passes it to a PAM monitor.
+    fn launch_follow_up(
+        &mut self,
+        data: &[u8],
+        request: &MonitorRequest,
+        resolved: &ResolvedFollowUp,
+    ) -> io::Result<LaunchedFollowUp> {
+        let standalone = self.context.config.standalone;
+        let mut spec = pam_monitor::spec(request, &Variables::default(), request.identity.clone());
+        spec.identity = spec.identity.filter(|_| !standalone);
+        let owner = spec.identity.as_ref().map(|identity| identity.uid);
+        let (input, our_input) = created::pipe(owner)?;
+        let (our_output, output) = created::pipe(owner)?;
+        descriptor::set_nonblocking(our_output.as_fd(), true)?;
+        let mut feed = Feed::new(our_input, data.to_vec())?;
+        let stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: output.as_fd() };
+        let id = self.context.new_id();
+        self.context.poll.add(&our_output, token(EventSource::FollowUpOutput, id))?;
+        let (pid, monitor) = if resolved.has_monitor {
+            (None, Some(self.request_monitor(id, request, stdio)?))
+        } else {
+            spec.sets_defaults = true;
+            spec.label.clone_from(&resolved.label);
+            let pid = process::fork(&self.context.threads, |child| {
+                let failure = spec.exec(&child, stdio, &self.context.reporter);
+                self.context.reporter.send(&failure);
+                127
+            })?;
+            (Some(pid), None)
+        };
+        let waits = !feed.proceed()
+            && self.context.poll.add_for_writing(&feed.pipe, token(EventSource::FollowUpFeed, id)).is_ok();
+        Ok(LaunchedFollowUp { id, pid, monitor, feed: waits.then_some(feed), pipe: our_output, spec })
+    }
+
     /// What is executed. None: there is no program that calls web services.
-    fn follow_up_spec(&mut self, queued: &Queued, user: &UserWithGroups) -> Option<ExecSpec> {
+    fn follow_up_request(&mut self, queued: &Queued, resolved: &ResolvedFollowUp) -> Option<MonitorRequest> {
+        let ResolvedFollowUp { user, label, .. } = resolved;
+        let context = label.as_ref().map(|label| label.context().clone());
+        let mut environment = self.context.environment(&queued.start, user);
         match &queued.task {
             FollowUpTask::Hook { command, variables, .. } => {
-                let mut environment = self.context.environment(&queued.start, user);
                 let shell = queued.start.split(self.context.profile.backslash).shell;
                 environment.set_unless_there("CRON_COMMAND", &shell);
                 for (name, value) in variables {
                     environment.set_unless_there(name, value.as_bytes());
                 }
-                let mut spec = self.context.exec_spec(&queued.start, user, command);
-                let shell = c_string(&[environment.get("SHELL").unwrap_or(b"/bin/sh")]);
-                let arguments = vec![shell.clone(), c"-c".to_owned(), c_string(&[command])];
-                spec.program = Program::new(shell, arguments, environment.strings());
-                spec.limits = queued.start.rules.limits;
-                spec.runs_without_home = true;
-                Some(spec)
+                let limits = queued.start.rules.limits;
+                Some(MonitorRequest { context, limits, ..self.monitor_request(user, &environment, command) })
             }
             FollowUpTask::Ping { .. } => {
                 let Some(program) = cronctl() else {
@@ -178,45 +232,78 @@ impl ExecutorState {
                     }
                     return None;
                 };
-                let mut spec = self.context.exec_spec(&queued.start, user, b"");
-                // Certificates and proxies are the system's and the table's; a table's PATH or LD_PRELOAD is the owner's own affair.
-                let environment: Variables = self.context.environment(&queued.start, user);
-                let path = c_string(&[program.as_os_str().as_bytes()]);
-                let arguments: Vec<CString> = vec![c"cronctl".to_owned(), c"ping".to_owned()];
-                spec.program = Program::new(path, arguments, environment.strings());
-                spec.runs_without_home = true;
-                Some(spec)
+                let ping_program = Some(c_string(&[program.as_os_str().as_bytes()]));
+                Some(MonitorRequest { context, ping_program, ..self.monitor_request(user, &environment, b"") })
             }
         }
     }
 
     /// Handles the end of a hook or a ping.
-    pub(super) fn follow_up_ended(&mut self, id: u64, status: Status) {
+    pub(super) fn follow_up_ended(&mut self, id: u64, status: Option<Status>) {
         self.follow_ups.read(&self.context, id);
         let Some(running) = self.follow_ups.running.remove(&id) else { return };
         let how = match (&running.failure, status) {
             (Some(why), _) => format!("could not be started: {why}"),
             (None, _) if running.timed_out => format!("was killed after {} s", LIMIT_MS / 1000),
-            (None, Status::Code(code)) => format!("exit {code}"),
-            (None, Status::Signal { number, .. }) => format!("signal {number}"),
+            (None, Some(Status::Code(code))) => format!("exit {code}"),
+            (None, Some(Status::Signal { number, .. })) => format!("signal {number}"),
+            (None, None) => "could not be started: the PAM monitor ended".to_owned(),
         };
-        self.memory.release_request(&running.start);
-        let is_failure = running.failure.is_some() || running.timed_out || !status.is_success();
+        let start = &running.queued.start;
+        let is_failure = running.failure.is_some() || running.timed_out || !status.is_some_and(Status::is_success);
         match (running.kind, is_failure) {
-            (Kind::Ping, false) => drop(self.follow_ups.failing.remove(&running.start.job)),
+            (Kind::Ping, false) => self.follow_ups.failing.remove(&running.owner, &start.job),
             (Kind::Hook, false) => {}
             (kind, true) => {
                 let text = String::from_utf8_lossy(&running.output);
                 let why = if kind == Kind::Ping { text.lines().next().unwrap_or("") } else { "" };
-                self.log_follow_up_failure(kind, &running.start, &running.command, &how, why);
+                self.log_follow_up_failure(kind, start, &running.queued.command(), &how, why);
             }
         }
+        self.memory.release_request(start);
+    }
+
+    /// Handles an event of the PAM monitor of a hook or a ping.
+    pub(super) fn handle_follow_up_event(&mut self, id: u64, event: MonitorEvent) {
+        match event {
+            MonitorEvent::NoMonitor { .. } => self.try_follow_up_again(id),
+            MonitorEvent::Started { pid, process, .. } => self.follow_ups.started(id, pid, process),
+            MonitorEvent::Message(text) => self.log_pam_message_of_follow_up(id, &text),
+            MonitorEvent::Refused { text, doing, .. } => {
+                if let Some(running) = self.follow_ups.running.get_mut(&id) {
+                    running.failure = Some(format!("{doing}: {text}"));
+                }
+            }
+            MonitorEvent::Failed { step, number } => {
+                if let Some(failure) = Failure::of_numbers(step, number) {
+                    self.follow_ups.failed(id, &failure);
+                }
+            }
+            MonitorEvent::Ended { status, .. } => self.follow_up_ended(id, Some(status)),
+        }
+    }
+
+    /// Puts one back whose PAM monitor could not be forked. Nothing has been started.
+    fn try_follow_up_again(&mut self, id: u64) {
+        let Some(running) = self.follow_ups.running.remove(&id) else { return };
+        if running.ends_at_start.is_some() {
+            return self.memory.release_request(&running.queued.start);
+        }
+        self.follow_ups.queue(running.kind).push_front(running.owner, running.queued);
+        self.follow_ups.held_until_ms = clock::monotonic_ms() + HOLD_MS;
+    }
+
+    fn log_pam_message_of_follow_up(&mut self, id: u64, text: &str) {
+        let Some(running) = self.follow_ups.running.get(&id) else { return };
+        let command = running.queued.command();
+        let job_ref = JobRef { start: &running.queued.start, user: "CRON", command: &command, pid: running.pid };
+        self.context.log.say(job_ref, Level::Info, "pam_message", text.as_bytes(), "");
     }
 
     /// Logs a hook that failed, or the first call of an incident that failed.
     fn log_follow_up_failure(&mut self, kind: Kind, start: &RunRequest, command: &[u8], how: &str, why: &str) {
-        let is_known = kind == Kind::Ping && self.follow_ups.failing.contains(&start.job);
-        if is_known || (kind == Kind::Ping && self.follow_ups.failing.len() >= FAILING) {
+        let owner = owner_of(start);
+        if kind == Kind::Ping && self.follow_ups.failing.contains(&owner, &start.job) {
             return;
         }
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
@@ -224,7 +311,7 @@ impl ExecutorState {
         match kind {
             Kind::Hook => self.context.log.say(job_ref, Level::Warning, "HOOK FAILED", command, &format!(" {how}")),
             Kind::Ping => {
-                self.follow_ups.failing.insert(start.job.clone());
+                self.follow_ups.failing.add(owner, start.job.clone());
                 let rest = format!(" {}", if why.is_empty() { how } else { why });
                 self.context.log.say(job_ref, Level::Warning, "PING FAILED", start.job.as_str().as_bytes(), &rest);
             }
@@ -232,12 +319,30 @@ impl ExecutorState {
     }
 
     /// Logs how many were dropped, as soon as there is room again.
-    fn log_dropped(&mut self, kind: Kind, user: &OwnerKey) {
-        let Some(count) = self.follow_ups.dropped.remove(&(kind, user.clone())) else { return };
-        let name = kind.name();
-        let detail = format!("{count} {name} were dropped, because {OF_ONE} ran and {WAITING_OF_ONE} waited");
-        self.context.log.say_as_daemon(user, "WARNING", &detail);
+    fn log_dropped(&mut self, kind: Kind, owner: &OwnerKey) {
+        let Some(dropped) = self.follow_ups.dropped.remove(&(kind, owner.clone())) else { return };
+        for detail in dropped.details(kind) {
+            self.context.log.say_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);
+        }
     }
+}
+
+/// A hook or a ping whose user and SELinux context are known.
+struct ResolvedFollowUp {
+    user: Rc<UserWithGroups>,
+    label: Option<Label>,
+    /// Whether a PAM monitor starts it.
+    has_monitor: bool,
+}
+
+/// A hook or a ping that has been forked or passed to a PAM monitor.
+struct LaunchedFollowUp {
+    id: u64,
+    pid: Option<Pid>,
+    monitor: Option<Link>,
+    feed: Option<Feed>,
+    pipe: OwnedFd,
+    spec: ExecSpec,
 }
 
 /// The installed `cronctl`: beside this program, or in the `bin` directory beside its directory.

@@ -30,7 +30,7 @@ use std::rc::Rc;
 /// Maximum number of starts before the loop handles other events.
 const BATCH: usize = 8;
 /// Pause when the template has unread requests for PAM monitors.
-const BEHIND_MS: i64 = 10;
+pub(super) const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
 
