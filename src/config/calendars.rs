@@ -89,18 +89,24 @@ impl SystemCalendars {
     }
 
     fn fault(&self, name: &str, why: &str) -> String {
-        let path = if name.is_empty() { self.directory.clone() } else { self.directory.join(name) };
-        format!("calendar {} is not used: {why}", path.display())
+        match name {
+            "" => format!("calendars in {}: {why}", self.directory.display()),
+            _ => format!("calendar {} is not used: {why}", self.directory.join(name).display()),
+        }
     }
 
     fn read_all(&mut self) -> io::Result<()> {
         let directory = files::open_dir(&self.directory)?;
         let mut names: Vec<CString> = Vec::new();
         files::names(files::reopen_dir(&directory)?, &mut |name, _| {
-            if names.len() < MOST_FILES && is_name(name) {
+            if is_name(name) && names.len() <= MOST_FILES {
                 names.push(name.to_owned());
             }
         })?;
+        if names.len() > MOST_FILES {
+            names.truncate(MOST_FILES);
+            self.faults.insert(String::new(), format!("expected at most {MOST_FILES} calendars, found more"));
+        }
         for name in names {
             let text = name.to_string_lossy();
             match read_one(&directory, &name) {

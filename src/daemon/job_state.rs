@@ -20,6 +20,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// The user whose jobs have a share of their own.
+const ROOT: &str = "root";
+
 const NAME: &str = "state";
 /// The newest damaged file.
 const DAMAGED: &str = "state.damaged";
@@ -28,8 +31,8 @@ const LOCK: &str = "state.lock";
 /// Others must reach what is below the directory, and need not read the directory itself.
 const DIRECTORY_MODE: u32 = 0o711;
 
-/// A larger file is not read.
-const LONGEST_FILE: usize = 128 << 20;
+/// A larger file is not read. The thread writes at most twice what may be kept, and what one batch adds.
+const LONGEST_FILE: usize = 160 << 20;
 /// A smaller file is never written anew.
 const SHORTEST_COMPACTED: u64 = 1 << 20;
 /// Pause after an error, and least time between two syncs, in milliseconds.
@@ -45,11 +48,12 @@ struct Limits {
     bytes_per_user: usize,
     /// For root's jobs, which are those of the system's tables.
     bytes_of_root: usize,
-    bytes: usize,
+    /// Of all users but root.
+    bytes_of_users: usize,
 }
 
 const LIMITS: Limits =
-    Limits { records_per_user: 20_000, bytes_per_user: 8 << 20, bytes_of_root: 16 << 20, bytes: 48 << 20 };
+    Limits { records_per_user: 20_000, bytes_per_user: 8 << 20, bytes_of_root: 16 << 20, bytes_of_users: 32 << 20 };
 
 /// A job and a part of its state.
 type Key = (Box<str>, &'static str);
@@ -75,7 +79,7 @@ struct Live {
     reserved: Option<RunId>,
 }
 
-/// What happened to a change.
+/// Whether a change is kept.
 #[derive(Debug, PartialEq, Eq)]
 enum Kept {
     Yes,
@@ -100,12 +104,12 @@ impl Live {
             return (key, Kept::Yes);
         };
         let size = item.len() + key.0.len();
-        let most = if &*user == "root" { self.limits.bytes_of_root } else { self.limits.bytes_per_user };
+        let is_root = &*user == ROOT;
+        let most = if is_root { self.limits.bytes_of_root } else { self.limits.bytes_per_user };
+        // The common limit is for users: root's share is not theirs.
+        let is_full = !is_root && self.bytes_of_users() + size > self.limits.bytes_of_users;
         let space = self.users.entry(user).or_default();
-        if space.records >= self.limits.records_per_user
-            || space.bytes + size > most
-            || self.bytes + size > self.limits.bytes
-        {
+        if space.records >= self.limits.records_per_user || space.bytes + size > most || is_full {
             let is_first = !std::mem::replace(&mut space.is_told, true);
             return (key, Kept::TooMuch { is_first });
         }
@@ -114,6 +118,11 @@ impl Live {
         self.bytes += size;
         self.items.insert(key.clone(), item.into());
         (key, Kept::Yes)
+    }
+
+    /// What the jobs of all users but root take.
+    fn bytes_of_users(&self) -> usize {
+        self.bytes - self.users.get(ROOT).map_or(0, |space| space.bytes)
     }
 
     fn remove(&mut self, key: &Key, user: &str) {
@@ -237,7 +246,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     };
     if let Some(line) = content.damaged_at {
         let kept = put_aside(directory);
-        warn(format!("{} is damaged from line {line} on{kept}; what comes before counts", path.display()));
+        warn(format!("{} is damaged from line {line} on{kept}; the lines before it are used", path.display()));
     }
     let Content { saved, reserved, .. } = content;
     let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
@@ -281,10 +290,15 @@ fn read(path: &Path, boot: &str) -> io::Result<Read> {
     }
 }
 
-/// Keeps the newest damaged file; gives what is to be said of it.
+/// Keeps a copy of the newest damaged file, and returns what the warning says of it. The file itself stays until a new one replaces it: its good
+/// lines would be lost if the new one could not be written.
 fn put_aside(directory: &Path) -> String {
     let aside = directory.join(DAMAGED);
-    match fs::rename(directory.join(NAME), &aside) {
+    let removed = fs::remove_file(&aside).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    });
+    match removed.and_then(|()| fs::hard_link(directory.join(NAME), &aside)) {
         Ok(()) => format!(" and kept as {}", aside.display()),
         Err(_) => String::new(),
     }
@@ -736,7 +750,8 @@ mod tests {
     #[test]
     fn one_user_cannot_make_it_grow_without_bound() {
         let dir = tempfile::tempdir().unwrap();
-        let limits = Limits { records_per_user: 10, bytes_per_user: 2_000, bytes_of_root: 4_000, bytes: 10_000 };
+        let limits =
+            Limits { records_per_user: 10, bytes_per_user: 2_000, bytes_of_root: 4_000, bytes_of_users: 10_000 };
         let mut store = start(dir.path(), limits);
         for number in 0..100 {
             store.add(change(&format!("alice:{number}"), 1));

@@ -15,7 +15,8 @@ pub fn trim_memory() {
 /// Whether so many bytes can be allocated now: asks the kernel for them and gives them back untouched. The allocator is not asked,
 /// since it would treat all later allocations of that size differently.
 ///
-/// # Errors [`io::ErrorKind::OutOfMemory`] if a limit of the process or the kernel's accounting does not allow it.
+/// # Errors
+/// [`io::ErrorKind::OutOfMemory`] if a limit of the process or the kernel's accounting does not allow it.
 pub fn reserve(bytes: usize) -> io::Result<()> {
     if bytes == 0 {
         return Ok(());

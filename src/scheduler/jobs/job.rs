@@ -36,6 +36,7 @@ pub(in crate::scheduler) struct Job {
 
 /// What must survive a restart of the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(in crate::scheduler) struct JobState {
     /// Runs that were started, or wait in the start queue, in the order of their starts.
     pub(in crate::scheduler) running: Vec<ActiveRun>,
