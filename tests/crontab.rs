@@ -393,7 +393,7 @@ fn assert_foreign_table_is_not_shown(world: &World) {
         assert!(!shown.stdout.contains("SECRET") && !shown.stderr.contains("SECRET"), "{line}: {shown:?}");
     }
     // What is older is no copy of it: this checkout may lie in /tmp itself.
-    let copies = format!("find /tmp /home/alice -type f -cnewer {path} -exec grep -l SECRET {{}} +");
+    let copies = format!("find /tmp /home/alice -type f -cnewer {path} -exec grep -q SECRET {{}} \\; -print");
     assert_eq!(world.run(&copies).ok(), "");
     fs::copy(&path, "/tmp/copy").unwrap();
     assert_eq!(world.run(&copies).ok(), "/tmp/copy\n");
