@@ -95,14 +95,7 @@ impl Job {
 
     /// Whether the job has ended in a way that its entry counts as success.
     pub(super) fn has_succeeded(&self) -> bool {
-        let rules = &self.start.rules;
-        self.result.as_ref().is_some_and(|result| match result.outcome {
-            RunOutcome::Code(code) => {
-                let fails_on_stderr = rules.fails_on_stderr && result.output.stderr_bytes > 0;
-                rules.success.contains(code) && !result.is_timeout && !fails_on_stderr
-            }
-            _ => false,
-        })
+        self.result.as_ref().is_some_and(|result| self.start.rules.is_success(result))
     }
 
     /// Records the end of the job. `ended` is None if the PAM monitor ended without reporting a status.

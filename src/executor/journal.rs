@@ -455,29 +455,13 @@ fn shortened(result: &RunResult) -> RunResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crontab::Flags;
-    use crate::scheduler::{Environment, Owner, RunRules, Source, Trigger};
+    use crate::executor::test_request::request;
 
     const NOW: i64 = 1_800_000_000;
     const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
 
     fn start(run: u64) -> RunRequest {
-        RunRequest {
-            run: RunId(run),
-            job: JobId::named("alice", "job"),
-            source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
-            line: 1,
-            user: "alice".into(),
-            command: "true".into(),
-            literal: false,
-            variables: Environment::default(),
-            flags: Flags::default(),
-            scheduled_at: NOW - 5,
-            at_reboot: false,
-            trigger: Trigger::Schedule,
-            attempt: 1,
-            rules: RunRules::default(),
-        }
+        RunRequest { scheduled_at: NOW - 5, ..request(run) }
     }
 
     fn ended(run: u64, outcome: RunOutcome) -> RunResult {

@@ -40,6 +40,8 @@ mod relay;
 mod run_directory;
 mod takeover;
 mod template;
+#[cfg(test)]
+mod test_request;
 mod wire;
 
 pub use client::{Executor, LaunchError};

@@ -173,9 +173,9 @@ impl<'a> PamMonitor<'a> {
         self.set_exec_context(&request)?;
         let session = self.open_session(&request)?;
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
+        let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let (leaf, entrance) = request.run.and_then(|run| self.create_leaf(run)).unzip();
         let spec = ExecSpec { entrance, ..spec(&request, &pam, identity) };
-        let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
         let [input, output, error] = ends.each_ref().map(AsFd::as_fd);
         let stdio = Stdio { input, output, error };
         let job = fork_with_retries(threads, |child| run_child(&child, &spec, stdio, &reporter, self.profile.profile))

@@ -122,7 +122,7 @@ impl SilentExecutor {
             Ok(Some(_)) | Err(_) => match OldExecutor::connect(self.files.clone()) {
                 Ok(mut executor) => {
                     let open = self.open.iter().filter(|(_, known)| known.result.is_none());
-                    executor.expect(open.map(|(run, known)| run_of_job(*run, known)));
+                    executor.add_expected_runs(open.map(|(run, known)| run_of_job(*run, known)));
                     Retried::Connected(executor)
                 }
                 Err(_) => Retried::Silent(self),
@@ -412,7 +412,7 @@ fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &st
     found.undelivered.extend(content.iter().flat_map(undelivered).chain(executor.running().cloned()));
     if !executor.has_listed() {
         found.slow.push(executor.pid());
-        executor.expect(content.iter().flat_map(without_end));
+        executor.add_expected_runs(content.iter().flat_map(without_end));
     }
     found.running.extend(executor.running().cloned());
     found.executors.push(executor);

@@ -83,7 +83,7 @@ impl OldExecutor {
     }
 
     /// Adds runs that are taken as running until the executor has listed its runs.
-    pub(super) fn expect(&mut self, runs: impl Iterator<Item = RunOfJob>) {
+    pub(super) fn add_expected_runs(&mut self, runs: impl Iterator<Item = RunOfJob>) {
         let untold = runs.filter(|run| !self.running.contains_key(&run.run));
         self.expected.extend(untold.map(|run| (run.run, run)));
     }

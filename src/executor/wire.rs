@@ -39,14 +39,14 @@ pub(super) enum ExecutorRequest<S> {
     StopStarting,
     /// End a run with all its processes: SIGTERM, and SIGKILL after its grace period.
     End {
-        /// The run.
+        /// The run to end.
         run: RunId,
     },
     /// Run a hook, or call a web service.
     FollowUp(FollowUp<S>),
     /// No attempt follows this run, and everything that needs its output has been requested.
     Conclude {
-        /// The run.
+        /// The run of the last attempt.
         run: RunId,
         /// Whether its output is mailed, if it is kept for that.
         is_mailed: bool,
@@ -74,7 +74,7 @@ pub enum ExecutorEvent {
     Ended(Box<RunResult>),
     /// The output of an ended run was mailed, or could not be mailed. Not sent for runs without mail.
     Mailed {
-        /// The run.
+        /// The run whose output it was.
         run: RunId,
         /// The result of the mail.
         mail: MailResult,
@@ -82,7 +82,7 @@ pub enum ExecutorEvent {
     // Same version only.
     /// A job has been started whose request had `wants_pid`.
     Started {
-        /// The run.
+        /// The run that has a process now.
         run: RunId,
         /// Process id of the job's session leader.
         pid: u32,

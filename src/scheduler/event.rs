@@ -362,9 +362,11 @@ impl RunRules {
         }
     }
 
-    /// Whether the executor keeps something of an ended run until it is told what becomes of it, see [`Action::Conclude`].
-    pub fn awaits_conclusion(&self) -> bool {
-        self.retries_left > 0 || self.waits_for_decision || self.keeps_output
+    /// Whether a result is a success.
+    pub fn is_success(&self, result: &RunResult) -> bool {
+        let RunOutcome::Code(status) = result.outcome else { return false };
+        let is_quiet = !self.fails_on_stderr || result.output.stderr_bytes == 0;
+        self.success.contains(status) && is_quiet && !result.is_timeout
     }
 }
 
@@ -458,6 +460,11 @@ pub enum StampCause {
 }
 
 impl RunRequest {
+    /// Whether it is a further attempt for its slot.
+    pub fn is_further_attempt(&self) -> bool {
+        self.attempt > 1 && !self.trigger.is_manual()
+    }
+
     /// What the shell gets, and what the job reads on standard input.
     pub fn split(&self, backslash: Backslash) -> Command {
         match self.literal {

@@ -14,7 +14,7 @@ pub struct FollowUp<S> {
     pub start: S,
     /// The run whose output it may read.
     pub output_of: Option<RunId>,
-    /// What is done.
+    /// The command to run or the URL to call.
     pub task: FollowUpTask,
 }
 

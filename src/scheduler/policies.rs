@@ -626,7 +626,9 @@ impl Scheduler {
             let passed = slots.inspect(|_| looked_at += 1).find(|slot| !self.is_excepted(&id, key, *slot));
             budget.spend(id.user(), looked_at);
             if passed.is_some() {
-                self.with_jobs(now, actions, |jobs, turn| jobs.slots_passed(&id, turn));
+                self.with_jobs(now, actions, |jobs, turn| {
+                    jobs.give_up_retry(&id, turn);
+                });
             }
         }
     }

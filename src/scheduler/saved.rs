@@ -50,7 +50,7 @@ impl SavedState {
         self.handled = Some(handled);
     }
 
-    /// That moment.
+    /// The moment up to which everything due was handled.
     pub fn handled(&self) -> Option<Timestamp> {
         self.handled
     }

@@ -377,3 +377,18 @@ fn the_latest_missed_slot_is_caught_up_however_many_were_missed() {
         assert_eq!(caught_up[0].scheduled_at, machine.now.utc.0 - last, "{schedule}");
     }
 }
+
+#[test]
+fn the_output_of_a_run_is_decided_about_although_its_settings_are_gone() {
+    for setting in ["CRON_ALERT=2", "CRON_RETRY=1", "CRON_MAIL=change"] {
+        let mut machine = Machine::with_table(&format!("CRON_NAME=a\n{setting}\n* * * * * a\n"), TEN);
+        let actions = machine.run(60);
+        let start = started(&actions)[0];
+        // The executor holds its output until the end is concluded.
+        assert!(start.rules.retries_left > 0 || start.rules.waits_for_decision, "{setting}");
+        let run = start.run;
+        machine.load("/spool/alice", "CRON_NAME=a\n* * * * * a\n");
+        let actions = machine.tell(ended(run, RunOutcome::Code(1)));
+        assert!(actions.contains(&Action::Conclude { run, is_mailed: true }), "{setting}: {actions:?}");
+    }
+}

@@ -7,7 +7,7 @@ use crate::executor::job_log::JobRef;
 use crate::executor::output::Output;
 use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
-use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult, RunRules};
+use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult};
 use crate::users::UserWithGroups;
 use std::rc::Rc;
 
@@ -39,7 +39,7 @@ pub(super) enum Delivery {
 /// How far main has decided about the mail of a run that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MailDecision {
-    /// Main has decided.
+    /// The decision of main.
     Made {
         /// Whether the output is mailed, as far as the rules of the job allow it.
         is_mailed: bool,
@@ -100,7 +100,7 @@ impl EndedRun {
 
     /// Whether it ended well by the rules of its job.
     pub(super) fn is_success(&self) -> bool {
-        is_success(&self.start.rules, &self.result)
+        self.start.rules.is_success(&self.result)
     }
 
     /// How it ended, as the mail says it.
@@ -179,26 +179,19 @@ impl EndedRun {
         self.output.push(&text, &self.owner, memory);
     }
 
-    /// The run.
+    /// Identifies the run.
     pub(super) fn run(&self) -> RunId {
         self.start.run
     }
 }
 
-/// Whether a result is a success by the rules of the job.
-pub(super) fn is_success(rules: &RunRules, result: &RunResult) -> bool {
-    let RunOutcome::Code(status) = result.outcome else { return false };
-    let is_quiet = !rules.fails_on_stderr || result.output.stderr_bytes == 0;
-    rules.success.contains(status) && is_quiet && !result.is_timeout
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::crontab::Flags;
     use crate::executor::output;
     use crate::executor::owner::owner_of;
-    use crate::scheduler::{Environment, JobId, Owner, RunRequest, Source, Trigger};
+    use crate::executor::test_request::request;
+    use crate::scheduler::{Environment, RunRequest, RunRules, Trigger};
     use crate::users::User;
 
     /// A failed attempt of alice's job, charged to the budgets.
@@ -209,20 +202,12 @@ pub(super) mod tests {
         memory: &mut OwnerMemory,
     ) -> EndedRun {
         let mut start = Box::new(RunRequest {
-            run: RunId(u64::from(number)),
-            job: JobId::named("alice", "job"),
-            source: Source { path: "/etc/cron.d/x".into(), name: "*system*x".into(), owner: Owner::System },
-            line: 1,
-            user: "alice".into(),
             command: command.into(),
             variables: Environment::of([(b"NAME".as_slice(), command.as_bytes())]),
-            flags: Flags::default(),
-            scheduled_at: 1_800_000_000,
-            literal: false,
-            at_reboot: false,
             trigger: if number == 1 { Trigger::Schedule } else { Trigger::Retry },
             attempt: number,
             rules: RunRules { retries_left: 3_u32.saturating_sub(number), ..RunRules::default() },
+            ..request(u64::from(number))
         });
         let owner = owner_of(&start);
         assert!(memory.take_request(&owner, &mut start));

@@ -31,23 +31,23 @@ const FAILING_OF_ONE: usize = 1_000;
 
 /// The two kinds, which do not take each other's places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum FollowUpKind {
     Hook,
     Ping,
 }
 
-impl Kind {
-    pub(super) fn of(task: &FollowUpTask) -> Kind {
+impl FollowUpKind {
+    pub(super) fn of(task: &FollowUpTask) -> FollowUpKind {
         match task {
-            FollowUpTask::Hook { .. } => Kind::Hook,
-            FollowUpTask::Ping { .. } => Kind::Ping,
+            FollowUpTask::Hook { .. } => FollowUpKind::Hook,
+            FollowUpTask::Ping { .. } => FollowUpKind::Ping,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Kind::Hook => "hook",
-            Kind::Ping => "ping",
+            FollowUpKind::Hook => "hook",
+            FollowUpKind::Ping => "ping",
         }
     }
 }
@@ -63,7 +63,7 @@ pub(super) struct Dropped {
 
 impl Dropped {
     /// What the log says about them, a line for each reason.
-    pub(super) fn details(self, kind: Kind) -> impl Iterator<Item = String> {
+    pub(super) fn details(self, kind: FollowUpKind) -> impl Iterator<Item = String> {
         let waited = format!("{WAITING_OF_ONE} waited");
         let memory = "the commands and environments of this owner take too much memory".to_owned();
         let name = kind.name();
@@ -76,20 +76,20 @@ impl Dropped {
     }
 }
 
-/// One that waits.
-pub(super) struct Queued {
+/// A hook or a ping that waits for its start.
+pub(super) struct QueuedFollowUp {
     pub(super) start: Box<RunRequest>,
     pub(super) task: FollowUpTask,
     /// What it reads from standard input.
     pub(super) input: Vec<u8>,
 }
 
-/// One that runs.
-pub(super) struct Running {
-    pub(super) kind: Kind,
+/// A hook or a ping that has a process.
+pub(super) struct RunningFollowUp {
+    pub(super) kind: FollowUpKind,
     pub(super) owner: OwnerKey,
     /// What it was started from.
-    pub(super) queued: Queued,
+    pub(super) queued: QueuedFollowUp,
     /// Its process. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
     /// The same process by its start time, if a PAM monitor has started it.
@@ -110,11 +110,11 @@ pub(super) struct Running {
 /// The hooks and pings that wait and run.
 #[derive(Default)]
 pub(super) struct FollowUps {
-    pub(super) hooks: FairQueue<Queued>,
-    pub(super) pings: FairQueue<Queued>,
-    pub(super) running: HashMap<u64, Running>,
+    pub(super) hooks: FairQueue<QueuedFollowUp>,
+    pub(super) pings: FairQueue<QueuedFollowUp>,
+    pub(super) running: HashMap<u64, RunningFollowUp>,
     /// How many of an owner's were dropped since there was room for the last time.
-    pub(super) dropped: HashMap<(Kind, OwnerKey), Dropped>,
+    pub(super) dropped: HashMap<(FollowUpKind, OwnerKey), Dropped>,
     /// Jobs whose web service has failed since it answered for the last time.
     pub(super) failing: FailingPings,
     /// It has been logged that there is no program that calls web services.
@@ -156,15 +156,15 @@ impl FollowUps {
         self.hooks.len() + self.pings.len() + self.running.len()
     }
 
-    pub(super) fn queue(&mut self, kind: Kind) -> &mut FairQueue<Queued> {
+    pub(super) fn queue(&mut self, kind: FollowUpKind) -> &mut FairQueue<QueuedFollowUp> {
         match kind {
-            Kind::Hook => &mut self.hooks,
-            Kind::Ping => &mut self.pings,
+            FollowUpKind::Hook => &mut self.hooks,
+            FollowUpKind::Ping => &mut self.pings,
         }
     }
 
     /// The next one of a kind that may be started.
-    pub(super) fn next(&mut self, kind: Kind) -> Option<(OwnerKey, Queued)> {
+    pub(super) fn next(&mut self, kind: FollowUpKind) -> Option<(OwnerKey, QueuedFollowUp)> {
         let mut busy: HashMap<OwnerKey, usize> = HashMap::new();
         for running in self.running.values().filter(|running| running.kind == kind) {
             *busy.entry(running.owner.clone()).or_default() += 1;
@@ -248,9 +248,12 @@ fn may_start(of_owner: usize, together: usize) -> bool {
 }
 
 /// Signals a process group, or has that done as soon as it exists.
-fn end(running: &mut Running, ask: Ask) {
+fn end(running: &mut RunningFollowUp, ask: Ask) {
     let Some(pid) = running.pid else {
-        running.ends_at_start = Some(ask);
+        // A request to terminate must not weaken one to kill.
+        if !matches!(running.ends_at_start, Some(Ask::Kill)) {
+            running.ends_at_start = Some(ask);
+        }
         return;
     };
     // A child of this process has not been reaped, so the process id is still its own. A PAM monitor may have reaped its own.
@@ -259,7 +262,7 @@ fn end(running: &mut Running, ask: Ask) {
     }
 }
 
-impl Queued {
+impl QueuedFollowUp {
     pub(super) fn command(&self) -> Vec<u8> {
         match &self.task {
             FollowUpTask::Hook { command, .. } => command.to_vec(),
@@ -271,30 +274,16 @@ impl Queued {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crontab::Flags;
     use crate::executor::owner::owner_of;
-    use crate::scheduler::{Environment, Owner, RunId, RunRules, Source, Trigger};
+    use crate::executor::test_request::request;
+    use crate::scheduler::{Owner, Source};
 
-    fn hook_of(owner: Owner, command: &str) -> Queued {
-        let start = Box::new(RunRequest {
-            run: RunId(1),
-            job: JobId::named("alice", "job"),
-            source: Source { path: "/x".into(), name: "x".into(), owner },
-            line: 1,
-            user: "alice".into(),
-            command: "true".into(),
-            literal: false,
-            variables: Environment::default(),
-            flags: Flags::default(),
-            scheduled_at: 0,
-            at_reboot: false,
-            trigger: Trigger::Schedule,
-            attempt: 1,
-            rules: RunRules::default(),
-        });
+    fn hook_of(owner: Owner, command: &str) -> QueuedFollowUp {
+        let source = Source { path: "/x".into(), name: "x".into(), owner };
+        let start = Box::new(RunRequest { source, ..request(1) });
         let command = command.as_bytes().to_vec().into();
         let task = FollowUpTask::Hook { event: "failure".to_owned(), command, variables: Vec::new() };
-        Queued { start, task, input: Vec::new() }
+        QueuedFollowUp { start, task, input: Vec::new() }
     }
 
     #[test]
@@ -302,9 +291,9 @@ mod tests {
         let mut follow_ups = FollowUps::default();
         let user = || Owner::User { name: "alice".into(), uid: 1000 };
         for queued in [hook_of(user(), "1"), hook_of(user(), "2"), hook_of(Owner::System, "3")] {
-            follow_ups.queue(Kind::Hook).push_back(owner_of(&queued.start), queued);
+            follow_ups.queue(FollowUpKind::Hook).push_back(owner_of(&queued.start), queued);
         }
-        let next = std::iter::from_fn(|| follow_ups.next(Kind::Hook));
+        let next = std::iter::from_fn(|| follow_ups.next(FollowUpKind::Hook));
         let commands: Vec<Vec<u8>> = next.map(|(_, queued)| queued.command()).collect();
         assert_eq!(commands, [b"1", b"3", b"2"]);
     }
@@ -313,13 +302,13 @@ mod tests {
     fn the_log_gives_the_reason_of_each_drop() {
         let dropped = Dropped { for_the_queue: 2, for_memory: 1 };
         assert_eq!(
-            dropped.details(Kind::Hook).collect::<Vec<_>>(),
+            dropped.details(FollowUpKind::Hook).collect::<Vec<_>>(),
             [
                 "2 hooks were dropped, because 16 waited",
                 "1 hook was dropped, because the commands and environments of this owner take too much memory"
             ]
         );
-        assert_eq!(Dropped::default().details(Kind::Ping).count(), 0);
+        assert_eq!(Dropped::default().details(FollowUpKind::Ping).count(), 0);
     }
 
     #[test]

@@ -14,7 +14,7 @@ const PER_OWNER: usize = 2_000;
 const TOGETHER: usize = 20_000;
 const ALWAYS: usize = 100;
 
-/// The kept output.
+/// The output of ended runs that is still needed, by run and by slot.
 pub(super) struct KeptOutput {
     runs: HashMap<RunId, KeptRun>,
     /// The last kept attempt for each slot of a job.
@@ -67,7 +67,8 @@ impl KeptOutput {
         self.count.has_capacity(owner, 1)
     }
 
-    /// Records that a run of this owner could not be kept. True if that is to be logged: once until half of the owner's share is free again.
+    /// Records that a run of this owner could not be kept. True if it has not been
+    /// recorded since half of the owner's share was free.
     pub(super) fn note_full(&mut self, owner: &OwnerKey) -> bool {
         self.logged_full.insert(owner.clone())
     }
@@ -113,16 +114,17 @@ impl KeptOutput {
     }
 
     fn earlier_run(&self, start: &RunRequest) -> Option<RunId> {
-        if start.attempt < 2 || start.trigger.is_manual() {
+        if !start.is_further_attempt() {
             return None;
         }
         let run = self.attempts.get(&(start.job.clone(), start.scheduled_at))?;
         self.runs.get(run).filter(|kept| kept.attempt < start.attempt).map(|_| *run)
     }
 
-    /// Takes everything that is kept.
-    pub(super) fn take_all(&mut self) -> Vec<KeptRun> {
-        std::mem::take(self).runs.into_values().collect()
+    /// Takes all kept runs. What main has decided about runs that are not settled stays.
+    pub(super) fn take_runs(&mut self) -> Vec<KeptRun> {
+        let decisions = std::mem::take(&mut self.decisions);
+        std::mem::replace(self, KeptOutput { decisions, ..KeptOutput::default() }).runs.into_values().collect()
     }
 }
 
@@ -160,7 +162,7 @@ mod tests {
         assert_eq!(fill(&mut kept, "carol", 2_000_000), ALWAYS as u64);
         assert!(kept.note_full(&owner("bob")) && !kept.note_full(&owner("bob")) && kept.note_full(&owner("carol")));
         assert!(kept.remove(RunId(1_000_000)).is_some() && kept.has_capacity(&owner("bob")));
-        assert_eq!(kept.take_all().len(), 10 * PER_OWNER + 2 * ALWAYS - 1);
+        assert_eq!(kept.take_runs().len(), 10 * PER_OWNER + 2 * ALWAYS - 1);
         assert_eq!((kept.count.total(), kept.attempts.len()), (0, 0));
     }
 

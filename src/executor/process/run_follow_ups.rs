@@ -2,7 +2,7 @@
 
 use super::children::Child;
 use super::context::{EventSource, token};
-use super::follow_ups::{HOLD_MS, Kind, LIMIT_MS, Queued, Running, WAITING_OF_ONE};
+use super::follow_ups::{FollowUpKind, HOLD_MS, LIMIT_MS, QueuedFollowUp, RunningFollowUp, WAITING_OF_ONE};
 use super::start::{BEHIND_MS, Refusal};
 use super::state::ExecutorState;
 use crate::executor::environment::{Variables, c_string};
@@ -31,14 +31,15 @@ impl ExecutorState {
     /// Ends the hooks and pings that run, and gives up those that wait.
     pub(super) fn end_follow_ups(&mut self, ask: Ask) {
         self.follow_ups.end_running(ask);
-        let waiting: Vec<Queued> = self.follow_ups.hooks.take_all().chain(self.follow_ups.pings.take_all()).collect();
+        let waiting: Vec<QueuedFollowUp> =
+            self.follow_ups.hooks.take_all().chain(self.follow_ups.pings.take_all()).collect();
         waiting.iter().for_each(|queued| self.memory.release_request(&queued.start));
     }
 
     /// Queues a hook or a ping, with the output that it reads.
     pub(super) fn take_follow_up(&mut self, follow_up: FollowUp<Box<RunRequest>>) {
         let FollowUp { mut start, output_of, task } = follow_up;
-        let kind = Kind::of(&task);
+        let kind = FollowUpKind::of(&task);
         let owner = owner_of(&start);
         if self.follow_ups.queue(kind).len_of(&owner) >= WAITING_OF_ONE {
             self.follow_ups.dropped.entry((kind, owner)).or_default().for_the_queue += 1;
@@ -49,7 +50,7 @@ impl ExecutorState {
             return;
         }
         let input = self.input(&task, output_of);
-        self.follow_ups.queue(kind).push_back(owner, Queued { start, task, input });
+        self.follow_ups.queue(kind).push_back(owner, QueuedFollowUp { start, task, input });
     }
 
     fn input(&self, task: &FollowUpTask, output_of: Option<RunId>) -> Vec<u8> {
@@ -76,7 +77,7 @@ impl ExecutorState {
         self.starts.users.refresh();
         self.pam.freshen(self.context.profile.pam_service);
         let mut postponed = Vec::new();
-        for kind in [Kind::Hook, Kind::Ping] {
+        for kind in [FollowUpKind::Hook, FollowUpKind::Ping] {
             while self.follow_ups.held_until_ms == 0
                 && let Some((key, queued)) = self.follow_ups.next(kind)
             {
@@ -116,7 +117,7 @@ impl ExecutorState {
         }
     }
 
-    fn refuse_follow_up(&mut self, kind: Kind, queued: &Queued, why: &str) {
+    fn refuse_follow_up(&mut self, kind: FollowUpKind, queued: &QueuedFollowUp, why: &str) {
         self.log_follow_up_failure(kind, &queued.start, &queued.command(), &format!("could not be started: {why}"), "");
         self.memory.release_request(&queued.start);
     }
@@ -139,12 +140,12 @@ impl ExecutorState {
     /// Starts a hook or a ping, or gives it back when a resource is exhausted.
     fn start_follow_up(
         &mut self,
-        kind: Kind,
+        kind: FollowUpKind,
         key: &OwnerKey,
-        queued: Queued,
+        queued: QueuedFollowUp,
         resolved: &ResolvedFollowUp,
         now_ms: i64,
-    ) -> Result<(), Queued> {
+    ) -> Result<(), QueuedFollowUp> {
         let Some(request) = self.follow_up_request(&queued, resolved) else {
             self.memory.release_request(&queued.start);
             return Ok(());
@@ -154,7 +155,7 @@ impl ExecutorState {
         if let Some(pid) = pid {
             self.children.insert(pid, Child::FollowUp(id));
         }
-        let running = Running {
+        let running = RunningFollowUp {
             kind,
             owner: key.clone(),
             queued,
@@ -210,7 +211,7 @@ impl ExecutorState {
     }
 
     /// What is executed. None: there is no program that calls web services.
-    fn follow_up_request(&mut self, queued: &Queued, resolved: &ResolvedFollowUp) -> Option<MonitorRequest> {
+    fn follow_up_request(&mut self, queued: &QueuedFollowUp, resolved: &ResolvedFollowUp) -> Option<MonitorRequest> {
         let ResolvedFollowUp { user, label, .. } = resolved;
         let context = label.as_ref().map(|label| label.context().clone());
         let mut environment = self.context.environment(&queued.start, user);
@@ -252,11 +253,11 @@ impl ExecutorState {
         let start = &running.queued.start;
         let is_failure = running.failure.is_some() || running.timed_out || !status.is_some_and(Status::is_success);
         match (running.kind, is_failure) {
-            (Kind::Ping, false) => self.follow_ups.failing.remove(&running.owner, &start.job),
-            (Kind::Hook, false) => {}
+            (FollowUpKind::Ping, false) => self.follow_ups.failing.remove(&running.owner, &start.job),
+            (FollowUpKind::Hook, false) => {}
             (kind, true) => {
                 let text = String::from_utf8_lossy(&running.output);
-                let why = if kind == Kind::Ping { text.lines().next().unwrap_or("") } else { "" };
+                let why = if kind == FollowUpKind::Ping { text.lines().next().unwrap_or("") } else { "" };
                 self.log_follow_up_failure(kind, start, &running.queued.command(), &how, why);
             }
         }
@@ -301,16 +302,18 @@ impl ExecutorState {
     }
 
     /// Logs a hook that failed, or the first call of an incident that failed.
-    fn log_follow_up_failure(&mut self, kind: Kind, start: &RunRequest, command: &[u8], how: &str, why: &str) {
+    fn log_follow_up_failure(&mut self, kind: FollowUpKind, start: &RunRequest, command: &[u8], how: &str, why: &str) {
         let owner = owner_of(start);
-        if kind == Kind::Ping && self.follow_ups.failing.contains(&owner, &start.job) {
+        if kind == FollowUpKind::Ping && self.follow_ups.failing.contains(&owner, &start.job) {
             return;
         }
         let user = if start.user.is_empty() { &start.source.name } else { &start.user };
         let job_ref = JobRef { start, user, command, pid: None };
         match kind {
-            Kind::Hook => self.context.log.say(job_ref, Level::Warning, "HOOK FAILED", command, &format!(" {how}")),
-            Kind::Ping => {
+            FollowUpKind::Hook => {
+                self.context.log.say(job_ref, Level::Warning, "HOOK FAILED", command, &format!(" {how}"))
+            }
+            FollowUpKind::Ping => {
                 self.follow_ups.failing.add(owner, start.job.clone());
                 let rest = format!(" {}", if why.is_empty() { how } else { why });
                 self.context.log.say(job_ref, Level::Warning, "PING FAILED", start.job.as_str().as_bytes(), &rest);
@@ -319,7 +322,7 @@ impl ExecutorState {
     }
 
     /// Logs how many were dropped, as soon as there is room again.
-    fn log_dropped(&mut self, kind: Kind, owner: &OwnerKey) {
+    fn log_dropped(&mut self, kind: FollowUpKind, owner: &OwnerKey) {
         let Some(dropped) = self.follow_ups.dropped.remove(&(kind, owner.clone())) else { return };
         for detail in dropped.details(kind) {
             self.context.log.say_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);

@@ -83,7 +83,7 @@ impl ExecutorState {
 
     /// Puts the output of the attempt before this one first, if it is kept.
     fn follow_earlier(&mut self, run: &mut EndedRun) {
-        if run.start.attempt < 2 || run.start.trigger.is_manual() {
+        if !run.start.is_further_attempt() {
             return;
         }
         self.settle_unfinished_attempts(&run.start);
@@ -105,7 +105,7 @@ impl ExecutorState {
     /// Settles earlier attempts for the same slot whose output is still read, without the rest of it. They would be held for ever after the
     /// last attempt.
     fn settle_unfinished_attempts(&mut self, start: &RunRequest) {
-        if start.attempt < 2 || start.trigger.is_manual() {
+        if !start.is_further_attempt() {
             return;
         }
         let is_earlier = |job: &Job| {
@@ -150,7 +150,7 @@ impl ExecutorState {
         self.context.log.say(run.job_ref(&command), Level::Info, "MAIL", detail, "");
     }
 
-    /// Logs once for each owner that no more of its runs are kept.
+    /// Logs that no more runs of an owner are kept, unless that has been logged and still holds.
     fn log_full(&mut self, run: &EndedRun) {
         if self.kept.note_full(&run.owner) {
             let command = run.command(self.context.profile);
@@ -198,7 +198,7 @@ impl ExecutorState {
 
     /// Nobody will decide about what is kept any more.
     pub(super) fn forget_kept_output(&mut self) {
-        for kept in self.kept.take_all() {
+        for kept in self.kept.take_runs() {
             let Some(held) = self.take_ended(kept) else { continue };
             if held.has_output {
                 self.log_undecided(&held);

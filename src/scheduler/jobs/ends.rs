@@ -5,7 +5,7 @@ use super::job::{ActiveRun, EndReason, FailedAttempt, Item, PendingRetry, RetryS
 use super::{Jobs, Turn};
 use crate::crontab::{Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::{RunId, RunOutcome, RunResult};
+use crate::scheduler::event::{RunId, RunOutcome, RunResult, RunRules};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 
@@ -244,8 +244,11 @@ fn outcome_of(ended: &RunResult, active: &ActiveRun, policy: &Policy) -> Outcome
         (RunOutcome::NotStarted { why }, None) => Outcome::NotStarted { why: why.clone() },
         (_, None) if ended.is_timeout => Outcome::Timeout,
         (RunOutcome::Code(status), None) => {
-            let is_ok = policy.success.contains(*status) && !(policy.fails_on_stderr && ended.output.stderr_bytes > 0);
-            if is_ok { Outcome::Ok { status: *status } } else { Outcome::Failed { status: *status } }
+            if RunRules::of(policy).is_success(ended) {
+                Outcome::Ok { status: *status }
+            } else {
+                Outcome::Failed { status: *status }
+            }
         }
         (RunOutcome::Signal { number, core_dumped }, None) => {
             Outcome::Signal { number: *number, core_dumped: *core_dumped }

@@ -3,7 +3,6 @@
 use super::{Decision, Job, Jobs, Turn};
 use crate::crontab::{MailRule, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::RunRules;
 use crate::scheduler::follow_up::PingEvent;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord};
@@ -61,6 +60,7 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
         let is_changed = policy.mail == MailRule::Change && note_output(job, &record.outcome, output_digest);
+        let is_failure = record.outcome.is_failure() || record.outcome == Outcome::Lost;
         let mut is_silenced = false;
         match &record.outcome {
             Outcome::Ok { .. } => {
@@ -75,7 +75,7 @@ impl Jobs {
                 turn.decisions.push(Decision::Ping(PingEvent::Ok, Box::new(record.clone())));
                 self.note_success(id, ended_at, turn);
             }
-            outcome if outcome.is_failure() || *outcome == Outcome::Lost => {
+            _ if is_failure => {
                 job.state.failures = job.state.failures.saturating_add(1);
                 is_silenced = !is_alert_due(job, &policy, turn.now.utc);
                 if !is_silenced {
@@ -87,14 +87,14 @@ impl Jobs {
             }
             _ => {}
         }
-        let is_failure = record.outcome.is_failure() || record.outcome == Outcome::Lost;
         let is_mailed = match policy.mail {
             MailRule::Output => !is_silenced,
             MailRule::Failure => is_failure && !is_silenced,
             MailRule::Never => false,
             MailRule::Change => is_changed,
         };
-        if let Some(run) = record.run.filter(|_| RunRules::of(&policy).awaits_conclusion()) {
+        // The executor knows whether it waits for that: the settings may have changed since the start.
+        if let Some(run) = record.run {
             turn.decisions.push(Decision::Conclude { run, is_mailed });
         }
     }

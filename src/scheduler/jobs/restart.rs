@@ -145,11 +145,6 @@ impl Jobs {
         self.jobs.iter().filter_map(failed).collect()
     }
 
-    /// Slots of the job have passed while the daemon was down: a pending retry is given up.
-    pub(in crate::scheduler) fn slots_passed(&mut self, id: &JobId, turn: &mut Turn<'_>) {
-        self.give_up_retry(id, turn);
-    }
-
     /// Lets everything go on that may, after a start of the daemon.
     pub(in crate::scheduler) fn let_all_go_on(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();

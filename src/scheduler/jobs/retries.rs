@@ -57,7 +57,7 @@ impl Jobs {
     }
 
     /// Gives a pending retry up: the failure before it is final.
-    pub(super) fn give_up_retry(&mut self, id: &JobId, turn: &mut Turn<'_>) -> bool {
+    pub(in crate::scheduler) fn give_up_retry(&mut self, id: &JobId, turn: &mut Turn<'_>) -> bool {
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let Some(retry) = job.state.retry.take() else { return false };
         turn.changed.insert(id.clone());
