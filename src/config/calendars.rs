@@ -1,6 +1,6 @@
 //! Calendar files, which `CRON_EXCEPT` names.
 
-use crate::crontab::{Calendars, FaultyCalendar, parse_calendar};
+use crate::crontab::{Calendars, FaultyCalendar, is_calendar_name, parse_calendar};
 use crate::schedule::Day;
 use crate::sys::files::{self, Links, reason};
 use std::collections::BTreeMap;
@@ -40,13 +40,6 @@ enum Fault {
     Faulty(#[from] FaultyCalendar),
 }
 
-/// What has changed in a directory of calendars.
-#[derive(Debug)]
-pub struct CalendarChange {
-    /// What is newly wrong, without text of the files.
-    pub faults: Vec<String>,
-}
-
 impl SystemCalendars {
     /// The calendars of a directory, none of which has been read.
     pub fn new(directory: PathBuf) -> SystemCalendars {
@@ -64,8 +57,8 @@ impl SystemCalendars {
         read
     }
 
-    /// Reads everything again. None: nothing has changed.
-    pub fn refresh(&mut self) -> Option<CalendarChange> {
+    /// Reads everything again. Returns what is newly wrong, without text of the files. None: nothing has changed.
+    pub fn refresh(&mut self) -> Option<Vec<String>> {
         let fresh = SystemCalendars::read(&self.directory);
         let before = std::mem::replace(self, fresh);
         if self.calendars == before.calendars && self.faults == before.faults {
@@ -75,7 +68,7 @@ impl SystemCalendars {
         let new = self.faults.iter().filter(is_new).map(|(name, why)| self.fault(name, why));
         let is_gone = |name: &&str| !self.calendars.contains(name) && !self.faults.contains_key(*name);
         let gone = before.calendars.names().filter(is_gone).map(|name| self.fault(name, "it is gone"));
-        Some(CalendarChange { faults: new.chain(gone).collect() })
+        Some(new.chain(gone).collect())
     }
 
     /// The calendars that could be read.
@@ -137,6 +130,5 @@ fn read_one(directory: &OwnedFd, name: &CStr) -> Result<Vec<(Day, Day)>, Fault> 
 /// Whether a file may be a calendar: the names that `CRON_EXCEPT` takes. Editors leave others behind.
 fn is_name(name: &CStr) -> bool {
     let bytes = name.to_bytes();
-    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    bytes.len() <= 64 && !bytes.starts_with(b".") && bytes.iter().all(is_safe)
+    !bytes.starts_with(b".") && is_calendar_name(bytes)
 }

@@ -515,6 +515,11 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
 
+/// Whether `CRON_EXCEPT` can name a calendar so.
+pub fn is_calendar_name(text: &[u8]) -> bool {
+    name(text, "").is_ok()
+}
+
 /// A name of a job, a group or a calendar.
 fn name(value: &[u8], what: &str) -> Result<Arc<str>, Complaint> {
     let whole = 0..value.len();

@@ -49,7 +49,7 @@ pub use duration::{parse as parse_duration, written as duration_text};
 pub use entry::BAD_USER;
 pub use excerpt::printable;
 pub use form::Form;
-pub use job_setting::{Applies, JobSetting, is_hidden_from_jobs, is_job_setting, job_settings};
+pub use job_setting::{Applies, JobSetting, is_calendar_name, is_hidden_from_jobs, is_job_setting, job_settings};
 pub use memory::OutOfMemory;
 pub use parse::{MOST_LISTED, NO_NEWLINE, Parsed, Parser, Unlisted};
 pub use policy::{

@@ -218,7 +218,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Sets the size of the table in bytes according to its file. A table that is too large is then not read to its end.
-    pub fn expect(&mut self, bytes: u64) {
+    pub fn expect_size(&mut self, bytes: u64) {
         self.expected = bytes;
     }
 

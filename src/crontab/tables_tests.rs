@@ -249,7 +249,7 @@ fn a_table_beyond_the_limit_of_bytes_is_one_error() {
         let context = Context { dialect: &dialect, ..super::cases_tests::context(form, &DEBIAN) };
         let parser = Parser::new(&context);
         let mut parser = if installed { parser.of_installed() } else { parser };
-        parser.expect(expected);
+        parser.expect_size(expected);
         for piece in text.as_bytes().chunks(4) {
             parser.feed(piece).unwrap();
         }

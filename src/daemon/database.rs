@@ -398,8 +398,8 @@ impl CrontabDatabase {
     /// Reads the calendars again. What is newly wrong with them is logged.
     fn refresh_calendars(&mut self, events: &mut dyn EventSink) {
         let calendars = &mut self.known.calendars;
-        let Some(change) = calendars.refresh() else { return };
-        for detail in change.faults {
+        let Some(faults) = calendars.refresh() else { return };
+        for detail in faults {
             events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
         }
         events.push(LoadEvent::Calendars(calendars.calendars().clone()));

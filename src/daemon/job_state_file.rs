@@ -66,7 +66,7 @@ impl LineWriter {
         self.line(&format!("[{}]", items.collect::<Vec<_>>().join(",")))
     }
 
-    fn line(&mut self, json: &str) -> String {
+    pub(super) fn line(&mut self, json: &str) -> String {
         self.checksum = checksum(self.checksum, json.as_bytes());
         format!("{:016x} {json}\n", self.checksum)
     }

@@ -68,7 +68,7 @@ pub fn parse(
     see: &mut dyn FnMut(&[u8]),
 ) -> io::Result<Parsed> {
     let out_of_memory = |_: OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
-    parser.expect(size);
+    parser.expect_size(size);
     // One byte more than expected, so that one read suffices to see the end of a small file.
     let room = usize::try_from(size).unwrap_or(PIECE).saturating_add(1);
     let mut piece = vec![0; if size == 0 { PIECE } else { room.min(PIECE) }];
