@@ -1,6 +1,6 @@
 //! The crontab language: bytes in, entries and diagnostics out.
 //!
-//! Every line of a table becomes an entry, a setting, a comment or a diagnostic; a bad line costs only itself. [`Parser`] takes a table in
+//! Every line of a table becomes an entry, a setting, a comment or a diagnostic; an error in one line does not affect the others. [`Parser`] takes a table in
 //! pieces, so that no file has to be in memory as a whole. A line is cut into its parts in `line`, a job line is read in `entry`, a
 //! `NAME=VALUE` line in `setting` (where each name with a meaning has its row; those that make the [`Policy`] of the entries below have
 //! theirs in `job_setting`), and whatever is wrong is a [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of

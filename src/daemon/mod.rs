@@ -21,6 +21,7 @@
 //! | `load_event`, `load_lines` | results of loading, for the scheduler and for the log |
 //! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
+//! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `check`, `now` | `--check` and Debian's `-N` |

@@ -1,5 +1,5 @@
-//! A daemon whose executor has died executes its program anew in the same process, as only a process that has not read a crontab yet may fork an
-//! executor. The locks are handed on, so that no other daemon can start meanwhile.
+//! A daemon whose executor has died calls exec on its own program to get a new executor: a fork of a process that has read crontabs would give
+//! the executor a copy of all users' tables. The locks are passed on, so that no other daemon can start meanwhile.
 
 use super::execution::{HandoverState, VARIABLE};
 use super::settings::Mode;

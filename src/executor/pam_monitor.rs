@@ -132,7 +132,7 @@ enum MonitorError {
     #[error(transparent)]
     Wire(#[from] WireError),
     #[error("the executor is gone")]
-    Alone,
+    ExecutorGone,
     #[error("{error}")]
     Pam { error: PamError, session: bool },
     #[error("a step failed")]
@@ -154,7 +154,7 @@ impl<'a> PamMonitor<'a> {
                 MonitorEvent::Refused { session, text: error.text, doing: error.doing.to_owned() }
             }
             Err(MonitorError::ExecStage(failure)) => failed(&failure),
-            Err(MonitorError::Wire(_) | MonitorError::Alone) => return 1,
+            Err(MonitorError::Wire(_) | MonitorError::ExecutorGone) => return 1,
         };
         self.send(&event);
         1
@@ -254,7 +254,7 @@ impl<'a> PamMonitor<'a> {
             }
             descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::Io)?;
             if !self.link.fill().map_err(WireError::Io)? {
-                return self.link.take()?.ok_or(MonitorError::Alone);
+                return self.link.take()?.ok_or(MonitorError::ExecutorGone);
             }
         }
     }

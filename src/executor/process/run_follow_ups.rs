@@ -3,7 +3,7 @@
 use super::children::Child;
 use super::context::{EventSource, token};
 use super::follow_ups::{FollowUpKind, HOLD_MS, LIMIT_MS, QueuedFollowUp, RunningFollowUp, WAITING_OF_ONE};
-use super::start::{BEHIND_MS, Refusal};
+use super::start::{BEHIND_MS, StartError};
 use super::state::ExecutorState;
 use crate::executor::environment::{Variables, c_string};
 use crate::executor::exec_spec::{ExecSpec, Failure, Stdio};
@@ -93,15 +93,15 @@ impl ExecutorState {
                     }
                     // The answer is an event after which this is tried again.
                     Ok(None) => Err(queued),
-                    Err(Refusal::Try(_)) => {
+                    Err(StartError::Temporary(_)) => {
                         self.follow_ups.held_until_ms = now_ms + HOLD_MS;
                         Err(queued)
                     }
-                    Err(Refusal::Nobody) => {
+                    Err(StartError::UnknownUser) => {
                         self.refuse_follow_up(kind, &queued, "unknown user");
                         Ok(())
                     }
-                    Err(Refusal::Never(why)) => {
+                    Err(StartError::Permanent(why)) => {
                         self.refuse_follow_up(kind, &queued, &why);
                         Ok(())
                     }
@@ -123,7 +123,7 @@ impl ExecutorState {
     }
 
     /// Looks up the user and the SELinux context, and whether PAM is asked, as for a job of that request. None: the lookup is in progress.
-    fn resolve_follow_up(&mut self, start: &RunRequest) -> Result<Option<ResolvedFollowUp>, Refusal> {
+    fn resolve_follow_up(&mut self, start: &RunRequest) -> Result<Option<ResolvedFollowUp>, StartError> {
         let user = match &self.starts.caller {
             Some(caller) => caller.clone(),
             None => match self.identify(start)? {
@@ -132,7 +132,7 @@ impl ExecutorState {
             },
         };
         let label = self.context.policy.map(|policy| Label::of(policy, start)).transpose();
-        let label = label.map_err(|error| Refusal::Never(error.to_string()))?.flatten();
+        let label = label.map_err(|error| StartError::Permanent(error.to_string()))?.flatten();
         let has_monitor = self.needs_monitor(start, &user);
         Ok(Some(ResolvedFollowUp { user, label, has_monitor }))
     }

@@ -148,16 +148,16 @@ impl ExecutorState {
                     self.starts.waiting_for_identity.push(queued);
                     return None;
                 }
-                Err(Refusal::Try(error)) => {
+                Err(StartError::Temporary(error)) => {
                     self.try_again(queued, &error, now_ms);
                     return None;
                 }
-                Err(Refusal::Nobody) => {
+                Err(StartError::UnknownUser) => {
                     self.context.log.unknown_user(&queued.start.user);
                     self.not_started(queued.start, UserError::Unknown.to_string(), None);
                     return None;
                 }
-                Err(Refusal::Never(why)) => {
+                Err(StartError::Permanent(why)) => {
                     self.not_started(queued.start, why, None);
                     return None;
                 }
@@ -257,10 +257,10 @@ impl ExecutorState {
     }
 
     /// Looks up the user of the job. None: the lookup is in progress.
-    pub(super) fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, Refusal> {
+    pub(super) fn identify(&mut self, start: &RunRequest) -> Result<Option<Rc<UserWithGroups>>, StartError> {
         let id = self.context.new_id();
         let user = match self.starts.users.user(&self.context.threads, &start.user, id)? {
-            CacheAnswer::Known(answer) => answer.map_err(Refusal::of)?,
+            CacheAnswer::Known(answer) => answer.map_err(StartError::of)?,
             CacheAnswer::Waiting => {
                 if let Some(pipe) = self.starts.users.pipe(id) {
                     self.context.poll.add(pipe, token(EventSource::LookUp, id))?;
@@ -270,7 +270,7 @@ impl ExecutorState {
         };
         match start.source.owner {
             // A crontab that root has placed there under the user's name counts as the user's.
-            Owner::User { uid, .. } if uid != user.uid && uid != 0 => Err(Refusal::Never(format!(
+            Owner::User { uid, .. } if uid != user.uid && uid != 0 => Err(StartError::Permanent(format!(
                 "the table belongs to uid {uid}, but {} is uid {} now",
                 user.name, user.uid
             ))),
@@ -450,27 +450,27 @@ impl ExecutorState {
 }
 
 /// Why a start cannot continue with the user's identity.
-pub(super) enum Refusal {
+pub(super) enum StartError {
     /// No user has that name.
-    Nobody,
+    UnknownUser,
     /// The start is given up for this reason.
-    Never(String),
+    Permanent(String),
     /// The system had no process or descriptor left. The start is retried.
-    Try(io::Error),
+    Temporary(io::Error),
 }
 
-impl Refusal {
-    fn of(error: UserError) -> Refusal {
+impl StartError {
+    fn of(error: UserError) -> StartError {
         match error {
-            UserError::Unknown => Refusal::Nobody,
-            UserError::Failed(_) | UserError::TimedOut => Refusal::Never(error.to_string()),
+            UserError::Unknown => StartError::UnknownUser,
+            UserError::Failed(_) | UserError::TimedOut => StartError::Permanent(error.to_string()),
         }
     }
 }
 
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Refusal {
-        Refusal::Try(error)
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> StartError {
+        StartError::Temporary(error)
     }
 }
 

@@ -15,12 +15,12 @@ impl Jobs {
         self.runs.contains_key(&run)
     }
 
-    /// The host's start queue gave up a slot because newer ones of the entry came.
+    /// The scheduler's start queue gave up a slot because newer ones of the entry came.
     pub(in crate::scheduler) fn superseded(&mut self, run: RunId, turn: &mut Turn<'_>) {
         self.drop_queued(run, SkipReason::Superseded, turn);
     }
 
-    /// A run left the host's start queue without a start.
+    /// A run left the scheduler's start queue without a start.
     pub(in crate::scheduler) fn drop_queued(&mut self, run: RunId, reason: SkipReason, turn: &mut Turn<'_>) {
         let Some((id, active)) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
@@ -29,12 +29,12 @@ impl Jobs {
             None => self.leave_out(&id, &active.item, reason, turn),
         }
         self.free_place(&id, active.has_place);
-        self.let_go_on(&id, turn);
+        self.start_waiting_of_job(&id, turn);
         self.count_from_end(&id, turn.now.utc, turn);
         self.forget_if_idle(&id);
     }
 
-    /// A run that was told to end had not left the host's start queue, and has been taken out of it.
+    /// A run that was told to end had not left the scheduler's start queue, and has been taken out of it.
     pub(in crate::scheduler) fn cancelled(&mut self, run: RunId, why: &EndReason, turn: &mut Turn<'_>) {
         let Some((id, active)) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
@@ -52,7 +52,7 @@ impl Jobs {
             return;
         }
         self.free_place(&id, active.has_place);
-        self.let_go_on(&id, turn);
+        self.start_waiting_of_job(&id, turn);
         self.count_from_end(&id, turn.now.utc, turn);
         self.forget_if_idle(&id);
     }
@@ -97,7 +97,7 @@ impl Jobs {
             return;
         }
         self.free_place(&id, active.has_place);
-        self.let_go_on(&id, turn);
+        self.start_waiting_of_job(&id, turn);
         self.count_from_end(&id, ended_at, turn);
         self.forget_if_idle(&id);
     }
@@ -162,7 +162,7 @@ impl Jobs {
     }
 
     /// Lets go on what waited for a run or a retry of this job, and then what waits in its group.
-    pub(super) fn let_go_on(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+    pub(super) fn start_waiting_of_job(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         if self.is_changing {
             self.changed_jobs.insert(id.clone());
         }
@@ -181,7 +181,7 @@ impl Jobs {
             self.enter_group(id, item, turn);
         }
         let group = self.jobs.get(id).and_then(|job| job.spec.group.clone());
-        self.pump(group.as_ref(), turn);
+        self.start_waiting_of_group(group.as_ref(), turn);
     }
 
     fn take_next_held(&mut self, id: &JobId) -> Option<Item> {
@@ -192,7 +192,7 @@ impl Jobs {
     }
 
     /// Begins what waits in a group for as long as it has places.
-    pub(super) fn pump(&mut self, key: Option<&GroupKey>, turn: &mut Turn<'_>) {
+    pub(super) fn start_waiting_of_group(&mut self, key: Option<&GroupKey>, turn: &mut Turn<'_>) {
         let Some(key) = key else { return };
         if self.is_changing {
             self.changed_groups.insert(key.clone());

@@ -18,10 +18,10 @@ impl Jobs {
     pub(in crate::scheduler) fn end_change(&mut self, turn: &mut Turn<'_>) {
         self.is_changing = false;
         for id in std::mem::take(&mut self.changed_jobs) {
-            self.let_go_on(&id, turn);
+            self.start_waiting_of_job(&id, turn);
         }
         for group in std::mem::take(&mut self.changed_groups) {
-            self.pump(Some(&group), turn);
+            self.start_waiting_of_group(Some(&group), turn);
         }
     }
 
@@ -48,8 +48,8 @@ impl Jobs {
         if old_group != new_group.as_ref().map(|(key, _)| key.clone()) {
             self.change_group(&id, old_group.as_ref());
         }
-        self.let_go_on(&id, turn);
-        self.pump(old_group.as_ref(), turn);
+        self.start_waiting_of_job(&id, turn);
+        self.start_waiting_of_group(old_group.as_ref(), turn);
     }
 
     /// The entry of a job that is known here.
@@ -75,7 +75,7 @@ impl Jobs {
             if let Some(group) = &spec.group {
                 self.leave_group(id, group);
             }
-            self.pump(spec.group.as_ref(), turn);
+            self.start_waiting_of_group(spec.group.as_ref(), turn);
         }
         self.forget_if_idle(id);
     }

@@ -80,12 +80,12 @@ impl Jobs {
             let waiting = job.state.waiting.remove(0);
             self.cancel_tickets(id, std::slice::from_ref(&waiting));
             self.record_cancelled(id, &waiting.item, by, turn);
-            self.let_go_on(id, turn);
+            self.start_waiting_of_job(id, turn);
             self.count_from_end(id, turn.now.utc, turn);
             return Killed::Waiting;
         }
         if self.give_up_retry(id, turn) {
-            self.let_go_on(id, turn);
+            self.start_waiting_of_job(id, turn);
             return Killed::Retry;
         }
         Killed::Nothing
@@ -140,7 +140,7 @@ impl Jobs {
         for waiting in slots {
             self.leave_out(id, &waiting.item, SkipReason::Paused, turn);
         }
-        self.let_go_on(id, turn);
+        self.start_waiting_of_job(id, turn);
         if has_left_out {
             self.count_from_end(id, turn.now.utc, turn);
         }
@@ -173,6 +173,6 @@ impl Jobs {
         if retry.has_slot_passed {
             self.give_up_retry(id, turn);
         }
-        self.let_go_on(id, turn);
+        self.start_waiting_of_job(id, turn);
     }
 }

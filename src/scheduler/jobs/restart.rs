@@ -149,7 +149,7 @@ impl Jobs {
     pub(in crate::scheduler) fn let_all_go_on(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         for id in ids {
-            self.let_go_on(&id, turn);
+            self.start_waiting_of_job(&id, turn);
         }
     }
 

@@ -41,7 +41,7 @@ impl Jobs {
         self.expect_success(id, &policy, scheduled_at);
         if policy.overlap != Overlap::Queue && self.give_up_retry(id, turn) {
             // A missed slot may have waited for the retries.
-            self.let_go_on(id, turn);
+            self.start_waiting_of_job(id, turn);
         }
         let Some(job) = self.jobs.get(id) else { return };
         match policy.overlap {
@@ -80,7 +80,7 @@ impl Jobs {
         self.leave_out(id, &older.item, SkipReason::Superseded, turn);
         if is_behind_missed_slots {
             // The missed slots may have waited behind the older one.
-            self.let_go_on(id, turn);
+            self.start_waiting_of_job(id, turn);
         }
     }
 
