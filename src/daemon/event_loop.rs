@@ -137,8 +137,6 @@ impl Daemon {
     ///
     /// The executor is lost, or a system call fails without which the loop cannot go on.
     pub fn run(&mut self) -> Result<(), Fatal> {
-        // Whether memory that only the start needed has been given back.
-        let mut is_trimmed = false;
         loop {
             self.run_timers()?;
             if self.planner.actions.is_empty() && self.planner.scheduler.has_more() {
@@ -150,7 +148,7 @@ impl Daemon {
                 return self.finish();
             }
             let timeout = self.poll_timeout();
-            if timeout != Some(0) && !std::mem::replace(&mut is_trimmed, true) {
+            if timeout != Some(0) && std::mem::take(&mut self.has_spare_memory) {
                 memory::trim_memory();
             }
             for token in self.reactor.wait(timeout).map_err(os("waiting"))? {
@@ -171,7 +169,10 @@ impl Daemon {
         let (planner, log, debug) = (&mut self.planner, &mut self.log, self.settings.debug);
         let mut forwarder = LoadEventForwarder { planner, log, debug, has_changes: false };
         act(&mut self.database, &mut forwarder);
-        if forwarder.has_changes && self.stopping.is_none() {
+        let has_changes = forwarder.has_changes;
+        // What a table needed while it was read, and what a former one held, would else stay with the process.
+        self.has_spare_memory |= has_changes;
+        if has_changes && self.stopping.is_none() {
             self.report_status("");
             self.log_lack_of_state();
         }

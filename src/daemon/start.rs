@@ -129,6 +129,7 @@ pub(super) fn start(
         sources: Sources::new(signals, &mut reactor),
         reactor,
         timers: InternalTimers::default(),
+        has_spare_memory: true,
         is_lack_of_state_logged: false,
         stopping: None,
         settings,

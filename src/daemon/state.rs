@@ -49,6 +49,8 @@ pub struct Daemon {
     pub(super) timers: InternalTimers,
     pub(super) execution: Execution,
     pub(super) stopping: Option<Stopping>,
+    /// Whether memory is to be given back to the system before the loop next waits.
+    pub(super) has_spare_memory: bool,
     /// Whether it was logged that a standalone daemon keeps no state.
     pub(super) is_lack_of_state_logged: bool,
 }
