@@ -15,11 +15,12 @@
 //! | 3 | [`users`] | who exists: users by name, from /etc/passwd and the name service |
 //! | 2 | [`scheduler`] | pure state machine: which crontabs are live, what is due, what may start, what an ended run means |
 //! | 2 | [`profile`] | what differs between Debian's cron and cronie, as constants |
+//! | 1 | [`varlink`] | the control protocol: framing, messages and interfaces |
 //! | 1 | [`crontab`] | the crontab language: bytes in, entries, settings and diagnostics out; anacrontab |
 //! | 0 | [`schedule`] | expressions, calendar, time zones, daylight saving time |
 //! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
 //!
-//! `schedule`, `crontab`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
+//! `schedule`, `crontab`, `varlink`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
 //! return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
 //! processes are started at once, which output is kept.
 //!
@@ -40,3 +41,4 @@ pub mod spool;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod users;
+pub mod varlink;
