@@ -8,6 +8,7 @@
 //! | 7 | `bin` | three short `main`s |
 //! | 6 | [`daemon`] | the `crond` program: event loop, event sources, start-up, shutdown, crontab database |
 //! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
+//! | 4 | [`control`] | server and client of the control socket, and who may see and do what |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
 //! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
@@ -30,6 +31,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod crontab;
 pub mod daemon;
 pub mod executor;

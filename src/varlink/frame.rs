@@ -54,6 +54,16 @@ impl FrameReader {
         Ok(Some(message))
     }
 
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether no byte waits.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// Whether a message has begun to arrive.
     pub fn has_begun(&self) -> bool {
         !self.buffer.is_empty()
