@@ -19,7 +19,7 @@ use crate::schedule::Zones;
 use crate::spool::watched_directories;
 use crate::sys::clock;
 use crate::sys::mount_table::MountTable;
-use crate::users::{DaemonUsers, Progress};
+use crate::users::{DaemonUsers, Lookup, Progress, Users};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -136,6 +136,35 @@ impl CrontabDatabase {
     /// The mount table, if its changes are to be waited for.
     pub fn mount_table(&self) -> Option<&MountTable> {
         self.watch.mount_table()
+    }
+
+    /// The user id of a login name, if that is known already.
+    pub fn uid(&mut self, name: &str) -> Option<u32> {
+        match self.users.uid(name) {
+            Lookup::Known(uid) => Some(uid),
+            Lookup::Unknown | Lookup::NotYet => None,
+        }
+    }
+
+    /// A login name of a user id, if /etc/passwd has one.
+    pub fn name_of(&mut self, uid: u32) -> Option<String> {
+        self.users.name_of(uid)
+    }
+
+    /// The files that are not loaded, and why.
+    pub fn refused(&self) -> Vec<(String, String)> {
+        self.tables.refused()
+    }
+
+    /// Does at once what is due or was asked for: a reload, and scans of what has changed.
+    pub fn run_due_scans(&mut self, events: &mut dyn EventSink) {
+        if take_expired(&mut self.deadlines.reload, i64::MAX) {
+            self.reloaded_at = clock::monotonic_ms();
+            self.users.refresh();
+            self.refresh_zones(events);
+            self.rescan(false, events);
+        }
+        self.scan_queue(clock::monotonic_ms(), events);
     }
 
     /// Starts a lookup of users that crontabs wait for. The descriptor becomes readable with the answer.

@@ -172,6 +172,12 @@ impl FileCache {
         self.links.iter().filter(leads_through).map(PathBuf::from).collect()
     }
 
+    /// The files that are not loaded, and why.
+    pub(super) fn refused(&self) -> Vec<(String, String)> {
+        let refused = self.files.iter().filter_map(|(path, file)| Some((path.clone(), file.refusal()?)));
+        refused.map(|(path, refusal)| (path, refusal.reason())).collect()
+    }
+
     /// The files that may be accepted later without being changed.
     pub(super) fn rejected_for_now(&self) -> Vec<PathBuf> {
         let rejected = self.files.iter().filter(|(_, file)| file.is_rejected_for_now());

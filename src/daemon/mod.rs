@@ -22,6 +22,7 @@
 //! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
+//! | `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `check`, `now` | `--check` and Debian's `-N` |
@@ -31,6 +32,7 @@ mod anacron;
 mod change_watch;
 mod check;
 pub mod cli;
+mod control;
 mod database;
 mod deadlines;
 mod debug;
@@ -39,6 +41,7 @@ mod execution;
 mod file_cache;
 mod job_state;
 mod job_state_file;
+mod live_runs;
 mod load_event;
 mod load_lines;
 mod marker;

@@ -1,9 +1,11 @@
 //! The state of a daemon. Its behaviour is in `event_loop`, and in a file of its own for each larger matter.
 
 use super::anacron::AnacronFiles;
+use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
 use super::job_state::JobStateStore;
+use super::live_runs::LiveRuns;
 use super::old_executors::OldExecutors;
 use super::reactor::{Reactor, Token};
 use super::record::StartRecord;
@@ -44,6 +46,8 @@ pub struct Daemon {
     pub(super) executors: Executors,
     pub(super) database: CrontabDatabase,
     pub(super) files: DaemonFiles,
+    pub(super) control: Control,
+    pub(super) runs: LiveRuns,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,
     pub(super) timers: InternalTimers,

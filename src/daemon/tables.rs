@@ -100,6 +100,11 @@ impl Tables {
         }
     }
 
+    /// The files that are not loaded, and why.
+    pub fn refused(&self) -> Vec<(String, String)> {
+        self.cache.refused()
+    }
+
     /// The crontabs that were rejected for a reason that may pass without a change of their files, such as an unknown user.
     pub fn rejected_for_now(&self) -> Vec<PathBuf> {
         self.cache.rejected_for_now()

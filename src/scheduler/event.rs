@@ -133,8 +133,10 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-    /// Somebody ends one run of a job that has a policy.
+    /// Somebody ends one run.
     KillRun {
+        /// The job that it is a run of.
+        job: JobId,
         /// The run.
         run: RunId,
         /// Who, by login name.

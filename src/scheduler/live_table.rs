@@ -222,6 +222,16 @@ impl LiveCrontab {
         hasher.finish()
     }
 
+    /// The schedule of an entry as it is written.
+    pub(super) fn schedule_text(&self, entry: u32) -> &[u8] {
+        self.entry(entry).map_or(&[], |entry| &entry.timing.text)
+    }
+
+    /// The variables that the table gives an entry.
+    pub(super) fn variables(&self, entry: u32) -> Environment {
+        self.entry(entry).map(|entry| Environment::of(self.table.variables(entry))).unwrap_or_default()
+    }
+
     /// The name that an entry gives itself.
     pub(super) fn name(&self, entry: u32) -> Option<&str> {
         self.entry(entry)?.name.as_deref()

@@ -16,7 +16,7 @@
 //! | `wheel` | the timer wheel |
 //! | `timers` | the timers in it, which entries of equal timing share |
 //! | `tables`, `live_table` | all live tables; one table with its timers and the state of its entries |
-//! | `live` | queries about live entries |
+//! | `live`, `job_status` | questions about live entries, and about the state of jobs |
 //! | `find_jobs` | what would be started for given jobs |
 //! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
 //! | `start_queue` | starts that are due and not handed over to the executor, in turn by owner |
@@ -40,6 +40,7 @@ mod event;
 mod find_jobs;
 mod follow_up;
 mod job_id;
+mod job_status;
 mod jobs;
 mod live;
 mod live_table;
@@ -60,6 +61,7 @@ mod wheel;
 mod zones;
 
 pub use crate::crontab::SharedBytes;
+pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
     Action, EarlierRun, Event, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome, RunRequest,
@@ -67,8 +69,9 @@ pub use event::{
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
+pub use job_status::{JobStatus, RequestResult};
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
-pub use live::Live;
+pub use live::{EntryCursor, Live};
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

@@ -3,7 +3,7 @@
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Notice, Pause, RefusedRun, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Killed, Notice, Pause, RefusedRun, Turn};
 use super::live_table::LiveCrontab;
 use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
@@ -401,7 +401,7 @@ impl Scheduler {
     }
 
     /// Whether the day of a slot, before its random delay, is an exception.
-    fn is_excepted(&self, id: &JobId, (number, entry): EntryKey, slot: Timestamp) -> bool {
+    pub(super) fn is_excepted(&self, id: &JobId, (number, entry): EntryKey, slot: Timestamp) -> bool {
         let Some(policy) = self.jobs.policy(id).filter(|policy| !policy.except.is_empty()) else { return false };
         let timer = self.tables.get(number).and_then(|table| table.timer(entry));
         let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return false };
@@ -496,11 +496,19 @@ impl Scheduler {
         self.settle_queue(now, actions);
     }
 
-    /// Ends one run of a managed job.
-    pub(super) fn kill_run(&mut self, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) {
+    /// Ends one run of a job. False: it does not go on.
+    pub(super) fn kill_run(&mut self, id: &JobId, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) -> bool {
+        if !self.runs.contains_key(&run) {
+            return false;
+        }
+        // The run of an entry without a policy becomes one of a managed job, so that its outcome is `killed`.
+        if !self.jobs.owns(run) && (!self.manage_job(id, now, actions) || !self.jobs.adopt(run, id, now)) {
+            return false;
+        }
         self.starting_at = now.utc;
-        self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn));
+        let is_killed = self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn));
         self.settle_queue(now, actions);
+        is_killed
     }
 
     /// Hands out the states that have changed.
@@ -512,10 +520,11 @@ impl Scheduler {
     }
 
     /// Ends a job's oldest run, else cancels what waits, else its retry.
-    pub(super) fn kill(&mut self, id: &JobId, by: &str, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn kill(&mut self, id: &JobId, by: &str, now: Now, actions: &mut Vec<Action>) -> Killed {
         self.starting_at = now.utc;
-        self.with_jobs(now, actions, |jobs, turn| jobs.kill(id, by, turn));
+        let killed = self.with_jobs(now, actions, |jobs, turn| jobs.kill(id, by, turn));
         self.settle_queue(now, actions);
+        killed
     }
 }
 

@@ -184,6 +184,11 @@ impl StartQueue {
         None
     }
 
+    /// How many slots of an entry wait for their turn.
+    pub(super) fn slots_of(&self, entry: EntryKey) -> usize {
+        self.entries.get(&entry).map_or(0, |queue| queue.slots.len())
+    }
+
     /// Whether a run waits here for an entry.
     pub(super) fn is_waiting(&self, entry: EntryKey, run: RunId) -> bool {
         self.entries.get(&entry).is_some_and(|queue| queue.slots.iter().any(|slot| slot.run == run))

@@ -3,7 +3,8 @@
 use super::anacron::Anacron;
 use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, RunResult};
 use super::job_id::JobId;
-use super::jobs::{EndReason, Jobs};
+use super::job_status::RequestResult;
+use super::jobs::{EndReason, Jobs, Killed};
 use super::live_table::LiveCrontab;
 use super::rule;
 use super::run_origin::RunOrigin;
@@ -90,6 +91,8 @@ pub struct Scheduler {
     /// Whether that was before [`Scheduler::upto`].
     held_back: bool,
     pub(super) next_order: u32,
+    /// What became of the last request of somebody.
+    pub(super) request_result: Option<RequestResult>,
     pub(super) dues: Vec<Due>,
     pub(super) expired: Vec<(Timestamp, Timer)>,
 }
@@ -167,6 +170,7 @@ impl Scheduler {
             recorded: None,
             held_back: false,
             next_order: 0,
+            request_result: None,
             dues: Vec::new(),
             expired: Vec::new(),
         }
@@ -301,15 +305,25 @@ impl Scheduler {
             }
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
             Event::RunByHand { job, is_forced } => {
-                // A refusal is recorded.
-                let _refused = self.run_by_hand(&job, is_forced, now, actions);
+                let result = self.run_by_hand(&job, is_forced, now, actions);
+                self.request_result = Some(match result {
+                    Ok(run) => RequestResult::Accepted(run),
+                    Err(why) => RequestResult::Refused(why),
+                });
             }
             Event::Pause { job, pause } => {
                 self.pause(&job, pause, now, actions);
             }
             Event::Resume { job } => self.resume(&job, now, actions),
-            Event::KillRun { run, by } => self.kill_run(run, &by, now, actions),
-            Event::Kill { job, by } => self.kill(&job, &by, now, actions),
+            Event::KillRun { job, run, by } => {
+                let is_killed = self.kill_run(&job, run, &by, now, actions);
+                self.request_result =
+                    Some(RequestResult::Killed(if is_killed { Killed::Run(run) } else { Killed::Nothing }));
+            }
+            Event::Kill { job, by } => {
+                let killed = self.kill(&job, &by, now, actions);
+                self.request_result = Some(RequestResult::Killed(killed));
+            }
             Event::Stop { is_recorded, keeps_jobs } => self.stop(is_recorded, keeps_jobs, now, actions),
         }
     }

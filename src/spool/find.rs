@@ -34,6 +34,14 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Why, for people: what was found, and the details.
+    pub fn reason(&self) -> String {
+        let error = if self.error.is_empty() { String::new() } else { format!(": {}", self.error) };
+        format!("{} ({}){error}", self.event, self.detail)
+    }
+}
+
+impl Refusal {
     /// The complete text for the log. None if nothing is to be logged yet.
     pub fn text(&self) -> Option<String> {
         let colon = if self.error.is_empty() { "" } else { ": " };

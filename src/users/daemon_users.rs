@@ -49,6 +49,11 @@ impl DaemonUsers {
         self.file.refresh();
     }
 
+    /// A login name of a user id, if /etc/passwd has one.
+    pub fn name_of(&mut self, uid: u32) -> Option<String> {
+        self.file.name_of(uid)
+    }
+
     /// Why /etc/passwd could not be read, if it could not: then the name service is asked for all users.
     pub fn file_failure(&self) -> Option<&str> {
         self.file.failure()

@@ -5,11 +5,13 @@
 
 mod cache;
 mod daemon_users;
+mod group_file;
 mod lookup;
 mod passwd_file;
 mod user;
 
 pub use cache::{CacheAnswer, UserCache, UserError};
+pub use group_file::gid_of_group;
 pub use daemon_users::{DaemonUsers, Progress};
 pub use lookup::{Lookup, Users, WaitingUsers};
 pub use user::{User, UserWithGroups, caller_name};

@@ -100,6 +100,16 @@ impl PasswdFile {
     }
 }
 
+impl PasswdFile {
+    /// A login name of that uid.
+    pub(super) fn name_of(&mut self, uid: u32) -> Option<String> {
+        // Nobody has an empty name: this reads all users.
+        self.uid("");
+        let found = self.users.iter().find(|(_, other)| **other == uid);
+        found.map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+}
+
 /// Name and uid of a line of passwd(5). None for a line that does not have them.
 pub(super) fn name_and_uid(line: &[u8]) -> Option<(&[u8], u32)> {
     let mut fields = line.split(|byte| *byte == b':');
