@@ -8,6 +8,7 @@
 //! | 7 | `bin` | three short `main`s |
 //! | 6 | [`daemon`] | the `crond` program: event loop, event sources, start-up, shutdown, crontab database |
 //! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
+//! | 4 | [`control`] | server and client of the control socket, and who may see and do what |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
 //! | 4 | [`history`] | run records: journal, recorder, store (SQLite), queries, retention |
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
@@ -16,11 +17,12 @@
 //! | 3 | [`users`] | who exists: users by name, from /etc/passwd and the name service |
 //! | 2 | [`scheduler`] | pure state machine: which crontabs are live, what is due, what may start, what an ended run means |
 //! | 2 | [`profile`] | what differs between Debian's cron and cronie, as constants |
+//! | 1 | [`varlink`] | the control protocol: framing, messages and interfaces |
 //! | 1 | [`crontab`] | the crontab language: bytes in, entries, settings and diagnostics out; anacrontab |
 //! | 0 | [`schedule`] | expressions, calendar, time zones, daylight saving time |
 //! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
 //!
-//! `schedule`, `crontab`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
+//! `schedule`, `crontab`, `varlink`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
 //! return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
 //! processes are started at once, which output is kept.
 //!
@@ -30,6 +32,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod crontab;
 pub mod daemon;
 pub mod executor;
@@ -42,3 +45,4 @@ pub mod spool;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod users;
+pub mod varlink;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that only compute.
-const PURE: [&str; 4] = ["schedule", "crontab", "scheduler", "profile"];
+const PURE: [&str; 5] = ["schedule", "crontab", "varlink", "scheduler", "profile"];
 
 /// What those must not name.
 const IO: [&str; 9] =

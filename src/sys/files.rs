@@ -294,17 +294,7 @@ pub fn reason(error: &io::Error) -> String {
 
 /// Fills a buffer with unpredictable random bytes.
 pub fn randomize(buffer: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        // SAFETY: the pointer and the length describe one live buffer of ours.
-        let got = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
-        match usize::try_from(got) {
-            Ok(got) => filled += got,
-            Err(_) if Errno::last() == Errno::EINTR => {}
-            Err(_) => return Err(io::Error::last_os_error()),
-        }
-    }
-    Ok(())
+    Ok(getrandom::fill(buffer)?)
 }
 
 /// Fails where the kernel gives no random numbers. The standard library's hash maps need them and panic without, so that a

@@ -1,0 +1,110 @@
+//! A connection to a service, for commands, which can wait.
+
+use crate::varlink::{Call, FrameReader, Reply, ReplyError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// Most bytes of a reply. The largest is a page of jobs.
+const LONGEST_REPLY: usize = 64 << 20;
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The connection failed.
+    #[error("talking to the daemon: {}", crate::sys::files::reason(.0))]
+    Io(#[from] io::Error),
+    /// The daemon closed the connection.
+    #[error("the daemon has closed the connection")]
+    Closed,
+    /// The call was refused, or the reply cannot be read.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+}
+
+/// A connection to a service.
+#[derive(Debug)]
+pub struct Client {
+    socket: UnixStream,
+    reader: FrameReader,
+}
+
+impl Client {
+    /// Connects to the service with that socket.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there.
+    pub fn connect(path: &Path) -> io::Result<Client> {
+        Ok(Client { socket: UnixStream::connect(path)?, reader: FrameReader::new(LONGEST_REPLY) })
+    }
+
+    /// Calls a method that has one reply.
+    ///
+    /// # Errors
+    ///
+    /// The call was refused, or the connection failed.
+    pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, ClientError> {
+        self.send(&Call::new(method, arguments))?;
+        Ok(self.receive()?.result()?)
+    }
+
+    /// Calls a method and passes each reply to `take`, which says whether more are wanted.
+    ///
+    /// # Errors
+    ///
+    /// The call was refused, or the connection failed.
+    pub fn call_more<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        arguments: &impl Serialize,
+        mut take: impl FnMut(T) -> bool,
+    ) -> Result<(), ClientError> {
+        self.send(&Call { more: true, ..Call::new(method, arguments) })?;
+        loop {
+            let reply = self.receive()?;
+            if !take(reply.result()?) || !reply.continues {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a call.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed.
+    pub fn send(&mut self, call: &Call) -> io::Result<()> {
+        self.socket.write_all(&call.to_bytes())
+    }
+
+    /// Waits for the next reply.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed or was closed, or what arrived is not a reply.
+    pub fn receive(&mut self) -> Result<Reply, ClientError> {
+        let mut piece = [0; 16 << 10];
+        loop {
+            let message = self.reader.next_message().map_err(|why| ReplyError::Unexpected { why: why.to_string() })?;
+            if let Some(message) = message {
+                return Ok(Reply::parse(&message)?);
+            }
+            match self.socket.read(&mut piece) {
+                Ok(0) => return Err(ClientError::Closed),
+                Ok(count) => self.reader.push(piece.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

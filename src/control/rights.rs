@@ -1,0 +1,99 @@
+//! Who may see and do what. Nothing but what the kernel says of the peer decides.
+
+use crate::sys::local_socket::Peer;
+
+/// The user id that the kernel shows for users that do not exist in a namespace.
+const OVERFLOW_UID: u32 = 65_534;
+
+/// The groups that have more rights than users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Members may do what root may.
+    pub control_group: Option<u32>,
+    /// Members see everything.
+    pub view_group: Option<u32>,
+}
+
+/// Whose a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobOwner {
+    /// An entry of the crontab of the user with this id.
+    User(u32),
+    /// An entry of a system table that runs as the user with this id, if that is known.
+    System(Option<u32>),
+    /// A job of a standalone daemon that runs as the user with this id.
+    Standalone(u32),
+}
+
+/// What somebody may do with a job. Each includes what stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Not even know of it.
+    Nothing,
+    /// See that it exists and when it runs, and end its runs.
+    Entry,
+    /// See all of it.
+    View,
+    /// Do everything with it.
+    Owner,
+    /// Do everything, and what is done can be undone by others of this kind only.
+    Root,
+}
+
+impl Rights {
+    /// Whether a peer has the rights of root.
+    pub fn is_root(&self, peer: &Peer) -> bool {
+        peer.uid == 0 || self.control_group.is_some_and(|group| peer.uid != OVERFLOW_UID && peer.is_in_group(group))
+    }
+
+    /// Whether a peer sees everything.
+    pub fn sees_all(&self, peer: &Peer) -> bool {
+        let is_viewer = self.view_group.is_some_and(|group| peer.uid != OVERFLOW_UID && peer.is_in_group(group));
+        self.is_root(peer) || is_viewer
+    }
+
+    /// What a peer may do with a job.
+    pub fn access(&self, peer: &Peer, owner: JobOwner) -> Access {
+        if self.is_root(peer) {
+            return Access::Root;
+        }
+        let own = match owner {
+            _ if peer.uid == OVERFLOW_UID => Access::Nothing,
+            JobOwner::User(uid) | JobOwner::Standalone(uid) if uid == peer.uid => Access::Owner,
+            JobOwner::System(Some(uid)) if uid == peer.uid => Access::Entry,
+            JobOwner::User(_) | JobOwner::System(_) | JobOwner::Standalone(_) => Access::Nothing,
+        };
+        if self.sees_all(peer) { own.max(Access::View) } else { own }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(uid: u32, groups: &[u32]) -> Peer {
+        Peer { uid, gid: 1_000 + uid, pid: 1, groups: groups.to_vec() }
+    }
+
+    #[test]
+    fn the_table_of_rights() {
+        let (user, system) = (JobOwner::User(1), JobOwner::System(Some(1)));
+        let rights = Rights { control_group: Some(50), view_group: Some(60) };
+        for (peer, of_user, of_system) in [
+            (peer(0, &[]), Access::Root, Access::Root),
+            (peer(2, &[50]), Access::Root, Access::Root),
+            (peer(2, &[60]), Access::View, Access::View),
+            (peer(1, &[60]), Access::Owner, Access::View),
+            (peer(1, &[]), Access::Owner, Access::Entry),
+            (peer(2, &[]), Access::Nothing, Access::Nothing),
+            (peer(OVERFLOW_UID, &[50, 60]), Access::Nothing, Access::Nothing),
+        ] {
+            assert_eq!(rights.access(&peer, user), of_user, "{peer:?}");
+            assert_eq!(rights.access(&peer, system), of_system, "{peer:?}");
+        }
+        assert_eq!(rights.access(&peer(OVERFLOW_UID, &[]), JobOwner::User(OVERFLOW_UID)), Access::Nothing);
+        assert_eq!(rights.access(&peer(1, &[]), JobOwner::System(None)), Access::Nothing);
+        assert_eq!(Rights::default().access(&peer(2, &[0, 50, 60]), user), Access::Nothing);
+        assert_eq!(Rights::default().access(&peer(1, &[]), JobOwner::Standalone(1)), Access::Owner);
+    }
+}

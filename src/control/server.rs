@@ -1,0 +1,227 @@
+//! The connections of a listening socket. Nothing here blocks, and everything that a client can make grow has a limit.
+
+use super::request_rate::RequestRate;
+use crate::sys::descriptor;
+use crate::sys::local_socket::{Listener, Peer};
+use crate::varlink::{Call, CallError, FrameReader, Reply, cron};
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Most bytes of a request.
+const LONGEST_REQUEST: usize = 64 << 10;
+/// Most connections of one user.
+const OF_ONE: usize = 8;
+/// Most connections, and how many of them are for root alone.
+const ALL: usize = 256;
+const FOR_ROOT: usize = 64;
+/// How long a request may take to arrive, and how long a client may leave replies unread. Milliseconds.
+const PATIENCE_MS: i64 = 10_000;
+/// Bytes of replies that may wait for a client where it gets what happens as it happens.
+const UNREAD: usize = 256 << 10;
+/// Most bytes that are read at once.
+const PIECE: usize = 16 << 10;
+
+/// The number of a connection, given by whoever waits for its descriptor.
+pub type ConnectionId = u64;
+
+/// A listening socket and its connections.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    connections: BTreeMap<ConnectionId, Connection>,
+    rate: RequestRate,
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: OwnedFd,
+    peer: Peer,
+    reader: FrameReader,
+    /// Whether a call was taken whose last reply has not been sent.
+    is_answering: bool,
+    /// Replies that the client has not taken.
+    unread: Vec<u8>,
+    /// Since when a request has been arriving, or replies have been unread (milliseconds of the monotonic clock).
+    waiting_since: Option<i64>,
+    /// The connection ends when the replies are read.
+    is_ending: bool,
+}
+
+impl Connection {
+    fn new(socket: OwnedFd, peer: Peer) -> Connection {
+        let reader = FrameReader::new(LONGEST_REQUEST);
+        Connection {
+            socket,
+            peer,
+            reader,
+            is_answering: false,
+            unread: Vec::new(),
+            waiting_since: None,
+            is_ending: false,
+        }
+    }
+
+    fn flush(&mut self, now_ms: i64) -> io::Result<()> {
+        let mut sent = 0;
+        while let Some(rest) = self.unread.get(sent..).filter(|rest| !rest.is_empty()) {
+            match descriptor::send(self.socket.as_fd(), &[IoSlice::new(rest)]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.unread.drain(..sent);
+        if self.unread.is_empty() {
+            self.unread.shrink_to(PIECE);
+            self.waiting_since = None;
+        } else if sent > 0 || self.waiting_since.is_none() {
+            self.waiting_since = Some(now_ms);
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    /// A server without connections.
+    pub fn new(listener: Listener) -> Server {
+        Server { listener, connections: BTreeMap::new(), rate: RequestRate::default() }
+    }
+
+    /// The listening socket.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Accepts a connection under this number. None: no more are pending, or it was refused, or the process has no descriptor left.
+    pub fn accept(&mut self, id: ConnectionId) -> Option<BorrowedFd<'_>> {
+        let (socket, peer) = self.listener.accept_peer().ok()?;
+        let of_one = self.connections.values().filter(|other| other.peer.uid == peer.uid).count();
+        let of_users = self.connections.values().filter(|other| other.peer.uid != 0).count();
+        let has_room = match peer.uid {
+            0 => of_one < FOR_ROOT,
+            _ => of_one < OF_ONE && of_users < ALL - FOR_ROOT,
+        };
+        if !has_room {
+            let refusal = Reply::refusal(&CallError::Cron(cron::Error::Busy { retry_after: 1.0 })).to_bytes();
+            // The client finds it as the reply to its first request, or the end of the connection.
+            let _ = descriptor::send(socket.as_fd(), &[IoSlice::new(&refusal)]);
+            return None;
+        }
+        let connection = self.connections.entry(id).insert_entry(Connection::new(socket, peer)).into_mut();
+        Some(connection.socket.as_fd())
+    }
+
+    /// The descriptor of a connection.
+    pub fn descriptor(&self, id: ConnectionId) -> Option<BorrowedFd<'_>> {
+        self.connections.get(&id).map(|connection| connection.socket.as_fd())
+    }
+
+    /// Who is at the other end of a connection.
+    pub fn peer(&self, id: ConnectionId) -> Option<&Peer> {
+        self.connections.get(&id).map(|connection| &connection.peer)
+    }
+
+    /// Handles a connection that is readable or writable. False: it is at its end, and is to be closed with [`Server::close`].
+    pub fn handle(&mut self, id: ConnectionId, now_ms: i64) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        if connection.flush(now_ms).is_err() || (connection.is_ending && connection.unread.is_empty()) {
+            return false;
+        }
+        if connection.is_ending {
+            return true;
+        }
+        let mut piece = [0; PIECE];
+        match descriptor::read(connection.socket.as_fd(), &mut piece) {
+            Ok(0) => return false,
+            Ok(count) => connection.reader.push(piece.get(..count).unwrap_or_default()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => return false,
+        }
+        // Requests that are sent ahead wait here, no more of them than one of the largest size.
+        if connection.reader.len() > LONGEST_REQUEST + PIECE {
+            return false;
+        }
+        if connection.reader.has_begun() && !connection.is_answering {
+            connection.waiting_since.get_or_insert(now_ms);
+        }
+        true
+    }
+
+    /// The next request of a connection, unless one is being answered. Requests that cannot be read, and those above the allowed rate, are
+    /// answered here.
+    ///
+    /// # Errors
+    ///
+    /// The connection is of no more use and is to be closed.
+    pub fn next_call(&mut self, id: ConnectionId, now_ms: i64) -> Result<Option<Call>, Unusable> {
+        let Some(connection) = self.connections.get_mut(&id) else { return Err(Unusable) };
+        if connection.is_answering || connection.is_ending || !connection.unread.is_empty() {
+            return Ok(None);
+        }
+        let Some(message) = connection.reader.next_message().map_err(|_| Unusable)? else { return Ok(None) };
+        connection.waiting_since = connection.reader.has_begun().then_some(now_ms);
+        let call = Call::parse(&message).map_err(|_| Unusable)?;
+        if let Err(retry_after) = self.rate.take(connection.peer.uid, now_ms) {
+            let refusal = Reply::refusal(&CallError::Cron(cron::Error::Busy { retry_after }));
+            connection.unread = refusal.to_bytes();
+            connection.flush(now_ms).map_err(|_| Unusable)?;
+            return Ok(None);
+        }
+        connection.is_answering = !call.oneway;
+        Ok(Some(call))
+    }
+
+    /// Sends a reply to the call that is being answered. False: the connection is of no more use and is to be closed.
+    pub fn reply(&mut self, id: ConnectionId, reply: &Reply, now_ms: i64) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        if !connection.is_answering {
+            return true;
+        }
+        connection.is_answering = reply.continues;
+        connection.unread.extend(reply.to_bytes());
+        connection.flush(now_ms).is_ok()
+    }
+
+    /// Whether a client has left more replies unread than one that follows what happens may.
+    pub fn is_behind(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.unread.len() > UNREAD)
+    }
+
+    /// Whether a client has read all replies so far.
+    pub fn has_read_all(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.unread.is_empty())
+    }
+
+    /// Whether a connection is being answered.
+    pub fn is_answering(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.is_answering)
+    }
+
+    /// Closes a connection.
+    pub fn close(&mut self, id: ConnectionId) {
+        self.connections.remove(&id);
+    }
+
+    /// The connections whose clients have taken too long to send a request or to read replies.
+    pub fn overdue(&self, now_ms: i64) -> Vec<ConnectionId> {
+        let is_overdue = |since: &i64| now_ms - since >= PATIENCE_MS;
+        let overdue =
+            self.connections.iter().filter(|(_, connection)| connection.waiting_since.as_ref().is_some_and(is_overdue));
+        overdue.map(|(id, _)| *id).collect()
+    }
+
+    /// When a connection will be overdue (milliseconds of the monotonic clock).
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        self.connections
+            .values()
+            .filter_map(|connection| connection.waiting_since)
+            .min()
+            .map(|since| since + PATIENCE_MS)
+    }
+}
+
+/// A connection that is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unusable;

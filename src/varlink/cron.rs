@@ -1,0 +1,455 @@
+//! The interface `io.cronwheel.Cron`: what the daemon answers. The description beside this file is the contract; a test compares the two.
+
+use super::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// The name of the interface.
+pub const INTERFACE: &str = "io.cronwheel.Cron";
+/// Its description.
+pub const DESCRIPTION: &str = include_str!("io.cronwheel.Cron.varlink");
+
+/// The moment for which a run was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// When it was due.
+    pub scheduled_at: Time,
+    /// What asked for the run: `schedule`, `manual` and so on.
+    pub trigger: String,
+    /// Which attempt for the slot, from 1.
+    pub attempt: u32,
+}
+
+/// A run that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    pub run: u64,
+    /// The job, `USER:NAME`.
+    pub job: String,
+    /// What it was started for.
+    pub slot: Slot,
+    /// When its process was started.
+    pub started_at: Option<Time>,
+    /// Process id of its session leader.
+    pub pid: Option<u32>,
+}
+
+/// How a run or a slot ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The run, if there was one.
+    pub run: Option<u64>,
+    /// The slot, or the first of several.
+    pub scheduled_at: Time,
+    /// When its process was started.
+    pub started_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// `ok`, `failed`, `skipped` and so on.
+    pub outcome: String,
+    /// Why, where the outcome has a reason.
+    pub reason: Option<String>,
+    /// Its exit status, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Which attempt for the slot; 0 without a run.
+    pub attempt: u32,
+    /// How many slots this stands for.
+    pub count: u64,
+    /// The last of several slots.
+    pub until: Option<Time>,
+}
+
+/// A job and its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// `USER:NAME`.
+    pub job: String,
+    /// The user as whom it runs.
+    pub user: String,
+    /// The part of `job` after the user.
+    pub name: String,
+    /// Whether the table gives it this name.
+    pub named: bool,
+    /// The file with its entry.
+    pub source: String,
+    /// The line of the entry, from 1.
+    pub line: u32,
+    /// `user`, `system`, `anacron` or `standalone`.
+    pub kind: String,
+    /// The schedule as it is written.
+    pub schedule: String,
+    /// The zone in which that is read.
+    pub zone: String,
+    /// The command as it is written.
+    pub command: String,
+    /// `idle`, `running`, `waiting`, `retrying`, `paused`, `disabled` or `removed`.
+    pub state: String,
+    /// Whether it has slots (`CRON_ENABLED`).
+    pub enabled: bool,
+    /// The end of its pause.
+    pub paused_until: Option<Time>,
+    /// Who paused it.
+    pub paused_by: Option<String>,
+    /// Why it is paused.
+    pub note: Option<String>,
+    /// When it is to run next.
+    pub next: Option<Time>,
+    /// Its last outcome with a run, as far as the daemon knows it.
+    pub last: Option<Outcome>,
+    /// Failures in a row after which no retry followed.
+    pub failures: u32,
+    /// Whether a success is overdue (`CRON_LATE`).
+    pub late: bool,
+    /// The runs that go on.
+    pub running: Vec<Run>,
+    /// How many slots and runs by hand wait.
+    pub waiting: u32,
+    /// When the next attempt follows a failure.
+    pub retry_at: Option<Time>,
+}
+
+/// Which jobs are wanted. What is left out does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Jobs by id, by a name that is unique, or by a unique beginning.
+    #[serde(default)]
+    pub jobs: Option<Vec<String>>,
+    /// Only jobs that run as this user.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Only jobs in this state.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Only jobs of this file.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+/// A table that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The file.
+    pub source: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A name with its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameValue {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: String,
+}
+
+/// The result of `Status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// `debian` or `cronie`.
+    pub profile: String,
+    /// Whether it runs the tables on its command line only.
+    pub standalone: bool,
+    /// When it was started.
+    pub started_at: Time,
+    /// Tables that are loaded. Here and below only what the caller may see counts.
+    pub tables: usize,
+    /// Their entries.
+    pub entries: usize,
+    /// Tables that are not used.
+    pub refused: Vec<Refused>,
+    /// Runs that go on.
+    pub running: usize,
+    /// Slots and runs by hand that wait.
+    pub waiting: usize,
+    /// Paused jobs.
+    pub paused: usize,
+    /// Jobs whose last run failed.
+    pub failing: usize,
+    /// Jobs of which a success is overdue.
+    pub late: usize,
+    /// When something is to run next.
+    pub next: Option<Time>,
+    /// `on`, or why there is no history.
+    pub history: String,
+    /// Lines of the log that were lost.
+    pub log_dropped: u64,
+    /// Executors of earlier daemons whose jobs go on.
+    pub old_executors: usize,
+}
+
+/// The arguments of `List`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListArguments {
+    /// Which jobs.
+    #[serde(default)]
+    pub filter: Option<Filter>,
+}
+
+/// The result of `List`: a page of jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// In the order of their tables.
+    pub jobs: Vec<Job>,
+}
+
+/// The arguments of `Show`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobArguments {
+    /// The job by id, by a name that is unique, or by a unique beginning.
+    pub job: String,
+}
+
+/// The result of `Show`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Show {
+    /// The job.
+    pub job: Job,
+    /// Its schedule in words.
+    pub explanation: String,
+    /// The settings in force that differ from the default.
+    pub settings: Vec<NameValue>,
+    /// The variables that its table gives it.
+    pub environment: Vec<NameValue>,
+    /// Its next starts, at most five.
+    pub next: Vec<Time>,
+    /// What its table has to say about it.
+    pub warnings: Vec<String>,
+}
+
+/// The arguments of `Next`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextArguments {
+    /// Which jobs.
+    #[serde(default)]
+    pub filter: Option<Filter>,
+    /// Starts after this moment; now if it is left out.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Starts up to this moment.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// How many starts of all jobs together; 10 if it is left out.
+    #[serde(default)]
+    pub count: Option<u64>,
+}
+
+/// One result of `Next`: a start that is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextStart {
+    /// When.
+    pub at: Time,
+    /// The job.
+    pub job: String,
+    /// As whom it runs.
+    pub user: String,
+    /// Its command.
+    pub command: String,
+    /// Its schedule as it is written.
+    pub schedule: String,
+    /// The zone in which that is read.
+    pub zone: String,
+    /// The file with its entry.
+    pub source: String,
+    /// The line of the entry, from 1.
+    pub line: u32,
+}
+
+/// The arguments of `Why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyArguments {
+    /// The job.
+    pub job: String,
+    /// The moment; if it is left out, the last slot and the next.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// The result of `Why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The answer in a sentence.
+    pub verdict: String,
+    /// The rules that were applied, in order, up to the one that decided.
+    pub steps: Vec<WhyStep>,
+}
+
+/// One rule and what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyStep {
+    /// The rule.
+    pub rule: String,
+    /// What came of it.
+    pub result: String,
+}
+
+/// The arguments of `Run`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunArguments {
+    /// The job.
+    pub job: String,
+    /// Whether overlap and group rules are set aside.
+    #[serde(default)]
+    pub force: Option<bool>,
+}
+
+/// A result of `Run`: first the run, then with its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Its number. 0: there is none, the outcome says why, or it waits for another run.
+    pub run: u64,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// The arguments of `Pause`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseArguments {
+    /// The jobs.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+    /// Whether everything that the caller may pause is meant.
+    #[serde(default)]
+    pub all: Option<bool>,
+    /// The first moment after the pause.
+    pub until: String,
+    /// Why.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// The result of `Pause`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The jobs that are paused now.
+    pub paused: Vec<String>,
+}
+
+/// The arguments of `Resume`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeArguments {
+    /// The jobs.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+    /// Whether everything that the caller may resume is meant.
+    #[serde(default)]
+    pub all: Option<bool>,
+}
+
+/// The result of `Resume`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The jobs whose pause was ended.
+    pub resumed: Vec<String>,
+}
+
+/// The arguments of `Kill`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillArguments {
+    /// The run.
+    pub run: u64,
+    /// A signal that is sent to the job's processes instead of ending them: `HUP`, `SIGHUP` or `1`.
+    #[serde(default)]
+    pub signal: Option<String>,
+}
+
+/// The result of `Reload`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Tables that are loaded.
+    pub tables: usize,
+    /// Their entries.
+    pub entries: usize,
+}
+
+/// The arguments of `Events`.
+pub type EventsArguments = ListArguments;
+
+/// One result of `Events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened.
+    pub at: Time,
+    /// `start`, `end`, `skip`, `missed`, `pause`, `resume`, `kill`, `reload` or `late`.
+    pub event: String,
+    /// The job that it is about.
+    pub job: Option<String>,
+    /// The run that it is about.
+    pub run: Option<u64>,
+    /// What was decided.
+    pub outcome: Option<Outcome>,
+    /// The same for people.
+    pub text: String,
+}
+
+/// The arguments of `Output`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputArguments {
+    /// The run.
+    pub run: u64,
+    /// Whether what it still writes is wanted, too.
+    #[serde(default)]
+    pub follow: Option<bool>,
+}
+
+/// One result of `Output`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputPart {
+    /// `output` or `error`.
+    pub stream: String,
+    /// What was written.
+    pub data: String,
+    /// Whether `data` is in base64, as it is not UTF-8.
+    pub base64: bool,
+}
+
+/// The errors of the interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub enum Error {
+    /// There is no such job, or the caller may not know of it.
+    #[error("there is no job {job:?}")]
+    NoSuchJob {
+        /// As it was asked for.
+        job: String,
+    },
+    /// Several jobs may be meant.
+    #[error("{job:?} may be any of: {}", candidates.join(", "))]
+    Ambiguous {
+        /// As it was asked for.
+        job: String,
+        /// Those that may be meant.
+        candidates: Vec<String>,
+    },
+    /// There is no such run, or the caller may not know of it.
+    #[error("there is no run {run}")]
+    NoSuchRun {
+        /// Its number.
+        run: u64,
+    },
+    /// The caller may not do that.
+    #[error("not allowed: {what}")]
+    NotAllowed {
+        /// What, and who may.
+        what: String,
+    },
+    /// Too much at once.
+    #[error("the daemon is busy; try again in {retry_after} s")]
+    Busy {
+        /// Seconds after which another attempt makes sense.
+        retry_after: f64,
+    },
+    /// A time cannot be used.
+    #[error("expected {expected}, found {value:?}")]
+    InvalidTime {
+        /// As it was given.
+        value: String,
+        /// What can be used.
+        expected: String,
+    },
+}

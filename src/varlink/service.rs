@@ -1,0 +1,64 @@
+//! What every service answers: who it is and which interfaces it has.
+
+use super::message::{Call, CallError, Reply};
+use super::{cron, history};
+use serde::{Deserialize, Serialize};
+
+/// The name of the interface.
+pub const INTERFACE: &str = "org.varlink.service";
+const DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
+
+/// The result of `GetInfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// Who made the service.
+    pub vendor: String,
+    /// The program.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Where more about it is written.
+    pub url: String,
+    /// The names of its interfaces.
+    pub interfaces: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct DescriptionArguments {
+    interface: String,
+}
+
+#[derive(Serialize)]
+struct Description {
+    description: &'static str,
+}
+
+/// Answers a call of this interface, for a service that also has `interface`.
+///
+/// # Errors
+///
+/// No such method, or no such interface.
+pub fn answer(call: &Call, interface: &str) -> Result<Reply, CallError> {
+    match call.target().1 {
+        "GetInfo" => Ok(Reply::of(&Info {
+            vendor: "cronwheel".to_owned(),
+            product: "cronwheel".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            url: "man:cronctl(1)".to_owned(),
+            interfaces: vec![INTERFACE.to_owned(), interface.to_owned()],
+        })),
+        "GetInterfaceDescription" => {
+            let DescriptionArguments { interface: wanted } = call.arguments()?;
+            let known = [
+                (INTERFACE, DESCRIPTION),
+                (cron::INTERFACE, cron::DESCRIPTION),
+                (history::INTERFACE, history::DESCRIPTION),
+            ];
+            let is_offered = wanted == INTERFACE || wanted == interface;
+            let found = known.iter().find(|(name, _)| is_offered && *name == wanted);
+            let (_, description) = found.ok_or(CallError::InterfaceNotFound { interface: wanted })?;
+            Ok(Reply::of(&Description { description }))
+        }
+        _ => Err(CallError::MethodNotFound { method: call.method.clone() }),
+    }
+}
