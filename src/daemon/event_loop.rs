@@ -194,6 +194,7 @@ impl Daemon {
             self.executors.old.check_at_ms(),
             self.files.wake_ups.resume_at(),
             self.planner.scheduler.wake_at_elapsed_ms(),
+            self.history.deadline_ms(),
         ];
         let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
@@ -220,6 +221,7 @@ impl Daemon {
         if self.planner.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
             self.notify_scheduler(Event::Tick);
         }
+        self.run_history(now);
         self.check_old_executors(now);
         self.resume_wake_ups(now);
         self.advance_stop(now);
@@ -321,6 +323,7 @@ impl Daemon {
 
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
+        self.record_result(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
@@ -330,7 +333,10 @@ impl Daemon {
             let Some(action) = self.planner.actions.pop_front() else { break };
             match action {
                 Action::Start(start) => self.start(&start),
-                Action::Skipped { start, why, count, first } => self.log_skipped(&start, why, count, first),
+                Action::Skipped { start, why, count, first } => {
+                    self.record_skipped(&start, why, count, first);
+                    self.log_skipped(&start, why, count, first);
+                }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
@@ -338,13 +344,16 @@ impl Daemon {
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),
                 Action::SaveState(change) => self.save_state(*change),
-                Action::Record(_) | Action::Notice(_) => {}
+                Action::Record(record) => self.record_outcome(&record),
+                Action::Notice(_) => {}
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
             }
         }
+        // Before the executor is told, so that no run goes on that the history does not know.
+        self.flush_history();
         self.executors.current.flush()?;
         let wants_to_write = self.executors.current.wants_to_write();
         if wants_to_write != self.executors.is_writing {
@@ -367,6 +376,7 @@ impl Daemon {
     }
 
     fn start(&mut self, start: &RunRequest) {
+        self.record_start(start);
         if self.settings.debug.has(Topic::Test) {
             self.log_run(start, Level::Info, "TEST", " not started");
             self.handle_result(RunResult::of_outcome(start.run, RunOutcome::Code(0), clock::wall_ms()));

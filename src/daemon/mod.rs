@@ -24,6 +24,7 @@
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
+//! | `history` | the journal of the history, and the recorder, which keeps it |
 //! | `check`, `now` | `--check` and Debian's `-N` |
 //! | `debug` | cronie's `-x` |
 
@@ -39,6 +40,7 @@ mod execution;
 mod file_cache;
 mod job_state;
 mod job_state_file;
+mod history;
 mod load_event;
 mod load_lines;
 mod marker;

@@ -3,6 +3,7 @@
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
+use super::history::History;
 use super::job_state::JobStateStore;
 use super::old_executors::OldExecutors;
 use super::reactor::{Reactor, Token};
@@ -44,6 +45,7 @@ pub struct Daemon {
     pub(super) executors: Executors,
     pub(super) database: CrontabDatabase,
     pub(super) files: DaemonFiles,
+    pub(super) history: History,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,
     pub(super) timers: InternalTimers,

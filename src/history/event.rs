@@ -72,6 +72,9 @@ pub struct DaemonBegun {
     /// Everything due up to here was handled by an earlier daemon, seconds of UTC.
     #[serde(default)]
     pub handled_until: Option<i64>,
+    /// Whether it goes on in the place of a program that lost its executor.
+    #[serde(default)]
+    pub is_resumed: bool,
     /// Runs that go on, or whose ends will be reported.
     #[serde(default)]
     pub live: Vec<u64>,

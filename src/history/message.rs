@@ -1,6 +1,7 @@
 //! The messages between main and recorder, over a socket pair.
 //!
-//! Main begins with one byte and two descriptors: the journal, open for reading, and the socket on which the recorder answers questions. Then
+//! Main begins with one byte and one or two descriptors: the journal, open for reading, and the socket on which the recorder answers questions, if there
+//! is one. Then
 //! follows one line of JSON, [`RecorderSettings`]. From then on each byte says that there is something new in the journal. The recorder sends lines
 //! of JSON, [`RecorderMessage`]. When main closes its end, the recorder applies what is in the journal and ends.
 
@@ -22,9 +23,12 @@ pub struct RecorderSettings {
     pub directory: Option<PathBuf>,
     /// What is kept.
     pub retention: Retention,
-    /// The groups whose members see everything.
+    /// The group whose members may do what root may.
     #[serde(default)]
-    pub groups: Vec<u32>,
+    pub control_group: Option<u32>,
+    /// The group whose members see everything.
+    #[serde(default)]
+    pub view_group: Option<u32>,
 }
 
 /// What is kept. Zero means without a limit.

@@ -30,6 +30,6 @@ mod schema;
 mod store;
 
 #[cfg(feature = "history")]
-pub use queries::{QueryError, RunFilter, RunRow, StoredOutput, Summary, Viewer};
+pub use queries::{QueryError, RunFilter, RunRow, StoredOutput, Viewer};
 #[cfg(feature = "history")]
 pub use recorder::{MainState, Recorder, RecorderError};

@@ -2,10 +2,10 @@
 
 use super::recorder::Recorder;
 use super::store::Store;
-use chrono::DateTime;
+use crate::varlink::Time;
+use crate::varlink::history::{RunRecord, Summary};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
-use serde::Serialize;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,38 +33,13 @@ pub struct RunFilter {
     pub before: Option<u64>,
 }
 
-/// A row, with the fields of `RunRecord` of io.cronwheel.History. `max_rss` is in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs)]
+/// A row, and its place in the order of rows.
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
-    pub run: Option<i64>,
-    pub job: String,
-    pub user: String,
-    pub uid: i64,
-    pub source: String,
-    pub line: i64,
-    pub command: String,
-    pub trigger: String,
-    pub attempt: i64,
-    pub scheduled_at: String,
-    pub started_at: Option<String>,
-    pub ended_at: Option<String>,
-    pub duration: Option<f64>,
-    pub outcome: String,
-    pub reason: Option<String>,
-    pub exit_code: Option<i64>,
-    pub signal: Option<i64>,
-    pub cpu_user: Option<f64>,
-    pub cpu_system: Option<f64>,
-    pub max_rss: Option<i64>,
-    pub output_bytes: i64,
-    pub mail: Option<String>,
-    pub hooks: Option<String>,
-    pub count: i64,
-    pub until: Option<String>,
-    /// The place of the row in the order of rows.
-    #[serde(skip)]
+    /// The place.
     pub id: i64,
+    /// The row.
+    pub record: RunRecord,
 }
 
 const COLUMNS: &str = "run, job, user, uid, source, line, command, trigger, attempt, scheduled_at, started_at, ended_at, duration, outcome, \
@@ -81,42 +56,21 @@ pub struct StoredOutput {
     pub cut: u64,
 }
 
-/// What is known of the runs of a job.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// How many have ended.
-    pub runs: i64,
-    /// How many of them with success.
-    pub ok: i64,
-    /// How many of them with a failure.
-    pub failures: i64,
-    /// The mean duration of those with success, in seconds.
-    pub mean: Option<f64>,
-    /// The longest of them.
-    pub longest: Option<f64>,
-    /// The slot of the oldest row.
-    pub since: Option<String>,
-}
-
-/// RFC 3339 in UTC with microseconds.
-fn time(ms: i64) -> String {
-    let time = DateTime::from_timestamp_millis(ms).unwrap_or_default();
-    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
-}
-
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let optional_time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(time));
-    Ok(RunRow {
-        run: row.get(0)?,
+    let optional_time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Time::of_ms));
+    let count = |number: i64| number.max(0).unsigned_abs();
+    let record = RunRecord {
+        run: row.get::<_, Option<i64>>(0)?.map(count),
         job: row.get(1)?,
         user: row.get(2)?,
-        uid: row.get::<_, Option<i64>>(3)?.unwrap_or(-1),
+        // The id that stands for none (chown(2)).
+        uid: row.get::<_, Option<u32>>(3)?.unwrap_or(u32::MAX),
         source: row.get(4)?,
         line: row.get(5)?,
         command: row.get(6)?,
         trigger: row.get(7)?,
         attempt: row.get(8)?,
-        scheduled_at: time(row.get(9)?),
+        scheduled_at: Time::of_ms(row.get(9)?),
         started_at: optional_time(10)?,
         ended_at: optional_time(11)?,
         duration: row.get(12)?,
@@ -126,14 +80,14 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         signal: row.get(16)?,
         cpu_user: row.get(17)?,
         cpu_system: row.get(18)?,
-        max_rss: row.get(19)?,
-        output_bytes: row.get(20)?,
+        max_rss: row.get::<_, Option<i64>>(19)?.map(count),
+        output_bytes: count(row.get(20)?),
         mail: row.get(21)?,
         hooks: row.get(22)?,
-        count: row.get(23)?,
+        count: count(row.get(23)?),
         until: optional_time(24)?,
-        id: row.get(25)?,
-    })
+    };
+    Ok(RunRow { id: row.get(25)?, record })
 }
 
 /// A condition of a viewer: SQL, and its value.
@@ -218,16 +172,17 @@ impl Store {
                 max(duration) FILTER (WHERE outcome = 'ok'),
                 min(scheduled_at)
             FROM runs WHERE job = ?1 AND run IS NOT NULL";
+        let count = |number: i64| number.max(0).unsigned_abs();
         self.connection()
             .prepare_cached(sql)?
             .query_row(params![job], |row| {
                 Ok(Summary {
-                    runs: row.get(0)?,
-                    ok: row.get(1)?,
-                    failures: row.get(2)?,
+                    runs: count(row.get(0)?),
+                    ok: count(row.get(1)?),
+                    failures: count(row.get(2)?),
                     mean: row.get(3)?,
                     longest: row.get(4)?,
-                    since: row.get::<_, Option<i64>>(5)?.map(time),
+                    since: row.get::<_, Option<i64>>(5)?.map(Time::of_ms),
                 })
             })
             .optional()

@@ -71,15 +71,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Receives what main begins with, waits for an earlier recorder to end, and opens the database. Returns the listening socket, too.
+    /// Receives what main begins with, waits for an earlier recorder to end, and opens the database. Returns the listening socket, too, if there is one.
     ///
     /// # Errors
     ///
     /// This process was not started by main, or cannot work.
-    pub fn begin(main: OwnedFd) -> Result<(Recorder, OwnedFd), RecorderError> {
+    pub fn begin(main: OwnedFd) -> Result<(Recorder, Option<OwnedFd>), RecorderError> {
         descriptor::set_nonblocking(main.as_fd(), false)?;
         let received = descriptor::receive_descriptors(main.as_fd())?.ok_or(RecorderError::NotStartedByMain)?;
-        let [journal, listener] = <[OwnedFd; 2]>::try_from(received).map_err(|_| RecorderError::NotStartedByMain)?;
+        let mut received = received.into_iter();
+        let journal = received.next().ok_or(RecorderError::NotStartedByMain)?;
+        let listener = received.next();
         let settings: RecorderSettings =
             serde_json::from_slice(&read_line(main.as_fd())?).map_err(|_| RecorderError::NotStartedByMain)?;
         let mut recorder = Recorder {
@@ -148,9 +150,9 @@ impl Recorder {
         self.main.as_fd()
     }
 
-    /// The groups whose members see everything.
-    pub fn groups(&self) -> &[u32] {
-        &self.settings.groups
+    /// What main wants.
+    pub fn settings(&self) -> &RecorderSettings {
+        &self.settings
     }
 
     pub(super) fn store(&self) -> Option<&Store> {

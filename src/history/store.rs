@@ -259,7 +259,7 @@ impl Change<'_> {
             .transaction
             .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((seen_ms, ended_ms, boot)) = last else { return Ok(()) };
+        let Some((seen_ms, ended_ms, boot)) = last.filter(|_| !begun.is_resumed) else { return Ok(()) };
         let cause = match ended_ms {
             Some(_) => "stopped",
             None if boot == begun.boot => "killed",
