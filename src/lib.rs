@@ -10,6 +10,7 @@
 //! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
 //! | 4 | [`control`] | server and client of the control socket, and who may see and do what |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
+//! | 4 | [`history`] | run records: journal, recorder, store (SQLite), queries, retention |
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
 //! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
 //! | 3 | [`config`] | what the machine is configured to be: /etc/cronwheel.toml with command-line overrides, the known time zones |
@@ -35,6 +36,7 @@ pub mod control;
 pub mod crontab;
 pub mod daemon;
 pub mod executor;
+pub mod history;
 pub mod profile;
 pub mod report;
 pub mod schedule;

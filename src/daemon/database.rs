@@ -167,6 +167,11 @@ impl CrontabDatabase {
         self.scan_queue(clock::monotonic_ms(), events);
     }
 
+    /// The id of a local user.
+    pub fn local_uid(&mut self, name: &str) -> Option<u32> {
+        self.users.local_uid(name)
+    }
+
     /// Starts a lookup of users that crontabs wait for. The descriptor becomes readable with the answer.
     pub fn start_user_lookup(&mut self) -> Option<BorrowedFd<'_>> {
         self.users.start_query()

@@ -196,6 +196,7 @@ impl Daemon {
             self.files.wake_ups.resume_at(),
             self.planner.scheduler.wake_at_elapsed_ms(),
             self.control.next_deadline_ms(),
+            self.history.deadline_ms(),
         ];
         let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
@@ -223,6 +224,7 @@ impl Daemon {
             self.notify_scheduler(Event::Tick);
         }
         self.advance_control(now);
+        self.run_history(now);
         self.check_old_executors(now);
         self.resume_wake_ups(now);
         self.advance_stop(now);
@@ -325,6 +327,7 @@ impl Daemon {
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
         self.runs.remove(result.run);
+        self.record_result(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
@@ -334,7 +337,10 @@ impl Daemon {
             let Some(action) = self.planner.actions.pop_front() else { break };
             match action {
                 Action::Start(start) => self.start(&start),
-                Action::Skipped { start, why, count, first } => self.log_skipped(&start, why, count, first),
+                Action::Skipped { start, why, count, first } => {
+                    self.record_skipped(&start, why, count, first);
+                    self.log_skipped(&start, why, count, first);
+                }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
                 Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
@@ -342,7 +348,10 @@ impl Daemon {
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),
                 Action::SaveState(change) => self.save_state(*change),
-                Action::Record(record) => self.publish_outcome(&record),
+                Action::Record(record) => {
+                    self.publish_outcome(&record);
+                    self.record_outcome(&record);
+                }
                 Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
@@ -350,6 +359,8 @@ impl Daemon {
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
             }
         }
+        // Before the executor is told, so that no run goes on that the history does not know.
+        self.flush_history();
         self.executors.current.flush()?;
         let wants_to_write = self.executors.current.wants_to_write();
         if wants_to_write != self.executors.is_writing {
@@ -372,6 +383,7 @@ impl Daemon {
     }
 
     fn start(&mut self, start: &RunRequest) {
+        self.record_start(start);
         if self.settings.debug.has(Topic::Test) {
             self.log_run(start, Level::Info, "TEST", " not started");
             self.handle_result(RunResult::of_outcome(start.run, RunOutcome::Code(0), clock::wall_ms()));

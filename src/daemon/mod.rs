@@ -25,6 +25,7 @@
 //! | `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
+//! | `history` | the journal of the history, and the recorder, which keeps it |
 //! | `check`, `now` | `--check` and Debian's `-N` |
 //! | `debug` | cronie's `-x` |
 
@@ -39,6 +40,7 @@ mod debug;
 mod event_loop;
 mod execution;
 mod file_cache;
+mod history;
 mod job_state;
 mod job_state_file;
 mod live_runs;

@@ -56,12 +56,17 @@ impl Daemon {
         self.notify_scheduler(Event::Stop { is_recorded: true, keeps_jobs: self.keeps_job_state() });
         for action in std::mem::take(&mut self.planner.actions) {
             match action {
-                Action::Skipped { start, why, count, first } => self.log_skipped(&start, why, count, first),
+                Action::Skipped { start, why, count, first } => {
+                    self.record_skipped(&start, why, count, first);
+                    self.log_skipped(&start, why, count, first);
+                }
+                Action::Record(record) => self.record_outcome(&record),
                 Action::SaveState(change) => self.save_state(*change),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 _ => {}
             }
         }
+        self.flush_history();
         // The record must not be ahead of the state.
         self.flush_job_state();
         let completed = self.planner.scheduler.completed();

@@ -3,6 +3,7 @@
 use super::anacron::AnacronFiles;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
+use super::history::{History, run_numbers};
 use super::job_state::{self, OpenedState};
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
@@ -18,6 +19,7 @@ use crate::executor::{
     Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
 };
+use crate::history::event::DaemonBegun;
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
@@ -107,6 +109,7 @@ pub(super) fn start(
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
+    let history = History::open(&settings, &threads);
     let tables = Tables::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());
@@ -126,6 +129,7 @@ pub(super) fn start(
         execution,
         database,
         files: DaemonFiles { lock, record, job_state: None, anacron, wake_ups, manager },
+        history,
         sources: Sources::new(signals, &mut reactor),
         reactor,
         timers: InternalTimers::default(),
@@ -135,6 +139,8 @@ pub(super) fn start(
         settings,
     };
     daemon.add_sources()?;
+    // A small process is forked faster.
+    daemon.run_history(clock::monotonic_ms());
     // Watching directories and keeping state start a thread each.
     threads.end();
     let saved = daemon.open_job_state(&boot, reserved)?;
@@ -300,6 +306,7 @@ impl Daemon {
     /// Lets the scheduler begin: with `@reboot` jobs if this is the first daemon of a boot, or if the last one has not started all of them.
     fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>, saved: SavedState) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
+        let is_resumed = resumed.is_some();
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
             Some(resumed) => resumed.reboot_jobs,
@@ -318,6 +325,19 @@ impl Daemon {
         });
         self.notify_scheduler(Event::EarlierRuns(undelivered.collect()));
         self.notify_scheduler(Event::EarlierStarts(found.started.iter().map(|start| start.run).collect()));
+        let live = run_numbers(found.undelivered.iter().chain(&found.running));
+        let begun = found.started.iter().map(|start| start.run.0).collect();
+        self.record_begin(DaemonBegun {
+            at_ms: clock::wall_ms(),
+            boot: boot.id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            handled_until: completed.map(|completed| completed.0),
+            is_resumed,
+            live,
+            begun,
+            begun_since_ms: clock::wall_ms().saturating_sub(KEPT_STARTS * 1000),
+        });
         let EarlierRuns { started, running } = self.take_over(found);
         let moment = now();
         let is_unfinished = |jobs: &RebootJobs| {

@@ -4,6 +4,7 @@ use super::anacron::AnacronFiles;
 use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
+use super::history::History;
 use super::job_state::JobStateStore;
 use super::live_runs::LiveRuns;
 use super::old_executors::OldExecutors;
@@ -48,6 +49,7 @@ pub struct Daemon {
     pub(super) files: DaemonFiles,
     pub(super) control: Control,
     pub(super) runs: LiveRuns,
+    pub(super) history: History,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,
     pub(super) timers: InternalTimers,

@@ -100,6 +100,8 @@ impl Daemon {
             self.wait_for_executor(give_up_at)?;
         }
         self.flush_job_state();
+        self.history.end(waits_for_jobs(&self.settings));
+        self.log_history();
         // As cronie does. Debian's cron logs nothing, so that its log does not show whether it was stopped.
         self.log_event("INFO", "Shutting down");
         self.log.flush();

@@ -3,10 +3,21 @@
 use super::event::{RunId, RunRequest};
 use super::job_id::JobId;
 use super::state::Scheduler;
+use crate::crontab::HistoryRule;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 impl Scheduler {
+    /// What the history keeps of the runs of a job.
+    pub fn history_rule(&self, job: &JobId) -> HistoryRule {
+        self.jobs.policy(job).map_or_else(HistoryRule::default, |policy| policy.history)
+    }
+
+    /// The request that would start a managed job, if its entry is still there.
+    pub fn request_of_job(&self, job: &JobId) -> Option<RunRequest> {
+        self.request(self.jobs.entry(job)?, RunId(0), Timestamp(0), false)
+    }
+
     /// The request that would start each of these jobs, as far as they are still in a table.
     pub fn find_jobs<'a>(&self, jobs: impl IntoIterator<Item = &'a JobId>) -> HashMap<JobId, RunRequest> {
         let wanted: HashSet<&JobId> = jobs.into_iter().collect();

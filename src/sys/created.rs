@@ -95,6 +95,11 @@ impl CreatedDirectory {
         set_mode(&self.0, mode)
     }
 
+    /// Sets owner and group.
+    pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        Ok(nix::unistd::fchown(&self.0, Some(uid.into()), Some(gid.into()))?)
+    }
+
     /// Sets the group; the owner stays. It may clear set-id bits, so the mode is set after it.
     pub fn set_group(&self, gid: u32) -> io::Result<()> {
         Ok(nix::unistd::fchown(&self.0, None, Some(gid.into()))?)

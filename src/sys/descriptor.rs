@@ -69,6 +69,16 @@ pub fn wait_for(descriptor: BorrowedFd<'_>, write: bool) -> io::Result<()> {
     }
 }
 
+/// Waits at most that many milliseconds until the descriptor is readable.
+pub fn wait_until(descriptor: BorrowedFd<'_>, at_most_ms: i64) -> io::Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let timeout = PollTimeout::try_from(at_most_ms.max(0)).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], timeout) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Makes reads and writes return [`io::ErrorKind::WouldBlock`] instead of blocking, or the reverse.
 pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};

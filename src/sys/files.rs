@@ -243,6 +243,14 @@ pub fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(nix::unistd::fsync(fd)?)
 }
 
+/// Gives the memory of a part of a file back to the file system; the part then reads as zeros.
+pub fn punch_hole(file: impl AsFd, from: u64, length: u64) -> io::Result<()> {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let range = |number: u64| i64::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    Ok(fallocate(file, flags, range(from)?, range(length)?)?)
+}
+
 /// Renames a file within a directory. An existing file of the new name is replaced.
 pub fn rename_at(dir: impl AsFd, from: &CStr, to: &CStr) -> io::Result<()> {
     Ok(nix::fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to)?)

@@ -54,6 +54,11 @@ impl DaemonUsers {
         self.file.name_of(uid)
     }
 
+    /// The id of a local user.
+    pub fn local_uid(&mut self, name: &str) -> Option<u32> {
+        self.file.uid(name)
+    }
+
     /// Why /etc/passwd could not be read, if it could not: then the name service is asked for all users.
     pub fn file_failure(&self) -> Option<&str> {
         self.file.failure()

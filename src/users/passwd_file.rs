@@ -5,7 +5,7 @@ use crate::sys::stamp::Stamp;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Some four hundred thousand users. With a larger file, the name service is asked for all of them.
 const LARGEST: usize = 32 << 20;
@@ -108,6 +108,16 @@ impl PasswdFile {
         let found = self.users.iter().find(|(_, other)| **other == uid);
         found.map(|(name, _)| String::from_utf8_lossy(name).into_owned())
     }
+}
+
+/// The user id and the group id of a local user, from /etc/passwd alone. None: there is no such user, or the file cannot be read.
+pub fn local_account(name: &str) -> Option<(u32, u32)> {
+    let text = files::read_file(Path::new("/etc/passwd"), LARGEST).ok()?;
+    let line = text.split(|byte| *byte == b'\n').find(|line| {
+        line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+    })?;
+    let mut ids = line.split(|byte| *byte == b':').skip(2).map(|field| std::str::from_utf8(field).ok()?.parse().ok());
+    Some((ids.next()??, ids.next()??))
 }
 
 /// Name and uid of a line of passwd(5). None for a line that does not have them.

@@ -12,6 +12,8 @@ mod explain;
 mod next;
 mod output;
 mod ping;
+#[cfg(feature = "history")]
+mod recorder;
 mod settings;
 mod simulate;
 mod source;
@@ -55,6 +57,12 @@ pub fn main() -> ExitCode {
         && verb == ping::VERB
     {
         return ping::run();
+    }
+    #[cfg(feature = "history")]
+    if let [_, verb] = arguments.as_slice()
+        && verb == recorder::VERB
+    {
+        return recorder::run();
     }
     let mut out = Output::to_stdout();
     let answer = answer(&arguments, &mut out);

@@ -1,0 +1,370 @@
+//! `cronctl recorder`, an internal verb: keeps the history of runs in its database and answers questions about it.
+//!
+//! The daemon starts it as a user without privileges, with a socket as standard input; see [`crate::history::message`]. It ends when the daemon
+//! has closed that, after it has applied what is in the journal.
+
+use crate::control::{ConnectionId, Rights, Server};
+use crate::history::{MainState, QueryError, Recorder, RecorderError, RunFilter, RunRow, Viewer};
+use crate::sys::local_socket::{Listener, Peer};
+use crate::sys::poll::Poll;
+use crate::sys::{clock, descriptor, files, process, signal};
+use crate::varlink::history::{self, Found, Output, RunArguments, RunsArguments, SummaryArguments};
+use crate::varlink::{Call, CallError, Reply, Time, cron, service};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+pub(super) use crate::history::message::VERB;
+
+/// The user id that the kernel shows for users that do not exist in a namespace.
+const OVERFLOW_UID: u32 = 65_534;
+/// Rows that are read at once for an answer.
+const PAGE: usize = 100;
+/// Rows of an answer, unless the call has a limit, and at most.
+const ROWS: u64 = 50;
+const MOST_ROWS: u64 = 1_000_000;
+/// Connections accepted, and pages sent, in a turn of the loop.
+const ACCEPTED_A_TURN: usize = 16;
+const PAGES_A_TURN: usize = 4;
+
+/// Numbers of descriptors in the epoll set. Connections follow.
+const MAIN: u64 = 0;
+const LISTENER: u64 = 1;
+
+/// Runs the recorder until the daemon closes its end.
+pub(super) fn run() -> ExitCode {
+    match record() {
+        Ok(()) | Err(RecorderError::Off(_)) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There may be nobody who reads it.
+            let _ = files::write_all(descriptor::standard(true), format!("cronctl {VERB}: {error}\n").as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn record() -> Result<(), RecorderError> {
+    // A signal to a whole session or unit ends the daemon, and that ends this process when everything is applied.
+    signal::block()?;
+    process::set_umask(0o077);
+    let main = descriptor::standard_input().try_clone_to_owned()?;
+    let (recorder, listener) = Recorder::begin(main)?;
+    Service::new(recorder, listener)?.run()
+}
+
+/// The recorder and the connections of those who ask.
+struct Service {
+    recorder: Recorder,
+    rights: Rights,
+    server: Option<Server>,
+    poll: Poll,
+    next_connection: ConnectionId,
+    /// Answers of several replies that are not complete.
+    answers: BTreeMap<ConnectionId, RunsAnswer>,
+}
+
+/// An answer to `Runs` that is being sent.
+struct RunsAnswer {
+    viewer: Viewer,
+    filter: RunFilter,
+    /// The place of the last row that was sent.
+    last: Option<i64>,
+    left: u64,
+}
+
+impl Service {
+    fn new(recorder: Recorder, listener: Option<OwnedFd>) -> io::Result<Service> {
+        let poll = Poll::new()?;
+        poll.add(recorder.main(), MAIN)?;
+        let server = listener.map(Listener::from_inherited).transpose()?.map(Server::new);
+        if let Some(server) = &server {
+            poll.add(server.listener(), LISTENER)?;
+        }
+        let settings = recorder.settings();
+        let rights = Rights { control_group: settings.control_group, view_group: settings.view_group };
+        Ok(Service { recorder, rights, server, poll, next_connection: LISTENER + 1, answers: BTreeMap::new() })
+    }
+
+    fn run(mut self) -> Result<(), RecorderError> {
+        loop {
+            for number in self.poll.wait::<64>(Some(self.timeout_ms()))? {
+                match number {
+                    MAIN => {
+                        if self.recorder.handle_main()? == MainState::Closed {
+                            // Whoever asks now is answered by the next recorder.
+                            self.server = None;
+                            return self.recorder.finish();
+                        }
+                    }
+                    LISTENER => self.accept(),
+                    connection => self.handle(connection),
+                }
+            }
+            self.continue_answers();
+            self.close_overdue();
+            self.recorder.run_timers()?;
+        }
+    }
+
+    fn timeout_ms(&self) -> u64 {
+        let now = clock::monotonic_ms();
+        let has_room = |id: &ConnectionId| self.server.as_ref().is_some_and(|server| server.has_read_all(*id));
+        if self.answers.keys().any(has_room) {
+            return 0;
+        }
+        let deadline = self.server.as_ref().and_then(Server::next_deadline_ms);
+        let until_deadline = deadline.map(|at| u64::try_from(at - now).unwrap_or(0));
+        self.recorder.timeout_ms().min(until_deadline.unwrap_or(u64::MAX))
+    }
+
+    fn accept(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        for _ in 0..ACCEPTED_A_TURN {
+            let id = self.next_connection;
+            let Some(socket) = server.accept(id) else { return };
+            self.next_connection += 1;
+            if self.poll.add(socket, id).is_err() {
+                server.close(id);
+            }
+        }
+    }
+
+    fn handle(&mut self, id: ConnectionId) {
+        let now = clock::monotonic_ms();
+        let is_open = self.server.as_mut().is_some_and(|server| server.handle(id, now));
+        if is_open && self.answer_calls(id) { self.wait_for(id) } else { self.close(id) }
+    }
+
+    /// Answers the calls that have arrived. False: the connection is to be closed.
+    fn answer_calls(&mut self, id: ConnectionId) -> bool {
+        loop {
+            let now = clock::monotonic_ms();
+            let Some(server) = &mut self.server else { return false };
+            let call = match server.next_call(id, now) {
+                Ok(Some(call)) => call,
+                Ok(None) => return true,
+                Err(_) => return false,
+            };
+            let Some(peer) = server.peer(id).cloned() else { return false };
+            if let Some(reply) = self.answer(id, &call, &peer)
+                && !self.server.as_mut().is_some_and(|server| server.reply(id, &reply, now))
+            {
+                return false;
+            }
+        }
+    }
+
+    /// The reply to a call. None: [`Service::continue_answers`] sends it.
+    fn answer(&mut self, id: ConnectionId, call: &Call, peer: &Peer) -> Option<Reply> {
+        let answered = match call.target() {
+            (service::INTERFACE, _) => service::answer(call, history::INTERFACE),
+            (history::INTERFACE, "Runs") => match self.runs(id, call, peer) {
+                Ok(reply) => return reply,
+                Err(error) => Err(error),
+            },
+            (history::INTERFACE, method) => self.answer_one(method, call, peer),
+            (interface, _) => Err(CallError::InterfaceNotFound { interface: interface.to_owned() }),
+        };
+        Some(answered.unwrap_or_else(|error| Reply::refusal(&error)))
+    }
+
+    fn answer_one(&self, method: &str, call: &Call, peer: &Peer) -> Result<Reply, CallError> {
+        match method {
+            "Run" => {
+                let RunArguments { run } = call.arguments()?;
+                let no_such_run = || CallError::Cron(cron::Error::NoSuchRun { run });
+                let viewer = self.viewer(peer).ok_or_else(no_such_run)?;
+                let row = self.recorder.run(viewer, run).map_err(|error| refusal(error, "", run))?;
+                Ok(Reply::of(&Found { run: row.record }))
+            }
+            "Output" => {
+                let RunArguments { run } = call.arguments()?;
+                let no_such_run = || CallError::Cron(cron::Error::NoSuchRun { run });
+                let viewer = self.viewer(peer).ok_or_else(no_such_run)?;
+                let found = self.recorder.output(viewer, run).map_err(|error| refusal(error, "", run))?;
+                Ok(Reply::of(&output(found.head, found.tail, found.cut)))
+            }
+            "Summary" => {
+                let SummaryArguments { job } = call.arguments()?;
+                let no_such_job = || CallError::Cron(cron::Error::NoSuchJob { job: job.clone() });
+                let viewer = self.viewer(peer).ok_or_else(no_such_job)?;
+                let summary = self.recorder.summary(viewer, &job).map_err(|error| refusal(error, &job, 0))?;
+                Ok(Reply::of(&summary))
+            }
+            _ => Err(CallError::MethodNotFound { method: call.method.clone() }),
+        }
+    }
+
+    /// Begins the answer to `Runs`. Without `more` it is the newest row alone.
+    fn runs(&mut self, id: ConnectionId, call: &Call, peer: &Peer) -> Result<Option<Reply>, CallError> {
+        let given: RunsArguments = call.arguments()?;
+        let moment = |text: Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match Time::parse(&text) {
+                Some(time) => Ok(Some(time.0.div_euclid(1000))),
+                None => {
+                    let expected = "a time like 2026-11-27T10:15:00Z".to_owned();
+                    Err(CallError::Cron(cron::Error::InvalidTime { value: text, expected }))
+                }
+            },
+        };
+        let job = given.job.clone().unwrap_or_default();
+        let filter = RunFilter {
+            job: given.job,
+            user: given.user,
+            outcome: given.outcome,
+            since_ms: moment(given.since)?,
+            until_ms: moment(given.until)?,
+            before: given.before,
+        };
+        let Some(viewer) = self.viewer(peer) else {
+            return match filter.job {
+                Some(job) => Err(cron::Error::NoSuchJob { job }.into()),
+                None => Ok(Some(no_rows())),
+            };
+        };
+        let limit = if call.more { given.limit.unwrap_or(ROWS).min(MOST_ROWS) } else { 1 };
+        // The first row is looked at now, as its job may not exist.
+        let first = self.recorder.runs(viewer, &filter, None, 1).map_err(|error| refusal(error, &job, 0))?;
+        match first.into_iter().next().filter(|_| limit > 0) {
+            None => Ok(Some(no_rows())),
+            Some(RunRow { record, .. }) if limit == 1 => Ok(Some(Reply::of(&Found { run: record }))),
+            Some(_) => {
+                self.answers.insert(id, RunsAnswer { viewer, filter, last: None, left: limit });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends further rows to those who have read the ones before.
+    fn continue_answers(&mut self) {
+        let ids: Vec<ConnectionId> = self.answers.keys().copied().collect();
+        for id in ids {
+            let is_open = (0..PAGES_A_TURN).all(|_| self.continue_answer(id));
+            // What was sent ahead of the end of the answer is answered now.
+            if is_open && (self.answers.contains_key(&id) || self.answer_calls(id)) {
+                self.wait_for(id);
+            } else {
+                self.close(id);
+            }
+        }
+    }
+
+    /// Sends a page. False: the connection is to be closed.
+    fn continue_answer(&mut self, id: ConnectionId) -> bool {
+        let (Some(answer), Some(server)) = (self.answers.get_mut(&id), &mut self.server) else { return true };
+        if !server.has_read_all(id) {
+            return server.descriptor(id).is_some();
+        }
+        // One row more tells whether there is a next page.
+        let wanted = PAGE.min(usize::try_from(answer.left).unwrap_or(PAGE));
+        let Ok(mut rows) = self.recorder.runs(answer.viewer, &answer.filter, answer.last, wanted + 1) else {
+            return false;
+        };
+        let is_last = rows.len() <= wanted || answer.left <= wanted as u64;
+        rows.truncate(wanted);
+        answer.left -= rows.len() as u64;
+        answer.last = rows.last().map(|row| row.id);
+        if is_last {
+            self.answers.remove(&id);
+        }
+        let now = clock::monotonic_ms();
+        let count = rows.len();
+        if count == 0 {
+            return server.reply(id, &no_rows(), now);
+        }
+        rows.into_iter().zip(1..).all(|(row, number)| {
+            let found = Found { run: row.record };
+            let reply = if is_last && number == count { Reply::of(&found) } else { Reply::continued(&found) };
+            server.reply(id, &reply, now)
+        })
+    }
+
+    /// What somebody may see. None: nothing.
+    fn viewer(&self, peer: &Peer) -> Option<Viewer> {
+        if self.rights.sees_all(peer) {
+            return Some(Viewer::Everything);
+        }
+        (peer.uid != OVERFLOW_UID).then_some(Viewer::Owner(peer.uid))
+    }
+
+    fn wait_for(&self, id: ConnectionId) {
+        let Some(server) = &self.server else { return };
+        if let Some(socket) = server.descriptor(id) {
+            // A connection that cannot be waited for is closed when it is overdue.
+            let _ = self.poll.want_writable(socket, id, !server.has_read_all(id));
+        }
+    }
+
+    fn close_overdue(&mut self) {
+        let overdue = self.server.as_ref().map(|server| server.overdue(clock::monotonic_ms())).unwrap_or_default();
+        overdue.into_iter().for_each(|id| self.close(id));
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        self.answers.remove(&id);
+        if let Some(server) = &mut self.server {
+            server.close(id);
+        }
+    }
+}
+
+/// The end of an answer of several replies, where there is nothing to reply.
+fn no_rows() -> Reply {
+    Reply::of(&serde_json::json!({}))
+}
+
+fn refusal(error: QueryError, job: &str, run: u64) -> CallError {
+    CallError::Cron(match error {
+        QueryError::NoSuchJob => cron::Error::NoSuchJob { job: job.to_owned() },
+        QueryError::NoSuchRun => cron::Error::NoSuchRun { run },
+        QueryError::Unreadable(_) => cron::Error::Busy { retry_after: 5.0 },
+    })
+}
+
+/// Kept output as text, or in base64 if it is not UTF-8.
+fn output(head: Vec<u8>, tail: Vec<u8>, cut: u64) -> Output {
+    match (String::from_utf8(head), String::from_utf8(tail)) {
+        (Ok(head), Ok(tail)) => Output { head, tail, cut, base64: false },
+        (head, tail) => {
+            let encode = |text: Result<String, std::string::FromUtf8Error>| {
+                base64(&text.map_or_else(std::string::FromUtf8Error::into_bytes, String::into_bytes))
+            };
+            Output { head: encode(head), tail: encode(tail), cut, base64: true }
+        }
+    }
+}
+
+/// Base64 (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for piece in bytes.chunks(3) {
+        let bits = piece.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - piece.len()));
+        for digit in 0..4 {
+            let value = (bits >> (18 - 6 * digit)) as usize & 63;
+            text.push(if digit <= piece.len() { char::from(*DIGITS.get(value).unwrap_or(&b'=')) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_encoded_as_rfc_4648_has_it() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+    }
+
+    #[test]
+    fn output_is_text_where_it_is_utf_8() {
+        assert_eq!(output(b"a".to_vec(), b"b".to_vec(), 3), Output { head: "a".into(), tail: "b".into(), cut: 3, base64: false });
+        assert_eq!(output(b"a".to_vec(), vec![0xff], 0), Output { head: "YQ==".into(), tail: "/w==".into(), cut: 0, base64: true });
+    }
+}

@@ -1,0 +1,552 @@
+//! The daemon's side of the history: writes events to the journal, starts the recorder and starts it again.
+//!
+//! Nothing here waits: an event is put into a buffer, and one write(2) at the end of a turn of the loop appends them to the journal. The recorder
+//! reads it when it gets to that; see [`crate::history`].
+
+use super::reactor::{Interest, Reactor, Token};
+use super::settings::Settings;
+use super::state::{Daemon, Fatal, Handler};
+use crate::crontab::HistoryRule;
+use crate::executor::RunOfJob;
+use crate::history::event::{
+    DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
+};
+use crate::history::journal::{FoundJournal, JournalWriter, Share};
+use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
+use crate::report::Level;
+use crate::schedule::Timestamp;
+use crate::scheduler::{JobId, Outcome, Owner, RunRecord, RunRequest, RunResult, SkipReason};
+use crate::sys::contract::SingleThreaded;
+use crate::sys::created::CreatedDirectory;
+use crate::sys::error::{PathError, os_at};
+use crate::sys::files::{self, reason};
+use crate::sys::local_socket::Listener;
+use crate::sys::{clock, descriptor, handover, process, state_file};
+use crate::users::local_account;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// As whom the system's daemon has the recorder run.
+const ACCOUNT: &str = "_cronwheel";
+/// The name of the journal in the run directory.
+const JOURNAL: &str = "history.journal";
+/// The name of the socket in the run directory.
+const SOCKET: &str = "io.cronwheel.History";
+/// The name of the directory of the database in the state directory.
+const DIRECTORY: &str = "history";
+/// The mode of the state directory; those of its files are narrower.
+const STATE_DIRECTORY_MODE: u32 = 0o711;
+
+/// How soon the recorder is started again, in milliseconds: doubled from one to the other.
+const FIRST_PAUSE_MS: i64 = 1_000;
+const LONGEST_PAUSE_MS: i64 = 300_000;
+/// A recorder that has run for so long was healthy.
+const HEALTHY_MS: i64 = 60_000;
+/// Most lines of one recorder that go into the log.
+const MOST_LINES: u32 = 100;
+/// How long the end of a daemon waits for the recorder where nothing would be left to run it.
+const LAST_WAIT_MS: i64 = 3_000;
+/// What a database in memory may take.
+const BYTES_IN_MEMORY: u64 = 64 << 20;
+
+/// The history as the daemon has it.
+#[derive(Debug)]
+pub(super) struct History {
+    /// None: there is no history.
+    open: Option<OpenHistory>,
+    /// Why there is none, or `on`.
+    state: String,
+    /// Lines for the log.
+    lines: Vec<(Level, String)>,
+}
+
+#[derive(Debug)]
+struct OpenHistory {
+    journal: JournalWriter,
+    listener: Option<Listener>,
+    recorder: Recorder,
+    program: PathBuf,
+    /// User id and group id of the recorder. None: those of this process.
+    account: Option<(u32, u32)>,
+    settings: RecorderSettings,
+    pause_ms: i64,
+    is_failure_logged: bool,
+    /// Events that were dropped because the journal was full: since when the recorder was last up to date, and in all.
+    dropped: u64,
+    dropped_in_all: u64,
+}
+
+#[derive(Debug)]
+enum Recorder {
+    /// It is started at this moment, milliseconds of the monotonic clock.
+    Waiting(i64),
+    Running(RunningRecorder),
+}
+
+#[derive(Debug)]
+struct RunningRecorder {
+    socket: OwnedFd,
+    token: Token,
+    /// The part of a line that has arrived.
+    unread: Vec<u8>,
+    since_ms: i64,
+    lines: u32,
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+enum Unavailable {
+    #[error("this program was built without it")]
+    NotBuilt,
+    #[error("there is no user {ACCOUNT}")]
+    NoAccount,
+    #[error("cronctl is not installed")]
+    NoProgram,
+    #[error("{0}")]
+    File(#[from] PathError),
+}
+
+impl History {
+    /// Opens the journal and the socket. The recorder is started by [`History::run_timers`].
+    pub(super) fn open(settings: &Settings, threads: &SingleThreaded) -> History {
+        let mut lines = Vec::new();
+        match OpenHistory::new(settings, threads, &mut lines) {
+            Ok(open) => History { open: Some(open), state: "on".to_owned(), lines },
+            Err(why) => {
+                let level = if matches!(why, Unavailable::NotBuilt) { Level::Info } else { Level::Warning };
+                lines.push((level, format!("no history is kept: {why}")));
+                History { open: None, state: why.to_string(), lines }
+            }
+        }
+    }
+
+    /// `on`, or why there is no history.
+    pub(super) fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// How many events were dropped because the journal was full.
+    pub(super) fn dropped(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.dropped_in_all)
+    }
+
+    /// Records an event at the end of this turn of the loop.
+    pub(super) fn record(&mut self, share: Share, event: &HistoryEvent, bytes: &[u8]) {
+        if let Some(open) = &mut self.open {
+            open.journal.append(share, event, bytes);
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Writes what was recorded to the journal, and tells the recorder.
+    pub(super) fn flush(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let written = open.journal.flush();
+        if let Err(why) = &written
+            && open.dropped == 0
+        {
+            let text = format!("writing the journal of the history: {}; what happens is left out", reason(why));
+            self.lines.push((Level::Warning, text));
+        }
+        if matches!(written, Ok(true))
+            && let Recorder::Running(recorder) = &open.recorder
+        {
+            // A full socket has enough of these, and the end of the recorder is noticed otherwise.
+            let _ = descriptor::send(recorder.socket.as_fd(), &[io::IoSlice::new(NEWS)]);
+        }
+        let dropped = open.journal.take_dropped();
+        if dropped > 0 {
+            if open.dropped == 0 && written.is_ok() {
+                let text = "the journal of the history is full: what happens is left out until the recorder has caught up";
+                self.lines.push((Level::Warning, text.to_owned()));
+            }
+            open.dropped += dropped;
+            open.dropped_in_all += dropped;
+        }
+    }
+
+    /// When [`History::run_timers`] has something to do, milliseconds of the monotonic clock.
+    pub(super) fn deadline_ms(&self) -> Option<i64> {
+        match self.open.as_ref()?.recorder {
+            Recorder::Waiting(at) => Some(at),
+            Recorder::Running(_) => None,
+        }
+    }
+
+    /// Starts the recorder if it is time for that.
+    pub(super) fn run_timers(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
+        let Some(open) = self.open.as_mut().filter(|open| matches!(open.recorder, Recorder::Waiting(at) if at <= now_ms))
+        else {
+            return;
+        };
+        match open.spawn(now_ms, reactor) {
+            Ok(running) => open.recorder = Recorder::Running(running),
+            Err(why) => {
+                let text = format!("starting the recorder of the history: {}", reason(&why));
+                let line = open.note_failure(now_ms, text);
+                self.lines.extend(line);
+            }
+        }
+    }
+
+    /// Reads what the recorder has sent.
+    pub(super) fn handle_recorder(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
+        let Some(open) = &mut self.open else { return };
+        let Recorder::Running(running) = &mut open.recorder else { return };
+        let is_open = match descriptor::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
+            Ok(0) => false,
+            Ok(_) => true,
+            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        };
+        let mut messages = Vec::new();
+        while let Some(end) = running.unread.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = running.unread.drain(..=end).collect();
+            messages.extend(serde_json::from_slice::<RecorderMessage>(&line));
+        }
+        let is_sane = running.unread.len() < LONGEST_LINE;
+        let may_log = running.lines < MOST_LINES;
+        let mut off = None;
+        for message in messages {
+            match message {
+                RecorderMessage::Applied(upto) => {
+                    // If that fails, it is done with the next message.
+                    let _ = open.journal.applied(upto, clock::wall_ms());
+                    if open.journal.waiting() == 0 && open.dropped > 0 {
+                        let dropped = std::mem::take(&mut open.dropped);
+                        self.lines.push((Level::Info, format!("the history has caught up; {dropped} events were left out")));
+                    }
+                }
+                RecorderMessage::Damaged(at) => {
+                    if open.journal.discard(at, clock::wall_ms()).unwrap_or(false) {
+                        self.lines.push((Level::Warning, "the journal of the history was damaged; a new one is begun".to_owned()));
+                    }
+                }
+                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, text)),
+                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, text)),
+                RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
+                RecorderMessage::Off(why) => off = Some(why),
+            }
+            if let Recorder::Running(running) = &mut open.recorder {
+                running.lines = running.lines.saturating_add(1);
+            }
+        }
+        if is_open && is_sane && off.is_none() {
+            return;
+        }
+        let Recorder::Running(running) = std::mem::replace(&mut open.recorder, Recorder::Waiting(i64::MAX)) else { return };
+        reactor.remove(&running.socket, running.token);
+        if let Some(why) = off {
+            self.lines.push((Level::Warning, format!("no history is kept: {why}")));
+            (self.open, self.state) = (None, why);
+            return;
+        }
+        if now_ms - running.since_ms >= HEALTHY_MS {
+            (open.pause_ms, open.is_failure_logged) = (FIRST_PAUSE_MS, false);
+        }
+        let line = open.note_failure(now_ms, "the recorder of the history has ended; it is started again".to_owned());
+        self.lines.extend(line);
+    }
+
+    /// Takes the lines for the log.
+    pub(super) fn take_lines(&mut self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// Records that the daemon ends, and lets the recorder end. With `waits` it is waited for.
+    pub(super) fn end(&mut self, waits: bool) {
+        self.record(Share::Root, &HistoryEvent::DaemonEnded { at_ms: clock::wall_ms() }, &[]);
+        self.flush();
+        let Some(OpenHistory { recorder: Recorder::Running(recorder), .. }) = self.open.take() else { return };
+        if !waits || descriptor::shut_down_writing(recorder.socket.as_fd()).is_err() {
+            return;
+        }
+        let until_ms = clock::monotonic_ms() + LAST_WAIT_MS;
+        let mut piece = [0; 4096];
+        loop {
+            match descriptor::read(recorder.socket.as_fd(), &mut piece) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left_ms = until_ms - clock::monotonic_ms();
+                    if left_ms <= 0 || descriptor::wait_until(recorder.socket.as_fd(), left_ms).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl OpenHistory {
+    fn new(
+        settings: &Settings,
+        threads: &SingleThreaded,
+        lines: &mut Vec<(Level, String)>,
+    ) -> Result<OpenHistory, Unavailable> {
+        if !cfg!(feature = "history") {
+            return Err(Unavailable::NotBuilt);
+        }
+        let account = match settings.is_standalone() {
+            true => None,
+            false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
+        };
+        let program = cronctl().ok_or(Unavailable::NoProgram)?;
+        let keeps = !settings.is_standalone() || settings.state_dir_given;
+        let directory = keeps.then(|| settings.config.state_dir.join(DIRECTORY));
+        if let Some(directory) = &directory {
+            make_directory(&settings.config.state_dir, directory, account)?;
+        }
+        let journal = open_journal(settings, lines)?;
+        let listener = listen(settings, threads).map_err(|why| {
+            lines.push((Level::Info, format!("{why}; the history cannot be asked for")));
+        });
+        let retention = Retention { days: 90, runs: 1_000, bytes: if keeps { 1 << 30 } else { BYTES_IN_MEMORY } };
+        Ok(OpenHistory {
+            journal,
+            listener: listener.ok(),
+            recorder: Recorder::Waiting(0),
+            program,
+            account,
+            settings: RecorderSettings { directory, retention, control_group: None, view_group: None },
+            pause_ms: FIRST_PAUSE_MS,
+            is_failure_logged: false,
+            dropped: 0,
+            dropped_in_all: 0,
+        })
+    }
+
+    /// Starts the recorder.
+    fn spawn(&self, now_ms: i64, reactor: &mut Reactor<Handler>) -> io::Result<RunningRecorder> {
+        let (ours, theirs) = descriptor::stream_pair()?;
+        let journal = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(self.journal.file())))?;
+        let descriptors = std::iter::once(journal.as_fd()).chain(self.listener.as_ref().map(Listener::as_fd));
+        descriptor::send_descriptors(ours.as_fd(), &descriptors.collect::<Vec<_>>())?;
+        let mut line = serde_json::to_vec(&self.settings).map_err(io::Error::from)?;
+        line.push(b'\n');
+        files::write_all(&ours, &line)?;
+        let mut command = Command::new(&self.program);
+        command.arg(VERB).env_clear().current_dir("/");
+        command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some((uid, gid)) = self.account {
+            // Supplementary groups are cleared with the user.
+            command.gid(gid).uid(uid);
+        }
+        // The loop reaps all children.
+        #[allow(clippy::zombie_processes)]
+        let _child = command.spawn()?;
+        let token = reactor.add(&ours, Interest::Readable, |daemon, _| daemon.handle_recorder())?;
+        Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
+    }
+
+    /// Has the recorder started later. The first failure of an incident is a line for the log.
+    fn note_failure(&mut self, now_ms: i64, text: String) -> Option<(Level, String)> {
+        self.recorder = Recorder::Waiting(now_ms + self.pause_ms);
+        self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
+        (!std::mem::replace(&mut self.is_failure_logged, true)).then_some((Level::Warning, text))
+    }
+}
+
+/// The installed `cronctl`: beside this program, or in the `bin` directory beside its directory.
+fn cronctl() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let directory = own.parent()?;
+    let beside = [directory.join("cronctl"), directory.join("../bin/cronctl")];
+    let places = beside.into_iter().chain(["/usr/bin/cronctl".into(), "/usr/local/bin/cronctl".into()]);
+    places.into_iter().find(|path| path.to_str().is_some_and(files::is_executable))
+}
+
+/// Makes the directory of the database, and the state directory, as far as they are missing. Nothing inside is opened.
+fn make_directory(state: &Path, directory: &Path, account: Option<(u32, u32)>) -> Result<(), PathError> {
+    let is_missing = |path: &Path| std::fs::symlink_metadata(path).is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
+    if is_missing(state) {
+        let made = CreatedDirectory::create(state).and_then(|made| made.set_mode(STATE_DIRECTORY_MODE));
+        made.map_err(os_at("making", state))?;
+    }
+    if is_missing(directory) {
+        let made = CreatedDirectory::create(directory).and_then(|made| match account {
+            Some((uid, gid)) => made.set_owner(uid, gid),
+            None => Ok(()),
+        });
+        made.map_err(os_at("making", directory))?;
+    }
+    Ok(())
+}
+
+/// Opens the journal of an earlier daemon, or a new one. One that is no journal is put aside.
+fn open_journal(settings: &Settings, lines: &mut Vec<(Level, String)>) -> Result<JournalWriter, PathError> {
+    let now_ms = clock::wall_ms();
+    if settings.is_standalone() && !settings.run_dir_given {
+        let memory = Path::new("memory");
+        let file = handover::memory_file().map_err(os_at("making a file in", memory))?;
+        return Ok(JournalWriter::open(file, now_ms).map_err(os_at("making a journal in", memory))?.0);
+    }
+    let directory = settings.executors();
+    make_run_directory(&directory)?;
+    let path = directory.join(JOURNAL);
+    let open = || match state_file::open_or_create(&path) {
+        // Another kind of file is replaced. The caller holds the lock, so that no other daemon does the same.
+        Err(error) if state_file::is_no_regular_file(&error) => {
+            std::fs::remove_file(&path)?;
+            state_file::open_or_create(&path)
+        }
+        opened => opened,
+    };
+    let opened = open().and_then(|file| JournalWriter::open(file, now_ms)).map_err(os_at("opening", &path))?;
+    let (writer, FoundJournal::Unusable) = opened else { return Ok(opened.0) };
+    drop(writer);
+    let aside = directory.join(format!("{JOURNAL}.damaged"));
+    std::fs::rename(&path, &aside).map_err(os_at("renaming", &path))?;
+    lines.push((Level::Warning, format!("the journal of the history was damaged: it is now {}", aside.display())));
+    Ok(open().and_then(|file| JournalWriter::open(file, now_ms)).map_err(os_at("opening", &path))?.0)
+}
+
+fn make_run_directory(directory: &Path) -> Result<(), PathError> {
+    match CreatedDirectory::create(directory).and_then(|made| made.set_mode(0o755)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(os_at("making", directory)),
+    }
+}
+
+/// Opens the socket of the history.
+fn listen(settings: &Settings, threads: &SingleThreaded) -> Result<Listener, PathError> {
+    let directory = settings.executors();
+    make_run_directory(&directory)?;
+    let path = directory.join(SOCKET);
+    // With the lock of the run directory nobody but the recorder of an earlier daemon can listen there, which ends.
+    if !settings.is_standalone() || settings.run_dir_given {
+        let _ = std::fs::remove_file(&path);
+    }
+    Listener::bind_for_all(threads, &path).map_err(os_at("making the socket", &path))
+}
+
+/// Whose share of the journal the runs of a job take.
+fn share_of(owner: &Owner) -> Share {
+    match owner {
+        Owner::User { uid: 0, .. } | Owner::System | Owner::Caller => Share::Root,
+        Owner::User { uid, .. } => Share::User(*uid),
+    }
+}
+
+impl Daemon {
+    fn handle_recorder(&mut self) -> Result<(), Fatal> {
+        self.history.handle_recorder(clock::monotonic_ms(), &mut self.reactor);
+        self.log_history();
+        Ok(())
+    }
+
+    /// Starts the recorder if it is time for that.
+    pub(super) fn run_history(&mut self, now_ms: i64) {
+        self.history.run_timers(now_ms, &mut self.reactor);
+        self.log_history();
+    }
+
+    /// Writes what was recorded in this turn.
+    pub(super) fn flush_history(&mut self) {
+        self.history.flush();
+        self.log_history();
+    }
+
+    /// Logs what has happened to the history.
+    pub(super) fn log_history(&mut self) {
+        for (level, text) in self.history.take_lines() {
+            match level {
+                Level::Info => self.log_event("INFO", &text),
+                _ => self.warn(&text),
+            }
+        }
+    }
+
+    /// Records that the daemon begins, and which runs of earlier daemons go on.
+    pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
+        self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
+        self.flush_history();
+    }
+
+    /// Records that a run is handed to the executor.
+    pub(super) fn record_start(&mut self, start: &RunRequest) {
+        if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
+            return;
+        }
+        let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
+        self.history.record(share_of(&start.source.owner), &HistoryEvent::RunBegun(Box::new(begun)), &[]);
+    }
+
+    /// Records what the executor has reported of an ended run.
+    pub(super) fn record_result(&mut self, result: &RunResult) {
+        // Its beginning was recorded, unless the history keeps nothing of its job.
+        self.history.record(Share::Root, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result))), &[]);
+    }
+
+    /// Records an outcome that the scheduler has decided about.
+    pub(super) fn record_outcome(&mut self, record: &RunRecord) {
+        if !self.history.is_on() {
+            return;
+        }
+        match RunDecided::of(record) {
+            Some(decided) => self.history.record(Share::Root, &HistoryEvent::RunDecided(decided), &[]),
+            None => {
+                let last = record.until.unwrap_or(record.scheduled_at);
+                let slots = (record.scheduled_at, last, record.count);
+                let start = self.planner.scheduler.request_of_job(&record.job);
+                let start = start.map(|start| RunRequest { trigger: record.trigger, ..start });
+                self.record_slots(&record.job, start.as_ref(), slots, &record.outcome);
+            }
+        }
+    }
+
+    /// Records slots that were skipped.
+    pub(super) fn record_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
+        let slots = (first, Timestamp(start.scheduled_at), count);
+        self.record_slots(&start.job, Some(start), slots, &Outcome::Skipped(why));
+    }
+
+    fn record_slots(
+        &mut self,
+        job: &JobId,
+        start: Option<&RunRequest>,
+        (first, last, count): (Timestamp, Timestamp, u64),
+        outcome: &Outcome,
+    ) {
+        if !self.history.is_on() || self.planner.scheduler.history_rule(job) == HistoryRule::Off {
+            return;
+        }
+        // The recorder knows an entry that is gone from its last run.
+        let unknown = || RecordedEntry {
+            job: job.as_str().to_owned(),
+            user: job.user().to_owned(),
+            ..RecordedEntry::default()
+        };
+        let slots = Slots {
+            entry: start.map_or_else(unknown, |start| RecordedEntry::of(start, self.uid_of(start))),
+            trigger: start.map_or("schedule", |start| start.trigger.as_str()).to_owned(),
+            first_ms: first.0.saturating_mul(1000),
+            last_ms: last.0.saturating_mul(1000),
+            count,
+            end: RecordedOutcome::of(outcome),
+        };
+        let share = start.map_or(Share::Root, |start| share_of(&start.source.owner));
+        self.history.record(share, &HistoryEvent::Slots(Box::new(slots)), &[]);
+    }
+
+    /// The id of the user as whom a job runs, if it is a local one.
+    fn uid_of(&mut self, start: &RunRequest) -> Option<u32> {
+        match &start.source.owner {
+            Owner::User { uid, .. } => Some(*uid),
+            Owner::System => self.database.local_uid(&start.user),
+            Owner::Caller => process::own_ids().ok().map(|ids| ids.users[1]),
+        }
+    }
+}
+
+/// The numbers of runs.
+pub(super) fn run_numbers<'a>(runs: impl Iterator<Item = &'a RunOfJob>) -> Vec<u64> {
+    runs.map(|run| run.run.0).collect()
+}

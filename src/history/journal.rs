@@ -1,0 +1,571 @@
+//! The journal: a file to which main appends events and from which the recorder reads them.
+//!
+//! It begins with a header: a mark, the generation, and the offset of the first event that is still in the file. An event is the length of its
+//! JSON, the length of the bytes beside it, a checksum, the JSON, and the bytes. The checksum covers generation and offset, too, so that nothing
+//! that was left from before counts. Numbers are little-endian.
+//!
+//! When the recorder has applied everything and the file has grown, main empties it and begins a new generation. While it never has applied
+//! everything, what it has applied is cut out of the file (fallocate(2), FALLOC_FL_PUNCH_HOLE), so that the file takes no more memory than what is
+//! still to be applied.
+//!
+//! What is still to be applied is limited. From the half on, output of jobs is left out. Users together have three quarters, one user a quarter of
+//! these, so that neither can displace the events of root's jobs or of others'.
+
+use super::event::HistoryEvent;
+use crate::sys::files;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher24;
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::Hasher;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// What may wait to be applied, in bytes.
+const LARGEST: u64 = 16 << 20;
+/// From here on output is left out.
+const WITHOUT_OUTPUT: u64 = LARGEST / 2;
+/// What all users but root may take of it.
+const OF_USERS: u64 = LARGEST / 4 * 3;
+/// What one of them may take of it.
+const OF_ONE_USER: u64 = OF_USERS / 4;
+/// So many bytes to be applied are no reason to limit single users.
+const UNLIMITED: u64 = 1 << 20;
+/// A file of this size is emptied when all of it is applied.
+const EMPTIED_FROM: u64 = 1 << 20;
+/// What is applied is cut out of the file in steps of this size.
+const CUT_OUT_FROM: u64 = 1 << 20;
+
+const MARK: &[u8; 8] = b"cwhist1\n";
+const HEADER: u64 = 32;
+const EVENT_HEADER: usize = 16;
+/// No event is longer, its bytes included.
+const LONGEST_EVENT: u64 = 4 << 20;
+
+/// A place in the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// The generation of the file.
+    pub generation: u64,
+    /// The offset in it.
+    pub offset: u64,
+}
+
+fn checksum(at: Position, parts: [&[u8]; 2]) -> u64 {
+    let mut hasher = SipHasher24::new();
+    hasher.write_u64(at.generation);
+    hasher.write_u64(at.offset);
+    parts.iter().for_each(|part| hasher.write(part));
+    hasher.finish()
+}
+
+fn number<const SIZE: usize>(bytes: &[u8], at: usize) -> Option<[u8; SIZE]> {
+    bytes.get(at..at.checked_add(SIZE)?)?.try_into().ok()
+}
+
+/// The start of what is in a file: `Position { generation, offset }`. None: the file has no header, or a damaged one.
+fn read_header(file: &File) -> io::Result<Option<Position>> {
+    let mut header = [0; HEADER as usize];
+    match file.read_exact_at(&mut header, 0) {
+        Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let field = |at| number(&header, at).map(u64::from_le_bytes);
+    let (Some(generation), Some(offset), Some(sum)) = (field(8), field(16), field(24)) else { return Ok(None) };
+    let start = Position { generation, offset };
+    let is_good = header.starts_with(MARK) && offset >= HEADER && sum == checksum(start, [MARK, &[]]);
+    Ok(is_good.then_some(start))
+}
+
+fn write_header(file: &File, start: Position) -> io::Result<()> {
+    let mut header = Vec::with_capacity(HEADER as usize);
+    header.extend_from_slice(MARK);
+    header.extend_from_slice(&start.generation.to_le_bytes());
+    header.extend_from_slice(&start.offset.to_le_bytes());
+    header.extend_from_slice(&checksum(start, [MARK, &[]]).to_le_bytes());
+    file.write_all_at(&header, 0)
+}
+
+/// An event with the bytes beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournaledEvent {
+    /// The event. None: it is one of a later version that is not known here.
+    pub event: Option<HistoryEvent>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What was read in one go.
+#[derive(Debug)]
+pub struct Batch {
+    /// The events in order.
+    pub events: Vec<JournaledEvent>,
+    /// The place behind the last of them.
+    pub end: Position,
+    /// Whether bytes follow that are no event: it is being written, or damaged.
+    pub has_unreadable_rest: bool,
+}
+
+/// Reads events for the recorder.
+#[derive(Debug)]
+pub struct JournalReader {
+    file: File,
+}
+
+impl JournalReader {
+    /// A reader of that file.
+    pub fn new(file: File) -> JournalReader {
+        JournalReader { file }
+    }
+
+    /// Reads at most that many events and about that many bytes from `from` on, or from the start of the file if that is of another generation.
+    /// None: the file is being emptied.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn read(&self, from: Option<Position>, most_events: usize, most_bytes: usize) -> io::Result<Option<Batch>> {
+        let Some(start) = read_header(&self.file)? else { return Ok(None) };
+        let length = self.file.metadata()?.len();
+        let known = from.filter(|from| from.generation == start.generation && from.offset <= length);
+        let begin = known.map_or(start, |known| known.max(start));
+        let mut batch = Batch { events: Vec::new(), end: begin, has_unreadable_rest: false };
+        let mut bytes = 0;
+        while batch.events.len() < most_events && bytes < most_bytes {
+            match read_event(&self.file, batch.end, length)? {
+                Found::Event { json, bytes: beside, end } => {
+                    bytes += json.len() + beside.len();
+                    batch.end = end;
+                    batch.events.push(JournaledEvent { event: serde_json::from_slice(&json).ok(), bytes: beside });
+                }
+                Found::End => break,
+                Found::Unreadable => {
+                    batch.has_unreadable_rest = true;
+                    break;
+                }
+            }
+        }
+        Ok(Some(batch))
+    }
+}
+
+enum Found {
+    Event { json: Vec<u8>, bytes: Vec<u8>, end: Position },
+    End,
+    Unreadable,
+}
+
+fn read_event(file: &File, at: Position, length: u64) -> io::Result<Found> {
+    if at.offset >= length {
+        return Ok(Found::End);
+    }
+    let mut header = [0; EVENT_HEADER];
+    match file.read_exact_at(&mut header, at.offset) {
+        Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Unreadable),
+        read => read?,
+    }
+    let (Some(json), Some(bytes), Some(sum)) = (
+        number(&header, 0).map(u32::from_le_bytes),
+        number(&header, 4).map(u32::from_le_bytes),
+        number(&header, 8).map(u64::from_le_bytes),
+    ) else {
+        return Ok(Found::Unreadable);
+    };
+    let size = u64::from(json) + u64::from(bytes);
+    let end = at.offset + EVENT_HEADER as u64 + size;
+    if size == 0 || size > LONGEST_EVENT || end > length {
+        return Ok(Found::Unreadable);
+    }
+    let mut content = vec![0; size as usize];
+    match file.read_exact_at(&mut content, at.offset + EVENT_HEADER as u64) {
+        Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Unreadable),
+        read => read?,
+    }
+    let beside = content.split_off(json as usize);
+    if sum != checksum(at, [&content, &beside]) {
+        return Ok(Found::Unreadable);
+    }
+    Ok(Found::Event { json: content, bytes: beside, end: Position { offset: end, ..at } })
+}
+
+/// Whose share of the journal an event takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// The daemon itself, root, and the tables of the system.
+    Root,
+    /// The owner of a user's crontab.
+    User(u32),
+}
+
+/// Appends events for main.
+#[derive(Debug)]
+pub struct JournalWriter {
+    file: File,
+    /// Where the next write goes.
+    end: Position,
+    /// Up to where the recorder has applied events.
+    applied: u64,
+    /// Up to where applied events are cut out of the file.
+    cut_out: u64,
+    /// What is to be written.
+    buffer: Vec<u8>,
+    /// How many events that is.
+    buffered: u64,
+    /// What users have taken since the recorder was last up to date.
+    shares: HashMap<Share, u64>,
+    of_users: u64,
+    dropped: u64,
+}
+
+/// How a journal was found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FoundJournal {
+    /// It was empty.
+    New,
+    /// An earlier daemon has written it.
+    Earlier,
+    /// It is no journal, or damaged, and must be put aside.
+    Unusable,
+}
+
+impl JournalWriter {
+    /// Takes an open file over: an empty one, or the one of an earlier daemon, whose events are kept. An incomplete event at its end is cut off.
+    /// `now_ms` makes the number of a new generation.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or written.
+    pub fn open(file: File, now_ms: i64) -> io::Result<(JournalWriter, FoundJournal)> {
+        let length = file.metadata()?.len();
+        let header = read_header(&file)?;
+        let mut writer = JournalWriter {
+            file,
+            end: Position::default(),
+            applied: HEADER,
+            cut_out: HEADER,
+            buffer: Vec::new(),
+            buffered: 0,
+            shares: HashMap::new(),
+            of_users: 0,
+            dropped: 0,
+        };
+        let found = match header {
+            Some(start) => {
+                let mut end = start;
+                while let Found::Event { end: next, .. } = read_event(&writer.file, end, length)? {
+                    end = next;
+                }
+                if end.offset < length {
+                    writer.file.set_len(end.offset)?;
+                }
+                (writer.end, writer.applied, writer.cut_out) = (end, start.offset, start.offset);
+                FoundJournal::Earlier
+            }
+            // Less than a header is what a daemon leaves that is killed while it begins a generation.
+            None if length < HEADER => {
+                writer.begin_generation(now_ms)?;
+                FoundJournal::New
+            }
+            None => FoundJournal::Unusable,
+        };
+        Ok((writer, found))
+    }
+
+    fn begin_generation(&mut self, now_ms: i64) -> io::Result<()> {
+        let generation = (self.end.generation + 1).max(now_ms.max(0).unsigned_abs());
+        let start = Position { generation, offset: HEADER };
+        self.file.set_len(0)?;
+        write_header(&self.file, start)?;
+        (self.end, self.applied, self.cut_out) = (start, HEADER, HEADER);
+        self.forget_shares();
+        Ok(())
+    }
+
+    fn forget_shares(&mut self) {
+        self.shares.clear();
+        self.of_users = 0;
+    }
+
+    /// The file, for the recorder.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// How many bytes wait to be applied, those to be written included.
+    pub fn waiting(&self) -> u64 {
+        self.end.offset.saturating_sub(self.applied) + self.buffer.len() as u64
+    }
+
+    /// Whether output of jobs still has room.
+    pub fn has_room_for_output(&self) -> bool {
+        self.waiting() < WITHOUT_OUTPUT
+    }
+
+    /// How many events were dropped since the last call, because there was no room for them.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Adds an event to what the next [`JournalWriter::flush`] writes, if there is room. Bytes of output are left out first.
+    pub fn append(&mut self, share: Share, event: &HistoryEvent, bytes: &[u8]) {
+        let is_output = !bytes.is_empty();
+        if is_output && !self.has_room_for_output() {
+            return;
+        }
+        let Ok(json) = serde_json::to_vec(event) else { return };
+        let size = (EVENT_HEADER + json.len() + bytes.len()) as u64;
+        if !self.has_room(share, size) {
+            self.dropped += 1;
+            return;
+        }
+        if let Share::User(_) = share {
+            *self.shares.entry(share).or_default() += size;
+            self.of_users += size;
+        }
+        let at = Position { offset: self.end.offset + self.buffer.len() as u64, ..self.end };
+        // Both are far below the limit of an event, which `has_room` has checked.
+        self.buffer.extend_from_slice(&(json.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&checksum(at, [&json, bytes]).to_le_bytes());
+        self.buffer.extend_from_slice(&json);
+        self.buffer.extend_from_slice(bytes);
+        self.buffered += 1;
+    }
+
+    fn has_room(&self, share: Share, size: u64) -> bool {
+        let waiting = self.waiting() + size;
+        if size > LONGEST_EVENT || waiting > LARGEST {
+            return false;
+        }
+        match share {
+            Share::Root => true,
+            Share::User(_) if waiting <= UNLIMITED => true,
+            Share::User(_) => {
+                let own = self.shares.get(&share).copied().unwrap_or(0);
+                own + size <= OF_ONE_USER && self.of_users + size <= OF_USERS
+            }
+        }
+    }
+
+    /// Writes what was added, with one system call. Returns whether there was anything.
+    ///
+    /// # Errors
+    ///
+    /// The file system is full, or fails. What was added is dropped, and counted.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        if self.buffer.is_empty() {
+            return Ok(false);
+        }
+        let written = self.file.write_all_at(&self.buffer, self.end.offset);
+        let length = self.buffer.len() as u64;
+        self.buffer.clear();
+        let count = std::mem::take(&mut self.buffered);
+        // A burst may have made it large.
+        self.buffer.shrink_to(64 << 10);
+        match written {
+            Ok(()) => {
+                self.end.offset += length;
+                Ok(true)
+            }
+            Err(why) => {
+                self.dropped += count;
+                // The next write goes over a part that was written. If it cannot be cut off now, its checksum tells it.
+                let _ = self.file.set_len(self.end.offset);
+                Err(why)
+            }
+        }
+    }
+
+    /// Takes note of how far the recorder has come, and gives memory back.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be changed.
+    pub fn applied(&mut self, upto: Position, now_ms: i64) -> io::Result<()> {
+        if upto.generation != self.end.generation || upto.offset > self.end.offset {
+            return Ok(());
+        }
+        self.applied = self.applied.max(upto.offset);
+        if self.waiting() == 0 {
+            self.forget_shares();
+            if self.end.offset >= EMPTIED_FROM {
+                return self.begin_generation(now_ms);
+            }
+        } else if self.applied - self.cut_out >= CUT_OUT_FROM {
+            write_header(&self.file, Position { offset: self.applied, ..self.end })?;
+            // Where that cannot be done, the file is emptied when the recorder is up to date.
+            let _ = files::punch_hole(&self.file, HEADER, self.applied - HEADER);
+            self.cut_out = self.applied;
+        }
+        Ok(())
+    }
+
+    /// Drops everything that has not been applied, because it cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be changed.
+    pub fn discard(&mut self, at: Position, now_ms: i64) -> io::Result<bool> {
+        if at.generation != self.end.generation {
+            return Ok(false);
+        }
+        self.buffer.clear();
+        self.begin_generation(now_ms)?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> File {
+        tempfile::tempfile().unwrap()
+    }
+
+    fn event(at_ms: i64) -> HistoryEvent {
+        HistoryEvent::DaemonEnded { at_ms }
+    }
+
+    fn writer(file: &File) -> JournalWriter {
+        JournalWriter::open(file.try_clone().unwrap(), 1).unwrap().0
+    }
+
+    fn times(batch: &Batch) -> Vec<i64> {
+        let time = |event: &JournaledEvent| match event.event {
+            Some(HistoryEvent::DaemonEnded { at_ms }) => at_ms,
+            _ => -1,
+        };
+        batch.events.iter().map(time).collect()
+    }
+
+    fn read(file: &File, from: Option<Position>) -> Batch {
+        JournalReader::new(file.try_clone().unwrap()).read(from, 1000, 1 << 30).unwrap().unwrap()
+    }
+
+    #[test]
+    fn events_are_read_in_order_and_from_where_the_reader_was() {
+        let file = file();
+        let mut writer = writer(&file);
+        writer.append(Share::Root, &event(1), b"");
+        writer.append(Share::Root, &event(2), b"beside");
+        assert_eq!(times(&read(&file, None)), [0_i64; 0]);
+        assert!(writer.flush().unwrap() && !writer.flush().unwrap());
+        let first = read(&file, None);
+        assert_eq!((times(&first), first.events[1].bytes.as_slice()), (vec![1, 2], b"beside".as_slice()));
+        writer.append(Share::Root, &event(3), b"");
+        writer.flush().unwrap();
+        assert_eq!(times(&read(&file, Some(first.end))), [3]);
+        let other_generation = Position { generation: 77, offset: first.end.offset };
+        assert_eq!(times(&read(&file, Some(other_generation))), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_journal_that_is_cut_at_any_byte_keeps_the_events_before() {
+        let whole = file();
+        let mut writer = writer(&whole);
+        let mut ends = Vec::new();
+        for number in 0..5 {
+            writer.append(Share::Root, &event(number), &vec![b'x'; number as usize * 3]);
+            writer.flush().unwrap();
+            ends.push(writer.end.offset);
+        }
+        let mut bytes = vec![0; writer.end.offset as usize];
+        whole.read_exact_at(&mut bytes, 0).unwrap();
+        for length in 0..=bytes.len() {
+            let cut = file();
+            cut.write_all_at(&bytes[..length], 0).unwrap();
+            let complete = ends.iter().filter(|end| **end <= length as u64).count();
+            let (mut again, found) = JournalWriter::open(cut.try_clone().unwrap(), 5).unwrap();
+            let expected = if length < HEADER as usize { FoundJournal::New } else { FoundJournal::Earlier };
+            assert_eq!(found, expected, "{length}");
+            again.append(Share::Root, &event(99), b"");
+            again.flush().unwrap();
+            let expected: Vec<i64> = (0..complete as i64).chain([99]).collect();
+            assert_eq!(times(&read(&cut, None)), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_ends_what_can_be_read() {
+        let file = file();
+        let mut writer = writer(&file);
+        for number in 0..3 {
+            writer.append(Share::Root, &event(number), b"abc");
+        }
+        writer.flush().unwrap();
+        for offset in HEADER..writer.end.offset {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, offset).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+            let batch = read(&file, None);
+            assert!(batch.has_unreadable_rest && batch.events.len() < 3, "{offset}");
+            assert_eq!(times(&batch), (0..batch.events.len() as i64).collect::<Vec<_>>(), "{offset}");
+            file.write_all_at(&byte, offset).unwrap();
+        }
+        // A damaged header is no journal.
+        file.write_all_at(b"X", 3).unwrap();
+        assert_eq!(JournalWriter::open(file.try_clone().unwrap(), 1).unwrap().1, FoundJournal::Unusable);
+    }
+
+    #[test]
+    fn a_journal_is_emptied_when_everything_is_applied_and_it_has_grown() {
+        let file = file();
+        let mut writer = writer(&file);
+        writer.append(Share::Root, &event(1), &vec![0; EMPTIED_FROM as usize]);
+        writer.flush().unwrap();
+        let batch = read(&file, None);
+        writer.append(Share::Root, &event(2), b"");
+        writer.flush().unwrap();
+        // There is more than was applied: only that is cut out.
+        writer.applied(batch.end, 5).unwrap();
+        assert_eq!(times(&read(&file, None)), [2]);
+        assert_eq!(times(&read(&file, Some(batch.end))), [2]);
+        let (again, found) = JournalWriter::open(file.try_clone().unwrap(), 5).unwrap();
+        assert_eq!((found, again.end), (FoundJournal::Earlier, writer.end));
+        let batch = read(&file, Some(batch.end));
+        writer.applied(batch.end, 5).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), HEADER);
+        writer.append(Share::Root, &event(3), b"");
+        writer.flush().unwrap();
+        assert_eq!(times(&read(&file, Some(batch.end))), [3]);
+        // An answer about an earlier generation is too late.
+        writer.applied(batch.end, 5).unwrap();
+        assert_eq!(writer.waiting(), writer.end.offset - HEADER);
+    }
+
+    #[test]
+    fn a_full_journal_leaves_output_out_first_and_keeps_a_share_for_root() {
+        let file = file();
+        let mut writer = writer(&file);
+        let piece = vec![0; 60 << 10];
+        let (mut of_alice, mut of_bob) = (0, 0);
+        for _ in 0..1000 {
+            writer.append(Share::User(1000), &event(1), &piece);
+            writer.flush().unwrap();
+        }
+        assert!(writer.take_dropped() > 0);
+        of_alice += writer.waiting();
+        assert!(of_alice <= OF_ONE_USER && of_alice > OF_ONE_USER - (1 << 17), "{of_alice}");
+        for uid in 1001..1010 {
+            for _ in 0..1000 {
+                writer.append(Share::User(uid), &event(1), &piece);
+                writer.flush().unwrap();
+            }
+        }
+        of_bob += writer.waiting() - of_alice;
+        assert!(of_bob + of_alice <= OF_USERS, "{of_bob}");
+        // Output ends at the half, events without output go on.
+        assert!(!writer.has_room_for_output());
+        writer.take_dropped();
+        writer.append(Share::Root, &event(2), &piece);
+        assert_eq!((writer.take_dropped(), writer.buffered), (0, 0));
+        writer.append(Share::Root, &event(2), b"");
+        assert_eq!((writer.take_dropped(), writer.buffered), (0, 1));
+        writer.flush().unwrap();
+        while writer.take_dropped() == 0 {
+            writer.append(Share::Root, &event(2), b"");
+        }
+        assert!(writer.waiting() <= LARGEST);
+    }
+}

@@ -1,0 +1,59 @@
+//! The messages between main and recorder, over a socket pair.
+//!
+//! Main begins with one byte and one or two descriptors: the journal, open for reading, and the socket on which the recorder answers questions, if there
+//! is one. Then
+//! follows one line of JSON, [`RecorderSettings`]. From then on each byte says that there is something new in the journal. The recorder sends lines
+//! of JSON, [`RecorderMessage`]. When main closes its end, the recorder applies what is in the journal and ends.
+
+use super::journal::Position;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The internal verb of cronctl that is the recorder.
+pub const VERB: &str = "recorder";
+/// Tells the recorder that the journal has grown.
+pub const NEWS: &[u8] = b".";
+/// The longest line either side sends.
+pub const LONGEST_LINE: usize = 16 << 10;
+
+/// What the recorder has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecorderSettings {
+    /// The directory of the database. None: it is kept in memory.
+    pub directory: Option<PathBuf>,
+    /// What is kept.
+    pub retention: Retention,
+    /// The group whose members may do what root may.
+    #[serde(default)]
+    pub control_group: Option<u32>,
+    /// The group whose members see everything.
+    #[serde(default)]
+    pub view_group: Option<u32>,
+}
+
+/// What is kept. Zero means without a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// For how many days.
+    pub days: u32,
+    /// How many rows of a job.
+    pub runs: u32,
+    /// How many bytes in all.
+    pub bytes: u64,
+}
+
+/// What the recorder tells main.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecorderMessage {
+    /// The journal was applied up to here.
+    Applied(Position),
+    /// The journal is damaged here, and nothing behind it can be read.
+    Damaged(Position),
+    /// For the log, at level info.
+    Info(String),
+    /// For the log, as a warning.
+    Warning(String),
+    /// No history can be kept until something is changed: no use to start the recorder again.
+    Off(String),
+}

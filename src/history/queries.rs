@@ -1,0 +1,262 @@
+//! Questions about the rows. What a viewer may not see does not exist.
+
+use super::recorder::Recorder;
+use super::store::Store;
+use crate::varlink::Time;
+use crate::varlink::history::{RunRecord, Summary};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// Root and the members of the groups that see everything.
+    Everything,
+    /// The owner of a user's crontab sees its rows.
+    Owner(u32),
+}
+
+/// Which rows are wanted. Times are milliseconds of Unix time; nothing given means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of this job.
+    pub job: Option<String>,
+    /// Of jobs that run as this user.
+    pub user: Option<String>,
+    /// With this outcome.
+    pub outcome: Option<String>,
+    /// Of slots from here on.
+    pub since_ms: Option<i64>,
+    /// Of slots before this.
+    pub until_ms: Option<i64>,
+    /// Older than this run.
+    pub before: Option<u64>,
+}
+
+/// A row, and its place in the order of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// The place.
+    pub id: i64,
+    /// The row.
+    pub record: RunRecord,
+}
+
+const COLUMNS: &str = "run, job, user, uid, source, line, command, trigger, attempt, scheduled_at, started_at, ended_at, duration, outcome, \
+                       reason, exit_code, signal, cpu_user, cpu_system, max_rss, output_bytes, mail, hooks, count, until, id";
+
+/// The kept output of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredOutput {
+    /// The first bytes.
+    pub head: Vec<u8>,
+    /// The last bytes.
+    pub tail: Vec<u8>,
+    /// How many bytes between them were not kept.
+    pub cut: u64,
+}
+
+fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    let optional_time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Time::of_ms));
+    let count = |number: i64| number.max(0).unsigned_abs();
+    let record = RunRecord {
+        run: row.get::<_, Option<i64>>(0)?.map(count),
+        job: row.get(1)?,
+        user: row.get(2)?,
+        // The id that stands for none (chown(2)).
+        uid: row.get::<_, Option<u32>>(3)?.unwrap_or(u32::MAX),
+        source: row.get(4)?,
+        line: row.get(5)?,
+        command: row.get(6)?,
+        trigger: row.get(7)?,
+        attempt: row.get(8)?,
+        scheduled_at: Time::of_ms(row.get(9)?),
+        started_at: optional_time(10)?,
+        ended_at: optional_time(11)?,
+        duration: row.get(12)?,
+        outcome: row.get(13)?,
+        reason: row.get::<_, Option<String>>(14)?.filter(|reason| !reason.is_empty()),
+        exit_code: row.get(15)?,
+        signal: row.get(16)?,
+        cpu_user: row.get(17)?,
+        cpu_system: row.get(18)?,
+        max_rss: row.get::<_, Option<i64>>(19)?.map(count),
+        output_bytes: count(row.get(20)?),
+        mail: row.get(21)?,
+        hooks: row.get(22)?,
+        count: count(row.get(23)?),
+        until: optional_time(24)?,
+    };
+    Ok(RunRow { id: row.get(25)?, record })
+}
+
+/// A condition of a viewer: SQL, and its value.
+fn visible(viewer: Viewer) -> (&'static str, Option<Value>) {
+    match viewer {
+        Viewer::Everything => ("1", None),
+        Viewer::Owner(uid) => ("owner = ?", Some(i64::from(uid).into())),
+    }
+}
+
+impl Store {
+    /// At most `most` rows, newest first. `before_id` is the place of the last row of the page before.
+    pub(super) fn runs(
+        &self,
+        viewer: Viewer,
+        filter: &RunFilter,
+        before_id: Option<i64>,
+        most: usize,
+    ) -> rusqlite::Result<Vec<RunRow>> {
+        let mut conditions = Vec::new();
+        let mut values: Vec<Value> = Vec::new();
+        let mut add = |condition: &'static str, value: Option<Value>| {
+            if let Some(value) = value {
+                conditions.push(condition);
+                values.push(value);
+            }
+        };
+        let (condition, value) = visible(viewer);
+        add(condition, value);
+        add("job = ?", filter.job.clone().map(Value::from));
+        add("user = ?", filter.user.clone().map(Value::from));
+        add("outcome = ?", filter.outcome.clone().map(Value::from));
+        add("scheduled_at >= ?", filter.since_ms.map(Value::from));
+        add("scheduled_at < ?", filter.until_ms.map(Value::from));
+        add("id < ifnull((SELECT id FROM runs WHERE run = ?), 0)", filter.before.map(|run| (run as i64).into()));
+        add("id < ?", before_id.map(Value::from));
+        conditions.push("1");
+        let sql =
+            format!("SELECT {COLUMNS} FROM runs WHERE {} ORDER BY id DESC LIMIT {most}", conditions.join(" AND "));
+        let mut statement = self.connection().prepare_cached(&sql)?;
+        statement.query_map(params_from_iter(values), run_row)?.collect()
+    }
+
+    /// Whether the viewer may see a row of that job.
+    pub(super) fn has_job(&self, viewer: Viewer, job: &str) -> rusqlite::Result<bool> {
+        let (condition, value) = visible(viewer);
+        let sql = format!("SELECT 1 FROM runs WHERE {condition} AND job = ? LIMIT 1");
+        let values = value.into_iter().chain([job.to_owned().into()]);
+        Ok(self.connection().prepare_cached(&sql)?.query_row(params_from_iter(values), |_| Ok(())).optional()?.is_some())
+    }
+
+    pub(super) fn run(&self, viewer: Viewer, run: u64) -> rusqlite::Result<Option<RunRow>> {
+        let (condition, value) = visible(viewer);
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE {condition} AND run = ?");
+        let values = value.into_iter().chain([(run as i64).into()]);
+        self.connection().prepare_cached(&sql)?.query_row(params_from_iter(values), run_row).optional()
+    }
+
+    pub(super) fn output(&self, viewer: Viewer, run: u64) -> rusqlite::Result<Option<StoredOutput>> {
+        let (condition, value) = visible(viewer);
+        let sql = format!("SELECT output_head, output_tail, output_cut FROM runs WHERE {condition} AND run = ?");
+        let values = value.into_iter().chain([(run as i64).into()]);
+        let output = self.connection().prepare_cached(&sql)?.query_row(params_from_iter(values), |row| {
+            Ok(StoredOutput {
+                head: row.get::<_, Option<Vec<u8>>>(0)?.unwrap_or_default(),
+                tail: row.get::<_, Option<Vec<u8>>>(1)?.unwrap_or_default(),
+                cut: row.get::<_, Option<i64>>(2)?.unwrap_or(0).max(0).unsigned_abs(),
+            })
+        });
+        output.optional()
+    }
+
+    /// What is known of the runs of a job that the viewer may see.
+    pub(super) fn summary(&self, viewer: Viewer, job: &str) -> rusqlite::Result<Option<Summary>> {
+        if !self.has_job(viewer, job)? {
+            return Ok(None);
+        }
+        let sql = "SELECT count(*) FILTER (WHERE outcome <> 'running'),
+                count(*) FILTER (WHERE outcome = 'ok'),
+                count(*) FILTER (WHERE outcome IN ('failed', 'signal', 'timeout', 'not started')),
+                avg(duration) FILTER (WHERE outcome = 'ok'),
+                max(duration) FILTER (WHERE outcome = 'ok'),
+                min(scheduled_at)
+            FROM runs WHERE job = ?1 AND run IS NOT NULL";
+        let count = |number: i64| number.max(0).unsigned_abs();
+        self.connection()
+            .prepare_cached(sql)?
+            .query_row(params![job], |row| {
+                Ok(Summary {
+                    runs: count(row.get(0)?),
+                    ok: count(row.get(1)?),
+                    failures: count(row.get(2)?),
+                    mean: row.get(3)?,
+                    longest: row.get(4)?,
+                    since: row.get::<_, Option<i64>>(5)?.map(Time::of_ms),
+                })
+            })
+            .optional()
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// There is no such job, or the viewer may not see it.
+    #[error("no such job")]
+    NoSuchJob,
+    /// There is no such run, or the viewer may not see it.
+    #[error("no such run")]
+    NoSuchRun,
+    /// The database cannot be read now.
+    #[error("the history cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// The questions of the Varlink interface.
+impl Recorder {
+    /// A page of at most `most` rows, newest first; `before_id` is the place of the last row of the page before.
+    ///
+    /// # Errors
+    ///
+    /// No such job, if the filter names one; or the database cannot be read.
+    pub fn runs(
+        &self,
+        viewer: Viewer,
+        filter: &RunFilter,
+        before_id: Option<i64>,
+        most: usize,
+    ) -> Result<Vec<RunRow>, QueryError> {
+        self.ask(|store| {
+            if let Some(job) = filter.job.as_deref().filter(|_| before_id.is_none())
+                && !store.has_job(viewer, job)?
+            {
+                return Ok(None);
+            }
+            store.runs(viewer, filter, before_id, most).map(Some)
+        })?
+        .ok_or(QueryError::NoSuchJob)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    ///
+    /// No such run; or the database cannot be read.
+    pub fn run(&self, viewer: Viewer, run: u64) -> Result<RunRow, QueryError> {
+        self.ask(|store| store.run(viewer, run))?.ok_or(QueryError::NoSuchRun)
+    }
+
+    /// The kept output of a run.
+    ///
+    /// # Errors
+    ///
+    /// No such run; or the database cannot be read.
+    pub fn output(&self, viewer: Viewer, run: u64) -> Result<StoredOutput, QueryError> {
+        self.ask(|store| store.output(viewer, run))?.ok_or(QueryError::NoSuchRun)
+    }
+
+    /// What is known of the runs of a job.
+    ///
+    /// # Errors
+    ///
+    /// No such job; or the database cannot be read.
+    pub fn summary(&self, viewer: Viewer, job: &str) -> Result<Summary, QueryError> {
+        self.ask(|store| store.summary(viewer, job))?.ok_or(QueryError::NoSuchJob)
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Store) -> rusqlite::Result<T>) -> Result<T, QueryError> {
+        let store = self.store().ok_or_else(|| QueryError::Unreadable("the database is not open".to_owned()))?;
+        question(store).map_err(|error| QueryError::Unreadable(error.to_string()))
+    }
+}

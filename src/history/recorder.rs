@@ -1,0 +1,309 @@
+//! The recorder: reads the journal, applies it to the database, and reports to main how far it has come.
+
+use super::journal::{JournalReader, Position};
+use super::message::{LONGEST_LINE, RecorderMessage, RecorderSettings};
+use super::store::{Opened, Store, StoreError};
+use crate::sys::{clock, descriptor, files, process_lock, state_file};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Events wait so long for others, in milliseconds, so that one transaction takes many.
+const BATCH_MS: i64 = 100;
+/// Most events and bytes in a transaction.
+const BATCH_EVENTS: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
+/// How soon a database that fails is tried again, in milliseconds.
+const RETRY_MS: i64 = 5_000;
+/// Bytes in the journal that cannot be read for so long are damaged, in milliseconds.
+const UNREADABLE_MS: i64 = 5_000;
+/// The time between two looks at what is to be deleted, and between two steps.
+const TRIM_MS: i64 = 60_000;
+const TRIM_STEP_MS: i64 = 20;
+/// The time between two attempts to take the lock of the database.
+const LOCK_MS: u64 = 20;
+/// After so many of them it is said what is waited for.
+const LOCK_WARNING: u32 = 250;
+
+const LOCK: &str = "history.lock";
+
+/// Why the recorder ends.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// Main has not sent what it begins with.
+    #[error("this is started by crond")]
+    NotStartedByMain,
+    /// A system call failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The database is of a later version.
+    #[error("{0}")]
+    Off(String),
+}
+
+/// Whether main is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MainState {
+    /// It is.
+    Open,
+    /// It has closed its end.
+    Closed,
+}
+
+/// The recorder.
+#[derive(Debug)]
+pub struct Recorder {
+    main: OwnedFd,
+    settings: RecorderSettings,
+    journal: JournalReader,
+    /// The database; none while it cannot be opened.
+    store: Option<Store>,
+    /// The lock that says that this process writes to the database.
+    _lock: Option<File>,
+    applied: Option<Position>,
+    /// When the journal is read next, milliseconds of the monotonic clock.
+    apply_at: Option<i64>,
+    trim_at: i64,
+    /// Since when the journal cannot be read behind what is applied.
+    unreadable_since: Option<(Position, i64)>,
+    /// Whether it was reported that the database fails.
+    is_failing: bool,
+}
+
+impl Recorder {
+    /// Receives what main begins with, waits for an earlier recorder to end, and opens the database. Returns the listening socket, too, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// This process was not started by main, or cannot work.
+    pub fn begin(main: OwnedFd) -> Result<(Recorder, Option<OwnedFd>), RecorderError> {
+        descriptor::set_nonblocking(main.as_fd(), false)?;
+        let received = descriptor::receive_descriptors(main.as_fd())?.ok_or(RecorderError::NotStartedByMain)?;
+        let mut received = received.into_iter();
+        let journal = received.next().ok_or(RecorderError::NotStartedByMain)?;
+        let listener = received.next();
+        let settings: RecorderSettings =
+            serde_json::from_slice(&read_line(main.as_fd())?).map_err(|_| RecorderError::NotStartedByMain)?;
+        let mut recorder = Recorder {
+            main,
+            settings,
+            journal: JournalReader::new(journal.into()),
+            store: None,
+            _lock: None,
+            applied: None,
+            apply_at: Some(0),
+            trim_at: clock::monotonic_ms() + TRIM_STEP_MS,
+            unreadable_since: None,
+            is_failing: false,
+        };
+        recorder.take_lock()?;
+        recorder.open()?;
+        Ok((recorder, listener))
+    }
+
+    fn take_lock(&mut self) -> io::Result<()> {
+        let Some(directory) = &self.settings.directory else { return Ok(()) };
+        let path = directory.join(LOCK);
+        // Without a lock file there is no database either: opening that reports it.
+        let Ok(file) = state_file::open_or_create(&path) else { return Ok(()) };
+        let mut tries = 0;
+        while !process_lock::take(&file)? {
+            tries += 1;
+            if tries == LOCK_WARNING {
+                self.report(&RecorderMessage::Warning(format!("waiting for another process that has {} locked", path.display())))?;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(LOCK_MS));
+        }
+        self._lock = Some(file);
+        Ok(())
+    }
+
+    /// Opens the database. If that fails, it is tried again later.
+    fn open(&mut self) -> Result<(), RecorderError> {
+        let opened = match &self.settings.directory {
+            Some(directory) => Store::open(directory, clock::wall().seconds),
+            None => Store::in_memory().map(|store| Opened { store, put_aside: None }),
+        };
+        match opened {
+            Ok(Opened { store, put_aside }) => {
+                if let Some(path) = put_aside {
+                    let text = format!("the database was damaged: it is now {}, and a new one is begun", path.display());
+                    self.report(&RecorderMessage::Warning(text))?;
+                }
+                self.applied = store.position().unwrap_or_default();
+                self.store = Some(store);
+                Ok(())
+            }
+            Err(error @ StoreError::Newer(_)) => {
+                self.report(&RecorderMessage::Off(error.to_string()))?;
+                Err(RecorderError::Off(error.to_string()))
+            }
+            Err(error) => {
+                self.fail(&error)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The connection to main: when it is readable, [`Recorder::handle_main`] is to be called.
+    pub fn main(&self) -> BorrowedFd<'_> {
+        self.main.as_fd()
+    }
+
+    /// What main wants.
+    pub fn settings(&self) -> &RecorderSettings {
+        &self.settings
+    }
+
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Reads main's messages.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails.
+    pub fn handle_main(&mut self) -> io::Result<MainState> {
+        let mut news = [0; 512];
+        let count = descriptor::read(self.main.as_fd(), &mut news)?;
+        if count == 0 {
+            return Ok(MainState::Closed);
+        }
+        let soon = clock::monotonic_ms() + BATCH_MS;
+        self.apply_at = Some(self.apply_at.map_or(soon, |at| at.min(soon)));
+        Ok(MainState::Open)
+    }
+
+    /// How many milliseconds may pass until [`Recorder::run_timers`] has something to do.
+    pub fn timeout_ms(&self) -> u64 {
+        let at = self.apply_at.map_or(self.trim_at, |at| at.min(self.trim_at));
+        u64::try_from(at - clock::monotonic_ms()).unwrap_or(0)
+    }
+
+    /// Applies the journal and deletes old rows, if it is time for that.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read, main is gone, or the database is of another version.
+    pub fn run_timers(&mut self) -> Result<(), RecorderError> {
+        let now = clock::monotonic_ms();
+        if self.apply_at.is_some_and(|at| at <= now) {
+            self.apply_at = None;
+            if self.store.is_none() {
+                self.open()?;
+            }
+            if self.apply_batch(now)? {
+                self.apply_at = Some(now);
+            }
+        } else if self.trim_at <= now {
+            self.trim(now)?;
+        }
+        Ok(())
+    }
+
+    /// Applies everything that is in the journal, after main has closed its end. What cannot be applied stays in the journal.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn finish(&mut self) -> Result<(), RecorderError> {
+        while self.store.is_some() && self.apply_batch(clock::monotonic_ms())? {}
+        Ok(())
+    }
+
+    /// Applies some events. Returns whether there may be more.
+    fn apply_batch(&mut self, now: i64) -> Result<bool, RecorderError> {
+        let Some(store) = &mut self.store else { return Ok(false) };
+        let Some(batch) = self.journal.read(self.applied, BATCH_EVENTS, BATCH_BYTES)? else { return Ok(false) };
+        if Some(batch.end) == self.applied || batch.events.is_empty() {
+            self.applied = Some(batch.end);
+            if batch.has_unreadable_rest {
+                self.check_unreadable(batch.end, now)?;
+            }
+            return Ok(false);
+        }
+        self.unreadable_since = None;
+        match store.apply(&batch.events, batch.end) {
+            Ok(()) => {
+                self.applied = Some(batch.end);
+                if std::mem::take(&mut self.is_failing) {
+                    self.report(&RecorderMessage::Info("the history is written again".to_owned()))?;
+                }
+                self.report(&RecorderMessage::Applied(batch.end))?;
+                Ok(true)
+            }
+            Err(error) => {
+                self.fail(&error)?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn check_unreadable(&mut self, end: Position, now: i64) -> io::Result<()> {
+        let since = self.unreadable_since.filter(|(at, _)| *at == end).map(|(_, since)| since);
+        if since.is_some_and(|since| now - since >= UNREADABLE_MS) {
+            self.unreadable_since = None;
+            return self.report(&RecorderMessage::Damaged(end));
+        }
+        self.unreadable_since = Some((end, since.unwrap_or(now)));
+        self.apply_at = Some(now + UNREADABLE_MS / 5);
+        Ok(())
+    }
+
+    /// Takes note of a failure of the database: a damaged one is opened again, which puts it aside; everything else is tried again later.
+    fn fail(&mut self, error: &StoreError) -> io::Result<()> {
+        self.apply_at = Some(clock::monotonic_ms() + RETRY_MS);
+        if error.is_damage() && self.store.take().is_some() {
+            self.apply_at = Some(clock::monotonic_ms());
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let text = format!("the history cannot be written: {}; what happens waits in the run directory", error.brief());
+            self.report(&RecorderMessage::Warning(text))?;
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, now: i64) -> Result<(), RecorderError> {
+        let Some(store) = &mut self.store else {
+            self.trim_at = now + TRIM_MS;
+            return Ok(());
+        };
+        match store.trim(self.settings.retention, clock::wall_ms()) {
+            Ok(true) => self.trim_at = now + TRIM_STEP_MS,
+            Ok(false) => self.trim_at = now + TRIM_MS,
+            Err(error) => {
+                self.trim_at = now + TRIM_MS;
+                self.fail(&error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message to main.
+    fn report(&self, message: &RecorderMessage) -> io::Result<()> {
+        let mut line = serde_json::to_vec(message).map_err(io::Error::from)?;
+        line.push(b'\n');
+        match files::write_all(&self.main, &line) {
+            // Main is gone: that is noticed when its end is read.
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
+            written => written,
+        }
+    }
+}
+
+fn read_line(from: BorrowedFd<'_>) -> Result<Vec<u8>, RecorderError> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < LONGEST_LINE {
+        if descriptor::read(from, &mut byte)? == 0 {
+            return Err(RecorderError::NotStartedByMain);
+        }
+        if byte == *b"\n" {
+            return Ok(line);
+        }
+        line.extend_from_slice(&byte);
+    }
+    Err(RecorderError::NotStartedByMain)
+}

@@ -1,0 +1,88 @@
+//! Deletes old rows: by age, by number for each job, and by size in all. Each step is short, so that the recorder goes on with its work between two.
+//!
+//! When the database has become too large, the owner whose rows take most loses the oldest of them, so that one user cannot displace the rows of
+//! another. The tables of the system count a quarter of what they take.
+
+use super::message::Retention;
+use super::store::{Store, StoreError};
+use rusqlite::{OptionalExtension, params};
+
+/// Most rows deleted in a step.
+const ROWS: i64 = 500;
+/// Most free pages given back to the file system in a step.
+const PAGES: i64 = 500;
+/// Rows of a job are counted when it has got so many new ones.
+const NEW_ROWS: u32 = 50;
+const DAY_MS: i64 = 86_400_000;
+
+impl Store {
+    /// Deletes some rows if there are more than are to be kept. Returns whether there may be still more.
+    pub(super) fn trim(&mut self, keep: Retention, now_ms: i64) -> Result<bool, StoreError> {
+        let deleted = self.trim_days(keep, now_ms)? + self.trim_jobs(keep)? + self.trim_size(keep)?;
+        let free: i64 = self.connection().query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+        if free > 0 {
+            self.connection().execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+        }
+        Ok(deleted > 0 || free > PAGES)
+    }
+
+    fn trim_days(&self, keep: Retention, now_ms: i64) -> Result<usize, StoreError> {
+        if keep.days == 0 {
+            return Ok(0);
+        }
+        let before = now_ms.saturating_sub(i64::from(keep.days) * DAY_MS);
+        let sql = "DELETE FROM runs WHERE id IN
+            (SELECT id FROM runs WHERE scheduled_at < ?1 AND outcome <> 'running' ORDER BY scheduled_at LIMIT ?2)";
+        let deleted = self.connection().prepare_cached(sql)?.execute(params![before, ROWS])?;
+        for table in ["DELETE FROM downtimes WHERE ended_at < ?1", "DELETE FROM actions WHERE at < ?1"] {
+            self.connection().prepare_cached(table)?.execute(params![before])?;
+        }
+        let sql = "DELETE FROM daemons WHERE seen_at < ?1 AND id < (SELECT max(id) FROM daemons)";
+        self.connection().prepare_cached(sql)?.execute(params![before])?;
+        Ok(deleted)
+    }
+
+    fn trim_jobs(&mut self, keep: Retention) -> Result<usize, StoreError> {
+        if keep.runs == 0 {
+            self.added.clear();
+            return Ok(0);
+        }
+        let Some(job) = self.added.iter().find(|(_, count)| **count >= NEW_ROWS).map(|(job, _)| job.clone()) else {
+            // Jobs that run seldom are counted all the same before many of them fill this table.
+            if self.added.len() > 10_000 {
+                self.added.values_mut().for_each(|count| *count = NEW_ROWS);
+            }
+            return Ok(0);
+        };
+        let sql = "DELETE FROM runs WHERE id IN
+            (SELECT id FROM runs WHERE job = ?1 AND outcome <> 'running' AND id <=
+                (SELECT id FROM runs WHERE job = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
+            ORDER BY id LIMIT ?3)";
+        let deleted = self.connection().prepare_cached(sql)?.execute(params![job, keep.runs, ROWS])?;
+        if (deleted as i64) < ROWS {
+            self.added.remove(&job);
+        }
+        // Others may have to be looked at, too.
+        Ok(deleted.max(1))
+    }
+
+    fn trim_size(&self, keep: Retention) -> Result<usize, StoreError> {
+        let number = |pragma: &str| -> Result<i64, rusqlite::Error> {
+            self.connection().query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+        };
+        let used = (number("page_count")? - number("freelist_count")?) * number("page_size")?;
+        if keep.bytes == 0 || used.max(0).unsigned_abs() <= keep.bytes {
+            return Ok(0);
+        }
+        let sql = "SELECT owner FROM owners WHERE bytes > 0 ORDER BY iif(owner = -1, bytes / 4, bytes) DESC LIMIT 1";
+        let Some(owner) = self.connection().query_row(sql, [], |row| row.get::<_, i64>(0)).optional()? else {
+            return Ok(0);
+        };
+        let condition = if owner == -1 { "owner IS NULL AND ?1 = -1" } else { "owner = ?1" };
+        let sql = format!(
+            "DELETE FROM runs WHERE id IN
+                (SELECT id FROM runs WHERE {condition} AND outcome <> 'running' ORDER BY id LIMIT ?2)"
+        );
+        Ok(self.connection().prepare_cached(&sql)?.execute(params![owner, ROWS / 5])?)
+    }
+}
