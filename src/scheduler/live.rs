@@ -22,7 +22,7 @@ impl Scheduler {
     pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
         self.tables.iter().flat_map(move |(_, table)| {
             (0..).zip(table.entries()).filter_map(move |(index, entry)| {
-                Some(Live { scheduler: self, table, index, shared: self.timers.get(entry.timer())? })
+                Some(Live { scheduler: self, table, index, shared: self.timing.timers.get(entry.timer())? })
             })
         })
     }
@@ -56,7 +56,7 @@ impl<'a> Live<'a> {
 
     /// The zone its schedule is read in.
     pub fn zone(&self) -> Option<&'a Arc<Zone>> {
-        self.scheduler.zones.get(self.shared.zone).map(|local| &local.zone)
+        self.scheduler.timing.zones.get(self.shared.zone).map(|local| &local.zone)
     }
 
     /// Seconds from its due moments to its starts.
@@ -69,7 +69,7 @@ impl<'a> Live<'a> {
         let waiting = self.table.carried.iter().flat_map(|carried| &carried.waiting);
         let waiting = waiting.filter(|waiting| waiting.entry == self.index).map(|waiting| waiting.at).min();
         let timer = self.table.timer(self.index)?;
-        let due = self.scheduler.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
+        let due = self.scheduler.timing.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
         [waiting, due].into_iter().flatten().min()
     }
 }
