@@ -57,7 +57,7 @@ struct PlannedJob {
     day: Day,
 }
 
-/// A job that runs.
+/// An anacron job whose run goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RunningJob {
     run: RunId,

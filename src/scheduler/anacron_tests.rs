@@ -14,9 +14,7 @@ struct Machine {
     unwritable: Vec<Vec<u8>>,
     zone: Arc<Zone>,
     now: Timestamp,
-    /// What was found due.
     found: Vec<String>,
-    /// Runs that go on.
     running: Vec<RunRequest>,
     /// What ran, with the moment of its start.
     ran: Vec<(Timestamp, String)>,

@@ -1,4 +1,4 @@
-//! Queries about live entries.
+//! Queries about live entries, for the log and for commands.
 
 use super::event::Source;
 use super::live_table::LiveCrontab;
@@ -44,12 +44,12 @@ impl<'a> Live<'a> {
         self.table.user(self.index)
     }
 
-    /// The raw command.
+    /// The raw command, with `%` and backslashes untouched.
     pub fn command(&self) -> SharedBytes {
         self.table.command(self.index)
     }
 
-    /// Its schedule.
+    /// The schedule by which it is due.
     pub fn schedule(&self) -> &'a Schedule {
         self.shared.schedule()
     }
