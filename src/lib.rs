@@ -8,6 +8,7 @@
 //! | 7 | `bin` | three short `main`s |
 //! | 6 | [`daemon`] | the `crond` program: event loop, event sources, start-up, shutdown, crontab database |
 //! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
+//! | 5 | | no module yet: the web page of `cronctl` comes here |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
 //! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
