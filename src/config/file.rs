@@ -58,14 +58,14 @@ impl WatchMode {
     }
 }
 
-/// Where the daemon logs.
+/// Where the daemon logs (key `log`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogTarget {
-    /// The system's log.
+    /// The system's log, by its socket /dev/log.
     Syslog,
     /// The systemd journal, with fields.
     Journal,
-    /// Lines on standard error.
+    /// Lines of text on standard error.
     Stderr,
     /// JSON lines on standard error.
     Json,
@@ -89,21 +89,21 @@ impl LogTarget {
 pub struct Values {
     /// Which reference implementation is being replaced.
     pub profile: Option<ProfileName>,
-    /// Directory of users' crontabs.
+    /// Directory of users' crontabs, one file a user.
     pub spool: Option<PathBuf>,
-    /// The system crontab.
+    /// The system crontab, usually /etc/crontab.
     pub system_crontab: Option<PathBuf>,
-    /// Directory of system tables.
+    /// Directory of further system tables, usually /etc/cron.d.
     pub cron_d: Option<PathBuf>,
     /// Directory for PID file, lock, sockets and markers.
     pub run_dir: Option<PathBuf>,
     /// Directory of the state of jobs.
     pub state_dir: Option<PathBuf>,
-    /// Table of anacron jobs.
+    /// The table of anacron jobs, usually /etc/anacrontab.
     pub anacrontab: Option<PathBuf>,
     /// Directory of the days on which anacron jobs ran last.
     pub anacron_stamps: Option<PathBuf>,
-    /// Where to log.
+    /// Where the daemon logs.
     pub log: Option<LogTarget>,
     /// Command that delivers mail, or `off`.
     pub mailer: Option<String>,
@@ -121,7 +121,7 @@ pub struct Values {
 struct Expected(&'static str);
 
 impl Values {
-    /// Sets a known key.
+    /// Sets a known key; what was expected if the value is of another kind.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), Expected> {
         let path = || value.as_str().map(PathBuf::from).ok_or(Expected("a path in quotes"));
         let name = || value.as_str().unwrap_or_default();
@@ -185,9 +185,9 @@ pub enum ConfigError {
     /// The file exists, or was asked for, and cannot be read.
     #[error("reading {}: {}", path.display(), files::reason(source))]
     Unreadable {
-        /// The file.
+        /// The configuration file that cannot be read.
         path: PathBuf,
-        /// What the kernel said.
+        /// The reason as the kernel gives it.
         source: io::Error,
     },
     /// Something in the file is not understood: `FILE:LINE:COLUMN: error: MESSAGE`.

@@ -44,7 +44,6 @@ const PASSWD: &str = "/etc/passwd";
 #[derive(Debug)]
 struct AnacronPaths {
     table: PathBuf,
-    /// The directory of stamps.
     stamps: PathBuf,
     /// Whether one of them may have changed.
     is_changed: bool,

@@ -202,7 +202,6 @@ impl Daemon {
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
 
-    /// Runs expired internal timers.
     fn run_timers(&mut self) -> Result<(), Fatal> {
         let now = clock::monotonic_ms();
         if self.database.next_deadline_ms() <= now {

@@ -32,14 +32,13 @@ pub enum Depth {
     Changes,
     /// Changed files are read, and each directory is listed: on a network file system, for example, its stamp may not change with a name.
     Names,
-    /// Every file is read.
+    /// Every file is read, whether it has changed or not.
     Anew,
 }
 
 /// The files of crontabs as they were read last.
 #[derive(Debug, Default)]
 pub(super) struct FileCache {
-    /// The files by path.
     files: BTreeMap<String, CachedFile>,
     /// The paths that are symbolic links.
     links: BTreeSet<String>,
@@ -49,7 +48,7 @@ pub(super) struct FileCache {
     listed: BTreeMap<String, Stamp>,
     /// Directories that could not be listed, which has been reported.
     unlistable: BTreeSet<PathBuf>,
-    /// Makes digests of contents.
+    /// Makes the digests of contents that show changes.
     hasher: RandomState,
 }
 

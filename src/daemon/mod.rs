@@ -96,7 +96,7 @@ enum Failure {
     /// The daemon had to end.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-    /// A system call failed.
+    /// A system call of the start failed.
     #[error(transparent)]
     Os(#[from] error::Error),
     /// The failure has been reported already.
@@ -171,7 +171,7 @@ fn resume(settings: Settings, execution: Execution, resumed: Resumed, threads: S
     serve(settings, Begin::Again(resumed), execution, manager, threads)
 }
 
-/// How a daemon begins.
+/// Whether this program is the first of its daemon.
 enum Begin {
     /// For the first time. In the background its caller waits at the pipe until it is ready.
     First(Option<ReadinessPipe>),

@@ -11,7 +11,7 @@ use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What the program does.
+/// What `crond` was called for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Run the jobs of the system's crontabs.
@@ -27,7 +27,7 @@ pub enum Mode {
 /// The settings of the program.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the program does.
+    /// What `crond` was called for.
     pub mode: Mode,
     /// The configuration file with the command line's overrides.
     pub config: Config,
@@ -51,7 +51,7 @@ pub struct Settings {
     pub inherit_path: bool,
     /// cronie's `-c`: whether users' crontabs run on one host of a cluster only.
     pub cluster: bool,
-    /// The topics of `-x`.
+    /// The topics that `-x` names.
     pub debug: Debug,
     /// Arguments that are not run as files.
     pub ignored: Vec<PathBuf>,

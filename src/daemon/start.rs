@@ -66,7 +66,7 @@ pub enum StartError {
     /// The event loop could not be set up.
     #[error(transparent)]
     Loop(#[from] Fatal),
-    /// A system call failed.
+    /// A system call of the start failed.
     #[error(transparent)]
     Os(#[from] error::Error),
 }

@@ -116,9 +116,9 @@ pub(super) struct DaemonFiles {
     pub(super) job_state: Option<JobStateStore>,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
-    /// Messages of `crontab`.
+    /// The socket for messages of `crontab` about changed tables.
     pub(super) wake_ups: WakeUps,
-    /// The service manager.
+    /// The socket of the service manager (sd_notify(3)), if it has one.
     pub(super) manager: NotifySocket,
 }
 
@@ -157,7 +157,7 @@ pub(super) struct InternalTimers {
 /// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.
 #[derive(Debug)]
 pub enum Stopping {
-    /// It waits for nothing.
+    /// It ends without waiting for running jobs.
     AtOnce,
     /// Running jobs may end by themselves until then.
     Waiting(i64),

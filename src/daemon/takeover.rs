@@ -38,7 +38,6 @@ struct LostRun {
 pub(super) struct EarlierRuns {
     /// Starts that must not be repeated.
     pub(super) started: Vec<EarlierStart>,
-    /// Runs that go on.
     pub(super) running: Vec<RunOfJob>,
 }
 

@@ -122,7 +122,7 @@ pub enum WatchError {
     /// A directory could not be watched.
     #[error("watching {}: {reason}", path.display())]
     Directory {
-        /// The directory.
+        /// The directory that could not be watched.
         path: PathBuf,
         /// The reason as `notify` or the kernel has it.
         reason: String,

@@ -39,13 +39,13 @@ pub(super) const LONGEST: u64 = 32 << 20;
 /// Why a journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// A system call failed.
+    /// The file could not be read or written.
     #[error("{}", .0.brief())]
     Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
     #[error("not a journal of this version")]
     Foreign,
-    /// A record is damaged.
+    /// A record is damaged, and those after it are lost.
     #[error("damaged; the records after the damage are lost")]
     Damaged,
 }
@@ -54,24 +54,39 @@ pub enum JournalError {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
     /// The run is about to be started.
-    Intent { run: RunId, job: JobId, scheduled_at: i64, begun_at: i64, at_reboot: bool },
+    Intent {
+        run: RunId,
+        job: JobId,
+        scheduled_at: i64,
+        begun_at: i64,
+        at_reboot: bool,
+    },
     /// The run was not started.
-    Withdrawn { run: RunId },
+    Withdrawn {
+        run: RunId,
+    },
     /// The run has this process.
-    Process { run: RunId, process: ProcessId },
-    /// The run has ended.
+    Process {
+        run: RunId,
+        process: ProcessId,
+    },
     Ended(RunResult),
     /// The result has been written to the socket of a main, or a main has read it in this journal. A main that dies before it reads its
     /// socket does not know the result and does not need it either, since only the scheduler in its memory waits for it.
-    Delivered { run: RunId },
+    Delivered {
+        run: RunId,
+    },
     /// The end is in the log, and the output has been handled: it is in the log, or the mailer has ended.
-    Reported { run: RunId, mail: MailResult },
+    Reported {
+        run: RunId,
+        mail: MailResult,
+    },
 }
 
 /// Identifies a process for the whole boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessId {
-    /// The process id.
+    /// The process id, which the kernel may use again.
     pub pid: Pid,
     /// Start time in clock ticks since boot.
     pub started: u64,

@@ -22,9 +22,9 @@ const RETRY_MS: i64 = 20;
 /// A start that an earlier main requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierStart {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
-    /// The job.
+    /// The job that it is a run of.
     pub job: JobId,
     /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,
@@ -68,7 +68,7 @@ pub struct SilentExecutor {
 pub enum Retried {
     /// The executor still cannot be reached.
     Silent(SilentExecutor),
-    /// The executor is connected.
+    /// The executor has accepted the connection.
     Connected(OldExecutor),
     /// The executor is dead and has left a journal.
     Dead(DeadExecutor),
@@ -102,7 +102,7 @@ impl SilentExecutor {
         self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
     }
 
-    /// Tries to connect again.
+    /// Tries again to connect to the executor.
     pub fn retry(self, boot_id: &str) -> Retried {
         let gone =
             |silent: SilentExecutor| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
@@ -162,7 +162,7 @@ pub struct DeadExecutor {
 /// The state of a run whose executor died or cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The run had ended.
+    /// The journal has the result of the run.
     Ended {
         /// The result of the run.
         result: RunResult,
@@ -171,7 +171,7 @@ pub enum Fate {
     },
     /// This process is still running.
     GoesOn(Pid),
-    /// No process is left.
+    /// No process of the run is left.
     Gone,
     /// The executor died while it started the run.
     NeverSeen,
@@ -218,7 +218,7 @@ impl DeadExecutor {
         self.open.is_empty().then_some(self.kept_until)
     }
 
-    /// Removes the journal.
+    /// Removes the journal and the executor's other files.
     pub fn remove(self) -> Result<(), RunDirectoryError> {
         self.files.map_or(Ok(()), |files| files.discard())
     }

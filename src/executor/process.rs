@@ -196,7 +196,6 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// Logs the executor's state.
     fn log_state(&mut self) {
         let state = [
             format_count(self.jobs.running.len(), "job", "jobs"),

@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, Source, StampCause};
 use super::job_id::JobId;
 use super::live_table::LiveCrontab;
-use super::tables::Tables;
+use super::tables::LiveTables;
 use super::timers::Timers;
 use super::zones::Zones;
 use crate::crontab::{AnacronJob, Anacrontab, Flags, Period};
@@ -74,7 +74,7 @@ struct PlannedJob {
     day: Day,
 }
 
-/// A job that runs.
+/// An anacron job whose run goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RunningJob {
     run: RunId,
@@ -106,7 +106,7 @@ enum Question {
 /// The lines of system tables, which may run the directory of an anacron job.
 #[derive(Clone, Copy)]
 pub(super) struct SystemLines<'a> {
-    pub(super) tables: &'a Tables,
+    pub(super) tables: &'a LiveTables,
     pub(super) timers: &'a Timers,
     pub(super) zones: &'a Zones,
 }

@@ -37,14 +37,14 @@ pub enum RequestResult {
 impl Scheduler {
     /// The state of a job.
     pub fn job_status(&self, id: &JobId) -> JobStatus {
-        let pause = self.jobs.paused(id).filter(|pause| pause.from <= self.last.utc).cloned();
+        let pause = self.jobs.paused(id).filter(|pause| pause.from <= self.progress.last.utc).cloned();
         let (waiting, retry_at, failures, is_late) = self.jobs.status(id);
         JobStatus { pause, waiting, retry_at, failures, is_late }
     }
 
     /// How many jobs are paused.
     pub fn paused_jobs(&self) -> impl Iterator<Item = &JobId> {
-        self.jobs.pauses().filter(|(_, pause)| pause.from <= self.last.utc).map(|(id, _)| id)
+        self.jobs.pauses().filter(|(_, pause)| pause.from <= self.progress.last.utc).map(|(id, _)| id)
     }
 
     /// Whether a moment of the past or the present was in a pause of the job.
@@ -64,12 +64,12 @@ impl Scheduler {
 
     /// As whom a standalone daemon runs its jobs; empty in another.
     pub fn caller(&self) -> &str {
-        &self.caller
+        &self.settings.caller
     }
 
     /// The system's time zone.
     pub fn system_zone(&self) -> Arc<Zone> {
-        self.zones.system()
+        self.timing.zones.system()
     }
 
     /// What became of the last request, once.

@@ -1,10 +1,10 @@
-//! Queries about live entries.
+//! Queries about live entries, for the log and for commands.
 
 use super::environment::Environment;
 use super::event::Source;
 use super::job_id::JobId;
 use super::live_table::LiveCrontab;
-use super::state::{Scheduler, next_due};
+use super::state::Scheduler;
 use super::timers::Shared;
 use crate::crontab::{Policy, SharedBytes};
 use crate::schedule::{Kind, Schedule, Timestamp, Zone};
@@ -40,7 +40,7 @@ impl Scheduler {
                 *cursor = EntryCursor { table: cursor.table + 1, entry: 0 };
                 continue;
             };
-            let (index, shared) = (cursor.entry, self.timers.get(entry.timer()));
+            let (index, shared) = (cursor.entry, self.timing.timers.get(entry.timer()));
             found.extend(shared.map(|shared| Live { scheduler: self, table, index, shared }));
             cursor.entry += 1;
         }
@@ -51,7 +51,7 @@ impl Scheduler {
     pub fn find_entry(&self, id: &JobId) -> Option<Live<'_>> {
         let known = self.jobs.entry(id).and_then(|(table, index)| {
             let table = self.tables.get(table)?;
-            let shared = self.timers.get(table.timer(index)?)?;
+            let shared = self.timing.timers.get(table.timer(index)?)?;
             Some(Live { scheduler: self, table, index, shared })
         });
         known.or_else(|| {
@@ -63,7 +63,7 @@ impl Scheduler {
     pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
         self.tables.iter().flat_map(move |(_, table)| {
             (0..).zip(table.entries()).filter_map(move |(index, entry)| {
-                Some(Live { scheduler: self, table, index, shared: self.timers.get(entry.timer())? })
+                Some(Live { scheduler: self, table, index, shared: self.timing.timers.get(entry.timer())? })
             })
         })
     }
@@ -78,7 +78,7 @@ impl<'a> Live<'a> {
     /// The job that it is.
     pub fn id(&self) -> Option<JobId> {
         let managed = self.table.managed.get(&self.index).cloned();
-        managed.or_else(|| self.table.job_id(self.index, &self.scheduler.caller))
+        managed.or_else(|| self.table.job_id(self.index, &self.scheduler.settings.caller))
     }
 
     /// Whether the table names the job as its id does.
@@ -109,7 +109,7 @@ impl<'a> Live<'a> {
     /// The user that it runs as, also in a standalone daemon.
     pub fn user_or_caller(&self) -> &'a str {
         let user = self.user();
-        if user.is_empty() { &self.scheduler.caller } else { user }
+        if user.is_empty() { &self.scheduler.settings.caller } else { user }
     }
 
     /// How many of its slots wait for a turn to be started.
@@ -127,7 +127,7 @@ impl<'a> Live<'a> {
 
     /// Its starts after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
     pub fn starts_after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> + use<'a> {
-        let (zones, shared) = (&self.scheduler.zones, self.shared);
+        let (zones, shared) = (&self.scheduler.timing.zones, self.shared);
         let delay = i64::from(shared.delay());
         let next = move |after: Timestamp| next_due(zones, shared, after);
         let interval = self.next_start().filter(|at| self.is_interval() && *at > from);
@@ -145,19 +145,19 @@ impl<'a> Live<'a> {
         self.table.user(self.index)
     }
 
-    /// The raw command.
+    /// The raw command, with `%` and backslashes untouched.
     pub fn command(&self) -> SharedBytes {
         self.table.command(self.index)
     }
 
-    /// Its schedule.
+    /// The schedule by which it is due.
     pub fn schedule(&self) -> &'a Schedule {
         self.shared.schedule()
     }
 
     /// The zone its schedule is read in.
     pub fn zone(&self) -> Option<&'a Arc<Zone>> {
-        self.scheduler.zones.get(self.shared.zone).map(|local| &local.zone)
+        self.scheduler.timing.zones.get(self.shared.zone).map(|local| &local.zone)
     }
 
     /// Seconds from its due moments to its starts.
@@ -170,7 +170,7 @@ impl<'a> Live<'a> {
         let waiting = self.table.carried.iter().flat_map(|carried| &carried.waiting);
         let waiting = waiting.filter(|waiting| waiting.entry == self.index).map(|waiting| waiting.at).min();
         let timer = self.table.timer(self.index)?;
-        let due = self.scheduler.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
+        let due = self.scheduler.timing.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
         [waiting, due].into_iter().flatten().min()
     }
 }

@@ -54,7 +54,6 @@ pub(super) struct EntryState {
 pub(super) struct Waiting {
     /// When it is to be started.
     pub(super) at: Timestamp,
-    /// The entry.
     pub(super) entry: u32,
 }
 

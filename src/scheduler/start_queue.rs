@@ -29,7 +29,7 @@ pub(super) enum QueueOwner {
 /// An entry of a live table: the table's number and the entry's index.
 pub(super) type EntryKey = (u32, u32);
 
-/// One slot that waits.
+/// One slot that waits to be handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueuedSlot {
     pub(super) run: RunId,

@@ -94,7 +94,6 @@ impl Zones {
         }
     }
 
-    /// A zone in use.
     pub(super) fn get(&self, id: ZoneId) -> Option<&Local> {
         self.slots.get(id.0 as usize)?.as_ref()
     }

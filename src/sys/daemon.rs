@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// What happens to descriptors above 2 that the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inherited {
-    /// Closed.
+    /// They are closed in this process at once.
     Closed,
     /// They stay open in this process, since a file to be read may be one of them (`crond <(echo ...)`), but are closed on exec.
     KeptHere,
@@ -32,7 +32,7 @@ pub enum Role {
 /// How the daemon's start went, as its caller sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartupResult {
-    /// It is ready.
+    /// The daemon has started and is ready.
     Ready,
     /// It is not, for this reason. Empty if it died without a report.
     Failed(String),
@@ -87,7 +87,6 @@ pub fn fill_standard_streams() -> io::Result<()> {
     }
 }
 
-/// Forks; both processes return.
 fn fork_alone(_threads: &SingleThreaded) -> io::Result<ForkResult> {
     // SAFETY: there is one thread, so the child may do whatever its parent could.
     Ok(unsafe { fork() }?)

@@ -13,7 +13,7 @@ pub enum SignalEvent {
     Reload,
     /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGUSR1: log the state.
+    /// SIGUSR1: write the daemon's state to the log.
     TellState,
     /// SIGCHLD: a child has ended.
     Child,

@@ -485,7 +485,6 @@ struct ResolvedStart {
 
 /// A start with everything that its job needs.
 pub(super) struct PreparedStart {
-    /// The job's number.
     pub(super) id: u64,
     pub(super) user: Rc<UserWithGroups>,
     pub(super) pipes: Pipes,

@@ -60,7 +60,7 @@ pub(super) struct Jobs {
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
-    /// The next run's number.
+    /// The id that the next run will have.
     pub(super) next_run: &'a mut u64,
     pub(super) decisions: Vec<Decision>,
     /// Jobs whose state has changed.
@@ -76,20 +76,29 @@ pub(super) struct Turn<'a> {
 pub(super) enum Decision {
     /// Put this into the start queue.
     Start(PlannedRun),
-    /// Have this run ended.
-    End { run: RunId, entry: Option<EntryKey>, why: EndReason },
-    /// Record this.
+    End {
+        run: RunId,
+        entry: Option<EntryKey>,
+        why: EndReason,
+    },
     Record(Box<RunRecord>),
     /// A slot was left out for another reason than the one before: log it.
-    LeftOut { entry: EntryKey, reason: SkipReason, scheduled_at: Timestamp },
+    LeftOut {
+        entry: EntryKey,
+        reason: SkipReason,
+        scheduled_at: Timestamp,
+    },
     /// An `@N` entry counts from that moment.
     CountFrom(EntryKey, Timestamp),
-    /// Notify the owner.
+    /// Notify the owner of the job.
     Notice(Box<Notice>),
     /// Call the job's web service.
     Ping(PingEvent, Box<RunRecord>),
     /// No attempt follows this run.
-    Conclude { run: RunId, is_mailed: bool },
+    Conclude {
+        run: RunId,
+        is_mailed: bool,
+    },
 }
 
 /// A run for the start queue.
@@ -119,9 +128,9 @@ pub enum Killed {
     Run(RunId),
     /// A slot that waited.
     Waiting,
-    /// A retry.
+    /// A further attempt after a failure.
     Retry,
-    /// Nothing.
+    /// There is nothing that could end.
     Nothing,
 }
 
