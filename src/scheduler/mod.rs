@@ -74,8 +74,8 @@ pub use crate::crontab::SharedBytes;
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
-    Action, EarlierRun, Event, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome, RunRequest,
-    RunResult, RunRules, Source, StampCause, Usage,
+    Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
+    RunRequest, RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
