@@ -11,9 +11,10 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// All keys in alphabetical order. They are the long options of `crond`, and what has no option.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "anacron-stamps",
     "anacrontab",
+    "control-group",
     "cron-d",
     "foreground",
     "log",
@@ -25,6 +26,7 @@ const KEYS: [&str; 14] = [
     "state-dir",
     "stop-timeout",
     "system-crontab",
+    "view-group",
     "watch",
 ];
 
@@ -109,6 +111,10 @@ pub struct Values {
     pub mailer: Option<String>,
     /// Whether the daemon stays in the foreground.
     pub foreground: Option<bool>,
+    /// Group whose members may do with jobs what root may.
+    pub control_group: Option<String>,
+    /// Group whose members see all jobs.
+    pub view_group: Option<String>,
     /// How changed tables are noticed.
     pub watch: Option<WatchMode>,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
@@ -125,6 +131,7 @@ impl Values {
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), Expected> {
         let path = || value.as_str().map(PathBuf::from).ok_or(Expected("a path in quotes"));
         let name = || value.as_str().unwrap_or_default();
+        let group = || value.as_str().map(str::to_owned).ok_or(Expected("the name of a group in quotes"));
         match key {
             "spool" => self.spool = Some(path()?),
             "system-crontab" => self.system_crontab = Some(path()?),
@@ -133,6 +140,8 @@ impl Values {
             "state-dir" => self.state_dir = Some(path()?),
             "anacrontab" => self.anacrontab = Some(path()?),
             "anacron-stamps" => self.anacron_stamps = Some(path()?),
+            "control-group" => self.control_group = Some(group()?),
+            "view-group" => self.view_group = Some(group()?),
             "mailer" => {
                 self.mailer = Some(value.as_str().ok_or(Expected("a command in quotes, or \"off\""))?.to_owned());
             }

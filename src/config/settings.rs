@@ -41,6 +41,10 @@ pub struct Config {
     pub mailer: Option<String>,
     /// Whether the daemon stays in the foreground.
     pub foreground: bool,
+    /// Group whose members may do with jobs what root may.
+    pub control_group: Option<String>,
+    /// Group whose members see all jobs.
+    pub view_group: Option<String>,
     /// How changed tables are noticed.
     pub watch: WatchMode,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
@@ -69,6 +73,8 @@ impl Config {
             log: given.log.or(file.log),
             mailer: given.mailer.or(file.mailer),
             foreground: given.foreground.or(file.foreground).unwrap_or(false),
+            control_group: file.control_group,
+            view_group: file.view_group,
             watch: given.watch.or(file.watch).unwrap_or_default(),
             stop_timeout: given.stop_timeout.or(file.stop_timeout).unwrap_or(STOP_TIMEOUT),
             starts_in_flight: given.starts_in_flight.or(file.starts_in_flight),

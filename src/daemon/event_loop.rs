@@ -296,7 +296,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn ask_for_reload(&mut self) {
+    pub(super) fn ask_for_reload(&mut self) {
         if self.stopping.is_none() && self.database.ask_for_reload() {
             self.files.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();

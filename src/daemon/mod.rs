@@ -22,7 +22,7 @@
 //! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
-//! | `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
+//! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `history` | the journal of the history, and the recorder, which keeps it |
@@ -34,6 +34,7 @@ mod change_watch;
 mod check;
 pub mod cli;
 mod control;
+mod control_socket;
 mod database;
 mod deadlines;
 mod debug;

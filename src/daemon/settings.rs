@@ -2,11 +2,13 @@
 
 use super::cli::{self, EarlyOptions};
 use super::debug::Debug;
+use crate::config::sockets::sockets_of_standalone;
 use crate::config::{Config, ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_time};
 use crate::executor::{Config as ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::profile::{ProfileName, shared};
 use crate::report::Target;
 use crate::spool::Finder;
+use crate::sys::process;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -221,6 +223,16 @@ impl Settings {
                 Mode::Standalone(_) | Mode::Daemon => JournalLocation::Directory(self.executors()),
                 Mode::Now | Mode::Check(_) => JournalLocation::Nowhere,
             },
+        }
+    }
+
+    /// The directory of the control socket and of the socket of the history.
+    pub fn sockets(&self) -> PathBuf {
+        if self.is_standalone() && !self.run_dir_given {
+            let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+            sockets_of_standalone(process::own_uid(), runtime.as_deref())
+        } else {
+            self.config.sockets()
         }
     }
 

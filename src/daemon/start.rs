@@ -1,10 +1,13 @@
 //! Start-up: makes a daemon that is ready from its settings.
 
 use super::anacron::AnacronFiles;
+use super::control::Control;
+use super::control_socket;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
 use super::history::{History, run_numbers};
 use super::job_state::{self, OpenedState};
+use super::live_runs::LiveRuns;
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
 use super::reactor::{Interest, Reactor};
@@ -110,6 +113,7 @@ pub(super) fn start(
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
     let history = History::open(&settings, &threads);
+    let control = open_control(&settings, &threads, &mut log);
     let tables = Tables::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());
@@ -130,6 +134,8 @@ pub(super) fn start(
         database,
         files: DaemonFiles { lock, record, job_state: None, anacron, wake_ups, manager },
         history,
+        control,
+        runs: LiveRuns::default(),
         sources: Sources::new(signals, &mut reactor),
         reactor,
         timers: InternalTimers::default(),
@@ -269,6 +275,19 @@ fn listen_for_wake_ups(threads: &SingleThreaded, settings: &Settings, log: &mut 
     })
 }
 
+/// Opens the control socket. Without it the daemon runs its jobs all the same.
+fn open_control(settings: &Settings, threads: &SingleThreaded, log: &mut Log) -> Control {
+    let (rights, trouble) = control_socket::rights(settings);
+    let server = control_socket::open(settings, threads);
+    let failure = server.as_ref().err().map(|why| format!("{why}; cronctl cannot control this daemon"));
+    // A second standalone daemon of a user has no socket, which is no fault.
+    let level = if settings.is_standalone() { Level::Info } else { Level::Warning };
+    for text in trouble.into_iter().chain(failure) {
+        log.write(&LogRecord { level, ..LogRecord::daemon("WARNING", text.as_bytes()) });
+    }
+    Control::new(server.ok(), rights, clock::wall_ms())
+}
+
 impl Daemon {
     /// Logs how changes are noticed, in the words of cronie.
     fn log_watching(&mut self) {
@@ -339,6 +358,7 @@ impl Daemon {
             begun_since_ms: clock::wall_ms().saturating_sub(KEPT_STARTS * 1000),
         });
         let EarlierRuns { started, running } = self.take_over(found);
+        self.note_earlier_runs(&running);
         let moment = now();
         let is_unfinished = |jobs: &RebootJobs| {
             let is_recent = (0..REBOOT_REACH).contains(&(moment.utc.0 - jobs.first.0));

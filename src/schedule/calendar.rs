@@ -144,7 +144,9 @@ impl Schedule {
         let (fields, extra) = match &self.0 {
             Form::Plain(fields) => (fields, None),
             Form::Shaped(shaped) => (&shaped.0, Some(&shaped.1)),
-            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => return Vec::new(),
+            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => {
+                return Vec::new();
+            }
         };
         if !at.is_sane() {
             return Vec::new();

@@ -127,9 +127,9 @@ impl<'a> Live<'a> {
 
     /// Its starts after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
     pub fn starts_after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> + use<'a> {
-        let (zones, shared) = (&self.scheduler.timing.zones, self.shared);
+        let (timing, shared) = (&self.scheduler.timing, self.shared);
         let delay = i64::from(shared.delay());
-        let next = move |after: Timestamp| next_due(zones, shared, after);
+        let next = move |after: Timestamp| timing.next_due(shared, after);
         let interval = self.next_start().filter(|at| self.is_interval() && *at > from);
         let slots = std::iter::successors(next(Timestamp(from.0.saturating_sub(delay))), move |due| next(*due));
         interval.into_iter().chain(slots.map(move |due| Timestamp(due.0 + delay)))

@@ -507,7 +507,7 @@ impl Scheduler {
 
     /// Ends one run of a job. False: it does not go on.
     pub(super) fn kill_run(&mut self, id: &JobId, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) -> bool {
-        if !self.runs.contains_key(&run) {
+        if self.runs.get(&run).is_none() {
             return false;
         }
         // The run of an entry without a policy becomes one of a managed job, so that its outcome is `killed`.

@@ -450,6 +450,11 @@ pub fn own_ids() -> io::Result<Ids> {
     })
 }
 
+/// The effective user id of this process.
+pub fn own_uid() -> u32 {
+    Uid::effective().as_raw()
+}
+
 /// Reads the supplementary groups of this process.
 pub fn own_groups() -> io::Result<Vec<u32>> {
     Ok(nix::unistd::getgroups()?.into_iter().map(|group| group.as_raw()).collect())

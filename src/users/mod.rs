@@ -11,8 +11,8 @@ mod passwd_file;
 mod user;
 
 pub use cache::{CacheAnswer, UserCache, UserError};
-pub use group_file::gid_of_group;
 pub use daemon_users::{DaemonUsers, Progress};
-pub use passwd_file::local_account;
+pub use group_file::gid_of_group;
 pub use lookup::{Lookup, Users, WaitingUsers};
+pub use passwd_file::local_account;
 pub use user::{User, UserWithGroups, caller_name};

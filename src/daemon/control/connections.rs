@@ -66,7 +66,9 @@ impl Daemon {
 
     /// Waits for a client to read its replies, if it has not.
     fn wait_for_client(&mut self, token: Token) {
-        let Some(socket) = self.control.server.as_ref().and_then(|server| server.descriptor(token.number())) else { return };
+        let Some(socket) = self.control.server.as_ref().and_then(|server| server.descriptor(token.number())) else {
+            return;
+        };
         let is_unread = self.control.server.as_ref().is_some_and(|server| !server.has_read_all(token.number()));
         let is_known = self.control.writing.contains(&token);
         if is_unread == is_known {
@@ -174,9 +176,7 @@ impl Daemon {
             "Kill" => {
                 let arguments: cron::KillArguments = call.arguments()?;
                 match &arguments.job {
-                    Some(job) if arguments.run == 0 => {
-                        self.find(token, call, Some(vec![job.clone()]), Then::Cancel)
-                    }
+                    Some(job) if arguments.run == 0 => self.find(token, call, Some(vec![job.clone()]), Then::Cancel),
                     _ => self.kill_run_of_client(token, &arguments),
                 }
             }
@@ -232,7 +232,10 @@ impl Daemon {
 
     pub(super) fn walk(&mut self, token: Token, call: &Call, purpose: Purpose) -> Result<(), CallError> {
         let peer = self.peer(token)?;
-        self.begin_walk(token, Walk { peer, cursor: EntryCursor::default(), is_behind_entries: false, more: call.more, purpose });
+        self.begin_walk(
+            token,
+            Walk { peer, cursor: EntryCursor::default(), is_behind_entries: false, more: call.more, purpose },
+        );
         Ok(())
     }
 
@@ -250,7 +253,8 @@ impl Daemon {
 /// Reads a time.
 pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
     let expected = || "a time like 2026-11-27T10:15:00Z".to_owned();
-    let time = Time::parse(text).ok_or_else(|| cron::Error::InvalidTime { value: text.to_owned(), expected: expected() })?;
+    let time =
+        Time::parse(text).ok_or_else(|| cron::Error::InvalidTime { value: text.to_owned(), expected: expected() })?;
     Ok(time.timestamp())
 }
 

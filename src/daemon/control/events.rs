@@ -5,6 +5,7 @@ use super::state::{EventFilter, Request};
 use crate::control::Access;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
+use crate::executor::RunOfJob;
 use crate::scheduler::{JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest};
 use crate::sys::clock;
 use crate::varlink::{CallError, Reply, Time, cron};
@@ -62,6 +63,16 @@ impl Daemon {
         is_of_source && self.access_to(&peer, job) > Access::Nothing
     }
 
+    /// Runs of an earlier daemon go on.
+    pub(in crate::daemon) fn note_earlier_runs(&mut self, running: &[RunOfJob]) {
+        let known = self.planner.scheduler.find_jobs(running.iter().map(|run| &run.job));
+        for run in running {
+            if let Some(like) = known.get(&run.job) {
+                self.runs.add_earlier(run, like);
+            }
+        }
+    }
+
     /// A run was handed over to the executor.
     pub(in crate::daemon) fn publish_start(&mut self, start: &RunRequest) {
         self.runs.add(start);
@@ -71,7 +82,8 @@ impl Daemon {
             matches!(request, Request::Run(by_hand) if by_hand.run.is_none() && by_hand.job == start.job
                 && start.trigger.is_manual() && by_hand.asked_at.0 == start.scheduled_at)
         };
-        let tokens: Vec<Token> = self.control.requests.iter().filter(|(_, request)| waiting(request)).map(|(token, _)| *token).collect();
+        let tokens: Vec<Token> =
+            self.control.requests.iter().filter(|(_, request)| waiting(request)).map(|(token, _)| *token).collect();
         // Each waits for a run of its own.
         if let Some(token) = tokens.first() {
             let result = cron::RunResult { run: start.run.0, outcome: None };
@@ -112,11 +124,17 @@ impl Daemon {
         let is_awaited = |request: &Request| match request {
             Request::Run(by_hand) => match by_hand.run {
                 Some(run) => record.run == Some(run),
-                None => record.run.is_none() && record.trigger.is_manual() && record.job == by_hand.job && record.scheduled_at == by_hand.asked_at,
+                None => {
+                    record.run.is_none()
+                        && record.trigger.is_manual()
+                        && record.job == by_hand.job
+                        && record.scheduled_at == by_hand.asked_at
+                }
             },
             Request::Walk(_) | Request::Events(_) | Request::Output(_) => false,
         };
-        let tokens: Vec<Token> = self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();
+        let tokens: Vec<Token> =
+            self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();
         for token in tokens {
             let result = cron::RunResult { run: record.run.map_or(0, |run| run.0), outcome: Some(outcome_of(record)) };
             self.reply(token, &Reply::of(&result));

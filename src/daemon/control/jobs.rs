@@ -214,7 +214,8 @@ impl Daemon {
         if self.control.rights.is_root(peer) {
             return Access::Root;
         }
-        let found = self.planner.scheduler.find_entry(id).map(|live| (live.source().owner.clone(), live.user().to_owned()));
+        let found =
+            self.planner.scheduler.find_entry(id).map(|live| (live.source().owner.clone(), live.user().to_owned()));
         let found = found.or_else(|| {
             let (_, run) = self.runs.of_job(id).next()?;
             Some((run.source.owner.clone(), run.user.clone()))
@@ -288,11 +289,20 @@ impl Daemon {
         let scheduler = &self.planner.scheduler;
         let Some(live) = scheduler.find_entry(id) else {
             let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
-            let Some((view, access)) = view else { return self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() }) };
+            let Some((view, access)) = view else {
+                return self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() });
+            };
             let explanation = view.job.schedule.clone();
             let (settings, environment) = (Vec::new(), Vec::new());
             let next = view.job.next.into_iter().collect();
-            let show = cron::Show { job: view.job_for(access), explanation, settings, environment, next, warnings: Vec::new() };
+            let show = cron::Show {
+                job: view.job_for(access),
+                explanation,
+                settings,
+                environment,
+                next,
+                warnings: Vec::new(),
+            };
             return self.reply(token, &Reply::of(&show));
         };
         let Some(view) = JobView::of_entry(scheduler, &self.runs, &live) else { return };
@@ -331,7 +341,7 @@ impl Daemon {
             failing: counts.failing,
             late: counts.late,
             next: counts.next.map(Time::from),
-            history: self.history_state(),
+            history: self.history.state().to_owned(),
             log_dropped: if sees_all { self.log.lost() } else { 0 },
             old_executors: if sees_all { self.executors.old.len() } else { 0 },
         }

@@ -9,10 +9,12 @@
 //! | `why` | why a job ran or did not run |
 //! | `requests` | run, pause, resume, kill, reload |
 //! | `events` | what happens, as it happens |
+//! | `output` | the output of runs |
 
 mod connections;
 mod events;
 mod jobs;
+mod output;
 mod requests;
 mod state;
 mod walk;

@@ -65,13 +65,22 @@ impl Daemon {
             Some(RequestResult::Refused(RefusedRun::StillRunning)) => {
                 self.control.requests.insert(token, Request::Run(waited));
             }
-            Some(RequestResult::Refused(RefusedRun::TooMany)) => self.refuse(token, cron::Error::Busy { retry_after: TRY_AGAIN_S }),
+            Some(RequestResult::Refused(RefusedRun::TooMany)) => {
+                self.refuse(token, cron::Error::Busy { retry_after: TRY_AGAIN_S })
+            }
             _ => self.refuse(token, cron::Error::NoSuchJob { job: job.to_string() }),
         }
     }
 
     /// Answers `Pause`.
-    pub(super) fn pause_for_client(&mut self, token: Token, peer: &Peer, jobs: Vec<JobId>, until: Timestamp, note: &str) {
+    pub(super) fn pause_for_client(
+        &mut self,
+        token: Token,
+        peer: &Peer,
+        jobs: Vec<JobId>,
+        until: Timestamp,
+        note: &str,
+    ) {
         let is_by_root = self.control.rights.is_root(peer);
         if let Some(job) = jobs.iter().find(|job| !is_by_root && self.is_paused_by_root(job)) {
             let what = format!("{job} is paused by root, and only root can change that");
@@ -124,7 +133,11 @@ impl Daemon {
     }
 
     /// Answers `Kill` of a run.
-    pub(super) fn kill_run_of_client(&mut self, token: Token, arguments: &cron::KillArguments) -> Result<(), CallError> {
+    pub(super) fn kill_run_of_client(
+        &mut self,
+        token: Token,
+        arguments: &cron::KillArguments,
+    ) -> Result<(), CallError> {
         let peer = self.peer(token)?;
         let run = RunId(arguments.run);
         let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
@@ -167,7 +180,8 @@ impl Daemon {
 
     /// Answers `Kill` of a job: its oldest run, else what waits, else its retry.
     pub(super) fn cancel_for_client(&mut self, token: Token, peer: &Peer, job: &JobId) {
-        if let Some((run, _)) = self.runs.of_job(job).next() {
+        let running = self.runs.of_job(job).next().map(|(run, _)| run);
+        if let Some(run) = running {
             let arguments = cron::KillArguments { run: run.0, signal: None, job: None };
             if let Err(error) = self.kill_run_of_client(token, &arguments) {
                 self.refuse(token, error);
@@ -177,7 +191,9 @@ impl Daemon {
         let by = self.name_of(peer);
         self.notify_scheduler(Event::Kill { job: job.clone(), by: by.clone() });
         match self.planner.scheduler.take_request_result() {
-            None | Some(RequestResult::Killed(Killed::Nothing)) => self.refuse(token, cron::Error::NoSuchRun { run: 0 }),
+            None | Some(RequestResult::Killed(Killed::Nothing)) => {
+                self.refuse(token, cron::Error::NoSuchRun { run: 0 })
+            }
             _ => {
                 self.log_request(&by, peer, "KILL", job.as_str());
                 self.publish("kill", Some(job), None, None, &format!("cancelled by {by}"));
@@ -211,8 +227,13 @@ impl Daemon {
     fn own_tables(&self, peer: &Peer) -> (usize, usize) {
         use crate::scheduler::Owner;
         let is_own = |owner: &Owner| matches!(owner, Owner::User { uid, .. } if *uid == peer.uid);
-        let own: Vec<&str> =
-            self.planner.scheduler.entries().filter(|live| is_own(&live.source().owner)).map(|live| live.source().path.as_str()).collect();
+        let own: Vec<&str> = self
+            .planner
+            .scheduler
+            .entries()
+            .filter(|live| is_own(&live.source().owner))
+            .map(|live| live.source().path.as_str())
+            .collect();
         (usize::from(!own.is_empty()), own.len())
     }
 }

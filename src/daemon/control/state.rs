@@ -31,9 +31,10 @@ impl Control {
     /// When the loop has to look after connections, in milliseconds of the monotonic clock. `i64::MIN`: at once.
     pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
         let server = self.server.as_ref()?;
-        let has_work = self.requests.iter().any(|(token, request)| {
-            matches!(request, Request::Walk(_)) && server.has_read_all(token.number())
-        });
+        let has_work = self
+            .requests
+            .iter()
+            .any(|(token, request)| matches!(request, Request::Walk(_)) && server.has_read_all(token.number()));
         if has_work { Some(i64::MIN) } else { server.next_deadline_ms() }
     }
 }
@@ -112,9 +113,16 @@ pub(super) struct Search {
 #[derive(Clone, Debug)]
 pub(super) enum Then {
     Show,
-    Why { at: Option<Timestamp> },
-    Run { is_forced: bool },
-    Pause { until: Timestamp, note: String },
+    Why {
+        at: Option<Timestamp>,
+    },
+    Run {
+        is_forced: bool,
+    },
+    Pause {
+        until: Timestamp,
+        note: String,
+    },
     Resume,
     /// Cancel what waits.
     Cancel,
@@ -139,7 +147,7 @@ pub(super) struct Listing {
 }
 
 /// The next starts that are being looked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct NextStarts {
     /// None: all jobs.
     pub(super) jobs: Option<BTreeSet<JobId>>,

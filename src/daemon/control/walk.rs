@@ -10,7 +10,7 @@ use crate::schedule::Timestamp;
 use crate::scheduler::{EntryCursor, JobId, Live};
 use crate::sys::local_socket::Peer;
 use crate::varlink::{CallError, Reply, cron};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries that are looked at in one piece.
 const ENTRIES_AT_ONCE: usize = 500;
@@ -136,7 +136,8 @@ impl Daemon {
         let count = starts.found.len();
         if count == 0 {
             // There is no result that says so; a client that calls without `more` needs one.
-            let none = cron::Error::InvalidTime { value: String::new(), expected: "a time after which something runs".into() };
+            let none =
+                cron::Error::InvalidTime { value: String::new(), expected: "a time after which something runs".into() };
             return if more { self.reply(token, &Reply::of(&serde_json::json!({}))) } else { self.refuse(token, none) };
         }
         for (number, start) in starts.found.into_values().enumerate() {
@@ -154,7 +155,8 @@ impl Daemon {
         let from = arguments.from.as_deref().map(time_of).transpose()?.unwrap_or_else(|| now().utc);
         let until = arguments.until.as_deref().map(time_of).transpose()?;
         let count = arguments.count.unwrap_or(10).min(MOST_STARTS) as usize;
-        Ok(NextStarts { user: filter.user, source: filter.source, from, until, count, ..NextStarts::default() })
+        let (user, source) = (filter.user, filter.source);
+        Ok(NextStarts { jobs: None, user, source, from, until, count, found: BTreeMap::new(), seen: 0 })
     }
 
     /// Does what was asked for with the jobs that were found. `found`: None where no job was named.
@@ -172,7 +174,9 @@ impl Daemon {
             if access < needed {
                 let what = match access {
                     Access::Nothing => return Err(cron::Error::NoSuchJob { job: id.to_string() }.into()),
-                    _ if needed == Access::View => format!("{id} is an entry of a system table: only root may see its settings"),
+                    _ if needed == Access::View => {
+                        format!("{id} is an entry of a system table: only root may see its settings")
+                    }
                     _ => format!("{id} can be steered only by its owner and by root"),
                 };
                 return Err(cron::Error::NotAllowed { what }.into());
@@ -199,7 +203,9 @@ impl Daemon {
             (Then::Why { at }, Some(job)) => self.explain_why(token, &job, at),
             (Then::Run { is_forced }, Some(job)) => self.run_for_client(token, peer, job, is_forced, more),
             (Then::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job),
-            (Then::Pause { until, note }, _) => self.pause_for_client(token, peer, found.unwrap_or_default(), until, &note),
+            (Then::Pause { until, note }, _) => {
+                self.pause_for_client(token, peer, found.unwrap_or_default(), until, &note)
+            }
             (Then::Resume, _) => self.resume_for_client(token, peer, found.unwrap_or_default()),
             (Then::Show | Then::Why { .. } | Then::Run { .. } | Then::Cancel, None) => {
                 return Err(CallError::InvalidParameter { parameter: "job".to_owned() });
@@ -281,10 +287,12 @@ impl NextStarts {
         if !is_wanted || self.count == 0 || !live.policy().is_enabled {
             return;
         }
-        let last = |found: &std::collections::BTreeMap<(Timestamp, u64), cron::NextStart>| found.last_key_value().map(|(key, _)| key.0);
+        let last = |found: &BTreeMap<(Timestamp, u64), cron::NextStart>| found.last_key_value().map(|(key, _)| key.0);
         for at in live.starts_after(self.from) {
             let is_full = self.found.len() >= self.count;
-            if self.until.is_some_and(|until| at > until) || (is_full && last(&self.found).is_some_and(|last| at >= last)) {
+            if self.until.is_some_and(|until| at > until)
+                || (is_full && last(&self.found).is_some_and(|last| at >= last))
+            {
                 return;
             }
             let Some(id) = live.id() else { return };

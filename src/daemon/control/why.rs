@@ -70,7 +70,10 @@ impl Daemon {
             answer.step("retry", format!("another attempt at {retry}"));
         }
         if status.waiting > 0 {
-            answer.step("waiting", format!("{} slots or runs by hand wait for another run or in the group", status.waiting));
+            answer.step(
+                "waiting",
+                format!("{} slots or runs by hand wait for another run or in the group", status.waiting),
+            );
         }
         match live.next_start() {
             Some(next) => {
@@ -104,7 +107,9 @@ impl Daemon {
                 answer.decide(format!("it does not run then: {why}"));
             }
             (None, Kind::Reboot) => answer.decide("it runs when the machine starts, and at no time of day"),
-            (None, Kind::After) => answer.decide("it runs when the jobs that it names have ended well, and at no time of day"),
+            (None, Kind::After) => {
+                answer.decide("it runs when the jobs that it names have ended well, and at no time of day")
+            }
             (None, Kind::Interval { seconds }) => {
                 answer.decide(format!("it runs {seconds} s after the end of the run before, and at no time of day"));
             }
@@ -154,7 +159,9 @@ fn mismatch(live: &Live<'_>, zone: &Zone, minute: Timestamp) -> String {
     match wrong.as_slice() {
         [] => format!("the clock shows {shown}, and a change of the clock or of the zone's offset moved the run"),
         [only] => format!("the clock shows {shown}, and the {only} does not match"),
-        [others @ .., last] => format!("the clock shows {shown}, and the {} and the {last} do not match", others.join(", the ")),
+        [others @ .., last] => {
+            format!("the clock shows {shown}, and the {} and the {last} do not match", others.join(", the "))
+        }
     }
 }
 
