@@ -19,7 +19,7 @@ pub struct Slot {
     pub attempt: u32,
 }
 
-/// A run that goes on.
+/// A run that goes on. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its number.
