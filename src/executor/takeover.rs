@@ -115,7 +115,7 @@ impl OldExecutor {
                     ended.push(*result);
                 }
                 ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
-                // Results of mails are not kept. The other events are for the executor's own main.
+                // Nobody uses the results of mails yet. The other events are for the executor's own main.
                 ExecutorEvent::Mailed { .. } | ExecutorEvent::Started { .. } | ExecutorEvent::Begun { .. } => {}
             }
         }
