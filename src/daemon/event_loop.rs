@@ -313,7 +313,7 @@ impl Daemon {
                 }
                 ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
                 ExecutorEvent::Ended(result) => self.handle_result(*result),
-                // Results of mails are not kept yet. The others are answers to a daemon that takes an executor over.
+                // Nobody uses the results of mails yet. The others are answers to a daemon that takes an executor over.
                 ExecutorEvent::Mailed { .. }
                 | ExecutorEvent::Hello { .. }
                 | ExecutorEvent::Running { .. }
@@ -344,7 +344,7 @@ impl Daemon {
                 }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
-                Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
+                Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::End { run, why: _ } => self.end_run(run),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),

@@ -23,7 +23,7 @@ const FRESH_NS: i64 = 50_000_000;
 
 /// A directory that was changed within this time before it was listed is listed again by the next scan: the coarsest stamps, those of FAT, advance
 /// by two seconds. Nanoseconds.
-const SETTLED_AFTER_NS: i64 = 10_000_000_000;
+const DIRECTORY_TRUSTED_AFTER_NS: i64 = 10_000_000_000;
 
 /// How thorough a scan of everything is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,7 +315,7 @@ impl Visitor for Scan<'_> {
     }
 
     fn listed(&mut self, directory: &str, stamp: Stamp) {
-        if stamp.ctime_ns < clock::wall().as_ns() - SETTLED_AFTER_NS {
+        if stamp.ctime_ns < clock::wall().as_ns() - DIRECTORY_TRUSTED_AFTER_NS {
             self.cache.listed.insert(directory.to_owned(), stamp);
         }
     }
@@ -324,7 +324,7 @@ impl Visitor for Scan<'_> {
 #[cfg(test)]
 impl FileCache {
     /// Whether all files are old enough for their stamps to stand for their contents.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn trusts_all_stamps(&self) -> bool {
         self.files.values().all(|file| file.fresh().is_none())
     }
 

@@ -493,7 +493,7 @@ impl Writer {
             let wants_sync = self.exchange.lock().take_wish_for_sync(given);
             let written = written.and_then(|()| self.sync(wants_sync));
             retry_at_ms = written.is_err().then(|| clock::monotonic_ms().saturating_add(RETRY_MS));
-            self.settle(written, given);
+            self.report_write(written, given);
         }
     }
 
@@ -534,7 +534,8 @@ impl Writer {
         }
     }
 
-    fn settle(&mut self, written: io::Result<()>, given: u64) {
+    /// Tells the event loop what came of writing the changes up to number `given`.
+    fn report_write(&mut self, written: io::Result<()>, given: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
         let news = match &written {

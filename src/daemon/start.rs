@@ -15,7 +15,7 @@ use super::record::{RebootJobs, StartRecord};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, Planner, Sources, now, reap};
-use super::tables::{Origin, Tables};
+use super::tables::{CrontabFiles, Origin};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::executor::{
@@ -114,7 +114,7 @@ pub(super) fn start(
     let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
     let history = History::open(&settings, &threads);
     let control = open_control(&settings, &threads, &mut log);
-    let tables = Tables::new(origin, settings.config.profile, host);
+    let tables = CrontabFiles::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());
     scheduler.limit_handover();

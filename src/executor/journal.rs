@@ -54,33 +54,18 @@ pub enum JournalError {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
     /// The run is about to be started.
-    Intent {
-        run: RunId,
-        job: JobId,
-        scheduled_at: i64,
-        begun_at: i64,
-        at_reboot: bool,
-    },
+    Intent { run: RunId, job: JobId, scheduled_at: i64, begun_at: i64, at_reboot: bool },
     /// The run was not started.
-    Withdrawn {
-        run: RunId,
-    },
+    Withdrawn { run: RunId },
     /// The run has this process.
-    Process {
-        run: RunId,
-        process: ProcessId,
-    },
+    Process { run: RunId, process: ProcessId },
+    /// The run has ended with this result.
     Ended(RunResult),
     /// The result has been written to the socket of a main, or a main has read it in this journal. A main that dies before it reads its
     /// socket does not know the result and does not need it either, since only the scheduler in its memory waits for it.
-    Delivered {
-        run: RunId,
-    },
+    Delivered { run: RunId },
     /// The end is in the log, and the output has been handled: it is in the log, or the mailer has ended.
-    Reported {
-        run: RunId,
-        mail: MailResult,
-    },
+    Reported { run: RunId, mail: MailResult },
 }
 
 /// Identifies a process for the whole boot.
@@ -437,7 +422,7 @@ pub(super) struct Compacted {
 
 /// Appends records to the journal of a dead executor, behind its last complete record: a main knows the results of these runs. A run
 /// without a result is recorded as lost.
-pub(super) fn settle<'a>(
+pub(super) fn append_handled<'a>(
     file: &File,
     valid_length: &mut u64,
     runs: impl Iterator<Item = (RunId, &'a JournaledRun)>,

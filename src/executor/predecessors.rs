@@ -1,7 +1,7 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
 use super::job_cgroup;
-use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
+use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, append_handled, read};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
@@ -98,7 +98,7 @@ impl SilentExecutor {
     }
 
     /// Records that the results of these runs are not waited for any more.
-    pub fn settle(&mut self, runs: &[RunId]) {
+    pub fn mark_handled(&mut self, runs: &[RunId]) {
         self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
     }
 
@@ -111,7 +111,7 @@ impl SilentExecutor {
                 let SilentExecutor { files, lost, .. } = self;
                 let mut dead = DeadExecutor::new(Some(files), file, content);
                 // If this cannot be written, the next main records them as lost again.
-                let _ = dead.settle(&lost);
+                let _ = dead.mark_handled(&lost);
                 Retried::Dead(dead)
             }
             Ok(Some(JournalState { is_alive: false, content: Err(error), .. })) if error.is_of_content() => {
@@ -195,9 +195,9 @@ impl DeadExecutor {
     }
 
     /// Records that these runs have been handled.
-    pub fn settle(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
+    pub fn mark_handled(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
         let known = runs.iter().filter_map(|run| Some((*run, self.open.get(run)?)));
-        let written = settle(&self.file, &mut self.valid_length, known);
+        let written = append_handled(&self.file, &mut self.valid_length, known);
         runs.iter().for_each(|run| drop(self.open.remove(run)));
         let path = self.files.as_ref().map(ExecutorFiles::journal).unwrap_or_default();
         written.map_err(|source| RunDirectoryError::Journal { path, source })

@@ -136,7 +136,7 @@ impl Machine {
         self.boot_with("");
     }
 
-    /// A daemon's begin after another one, whose runs `earlier` are not settled; those of `goes_on` go on.
+    /// A daemon's begin after another one, whose runs `earlier` have no results yet; those of `goes_on` go on.
     fn boot_after(&mut self, lines: &str, earlier: Vec<EarlierRun>, goes_on: &[RunId]) {
         let reached = self.scheduler.next_run();
         self.scheduler = Scheduler::new(self.zone.clone(), Now { utc: self.now, elapsed_ms: self.now.0 * 1000 });

@@ -7,7 +7,7 @@ use super::rule;
 use super::run_record::MissReason;
 use super::state::{Gap, Scheduler};
 use super::wheel::Timer;
-use super::zones::{Course, ZoneId};
+use super::zones::{ClockChange, ZoneId};
 use crate::schedule::{DstPolicy, Kind, Timestamp, Zone};
 use std::collections::HashMap;
 
@@ -38,10 +38,10 @@ impl Scheduler {
         self.collect_waiting(now.utc);
         // Set back by less than a minute, it waits for the clock to come back to where it was: nothing is doubled.
         let behind = self.progress.upto.max(expected).0 - now.utc.0;
-        let made_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
+        let caught_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
         let seconds = step_ms / 1_000;
         if seconds.abs() >= WORTH_TELLING {
-            actions.push(Action::Jumped { seconds, made_up });
+            actions.push(Action::Jumped { seconds, caught_up });
             self.anacron.note_jump();
         }
         (step_ms > 0 && from < now.utc).then_some(Gap { from, to: now.utc, why: MissReason::Clock })
@@ -98,18 +98,18 @@ impl Scheduler {
     /// Follows a step of the clock from `progress.upto` to `to`. Returns how many missed starts are caught up.
     pub(super) fn step(&mut self, to: Timestamp) -> usize {
         let from = self.progress.upto;
-        let courses = self.timing.zones.step(from, to);
-        let made_up = self.apply_courses(&courses, to);
+        let changes = self.timing.zones.step(from, to);
+        let caught_up = self.apply_clock_changes(&changes, to);
         self.progress.upto = to;
         self.timing.arm_all(to);
-        made_up
+        caught_up
     }
 
-    /// Collects what the rule gives for every timer of the zones in `courses`.
-    pub(super) fn apply_courses(&mut self, courses: &HashMap<ZoneId, Course>, to: Timestamp) -> usize {
+    /// Collects what the rule gives for every timer of the zones in `changes`.
+    pub(super) fn apply_clock_changes(&mut self, changes: &HashMap<ZoneId, ClockChange>, to: Timestamp) -> usize {
         let mut found = Vec::new();
         for (timer, shared) in self.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
-            let (Some(course), Some(local)) = (courses.get(&shared.zone), self.timing.zones.get(shared.zone)) else {
+            let (Some(change), Some(local)) = (changes.get(&shared.zone), self.timing.zones.get(shared.zone)) else {
                 continue;
             };
             if shared.by_seconds {
@@ -119,23 +119,23 @@ impl Scheduler {
                 }
                 continue;
             }
-            let Some(pace) = course.pace else { continue };
+            let Some(delta) = change.delta else { continue };
             let current = minute_start(&local.zone, to);
             let ran =
-                shared.style == DstPolicy::Wildcard && course.handled.is_some_and(|at| shared.schedule().matches(at));
+                shared.style == DstPolicy::Wildcard && change.handled.is_some_and(|at| shared.schedule().matches(at));
             if ran {
                 continue;
             }
-            for (minute, rank) in pace.minutes_due(shared.schedule(), shared.style, course.before, course.now) {
-                found.push((timer, rank, Timestamp(current.0 + (minute.0 - course.now.0) * 60)));
+            for (minute, rank) in delta.minutes_due(shared.schedule(), shared.style, change.before, change.now) {
+                found.push((timer, rank, Timestamp(current.0 + (minute.0 - change.now.0) * 60)));
             }
         }
         let already = self.due.collected.len();
         for (timer, rank, scheduled_at) in found {
             self.collect(timer, to, rank, scheduled_at, to);
         }
-        let made_up = |due: &&Due| due.rank < 0 && due.rank != rule::FIRST;
-        self.due.collected.iter().skip(already).filter(made_up).count()
+        let caught_up = |due: &&Due| due.rank < 0 && due.rank != rule::FIRST;
+        self.due.collected.iter().skip(already).filter(caught_up).count()
     }
 
     /// Collects the entries of a timer that was due at `base`. Those with a delay wait until it has passed.

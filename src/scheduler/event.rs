@@ -457,7 +457,7 @@ pub enum Action {
         /// Seconds, positive forward; a sleep counts as forward.
         seconds: i64,
         /// Missed starts that are caught up because of it.
-        made_up: usize,
+        caught_up: usize,
     },
 }
 

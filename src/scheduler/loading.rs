@@ -212,9 +212,9 @@ impl Scheduler {
         if self.phase == Phase::Loading {
             return self.timing.zones.set_system(zone);
         }
-        let courses = self.timing.zones.change_system(zone, self.progress.upto);
+        let changes = self.timing.zones.change_system(zone, self.progress.upto);
         if self.phase == Phase::Running {
-            self.apply_courses(&courses, self.progress.upto);
+            self.apply_clock_changes(&changes, self.progress.upto);
             self.timing.arm_all(self.progress.upto);
             self.fire(now, actions);
         }

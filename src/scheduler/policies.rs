@@ -539,8 +539,8 @@ impl Scheduler {
 
 /// Time that was left out: the daemon was down, or the clock went forward.
 impl Scheduler {
-    /// Makes up for slots between `from` and `to`, both excluded, that were missed for that reason. `self.due.collected` has what the rules for clock
-    /// changes and restarts start of them.
+    /// Catches up slots between `from` and `to`, both excluded, that were missed for that reason. `self.due.collected` has what the rules for
+    /// clock changes and restarts start of them.
     pub(super) fn handle_gap(
         &mut self,
         from: Timestamp,
@@ -572,11 +572,11 @@ impl Scheduler {
             if catches_up {
                 caught_up.insert(key);
             }
-            let is_made_up = |slot: &Timestamp| started.get(&key).is_some_and(|made_up| made_up.contains(slot));
+            let is_started = |slot: &Timestamp| started.get(&key).is_some_and(|slots| slots.contains(slot));
             let has_begun = |slot: &Timestamp| self.earlier.already_started.contains_key(&(id.clone(), *slot));
             let slots: Vec<(Timestamp, bool)> = slots
                 .into_iter()
-                .filter(|slot| (catches_up || !is_made_up(slot)) && !has_begun(slot))
+                .filter(|slot| (catches_up || !is_started(slot)) && !has_begun(slot))
                 .map(|slot| (slot, self.is_excepted(&id, key, slot)))
                 .collect();
             if slots.is_empty() {
@@ -714,9 +714,9 @@ impl Scheduler {
         unknown
     }
 
-    /// Settles runs of the saved state that nobody has reported. The slot of one that `begun` does not have either waits again if it is recent;
-    /// all others are lost. None: they were runs of another boot.
-    pub(super) fn settle_unaccounted(
+    /// Ends or puts back the runs of the saved state that nobody has reported: the slot of a recent one that `begun` does not have waits again,
+    /// and all others are lost. None: they were runs of another boot.
+    pub(super) fn end_unaccounted(
         &mut self,
         accounted: &BTreeSet<RunId>,
         begun: Option<&BTreeSet<RunId>>,

@@ -279,7 +279,7 @@ impl Scheduler {
         for result in &ended {
             self.ended(result, now, actions);
         }
-        self.settle_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
+        self.end_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
         Some(Begin { boot, completed, handled })
     }
 

@@ -111,7 +111,7 @@ pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {
                     let readiness = ReadinessPipe(File::from(readiness));
-                    settle(keep_stderr)?;
+                    leave_callers_environment(keep_stderr)?;
                     Ok(Role::Daemon(readiness))
                 }
             }
@@ -130,7 +130,8 @@ fn receive_result(pipe: OwnedFd) -> StartupResult {
     }
 }
 
-fn settle(keep_stderr: bool) -> io::Result<()> {
+/// Leaves directory, umask and standard descriptors of the caller.
+fn leave_callers_environment(keep_stderr: bool) -> io::Result<()> {
     std::env::set_current_dir("/")?;
     super::process::set_umask(0);
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;

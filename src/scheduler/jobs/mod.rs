@@ -76,18 +76,12 @@ pub(super) struct Turn<'a> {
 pub(super) enum Decision {
     /// Put this into the start queue.
     Start(PlannedRun),
-    End {
-        run: RunId,
-        entry: Option<EntryKey>,
-        why: EndReason,
-    },
+    /// Have all processes of this run ended, for that reason.
+    End { run: RunId, entry: Option<EntryKey>, why: EndReason },
+    /// Record how a run or a slot has ended.
     Record(Box<RunRecord>),
     /// A slot was left out for another reason than the one before: log it.
-    LeftOut {
-        entry: EntryKey,
-        reason: SkipReason,
-        scheduled_at: Timestamp,
-    },
+    LeftOut { entry: EntryKey, reason: SkipReason, scheduled_at: Timestamp },
     /// An `@N` entry counts from that moment.
     CountFrom(EntryKey, Timestamp),
     /// Notify the owner of the job.
@@ -95,10 +89,7 @@ pub(super) enum Decision {
     /// Call the job's web service.
     Ping(PingEvent, Box<RunRecord>),
     /// No attempt follows this run.
-    Conclude {
-        run: RunId,
-        is_mailed: bool,
-    },
+    Conclude { run: RunId, is_mailed: bool },
 }
 
 /// A run for the start queue.
