@@ -164,7 +164,8 @@ impl History {
         let dropped = open.journal.take_dropped();
         if dropped > 0 {
             if open.dropped == 0 && written.is_ok() {
-                let text = "the journal of the history is full: what happens is left out until the recorder has caught up";
+                let text =
+                    "the journal of the history is full: what happens is left out until the recorder has caught up";
                 self.lines.push((Level::Warning, text.to_owned()));
             }
             open.dropped += dropped;
@@ -182,7 +183,8 @@ impl History {
 
     /// Starts the recorder if it is time for that.
     pub(super) fn run_timers(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
-        let Some(open) = self.open.as_mut().filter(|open| matches!(open.recorder, Recorder::Waiting(at) if at <= now_ms))
+        let Some(open) =
+            self.open.as_mut().filter(|open| matches!(open.recorder, Recorder::Waiting(at) if at <= now_ms))
         else {
             return;
         };
@@ -220,12 +222,16 @@ impl History {
                     let _ = open.journal.applied(upto, clock::wall_ms());
                     if open.journal.waiting() == 0 && open.dropped > 0 {
                         let dropped = std::mem::take(&mut open.dropped);
-                        self.lines.push((Level::Info, format!("the history has caught up; {dropped} events were left out")));
+                        self.lines
+                            .push((Level::Info, format!("the history has caught up; {dropped} events were left out")));
                     }
                 }
                 RecorderMessage::Damaged(at) => {
                     if open.journal.discard(at, clock::wall_ms()).unwrap_or(false) {
-                        self.lines.push((Level::Warning, "the journal of the history was damaged; a new one is begun".to_owned()));
+                        self.lines.push((
+                            Level::Warning,
+                            "the journal of the history was damaged; a new one is begun".to_owned(),
+                        ));
                     }
                 }
                 RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, text)),
@@ -240,7 +246,9 @@ impl History {
         if is_open && is_sane && off.is_none() {
             return;
         }
-        let Recorder::Running(running) = std::mem::replace(&mut open.recorder, Recorder::Waiting(i64::MAX)) else { return };
+        let Recorder::Running(running) = std::mem::replace(&mut open.recorder, Recorder::Waiting(i64::MAX)) else {
+            return;
+        };
         reactor.remove(&running.socket, running.token);
         if let Some(why) = off {
             self.lines.push((Level::Warning, format!("no history is kept: {why}")));
@@ -365,7 +373,8 @@ fn cronctl() -> Option<PathBuf> {
 
 /// Makes the directory of the database, and the state directory, as far as they are missing. Nothing inside is opened.
 fn make_directory(state: &Path, directory: &Path, account: Option<(u32, u32)>) -> Result<(), PathError> {
-    let is_missing = |path: &Path| std::fs::symlink_metadata(path).is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
+    let is_missing =
+        |path: &Path| std::fs::symlink_metadata(path).is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
     if is_missing(state) {
         let made = CreatedDirectory::create(state).and_then(|made| made.set_mode(STATE_DIRECTORY_MODE));
         made.map_err(os_at("making", state))?;
@@ -519,11 +528,8 @@ impl Daemon {
             return;
         }
         // The recorder knows an entry that is gone from its last run.
-        let unknown = || RecordedEntry {
-            job: job.as_str().to_owned(),
-            user: job.user().to_owned(),
-            ..RecordedEntry::default()
-        };
+        let unknown =
+            || RecordedEntry { job: job.as_str().to_owned(), user: job.user().to_owned(), ..RecordedEntry::default() };
         let slots = Slots {
             entry: start.map_or_else(unknown, |start| RecordedEntry::of(start, self.uid_of(start))),
             trigger: start.map_or("schedule", |start| start.trigger.as_str()).to_owned(),

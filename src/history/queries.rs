@@ -136,7 +136,12 @@ impl Store {
         let (condition, value) = visible(viewer);
         let sql = format!("SELECT 1 FROM runs WHERE {condition} AND job = ? LIMIT 1");
         let values = value.into_iter().chain([job.to_owned().into()]);
-        Ok(self.connection().prepare_cached(&sql)?.query_row(params_from_iter(values), |_| Ok(())).optional()?.is_some())
+        Ok(self
+            .connection()
+            .prepare_cached(&sql)?
+            .query_row(params_from_iter(values), |_| Ok(()))
+            .optional()?
+            .is_some())
     }
 
     pub(super) fn run(&self, viewer: Viewer, run: u64) -> rusqlite::Result<Option<RunRow>> {

@@ -110,7 +110,10 @@ impl Recorder {
         while !process_lock::take(&file)? {
             tries += 1;
             if tries == LOCK_WARNING {
-                self.report(&RecorderMessage::Warning(format!("waiting for another process that has {} locked", path.display())))?;
+                self.report(&RecorderMessage::Warning(format!(
+                    "waiting for another process that has {} locked",
+                    path.display()
+                )))?;
             }
             std::thread::sleep(std::time::Duration::from_millis(LOCK_MS));
         }
@@ -127,7 +130,8 @@ impl Recorder {
         match opened {
             Ok(Opened { store, put_aside }) => {
                 if let Some(path) = put_aside {
-                    let text = format!("the database was damaged: it is now {}, and a new one is begun", path.display());
+                    let text =
+                        format!("the database was damaged: it is now {}, and a new one is begun", path.display());
                     self.report(&RecorderMessage::Warning(text))?;
                 }
                 self.applied = store.position().unwrap_or_default();
@@ -259,7 +263,8 @@ impl Recorder {
             return Ok(());
         }
         if !std::mem::replace(&mut self.is_failing, true) {
-            let text = format!("the history cannot be written: {}; what happens waits in the run directory", error.brief());
+            let text =
+                format!("the history cannot be written: {}; what happens waits in the run directory", error.brief());
             self.report(&RecorderMessage::Warning(text))?;
         }
         Ok(())

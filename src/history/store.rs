@@ -94,8 +94,7 @@ impl Store {
     }
 
     fn open_file(path: &Path) -> Result<Store, StoreError> {
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         let version = schema::version(&connection)?;
         if version > schema::VERSION {
@@ -234,8 +233,7 @@ impl Change<'_> {
 
     fn note_sign_of_life(&self) -> rusqlite::Result<()> {
         let Some(at_ms) = self.seen_ms else { return Ok(()) };
-        let sql =
-            "UPDATE daemons SET seen_at = max(seen_at, ?1) WHERE id = (SELECT max(id) FROM daemons) AND ended_at IS NULL";
+        let sql = "UPDATE daemons SET seen_at = max(seen_at, ?1) WHERE id = (SELECT max(id) FROM daemons) AND ended_at IS NULL";
         self.execute(sql, params![at_ms])
     }
 
@@ -255,10 +253,8 @@ impl Change<'_> {
 
     fn record_downtime(&self, begun: &DaemonBegun) -> rusqlite::Result<()> {
         let sql = "SELECT seen_at, ended_at, boot FROM daemons ORDER BY id DESC LIMIT 1";
-        let last: Option<(i64, Option<i64>, String)> = self
-            .transaction
-            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
+        let last: Option<(i64, Option<i64>, String)> =
+            self.transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
         let Some((seen_ms, ended_ms, boot)) = last.filter(|_| !begun.is_resumed) else { return Ok(()) };
         let cause = match ended_ms {
             Some(_) => "stopped",
@@ -340,7 +336,8 @@ impl Change<'_> {
     fn run_decided(&mut self, decided: &RunDecided) -> rusqlite::Result<()> {
         self.seen(decided.ended_at_ms);
         // The scheduler of a new daemon takes a run for lost whose end an earlier daemon has received just before it was killed.
-        let sql = "UPDATE runs SET outcome = ?2, reason = ?3, exit_code = ?4, signal = ?5, ended_at = ifnull(ended_at, ?6)
+        let sql =
+            "UPDATE runs SET outcome = ?2, reason = ?3, exit_code = ?4, signal = ?5, ended_at = ifnull(ended_at, ?6)
             WHERE run = ?1 AND (?2 <> 'lost' OR outcome = 'running')";
         let end = &decided.end;
         let values =

@@ -11,6 +11,6 @@ mod user;
 
 pub use cache::{CacheAnswer, UserCache, UserError};
 pub use daemon_users::{DaemonUsers, Progress};
-pub use passwd_file::local_account;
 pub use lookup::{Lookup, Users, WaitingUsers};
+pub use passwd_file::local_account;
 pub use user::{User, UserWithGroups, caller_name};

@@ -103,9 +103,9 @@ impl PasswdFile {
 /// The user id and the group id of a local user, from /etc/passwd alone. None: there is no such user, or the file cannot be read.
 pub fn local_account(name: &str) -> Option<(u32, u32)> {
     let text = files::read_file(Path::new("/etc/passwd"), LARGEST).ok()?;
-    let line = text.split(|byte| *byte == b'\n').find(|line| {
-        line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
-    })?;
+    let line = text
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))?;
     let mut ids = line.split(|byte| *byte == b':').skip(2).map(|field| std::str::from_utf8(field).ok()?.parse().ok());
     Some((ids.next()??, ids.next()??))
 }

@@ -364,7 +364,13 @@ mod tests {
 
     #[test]
     fn output_is_text_where_it_is_utf_8() {
-        assert_eq!(output(b"a".to_vec(), b"b".to_vec(), 3), Output { head: "a".into(), tail: "b".into(), cut: 3, base64: false });
-        assert_eq!(output(b"a".to_vec(), vec![0xff], 0), Output { head: "YQ==".into(), tail: "/w==".into(), cut: 0, base64: true });
+        assert_eq!(
+            output(b"a".to_vec(), b"b".to_vec(), 3),
+            Output { head: "a".into(), tail: "b".into(), cut: 3, base64: false }
+        );
+        assert_eq!(
+            output(b"a".to_vec(), vec![0xff], 0),
+            Output { head: "YQ==".into(), tail: "/w==".into(), cut: 0, base64: true }
+        );
     }
 }
