@@ -316,6 +316,8 @@ impl Daemon {
                 | ExecutorEvent::Hello { .. }
                 | ExecutorEvent::Running { .. }
                 | ExecutorEvent::Listed => {}
+                // There is no recorder yet that would keep it.
+                ExecutorEvent::KeptOutput { .. } => {}
             }
         }
         Ok(())

@@ -6,10 +6,12 @@ use siphasher::sip::SipHasher24;
 use std::collections::VecDeque;
 use std::hash::Hasher;
 
-/// Bytes that are kept of the beginning of the output.
+/// Bytes that are kept of the beginning of the output for a mail or the log.
 const HEAD: usize = 1 << 20;
-/// Bytes that are kept of the end of the output.
+/// Bytes that are kept of the end of the output for a mail or the log.
 const TAIL: usize = 256 << 10;
+/// Most bytes that the history gets of the beginning, and of the end.
+const MOST_IN_EXCERPT: usize = TAIL;
 /// Bytes that are kept of the end when the budget is used up. What the run has kept before stays.
 const TAIL_WHEN_SHORT: usize = 4 << 10;
 /// Limits of the output and mails of one owner, and of all owners together, in bytes. The output of one run is kept whatever other runs
@@ -22,11 +24,46 @@ pub(super) fn budget() -> MemoryBudget {
     MemoryBudget::new(PER_OWNER, TOGETHER, HEAD + TAIL)
 }
 
+/// How many bytes of a run's output are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutputLimits {
+    head: u32,
+    tail: u32,
+}
+
+impl OutputLimits {
+    /// The limits for output that may be mailed or logged.
+    pub(super) const OF_MAIL: OutputLimits = OutputLimits { head: HEAD as u32, tail: TAIL as u32 };
+
+    /// The limits for output of which only excerpts are needed: that many bytes of its beginning and its end for the history, and that many
+    /// of its end for hooks.
+    pub(super) fn of_excerpts(history: u32, hooks: usize) -> OutputLimits {
+        let [history, hooks] = [history as usize, hooks].map(|bytes| bytes.min(MOST_IN_EXCERPT) as u32);
+        OutputLimits { head: history, tail: history.max(hooks) }
+    }
+}
+
+impl Default for OutputLimits {
+    fn default() -> OutputLimits {
+        OutputLimits::OF_MAIL
+    }
+}
+
+/// The beginning and the end of a run's output, as the history keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    pub(super) head: Vec<u8>,
+    pub(super) tail: Vec<u8>,
+    /// The number of bytes between the two that are left out.
+    pub(super) cut: u64,
+}
+
 /// The output of one run. It uses no memory until the job writes something.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     head: Vec<u8>,
     tail: VecDeque<u8>,
+    limits: OutputLimits,
     total: u64,
     /// Bytes that came from a pipe of standard error.
     of_error: u64,
@@ -35,9 +72,44 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// No output yet. What is kept of it is within these limits.
+    pub(super) fn with_limits(limits: OutputLimits) -> Output {
+        Output { limits, ..Output::default() }
+    }
+
     /// The same, with a digest of everything that is written.
-    pub(super) fn with_digest() -> Output {
-        Output { hasher: Some(SipHasher24::new()), ..Output::default() }
+    pub(super) fn with_digest(self) -> Output {
+        Output { hasher: Some(SipHasher24::new()), ..self }
+    }
+
+    /// The limits of what is kept.
+    pub(super) fn limits(&self) -> OutputLimits {
+        self.limits
+    }
+
+    /// At most that many bytes of the beginning, and as many of the end. None if nothing was written or nothing is wanted.
+    pub(super) fn excerpt(&self, most: u32) -> Option<Excerpt> {
+        let most = (most as usize).min(MOST_IN_EXCERPT);
+        if self.total == 0 || most == 0 {
+            return None;
+        }
+        let head = self.head.get(..most).unwrap_or(&self.head).to_vec();
+        let rest = usize::try_from(self.total - head.len() as u64).unwrap_or(usize::MAX);
+        let tail = self.tail(most.min(rest));
+        let cut = self.total - (head.len() + tail.len()) as u64;
+        Some(Excerpt { head, tail, cut })
+    }
+
+    /// The output of which this is an excerpt, to be continued with what is written from now on. Its owner is charged for the copy.
+    pub(super) fn from_excerpt(excerpt: &Excerpt, most: u32, owner: &OwnerKey, budget: &mut MemoryBudget) -> Output {
+        let Excerpt { head, tail, cut } = excerpt;
+        budget.take(owner, head.len() + tail.len());
+        Output {
+            head: head.clone(),
+            tail: tail.clone().into(),
+            total: (head.len() + tail.len()) as u64 + cut,
+            ..Output::with_limits(OutputLimits::of_excerpts(most, 0))
+        }
     }
 
     /// The digest of everything that was written. None: nothing was, or no digest is wanted.
@@ -64,10 +136,13 @@ impl Output {
         }
         let is_short = !budget.has_capacity(owner, bytes.len());
         // Once something was cut, nothing is appended to the beginning: it must have no gaps.
-        let for_head = if is_short || !self.tail.is_empty() { 0 } else { HEAD - self.head.len() };
+        let has_gap = !self.tail.is_empty() || self.total > (before + bytes.len()) as u64;
+        let for_head =
+            if is_short || has_gap { 0 } else { (self.limits.head as usize).saturating_sub(self.head.len()) };
         let (to_head, to_tail) = bytes.split_at(for_head.min(bytes.len()));
         self.head.extend_from_slice(to_head);
-        let most = if is_short { TAIL_WHEN_SHORT } else { TAIL };
+        let tail = self.limits.tail as usize;
+        let most = if is_short { tail.min(TAIL_WHEN_SHORT) } else { tail };
         let to_tail = to_tail.get(to_tail.len().saturating_sub(most)..).unwrap_or(&[]);
         let surplus = (self.tail.len() + to_tail.len()).saturating_sub(most);
         self.tail.drain(..surplus.min(self.tail.len()));
@@ -86,7 +161,7 @@ impl Output {
     /// Drops the text and gives its bytes back to the budget.
     pub(super) fn release(&mut self, owner: &OwnerKey, budget: &mut MemoryBudget) {
         budget.give_back(owner, self.kept());
-        *self = Output::default();
+        *self = Output::with_limits(self.limits);
     }
 
     /// The number of bytes that the job wrote, including those that were not kept.
@@ -137,7 +212,7 @@ mod tests {
     fn the_digest_is_of_everything_that_was_written_however_it_came() {
         let (owner, mut budget) = ("alice".into(), budget());
         let digest = |pieces: &[&[u8]], budget: &mut MemoryBudget| {
-            let mut output = Output::with_digest();
+            let mut output = Output::default().with_digest();
             pieces.iter().for_each(|piece| output.push(piece, &owner, budget));
             output.digest()
         };
@@ -154,6 +229,55 @@ mod tests {
         output.push(&vec![b'b'; TAIL + 1], &"alice".into(), &mut budget);
         assert_eq!(output.tail(10_000), [b'b'; 10_000]);
         assert_eq!(output.tail(TAIL + 100), vec![b'b'; TAIL]);
+    }
+
+    #[test]
+    fn an_excerpt_is_the_beginning_and_the_end_whatever_else_is_kept() {
+        let owner = "alice".into();
+        let all: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+        let excerpt_of = |limits, written: usize, budget: &mut MemoryBudget| {
+            let mut output = Output::with_limits(limits);
+            all[..written].chunks(7_000).for_each(|chunk| output.push(chunk, &owner, budget));
+            output.excerpt(10_000)
+        };
+        for limits in
+            [OutputLimits::OF_MAIL, OutputLimits::of_excerpts(10_000, 0), OutputLimits::of_excerpts(10_000, 12_000)]
+        {
+            let mut budget = budget();
+            assert_eq!(excerpt_of(limits, 0, &mut budget), None);
+            for (written, head, tail) in
+                [(5, 5, 0), (10_000, 10_000, 0), (15_000, 10_000, 5_000), (20_000, 10_000, 10_000)]
+            {
+                let excerpt = excerpt_of(limits, written, &mut budget).unwrap();
+                assert_eq!((excerpt.head, excerpt.cut), (all[..head].to_vec(), 0));
+                assert_eq!(excerpt.tail, all[written - tail..written]);
+            }
+            let excerpt = excerpt_of(limits, 100_000, &mut budget).unwrap();
+            let cut = Excerpt { head: all[..10_000].to_vec(), tail: all[90_000..].to_vec(), cut: 80_000 };
+            assert_eq!(excerpt, cut);
+        }
+        let mut output = Output::with_limits(OutputLimits::of_excerpts(0, 0));
+        output.push(&all, &owner, &mut budget());
+        assert_eq!((output.counts().dropped_bytes, output.kept(), output.excerpt(0)), (100_000, 0, None));
+    }
+
+    #[test]
+    fn an_excerpt_is_continued_with_later_output() {
+        let (owner, mut budget) = ("alice".into(), budget());
+        let all: Vec<u8> = (0..50_000_u32).map(|i| (i % 251) as u8).collect();
+        for first in [3, 10_000, 15_000, 20_000, 45_000] {
+            let mut output = Output::default();
+            output.push(&all[..first], &owner, &mut budget);
+            let excerpt = output.excerpt(10_000).unwrap();
+            output.release(&owner, &mut budget);
+            let mut continued = Output::from_excerpt(&excerpt, 10_000, &owner, &mut budget);
+            assert_eq!(continued.excerpt(10_000), Some(excerpt));
+            continued.push(&all[first..], &owner, &mut budget);
+            let end = continued.excerpt(10_000).unwrap();
+            assert_eq!(end, Excerpt { head: all[..10_000].to_vec(), tail: all[40_000..].to_vec(), cut: 30_000 });
+            continued.release(&owner, &mut budget);
+            assert_eq!(budget.total(), 0);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | this file | the event loop |
 //! | `state`, `context` | the executor's state, and the part of it that all files use |
 //! | `mains`, `requests` | the connection to a main; its requests and the events that it gets |
+//! | `queued_bytes` | how much output is queued for a main that does not read |
 //! | `starts`, `start` | starts that wait; making a start: user, limits, process |
 //! | `start_limiter` | how many processes are being started at once |
 //! | `pam`, `pam_jobs` | the template process; jobs that need a PAM session |
@@ -33,6 +34,7 @@ mod mail;
 mod mains;
 mod pam;
 mod pam_jobs;
+mod queued_bytes;
 mod requests;
 mod run_follow_ups;
 mod run_journal;

@@ -116,7 +116,10 @@ impl OldExecutor {
                 }
                 ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
                 // Results of mails are not kept. The other events are for the executor's own main.
-                ExecutorEvent::Mailed { .. } | ExecutorEvent::Started { .. } | ExecutorEvent::Begun { .. } => {}
+                ExecutorEvent::Mailed { .. }
+                | ExecutorEvent::Started { .. }
+                | ExecutorEvent::Begun { .. }
+                | ExecutorEvent::KeptOutput { .. } => {}
             }
         }
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }

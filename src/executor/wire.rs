@@ -8,7 +8,7 @@
 use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 
 /// A request from a main to an executor. `S` is the start: main borrows it, the executor owns it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -91,6 +91,19 @@ pub enum ExecutorEvent {
     Begun {
         /// The runs.
         runs: Vec<RunId>,
+    },
+    /// What the history keeps of the output of a run that has ended. It comes after the run's result, and once more with all of it if
+    /// processes in the background have written later. Not sent for runs without output, nor while no main is connected; what main has left
+    /// unread of it is bounded, and more is left out.
+    KeptOutput {
+        /// The run.
+        run: RunId,
+        /// The beginning of the output.
+        head: Vec<u8>,
+        /// The end of the output, as far as it is not in `head`.
+        tail: Vec<u8>,
+        /// The number of bytes between the two that are left out.
+        cut: u64,
     },
 }
 

@@ -8,8 +8,8 @@ pub use super::run_id::RunId;
 use super::run_record::{RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use crate::crontab::{
-    Anacrontab, Backslash, Calendars, Command, Crontab, ExitStatuses, Flags, Form, MailRule, Policy, ResourceLimits,
-    SharedBytes,
+    Anacrontab, Backslash, Calendars, Command, Crontab, ExitStatuses, Flags, Form, HistoryRule, MailRule, Policy,
+    ResourceLimits, SharedBytes,
 };
 use crate::schedule::{Day, Timestamp, Zone};
 use std::collections::{BTreeMap, BTreeSet};
@@ -344,10 +344,15 @@ pub struct RunRules {
     pub waits_for_decision: bool,
     /// Whether a hook or a service is told of the end, so that the end of the output is needed.
     pub keeps_output: bool,
+    /// How many bytes the history gets of the beginning of the output, and how many of its end. 0: it gets no output.
+    pub history_output: u32,
 }
 
+/// The default of [`RunRules::history_output`] for an entry whose output the history keeps.
+pub const HISTORY_OUTPUT: u32 = 32 << 10;
+
 impl RunRules {
-    /// The rules of a policy.
+    /// The rules of a policy. The daemon replaces the default of [`RunRules::history_output`] by its setting.
     pub fn of(policy: &Policy) -> RunRules {
         RunRules {
             timeout: policy.timeout,
@@ -359,6 +364,10 @@ impl RunRules {
             retries_left: policy.retry.attempts,
             waits_for_decision: policy.alert.is_some() || policy.mail == MailRule::Change,
             keeps_output: !policy.hooks.is_empty() || policy.ping.as_ref().is_some_and(|ping| ping.with_output),
+            history_output: match policy.history {
+                HistoryRule::Full => HISTORY_OUTPUT,
+                HistoryRule::NoOutput | HistoryRule::Off => 0,
+            },
         }
     }
 

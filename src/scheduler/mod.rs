@@ -62,8 +62,8 @@ mod zones;
 pub use crate::crontab::SharedBytes;
 pub use environment::Environment;
 pub use event::{
-    Action, EarlierRun, Event, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome, RunRequest,
-    RunResult, RunRules, Source, StampCause, Usage,
+    Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
+    RunRequest, RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;

@@ -79,11 +79,25 @@ pub struct Harness {
     pub ended: Vec<RunResult>,
     pub mailed: Vec<(RunId, MailResult)>,
     pub started: Vec<(RunId, u32)>,
+    pub kept: Vec<KeptOutput>,
+}
+
+/// What an executor has sent of a run's output for the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptOutput {
+    pub run: RunId,
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
+    pub cut: u64,
 }
 
 impl Harness {
     pub fn of(config: Config) -> Harness {
-        Harness { executor: spawn(config).unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() }
+        Harness::with(spawn(config).unwrap())
+    }
+
+    pub fn with(executor: Executor) -> Harness {
+        Harness { executor, ended: Vec::new(), mailed: Vec::new(), started: Vec::new(), kept: Vec::new() }
     }
 
     /// A harness in the debian profile, on a machine without PAM services.
@@ -116,6 +130,9 @@ impl Harness {
                     ExecutorEvent::Ended(result) => self.ended.push(*result),
                     ExecutorEvent::Mailed { run, mail } => self.mailed.push((run, mail)),
                     ExecutorEvent::Begun { .. } => {}
+                    ExecutorEvent::KeptOutput { run, head, tail, cut } => {
+                        self.kept.push(KeptOutput { run, head, tail, cut })
+                    }
                     other => panic!("{other:?}"),
                 }
             }

@@ -419,8 +419,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let spawned = spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
-    let mut harness =
-        Harness { executor: spawned.unwrap(), ended: Vec::new(), mailed: Vec::new(), started: Vec::new() };
+    let mut harness = Harness::with(spawned.unwrap());
     let mut order = start(1, "", "echo $HERE $X $SHELL; echo oops >&2; printf unended; (sleep 0.1; exit 9) & exit 3");
     order.source.owner = Owner::Caller;
     order.variables = environment(&[("X", b"y")]);

@@ -12,5 +12,6 @@ mod environment;
 mod harness;
 mod jobs;
 mod mail;
+mod output;
 mod pam;
 mod pressure;

@@ -152,7 +152,7 @@ impl EndedRun {
 
     /// Puts the output of earlier attempts before this one's, and releases what else is kept of them.
     pub(super) fn follow(&mut self, earlier: Option<EndedRun>, memory: &mut OwnerMemory) {
-        let mut all = Output::default();
+        let mut all = Output::with_limits(self.output.limits());
         if let Some(mut earlier) = earlier {
             earlier.begin_with_attempt_line(&mut memory.output);
             self.has_output |= earlier.has_output;

@@ -7,9 +7,9 @@ use super::late_jobs::LateOutput;
 use super::mail::{self, Draft};
 use super::running::{GRACE_MS, READ_SIZE};
 use super::state::ExecutorState;
-use crate::executor::config::Mailer;
 use crate::executor::exec_spec::{ExecStage, Failure};
 use crate::executor::job::{Job, Stream};
+use crate::executor::output::{Output, OutputLimits};
 use crate::executor::relay::Relay;
 use crate::report::Level;
 use crate::scheduler::{MailResult, RunOutcome, RunResult, Usage};
@@ -103,10 +103,8 @@ impl ExecutorState {
         if stream == Stream::Error {
             job.output.count_error(bytes.len());
         }
-        if self.jobs.relay.is_none() || self.context.config.mailer != Mailer::Off {
-            let owner = job.owner.clone();
-            job.output.push(bytes, &owner, &mut self.memory.output);
-        }
+        let owner = job.owner.clone();
+        job.output.push(bytes, &owner, &mut self.memory.output);
     }
 
     /// Stops reading a job's pipe until the relay accepts output again.
@@ -190,6 +188,7 @@ impl ExecutorState {
         if !job.has_succeeded() {
             self.context.log.failed(job_ref(&job, &command), &end, is_timeout, duration_ms);
         }
+        let history = self.report_output(&job);
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job);
         if !mail_waits {
@@ -202,9 +201,23 @@ impl ExecutorState {
         self.memory.requests.give_back(&job.owner, job.input_size);
         job.input_size = 0;
         if mail_waits {
-            return self.wait_with_mail(id, job);
+            return self.wait_with_mail(id, job, history);
         }
-        if job.is_silent() { self.memory.release_request(&job.start) } else { self.read_on(id, job) }
+        if job.is_silent() { self.memory.release_request(&job.start) } else { self.read_on(id, job, history) }
+    }
+
+    /// Sends main what the history keeps of the output of a job that has ended. Returns the same, to be continued with late output.
+    fn report_output(&mut self, job: &Job) -> Option<Output> {
+        let most = job.start.rules.history_output;
+        let excerpt = job.output.excerpt(most);
+        let continued = (!job.is_silent() && most > 0).then(|| match &excerpt {
+            Some(excerpt) => Output::from_excerpt(excerpt, most, &job.owner, &mut self.memory.output),
+            None => Output::with_limits(OutputLimits::of_excerpts(most, 0)),
+        });
+        if let Some(excerpt) = excerpt {
+            self.mains.send_kept_output(job.start.run, excerpt);
+        }
+        continued
     }
 }
 

@@ -6,6 +6,7 @@ use super::late_jobs::LateOutput;
 use super::mail;
 use super::state::ExecutorState;
 use crate::executor::job::{Job, Stream};
+use crate::executor::output::Output;
 use crate::executor::owner::OwnerKey;
 use crate::report::Level;
 use crate::sys::clock;
@@ -24,25 +25,28 @@ const LONGEST_LINE: usize = 64 << 10;
 
 impl ExecutorState {
     /// Delays the mail of a job until its pipes are closed, but no longer than an hour.
-    pub(super) fn wait_with_mail(&mut self, id: u64, job: Job) {
+    pub(super) fn wait_with_mail(&mut self, id: u64, job: Job, history: Option<Output>) {
         let until_ms = clock::monotonic_ms() + LONGEST_WAIT_MS;
         self.jobs.graces.insert((until_ms, id));
         self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
-        self.late.jobs.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job) });
+        self.late.jobs.insert(id, LateOutput { mail_until_ms: Some(until_ms), ..LateOutput::new(job, history) });
     }
 
     /// Continues to read the output of background processes of a job whose mail is being sent or that has none.
-    pub(super) fn read_on(&mut self, id: u64, job: Job) {
+    pub(super) fn read_on(&mut self, id: u64, job: Job, history: Option<Output>) {
         let is_mailed_without = mail::is_wanted(&self.context, &job);
         self.limit_late_jobs(&job.owner);
         self.late.of_owner.entry(job.owner.clone()).or_default().insert(id);
-        self.late.jobs.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job) });
+        self.late.jobs.insert(id, LateOutput { is_mailed_without, ..LateOutput::new(job, history) });
     }
 
     /// Handles late output. In standalone mode the relay has it already.
     pub(super) fn take_late_output(&mut self, id: u64, bytes: &[u8]) {
         let Some(late) = self.late.jobs.get_mut(&id) else { return };
+        if let Some(history) = &mut late.history {
+            history.output.push(bytes, &late.job.owner, &mut self.memory.output);
+        }
         if late.mail_until_ms.is_some() {
             let owner = late.job.owner.clone();
             late.job.output.push(bytes, &owner, &mut self.memory.output);
@@ -95,7 +99,8 @@ impl ExecutorState {
             relay.end(id);
         }
         self.mail_late(id);
-        if let Some(late) = self.late.jobs.remove(&id) {
+        if let Some(mut late) = self.late.jobs.remove(&id) {
+            self.report_late_output(&mut late);
             self.memory.release_request(&late.job.start);
             if let Some(of_owner) = self.late.of_owner.get_mut(&late.job.owner) {
                 of_owner.remove(&id);
@@ -107,6 +112,17 @@ impl ExecutorState {
                 }
             }
         }
+    }
+
+    /// Sends main what the history keeps of a job's output once more if late output has been added to it.
+    fn report_late_output(&mut self, late: &mut LateOutput) {
+        let LateOutput { job, history: Some(history), .. } = late else { return };
+        if history.has_more()
+            && let Some(excerpt) = history.output.excerpt(job.start.rules.history_output)
+        {
+            self.mains.send_kept_output(job.start.run, excerpt);
+        }
+        history.output.release(&job.owner, &mut self.memory.output);
     }
 
     /// If the owner has too many ended jobs with open pipes, closes those of the job that was started first. Each uses a descriptor and the

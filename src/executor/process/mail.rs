@@ -109,6 +109,20 @@ pub(super) struct Mails {
     null: OwnedFd,
 }
 
+/// Whether output of this run may be mailed or logged, as far as that is known before its start.
+pub(super) fn may_be_wanted(context: &Context, start: &RunRequest) -> bool {
+    if context.config.output_to_log {
+        return true;
+    }
+    if context.config.mailer == Mailer::Off || start.rules.mail == MailRule::Never {
+        return false;
+    }
+    // What the table sets holds also where PAM sets it.
+    let of_table = start.variables.iter().find(|(name, _)| *name == b"MAILTO").map(|(_, to)| to);
+    let inherited = context.inherited.get("MAILTO").filter(|_| context.config.standalone);
+    of_table.or(inherited).is_none_or(|to| !to.is_empty())
+}
+
 /// Whether output of this job is mailed.
 pub(super) fn is_wanted(context: &Context, job: &Job) -> bool {
     let has_mailer = match &context.config.mailer {

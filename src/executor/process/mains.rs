@@ -1,11 +1,13 @@
 //! The executor's connection to a main: to the one that forked it, or to a later one that takes it over.
 
 use super::context::{Context, EventSource, ExecutorError, token};
+use super::queued_bytes::QueuedBytes;
 use super::run_journal::RunJournal;
 use crate::executor::link::{Link, WireError};
+use crate::executor::output::Excerpt;
 use crate::executor::run_directory::own_uid;
 use crate::executor::wire::{ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
-use crate::scheduler::RunRequest;
+use crate::scheduler::{RunId, RunRequest};
 use crate::sys::clock;
 use crate::sys::local_socket::Listener;
 use std::collections::VecDeque;
@@ -38,7 +40,12 @@ pub(super) struct MainConnections {
     listen_at_ms: Option<i64>,
     /// Results of runs and mails. Each has the number of its message if it is queued for the peer.
     unsent: VecDeque<(Option<u64>, ExecutorEvent)>,
+    /// The output for the history that is queued for the peer.
+    kept_output: QueuedBytes,
 }
+
+/// Most bytes of output for the history that wait for main to read them. More is left out.
+const KEPT_OUTPUT_WAITING: usize = 4 << 20;
 
 /// The state of the connection after its peer has closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +59,13 @@ pub(super) enum Connection {
 
 impl MainConnections {
     pub(super) fn new(own: Link) -> MainConnections {
-        MainConnections { peer: Peer::Own(own), listener: None, listen_at_ms: None, unsent: VecDeque::new() }
+        MainConnections {
+            peer: Peer::Own(own),
+            listener: None,
+            listen_at_ms: None,
+            unsent: VecDeque::new(),
+            kept_output: QueuedBytes::new(KEPT_OUTPUT_WAITING),
+        }
     }
 
     /// Whether the main that forked this executor is connected and may request starts.
@@ -75,6 +88,19 @@ impl MainConnections {
         }
     }
 
+    /// Queues what the history keeps of a run's output for the executor's own main, if that is connected and has read enough of what came
+    /// before.
+    pub(super) fn send_kept_output(&mut self, run: RunId, excerpt: Excerpt) {
+        let Excerpt { head, tail, cut } = excerpt;
+        let bytes = head.len() + tail.len();
+        if let Peer::Own(link) = &mut self.peer
+            && self.kept_output.has_room(bytes)
+            && let Ok(number) = link.push(&ExecutorEvent::KeptOutput { run, head, tail, cut })
+        {
+            self.kept_output.add(number, bytes);
+        }
+    }
+
     /// Queues an event for the peer and returns the number of the message.
     fn push(&mut self, event: &ExecutorEvent) -> Option<u64> {
         match &mut self.peer {
@@ -92,12 +118,14 @@ impl MainConnections {
     /// Forgets the peer. Events that it may not have read are sent to the next one.
     pub(super) fn forget_peer(&mut self) {
         self.peer = Peer::Nobody;
+        self.kept_output.clear();
         self.unsent.iter_mut().for_each(|(number, _)| *number = None);
     }
 
     /// Records which results have been written to the socket. Whether the main reads them is not known.
     fn forget_sent(&mut self, journal: &mut RunJournal) {
         let Some(sent) = self.link().map(|link| link.sent()) else { return };
+        self.kept_output.forget_sent(sent);
         let is_sent = |(number, _): &(Option<u64>, ExecutorEvent)| number.is_some_and(|number| number < sent);
         while self.unsent.front().is_some_and(is_sent) {
             if let Some((_, ExecutorEvent::Ended(result))) = self.unsent.pop_front() {

@@ -2,6 +2,8 @@
 
 use super::children::Child;
 use super::context::{Context, EventSource, ExecutorError, job_ref, token};
+use super::kept_output::TAIL;
+use super::mail;
 use super::starts::QueuedStart;
 use super::state::ExecutorState;
 use crate::crontab::{Command, MailRule};
@@ -12,7 +14,7 @@ use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
 use crate::executor::label::Label;
 use crate::executor::link::Link;
-use crate::executor::output::Output;
+use crate::executor::output::{Output, OutputLimits};
 use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
@@ -345,9 +347,10 @@ impl ExecutorState {
         let Pipes { our_input, our_output, our_error, .. } = pipes;
         let input_size = command.stdin.as_ref().map_or(0, Vec::len);
         self.memory.requests.take(&owner, input_size);
+        let output = Output::with_limits(self.output_limits(&queued.start));
         let output = match queued.start.rules.mail {
-            MailRule::Change => Output::with_digest(),
-            MailRule::Output | MailRule::Failure | MailRule::Never => Output::default(),
+            MailRule::Change => output.with_digest(),
+            MailRule::Output | MailRule::Failure | MailRule::Never => output,
         };
         let job = Job {
             start: queued.start,
@@ -378,6 +381,14 @@ impl ExecutorState {
             self.started(id, pid, process);
         }
         self.begin_feed(id);
+    }
+
+    /// How much of a run's output is kept: what a mail or the log may have of it, else what the history and hooks get.
+    fn output_limits(&self, start: &RunRequest) -> OutputLimits {
+        if mail::may_be_wanted(&self.context, start) {
+            return OutputLimits::OF_MAIL;
+        }
+        OutputLimits::of_excerpts(start.rules.history_output, if start.rules.keeps_output { TAIL } else { 0 })
     }
 
     /// Records that the job's process has been started.
