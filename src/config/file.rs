@@ -4,19 +4,24 @@ use crate::crontab::{self, Severity};
 use crate::profile::{ProfileName, shared};
 use crate::sys::files;
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// All keys in alphabetical order. They are the long options of `crond`, and what has no option.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 21] = [
     "anacron-stamps",
     "anacrontab",
     "control-group",
     "cron-d",
     "foreground",
+    "history",
+    "history-days",
+    "history-output",
+    "history-runs",
+    "history-size",
     "log",
     "mailer",
     "profile",
@@ -121,6 +126,16 @@ pub struct Values {
     pub stop_timeout: Option<Duration>,
     /// Most jobs whose processes are being started at once.
     pub starts_in_flight: Option<NonZeroUsize>,
+    /// Whether a history of runs is kept.
+    pub history: Option<bool>,
+    /// For how many days.
+    pub history_days: Option<NonZeroU32>,
+    /// How many bytes of the beginning and of the end of a run's output.
+    pub history_output: Option<u64>,
+    /// How many runs of a job.
+    pub history_runs: Option<NonZeroU32>,
+    /// How many bytes in all.
+    pub history_size: Option<u64>,
 }
 
 /// The expected value of a key, for a message.
@@ -168,11 +183,28 @@ impl Values {
                 let number = number.and_then(NonZeroUsize::new);
                 self.starts_in_flight = Some(number.ok_or(Expected("a whole number from 1"))?);
             }
+            "history" => self.history = Some(value.as_bool().ok_or(Expected("true or false"))?),
+            "history-days" => self.history_days = Some(whole_number(value)?),
+            "history-runs" => self.history_runs = Some(whole_number(value)?),
+            "history-output" => self.history_output = Some(size(value)?),
+            "history-size" => self.history_size = Some(size(value)?),
             // Every name in `KEYS` is above; a test sets each of them.
             _ => {}
         }
         Ok(())
     }
+}
+
+fn whole_number(value: &DeValue<'_>) -> Result<NonZeroU32, Expected> {
+    let number = value.as_integer().and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
+    number.and_then(NonZeroU32::new).ok_or(Expected("a whole number from 1"))
+}
+
+fn size(value: &DeValue<'_>) -> Result<u64, Expected> {
+    let number = value.as_integer().and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok());
+    number
+        .or_else(|| parse_size(value.as_str()?))
+        .ok_or(Expected("a number of bytes, or a size in quotes like \"32K\", \"64M\" or \"1G\""))
 }
 
 /// Something in the file that is not understood.
@@ -352,6 +384,20 @@ pub fn parse_time(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(digits.parse::<u64>().ok()?.checked_mul(unit)?))
 }
 
+/// `32K`, `64M`, `1G`, in powers of 1024; a bare number is bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..)? {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,7 +409,9 @@ mod tests {
     #[test]
     fn each_key_is_set_under_both_spellings() {
         let value = |key: &str| match key {
-            "foreground" => "true",
+            "foreground" | "history" => "true",
+            "history-days" | "history-runs" => "7",
+            "history-output" | "history-size" => "'3M'",
             "log" => "'json'",
             "profile" => "'debian'",
             "starts-in-flight" => "0x10",
@@ -464,6 +512,23 @@ mod tests {
         std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
         let large = ConfigFile::read(Some(&path)).unwrap_err().to_string();
         assert!(large.ends_with("cronwheel.toml: larger than 1048576 bytes"), "{large}");
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("30", Some(30)),
+            ("32K", Some(32 << 10)),
+            ("1G", Some(1 << 30)),
+            ("1g", None),
+            ("", None),
+            ("99999999999T", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text:?}");
+        }
+        assert_eq!(file("history-size = 4096\nhistory-output = '1K'").values.history_size, Some(4096));
+        let error = file("history-days = 0").check().unwrap_err().to_string();
+        assert!(error.contains("history-days: expected a whole number from 1, found 0"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::file::{LogTarget, Values, WatchMode};
 use crate::profile::{Profile, ProfileName, shared};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,12 +51,42 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Most jobs whose processes are being started at once; `None`: the executor's default.
     pub starts_in_flight: Option<NonZeroUsize>,
+    /// What the history of runs keeps.
+    pub history: HistoryConfig,
+}
+
+/// What the history of runs keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// Whether there is one.
+    pub is_kept: bool,
+    /// For how many days rows are kept.
+    pub days: u32,
+    /// How many bytes of the beginning, and how many of the end of a run's output.
+    pub output: u64,
+    /// How many runs of a job.
+    pub runs: u32,
+    /// How many bytes in all.
+    pub size: u64,
+}
+
+impl HistoryConfig {
+    fn resolve(file: &Values) -> HistoryConfig {
+        HistoryConfig {
+            is_kept: file.history.unwrap_or(true),
+            days: file.history_days.map_or(90, NonZeroU32::get),
+            output: file.history_output.unwrap_or(32 << 10),
+            runs: file.history_runs.map_or(1_000, NonZeroU32::get),
+            size: file.history_size.unwrap_or(1 << 30),
+        }
+    }
 }
 
 impl Config {
     /// Combines the values: those of the command line override the file's, which override the profile's.
     pub fn resolve(profile: ProfileName, given: Values, file: Values) -> Config {
         let profile = profile.profile();
+        let history = HistoryConfig::resolve(&file);
         let path =
             |given: Option<PathBuf>, file: Option<PathBuf>, usual: &str| given.or(file).unwrap_or_else(|| usual.into());
         Config {
@@ -77,6 +107,7 @@ impl Config {
             view_group: file.view_group,
             watch: given.watch.or(file.watch).unwrap_or_default(),
             stop_timeout: given.stop_timeout.or(file.stop_timeout).unwrap_or(STOP_TIMEOUT),
+            history,
             starts_in_flight: given.starts_in_flight.or(file.starts_in_flight),
         }
     }

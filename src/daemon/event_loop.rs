@@ -313,13 +313,10 @@ impl Daemon {
                 }
                 ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
                 ExecutorEvent::Ended(result) => self.handle_result(*result),
-                // Nobody uses the results of mails yet. The others are answers to a daemon that takes an executor over.
-                ExecutorEvent::Mailed { .. }
-                | ExecutorEvent::Hello { .. }
-                | ExecutorEvent::Running { .. }
-                | ExecutorEvent::Listed => {}
-                // There is no recorder yet that would keep it.
-                ExecutorEvent::KeptOutput { .. } => {}
+                ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
+                ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
+                // Answers to a daemon that takes an executor over.
+                ExecutorEvent::Hello { .. } | ExecutorEvent::Running { .. } | ExecutorEvent::Listed => {}
             }
         }
         Ok(())
@@ -337,7 +334,7 @@ impl Daemon {
         for _ in 0..ACTIONS_A_TURN {
             let Some(action) = self.planner.actions.pop_front() else { break };
             match action {
-                Action::Start(start) => self.start(&start),
+                Action::Start(mut start) => self.start(&mut start),
                 Action::Skipped { start, why, count, first } => {
                     self.record_skipped(&start, why, count, first);
                     self.log_skipped(&start, why, count, first);
@@ -383,7 +380,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn start(&mut self, start: &RunRequest) {
+    fn start(&mut self, start: &mut RunRequest) {
         self.record_start(start);
         if self.settings.debug.has(Topic::Test) {
             self.log_run(start, Level::Info, "TEST", " not started");

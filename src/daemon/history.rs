@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler};
 use crate::config::sockets::HISTORY;
 use crate::crontab::HistoryRule;
-use crate::executor::RunOfJob;
+use crate::executor::{EarlierStart, RunOfJob};
 use crate::history::event::{
     DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
 };
@@ -17,7 +17,9 @@ use crate::history::journal::{FoundJournal, JournalWriter, Share};
 use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
 use crate::report::Level;
 use crate::schedule::Timestamp;
-use crate::scheduler::{JobId, Outcome, Owner, RunRecord, RunRequest, RunResult, SkipReason};
+use crate::scheduler::{
+    JobId, MailResult, Outcome, Owner, RunId, RunRecord, RunRequest, RunResult, RunRules, SkipReason,
+};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::created::CreatedDirectory;
 use crate::sys::error::{PathError, os_at};
@@ -25,6 +27,7 @@ use crate::sys::files::{self, reason};
 use crate::sys::local_socket::Listener;
 use crate::sys::{clock, descriptor, handover, process, state_file};
 use crate::users::local_account;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -52,6 +55,8 @@ const MOST_LINES: u32 = 100;
 const LAST_WAIT_MS: i64 = 3_000;
 /// What a database in memory may take.
 const BYTES_IN_MEMORY: u64 = 64 << 20;
+/// Of how many runs it is known whose share of the journal they take.
+const MOST_SHARES: usize = 4_096;
 
 /// The history as the daemon has it.
 #[derive(Debug)]
@@ -62,6 +67,8 @@ pub(super) struct History {
     state: String,
     /// Lines for the log.
     lines: Vec<(Level, String)>,
+    /// Whose share of the journal the last runs take.
+    shares: BTreeMap<RunId, Share>,
 }
 
 #[derive(Debug)]
@@ -73,6 +80,8 @@ struct OpenHistory {
     /// User id and group id of the recorder. None: those of this process.
     account: Option<(u32, u32)>,
     settings: RecorderSettings,
+    /// How many bytes of the beginning, and how many of the end of a run's output are kept.
+    output: u32,
     pause_ms: i64,
     is_failure_logged: bool,
     /// Events that were dropped because the journal was full: since when the recorder was last up to date, and in all.
@@ -102,6 +111,8 @@ struct RunningRecorder {
 enum Unavailable {
     #[error("this program was built without it")]
     NotBuilt,
+    #[error("the configuration says so")]
+    NotWanted,
     #[error("there is no user {ACCOUNT}")]
     NoAccount,
     #[error("cronctl is not installed")]
@@ -115,11 +126,14 @@ impl History {
     pub(super) fn open(settings: &Settings, threads: &SingleThreaded) -> History {
         let mut lines = Vec::new();
         match OpenHistory::new(settings, threads, &mut lines) {
-            Ok(open) => History { open: Some(open), state: "on".to_owned(), lines },
+            Ok(open) => History { open: Some(open), state: "on".to_owned(), lines, shares: BTreeMap::new() },
             Err(why) => {
-                let level = if matches!(why, Unavailable::NotBuilt) { Level::Info } else { Level::Warning };
-                lines.push((level, format!("no history is kept: {why}")));
-                History { open: None, state: why.to_string(), lines }
+                match why {
+                    Unavailable::NotWanted => {}
+                    Unavailable::NotBuilt => lines.push((Level::Info, format!("no history is kept: {why}"))),
+                    _ => lines.push((Level::Warning, format!("no history is kept: {why}"))),
+                }
+                History { open: None, state: why.to_string(), lines, shares: BTreeMap::new() }
             }
         }
     }
@@ -139,6 +153,19 @@ impl History {
         if let Some(open) = &mut self.open {
             open.journal.append(share, event, bytes);
         }
+    }
+
+    /// Notes whose share a run takes.
+    fn add_share(&mut self, run: RunId, share: Share) {
+        self.shares.insert(run, share);
+        if self.shares.len() > MOST_SHARES {
+            self.shares.pop_first();
+        }
+    }
+
+    /// Whose share a run takes. One that is not known takes none of root's.
+    fn share_of_run(&self, run: RunId) -> Share {
+        self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
     fn is_on(&self) -> bool {
@@ -302,6 +329,10 @@ impl OpenHistory {
         if !cfg!(feature = "history") {
             return Err(Unavailable::NotBuilt);
         }
+        let config = settings.config.history;
+        if !config.is_kept {
+            return Err(Unavailable::NotWanted);
+        }
         let account = match settings.is_standalone() {
             true => None,
             false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
@@ -316,7 +347,8 @@ impl OpenHistory {
         let listener = listen(settings, threads).map_err(|why| {
             lines.push((Level::Info, format!("{why}; the history cannot be asked for")));
         });
-        let retention = Retention { days: 90, runs: 1_000, bytes: if keeps { 1 << 30 } else { BYTES_IN_MEMORY } };
+        let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
+        let retention = Retention { days: config.days, runs: config.runs, bytes };
         Ok(OpenHistory {
             journal,
             listener: listener.ok(),
@@ -324,6 +356,7 @@ impl OpenHistory {
             program,
             account,
             settings: RecorderSettings { directory, retention, control_group: None, view_group: None },
+            output: u32::try_from(config.output).unwrap_or(u32::MAX),
             pause_ms: FIRST_PAUSE_MS,
             is_failure_logged: false,
             dropped: 0,
@@ -479,19 +512,58 @@ impl Daemon {
         self.flush_history();
     }
 
-    /// Records that a run is handed to the executor.
-    pub(super) fn record_start(&mut self, start: &RunRequest) {
+    /// Records that a run is handed to the executor, and sets how much of its output the history gets.
+    pub(super) fn record_start(&mut self, start: &mut RunRequest) {
+        if start.rules.history_output > 0 {
+            start.rules.history_output = self.history.open.as_ref().map_or(0, |open| open.output);
+        }
         if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
             return;
         }
         let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
-        self.history.record(share_of(&start.source.owner), &HistoryEvent::RunBegun(Box::new(begun)), &[]);
+        let share = share_of(&start.source.owner);
+        self.history.add_share(start.run, share);
+        self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
     }
 
     /// Records what the executor has reported of an ended run.
     pub(super) fn record_result(&mut self, result: &RunResult) {
+        self.record_result_by(result, &RunRules::default());
+    }
+
+    fn record_result_by(&mut self, result: &RunResult, rules: &RunRules) {
         // Its beginning was recorded, unless the history keeps nothing of its job.
-        self.history.record(Share::Root, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result))), &[]);
+        let share = self.history.share_of_run(result.run);
+        self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
+    }
+
+    /// Records the ends that executors have reported to an earlier daemon: it may have been killed before it could do that.
+    pub(super) fn record_earlier_results(&mut self, started: &[EarlierStart]) {
+        for start in started {
+            let Some(result) = &start.result else { continue };
+            let request = self.planner.scheduler.request_of_job(&start.job);
+            self.record_result_by(result, &request.map(|request| request.rules).unwrap_or_default());
+        }
+    }
+
+    /// Records the output of a run.
+    pub(super) fn record_output(&mut self, run: RunId, mut head: Vec<u8>, tail: &[u8], cut: u64) {
+        let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
+        head.extend_from_slice(tail);
+        let share = self.history.share_of_run(run);
+        self.history.record(share, &HistoryEvent::Output { run: run.0, head: length, cut }, &head);
+    }
+
+    /// Records what became of a run's mail.
+    pub(super) fn record_mail(&mut self, run: RunId, mail: &MailResult) {
+        let mail = match mail {
+            MailResult::NotWanted => return,
+            MailResult::Sent => "sent".to_owned(),
+            MailResult::Dropped => "dropped".to_owned(),
+            MailResult::Failed { why } => why.clone(),
+        };
+        let share = self.history.share_of_run(run);
+        self.history.record(share, &HistoryEvent::Mailed { run: run.0, mail }, &[]);
     }
 
     /// Records an outcome that the scheduler has decided about.
@@ -500,7 +572,10 @@ impl Daemon {
             return;
         }
         match RunDecided::of(record) {
-            Some(decided) => self.history.record(Share::Root, &HistoryEvent::RunDecided(decided), &[]),
+            Some(decided) => {
+                let share = self.history.share_of_run(RunId(decided.run));
+                self.history.record(share, &HistoryEvent::RunDecided(decided), &[]);
+            }
             None => {
                 let last = record.until.unwrap_or(record.scheduled_at);
                 let slots = (record.scheduled_at, last, record.count);

@@ -357,6 +357,7 @@ impl Daemon {
             begun,
             begun_since_ms: clock::wall_ms().saturating_sub(KEPT_STARTS * 1000),
         });
+        self.record_earlier_results(&found.started);
         let EarlierRuns { started, running } = self.take_over(found);
         self.note_earlier_runs(&running);
         let moment = now();

@@ -30,6 +30,8 @@ pub struct EarlierStart {
     pub scheduled_at: i64,
     /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
+    /// Its result, if it has one: an earlier main may have received it just before it was killed.
+    pub result: Option<RunResult>,
 }
 
 /// Executors and journals of earlier mains.
@@ -286,6 +288,7 @@ fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
         job: run.job.clone(),
         scheduled_at: run.scheduled_at,
         at_reboot: run.at_reboot,
+        result: run.result.clone(),
     })
 }
 

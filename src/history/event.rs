@@ -1,7 +1,7 @@
 //! What is recorded. The journal has each event as JSON: a later version may add fields, which an earlier one ignores, and gives those that an earlier
 //! version did not write their defaults.
 
-use crate::scheduler::{Outcome, Owner, RunOutcome, RunRecord, RunRequest, RunResult};
+use crate::scheduler::{Outcome, Owner, RunOutcome, RunRecord, RunRequest, RunResult, RunRules};
 use serde::{Deserialize, Serialize};
 
 /// Something that is recorded. Times are milliseconds of Unix time.
@@ -227,8 +227,8 @@ impl RunBegun {
 }
 
 impl RunEnded {
-    /// What the executor has reported.
-    pub fn of(result: &RunResult) -> RunEnded {
+    /// What the executor has reported, by the rules of the run, as far as they are known.
+    pub fn of(result: &RunResult, rules: &RunRules) -> RunEnded {
         RunEnded {
             run: result.run.0,
             started_at_ms: result.started_at_ms,
@@ -238,7 +238,7 @@ impl RunEnded {
             system_us: result.usage.map(|usage| usage.system_us),
             max_rss_kib: result.usage.map(|usage| usage.max_rss_kib),
             output_bytes: result.output.bytes,
-            end: RecordedOutcome::of_result(result),
+            end: RecordedOutcome::of_result(result, rules),
         }
     }
 }
@@ -262,14 +262,13 @@ impl RecordedOutcome {
         }
     }
 
-    /// The outcome of an entry without rules of its own: 0 is success.
-    fn of_result(result: &RunResult) -> RecordedOutcome {
+    fn of_result(result: &RunResult, rules: &RunRules) -> RecordedOutcome {
         let outcome = match &result.outcome {
             RunOutcome::Lost => Outcome::Lost,
             RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
             RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
             RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
-            RunOutcome::Code(0) => Outcome::Ok { status: 0 },
+            RunOutcome::Code(status) if rules.is_success(result) => Outcome::Ok { status: *status },
             RunOutcome::Code(status) => Outcome::Failed { status: *status },
             RunOutcome::Signal { number, core_dumped } => {
                 Outcome::Signal { number: *number, core_dumped: *core_dumped }
@@ -295,7 +294,7 @@ mod tests {
     #[test]
     fn events_are_read_back_and_fields_of_later_versions_are_ignored() {
         let result = RunResult::of_outcome(RunId(7), RunOutcome::Code(3), 5000);
-        let event = HistoryEvent::RunEnded(Box::new(RunEnded::of(&result)));
+        let event = HistoryEvent::RunEnded(Box::new(RunEnded::of(&result, &RunRules::default())));
         let text = serde_json::to_string(&event).unwrap();
         assert!(text.contains(r#""event":"run-ended""#) && text.contains(r#""outcome":"failed""#), "{text}");
         assert_eq!(serde_json::from_str::<HistoryEvent>(&text).unwrap(), event);
@@ -312,7 +311,8 @@ mod tests {
             (RunOutcome::NotStarted { why: "fork".into() }, ("not started", Some("fork"), None, None)),
             (RunOutcome::Lost, ("lost", None, None, None)),
         ] {
-            let ended = RunEnded::of(&RunResult::of_outcome(RunId(1), outcome, 0)).end;
+            let result = RunResult::of_outcome(RunId(1), outcome, 0);
+            let ended = RunEnded::of(&result, &RunRules::default()).end;
             let shown = (ended.outcome.as_str(), ended.reason.as_deref(), ended.exit_code, ended.signal);
             assert_eq!(shown, expected);
         }

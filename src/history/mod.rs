@@ -28,6 +28,8 @@ mod retention;
 mod schema;
 #[cfg(feature = "history")]
 mod store;
+#[cfg(all(test, feature = "history"))]
+mod store_tests;
 
 #[cfg(feature = "history")]
 pub use queries::{QueryError, RunFilter, RunRow, StoredOutput, Viewer};

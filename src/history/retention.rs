@@ -9,6 +9,8 @@ use rusqlite::{OptionalExtension, params};
 
 /// Most rows deleted in a step.
 const ROWS: i64 = 500;
+/// About how many bytes of rows are deleted in a step because the database is too large.
+const BYTES: i64 = 2 << 20;
 /// Most free pages given back to the file system in a step.
 const PAGES: i64 = 500;
 /// Rows of a job are counted when it has got so many new ones.
@@ -71,7 +73,8 @@ impl Store {
             self.connection().query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
         };
         let used = (number("page_count")? - number("freelist_count")?) * number("page_size")?;
-        if keep.bytes == 0 || used.max(0).unsigned_abs() <= keep.bytes {
+        let excess = used.saturating_sub(i64::try_from(keep.bytes).unwrap_or(i64::MAX));
+        if keep.bytes == 0 || excess <= 0 {
             return Ok(0);
         }
         let sql = "SELECT owner FROM owners WHERE bytes > 0 ORDER BY iif(owner = -1, bytes / 4, bytes) DESC LIMIT 1";
@@ -79,10 +82,13 @@ impl Store {
             return Ok(0);
         };
         let condition = if owner == -1 { "owner IS NULL AND ?1 = -1" } else { "owner = ?1" };
+        // The oldest rows that take as much as is too much, and not more than fit into a short step.
         let sql = format!(
-            "DELETE FROM runs WHERE id IN
-                (SELECT id FROM runs WHERE {condition} AND outcome <> 'running' ORDER BY id LIMIT ?2)"
+            "DELETE FROM runs WHERE id IN (SELECT id FROM
+                (SELECT id, size, sum(size) OVER (ORDER BY id) AS upto FROM
+                    (SELECT id, size FROM runs WHERE {condition} AND outcome <> 'running' ORDER BY id LIMIT ?2))
+                WHERE upto - size < ?3)"
         );
-        Ok(self.connection().prepare_cached(&sql)?.execute(params![owner, ROWS / 5])?)
+        Ok(self.connection().prepare_cached(&sql)?.execute(params![owner, ROWS, excess.min(BYTES)])?)
     }
 }

@@ -347,8 +347,10 @@ impl Change<'_> {
 
     fn output(&self, run: u64, head: usize, cut: u64, bytes: &[u8]) -> rusqlite::Result<()> {
         let (head, tail) = bytes.split_at_checked(head).unwrap_or((bytes, &[]));
-        let sql = "UPDATE runs SET output_head = ?2, output_tail = ?3, output_cut = ?4, size = size + ?5
-            WHERE run = ?1 AND output_head IS NULL";
+        // It comes once more if processes in the background have written later.
+        let sql = "UPDATE runs SET output_head = ?2, output_tail = ?3, output_cut = ?4,
+                size = size + ?5 - ifnull(length(output_head) + length(output_tail), 0)
+            WHERE run = ?1";
         self.execute(sql, params![run as i64, head, tail, cut as i64, bytes.len() as i64])
     }
 

@@ -1,0 +1,121 @@
+//! Processes that are killed while jobs go on: in the end each run has exactly one row, and it is true.
+
+use crate::common::{Deadline, Implementation};
+use crate::world;
+use crate::{add_account, recorder, rows};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+/// How often something is killed.
+const KILLS: usize = 40;
+
+/// Each run notes that it has begun and how it ends.
+const TABLE: &str = "\
+CRON_NAME=quick
+@every_second root echo $CRON_RUN_ID begun >>/run/quick; echo $CRON_RUN_ID 0 >>/run/quick
+CRON_NAME=failing
+@every_second root echo $CRON_RUN_ID begun >>/run/failing; echo $CRON_RUN_ID 3 >>/run/failing; exit 3
+CRON_NAME=slow
+@every_second root echo $CRON_RUN_ID begun >>/run/slow; sleep 0.7; echo $CRON_RUN_ID 0 >>/run/slow
+CRON_NAME=lenient
+CRON_SUCCESS=0,5
+@every_second root echo $CRON_RUN_ID begun >>/run/lenient; sleep 0.2; echo $CRON_RUN_ID 5 >>/run/lenient; exit 5
+";
+
+#[test]
+fn whatever_is_killed_each_run_has_one_row_and_it_is_true() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("jobs", TABLE);
+    let mut daemon = world.start_daemon(&[]);
+    let mut random = fastrand::Rng::with_seed(16);
+    let mut killed = BTreeMap::from([("recorder", 0), ("executor", 0), ("main", 0)]);
+    for _ in 0..KILLS {
+        std::thread::sleep(Duration::from_millis(random.u64(50..900)));
+        let end = |pid: u32| kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL);
+        match random.u8(0..10) {
+            0..4 => {
+                if recorder(&world).is_some_and(|pid| end(pid).is_ok()) {
+                    *killed.get_mut("recorder").unwrap() += 1;
+                }
+            }
+            4..6 => {
+                // The executor is the daemon's first child.
+                let processes = world.processes();
+                let executor = processes.iter().find(|process| {
+                    process.parent == daemon.pid()
+                        && process.name.starts_with("cron")
+                        && !process.line.contains("cronctl")
+                });
+                // Three times in ten minutes the daemon gets another one.
+                if killed["executor"] < 3 && executor.is_some_and(|process| end(process.pid).is_ok()) {
+                    *killed.get_mut("executor").unwrap() += 1;
+                }
+            }
+            _ => {
+                daemon.signal(Signal::SIGKILL);
+                daemon.end(Deadline::seconds(20));
+                *killed.get_mut("main").unwrap() += 1;
+                daemon = world.start_daemon(&[]);
+            }
+        }
+    }
+    println!("killed: {killed:?}");
+    world.run("rm /etc/cron.d/jobs").ok();
+    let has_jobs = || world.processes().iter().any(|process| process.line.contains("CRON_RUN_ID"));
+    Deadline::seconds(30).wait_for("the jobs' ends", || (!has_jobs()).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(daemon.stop().success());
+    Deadline::seconds(60).wait_for("the recorder's end", || recorder(&world).is_none().then_some(()));
+
+    let mut wrong = Vec::new();
+    for job in ["quick", "failing", "slow", "lenient"] {
+        let text = fs::read_to_string(format!("/run/{job}")).unwrap_or_default();
+        let mut told: BTreeMap<u64, Option<&str>> = BTreeMap::new();
+        for (run, word) in text.lines().filter_map(|line| line.split_once(' ')) {
+            let status = told.entry(run.parse().unwrap()).or_default();
+            if word != "begun" {
+                *status = Some(word);
+            }
+        }
+        let found = rows(
+            &world,
+            &format!(
+                "SELECT run, outcome, ifnull(exit_code, '-') FROM runs WHERE job = 'root:{job}' AND run IS NOT NULL"
+            ),
+        );
+        let mut rows: BTreeMap<u64, (String, String)> = BTreeMap::new();
+        for row in &found {
+            let parts: Vec<&str> = row.split('|').collect();
+            if rows.insert(parts[0].parse().unwrap(), (parts[1].to_owned(), parts[2].to_owned())).is_some() {
+                wrong.push(format!("{job}: two rows: {row}"));
+            }
+        }
+        for (run, status) in &told {
+            let expected = match (job, status) {
+                (_, None) => vec!["lost", "signal"],
+                ("failing", Some(_)) => vec!["failed"],
+                _ => vec!["ok"],
+            };
+            match rows.get(run) {
+                None => wrong.push(format!("{job} {run}: no row, {status:?}")),
+                Some((outcome, _)) if !expected.contains(&outcome.as_str()) => {
+                    wrong.push(format!("{job} {run}: {outcome}, and it was {status:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        for (run, (outcome, _)) in rows.iter().filter(|(run, _)| !told.contains_key(run)) {
+            // It may have been killed before it could note anything.
+            if !["lost", "not started"].contains(&outcome.as_str()) {
+                wrong.push(format!("{job} {run}: a row with {outcome} of a run that never was"));
+            }
+        }
+        println!("{job}: {} runs, {} rows", told.len(), rows.len());
+    }
+    let open = rows(&world, "SELECT count(*) FROM runs WHERE outcome = 'running'");
+    assert!(wrong.is_empty() && open == ["0"], "{wrong:#?} {open:?}");
+}

@@ -1,0 +1,93 @@
+//! Databases that are damaged, newer, or on a full file system.
+
+use crate::common::{Deadline, Implementation, World};
+use crate::world;
+use crate::{DATABASE, add_account, wait_for_recorder, wait_for_rows};
+
+const JOB: &str = "CRON_NAME=job\n@every_second root echo run\n";
+
+fn at_least(count: usize) -> impl Fn(&[String]) -> bool {
+    move |rows| rows.first().is_some_and(|row| row.parse().is_ok_and(|found: usize| found >= count))
+}
+
+fn wait_for_runs(world: &World, count: usize) {
+    wait_for_rows(world, "SELECT count(*) FROM runs WHERE outcome = 'ok'", at_least(count));
+}
+
+#[test]
+fn a_damaged_database_is_put_aside_with_one_line_in_the_log() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("job", JOB);
+    let daemon = world.start_daemon(&[]);
+    wait_for_runs(&world, 2);
+    assert!(daemon.stop().success());
+    Deadline::seconds(20).wait_for("the recorder's end", || crate::recorder(&world).is_none().then_some(()));
+    world.run(&format!("dd if=/dev/urandom of={DATABASE} bs=1k seek=5 count=8 conv=notrunc")).ok();
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for(
+        "the database was damaged: it is now /var/lib/cronwheel/history/history.db.corrupt-",
+        Deadline::seconds(20),
+    );
+    wait_for_runs(&world, 2);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_database_of_a_later_version_is_left_alone_and_jobs_run() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("job", "@every_second root date >>/run/ran\n");
+    world.run("mkdir -p /var/lib/cronwheel/history && chown _cronwheel /var/lib/cronwheel/history").ok();
+    world
+        .run(&format!("runuser -u _cronwheel -- sqlite3 {DATABASE} 'CREATE TABLE future (x); PRAGMA user_version = 9'"))
+        .ok();
+    let before = world.run(&format!("sha256sum {DATABASE}")).ok();
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("no history is kept: the database is of version 9", Deadline::seconds(20));
+    world.wait_for_file("/run/ran", Deadline::seconds(20));
+    assert!(daemon.stop().success());
+    assert_eq!(world.run(&format!("sha256sum {DATABASE}")).ok(), before);
+}
+
+#[test]
+fn rows_wait_while_the_file_system_is_full_and_none_is_lost() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("job", "CRON_NAME=job\n@every_second root echo run >>/run/ran\n");
+    world
+        .run("mkdir -p /var/lib/cronwheel/history && mount -t tmpfs -o size=400k tmpfs /var/lib/cronwheel/history")
+        .ok();
+    world.run("chown _cronwheel /var/lib/cronwheel/history && chmod 700 /var/lib/cronwheel/history").ok();
+    let daemon = world.start_daemon(&[]);
+    wait_for_runs(&world, 2);
+    world.run("dd if=/dev/zero of=/var/lib/cronwheel/history/filler bs=1k 2>/dev/null; true").ok();
+    world.log.wait_for("the history cannot be written: no space left on its file system", Deadline::seconds(60));
+    let ran = || std::fs::read_to_string("/run/ran").unwrap_or_default().lines().count();
+    let before = ran();
+    Deadline::seconds(30).wait_for("further runs", || (ran() >= before + 4).then_some(()));
+    world.run("rm /var/lib/cronwheel/history/filler").ok();
+    world.log.wait_for("the history is written again", Deadline::seconds(30));
+    assert!(daemon.stop().success());
+    Deadline::seconds(20).wait_for("the recorder's end", || crate::recorder(&world).is_none().then_some(()));
+    let count = ran();
+    let rows = crate::rows(&world, "SELECT count(*) FROM runs WHERE job = 'root:job'");
+    assert_eq!(rows, [count.to_string()]);
+}
+
+#[test]
+fn a_recorder_that_is_killed_is_started_again() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("job", JOB);
+    let daemon = world.start_daemon(&[]);
+    let first = wait_for_recorder(&world);
+    wait_for_runs(&world, 1);
+    world.run(&format!("kill -9 {first}")).ok();
+    world.log.wait_for("the recorder of the history has ended; it is started again", Deadline::seconds(20));
+    let second =
+        Deadline::seconds(20).wait_for("another recorder", || crate::recorder(&world).filter(|pid| *pid != first));
+    wait_for_runs(&world, 4);
+    assert_ne!(first, second);
+    assert!(daemon.stop().success());
+}

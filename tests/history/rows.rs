@@ -1,0 +1,106 @@
+//! What rows say of runs, and who may see them.
+
+use crate::common::{Deadline, Implementation};
+use crate::world;
+use crate::{add_account, ask, call, connect, recorder, rows, wait_for_recorder, wait_for_rows};
+use std::fs;
+
+#[test]
+fn debians_sqlite3_reads_a_row_for_each_run_and_each_row_of_skipped_slots() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3", "python3"]) else { return };
+    add_account(&world);
+    world
+        .crontab(
+            "alice",
+            "CRON_NAME=good\n@every_second echo hello\n\
+        CRON_NAME=bad\n@reboot exit 7\nCRON_NAME=lenient\nCRON_SUCCESS=0,7\n@reboot exit 7\nCRON_SUCCESS=default\n\
+        CRON_NAME=slow\nCRON_OVERLAP=skip\n@every_second sleep 4\nCRON_OVERLAP=default\n\
+        CRON_NAME=secret\nCRON_HISTORY=off\n@every_second true\n",
+        )
+        .ok();
+    world.drop_in("system", "CRON_NAME=killed\n@reboot root kill -9 $$\nCRON_NAME=nobody\n@reboot bob true\n");
+    let daemon = world.start_daemon(&[]);
+    let pid = wait_for_recorder(&world);
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let account = world.run("id -u _cronwheel").ok();
+    assert!(
+        status.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}", account.trim())) && status.contains("Groups:\t \n"),
+        "{status}"
+    );
+    assert_eq!(
+        world.run("stat -c '%U %a' /var/lib/cronwheel /var/lib/cronwheel/history").ok(),
+        "root 711\n_cronwheel 700\n"
+    );
+    let first = |job: &str| {
+        let sql = format!(
+            "SELECT outcome, reason, exit_code, signal, trigger FROM runs WHERE job = '{job}' AND outcome <> 'running'"
+        );
+        wait_for_rows(&world, &sql, |rows| !rows.is_empty()).remove(0)
+    };
+    assert_eq!(first("alice:good"), "ok||0||schedule");
+    assert_eq!(first("alice:bad"), "failed||7||reboot");
+    assert_eq!(first("alice:lenient"), "ok||7||reboot");
+    assert_eq!(first("root:killed"), "signal|||9|reboot");
+    let skipped = wait_for_rows(
+        &world,
+        "SELECT count, until - scheduled_at FROM runs WHERE outcome = 'skipped' AND count > 1",
+        |rows| !rows.is_empty(),
+    );
+    assert!(skipped[0] == "3|2000" || skipped[0] == "4|3000", "{skipped:?}");
+    assert_eq!(rows(&world, "SELECT count(*) FROM runs WHERE job = 'alice:secret'"), ["0"]);
+
+    // Who may see what.
+    let runs = r#"{"method":"io.cronwheel.History.Runs","more":true,"parameters":{"limit":500}}"#;
+    let of_root = call(&world, "root", runs);
+    assert!(of_root.len() > 5 && of_root.iter().any(|reply| reply.contains("root:killed")), "{of_root:#?}");
+    let of_alice = call(&world, "alice", runs);
+    assert!(of_alice.len() > 5 && of_alice.iter().all(|reply| reply.contains(r#""job":"alice:"#)), "{of_alice:#?}");
+    assert_eq!(call(&world, "bob", runs), [r#"{"parameters":{}}"#]);
+    let of_job = r#"{"method":"io.cronwheel.History.Runs","parameters":{"job":"alice:bad"}}"#;
+    assert!(call(&world, "alice", of_job)[0].contains(r#""exit_code":7"#));
+    for user in ["bob", "_cronwheel"] {
+        assert!(call(&world, user, of_job)[0].contains("io.cronwheel.Cron.NoSuchJob"), "{user}");
+    }
+    let run = rows(&world, "SELECT run FROM runs WHERE job = 'alice:bad'").remove(0);
+    for method in ["Run", "Output"] {
+        let message = format!(r#"{{"method":"io.cronwheel.History.{method}","parameters":{{"run":{run}}}}}"#);
+        assert!(!call(&world, "alice", &message)[0].contains("error"), "{method}");
+        assert!(call(&world, "bob", &message)[0].contains("io.cronwheel.Cron.NoSuchRun"), "{method}");
+    }
+    let summary = r#"{"method":"io.cronwheel.History.Summary","parameters":{"job":"alice:bad"}}"#;
+    assert!(call(&world, "alice", summary)[0].contains(r#""failures":1"#));
+    assert!(call(&world, "bob", summary)[0].contains("NoSuchJob"));
+
+    // Several calls over one connection, and hostile ones.
+    let mut socket = connect();
+    assert!(ask(&mut socket, r#"{"method":"org.varlink.service.GetInfo"}"#).contains("io.cronwheel.History"));
+    let description =
+        r#"{"method":"org.varlink.service.GetInterfaceDescription","parameters":{"interface":"io.cronwheel.History"}}"#;
+    assert!(ask(&mut socket, description).contains("method Summary"));
+    assert!(ask(&mut socket, r#"{"method":"io.cronwheel.History.Nothing"}"#).contains("MethodNotFound"));
+    assert!(
+        ask(&mut socket, r#"{"method":"io.cronwheel.History.Runs","parameters":{"since":"yesterday"}}"#)
+            .contains("InvalidTime")
+    );
+    assert_eq!(ask(&mut socket, "no json"), "");
+    assert!(daemon.stop().success());
+    let gone = || recorder(&world).is_none().then_some(());
+    Deadline::seconds(20).wait_for("the recorder's end", gone);
+    assert_eq!(rows(&world, "SELECT count(*) FROM daemons WHERE ended_at IS NOT NULL"), ["1"]);
+}
+
+#[test]
+fn without_the_account_or_cronctl_jobs_run_and_one_line_says_that_there_is_no_history() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in("job", "@every_second root date >>/run/ran\n");
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("no history is kept: there is no user _cronwheel", Deadline::seconds(20));
+    world.wait_for_file("/run/ran", Deadline::seconds(20));
+    assert_eq!(recorder(&world), None);
+    assert!(daemon.stop().success());
+    add_account(&world);
+    world.run("mv /usr/bin/cronctl /usr/bin/cronctl.gone").ok();
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("no history is kept: cronctl is not installed", Deadline::seconds(20));
+    assert!(daemon.stop().success());
+}
