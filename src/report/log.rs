@@ -214,7 +214,7 @@ mod tests {
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
         let sink = Sink::new(Destination::syslog(&path));
-        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None };
+        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None, lost: 0 };
         let sent = 10_000;
         for _ in 0..sent {
             log.write(&LogRecord::daemon("INFO", b"one of many"));

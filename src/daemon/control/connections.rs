@@ -1,7 +1,7 @@
 //! Connections, and which method answers which call.
 
 use super::state::{Control, Counts, Purpose, Request, Search, Then, Walk};
-use crate::control::Access;
+use crate::control::{Access, May, Sees};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
 use crate::schedule::Timestamp;
@@ -287,9 +287,12 @@ fn needs_more(call: &Call) -> Result<(), CallError> {
 /// The rights that a method needs.
 pub(super) fn needed_access(then: &Then) -> Access {
     match then {
-        Then::List(_) | Then::Next(_) | Then::Why { .. } | Then::Events(_) => Access::Entry,
-        Then::Show => Access::View,
-        Then::Run { .. } | Then::Pause { .. } | Then::Resume | Then::Cancel => Access::Owner,
+        Then::List(_) | Then::Next(_) | Then::Why { .. } | Then::Events(_) => {
+            Access { sees: Sees::Entry, may: May::Nothing }
+        }
+        Then::Show => Access { sees: Sees::All, may: May::Nothing },
+        Then::Cancel => Access { sees: Sees::Entry, may: May::Kill },
+        Then::Run { .. } | Then::Pause { .. } | Then::Resume => Access { sees: Sees::Entry, may: May::All },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::jobs::outcome_of;
 use super::state::{EventFilter, Request};
-use crate::control::Access;
+use crate::control::Sees;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
 use crate::executor::RunOfJob;
@@ -60,7 +60,7 @@ impl Daemon {
         let is_of_source = source.is_none_or(|source| {
             self.planner.scheduler.find_entry(job).is_some_and(|live| live.source().path == source)
         });
-        is_of_source && self.access_to(&peer, job) > Access::Nothing
+        is_of_source && self.access_to(&peer, job).sees > Sees::Nothing
     }
 
     /// Runs of an earlier daemon go on.

@@ -1,6 +1,6 @@
 //! What is said of a job.
 
-use crate::control::{Access, JobOwner, Rights};
+use crate::control::{Access, JobOwner, Rights, Sees};
 use crate::crontab::is_job_setting;
 use crate::daemon::database::CrontabDatabase;
 use crate::daemon::live_runs::{LiveRun, LiveRuns};
@@ -37,7 +37,7 @@ impl<'a> Viewer<'a> {
     /// What they may do with a job of a table with that owner, which runs as that user.
     pub(super) fn access(&mut self, owner: &Owner, user: &str) -> Access {
         if self.rights.is_root(self.peer) {
-            return Access::Root;
+            return Access::ROOT;
         }
         let owner = match owner {
             Owner::User { uid, .. } => JobOwner::User(*uid),
@@ -127,7 +127,7 @@ impl JobView {
     /// The job as somebody with these rights may see it.
     pub(super) fn job_for(self, access: Access) -> cron::Job {
         let mut job = self.job;
-        if access < Access::View {
+        if access.sees < Sees::All {
             // Who paused a system job, and why, is root's.
             (job.paused_by, job.note) = (None, None);
         }
@@ -212,7 +212,7 @@ impl Daemon {
     /// What somebody may do with a job.
     pub(super) fn access_to(&mut self, peer: &Peer, id: &JobId) -> Access {
         if self.control.rights.is_root(peer) {
-            return Access::Root;
+            return Access::ROOT;
         }
         let found =
             self.planner.scheduler.find_entry(id).map(|live| (live.source().owner.clone(), live.user().to_owned()));
@@ -220,7 +220,7 @@ impl Daemon {
             let (_, run) = self.runs.of_job(id).next()?;
             Some((run.source.owner.clone(), run.user.clone()))
         });
-        let Some((owner, user)) = found else { return Access::Nothing };
+        let Some((owner, user)) = found else { return Access::NOTHING };
         Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
     }
 
@@ -228,7 +228,7 @@ impl Daemon {
     pub(super) fn anacron_views(&mut self, peer: &Peer) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let access = viewer.access(&Owner::System, "root");
-        if access == Access::Nothing {
+        if access.sees == Sees::Nothing {
             return Vec::new();
         }
         let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
@@ -276,7 +276,7 @@ impl Daemon {
                 continue;
             }
             let access = viewer.access(&run.source.owner, &run.user);
-            if access > Access::Nothing {
+            if access.sees > Sees::Nothing {
                 views.push((JobView::of_run(&self.runs, run, self.planner.scheduler.caller()), access));
             }
         }

@@ -1,7 +1,7 @@
 //! Run, pause, resume, kill, reload.
 
 use super::state::{Request, RunByHand};
-use crate::control::Access;
+use crate::control::{Access, May, Sees};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::report::{Ident, Level, LogRecord};
@@ -142,8 +142,13 @@ impl Daemon {
         let run = RunId(arguments.run);
         let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
         let job = self.runs.get(run).map(|live| live.job.clone()).ok_or_else(unknown)?;
-        if self.access_to_run(&peer, run) < Access::Entry {
+        let access = self.access_to_run(&peer, run);
+        if access.sees == Sees::Nothing {
             return Err(unknown());
+        }
+        if access.may < May::Kill {
+            let what = format!("runs of {job} can be ended by the user that they run as and by root only");
+            return Err(cron::Error::NotAllowed { what }.into());
         }
         let by = self.name_of(&peer);
         if let Some(name) = &arguments.signal {
@@ -168,14 +173,14 @@ impl Daemon {
     }
 
     fn access_to_run(&mut self, peer: &Peer, run: RunId) -> Access {
-        let Some(live) = self.runs.get(run) else { return Access::Nothing };
+        let Some(live) = self.runs.get(run) else { return Access::NOTHING };
         let (owner, user) = (live.source.owner.clone(), live.user.clone());
         super::jobs::Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
     }
 
     /// Whether somebody may see the output of a run.
     pub(super) fn may_see_output(&mut self, peer: &Peer, run: RunId) -> bool {
-        self.access_to_run(peer, run) >= Access::View
+        self.access_to_run(peer, run).sees == Sees::All
     }
 
     /// Answers `Kill` of a job: its oldest run, else what waits, else its retry.

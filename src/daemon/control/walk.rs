@@ -3,7 +3,7 @@
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer};
 use super::state::{Counts, Listing, NextStarts, Purpose, Request, Search, Then, Walk};
-use crate::control::Access;
+use crate::control::{Access, May, Sees};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::Timestamp;
@@ -67,7 +67,7 @@ impl Daemon {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         for live in entries {
             let access = viewer.access_to_entry(&live);
-            if access == Access::Nothing {
+            if access.sees == Sees::Nothing {
                 continue;
             }
             match purpose {
@@ -77,7 +77,7 @@ impl Daemon {
                     }
                 }
                 Purpose::FindOwn { found, .. } => {
-                    if access >= Access::Owner {
+                    if access.may >= May::All {
                         found.extend(live.id());
                     }
                 }
@@ -171,13 +171,13 @@ impl Daemon {
         let needed = needed_access(&then);
         for id in found.iter().flatten() {
             let access = self.access_to(peer, id);
-            if access < needed {
-                let what = match access {
-                    Access::Nothing => return Err(cron::Error::NoSuchJob { job: id.to_string() }.into()),
-                    _ if needed == Access::View => {
+            if access.sees < needed.sees || access.may < needed.may {
+                let what = match access.sees {
+                    Sees::Nothing => return Err(cron::Error::NoSuchJob { job: id.to_string() }.into()),
+                    _ if access.sees < needed.sees => {
                         format!("{id} is an entry of a system table: only root may see its settings")
                     }
-                    _ => format!("{id} can be steered only by its owner and by root"),
+                    _ => format!("{id} can be steered by its owner and by root only"),
                 };
                 return Err(cron::Error::NotAllowed { what }.into());
             }
