@@ -46,6 +46,7 @@ impl Scheduler {
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
         self.settle_queue(now, actions);
+        self.expect_late_tables(gap.as_ref());
         gap
     }
 
@@ -109,6 +110,7 @@ impl Scheduler {
             }
         };
         let number = self.tables.add(fresh, &mut self.timers);
+        let was_live = old.is_some();
         self.change_entries(now, actions, |scheduler, actions| match old {
             Some((old_number, old)) => {
                 scheduler.carry_over(old_number, &old, number, now, actions);
@@ -126,6 +128,7 @@ impl Scheduler {
             }
         }
         self.start_intervals(number, now.utc);
+        self.catch_up_late_table(number, was_live, now, actions);
     }
 
     pub(super) fn unload(&mut self, path: &str, now: Now, actions: &mut Vec<Action>) {

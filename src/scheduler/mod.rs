@@ -10,6 +10,7 @@
 //! | `state` | the [`Scheduler`]: its state, and which method handles which event |
 //! | `event` | events, actions, and the descriptions of a start and an end |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `late_tables` | catch-up for tables that are first loaded after the beginning |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //! | `zones` | the time zones in use, each with its virtual clock |
@@ -41,6 +42,7 @@ mod find_jobs;
 mod follow_up;
 mod job_id;
 mod jobs;
+mod late_tables;
 mod live;
 mod live_table;
 mod loading;

@@ -27,7 +27,7 @@ const LATEST_WINDOW: i64 = 60;
 
 /// How many missed slots may still be looked at.
 #[derive(Debug)]
-struct SlotBudget {
+pub(super) struct SlotBudget {
     of_all: usize,
     of_user: usize,
     spent: HashMap<String, usize>,
@@ -208,7 +208,7 @@ impl Scheduler {
         }
     }
 
-    fn id_of(&self, table: &LiveCrontab, entry: u32) -> Option<JobId> {
+    pub(super) fn id_of(&self, table: &LiveCrontab, entry: u32) -> Option<JobId> {
         table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.caller))
     }
 
@@ -556,24 +556,36 @@ impl Scheduler {
             }
             let is_made_up = |slot: &Timestamp| started.get(&key).is_some_and(|made_up| made_up.contains(slot));
             let has_begun = |slot: &Timestamp| self.already_started.contains_key(&(id.clone(), *slot));
-            let slots: Vec<(Timestamp, bool)> = slots
-                .into_iter()
-                .filter(|slot| (catches_up || !is_made_up(slot)) && !has_begun(slot))
-                .map(|slot| (slot, self.is_excepted(&id, key, slot)))
-                .collect();
-            if slots.is_empty() {
-                continue;
-            }
-            self.starting_at = now.utc;
-            self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(&id, &slots, why, turn));
-            self.settle_queue(now, actions);
+            let slots = slots.into_iter().filter(|slot| (catches_up || !is_made_up(slot)) && !has_begun(slot));
+            let slots = slots.collect();
+            self.catch_up_slots(&id, key, slots, why, now, actions);
         }
         self.dues.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
     }
 
+    /// Makes up for slots of an entry that were missed for that reason, oldest first.
+    pub(super) fn catch_up_slots(
+        &mut self,
+        id: &JobId,
+        key: EntryKey,
+        slots: Vec<Timestamp>,
+        why: MissReason,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let slots: Vec<(Timestamp, bool)> =
+            slots.into_iter().map(|slot| (slot, self.is_excepted(id, key, slot))).collect();
+        if slots.is_empty() {
+            return;
+        }
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, &slots, why, turn));
+        self.settle_queue(now, actions);
+    }
+
     /// The slots of an entry that were missed between two moments, oldest first. Where they are more than the budget allows, only the
     /// latest: no crontab may keep the daemon from its work for long.
-    fn missed_slots(
+    pub(super) fn missed_slots(
         &self,
         id: &JobId,
         key: EntryKey,
@@ -635,32 +647,29 @@ impl Scheduler {
 
     /// What the next daemon has to know.
     pub fn saved_state(&self) -> SavedState {
-        SavedState {
-            jobs: self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())).collect(),
-            pauses: self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())).collect(),
-            first_seen: self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)).collect(),
-            handled: Some(self.completed()),
-            is_of_other_boot: false,
-        }
+        let mut saved = self.unclaimed.clone();
+        saved.jobs.extend(self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())));
+        saved.pauses.extend(self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())));
+        saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
+        SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
     }
 
     /// Takes what an earlier daemon has left.
     pub(super) fn restore(&mut self, saved: SavedState, is_other_boot: bool, now: Now, actions: &mut Vec<Action>) {
-        let SavedState { jobs, first_seen, pauses, .. } = saved;
-        self.unclaimed = SavedState { jobs, pauses, is_of_other_boot: is_other_boot, ..SavedState::default() };
-        self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
+        let SavedState { jobs, mut first_seen, pauses, .. } = saved;
         for (id, seen) in &mut self.first_seen {
-            let saved = first_seen.get(id);
+            let saved = first_seen.remove(id);
             // The schedule may be another one now: then nothing of before is owed.
             if let Some((_, at)) = saved.filter(|(digest, _)| *digest == seen.0) {
-                seen.1 = *at;
+                seen.1 = at;
             }
-            if saved != Some(&*seen) {
+            if saved != Some(*seen) {
                 actions.push(save_first_seen(id, Some(*seen)));
             }
         }
-        let is_gone = |id: &&JobId| !self.first_seen.contains_key(*id);
-        actions.extend(first_seen.keys().filter(is_gone).map(|id| save_first_seen(id, None)));
+        // What is left may be of tables that are loaded later.
+        self.unclaimed = SavedState { jobs, pauses, first_seen, handled: None, is_of_other_boot: is_other_boot };
+        self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
         self.claim(None, now, actions);
     }
 
@@ -701,6 +710,7 @@ impl Scheduler {
             return;
         }
         let unclaimed = std::mem::take(&mut self.unclaimed);
+        self.late_tables = None;
         actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
     }
 
@@ -764,6 +774,6 @@ impl Scheduler {
     }
 }
 
-fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {
+pub(super) fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {
     Action::SaveState(Box::new(StateChange::first_seen(id.clone(), seen)))
 }

@@ -4,6 +4,7 @@ use super::anacron::Anacron;
 use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, RunResult};
 use super::job_id::JobId;
 use super::jobs::{EndReason, Jobs};
+use super::late_tables::LateTables;
 use super::live_table::LiveCrontab;
 use super::rule;
 use super::run_origin::RunOrigin;
@@ -65,6 +66,8 @@ pub struct Scheduler {
     pub(super) unclaimed: SavedState,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     pub(super) unclaimed_until_ms: i64,
+    /// What tables need that are first loaded after the begin. None: nothing is owed to their entries.
+    pub(super) late_tables: Option<LateTables>,
     /// What became of runs of earlier daemons before the begin.
     pub(super) earlier: EarlierEnds,
     /// Since when the daemon was down before it began.
@@ -153,6 +156,7 @@ impl Scheduler {
             first_seen: HashMap::new(),
             unclaimed: SavedState::default(),
             unclaimed_until_ms: 0,
+            late_tables: None,
             earlier: EarlierEnds::default(),
             down_since: None,
             last: now,
