@@ -420,6 +420,32 @@ fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
     assert_eq!(commands(&second.look_after(30)), ["again"]);
 }
 
+#[test]
+fn a_pending_retry_goes_by_the_wall_clock_after_a_boot_and_by_the_clock_of_that_boot_after_a_restart() {
+    let text = "CRON_RETRY=1,1m\n0 4 * * * again\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let run = started(&first.run(40)).first().expect("a start").run;
+    first.now.utc = Timestamp(first.now.utc.0 + 1);
+    first.tell(ended(run, RunOutcome::Code(3)));
+    let due = first.now.utc.0 + 60;
+    let mut saved = first.plan.saved_state();
+    saved.set_of_other_boot();
+    let now = Now { utc: Timestamp(due - 40), elapsed_ms: 5_000 };
+    saved.convert_to_boot(now);
+    // What the daemon of this boot stores before and after its begin.
+    let mut stored = SavedState::default();
+    saved.changes().for_each(|change| stored.apply(change));
+    for seconds in [0, 10] {
+        let now = Now { utc: Timestamp(now.utc.0 + seconds), elapsed_ms: now.elapsed_ms + seconds * 1_000 };
+        let mut next = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+        next.load("/spool/alice", text);
+        let (completed, started, running) = (Some(now.utc), Vec::new(), Vec::new());
+        let saved = Box::new(stored.clone());
+        next.tell(Event::Begin { boot: false, completed, started, running, saved });
+        assert_eq!(next.plan.wake_at_elapsed_ms(), Some(45_000), "{seconds}");
+    }
+}
+
 /// The saved state of a machine, as the next daemon reads it.
 fn saved_and_read(machine: &Machine) -> Box<SavedState> {
     let saved = machine.plan.saved_state();
