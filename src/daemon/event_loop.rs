@@ -4,7 +4,7 @@ use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
 use super::job_state::{JobStateStore, StateNews};
 use super::load_event::{EventSink, LoadEvent, LogLine};
-use super::old_executors::RequestedEnd;
+use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, Planner, Stopping, reap};
 use crate::crontab::printable;
@@ -12,7 +12,8 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
-    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause, StateChange,
+    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, SkipReason, StampCause,
+    StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -393,9 +394,14 @@ impl Daemon {
     }
 
     /// Has a run ended by the executor that it belongs to.
-    fn end_run(&mut self, run: RunId) {
+    pub(super) fn end_run(&mut self, run: RunId) {
         match self.executors.old.end_run(run) {
             RequestedEnd::Sent => {}
+            RequestedEnd::Lost(LostRunProcesses { run: of, processes }) => {
+                let known = self.planner.scheduler.find_jobs([&of.job]);
+                let grace_s = known.get(&of.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
+                self.executors.current.end_lost(run, processes, grace_s);
+            }
             RequestedEnd::NotTheirs => self.executors.current.end(run),
             RequestedEnd::OtherVersion => {
                 let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);

@@ -2,6 +2,7 @@
 
 use super::config::{Config, JournalLocation};
 use super::link::{Link, WireError};
+use super::lost_processes::LostProcesses;
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
 use crate::scheduler::{FollowUp, RunId, RunRequest};
@@ -91,6 +92,11 @@ impl Executor {
     /// Queues a request to end a run with all its processes: SIGTERM, and SIGKILL after its grace period.
     pub fn end(&mut self, run: RunId) {
         self.queue(&ExecutorRequest::End { run });
+    }
+
+    /// Queues a request to end the processes of a run that another executor has left: SIGTERM, and SIGKILL after the grace period.
+    pub fn end_lost(&mut self, run: RunId, processes: LostProcesses, grace_s: u32) {
+        self.queue(&ExecutorRequest::EndLost { run, processes, grace_s });
     }
 
     /// Queues a request to end every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Starts

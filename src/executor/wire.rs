@@ -5,6 +5,7 @@
 //! that they only use the messages above the line "same version only". Those never change. New variants are added at the end of each enum,
 //! and a message that cannot be decoded is skipped.
 
+use super::lost_processes::LostProcesses;
 use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
@@ -47,6 +48,15 @@ pub(super) enum ExecutorRequest<S> {
         run: RunId,
         /// Whether its output is mailed, if it is kept for that.
         is_mailed: bool,
+    },
+    /// End the processes of a run that another executor has left: SIGTERM, and SIGKILL after a grace period.
+    EndLost {
+        /// The run.
+        run: RunId,
+        /// Its processes.
+        processes: LostProcesses,
+        /// Seconds of the grace period.
+        grace_s: u32,
     },
 }
 

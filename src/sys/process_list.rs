@@ -46,6 +46,12 @@ pub fn identity(pid: Pid) -> Option<ProcessIdentity> {
     entry(pid).ok().flatten().map(|entry| entry.identity)
 }
 
+/// Whether a process was started with this variable, `NAME=VALUE`, in its environment. False if that cannot be read.
+pub fn was_started_with(pid: Pid, variable: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+}
+
 fn parse(pid: Pid, stat: &[u8]) -> Option<ProcessEntry> {
     // The second field, in parentheses, is the name of the program, which may hold any bytes.
     let end = memchr::memrchr(b')', stat)?;

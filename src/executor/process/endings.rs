@@ -10,6 +10,7 @@ use super::job_endings::{Ending, GRACE_WALK_MS, Phase, Step, Walk};
 use super::state::ExecutorState;
 use crate::executor::job::Job;
 use crate::executor::job_processes::{JobProcesses, ProcessTable};
+use crate::executor::lost_processes::LostProcesses;
 use crate::report::Level;
 use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
@@ -56,6 +57,7 @@ impl ExecutorState {
             return;
         }
         let ending = Ending {
+            lost: None,
             // Its entry could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
             processes: job
                 .process
@@ -68,6 +70,27 @@ impl ExecutorState {
             walk_at_ms: Some(now_ms),
             leader: None,
         };
+        self.endings.of_job.insert(id, ending);
+    }
+
+    /// Ends the processes of a run that another executor has left: TERM, and KILL after the grace period. They are not children of this process.
+    pub(super) fn end_lost(&mut self, run: RunId, processes: LostProcesses, grace_s: u32, now_ms: i64) {
+        let kill_at_ms = now_ms + i64::from(grace_s) * 1000;
+        if let Some(ending) = self.endings.of_job.values_mut().find(|ending| ending.lost == Some(run)) {
+            ending.kill_at_ms = ending.kill_at_ms.min(kill_at_ms);
+            return;
+        }
+        let ending = Ending {
+            lost: Some(run),
+            processes: JobProcesses::of_lost(processes),
+            leaf: self.cgroups.leaf_of(run),
+            phase: Phase::Terminate,
+            kill_at_ms,
+            walk_at_ms: Some(now_ms),
+            // Nobody waits for its end.
+            leader: Some(None),
+        };
+        let id = self.context.new_id();
         self.endings.of_job.insert(id, ending);
     }
 
@@ -183,16 +206,19 @@ impl ExecutorState {
     fn finish_ending(&mut self, id: u64) {
         let Some(ending) = self.endings.of_job.get(&id) else { return };
         let in_cgroup = ending.leaf.as_ref().map_or(0, |leaf| leaf.processes().len());
-        let (left, leader) = (ending.processes.alive().count().max(in_cgroup), ending.leader);
-        if left > 0
-            && let Some(job) = self.jobs.running.get(&id)
-        {
-            let command = job.command(self.context.profile);
+        let (left, leader, lost) = (ending.processes.alive().count().max(in_cgroup), ending.leader, ending.lost);
+        if left > 0 {
             let rest = match left {
-                1 => ": 1 process of the job could not be killed".to_owned(),
-                _ => format!(": {left} processes of the job could not be killed"),
+                1 => "1 process of the job could not be killed".to_owned(),
+                _ => format!("{left} processes of the job could not be killed"),
             };
-            self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+            if let Some(run) = lost {
+                self.context.log.own(Level::Warning, "KILL FAILED", &format!("run {}: {rest}", run.0));
+            } else if let Some(job) = self.jobs.running.get(&id) {
+                let command = job.command(self.context.profile);
+                let rest = format!(": {rest}");
+                self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+            }
         }
         if let Some(ended) = leader {
             self.endings.of_job.remove(&id);

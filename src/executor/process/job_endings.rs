@@ -1,7 +1,7 @@
 //! The jobs that are being ended, and the steps by which that happens.
 
 use crate::executor::job_processes::{Candidate, JobProcesses};
-use crate::scheduler::Usage;
+use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::process::{Ask, Status};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity, ProcessWalk};
@@ -47,6 +47,8 @@ pub(super) enum Step {
 
 /// The ending of one job.
 pub(super) struct Ending {
+    /// The run, if another executor has left it.
+    pub(super) lost: Option<RunId>,
     pub(super) processes: JobProcesses,
     /// The cgroup of the job, if it has one.
     pub(super) leaf: Option<LeafCgroup>,

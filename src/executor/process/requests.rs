@@ -23,6 +23,9 @@ impl ExecutorState {
                 ExecutorRequest::Conclude { run, is_mailed } => self.conclude(run, is_mailed),
                 ExecutorRequest::StopStarting => self.stop_starting(),
                 ExecutorRequest::End { run } => self.end_run(run, clock::monotonic_ms()),
+                ExecutorRequest::EndLost { run, processes, grace_s } => {
+                    self.end_lost(run, processes, grace_s, clock::monotonic_ms());
+                }
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
                 ExecutorRequest::LogState => self.log_state(),
                 ExecutorRequest::ReopenLog => self.context.log.reopen(),
