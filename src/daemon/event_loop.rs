@@ -307,15 +307,16 @@ impl Daemon {
                 ExecutorEvent::Started { run, pid } => {
                     self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
                 }
-                ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
+                // Nobody asks for process ids yet.
+                ExecutorEvent::Begun { runs, processes: _ } => self.notify_scheduler(Event::Begun(runs)),
                 ExecutorEvent::Ended(result) => self.handle_result(*result),
                 // Results of mails are not kept yet. The others are answers to a daemon that takes an executor over.
                 ExecutorEvent::Mailed { .. }
                 | ExecutorEvent::Hello { .. }
                 | ExecutorEvent::Running { .. }
                 | ExecutorEvent::Listed => {}
-                // There is no recorder yet that would keep it.
-                ExecutorEvent::KeptOutput { .. } => {}
+                // There is no recorder yet that would keep it, and no control socket whose clients would follow it.
+                ExecutorEvent::KeptOutput { .. } | ExecutorEvent::OutputPart { .. } => {}
             }
         }
         Ok(())

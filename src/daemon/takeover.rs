@@ -199,7 +199,10 @@ impl Daemon {
     /// Handles messages of an earlier daemon's executor, or the end of its connection.
     fn handle_old_executor(&mut self, token: Token) -> Result<(), Fatal> {
         let Some(executor) = self.executors.old.connected.get_mut(&token) else { return Ok(()) };
-        match executor.receive() {
+        let received = executor.receive();
+        // Neither history nor control socket exists yet, so nobody needs output or process ids.
+        drop(executor.take_other_events());
+        match received {
             Ok(ended) => ended.into_iter().for_each(|result| self.handle_result(result)),
             Err(_) => {
                 if let Some(executor) = self.executors.old.connected.remove(&token) {
