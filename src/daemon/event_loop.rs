@@ -308,19 +308,30 @@ impl Daemon {
 
     pub(super) fn handle_executor(&mut self) -> Result<(), Fatal> {
         for event in self.executors.current.receive()? {
-            match event {
-                ExecutorEvent::Started { run, pid } => {
-                    self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
-                }
-                ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
-                ExecutorEvent::Ended(result) => self.handle_result(*result),
-                ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
-                ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
-                // Answers to a daemon that takes an executor over.
-                ExecutorEvent::Hello { .. } | ExecutorEvent::Running { .. } | ExecutorEvent::Listed => {}
-            }
+            self.handle_executor_event(event);
         }
         Ok(())
+    }
+
+    /// Handles an event of this daemon's executor, or one of an earlier daemon's that is about output or processes.
+    pub(super) fn handle_executor_event(&mut self, event: ExecutorEvent) {
+        match event {
+            ExecutorEvent::Started { run, pid } => {
+                self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
+            }
+            ExecutorEvent::Begun { runs, processes } => {
+                processes.iter().for_each(|of| self.runs.set_process(of.run, of.pid, of.started_at_ms));
+                self.notify_scheduler(Event::Begun(runs));
+            }
+            ExecutorEvent::Ended(result) => self.handle_result(*result),
+            ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
+            ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
+            ExecutorEvent::OutputPart { follower, stream, skipped, data, is_end } => {
+                self.send_output_part(follower, stream, skipped, data, is_end);
+            }
+            // Answers to a daemon that takes an executor over.
+            ExecutorEvent::Hello { .. } | ExecutorEvent::Running { .. } | ExecutorEvent::Listed => {}
+        }
     }
 
     pub(super) fn handle_result(&mut self, result: RunResult) {

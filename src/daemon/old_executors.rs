@@ -109,6 +109,16 @@ impl OldExecutors {
         self.processes_of(watched).map_or(RequestedEnd::Sent, RequestedEnd::Lost)
     }
 
+    /// The connected executor that has this run.
+    pub(super) fn executor_of(&mut self, run: RunId) -> Option<&mut OldExecutor> {
+        self.connected.values_mut().find(|executor| executor.running().any(|running| running.run == run))
+    }
+
+    /// Requests that no more output is sent to a follower.
+    pub(super) fn stop_following(&mut self, follower: u64) {
+        self.connected.values_mut().for_each(|executor| executor.stop_following(follower));
+    }
+
     /// Sends TERM, or KILL if `hard`, to all jobs of the connected ones. Returns the runs that the executor of this main has to end.
     pub(super) fn end_all(&mut self, hard: bool) -> Vec<LostRunProcesses> {
         self.connected.values_mut().for_each(|executor| executor.end_all(hard));

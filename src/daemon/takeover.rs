@@ -214,7 +214,11 @@ impl Daemon {
     /// Handles messages of an earlier daemon's executor, or the end of its connection.
     fn handle_old_executor(&mut self, token: Token) -> Result<(), Fatal> {
         let Some(executor) = self.executors.old.connected.get_mut(&token) else { return Ok(()) };
-        match executor.receive() {
+        let received = executor.receive();
+        for event in executor.take_other_events() {
+            self.handle_executor_event(event);
+        }
+        match received {
             Ok(ended) => ended.into_iter().for_each(|result| self.handle_result(result)),
             Err(_) => {
                 if let Some(executor) = self.executors.old.connected.remove(&token) {
