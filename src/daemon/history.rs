@@ -6,7 +6,7 @@
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler};
-use crate::crontab::HistoryRule;
+use crate::crontab::{HistoryRule, printable};
 use crate::executor::{EarlierStart, RunOfJob};
 use crate::history::event::{
     DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
@@ -51,6 +51,8 @@ const LONGEST_PAUSE_MS: i64 = 300_000;
 const HEALTHY_MS: i64 = 60_000;
 /// Most lines of one recorder that go into the log.
 const MOST_LINES: u32 = 100;
+/// Most characters of such a line.
+const LONGEST_TEXT: usize = 300;
 /// How long the end of a daemon waits for the recorder where nothing would be left to run it.
 const LAST_WAIT_MS: i64 = 3_000;
 /// What a database in memory may take.
@@ -261,10 +263,10 @@ impl History {
                         ));
                     }
                 }
-                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, text)),
-                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, text)),
+                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, one_line(&text))),
+                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, one_line(&text))),
                 RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
-                RecorderMessage::Off(why) => off = Some(why),
+                RecorderMessage::Off(why) => off = Some(one_line(&why)),
             }
             if let Recorder::Running(running) = &mut open.recorder {
                 running.lines = running.lines.saturating_add(1);
@@ -586,6 +588,11 @@ impl Daemon {
         }
     }
 
+    /// Records what somebody has asked for by the control socket.
+    pub(super) fn record_control(&mut self, control: HistoryEvent) {
+        self.history.record(Share::Root, &control, &[]);
+    }
+
     /// Records slots that were skipped.
     pub(super) fn record_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
         let slots = (first, Timestamp(start.scheduled_at), count);
@@ -625,6 +632,12 @@ impl Daemon {
             Owner::Caller => process::own_ids().ok().map(|ids| ids.users[1]),
         }
     }
+}
+
+/// A text of another process as one line of the log.
+fn one_line(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(at, _)| at);
+    printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
 }
 
 /// The numbers of runs.
