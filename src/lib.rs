@@ -22,6 +22,8 @@
 //! | 0 | [`schedule`] | expressions, calendar, time zones, daylight saving time |
 //! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
 //!
+//! Layer 5 is for the web page of `cronctl`, which comes later.
+//!
 //! `schedule`, `crontab`, `varlink`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
 //! return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
 //! processes are started at once, which output is kept.

@@ -19,7 +19,7 @@ pub enum ProfileName {
 pub struct Profile {
     /// The reference implementation that it describes.
     pub profile: ProfileName,
-    /// Its name for `--profile`.
+    /// The name by which `--profile` selects it.
     pub name: &'static str,
     /// The directory of the users' crontabs.
     pub spool: &'static str,
@@ -53,7 +53,7 @@ pub struct Profile {
     pub dialect: Dialect,
 }
 
-/// Debian's cron package.
+/// The constants of Debian's cron package.
 pub static DEBIAN: Profile = Profile {
     profile: ProfileName::Debian,
     name: "debian",
@@ -119,7 +119,7 @@ pub static CRONIE: Profile = Profile {
 
 /// The paths that both reference implementations share, and those of this project.
 pub mod shared {
-    /// The system crontab.
+    /// The path of the system crontab.
     pub const SYSTEM_CRONTAB: &str = "/etc/crontab";
     /// The directory of drop-in crontabs.
     pub const CRON_D: &str = "/etc/cron.d";

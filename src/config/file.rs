@@ -11,9 +11,10 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// All keys in alphabetical order. They are the long options of `crond`, and what has no option.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "anacron-stamps",
     "anacrontab",
+    "control-group",
     "cron-d",
     "foreground",
     "history",
@@ -30,6 +31,7 @@ const KEYS: [&str; 19] = [
     "state-dir",
     "stop-timeout",
     "system-crontab",
+    "view-group",
     "watch",
 ];
 
@@ -63,14 +65,14 @@ impl WatchMode {
     }
 }
 
-/// Where the daemon logs.
+/// Where the daemon logs (key `log`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogTarget {
-    /// The system's log.
+    /// The system's log, by its socket /dev/log.
     Syslog,
     /// The systemd journal, with fields.
     Journal,
-    /// Lines on standard error.
+    /// Lines of text on standard error.
     Stderr,
     /// JSON lines on standard error.
     Json,
@@ -94,26 +96,30 @@ impl LogTarget {
 pub struct Values {
     /// Which reference implementation is being replaced.
     pub profile: Option<ProfileName>,
-    /// Directory of users' crontabs.
+    /// Directory of users' crontabs, one file a user.
     pub spool: Option<PathBuf>,
-    /// The system crontab.
+    /// The system crontab, usually /etc/crontab.
     pub system_crontab: Option<PathBuf>,
-    /// Directory of system tables.
+    /// Directory of further system tables, usually /etc/cron.d.
     pub cron_d: Option<PathBuf>,
     /// Directory for PID file, lock, sockets and markers.
     pub run_dir: Option<PathBuf>,
     /// Directory of the state of jobs.
     pub state_dir: Option<PathBuf>,
-    /// Table of anacron jobs.
+    /// The table of anacron jobs, usually /etc/anacrontab.
     pub anacrontab: Option<PathBuf>,
     /// Directory of the days on which anacron jobs ran last.
     pub anacron_stamps: Option<PathBuf>,
-    /// Where to log.
+    /// Where the daemon logs.
     pub log: Option<LogTarget>,
     /// Command that delivers mail, or `off`.
     pub mailer: Option<String>,
     /// Whether the daemon stays in the foreground.
     pub foreground: Option<bool>,
+    /// Group whose members may do with jobs what root may.
+    pub control_group: Option<String>,
+    /// Group whose members see all jobs.
+    pub view_group: Option<String>,
     /// How changed tables are noticed.
     pub watch: Option<WatchMode>,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
@@ -136,10 +142,11 @@ pub struct Values {
 struct Expected(&'static str);
 
 impl Values {
-    /// Sets a known key.
+    /// Sets a known key; what was expected if the value is of another kind.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), Expected> {
         let path = || value.as_str().map(PathBuf::from).ok_or(Expected("a path in quotes"));
         let name = || value.as_str().unwrap_or_default();
+        let group = || value.as_str().map(str::to_owned).ok_or(Expected("the name of a group in quotes"));
         match key {
             "spool" => self.spool = Some(path()?),
             "system-crontab" => self.system_crontab = Some(path()?),
@@ -148,6 +155,8 @@ impl Values {
             "state-dir" => self.state_dir = Some(path()?),
             "anacrontab" => self.anacrontab = Some(path()?),
             "anacron-stamps" => self.anacron_stamps = Some(path()?),
+            "control-group" => self.control_group = Some(group()?),
+            "view-group" => self.view_group = Some(group()?),
             "mailer" => {
                 self.mailer = Some(value.as_str().ok_or(Expected("a command in quotes, or \"off\""))?.to_owned());
             }
@@ -217,9 +226,9 @@ pub enum ConfigError {
     /// The file exists, or was asked for, and cannot be read.
     #[error("reading {}: {}", path.display(), files::reason(source))]
     Unreadable {
-        /// The file.
+        /// The configuration file that cannot be read.
         path: PathBuf,
-        /// What the kernel said.
+        /// The reason as the kernel gives it.
         source: io::Error,
     },
     /// Something in the file is not understood: `FILE:LINE:COLUMN: error: MESSAGE`.

@@ -3,6 +3,7 @@
 pub mod calendars;
 mod file;
 mod settings;
+pub mod sockets;
 pub mod zones;
 
 pub use file::{ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_size, parse_time};

@@ -9,29 +9,29 @@ use std::time::Duration;
 /// How long running jobs may take to end in a standalone daemon that was told to stop, unless it is configured.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where tables are.
+/// Paths of the crontabs of the system and its users.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// The users' tables.
+    /// Directory of the users' tables, one file a user.
     pub spool: PathBuf,
-    /// The system table.
+    /// The system table, usually /etc/crontab.
     pub system_crontab: PathBuf,
-    /// Drop-ins.
+    /// Directory of further system tables, usually /etc/cron.d.
     pub cron_d: PathBuf,
 }
 
 /// The configuration of all programs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The profile's constants.
+    /// What follows from the reference implementation that is replaced.
     pub profile: &'static Profile,
-    /// Where tables are.
+    /// Paths of the crontabs of the system and its users.
     pub places: Places,
     /// PID file, lock, sockets, markers.
     pub run_dir: PathBuf,
     /// What must outlive a boot.
     pub state_dir: PathBuf,
-    /// Table of anacron jobs.
+    /// The table of anacron jobs, usually /etc/anacrontab.
     pub anacrontab: PathBuf,
     /// The days on which they ran last.
     pub anacron_stamps: PathBuf,
@@ -41,6 +41,10 @@ pub struct Config {
     pub mailer: Option<String>,
     /// Whether the daemon stays in the foreground.
     pub foreground: bool,
+    /// Group whose members may do with jobs what root may.
+    pub control_group: Option<String>,
+    /// Group whose members see all jobs.
+    pub view_group: Option<String>,
     /// How changed tables are noticed.
     pub watch: WatchMode,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
@@ -99,6 +103,8 @@ impl Config {
             log: given.log.or(file.log),
             mailer: given.mailer.or(file.mailer),
             foreground: given.foreground.or(file.foreground).unwrap_or(false),
+            control_group: file.control_group,
+            view_group: file.view_group,
             watch: given.watch.or(file.watch).unwrap_or_default(),
             stop_timeout: given.stop_timeout.or(file.stop_timeout).unwrap_or(STOP_TIMEOUT),
             history,

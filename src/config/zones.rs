@@ -268,7 +268,7 @@ mod tests {
         [header.as_slice(), header.as_slice(), b"\n", rule.as_bytes(), b"\n"].concat()
     }
 
-    /// Hours east of UTC.
+    /// The offset at the beginning of 2027, in hours east of UTC.
     fn hours(zone: &Zone) -> i32 {
         zone.offset_at(Timestamp(1_800_000_000)) / 3600
     }

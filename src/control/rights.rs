@@ -25,19 +25,44 @@ pub enum JobOwner {
     Standalone(u32),
 }
 
-/// What somebody may do with a job. Each includes what stands before it.
+/// What somebody sees of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Access {
-    /// Not even know of it.
+pub enum Sees {
+    /// Not even that it exists.
     Nothing,
-    /// See that it exists and when it runs, and end its runs.
+    /// That it exists, when it runs and why.
     Entry,
-    /// See all of it.
-    View,
-    /// Do everything with it.
-    Owner,
-    /// Do everything, and what is done can be undone by others of this kind only.
-    Root,
+    /// Its environment and its output, too.
+    All,
+}
+
+/// What somebody may do with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum May {
+    /// Nothing.
+    Nothing,
+    /// End its runs.
+    Kill,
+    /// Everything.
+    All,
+    /// Everything, and what is done can be undone by others of this kind only.
+    AllAsRoot,
+}
+
+/// What somebody sees of a job and may do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// What they see.
+    pub sees: Sees,
+    /// What they may do.
+    pub may: May,
+}
+
+impl Access {
+    /// No access.
+    pub const NOTHING: Access = Access { sees: Sees::Nothing, may: May::Nothing };
+    /// That of root.
+    pub const ROOT: Access = Access { sees: Sees::All, may: May::AllAsRoot };
 }
 
 impl Rights {
@@ -55,15 +80,17 @@ impl Rights {
     /// What a peer may do with a job.
     pub fn access(&self, peer: &Peer, owner: JobOwner) -> Access {
         if self.is_root(peer) {
-            return Access::Root;
+            return Access::ROOT;
         }
         let own = match owner {
-            _ if peer.uid == OVERFLOW_UID => Access::Nothing,
-            JobOwner::User(uid) | JobOwner::Standalone(uid) if uid == peer.uid => Access::Owner,
-            JobOwner::System(Some(uid)) if uid == peer.uid => Access::Entry,
-            JobOwner::User(_) | JobOwner::System(_) | JobOwner::Standalone(_) => Access::Nothing,
+            _ if peer.uid == OVERFLOW_UID => Access::NOTHING,
+            JobOwner::User(uid) | JobOwner::Standalone(uid) if uid == peer.uid => {
+                Access { sees: Sees::All, may: May::All }
+            }
+            JobOwner::System(Some(uid)) if uid == peer.uid => Access { sees: Sees::Entry, may: May::Kill },
+            JobOwner::User(_) | JobOwner::System(_) | JobOwner::Standalone(_) => Access::NOTHING,
         };
-        if self.sees_all(peer) { own.max(Access::View) } else { own }
+        if self.sees_all(peer) { Access { sees: Sees::All, ..own } } else { own }
     }
 }
 
@@ -79,21 +106,24 @@ mod tests {
     fn the_table_of_rights() {
         let (user, system) = (JobOwner::User(1), JobOwner::System(Some(1)));
         let rights = Rights { control_group: Some(50), view_group: Some(60) };
+        let viewer = Access { sees: Sees::All, may: May::Nothing };
+        let owner = Access { sees: Sees::All, may: May::All };
+        let of_entry = Access { sees: Sees::Entry, may: May::Kill };
         for (peer, of_user, of_system) in [
-            (peer(0, &[]), Access::Root, Access::Root),
-            (peer(2, &[50]), Access::Root, Access::Root),
-            (peer(2, &[60]), Access::View, Access::View),
-            (peer(1, &[60]), Access::Owner, Access::View),
-            (peer(1, &[]), Access::Owner, Access::Entry),
-            (peer(2, &[]), Access::Nothing, Access::Nothing),
-            (peer(OVERFLOW_UID, &[50, 60]), Access::Nothing, Access::Nothing),
+            (peer(0, &[]), Access::ROOT, Access::ROOT),
+            (peer(2, &[50]), Access::ROOT, Access::ROOT),
+            (peer(2, &[60]), viewer, viewer),
+            (peer(1, &[60]), owner, Access { sees: Sees::All, may: May::Kill }),
+            (peer(1, &[]), owner, of_entry),
+            (peer(2, &[]), Access::NOTHING, Access::NOTHING),
+            (peer(OVERFLOW_UID, &[50, 60]), Access::NOTHING, Access::NOTHING),
         ] {
             assert_eq!(rights.access(&peer, user), of_user, "{peer:?}");
             assert_eq!(rights.access(&peer, system), of_system, "{peer:?}");
         }
-        assert_eq!(rights.access(&peer(OVERFLOW_UID, &[]), JobOwner::User(OVERFLOW_UID)), Access::Nothing);
-        assert_eq!(rights.access(&peer(1, &[]), JobOwner::System(None)), Access::Nothing);
-        assert_eq!(Rights::default().access(&peer(2, &[0, 50, 60]), user), Access::Nothing);
-        assert_eq!(Rights::default().access(&peer(1, &[]), JobOwner::Standalone(1)), Access::Owner);
+        assert_eq!(rights.access(&peer(OVERFLOW_UID, &[]), JobOwner::User(OVERFLOW_UID)), Access::NOTHING);
+        assert_eq!(rights.access(&peer(1, &[]), JobOwner::System(None)), Access::NOTHING);
+        assert_eq!(Rights::default().access(&peer(2, &[0, 50, 60]), user), Access::NOTHING);
+        assert_eq!(Rights::default().access(&peer(1, &[]), JobOwner::Standalone(1)), owner);
     }
 }

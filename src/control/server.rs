@@ -42,8 +42,10 @@ struct Connection {
     is_answering: bool,
     /// Replies that the client has not taken.
     unread: Vec<u8>,
-    /// Since when a request has been arriving, or replies have been unread (milliseconds of the monotonic clock).
-    waiting_since: Option<i64>,
+    /// Since when a request has been arriving (milliseconds of the monotonic clock).
+    request_since: Option<i64>,
+    /// Since when replies have been unread and nothing of them was taken.
+    unread_since: Option<i64>,
     /// The connection ends when the replies are read.
     is_ending: bool,
 }
@@ -57,9 +59,16 @@ impl Connection {
             reader,
             is_answering: false,
             unread: Vec::new(),
-            waiting_since: None,
+            request_since: None,
+            unread_since: None,
             is_ending: false,
         }
+    }
+
+    /// When its client has taken too long. A request that arrived ahead waits for the one before it, which takes no time of the client.
+    fn deadline_ms(&self) -> Option<i64> {
+        let request = self.request_since.filter(|_| !self.is_answering);
+        Some(request.into_iter().chain(self.unread_since).min()? + PATIENCE_MS)
     }
 
     fn flush(&mut self, now_ms: i64) -> io::Result<()> {
@@ -75,9 +84,9 @@ impl Connection {
         self.unread.drain(..sent);
         if self.unread.is_empty() {
             self.unread.shrink_to(PIECE);
-            self.waiting_since = None;
-        } else if sent > 0 || self.waiting_since.is_none() {
-            self.waiting_since = Some(now_ms);
+            self.unread_since = None;
+        } else if sent > 0 || self.unread_since.is_none() {
+            self.unread_since = Some(now_ms);
         }
         Ok(())
     }
@@ -144,7 +153,7 @@ impl Server {
             return false;
         }
         if connection.reader.has_begun() && !connection.is_answering {
-            connection.waiting_since.get_or_insert(now_ms);
+            connection.request_since.get_or_insert(now_ms);
         }
         true
     }
@@ -161,7 +170,7 @@ impl Server {
             return Ok(None);
         }
         let Some(message) = connection.reader.next_message().map_err(|_| Unusable)? else { return Ok(None) };
-        connection.waiting_since = connection.reader.has_begun().then_some(now_ms);
+        connection.request_since = connection.reader.has_begun().then_some(now_ms);
         let call = Call::parse(&message).map_err(|_| Unusable)?;
         if let Err(retry_after) = self.rate.take(connection.peer.uid, now_ms) {
             let refusal = Reply::refusal(&CallError::Cron(cron::Error::Busy { retry_after }));
@@ -206,22 +215,157 @@ impl Server {
 
     /// The connections whose clients have taken too long to send a request or to read replies.
     pub fn overdue(&self, now_ms: i64) -> Vec<ConnectionId> {
-        let is_overdue = |since: &i64| now_ms - since >= PATIENCE_MS;
         let overdue =
-            self.connections.iter().filter(|(_, connection)| connection.waiting_since.as_ref().is_some_and(is_overdue));
+            self.connections.iter().filter(|(_, connection)| connection.deadline_ms().is_some_and(|at| at <= now_ms));
         overdue.map(|(id, _)| *id).collect()
     }
 
     /// When a connection will be overdue (milliseconds of the monotonic clock).
     pub fn next_deadline_ms(&self) -> Option<i64> {
-        self.connections
-            .values()
-            .filter_map(|connection| connection.waiting_since)
-            .min()
-            .map(|since| since + PATIENCE_MS)
+        self.connections.values().filter_map(Connection::deadline_ms).min()
     }
 }
 
 /// A connection that is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unusable;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::contract::SingleThreaded;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn server() -> (tempfile::TempDir, Server) {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = Listener::bind_for_all(&SingleThreaded::for_tests(), &directory.path().join("socket")).unwrap();
+        (directory, Server::new(listener))
+    }
+
+    fn connect(directory: &tempfile::TempDir) -> UnixStream {
+        UnixStream::connect(directory.path().join("socket")).unwrap()
+    }
+
+    fn call(method: &str) -> Vec<u8> {
+        Call::new(method, &()).to_bytes()
+    }
+
+    fn read(client: &mut UnixStream) -> Reply {
+        let mut bytes = Vec::new();
+        let mut byte = [0];
+        while client.read(&mut byte).unwrap() == 1 && byte != [0] {
+            bytes.extend(byte);
+        }
+        Reply::parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn requests_that_are_sent_ahead_are_answered_one_after_the_other() {
+        let (directory, mut server) = server();
+        let mut client = connect(&directory);
+        server.accept(1).unwrap();
+        client.write_all(&[call("a.B"), call("a.C")].concat()).unwrap();
+        assert!(server.handle(1, 0));
+        assert_eq!(server.next_call(1, 0).unwrap().unwrap().method, "a.B");
+        assert_eq!(server.next_call(1, 0), Ok(None));
+        assert!(server.reply(1, &Reply::continued(&1), 0));
+        assert_eq!(server.next_call(1, 0), Ok(None));
+        assert!(server.reply(1, &Reply::of(&2), 0));
+        assert_eq!(server.next_call(1, 0).unwrap().unwrap().method, "a.C");
+        assert_eq!((read(&mut client).parameters, read(&mut client).parameters), (1.into(), 2.into()));
+        // Nothing is sent that was not asked for.
+        assert!(server.reply(1, &Reply::of(&3), 0) && server.reply(1, &Reply::of(&4), 0));
+        assert_eq!(read(&mut client).parameters, 3);
+        drop(client);
+        assert!(!server.handle(1, 0));
+    }
+
+    #[test]
+    fn what_is_no_request_ends_the_connection() {
+        for bytes in [b"{}\0".to_vec(), b"\0".to_vec(), vec![b'x'; LONGEST_REQUEST + 1]] {
+            let (directory, mut server) = server();
+            let mut client = connect(&directory);
+            server.accept(1).unwrap();
+            // The socket's buffer is larger than that.
+            client.write_all(&bytes).unwrap();
+            let is_open = (0..8).all(|_| server.handle(1, 0) && server.next_call(1, 0).is_ok());
+            assert!(!is_open, "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_request_has_ten_seconds_to_arrive_however_it_trickles() {
+        let (directory, mut server) = server();
+        let mut client = connect(&directory);
+        server.accept(1).unwrap();
+        for second in 0..10 {
+            client.write_all(b"{").unwrap();
+            assert!(server.handle(1, second * 1_000));
+            assert_eq!(server.next_call(1, second * 1_000), Ok(None));
+            assert!(server.overdue(second * 1_000).is_empty());
+        }
+        assert_eq!(server.next_deadline_ms(), Some(PATIENCE_MS));
+        assert_eq!(server.overdue(10_000), [1]);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_overdue_and_a_slow_one_is_not() {
+        let (directory, mut server) = server();
+        let mut client = connect(&directory);
+        server.accept(1).unwrap();
+        client.write_all(&call("a.B")).unwrap();
+        assert!(server.handle(1, 0) && server.next_call(1, 0).unwrap().is_some());
+        while server.has_read_all(1) {
+            assert!(server.reply(1, &Reply::continued(&"x".repeat(10_000)), 0));
+        }
+        assert!(!server.is_behind(1));
+        let mut piece = vec![0; 100_000];
+        client.read_exact(&mut piece).unwrap();
+        assert!(server.handle(1, 9_000));
+        // Some was taken, so that the time counts anew.
+        assert!(server.overdue(18_999).is_empty());
+        for _ in 0..100 {
+            assert!(server.reply(1, &Reply::continued(&"x".repeat(10_000)), 9_000));
+        }
+        assert!(server.is_behind(1));
+        assert_eq!(server.overdue(20_000), [1]);
+    }
+
+    #[test]
+    fn a_user_has_so_many_connections_and_the_next_one_is_told() {
+        let (directory, mut server) = server();
+        let own = nix::unistd::geteuid().as_raw();
+        let most = if own == 0 { FOR_ROOT } else { OF_ONE };
+        let mut clients: Vec<UnixStream> = Vec::new();
+        for id in 0..most as u64 {
+            clients.push(connect(&directory));
+            assert!(server.accept(id).is_some());
+            assert_eq!(server.peer(id).unwrap().uid, own);
+        }
+        let mut refused = connect(&directory);
+        assert!(server.accept(999).is_none());
+        assert_eq!(read(&mut refused).error.as_deref(), Some("io.cronwheel.Cron.Busy"));
+        server.close(0);
+        let _client = connect(&directory);
+        assert!(server.accept(1_000).is_some());
+    }
+
+    #[test]
+    fn requests_above_the_rate_are_refused() {
+        let (directory, mut server) = server();
+        let mut client = connect(&directory);
+        server.accept(1).unwrap();
+        for _ in 0..100 {
+            client.write_all(&call("a.B")).unwrap();
+            assert!(server.handle(1, 0));
+            assert!(server.next_call(1, 0).unwrap().is_some());
+            assert!(server.reply(1, &Reply::of(&1), 0));
+            read(&mut client);
+        }
+        client.write_all(&call("a.B")).unwrap();
+        assert!(server.handle(1, 0));
+        assert_eq!(server.next_call(1, 0), Ok(None));
+        assert_eq!(read(&mut client).error.as_deref(), Some("io.cronwheel.Cron.Busy"));
+    }
+}

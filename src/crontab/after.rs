@@ -30,7 +30,7 @@ pub(super) struct Dependencies {
     jobs: usize,
 }
 
-/// An entry with `@after`.
+/// An entry with `@after`, and the jobs that it waits for.
 struct WaitingEntry {
     line: u32,
     /// The text of the line, for a diagnostic.

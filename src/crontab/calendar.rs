@@ -4,7 +4,7 @@ use crate::schedule::Day;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// All calendars by name.
+/// All calendars that `CRON_EXCEPT` may name, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calendars {
     days: BTreeMap<Arc<str>, Vec<(Day, Day)>>,
@@ -17,12 +17,12 @@ pub struct Calendars {
     "line {line}: expected a date such as 2026-12-24, or a range such as 2026-12-24..2026-12-31, found something else"
 )]
 pub struct FaultyCalendar {
-    /// Counts from 1.
+    /// The line in the calendar file, counted from 1.
     pub line: usize,
 }
 
 impl Calendars {
-    /// Adds a calendar.
+    /// Adds a calendar, or replaces the one with that name.
     pub fn insert(&mut self, name: &str, days: Vec<(Day, Day)>) {
         self.days.insert(name.into(), days);
     }

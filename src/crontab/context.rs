@@ -54,9 +54,9 @@ pub struct Dialect {
 /// What a table is read with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// User or system form.
+    /// Whether entries name their user (system form) or not (user form).
     pub form: Form,
-    /// The profile's language details.
+    /// What differs between the languages of Debian's cron and cronie.
     pub dialect: &'a Dialect,
     /// The table's name for stable draws: a user's name, or the path of a system table.
     pub name: &'a str,
@@ -69,7 +69,7 @@ pub struct Context<'a> {
 /// The names that a table may refer to.
 #[derive(Clone, Copy)]
 pub struct KnownNames<'a> {
-    /// Time zones.
+    /// The time zones that `CRON_TZ` may name.
     pub zones: &'a dyn Zones,
     /// Calendars. None: it is not checked whether they are there.
     pub calendars: Option<&'a Calendars>,

@@ -56,7 +56,7 @@ pub(super) struct Complaint {
     pub help: Option<String>,
     /// What both reference implementations say in such a case.
     pub bad: Option<&'static str>,
-    /// See [`Diagnostic::aside`].
+    /// Whether it is shown below another one; see [`Diagnostic::aside`].
     pub aside: bool,
 }
 
@@ -66,7 +66,7 @@ impl Complaint {
         Complaint { span, message: message.into(), help: None, bad: None, aside: false }
     }
 
-    /// Adds a suggestion.
+    /// Adds a suggestion of what to do.
     pub fn help(mut self, help: impl Into<String>) -> Complaint {
         self.help = Some(help.into());
         self

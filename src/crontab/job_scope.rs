@@ -20,16 +20,16 @@ pub(super) struct JobScope {
 /// The settings that hold for the next entry only.
 #[derive(Debug, Default)]
 pub(super) struct NextEntry {
-    /// `CRON_NAME`.
+    /// `CRON_NAME` for the next entry.
     pub name: Option<Arc<str>>,
-    /// `CRON_PING`.
+    /// `CRON_PING` for the next entry.
     pub ping: Option<Ping>,
 }
 
 /// How the policy of an entry differs from that of the settings above it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Variant {
-    /// Flag `-s`.
+    /// Whether the entry has the flag `-s`.
     pub is_single: bool,
     /// The entry is not one of root, so that its nice value may not be negative.
     pub is_unprivileged: bool,

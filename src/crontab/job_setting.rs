@@ -15,7 +15,7 @@ use crate::schedule::{Day, Kind};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A job setting.
+/// A job setting, as the parser and the pages need it.
 pub struct JobSetting {
     /// The name of the variable.
     pub name: &'static str,
@@ -460,7 +460,7 @@ fn moved(mut complaint: Complaint, by: usize) -> Complaint {
 /// A part of a value, and where it begins there.
 type Part<'a> = (usize, &'a [u8]);
 
-/// The parts between commas.
+/// The parts of a value between its commas.
 fn parts(value: &[u8]) -> impl Iterator<Item = Part<'_>> {
     let mut at = 0;
     value.split(|&byte| byte == b',').map(move |part| {

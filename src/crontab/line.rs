@@ -43,7 +43,6 @@ impl Unfinished {
         &self.text
     }
 
-    /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
         self.length += bytes.len();
         let room = LONGEST_LINE.saturating_sub(self.text.len());

@@ -135,7 +135,6 @@ pub struct Parser<'a> {
     head: Vec<u8>,
     /// The end of the last piece, when that was in the middle of a line.
     unfinished: Unfinished,
-    /// Lines so far.
     lines: u32,
     newlines: usize,
     /// Lines of the header so far.
@@ -145,7 +144,6 @@ pub struct Parser<'a> {
     is_too_large: bool,
     /// Entries and faulty lines so far: the limit is on them (cronie's user.c, load_user).
     entry_lines: usize,
-    /// Settings so far.
     setting_lines: usize,
     /// Whether there is a NUL in this piece.
     has_nul: bool,

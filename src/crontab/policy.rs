@@ -9,27 +9,27 @@ use std::sync::{Arc, LazyLock};
 pub struct Policy {
     /// `CRON_ENABLED`: whether the entry has slots. A run by hand works in any case.
     pub is_enabled: bool,
-    /// `CRON_OVERLAP`.
+    /// `CRON_OVERLAP`: what happens at a slot while a run goes on.
     pub overlap: Overlap,
-    /// `CRON_GROUP`.
+    /// `CRON_GROUP`: the group whose limit of runs holds for the entry.
     pub group: Option<Group>,
     /// `CRON_TIMEOUT`: seconds that one attempt may take.
     pub timeout: Option<u32>,
     /// `CRON_GRACE`: seconds between TERM and KILL.
     pub grace: u32,
-    /// `CRON_RETRY`.
+    /// `CRON_RETRY`: further attempts after a failure.
     pub retry: Retry,
     /// `CRON_SUCCESS`: exit statuses that count as success.
     pub success: ExitStatuses,
     /// `CRON_FAIL_ON=stderr`: anything on standard error is a failure.
     pub fails_on_stderr: bool,
-    /// `CRON_CATCHUP`.
+    /// `CRON_CATCHUP`: how missed slots are handled.
     pub catch_up: CatchUp,
     /// `CRON_EXCEPT`: days on which the entry has no runs.
     pub except: Arc<Exceptions>,
     /// `CRON_LATE`: seconds after a slot within which a success is expected.
     pub late: Option<u32>,
-    /// `CRON_MAIL`.
+    /// `CRON_MAIL`: when the output is mailed.
     pub mail: MailRule,
     /// `CRON_ON_FAILURE`, `CRON_ON_SUCCESS`, `CRON_ON_RECOVERY`, `CRON_ON_LATE`.
     pub hooks: Hooks,
@@ -37,9 +37,9 @@ pub struct Policy {
     pub alert: Option<Alert>,
     /// `CRON_PING`; holds for the next entry only.
     pub ping: Option<Ping>,
-    /// `CRON_LIMITS`.
+    /// `CRON_LIMITS`: limits on what a job may use.
     pub limits: ResourceLimits,
-    /// `CRON_HISTORY`.
+    /// `CRON_HISTORY`: how much of the runs the history keeps.
     pub history: HistoryRule,
 }
 
@@ -49,7 +49,7 @@ pub enum Overlap {
     /// The new run starts beside it.
     #[default]
     Allow,
-    /// The slot is skipped.
+    /// The slot is skipped, and the run goes on.
     Skip,
     /// The slot waits for the end of the run; a newer slot takes its place.
     Queue,
@@ -69,7 +69,7 @@ pub struct Group {
 /// Further attempts after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Retry {
-    /// How many further attempts.
+    /// The number of attempts after the first one.
     pub attempts: u32,
     /// Seconds before the first of them. Each pause is twice the one before.
     pub first: u32,
@@ -84,13 +84,13 @@ pub struct ExitStatuses([u64; 4]);
 /// How missed slots are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CatchUp {
-    /// Which of them run.
+    /// Which of the missed slots run.
     pub mode: CatchUpMode,
     /// Slots older than this many seconds are not caught up.
     pub max_age: u32,
 }
 
-/// Which missed slots run.
+/// Which of the missed slots run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CatchUpMode {
     /// Those that are caught up by the rules for clock changes and restarts.
@@ -102,7 +102,7 @@ pub enum CatchUpMode {
     All,
 }
 
-/// Days without runs.
+/// Days on which an entry has no runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Exceptions {
     /// Ranges of days, both ends included, in order and apart from each other.
@@ -133,7 +133,7 @@ impl Exceptions {
 /// When the output of a job is mailed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum MailRule {
-    /// When there is output.
+    /// Whenever the job has written something.
     #[default]
     Output,
     /// At final failures, also without output.
@@ -147,9 +147,9 @@ pub enum MailRule {
 /// Commands that are run at an event, as they stand in the crontab.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Hooks {
-    /// At a failure notice.
+    /// Run when the owner is notified of a failure.
     pub failure: Option<Arc<[u8]>>,
-    /// At each success.
+    /// Run after each success.
     pub success: Option<Arc<[u8]>>,
     /// At the first success after a failure notice.
     pub recovery: Option<Arc<[u8]>>,
@@ -157,7 +157,7 @@ pub struct Hooks {
     pub late: Option<Arc<[u8]>>,
 }
 
-/// When failures are notified.
+/// Which failures the owner is notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Alert {
     /// At this final failure in a row, at least 1.
@@ -180,7 +180,7 @@ pub struct Ping {
 pub struct ResourceLimits {
     /// The nice value, -20 to 19.
     pub nice: Option<i8>,
-    /// The I/O scheduling class.
+    /// The I/O scheduling class of all its processes.
     pub io: Option<IoClass>,
 }
 
@@ -196,12 +196,12 @@ pub enum IoClass {
 /// How much of the runs the history keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HistoryRule {
-    /// Everything, the output included.
+    /// The record of each run and its output.
     #[default]
     Full,
-    /// Everything but the output.
+    /// The record of each run without its output.
     NoOutput,
-    /// Nothing.
+    /// Nothing: its runs are not in the history.
     Off,
 }
 
@@ -242,7 +242,7 @@ impl Policy {
 }
 
 impl Hooks {
-    /// Whether there is none.
+    /// Whether there is no hook for any event.
     pub fn is_empty(&self) -> bool {
         *self == Hooks::default()
     }

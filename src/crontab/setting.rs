@@ -24,7 +24,7 @@ pub(super) enum Meaning {
     Delay,
     /// `MAILTO`: the recipients of the output.
     Recipients,
-    /// A job setting.
+    /// One of the job settings, `CRON_...`.
     Job(&'static JobSetting),
 }
 
@@ -146,7 +146,7 @@ pub(super) struct Scope {
 /// The zone in which entries are due.
 #[derive(Clone, Debug, Default)]
 pub(super) enum ZoneScope {
-    /// The system's zone.
+    /// No `CRON_TZ`: the system's zone.
     #[default]
     System,
     /// The zone of a `CRON_TZ`.
@@ -185,13 +185,13 @@ pub(super) struct ZoneList {
 /// Most zones of a table. It bounds the memory, and is far above any sensible number.
 const MOST_ZONES: usize = 1 << 16;
 
-/// What a CRON_TZ names.
+/// What the value of a `CRON_TZ` names.
 #[derive(Clone)]
 enum NamedZone {
     Unknown,
     /// The zone of that name.
     Name(Arc<Zone>),
-    /// A POSIX rule.
+    /// A POSIX `TZ` rule, like `CET-1CEST`.
     Rule(Arc<Zone>),
 }
 

@@ -22,13 +22,13 @@ pub struct Flags {
 /// One job line. Equal commands, users and timings of a table share one allocation.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Line, counted from 1.
+    /// Line in the table, counted from 1.
     pub line: u32,
     /// How many of the table's settings stand above it.
     pub settings: u32,
-    /// Flags.
+    /// Flags before the command: `-n`, `-q`, `-s`.
     pub flags: Flags,
-    /// When it is due.
+    /// When it is due: schedule, zone and delay.
     pub timing: Arc<Timing>,
     /// The user that it runs as, in a system table.
     pub user: Option<Arc<str>>,
@@ -36,7 +36,7 @@ pub struct Entry {
     pub command: SharedBytes,
     /// The policy that the job settings above it make.
     pub policy: Arc<Policy>,
-    /// Its `CRON_NAME`.
+    /// The name that `CRON_NAME` gives it.
     pub name: Option<Arc<str>>,
     /// The jobs that it runs after (`@after`): `NAME` in a user's table, `USER:NAME` in a system table.
     pub after: Option<Arc<[Arc<str>]>>,
@@ -45,7 +45,7 @@ pub struct Entry {
 /// When an entry is due.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Timing {
-    /// The schedule.
+    /// The schedule as it was parsed.
     pub schedule: Schedule,
     /// The zone of its `CRON_TZ`; none: the system's.
     pub zone: Option<Arc<Zone>>,
@@ -58,11 +58,11 @@ pub struct Timing {
 /// One settings line, quotes taken off.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// The variable's name.
+    /// The name of the variable, as bytes.
     pub name: SharedBytes,
-    /// Its value.
+    /// The value, as bytes without the quotes.
     pub value: SharedBytes,
-    /// Line, counted from 1.
+    /// Line in the table, counted from 1.
     pub line: u32,
 }
 
@@ -70,9 +70,9 @@ pub struct Setting {
 /// of a name counting.
 #[derive(Clone, Debug, Default)]
 pub struct Crontab {
-    /// Entries in file order.
+    /// The usable entries in file order.
     pub entries: Vec<Entry>,
-    /// Settings in file order.
+    /// The settings of variables in file order.
     pub settings: Vec<Setting>,
 }
 

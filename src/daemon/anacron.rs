@@ -166,9 +166,9 @@ pub fn check(settings: &Settings, host: HostKey) -> Option<CheckResult> {
 /// The result of a check.
 #[derive(Debug)]
 pub enum CheckResult {
-    /// The anacrontab was read.
+    /// The anacrontab was read; it may have faults.
     Read {
-        /// The number of jobs.
+        /// The number of jobs that it has.
         jobs: usize,
         /// The number of lines that do not run.
         errors: usize,

@@ -8,10 +8,9 @@ use crate::sys::mount_table::MountTable;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Whether changes are reported.
+/// Whether changes of crontabs are reported by the kernel.
 #[derive(Debug)]
 enum State {
-    /// The kernel reports them.
     Watching(Box<Watcher>),
     /// They are not to be reported, as the settings have it.
     Off,

@@ -115,9 +115,9 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
 /// The options that must be known before the definition can be chosen: `--profile`, `--config`, and those that print a page.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct EarlyOptions {
-    /// The value of `--profile`.
+    /// The value of `--profile`, not checked yet.
     pub profile: Option<String>,
-    /// The value of `--config`.
+    /// The value of `--config`; none: the usual path.
     pub config: Option<PathBuf>,
     /// Whether `--help` or `--version` is among the arguments: they must work with a broken configuration.
     pub page: bool,

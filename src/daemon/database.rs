@@ -8,7 +8,7 @@ use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::mounts::Paths;
 use super::scan_queue::{ScanQueue, may_still_be_written, was_just_emptied};
 use super::settings::Settings;
-use super::tables::Tables;
+use super::tables::CrontabFiles;
 use super::watch::{Hints, Watcher};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
@@ -19,7 +19,7 @@ use crate::schedule::Zones;
 use crate::spool::watched_directories;
 use crate::sys::clock;
 use crate::sys::mount_table::MountTable;
-use crate::users::{DaemonUsers, Progress};
+use crate::users::{DaemonUsers, Lookup, Progress, Users};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 /// Hints are gathered for so long before anything is scanned, so that a burst of edits is scanned once.
 const GATHER_MS: i64 = 3;
 /// A file that is being written and not closed is read after this time all the same.
-const UNSETTLED_MS: i64 = 1000;
+const INCOMPLETE_MS: i64 = 1000;
 /// The time between two rescans of everything with stat(2), in case a change was not reported.
 const RESCAN_MS: i64 = 600_000;
 /// The least time between two reloads that were asked for by signal.
@@ -44,7 +44,6 @@ const PASSWD: &str = "/etc/passwd";
 #[derive(Debug)]
 struct AnacronPaths {
     table: PathBuf,
-    /// The directory of stamps.
     stamps: PathBuf,
     /// Whether one of them may have changed.
     is_changed: bool,
@@ -66,7 +65,7 @@ impl KnownFiles {
 /// Crontabs and all that they depend on.
 #[derive(Debug)]
 pub struct CrontabDatabase {
-    tables: Tables,
+    tables: CrontabFiles,
     users: DaemonUsers,
     known: KnownFiles,
     watch: ChangeWatch,
@@ -82,7 +81,7 @@ pub struct CrontabDatabase {
 
 impl CrontabDatabase {
     /// A database that is empty until [`CrontabDatabase::open`] is called.
-    pub fn new(tables: Tables, settings: &Settings) -> CrontabDatabase {
+    pub fn new(tables: CrontabFiles, settings: &Settings) -> CrontabDatabase {
         let now = clock::monotonic_ms();
         let anacron = (!settings.is_standalone()).then(|| AnacronPaths {
             table: settings.config.anacrontab.clone(),
@@ -136,6 +135,35 @@ impl CrontabDatabase {
     /// The mount table, if its changes are to be waited for.
     pub fn mount_table(&self) -> Option<&MountTable> {
         self.watch.mount_table()
+    }
+
+    /// The user id of a login name, if that is known already.
+    pub fn uid(&mut self, name: &str) -> Option<u32> {
+        match self.users.uid(name) {
+            Lookup::Known(uid) => Some(uid),
+            Lookup::Unknown | Lookup::NotYet => None,
+        }
+    }
+
+    /// A login name of a user id, if /etc/passwd has one.
+    pub fn name_of(&mut self, uid: u32) -> Option<String> {
+        self.users.name_of(uid)
+    }
+
+    /// The files that are not loaded, and why.
+    pub fn refused(&self) -> Vec<(String, String)> {
+        self.tables.refused()
+    }
+
+    /// Does at once what is due or was asked for: a reload, and scans of what has changed.
+    pub fn run_due_scans(&mut self, events: &mut dyn EventSink) {
+        if take_expired(&mut self.deadlines.reload, i64::MAX) {
+            self.reloaded_at = clock::monotonic_ms();
+            self.users.refresh();
+            self.refresh_zones(events);
+            self.rescan(false, events);
+        }
+        self.scan_queue(clock::monotonic_ms(), events);
     }
 
     /// The id of a local user.
@@ -205,9 +233,9 @@ impl CrontabDatabase {
         {
             self.sort_hints(hints, now, events);
         }
-        if take_expired(&mut self.deadlines.settle, now) {
-            let unsettled = self.queue.take_unsettled();
-            unsettled.into_iter().for_each(|path| self.enqueue(path));
+        if take_expired(&mut self.deadlines.incomplete, now) {
+            let incomplete = self.queue.take_incomplete();
+            incomplete.into_iter().for_each(|path| self.enqueue(path));
         }
         if self.users.deadline_ms().is_some_and(|at| at <= now) {
             self.users.give_up();
@@ -312,7 +340,7 @@ impl CrontabDatabase {
 
     /// Turns reported changes into paths to scan, and refreshes what else they concern.
     fn sort_hints(&mut self, hints: Hints, now: i64, events: &mut dyn EventSink) {
-        let Hints { settled, unsettled, anything, .. } = hints;
+        let Hints { complete, incomplete, anything, .. } = hints;
         let directories = self.tables.directories();
         let zone_directories = watched_directories(Path::new(LOCALTIME));
         let calendar_directory = Path::new(shared::CALENDARS);
@@ -320,8 +348,8 @@ impl CrontabDatabase {
         if let Some(anacron) = &mut self.anacron {
             anacron.is_changed |= anything;
         }
-        let settled = settled.into_iter().map(|path| (path, true));
-        for (path, is_settled) in settled.chain(unsettled.into_iter().map(|path| (path, false))) {
+        let complete = complete.into_iter().map(|path| (path, true));
+        for (path, is_complete) in complete.chain(incomplete.into_iter().map(|path| (path, false))) {
             let parent = path.parent();
             zones_changed |= path == Path::new(LOCALTIME)
                 || parent.is_some_and(|parent| zone_directories.iter().any(|directory| directory == parent));
@@ -343,14 +371,14 @@ impl CrontabDatabase {
             // A directory of crontabs, or one above it.
             if directories.iter().any(|directory| directory.starts_with(&path)) {
                 self.watch.mark_stale();
-            } else if is_table && !is_settled && may_still_be_written(&path) {
-                self.queue.push_unsettled(path);
+            } else if is_table && !is_complete && may_still_be_written(&path) {
+                self.queue.push_incomplete(path);
             } else if is_table {
                 self.enqueue(path);
             }
         }
-        if self.queue.has_unsettled() {
-            self.deadlines.settle.get_or_insert(now + UNSETTLED_MS);
+        if self.queue.has_incomplete() {
+            self.deadlines.incomplete.get_or_insert(now + INCOMPLETE_MS);
         }
         if zones_changed {
             self.refresh_zones(events);
@@ -375,8 +403,8 @@ impl CrontabDatabase {
         for _ in 0..PATHS_A_TURN {
             let Some(path) = self.queue.pop() else { break };
             if was_just_emptied(&path) {
-                self.queue.push_unsettled(path);
-                self.deadlines.settle.get_or_insert(now + UNSETTLED_MS);
+                self.queue.push_incomplete(path);
+                self.deadlines.incomplete.get_or_insert(now + INCOMPLETE_MS);
                 continue;
             }
             self.tables.scan_path(&path, &mut self.users, self.known.names(), events);

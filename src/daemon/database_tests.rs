@@ -52,7 +52,7 @@ fn new_database(top: &Path) -> CrontabDatabase {
     let Ok(Command::Run(mut settings)) = Settings::from_arguments(line) else { panic!("a command line") };
     settings.config.anacrontab = top.join("anacrontab");
     settings.config.anacron_stamps = top.join("stamps");
-    CrontabDatabase::new(Tables::new(Origin::System(settings.finder()), &CRONIE, HostKey(1)), &settings)
+    CrontabDatabase::new(CrontabFiles::new(Origin::System(settings.finder()), &CRONIE, HostKey(1)), &settings)
 }
 
 /// Opens a database of the crontabs `file` and `link` of one entry each, changes one as soon as it was read, and waits until as many crontabs and

@@ -8,7 +8,7 @@ pub struct Deadlines {
     /// Changes have been gathered for long enough and are sorted.
     pub gather: Option<i64>,
     /// Files that are still being written are read all the same.
-    pub settle: Option<i64>,
+    pub incomplete: Option<i64>,
     /// Crontabs that were rejected for a reason that may pass are tried again.
     pub retry_rejected: Option<i64>,
     /// Everything is scanned as changes are not reported.
@@ -22,12 +22,12 @@ pub struct Deadlines {
 impl Deadlines {
     /// Only the first rescan is due, at that moment.
     pub fn new(rescan: i64) -> Deadlines {
-        Deadlines { gather: None, settle: None, retry_rejected: None, poll: None, rescan, reload: None }
+        Deadlines { gather: None, incomplete: None, retry_rejected: None, poll: None, rescan, reload: None }
     }
 
     /// The earliest deadline.
     pub fn next(&self) -> i64 {
-        let deadlines = [self.gather, self.settle, self.retry_rejected, self.poll, self.reload];
+        let deadlines = [self.gather, self.incomplete, self.retry_rejected, self.poll, self.reload];
         deadlines.into_iter().flatten().fold(self.rescan, i64::min)
     }
 }

@@ -11,7 +11,7 @@ use crate::report::{Log, LogRecord};
 pub enum Topic {
     /// More details of the other topics.
     Extended,
-    /// The next due moment.
+    /// When the next job is due.
     Schedule,
     /// Jobs that are passed to the executor, start or end.
     Processes,
@@ -19,9 +19,9 @@ pub enum Topic {
     Parsing,
     /// Crontabs that are loaded or unloaded.
     Loading,
-    /// Signals.
+    /// Signals that the daemon has received.
     Other,
-    /// No job is started.
+    /// No job is started; everything else is done.
     Test,
     /// Accepted without effect, as by cronie.
     Bits,
@@ -44,7 +44,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FLAGS.iter().map(|(name, _)| *name)
 }
 
-/// A set of topics.
+/// The topics that are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debug(u8);
 

@@ -97,6 +97,7 @@ impl Daemon {
         if self.files.wake_ups.socket().is_some() {
             self.add_wake_ups().map_err(os("waiting for messages of crontab"))?;
         }
+        self.add_control().map_err(os("waiting for the control socket"))?;
         Ok(self
             .reactor
             .add_as(self.sources.executor, self.executors.current.descriptor(), Readable, |daemon, _| {
@@ -194,13 +195,13 @@ impl Daemon {
             self.executors.old.check_at_ms(),
             self.files.wake_ups.resume_at(),
             self.planner.scheduler.wake_at_elapsed_ms(),
+            self.control.next_deadline_ms(),
             self.history.deadline_ms(),
         ];
         let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
 
-    /// Runs expired internal timers.
     fn run_timers(&mut self) -> Result<(), Fatal> {
         let now = clock::monotonic_ms();
         if self.database.next_deadline_ms() <= now {
@@ -221,6 +222,7 @@ impl Daemon {
         if self.planner.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
             self.notify_scheduler(Event::Tick);
         }
+        self.advance_control(now);
         self.run_history(now);
         self.check_old_executors(now);
         self.resume_wake_ups(now);
@@ -294,7 +296,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn ask_for_reload(&mut self) {
+    pub(super) fn ask_for_reload(&mut self) {
         if self.stopping.is_none() && self.database.ask_for_reload() {
             self.files.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
@@ -322,6 +324,7 @@ impl Daemon {
 
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
+        self.runs.remove(result.run);
         self.record_result(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
@@ -338,13 +341,16 @@ impl Daemon {
                 }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
-                Action::Jumped { seconds, made_up } => self.log_clock_jump(seconds, made_up),
+                Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::End { run, why: _ } => self.end_run(run),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),
                 Action::SaveState(change) => self.save_state(*change),
-                Action::Record(record) => self.record_outcome(&record),
-                Action::Notice(_) => {}
+                Action::Record(record) => {
+                    self.publish_outcome(&record);
+                    self.record_outcome(&record);
+                }
+                Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
@@ -382,6 +388,7 @@ impl Daemon {
             return;
         }
         self.debug_start(start);
+        self.publish_start(start);
         self.executors.current.start(start, self.settings.debug.has(Topic::Processes));
     }
 

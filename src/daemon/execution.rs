@@ -33,7 +33,7 @@ pub(super) struct HandoverState {
     pub(super) completed: i64,
     /// The moments of [`RebootJobs`] (seconds since 1970).
     pub(super) reboot_jobs: Option<(i64, i64)>,
-    /// The next run id.
+    /// The id that the next run will have.
     pub(super) next_run: u64,
     /// The directory in which the first program was started, where relative paths in the arguments begin.
     pub(super) directory: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct HandoverState {
 /// The state that the program before this one has handed on.
 #[derive(Debug)]
 pub(super) struct Resumed {
-    /// The locks; see [`crate::sys::lock::DaemonLock::resume`].
+    /// The descriptors that hold the locks; see [`crate::sys::lock::DaemonLock::resume`].
     pub(super) locks: Vec<OwnedFd>,
     /// The nameless journals of executors that died.
     pub(super) journals: Vec<File>,
@@ -50,7 +50,7 @@ pub(super) struct Resumed {
     pub(super) completed: Timestamp,
     /// When `@reboot` jobs became due.
     pub(super) reboot_jobs: Option<RebootJobs>,
-    /// The next run id.
+    /// The id that the next run will have.
     pub(super) next_run: RunId,
 }
 

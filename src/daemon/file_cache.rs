@@ -23,7 +23,7 @@ const FRESH_NS: i64 = 50_000_000;
 
 /// A directory that was changed within this time before it was listed is listed again by the next scan: the coarsest stamps, those of FAT, advance
 /// by two seconds. Nanoseconds.
-const SETTLED_AFTER_NS: i64 = 10_000_000_000;
+const DIRECTORY_TRUSTED_AFTER_NS: i64 = 10_000_000_000;
 
 /// How thorough a scan of everything is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +32,13 @@ pub enum Depth {
     Changes,
     /// Changed files are read, and each directory is listed: on a network file system, for example, its stamp may not change with a name.
     Names,
-    /// Every file is read.
+    /// Every file is read, whether it has changed or not.
     Anew,
 }
 
 /// The files of crontabs as they were read last.
 #[derive(Debug, Default)]
 pub(super) struct FileCache {
-    /// The files by path.
     files: BTreeMap<String, CachedFile>,
     /// The paths that are symbolic links.
     links: BTreeSet<String>,
@@ -49,7 +48,7 @@ pub(super) struct FileCache {
     listed: BTreeMap<String, Stamp>,
     /// Directories that could not be listed, which has been reported.
     unlistable: BTreeSet<PathBuf>,
-    /// Makes digests of contents.
+    /// Makes the digests of contents that show changes.
     hasher: RandomState,
 }
 
@@ -170,6 +169,12 @@ impl FileCache {
             link.is_some_and(|link| link.link_directories().iter().any(|through| through == directory))
         };
         self.links.iter().filter(leads_through).map(PathBuf::from).collect()
+    }
+
+    /// The files that are not loaded, and why.
+    pub(super) fn refused(&self) -> Vec<(String, String)> {
+        let refused = self.files.iter().filter_map(|(path, file)| Some((path.clone(), file.refusal()?)));
+        refused.map(|(path, refusal)| (path, refusal.reason())).collect()
     }
 
     /// The files that may be accepted later without being changed.
@@ -310,7 +315,7 @@ impl Visitor for Scan<'_> {
     }
 
     fn listed(&mut self, directory: &str, stamp: Stamp) {
-        if stamp.ctime_ns < clock::wall().as_ns() - SETTLED_AFTER_NS {
+        if stamp.ctime_ns < clock::wall().as_ns() - DIRECTORY_TRUSTED_AFTER_NS {
             self.cache.listed.insert(directory.to_owned(), stamp);
         }
     }
@@ -319,7 +324,7 @@ impl Visitor for Scan<'_> {
 #[cfg(test)]
 impl FileCache {
     /// Whether all files are old enough for their stamps to stand for their contents.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn trusts_all_stamps(&self) -> bool {
         self.files.values().all(|file| file.fresh().is_none())
     }
 

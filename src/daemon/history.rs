@@ -3,9 +3,11 @@
 //! Nothing here waits: an event is put into a buffer, and one write(2) at the end of a turn of the loop appends them to the journal. The recorder
 //! reads it when it gets to that; see [`crate::history`].
 
+use super::control_socket::make_socket_directory;
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler};
+use crate::config::sockets::HISTORY;
 use crate::crontab::{HistoryRule, printable};
 use crate::executor::{EarlierStart, RunOfJob};
 use crate::history::event::{
@@ -37,8 +39,6 @@ use std::process::{Command, Stdio};
 const ACCOUNT: &str = "_cronwheel";
 /// The name of the journal in the run directory.
 const JOURNAL: &str = "history.journal";
-/// The name of the socket in the run directory.
-const SOCKET: &str = "io.cronwheel.History";
 /// The name of the directory of the database in the state directory.
 const DIRECTORY: &str = "history";
 /// The mode of the state directory; those of its files are narrower.
@@ -461,9 +461,9 @@ fn make_run_directory(directory: &Path) -> Result<(), PathError> {
 
 /// Opens the socket of the history.
 fn listen(settings: &Settings, threads: &SingleThreaded) -> Result<Listener, PathError> {
-    let directory = settings.executors();
-    make_run_directory(&directory)?;
-    let path = directory.join(SOCKET);
+    let directory = settings.sockets();
+    make_socket_directory(&directory)?;
+    let path = directory.join(HISTORY);
     // With the lock of the run directory nobody but the recorder of an earlier daemon can listen there, which ends.
     if !settings.is_standalone() || settings.run_dir_given {
         let _ = std::fs::remove_file(&path);

@@ -24,7 +24,7 @@ use std::time::Duration;
 const ROOT: &str = "root";
 
 const NAME: &str = "state";
-/// The newest damaged file.
+/// The name under which the newest damaged file is put aside.
 const DAMAGED: &str = "state.damaged";
 const NEW: &str = "state.new";
 const LOCK: &str = "state.lock";
@@ -41,7 +41,7 @@ const SYNC_MS: i64 = 1_000;
 /// Changed keys that are remembered one by one; with more the file is written anew.
 const MOST_CHANGED: usize = 100_000;
 
-/// How much is kept.
+/// How much state is kept, so that no user can make the file grow.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     records_per_user: usize,
@@ -162,7 +162,7 @@ struct Shared {
     news: Vec<StateNews>,
 }
 
-/// Something for the log.
+/// What the writing thread wants in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StateNews {
     /// A line for the log at the level of a warning.
@@ -187,7 +187,7 @@ impl Exchange {
     }
 }
 
-/// The event loop's side.
+/// The durable state as the event loop uses it: changes are passed to a thread that writes them.
 #[derive(Debug)]
 pub(super) struct JobStateStore {
     exchange: Arc<Exchange>,
@@ -473,9 +473,9 @@ struct Writer {
 /// What is to be written.
 #[derive(Debug)]
 enum Batch {
-    /// The whole live content.
+    /// The whole live content, which replaces the file.
     All(Vec<Arc<str>>),
-    /// One record of changes.
+    /// Changes, which are appended to the file as one record.
     Changes(Vec<Arc<str>>),
     /// Nothing, but it is time for a sync.
     Sync,
@@ -493,7 +493,7 @@ impl Writer {
             let wants_sync = self.exchange.lock().take_wish_for_sync(given);
             let written = written.and_then(|()| self.sync(wants_sync));
             retry_at_ms = written.is_err().then(|| clock::monotonic_ms().saturating_add(RETRY_MS));
-            self.settle(written, given);
+            self.report_write(written, given);
         }
     }
 
@@ -534,7 +534,8 @@ impl Writer {
         }
     }
 
-    fn settle(&mut self, written: io::Result<()>, given: u64) {
+    /// Tells the event loop what came of writing the changes up to number `given`.
+    fn report_write(&mut self, written: io::Result<()>, given: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
         let news = match &written {

@@ -34,7 +34,7 @@ pub(super) enum Item {
     Reserved(RunId),
 }
 
-/// What a file holds.
+/// The content of a state file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) saved: SavedState,

@@ -11,12 +11,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum LoadEvent {
     /// A crontab is new or changed.
-    Load {
-        /// Where it was read.
-        source: Source,
-        /// Its entries and settings.
-        table: Crontab,
-    },
+    Load { source: Source, table: Crontab },
     /// A crontab is gone or is not accepted any more.
     Unload {
         /// The path of its file.
@@ -45,13 +40,13 @@ impl EventSink for Vec<LoadEvent> {
 /// A line of the log, `(USER) EVENT (DETAIL)REST`; the event alone where the user is empty.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// The severity.
+    /// The severity of the line.
     pub level: Level,
     /// The user in the line.
     pub user: String,
     /// The event, a word in capitals or a message.
     pub event: Cow<'static, str>,
-    /// The text in parentheses.
+    /// The text in the second parentheses.
     pub detail: String,
     /// The kernel's reason after a colon, or nothing.
     pub rest: String,

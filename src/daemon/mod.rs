@@ -22,6 +22,7 @@
 //! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
+//! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `history` | the journal of the history, and the recorder, which keeps it |
@@ -32,6 +33,8 @@ mod anacron;
 mod change_watch;
 mod check;
 pub mod cli;
+mod control;
+mod control_socket;
 mod database;
 mod deadlines;
 mod debug;
@@ -41,6 +44,7 @@ mod file_cache;
 mod history;
 mod job_state;
 mod job_state_file;
+mod live_runs;
 mod load_event;
 mod load_lines;
 mod marker;
@@ -93,7 +97,7 @@ enum Failure {
     /// The daemon had to end.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-    /// A system call failed.
+    /// A system call of the start failed.
     #[error(transparent)]
     Os(#[from] error::Error),
     /// The failure has been reported already.
@@ -168,7 +172,7 @@ fn resume(settings: Settings, execution: Execution, resumed: Resumed, threads: S
     serve(settings, Begin::Again(resumed), execution, manager, threads)
 }
 
-/// How a daemon begins.
+/// Whether this program is the first of its daemon.
 enum Begin {
     /// For the first time. In the background its caller waits at the pipe until it is ready.
     First(Option<ReadinessPipe>),

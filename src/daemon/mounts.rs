@@ -17,11 +17,9 @@ pub type Identity = (u64, u64);
 /// The paths that a daemon depends on.
 #[derive(Debug, Default)]
 pub struct Paths {
-    /// Directories that are watched.
     pub directories: BTreeSet<PathBuf>,
     /// Directories in which every file is a crontab.
     pub table_directories: BTreeSet<PathBuf>,
-    /// Crontabs in other directories.
     pub files: BTreeSet<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use super::load_event::LoadEvent;
 use super::settings::Settings;
 use super::start::log_target;
 use super::state::Fatal;
-use super::tables::{Origin, Tables};
+use super::tables::{CrontabFiles, Origin};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::crontab::KnownNames;
@@ -33,7 +33,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
     let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()) };
     let mut events = Vec::new();
     let mut tables =
-        Tables::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
+        CrontabFiles::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
     tables.rescan(Depth::Names, &mut DaemonUsers::default(), known, &mut events);
     let starts = due_this_minute(events, known, clock::wall().seconds);
     let mut left = starts.len();

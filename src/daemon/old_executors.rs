@@ -22,7 +22,6 @@ pub(super) struct OldExecutors {
     pub(super) connected: BTreeMap<Token, OldExecutor>,
     /// Executors that have closed their connection and have not ended yet.
     pub(super) closing: Vec<OldExecutor>,
-    /// Dead executors by id.
     pub(super) dead: BTreeMap<u64, DeadExecutor>,
     /// Executors by id that live and cannot be reached.
     pub(super) silent: BTreeMap<u64, SilentExecutor>,
@@ -38,7 +37,7 @@ pub(super) struct OldExecutors {
 /// What came of the request to end a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedEnd {
-    /// It was passed on.
+    /// The request was passed to the executor of the run.
     Sent,
     /// The executor of the run does not know the request.
     OtherVersion,

@@ -12,6 +12,18 @@ const READY_A_TURN: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(u64);
 
+impl Token {
+    /// The token as a number, for a module that numbers what it handles.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The token with that number.
+    pub fn of_number(number: u64) -> Token {
+        Token(number)
+    }
+}
+
 /// What a source is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {

@@ -14,21 +14,21 @@ pub(super) const JUST_EMPTIED_NS: u64 = 200_000_000;
 pub struct ScanQueue {
     ready: VecDeque<PathBuf>,
     /// Files that are still being written.
-    unsettled: BTreeSet<PathBuf>,
+    incomplete: BTreeSet<PathBuf>,
 }
 
 impl ScanQueue {
     /// Adds paths that are complete.
     pub fn push(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
         for path in paths {
-            self.unsettled.remove(&path);
+            self.incomplete.remove(&path);
             self.ready.push_back(path);
         }
     }
 
-    /// Adds a path that waits until it is added as complete, or until [`ScanQueue::take_unsettled`].
-    pub fn push_unsettled(&mut self, path: PathBuf) {
-        self.unsettled.insert(path);
+    /// Adds a path that waits until it is added as complete, or until [`ScanQueue::take_incomplete`].
+    pub fn push_incomplete(&mut self, path: PathBuf) {
+        self.incomplete.insert(path);
     }
 
     /// Takes the next path that is complete.
@@ -37,8 +37,8 @@ impl ScanQueue {
     }
 
     /// Takes the files that are still being written.
-    pub fn take_unsettled(&mut self) -> BTreeSet<PathBuf> {
-        std::mem::take(&mut self.unsettled)
+    pub fn take_incomplete(&mut self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.incomplete)
     }
 
     /// Whether no path is complete.
@@ -47,8 +47,8 @@ impl ScanQueue {
     }
 
     /// Whether files are still being written.
-    pub fn has_unsettled(&self) -> bool {
-        !self.unsettled.is_empty()
+    pub fn has_incomplete(&self) -> bool {
+        !self.incomplete.is_empty()
     }
 }
 

@@ -2,16 +2,18 @@
 
 use super::cli::{self, EarlyOptions};
 use super::debug::Debug;
+use crate::config::sockets::sockets_of_standalone;
 use crate::config::{Config, ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_time};
 use crate::executor::{Config as ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::profile::{ProfileName, shared};
 use crate::report::Target;
 use crate::spool::Finder;
+use crate::sys::process;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What the program does.
+/// What `crond` was called for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Run the jobs of the system's crontabs.
@@ -27,7 +29,7 @@ pub enum Mode {
 /// The settings of the program.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the program does.
+    /// What `crond` was called for.
     pub mode: Mode,
     /// The configuration file with the command line's overrides.
     pub config: Config,
@@ -51,7 +53,7 @@ pub struct Settings {
     pub inherit_path: bool,
     /// cronie's `-c`: whether users' crontabs run on one host of a cluster only.
     pub cluster: bool,
-    /// The topics of `-x`.
+    /// The topics that `-x` names.
     pub debug: Debug,
     /// Arguments that are not run as files.
     pub ignored: Vec<PathBuf>,
@@ -221,6 +223,16 @@ impl Settings {
                 Mode::Standalone(_) | Mode::Daemon => JournalLocation::Directory(self.executors()),
                 Mode::Now | Mode::Check(_) => JournalLocation::Nowhere,
             },
+        }
+    }
+
+    /// The directory of the control socket and of the socket of the history.
+    pub fn sockets(&self) -> PathBuf {
+        if self.is_standalone() && !self.run_dir_given {
+            let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+            sockets_of_standalone(process::own_uid(), runtime.as_deref())
+        } else {
+            self.config.sockets()
         }
     }
 

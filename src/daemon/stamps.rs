@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The bytes of a stamp: eight digits and a newline.
 const LENGTH: u64 = 9;
 
-/// The directory of stamps.
+/// The directory with the stamps of anacron's jobs.
 #[derive(Debug)]
 pub struct Stamps(PathBuf);
 

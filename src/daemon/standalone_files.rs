@@ -21,9 +21,9 @@ pub struct StandaloneFiles {
 #[derive(Debug, thiserror::Error)]
 #[error("reading {}: {}", path.display(), files::reason(source))]
 pub struct StandaloneFilesError {
-    /// The file.
+    /// The file that cannot be used.
     pub path: PathBuf,
-    /// The kernel's reason.
+    /// The reason as the kernel gives it.
     pub source: io::Error,
 }
 
@@ -40,7 +40,7 @@ impl StandaloneFiles {
         Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller: caller_name() })
     }
 
-    /// The absolute paths.
+    /// The absolute paths of the files, in the order in which they were named.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }

@@ -1,10 +1,13 @@
 //! Start-up: makes a daemon that is ready from its settings.
 
 use super::anacron::AnacronFiles;
+use super::control::Control;
+use super::control_socket;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
 use super::history::{History, run_numbers};
 use super::job_state::{self, OpenedState};
+use super::live_runs::LiveRuns;
 use super::marker::{self, Reboot};
 use super::old_executors::OldExecutors;
 use super::reactor::{Interest, Reactor};
@@ -12,7 +15,7 @@ use super::record::{RebootJobs, StartRecord};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, Planner, Sources, now, reap};
-use super::tables::{Origin, Tables};
+use super::tables::{CrontabFiles, Origin};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::executor::{
@@ -66,7 +69,7 @@ pub enum StartError {
     /// The event loop could not be set up.
     #[error(transparent)]
     Loop(#[from] Fatal),
-    /// A system call failed.
+    /// A system call of the start failed.
     #[error(transparent)]
     Os(#[from] error::Error),
 }
@@ -110,7 +113,8 @@ pub(super) fn start(
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
     let history = History::open(&settings, &threads);
-    let tables = Tables::new(origin, settings.config.profile, host);
+    let control = open_control(&settings, &threads, &mut log);
+    let tables = CrontabFiles::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());
     scheduler.limit_handover();
@@ -130,6 +134,8 @@ pub(super) fn start(
         database,
         files: DaemonFiles { lock, record, job_state: None, anacron, wake_ups, manager },
         history,
+        control,
+        runs: LiveRuns::default(),
         sources: Sources::new(signals, &mut reactor),
         reactor,
         timers: InternalTimers::default(),
@@ -269,6 +275,19 @@ fn listen_for_wake_ups(threads: &SingleThreaded, settings: &Settings, log: &mut 
     })
 }
 
+/// Opens the control socket. Without it the daemon runs its jobs all the same.
+fn open_control(settings: &Settings, threads: &SingleThreaded, log: &mut Log) -> Control {
+    let (rights, trouble) = control_socket::rights(settings);
+    let server = control_socket::open(settings, threads);
+    let failure = server.as_ref().err().map(|why| format!("{why}; cronctl cannot control this daemon"));
+    // A second standalone daemon of a user has no socket, which is no fault.
+    let level = if settings.is_standalone() { Level::Info } else { Level::Warning };
+    for text in trouble.into_iter().chain(failure) {
+        log.write(&LogRecord { level, ..LogRecord::daemon("WARNING", text.as_bytes()) });
+    }
+    Control::new(server.ok(), rights, clock::wall_ms())
+}
+
 impl Daemon {
     /// Logs how changes are noticed, in the words of cronie.
     fn log_watching(&mut self) {
@@ -341,6 +360,7 @@ impl Daemon {
         });
         self.record_earlier_results(&found.started);
         let EarlierRuns { started, running } = self.take_over(found);
+        self.note_earlier_runs(&running);
         let moment = now();
         let is_unfinished = |jobs: &RebootJobs| {
             let is_recent = (0..REBOOT_REACH).contains(&(moment.utc.0 - jobs.first.0));

@@ -1,10 +1,12 @@
 //! The state of a daemon. Its behaviour is in `event_loop`, and in a file of its own for each larger matter.
 
 use super::anacron::AnacronFiles;
+use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
 use super::history::History;
 use super::job_state::JobStateStore;
+use super::live_runs::LiveRuns;
 use super::old_executors::OldExecutors;
 use super::reactor::{Reactor, Token};
 use super::record::StartRecord;
@@ -45,6 +47,8 @@ pub struct Daemon {
     pub(super) executors: Executors,
     pub(super) database: CrontabDatabase,
     pub(super) files: DaemonFiles,
+    pub(super) control: Control,
+    pub(super) runs: LiveRuns,
     pub(super) history: History,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,
@@ -112,9 +116,9 @@ pub(super) struct DaemonFiles {
     pub(super) job_state: Option<JobStateStore>,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
-    /// Messages of `crontab`.
+    /// The socket for messages of `crontab` about changed tables.
     pub(super) wake_ups: WakeUps,
-    /// The service manager.
+    /// The socket of the service manager (sd_notify(3)), if it has one.
     pub(super) manager: NotifySocket,
 }
 
@@ -153,7 +157,7 @@ pub(super) struct InternalTimers {
 /// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.
 #[derive(Debug)]
 pub enum Stopping {
-    /// It waits for nothing.
+    /// It ends without waiting for running jobs.
     AtOnce,
     /// Running jobs may end by themselves until then.
     Waiting(i64),

@@ -27,7 +27,7 @@ pub enum Origin {
 
 /// All crontabs of one origin.
 #[derive(Debug)]
-pub struct Tables {
+pub struct CrontabFiles {
     origin: Origin,
     profile: &'static Profile,
     host: HostKey,
@@ -36,10 +36,10 @@ pub struct Tables {
     passwd_failure: Option<String>,
 }
 
-impl Tables {
+impl CrontabFiles {
     /// The crontabs of that origin, none of which has been read yet.
-    pub fn new(origin: Origin, profile: &'static Profile, host: HostKey) -> Tables {
-        Tables { origin, profile, host, cache: FileCache::default(), passwd_failure: None }
+    pub fn new(origin: Origin, profile: &'static Profile, host: HostKey) -> CrontabFiles {
+        CrontabFiles { origin, profile, host, cache: FileCache::default(), passwd_failure: None }
     }
 
     /// The directories in which crontabs are, or that links to crontabs lead through.
@@ -98,6 +98,11 @@ impl Tables {
             Origin::System(finder) => Some(&finder.places().system_crontab),
             Origin::StandaloneFiles(_) => None,
         }
+    }
+
+    /// The files that are not loaded, and why.
+    pub fn refused(&self) -> Vec<(String, String)> {
+        self.cache.refused()
     }
 
     /// The crontabs that were rejected for a reason that may pass without a change of their files, such as an unknown user.

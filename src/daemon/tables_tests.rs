@@ -10,7 +10,7 @@ use std::fs;
 
 struct Scene {
     dir: tempfile::TempDir,
-    tables: Tables,
+    tables: CrontabFiles,
     users: DaemonUsers,
 }
 
@@ -25,7 +25,7 @@ impl Scene {
         };
         // With any owner allowed, the test need not be root's.
         let finder = Finder::new(places, &CRONIE).any_owner_and_mode();
-        let tables = Tables::new(Origin::System(finder), &CRONIE, HostKey(1));
+        let tables = CrontabFiles::new(Origin::System(finder), &CRONIE, HostKey(1));
         Scene { tables, users: DaemonUsers::default(), dir }
     }
 
@@ -50,9 +50,9 @@ impl Scene {
         self.words(events)
     }
 
-    /// Waits until the stamps of all files stand for their contents, and lets the directory count as settled.
-    fn settle(&mut self) {
-        while !self.tables.cache.is_settled() {
+    /// Waits until the stamps of all files stand for their contents, and lets the stamp of the directory be trusted.
+    fn let_stamps_age(&mut self) {
+        while !self.tables.cache.trusts_all_stamps() {
             self.rescan();
         }
         let directory = crate::sys::files::open_dir(&self.path("")).unwrap();
@@ -120,11 +120,11 @@ fn a_directory_whose_stamp_is_unchanged_is_not_listed_but_its_files_are_checked(
         scene.save(name, "* * * * * root true\n");
     }
     scene.rescan();
-    scene.settle();
+    scene.let_stamps_age();
     assert_eq!(scene.rescan(), NONE);
     fs::write(scene.path("a"), "").unwrap();
     assert_eq!(scene.rescan(), ["(*system*) RELOAD (/cron.d/a)", "load /cron.d/a 0"], "written in place");
-    scene.settle();
+    scene.let_stamps_age();
     fs::remove_file(scene.path("b")).unwrap();
     scene.save("d", "");
     scene.save("c", "");
@@ -132,9 +132,9 @@ fn a_directory_whose_stamp_is_unchanged_is_not_listed_but_its_files_are_checked(
     events.sort();
     let replaced = ["(*system*) RELOAD (/cron.d/c)", "load /cron.d/c 0", "load /cron.d/d 0", "unload /cron.d/b"];
     assert_eq!(events, replaced);
-    scene.settle();
+    scene.let_stamps_age();
     scene.save("e", "");
-    scene.settle();
+    scene.let_stamps_age();
     assert_eq!(scene.rescan(), NONE, "the directory's stamp did not change");
     assert_eq!(scene.rescan_to(Depth::Names), ["load /cron.d/e 0"]);
 }
@@ -144,7 +144,7 @@ fn a_table_whose_stat_failed_for_a_moment_is_found_again() {
     let mut scene = Scene::new();
     scene.save("a", "* * * * * root true\n");
     scene.rescan();
-    scene.settle();
+    scene.let_stamps_age();
     let (mut events, path) = (Vec::new(), scene.path("a").display().to_string());
     scene.tables.cache.remove(&path, &mut events);
     assert_eq!(scene.words(events), ["unload /cron.d/a"]);
@@ -207,9 +207,9 @@ fn standalone_files_are_read_again_when_they_change() {
     let path = dir.path().join("jobs");
     fs::write(&path, "* * * * * true\n").unwrap();
     let given = StandaloneFiles::new(std::slice::from_ref(&path)).unwrap();
-    let mut tables = Tables::new(Origin::StandaloneFiles(given), &CRONIE, HostKey(1));
+    let mut tables = CrontabFiles::new(Origin::StandaloneFiles(given), &CRONIE, HostKey(1));
     let mut users = DaemonUsers::default();
-    let mut rescan = |tables: &mut Tables| {
+    let mut rescan = |tables: &mut CrontabFiles| {
         let mut events = Vec::new();
         tables.rescan(Depth::Changes, &mut users, KnownNames::of_zones(&OnlyUtc), &mut events);
         events.into_iter().map(|event| word(event, &dir.path().display().to_string())).collect::<Vec<_>>()

@@ -38,7 +38,6 @@ struct LostRun {
 pub(super) struct EarlierRuns {
     /// Starts that must not be repeated.
     pub(super) started: Vec<EarlierStart>,
-    /// Runs that go on.
     pub(super) running: Vec<RunOfJob>,
 }
 
@@ -104,8 +103,8 @@ impl Daemon {
                 Fate::NeverSeen => lost.push(LostRun { run, rest: UNKNOWN_START_OF_SILENT }),
             }
         }
-        let settled: Vec<RunId> = lost.iter().map(|lost| lost.run.run).collect();
-        silent.settle(&settled);
+        let handled: Vec<RunId> = lost.iter().map(|lost| lost.run.run).collect();
+        silent.mark_handled(&handled);
         self.executors.old.silent.insert(id, silent);
         self.executors.old.check_within(RETRY_SILENT_MS);
         self.report_lost(lost);
@@ -176,9 +175,9 @@ impl Daemon {
                 Fate::NeverSeen => lost.push(LostRun { run, rest: UNKNOWN_START }),
             }
         }
-        let settled: Vec<RunId> =
+        let handled: Vec<RunId> =
             lost.iter().map(|lost| lost.run.run).chain(ended.iter().map(|(run, ..)| run.run)).collect();
-        let written = dead.settle(&settled);
+        let written = dead.mark_handled(&handled);
         self.warn_if_failed(written);
         self.executors.old.dead.insert(id, dead);
         self.report_lost(lost);
@@ -241,7 +240,7 @@ impl Daemon {
     /// all entries.
     fn end_watched(&mut self) {
         let mut lost = Vec::new();
-        let mut settled: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
+        let mut handled: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
         for watched in self.executors.old.take_ended(&mut self.reactor) {
             let WatchedRun { executor, run, .. } = watched;
             // Other processes of the run may be left in its cgroup.
@@ -250,7 +249,7 @@ impl Daemon {
             {
                 continue;
             }
-            settled.entry(executor).or_default().push(run.run);
+            handled.entry(executor).or_default().push(run.run);
             let rest =
                 if self.executors.old.silent.contains_key(&executor) { UNKNOWN_END_OF_SILENT } else { UNKNOWN_END };
             lost.push(LostRun { run, rest });
@@ -258,12 +257,12 @@ impl Daemon {
         if lost.is_empty() {
             return;
         }
-        for (executor, runs) in settled {
+        for (executor, runs) in handled {
             if let Some(dead) = self.executors.old.dead.get_mut(&executor) {
-                let written = dead.settle(&runs);
+                let written = dead.mark_handled(&runs);
                 self.warn_if_failed(written);
             } else if let Some(silent) = self.executors.old.silent.get_mut(&executor) {
-                silent.settle(&runs);
+                silent.mark_handled(&runs);
             }
         }
         self.report_lost(lost);

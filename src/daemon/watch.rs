@@ -23,10 +23,10 @@ const EVENT_KINDS: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCE
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     /// Paths that are complete: closed after writing, moved, removed.
-    pub settled: BTreeSet<PathBuf>,
+    pub complete: BTreeSet<PathBuf>,
     /// Paths that are new or still being written.
-    pub unsettled: BTreeSet<PathBuf>,
-    /// Paths that were removed, moved away or unmounted; they are in `settled`, too.
+    pub incomplete: BTreeSet<PathBuf>,
+    /// Paths that were removed, moved away or unmounted; they are in `complete`, too.
     removed: BTreeSet<PathBuf>,
     /// Anything may have changed: events were lost.
     pub anything: bool,
@@ -39,22 +39,22 @@ impl Hints {
         *self == Hints::default()
     }
 
-    fn settle(&mut self, path: PathBuf) {
-        self.unsettled.remove(&path);
-        self.settled.insert(path);
+    fn add_complete(&mut self, path: PathBuf) {
+        self.incomplete.remove(&path);
+        self.complete.insert(path);
         self.limit();
     }
 
-    fn unsettle(&mut self, path: PathBuf) {
-        self.settled.remove(&path);
-        self.unsettled.insert(path);
+    fn add_incomplete(&mut self, path: PathBuf) {
+        self.complete.remove(&path);
+        self.incomplete.insert(path);
         self.limit();
     }
 
     fn limit(&mut self) {
-        if self.settled.len() + self.unsettled.len() > MOST_PATHS {
-            self.settled.clear();
-            self.unsettled.clear();
+        if self.complete.len() + self.incomplete.len() > MOST_PATHS {
+            self.complete.clear();
+            self.incomplete.clear();
             self.anything = true;
         }
     }
@@ -68,7 +68,7 @@ impl Hints {
                 return true;
             }
         };
-        let (is_settled, is_removed) = match event.kind {
+        let (is_complete, is_removed) = match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => (true, false),
             EventKind::Access(_) => return false,
             EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => (false, false),
@@ -79,7 +79,7 @@ impl Hints {
             if is_removed && self.removed.len() < MOST_PATHS {
                 self.removed.insert(path.clone());
             }
-            if is_settled { self.settle(path) } else { self.unsettle(path) }
+            if is_complete { self.add_complete(path) } else { self.add_incomplete(path) }
         }
         true
     }
@@ -94,10 +94,10 @@ impl Hints {
             let others: Vec<PathBuf> = others.filter_map(|other| Some(other.join(path.file_name()?))).collect();
             others
         };
-        let settled: Vec<PathBuf> = self.settled.iter().flat_map(other_names).collect();
-        let unsettled: Vec<PathBuf> = self.unsettled.iter().flat_map(other_names).collect();
-        unsettled.into_iter().for_each(|path| self.unsettle(path));
-        settled.into_iter().for_each(|path| self.settle(path));
+        let complete: Vec<PathBuf> = self.complete.iter().flat_map(other_names).collect();
+        let incomplete: Vec<PathBuf> = self.incomplete.iter().flat_map(other_names).collect();
+        incomplete.into_iter().for_each(|path| self.add_incomplete(path));
+        complete.into_iter().for_each(|path| self.add_complete(path));
     }
 }
 
@@ -122,7 +122,7 @@ pub enum WatchError {
     /// A directory could not be watched.
     #[error("watching {}: {reason}", path.display())]
     Directory {
-        /// The directory.
+        /// The directory that could not be watched.
         path: PathBuf,
         /// The reason as `notify` or the kernel has it.
         reason: String,

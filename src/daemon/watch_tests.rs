@@ -31,8 +31,8 @@ impl Scene {
         while !is_last(&all) {
             assert!(poll.wait_for_any(Some(10_000)).unwrap(), "missing hints: {all:?}");
             let more = self.watcher.take();
-            all.settled.extend(more.settled);
-            all.unsettled.extend(more.unsettled);
+            all.complete.extend(more.complete);
+            all.incomplete.extend(more.incomplete);
             all.removed.extend(more.removed);
             all.anything |= more.anything;
             all.lost_directory |= more.lost_directory;
@@ -41,7 +41,7 @@ impl Scene {
     }
 
     fn hints_until_settled(&mut self, last: &Path) -> Hints {
-        self.hints_until(|hints| hints.settled.contains(last))
+        self.hints_until(|hints| hints.complete.contains(last))
     }
 }
 
@@ -57,8 +57,8 @@ fn saved_files_are_reported_and_read_files_are_not() {
     fs::rename(scene.path("new"), dir.join("moved")).unwrap();
     fs::write(dir.join("written"), "x").unwrap();
     let hints = scene.hints_until_settled(&dir.join("written"));
-    assert!(hints.settled.contains(&dir.join("moved")), "{hints:?}");
-    assert!(!hints.settled.contains(&dir.join("read")), "{hints:?}");
+    assert!(hints.complete.contains(&dir.join("moved")), "{hints:?}");
+    assert!(!hints.complete.contains(&dir.join("read")), "{hints:?}");
     assert!(!scene.watch(), "it is watched already");
 }
 
@@ -96,11 +96,11 @@ fn a_missing_directory_is_awaited_step_by_step() {
     for (name, is_there) in [("a", false), ("a/b", false), ("a/b/tables", true)] {
         let path = scene.path(name);
         fs::create_dir(&path).unwrap();
-        scene.hints_until(|hints| hints.unsettled.contains(&path));
+        scene.hints_until(|hints| hints.incomplete.contains(&path));
         assert_eq!(scene.watch(), is_there, "{name}");
     }
     fs::rename(scene.path("a/b/tables"), scene.path("away")).unwrap();
-    assert!(scene.hints_until(|hints| hints.lost_directory).settled.contains(&scene.path("a/b/tables")));
+    assert!(scene.hints_until(|hints| hints.lost_directory).complete.contains(&scene.path("a/b/tables")));
     assert!(!scene.watch());
     fs::rename(scene.path("away"), scene.path("a/b/tables")).unwrap();
     scene.hints_until_settled(&scene.path("a/b/tables"));
@@ -150,12 +150,12 @@ fn a_directory_with_two_names_is_reported_under_both() {
     assert!(scene.watch());
     fs::write(scene.path("tables/file"), "").unwrap();
     let both = [scene.path("alias/file"), scene.path("tables/file")];
-    scene.hints_until(|hints| both.iter().all(|path| hints.settled.contains(path)));
+    scene.hints_until(|hints| both.iter().all(|path| hints.complete.contains(path)));
     scene.wanted.remove(&scene.path("alias"));
     assert!(!scene.watch());
     fs::write(scene.path("tables/other"), "").unwrap();
     let hints = scene.hints_until_settled(&scene.path("tables/other"));
-    assert!(!hints.settled.contains(&scene.path("alias/other")), "{hints:?}");
+    assert!(!hints.complete.contains(&scene.path("alias/other")), "{hints:?}");
 }
 
 #[test]
@@ -164,21 +164,21 @@ fn a_written_file_settles_when_it_is_closed() {
     let event = |kind| Ok(Event::new(kind).add_path("/x".into()));
     let mut hints = Hints::default();
     assert!(hints.add(event(EventKind::Create(notify::event::CreateKind::File))));
-    assert!(hints.unsettled.contains(&path) && hints.settled.is_empty());
+    assert!(hints.incomplete.contains(&path) && hints.complete.is_empty());
     assert!(hints.add(event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
-    assert!(hints.settled.contains(&path) && hints.unsettled.is_empty());
+    assert!(hints.complete.contains(&path) && hints.incomplete.is_empty());
     assert!(!hints.add(event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
     assert!(hints.add(event(EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any)))));
-    assert!(hints.unsettled.contains(&path) && hints.settled.is_empty(), "written once more");
+    assert!(hints.incomplete.contains(&path) && hints.complete.is_empty(), "written once more");
 }
 
 #[test]
 fn too_many_hints_and_lost_events_mean_that_anything_may_have_changed() {
     let mut hints = Hints::default();
     for number in 0..=MOST_PATHS {
-        hints.settle(PathBuf::from(number.to_string()));
+        hints.add_complete(PathBuf::from(number.to_string()));
     }
-    assert!(hints.anything && hints.settled.is_empty());
+    assert!(hints.anything && hints.complete.is_empty());
     let mut hints = Hints::default();
     let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
     assert!(hints.add(Ok(overflow)) && hints.anything);

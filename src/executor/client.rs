@@ -14,13 +14,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Why the executor cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// A system call failed.
+    /// A system call of the connection failed.
     #[error(transparent)]
     Os(#[from] error::Error),
     /// The executor sent bytes that are not a message.
     #[error("receiving from the executor: {0}")]
     Garbled(#[source] WireError),
-    /// The executor ended.
+    /// The executor has closed its end of the connection.
     #[error("the executor has ended")]
     Gone,
 }
@@ -139,7 +139,7 @@ impl Executor {
         !self.link.fill().unwrap_or(false)
     }
 
-    /// The executor's process id.
+    /// The process id of the running executor.
     pub fn pid(&self) -> u32 {
         self.pid
     }

@@ -82,7 +82,6 @@ impl JobProcesses {
         running.map(|(pid, member)| member.identity(*pid))
     }
 
-    /// Marks all as stopped.
     pub(super) fn mark_stopped(&mut self) {
         self.members.values_mut().for_each(|member| member.is_stopped = true);
     }

@@ -39,13 +39,13 @@ pub(super) const LONGEST: u64 = 32 << 20;
 /// Why a journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// A system call failed.
+    /// The file could not be read or written.
     #[error("{}", .0.brief())]
     Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
     #[error("not a journal of this version")]
     Foreign,
-    /// A record is damaged.
+    /// A record is damaged, and those after it are lost.
     #[error("damaged; the records after the damage are lost")]
     Damaged,
 }
@@ -59,7 +59,7 @@ enum JournalRecord {
     Withdrawn { run: RunId },
     /// The run has this process.
     Process { run: RunId, process: ProcessId },
-    /// The run has ended.
+    /// The run has ended with this result.
     Ended(RunResult),
     /// The result has been written to the socket of a main, or a main has read it in this journal. A main that dies before it reads its
     /// socket does not know the result and does not need it either, since only the scheduler in its memory waits for it.
@@ -71,7 +71,7 @@ enum JournalRecord {
 /// Identifies a process for the whole boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessId {
-    /// The process id.
+    /// The process id, which the kernel may use again.
     pub pid: Pid,
     /// Start time in clock ticks since boot.
     pub started: u64,
@@ -422,7 +422,7 @@ pub(super) struct Compacted {
 
 /// Appends records to the journal of a dead executor, behind its last complete record: a main knows the results of these runs. A run
 /// without a result is recorded as lost.
-pub(super) fn settle<'a>(
+pub(super) fn append_handled<'a>(
     file: &File,
     valid_length: &mut u64,
     runs: impl Iterator<Item = (RunId, &'a JournaledRun)>,

@@ -42,7 +42,7 @@ impl Label {
         Label { policy, context }
     }
 
-    /// The context as text.
+    /// The security context as SELinux writes it.
     pub(super) fn context(&self) -> &CString {
         &self.context
     }

@@ -22,7 +22,7 @@ const MESSAGES_PER_CALL: usize = 64;
 /// Why a connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// The socket failed.
+    /// Reading from the socket or writing to it failed.
     #[error("using the socket: {0}")]
     Io(#[from] io::Error),
     /// The bytes are no message of this type.

@@ -1,7 +1,7 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
 use super::job_cgroup;
-use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, read, settle};
+use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, append_handled, read};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
@@ -22,9 +22,9 @@ const RETRY_MS: i64 = 20;
 /// A start that an earlier main requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierStart {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
-    /// The job.
+    /// The job that it is a run of.
     pub job: JobId,
     /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,
@@ -70,7 +70,7 @@ pub struct SilentExecutor {
 pub enum Retried {
     /// The executor still cannot be reached.
     Silent(SilentExecutor),
-    /// The executor is connected.
+    /// The executor has accepted the connection.
     Connected(OldExecutor),
     /// The executor is dead and has left a journal.
     Dead(DeadExecutor),
@@ -100,11 +100,11 @@ impl SilentExecutor {
     }
 
     /// Records that the results of these runs are not waited for any more.
-    pub fn settle(&mut self, runs: &[RunId]) {
+    pub fn mark_handled(&mut self, runs: &[RunId]) {
         self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
     }
 
-    /// Tries to connect again.
+    /// Tries again to connect to the executor.
     pub fn retry(self, boot_id: &str) -> Retried {
         let gone =
             |silent: SilentExecutor| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
@@ -113,7 +113,7 @@ impl SilentExecutor {
                 let SilentExecutor { files, lost, .. } = self;
                 let mut dead = DeadExecutor::new(Some(files), file, content);
                 // If this cannot be written, the next main records them as lost again.
-                let _ = dead.settle(&lost);
+                let _ = dead.mark_handled(&lost);
                 Retried::Dead(dead)
             }
             Ok(Some(JournalState { is_alive: false, content: Err(error), .. })) if error.is_of_content() => {
@@ -164,7 +164,7 @@ pub struct DeadExecutor {
 /// The state of a run whose executor died or cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The run had ended.
+    /// The journal has the result of the run.
     Ended {
         /// The result of the run.
         result: RunResult,
@@ -173,7 +173,7 @@ pub enum Fate {
     },
     /// This process is still running.
     GoesOn(Pid),
-    /// No process is left.
+    /// No process of the run is left.
     Gone,
     /// The executor died while it started the run.
     NeverSeen,
@@ -197,9 +197,9 @@ impl DeadExecutor {
     }
 
     /// Records that these runs have been handled.
-    pub fn settle(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
+    pub fn mark_handled(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
         let known = runs.iter().filter_map(|run| Some((*run, self.open.get(run)?)));
-        let written = settle(&self.file, &mut self.valid_length, known);
+        let written = append_handled(&self.file, &mut self.valid_length, known);
         runs.iter().for_each(|run| drop(self.open.remove(run)));
         let path = self.files.as_ref().map(ExecutorFiles::journal).unwrap_or_default();
         written.map_err(|source| RunDirectoryError::Journal { path, source })
@@ -220,7 +220,7 @@ impl DeadExecutor {
         self.open.is_empty().then_some(self.kept_until)
     }
 
-    /// Removes the journal.
+    /// Removes the journal and the executor's other files.
     pub fn remove(self) -> Result<(), RunDirectoryError> {
         self.files.map_or(Ok(()), |files| files.discard())
     }

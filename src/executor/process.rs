@@ -14,7 +14,7 @@
 //! | `finish` | reading output, and what follows from the end of a job |
 //! | `job_endings`, `endings` | jobs that are being ended, and the walks over their processes |
 //! | `late_jobs`, `late` | jobs that have ended and whose background processes still write |
-//! | `ended_run`, `kept_output`, `settle` | runs that have ended, their output while it is kept, and what becomes of it |
+//! | `ended_run`, `kept_output`, `ended_output` | runs that have ended, their output while it is kept, and what becomes of it |
 //! | `follow_ups`, `run_follow_ups` | hooks and pings that wait and run; their starts and ends |
 //! | `mail` | mailers and the mails that wait for one |
 //! | `run_journal` | the journal of runs, for a later main |
@@ -22,6 +22,7 @@
 mod cgroups;
 mod children;
 mod context;
+mod ended_output;
 mod ended_run;
 mod endings;
 mod finish;
@@ -39,7 +40,6 @@ mod requests;
 mod run_follow_ups;
 mod run_journal;
 mod running;
-mod settle;
 mod start;
 mod start_limiter;
 mod starts;
@@ -198,7 +198,6 @@ impl ExecutorState {
         Ok(())
     }
 
-    /// Logs the executor's state.
     fn log_state(&mut self) {
         let state = [
             format_count(self.jobs.running.len(), "job", "jobs"),

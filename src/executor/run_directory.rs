@@ -23,19 +23,19 @@ const NEW: &str = "new";
 /// Why the directory or a file of it cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirectoryError {
-    /// A system call failed.
+    /// A system call on the directory failed.
     #[error(transparent)]
     Os(#[from] PathError),
     /// Other users could write to the directory.
     #[error("{}: expected a directory that only its owner, this user, can write to", path.display())]
     Untrusted {
-        /// The directory.
+        /// The path of the directory.
         path: PathBuf,
     },
     /// A journal could not be read or written.
     #[error("the journal {}: {source}", path.display())]
     Journal {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the journal.
         source: JournalError,

@@ -15,33 +15,30 @@ pub(super) const PROTOCOL: u32 = 3;
 pub(super) enum ExecutorRequest<S> {
     /// The first message of a later main.
     Hello {
-        /// Version of the sender.
+        /// The protocol version of the sender.
         protocol: u32,
     },
     /// End every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Nothing more is started.
     EndAll {
-        /// Whether SIGKILL is sent.
+        /// Whether SIGKILL is sent at once.
         hard: bool,
     },
     /// Connect to the log again.
     ReopenLog,
-    /// Log the executor's state.
+    /// Log the state of the executor (SIGUSR1).
     LogState,
     // Same version only.
-    /// Start a job.
+    /// Start a job as soon as the limits allow it.
     Start {
-        /// The job.
+        /// The description of the job to start.
         start: S,
         /// Send `Started` as soon as it has a process.
         wants_pid: bool,
     },
-    /// Make no more starts.
+    /// Make no more starts; running jobs go on.
     StopStarting,
     /// End a run with all its processes: SIGTERM, and SIGKILL after its grace period.
-    End {
-        /// The run to end.
-        run: RunId,
-    },
+    End { run: RunId },
     /// Run a hook, or call a web service.
     FollowUp(FollowUp<S>),
     /// No attempt follows this run, and everything that needs its output has been requested.
@@ -58,7 +55,7 @@ pub(super) enum ExecutorRequest<S> {
 pub enum ExecutorEvent {
     /// The first message to a later main.
     Hello {
-        /// Version of the sender.
+        /// The protocol version of the sender.
         protocol: u32,
     },
     /// To a later main: this run is still running.
@@ -89,7 +86,7 @@ pub enum ExecutorEvent {
     },
     /// These runs are being started, or it was found that they cannot be started.
     Begun {
-        /// The runs.
+        /// The ids of the runs.
         runs: Vec<RunId>,
     },
     /// What the history keeps of the output of a run that has ended. It comes after the run's result, and once more with all of it if
@@ -110,9 +107,9 @@ pub enum ExecutorEvent {
 /// A run and its job.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunOfJob {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
-    /// The job.
+    /// The job that it is a run of.
     pub job: JobId,
     /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,

@@ -58,13 +58,15 @@ pub struct Log {
     sink: Sink,
     /// The last second that was converted to local time, because each conversion reads the state of the zone's file.
     second: Option<(i64, LocalTime)>,
+    /// Records that were lost.
+    lost: u64,
 }
 
 impl Log {
     /// Opens the log. A missing /dev/log is not an error: connecting is tried again at each record.
     pub fn open(target: Target, profile: &'static Profile) -> Log {
         let form = form(target);
-        Log { target, form, profile, sink: Sink::new(destination(form)), second: None }
+        Log { target, form, profile, sink: Sink::new(destination(form)), second: None, lost: 0 }
     }
 
     /// Whether a daemon listens at /dev/log. If none does, a daemon in the foreground logs to standard error.
@@ -133,8 +135,14 @@ impl Log {
         self.log_lost();
     }
 
+    /// How many records were lost since the start, as far as that was noticed.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     fn log_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
+            self.lost = self.lost.saturating_add(lost as u64);
             let detail = format!("{lost} log records lost: the log did not take them");
             let line = self.format(&LogRecord {
                 ident: Ident::Daemon,
@@ -206,7 +214,7 @@ mod tests {
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
         let sink = Sink::new(Destination::syslog(&path));
-        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None };
+        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None, lost: 0 };
         let sent = 10_000;
         for _ in 0..sent {
             log.write(&LogRecord::daemon("INFO", b"one of many"));

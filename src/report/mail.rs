@@ -121,9 +121,9 @@ fn reference_name(reference: &[u8]) -> Option<(&str, usize)> {
 /// The contents of a mail's header.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The sender from [`Addresses`].
+    /// The sender, as [`Addresses`] has it.
     pub from: &'a [u8],
-    /// The recipients from [`Addresses`].
+    /// The recipients, as [`Addresses`] has them.
     pub to: &'a [u8],
     /// The user as whom the job ran.
     pub user: &'a str,
@@ -139,11 +139,11 @@ pub struct Head<'a> {
     pub charset: &'a str,
     /// The mail settings of the crontab.
     pub settings: MailSettings<'a>,
-    /// The job's id.
+    /// The job's id, `USER:NAME`.
     pub job: &'a str,
     /// How the run ended: `exit 7`.
     pub status: &'a str,
-    /// How long it took.
+    /// How long it took, in milliseconds.
     pub duration_ms: u64,
 }
 

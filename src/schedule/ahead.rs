@@ -62,11 +62,11 @@ impl Edge {
     }
 
     fn in_gap(&self, schedule: &Schedule) -> String {
-        let made_up = match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
+        let runs_after_gap = match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
             (Form::Quartz(_), _, _) | (_, ClockStep::Small, _) | (_, ClockStep::Forward, DstPolicy::Fixed) => true,
             (_, ClockStep::Forward, DstPolicy::Wildcard) | (_, ClockStep::Back | ClockStep::Jump, _) => false,
         };
-        if !made_up {
+        if !runs_after_gap {
             return "does not run then".to_owned();
         }
         let on = if self.after.div_euclid(DAY_MINUTES) == self.before.div_euclid(DAY_MINUTES) {

@@ -139,6 +139,21 @@ impl Schedule {
             }
     }
 
+    /// Which of minute, hour, day and month do not match that local minute. Empty for schedules that are not made of these.
+    pub fn fields_that_differ(&self, at: LocalMinute) -> Vec<&'static str> {
+        let (fields, extra) = match &self.0 {
+            Form::Plain(fields) => (fields, None),
+            Form::Shaped(shaped) => (&shaped.0, Some(&shaped.1)),
+            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => {
+                return Vec::new();
+            }
+        };
+        if !at.is_sane() {
+            return Vec::new();
+        }
+        fields.that_differ(at.0, extra)
+    }
+
     /// The first local minute after `after` (exclusive) that the fields match, without regard to a zone.
     pub fn next_match(&self, after: LocalMinute) -> Option<LocalMinute> {
         if !after.is_sane() {

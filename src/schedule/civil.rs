@@ -14,9 +14,9 @@ pub(super) const DAY_MINUTES: i64 = 1440;
 pub(super) struct Date {
     /// The year; 0 is 1 BC.
     pub year: i32,
-    /// From 1 to 12.
+    /// The month, from 1 to 12.
     pub month: u32,
-    /// From 1 to 31.
+    /// The day of the month, from 1 to 31.
     pub day: u32,
 }
 

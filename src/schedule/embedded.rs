@@ -29,7 +29,7 @@ pub(super) fn history(name: &str) -> Option<History> {
     Some(History { first, changes, rule })
 }
 
-/// Seconds east of UTC.
+/// The zone's offset at a moment, in seconds east of UTC.
 fn offset(zone: Tz, at: i64) -> i32 {
     let at = DateTime::from_timestamp(at, 0).unwrap_or_default();
     zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()

@@ -92,6 +92,19 @@ impl Fields {
             && self.matches_day(at.div_euclid(DAY_MINUTES) as i32, extra)
     }
 
+    /// Which of minute, hour, day and month do not match that local minute.
+    pub fn that_differ(&self, at: i64, extra: Option<&Days>) -> Vec<&'static str> {
+        let (day, of_day) = (at.div_euclid(DAY_MINUTES) as i32, at.rem_euclid(DAY_MINUTES) as u32);
+        let in_every_month = Fields { months: ALL_MONTHS, ..*self };
+        let matches = [
+            ("minute", self.minutes >> (of_day % 60) & 1 == 1),
+            ("hour", self.hours >> (of_day / 60) & 1 == 1),
+            ("day", in_every_month.matches_day(day, extra)),
+            ("month", self.months >> Date::of(day).month & 1 == 1),
+        ];
+        matches.into_iter().filter(|(_, matches)| !matches).map(|(name, _)| name).collect()
+    }
+
     fn matches_day(&self, day: i32, extra: Option<&Days>) -> bool {
         match self.rule {
             DayRule::Every => true,

@@ -21,11 +21,11 @@ use std::sync::Arc;
 /// A schedule at the beginning of a text, and its length.
 #[derive(Clone, Debug)]
 pub struct Prefix {
-    /// The parsed schedule.
+    /// The schedule that the text means.
     pub schedule: Schedule,
     /// Length of the schedule in bytes, without the blank after it.
     pub len: usize,
-    /// Warnings about the schedule.
+    /// What is valid and probably not meant.
     pub cautions: Vec<Caution>,
 }
 
@@ -420,7 +420,6 @@ impl Reader<'_> {
         }
     }
 
-    /// `@after NAME[,NAME...]`.
     fn after(&mut self) -> Read<Schedule> {
         const NAMES: &str = "the name of a job, or several separated by commas";
         let start = after_blanks(self.text, self.at);
@@ -502,7 +501,7 @@ const QUARTZ_FIELDS: [&str; 7] = [
     "a year from 1970 to 2100",
 ];
 
-/// Access to the text.
+/// Reads the text byte by byte.
 impl Reader<'_> {
     /// The current byte. The end of the text is reported as a blank.
     #[inline]

@@ -18,7 +18,7 @@ pub(super) struct Repeating {
 /// Why a file or a rule cannot be used as a zone.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// `tz-rs` cannot parse it.
+    /// The crate `tz-rs` cannot parse the rule.
     #[error(transparent)]
     Unreadable(#[from] tz::error::TzError),
     /// An offset outside the -25 to +26 hours of RFC 8536.

@@ -11,9 +11,9 @@ pub(super) struct Unit {
     pub bad: &'static str,
     /// A valid value in words: `a minute from 0 to 59`.
     pub expectation: &'static str,
-    /// The lowest valid value.
+    /// The lowest value that is valid.
     pub min: u32,
-    /// The highest valid value.
+    /// The highest value that is valid.
     pub max: u32,
     /// Names of the values from `min` on: three letters, in upper or lower case.
     pub names: &'static [&'static str],

@@ -33,9 +33,9 @@ pub enum ZoneError {
     /// The bytes are no TZif file (RFC 8536).
     #[error("the zone data of {name} are not usable: {reason}")]
     BadData {
-        /// The zone's name.
+        /// The name of the zone as it was requested.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the bytes.
         #[source]
         reason: Unusable,
     },
@@ -44,7 +44,7 @@ pub enum ZoneError {
     BadRule {
         /// The rule as it was given.
         rule: String,
-        /// What is wrong.
+        /// What is wrong with the rule.
         #[source]
         reason: Unusable,
     },
@@ -54,7 +54,7 @@ pub enum ZoneError {
 pub trait Zones {
     /// The zone of that IANA name, or none if it is not known.
     fn named(&self, name: &str) -> Option<Arc<Zone>>;
-    /// The system's own zone.
+    /// The zone that the system is set to.
     fn system(&self) -> Arc<Zone>;
 }
 
@@ -93,7 +93,7 @@ struct Cycle {
 }
 
 impl Zone {
-    /// Coordinated universal time.
+    /// The zone UTC, which never changes its offset.
     pub fn utc() -> Arc<Zone> {
         Arc::new(Zone::of("UTC", History { first: 0, changes: Vec::new(), rule: None }))
     }
@@ -168,7 +168,7 @@ impl Zone {
         Place { line: &self.line, span: spans[index], index, shift }
     }
 
-    /// The span that follows.
+    /// The span that follows a place, or none after the last one.
     pub(super) fn next_place<'z>(&'z self, place: &Place<'z>) -> Option<Place<'z>> {
         match place.end() {
             i64::MAX => None,
@@ -223,7 +223,7 @@ pub(super) struct Place<'z> {
 }
 
 impl Place<'_> {
-    /// Its first second.
+    /// Its first second, in seconds since 1970.
     pub fn start(&self) -> i64 {
         self.span.at.saturating_add(self.shift)
     }

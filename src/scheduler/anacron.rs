@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, Source, StampCause};
 use super::job_id::JobId;
 use super::live_table::LiveCrontab;
-use super::tables::Tables;
+use super::tables::LiveTables;
 use super::timers::Timers;
 use super::zones::Zones;
 use crate::crontab::{AnacronJob, Anacrontab, Flags, Period};
@@ -47,6 +47,23 @@ pub(super) struct Anacron {
     question: Option<Question>,
 }
 
+/// An anacron job, for questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnacronStatus {
+    /// The job.
+    pub id: JobId,
+    /// The anacrontab.
+    pub source: String,
+    /// Its line there, from 1.
+    pub line: u32,
+    /// How often it is due.
+    pub schedule: String,
+    /// Its command.
+    pub command: Vec<u8>,
+    /// When it starts, if it was found due.
+    pub starts_at: Option<Timestamp>,
+}
+
 /// A job that was found due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PlannedJob {
@@ -57,7 +74,7 @@ struct PlannedJob {
     day: Day,
 }
 
-/// A job that runs.
+/// An anacron job whose run goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RunningJob {
     run: RunId,
@@ -89,7 +106,7 @@ enum Question {
 /// The lines of system tables, which may run the directory of an anacron job.
 #[derive(Clone, Copy)]
 pub(super) struct SystemLines<'a> {
-    pub(super) tables: &'a Tables,
+    pub(super) tables: &'a LiveTables,
     pub(super) timers: &'a Timers,
     pub(super) zones: &'a Zones,
 }
@@ -302,6 +319,25 @@ impl Anacron {
             self.set_stamp(&job.id, Some(today));
             actions.push(Action::WriteStamp { id: job.id.clone(), day: today, cause: StampCause::RegularLine });
         }
+    }
+
+    /// The jobs of the table in force, for questions.
+    pub(super) fn jobs(&self) -> Vec<AnacronStatus> {
+        let (Some(table), Some(source)) = (&self.table, &self.source) else { return Vec::new() };
+        let status = |job: &AnacronJob| AnacronStatus {
+            id: job_id(job),
+            source: source.path.clone(),
+            line: job.line,
+            schedule: match job.period {
+                Period::Days(1) => "every day".to_owned(),
+                Period::Days(days) => format!("every {days} days"),
+                Period::Month => "@monthly".to_owned(),
+                Period::Year => "@yearly".to_owned(),
+            },
+            command: job.command.clone(),
+            starts_at: self.planned.iter().find(|planned| planned.job == *job).map(|planned| planned.at),
+        };
+        table.jobs.iter().map(status).collect()
     }
 
     fn set_stamp(&mut self, id: &[u8], day: Option<Day>) {

@@ -2,7 +2,7 @@
 
 use super::anacron::SystemLines;
 use super::event::{Action, Owner, Preparation, RunId, RunRequest};
-use super::run_origin::RunOrigin;
+use super::runs::RunOrigin;
 use super::state::{Phase, Scheduler};
 use crate::schedule::{Day, Timestamp};
 
@@ -18,8 +18,8 @@ impl Scheduler {
     /// Makes the check for which the anacrontab was read.
     pub(super) fn check_anacron(&mut self, is_on_battery: bool, now: Timestamp, actions: &mut Vec<Action>) {
         if self.phase == Phase::Running {
-            let lines = SystemLines { tables: &self.tables, timers: &self.timers, zones: &self.zones };
-            self.anacron.check(is_on_battery, lines, now, &self.zones.system(), actions);
+            let lines = SystemLines { tables: &self.tables, timers: &self.timing.timers, zones: &self.timing.zones };
+            self.anacron.check(is_on_battery, lines, now, &self.timing.zones.system(), actions);
         }
     }
 
@@ -28,11 +28,11 @@ impl Scheduler {
         match preparation {
             Preparation::Failed => self.anacron.fail_start(),
             Preparation::Ready { .. } if self.phase == Phase::Running => {
-                let run = RunId(self.next_run);
-                let lines = SystemLines { tables: &self.tables, timers: &self.timers, zones: &self.zones };
-                if let Some(start) = self.anacron.start(run, lines, now, &self.zones.system()) {
-                    self.next_run += 1;
-                    self.runs.insert(run, RunOrigin::Plain);
+                let run = RunId(self.runs.next_id);
+                let lines =
+                    SystemLines { tables: &self.tables, timers: &self.timing.timers, zones: &self.timing.zones };
+                if let Some(start) = self.anacron.start(run, lines, now, &self.timing.zones.system()) {
+                    self.runs.add(RunOrigin::Plain);
                     actions.push(Action::Start(Box::new(start)));
                 }
             }
@@ -43,7 +43,7 @@ impl Scheduler {
     /// Counts a start of a system table as the run of an anacron job, if it is one.
     pub(super) fn count_for_anacron(&mut self, start: &RunRequest, now: Timestamp, actions: &mut Vec<Action>) {
         if self.anacron.is_active() && start.source.owner == Owner::System {
-            self.anacron.count_line(&start.command, Day::at(now, &self.zones.system()), actions);
+            self.anacron.count_line(&start.command, Day::at(now, &self.timing.zones.system()), actions);
         }
     }
 }

@@ -14,9 +14,7 @@ struct Machine {
     unwritable: Vec<Vec<u8>>,
     zone: Arc<Zone>,
     now: Timestamp,
-    /// What was found due.
     found: Vec<String>,
-    /// Runs that go on.
     running: Vec<RunRequest>,
     /// What ran, with the moment of its start.
     ran: Vec<(Timestamp, String)>,
@@ -138,11 +136,11 @@ impl Machine {
         self.boot_with("");
     }
 
-    /// A daemon's begin after another one, whose runs `earlier` are not settled; those of `goes_on` go on.
+    /// A daemon's begin after another one, whose runs `earlier` have no results yet; those of `goes_on` go on.
     fn boot_after(&mut self, lines: &str, earlier: Vec<EarlierRun>, goes_on: &[RunId]) {
         let reached = self.scheduler.next_run();
         self.scheduler = Scheduler::new(self.zone.clone(), Now { utc: self.now, elapsed_ms: self.now.0 * 1000 });
-        self.scheduler.next_run = self.scheduler.next_run.max(reached.0);
+        self.scheduler.runs.next_id = self.scheduler.runs.next_id.max(reached.0);
         let context = Context {
             form: Form::System,
             dialect: &DIALECT,
@@ -179,7 +177,7 @@ impl Machine {
         self.now = moment(to);
         self.found.clear();
         // Elapsed time goes on from where it was.
-        self.scheduler.last.elapsed_ms = (self.now.0 - 1) * 1000;
+        self.scheduler.progress.last.elapsed_ms = (self.now.0 - 1) * 1000;
         assert_ne!(before, self.now);
         self.handle(Event::Tick);
         std::mem::take(&mut self.found)

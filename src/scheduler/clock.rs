@@ -1,12 +1,13 @@
 //! Following the clock: what has become due since the last event, on time, late, or by a step.
 
+use super::due::Due;
 use super::event::{Action, Now};
 use super::live_table::{LiveCrontab, Waiting};
 use super::rule;
 use super::run_record::MissReason;
-use super::state::{Due, Gap, Scheduler, next_due};
+use super::state::{Gap, Scheduler};
 use super::wheel::Timer;
-use super::zones::{Course, ZoneId};
+use super::zones::{ClockChange, ZoneId};
 use crate::schedule::{DstPolicy, Kind, Timestamp, Zone};
 use std::collections::HashMap;
 
@@ -20,27 +21,27 @@ const WORTH_TELLING: i64 = 60;
 impl Scheduler {
     /// Handles everything that has become due since the last event.
     pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
-        let elapsed_ms = now.elapsed_ms - self.last.elapsed_ms;
-        let step_ms = (now.utc.0 - self.last.utc.0) * 1_000 - elapsed_ms;
-        if step_ms.abs() < STEP_MS && self.upto.0 - now.utc.0 < SHORT_BACK {
+        let elapsed_ms = now.elapsed_ms - self.progress.last.elapsed_ms;
+        let step_ms = (now.utc.0 - self.progress.last.utc.0) * 1_000 - elapsed_ms;
+        if step_ms.abs() < STEP_MS && self.progress.upto.0 - now.utc.0 < SHORT_BACK {
             self.advance(now.utc);
             self.fire_before(now.utc, now, actions);
             return None;
         }
         // What the clock showed before it was set is handled as it would have been without the step.
-        let expected = Timestamp((self.last.utc.0 * 1_000 + elapsed_ms).div_euclid(1_000));
+        let expected = Timestamp((self.progress.last.utc.0 * 1_000 + elapsed_ms).div_euclid(1_000));
         let shown = Timestamp(expected.0 - 1);
         self.advance(shown);
         self.fire(Now { utc: shown, ..now }, actions);
-        let from = self.upto;
+        let from = self.progress.upto;
         self.hasten_waiting(step_ms.min(0).div_euclid(1_000));
         self.collect_waiting(now.utc);
         // Set back by less than a minute, it waits for the clock to come back to where it was: nothing is doubled.
-        let behind = self.upto.max(expected).0 - now.utc.0;
-        let made_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
+        let behind = self.progress.upto.max(expected).0 - now.utc.0;
+        let caught_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
         let seconds = step_ms / 1_000;
         if seconds.abs() >= WORTH_TELLING {
-            actions.push(Action::Jumped { seconds, made_up });
+            actions.push(Action::Jumped { seconds, caught_up });
             self.anacron.note_jump();
         }
         (step_ms > 0 && from < now.utc).then_some(Gap { from, to: now.utc, why: MissReason::Clock })
@@ -48,18 +49,16 @@ impl Scheduler {
 
     /// Collects what was due up to `to` while the clock went on undisturbed, even if the loop is late.
     pub(super) fn advance(&mut self, to: Timestamp) {
-        if to > self.upto {
-            let mut expired = std::mem::take(&mut self.expired);
-            self.wheel.expire(to, &mut expired);
+        if to > self.progress.upto {
+            let mut expired = Vec::new();
+            self.timing.wheel.expire(to, &mut expired);
             if let Some((first, _)) = expired.first() {
                 let minutes = to.0.div_euclid(60) - first.0.div_euclid(60) + 1;
                 for &(due, timer) in &expired {
                     self.replay(timer, due, to, minutes);
                 }
             }
-            expired.clear();
-            self.expired = expired;
-            self.upto = to;
+            self.progress.upto = to;
         }
         self.collect_waiting(to);
     }
@@ -67,8 +66,8 @@ impl Scheduler {
     /// Collects the due moments of a timer from `first` up to `to`, as far as the rule catches them up when the loop is `minutes` late (1:
     /// on time), and arms it for the one after.
     pub(super) fn replay(&mut self, timer: Timer, first: Timestamp, to: Timestamp, minutes: i64) {
-        let Some(shared) = self.timers.get(timer) else { return };
-        let Some(local) = self.zones.get(shared.zone) else { return };
+        let Some(shared) = self.timing.timers.get(timer) else { return };
+        let Some(local) = self.timing.zones.get(shared.zone) else { return };
         let next = |after| rule::next_due(shared.schedule(), shared.style, &local.zone, local.set, after);
         let replay_all =
             minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == DstPolicy::Fixed);
@@ -92,25 +91,25 @@ impl Scheduler {
             self.collect(timer, at, rank, at, to);
         }
         if let Some(due) = due {
-            self.wheel.arm(timer, due);
+            self.timing.wheel.arm(timer, due);
         }
     }
 
-    /// Follows a step of the clock from [`Scheduler::upto`] to `to`. Returns how many missed starts are caught up.
+    /// Follows a step of the clock from `progress.upto` to `to`. Returns how many missed starts are caught up.
     pub(super) fn step(&mut self, to: Timestamp) -> usize {
-        let from = self.upto;
-        let courses = self.zones.step(from, to);
-        let made_up = self.apply_courses(&courses, to);
-        self.upto = to;
-        self.arm_all(to);
-        made_up
+        let from = self.progress.upto;
+        let changes = self.timing.zones.step(from, to);
+        let caught_up = self.apply_clock_changes(&changes, to);
+        self.progress.upto = to;
+        self.timing.arm_all(to);
+        caught_up
     }
 
-    /// Collects what the rule gives for every timer of the zones in `courses`.
-    pub(super) fn apply_courses(&mut self, courses: &HashMap<ZoneId, Course>, to: Timestamp) -> usize {
+    /// Collects what the rule gives for every timer of the zones in `changes`.
+    pub(super) fn apply_clock_changes(&mut self, changes: &HashMap<ZoneId, ClockChange>, to: Timestamp) -> usize {
         let mut found = Vec::new();
-        for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
-            let (Some(course), Some(local)) = (courses.get(&shared.zone), self.zones.get(shared.zone)) else {
+        for (timer, shared) in self.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
+            let (Some(change), Some(local)) = (changes.get(&shared.zone), self.timing.zones.get(shared.zone)) else {
                 continue;
             };
             if shared.by_seconds {
@@ -120,33 +119,23 @@ impl Scheduler {
                 }
                 continue;
             }
-            let Some(pace) = course.pace else { continue };
+            let Some(delta) = change.delta else { continue };
             let current = minute_start(&local.zone, to);
             let ran =
-                shared.style == DstPolicy::Wildcard && course.handled.is_some_and(|at| shared.schedule().matches(at));
+                shared.style == DstPolicy::Wildcard && change.handled.is_some_and(|at| shared.schedule().matches(at));
             if ran {
                 continue;
             }
-            for (minute, rank) in pace.minutes_due(shared.schedule(), shared.style, course.before, course.now) {
-                found.push((timer, rank, Timestamp(current.0 + (minute.0 - course.now.0) * 60)));
+            for (minute, rank) in delta.minutes_due(shared.schedule(), shared.style, change.before, change.now) {
+                found.push((timer, rank, Timestamp(current.0 + (minute.0 - change.now.0) * 60)));
             }
         }
-        let already = self.dues.len();
+        let already = self.due.collected.len();
         for (timer, rank, scheduled_at) in found {
             self.collect(timer, to, rank, scheduled_at, to);
         }
-        let made_up = |due: &&Due| due.rank < 0 && due.rank != rule::FIRST;
-        self.dues.iter().skip(already).filter(made_up).count()
-    }
-
-    /// Arms every timer for its first due moment after `after`.
-    pub(super) fn arm_all(&mut self, after: Timestamp) {
-        self.wheel.clear(after);
-        for (timer, shared) in self.timers.iter() {
-            if let Some(due) = next_due(&self.zones, shared, after) {
-                self.wheel.arm(timer, due);
-            }
-        }
+        let caught_up = |due: &&Due| due.rank < 0 && due.rank != rule::FIRST;
+        self.due.collected.iter().skip(already).filter(caught_up).count()
     }
 
     /// Collects the entries of a timer that was due at `base`. Those with a delay wait until it has passed.
@@ -158,19 +147,19 @@ impl Scheduler {
         scheduled_at: Timestamp,
         now: Timestamp,
     ) {
-        let Some(shared) = self.timers.get(timer) else { return };
+        let Some(shared) = self.timing.timers.get(timer) else { return };
         let delay = i64::from(shared.delay());
         let at = Timestamp(base.0 + delay);
         for &number in shared.tables() {
             let Some(table) = self.tables.get_mut(number) else { continue };
             if at > now {
-                self.alarms.insert((at, number));
+                self.due.alarms.insert((at, number));
                 let waiting: Vec<Waiting> = table.on_timer(timer).map(|entry| Waiting { at, entry }).collect();
                 table.carried.get_or_insert_default().waiting.extend(waiting);
                 continue;
             }
             let table: &LiveCrontab = table;
-            self.dues.extend(table.on_timer(timer).map(|entry| {
+            self.due.collected.extend(table.on_timer(timer).map(|entry| {
                 let (order, line) = (table.order, table.start_order(entry));
                 let scheduled_at = Timestamp(scheduled_at.0 + delay);
                 Due { at, rank, order, line, table: number, entry, scheduled_at }
@@ -190,7 +179,7 @@ impl Scheduler {
     ) {
         let Some(table) = self.tables.get(number) else { return };
         let (order, line) = (table.order, table.start_order(entry));
-        self.dues.push(Due { at, rank, order, line, table: number, entry, scheduled_at });
+        self.due.collected.push(Due { at, rank, order, line, table: number, entry, scheduled_at });
     }
 }
 

@@ -25,10 +25,10 @@ pub struct Now {
     pub elapsed_ms: i64,
 }
 
-/// Whose table it is.
+/// Whose table it is, which decides as whom its entries run.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
-    /// A user's spool table.
+    /// A table of the spool, which belongs to one user.
     User {
         /// Login name, which is the file's name.
         name: String,
@@ -44,15 +44,15 @@ pub enum Owner {
 /// Where a live table came from. The path is its identity.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Source {
-    /// The file.
+    /// The path of the file.
     pub path: String,
     /// What the log calls it: the user's name, `*system*` or `*system*backup`.
     pub name: String,
-    /// Whose it is.
+    /// Whose table it is.
     pub owner: Owner,
 }
 
-/// Something that happened.
+/// Something that has happened and that the scheduler must know.
 #[derive(Debug)]
 pub enum Event {
     /// The daemon has loaded its tables and begins. Comes once, after the first `Load`s.
@@ -74,14 +74,14 @@ pub enum Event {
     Tick,
     /// A table is new or has changed (same path: replaces it).
     Load {
-        /// Where it came from.
+        /// Where the table came from.
         source: Source,
-        /// What it holds.
+        /// Its entries and settings, parsed.
         table: Crontab,
     },
     /// A table is gone or refused.
     Unload {
-        /// Its path.
+        /// The path of the table, which identifies it.
         path: String,
     },
     /// The anacrontab and the stamps of its jobs were read: before [`Event::Begin`] where the daemon does anacron's work, and for each
@@ -116,35 +116,37 @@ pub enum Event {
     Begun(Vec<RunId>),
     /// Somebody wants a run of a job now.
     RunByHand {
-        /// The job.
+        /// The job that is to run.
         job: JobId,
         /// Whether overlap and group rules are set aside.
         is_forced: bool,
     },
-    /// Somebody pauses a job.
+    /// Somebody pauses a job for a while or without an end.
     Pause {
-        /// The job.
+        /// The job that is paused.
         job: JobId,
         /// From when to when, who and why.
         pause: Pause,
     },
     /// Somebody ends a pause before its time.
     Resume {
-        /// The job.
+        /// The job whose pause ends.
         job: JobId,
     },
-    /// Somebody ends one run of a job that has a policy.
+    /// Somebody ends one run.
     KillRun {
-        /// The run.
+        /// The job that it is a run of.
+        job: JobId,
+        /// The run that is to end.
         run: RunId,
-        /// Who, by login name.
+        /// Who asked for it, by login name.
         by: String,
     },
     /// Somebody ends a job's oldest run, or cancels what waits, or its retry.
     Kill {
-        /// The job.
+        /// The job of which something is to end.
         job: JobId,
-        /// Who, by login name.
+        /// Who asked for it, by login name.
         by: String,
     },
     /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
@@ -174,7 +176,7 @@ pub enum Preparation {
 /// A run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierRun {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
     /// The job that it is a run of.
     pub job: JobId,
@@ -185,11 +187,11 @@ pub struct EarlierRun {
 /// How a due moment ended: each has exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RunOutcome {
-    /// The job exited.
+    /// The job exited with this status.
     Code(i32),
     /// A signal ended the job.
     Signal {
-        /// Its number.
+        /// The number of the signal.
         number: i32,
         /// Whether it left a core.
         core_dumped: bool,
@@ -208,9 +210,9 @@ pub enum RunOutcome {
 /// Everything that is known of a run that has ended. The executor sends it to the daemon and keeps it in its journal as it is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunResult {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
-    /// How it ended.
+    /// How the run ended, or why there was none.
     pub outcome: RunOutcome,
     /// When the job's process was started, in milliseconds of Unix time. None: it never had a process, or nobody knows.
     pub started_at_ms: Option<i64>,
@@ -265,7 +267,7 @@ pub struct Usage {
 /// How much a job wrote to its standard output and standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OutputCounts {
-    /// Bytes that it wrote.
+    /// All bytes that it wrote to both.
     pub bytes: u64,
     /// Bytes of these that were not kept for the mail or the log.
     pub dropped_bytes: u64,
@@ -278,7 +280,7 @@ pub struct OutputCounts {
 pub enum MailResult {
     /// There was nothing to be mailed, or nobody wanted it.
     NotWanted,
-    /// The mailer took it.
+    /// The mailer took it and exited with status 0.
     Sent,
     /// The mailer failed, or could not be started.
     Failed {
@@ -292,11 +294,11 @@ pub enum MailResult {
 /// Everything that the executor must know to start one job.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunRequest {
-    /// The run's id.
+    /// The id that the run will have.
     pub run: RunId,
     /// The job that it is a run of.
     pub job: JobId,
-    /// The table.
+    /// The table that the entry is in.
     pub source: Source,
     /// Line in the table, counted from 1.
     pub line: u32,
@@ -315,7 +317,7 @@ pub struct RunRequest {
     pub scheduled_at: i64,
     /// Whether it is an `@reboot` start.
     pub at_reboot: bool,
-    /// What asked for it.
+    /// What asked for the run.
     pub trigger: Trigger,
     /// Which attempt for its slot, from 1.
     pub attempt: u32,
@@ -385,7 +387,7 @@ impl Default for RunRules {
     }
 }
 
-/// Something to be done.
+/// Something that the daemon must do, in the order of the answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Hand this to the executor.
@@ -394,18 +396,18 @@ pub enum Action {
     Skipped {
         /// What would have been started; of several, the last.
         start: Box<RunRequest>,
-        /// Why not.
+        /// Why there was no start.
         why: SkipReason,
-        /// How many due moments.
+        /// The number of due moments.
         count: u64,
         /// The first of them, seconds of UTC.
         first: Timestamp,
     },
     /// Have a run ended: all its processes, TERM first, KILL after its grace.
     End {
-        /// The run.
+        /// The run that is to end.
         run: RunId,
-        /// Why.
+        /// Why it ends, for its record.
         why: EndReason,
     },
     /// Keep this for the next daemon.
@@ -418,7 +420,7 @@ pub enum Action {
     FollowUp(Box<FollowUp<Box<RunRequest>>>),
     /// No attempt follows this run, and everything that needs its output has been asked for: mail what is kept of it, or drop it.
     Conclude {
-        /// The run.
+        /// The run of the last attempt.
         run: RunId,
         /// Whether it is mailed, as far as the rules for the output allow it.
         is_mailed: bool,
@@ -455,7 +457,7 @@ pub enum Action {
         /// Seconds, positive forward; a sleep counts as forward.
         seconds: i64,
         /// Missed starts that are caught up because of it.
-        made_up: usize,
+        caught_up: usize,
     },
 }
 

@@ -29,12 +29,12 @@ impl Scheduler {
         for (_, table) in self.tables.iter() {
             for entry in 0..table.entries().len() as u32 {
                 let user = table.user(entry);
-                let user = if user.is_empty() { self.caller.as_str() } else { user };
+                let user = if user.is_empty() { self.settings.caller.as_str() } else { user };
                 if !users.contains(user) {
                     continue;
                 }
-                let job = table.job_id(entry, &self.caller).filter(|job| wanted.contains(job));
-                let start = table.start(entry, RunId(0), &self.caller, Timestamp(0), false);
+                let job = table.job_id(entry, &self.settings.caller).filter(|job| wanted.contains(job));
+                let start = table.start(entry, RunId(0), &self.settings.caller, Timestamp(0), false);
                 found.extend(job.zip(start));
             }
         }

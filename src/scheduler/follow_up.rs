@@ -23,16 +23,16 @@ pub struct FollowUp<S> {
 pub enum FollowUpTask {
     /// Run a command of the crontab.
     Hook {
-        /// The word for `CRON_EVENT`.
+        /// The word that the hook finds in `CRON_EVENT`.
         event: String,
         /// The command, for the shell as it stands.
         command: SharedBytes,
         /// Variables beside those of the job.
         variables: Vec<(String, String)>,
     },
-    /// Call a URL.
+    /// Call the URL of a web service (`CRON_PING`).
     Ping {
-        /// The URL.
+        /// The URL, http or https, as it is called.
         url: String,
         /// Identifies the slot: all calls for it have the same id.
         slot: String,

@@ -51,7 +51,7 @@ impl JobId {
         self.0.split_once(':').map_or(self.0.as_str(), |(_, name)| name)
     }
 
-    /// The text `USER:NAME`.
+    /// The id as text: `USER:NAME`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,11 +1,13 @@
-//! Queries about live entries.
+//! Queries about live entries, for the log and for commands.
 
+use super::environment::Environment;
 use super::event::Source;
+use super::job_id::JobId;
 use super::live_table::LiveCrontab;
 use super::state::Scheduler;
 use super::timers::Shared;
-use crate::crontab::SharedBytes;
-use crate::schedule::{Schedule, Timestamp, Zone};
+use crate::crontab::{Policy, SharedBytes};
+use crate::schedule::{Kind, Schedule, Timestamp, Zone};
 use std::sync::Arc;
 
 /// A live entry, for queries.
@@ -17,12 +19,51 @@ pub struct Live<'a> {
     pub(super) shared: &'a Shared,
 }
 
+/// A place among the live entries, at which looking at them can be interrupted. A table that is loaded meanwhile may be seen or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EntryCursor {
+    table: u32,
+    entry: u32,
+}
+
 impl Scheduler {
+    /// At most `most` live entries from a place on, which is moved behind them. None: there are no more.
+    pub fn entries_from(&self, cursor: &mut EntryCursor, most: usize) -> Option<Vec<Live<'_>>> {
+        let mut found = Vec::new();
+        while found.len() < most {
+            let Some(table) = self.tables.get(cursor.table) else {
+                let Some((next, _)) = self.tables.iter().find(|(number, _)| *number > cursor.table) else { break };
+                *cursor = EntryCursor { table: next, entry: 0 };
+                continue;
+            };
+            let Some(entry) = table.entries().get(cursor.entry as usize) else {
+                *cursor = EntryCursor { table: cursor.table + 1, entry: 0 };
+                continue;
+            };
+            let (index, shared) = (cursor.entry, self.timing.timers.get(entry.timer()));
+            found.extend(shared.map(|shared| Live { scheduler: self, table, index, shared }));
+            cursor.entry += 1;
+        }
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// The live entry that is this job. All entries of its user are looked at.
+    pub fn find_entry(&self, id: &JobId) -> Option<Live<'_>> {
+        let known = self.jobs.entry(id).and_then(|(table, index)| {
+            let table = self.tables.get(table)?;
+            let shared = self.timing.timers.get(table.timer(index)?)?;
+            Some(Live { scheduler: self, table, index, shared })
+        });
+        known.or_else(|| {
+            self.entries().filter(|live| live.user_or_caller() == id.user()).find(|live| live.id().as_ref() == Some(id))
+        })
+    }
+
     /// All live entries, table by table, in file order.
     pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
         self.tables.iter().flat_map(move |(_, table)| {
             (0..).zip(table.entries()).filter_map(move |(index, entry)| {
-                Some(Live { scheduler: self, table, index, shared: self.timers.get(entry.timer())? })
+                Some(Live { scheduler: self, table, index, shared: self.timing.timers.get(entry.timer())? })
             })
         })
     }
@@ -32,6 +73,66 @@ impl<'a> Live<'a> {
     /// Where its table came from.
     pub fn source(&self) -> &'a Source {
         self.table.source()
+    }
+
+    /// The job that it is.
+    pub fn id(&self) -> Option<JobId> {
+        let managed = self.table.managed.get(&self.index).cloned();
+        managed.or_else(|| self.table.job_id(self.index, &self.scheduler.settings.caller))
+    }
+
+    /// Whether the table names the job as its id does.
+    pub fn is_named(&self, id: &JobId) -> bool {
+        self.table.name(self.index) == Some(id.name())
+    }
+
+    /// What the job's settings and flags ask for.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.table.policy(self.index)
+    }
+
+    /// The variables that the table gives it.
+    pub fn variables(&self) -> Environment {
+        self.table.variables(self.index)
+    }
+
+    /// Its schedule as it is written.
+    pub fn schedule_text(&self) -> String {
+        String::from_utf8_lossy(self.table.schedule_text(self.index)).into_owned()
+    }
+
+    /// The jobs that an `@after` entry waits for.
+    pub fn after(&self) -> &'a [Arc<str>] {
+        self.table.after(self.index)
+    }
+
+    /// The user that it runs as, also in a standalone daemon.
+    pub fn user_or_caller(&self) -> &'a str {
+        let user = self.user();
+        if user.is_empty() { &self.scheduler.settings.caller } else { user }
+    }
+
+    /// How many of its slots wait for a turn to be started.
+    pub fn queued(&self) -> usize {
+        self.scheduler
+            .tables
+            .find(&self.table.source().path)
+            .map_or(0, |number| self.scheduler.queue.slots_of((number, self.index)))
+    }
+
+    /// Whether it counts from the end of its last run (`@N`).
+    pub fn is_interval(&self) -> bool {
+        matches!(self.shared.kind, Kind::Interval { .. })
+    }
+
+    /// Its starts after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
+    pub fn starts_after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> + use<'a> {
+        let (timing, shared) = (&self.scheduler.timing, self.shared);
+        let delay = i64::from(shared.delay());
+        let next = move |after: Timestamp| timing.next_due(shared, after);
+        let interval = self.next_start().filter(|at| self.is_interval() && *at > from);
+        let slots = std::iter::successors(next(Timestamp(from.0.saturating_sub(delay))), move |due| next(*due));
+        interval.into_iter().chain(slots.map(move |due| Timestamp(due.0 + delay)))
     }
 
     /// Line in the table, counted from 1.
@@ -44,19 +145,19 @@ impl<'a> Live<'a> {
         self.table.user(self.index)
     }
 
-    /// The raw command.
+    /// The raw command, with `%` and backslashes untouched.
     pub fn command(&self) -> SharedBytes {
         self.table.command(self.index)
     }
 
-    /// Its schedule.
+    /// The schedule by which it is due.
     pub fn schedule(&self) -> &'a Schedule {
         self.shared.schedule()
     }
 
     /// The zone its schedule is read in.
     pub fn zone(&self) -> Option<&'a Arc<Zone>> {
-        self.scheduler.zones.get(self.shared.zone).map(|local| &local.zone)
+        self.scheduler.timing.zones.get(self.shared.zone).map(|local| &local.zone)
     }
 
     /// Seconds from its due moments to its starts.
@@ -69,7 +170,7 @@ impl<'a> Live<'a> {
         let waiting = self.table.carried.iter().flat_map(|carried| &carried.waiting);
         let waiting = waiting.filter(|waiting| waiting.entry == self.index).map(|waiting| waiting.at).min();
         let timer = self.table.timer(self.index)?;
-        let due = self.scheduler.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
+        let due = self.scheduler.timing.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
         [waiting, due].into_iter().flatten().min()
     }
 }

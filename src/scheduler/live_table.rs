@@ -54,7 +54,6 @@ pub(super) struct EntryState {
 pub(super) struct Waiting {
     /// When it is to be started.
     pub(super) at: Timestamp,
-    /// The entry.
     pub(super) entry: u32,
 }
 
@@ -220,6 +219,16 @@ impl LiveCrontab {
         let zone = timing.zone.as_ref().map(|zone| zone.name().to_owned()).unwrap_or_default();
         (&*timing.text, zone, timing.delay).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// The schedule of an entry as it is written.
+    pub(super) fn schedule_text(&self, entry: u32) -> &[u8] {
+        self.entry(entry).map_or(&[], |entry| &entry.timing.text)
+    }
+
+    /// The variables that the table gives an entry.
+    pub(super) fn variables(&self, entry: u32) -> Environment {
+        self.entry(entry).map(|entry| Environment::of(self.table.variables(entry))).unwrap_or_default()
     }
 
     /// The name that an entry gives itself.

@@ -1,11 +1,12 @@
 //! The beginning, and tables that are loaded, replaced and unloaded.
 
 use super::clock::SHORT_BACK;
+use super::due::Due;
 use super::event::{Action, Now, Source};
 use super::live_table::{EntryState, LiveCrontab, Waiting};
 use super::run_record::{MissReason, SkipReason};
 use super::start_queue::Dropped;
-use super::state::{Begin, Due, Gap, Phase, Scheduler, next_due};
+use super::state::{Begin, Gap, Phase, Scheduler};
 use super::wheel::Timer;
 use crate::crontab::Crontab;
 use crate::schedule::{Kind, Timestamp, Zone};
@@ -30,14 +31,14 @@ impl Scheduler {
                 self.begin_after(Timestamp(completed.0.max(now.utc.0 - RESTART_REACH)), now.utc);
             }
             None => {
-                self.arm_all(now.utc);
+                self.timing.arm_all(now.utc);
                 // Entries that catch up do so over a boot, too. What is due in this second would count as done for all others.
                 let to = Timestamp(now.utc.0 + 1);
                 gap = begin.handled.map(|from| Gap { from, to, why: MissReason::Down });
             }
         }
         // Going through a million entries is worth it only if there are interval entries.
-        if self.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
+        if self.timing.timers.iter().any(|(_, shared)| matches!(shared.kind, Kind::Interval { .. })) {
             let numbers: Vec<u32> = self.tables.iter().map(|(number, _)| number).collect();
             for number in numbers {
                 self.start_intervals(number, now.utc);
@@ -45,13 +46,13 @@ impl Scheduler {
             self.collect_waiting(now.utc);
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
         gap
     }
 
     pub(super) fn start_at_reboot(&mut self, now: Now, actions: &mut Vec<Action>) {
         let mut found: Vec<(u32, i64, u32, u32)> = Vec::new();
-        for (timer, shared) in self.timers.iter().filter(|(_, shared)| shared.kind == Kind::Reboot) {
+        for (timer, shared) in self.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Reboot) {
             for &number in shared.tables() {
                 let Some(table) = self.tables.get(number) else { continue };
                 let entries = table.on_timer(timer);
@@ -67,15 +68,15 @@ impl Scheduler {
 
     /// Begins after an earlier daemon that handed over everything up to `completed`, and catches up what was due since.
     pub(super) fn begin_after(&mut self, completed: Timestamp, now: Timestamp) {
-        self.wheel.clear(now);
-        let timers: Vec<Timer> = self.timers.iter().map(|(timer, _)| timer).collect();
+        self.timing.wheel.clear(now);
+        let timers: Vec<Timer> = self.timing.timers.iter().map(|(timer, _)| timer).collect();
         for timer in timers {
-            let Some(shared) = self.timers.get(timer) else { continue };
+            let Some(shared) = self.timing.timers.get(timer) else { continue };
             // Its starts are due by their delay later than its moments.
             let earliest = Timestamp(completed.0 - i64::from(shared.delay()));
-            match next_due(&self.zones, shared, earliest) {
+            match self.timing.next_due(shared, earliest) {
                 Some(due) if due <= now => self.replay(timer, due, now, 1),
-                Some(due) => self.wheel.arm(timer, due),
+                Some(due) => self.timing.wheel.arm(timer, due),
                 None => {}
             }
         }
@@ -86,29 +87,26 @@ impl Scheduler {
     pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
         self.begin_after(completed, completed);
         if completed.0 - now.0 < SHORT_BACK {
-            self.upto = completed;
+            self.progress.upto = completed;
             return;
         }
         self.hasten_waiting(now.0 - completed.0);
-        self.zones.step(completed, now);
-        self.arm_all(now);
+        self.timing.zones.step(completed, now);
+        self.timing.arm_all(now);
     }
 
     /// Makes a table live. Timers that are armed already stay as they are: a new entry is due at the same moments as one that was there
     /// before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Crontab, now: Now, actions: &mut Vec<Action>) {
         let old_number = self.tables.find(&source.path);
-        let (mut fresh, new_timers) = LiveCrontab::new(source, table, &mut self.timers, &mut self.zones);
+        let (mut fresh, new_timers) = LiveCrontab::new(source, table, &mut self.timing.timers, &mut self.timing.zones);
         let mut unused = Vec::new();
         let old = old_number.and_then(|number| self.take_table(number, &mut unused).map(|table| (number, table)));
         fresh.order = match &old {
             Some((_, old)) => old.order,
-            None => {
-                self.next_order += 1;
-                self.next_order - 1
-            }
+            None => self.tables.next_order(),
         };
-        let number = self.tables.add(fresh, &mut self.timers);
+        let number = self.tables.add(fresh, &mut self.timing.timers);
         self.change_entries(now, actions, |scheduler, actions| match old {
             Some((old_number, old)) => {
                 scheduler.carry_over(old_number, &old, number, now, actions);
@@ -116,15 +114,11 @@ impl Scheduler {
             }
             None => scheduler.manage(number, BTreeMap::new(), now, actions),
         });
-        self.free_unused(unused);
+        self.timing.free_unused(unused);
         if self.phase != Phase::Running {
             return;
         }
-        for timer in new_timers {
-            if let Some(due) = self.timers.get(timer).and_then(|shared| next_due(&self.zones, shared, self.upto)) {
-                self.wheel.arm(timer, due);
-            }
-        }
+        self.timing.arm(new_timers, self.progress.upto);
         self.start_intervals(number, now.utc);
     }
 
@@ -138,23 +132,15 @@ impl Scheduler {
                 scheduler.unmanage(&table, now, actions);
             });
         }
-        self.free_unused(unused);
+        self.timing.free_unused(unused);
     }
 
     pub(super) fn take_table(&mut self, number: u32, unused: &mut Vec<Timer>) -> Option<LiveCrontab> {
-        let table = self.tables.take(number, &mut self.timers, unused)?;
+        let table = self.tables.take(number, &mut self.timing.timers, unused)?;
         for waiting in table.carried.iter().flat_map(|carried| &carried.waiting) {
-            self.alarms.remove(&(waiting.at, number));
+            self.due.alarms.remove(&(waiting.at, number));
         }
         Some(table)
-    }
-
-    pub(super) fn free_unused(&mut self, unused: Vec<Timer>) {
-        for timer in unused {
-            if self.timers.free_if_unused(timer, &mut self.zones) {
-                self.wheel.cancel(timer);
-            }
-        }
     }
 
     /// Hands the running state of entries that are unchanged over to the table that replaced theirs.
@@ -178,7 +164,7 @@ impl Scheduler {
         for waiting in &carried.waiting {
             if let Some(&entry) = successors.get(&waiting.entry) {
                 table.carried.get_or_insert_default().waiting.insert(Waiting { entry, ..*waiting });
-                self.alarms.insert((waiting.at, number));
+                self.due.alarms.insert((waiting.at, number));
             }
         }
         let keys = successors.into_iter().map(|(entry, successor)| (entry, (number, successor))).collect();
@@ -224,12 +210,12 @@ impl Scheduler {
     /// the local minute of the old zone.
     pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Loading {
-            return self.zones.set_system(zone);
+            return self.timing.zones.set_system(zone);
         }
-        let courses = self.zones.change_system(zone, self.upto);
+        let changes = self.timing.zones.change_system(zone, self.progress.upto);
         if self.phase == Phase::Running {
-            self.apply_courses(&courses, self.upto);
-            self.arm_all(self.upto);
+            self.apply_clock_changes(&changes, self.progress.upto);
+            self.timing.arm_all(self.progress.upto);
             self.fire(now, actions);
         }
     }

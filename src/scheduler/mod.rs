@@ -13,20 +13,25 @@
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //! | `zones` | the time zones in use, each with its virtual clock |
+//! | `due` | entries that are due, or will be at a known moment |
+//! | `progress` | how far the scheduler has come in time, and what of that is recorded |
+//! | `timing` | the timers of all tables with the wheel and the zones |
 //! | `wheel` | the timer wheel |
 //! | `timers` | the timers in it, which entries of equal timing share |
 //! | `tables`, `live_table` | all live tables; one table with its timers and the state of its entries |
-//! | `live` | queries about live entries |
+//! | `live`, `job_status` | questions about live entries, and about the state of jobs |
 //! | `find_jobs` | what would be started for given jobs |
 //! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
 //! | `start_queue` | starts that are due and not handed over to the executor, in turn by owner |
+//! | `queue_exits` | runs that have left it without a start |
 //! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
 //! | `policies` | connects `jobs` to entries, events and actions |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
-//! | `run_origin` | what is known of a run that has not ended |
+//! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `run_record` | outcomes as they are recorded |
+//! | `earlier` | what earlier daemons have left |
 //! | `saved` | the state that a daemon leaves to the next one |
 //! | `environment` | the variables of an entry |
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
@@ -35,31 +40,38 @@
 mod anacron;
 mod anacron_events;
 mod clock;
+mod due;
+mod earlier;
 mod environment;
 mod event;
 mod find_jobs;
 mod follow_up;
 mod job_id;
+mod job_status;
 mod jobs;
 mod live;
 mod live_table;
 mod loading;
 mod policies;
+mod progress;
+mod queue_exits;
 mod rule;
 mod run_id;
-mod run_origin;
 mod run_record;
+mod runs;
 mod saved;
 mod simulate;
 mod start_queue;
 mod state;
 mod tables;
 mod timers;
+mod timing;
 mod waiting;
 mod wheel;
 mod zones;
 
 pub use crate::crontab::SharedBytes;
+pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
     Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
@@ -67,8 +79,9 @@ pub use event::{
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
+pub use job_status::{JobStatus, RequestResult};
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
-pub use live::Live;
+pub use live::{EntryCursor, Live};
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

@@ -1,22 +1,22 @@
 //! Job policies in the scheduler: which entries have one, what their slots become, and what they do when time was left out.
 
+use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Notice, Pause, RefusedRun, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Killed, Notice, Pause, RefusedRun, Turn};
 use super::live_table::LiveCrontab;
-use super::run_origin::RunOrigin;
+use super::queue_exits::QueueExit;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
+use super::runs::RunOrigin;
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
-use super::state::{Due, Phase, Scheduler, next_due};
+use super::state::{Phase, Scheduler};
 use crate::crontab::CatchUpMode;
 use crate::schedule::{Day, Kind, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// How long saved state waits for an entry that is not loaded yet: its user may be looked up later, its file system mounted later.
-const UNCLAIMED_MS: i64 = 3_600_000;
 /// For so many seconds executors keep which runs they have begun.
 const STARTS_KNOWN: i64 = 500;
 /// Missed slots that are looked at for one user and for all when time was left out.
@@ -65,11 +65,15 @@ impl Scheduler {
         let mut taken: BTreeSet<JobId> = BTreeSet::new();
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
         for entry in 0..table.entries().len() as u32 {
-            let Some(shared) = table.timer(entry).and_then(|timer| self.timers.get(timer)) else { continue };
+            let Some(shared) = table.timer(entry).and_then(|timer| self.timing.timers.get(timer)) else { continue };
             let is_interval = matches!(shared.kind, Kind::Interval { .. });
             // Somebody may have paused a job that has no policy, or run it by hand.
-            let is_steered = || table.job_id(entry, &self.caller).is_some_and(|id| steered.contains(&id));
-            if !(self.records_all || is_interval || table.is_managed(entry) || (!steered.is_empty() && is_steered())) {
+            let is_steered = || table.job_id(entry, &self.settings.caller).is_some_and(|id| steered.contains(&id));
+            if !(self.settings.records_all
+                || is_interval
+                || table.is_managed(entry)
+                || (!steered.is_empty() && is_steered()))
+            {
                 continue;
             }
             let Some(id) = self.free_id(table, number, entry, &old, &taken) else { continue };
@@ -98,7 +102,7 @@ impl Scheduler {
             gone.iter().for_each(|id| jobs.unregister(id, turn));
         });
         self.forget_first_seen(&gone, actions);
-        if self.phase == Phase::Running && !self.unclaimed.is_empty() {
+        if self.phase == Phase::Running && !self.earlier.unclaimed.is_empty() {
             // Runs that no executor has listed since the begin are over.
             for run in self.claim(Some(number), now, actions) {
                 let ended_at_ms = now.utc.0.saturating_mul(1_000);
@@ -138,7 +142,7 @@ impl Scheduler {
         change(self, actions);
         self.starting_at = now.utc;
         self.with_jobs(now, actions, |jobs, turn| jobs.end_change(turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
     }
 
     /// The id of an entry: its own name, unless another job of the user has it; then the derived one.
@@ -155,7 +159,7 @@ impl Scheduler {
             let holder = self.jobs.entry(id);
             !taken.contains(id) && (holder.is_none() || holder.is_some_and(|(table, _)| table == number) || is_mine())
         };
-        let derived = table.job_id(entry, &self.caller)?;
+        let derived = table.job_id(entry, &self.settings.caller)?;
         let named = table.name(entry).map(|name| JobId::named(derived.user(), name));
         let numbered = |derived: JobId| {
             let more = (2..).map(|number| JobId::of_text(format!("{}-{number}", derived.as_str())));
@@ -167,7 +171,7 @@ impl Scheduler {
     fn spec(&self, table: &LiveCrontab, number: u32, entry: u32, is_interval: bool) -> JobSpec {
         let policy = table.policy(entry);
         let is_of_the_system = table.source().owner == Owner::System;
-        let user = if table.user(entry).is_empty() { self.caller.as_str() } else { table.user(entry) };
+        let user = if table.user(entry).is_empty() { self.settings.caller.as_str() } else { table.user(entry) };
         let group = policy
             .group
             .as_ref()
@@ -209,7 +213,7 @@ impl Scheduler {
     }
 
     fn id_of(&self, table: &LiveCrontab, entry: u32) -> Option<JobId> {
-        table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.caller))
+        table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.settings.caller))
     }
 
     /// Makes a job managed that has no policy, since somebody steers it. False: there is no such job.
@@ -252,7 +256,7 @@ impl Scheduler {
         actions: &mut Vec<Action>,
         call: impl FnOnce(&mut super::jobs::Jobs, &mut Turn<'_>) -> T,
     ) -> T {
-        let mut turn = Turn::new(now, &mut self.next_run);
+        let mut turn = Turn::new(now, &mut self.runs.next_id);
         let result = call(&mut self.jobs, &mut turn);
         let Turn { decisions, changed, changed_pauses, due_after, .. } = turn;
         self.changed.extend(changed);
@@ -260,7 +264,7 @@ impl Scheduler {
             let pause = self.jobs.paused(&id).cloned();
             actions.push(Action::SaveState(Box::new(StateChange::pause(id, pause))));
         }
-        self.due_after.extend(due_after);
+        self.due.after.extend(due_after);
         for decision in decisions {
             self.decide(decision, actions);
         }
@@ -271,15 +275,18 @@ impl Scheduler {
         match decision {
             Decision::Start(planned) => {
                 let (number, entry) = planned.entry;
-                let Some(table) = self.tables.get(number) else { return self.unstartable.push(planned.run) };
-                let timer = table.timer(entry).and_then(|timer| self.timers.get(timer));
+                let Some(table) = self.tables.get(number) else {
+                    return self.queue_exits.unstartable.push(planned.run);
+                };
+                let timer = table.timer(entry).and_then(|timer| self.timing.timers.get(timer));
                 let (by_seconds, at) = (timer.is_some_and(|timer| timer.by_seconds), self.starting_at);
                 let owner = self.queue_owner(planned.entry);
                 let at_reboot = planned.item.trigger == Trigger::Reboot;
                 let slot = QueuedSlot { run: planned.run, at, scheduled_at: planned.item.scheduled_at, at_reboot };
-                self.runs.insert(planned.run, RunOrigin::Managed(planned.item.trigger, planned.item.attempt));
+                let (trigger, attempt) = (planned.item.trigger, planned.item.attempt);
+                self.runs.insert(planned.run, RunOrigin::Managed { trigger, attempt });
                 if let Some(superseded) = self.queue.push(owner, planned.entry, slot, by_seconds) {
-                    self.superseded.push(superseded);
+                    self.queue_exits.superseded.push(superseded);
                 }
             }
             Decision::End { run, entry, why } => {
@@ -288,7 +295,7 @@ impl Scheduler {
                     Some(entry) => {
                         self.queue.remove(&self.queue_owner(entry), entry, run);
                         self.runs.remove(&run);
-                        self.ended_in_queue.push((run, why));
+                        self.queue_exits.ended.push((run, why));
                     }
                     None => actions.push(Action::End { run, why }),
                 }
@@ -365,21 +372,23 @@ impl Scheduler {
         table.map_or(QueueOwner::Caller, |table| table.queue_owner(entry))
     }
 
-    /// Runs that left the start queue while decisions were made.
-    pub(super) fn settle_queue(&mut self, now: Now, actions: &mut Vec<Action>) {
-        loop {
-            if let Some(run) = self.superseded.pop() {
-                self.runs.remove(&run);
-                if self.jobs.owns(run) {
-                    self.with_jobs(now, actions, |jobs, turn| jobs.superseded(run, turn));
+    /// Lets jobs know of their runs that have left the start queue while decisions were made.
+    pub(super) fn report_queue_exits(&mut self, now: Now, actions: &mut Vec<Action>) {
+        while let Some(exit) = self.queue_exits.pop() {
+            match exit {
+                QueueExit::Superseded(run) => {
+                    self.runs.remove(&run);
+                    if self.jobs.owns(run) {
+                        self.with_jobs(now, actions, |jobs, turn| jobs.superseded(run, turn));
+                    }
                 }
-            } else if let Some(run) = self.unstartable.pop() {
-                self.runs.remove(&run);
-                self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(run, SkipReason::EntryRemoved, turn));
-            } else if let Some((run, why)) = self.ended_in_queue.pop() {
-                self.with_jobs(now, actions, |jobs, turn| jobs.cancelled(run, &why, turn));
-            } else {
-                return;
+                QueueExit::Unstartable(run) => {
+                    self.runs.remove(&run);
+                    self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(run, SkipReason::EntryRemoved, turn));
+                }
+                QueueExit::Ended(run, why) => {
+                    self.with_jobs(now, actions, |jobs, turn| jobs.cancelled(run, &why, turn));
+                }
             }
         }
     }
@@ -396,25 +405,25 @@ impl Scheduler {
         };
         self.starting_at = due.at;
         self.with_jobs(now, actions, |jobs, turn| jobs.slot(&id, due.scheduled_at, trigger, is_excepted, turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
         true
     }
 
     /// Whether the day of a slot, before its random delay, is an exception.
-    fn is_excepted(&self, id: &JobId, (number, entry): EntryKey, slot: Timestamp) -> bool {
+    pub(super) fn is_excepted(&self, id: &JobId, (number, entry): EntryKey, slot: Timestamp) -> bool {
         let Some(policy) = self.jobs.policy(id).filter(|policy| !policy.except.is_empty()) else { return false };
         let timer = self.tables.get(number).and_then(|table| table.timer(entry));
-        let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return false };
-        let Some(local) = self.zones.get(shared.zone) else { return false };
+        let Some(shared) = timer.and_then(|timer| self.timing.timers.get(timer)) else { return false };
+        let Some(local) = self.timing.zones.get(shared.zone) else { return false };
         let day = Day::at(Timestamp(slot.0 - i64::from(shared.delay())), &local.zone);
-        policy.except.has_day(day, &self.calendars)
+        policy.except.has_day(day, &self.settings.calendars)
     }
 
     /// A run has ended.
     pub(super) fn managed_end(&mut self, result: &RunResult, now: Now, actions: &mut Vec<Action>) {
         self.starting_at = now.utc;
         self.with_jobs(now, actions, |jobs, turn| jobs.ended(result, turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
     }
 
     /// What the policies have to do now: ends of pauses, due retries, successes that have not come.
@@ -425,12 +434,12 @@ impl Scheduler {
             jobs.begin_due_retries(turn);
             jobs.notify_late(turn);
         });
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
     }
 
     /// Collects the `@after` entries that are due.
     pub(super) fn collect_after(&mut self) {
-        for (id, scheduled_at) in std::mem::take(&mut self.due_after) {
+        for (id, scheduled_at) in std::mem::take(&mut self.due.after) {
             let Some((table, entry)) = self.jobs.entry(&id) else { continue };
             self.collect_entry((table, entry), scheduled_at, 0, scheduled_at);
         }
@@ -442,7 +451,7 @@ impl Scheduler {
         self.stop_waiting(number, entry);
         if self.phase == Phase::Running {
             // The last attempt may have ended long before its retry was given up.
-            let at = Timestamp(moment.0 + seconds).max(self.last.utc);
+            let at = Timestamp(moment.0 + seconds).max(self.progress.last.utc);
             self.wait(number, super::live_table::Waiting { at, entry });
         }
     }
@@ -468,7 +477,7 @@ impl Scheduler {
         }
         self.starting_at = now.utc;
         let result = self.with_jobs(now, actions, |jobs, turn| jobs.run_by_hand(id, is_forced, turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
         // A run by hand is a previous run, too: an `@N` entry counts from its end.
         if let Some((number, entry)) = self.jobs.entry(id).filter(|_| self.jobs.is_occupied(id))
             && self.interval(number, entry).is_some()
@@ -485,7 +494,7 @@ impl Scheduler {
         }
         self.starting_at = now.utc;
         self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, pause, turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
         true
     }
 
@@ -493,14 +502,22 @@ impl Scheduler {
     pub(super) fn resume(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         self.starting_at = now.utc;
         self.with_jobs(now, actions, |jobs, turn| jobs.resume(id, turn));
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
     }
 
-    /// Ends one run of a managed job.
-    pub(super) fn kill_run(&mut self, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) {
+    /// Ends one run of a job. False: it does not go on.
+    pub(super) fn kill_run(&mut self, id: &JobId, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) -> bool {
+        if self.runs.get(&run).is_none() {
+            return false;
+        }
+        // The run of an entry without a policy becomes one of a managed job, so that its outcome is `killed`.
+        if !self.jobs.owns(run) && (!self.manage_job(id, now, actions) || !self.jobs.adopt(run, id, now)) {
+            return false;
+        }
         self.starting_at = now.utc;
-        self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn));
-        self.settle_queue(now, actions);
+        let is_killed = self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn));
+        self.report_queue_exits(now, actions);
+        is_killed
     }
 
     /// Hands out the states that have changed.
@@ -512,17 +529,18 @@ impl Scheduler {
     }
 
     /// Ends a job's oldest run, else cancels what waits, else its retry.
-    pub(super) fn kill(&mut self, id: &JobId, by: &str, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn kill(&mut self, id: &JobId, by: &str, now: Now, actions: &mut Vec<Action>) -> Killed {
         self.starting_at = now.utc;
-        self.with_jobs(now, actions, |jobs, turn| jobs.kill(id, by, turn));
-        self.settle_queue(now, actions);
+        let killed = self.with_jobs(now, actions, |jobs, turn| jobs.kill(id, by, turn));
+        self.report_queue_exits(now, actions);
+        killed
     }
 }
 
 /// Time that was left out: the daemon was down, or the clock went forward.
 impl Scheduler {
-    /// Makes up for slots between `from` and `to`, both excluded, that were missed for that reason. `self.dues` has what the rules for clock
-    /// changes and restarts start of them.
+    /// Catches up slots between `from` and `to`, both excluded, that were missed for that reason. `self.due.collected` has what the rules for
+    /// clock changes and restarts start of them.
     pub(super) fn handle_gap(
         &mut self,
         from: Timestamp,
@@ -532,21 +550,21 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let mut started: HashMap<EntryKey, Vec<Timestamp>> = HashMap::new();
-        for due in &self.dues {
+        for due in &self.due.collected {
             started.entry((due.table, due.entry)).or_default().push(due.scheduled_at);
         }
         let mut entries: Vec<(u32, u32, EntryKey, JobId)> = Vec::new();
         for (number, table) in self.tables.iter() {
             for (&entry, id) in &table.managed {
                 let catches_up = table.policy(entry).catch_up.mode != CatchUpMode::None;
-                if catches_up || self.records_all {
+                if catches_up || self.settings.records_all {
                     entries.push((table.order, table.line(entry), (number, entry), id.clone()));
                 }
             }
         }
         entries.sort();
         let mut caught_up: BTreeSet<EntryKey> = BTreeSet::new();
-        let mut budget = if self.records_all { SlotBudget::unlimited() } else { SlotBudget::default() };
+        let mut budget = if self.settings.records_all { SlotBudget::unlimited() } else { SlotBudget::default() };
         for (_, _, key, id) in entries {
             let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
             let slots = self.missed_slots(&id, key, from.max(first_seen), to, &mut budget);
@@ -554,11 +572,11 @@ impl Scheduler {
             if catches_up {
                 caught_up.insert(key);
             }
-            let is_made_up = |slot: &Timestamp| started.get(&key).is_some_and(|made_up| made_up.contains(slot));
-            let has_begun = |slot: &Timestamp| self.already_started.contains_key(&(id.clone(), *slot));
+            let is_started = |slot: &Timestamp| started.get(&key).is_some_and(|slots| slots.contains(slot));
+            let has_begun = |slot: &Timestamp| self.earlier.already_started.contains_key(&(id.clone(), *slot));
             let slots: Vec<(Timestamp, bool)> = slots
                 .into_iter()
-                .filter(|slot| (catches_up || !is_made_up(slot)) && !has_begun(slot))
+                .filter(|slot| (catches_up || !is_started(slot)) && !has_begun(slot))
                 .map(|slot| (slot, self.is_excepted(&id, key, slot)))
                 .collect();
             if slots.is_empty() {
@@ -566,9 +584,9 @@ impl Scheduler {
             }
             self.starting_at = now.utc;
             self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(&id, &slots, why, turn));
-            self.settle_queue(now, actions);
+            self.report_queue_exits(now, actions);
         }
-        self.dues.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
+        self.due.collected.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
     }
 
     /// The slots of an entry that were missed between two moments, oldest first. Where they are more than the budget allows, only the
@@ -607,9 +625,9 @@ impl Scheduler {
         to: Timestamp,
     ) -> impl Iterator<Item = Timestamp> {
         let timer = self.tables.get(number).and_then(|table| table.timer(entry));
-        let shared = timer.and_then(|timer| self.timers.get(timer));
+        let shared = timer.and_then(|timer| self.timing.timers.get(timer));
         let delay = shared.map_or(0, |shared| i64::from(shared.delay()));
-        let next = move |after: Timestamp| next_due(&self.zones, shared?, after).filter(|due| due.0 + delay < to.0);
+        let next = move |after: Timestamp| self.timing.next_due(shared?, after).filter(|due| due.0 + delay < to.0);
         std::iter::successors(next(Timestamp(from.0 - delay)), move |due| next(*due))
             .map(move |due| Timestamp(due.0 + delay))
     }
@@ -619,7 +637,7 @@ impl Scheduler {
         let mut budget = SlotBudget::default();
         for (id, failed_at) in self.jobs.pending_retries() {
             let Some(key) = self.jobs.entry(&id) else { continue };
-            let from = failed_at.max(self.down_since.unwrap_or(failed_at));
+            let from = failed_at.max(self.earlier.down_since.unwrap_or(failed_at));
             let most = budget.left(id.user());
             let slots = self.slots_between(key, from, now.utc).take(most);
             let mut looked_at = 0;
@@ -647,8 +665,8 @@ impl Scheduler {
     /// Takes what an earlier daemon has left.
     pub(super) fn restore(&mut self, saved: SavedState, is_other_boot: bool, now: Now, actions: &mut Vec<Action>) {
         let SavedState { jobs, first_seen, pauses, .. } = saved;
-        self.unclaimed = SavedState { jobs, pauses, is_of_other_boot: is_other_boot, ..SavedState::default() };
-        self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
+        let unclaimed = SavedState { jobs, pauses, is_of_other_boot: is_other_boot, ..SavedState::default() };
+        self.earlier.keep_unclaimed(unclaimed, now);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.get(id);
             // The schedule may be another one now: then nothing of before is owed.
@@ -667,46 +685,38 @@ impl Scheduler {
     /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on.
     fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> Vec<RunId> {
         let (mut unknown, mut paused) = (Vec::new(), Vec::new());
-        let wanted: BTreeSet<JobId> = self.unclaimed.jobs.keys().chain(self.unclaimed.pauses.keys()).cloned().collect();
+        let wanted: BTreeSet<JobId> =
+            self.earlier.unclaimed.jobs.keys().chain(self.earlier.unclaimed.pauses.keys()).cloned().collect();
         self.manage_jobs(&wanted, table, now, actions);
         for id in wanted {
             if self.jobs.entry(&id).is_none() {
                 continue;
             }
-            if let Some(pause) = self.unclaimed.pauses.remove(&id) {
+            if let Some(pause) = self.earlier.unclaimed.pauses.remove(&id) {
                 self.jobs.restore_pause(id.clone(), pause);
                 paused.push(id.clone());
             }
-            let Some(state) = self.unclaimed.jobs.remove(&id) else { continue };
+            let Some(state) = self.earlier.unclaimed.jobs.remove(&id) else { continue };
             for run in state.runs() {
-                if self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 0)).is_none() {
+                if self.runs.insert(run, RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 0 }).is_none() {
                     unknown.push(run);
                 }
             }
             for (slot, trigger) in state.slots() {
                 // Jobs of a boot are due at the begin, whenever that is.
                 let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
-                self.already_started.entry((id.clone(), slot)).or_insert(1);
+                self.earlier.already_started.entry((id.clone(), slot)).or_insert(1);
             }
-            self.jobs.restore(&id, state, now, self.unclaimed.is_of_other_boot);
+            self.jobs.restore(&id, state, now, self.earlier.unclaimed.is_of_other_boot);
         }
         // The pause may have begun while no daemon was there.
         self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.leave_out_waiting(id, turn)));
         unknown
     }
 
-    /// Drops saved state that no entry has claimed for long: those entries are gone.
-    pub(super) fn forget_unclaimed(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
-            return;
-        }
-        let unclaimed = std::mem::take(&mut self.unclaimed);
-        actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
-    }
-
-    /// Settles runs of the saved state that nobody has reported. The slot of one that `begun` does not have either waits again if it is recent;
-    /// all others are lost. None: they were runs of another boot.
-    pub(super) fn settle_unaccounted(
+    /// Ends or puts back the runs of the saved state that nobody has reported: the slot of a recent one that `begun` does not have waits again,
+    /// and all others are lost. None: they were runs of another boot.
+    pub(super) fn end_unaccounted(
         &mut self,
         accounted: &BTreeSet<RunId>,
         begun: Option<&BTreeSet<RunId>>,
@@ -755,7 +765,7 @@ impl Scheduler {
 
     /// Records an outcome of every slot, also of entries without a policy. Before tables are loaded.
     pub fn record_all(&mut self, records_all: bool) {
-        self.records_all = records_all;
+        self.settings.records_all = records_all;
     }
 
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.

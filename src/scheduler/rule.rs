@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_cases_of_the_rule_have_their_edges_where_the_incumbents_have_them() {
-        let pace = |minutes: i64| ClockDelta::between(LocalMinute(1000), LocalMinute(1000 + minutes));
+        let delta = |minutes: i64| ClockDelta::between(LocalMinute(1000), LocalMinute(1000 + minutes));
         for (minutes, expected) in [
             (1, ClockDelta::Few),
             (5, ClockDelta::Few),
@@ -170,7 +170,7 @@ mod tests {
             (-180, ClockDelta::Jump),
             (-1_000_000, ClockDelta::Jump),
         ] {
-            assert_eq!(pace(minutes), expected, "{minutes}");
+            assert_eq!(delta(minutes), expected, "{minutes}");
         }
     }
 }

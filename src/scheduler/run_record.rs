@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct RunRecord {
     /// The run. None: there was none.
     pub run: Option<RunId>,
-    /// The job.
+    /// The job that it is a record of.
     pub job: JobId,
     /// Line of its entry, from 1, when it was decided.
     pub line: u32,
@@ -24,7 +24,7 @@ pub struct RunRecord {
     pub started_at_ms: Option<i64>,
     /// When it ended, milliseconds of UTC.
     pub ended_at_ms: Option<i64>,
-    /// How it ended.
+    /// How the run ended, or why there was none.
     pub outcome: Outcome,
     /// How many slots this stands for.
     pub count: u64,
@@ -35,19 +35,19 @@ pub struct RunRecord {
 /// What asked for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
-    /// The entry's schedule.
+    /// The schedule of the entry.
     Schedule,
     /// `CRON_CATCHUP`: the slot was missed.
     CatchUp,
     /// `CRON_RETRY`: an attempt before it failed.
     Retry,
-    /// Somebody asked for it.
+    /// Somebody asked for it (`cronctl run`).
     Manual,
-    /// `@after`.
+    /// `@after`: the jobs before it have succeeded.
     After,
-    /// `@reboot`.
+    /// `@reboot`: the machine has started.
     Reboot,
-    /// /etc/anacrontab.
+    /// /etc/anacrontab: the job's period has passed.
     Anacron,
 }
 
@@ -56,17 +56,17 @@ pub enum Trigger {
 pub enum Outcome {
     /// The job exited with a status that counts as success.
     Ok {
-        /// The exit status.
+        /// The exit status of the job.
         status: i32,
     },
     /// The job exited with another status, or wrote to standard error where that is a failure.
     Failed {
-        /// The exit status.
+        /// The exit status of the job.
         status: i32,
     },
-    /// A signal ended it.
+    /// A signal ended the job.
     Signal {
-        /// Its number.
+        /// The number of the signal.
         number: i32,
         /// Whether it left a core dump.
         core_dumped: bool,
@@ -85,7 +85,7 @@ pub enum Outcome {
         /// The step that failed and the system's reason.
         why: String,
     },
-    /// Its end is unknown.
+    /// Nobody knows how the run ended.
     Lost,
     /// The scheduler decided against a start.
     Skipped(SkipReason),
@@ -104,9 +104,9 @@ pub enum SkipReason {
     EntryRemoved,
     /// The daemon was stopped while the slot waited, and keeps no state.
     Stopped,
-    /// `CRON_EXCEPT` excludes the day.
+    /// `CRON_EXCEPT` excludes the day of the slot.
     Calendar,
-    /// The job was paused.
+    /// Somebody had paused the job.
     Paused,
 }
 
@@ -115,7 +115,7 @@ pub enum SkipReason {
 pub enum MissReason {
     /// The daemon was not running.
     Down,
-    /// The machine slept.
+    /// The machine was asleep at the slot.
     Asleep,
     /// The clock was set forward.
     Clock,

@@ -36,7 +36,7 @@ enum Part {
 }
 
 impl SavedState {
-    /// Applies a change.
+    /// Applies a change to the part of one job.
     pub fn apply(&mut self, StateChange { job, part }: StateChange) {
         match part {
             Part::State(state) => set(&mut self.jobs, job, state.map(|state| *state)),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What happens to the machine. All times are true times, as a clock that nobody sets would show them.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The system's zone.
+    /// The zone of entries without `CRON_TZ`.
     pub zone: Arc<Zone>,
     /// The machine boots and the daemon starts here: `@reboot` entries run, and what is due in this very second counts as done.
     pub from: Timestamp,
@@ -44,7 +44,7 @@ pub struct JobScenario {
     pub exits: HashMap<JobId, Vec<i32>>,
     /// Pauses, from a second to before another.
     pub pauses: Vec<(JobId, Timestamp, Timestamp)>,
-    /// Runs by hand.
+    /// Runs by hand, with their moments.
     pub runs: Vec<(JobId, Timestamp)>,
     /// Kills of a job's oldest run, else of what waits, else of its retry.
     pub kills: Vec<(JobId, Timestamp)>,
@@ -55,18 +55,18 @@ pub struct JobScenario {
 /// One start in a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
-    /// The true time.
+    /// The true time of the start, whatever the clock shows.
     pub at: Timestamp,
     /// The time that the machine's clock showed.
     pub shown: Timestamp,
-    /// The request.
+    /// The request as the executor would get it.
     pub start: RunRequest,
 }
 
 /// An item of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Simulated {
-    /// A start.
+    /// A job was started.
     Started(Box<Started>),
     /// An outcome. Its starts and ends are true times.
     Ended(Box<RunRecord>),
@@ -84,7 +84,6 @@ pub struct Simulation<F> {
     scheduler: Option<Scheduler>,
     /// Whether a daemon has run since the boot.
     has_booted: bool,
-    /// The true time.
     at: Timestamp,
     /// How many seconds the clock shows more than the true time.
     ahead: i64,

@@ -29,7 +29,7 @@ pub(super) enum QueueOwner {
 /// An entry of a live table: the table's number and the entry's index.
 pub(super) type EntryKey = (u32, u32);
 
-/// One slot that waits.
+/// One slot that waits to be handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueuedSlot {
     pub(super) run: RunId,
@@ -182,6 +182,11 @@ impl StartQueue {
         self.owners.entry(owner.clone()).or_default().entries.push_back(entry);
         self.give_turn(owner);
         None
+    }
+
+    /// How many slots of an entry wait for their turn.
+    pub(super) fn slots_of(&self, entry: EntryKey) -> usize {
+        self.entries.get(&entry).map_or(0, |queue| queue.slots.len())
     }
 
     /// Whether a run waits here for an entry.

@@ -1,97 +1,71 @@
 //! The scheduler: its state, and how it handles events.
 
 use super::anacron::Anacron;
-use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, RunResult};
+use super::due::{Due, DueEntries};
+use super::earlier::{EarlierDaemons, EarlierEnds};
+use super::event::{Action, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
-use super::jobs::{EndReason, Jobs};
+use super::job_status::RequestResult;
+use super::jobs::{Jobs, Killed};
 use super::live_table::LiveCrontab;
-use super::rule;
-use super::run_origin::RunOrigin;
+use super::progress::Progress;
+use super::queue_exits::QueueExits;
 use super::run_record::{MissReason, SkipReason, Trigger};
-use super::saved::SavedState;
+use super::runs::{RunOrigin, Runs};
 use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
-use super::tables::Tables;
-use super::timers::{Shared, Timers};
-use super::wheel::{Timer, Wheel};
-use super::zones::Zones;
+use super::tables::LiveTables;
+use super::timing::TimingState;
 use crate::crontab::Calendars;
-use crate::schedule::{Kind, Timestamp, Zone};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::schedule::{Timestamp, Zone};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// How many starts one event's answer has at the most, and about how many bytes are read and copied for them.
 const STARTS_AT_ONCE: usize = 256;
 const BYTES_AT_ONCE: usize = 1 << 20;
 
-/// Run ids that are reserved at a time. What a daemon that is killed has reserved and not used is never used.
-const RUNS_RESERVED: u64 = 100_000;
-
 /// What may be with the executor and not begun. The limits of an owner keep what is on its way to the executor short, so that another owner's
 /// start is never behind many; those for all bound the memory that it takes in both processes.
 const HANDOVER_LIMITS: HandoverLimits =
     HandoverLimits { starts_per_owner: 32, bytes_per_owner: 1 << 20, starts: 2048, bytes: 32 << 20 };
 
-/// All live tables, their timers, and the runs that are going on.
+/// All live tables, what of them is due, and the runs that are going on.
 #[derive(Debug)]
 pub struct Scheduler {
-    pub(super) zones: Zones,
-    pub(super) timers: Timers,
-    pub(super) tables: Tables,
-    pub(super) wheel: Wheel,
-    /// The tables that have a waiting start, by its second.
-    pub(super) alarms: BTreeSet<(Timestamp, u32)>,
-    /// Runs that wait for their start or go on.
-    pub(super) runs: BTreeMap<RunId, RunOrigin>,
-    /// Jobs that have a policy, and what is decided about them.
+    pub(super) phase: Phase,
+    pub(super) settings: SchedulerSettings,
+    pub(super) progress: Progress,
+    pub(super) tables: LiveTables,
+    pub(super) timing: TimingState,
+    pub(super) due: DueEntries,
+    /// When what is being decided became due.
+    pub(super) starting_at: Timestamp,
+    /// Starts that are due and not made yet.
+    pub(super) queue: StartQueue,
+    pub(super) queue_exits: QueueExits,
+    pub(super) runs: Runs,
+    /// Managed jobs, and what is decided about them.
     pub(super) jobs: Jobs,
     /// Jobs whose state has changed since it was last saved.
     pub(super) changed: BTreeSet<JobId>,
-    /// `@after` entries that are due, with their slot.
-    pub(super) due_after: BTreeMap<JobId, Timestamp>,
-    /// When what is being decided became due.
-    pub(super) starting_at: Timestamp,
-    /// Runs that newer slots have pushed out of the start queue.
-    pub(super) superseded: Vec<RunId>,
-    /// Runs whose entries are gone.
-    pub(super) unstartable: Vec<RunId>,
-    /// Runs that were told to end while they waited in the start queue.
-    pub(super) ended_in_queue: Vec<(RunId, EndReason)>,
-    /// Every slot gets a recorded outcome, also of entries without a policy.
-    pub(super) records_all: bool,
-    pub(super) calendars: Calendars,
     /// Since when each job with `CRON_CATCHUP` has had its schedule, with a digest of that.
     pub(super) first_seen: HashMap<JobId, (u64, Timestamp)>,
-    /// Saved state of jobs of which no entry is loaded yet.
-    pub(super) unclaimed: SavedState,
-    /// Until when that is kept, in milliseconds of the monotonic clock.
-    pub(super) unclaimed_until_ms: i64,
-    /// What became of runs of earlier daemons before the begin.
-    pub(super) earlier: EarlierEnds,
-    /// Since when the daemon was down before it began.
-    pub(super) down_since: Option<Timestamp>,
-    /// The clock at the last event.
-    pub(super) last: Now,
-    /// Every due moment up to here has been handled. Ahead of the clock for a while after it was set back by seconds.
-    pub(super) upto: Timestamp,
-    pub(super) phase: Phase,
-    /// Starts that are due and not made yet.
-    pub(super) queue: StartQueue,
-    /// What an earlier daemon has started of that which is due at the begin, with how often.
-    pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
+    pub(super) earlier: EarlierDaemons,
     /// The jobs of the anacrontab.
     pub(super) anacron: Anacron,
+    /// What became of the last request of somebody.
+    pub(super) request_result: Option<RequestResult>,
+}
+
+/// What the scheduler is told about the whole machine and about itself.
+#[derive(Debug, Default)]
+pub(super) struct SchedulerSettings {
     /// As whom a standalone daemon runs its jobs.
     pub(super) caller: String,
-    pub(super) next_run: u64,
-    /// Ids up to here, exclusive, are reserved. None: nothing outlives this scheduler, so they need not be.
-    reserved: Option<u64>,
-    /// The moment of the last [`Action::Completed`].
-    recorded: Option<Timestamp>,
-    /// Whether that was before [`Scheduler::upto`].
-    held_back: bool,
-    pub(super) next_order: u32,
-    pub(super) dues: Vec<Due>,
-    pub(super) expired: Vec<(Timestamp, Timer)>,
+    /// Every slot gets a recorded outcome, also of entries without a policy.
+    pub(super) records_all: bool,
+    /// The calendars that `CRON_EXCEPT` may name.
+    pub(super) calendars: Calendars,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,60 +89,26 @@ pub struct Summary {
     pub next_due: Option<Timestamp>,
 }
 
-/// An entry that is due now. The order of the fields is the order of the starts: tables in order of loading, within a
-/// table the last line first, as both reference implementations have it (cron.c `find_jobs` walks a list that was built by prepending), and then
-/// the entries with a policy, in the order of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due {
-    pub(super) at: Timestamp,
-    /// Minutes before the minute in progress, negative; wildcards come before missed starts that are caught up.
-    pub(super) rank: i64,
-    pub(super) order: u32,
-    /// For entries with a policy their line, for others the negative of it.
-    pub(super) line: i64,
-    pub(super) table: u32,
-    pub(super) entry: u32,
-    pub(super) scheduled_at: Timestamp,
-}
-
 impl Scheduler {
     /// A scheduler without crontabs whose system zone is `zone`.
     pub fn new(zone: Arc<Zone>, now: Now) -> Scheduler {
         Scheduler {
-            zones: Zones::new(zone),
-            timers: Timers::default(),
-            tables: Tables::default(),
-            wheel: Wheel::new(now.utc),
-            alarms: BTreeSet::new(),
-            runs: BTreeMap::new(),
+            phase: Phase::Loading,
+            settings: SchedulerSettings::default(),
+            progress: Progress::new(now),
+            tables: LiveTables::default(),
+            timing: TimingState::new(zone, now.utc),
+            due: DueEntries::default(),
+            starting_at: now.utc,
+            queue: StartQueue::default(),
+            queue_exits: QueueExits::default(),
+            runs: Runs::new(now.utc.0.max(0).unsigned_abs() * 1000),
             jobs: Jobs::default(),
             changed: BTreeSet::new(),
-            due_after: BTreeMap::new(),
-            starting_at: now.utc,
-            superseded: Vec::new(),
-            unstartable: Vec::new(),
-            ended_in_queue: Vec::new(),
-            records_all: false,
-            calendars: Calendars::default(),
             first_seen: HashMap::new(),
-            unclaimed: SavedState::default(),
-            unclaimed_until_ms: 0,
-            earlier: EarlierEnds::default(),
-            down_since: None,
-            last: now,
-            upto: now.utc,
-            phase: Phase::Loading,
-            queue: StartQueue::default(),
-            already_started: HashMap::new(),
+            earlier: EarlierDaemons::default(),
             anacron: Anacron::default(),
-            caller: String::new(),
-            next_run: now.utc.0.max(0).unsigned_abs() * 1000,
-            reserved: None,
-            recorded: None,
-            held_back: false,
-            next_order: 0,
-            dues: Vec::new(),
-            expired: Vec::new(),
+            request_result: None,
         }
     }
 
@@ -195,9 +135,9 @@ impl Scheduler {
         let mut gap = None;
         match self.phase {
             Phase::Running => gap = self.follow_clock(now, &mut actions),
-            Phase::Loading | Phase::Stopped => self.upto = now.utc,
+            Phase::Loading | Phase::Stopped => self.progress.upto = now.utc,
         }
-        self.last = now;
+        self.progress.last = now;
         let mut by_phase: [Vec<Event>; 5] = Default::default();
         for event in events {
             let phase = match &event {
@@ -217,7 +157,7 @@ impl Scheduler {
                 Event::RunEnded(result) => Some(result.run),
                 _ => None,
             });
-            self.earlier.accounted.extend(ids);
+            self.earlier.ends.accounted.extend(ids);
         }
         let begins: Vec<Begin> =
             begins.into_iter().filter_map(|event| self.prepare_begin(event, now, &mut actions)).collect();
@@ -244,35 +184,27 @@ impl Scheduler {
             // Intervals that have begun to count in the past.
             self.collect_waiting(now.utc);
             self.fire(now, &mut actions);
-            self.already_started.clear();
+            self.earlier.already_started.clear();
             self.hand_over(now.utc, &mut actions);
-            self.settle_queue(now, &mut actions);
+            self.report_queue_exits(now, &mut actions);
         }
         for event in others {
             self.handle_one(event, now, &mut actions);
         }
         if self.phase == Phase::Running {
             self.hand_over(now.utc, &mut actions);
-            self.settle_queue(now, &mut actions);
+            self.report_queue_exits(now, &mut actions);
         }
-        self.forget_unclaimed(now, &mut actions);
+        self.earlier.forget_unclaimed(now, &mut actions);
         self.save_changed(&mut actions);
         self.ask_for_anacron(now.utc, &mut actions);
-        // Reserved before any is used; a part is left for the starts of the next event's answer.
-        if self.reserved.is_some_and(|reserved| self.next_run.saturating_add(RUNS_RESERVED / 2) > reserved) {
-            let reserved = self.next_run.saturating_add(RUNS_RESERVED);
-            self.reserved = Some(reserved);
-            actions.insert(0, Action::ReserveRuns(RunId(reserved)));
+        // Reserved before any is used.
+        if let Some(reserved) = self.runs.extend_reservation() {
+            actions.insert(0, Action::ReserveRuns(reserved));
         }
         // Everything due before the first start that has not begun has an outcome.
-        let completed = self.completed();
         let has_started = actions.iter().any(|action| matches!(action, Action::Start(_)));
-        let was_held_back = self.held_back && self.recorded.is_some_and(|last| last < completed);
-        if must_record || has_started || was_held_back {
-            self.held_back = completed < self.upto;
-            self.recorded = Some(completed);
-            actions.push(Action::Completed(completed));
-        }
+        actions.extend(self.progress.record(self.completed(), must_record || has_started));
         actions
     }
 
@@ -281,35 +213,45 @@ impl Scheduler {
             Event::Begin { .. } | Event::Tick => {}
             Event::Load { source, table } => self.load(source, table, now, actions),
             Event::Unload { path } => self.unload(&path, now, actions),
-            Event::Calendars(calendars) => self.calendars = calendars,
+            Event::Calendars(calendars) => self.settings.calendars = calendars,
             Event::SystemZone(zone) => self.change_system_zone(zone, now, actions),
             Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
             Event::AnacrontabChanged => self.anacron.note_change(),
             Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, actions),
-            Event::EarlierStarts(runs) => self.earlier.begun = runs,
+            Event::EarlierStarts(runs) => self.earlier.ends.begun = runs,
             Event::EarlierRuns(runs) => {
-                self.earlier.accounted.extend(runs.iter().map(|run| run.run));
-                self.anacron.add_earlier_runs(&runs, &self.zones.system());
+                self.earlier.ends.accounted.extend(runs.iter().map(|run| run.run));
+                self.anacron.add_earlier_runs(&runs, &self.timing.zones.system());
             }
             Event::RunEnded(result) => {
                 self.anacron.ended(result.run, &result.outcome, actions);
                 if self.phase == Phase::Loading {
                     // Its job has no state yet.
-                    return self.earlier.ended.push(*result);
+                    return self.earlier.ends.ended.push(*result);
                 }
                 self.ended(&result, now, actions);
             }
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.queue.begun(run)),
             Event::RunByHand { job, is_forced } => {
-                // A refusal is recorded.
-                let _refused = self.run_by_hand(&job, is_forced, now, actions);
+                let result = self.run_by_hand(&job, is_forced, now, actions);
+                self.request_result = Some(match result {
+                    Ok(run) => RequestResult::Accepted(run),
+                    Err(why) => RequestResult::Refused(why),
+                });
             }
             Event::Pause { job, pause } => {
                 self.pause(&job, pause, now, actions);
             }
             Event::Resume { job } => self.resume(&job, now, actions),
-            Event::KillRun { run, by } => self.kill_run(run, &by, now, actions),
-            Event::Kill { job, by } => self.kill(&job, &by, now, actions),
+            Event::KillRun { job, run, by } => {
+                let is_killed = self.kill_run(&job, run, &by, now, actions);
+                self.request_result =
+                    Some(RequestResult::Killed(if is_killed { Killed::Run(run) } else { Killed::Nothing }));
+            }
+            Event::Kill { job, by } => {
+                let killed = self.kill(&job, &by, now, actions);
+                self.request_result = Some(RequestResult::Killed(killed));
+            }
             Event::Stop { is_recorded, keeps_jobs } => self.stop(is_recorded, keeps_jobs, now, actions),
         }
     }
@@ -323,21 +265,21 @@ impl Scheduler {
         self.phase = Phase::Running;
         // A watermark later than now counts as now.
         let handled = saved.handled.map(|handled| handled.min(now.utc));
-        self.down_since = completed.or(handled);
+        self.earlier.down_since = completed.or(handled);
         self.anacron.begin(running.iter().map(|(run, _)| run));
         for start in started {
-            *self.already_started.entry(start).or_default() += 1;
+            *self.earlier.already_started.entry(start).or_default() += 1;
         }
         let is_other_boot = boot || saved.is_of_other_boot;
         self.restore(*saved, is_other_boot, now, actions);
-        self.earlier.accounted.extend(running.iter().map(|(run, _)| *run));
+        self.earlier.ends.accounted.extend(running.iter().map(|(run, _)| *run));
         self.adopt(running, now, actions);
-        let EarlierEnds { ended, accounted, begun } = std::mem::take(&mut self.earlier);
+        let EarlierEnds { ended, accounted, begun } = std::mem::take(&mut self.earlier.ends);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
         for result in &ended {
             self.ended(result, now, actions);
         }
-        self.settle_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
+        self.end_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
         Some(Begin { boot, completed, handled })
     }
 
@@ -352,17 +294,13 @@ impl Scheduler {
 
     /// When the next entry of a crontab is due.
     fn next_due(&self) -> Option<Timestamp> {
-        let alarm = self.alarms.first().map(|(at, _)| *at).filter(|_| self.phase == Phase::Running);
-        let timer = self.wheel.next_due().filter(|_| self.phase == Phase::Running);
-        [timer, alarm].into_iter().flatten().min()
+        let next = [self.timing.wheel.next_due(), self.due.next_alarm()].into_iter().flatten().min();
+        next.filter(|_| self.phase == Phase::Running)
     }
 
     /// Everything that was due up to here has been begun by the executor, or has another outcome.
     pub fn completed(&self) -> Timestamp {
-        match self.queue.first_unstarted() {
-            Some(first) => self.upto.min(Timestamp(first.0 - 1)),
-            None => self.upto,
-        }
+        self.progress.completed(self.queue.first_unstarted())
     }
 
     /// How many runs have been handed over and have not ended.
@@ -387,18 +325,17 @@ impl Scheduler {
 
     /// Says as whom a standalone daemon runs its jobs.
     pub fn set_caller(&mut self, name: &str) {
-        name.clone_into(&mut self.caller);
+        name.clone_into(&mut self.settings.caller);
     }
 
     /// Counts runs from `first`, and asks for a reservation ([`Action::ReserveRuns`]) before ids are used.
     pub fn reserve_runs_from(&mut self, first: RunId) {
-        self.next_run = first.0;
-        self.reserved = Some(first.0);
+        self.runs.reserve_from(first);
     }
 
     /// The id that the next run will have.
     pub fn next_run(&self) -> RunId {
-        RunId(self.next_run)
+        RunId(self.runs.next_id)
     }
 
     /// Counts.
@@ -406,7 +343,7 @@ impl Scheduler {
         Summary {
             tables: self.tables.len(),
             entries: self.tables.entries(),
-            timers: self.timers.len(),
+            timers: self.timing.timers.len(),
             next_due: self.next_due(),
         }
     }
@@ -417,43 +354,33 @@ impl Scheduler {
     /// Starts what was collected, in order.
     pub(super) fn fire(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.fire_before(Timestamp(i64::MAX), now, actions);
-        debug_assert!(self.alarms.first().is_none_or(|(at, _)| *at > now.utc));
+        debug_assert!(self.due.next_alarm().is_none_or(|at| at > now.utc));
     }
 
     /// Starts what was collected and became due before a moment.
     pub(super) fn fire_before(&mut self, end: Timestamp, now: Now, actions: &mut Vec<Action>) {
-        let mut dues = std::mem::take(&mut self.dues);
-        dues.sort_unstable();
-        let later = dues.split_off(dues.partition_point(|due| due.at < end));
-        for due in dues.drain(..) {
+        for due in self.due.take_before(end) {
             self.start(&due, false, now, actions);
         }
-        // Nothing that starts makes anything else due.
-        self.dues = dues;
-        self.dues.extend(later);
     }
 
     /// Queues the start of one entry, or says why not.
     pub(super) fn start(&mut self, due: &Due, at_reboot: bool, now: Now, actions: &mut Vec<Action>) {
         let (number, entry) = (due.table, due.entry);
         let Some(table) = self.tables.get_mut(number) else { return };
-        let Some(shared) = table.timer(entry).and_then(|timer| self.timers.get(timer)) else { return };
+        let Some(shared) = table.timer(entry).and_then(|timer| self.timing.timers.get(timer)) else { return };
         let by_seconds = shared.by_seconds;
-        if !self.already_started.is_empty()
-            && let Some(job) = table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.caller))
-            && let Some(count) = self.already_started.get_mut(&(job, due.scheduled_at))
-            && *count > 0
+        if !self.earlier.already_started.is_empty()
+            && let Some(job) = table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.settings.caller))
+            && self.earlier.take_start(job, due.scheduled_at)
         {
-            *count -= 1;
             return;
         }
         if self.managed_slot(due, at_reboot, now, actions) {
             return;
         }
-        let run = RunId(self.next_run);
-        self.next_run += 1;
+        let run = self.runs.add(RunOrigin::Plain);
         let owner = self.queue_owner((number, entry));
-        self.runs.insert(run, RunOrigin::Plain);
         let slot = QueuedSlot { run, at: due.at, scheduled_at: due.scheduled_at, at_reboot };
         if let Some(superseded) = self.queue.push(owner, (number, entry), slot, by_seconds) {
             self.runs.remove(&superseded);
@@ -472,7 +399,7 @@ impl Scheduler {
                 self.runs.remove(&slot.run);
                 self.queue.not_handed_over(owner, &slot);
                 if self.jobs.owns(slot.run) {
-                    self.unstartable.push(slot.run);
+                    self.queue_exits.unstartable.push(slot.run);
                 }
                 continue;
             };
@@ -500,7 +427,7 @@ impl Scheduler {
         scheduled_at: Timestamp,
         at_reboot: bool,
     ) -> Option<RunRequest> {
-        let mut request = self.tables.get(number)?.start(entry, run, &self.caller, scheduled_at, at_reboot)?;
+        let mut request = self.tables.get(number)?.start(entry, run, &self.settings.caller, scheduled_at, at_reboot)?;
         if let Some(id) = self.managed((number, entry)) {
             request.job = id.clone();
             request.rules = self.rules((number, entry));
@@ -508,7 +435,7 @@ impl Scheduler {
         if at_reboot {
             request.trigger = Trigger::Reboot;
         }
-        if let Some(RunOrigin::Managed(trigger, attempt)) = self.runs.get(&run) {
+        if let Some(RunOrigin::Managed { trigger, attempt }) = self.runs.get(&run) {
             (request.trigger, request.attempt) = (*trigger, *attempt);
             let retries = if trigger.is_manual() { 0 } else { request.rules.retries_left };
             request.rules.retries_left = (retries + 1).saturating_sub((*attempt).max(1));
@@ -520,12 +447,12 @@ impl Scheduler {
     fn adopt(&mut self, running: Vec<(RunId, JobId)>, now: Now, actions: &mut Vec<Action>) {
         for (run, id) in running {
             if self.jobs.adopt(run, &id, now) {
-                self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 1));
+                self.runs.insert(run, RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 1 });
             } else {
                 self.runs.insert(run, RunOrigin::Plain);
             }
         }
-        self.settle_queue(now, actions);
+        self.report_queue_exits(now, actions);
     }
 
     /// Nothing more is started.
@@ -572,7 +499,7 @@ impl Scheduler {
         let Some(row) = dropped.row.filter(|_| !is_managed) else { return };
         let run = dropped.runs.last().copied().unwrap_or(RunId(0));
         let table = table.or_else(|| self.tables.get(dropped.entry.0));
-        let start = table.and_then(|table| table.start(dropped.entry.1, run, &self.caller, row.last, false));
+        let start = table.and_then(|table| table.start(dropped.entry.1, run, &self.settings.caller, row.last, false));
         let Some(start) = start else { return };
         if let Some(superseded) = dropped.superseded {
             actions.push(skipped(&start, superseded, SkipReason::Superseded));
@@ -582,7 +509,7 @@ impl Scheduler {
 
     /// Counts runs from there. In a simulation, where nothing outlives it.
     pub(super) fn set_next_run(&mut self, next: RunId) {
-        self.next_run = next.0;
+        self.runs.next_id = next.0;
     }
 }
 
@@ -591,17 +518,6 @@ pub(super) struct Begin {
     pub(super) boot: bool,
     pub(super) completed: Option<Timestamp>,
     pub(super) handled: Option<Timestamp>,
-}
-
-/// What is told of runs of earlier daemons before the begin.
-#[derive(Debug, Default)]
-pub(super) struct EarlierEnds {
-    /// Ends, for the jobs whose state the begin brings.
-    ended: Vec<RunResult>,
-    /// Runs that go on, or whose ends have come or will come.
-    accounted: Vec<RunId>,
-    /// Runs that executors have begun in the last minutes.
-    begun: BTreeSet<RunId>,
 }
 
 /// Time in which slots passed unseen: after `from` and before `to`.
@@ -614,13 +530,4 @@ pub(super) struct Gap {
 fn skipped(start: &RunRequest, row: SkippedRow, why: SkipReason) -> Action {
     let start = Box::new(RunRequest { run: row.run, scheduled_at: row.last.0, ..start.clone() });
     Action::Skipped { start, why, count: row.count, first: row.first }
-}
-
-/// The first due moment of a timer after `after`; none for what has no calendar.
-pub(super) fn next_due(zones: &Zones, shared: &Shared, after: Timestamp) -> Option<Timestamp> {
-    if shared.kind != Kind::Calendar || shared.schedule().never_matches() {
-        return None;
-    }
-    let local = zones.get(shared.zone)?;
-    rule::next_due(shared.schedule(), shared.style, &local.zone, local.set, after)
 }

@@ -49,7 +49,6 @@ impl Timers {
         (0..).map(Timer).zip(&self.slots).filter_map(|(timer, slot)| Some((timer, slot.as_ref()?)))
     }
 
-    /// The number of timers.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

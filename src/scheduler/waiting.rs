@@ -1,23 +1,31 @@
 //! Starts that wait: for a random delay to pass, or for an interval since the end of the last run.
 
+use super::due::Due;
 use super::event::{Action, Now, RunOutcome, RunResult};
 use super::live_table::{EntryState, LiveCrontab, Waiting};
 use super::run_record::SkipReason;
-use super::state::{Due, Scheduler};
+use super::state::Scheduler;
 use crate::schedule::{Kind, Timestamp};
 use std::collections::BTreeSet;
 
 impl Scheduler {
     /// Collects the waiting starts whose time has come.
     pub(super) fn collect_waiting(&mut self, now: Timestamp) {
-        while let Some(&(at, number)) = self.alarms.first().filter(|(at, _)| *at <= now) {
-            self.alarms.pop_first();
+        while let Some((at, number)) = self.due.take_alarm(now) {
             let Some(table) = self.tables.get_mut(number) else { continue };
             let order = table.order;
             while let Some(waiting) = table.carried.as_mut().and_then(|carried| carried.take_waiting(at)) {
                 let line = table.start_order(waiting.entry);
                 let (entry, scheduled_at) = (waiting.entry, waiting.at);
-                self.dues.push(Due { at: waiting.at, rank: 0, order, line, table: number, entry, scheduled_at });
+                self.due.collected.push(Due {
+                    at: waiting.at,
+                    rank: 0,
+                    order,
+                    line,
+                    table: number,
+                    entry,
+                    scheduled_at,
+                });
             }
             table.drop_empty_carried();
         }
@@ -28,8 +36,8 @@ impl Scheduler {
         if back == 0 {
             return;
         }
-        let numbers: BTreeSet<u32> = self.alarms.iter().map(|(_, number)| *number).collect();
-        self.alarms = self.alarms.iter().map(|(at, number)| (Timestamp(at.0 + back), *number)).collect();
+        let numbers: BTreeSet<u32> = self.due.alarms.iter().map(|(_, number)| *number).collect();
+        self.due.alarms = self.due.alarms.iter().map(|(at, number)| (Timestamp(at.0 + back), *number)).collect();
         for number in numbers {
             if let Some(carried) = self.tables.get_mut(number).and_then(|table| table.carried.as_mut()) {
                 let earlier = |waiting: &Waiting| Waiting { at: Timestamp(waiting.at.0 + back), ..*waiting };
@@ -42,7 +50,7 @@ impl Scheduler {
     pub(super) fn wait(&mut self, number: u32, waiting: Waiting) {
         if let Some(table) = self.tables.get_mut(number) {
             table.carried.get_or_insert_default().waiting.insert(waiting);
-            self.alarms.insert((waiting.at, number));
+            self.due.alarms.insert((waiting.at, number));
         }
     }
 
@@ -76,7 +84,7 @@ impl Scheduler {
     /// The seconds of an `@N` entry.
     pub(super) fn interval(&self, number: u32, entry: u32) -> Option<i64> {
         let timer = self.tables.get(number)?.timer(entry)?;
-        match self.timers.get(timer)?.kind {
+        match self.timing.timers.get(timer)?.kind {
             Kind::Interval { seconds } => Some(i64::from(seconds)),
             Kind::Calendar | Kind::Reboot | Kind::After => None,
         }

@@ -43,9 +43,9 @@ const MOST_STEPS: usize = 64;
 
 /// How a step changed the clocks of one zone.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Course {
+pub(super) struct ClockChange {
     /// The case of the rule. None: the clocks stayed in their minute.
-    pub(super) pace: Option<ClockDelta>,
+    pub(super) delta: Option<ClockDelta>,
     pub(super) before: LocalMinute,
     pub(super) now: LocalMinute,
     /// The local minute in progress under the old zone, if it has been handled.
@@ -54,34 +54,34 @@ pub(super) struct Course {
 
 impl Local {
     /// Sets the virtual clock by the rule after a step to the moment `since`.
-    fn set_after(&mut self, course: Course, since: Timestamp) {
-        let shows = match course.pace {
-            Some(ClockDelta::Few | ClockDelta::Hours | ClockDelta::Jump) => course.now,
-            Some(ClockDelta::Back) | None => course.before,
+    fn set_after(&mut self, change: ClockChange, since: Timestamp) {
+        let shows = match change.delta {
+            Some(ClockDelta::Few | ClockDelta::Hours | ClockDelta::Jump) => change.now,
+            Some(ClockDelta::Back) | None => change.before,
         };
         self.set = Some(SetClock { shows, since });
     }
 
-    fn step(&mut self, Step { from, to }: Step) -> Course {
+    fn step(&mut self, Step { from, to }: Step) -> ClockChange {
         let before = rule::virtual_clock(&self.zone, self.set, from);
         let now = self.zone.local_minute(to);
         let in_same_minute = (0..60).contains(&(to.0 - from.0)) && self.zone.local_minute(from) == now;
-        let pace = (!in_same_minute).then(|| ClockDelta::between(before, now));
-        let course = Course { pace, before, now, handled: None };
-        self.set_after(course, to);
-        course
+        let delta = (!in_same_minute).then(|| ClockDelta::between(before, now));
+        let change = ClockChange { delta, before, now, handled: None };
+        self.set_after(change, to);
+        change
     }
 
     /// Changes to another zone at `at`. The minute in progress has been handled as that of the old zone.
-    fn change(&mut self, zone: Arc<Zone>, at: Timestamp) -> Course {
+    fn change(&mut self, zone: Arc<Zone>, at: Timestamp) -> ClockChange {
         let before = rule::virtual_clock(&self.zone, self.set, at);
         let handled = self.zone.local_minute(at);
         let now = zone.local_minute(at);
         self.zone = zone;
-        let pace = (handled != now).then(|| ClockDelta::between(before, now));
-        let course = Course { pace, before, now, handled: Some(handled) };
-        self.set_after(course, at);
-        course
+        let delta = (handled != now).then(|| ClockDelta::between(before, now));
+        let change = ClockChange { delta, before, now, handled: Some(handled) };
+        self.set_after(change, at);
+        change
     }
 }
 
@@ -94,7 +94,6 @@ impl Zones {
         }
     }
 
-    /// A zone in use.
     pub(super) fn get(&self, id: ZoneId) -> Option<&Local> {
         self.slots.get(id.0 as usize)?.as_ref()
     }
@@ -110,7 +109,7 @@ impl Zones {
     }
 
     /// Takes all zones through a step of the clock.
-    pub(super) fn step(&mut self, from: Timestamp, to: Timestamp) -> HashMap<ZoneId, Course> {
+    pub(super) fn step(&mut self, from: Timestamp, to: Timestamp) -> HashMap<ZoneId, ClockChange> {
         let step = Step { from, to };
         if self.steps.len() == MOST_STEPS {
             self.steps.pop_front();
@@ -128,7 +127,7 @@ impl Zones {
     }
 
     /// Gives the entries without `CRON_TZ` another zone.
-    pub(super) fn change_system(&mut self, zone: Arc<Zone>, at: Timestamp) -> HashMap<ZoneId, Course> {
+    pub(super) fn change_system(&mut self, zone: Arc<Zone>, at: Timestamp) -> HashMap<ZoneId, ClockChange> {
         self.get_mut(SYSTEM).map(|local| (SYSTEM, local.change(zone, at))).into_iter().collect()
     }
 

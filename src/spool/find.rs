@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// A crontab file that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// Path, name and owner.
+    /// Path of the file, its name for the log, and its owner.
     pub source: Source,
     /// The stamp of the file (of the target if it is a link); all zero if it could not be opened.
     pub stamp: Stamp,
@@ -21,7 +21,7 @@ pub struct Found {
 /// Why a crontab is not used, in the profile's wording for the log: `(USER) EVENT (DETAIL)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The reason.
+    /// The reason why it may not be used.
     pub kind: RefusalKind,
     /// The text in the first parentheses.
     pub user: String,
@@ -31,6 +31,14 @@ pub struct Refusal {
     pub detail: String,
     /// The system's error, if the profile's reference implementation logs it after a colon; otherwise empty.
     pub error: String,
+}
+
+impl Refusal {
+    /// Why, for people: what was found, and the details.
+    pub fn reason(&self) -> String {
+        let error = if self.error.is_empty() { String::new() } else { format!(": {}", self.error) };
+        format!("{} ({}){error}", self.event, self.detail)
+    }
 }
 
 impl Refusal {

@@ -100,7 +100,7 @@ pub enum SpoolError {
     /// earlier step the old one is unchanged.
     #[error("{}: {}: {}", path.display(), step.doing(), files::reason(source))]
     Os {
-        /// The step that failed.
+        /// The step of the operation that failed.
         step: Step,
         /// The path of the spool or of the crontab.
         path: PathBuf,
@@ -136,13 +136,13 @@ pub enum SpoolError {
 /// The current content of a user's crontab.
 #[derive(Debug)]
 pub struct CurrentTable {
-    /// The content as bytes.
+    /// The content of the file, as bytes.
     pub bytes: Vec<u8>,
     /// The stamp of the file.
     pub stamp: Stamp,
 }
 
-/// An open spool directory.
+/// The spool directory, open, with the rules for its files.
 #[derive(Debug)]
 pub struct Spool {
     dir: OwnedFd,

@@ -27,17 +27,17 @@ impl WallTime {
 pub struct LocalTime {
     /// Year of the common era.
     pub year: i32,
-    /// 1 to 12.
+    /// The month, from 1 to 12.
     pub month: u8,
-    /// 1 to 31.
+    /// The day of the month, from 1 to 31.
     pub day: u8,
-    /// 0 to 23.
+    /// The hour, from 0 to 23.
     pub hour: u8,
-    /// 0 to 59.
+    /// The minute, from 0 to 59.
     pub minute: u8,
-    /// 0 to 60.
+    /// The second, from 0 to 60 (a leap second).
     pub second: u8,
-    /// Seconds east of UTC.
+    /// The offset in seconds east of UTC.
     pub offset: i32,
 }
 

@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// What happens to descriptors above 2 that the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inherited {
-    /// Closed.
+    /// They are closed in this process at once.
     Closed,
     /// They stay open in this process, since a file to be read may be one of them (`crond <(echo ...)`), but are closed on exec.
     KeptHere,
@@ -32,7 +32,7 @@ pub enum Role {
 /// How the daemon's start went, as its caller sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartupResult {
-    /// It is ready.
+    /// The daemon has started and is ready.
     Ready,
     /// It is not, for this reason. Empty if it died without a report.
     Failed(String),
@@ -87,7 +87,6 @@ pub fn fill_standard_streams() -> io::Result<()> {
     }
 }
 
-/// Forks; both processes return.
 fn fork_alone(_threads: &SingleThreaded) -> io::Result<ForkResult> {
     // SAFETY: there is one thread, so the child may do whatever its parent could.
     Ok(unsafe { fork() }?)
@@ -112,7 +111,7 @@ pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role
                 ForkResult::Parent { .. } => super::process::exit_now(0),
                 ForkResult::Child => {
                     let readiness = ReadinessPipe(File::from(readiness));
-                    settle(keep_stderr)?;
+                    leave_callers_environment(keep_stderr)?;
                     Ok(Role::Daemon(readiness))
                 }
             }
@@ -131,7 +130,8 @@ fn receive_result(pipe: OwnedFd) -> StartupResult {
     }
 }
 
-fn settle(keep_stderr: bool) -> io::Result<()> {
+/// Leaves directory, umask and standard descriptors of the caller.
+fn leave_callers_environment(keep_stderr: bool) -> io::Result<()> {
     std::env::set_current_dir("/")?;
     super::process::set_umask(0);
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;

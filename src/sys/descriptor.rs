@@ -117,7 +117,7 @@ pub fn send(socket: BorrowedFd<'_>, pieces: &[io::IoSlice<'_>]) -> io::Result<us
     Ok(sendmsg::<()>(socket.as_raw_fd(), pieces, &[], MsgFlags::MSG_NOSIGNAL, None)?)
 }
 
-/// /dev/null, to write to.
+/// Opens /dev/null to write to it.
 pub fn nowhere() -> io::Result<OwnedFd> {
     Ok(std::fs::OpenOptions::new().write(true).open("/dev/null")?.into())
 }
@@ -186,7 +186,7 @@ pub fn standard(error: bool) -> BorrowedFd<'static> {
     standard_descriptor(if error { 2 } else { 1 })
 }
 
-/// Our own standard input.
+/// The standard input of this process.
 pub fn standard_input() -> BorrowedFd<'static> {
     standard_descriptor(0)
 }

@@ -32,7 +32,7 @@ pub fn os<E: Into<io::Error>>(doing: &'static str) -> impl FnOnce(E) -> Error {
 pub struct PathError {
     /// The operation, for example `opening`.
     pub doing: &'static str,
-    /// The file or directory.
+    /// The file or directory that was being used.
     pub path: PathBuf,
     /// The error of the kernel.
     pub source: io::Error,

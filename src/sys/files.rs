@@ -16,23 +16,23 @@ use std::path::{Path, PathBuf};
 /// The result of fstat(2), in types that do not depend on the architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// The device number.
+    /// The number of the device that the file is on.
     pub dev: u64,
-    /// The inode number.
+    /// The number of the inode on that device.
     pub ino: u64,
     /// The number of hard links.
     pub links: u64,
-    /// The size in bytes.
+    /// The size of the content in bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970; what is beyond the year 2262 counts as that.
     pub mtime_ns: i64,
-    /// Change time, the same.
+    /// Change time, nanoseconds since 1970, limited in the same way.
     pub ctime_ns: i64,
     /// The user id of the owner.
     pub uid: u32,
-    /// The group id.
+    /// The id of the group that the file belongs to.
     pub gid: u32,
-    /// Type and mode bits.
+    /// The type and the mode bits (`st_mode`).
     pub mode: u32,
 }
 

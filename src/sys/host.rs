@@ -23,7 +23,7 @@ pub fn identity() -> Vec<u8> {
 /// host. Parts that cannot be read are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
-    /// A UUID as text.
+    /// A UUID as text, with hyphens.
     pub id: String,
     /// Clock ticks from boot to the start of process 1.
     pub first_process_started: String,

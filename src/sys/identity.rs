@@ -37,7 +37,7 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The caller's user id.
+    /// The user id of the caller, without the lent privileges.
     pub fn caller_uid(&self) -> u32 {
         self.caller.uid.as_raw()
     }

@@ -52,7 +52,7 @@ pub struct HeldBack {
 }
 
 impl HeldBack {
-    /// Blocks the signals.
+    /// Blocks the signals until the value is dropped.
     pub fn now() -> io::Result<HeldBack> {
         Ok(HeldBack { before: block(&all_but(&FAULTS))? })
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// A listening socket.
+/// A listening socket with a path in the file system.
 #[derive(Debug)]
 pub struct Listener(UnixListener);
 

@@ -25,12 +25,12 @@ pub enum LockError {
     /// Another daemon runs. The words are the reference implementations'.
     #[error("can't lock {}, otherpid {}: Resource temporarily unavailable", path.display(), other_words(*pid))]
     AlreadyRunning {
-        /// The PID file.
+        /// The path of the PID file.
         path: PathBuf,
         /// Its process, if that is known.
         pid: Option<u32>,
     },
-    /// The kernel said no.
+    /// A system call on the file failed.
     #[error(transparent)]
     Os(#[from] PathError),
 }

@@ -14,7 +14,7 @@ pub struct MountTable(File);
 /// A place where something is mounted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MountPoint {
-    /// Where.
+    /// The directory at which it is mounted.
     pub path: PathBuf,
     /// The kernel's number of the mount; numbers are given out again.
     pub id: u64,

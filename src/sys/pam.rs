@@ -129,7 +129,7 @@ impl Library {
 pub struct PamError {
     /// The name of the function, for example `pam_acct_mgmt`.
     pub doing: &'static str,
-    /// The text of pam_strerror(3).
+    /// The text that pam_strerror(3) has for it.
     pub text: String,
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Poll(Epoll);
 
 impl Poll {
-    /// An empty set.
+    /// Makes an epoll instance without descriptors.
     pub fn new() -> io::Result<Poll> {
         Ok(Poll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }

@@ -16,17 +16,17 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::null;
 
-/// A process id.
+/// A process id, as it is written to logs and messages.
 pub type Pid = u32;
 
-/// How a process ended.
+/// How a process ended, as waitpid(2) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Status {
     /// It exited with this code.
     Code(i32),
-    /// A signal ended it.
+    /// A signal ended the process.
     Signal {
-        /// Its number.
+        /// The number of the signal.
         number: i32,
         /// Whether it left a core.
         core_dumped: bool,
@@ -326,7 +326,7 @@ fn set_handler(number: Signal, handler: SigHandler) {
     let _ = unsafe { nix::sys::signal::signal(number, handler) };
 }
 
-/// Blocks every signal.
+/// Blocks every signal that can be blocked.
 pub fn block_signals() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?)
 }
@@ -435,9 +435,9 @@ impl DescriptorLimit {
 /// User and group ids of a process: real, effective, saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
-    /// The three user ids.
+    /// The real, effective and saved user ids.
     pub users: [u32; 3],
-    /// The three group ids.
+    /// The real, effective and saved group ids.
     pub groups: [u32; 3],
 }
 
@@ -450,12 +450,17 @@ pub fn own_ids() -> io::Result<Ids> {
     })
 }
 
+/// The effective user id of this process.
+pub fn own_uid() -> u32 {
+    Uid::effective().as_raw()
+}
+
 /// Reads the supplementary groups of this process.
 pub fn own_groups() -> io::Result<Vec<u32>> {
     Ok(nix::unistd::getgroups()?.into_iter().map(|group| group.as_raw()).collect())
 }
 
-/// Sets the supplementary groups.
+/// Sets the supplementary groups (setgroups(2)).
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     Ok(nix::unistd::setgroups(&groups)?)
@@ -488,7 +493,7 @@ pub fn not_permitted() -> io::Error {
     io::Error::from_raw_os_error(libc::EPERM)
 }
 
-/// Changes the current directory.
+/// Changes the current directory (chdir(2)).
 pub fn enter(directory: &CStr) -> io::Result<()> {
     Ok(nix::unistd::chdir(directory)?)
 }

@@ -8,7 +8,7 @@ use std::io;
 /// A process, named for good: the kernel gives a process id out again, but not with the same start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ProcessIdentity {
-    /// The process id.
+    /// The process id, which the kernel may use again.
     pub pid: Pid,
     /// Start time in clock ticks since boot.
     pub started: u64,
@@ -17,7 +17,7 @@ pub struct ProcessIdentity {
 /// What /proc/PID/stat says about one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessEntry {
-    /// The process.
+    /// Which process it is.
     pub identity: ProcessIdentity,
     /// Process id of its parent.
     pub parent: Pid,
@@ -69,7 +69,7 @@ pub struct ProcessWalk {
 }
 
 impl ProcessWalk {
-    /// Begins to read /proc.
+    /// Opens /proc to read its processes in portions.
     pub fn begin() -> io::Result<ProcessWalk> {
         Ok(ProcessWalk { directory: fs::read_dir("/proc")? })
     }

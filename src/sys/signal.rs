@@ -13,7 +13,7 @@ pub enum SignalEvent {
     Reload,
     /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGUSR1: log the state.
+    /// SIGUSR1: write the daemon's state to the log.
     TellState,
     /// SIGCHLD: a child has ended.
     Child,
@@ -30,6 +30,14 @@ const LISTENED: [(Signal, SignalEvent); 6] = [
 
 fn listened() -> SigSet {
     LISTENED.iter().map(|(signal, _)| *signal).collect()
+}
+
+/// The number of a signal by its name, with or without `SIG`, or by its number.
+pub fn number_of(text: &str) -> Option<i32> {
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    let by_number = || text.parse().ok().and_then(|number: i32| Signal::try_from(number).ok());
+    name.parse().ok().or_else(by_number).map(|signal: Signal| signal as i32)
 }
 
 /// Blocks the signals that the daemon handles and resets their dispositions, which the caller may have changed (an ignored SIGCHLD would

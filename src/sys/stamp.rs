@@ -8,11 +8,11 @@ use std::os::unix::fs::MetadataExt;
 /// Identifies one state of a file: equal stamps mean equal content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stamp {
-    /// The device number.
+    /// The number of the device that the file is on.
     pub dev: u64,
-    /// The inode number.
+    /// The number of the inode on that device.
     pub ino: u64,
-    /// The size in bytes.
+    /// The size of the content in bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970.
     pub mtime_ns: i64,
@@ -20,7 +20,7 @@ pub struct Stamp {
     pub ctime_ns: i64,
     /// The user id of the owner.
     pub uid: u32,
-    /// Type and mode bits.
+    /// The type and the mode bits (`st_mode`).
     pub mode: u32,
 }
 

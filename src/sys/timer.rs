@@ -6,18 +6,18 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A timer on CLOCK_REALTIME.
+/// A timer on CLOCK_REALTIME that also reports when that clock is set.
 #[derive(Debug)]
 pub struct Timer(TimerFd);
 
 /// The reason why a timer became readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimerEvent {
-    /// The timer has expired.
+    /// The moment has come for which it was armed.
     Due,
     /// The clock was set, or the machine woke from sleep.
     ClockSet,
-    /// There was no event.
+    /// There was no event to read.
     Nothing,
 }
 
@@ -46,7 +46,7 @@ impl Timer {
         }
     }
 
-    /// Reads the pending event.
+    /// Reads the pending event without blocking.
     pub fn read(&self) -> io::Result<TimerEvent> {
         let mut count = [0; 8];
         match nix::unistd::read(&self.0, &mut count) {

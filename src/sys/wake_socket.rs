@@ -26,7 +26,7 @@ pub struct WakeSocket {
     identity: (u64, u64),
 }
 
-/// A received message.
+/// A message that was received.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WakeUp {
     /// The sender: the real user id, unless a privileged process has set another. None if the message was malformed.

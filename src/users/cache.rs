@@ -22,7 +22,7 @@ use std::rc::Rc;
 /// Why a user could not be looked up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum UserError {
-    /// Nobody has that name.
+    /// No user of the system has that name.
     #[error("unknown user")]
     Unknown,
     /// The user database reported an error.

@@ -49,6 +49,11 @@ impl DaemonUsers {
         self.file.refresh();
     }
 
+    /// A login name of a user id, if /etc/passwd has one.
+    pub fn name_of(&mut self, uid: u32) -> Option<String> {
+        self.file.name_of(uid)
+    }
+
     /// The id of a local user.
     pub fn local_uid(&mut self, name: &str) -> Option<u32> {
         self.file.uid(name)

@@ -12,7 +12,7 @@ pub(super) const LIMIT_MS: i64 = 10_000;
 pub enum Lookup {
     /// The user exists and has this uid.
     Known(u32),
-    /// Nobody has that name.
+    /// No user of the system has that name.
     Unknown,
     /// The name service is being asked; look the name up again later.
     NotYet,

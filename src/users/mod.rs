@@ -5,12 +5,14 @@
 
 mod cache;
 mod daemon_users;
+mod group_file;
 mod lookup;
 mod passwd_file;
 mod user;
 
 pub use cache::{CacheAnswer, UserCache, UserError};
 pub use daemon_users::{DaemonUsers, Progress};
+pub use group_file::gid_of_group;
 pub use lookup::{Lookup, Users, WaitingUsers};
 pub use passwd_file::local_account;
 pub use user::{User, UserWithGroups, caller_name};

@@ -100,6 +100,16 @@ impl PasswdFile {
     }
 }
 
+impl PasswdFile {
+    /// A login name of that uid.
+    pub(super) fn name_of(&mut self, uid: u32) -> Option<String> {
+        // Nobody has an empty name: this reads all users.
+        self.uid("");
+        let found = self.users.iter().find(|(_, other)| **other == uid);
+        found.map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+}
+
 /// The user id and the group id of a local user, from /etc/passwd alone. None: there is no such user, or the file cannot be read.
 pub fn local_account(name: &str) -> Option<(u32, u32)> {
     let text = files::read_file(Path::new("/etc/passwd"), LARGEST).ok()?;

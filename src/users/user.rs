@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStringExt;
 /// A user at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct User {
-    /// Login name.
+    /// The login name, as the user database has it.
     pub name: String,
-    /// User id.
+    /// The number of the user.
     pub uid: u32,
-    /// Primary group id.
+    /// The number of the primary group.
     pub gid: u32,
-    /// Home directory.
+    /// The home directory as the user database has it.
     pub home: Vec<u8>,
 }
 

@@ -19,7 +19,7 @@ pub struct Slot {
     pub attempt: u32,
 }
 
-/// A run that goes on.
+/// A run that goes on. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its number.
@@ -357,6 +357,9 @@ pub struct KillArguments {
     /// A signal that is sent to the job's processes instead of ending them: `HUP`, `SIGHUP` or `1`.
     #[serde(default)]
     pub signal: Option<String>,
+    /// With run 0: the job whose oldest run, waiting slot or pending retry is meant.
+    #[serde(default)]
+    pub job: Option<String>,
 }
 
 /// The result of `Reload`.

@@ -92,7 +92,7 @@ fn the_types_have_the_fields_of_the_descriptions() {
     use cron::*;
     let cron = DESCRIPTION;
     check::<Slot>(cron, "Slot");
-    check::<Run>(cron, "Run");
+    check::<Run>(cron, "ActiveRun");
     check::<Outcome>(cron, "Outcome");
     check::<Job>(cron, "Job");
     check::<Filter>(cron, "Filter");

@@ -62,6 +62,9 @@ pub enum CallError {
         /// Interface and method.
         method: String,
     },
+    /// There may be several replies, which the caller does not accept.
+    #[error("the call can have several replies and must say `more`")]
+    ExpectedMore,
     /// An argument is missing or wrong.
     #[error("wrong argument: {parameter}")]
     InvalidParameter {
@@ -203,6 +206,7 @@ impl CallError {
             CallError::InterfaceNotFound { interface } => of_service("InterfaceNotFound", "interface", interface),
             CallError::MethodNotFound { method } => of_service("MethodNotFound", "method", method),
             CallError::MethodNotImplemented { method } => of_service("MethodNotImplemented", "method", method),
+            CallError::ExpectedMore => (format!("{SERVICE}ExpectedMore"), serde_json::json!({})),
             CallError::InvalidParameter { parameter } => of_service("InvalidParameter", "parameter", parameter),
         }
     }
@@ -217,6 +221,7 @@ impl CallError {
             "InterfaceNotFound" => Some(CallError::InterfaceNotFound { interface: text("interface") }),
             "MethodNotFound" => Some(CallError::MethodNotFound { method: text("method") }),
             "MethodNotImplemented" => Some(CallError::MethodNotImplemented { method: text("method") }),
+            "ExpectedMore" => Some(CallError::ExpectedMore),
             "InvalidParameter" => Some(CallError::InvalidParameter { parameter: text("parameter") }),
             _ => None,
         }

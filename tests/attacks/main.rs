@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod control;
 mod devices;
 mod edits;
 mod fairness;

@@ -246,7 +246,7 @@ fn what_was_due_while_another_cron_ran_is_not_caught_up() {
         }
         machine.clock.pass_to(machine.clock.shows() + 3 * MINUTE);
         machine.daemon = story::start(&machine.world);
-        machine.settle();
+        machine.wait_until_idle();
         assert_eq!(machine.ledger().len() - before, expected, "{pid_file:?}: {:?}", machine.ledger());
     }
     // From then on as ever.
@@ -326,7 +326,7 @@ fn a_change_without_an_event_is_found_by_the_rescan_of_every_ten_minutes() {
     let pass = |seconds: i64| {
         machine.clock.pass_to(machine.clock.shows() + seconds);
         // Its question wakes the daemon up, which waits by the true clock.
-        machine.settle();
+        machine.wait_until_idle();
     };
     pass(9 * MINUTE);
     assert_eq!(machine.clock.armed(), Some(noon), "the change is heard of, the test shows nothing");

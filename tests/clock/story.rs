@@ -89,12 +89,12 @@ impl Machine {
         let clock = Clock::new(time(from));
         let daemon = start(&world);
         let machine = Machine { world, clock, daemon };
-        machine.settle();
+        machine.wait_until_idle();
         machine
     }
 
     /// Waits until everything that the daemon has started has ended and it has nothing to do.
-    pub fn settle(&self) {
+    pub fn wait_until_idle(&self) {
         let states = || -> Vec<String> {
             self.world
                 .log
@@ -119,7 +119,7 @@ impl Machine {
         done();
         Deadline::seconds(PATIENCE)
             .wait_for("the daemon to arm its timer", || (self.clock.times_armed() > before).then_some(()));
-        self.settle();
+        self.wait_until_idle();
     }
 
     /// Lets time pass until the clock shows `shown`, the daemon being woken whenever it wants to.
@@ -146,7 +146,7 @@ impl Machine {
                 self.clock.pass_to(back_at);
                 self.clock.set_silently(set);
                 self.daemon = start(&self.world);
-                self.settle();
+                self.wait_until_idle();
             }
         }
     }

@@ -47,7 +47,7 @@ fn another_localtime_and_another_zone_file_count_without_a_restart() {
     install_zone("Far", "FAR+3");
     fs::rename(format!("{OWN_ZONES}/Far"), format!("{OWN_ZONES}/Own")).expect("a zone file");
     machine.clock.pass_to(time("2026-05-01T10:11:00Z"));
-    machine.settle();
+    machine.wait_until_idle();
     wait_until_armed(&machine, "2026-05-01T12:00:00Z");
 
     machine.run_to(time("2026-05-01T17:30:00Z"));

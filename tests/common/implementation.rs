@@ -111,7 +111,7 @@ impl Implementation {
     }
 
     /// Gives the installed files their owners and modes, and makes the spool; inside the world, users being there.
-    pub(super) fn settle(self) {
+    pub(super) fn set_up(self) {
         if self == Implementation::OursDebian {
             symlink("crond", "/usr/sbin/cron").expect("crond under Debian's name");
         }
@@ -130,11 +130,11 @@ impl Implementation {
         if self == Implementation::OursCronie {
             fs::write("/etc/cronwheel.toml", "profile = \"cronie\"\n").expect("/etc/cronwheel.toml");
         }
-        self.settle_lists();
+        self.set_up_lists();
     }
 
     /// What its package says about who may use `crontab`: Fedora's comes with an empty list of those who may not.
-    pub fn settle_lists(self) {
+    pub fn set_up_lists(self) {
         if !self.is_debian() {
             fs::write("/etc/cron.deny", "").expect("/etc/cron.deny");
         }

@@ -279,7 +279,7 @@ fn furnish(implementation: Implementation) {
         "for user in alice bob; do userdel -f $user 2>/dev/null; useradd --create-home --shell /bin/bash $user; done",
     );
     shell("mkdir -p /var/mail && chgrp mail /var/mail && chmod 2775 /var/mail && ln -sfn ../mail /var/spool/mail");
-    implementation.settle();
+    implementation.set_up();
     own("/etc/cron.d", 0, 0, 0o755);
 }
 

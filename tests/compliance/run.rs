@@ -114,7 +114,7 @@ fn reset(world: &World) {
         ))
         .ok();
     world.run("chmod 755 /home/alice").ok();
-    world.implementation.settle_lists();
+    world.implementation.set_up_lists();
 }
 
 /// How many seconds before a minute everything must be ready: a daemon may look for changes shortly before the minute.
@@ -166,7 +166,7 @@ fn one_try(world: &World, group: &Group, cases: &[&Case], time_needed: u64) -> R
         };
         world.log.lines().iter().skip(log_start).any(ready).then_some(())
     });
-    settled(world);
+    wait_until_asleep(world);
     in_time_for(minute.start)?;
 
     run_through(world, minute.start);
@@ -263,12 +263,12 @@ fn run_through(world: &World, start: u64) {
         let output = fs::read_to_string(format!("{OUT}/canary")).unwrap_or_default();
         output.lines().any(|line| line == shown).then_some(())
     });
-    settled(world);
+    wait_until_asleep(world);
 }
 
 /// Waits until twenty checks in a row find only sleeping processes of the daemon. One check is not enough, because one
 /// process of a job may have ended before the next one has started.
-fn settled(world: &World) {
+fn wait_until_asleep(world: &World) {
     let daemon = world.implementation.daemon();
     let mut checks = 0;
     let mut last = Vec::new();

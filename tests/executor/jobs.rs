@@ -205,7 +205,7 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
             let Fate::Ended { result, is_reported: true } = fate else { panic!("{fate:?}") };
             assert_eq!((result.run, &result.outcome), (start.run, &RunOutcome::Code(4)));
             assert!(result.started_at_ms.is_some() && result.usage.is_some(), "{result:?}");
-            dead.settle(&[run.run]).unwrap();
+            dead.mark_handled(&[run.run]).unwrap();
         } else {
             dead.open_runs().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
         }

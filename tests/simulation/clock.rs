@@ -107,7 +107,7 @@ fn a_sleep_is_a_step_forward_and_is_logged() {
     machine.now.utc.0 += 600;
     let actions = machine.tell(Event::Tick);
     assert_eq!(commands(&actions), ["min", "f1005"]);
-    assert!(actions.contains(&Action::Jumped { seconds: 600, made_up: 1 }), "{actions:?}");
+    assert!(actions.contains(&Action::Jumped { seconds: 600, caught_up: 1 }), "{actions:?}");
     assert_eq!(actions.last(), Some(&Action::Completed(machine.now.utc)));
 }
 

@@ -99,13 +99,13 @@ impl Local {
     }
 
     /// The virtual clock of a daemon that has been running for hours when `at` has been handled.
-    fn settled(zone: &Arc<Zone>, at: i64) -> Local {
+    fn running_for_hours(zone: &Arc<Zone>, at: i64) -> Local {
         let begin = at - 2 * 3_600;
-        let mut settled = Local { zone: zone.clone(), shows: local(zone, begin), held: i64::MIN };
+        let mut state = Local { zone: zone.clone(), shows: local(zone, begin), held: i64::MIN };
         for minute in minutes(begin, at) {
-            settled.look(&[], 0, minute);
+            state.look(&[], 0, minute);
         }
-        settled
+        state
     }
 }
 
@@ -117,15 +117,15 @@ fn minutes(after: i64, to: i64) -> impl Iterator<Item = i64> {
 impl Reference {
     /// A daemon that begins at `now`; `completed` as in its record.
     pub fn begin(zones: &[Arc<Zone>], jobs: Vec<Job>, now: i64, completed: Option<i64>) -> (Reference, Vec<usize>) {
-        let mut zones: Vec<_> = zones.iter().map(|zone| Local::settled(zone, now)).collect();
+        let mut zones: Vec<_> = zones.iter().map(|zone| Local::running_for_hours(zone, now)).collect();
         let mut high = now;
         if let Some(completed) = completed.filter(|completed| *completed > now) {
             if completed - now < 60 {
                 high = completed;
-                zones = zones.iter().map(|it| Local::settled(&it.zone, completed)).collect();
+                zones = zones.iter().map(|it| Local::running_for_hours(&it.zone, completed)).collect();
             } else {
                 for it in &mut zones {
-                    *it = Local::settled(&it.zone, completed);
+                    *it = Local::running_for_hours(&it.zone, completed);
                     it.look_after_step(&[], 0, now);
                 }
             }
@@ -147,7 +147,7 @@ impl Reference {
     fn make_up(&mut self, completed: i64, now: i64) {
         for index in 0..self.jobs.len() {
             let job = self.jobs[index].clone();
-            let mut zone = Local::settled(&self.zones[job.zone].zone, completed - job.delay);
+            let mut zone = Local::running_for_hours(&self.zones[job.zone].zone, completed - job.delay);
             for minute in minutes(completed - job.delay, now) {
                 for (_, rank) in zone.look(std::slice::from_ref(&job), job.zone, minute) {
                     self.due(index, minute, rank, now);
@@ -165,7 +165,7 @@ impl Reference {
         }
     }
 
-    fn settle_waiting(&mut self, now: i64) {
+    fn start_waiting(&mut self, now: i64) {
         // An entry that waits twice for the same second is one start.
         self.waiting.sort();
         self.waiting.dedup();
@@ -182,7 +182,7 @@ impl Reference {
 
     /// The names to start, in order.
     fn take_found(&mut self, now: i64) -> Vec<usize> {
-        self.settle_waiting(now);
+        self.start_waiting(now);
         self.found.sort();
         self.found.drain(..).map(|due| due.name).collect()
     }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::io::Read;
 
-/// Bytes per read.
+/// How many bytes of standard input are read at a time.
 const PIECE: usize = 64 << 10;
 
 /// Passes each line of standard input to `answer`, which writes one line. Answers are written before more input is waited
@@ -59,7 +59,7 @@ pub(super) enum Unanswerable {
     /// The line is JSON, but not an object.
     #[error("this line is not a JSON object")]
     NotAnObject,
-    /// A member is missing.
+    /// A member that the request needs is missing.
     #[error("there is no {0:?}")]
     Missing(&'static str),
     /// A member has the wrong type.
@@ -73,7 +73,7 @@ pub(super) enum Unanswerable {
     /// A schedule has a fault.
     #[error("{0}")]
     Schedule(String),
-    /// The zone is unknown.
+    /// There is no time zone of this name.
     #[error("there is no time zone {0:?}")]
     UnknownZone(String),
     /// The text is not an RFC 3339 time.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-/// Runs `cronctl check`.
+/// Runs `cronctl check`: prints the diagnostics of crontabs.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
         batch::answer_lines(out, |line, into| answer(line, world, into))?;

@@ -1,4 +1,4 @@
-//! The errors of `cronctl`.
+//! The errors of `cronctl`, and how they are printed.
 
 use super::stderr::to_stderr;
 use crate::config::ConfigError;
@@ -6,7 +6,7 @@ use crate::scheduler::JobId;
 use std::io;
 use std::path::PathBuf;
 
-/// Why `cronctl` failed.
+/// Why `cronctl` failed; the text is printed after the program's name.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The command line is wrong, or asks for help.
@@ -65,7 +65,7 @@ pub(super) enum Error {
         /// The reason in the wording of the daemon's log.
         message: String,
     },
-    /// `crontab -l` failed.
+    /// `crontab -l`, which reads the user's table, failed.
     #[error("crontab -l: {message}")]
     Crontab {
         /// Its message on standard error.

@@ -13,7 +13,7 @@ use clap::ArgMatches;
 /// The number of runs that are shown.
 const RUNS: usize = 5;
 
-/// Runs `cronctl explain`.
+/// Runs `cronctl explain`: prints schedules in words.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
     let from = value(matches, "from").copied().unwrap_or_else(|| world.now());

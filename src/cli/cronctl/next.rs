@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The default number of runs.
 const COUNT: u64 = 10;
 
-/// Runs `cronctl next`.
+/// Runs `cronctl next`: prints the next runs of entries.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
         return answer_questions(matches, world, out);

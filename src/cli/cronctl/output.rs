@@ -29,7 +29,7 @@ impl Output {
         &mut self.buffer
     }
 
-    /// Appends text.
+    /// Appends a text without a newline.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Error> {
         self.buffer.extend_from_slice(text.as_bytes());
         self.spill()

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(5);
 const REDIRECTS: u32 = 5;
 
-/// Why a call failed.
+/// Why a web service could not be called.
 struct Failure {
     why: String,
     /// Whether another try may succeed.

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Runs `cronctl simulate`.
+/// Runs `cronctl simulate`: prints what would run in a span of time.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let (Some(&from), Some(&until)) = (value::<Timestamp>(matches, "from"), value::<Timestamp>(matches, "until"))
     else {
@@ -85,7 +85,7 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> R
     Ok(jobs)
 }
 
-/// One outcome as JSON.
+/// One outcome as it is printed in JSON.
 #[derive(serde::Serialize)]
 struct OutcomeLine<'a> {
     job: &'a str,

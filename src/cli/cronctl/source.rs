@@ -32,7 +32,6 @@ pub(super) struct Listed {
     pub(super) form: Form,
     /// Its parsed entries and settings.
     pub(super) table: Crontab,
-    /// The diagnostics about it.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// The number of further diagnostics that are not listed.
     pub(super) unlisted: Unlisted,
@@ -43,7 +42,6 @@ pub(super) struct Listed {
 pub(super) struct Job<'a> {
     /// The crontab that it is from.
     pub(super) listed: &'a Listed,
-    /// The parsed entry.
     pub(super) entry: &'a Entry,
     /// The zone of its schedule.
     pub(super) zone: &'a Zone,

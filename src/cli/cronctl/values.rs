@@ -51,10 +51,10 @@ pub(super) enum ValueError {
         /// What was expected and what was found.
         message: String,
     },
-    /// No exit status.
+    /// The text is no exit status.
     #[error("expected an exit status from 0 to 255, found {found:?}")]
     ExitStatus {
-        /// As it was given.
+        /// The text as it was given.
         found: String,
     },
     /// A range that ends before it begins.

@@ -101,7 +101,7 @@ fn ours() -> Vec<Arg> {
     ]
 }
 
-/// The operation to perform.
+/// What `crontab` is called for; one call does one of these.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Print the crontab (`-l`).
@@ -131,10 +131,10 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// A parsed command line.
+/// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The operation to perform.
+    /// What is done with the crontab of the user.
     pub operation: Operation,
     /// The argument of `-u`.
     pub user: Option<OsString>,

@@ -45,7 +45,7 @@ pub fn edit(session: &Session<'_>, after: AfterCheck) -> Result<(), Failure> {
         EndRequests::block().map_err(|source| Failure::Signals { program: session.program.to_owned(), source })?;
     let scratch = Scratch::new(session, &before)?;
     let outcome = rounds(session, &signals, &scratch, &before, base, after);
-    settle(session, &signals, scratch, &before, outcome)
+    finish_edit(session, &signals, scratch, &before, outcome)
 }
 
 /// Edits and checks until the crontab is installed or the user gives up.
@@ -85,7 +85,7 @@ fn rounds(
 }
 
 /// Removes the copy if it is equal to the crontab, and prints its path otherwise. Then reports the result of the edit.
-fn settle(
+fn finish_edit(
     session: &Session<'_>,
     signals: &EndRequests,
     scratch: Scratch,

@@ -47,17 +47,12 @@ pub enum Failure {
         /// The message that getopt(3) would print, with its newline.
         before: String,
         program: String,
-        /// The error.
         message: UsageFault,
-        /// The usage text.
         usage: String,
     },
     /// Debian's `-h`.
     #[error("{usage}")]
-    UsageAsked {
-        /// The usage text.
-        usage: String,
-    },
+    UsageAsked { usage: String },
     /// An option that is refused in a set-id program.
     #[error("{program}: --{option} is not accepted by a crontab that has privileges which you do not have")]
     PlaceRefused {
@@ -151,7 +146,6 @@ pub enum Failure {
     /// The kernel provides no random numbers.
     #[error("{program}: asking the kernel for random numbers: {}", reason(source))]
     NoRandomNumbers { program: String, source: io::Error },
-    /// Signals cannot be blocked.
     #[error("{program}: blocking signals: {}", reason(source))]
     Signals { program: String, source: io::Error },
     /// The crontab has changed since the edit began.
@@ -161,7 +155,7 @@ pub enum Failure {
     #[error("{program}: {doing} {}: {}", path.display(), reason(source))]
     Scratch {
         program: String,
-        /// The operation that failed.
+        /// What was being done, for the message: `reading`.
         doing: &'static str,
         path: PathBuf,
         source: io::Error,

@@ -6,7 +6,7 @@ use super::prompt::{self, Answer};
 use super::session::Session;
 use crate::profile::ProfileName;
 
-/// Removes the user's crontab.
+/// Removes the user's crontab (`-r`), after a question where `-i` asks for one.
 pub fn remove(session: &Session<'_>, ask_first: bool, keep_backup: bool) -> Result<(), Failure> {
     if ask_first && !wanted(session) {
         return Ok(());

@@ -29,7 +29,6 @@ pub enum AfterCheck {
 /// A new crontab: its text and its name.
 #[derive(Debug)]
 pub struct NewTable {
-    /// The text as bytes.
     pub text: Vec<u8>,
     /// `-`, or the file's name as given.
     pub file: String,

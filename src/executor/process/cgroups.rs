@@ -9,7 +9,7 @@ use crate::sys::files::reason;
 use std::collections::HashMap;
 use std::io;
 
-/// The cgroups of jobs.
+/// The cgroup of the executor and those of its jobs.
 #[derive(Default)]
 pub(super) struct Cgroups {
     /// The cgroup of the executor. None: it is not delegated, and jobs stay in it.

@@ -1,4 +1,4 @@
-//! The executor's child processes.
+//! The child processes of the executor, by process id.
 
 use crate::sys::process::Pid;
 use std::collections::HashMap;

@@ -28,7 +28,6 @@ pub(super) struct EndedRun {
 /// What becomes of the output of a run that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// It is mailed.
     Mail,
     /// It is kept until the next attempt ends, or main says what becomes of it.
     Hold,
@@ -39,7 +38,7 @@ pub(super) enum Delivery {
 /// How far main has decided about the mail of a run that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MailDecision {
-    /// The decision of main.
+    /// Main has decided.
     Made {
         /// Whether the output is mailed, as far as the rules of the job allow it.
         is_mailed: bool,
@@ -179,7 +178,6 @@ impl EndedRun {
         self.output.push(&text, &self.owner, memory);
     }
 
-    /// Identifies the run.
     pub(super) fn run(&self) -> RunId {
         self.start.run
     }

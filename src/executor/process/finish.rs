@@ -192,7 +192,7 @@ impl ExecutorState {
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job);
         if !mail_waits {
-            self.settle_output(&mut job);
+            self.dispose_of_output(&mut job);
         }
         let job_ref = job_ref(&job, &command);
         if !matches!(end, RunOutcome::NotStarted { .. }) {

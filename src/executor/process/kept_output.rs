@@ -73,7 +73,7 @@ impl KeptOutput {
         self.logged_full.insert(owner.clone())
     }
 
-    /// Keeps a run. Returns what was kept of it before, which is nothing unless it is settled twice.
+    /// Keeps a run. Returns what was kept of it before, which is nothing unless it has ended twice.
     pub(super) fn insert(&mut self, run: RunId, kept: KeptRun) -> Option<KeptRun> {
         let before = self.remove(run);
         if let Some(slot) = &kept.slot {
@@ -121,7 +121,7 @@ impl KeptOutput {
         self.runs.get(run).filter(|kept| kept.attempt < start.attempt).map(|_| *run)
     }
 
-    /// Takes all kept runs. What main has decided about runs that are not settled stays.
+    /// Takes all kept runs. What main has decided about runs whose output is not complete stays.
     pub(super) fn take_runs(&mut self) -> Vec<KeptRun> {
         let decisions = std::mem::take(&mut self.decisions);
         std::mem::replace(self, KeptOutput { decisions, ..KeptOutput::default() }).runs.into_values().collect()

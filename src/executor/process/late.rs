@@ -161,7 +161,7 @@ impl ExecutorState {
         let Some(mut late) = self.late.jobs.remove(&id) else { return };
         if let Some(until_ms) = late.mail_until_ms.take() {
             self.jobs.graces.remove(&(until_ms, id));
-            self.settle_output(&mut late.job);
+            self.dispose_of_output(&mut late.job);
         }
         self.late.jobs.insert(id, late);
     }

@@ -23,7 +23,7 @@ pub(super) struct LateOutput {
     pub(super) mail_until_ms: Option<i64>,
     /// The mail has been sent and does not contain output that is written from now on.
     pub(super) is_mailed_without: bool,
-    /// This has been logged.
+    /// Whether it is logged that late output is not mailed.
     pub(super) has_logged: bool,
     /// An incomplete line that is to be logged.
     pub(super) line: Vec<u8>,

@@ -51,7 +51,6 @@ pub(super) struct QueuedMail {
 /// The contents of a mail.
 pub(super) struct Draft {
     command: Vec<u8>,
-    /// The mailer's command line.
     arguments: Vec<Vec<u8>>,
     /// The variables that PAM added to the job's environment.
     pam_variables: Option<Variables>,
@@ -69,7 +68,7 @@ impl Draft {
     }
 }
 
-/// A running mailer.
+/// A mailer that is running, with the request of the run whose output it gets.
 pub(super) struct MailProcess {
     start: Box<RunRequest>,
     owner: OwnerKey,
@@ -105,7 +104,6 @@ pub(super) struct Mails {
     dropping: HashSet<OwnerKey>,
     /// Character set of the mails.
     charset: String,
-    /// /dev/null.
     null: OwnedFd,
 }
 
@@ -141,7 +139,6 @@ pub(super) fn is_wanted(context: &Context, job: &Job) -> bool {
 }
 
 impl Mails {
-    /// Creates an empty queue.
     pub(super) fn new(threads: &SingleThreaded, null: OwnedFd) -> Mails {
         Mails {
             queued: FairQueue::default(),

@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 /// Pause after a connection could not be accepted.
 const LISTEN_AGAIN_MS: i64 = 500;
 
-/// The connected main.
+/// The main that is connected, if any.
 #[derive(Debug)]
 enum Peer {
     /// The main that forked this executor. It may request starts.
@@ -26,7 +26,6 @@ enum Peer {
     OwnClosing(Link),
     /// A later main. It may not request starts.
     Later(Link),
-    /// No main is connected.
     Nobody,
 }
 

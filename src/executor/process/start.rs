@@ -50,7 +50,7 @@ impl ExecutorState {
             (start.rules.retries_left, start.rules.waits_for_decision) = (0, false);
             (start.command, start.literal) = (start.split(self.context.profile.backslash).shell.into(), true);
             let user = self.known_user(&start);
-            return self.settle_not_started(start, result, user);
+            return self.dispose_of_not_started(start, result, user);
         }
         self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
@@ -444,7 +444,7 @@ impl ExecutorState {
     /// its user.
     fn not_started(&mut self, start: Box<RunRequest>, why: String, user: Option<Rc<UserWithGroups>>) {
         let result = self.report_not_started(&start, why);
-        self.settle_not_started(start, result, user);
+        self.dispose_of_not_started(start, result, user);
     }
 
     fn report_not_started(&mut self, start: &RunRequest, why: String) -> RunResult {
@@ -496,7 +496,6 @@ struct ResolvedStart {
 
 /// A start with everything that its job needs.
 pub(super) struct PreparedStart {
-    /// The job's number.
     pub(super) id: u64,
     pub(super) user: Rc<UserWithGroups>,
     pub(super) pipes: Pipes,

@@ -13,7 +13,6 @@ const LONGEST_START_MS: i64 = 1000;
 /// A start that counts against the limit.
 #[derive(Debug)]
 struct StartingJob {
-    /// The job's number.
     id: u64,
     owner: OwnerKey,
     /// The time of the start, or of its fork once there is a process (monotonic).

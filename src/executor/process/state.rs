@@ -37,7 +37,7 @@ use std::rc::Rc;
 /// Descriptor limit of the executor. It needs one or two descriptors for each running job.
 const DESCRIPTORS: u64 = 1 << 20;
 
-/// The executor's state.
+/// What the executor knows: its jobs, mails, connections and limits.
 pub(super) struct ExecutorState {
     pub(super) context: Context,
     pub(super) signals: Signals,

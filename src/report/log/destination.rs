@@ -15,7 +15,7 @@ const CUT: usize = 8192;
 /// Bytes that a pipe reported as writable accepts without blocking (PIPE_BUF of POSIX, Linux's value).
 const PIECE: usize = 4096;
 
-/// The destination of records.
+/// Where records are written, with its connection.
 #[derive(Debug)]
 pub(super) enum Destination {
     Socket(Socket),

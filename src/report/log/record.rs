@@ -5,15 +5,15 @@ use crate::scheduler::RunId;
 /// The tag of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ident {
-    /// `cron` or `crond`.
+    /// `cron` or `crond`: records about the daemon itself.
     Daemon,
     /// `CRON` or `CROND`: records about one job.
     Child,
-    /// `crontab`.
+    /// `crontab`: records about uses of that command.
     Crontab,
 }
 
-/// Severity.
+/// The severity of a record, one of those of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The severity of the reference implementations' ordinary lines.
@@ -27,16 +27,16 @@ pub enum Level {
 /// One record: `(USER) EVENT (DETAIL)` in the reference implementations' form, and fields for JSON and the journal.
 #[derive(Clone, Debug)]
 pub struct LogRecord<'a> {
-    /// Selects the tag.
+    /// Whose record it is, which selects the tag.
     pub ident: Ident,
-    /// Severity.
+    /// The severity of the record.
     pub level: Level,
     /// The process id to show. None: this process's own.
     pub pid: Option<u32>,
     /// In the first parentheses: a user, `CRON`, `*system*backup`. If it is empty, there are no parentheses and `event` is the
     /// whole text.
     pub user: &'a str,
-    /// `CMD`, `RELOAD`.
+    /// The event, a word in capitals like `CMD` and `RELOAD`, or a message.
     pub event: &'a str,
     /// In the second parentheses, any bytes. Control bytes are escaped as the profile's reference implementation does.
     pub detail: &'a [u8],

@@ -64,7 +64,7 @@ impl Jobs {
         Some((id, running.remove(place)))
     }
 
-    /// A run has ended.
+    /// Decides what follows from the end of a run: a retry, notices, waiting slots.
     pub(in crate::scheduler) fn ended(&mut self, ended: &RunResult, turn: &mut Turn<'_>) {
         let Some((id, active)) = self.take_run(ended.run) else { return };
         turn.changed.insert(id.clone());

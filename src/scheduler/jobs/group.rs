@@ -4,7 +4,7 @@ use crate::scheduler::job_id::JobId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Which group.
+/// Identifies a group: those of system tables are shared by all users.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::scheduler) struct GroupKey {
     /// The user whose crontab names it. None: a system table does, and the group spans all users.
@@ -59,7 +59,7 @@ impl Group {
         self.running += 1;
     }
 
-    /// Gives a place back.
+    /// Gives back the place of a run that has ended.
     pub(in crate::scheduler) fn exit(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
@@ -69,7 +69,7 @@ impl Group {
         self.queue.insert(ticket, job);
     }
 
-    /// Takes a ticket back.
+    /// Gives up the ticket of a start that waited.
     pub(in crate::scheduler) fn cancel(&mut self, ticket: u64) {
         self.queue.remove(&ticket);
     }

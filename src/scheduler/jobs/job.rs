@@ -87,7 +87,7 @@ pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) is_caught_up: bool,
     /// Whether somebody asked for it.
     pub(in crate::scheduler) is_manual: bool,
-    /// From 1.
+    /// The attempt for the slot, from 1.
     pub(in crate::scheduler) attempt: u32,
     /// The number of the slot among those let past the overlap rule; 0 before that, and for runs by hand.
     pub(in crate::scheduler) number: u64,

@@ -60,7 +60,7 @@ pub(super) struct Jobs {
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
-    /// The next run's number.
+    /// The id that the next run will have.
     pub(super) next_run: &'a mut u64,
     pub(super) decisions: Vec<Decision>,
     /// Jobs whose state has changed.
@@ -76,15 +76,15 @@ pub(super) struct Turn<'a> {
 pub(super) enum Decision {
     /// Put this into the start queue.
     Start(PlannedRun),
-    /// Have this run ended.
+    /// Have all processes of this run ended, for that reason.
     End { run: RunId, entry: Option<EntryKey>, why: EndReason },
-    /// Record this.
+    /// Record how a run or a slot has ended.
     Record(Box<RunRecord>),
     /// A slot was left out for another reason than the one before: log it.
     LeftOut { entry: EntryKey, reason: SkipReason, scheduled_at: Timestamp },
     /// An `@N` entry counts from that moment.
     CountFrom(EntryKey, Timestamp),
-    /// Notify the owner.
+    /// Notify the owner of the job.
     Notice(Box<Notice>),
     /// Call the job's web service.
     Ping(PingEvent, Box<RunRecord>),
@@ -119,9 +119,9 @@ pub enum Killed {
     Run(RunId),
     /// A slot that waited.
     Waiting,
-    /// A retry.
+    /// A further attempt after a failure.
     Retry,
-    /// Nothing.
+    /// There is nothing that could end.
     Nothing,
 }
 

@@ -10,9 +10,9 @@ use crate::scheduler::run_record::{Outcome, RunRecord};
 /// An event that the owner has asked to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// What happened.
+    /// The event that the owner is notified of.
     pub event: NoticeEvent,
-    /// The job.
+    /// The job that it concerns.
     pub job: JobId,
     /// The run that it is about; none for a slot without a success.
     pub record: Option<RunRecord>,
@@ -22,12 +22,12 @@ pub struct Notice {
     pub expected_until: Option<Timestamp>,
 }
 
-/// The kinds of events.
+/// The events that an owner can be notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoticeEvent {
     /// A final failure, as `CRON_ALERT` counts them.
     Failure,
-    /// A success.
+    /// A run for a slot was a success.
     Success,
     /// The first success after a failure notice.
     Recovery,
@@ -36,7 +36,7 @@ pub enum NoticeEvent {
 }
 
 impl NoticeEvent {
-    /// The word for `CRON_EVENT`.
+    /// The word for it in `CRON_EVENT`.
     pub fn as_str(self) -> &'static str {
         match self {
             NoticeEvent::Failure => "failure",

@@ -104,6 +104,19 @@ impl Jobs {
         self.pauses.get(id)
     }
 
+    /// Whether a moment was in a pause of the job.
+    pub(in crate::scheduler) fn was_paused(&self, id: &JobId, moment: Timestamp) -> bool {
+        self.pauses.was_paused(id, moment)
+    }
+
+    /// How much of a job waits, when its retry is due, its final failures in a row, and whether a success of it is overdue.
+    pub(in crate::scheduler) fn status(&self, id: &JobId) -> (usize, Option<Timestamp>, u32, bool) {
+        self.jobs.get(id).map_or((0, None, 0, false), |job| {
+            let state = &job.state;
+            (state.waiting.len(), state.retry.as_ref().map(|retry| retry.due_at), state.failures, state.is_late)
+        })
+    }
+
     /// Gives back a pause of an earlier daemon.
     pub(in crate::scheduler) fn restore_pause(&mut self, id: JobId, pause: Pause) {
         self.pauses.insert(id, pause);

@@ -11,7 +11,7 @@ use crate::scheduler::run_record::{SkipReason, Trigger};
 const WAITING_IN_GROUP: usize = 60;
 
 impl Jobs {
-    /// A slot has come.
+    /// Decides what becomes of a slot: a start, a place in a queue, or nothing.
     pub(in crate::scheduler) fn slot(
         &mut self,
         id: &JobId,

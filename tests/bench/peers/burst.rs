@@ -106,7 +106,7 @@ fn burst(one: &Contestant, due: i64, jobs: usize, report: &mut Report) {
     let (running, file) = with_jobs(one, due, jobs, "");
     let (idle, pid) = (running.cpu_ms(), last_pid());
     let late = wait_for_marks(&file, due, jobs);
-    running.settle();
+    running.wait_until_idle();
     let (cpu, forks) = (running.cpu_ms() - idle, (last_pid() - pid).rem_euclid(MOST_PIDS));
     let mut add = |what: &str, value: f64| report.add(&format!("{jobs} jobs: {what}"), one.name, value);
     add("started", late.len() as f64);
@@ -137,7 +137,7 @@ fn stay(one: &Contestant, jobs: usize, report: &mut Report) {
     let (running, file) = with_jobs(one, due, jobs, "--stay");
     let before = running.held();
     let started = wait_for_marks(&file, due, jobs).len() as f64;
-    running.settle();
+    running.wait_until_idle();
     let after = running.held();
     report.add("jobs running at once", one.name, started);
     report.add("a running job: PSS KiB", one.name, (after.pss - before.pss) / started);

@@ -148,7 +148,7 @@ impl Contestant {
             .spawn()
             .expect("unshare, of util-linux");
         let running = Running { child, group };
-        running.settle();
+        running.wait_until_idle();
         running
     }
 
@@ -221,7 +221,7 @@ impl Running {
     }
 
     /// Waits until it takes no more CPU.
-    pub fn settle(&self) {
+    pub fn wait_until_idle(&self) {
         let mut before = -1.0;
         loop {
             let now = self.cpu_ms();

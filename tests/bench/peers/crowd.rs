@@ -120,7 +120,7 @@ fn look(up: &[Up<'_>], report: &mut Report) {
         running.signal(Signal::SIGHUP);
         // It reloads once a second.
         std::thread::sleep(Duration::from_millis(1200));
-        running.settle();
+        running.wait_until_idle();
         let spent = running.cpu_ms() - before;
         report.add("a look at the crowd, CPU ms", ours.name, spent);
         report.add("an hour with nothing due (60 minutes, 6 looks), CPU ms", ours.name, 6.0 * spent);
@@ -208,7 +208,7 @@ fn replaced(up: &[Up<'_>], extent: Extent, gaps: &mut Gaps<'_>, report: &mut Rep
 /// Waits until the minute has come and all have done what it brought.
 fn wait_past(minute: i64, up: &[Up<'_>]) {
     clock::wait_until((minute + BEGUN) as u64);
-    up.iter().for_each(|(_, running, _)| running.settle());
+    up.iter().for_each(|(_, running, _)| running.wait_until_idle());
 }
 
 /// The next minute that is at least so many seconds away.

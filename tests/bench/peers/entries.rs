@@ -41,7 +41,7 @@ fn round(ours: &Contestant, entries: usize, report: &mut Report) -> f64 {
     report.add(&format!("{entries} entries in cron.d: load, CPU ms"), ours.name, loaded);
     report.add(&format!("{entries} entries in cron.d: PSS KiB"), ours.name, running.held().pss);
     let started = wait_for_marks(&file, due, JOBS).len() as f64;
-    running.settle();
+    running.wait_until_idle();
     let job = (running.cpu_ms() - loaded) / started;
     report.add(&format!("{JOBS} jobs due among {entries} entries: CPU ms per job"), ours.name, job);
     loaded

@@ -136,7 +136,7 @@ fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
 fn inside(arguments: &[String]) -> ExitCode {
     let _world = common::World::open(Implementation::OursDebian);
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    tables::settle(&built("floor"), &built("floor-pam"), extent);
+    tables::make_users(&built("floor"), &built("floor-pam"), extent);
     let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());
     let all = contestants(cronie.as_deref());
     let mut report = Report::default();

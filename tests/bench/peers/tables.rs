@@ -16,7 +16,7 @@ pub const MARKS: &str = "/tmp/marks";
 const FIRST_UID: u32 = 20_000;
 
 /// Makes users, the program that is everybody's job, and the one that has sessions of PAM.
-pub fn settle(floor: &Path, with_pam: &Path, extent: Extent) {
+pub fn make_users(floor: &Path, with_pam: &Path, extent: Extent) {
     let mut passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     for number in 0..extent.tables {
         let uid = FIRST_UID + number as u32;

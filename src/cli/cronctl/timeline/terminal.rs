@@ -18,9 +18,8 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 /// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Terminal {
-    /// The width in columns.
+    /// The width of the terminal in columns.
     width: usize,
-    /// Whether to use colours.
     has_colours: bool,
 }
 

@@ -12,28 +12,28 @@ use std::rc::Rc;
 
 impl ExecutorState {
     /// Logs, mails, holds or drops the output of a job that has ended.
-    pub(super) fn settle_output(&mut self, job: &mut Job) {
+    pub(super) fn dispose_of_output(&mut self, job: &mut Job) {
         let Some(run) = EndedRun::of(job) else { return };
         if self.context.config.output_to_log {
             self.mails.log_output(&mut self.context, &run);
         }
-        self.settle(run);
+        self.dispose_of(run);
     }
 
     /// Mails, holds or drops the end of a run that has got no process, and the output of the attempt before it. If the user is not known, the
     /// mail can be sent only as the user of that attempt.
-    pub(super) fn settle_not_started(
+    pub(super) fn dispose_of_not_started(
         &mut self,
         start: Box<RunRequest>,
         result: RunResult,
         user: Option<Rc<UserWithGroups>>,
     ) {
-        self.settle_unfinished_attempts(&start);
+        self.dispose_of_unfinished_attempts(&start);
         let owner = owner_of(&start);
         let earlier = self.kept.earlier(&start).and_then(|kept| kept.ended.as_ref());
         let earlier_user = earlier.filter(|ended| ended.owner == owner).map(|ended| ended.user.clone());
         match user.or(earlier_user) {
-            Some(user) => self.settle(EndedRun::not_started(start, owner, user, result)),
+            Some(user) => self.dispose_of(EndedRun::not_started(start, owner, user, result)),
             None => {
                 if let Some(held) = self.kept.remove_earlier(&start).and_then(|kept| self.take_ended(kept)) {
                     self.mail_or_drop(held, MailDecision::NoCapacity);
@@ -44,7 +44,7 @@ impl ExecutorState {
         }
     }
 
-    fn settle(&mut self, mut run: EndedRun) {
+    fn dispose_of(&mut self, mut run: EndedRun) {
         let has_main = self.mains.has_own();
         let decided = self.kept.decisions.remove(&run.run());
         let keeps_tail = decided.is_none() && has_main && run.start.rules.keeps_output;
@@ -86,7 +86,7 @@ impl ExecutorState {
         if !run.start.is_further_attempt() {
             return;
         }
-        self.settle_unfinished_attempts(&run.start);
+        self.dispose_of_unfinished_attempts(&run.start);
         let earlier = self.kept.remove_earlier(&run.start).and_then(|kept| self.take_ended(kept));
         match earlier {
             Some(earlier) if earlier.owner == run.owner => {
@@ -102,9 +102,9 @@ impl ExecutorState {
         }
     }
 
-    /// Settles earlier attempts for the same slot whose output is still read, without the rest of it. They would be held for ever after the
-    /// last attempt.
-    fn settle_unfinished_attempts(&mut self, start: &RunRequest) {
+    /// Mails, holds or drops earlier attempts for the same slot whose output is still read, without the rest of it. They would be held for
+    /// ever after the last attempt.
+    fn dispose_of_unfinished_attempts(&mut self, start: &RunRequest) {
         if !start.is_further_attempt() {
             return;
         }
@@ -165,11 +165,11 @@ impl ExecutorState {
         if let Some(kept) = self.kept.get(run) {
             return kept.tail.clone();
         }
-        self.unsettled(run).map(|job| job.output.tail(TAIL)).unwrap_or_default()
+        self.unfinished_run(run).map(|job| job.output.tail(TAIL)).unwrap_or_default()
     }
 
     /// An ended job whose output is not complete.
-    fn unsettled(&self, run: RunId) -> Option<&Job> {
+    fn unfinished_run(&self, run: RunId) -> Option<&Job> {
         self.unfinished().map(|(_, job)| job).find(|job| job.start.run == run)
     }
 
@@ -187,7 +187,7 @@ impl ExecutorState {
             if let Some(held) = self.take_ended(kept) {
                 self.mail_or_drop(held, MailDecision::Made { is_mailed });
             }
-        } else if let Some(job) = self.unsettled(run) {
+        } else if let Some(job) = self.unfinished_run(run) {
             // Where main decides about nothing but what is kept for hooks, the rules decide about the mail.
             let rules = &job.start.rules;
             if rules.waits_for_decision || rules.retries_left > 0 {

@@ -1,0 +1,23 @@
+//! The control socket: answers the calls of io.cronwheel.Cron.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `state` | what is being answered |
+//! | `connections` | connections, and which method answers which call |
+//! | `walk` | looks at all jobs in pieces, so that the loop is not held for long |
+//! | `jobs` | what is said of a job |
+//! | `why` | why a job ran or did not run |
+//! | `requests` | run, pause, resume, kill, reload |
+//! | `events` | what happens, as it happens |
+//! | `output` | the output of runs |
+
+mod connections;
+mod events;
+mod jobs;
+mod output;
+mod requests;
+mod state;
+mod walk;
+mod why;
+
+pub(super) use state::Control;

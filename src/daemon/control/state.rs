@@ -1,0 +1,175 @@
+//! What is being answered.
+
+use crate::control::{Rights, Server};
+use crate::daemon::reactor::Token;
+use crate::schedule::Timestamp;
+use crate::scheduler::{EntryCursor, JobId, RunId};
+use crate::sys::local_socket::Peer;
+use crate::varlink::cron;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The control socket.
+#[derive(Debug)]
+pub(in crate::daemon) struct Control {
+    /// None: there is no socket.
+    pub(super) server: Option<Server>,
+    pub(super) rights: Rights,
+    /// What is being answered, by connection.
+    pub(super) requests: BTreeMap<Token, Request>,
+    /// Connections that are waited for to be writable.
+    pub(super) writing: BTreeSet<Token>,
+    /// When the daemon was started, milliseconds of UTC.
+    pub(super) started_at_ms: i64,
+}
+
+impl Control {
+    /// A control socket, or none.
+    pub(in crate::daemon) fn new(server: Option<Server>, rights: Rights, started_at_ms: i64) -> Control {
+        Control { server, rights, requests: BTreeMap::new(), writing: BTreeSet::new(), started_at_ms }
+    }
+
+    /// When the loop has to look after connections, in milliseconds of the monotonic clock. `i64::MIN`: at once.
+    pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
+        let server = self.server.as_ref()?;
+        let has_work = self
+            .requests
+            .iter()
+            .any(|(token, request)| matches!(request, Request::Walk(_)) && server.has_read_all(token.number()));
+        if has_work { Some(i64::MIN) } else { server.next_deadline_ms() }
+    }
+}
+
+/// A call that takes more than one turn of the loop.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// All jobs are being looked at.
+    Walk(Box<Walk>),
+    /// A run by hand.
+    Run(RunByHand),
+    /// The client is told what happens.
+    Events(EventFilter),
+    /// The client gets the output of a run; the number under which the executor sends it.
+    Output(u64),
+}
+
+/// A run by hand that somebody waits for.
+#[derive(Debug)]
+pub(super) struct RunByHand {
+    pub(super) job: JobId,
+    /// When it was asked for: its slot.
+    pub(super) asked_at: Timestamp,
+    /// Its number, once it has one.
+    pub(super) run: Option<RunId>,
+    /// Whether its outcome is waited for.
+    pub(super) waits: bool,
+}
+
+/// Which events are wanted.
+#[derive(Debug)]
+pub(super) struct EventFilter {
+    /// None: those of all jobs that the client may see.
+    pub(super) jobs: Option<BTreeSet<JobId>>,
+    pub(super) user: Option<String>,
+    pub(super) source: Option<String>,
+}
+
+/// One look at all jobs, in pieces.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) peer: Peer,
+    pub(super) cursor: EntryCursor,
+    /// Whether all entries have been seen, and only what is no entry is left.
+    pub(super) is_behind_entries: bool,
+    /// Whether the client takes several replies.
+    pub(super) more: bool,
+    pub(super) purpose: Purpose,
+}
+
+/// What jobs are looked at for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To find those that texts mean, and then to do something with them.
+    Find { texts: Vec<Search>, then: Then },
+    /// To find those that the client may pause or resume, and then to do that.
+    FindOwn { found: Vec<JobId>, then: Then },
+    /// To list them.
+    List(Listing),
+    /// To find the next starts.
+    Next(NextStarts),
+    /// To count them.
+    Status(Box<Counts>),
+}
+
+/// A text that is to name one job, and the jobs that it may mean.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub(super) text: String,
+    pub(super) exact: Option<JobId>,
+    pub(super) named: Vec<JobId>,
+    pub(super) begins: Vec<JobId>,
+}
+
+/// What is done with the jobs that were found.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    Show,
+    Why {
+        at: Option<Timestamp>,
+    },
+    Run {
+        is_forced: bool,
+    },
+    Pause {
+        until: Timestamp,
+        note: String,
+    },
+    Resume,
+    /// Cancel what waits.
+    Cancel,
+    List(cron::Filter),
+    Next(Box<NextStarts>),
+    Events(cron::Filter),
+}
+
+/// A list that is being made.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// None: all jobs.
+    pub(super) jobs: Option<BTreeSet<JobId>>,
+    pub(super) user: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) source: Option<String>,
+    /// The page that is being made, and about how many bytes it has.
+    pub(super) page: Vec<cron::Job>,
+    pub(super) bytes: usize,
+    /// Jobs with runs that have been seen: the others have been removed.
+    pub(super) seen_running: BTreeSet<JobId>,
+}
+
+/// The next starts that are being looked for.
+#[derive(Clone, Debug)]
+pub(super) struct NextStarts {
+    /// None: all jobs.
+    pub(super) jobs: Option<BTreeSet<JobId>>,
+    pub(super) user: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) from: Timestamp,
+    pub(super) until: Option<Timestamp>,
+    pub(super) count: usize,
+    /// The earliest starts so far, with their place among the entries for the order of those at the same second.
+    pub(super) found: BTreeMap<(Timestamp, u64), cron::NextStart>,
+    pub(super) seen: u64,
+}
+
+/// What `Status` counts.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sources: BTreeSet<String>,
+    pub(super) entries: usize,
+    pub(super) running: usize,
+    pub(super) waiting: usize,
+    pub(super) paused: usize,
+    pub(super) failing: usize,
+    pub(super) late: usize,
+    pub(super) next: Option<Timestamp>,
+}

@@ -1,0 +1,179 @@
+//! Why a job ran or did not run at a moment, as far as the daemon knows it. The history knows more about the past.
+
+use super::jobs::outcome_of;
+use crate::daemon::reactor::Token;
+use crate::daemon::state::{Daemon, now};
+use crate::schedule::{self, Kind, Timestamp, Zone};
+use crate::scheduler::{JobId, Live, RunRecord};
+use crate::varlink::{Reply, cron};
+
+/// The answer that is being made.
+#[derive(Default)]
+struct Answer {
+    steps: Vec<cron::WhyStep>,
+    verdict: Option<String>,
+}
+
+impl Answer {
+    fn step(&mut self, rule: &str, result: impl Into<String>) {
+        self.steps.push(cron::WhyStep { rule: rule.to_owned(), result: result.into() });
+    }
+
+    /// The rule that decided. Later ones change nothing.
+    fn decide(&mut self, verdict: impl Into<String>) {
+        self.verdict.get_or_insert(verdict.into());
+    }
+}
+
+impl Daemon {
+    /// Answers `Why`.
+    pub(super) fn explain_why(&mut self, token: Token, id: &JobId, at: Option<Timestamp>) {
+        let scheduler = &self.planner.scheduler;
+        let Some(live) = scheduler.find_entry(id) else {
+            return self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() });
+        };
+        let mut answer = Answer::default();
+        answer.step("entry", format!("line {} of {}", live.line(), live.source().path));
+        let text = live.schedule_text();
+        answer.step("schedule", format!("{text}: {}", schedule::explain(live.schedule())));
+        if let Some(zone) = live.zone() {
+            answer.step("zone", zone.name());
+        }
+        match at {
+            Some(at) => self.explain_moment(&live, id, at, &mut answer),
+            None => self.explain_last_and_next(&live, id, &mut answer),
+        }
+        let verdict = answer.verdict.unwrap_or_default();
+        self.reply(token, &Reply::of(&cron::Why { verdict, steps: answer.steps }));
+    }
+
+    /// The last run and the next.
+    fn explain_last_and_next(&self, live: &Live<'_>, id: &JobId, answer: &mut Answer) {
+        match self.runs.last(id) {
+            Some(last) => answer.step("last", told(last)),
+            None => answer.step("last", "no run has ended since the daemon was started"),
+        }
+        for (run, going_on) in self.runs.of_job(id) {
+            answer.step("running", format!("run {run}, started for {}", Timestamp(going_on.scheduled_at)));
+        }
+        let status = self.planner.scheduler.job_status(id);
+        if !live.policy().is_enabled {
+            answer.step("enabled", "no: CRON_ENABLED=no");
+            answer.decide("it is disabled and runs by hand only");
+        }
+        if let Some(pause) = &status.pause {
+            let why = if pause.note.is_empty() { String::new() } else { format!(": {}", pause.note) };
+            answer.step("pause", format!("paused until {} by {}{why}", pause.until, pause.by));
+            answer.decide(format!("it is paused until {}", pause.until));
+        }
+        if let Some(retry) = status.retry_at {
+            answer.step("retry", format!("another attempt at {retry}"));
+        }
+        if status.waiting > 0 {
+            answer.step(
+                "waiting",
+                format!("{} slots or runs by hand wait for another run or in the group", status.waiting),
+            );
+        }
+        match live.next_start() {
+            Some(next) => {
+                answer.step("next", in_zone(live, next));
+                answer.decide(format!("it runs next at {}", in_zone(live, next)));
+            }
+            None => answer.decide(match live.schedule().kind() {
+                Kind::Reboot => "it runs when the machine starts".to_owned(),
+                Kind::After => "it runs when the jobs that it names have ended well".to_owned(),
+                Kind::Interval { .. } => "it runs after the end of the run that goes on".to_owned(),
+                Kind::Calendar => "it never runs by its schedule".to_owned(),
+            }),
+        }
+    }
+
+    /// One moment, to the minute.
+    fn explain_moment(&self, live: &Live<'_>, id: &JobId, at: Timestamp, answer: &mut Answer) {
+        let policy = live.policy();
+        if !policy.is_enabled {
+            answer.step("enabled", "no: CRON_ENABLED=no");
+            answer.decide("it does not run: it is disabled");
+        }
+        let minute = Timestamp(at.0.div_euclid(60) * 60);
+        let slot = live.starts_after(Timestamp(minute.0 - 1)).next().filter(|slot| slot.0 < minute.0 + 60);
+        match (slot, live.schedule().kind()) {
+            (Some(slot), _) => answer.step("slot", format!("due at {}", in_zone(live, slot))),
+            (None, Kind::Calendar) => {
+                let delay = i64::from(live.delay());
+                let why = live.zone().map(|zone| mismatch(live, zone, Timestamp(minute.0 - delay))).unwrap_or_default();
+                answer.step("slot", format!("not due: {why}"));
+                answer.decide(format!("it does not run then: {why}"));
+            }
+            (None, Kind::Reboot) => answer.decide("it runs when the machine starts, and at no time of day"),
+            (None, Kind::After) => {
+                answer.decide("it runs when the jobs that it names have ended well, and at no time of day")
+            }
+            (None, Kind::Interval { seconds }) => {
+                answer.decide(format!("it runs {seconds} s after the end of the run before, and at no time of day"));
+            }
+        }
+        let moment = slot.unwrap_or(at);
+        if let Some(zone) = live.zone().filter(|_| self.planner.scheduler.is_excepted_at(id, moment)) {
+            let day = zone.to_rfc3339(Timestamp(moment.0 - i64::from(live.delay())));
+            answer.step("calendar", format!("CRON_EXCEPT has the day {}", day.get(..10).unwrap_or(&day)));
+            answer.decide("it does not run then: CRON_EXCEPT has the day");
+        }
+        if self.planner.scheduler.was_paused(id, moment) {
+            answer.step("pause", "the job was or is paused then");
+            answer.decide("it does not run then: it is paused");
+        }
+        let began = Timestamp(self.control.started_at_ms.div_euclid(1_000));
+        let is_past = moment <= now().utc;
+        if is_past && moment < began {
+            answer.step("daemon", format!("this daemon was started later, at {began}; the history may know more"));
+        }
+        match self.runs.last(id).filter(|last| last.scheduled_at == moment) {
+            Some(last) => {
+                answer.step("outcome", told(last));
+                answer.decide(told(last));
+            }
+            None if is_past => {
+                let going_on = self.runs.of_job(id).find(|(_, run)| run.scheduled_at == moment.0);
+                if let Some((run, _)) = going_on {
+                    answer.decide(format!("it runs: run {run} goes on"));
+                }
+                answer.decide("it was due then; the history knows what became of it");
+            }
+            None => answer.decide(format!("it runs at {}", in_zone(live, moment))),
+        }
+    }
+}
+
+/// A moment as the clocks in the zone of an entry show it.
+fn in_zone(live: &Live<'_>, moment: Timestamp) -> String {
+    live.zone().map_or_else(|| moment.to_string(), |zone| zone.to_rfc3339(moment))
+}
+
+/// Why an entry is not due in a minute.
+fn mismatch(live: &Live<'_>, zone: &Zone, minute: Timestamp) -> String {
+    let local = zone.local_minute(minute);
+    let shown = zone.to_rfc3339(minute);
+    let wrong: Vec<&str> = live.schedule().fields_that_differ(local);
+    match wrong.as_slice() {
+        [] => format!("the clock shows {shown}, and a change of the clock or of the zone's offset moved the run"),
+        [only] => format!("the clock shows {shown}, and the {only} does not match"),
+        [others @ .., last] => {
+            format!("the clock shows {shown}, and the {} and the {last} do not match", others.join(", the "))
+        }
+    }
+}
+
+/// An outcome in words.
+fn told(record: &RunRecord) -> String {
+    let outcome = outcome_of(record);
+    let run = outcome.run.map(|run| format!("run {run} ")).unwrap_or_default();
+    let detail = match (outcome.exit_code, outcome.signal, &outcome.reason) {
+        (Some(code), ..) => format!(" with exit status {code}"),
+        (None, Some(signal), _) => format!(" {signal}"),
+        (None, None, Some(reason)) => format!(": {reason}"),
+        (None, None, None) => String::new(),
+    };
+    format!("{run}for {}: {}{detail}", record.scheduled_at, outcome.outcome)
+}

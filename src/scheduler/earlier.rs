@@ -1,0 +1,65 @@
+//! What earlier daemons have left: runs, ends, starts and saved state.
+
+use super::event::{Action, Now, RunId, RunResult};
+use super::job_id::JobId;
+use super::saved::SavedState;
+use crate::schedule::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+
+/// How long saved state waits for an entry that is not loaded yet, in milliseconds: its user may be looked up later, its file system mounted
+/// later.
+const UNCLAIMED_MS: i64 = 3_600_000;
+
+/// What earlier daemons have left.
+#[derive(Debug, Default)]
+pub(super) struct EarlierDaemons {
+    /// What is told of their runs before the begin.
+    pub(super) ends: EarlierEnds,
+    /// Since when the last of them was down before this one began.
+    pub(super) down_since: Option<Timestamp>,
+    /// What they have started of that which is due at the begin, with how often.
+    pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
+    /// Saved state of jobs of which no entry is loaded yet.
+    pub(super) unclaimed: SavedState,
+    /// Until when that is kept, in milliseconds of the monotonic clock.
+    unclaimed_until_ms: i64,
+}
+
+/// What is told of runs of earlier daemons before the begin.
+#[derive(Debug, Default)]
+pub(super) struct EarlierEnds {
+    /// Ends, for the jobs whose state the begin brings.
+    pub(super) ended: Vec<RunResult>,
+    /// Runs that go on, or whose ends have come or will come.
+    pub(super) accounted: Vec<RunId>,
+    /// Runs that executors have begun in the last minutes.
+    pub(super) begun: BTreeSet<RunId>,
+}
+
+impl EarlierDaemons {
+    /// Whether they have started this slot of a job. One start is counted off.
+    pub(super) fn take_start(&mut self, job: JobId, slot: Timestamp) -> bool {
+        match self.already_started.get_mut(&(job, slot)) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Keeps saved state until its entries are loaded.
+    pub(super) fn keep_unclaimed(&mut self, saved: SavedState, now: Now) {
+        self.unclaimed = saved;
+        self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
+    }
+
+    /// Drops saved state that no entry has claimed for long: those entries are gone.
+    pub(super) fn forget_unclaimed(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
+            return;
+        }
+        let unclaimed = std::mem::take(&mut self.unclaimed);
+        actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+    }
+}

@@ -1,0 +1,79 @@
+//! What is known of a job's state, for questions, and what became of a request.
+
+use super::anacron::AnacronStatus;
+use super::event::RunId;
+use super::job_id::JobId;
+use super::jobs::{Killed, Pause, RefusedRun};
+use super::state::Scheduler;
+use crate::schedule::{Timestamp, Zone};
+use std::sync::Arc;
+
+/// The state of a job as far as its policy has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobStatus {
+    /// The pause in force.
+    pub pause: Option<Pause>,
+    /// Slots and runs by hand that wait for another run or in the group.
+    pub waiting: usize,
+    /// When the next attempt follows a failure.
+    pub retry_at: Option<Timestamp>,
+    /// Final failures in a row.
+    pub failures: u32,
+    /// Whether a success is overdue (`CRON_LATE`).
+    pub is_late: bool,
+}
+
+/// What became of the last request of [`super::Event::RunByHand`], [`super::Event::Kill`] or [`super::Event::KillRun`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestResult {
+    /// The run by hand was accepted. None: it waits, and has no number yet.
+    Accepted(Option<RunId>),
+    /// The run by hand was refused.
+    Refused(RefusedRun),
+    /// What was ended or cancelled.
+    Killed(Killed),
+}
+
+impl Scheduler {
+    /// The state of a job.
+    pub fn job_status(&self, id: &JobId) -> JobStatus {
+        let pause = self.jobs.paused(id).filter(|pause| pause.from <= self.progress.last.utc).cloned();
+        let (waiting, retry_at, failures, is_late) = self.jobs.status(id);
+        JobStatus { pause, waiting, retry_at, failures, is_late }
+    }
+
+    /// How many jobs are paused.
+    pub fn paused_jobs(&self) -> impl Iterator<Item = &JobId> {
+        self.jobs.pauses().filter(|(_, pause)| pause.from <= self.progress.last.utc).map(|(id, _)| id)
+    }
+
+    /// Whether a moment of the past or the present was in a pause of the job.
+    pub fn was_paused(&self, id: &JobId, moment: Timestamp) -> bool {
+        self.jobs.was_paused(id, moment)
+    }
+
+    /// Whether the day of a slot is one of the exceptions of a job (`CRON_EXCEPT`).
+    pub fn is_excepted_at(&self, id: &JobId, slot: Timestamp) -> bool {
+        self.jobs.entry(id).is_some_and(|entry| self.is_excepted(id, entry, slot))
+    }
+
+    /// The jobs of the anacrontab.
+    pub fn anacron_jobs(&self) -> Vec<AnacronStatus> {
+        self.anacron.jobs()
+    }
+
+    /// As whom a standalone daemon runs its jobs; empty in another.
+    pub fn caller(&self) -> &str {
+        &self.settings.caller
+    }
+
+    /// The system's time zone.
+    pub fn system_zone(&self) -> Arc<Zone> {
+        self.timing.zones.system()
+    }
+
+    /// What became of the last request, once.
+    pub fn take_request_result(&mut self) -> Option<RequestResult> {
+        self.request_result.take()
+    }
+}

@@ -1,0 +1,83 @@
+//! The runs that have not ended, and the ids of those to come.
+
+use super::event::RunId;
+use super::run_record::Trigger;
+use std::collections::BTreeMap;
+
+/// Run ids that are reserved at a time. What a daemon that is killed has reserved and not used is never used.
+const RUNS_RESERVED: u64 = 100_000;
+
+/// What is known of a run that has not ended.
+#[derive(Clone, Debug)]
+pub(super) enum RunOrigin {
+    /// A run of an entry each of whose slots is one start.
+    Plain,
+    /// A run of a managed job, about whose slots and ends [`super::jobs`] decides. Managed are the entries that have a policy, a name or an
+    /// interval (`@N`), and those that somebody has paused or run by hand.
+    Managed {
+        /// What asked for the run.
+        trigger: Trigger,
+        /// Its attempt for the slot, from 1; 0 if an earlier daemon has started the run.
+        attempt: u32,
+    },
+}
+
+/// Runs that wait for their start or go on, and the ids of those to come.
+#[derive(Debug)]
+pub(super) struct Runs {
+    open: BTreeMap<RunId, RunOrigin>,
+    pub(super) next_id: u64,
+    /// Ids up to here, exclusive, are reserved. None: nothing outlives this scheduler, so they need not be.
+    reserved: Option<u64>,
+}
+
+impl Runs {
+    /// No runs; ids count from `next_id` and are not reserved.
+    pub(super) fn new(next_id: u64) -> Runs {
+        Runs { open: BTreeMap::new(), next_id, reserved: None }
+    }
+
+    /// Adds a run under a new id.
+    pub(super) fn add(&mut self, origin: RunOrigin) -> RunId {
+        let run = RunId(self.next_id);
+        self.next_id += 1;
+        self.open.insert(run, origin);
+        run
+    }
+
+    /// Adds a run that has an id. Returns what was known of it before.
+    pub(super) fn insert(&mut self, run: RunId, origin: RunOrigin) -> Option<RunOrigin> {
+        self.open.insert(run, origin)
+    }
+
+    pub(super) fn remove(&mut self, run: &RunId) {
+        self.open.remove(run);
+    }
+
+    pub(super) fn get(&self, run: &RunId) -> Option<&RunOrigin> {
+        self.open.get(run)
+    }
+
+    /// The number of runs that wait or go on.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Counts ids from `first`, and asks for reservations from now on.
+    pub(super) fn reserve_from(&mut self, first: RunId) {
+        self.next_id = first.0;
+        self.reserved = Some(first.0);
+    }
+
+    /// Reserves more ids if few are left: some must be left for the starts of the next event's answer. Returns the end of what is reserved,
+    /// exclusive, if that has changed.
+    pub(super) fn extend_reservation(&mut self) -> Option<RunId> {
+        let reserved = self.reserved?;
+        if self.next_id.saturating_add(RUNS_RESERVED / 2) <= reserved {
+            return None;
+        }
+        let reserved = self.next_id.saturating_add(RUNS_RESERVED);
+        self.reserved = Some(reserved);
+        Some(RunId(reserved))
+    }
+}

@@ -1,0 +1,68 @@
+//! Rules for the text of the source files: the pure modules do no I/O, only `sys` has unsafe code, and owners and modes of files are changed
+//! in one place.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules that only compute.
+const PURE: [&str; 5] = ["schedule", "crontab", "varlink", "scheduler", "profile.rs"];
+
+/// What those must not name.
+const IO: [&str; 9] =
+    ["std::env", "std::fs", "std::process", "std::net", "std::os", "std::thread", "std::time", "nix::", "libc::"];
+
+const MOST_UNSAFE_BLOCKS: usize = 60;
+
+/// Calls that change an owner or a mode; `sys/created.rs` has types for what this process has created.
+const OWNER_OR_MODE: [&str; 8] =
+    ["chown(", "lchown(", "fchown(", "fchownat(", "chmod(", "fchmod(", "fchmodat(", "set_permissions("];
+
+/// The source files below `src` with their code, without comments and unit tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut paths, mut files) = (vec![root.clone()], Vec::new());
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if !path.file_stem().unwrap().to_str().unwrap().ends_with("tests") {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            let code = code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
+            files.push((path.strip_prefix(&root).unwrap().to_owned(), code));
+        }
+    }
+    files
+}
+
+#[test]
+fn the_pure_modules_do_no_io_and_forbid_unsafe_code() {
+    for name in PURE {
+        let files: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with(name)).collect();
+        for (path, code) in &files {
+            let io: Vec<_> = IO.iter().filter(|io| code.contains(*io)).collect();
+            assert!(io.is_empty(), "{} names {io:?}", path.display());
+        }
+        let top = if name.ends_with(".rs") { PathBuf::from(name) } else { Path::new(name).join("mod.rs") };
+        let forbids = |(path, code): &(PathBuf, String)| *path == top && code.contains("#![forbid(unsafe_code)]");
+        assert!(files.iter().any(forbids), "{} does not forbid unsafe code", top.display());
+    }
+}
+
+#[test]
+fn only_sys_has_unsafe_code_and_not_much() {
+    let (sys, others): (Vec<_>, Vec<_>) = sources().into_iter().partition(|(path, _)| path.starts_with("sys"));
+    // The module map allows it for sys.
+    let allows = |path: &Path, code: &str| code.contains("allow(unsafe_code)") && path != Path::new("lib.rs");
+    let wrong = others.iter().filter(|(path, code)| code.contains("unsafe ") || allows(path, code));
+    assert_eq!(wrong.map(|(path, _)| path).collect::<Vec<_>>(), [] as [&PathBuf; 0]);
+    let blocks: usize = sys.iter().map(|(_, code)| code.matches("unsafe {").count()).sum();
+    assert!((1..=MOST_UNSAFE_BLOCKS).contains(&blocks), "{blocks} unsafe blocks");
+}
+
+#[test]
+fn owners_and_modes_are_changed_only_in_the_module_for_what_was_just_created() {
+    let files = sources().into_iter().filter(|(_, code)| OWNER_OR_MODE.iter().any(|call| code.contains(call)));
+    assert_eq!(files.map(|(path, _)| path).collect::<Vec<_>>(), [Path::new("sys/created.rs")]);
+}
