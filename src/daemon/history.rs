@@ -3,11 +3,12 @@
 //! Nothing here waits: an event is put into a buffer, and one write(2) at the end of a turn of the loop appends them to the journal. The recorder
 //! reads it when it gets to that; see [`crate::history`].
 
-use super::control_socket::make_socket_directory;
+use super::control_socket::{self, make_socket_directory};
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler};
 use crate::config::sockets::HISTORY;
+use crate::control::Rights;
 use crate::crontab::{HistoryRule, printable};
 use crate::executor::{EarlierStart, RunOfJob};
 use crate::history::event::{
@@ -351,13 +352,15 @@ impl OpenHistory {
         });
         let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
         let retention = Retention { days: config.days, runs: config.runs, bytes };
+        // What is wrong with the groups is logged with the control socket.
+        let (Rights { control_group, view_group }, _) = control_socket::rights(settings);
         Ok(OpenHistory {
             journal,
             listener: listener.ok(),
             recorder: Recorder::Waiting(0),
             program,
             account,
-            settings: RecorderSettings { directory, retention, control_group: None, view_group: None },
+            settings: RecorderSettings { directory, retention, control_group, view_group },
             output: u32::try_from(config.output).unwrap_or(u32::MAX),
             pause_ms: FIRST_PAUSE_MS,
             is_failure_logged: false,
@@ -589,8 +592,18 @@ impl Daemon {
     }
 
     /// Records what somebody has asked for by the control socket.
-    pub(super) fn record_control(&mut self, control: HistoryEvent) {
-        self.history.record(Share::Root, &control, &[]);
+    pub(super) fn record_control(&mut self, uid: u32, by: &str, action: &str, text: &str) {
+        let control = HistoryEvent::Control {
+            at_ms: clock::wall_ms(),
+            uid,
+            by: by.to_owned(),
+            action: action.to_ascii_lowercase(),
+            job: text.split([' ', ',']).next().filter(|word| word.contains(':')).map(str::to_owned),
+            run: None,
+            text: text.to_owned(),
+        };
+        let share = if uid == 0 { Share::Root } else { Share::User(uid) };
+        self.history.record(share, &control, &[]);
     }
 
     /// Records slots that were skipped.
