@@ -3,12 +3,13 @@
 //! Nothing here waits: an event is put into a buffer, and one write(2) at the end of a turn of the loop appends them to the journal. The recorder
 //! reads it when it gets to that; see [`crate::history`].
 
-use super::control_socket::make_socket_directory;
+use super::control_socket::{self, make_socket_directory};
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler};
 use crate::config::sockets::HISTORY;
-use crate::crontab::HistoryRule;
+use crate::control::Rights;
+use crate::crontab::{HistoryRule, printable};
 use crate::executor::{EarlierStart, RunOfJob};
 use crate::history::event::{
     DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
@@ -51,6 +52,8 @@ const LONGEST_PAUSE_MS: i64 = 300_000;
 const HEALTHY_MS: i64 = 60_000;
 /// Most lines of one recorder that go into the log.
 const MOST_LINES: u32 = 100;
+/// Most characters of such a line.
+const LONGEST_TEXT: usize = 300;
 /// How long the end of a daemon waits for the recorder where nothing would be left to run it.
 const LAST_WAIT_MS: i64 = 3_000;
 /// What a database in memory may take.
@@ -261,10 +264,10 @@ impl History {
                         ));
                     }
                 }
-                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, text)),
-                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, text)),
+                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, one_line(&text))),
+                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, one_line(&text))),
                 RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
-                RecorderMessage::Off(why) => off = Some(why),
+                RecorderMessage::Off(why) => off = Some(one_line(&why)),
             }
             if let Recorder::Running(running) = &mut open.recorder {
                 running.lines = running.lines.saturating_add(1);
@@ -349,13 +352,15 @@ impl OpenHistory {
         });
         let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
         let retention = Retention { days: config.days, runs: config.runs, bytes };
+        // What is wrong with the groups is logged with the control socket.
+        let (Rights { control_group, view_group }, _) = control_socket::rights(settings);
         Ok(OpenHistory {
             journal,
             listener: listener.ok(),
             recorder: Recorder::Waiting(0),
             program,
             account,
-            settings: RecorderSettings { directory, retention, control_group: None, view_group: None },
+            settings: RecorderSettings { directory, retention, control_group, view_group },
             output: u32::try_from(config.output).unwrap_or(u32::MAX),
             pause_ms: FIRST_PAUSE_MS,
             is_failure_logged: false,
@@ -586,6 +591,21 @@ impl Daemon {
         }
     }
 
+    /// Records what somebody has asked for by the control socket.
+    pub(super) fn record_control(&mut self, uid: u32, by: &str, action: &str, text: &str) {
+        let control = HistoryEvent::Control {
+            at_ms: clock::wall_ms(),
+            uid,
+            by: by.to_owned(),
+            action: action.to_ascii_lowercase(),
+            job: text.split([' ', ',']).next().filter(|word| word.contains(':')).map(str::to_owned),
+            run: None,
+            text: text.to_owned(),
+        };
+        let share = if uid == 0 { Share::Root } else { Share::User(uid) };
+        self.history.record(share, &control, &[]);
+    }
+
     /// Records slots that were skipped.
     pub(super) fn record_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
         let slots = (first, Timestamp(start.scheduled_at), count);
@@ -625,6 +645,12 @@ impl Daemon {
             Owner::Caller => process::own_ids().ok().map(|ids| ids.users[1]),
         }
     }
+}
+
+/// A text of another process as one line of the log.
+fn one_line(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(at, _)| at);
+    printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
 }
 
 /// The numbers of runs.

@@ -44,6 +44,17 @@ impl Store {
         Ok(deleted)
     }
 
+    /// Looks for jobs that have too many rows from before this process began.
+    pub(super) fn find_full_jobs(&mut self, keep: Retention) -> Result<(), StoreError> {
+        let sql = "SELECT job FROM runs GROUP BY job HAVING count(*) > ?1";
+        let mut statement = self.connection().prepare(sql)?;
+        let most = if keep.runs == 0 { u32::MAX } else { keep.runs };
+        let jobs = statement.query_map([most], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        drop(statement);
+        self.added.extend(jobs.into_iter().map(|job| (job, NEW_ROWS)));
+        Ok(())
+    }
+
     fn trim_jobs(&mut self, keep: Retention) -> Result<usize, StoreError> {
         if keep.runs == 0 {
             self.added.clear();

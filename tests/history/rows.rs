@@ -49,6 +49,9 @@ fn debians_sqlite3_reads_a_row_for_each_run_and_each_row_of_skipped_slots() {
     assert!(skipped[0] == "3|2000" || skipped[0] == "4|3000", "{skipped:?}");
     assert_eq!(rows(&world, "SELECT count(*) FROM runs WHERE job = 'alice:secret'"), ["0"]);
 
+    let kept = "SELECT cast(output_head AS TEXT), output_bytes, output_cut FROM runs WHERE job = 'alice:good' AND output_head IS NOT NULL";
+    assert_eq!(wait_for_rows(&world, kept, |rows| rows.len() > 2)[..2], ["hello", "|6|0"]);
+
     // Who may see what.
     let runs = r#"{"method":"io.cronwheel.History.Runs","more":true,"parameters":{"limit":500}}"#;
     let of_root = call(&world, "root", runs);

@@ -23,6 +23,7 @@ impl Daemon {
 
     /// Logs a request: `(alice) PAUSE (root:backup until ...)`.
     fn log_request(&mut self, by: &str, peer: &Peer, event: &str, detail: &str) {
+        self.record_control(peer.uid, by, event, detail);
         let rest = format!(" by uid {}", peer.uid);
         self.log.write(&LogRecord {
             ident: Ident::Daemon,
