@@ -183,7 +183,7 @@ mod tests {
                 (0, Vec::new(), true)
             ]
         );
-        followers.remove(10);
+        followers.remove(&mut pair.0, 10);
         assert!(followers.is_empty());
     }
 
