@@ -281,7 +281,7 @@ fn a_damaged_database_is_put_aside_and_only_the_last_one_is_kept() {
         bytes[5000..20_000].fill(0xaa);
         std::fs::write(&path, bytes).unwrap();
         let opened = Store::open(directory.path(), now).unwrap();
-        let aside = opened.put_aside.unwrap();
+        let aside = opened.put_aside.clone().unwrap();
         assert!(aside.ends_with(format!("history.db.corrupt-{now}")) && aside.exists());
         assert_eq!(outcomes(&opened.store), [""; 0]);
         drop(opened);
