@@ -10,6 +10,8 @@
 //! | `state` | the [`Scheduler`]: its state, and which method handles which event |
 //! | `event` | events, actions, and the descriptions of a start and an end |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `late_tables` | catch-up for tables that are first loaded after the beginning |
+//! | `slot_budget` | a limit on the missed slots that are looked at |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //! | `zones` | the time zones in use, each with its virtual clock |
@@ -49,6 +51,7 @@ mod follow_up;
 mod job_id;
 mod job_status;
 mod jobs;
+mod late_tables;
 mod live;
 mod live_table;
 mod loading;
@@ -61,6 +64,7 @@ mod run_record;
 mod runs;
 mod saved;
 mod simulate;
+mod slot_budget;
 mod start_queue;
 mod state;
 mod tables;

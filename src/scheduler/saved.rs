@@ -1,5 +1,6 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
+use super::event::Now;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause};
 use crate::schedule::Timestamp;
@@ -63,6 +64,13 @@ impl SavedState {
     /// Says that it was written in another boot of the machine.
     pub fn set_of_other_boot(&mut self) {
         self.is_of_other_boot = true;
+    }
+
+    /// Converts times of the monotonic clock of another boot to this one, before the state is stored as one of this boot.
+    pub fn convert_to_boot(&mut self, now: Now) {
+        if self.is_of_other_boot {
+            self.jobs.values_mut().for_each(|state| state.convert_to_boot(now));
+        }
     }
 
     /// The changes that make this state out of an empty one.

@@ -8,7 +8,7 @@ use crate::daemon::state::Daemon;
 use crate::executor::RunOfJob;
 use crate::scheduler::{JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest};
 use crate::sys::clock;
-use crate::varlink::{CallError, Reply, Time, cron};
+use crate::varlink::{Reply, Time, cron};
 use std::collections::BTreeSet;
 
 impl Daemon {
@@ -140,19 +140,5 @@ impl Daemon {
             self.reply(token, &Reply::of(&result));
             self.answer_calls(token);
         }
-    }
-
-    /// Begins to send the output of a run.
-    pub(super) fn send_output(&mut self, token: Token, arguments: &cron::OutputArguments) -> Result<(), CallError> {
-        let peer = self.peer(token)?;
-        let run = RunId(arguments.run);
-        let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
-        if self.runs.get(run).is_none() || !self.may_see_output(&peer, run) {
-            return Err(unknown());
-        }
-        let follower = token.number();
-        self.control.requests.insert(token, Request::Output(follower));
-        self.follow_output(run, follower);
-        Ok(())
     }
 }

@@ -156,7 +156,10 @@ impl Daemon {
             let invalid = || CallError::InvalidParameter { parameter: format!("signal: {name:?} is no signal") };
             let number = signal::number_of(name).ok_or_else(invalid)?;
             self.log_request(&by, &peer, "KILL", &format!("{job} run {run} signal {name}"));
-            self.signal_run(run, number);
+            if !self.signal_run(run, number) {
+                let what = format!("run {run} gets no signal: its executor is of another version of this program");
+                return Err(cron::Error::NotAllowed { what }.into());
+            }
             self.publish("kill", Some(&job), Some(run), None, &format!("sent {name} by {by}"));
             self.reply(token, &Reply::of(&json!({})));
             return Ok(());

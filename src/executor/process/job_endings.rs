@@ -1,7 +1,8 @@
 //! The jobs that are being ended, and the steps by which that happens.
 
+use super::signals::RequestedSignals;
 use crate::executor::job_processes::{Candidate, JobProcesses};
-use crate::scheduler::Usage;
+use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::process::{Ask, Status};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity, ProcessWalk};
@@ -26,14 +27,18 @@ pub(super) struct Endings {
     pub(super) of_job: HashMap<u64, Ending>,
     pub(super) walk: Option<Walk>,
     pub(super) steps: VecDeque<Step>,
+    /// The signals that wait for a walk, or for the end of one, with the job's number.
+    pub(super) signals: HashMap<u64, RequestedSignals>,
 }
 
 /// A walk over the processes of the machine, which is not finished.
 pub(super) struct Walk {
     pub(super) list: ProcessWalk,
     pub(super) entries: Vec<ProcessEntry>,
-    /// The numbers of the jobs for which it was begun.
+    /// The numbers of the jobs for whose endings it was begun.
     pub(super) jobs: Vec<u64>,
+    /// The numbers of the jobs for whose signals it was begun.
+    pub(super) signalled: Vec<u64>,
 }
 
 /// A piece of work that a finished walk leads to.
@@ -43,10 +48,16 @@ pub(super) enum Step {
     /// Decide what comes next for the job.
     Decide(u64),
     Signal(ProcessIdentity, Ask),
+    /// Add a process to those that get the requested signals of the job, if it belongs to it.
+    ConfirmForSignal(u64, Candidate),
+    /// Send the requested signals to the processes of the job.
+    SendSignals(u64),
 }
 
 /// The ending of one job.
 pub(super) struct Ending {
+    /// The run, if another executor has left it.
+    pub(super) lost: Option<RunId>,
     pub(super) processes: JobProcesses,
     /// The cgroup of the job, if it has one.
     pub(super) leaf: Option<LeafCgroup>,
@@ -78,7 +89,7 @@ pub(super) enum Phase {
 impl Endings {
     /// When there is work next (monotonic). None if there is none.
     pub(super) fn next_ms(&self, now_ms: i64) -> Option<i64> {
-        if self.walk.is_some() || !self.steps.is_empty() {
+        if self.walk.is_some() || !self.steps.is_empty() || !self.signals.is_empty() {
             return Some(now_ms);
         }
         let walks = self.of_job.values().filter_map(Ending::next_ms).min();
