@@ -141,14 +141,12 @@ impl History {
         }
     }
 
-    /// `on`, or why there is no history.
-    pub(super) fn state(&self) -> &str {
-        &self.state
-    }
-
-    /// How many events were dropped because the journal was full.
-    pub(super) fn dropped(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.dropped_in_all)
+    /// `on`, or why there is no history; with the number of events that were dropped because the journal was full.
+    pub(super) fn state(&self) -> String {
+        match self.open.as_ref().map_or(0, |open| open.dropped_in_all) {
+            0 => self.state.clone(),
+            dropped => format!("{}, {dropped} events left out", self.state),
+        }
     }
 
     /// Records an event at the end of this turn of the loop.
