@@ -60,7 +60,7 @@ const FILES: [(&str, Check); 33] = [
     ("rsyslog/30-cron.conf", Here("logging")),
     ("systemd/cron.service", Here("services")),
     ("systemd/crond.service", Here("services")),
-    ("sysusers/cronwheel.conf", Here("services")),
+    ("systemd/cronwheel.sysusers.conf", Here("services")),
     ("sysv/cron", Here("services")),
     ("vim/ftdetect/cronwheel.vim", Here("editors")),
     ("vim/syntax/crontab.vim", Here("editors")),

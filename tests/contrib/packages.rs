@@ -83,7 +83,7 @@ fn rpm_understands_the_spec_and_makes_a_package_of_the_built_programs() {
     }
     assert!(installed.lines().all(|line| line.contains(" root:root ")), "{installed}");
     // It makes the user that sysusers.d has, where rpm does not do so by itself.
-    let user = read("sysusers/cronwheel.conf");
+    let user = read("systemd/cronwheel.sysusers.conf");
     let scripts = told(&["--scripts"]);
     for word in ["_cronwheel", "cronwheel history", "/nonexistent", "/usr/sbin/nologin"] {
         assert!(user.contains(word) && scripts.contains(word), "{word}: {scripts}");

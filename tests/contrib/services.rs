@@ -146,7 +146,7 @@ fn the_user_of_the_history_is_made_and_keeps_it() {
         return;
     }
     let Some(world) = world!(Implementation::OursDebian) else { return };
-    put("sysusers/cronwheel.conf", "/usr/lib/sysusers.d/cronwheel.conf");
+    put("systemd/cronwheel.sysusers.conf", "/usr/lib/sysusers.d/cronwheel.conf");
     world.run("systemd-sysusers /usr/lib/sysusers.d/cronwheel.conf").ok();
     let account = fs::read_to_string("/etc/passwd").expect("passwd");
     let account = account.lines().find(|line| line.starts_with("_cronwheel:")).expect("the user");
