@@ -2,23 +2,12 @@
 
 use super::event::{Action, Now};
 use super::job_id::JobId;
-use super::policies::{SlotBudget, save_first_seen};
+use super::policies::save_first_seen;
 use super::run_record::MissReason;
+use super::slot_budget::SlotBudget;
 use super::start_queue::EntryKey;
-use super::state::{Gap, Scheduler};
+use super::state::{Gap, LateTables, Scheduler};
 use crate::schedule::Timestamp;
-use std::collections::BTreeSet;
-
-/// What late tables need from the begin. It is kept as long as the saved state of their jobs.
-#[derive(Debug)]
-pub(super) struct LateTables {
-    /// Everything due up to here was handled before the daemon was down.
-    handled: Timestamp,
-    /// Slots of their jobs that earlier daemons have started since.
-    started: BTreeSet<(JobId, Timestamp)>,
-    /// How many missed slots of theirs may still be looked at.
-    budget: SlotBudget,
-}
 
 impl Scheduler {
     /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon.

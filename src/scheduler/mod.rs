@@ -11,6 +11,7 @@
 //! | `event` | events, actions, and the descriptions of a start and an end |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
 //! | `late_tables` | catch-up for tables that are first loaded after the beginning |
+//! | `slot_budget` | how many missed slots are looked at |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //! | `zones` | the time zones in use, each with its virtual clock |
@@ -53,6 +54,7 @@ mod run_origin;
 mod run_record;
 mod saved;
 mod simulate;
+mod slot_budget;
 mod start_queue;
 mod state;
 mod tables;

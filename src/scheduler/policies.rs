@@ -8,6 +8,7 @@ use super::live_table::LiveCrontab;
 use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
+use super::slot_budget::SlotBudget;
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Due, Phase, Scheduler, next_due};
 use crate::crontab::CatchUpMode;
@@ -19,42 +20,8 @@ use std::sync::Arc;
 const UNCLAIMED_MS: i64 = 3_600_000;
 /// For so many seconds executors keep which runs they have begun.
 const STARTS_KNOWN: i64 = 500;
-/// Missed slots that are looked at for one user and for all when time was left out.
-const SLOTS_OF_USER: usize = 100_000;
-const SLOTS_OF_ALL: usize = 1_000_000;
 /// Where an entry has more, the latest within this many seconds, or twice, four times as many.
 const LATEST_WINDOW: i64 = 60;
-
-/// How many missed slots may still be looked at.
-#[derive(Debug)]
-pub(super) struct SlotBudget {
-    of_all: usize,
-    of_user: usize,
-    spent: HashMap<String, usize>,
-}
-
-impl Default for SlotBudget {
-    fn default() -> SlotBudget {
-        SlotBudget { of_all: SLOTS_OF_ALL, of_user: SLOTS_OF_USER, spent: HashMap::new() }
-    }
-}
-
-impl SlotBudget {
-    /// For a simulation, which nobody waits for but the one who asks for it.
-    fn unlimited() -> SlotBudget {
-        SlotBudget { of_all: usize::MAX / 2, of_user: usize::MAX / 2, spent: HashMap::new() }
-    }
-
-    fn left(&self, user: &str) -> usize {
-        let spent = self.spent.get(user).copied().unwrap_or(0);
-        self.of_user.saturating_sub(spent).min(self.of_all)
-    }
-
-    fn spend(&mut self, user: &str, slots: usize) {
-        self.of_all = self.of_all.saturating_sub(slots);
-        *self.spent.entry(user.to_owned()).or_default() += slots;
-    }
-}
 
 /// Which entries of a table are managed, that is, have a policy, a name or an interval.
 impl Scheduler {

@@ -4,12 +4,12 @@ use super::anacron::Anacron;
 use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, RunResult};
 use super::job_id::JobId;
 use super::jobs::{EndReason, Jobs};
-use super::late_tables::LateTables;
 use super::live_table::LiveCrontab;
 use super::rule;
 use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, SkipReason, Trigger};
 use super::saved::SavedState;
+use super::slot_budget::SlotBudget;
 use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::Tables;
 use super::timers::{Shared, Timers};
@@ -606,6 +606,17 @@ pub(super) struct EarlierEnds {
     accounted: Vec<RunId>,
     /// Runs that executors have begun in the last minutes.
     begun: BTreeSet<RunId>,
+}
+
+/// What tables need from the begin that are first loaded after it. It is kept as long as the saved state of their jobs.
+#[derive(Debug)]
+pub(super) struct LateTables {
+    /// Everything due up to here was handled before the daemon was down.
+    pub(super) handled: Timestamp,
+    /// Slots of their jobs that earlier daemons have started since.
+    pub(super) started: BTreeSet<(JobId, Timestamp)>,
+    /// How many missed slots of theirs may still be looked at.
+    pub(super) budget: SlotBudget,
 }
 
 /// Time in which slots passed unseen: after `from` and before `to`.
