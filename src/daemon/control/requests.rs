@@ -51,7 +51,7 @@ impl Daemon {
                 waited.run = run;
                 let result = run.map(|run| cron::RunResult { run: run.0, outcome: None });
                 match result {
-                    Some(result) if !more => return self.reply(token, &Reply::of(&result)),
+                    Some(result) if !more => self.reply(token, &Reply::of(&result)),
                     Some(result) => {
                         self.control.requests.insert(token, Request::Run(waited));
                         self.reply(token, &Reply::continued(&result));
