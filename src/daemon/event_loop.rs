@@ -336,7 +336,7 @@ impl Daemon {
 
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        self.runs.remove(result.run);
+        self.publish_end(&result);
         self.record_result(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
@@ -349,6 +349,7 @@ impl Daemon {
                 Action::Start(mut start) => self.start(&mut start),
                 Action::Skipped { start, why, count, first } => {
                     self.record_skipped(&start, why, count, first);
+                    self.publish_skipped(&start, why);
                     self.log_skipped(&start, why, count, first);
                 }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),

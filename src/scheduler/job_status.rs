@@ -1,6 +1,7 @@
 //! What is known of a job's state, for questions.
 
 use super::anacron::AnacronStatus;
+use super::event::RunId;
 use super::job_id::JobId;
 use super::jobs::Pause;
 use super::request_result::RequestResult;
@@ -31,7 +32,12 @@ impl Scheduler {
         JobStatus { pause, waiting, retry_at, failures, is_late }
     }
 
-    /// How many jobs are paused.
+    /// Whether the scheduler decides about the end of a run ([`super::Action::Record`]).
+    pub fn is_managed_run(&self, run: RunId) -> bool {
+        self.jobs.owns(run)
+    }
+
+    /// The jobs that are paused.
     pub fn paused_jobs(&self) -> impl Iterator<Item = &JobId> {
         self.jobs.pauses().filter(|(_, pause)| pause.from <= self.progress.last.utc).map(|(id, _)| id)
     }
