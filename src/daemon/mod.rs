@@ -25,7 +25,7 @@
 //! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
-//! | `history` | the journal of the history, and the recorder, which keeps it |
+//! | `history`, `recorded_events` | the journal of the history and the recorder, which keeps it; what is recorded |
 //! | `check`, `now` | `--check` and Debian's `-N` |
 //! | `debug` | cronie's `-x` |
 
@@ -53,6 +53,7 @@ mod now;
 mod old_executors;
 mod reactor;
 mod record;
+mod recorded_events;
 mod reexec;
 mod scan_queue;
 mod settings;
