@@ -9,6 +9,7 @@ use super::settings::Settings;
 use crate::config::sockets::HISTORY;
 use crate::control::Rights;
 use crate::crontab::printable;
+use crate::executor::RunOfJob;
 use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
 use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
@@ -162,12 +163,11 @@ impl History {
         self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
-    /// How many bytes of the beginning, and how many of the end of a run's output are kept.
-    pub(super) fn output_limit(&self) -> u32 {
+    /// How much of the beginning and of the end of a run's output is kept, in bytes.
+    pub(super) fn output_bytes(&self) -> u32 {
         self.open.as_ref().map_or(0, |open| open.output)
     }
 
-    /// Whether there is a history.
     pub(super) fn is_on(&self) -> bool {
         self.open.is_some()
     }
@@ -475,4 +475,9 @@ fn listen(settings: &Settings, threads: &SingleThreaded) -> Result<Listener, Pat
 fn one_line(text: &str) -> String {
     let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(at, _)| at);
     printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
+}
+
+/// The numbers of runs.
+pub(super) fn run_numbers<'a>(runs: impl Iterator<Item = &'a RunOfJob>) -> Vec<u64> {
+    runs.map(|run| run.run.0).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::state::{Daemon, Fatal, Handler};
 use crate::crontab::HistoryRule;
-use crate::executor::{EarlierStart, RunOfJob};
+use crate::executor::EarlierStart;
 use crate::history::event::{
     DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
 };
@@ -13,14 +13,6 @@ use crate::scheduler::{
     JobId, MailResult, Outcome, Owner, RunId, RunRecord, RunRequest, RunResult, RunRules, SkipReason,
 };
 use crate::sys::{clock, process};
-
-/// Whose share of the journal the runs of a job take.
-fn share_of(owner: &Owner) -> Share {
-    match owner {
-        Owner::User { uid: 0, .. } | Owner::System | Owner::Caller => Share::Root,
-        Owner::User { uid, .. } => Share::User(*uid),
-    }
-}
 
 impl Daemon {
     fn handle_recorder(&mut self) -> Result<(), Fatal> {
@@ -61,7 +53,7 @@ impl Daemon {
     /// Records that a run is handed to the executor, and sets how much of its output the history gets.
     pub(super) fn record_start(&mut self, start: &mut RunRequest) {
         if start.rules.history_output > 0 {
-            start.rules.history_output = self.history.output_limit();
+            start.rules.history_output = self.history.output_bytes();
         }
         if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
             return;
@@ -183,12 +175,15 @@ impl Daemon {
         match &start.source.owner {
             Owner::User { uid, .. } => Some(*uid),
             Owner::System => self.database.local_uid(&start.user),
-            Owner::Caller => process::own_ids().ok().map(|ids| ids.users[1]),
+            Owner::Caller => Some(process::own_uid()),
         }
     }
 }
 
-/// The numbers of runs.
-pub(super) fn run_numbers<'a>(runs: impl Iterator<Item = &'a RunOfJob>) -> Vec<u64> {
-    runs.map(|run| run.run.0).collect()
+/// Whose share of the journal the runs of a job take.
+fn share_of(owner: &Owner) -> Share {
+    match owner {
+        Owner::User { uid: 0, .. } | Owner::System | Owner::Caller => Share::Root,
+        Owner::User { uid, .. } => Share::User(*uid),
+    }
 }
