@@ -61,7 +61,10 @@ pub fn call(world: &World, user: &str, message: &str) -> Vec<String> {
 pub fn call_at(world: &World, user: &str, path: &str, message: &str) -> Vec<String> {
     let script = format!(
         "python3 -c 'import socket,sys
-s=socket.socket(socket.AF_UNIX); s.connect(\"{path}\"); s.sendall(sys.stdin.buffer.read()+bytes(1))
+s=socket.socket(socket.AF_UNIX); s.connect(\"{path}\")
+# Whoever is refused finds the reply before the end of the connection.
+try: s.sendall(sys.stdin.buffer.read()+bytes(1))
+except BrokenPipeError: pass
 b=bytes()
 while True:
   while not bytes(1) in b:
