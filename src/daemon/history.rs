@@ -31,11 +31,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// As whom the system's daemon has the recorder run.
-const ACCOUNT: &str = "_cronwheel";
+pub(super) const ACCOUNT: &str = "_cronwheel";
 /// The name of the journal in the run directory.
 const JOURNAL: &str = "history.journal";
 /// The name of the directory of the database in the state directory.
-const DIRECTORY: &str = "history";
+pub(super) const DIRECTORY: &str = "history";
 /// The mode of the state directory; those of its files are narrower.
 const STATE_DIRECTORY_MODE: u32 = 0o711;
 
@@ -105,7 +105,7 @@ struct RunningRecorder {
 
 /// Why there is no history.
 #[derive(Debug, thiserror::Error)]
-enum Unavailable {
+pub(super) enum Unavailable {
     #[error("this program was built without it")]
     NotBuilt,
     #[error("the configuration says so")]
@@ -320,24 +320,39 @@ impl History {
     }
 }
 
-impl OpenHistory {
-    fn new(
-        settings: &Settings,
-        threads: &SingleThreaded,
-        lines: &mut Vec<(Level, String)>,
-    ) -> Result<OpenHistory, Unavailable> {
+/// What the recorder is started from.
+#[derive(Debug)]
+pub(super) struct RecorderStart {
+    pub(super) program: PathBuf,
+    /// User id and group id. None: those of this process.
+    pub(super) account: Option<(u32, u32)>,
+}
+
+impl RecorderStart {
+    /// Finds the program and the user of the recorder.
+    pub(super) fn find(settings: &Settings) -> Result<RecorderStart, Unavailable> {
         if !cfg!(feature = "history") {
             return Err(Unavailable::NotBuilt);
         }
-        let config = settings.config.history;
-        if !config.is_kept {
+        if !settings.config.history.is_kept {
             return Err(Unavailable::NotWanted);
         }
         let account = match settings.is_standalone() {
             true => None,
             false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
         };
-        let program = cronctl().ok_or(Unavailable::NoProgram)?;
+        Ok(RecorderStart { program: cronctl().ok_or(Unavailable::NoProgram)?, account })
+    }
+}
+
+impl OpenHistory {
+    fn new(
+        settings: &Settings,
+        threads: &SingleThreaded,
+        lines: &mut Vec<(Level, String)>,
+    ) -> Result<OpenHistory, Unavailable> {
+        let RecorderStart { program, account } = RecorderStart::find(settings)?;
+        let config = settings.config.history;
         let keeps = !settings.is_standalone() || settings.state_dir_given;
         let directory = keeps.then(|| settings.config.state_dir.join(DIRECTORY));
         if let Some(directory) = &directory {

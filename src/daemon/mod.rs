@@ -32,6 +32,7 @@
 mod anacron;
 mod change_watch;
 mod check;
+mod check_services;
 pub mod cli;
 mod control;
 mod control_socket;

@@ -14,8 +14,11 @@
 //! | `queries` | recorder | questions about the rows |
 //! | `retention` | recorder | deletes old rows |
 //! | `recorder` | recorder | the recorder itself |
+//! | `fault` | recorder | what `crond --check` reports of the database |
 
 pub mod event;
+#[cfg(feature = "history")]
+mod fault;
 pub mod journal;
 pub mod message;
 #[cfg(feature = "history")]
@@ -32,6 +35,8 @@ mod store;
 #[cfg(feature = "history")]
 mod store_tests;
 
+#[cfg(feature = "history")]
+pub use fault::find_fault;
 #[cfg(feature = "history")]
 pub use queries::{QueryError, RowPlace, RunFilter, RunRow, StoredOutput, Viewer};
 #[cfg(feature = "history")]

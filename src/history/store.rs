@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the database in its directory.
-const NAME: &str = "history.db";
+pub(super) const NAME: &str = "history.db";
 /// What belongs to a database besides its file.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// About what a row takes without its texts and its output.

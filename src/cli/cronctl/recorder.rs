@@ -4,7 +4,7 @@
 //! has closed that, after it has applied what is in the journal.
 
 use crate::control::{ConnectionId, Rights, Server};
-use crate::history::{MainState, QueryError, Recorder, RecorderError, RowPlace, RunFilter, RunRow, Viewer};
+use crate::history::{MainState, QueryError, Recorder, RecorderError, RowPlace, RunFilter, RunRow, Viewer, find_fault};
 use crate::sys::local_socket::{Listener, Peer};
 use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
@@ -13,6 +13,7 @@ use crate::varlink::{Call, CallError, Reply, Time, cron, service};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) use crate::history::message::VERB;
@@ -41,6 +42,15 @@ pub(super) fn run() -> ExitCode {
             let _ = files::write_all(descriptor::standard(true), format!("cronctl {VERB}: {error}\n").as_bytes());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints why the database in that directory could not be used, or nothing. `crond --check` runs this as the user of the recorder.
+pub(super) fn check(directory: &Path) -> ExitCode {
+    let fault = find_fault(directory).map(|fault| format!("{fault}\n")).unwrap_or_default();
+    match files::write_all(descriptor::standard(false), fault.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
