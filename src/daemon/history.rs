@@ -6,27 +6,21 @@
 use super::control_socket::{self, make_socket_directory};
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
-use super::state::{Daemon, Fatal, Handler};
 use crate::config::sockets::HISTORY;
 use crate::control::Rights;
-use crate::crontab::{HistoryRule, printable};
-use crate::executor::{EarlierStart, RunOfJob};
-use crate::history::event::{
-    DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
-};
+use crate::crontab::printable;
+use crate::executor::RunOfJob;
+use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
 use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
 use crate::report::Level;
-use crate::schedule::Timestamp;
-use crate::scheduler::{
-    JobId, MailResult, Outcome, Owner, RunId, RunRecord, RunRequest, RunResult, RunRules, SkipReason,
-};
+use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::created::CreatedDirectory;
 use crate::sys::error::{PathError, os_at};
 use crate::sys::files::{self, reason};
 use crate::sys::local_socket::Listener;
-use crate::sys::{clock, descriptor, handover, process, state_file};
+use crate::sys::{clock, descriptor, handover, state_file};
 use crate::users::local_account;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -141,14 +135,12 @@ impl History {
         }
     }
 
-    /// `on`, or why there is no history.
-    pub(super) fn state(&self) -> &str {
-        &self.state
-    }
-
-    /// How many events were dropped because the journal was full.
-    pub(super) fn dropped(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.dropped_in_all)
+    /// `on`, or why there is no history; with the number of events that were dropped because the journal was full.
+    pub(super) fn state(&self) -> String {
+        match self.open.as_ref().map_or(0, |open| open.dropped_in_all) {
+            0 => self.state.clone(),
+            dropped => format!("{}, {dropped} events left out", self.state),
+        }
     }
 
     /// Records an event at the end of this turn of the loop.
@@ -159,7 +151,7 @@ impl History {
     }
 
     /// Notes whose share a run takes.
-    fn add_share(&mut self, run: RunId, share: Share) {
+    pub(super) fn add_share(&mut self, run: RunId, share: Share) {
         self.shares.insert(run, share);
         if self.shares.len() > MOST_SHARES {
             self.shares.pop_first();
@@ -167,11 +159,16 @@ impl History {
     }
 
     /// Whose share a run takes. One that is not known takes none of root's.
-    fn share_of_run(&self, run: RunId) -> Share {
+    pub(super) fn share_of_run(&self, run: RunId) -> Share {
         self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
-    fn is_on(&self) -> bool {
+    /// How much of the beginning and of the end of a run's output is kept, in bytes.
+    pub(super) fn output_bytes(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.output)
+    }
+
+    pub(super) fn is_on(&self) -> bool {
         self.open.is_some()
     }
 
@@ -211,14 +208,14 @@ impl History {
         }
     }
 
-    /// Starts the recorder if it is time for that.
-    pub(super) fn run_timers(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
+    /// Starts the recorder if it is time for that. `handler` is called when it has sent something.
+    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) {
         let Some(open) =
             self.open.as_mut().filter(|open| matches!(open.recorder, Recorder::Waiting(at) if at <= now_ms))
         else {
             return;
         };
-        match open.spawn(now_ms, reactor) {
+        match open.spawn(now_ms, reactor, handler) {
             Ok(running) => open.recorder = Recorder::Running(running),
             Err(why) => {
                 let text = format!("starting the recorder of the history: {}", reason(&why));
@@ -229,7 +226,7 @@ impl History {
     }
 
     /// Reads what the recorder has sent.
-    pub(super) fn handle_recorder(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
+    pub(super) fn handle_recorder<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) {
         let Some(open) = &mut self.open else { return };
         let Recorder::Running(running) = &mut open.recorder else { return };
         let is_open = match descriptor::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
@@ -385,7 +382,7 @@ impl OpenHistory {
     }
 
     /// Starts the recorder.
-    fn spawn(&self, now_ms: i64, reactor: &mut Reactor<Handler>) -> io::Result<RunningRecorder> {
+    fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> io::Result<RunningRecorder> {
         let (ours, theirs) = descriptor::stream_pair()?;
         let journal = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(self.journal.file())))?;
         let descriptors = std::iter::once(journal.as_fd()).chain(self.listener.as_ref().map(Listener::as_fd));
@@ -403,7 +400,7 @@ impl OpenHistory {
         // The loop reaps all children.
         #[allow(clippy::zombie_processes)]
         let _child = command.spawn()?;
-        let token = reactor.add(&ours, Interest::Readable, |daemon, _| daemon.handle_recorder())?;
+        let token = reactor.add(&ours, Interest::Readable, handler)?;
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
@@ -487,179 +484,6 @@ fn listen(settings: &Settings, threads: &SingleThreaded) -> Result<Listener, Pat
         let _ = std::fs::remove_file(&path);
     }
     Listener::bind_for_all(threads, &path).map_err(os_at("making the socket", &path))
-}
-
-/// Whose share of the journal the runs of a job take.
-fn share_of(owner: &Owner) -> Share {
-    match owner {
-        Owner::User { uid: 0, .. } | Owner::System | Owner::Caller => Share::Root,
-        Owner::User { uid, .. } => Share::User(*uid),
-    }
-}
-
-impl Daemon {
-    fn handle_recorder(&mut self) -> Result<(), Fatal> {
-        self.history.handle_recorder(clock::monotonic_ms(), &mut self.reactor);
-        self.log_history();
-        Ok(())
-    }
-
-    /// Starts the recorder if it is time for that.
-    pub(super) fn run_history(&mut self, now_ms: i64) {
-        self.history.run_timers(now_ms, &mut self.reactor);
-        self.log_history();
-    }
-
-    /// Writes what was recorded in this turn.
-    pub(super) fn flush_history(&mut self) {
-        self.history.flush();
-        self.log_history();
-    }
-
-    /// Logs what has happened to the history.
-    pub(super) fn log_history(&mut self) {
-        for (level, text) in self.history.take_lines() {
-            match level {
-                Level::Info => self.log_event("INFO", &text),
-                _ => self.warn(&text),
-            }
-        }
-    }
-
-    /// Records that the daemon begins, and which runs of earlier daemons go on.
-    pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
-        self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
-        self.flush_history();
-    }
-
-    /// Records that a run is handed to the executor, and sets how much of its output the history gets.
-    pub(super) fn record_start(&mut self, start: &mut RunRequest) {
-        if start.rules.history_output > 0 {
-            start.rules.history_output = self.history.open.as_ref().map_or(0, |open| open.output);
-        }
-        if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
-            return;
-        }
-        let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
-        let share = share_of(&start.source.owner);
-        self.history.add_share(start.run, share);
-        self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
-    }
-
-    /// Records what the executor has reported of an ended run.
-    pub(super) fn record_result(&mut self, result: &RunResult) {
-        self.record_result_by(result, &RunRules::default());
-    }
-
-    fn record_result_by(&mut self, result: &RunResult, rules: &RunRules) {
-        // Its beginning was recorded, unless the history keeps nothing of its job.
-        let share = self.history.share_of_run(result.run);
-        self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
-    }
-
-    /// Records the ends that executors have reported to an earlier daemon: it may have been killed before it could do that.
-    pub(super) fn record_earlier_results(&mut self, started: &[EarlierStart]) {
-        for start in started {
-            let Some(result) = &start.result else { continue };
-            let request = self.planner.scheduler.request_of_job(&start.job);
-            self.record_result_by(result, &request.map(|request| request.rules).unwrap_or_default());
-        }
-    }
-
-    /// Records the output of a run.
-    pub(super) fn record_output(&mut self, run: RunId, mut head: Vec<u8>, tail: &[u8], cut: u64) {
-        let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
-        head.extend_from_slice(tail);
-        let share = self.history.share_of_run(run);
-        self.history.record(share, &HistoryEvent::Output { run: run.0, head: length, cut }, &head);
-    }
-
-    /// Records what became of a run's mail.
-    pub(super) fn record_mail(&mut self, run: RunId, mail: &MailResult) {
-        let mail = match mail {
-            MailResult::NotWanted => return,
-            MailResult::Sent => "sent".to_owned(),
-            MailResult::Dropped => "dropped".to_owned(),
-            MailResult::Failed { why } => why.clone(),
-        };
-        let share = self.history.share_of_run(run);
-        self.history.record(share, &HistoryEvent::Mailed { run: run.0, mail }, &[]);
-    }
-
-    /// Records an outcome that the scheduler has decided about.
-    pub(super) fn record_outcome(&mut self, record: &RunRecord) {
-        if !self.history.is_on() {
-            return;
-        }
-        match RunDecided::of(record) {
-            Some(decided) => {
-                let share = self.history.share_of_run(RunId(decided.run));
-                self.history.record(share, &HistoryEvent::RunDecided(decided), &[]);
-            }
-            None => {
-                let last = record.until.unwrap_or(record.scheduled_at);
-                let slots = (record.scheduled_at, last, record.count);
-                let start = self.planner.scheduler.request_of_job(&record.job);
-                let start = start.map(|start| RunRequest { trigger: record.trigger, ..start });
-                self.record_slots(&record.job, start.as_ref(), slots, &record.outcome);
-            }
-        }
-    }
-
-    /// Records what somebody has asked for by the control socket.
-    pub(super) fn record_control(&mut self, uid: u32, by: &str, action: &str, text: &str) {
-        let control = HistoryEvent::Control {
-            at_ms: clock::wall_ms(),
-            uid,
-            by: by.to_owned(),
-            action: action.to_ascii_lowercase(),
-            job: text.split([' ', ',']).next().filter(|word| word.contains(':')).map(str::to_owned),
-            run: None,
-            text: text.to_owned(),
-        };
-        let share = if uid == 0 { Share::Root } else { Share::User(uid) };
-        self.history.record(share, &control, &[]);
-    }
-
-    /// Records slots that were skipped.
-    pub(super) fn record_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
-        let slots = (first, Timestamp(start.scheduled_at), count);
-        self.record_slots(&start.job, Some(start), slots, &Outcome::Skipped(why));
-    }
-
-    fn record_slots(
-        &mut self,
-        job: &JobId,
-        start: Option<&RunRequest>,
-        (first, last, count): (Timestamp, Timestamp, u64),
-        outcome: &Outcome,
-    ) {
-        if !self.history.is_on() || self.planner.scheduler.history_rule(job) == HistoryRule::Off {
-            return;
-        }
-        // The recorder knows an entry that is gone from its last run.
-        let unknown =
-            || RecordedEntry { job: job.as_str().to_owned(), user: job.user().to_owned(), ..RecordedEntry::default() };
-        let slots = Slots {
-            entry: start.map_or_else(unknown, |start| RecordedEntry::of(start, self.uid_of(start))),
-            trigger: start.map_or("schedule", |start| start.trigger.as_str()).to_owned(),
-            first_ms: first.0.saturating_mul(1000),
-            last_ms: last.0.saturating_mul(1000),
-            count,
-            end: RecordedOutcome::of(outcome),
-        };
-        let share = start.map_or(Share::Root, |start| share_of(&start.source.owner));
-        self.history.record(share, &HistoryEvent::Slots(Box::new(slots)), &[]);
-    }
-
-    /// The id of the user as whom a job runs, if it is a local one.
-    fn uid_of(&mut self, start: &RunRequest) -> Option<u32> {
-        match &start.source.owner {
-            Owner::User { uid, .. } => Some(*uid),
-            Owner::System => self.database.local_uid(&start.user),
-            Owner::Caller => process::own_ids().ok().map(|ids| ids.users[1]),
-        }
-    }
 }
 
 /// A text of another process as one line of the log.

@@ -5,7 +5,6 @@
 //! error, and when most of it is out of date.
 
 use super::job_state_file::{Content, Item, LineWriter, NewerVersion, decode};
-use super::state::now;
 use crate::schedule::Timestamp;
 use crate::scheduler::{RunId, SavedState, StateChange};
 use crate::sys::created::{CreatedDirectory, CreatedFile};
@@ -253,7 +252,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     }
     let Content { mut saved, reserved, .. } = content;
     // The thread writes it as a state of this boot.
-    saved.convert_to_boot(now());
+    saved.convert_to_boot(Timestamp(clock::wall().seconds), clock::monotonic_ms());
     let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
     let store =
         started.map_err(|error| warn(format!("starting the thread that keeps state: {}; {NOT_KEPT}", reason(&error))));

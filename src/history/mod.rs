@@ -31,12 +31,13 @@ mod retention;
 mod schema;
 #[cfg(feature = "history")]
 mod store;
-#[cfg(all(test, feature = "history"))]
+#[cfg(test)]
+#[cfg(feature = "history")]
 mod store_tests;
 
 #[cfg(feature = "history")]
 pub use fault::find_fault;
 #[cfg(feature = "history")]
-pub use queries::{QueryError, RunFilter, RunRow, StoredOutput, Viewer};
+pub use queries::{QueryError, RowPlace, RunFilter, RunRow, StoredOutput, Viewer};
 #[cfg(feature = "history")]
 pub use recorder::{MainState, Recorder, RecorderError};

@@ -205,13 +205,14 @@ fn rows_are_filtered_and_paged_newest_first() {
             vec![begun(run, "alice:a", run as i64 * 1000), ended(run, if run % 2 == 0 { "ok" } else { "failed" })],
         );
     }
-    let runs = |filter: RunFilter, before_id, most| {
-        let rows = store.runs(Viewer::Everything, &filter, before_id, most).unwrap();
+    let runs = |filter: RunFilter, after, most| {
+        let rows = store.runs(Viewer::Everything, &filter, after, most).unwrap();
         rows.into_iter().filter_map(|row| row.record.run).collect::<Vec<_>>()
     };
     let filter = RunFilter::default;
     assert_eq!(runs(filter(), None, 3), [10, 9, 8]);
-    assert_eq!(runs(filter(), Some(8), 2), [7, 6]);
+    let third = store.runs(Viewer::Everything, &filter(), None, 3).unwrap().pop().map(|row| row.place);
+    assert_eq!(runs(filter(), third, 2), [7, 6]);
     assert_eq!(runs(RunFilter { outcome: Some("failed".into()), ..filter() }, None, 2), [9, 7]);
     assert_eq!(runs(RunFilter { since_ms: Some(3000), until_ms: Some(5000), ..filter() }, None, 9), [4, 3]);
     assert_eq!(runs(RunFilter { before: Some(3), ..filter() }, None, 9), [2, 1]);

@@ -1,9 +1,9 @@
-//! What is known of a job's state, for questions, and what became of a request.
+//! What is known of a job's state, for questions.
 
 use super::anacron::AnacronStatus;
-use super::event::RunId;
 use super::job_id::JobId;
-use super::jobs::{Killed, Pause, RefusedRun};
+use super::jobs::Pause;
+use super::request_result::RequestResult;
 use super::state::Scheduler;
 use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
@@ -21,17 +21,6 @@ pub struct JobStatus {
     pub failures: u32,
     /// Whether a success is overdue (`CRON_LATE`).
     pub is_late: bool,
-}
-
-/// What became of the last request of [`super::Event::RunByHand`], [`super::Event::Kill`] or [`super::Event::KillRun`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestResult {
-    /// The run by hand was accepted. None: it waits, and has no number yet.
-    Accepted(Option<RunId>),
-    /// The run by hand was refused.
-    Refused(RefusedRun),
-    /// What was ended or cancelled.
-    Killed(Killed),
 }
 
 impl Scheduler {

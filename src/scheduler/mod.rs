@@ -29,6 +29,7 @@
 //! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
 //! | `policies` | connects `jobs` to entries, events and actions |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
+//! | `request_result` | what became of a request of somebody |
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
 //! | `runs` | the runs that have not ended, and the ids of those to come |
@@ -58,6 +59,7 @@ mod loading;
 mod policies;
 mod progress;
 mod queue_exits;
+mod request_result;
 mod rule;
 mod run_id;
 mod run_record;
@@ -83,9 +85,10 @@ pub use event::{
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
-pub use job_status::{JobStatus, RequestResult};
+pub use job_status::JobStatus;
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
 pub use live::{EntryCursor, Live};
+pub use request_result::RequestResult;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

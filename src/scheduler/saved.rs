@@ -1,6 +1,5 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
-use super::event::Now;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause};
 use crate::schedule::Timestamp;
@@ -66,10 +65,11 @@ impl SavedState {
         self.is_of_other_boot = true;
     }
 
-    /// Converts times of the monotonic clock of another boot to this one, before the state is stored as one of this boot.
-    pub fn convert_to_boot(&mut self, now: Now) {
+    /// Converts times of the monotonic clock of another boot to this one, before the state is stored as one of this boot. It is `utc` now, and
+    /// `elapsed_ms` by the monotonic clock.
+    pub fn convert_to_boot(&mut self, utc: Timestamp, elapsed_ms: i64) {
         if self.is_of_other_boot {
-            self.jobs.values_mut().for_each(|state| state.convert_to_boot(now));
+            self.jobs.values_mut().for_each(|state| state.convert_to_boot(utc, elapsed_ms));
         }
     }
 

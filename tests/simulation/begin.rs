@@ -431,7 +431,7 @@ fn a_pending_retry_goes_by_the_wall_clock_after_a_boot_and_by_the_clock_of_that_
     let mut saved = first.plan.saved_state();
     saved.set_of_other_boot();
     let now = Now { utc: Timestamp(due - 40), elapsed_ms: 5_000 };
-    saved.convert_to_boot(now);
+    saved.convert_to_boot(now.utc, now.elapsed_ms);
     // What the daemon of this boot stores before and after its begin.
     let mut stored = SavedState::default();
     saved.changes().for_each(|change| stored.apply(change));

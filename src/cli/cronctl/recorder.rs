@@ -4,7 +4,7 @@
 //! has closed that, after it has applied what is in the journal.
 
 use crate::control::{ConnectionId, Rights, Server};
-use crate::history::{MainState, QueryError, Recorder, RecorderError, RunFilter, RunRow, Viewer, find_fault};
+use crate::history::{MainState, QueryError, Recorder, RecorderError, RowPlace, RunFilter, RunRow, Viewer, find_fault};
 use crate::sys::local_socket::{Listener, Peer};
 use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
@@ -79,7 +79,7 @@ struct RunsAnswer {
     viewer: Viewer,
     filter: RunFilter,
     /// The place of the last row that was sent.
-    last: Option<i64>,
+    last: Option<RowPlace>,
     left: u64,
 }
 
@@ -275,7 +275,7 @@ impl Service {
         let is_last = rows.len() <= wanted || answer.left <= wanted as u64;
         rows.truncate(wanted);
         answer.left -= rows.len() as u64;
-        answer.last = rows.last().map(|row| row.id);
+        answer.last = rows.last().map(|row| row.place);
         if is_last {
             self.answers.remove(&id);
         }

@@ -6,8 +6,7 @@
 //! from its other work.
 
 use super::context::job_ref;
-use super::job_endings::{Ending, GRACE_WALK_MS, Phase, Step, Walk};
-use super::signals::RequestedSignals;
+use super::job_endings::{Ending, GRACE_WALK_MS, Phase, RequestedSignals, Step, Walk};
 use super::state::ExecutorState;
 use crate::executor::job::Job;
 use crate::executor::job_processes::{JobProcesses, ProcessTable};

@@ -1,10 +1,9 @@
-//! The jobs that are being ended, and the steps by which that happens.
+//! The jobs that are being ended or signalled, and the steps by which that happens.
 
-use super::signals::RequestedSignals;
-use crate::executor::job_processes::{Candidate, JobProcesses};
+use crate::executor::job_processes::{Candidate, JobProcesses, ProcessTable};
 use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
-use crate::sys::process::{Ask, Status};
+use crate::sys::process::{Ask, OtherSignal, Status};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity, ProcessWalk};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -18,6 +17,8 @@ const STOP_WALKS: u32 = 20;
 const KILL_WALKS: u32 = 200;
 /// The same if the number of its processes has not changed since.
 const UNCHANGED_KILL_WALKS: u32 = 40;
+/// Maximum number of signals for one job that wait for a walk. More are dropped.
+const WAITING_SIGNALS: usize = 32;
 
 /// The jobs that are being ended, and when others are to be.
 #[derive(Default)]
@@ -184,5 +185,41 @@ impl Ending {
             Phase::GivenUp => return self.leader.is_some(),
         }
         false
+    }
+}
+
+/// Signals that are to be sent to the processes of a job.
+pub(super) struct RequestedSignals {
+    pub(super) processes: JobProcesses,
+    leaf: Option<LeafCgroup>,
+    pub(super) signals: Vec<OtherSignal>,
+}
+
+impl RequestedSignals {
+    /// No signals yet, for a job of which these processes are known.
+    pub(super) fn new(processes: JobProcesses, leaf: Option<LeafCgroup>) -> RequestedSignals {
+        RequestedSignals { processes, leaf, signals: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, signal: OtherSignal) {
+        if self.signals.len() < WAITING_SIGNALS {
+            self.signals.push(signal);
+        }
+    }
+
+    /// Looks for the processes of the job in a finished walk, and returns the steps that follow.
+    pub(super) fn steps(&mut self, id: u64, table: &ProcessTable) -> Vec<Step> {
+        let in_cgroup = self.leaf.as_ref().map(LeafCgroup::processes).unwrap_or_default();
+        let candidates = self.processes.update(table, &in_cgroup).into_iter();
+        candidates.map(|candidate| Step::ConfirmForSignal(id, candidate)).chain([Step::SendSignals(id)]).collect()
+    }
+
+    /// The signals to the processes that have been found.
+    pub(super) fn send_steps(&self) -> impl Iterator<Item = Step> {
+        let to_all = |signal: &OtherSignal| {
+            let ask = Ask::Other(*signal);
+            self.processes.alive().map(move |process| Step::Signal(process, ask))
+        };
+        self.signals.iter().flat_map(to_all)
     }
 }
