@@ -82,7 +82,7 @@ fn a_run_is_ended_on_request_and_others_go_on() {
         harness.executor.flush().unwrap();
         let result = harness.result_of(1);
         assert_eq!((result.outcome, result.is_timeout), (RunOutcome::Signal { number: 9, core_dumped: false }, false));
-        let of_alice = || world.run("pgrep -u alice -c .").stdout;
+        let of_alice = || world.run("pgrep -u alice -r D,R,S,T -c .").stdout;
         assert_eq!(of_alice().trim(), "0", "{:#?}", world.processes());
         fs::write("/tmp/go", "").unwrap();
         assert_eq!(harness.end_of(2), RunOutcome::Code(4));
@@ -185,7 +185,7 @@ fn a_job_that_forks_without_end_is_ended_while_other_jobs_are_started() {
     harness.start(&with_rules(start(1, "alice", &script(bomb)), rules));
     let result = harness.result_of(1);
     assert!(result.is_timeout && result.duration_ms < 20_000, "{result:?}");
-    assert_eq!(world.run("pgrep -u alice -c .").stdout.trim(), "0", "{:#?}", world.processes());
+    assert_eq!(world.run("pgrep -u alice -r D,R,S,T -c .").stdout.trim(), "0", "{:#?}", world.processes());
     assert_eq!(harness.run("bob", "exit 3"), RunOutcome::Code(3));
 }
 
