@@ -118,18 +118,19 @@ impl OldExecutor {
                     ended.push(*result);
                 }
                 ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
-                ExecutorEvent::Begun { .. } | ExecutorEvent::KeptOutput { .. } | ExecutorEvent::OutputPart { .. } => {
-                    self.other_events.push(event);
-                }
-                // Results of mails are not kept. `Started` is for the executor's own main.
-                ExecutorEvent::Mailed { .. } | ExecutorEvent::Started { .. } => {}
+                ExecutorEvent::Mailed { .. }
+                | ExecutorEvent::Begun { .. }
+                | ExecutorEvent::KeptOutput { .. }
+                | ExecutorEvent::OutputPart { .. } => self.other_events.push(event),
+                // For the executor's own main.
+                ExecutorEvent::Started { .. } => {}
             }
         }
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }
     }
 
-    /// Takes the received events about output and processes: [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`] and
-    /// [`ExecutorEvent::Begun`] with the processes of running jobs. Only an executor of the same version sends them.
+    /// Takes the received events about mail, output and processes: [`ExecutorEvent::Mailed`], and from an executor of the same version
+    /// [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`] and [`ExecutorEvent::Begun`] with the processes of running jobs.
     pub fn take_other_events(&mut self) -> Vec<ExecutorEvent> {
         std::mem::take(&mut self.other_events)
     }
