@@ -529,6 +529,8 @@ fn as_the_first_process_the_daemon_reaps_orphans_and_loses_no_status_of_a_job() 
 fn check_reports_every_fault_and_every_refusal() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("good", "* * * * * root true\n");
+    // As the package does it.
+    world.run("useradd --system --no-create-home --shell /usr/sbin/nologin _cronwheel").ok();
     let fine = world.run("crond --check");
     assert_eq!((fine.code(), fine.stderr.as_str()), (0, ""), "{fine:?}");
     assert_eq!(fine.stdout, "1 table with 1 entry, 0 refused, 0 errors, 0 warnings\n");
@@ -541,6 +543,54 @@ fn check_reports_every_fault_and_every_refusal() {
     assert!(faulty.stderr.contains("/etc/cron.d/open: refused: "), "{faulty:?}");
     assert_eq!(faulty.stdout, "2 tables with 2 entries, 1 refused, 1 error, 0 warnings\n");
     assert!(!fs::exists("/run/crond.pid").expect("/run") && !fs::exists("/run/crond.reboot").expect("/run"));
+}
+
+#[test]
+fn check_warns_of_what_keeps_control_and_history_from_working() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    let checked = || {
+        let check = world.run("cron --check");
+        assert_eq!(check.code(), 0, "warnings are no errors: {check:?}");
+        let count = check.stderr.lines().filter(|line| line.starts_with("warning: ")).count();
+        let told = if count == 1 { "1 warning".to_owned() } else { format!("{count} warnings") };
+        assert!(check.stdout.ends_with(&format!(", {told}\n")), "{check:?}");
+        check.stderr
+    };
+    assert_eq!(
+        checked(),
+        "warning: no history is kept: there is no user _cronwheel; cronwheel(7) has the command that makes it\n"
+    );
+    world.run("useradd --system --no-create-home --shell /usr/sbin/nologin _cronwheel").ok();
+    assert_eq!(checked(), "");
+
+    fs::write("/etc/cronwheel.toml", "control-group = 'nogr'\nview-group = 'adm'\n").expect("the settings");
+    assert_eq!(checked(), "warning: control-group: there is no group nogr in /etc/group\n");
+    fs::remove_file("/etc/cronwheel.toml").expect("the settings");
+
+    // A database of the future, and one that is none: nobody but the recorder's user opens them.
+    let directory = "/var/lib/cronwheel/history";
+    world.run(&format!("mkdir -m 711 -p /var/lib/cronwheel && mkdir -m 700 {directory}")).ok();
+    assert!(checked().starts_with(&format!("warning: {directory}: expected a directory of _cronwheel, found one of ")));
+    world.run(&format!("chown _cronwheel: {directory}")).ok();
+    world
+        .run(&format!("cd / && runuser -u _cronwheel -- sqlite3 {directory}/history.db 'PRAGMA user_version = 99'"))
+        .ok();
+    assert_eq!(
+        checked(),
+        format!(
+            "warning: {directory}: the database is of version 99, and this program knows up to 1: install a later version\n"
+        )
+    );
+    world.run(&format!("rm -r {directory}")).ok();
+    assert_eq!(checked(), "");
+
+    world.run("mount --bind /var/lib/cronwheel /var/lib/cronwheel && mount -o remount,bind,ro /var/lib/cronwheel").ok();
+    let told = checked();
+    assert!(told.starts_with("warning: /var/lib/cronwheel cannot be written to: "), "{told}");
+    world.run("umount /var/lib/cronwheel").ok();
+
+    world.run("mv $(command -v cronctl) /root/cronctl").ok();
+    assert!(checked().starts_with("warning: no history is kept: cronctl is not installed; "));
 }
 
 #[test]

@@ -35,6 +35,11 @@ const KEYS: [&str; 21] = [
     "watch",
 ];
 
+/// The keys of the file, in alphabetical order.
+pub fn keys() -> &'static [&'static str] {
+    &KEYS
+}
+
 /// Most edits between an unknown key and a known one that may have been meant.
 const MOST_EDITS: usize = 2;
 

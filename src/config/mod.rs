@@ -6,5 +6,5 @@ mod settings;
 pub mod sockets;
 pub mod zones;
 
-pub use file::{ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_size, parse_time};
+pub use file::{ConfigError, ConfigFile, LogTarget, Values, WatchMode, keys, parse_size, parse_time};
 pub use settings::{Config, HistoryConfig, Places};

@@ -118,8 +118,8 @@ impl Server {
             let _ = descriptor::send(socket.as_fd(), &[IoSlice::new(&refusal)]);
             return None;
         }
-        let connection = self.connections.entry(id).insert_entry(Connection::new(socket, peer)).into_mut();
-        Some(connection.socket.as_fd())
+        self.connections.insert(id, Connection::new(socket, peer));
+        self.descriptor(id)
     }
 
     /// The descriptor of a connection.

@@ -3,8 +3,9 @@
 use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::form::Form;
-use super::job_setting::{Draft, JobSetting, unknown_calendar};
+use super::job_setting::{Draft, JobSetting, ROWS, unknown_calendar};
 use super::policy::{Overlap, Ping, Policy};
+use crate::schedule::Kind;
 use std::sync::Arc;
 
 /// The job settings above the line that is being read.
@@ -33,6 +34,20 @@ pub(super) struct Variant {
     pub is_single: bool,
     /// The entry is not one of root, so that its nice value may not be negative.
     pub is_unprivileged: bool,
+    /// The kind of its schedule, on which some settings have no effect. Intervals are not distinguished.
+    pub kind: Option<Kind>,
+}
+
+impl Variant {
+    /// The same for entries with a schedule of that kind.
+    pub fn with_schedule(self, kind: Kind) -> Variant {
+        let kind = match kind {
+            Kind::Calendar => None,
+            Kind::Interval { .. } => Some(Kind::Interval { seconds: 1 }),
+            Kind::Reboot | Kind::After => Some(kind),
+        };
+        Variant { kind, ..self }
+    }
 }
 
 impl JobScope {
@@ -98,6 +113,7 @@ impl JobScope {
         let variant = Variant {
             is_single: variant.is_single && base.overlap != Overlap::Skip,
             is_unprivileged: variant.is_unprivileged && base.limits.nice.is_some_and(|nice| nice < 0),
+            kind: variant.kind.filter(|_| !Arc::ptr_eq(base, &Policy::shared_default())),
         };
         if variant == Variant::default() {
             return Arc::clone(base);
@@ -106,6 +122,9 @@ impl JobScope {
             return Arc::clone(known);
         }
         let mut policy = Policy::clone(base);
+        for row in ROWS.iter().filter(|row| variant.kind.is_some_and(|kind| !row.applies.to(kind))) {
+            policy = row.reset_in(&policy);
+        }
         if variant.is_single {
             policy.overlap = Overlap::Skip;
         }

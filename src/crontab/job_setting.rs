@@ -410,9 +410,14 @@ impl JobSetting {
 
     /// Whether a policy has another value of this setting than the default.
     pub(super) fn is_set_in(&self, policy: &Policy) -> bool {
+        self.reset_in(policy) != *policy
+    }
+
+    /// The policy with the default of this setting.
+    pub(super) fn reset_in(&self, policy: &Policy) -> Policy {
         let mut draft = Draft { policy: policy.clone(), ..Draft::default() };
         (self.reset)(&mut draft);
-        draft.policy != *policy
+        draft.policy
     }
 }
 

@@ -497,9 +497,9 @@ impl<'a> Parser<'a> {
             let complaint = Complaint::new(place.clone(), message);
             warnings.push(complaint.help("only entries of root may have a nice value below 0"));
         }
-        let policy = self.jobs.policy(Variant { is_single: job.flags.single, is_unprivileged }, ping);
-        policy_warnings::of(&policy, &job.schedule, &place, warnings);
-        policy
+        let variant = Variant { is_single: job.flags.single, is_unprivileged, kind: None };
+        policy_warnings::of(&self.jobs.policy(variant, None), &job.schedule, &place, warnings);
+        self.jobs.policy(variant.with_schedule(job.schedule.kind()), ping)
     }
 
     /// Gives an entry its name, unless one above it has that already. The full name, with the user in a system table.

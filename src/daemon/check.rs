@@ -1,6 +1,8 @@
-//! `crond --check`: reads all crontabs as the daemon would, and reports every fault and every refused crontab.
+//! `crond --check`: reads all crontabs as the daemon would, and reports every fault and every refused crontab, and what would keep control socket
+//! and history from working.
 
 use super::anacron::{self, CheckResult};
+use super::check_services;
 use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
 use crate::config::calendars::SystemCalendars;
@@ -75,7 +77,8 @@ impl Checker<'_> {
             None => {}
         }
         let faults: Vec<String> = self.calendars.faults().collect();
-        for fault in faults {
+        let services = check_services::find_problems(self.settings).into_iter().map(|text| format!("warning: {text}"));
+        for fault in faults.into_iter().chain(services) {
             self.warnings += 1;
             self.diagnostics.extend_from_slice(format!("{fault}\n").as_bytes());
         }

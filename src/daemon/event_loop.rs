@@ -4,7 +4,7 @@ use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
 use super::job_state::{JobStateStore, StateNews};
 use super::load_event::{EventSink, LoadEvent, LogLine};
-use super::old_executors::RequestedEnd;
+use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, Planner, Stopping, reap};
 use crate::crontab::printable;
@@ -12,7 +12,8 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
-    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, SkipReason, StampCause, StateChange,
+    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, SkipReason, StampCause,
+    StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -307,24 +308,35 @@ impl Daemon {
 
     pub(super) fn handle_executor(&mut self) -> Result<(), Fatal> {
         for event in self.executors.current.receive()? {
-            match event {
-                ExecutorEvent::Started { run, pid } => {
-                    self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
-                }
-                ExecutorEvent::Begun { runs } => self.notify_scheduler(Event::Begun(runs)),
-                ExecutorEvent::Ended(result) => self.handle_result(*result),
-                ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
-                ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
-                // Answers to a daemon that takes an executor over.
-                ExecutorEvent::Hello { .. } | ExecutorEvent::Running { .. } | ExecutorEvent::Listed => {}
-            }
+            self.handle_executor_event(event);
         }
         Ok(())
     }
 
+    /// Handles an event of this daemon's executor, or one of an earlier daemon's that is about output or processes.
+    pub(super) fn handle_executor_event(&mut self, event: ExecutorEvent) {
+        match event {
+            ExecutorEvent::Started { run, pid } => {
+                self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
+            }
+            ExecutorEvent::Begun { runs, processes } => {
+                processes.iter().for_each(|of| self.runs.set_process(of.run, of.pid, of.started_at_ms));
+                self.notify_scheduler(Event::Begun(runs));
+            }
+            ExecutorEvent::Ended(result) => self.handle_result(*result),
+            ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
+            ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
+            ExecutorEvent::OutputPart { follower, stream, skipped, data, is_end } => {
+                self.send_output_part(follower, stream, skipped, data, is_end);
+            }
+            // Answers to a daemon that takes an executor over.
+            ExecutorEvent::Hello { .. } | ExecutorEvent::Running { .. } | ExecutorEvent::Listed => {}
+        }
+    }
+
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        self.runs.remove(result.run);
+        self.publish_end(&result);
         self.record_result(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
@@ -337,6 +349,7 @@ impl Daemon {
                 Action::Start(mut start) => self.start(&mut start),
                 Action::Skipped { start, why, count, first } => {
                     self.record_skipped(&start, why, count, first);
+                    self.publish_skipped(&start, why);
                     self.log_skipped(&start, why, count, first);
                 }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
@@ -393,9 +406,14 @@ impl Daemon {
     }
 
     /// Has a run ended by the executor that it belongs to.
-    fn end_run(&mut self, run: RunId) {
+    pub(super) fn end_run(&mut self, run: RunId) {
         match self.executors.old.end_run(run) {
             RequestedEnd::Sent => {}
+            RequestedEnd::Lost(LostRunProcesses { run: of, processes }) => {
+                let known = self.planner.scheduler.find_jobs([&of.job]);
+                let grace_s = known.get(&of.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
+                self.executors.current.end_lost(run, processes, grace_s);
+            }
             RequestedEnd::NotTheirs => self.executors.current.end(run),
             RequestedEnd::OtherVersion => {
                 let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);

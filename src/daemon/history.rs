@@ -3,29 +3,24 @@
 //! Nothing here waits: an event is put into a buffer, and one write(2) at the end of a turn of the loop appends them to the journal. The recorder
 //! reads it when it gets to that; see [`crate::history`].
 
-use super::control_socket::make_socket_directory;
+use super::control_socket::{self, make_socket_directory};
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
-use super::state::{Daemon, Fatal, Handler};
 use crate::config::sockets::HISTORY;
-use crate::crontab::HistoryRule;
-use crate::executor::{EarlierStart, RunOfJob};
-use crate::history::event::{
-    DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
-};
+use crate::control::Rights;
+use crate::crontab::printable;
+use crate::executor::RunOfJob;
+use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
 use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
 use crate::report::Level;
-use crate::schedule::Timestamp;
-use crate::scheduler::{
-    JobId, MailResult, Outcome, Owner, RunId, RunRecord, RunRequest, RunResult, RunRules, SkipReason,
-};
+use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::created::CreatedDirectory;
 use crate::sys::error::{PathError, os_at};
 use crate::sys::files::{self, reason};
 use crate::sys::local_socket::Listener;
-use crate::sys::{clock, descriptor, handover, process, state_file};
+use crate::sys::{clock, descriptor, handover, state_file};
 use crate::users::local_account;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,11 +31,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// As whom the system's daemon has the recorder run.
-const ACCOUNT: &str = "_cronwheel";
+pub(super) const ACCOUNT: &str = "_cronwheel";
 /// The name of the journal in the run directory.
 const JOURNAL: &str = "history.journal";
 /// The name of the directory of the database in the state directory.
-const DIRECTORY: &str = "history";
+pub(super) const DIRECTORY: &str = "history";
 /// The mode of the state directory; those of its files are narrower.
 const STATE_DIRECTORY_MODE: u32 = 0o711;
 
@@ -51,6 +46,8 @@ const LONGEST_PAUSE_MS: i64 = 300_000;
 const HEALTHY_MS: i64 = 60_000;
 /// Most lines of one recorder that go into the log.
 const MOST_LINES: u32 = 100;
+/// Most characters of such a line.
+const LONGEST_TEXT: usize = 300;
 /// How long the end of a daemon waits for the recorder where nothing would be left to run it.
 const LAST_WAIT_MS: i64 = 3_000;
 /// What a database in memory may take.
@@ -108,7 +105,7 @@ struct RunningRecorder {
 
 /// Why there is no history.
 #[derive(Debug, thiserror::Error)]
-enum Unavailable {
+pub(super) enum Unavailable {
     #[error("this program was built without it")]
     NotBuilt,
     #[error("the configuration says so")]
@@ -138,14 +135,12 @@ impl History {
         }
     }
 
-    /// `on`, or why there is no history.
-    pub(super) fn state(&self) -> &str {
-        &self.state
-    }
-
-    /// How many events were dropped because the journal was full.
-    pub(super) fn dropped(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.dropped_in_all)
+    /// `on`, or why there is no history; with the number of events that were dropped because the journal was full.
+    pub(super) fn state(&self) -> String {
+        match self.open.as_ref().map_or(0, |open| open.dropped_in_all) {
+            0 => self.state.clone(),
+            dropped => format!("{}, {dropped} events left out", self.state),
+        }
     }
 
     /// Records an event at the end of this turn of the loop.
@@ -156,7 +151,7 @@ impl History {
     }
 
     /// Notes whose share a run takes.
-    fn add_share(&mut self, run: RunId, share: Share) {
+    pub(super) fn add_share(&mut self, run: RunId, share: Share) {
         self.shares.insert(run, share);
         if self.shares.len() > MOST_SHARES {
             self.shares.pop_first();
@@ -164,11 +159,16 @@ impl History {
     }
 
     /// Whose share a run takes. One that is not known takes none of root's.
-    fn share_of_run(&self, run: RunId) -> Share {
+    pub(super) fn share_of_run(&self, run: RunId) -> Share {
         self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
-    fn is_on(&self) -> bool {
+    /// How much of the beginning and of the end of a run's output is kept, in bytes.
+    pub(super) fn output_bytes(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.output)
+    }
+
+    pub(super) fn is_on(&self) -> bool {
         self.open.is_some()
     }
 
@@ -208,14 +208,14 @@ impl History {
         }
     }
 
-    /// Starts the recorder if it is time for that.
-    pub(super) fn run_timers(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
+    /// Starts the recorder if it is time for that. `handler` is called when it has sent something.
+    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) {
         let Some(open) =
             self.open.as_mut().filter(|open| matches!(open.recorder, Recorder::Waiting(at) if at <= now_ms))
         else {
             return;
         };
-        match open.spawn(now_ms, reactor) {
+        match open.spawn(now_ms, reactor, handler) {
             Ok(running) => open.recorder = Recorder::Running(running),
             Err(why) => {
                 let text = format!("starting the recorder of the history: {}", reason(&why));
@@ -226,7 +226,7 @@ impl History {
     }
 
     /// Reads what the recorder has sent.
-    pub(super) fn handle_recorder(&mut self, now_ms: i64, reactor: &mut Reactor<Handler>) {
+    pub(super) fn handle_recorder<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) {
         let Some(open) = &mut self.open else { return };
         let Recorder::Running(running) = &mut open.recorder else { return };
         let is_open = match descriptor::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
@@ -261,10 +261,10 @@ impl History {
                         ));
                     }
                 }
-                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, text)),
-                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, text)),
+                RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, one_line(&text))),
+                RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, one_line(&text))),
                 RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
-                RecorderMessage::Off(why) => off = Some(why),
+                RecorderMessage::Off(why) => off = Some(one_line(&why)),
             }
             if let Recorder::Running(running) = &mut open.recorder {
                 running.lines = running.lines.saturating_add(1);
@@ -320,24 +320,39 @@ impl History {
     }
 }
 
-impl OpenHistory {
-    fn new(
-        settings: &Settings,
-        threads: &SingleThreaded,
-        lines: &mut Vec<(Level, String)>,
-    ) -> Result<OpenHistory, Unavailable> {
+/// What the recorder is started from.
+#[derive(Debug)]
+pub(super) struct RecorderStart {
+    pub(super) program: PathBuf,
+    /// User id and group id. None: those of this process.
+    pub(super) account: Option<(u32, u32)>,
+}
+
+impl RecorderStart {
+    /// Finds the program and the user of the recorder.
+    pub(super) fn find(settings: &Settings) -> Result<RecorderStart, Unavailable> {
         if !cfg!(feature = "history") {
             return Err(Unavailable::NotBuilt);
         }
-        let config = settings.config.history;
-        if !config.is_kept {
+        if !settings.config.history.is_kept {
             return Err(Unavailable::NotWanted);
         }
         let account = match settings.is_standalone() {
             true => None,
             false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
         };
-        let program = cronctl().ok_or(Unavailable::NoProgram)?;
+        Ok(RecorderStart { program: cronctl().ok_or(Unavailable::NoProgram)?, account })
+    }
+}
+
+impl OpenHistory {
+    fn new(
+        settings: &Settings,
+        threads: &SingleThreaded,
+        lines: &mut Vec<(Level, String)>,
+    ) -> Result<OpenHistory, Unavailable> {
+        let RecorderStart { program, account } = RecorderStart::find(settings)?;
+        let config = settings.config.history;
         let keeps = !settings.is_standalone() || settings.state_dir_given;
         let directory = keeps.then(|| settings.config.state_dir.join(DIRECTORY));
         if let Some(directory) = &directory {
@@ -349,13 +364,15 @@ impl OpenHistory {
         });
         let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
         let retention = Retention { days: config.days, runs: config.runs, bytes };
+        // What is wrong with the groups is logged with the control socket.
+        let (Rights { control_group, view_group }, _) = control_socket::rights(settings);
         Ok(OpenHistory {
             journal,
             listener: listener.ok(),
             recorder: Recorder::Waiting(0),
             program,
             account,
-            settings: RecorderSettings { directory, retention, control_group: None, view_group: None },
+            settings: RecorderSettings { directory, retention, control_group, view_group },
             output: u32::try_from(config.output).unwrap_or(u32::MAX),
             pause_ms: FIRST_PAUSE_MS,
             is_failure_logged: false,
@@ -365,7 +382,7 @@ impl OpenHistory {
     }
 
     /// Starts the recorder.
-    fn spawn(&self, now_ms: i64, reactor: &mut Reactor<Handler>) -> io::Result<RunningRecorder> {
+    fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> io::Result<RunningRecorder> {
         let (ours, theirs) = descriptor::stream_pair()?;
         let journal = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(self.journal.file())))?;
         let descriptors = std::iter::once(journal.as_fd()).chain(self.listener.as_ref().map(Listener::as_fd));
@@ -383,7 +400,7 @@ impl OpenHistory {
         // The loop reaps all children.
         #[allow(clippy::zombie_processes)]
         let _child = command.spawn()?;
-        let token = reactor.add(&ours, Interest::Readable, |daemon, _| daemon.handle_recorder())?;
+        let token = reactor.add(&ours, Interest::Readable, handler)?;
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
@@ -469,162 +486,10 @@ fn listen(settings: &Settings, threads: &SingleThreaded) -> Result<Listener, Pat
     Listener::bind_for_all(threads, &path).map_err(os_at("making the socket", &path))
 }
 
-/// Whose share of the journal the runs of a job take.
-fn share_of(owner: &Owner) -> Share {
-    match owner {
-        Owner::User { uid: 0, .. } | Owner::System | Owner::Caller => Share::Root,
-        Owner::User { uid, .. } => Share::User(*uid),
-    }
-}
-
-impl Daemon {
-    fn handle_recorder(&mut self) -> Result<(), Fatal> {
-        self.history.handle_recorder(clock::monotonic_ms(), &mut self.reactor);
-        self.log_history();
-        Ok(())
-    }
-
-    /// Starts the recorder if it is time for that.
-    pub(super) fn run_history(&mut self, now_ms: i64) {
-        self.history.run_timers(now_ms, &mut self.reactor);
-        self.log_history();
-    }
-
-    /// Writes what was recorded in this turn.
-    pub(super) fn flush_history(&mut self) {
-        self.history.flush();
-        self.log_history();
-    }
-
-    /// Logs what has happened to the history.
-    pub(super) fn log_history(&mut self) {
-        for (level, text) in self.history.take_lines() {
-            match level {
-                Level::Info => self.log_event("INFO", &text),
-                _ => self.warn(&text),
-            }
-        }
-    }
-
-    /// Records that the daemon begins, and which runs of earlier daemons go on.
-    pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
-        self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
-        self.flush_history();
-    }
-
-    /// Records that a run is handed to the executor, and sets how much of its output the history gets.
-    pub(super) fn record_start(&mut self, start: &mut RunRequest) {
-        if start.rules.history_output > 0 {
-            start.rules.history_output = self.history.open.as_ref().map_or(0, |open| open.output);
-        }
-        if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
-            return;
-        }
-        let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
-        let share = share_of(&start.source.owner);
-        self.history.add_share(start.run, share);
-        self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
-    }
-
-    /// Records what the executor has reported of an ended run.
-    pub(super) fn record_result(&mut self, result: &RunResult) {
-        self.record_result_by(result, &RunRules::default());
-    }
-
-    fn record_result_by(&mut self, result: &RunResult, rules: &RunRules) {
-        // Its beginning was recorded, unless the history keeps nothing of its job.
-        let share = self.history.share_of_run(result.run);
-        self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
-    }
-
-    /// Records the ends that executors have reported to an earlier daemon: it may have been killed before it could do that.
-    pub(super) fn record_earlier_results(&mut self, started: &[EarlierStart]) {
-        for start in started {
-            let Some(result) = &start.result else { continue };
-            let request = self.planner.scheduler.request_of_job(&start.job);
-            self.record_result_by(result, &request.map(|request| request.rules).unwrap_or_default());
-        }
-    }
-
-    /// Records the output of a run.
-    pub(super) fn record_output(&mut self, run: RunId, mut head: Vec<u8>, tail: &[u8], cut: u64) {
-        let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
-        head.extend_from_slice(tail);
-        let share = self.history.share_of_run(run);
-        self.history.record(share, &HistoryEvent::Output { run: run.0, head: length, cut }, &head);
-    }
-
-    /// Records what became of a run's mail.
-    pub(super) fn record_mail(&mut self, run: RunId, mail: &MailResult) {
-        let mail = match mail {
-            MailResult::NotWanted => return,
-            MailResult::Sent => "sent".to_owned(),
-            MailResult::Dropped => "dropped".to_owned(),
-            MailResult::Failed { why } => why.clone(),
-        };
-        let share = self.history.share_of_run(run);
-        self.history.record(share, &HistoryEvent::Mailed { run: run.0, mail }, &[]);
-    }
-
-    /// Records an outcome that the scheduler has decided about.
-    pub(super) fn record_outcome(&mut self, record: &RunRecord) {
-        if !self.history.is_on() {
-            return;
-        }
-        match RunDecided::of(record) {
-            Some(decided) => {
-                let share = self.history.share_of_run(RunId(decided.run));
-                self.history.record(share, &HistoryEvent::RunDecided(decided), &[]);
-            }
-            None => {
-                let last = record.until.unwrap_or(record.scheduled_at);
-                let slots = (record.scheduled_at, last, record.count);
-                let start = self.planner.scheduler.request_of_job(&record.job);
-                let start = start.map(|start| RunRequest { trigger: record.trigger, ..start });
-                self.record_slots(&record.job, start.as_ref(), slots, &record.outcome);
-            }
-        }
-    }
-
-    /// Records slots that were skipped.
-    pub(super) fn record_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
-        let slots = (first, Timestamp(start.scheduled_at), count);
-        self.record_slots(&start.job, Some(start), slots, &Outcome::Skipped(why));
-    }
-
-    fn record_slots(
-        &mut self,
-        job: &JobId,
-        start: Option<&RunRequest>,
-        (first, last, count): (Timestamp, Timestamp, u64),
-        outcome: &Outcome,
-    ) {
-        if !self.history.is_on() || self.planner.scheduler.history_rule(job) == HistoryRule::Off {
-            return;
-        }
-        // The recorder knows an entry that is gone from its last run.
-        let unknown =
-            || RecordedEntry { job: job.as_str().to_owned(), user: job.user().to_owned(), ..RecordedEntry::default() };
-        let slots = Slots {
-            entry: start.map_or_else(unknown, |start| RecordedEntry::of(start, self.uid_of(start))),
-            trigger: start.map_or("schedule", |start| start.trigger.as_str()).to_owned(),
-            first_ms: first.0.saturating_mul(1000),
-            last_ms: last.0.saturating_mul(1000),
-            count,
-            end: RecordedOutcome::of(outcome),
-        };
-        let share = start.map_or(Share::Root, |start| share_of(&start.source.owner));
-        self.history.record(share, &HistoryEvent::Slots(Box::new(slots)), &[]);
-    }
-
-    /// The id of the user as whom a job runs, if it is a local one.
-    fn uid_of(&mut self, start: &RunRequest) -> Option<u32> {
-        match &start.source.owner {
-            Owner::User { uid, .. } => Some(*uid),
-            Owner::System => self.database.local_uid(&start.user),
-            Owner::Caller => process::own_ids().ok().map(|ids| ids.users[1]),
-        }
-    }
+/// A text of another process as one line of the log.
+fn one_line(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(at, _)| at);
+    printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
 }
 
 /// The numbers of runs.

@@ -250,7 +250,9 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
         let kept = put_aside(directory);
         warn(format!("{} is damaged from line {line} on{kept}; the lines before it are used", path.display()));
     }
-    let Content { saved, reserved, .. } = content;
+    let Content { mut saved, reserved, .. } = content;
+    // The thread writes it as a state of this boot.
+    saved.convert_to_boot(Timestamp(clock::wall().seconds), clock::monotonic_ms());
     let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
     let store =
         started.map_err(|error| warn(format!("starting the thread that keeps state: {}; {NOT_KEPT}", reason(&error))));

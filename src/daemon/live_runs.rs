@@ -1,7 +1,8 @@
 //! The runs that go on, and the last outcome of each job, as the control socket shows them.
 
 use crate::executor::RunOfJob;
-use crate::scheduler::{JobId, RunId, RunRecord, RunRequest, SharedBytes, Source, Trigger};
+use crate::schedule::Timestamp;
+use crate::scheduler::{JobId, RunId, RunRecord, RunRequest, RunResult, RunRules, SharedBytes, Source, Trigger};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Outcomes that are kept beside one for each live entry: those of jobs whose entries are gone are dropped when there are so many.
@@ -26,12 +27,33 @@ pub(super) struct LiveRun {
     pub(super) started_at_ms: Option<i64>,
 }
 
+impl LiveRun {
+    /// How it has ended, for a run of an entry without a policy.
+    pub(super) fn record(&self, result: &RunResult) -> RunRecord {
+        RunRecord {
+            run: Some(result.run),
+            job: self.job.clone(),
+            line: self.line,
+            scheduled_at: Timestamp(self.scheduled_at),
+            trigger: self.trigger,
+            attempt: self.attempt,
+            started_at_ms: result.started_at_ms,
+            ended_at_ms: Some(result.ended_at_ms),
+            outcome: RunRules::default().outcome(result),
+            count: 1,
+            until: None,
+        }
+    }
+}
+
 /// The runs that go on, and last outcomes.
 #[derive(Debug, Default)]
 pub(super) struct LiveRuns {
     runs: BTreeMap<RunId, LiveRun>,
     by_job: HashMap<JobId, Vec<RunId>>,
     last: HashMap<JobId, RunRecord>,
+    /// Runs that have ended and whose outcomes are being decided.
+    ended: BTreeMap<RunId, LiveRun>,
     failing: HashSet<JobId>,
 }
 
@@ -80,6 +102,20 @@ impl LiveRuns {
             }
         }
         Some(run)
+    }
+
+    /// Keeps what is known of a run that has ended until its outcome is decided.
+    pub(super) fn keep_ended(&mut self, id: RunId, run: LiveRun) {
+        // Whatever was not decided by then never will be.
+        if self.ended.len() > SPARE {
+            self.ended.pop_first();
+        }
+        self.ended.insert(id, run);
+    }
+
+    /// Takes what is known of a run that has ended.
+    pub(super) fn take_ended(&mut self, id: RunId) -> Option<LiveRun> {
+        self.ended.remove(&id)
     }
 
     /// A run that goes on.

@@ -25,13 +25,14 @@
 //! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
-//! | `history` | the journal of the history, and the recorder, which keeps it |
+//! | `history`, `history_records` | the journal of the history with the recorder, which keeps it, and what is recorded |
 //! | `check`, `now` | `--check` and Debian's `-N` |
 //! | `debug` | cronie's `-x` |
 
 mod anacron;
 mod change_watch;
 mod check;
+mod check_services;
 pub mod cli;
 mod control;
 mod control_socket;
@@ -42,6 +43,7 @@ mod event_loop;
 mod execution;
 mod file_cache;
 mod history;
+mod history_records;
 mod job_state;
 mod job_state_file;
 mod live_runs;

@@ -2,11 +2,11 @@
 //! runs go on, and the processes of these are watched.
 
 use super::reactor::{Interest, Reactor, Token};
-use crate::executor::{DeadExecutor, OldExecutor, RunOfJob, SilentExecutor, signal_lost_run};
+use crate::executor::{DeadExecutor, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
 use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::pidfd;
-use crate::sys::process::{self, Ask, Pid};
+use crate::sys::process::Pid;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -35,14 +35,23 @@ pub(super) struct OldExecutors {
 }
 
 /// What came of the request to end a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RequestedEnd {
-    /// The request was passed to the executor of the run.
+    /// The request was passed to the executor of the run, or the run has ended.
     Sent,
+    /// Its executor is dead or cannot be reached: the executor of this main has to end it.
+    Lost(LostRunProcesses),
     /// The executor of the run does not know the request.
     OtherVersion,
     /// No executor of an earlier main has this run.
     NotTheirs,
+}
+
+/// The processes of a run that no executor waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LostRunProcesses {
+    pub(super) run: RunOfJob,
+    pub(super) processes: LostProcesses,
 }
 
 /// A run whose process is watched, as no executor waits for it.
@@ -53,6 +62,8 @@ pub(super) struct WatchedRun {
     pub(super) run: RunOfJob,
     /// The descriptor of one of its processes; none: the kernel has no such descriptors, and the process is checked from time to time.
     pub(super) process: Option<OwnedFd>,
+    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or was told to end.
+    pub(super) times_out_at_ms: Option<i64>,
 }
 
 impl OldExecutors {
@@ -86,7 +97,7 @@ impl OldExecutors {
         self.connected.values_mut().for_each(act);
     }
 
-    /// Has one of their runs ended. If the executor is dead, its process group gets TERM.
+    /// Has one of their runs ended.
     pub(super) fn end_run(&mut self, run: RunId) -> RequestedEnd {
         let has_run = |executor: &&mut OldExecutor| executor.running().any(|running| running.run == run);
         if let Some(executor) = self.connected.values_mut().find(has_run) {
@@ -95,34 +106,37 @@ impl OldExecutors {
         let Some(watched) = self.watched.values().find(|watched| watched.run.run == run) else {
             return RequestedEnd::NotTheirs;
         };
-        // Read right before the signal, so that the number is not another process's by then.
-        if let Some(pid) = self.process_of(watched) {
-            // A group that is gone is what is wanted.
-            let _ = process::signal_group(pid, Ask::Terminate);
-            signal_lost_run(run, Ask::Terminate);
-        }
-        RequestedEnd::Sent
+        self.processes_of(watched).map_or(RequestedEnd::Sent, RequestedEnd::Lost)
     }
 
-    /// Sends TERM, or KILL if `hard`, to the process groups of all their jobs.
-    pub(super) fn end_all(&mut self, hard: bool) {
+    /// The connected executor that has this run.
+    pub(super) fn executor_of(&mut self, run: RunId) -> Option<&mut OldExecutor> {
+        self.connected.values_mut().find(|executor| executor.running().any(|running| running.run == run))
+    }
+
+    /// Requests that no more output is sent to a follower.
+    pub(super) fn stop_following(&mut self, follower: u64) {
+        self.connected.values_mut().for_each(|executor| executor.stop_following(follower));
+    }
+
+    /// Sends TERM, or KILL if `hard`, to all jobs of the connected ones. Returns the runs that the executor of this main has to end.
+    pub(super) fn end_all(&mut self, hard: bool) -> Vec<LostRunProcesses> {
         self.connected.values_mut().for_each(|executor| executor.end_all(hard));
-        let ask = if hard { Ask::Kill } else { Ask::Terminate };
-        for watched in self.watched.values() {
-            // The process is looked up right before its signal, so that its id does not belong to another one by then.
-            if let Some(pid) = self.process_of(watched) {
-                // The group may have ended meanwhile.
-                let _ = process::signal_group(pid, ask);
-                signal_lost_run(watched.run.run, ask);
-            }
-        }
+        self.watched.values().filter_map(|watched| self.processes_of(watched)).collect()
+    }
+
+    fn processes_of(&self, watched: &WatchedRun) -> Option<LostRunProcesses> {
+        let (executor, run) = (watched.executor, watched.run.run);
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.processes_of(run));
+        let processes = of_dead.or_else(|| self.silent.get(&executor)?.processes_of(run))?;
+        Some(LostRunProcesses { run: watched.run.clone(), processes })
     }
 
     /// A process of a watched run, if one is still there.
-    pub(super) fn process_of(&self, watched: &WatchedRun) -> Option<Pid> {
+    pub(super) fn process_of(&self, watched: &WatchedRun, sessions: &Sessions) -> Option<Pid> {
         let (executor, run) = (watched.executor, watched.run.run);
-        let of_dead = self.dead.get(&executor).and_then(|dead| dead.process_of(run));
-        of_dead.or_else(|| self.silent.get(&executor)?.process_of(run))
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.process_of(run, sessions));
+        of_dead.or_else(|| self.silent.get(&executor)?.process_of(run, sessions))
     }
 
     /// Journals without names, which only a program that is executed in place of this one can read again.
@@ -149,24 +163,46 @@ impl OldExecutors {
         executor: u64,
         run: &RunOfJob,
         mut pid: Pid,
-        process_of: impl Fn(RunId) -> Option<Pid>,
     ) -> bool {
         let token = reactor.new_token();
+        let mut watched = WatchedRun { executor, run: run.clone(), process: None, times_out_at_ms: None };
         let process = loop {
             let process = pidfd::open(pid).ok();
             // If it ended before its descriptor was opened, the descriptor may be another process's.
-            match process_of(run.run) {
+            match self.process_of(&watched, &Sessions::default()) {
                 Some(now) if now == pid => break process,
                 Some(other) => pid = other,
                 None => return false,
             }
         };
-        let process = process.filter(|process| reactor.add_as(token, process, Interest::Readable, handler).is_ok());
-        if process.is_none() {
+        watched.process = process.filter(|process| reactor.add_as(token, process, Interest::Readable, handler).is_ok());
+        if watched.process.is_none() {
             self.check_within(CHECK_PROCESSES_MS);
         }
-        self.watched.insert(token, WatchedRun { executor, run: run.clone(), process });
+        self.watched.insert(token, watched);
         true
+    }
+
+    /// Limits the time of a watched run.
+    pub(super) fn set_timeout(&mut self, run: RunId, at_ms: i64) {
+        for watched in self.watched.values_mut().filter(|watched| watched.run.run == run) {
+            watched.times_out_at_ms = Some(at_ms);
+        }
+        self.check_within((at_ms - clock::monotonic_ms()).max(0));
+    }
+
+    /// Takes the watched runs whose time is over; the others are checked when theirs is.
+    pub(super) fn take_timed_out(&mut self, now_ms: i64) -> Vec<RunId> {
+        let mut timed_out = Vec::new();
+        for watched in self.watched.values_mut() {
+            if watched.times_out_at_ms.take_if(|at| *at <= now_ms).is_some() {
+                timed_out.push(watched.run.run);
+            }
+        }
+        if let Some(next) = self.watched.values().filter_map(|watched| watched.times_out_at_ms).min() {
+            self.check_within(next - now_ms);
+        }
+        timed_out
     }
 
     /// Takes the watched runs out whose processes have ended.

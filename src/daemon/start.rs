@@ -355,7 +355,8 @@ impl Daemon {
             is_resumed,
             live,
             begun,
-            begun_since_ms: clock::wall_ms().saturating_sub(KEPT_STARTS * 1000),
+            // Without journals nobody knows what has been begun.
+            begun_since_ms: if has_journals { clock::wall_ms() - KEPT_STARTS * 1000 } else { i64::MAX },
         });
         self.record_earlier_results(&found.started);
         let EarlierRuns { started, running } = self.take_over(found);

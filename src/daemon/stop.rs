@@ -4,7 +4,7 @@
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Stopping, reap};
 use crate::schedule::Timestamp;
-use crate::scheduler::Event;
+use crate::scheduler::{Event, RunRules};
 use crate::sys::clock;
 use crate::sys::error::os;
 use crate::sys::poll::Poll;
@@ -66,7 +66,10 @@ impl Daemon {
 
     fn terminate_jobs(&mut self, hard: bool) {
         self.executors.current.end_all(hard);
-        self.executors.old.end_all(hard);
+        for lost in self.executors.old.end_all(hard) {
+            let grace_s = if hard { 0 } else { RunRules::default().grace };
+            self.executors.current.end_lost(lost.run.run, lost.processes, grace_s);
+        }
     }
 
     /// Whether nothing is left to wait for.

@@ -5,7 +5,7 @@ use super::reactor::{Interest, Token};
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::executor::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
-    SilentExecutor, process_of_lost_run,
+    Sessions, SilentExecutor,
 };
 use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
@@ -86,14 +86,16 @@ impl Daemon {
     }
 
     /// Watches the runs of an executor that cannot be reached. Returns those that go on.
-    fn take_silent(&mut self, mut silent: SilentExecutor) -> Vec<RunOfJob> {
+    fn take_silent(&mut self, silent: SilentExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for (run, fate) in silent.open_runs() {
+        let open = silent.open_runs();
+        self.executors.old.silent.insert(id, silent);
+        for (run, fate) in open {
             match fate {
                 Fate::Ended { result, .. } => ended.push(result),
                 Fate::GoesOn(pid) => {
-                    if self.watch_run(id, &run, pid, |run| silent.process_of(run)) {
+                    if self.watch_run(id, &run, pid) {
                         running.push(run);
                     } else {
                         lost.push(LostRun { run, rest: UNKNOWN_END_OF_SILENT });
@@ -104,8 +106,9 @@ impl Daemon {
             }
         }
         let handled: Vec<RunId> = lost.iter().map(|lost| lost.run.run).collect();
-        silent.mark_handled(&handled);
-        self.executors.old.silent.insert(id, silent);
+        if let Some(silent) = self.executors.old.silent.get_mut(&id) {
+            silent.mark_handled(&handled);
+        }
         self.executors.old.check_within(RETRY_SILENT_MS);
         self.report_lost(lost);
         ended.into_iter().for_each(|result| self.handle_result(result));
@@ -143,29 +146,27 @@ impl Daemon {
     }
 
     /// Watches the process of a run. Returns whether it is still there.
-    fn watch_run(
-        &mut self,
-        executor: u64,
-        run: &RunOfJob,
-        pid: Pid,
-        process_of: impl Fn(RunId) -> Option<Pid>,
-    ) -> bool {
+    fn watch_run(&mut self, executor: u64, run: &RunOfJob, pid: Pid) -> bool {
         let handler: Handler = |daemon, token| {
             daemon.executors.old.ended.push(token);
             Ok(())
         };
-        self.executors.old.watch((&mut self.reactor, handler), executor, run, pid, process_of)
+        self.executors.old.watch((&mut self.reactor, handler), executor, run, pid)
     }
 
     /// Records the results of a dead executor's runs. Returns those that go on.
-    fn take_dead(&mut self, mut dead: DeadExecutor) -> Vec<RunOfJob> {
+    fn take_dead(&mut self, dead: DeadExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for (run, fate) in dead.open_runs() {
+        let open = dead.open_runs();
+        let begun: HashMap<RunId, i64> =
+            open.iter().filter_map(|(run, _)| Some((run.run, dead.begun_at(run.run)?))).collect();
+        self.executors.old.dead.insert(id, dead);
+        for (run, fate) in open {
             match fate {
                 Fate::Ended { result, is_reported } => ended.push((run, result, is_reported)),
                 Fate::GoesOn(pid) => {
-                    if self.watch_run(id, &run, pid, |run| dead.process_of(run)) {
+                    if self.watch_run(id, &run, pid) {
                         running.push(run);
                     } else {
                         lost.push(LostRun { run, rest: UNKNOWN_END });
@@ -177,16 +178,31 @@ impl Daemon {
         }
         let handled: Vec<RunId> =
             lost.iter().map(|lost| lost.run.run).chain(ended.iter().map(|(run, ..)| run.run)).collect();
-        let written = dead.mark_handled(&handled);
-        self.warn_if_failed(written);
-        self.executors.old.dead.insert(id, dead);
+        if let Some(dead) = self.executors.old.dead.get_mut(&id) {
+            let written = dead.mark_handled(&handled);
+            self.warn_if_failed(written);
+        }
         self.report_lost(lost);
         self.log_unreported(
             ended.iter().filter(|(.., is_reported)| !is_reported).map(|(run, result, _)| (run, &result.outcome)),
         );
         ended.into_iter().for_each(|(_, result, _)| self.handle_result(result));
         self.clean_up();
+        self.limit_lost_runs(&running, &begun);
         running
+    }
+
+    /// Ends runs of a dead executor when their time is over. `begun` has their starts, in seconds of UTC.
+    fn limit_lost_runs(&mut self, runs: &[RunOfJob], begun: &HashMap<RunId, i64>) {
+        let known = self.planner.scheduler.find_jobs(runs.iter().map(|run| &run.job));
+        let (now, now_ms) = (now().utc.0, clock::monotonic_ms());
+        for run in runs {
+            let timeout = known.get(&run.job).and_then(|start| start.rules.timeout);
+            if let (Some(timeout), Some(begun_at)) = (timeout, begun.get(&run.run)) {
+                let left_s = begun_at.saturating_add(i64::from(timeout)).saturating_sub(now).max(0);
+                self.executors.old.set_timeout(run.run, now_ms.saturating_add(left_s.saturating_mul(1000)));
+            }
+        }
     }
 
     fn warn_if_failed(&mut self, done: Result<(), RunDirectoryError>) {
@@ -198,7 +214,11 @@ impl Daemon {
     /// Handles messages of an earlier daemon's executor, or the end of its connection.
     fn handle_old_executor(&mut self, token: Token) -> Result<(), Fatal> {
         let Some(executor) = self.executors.old.connected.get_mut(&token) else { return Ok(()) };
-        match executor.receive() {
+        let received = executor.receive();
+        for event in executor.take_other_events() {
+            self.handle_executor_event(event);
+        }
+        match received {
             Ok(ended) => ended.into_iter().for_each(|result| self.handle_result(result)),
             Err(_) => {
                 if let Some(executor) = self.executors.old.connected.remove(&token) {
@@ -241,12 +261,13 @@ impl Daemon {
     fn end_watched(&mut self) {
         let mut lost = Vec::new();
         let mut handled: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
+        let sessions = Sessions::default();
         for watched in self.executors.old.take_ended(&mut self.reactor) {
-            let WatchedRun { executor, run, .. } = watched;
-            // Other processes of the run may be left in its cgroup.
-            if let Some(pid) = process_of_lost_run(run.run)
-                && self.watch_run(executor, &run, pid, process_of_lost_run)
-            {
+            // Other processes of the run may be left in its cgroup or its session.
+            let left = self.executors.old.process_of(&watched, &sessions);
+            let WatchedRun { executor, run, times_out_at_ms, .. } = watched;
+            if left.is_some_and(|pid| self.watch_run(executor, &run, pid)) {
+                times_out_at_ms.inspect(|at_ms| self.executors.old.set_timeout(run.run, *at_ms));
                 continue;
             }
             handled.entry(executor).or_default().push(run.run);
@@ -280,7 +301,11 @@ impl Daemon {
             self.handle_closed_executor(executor);
         }
         self.retry_silent();
-        let goes_on = |watched: &WatchedRun| self.executors.old.process_of(watched).is_some();
+        for run in self.executors.old.take_timed_out(now_ms) {
+            self.end_run(run);
+        }
+        let sessions = Sessions::default();
+        let goes_on = |watched: &WatchedRun| self.executors.old.process_of(watched, &sessions).is_some();
         let unwatched: Vec<(Token, bool)> = self
             .executors
             .old

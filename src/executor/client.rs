@@ -2,6 +2,7 @@
 
 use super::config::{Config, JournalLocation};
 use super::link::{Link, WireError};
+use super::lost_processes::LostProcesses;
 use super::process::run;
 use super::wire::{ExecutorEvent, ExecutorRequest};
 use crate::scheduler::{FollowUp, RunId, RunRequest};
@@ -91,6 +92,33 @@ impl Executor {
     /// Queues a request to end a run with all its processes: SIGTERM, and SIGKILL after its grace period.
     pub fn end(&mut self, run: RunId) {
         self.queue(&ExecutorRequest::End { run });
+    }
+
+    /// Queues a request to end the processes of a run that another executor has left: SIGTERM, and SIGKILL after the grace period.
+    pub fn end_lost(&mut self, run: RunId, processes: LostProcesses, grace_s: u32) {
+        self.queue(&ExecutorRequest::EndLost { run, processes, grace_s });
+    }
+
+    /// Queues a request to send the output of a run as [`ExecutorEvent::OutputPart`] until it ends. `follower` is a number that the parts
+    /// get.
+    pub fn follow(&mut self, run: RunId, follower: u64) {
+        self.queue(&ExecutorRequest::FollowOutput { run, follower });
+    }
+
+    /// Queues a request to send no more parts to a follower. Those that have been sent before still arrive, and the last part.
+    pub fn stop_following(&mut self, follower: u64) {
+        self.queue(&ExecutorRequest::StopFollowing { follower });
+    }
+
+    /// Queues a request to send a signal to all processes of a run. A run that has no process yet, or has ended, gets none, and real-time
+    /// signals are not sent.
+    pub fn signal(&mut self, run: RunId, signal: i32) {
+        self.queue(&ExecutorRequest::Signal { run, signal });
+    }
+
+    /// Queues a request for the processes of running jobs that [`ExecutorEvent::Begun`] has not reported yet.
+    pub fn report_processes(&mut self) {
+        self.queue(&ExecutorRequest::ReportProcesses);
     }
 
     /// Queues a request to end every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Starts

@@ -5,6 +5,7 @@ use super::exec_spec::Stdio;
 use super::link::Link;
 use super::output::Output;
 use super::owner::OwnerKey;
+use super::wire::RunProcess;
 use crate::profile::Profile;
 use crate::scheduler::{RunOutcome, RunRequest, RunResult, Usage};
 use crate::sys::cgroup::LeafCgroup;
@@ -73,6 +74,12 @@ impl Job {
     /// The command up to the first `%`, as the log and the mail show it.
     pub(super) fn command(&self, profile: &Profile) -> Vec<u8> {
         self.start.split(profile.backslash).shell
+    }
+
+    /// Its process, if it has one.
+    pub(super) fn run_process(&self) -> Option<RunProcess> {
+        let started_at_ms = self.started_at_ms;
+        self.pid.map(|pid| RunProcess { run: self.start.run, pid, started_at_ms })
     }
 
     pub(super) fn pipe(&mut self, stream: Stream) -> &mut Option<OwnedFd> {

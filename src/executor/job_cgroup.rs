@@ -5,8 +5,7 @@
 
 use crate::scheduler::RunId;
 use crate::sys::cgroup::{DelegatedCgroup, Entrance, LeafCgroup};
-use crate::sys::process::{Ask, Pid};
-use crate::sys::process_list::{self, ProcessIdentity};
+use crate::sys::process::Pid;
 use std::io;
 
 /// How the names of all leaves begin.
@@ -30,21 +29,6 @@ fn leaf_of_lost(run: RunId) -> Option<LeafCgroup> {
 }
 
 /// A process that is left in the cgroup of a run whose executor is dead.
-pub fn process_of_lost_run(run: RunId) -> Option<Pid> {
+pub(super) fn process_of_lost_run(run: RunId) -> Option<Pid> {
     leaf_of_lost(run)?.processes().first().copied()
-}
-
-/// Signals the processes in the cgroup of a run whose executor is dead, if it has one.
-pub fn signal_lost_run(run: RunId, ask: Ask) {
-    let Some(leaf) = leaf_of_lost(run) else { return };
-    if ask == Ask::Kill && leaf.kill().is_ok() {
-        return;
-    }
-    let found: Vec<ProcessIdentity> = leaf.processes().into_iter().filter_map(process_list::identity).collect();
-    // An id that was given to another process before its start time was read is not in the leaf any more.
-    let left = leaf.processes();
-    for process in found.into_iter().filter(|process| left.contains(&process.pid)) {
-        // One that has ended is what is wanted.
-        let _ = process_list::signal_exactly(process, ask);
-    }
 }

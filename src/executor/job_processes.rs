@@ -4,6 +4,7 @@
 //! A process that was found is remembered, so that its descendants are still found after its parent has ended. What is read of several
 //! processes one after the other never existed at one moment, so each process that is found is confirmed before it counts.
 
+use super::lost_processes::LostProcesses;
 use crate::sys::process::{self, Pid};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -69,6 +70,16 @@ impl JobProcesses {
     pub(super) fn of_leader(leader: ProcessIdentity) -> JobProcesses {
         let member = Member { started: leader.started, session: 0, is_alive: true, is_stopped: false };
         JobProcesses { leader: leader.pid, members: HashMap::from([(leader.pid, member)]) }
+    }
+
+    /// What is left of a run of another executor. Its leader is forgotten by the next update if it has ended.
+    pub(super) fn of_lost(LostProcesses { leader, others }: LostProcesses) -> JobProcesses {
+        let mut job = JobProcesses::of_leader(leader);
+        for process in others {
+            let member = Member { started: process.started, session: leader.pid, is_alive: true, is_stopped: false };
+            job.members.insert(process.pid, member);
+        }
+        job
     }
 
     /// The processes that had not ended when they were last seen.

@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `client`, `config` | main | the connection to the executor, and its settings |
 //! | `predecessors`, `takeover` | main | executors of earlier mains |
+//! | `lost_processes` | main | the processes of runs whose executor is dead |
 //! | `link`, `wire` | both | messages between main and executor |
 //! | `journal`, `run_directory` | both | the journals of runs, and the directory with them |
 //! | `process` | executor | the event loop and everything that it does |
@@ -31,6 +32,7 @@ mod job_processes;
 mod journal;
 mod label;
 mod link;
+mod lost_processes;
 mod output;
 mod owner;
 mod pam_monitor;
@@ -46,12 +48,12 @@ mod wire;
 
 pub use client::{Executor, LaunchError};
 pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
-pub use job_cgroup::{process_of_lost_run, signal_lost_run};
 pub use journal::KEPT_STARTS;
+pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{
     AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentExecutor, find as find_predecessors,
     of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldExecutor};
-pub use wire::{ExecutorEvent, RunOfJob};
+pub use wire::{ExecutorEvent, OutputStream, RunOfJob, RunProcess};

@@ -97,6 +97,11 @@ impl<T> FairQueue<T> {
         Some((owner, item))
     }
 
+    /// All queued items, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.queues.values().flatten()
+    }
+
     /// Takes all items, in no particular order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         std::mem::take(self).queues.into_values().flatten()

@@ -1,13 +1,12 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
-use super::job_cgroup;
 use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, append_handled, read};
+use super::lost_processes::{self, LostProcesses, Sessions};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
 use crate::scheduler::{JobId, RunId, RunResult};
 use crate::sys::clock;
-use crate::sys::host;
 use crate::sys::poll::Poll;
 use crate::sys::process::Pid;
 use std::collections::BTreeMap;
@@ -94,9 +93,14 @@ impl SilentExecutor {
         open_runs(&self.open)
     }
 
-    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup.
-    pub fn process_of(&self, run: RunId) -> Option<Pid> {
-        process_of(&self.open, run)
+    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
+    pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
+        process_of(&self.open, run, sessions)
+    }
+
+    /// The processes of that run, if it has been started.
+    pub fn processes_of(&self, run: RunId) -> Option<LostProcesses> {
+        processes_of(&self.open, run)
     }
 
     /// Records that the results of these runs are not waited for any more.
@@ -134,18 +138,21 @@ impl SilentExecutor {
 }
 
 fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
+    let sessions = Sessions::default();
     let fate = |run: RunId, known: &JournaledRun| match (&known.result, known.process) {
         (Some(result), _) => Fate::Ended { result: result.clone(), is_reported: known.mail.is_some() },
-        (None, Some(_)) => process_of(open, run).map_or(Fate::Gone, Fate::GoesOn),
+        (None, Some(_)) => process_of(open, run, &sessions).map_or(Fate::Gone, Fate::GoesOn),
         (None, None) => Fate::NeverSeen,
     };
     open.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
 }
 
-fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<Pid> {
-    let process = open.get(&run).and_then(|known| known.process)?;
-    let is_there = host::process_started(process.pid).is_some_and(|started| started == process.started.to_string());
-    is_there.then_some(process.pid).or_else(|| job_cgroup::process_of_lost_run(run))
+fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId, sessions: &Sessions) -> Option<Pid> {
+    lost_processes::process_of(open.get(&run)?.process?, run, sessions)
+}
+
+fn processes_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<LostProcesses> {
+    Some(lost_processes::processes_of(open.get(&run)?.process?, run))
 }
 
 /// The journal of a dead executor, and the runs that main still has to handle.
@@ -191,9 +198,19 @@ impl DeadExecutor {
         open_runs(&self.open)
     }
 
-    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup.
-    pub fn process_of(&self, run: RunId) -> Option<Pid> {
-        process_of(&self.open, run)
+    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
+    pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
+        process_of(&self.open, run, sessions)
+    }
+
+    /// The processes of that run, if it has been started.
+    pub fn processes_of(&self, run: RunId) -> Option<LostProcesses> {
+        processes_of(&self.open, run)
+    }
+
+    /// When that run was started, in seconds of UTC.
+    pub fn begun_at(&self, run: RunId) -> Option<i64> {
+        self.open.get(&run).map(|known| known.begun_at)
     }
 
     /// Records that these runs have been handled.

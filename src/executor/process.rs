@@ -7,6 +7,8 @@
 //! | `state`, `context` | the executor's state, and the part of it that all files use |
 //! | `mains`, `requests` | the connection to a main; its requests and the events that it gets |
 //! | `queued_bytes` | how much output is queued for a main that does not read |
+//! | `follow_output`, `followers` | output of running jobs for a main that follows it |
+//! | `signals` | signals to the processes of a job that a main requests |
 //! | `starts`, `start` | starts that wait; making a start: user, limits, process |
 //! | `start_limiter` | how many processes are being started at once |
 //! | `pam`, `pam_jobs` | the template process; jobs that need a PAM session |
@@ -26,7 +28,9 @@ mod ended_output;
 mod ended_run;
 mod endings;
 mod finish;
+mod follow_output;
 mod follow_ups;
+mod followers;
 mod job_endings;
 mod kept_output;
 mod late;
@@ -40,6 +44,7 @@ mod requests;
 mod run_follow_ups;
 mod run_journal;
 mod running;
+mod signals;
 mod start;
 mod start_limiter;
 mod starts;
@@ -144,7 +149,9 @@ impl ExecutorState {
     fn has_no_work(&self) -> bool {
         let mails = self.mails.waiting() + self.mails.mailers();
         let follow_ups = self.follow_ups.len();
-        self.starts.len() + mails + follow_ups + self.jobs.running.len() == 0
+        // Those of its own runs are among the running jobs.
+        let endings = self.endings.of_job.len();
+        self.starts.len() + mails + follow_ups + self.jobs.running.len() + endings == 0
             && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
     }
 

@@ -28,6 +28,8 @@ pub struct OldExecutor {
     earlier_results: Vec<RunResult>,
     /// The version that its `Hello` has.
     protocol: Option<u32>,
+    /// Received events about output and processes.
+    other_events: Vec<ExecutorEvent>,
 }
 
 /// An old executor has closed the connection.
@@ -50,6 +52,7 @@ impl OldExecutor {
             has_listed: false,
             earlier_results: Vec::new(),
             protocol: None,
+            other_events: Vec::new(),
         };
         executor.ask(&ExecutorRequest::Hello { protocol: PROTOCOL });
         Ok(executor)
@@ -115,23 +118,41 @@ impl OldExecutor {
                     ended.push(*result);
                 }
                 ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
-                // Results of mails are not kept. The other events are for the executor's own main.
                 ExecutorEvent::Mailed { .. }
-                | ExecutorEvent::Started { .. }
                 | ExecutorEvent::Begun { .. }
-                | ExecutorEvent::KeptOutput { .. } => {}
+                | ExecutorEvent::KeptOutput { .. }
+                | ExecutorEvent::OutputPart { .. } => self.other_events.push(event),
+                // For the executor's own main.
+                ExecutorEvent::Started { .. } => {}
             }
         }
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }
     }
 
+    /// Takes the received events about mail, output and processes: [`ExecutorEvent::Mailed`], and from an executor of the same version
+    /// [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`] and [`ExecutorEvent::Begun`] with the processes of running jobs.
+    pub fn take_other_events(&mut self) -> Vec<ExecutorEvent> {
+        std::mem::take(&mut self.other_events)
+    }
+
+    /// Requests the output of one of its runs, see [`super::Executor::follow`]. False if it has another version.
+    pub fn follow(&mut self, run: RunId, follower: u64) -> bool {
+        self.ask_same_version(&ExecutorRequest::FollowOutput { run, follower })
+    }
+
+    /// Requests that no more parts are sent to a follower.
+    pub fn stop_following(&mut self, follower: u64) {
+        self.ask_same_version(&ExecutorRequest::StopFollowing { follower });
+    }
+
+    /// Requests that a signal is sent to all processes of one of its runs. False if it has another version.
+    pub fn signal(&mut self, run: RunId, signal: i32) -> bool {
+        self.ask_same_version(&ExecutorRequest::Signal { run, signal })
+    }
+
     /// Requests the end of one of its runs. False if it has another version, which does not know such a request.
     pub fn end(&mut self, run: RunId) -> bool {
-        let is_same_version = self.protocol == Some(PROTOCOL);
-        if is_same_version {
-            self.ask(&ExecutorRequest::End { run });
-        }
-        is_same_version
+        self.ask_same_version(&ExecutorRequest::End { run })
     }
 
     /// Requests the end of every job.
@@ -147,6 +168,15 @@ impl OldExecutor {
     /// Requests that the executor logs its state.
     pub fn log_state(&mut self) {
         self.ask(&ExecutorRequest::LogState);
+    }
+
+    /// Sends a request that another version does not know. False if it has another version.
+    fn ask_same_version(&mut self, request: &ExecutorRequest<()>) -> bool {
+        let is_same_version = self.protocol == Some(PROTOCOL);
+        if is_same_version {
+            self.ask(request);
+        }
+        is_same_version
     }
 
     fn ask(&mut self, request: &ExecutorRequest<()>) {

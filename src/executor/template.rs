@@ -1,10 +1,19 @@
-//! The template process: it has libpam loaded and forks the PAM monitors.
+//! The template process: it has libpam and the service's modules loaded and forks the PAM monitors.
 //!
 //! It is the executor's child and exists from the first job with PAM on. It is a separate process for two reasons. The executor never loads
 //! libpam or its modules, so their code can neither block nor crash the process that all jobs depend on. And fork copies the page tables of
 //! the forking process: the template stays small however much memory the executor uses.
 //!
-//! It does not read the PAM service's files and opens no session. It only receives the descriptors of a PAM monitor and forks it.
+//! At its start it begins a PAM transaction that is neither used nor ended. pam_start(3) reads the service's files and loads the modules but calls
+//! none of their functions, so nothing is opened, logged or changed. Since the modules are then in memory, a PAM monitor saves loading and
+//! relocating them: about a quarter of the CPU and a third of the memory that a job with PAM costs (figures in tests/bench/README.md, "What helped").
+//! If the transaction fails, PAM monitors load the modules themselves.
+//!
+//! Each PAM monitor begins a transaction of its own, which reads the service's files as they are then and loads modules that the template does not
+//! have. An upgraded module, or a library of one, would go unnoticed, as it is already loaded under its name. So before jobs are started the
+//! executor replaces a template that has a library mapped whose file has been deleted or replaced, or an earlier libpam.
+//!
+//! It opens no session. It only receives the descriptors of a PAM monitor and forks it.
 
 use super::exec_spec::Stdio;
 use super::link::Link;
@@ -14,14 +23,17 @@ use crate::sys::cgroup::DelegatedCgroup;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::pam::Library;
-use crate::sys::process;
+use crate::sys::process::{self, Pid};
+use crate::sys::process_list;
 use crate::sys::selinux::Policy;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The executor's connection to the template process.
 #[derive(Debug)]
 pub(super) struct MonitorTemplate {
+    pid: Pid,
     socket: OwnedFd,
 }
 
@@ -34,8 +46,13 @@ impl MonitorTemplate {
         cgroup: Option<&DelegatedCgroup>,
     ) -> io::Result<MonitorTemplate> {
         let (ours, theirs) = descriptor::request_pair()?;
-        process::fork(threads, |child| template(&child, theirs, profile, policy, cgroup))?;
-        Ok(MonitorTemplate { socket: ours })
+        let pid = process::fork(threads, |child| template(&child, theirs, profile, policy, cgroup))?;
+        Ok(MonitorTemplate { pid, socket: ours })
+    }
+
+    /// Whether a library that it has loaded is not installed any more. Its PAM monitors would use the earlier version.
+    pub(super) fn is_outdated(&self) -> bool {
+        process_list::has_deleted_libraries(self.pid)
     }
 
     /// Whether the template has unread requests. More requests would only wait behind them.
@@ -66,6 +83,9 @@ fn template(
     // Its children are not waited for: the executor is informed about jobs over the sockets of the PAM monitors.
     process::ignore_children();
     let library = Library::open();
+    if let (Some(library), Ok(service)) = (&library, CString::new(profile.pam_service)) {
+        library.keep_modules(&service);
+    }
     while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
         let Ok([link, input, output, error]) = <[OwnedFd; 4]>::try_from(descriptors) else { continue };
         let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, cgroup, link: Link::new(link) };

@@ -5,6 +5,7 @@
 //! that they only use the messages above the line "same version only". Those never change. New variants are added at the end of each enum,
 //! and a message that cannot be decoded is skipped.
 
+use super::lost_processes::LostProcesses;
 use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
@@ -48,6 +49,36 @@ pub(super) enum ExecutorRequest<S> {
         /// Whether its output is mailed, if it is kept for that.
         is_mailed: bool,
     },
+    /// End the processes of a run that another executor has left: SIGTERM, and SIGKILL after a grace period.
+    EndLost {
+        /// The run.
+        run: RunId,
+        /// Its processes.
+        processes: LostProcesses,
+        /// Seconds of the grace period.
+        grace_s: u32,
+    },
+    /// Send the output of a run as [`ExecutorEvent::OutputPart`] until it ends.
+    FollowOutput {
+        /// The run. It may be waiting for its start.
+        run: RunId,
+        /// A number that the parts get. A follower with this number before is forgotten.
+        follower: u64,
+    },
+    /// Send no more parts to a follower but the last.
+    StopFollowing {
+        /// Its number.
+        follower: u64,
+    },
+    /// Send a signal to all processes of a run's job, and decide nothing else.
+    Signal {
+        /// The run.
+        run: RunId,
+        /// The number of the signal.
+        signal: i32,
+    },
+    /// Send `Begun` with the processes that have not been reported.
+    ReportProcesses,
 }
 
 /// An event from an executor to a main.
@@ -84,10 +115,14 @@ pub enum ExecutorEvent {
         /// Process id of the job's session leader.
         pid: u32,
     },
-    /// These runs are being started, or it was found that they cannot be started.
+    /// These runs are being started, or it was found that they cannot be started, and these processes have been started.
     Begun {
         /// The ids of the runs.
         runs: Vec<RunId>,
+        /// The processes of these runs and of runs that were begun before. Where a PAM monitor starts the job, its process is known only
+        /// later. It is sent with the next other event, so that it costs no wake-up of main, and earlier on request. A run that ends before
+        /// that is not among them.
+        processes: Vec<RunProcess>,
     },
     /// What the history keeps of the output of a run that has ended. It comes after the run's result, and once more with all of it if
     /// processes in the background have written later. Not sent for runs without output, nor while no main is connected; what main has left
@@ -102,6 +137,40 @@ pub enum ExecutorEvent {
         /// The number of bytes between the two that are left out.
         cut: u64,
     },
+    /// A part of the output of a run that main follows: first what is kept of it, at most its beginning and its end and as one stream, then
+    /// everything as it is read. If main does not read it, parts are left out.
+    OutputPart {
+        /// The number of the follower.
+        follower: u64,
+        /// Which stream it is from.
+        stream: OutputStream,
+        /// Bytes of the output that are left out before this part.
+        skipped: u64,
+        /// The output.
+        data: Vec<u8>,
+        /// Whether this is the last part: the output has ended, main wants no more, or there is no such run, or too many followers.
+        is_end: bool,
+    },
+}
+
+/// The process of a running job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunProcess {
+    /// The run.
+    pub run: RunId,
+    /// Process id of the job's session leader.
+    pub pid: u32,
+    /// When it was started, in milliseconds of Unix time.
+    pub started_at_ms: i64,
+}
+
+/// One of the two streams that a job writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum OutputStream {
+    /// Standard output, and standard error unless that has its own pipe.
+    Output,
+    /// Standard error, if it has its own pipe: in standalone mode, and where output on it is a failure.
+    Error,
 }
 
 /// A run and its job.

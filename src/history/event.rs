@@ -1,7 +1,7 @@
 //! What is recorded. The journal has each event as JSON: a later version may add fields, which an earlier one ignores, and gives those that an earlier
 //! version did not write their defaults.
 
-use crate::scheduler::{Outcome, Owner, RunOutcome, RunRecord, RunRequest, RunResult, RunRules};
+use crate::scheduler::{Outcome, Owner, RunRecord, RunRequest, RunResult, RunRules};
 use serde::{Deserialize, Serialize};
 
 /// Something that is recorded. Times are milliseconds of Unix time.
@@ -263,18 +263,7 @@ impl RecordedOutcome {
     }
 
     fn of_result(result: &RunResult, rules: &RunRules) -> RecordedOutcome {
-        let outcome = match &result.outcome {
-            RunOutcome::Lost => Outcome::Lost,
-            RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
-            RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
-            RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
-            RunOutcome::Code(status) if rules.is_success(result) => Outcome::Ok { status: *status },
-            RunOutcome::Code(status) => Outcome::Failed { status: *status },
-            RunOutcome::Signal { number, core_dumped } => {
-                Outcome::Signal { number: *number, core_dumped: *core_dumped }
-            }
-        };
-        RecordedOutcome::of(&outcome)
+        RecordedOutcome::of(&rules.outcome(result))
     }
 }
 
@@ -289,7 +278,7 @@ impl RunDecided {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::RunId;
+    use crate::scheduler::{RunId, RunOutcome};
 
     #[test]
     fn events_are_read_back_and_fields_of_later_versions_are_ignored() {

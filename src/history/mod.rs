@@ -14,8 +14,11 @@
 //! | `queries` | recorder | questions about the rows |
 //! | `retention` | recorder | deletes old rows |
 //! | `recorder` | recorder | the recorder itself |
+//! | `fault` | recorder | what `crond --check` reports of the database |
 
 pub mod event;
+#[cfg(feature = "history")]
+mod fault;
 pub mod journal;
 pub mod message;
 #[cfg(feature = "history")]
@@ -28,10 +31,13 @@ mod retention;
 mod schema;
 #[cfg(feature = "history")]
 mod store;
-#[cfg(all(test, feature = "history"))]
+#[cfg(test)]
+#[cfg(feature = "history")]
 mod store_tests;
 
 #[cfg(feature = "history")]
-pub use queries::{QueryError, RunFilter, RunRow, StoredOutput, Viewer};
+pub use fault::find_fault;
+#[cfg(feature = "history")]
+pub use queries::{QueryError, RowPlace, RunFilter, RunRow, StoredOutput, Viewer};
 #[cfg(feature = "history")]
 pub use recorder::{MainState, Recorder, RecorderError};

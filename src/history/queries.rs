@@ -29,15 +29,22 @@ pub struct RunFilter {
     pub since_ms: Option<i64>,
     /// Of slots before this.
     pub until_ms: Option<i64>,
-    /// Older than this run.
+    /// Before this run.
     pub before: Option<u64>,
+}
+
+/// The place of a row in the order of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowPlace {
+    scheduled_at: i64,
+    id: i64,
 }
 
 /// A row, and its place in the order of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
     /// The place.
-    pub id: i64,
+    pub place: RowPlace,
     /// The row.
     pub record: RunRecord,
 }
@@ -87,7 +94,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         count: count(row.get(23)?),
         until: optional_time(24)?,
     };
-    Ok(RunRow { id: row.get(25)?, record })
+    Ok(RunRow { place: RowPlace { scheduled_at: row.get(9)?, id: row.get(25)? }, record })
 }
 
 /// A condition of a viewer: SQL, and its value.
@@ -99,34 +106,51 @@ fn visible(viewer: Viewer) -> (&'static str, Option<Value>) {
 }
 
 impl Store {
-    /// At most `most` rows, newest first. `before_id` is the place of the last row of the page before.
+    /// At most `most` rows, those with the newest slots first. `after` is the last row of the page before.
+    ///
+    /// Every question is answered by one index, in order: that of the job, else of the owner, else of the outcome, else of the time. SQLite, which
+    /// has no statistics here, does not use an index for a column behind a `+`.
     pub(super) fn runs(
         &self,
         viewer: Viewer,
         filter: &RunFilter,
-        before_id: Option<i64>,
+        after: Option<RowPlace>,
         most: usize,
     ) -> rusqlite::Result<Vec<RunRow>> {
         let mut conditions = Vec::new();
         let mut values: Vec<Value> = Vec::new();
-        let mut add = |condition: &'static str, value: Option<Value>| {
-            if let Some(value) = value {
-                conditions.push(condition);
-                values.push(value);
+        let mut is_indexed = false;
+        let mut add = |column: &str, value: Option<Value>| {
+            let Some(value) = value else { return };
+            let plus = if is_indexed { "+" } else { "" };
+            conditions.push(format!("{plus}{column} = ?"));
+            values.push(value);
+            is_indexed = true;
+        };
+        add("job", filter.job.clone().map(Value::from));
+        add("owner", visible(viewer).1);
+        add("outcome", filter.outcome.clone().map(Value::from));
+        if let Some(user) = filter.user.clone() {
+            conditions.push("+user = ?".to_owned());
+            values.push(user.into());
+        }
+        let mut add = |condition: &str, bounds: Vec<Value>| {
+            if !bounds.is_empty() {
+                conditions.push(condition.to_owned());
+                values.extend(bounds);
             }
         };
-        let (condition, value) = visible(viewer);
-        add(condition, value);
-        add("job = ?", filter.job.clone().map(Value::from));
-        add("user = ?", filter.user.clone().map(Value::from));
-        add("outcome = ?", filter.outcome.clone().map(Value::from));
-        add("scheduled_at >= ?", filter.since_ms.map(Value::from));
-        add("scheduled_at < ?", filter.until_ms.map(Value::from));
-        add("id < ifnull((SELECT id FROM runs WHERE run = ?), 0)", filter.before.map(|run| (run as i64).into()));
-        add("id < ?", before_id.map(Value::from));
-        conditions.push("1");
-        let sql =
-            format!("SELECT {COLUMNS} FROM runs WHERE {} ORDER BY id DESC LIMIT {most}", conditions.join(" AND "));
+        add("scheduled_at >= ?", filter.since_ms.map(Value::from).into_iter().collect());
+        add("scheduled_at < ?", filter.until_ms.map(Value::from).into_iter().collect());
+        let run = filter.before.map(|run| Value::from(run as i64));
+        add("(scheduled_at, id) < (SELECT scheduled_at, id FROM runs WHERE run = ?)", run.into_iter().collect());
+        let place = after.map(|place| vec![place.scheduled_at.into(), place.id.into()]);
+        add("(scheduled_at, id) < (?, ?)", place.unwrap_or_default());
+        conditions.push("1".to_owned());
+        let sql = format!(
+            "SELECT {COLUMNS} FROM runs WHERE {} ORDER BY scheduled_at DESC, id DESC LIMIT {most}",
+            conditions.join(" AND ")
+        );
         let mut statement = self.connection().prepare_cached(&sql)?;
         statement.query_map(params_from_iter(values), run_row)?.collect()
     }
@@ -134,7 +158,7 @@ impl Store {
     /// Whether the viewer may see a row of that job.
     pub(super) fn has_job(&self, viewer: Viewer, job: &str) -> rusqlite::Result<bool> {
         let (condition, value) = visible(viewer);
-        let sql = format!("SELECT 1 FROM runs WHERE {condition} AND job = ? LIMIT 1");
+        let sql = format!("SELECT 1 FROM runs WHERE +{condition} AND job = ? LIMIT 1");
         let values = value.into_iter().chain([job.to_owned().into()]);
         Ok(self
             .connection()
@@ -146,14 +170,14 @@ impl Store {
 
     pub(super) fn run(&self, viewer: Viewer, run: u64) -> rusqlite::Result<Option<RunRow>> {
         let (condition, value) = visible(viewer);
-        let sql = format!("SELECT {COLUMNS} FROM runs WHERE {condition} AND run = ?");
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE +{condition} AND run = ?");
         let values = value.into_iter().chain([(run as i64).into()]);
         self.connection().prepare_cached(&sql)?.query_row(params_from_iter(values), run_row).optional()
     }
 
     pub(super) fn output(&self, viewer: Viewer, run: u64) -> rusqlite::Result<Option<StoredOutput>> {
         let (condition, value) = visible(viewer);
-        let sql = format!("SELECT output_head, output_tail, output_cut FROM runs WHERE {condition} AND run = ?");
+        let sql = format!("SELECT output_head, output_tail, output_cut FROM runs WHERE +{condition} AND run = ?");
         let values = value.into_iter().chain([(run as i64).into()]);
         let output = self.connection().prepare_cached(&sql)?.query_row(params_from_iter(values), |row| {
             Ok(StoredOutput {
@@ -210,7 +234,7 @@ pub enum QueryError {
 
 /// The questions of the Varlink interface.
 impl Recorder {
-    /// A page of at most `most` rows, newest first; `before_id` is the place of the last row of the page before.
+    /// A page of at most `most` rows, newest slots first; `after` is the place of the last row of the page before.
     ///
     /// # Errors
     ///
@@ -219,16 +243,16 @@ impl Recorder {
         &self,
         viewer: Viewer,
         filter: &RunFilter,
-        before_id: Option<i64>,
+        after: Option<RowPlace>,
         most: usize,
     ) -> Result<Vec<RunRow>, QueryError> {
         self.ask(|store| {
-            if let Some(job) = filter.job.as_deref().filter(|_| before_id.is_none())
+            if let Some(job) = filter.job.as_deref().filter(|_| after.is_none())
                 && !store.has_job(viewer, job)?
             {
                 return Ok(None);
             }
-            store.runs(viewer, filter, before_id, most).map(Some)
+            store.runs(viewer, filter, after, most).map(Some)
         })?
         .ok_or(QueryError::NoSuchJob)
     }

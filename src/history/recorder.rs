@@ -13,6 +13,8 @@ const BATCH_MS: i64 = 100;
 /// Most events and bytes in a transaction.
 const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
+/// A power cut loses no more than what was applied in this time, in milliseconds.
+const SYNC_MS: i64 = 1_000;
 /// How soon a database that fails is tried again, in milliseconds.
 const RETRY_MS: i64 = 5_000;
 /// Bytes in the journal that cannot be read for so long are damaged, in milliseconds.
@@ -63,6 +65,8 @@ pub struct Recorder {
     applied: Option<Position>,
     /// When the journal is read next, milliseconds of the monotonic clock.
     apply_at: Option<i64>,
+    /// When what was applied is brought to the disk.
+    sync_at: Option<i64>,
     trim_at: i64,
     /// Since when the journal cannot be read behind what is applied.
     unreadable_since: Option<(Position, i64)>,
@@ -92,6 +96,7 @@ impl Recorder {
             _lock: None,
             applied: None,
             apply_at: Some(0),
+            sync_at: None,
             trim_at: clock::monotonic_ms() + TRIM_STEP_MS,
             unreadable_since: None,
             is_failing: false,
@@ -135,8 +140,8 @@ impl Recorder {
                     self.report(&RecorderMessage::Warning(text))?;
                 }
                 self.applied = store.position().unwrap_or_default();
-                self.store = Some(store);
-                Ok(())
+                let searched = self.store.insert(store).find_full_jobs(self.settings.retention);
+                Ok(searched.or_else(|error| self.fail(&error))?)
             }
             Err(error @ StoreError::Newer(_)) => {
                 self.report(&RecorderMessage::Off(error.to_string()))?;
@@ -181,7 +186,7 @@ impl Recorder {
 
     /// How many milliseconds may pass until [`Recorder::run_timers`] has something to do.
     pub fn timeout_ms(&self) -> u64 {
-        let at = self.apply_at.map_or(self.trim_at, |at| at.min(self.trim_at));
+        let at = [self.apply_at, self.sync_at].into_iter().flatten().fold(self.trim_at, i64::min);
         u64::try_from(at - clock::monotonic_ms()).unwrap_or(0)
     }
 
@@ -200,6 +205,10 @@ impl Recorder {
             if self.apply_batch(now)? {
                 self.apply_at = Some(now);
             }
+        } else if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_at = None;
+            let synced = self.store.as_ref().map_or(Ok(()), Store::sync);
+            synced.or_else(|error| self.fail(&error))?;
         } else if self.trim_at <= now {
             self.trim(now)?;
         }
@@ -231,6 +240,7 @@ impl Recorder {
         match store.apply(&batch.events, batch.end) {
             Ok(()) => {
                 self.applied = Some(batch.end);
+                self.sync_at.get_or_insert(now + SYNC_MS);
                 if std::mem::take(&mut self.is_failing) {
                     self.report(&RecorderMessage::Info("the history is written again".to_owned()))?;
                 }

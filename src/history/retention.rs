@@ -8,11 +8,11 @@ use super::store::{Store, StoreError};
 use rusqlite::{OptionalExtension, params};
 
 /// Most rows deleted in a step.
-const ROWS: i64 = 500;
+const ROWS: i64 = 200;
 /// About how many bytes of rows are deleted in a step because the database is too large.
 const BYTES: i64 = 2 << 20;
 /// Most free pages given back to the file system in a step.
-const PAGES: i64 = 500;
+const PAGES: i64 = 200;
 /// Rows of a job are counted when it has got so many new ones.
 const NEW_ROWS: u32 = 50;
 const DAY_MS: i64 = 86_400_000;
@@ -20,12 +20,20 @@ const DAY_MS: i64 = 86_400_000;
 impl Store {
     /// Deletes some rows if there are more than are to be kept. Returns whether there may be still more.
     pub(super) fn trim(&mut self, keep: Retention, now_ms: i64) -> Result<bool, StoreError> {
-        let deleted = self.trim_days(keep, now_ms)? + self.trim_jobs(keep)? + self.trim_size(keep)?;
+        // One transaction, so that the disk is written to once.
+        self.connection().execute_batch("BEGIN")?;
+        let deleted = self.trim_rows(keep, now_ms);
+        self.connection().execute_batch(if deleted.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        let deleted = deleted?;
         let free: i64 = self.connection().query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
         if free > 0 {
             self.connection().execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
         }
-        Ok(deleted > 0 || free > PAGES)
+        Ok(deleted > 0 || free > 0)
+    }
+
+    fn trim_rows(&mut self, keep: Retention, now_ms: i64) -> Result<usize, StoreError> {
+        Ok(self.trim_days(keep, now_ms)? + self.trim_jobs(keep)? + self.trim_size(keep)?)
     }
 
     fn trim_days(&self, keep: Retention, now_ms: i64) -> Result<usize, StoreError> {
@@ -34,7 +42,7 @@ impl Store {
         }
         let before = now_ms.saturating_sub(i64::from(keep.days) * DAY_MS);
         let sql = "DELETE FROM runs WHERE id IN
-            (SELECT id FROM runs WHERE scheduled_at < ?1 AND outcome <> 'running' ORDER BY scheduled_at LIMIT ?2)";
+            (SELECT id FROM runs WHERE scheduled_at < ?1 AND +outcome <> 'running' ORDER BY scheduled_at LIMIT ?2)";
         let deleted = self.connection().prepare_cached(sql)?.execute(params![before, ROWS])?;
         for table in ["DELETE FROM downtimes WHERE ended_at < ?1", "DELETE FROM actions WHERE at < ?1"] {
             self.connection().prepare_cached(table)?.execute(params![before])?;
@@ -42,6 +50,17 @@ impl Store {
         let sql = "DELETE FROM daemons WHERE seen_at < ?1 AND id < (SELECT max(id) FROM daemons)";
         self.connection().prepare_cached(sql)?.execute(params![before])?;
         Ok(deleted)
+    }
+
+    /// Looks for jobs that have too many rows from before this process began.
+    pub(super) fn find_full_jobs(&mut self, keep: Retention) -> Result<(), StoreError> {
+        let sql = "SELECT job FROM runs GROUP BY job HAVING count(*) > ?1";
+        let mut statement = self.connection().prepare(sql)?;
+        let most = if keep.runs == 0 { u32::MAX } else { keep.runs };
+        let jobs = statement.query_map([most], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        drop(statement);
+        self.added.extend(jobs.into_iter().map(|job| (job, NEW_ROWS)));
+        Ok(())
     }
 
     fn trim_jobs(&mut self, keep: Retention) -> Result<usize, StoreError> {
@@ -57,9 +76,9 @@ impl Store {
             return Ok(0);
         };
         let sql = "DELETE FROM runs WHERE id IN
-            (SELECT id FROM runs WHERE job = ?1 AND outcome <> 'running' AND id <=
-                (SELECT id FROM runs WHERE job = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
-            ORDER BY id LIMIT ?3)";
+            (SELECT id FROM runs WHERE job = ?1 AND +outcome <> 'running' AND (scheduled_at, id) <=
+                (SELECT scheduled_at, id FROM runs WHERE job = ?1 ORDER BY scheduled_at DESC, id DESC LIMIT 1 OFFSET ?2)
+            ORDER BY scheduled_at, id LIMIT ?3)";
         let deleted = self.connection().prepare_cached(sql)?.execute(params![job, keep.runs, ROWS])?;
         if (deleted as i64) < ROWS {
             self.added.remove(&job);
@@ -85,8 +104,9 @@ impl Store {
         // The oldest rows that take as much as is too much, and not more than fit into a short step.
         let sql = format!(
             "DELETE FROM runs WHERE id IN (SELECT id FROM
-                (SELECT id, size, sum(size) OVER (ORDER BY id) AS upto FROM
-                    (SELECT id, size FROM runs WHERE {condition} AND outcome <> 'running' ORDER BY id LIMIT ?2))
+                (SELECT id, size, sum(size) OVER (ORDER BY scheduled_at, id) AS upto FROM
+                    (SELECT id, size, scheduled_at FROM runs WHERE {condition} AND +outcome <> 'running'
+                    ORDER BY scheduled_at, id LIMIT ?2))
                 WHERE upto - size < ?3)"
         );
         Ok(self.connection().prepare_cached(&sql)?.execute(params![owner, ROWS, excess.min(BYTES)])?)

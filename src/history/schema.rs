@@ -54,10 +54,10 @@ CREATE TABLE runs (
     output_head BLOB,
     output_tail BLOB
 ) STRICT;
-CREATE INDEX runs_by_job ON runs (job, id);
-CREATE INDEX runs_by_owner ON runs (owner, id);
-CREATE INDEX runs_by_time ON runs (scheduled_at, outcome);
-CREATE INDEX runs_going_on ON runs (run) WHERE outcome = 'running';
+CREATE INDEX runs_by_time ON runs (scheduled_at);
+CREATE INDEX runs_by_job ON runs (job, scheduled_at);
+CREATE INDEX runs_by_owner ON runs (owner, scheduled_at);
+CREATE INDEX runs_by_outcome ON runs (outcome, scheduled_at);
 CREATE UNIQUE INDEX slots ON runs (job, scheduled_at, outcome, reason, trigger = 'manual') WHERE run IS NULL;
 
 -- How many bytes the rows of each owner take; -1 stands for the tables of the system.

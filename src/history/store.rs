@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the database in its directory.
-const NAME: &str = "history.db";
+pub(super) const NAME: &str = "history.db";
 /// What belongs to a database besides its file.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// About what a row takes without its texts and its output.
@@ -44,6 +44,19 @@ impl StoreError {
         match self {
             StoreError::Sqlite(error) => error.sqlite_error_code(),
             StoreError::Newer(_) | StoreError::Aside(_) => None,
+        }
+    }
+
+    /// Whether it is an event that SQLite does not take, and not the database or its file system that fails.
+    pub(super) fn is_of_an_event(&self) -> bool {
+        match self {
+            StoreError::Sqlite(error) => {
+                matches!(
+                    error.sqlite_error_code(),
+                    None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+                )
+            }
+            StoreError::Newer(_) | StoreError::Aside(_) => false,
         }
     }
 
@@ -120,12 +133,18 @@ impl Store {
         connection.pragma_update(None, "cache_size", -CACHE_KB)?;
         connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
         // The recorder is the only one that writes; readers do not block it in WAL mode, but they may while a database is opened.
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(std::time::Duration::from_secs(1))?;
         schema::migrate(&mut connection)?;
         let boot = connection
             .query_row("SELECT boot FROM daemons ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
             .optional()?;
         Ok(Store { connection, boot, added: BTreeMap::new() })
+    }
+
+    /// Brings to the disk what was applied.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        // Both files are synchronised by it; the pages that a reader still needs stay where they are.
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
     }
 
     /// The connection, for questions.
@@ -144,13 +163,32 @@ impl Store {
 
     /// Applies events and notes how far that is in the journal: both or nothing.
     pub(super) fn apply(&mut self, events: &[JournaledEvent], upto: Position) -> Result<(), StoreError> {
+        match self.apply_all(events, upto, false) {
+            Err(error) if error.is_of_an_event() => self.apply_all(events, upto, true),
+            applied => applied,
+        }
+    }
+
+    fn apply_all(&mut self, events: &[JournaledEvent], upto: Position, skips: bool) -> Result<(), StoreError> {
         let mut boot = self.boot.clone();
         let transaction = self.connection.transaction()?;
         let mut change = Change { transaction: &transaction, boot: &mut boot, added: BTreeMap::new(), seen_ms: None };
         for event in events {
-            if let Some(known) = &event.event {
+            let Some(known) = &event.event else { continue };
+            if !skips {
                 change.apply(known, &event.bytes)?;
+                continue;
             }
+            // One event that cannot be applied must not keep those behind it from being applied.
+            transaction.execute_batch("SAVEPOINT event")?;
+            if let Err(error) = change.apply(known, &event.bytes) {
+                let error = StoreError::from(error);
+                if !error.is_of_an_event() {
+                    return Err(error);
+                }
+                transaction.execute_batch("ROLLBACK TO event")?;
+            }
+            transaction.execute_batch("RELEASE event")?;
         }
         change.note_sign_of_life()?;
         let added = change.added;

@@ -205,13 +205,14 @@ fn rows_are_filtered_and_paged_newest_first() {
             vec![begun(run, "alice:a", run as i64 * 1000), ended(run, if run % 2 == 0 { "ok" } else { "failed" })],
         );
     }
-    let runs = |filter: RunFilter, before_id, most| {
-        let rows = store.runs(Viewer::Everything, &filter, before_id, most).unwrap();
+    let runs = |filter: RunFilter, after, most| {
+        let rows = store.runs(Viewer::Everything, &filter, after, most).unwrap();
         rows.into_iter().filter_map(|row| row.record.run).collect::<Vec<_>>()
     };
     let filter = RunFilter::default;
     assert_eq!(runs(filter(), None, 3), [10, 9, 8]);
-    assert_eq!(runs(filter(), Some(8), 2), [7, 6]);
+    let third = store.runs(Viewer::Everything, &filter(), None, 3).unwrap().pop().map(|row| row.place);
+    assert_eq!(runs(filter(), third, 2), [7, 6]);
     assert_eq!(runs(RunFilter { outcome: Some("failed".into()), ..filter() }, None, 2), [9, 7]);
     assert_eq!(runs(RunFilter { since_ms: Some(3000), until_ms: Some(5000), ..filter() }, None, 9), [4, 3]);
     assert_eq!(runs(RunFilter { before: Some(3), ..filter() }, None, 9), [2, 1]);
@@ -281,7 +282,7 @@ fn a_damaged_database_is_put_aside_and_only_the_last_one_is_kept() {
         bytes[5000..20_000].fill(0xaa);
         std::fs::write(&path, bytes).unwrap();
         let opened = Store::open(directory.path(), now).unwrap();
-        let aside = opened.put_aside.unwrap();
+        let aside = opened.put_aside.clone().unwrap();
         assert!(aside.ends_with(format!("history.db.corrupt-{now}")) && aside.exists());
         assert_eq!(outcomes(&opened.store), [""; 0]);
         drop(opened);

@@ -142,7 +142,7 @@ impl Log {
 
     fn log_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
-            self.lost = self.lost.saturating_add(lost as u64);
+            self.lost = self.lost.saturating_add(lost);
             let detail = format!("{lost} log records lost: the log did not take them");
             let line = self.format(&LogRecord {
                 ident: Ident::Daemon,

@@ -3,6 +3,7 @@
 use super::event::{Action, Now, RunId, RunResult};
 use super::job_id::JobId;
 use super::saved::SavedState;
+use super::slot_budget::SlotBudget;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,6 +24,19 @@ pub(super) struct EarlierDaemons {
     pub(super) unclaimed: SavedState,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     unclaimed_until_ms: i64,
+    /// What tables need that are first loaded after the begin. None: nothing is owed to their entries.
+    pub(super) late_tables: Option<LateTables>,
+}
+
+/// What late tables need from the begin. It is kept as long as the saved state of their jobs.
+#[derive(Debug)]
+pub(super) struct LateTables {
+    /// Everything due up to here was handled before the daemon was down.
+    pub(super) handled: Timestamp,
+    /// Slots of their jobs that earlier daemons have started since.
+    pub(super) started: BTreeSet<(JobId, Timestamp)>,
+    /// How many missed slots of theirs may still be looked at.
+    pub(super) budget: SlotBudget,
 }
 
 /// What is told of runs of earlier daemons before the begin.
@@ -60,6 +74,7 @@ impl EarlierDaemons {
             return;
         }
         let unclaimed = std::mem::take(&mut self.unclaimed);
+        self.late_tables = None;
         actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
     }
 }

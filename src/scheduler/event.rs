@@ -5,7 +5,7 @@ use super::follow_up::FollowUp;
 use super::job_id::JobId;
 use super::jobs::{EndReason, Notice, Pause};
 pub use super::run_id::RunId;
-use super::run_record::{RunRecord, SkipReason, Trigger};
+use super::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use crate::crontab::{
     Anacrontab, Backslash, Calendars, Command, Crontab, ExitStatuses, Flags, Form, HistoryRule, MailRule, Policy,
@@ -370,6 +370,21 @@ impl RunRules {
                 HistoryRule::Full => HISTORY_OUTPUT,
                 HistoryRule::NoOutput | HistoryRule::Off => 0,
             },
+        }
+    }
+
+    /// How a run has ended by these rules, unless somebody or a newer slot has ended it.
+    pub fn outcome(&self, result: &RunResult) -> Outcome {
+        match &result.outcome {
+            RunOutcome::Lost => Outcome::Lost,
+            RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
+            RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
+            RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
+            RunOutcome::Code(status) if self.is_success(result) => Outcome::Ok { status: *status },
+            RunOutcome::Code(status) => Outcome::Failed { status: *status },
+            RunOutcome::Signal { number, core_dumped } => {
+                Outcome::Signal { number: *number, core_dumped: *core_dumped }
+            }
         }
     }
 

@@ -26,16 +26,17 @@ impl Scheduler {
         if wanted.is_empty() {
             return found;
         }
-        for (_, table) in self.tables.iter() {
+        for (number, table) in self.tables.iter() {
             for entry in 0..table.entries().len() as u32 {
                 let user = table.user(entry);
                 let user = if user.is_empty() { self.settings.caller.as_str() } else { user };
                 if !users.contains(user) {
                     continue;
                 }
-                let job = table.job_id(entry, &self.settings.caller).filter(|job| wanted.contains(job));
+                let Some(job) = self.id_of(table, entry).filter(|job| wanted.contains(job)) else { continue };
                 let start = table.start(entry, RunId(0), &self.settings.caller, Timestamp(0), false);
-                found.extend(job.zip(start));
+                let rules = self.rules((number, entry));
+                found.extend(start.map(|start| (job.clone(), RunRequest { job, rules, ..start })));
             }
         }
         found

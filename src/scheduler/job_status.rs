@@ -1,9 +1,10 @@
-//! What is known of a job's state, for questions, and what became of a request.
+//! What is known of a job's state, for questions.
 
 use super::anacron::AnacronStatus;
 use super::event::RunId;
 use super::job_id::JobId;
-use super::jobs::{Killed, Pause, RefusedRun};
+use super::jobs::Pause;
+use super::request_result::RequestResult;
 use super::state::Scheduler;
 use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
@@ -23,17 +24,6 @@ pub struct JobStatus {
     pub is_late: bool,
 }
 
-/// What became of the last request of [`super::Event::RunByHand`], [`super::Event::Kill`] or [`super::Event::KillRun`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestResult {
-    /// The run by hand was accepted. None: it waits, and has no number yet.
-    Accepted(Option<RunId>),
-    /// The run by hand was refused.
-    Refused(RefusedRun),
-    /// What was ended or cancelled.
-    Killed(Killed),
-}
-
 impl Scheduler {
     /// The state of a job.
     pub fn job_status(&self, id: &JobId) -> JobStatus {
@@ -42,7 +32,12 @@ impl Scheduler {
         JobStatus { pause, waiting, retry_at, failures, is_late }
     }
 
-    /// How many jobs are paused.
+    /// Whether the scheduler decides about the end of a run ([`super::Action::Record`]).
+    pub fn is_managed_run(&self, run: RunId) -> bool {
+        self.jobs.owns(run)
+    }
+
+    /// The jobs that are paused.
     pub fn paused_jobs(&self) -> impl Iterator<Item = &JobId> {
         self.jobs.pauses().filter(|(_, pause)| pause.from <= self.progress.last.utc).map(|(id, _)| id)
     }

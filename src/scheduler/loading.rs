@@ -47,6 +47,7 @@ impl Scheduler {
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
         self.report_queue_exits(now, actions);
+        self.expect_late_tables(gap.as_ref());
         gap
     }
 
@@ -107,6 +108,7 @@ impl Scheduler {
             None => self.tables.next_order(),
         };
         let number = self.tables.add(fresh, &mut self.timing.timers);
+        let was_live = old.is_some();
         self.change_entries(now, actions, |scheduler, actions| match old {
             Some((old_number, old)) => {
                 scheduler.carry_over(old_number, &old, number, now, actions);
@@ -120,6 +122,7 @@ impl Scheduler {
         }
         self.timing.arm(new_timers, self.progress.upto);
         self.start_intervals(number, now.utc);
+        self.catch_up_late_table(number, was_live, now, actions);
     }
 
     pub(super) fn unload(&mut self, path: &str, now: Now, actions: &mut Vec<Action>) {

@@ -10,6 +10,8 @@
 //! | `state` | the [`Scheduler`]: its state, and which method handles which event |
 //! | `event` | events, actions, and the descriptions of a start and an end |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `late_tables` | catch-up for tables that are first loaded after the beginning |
+//! | `slot_budget` | a limit on the missed slots that are looked at |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //! | `zones` | the time zones in use, each with its virtual clock |
@@ -27,6 +29,7 @@
 //! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
 //! | `policies` | connects `jobs` to entries, events and actions |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
+//! | `request_result` | what became of a request of somebody |
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
 //! | `runs` | the runs that have not ended, and the ids of those to come |
@@ -49,18 +52,21 @@ mod follow_up;
 mod job_id;
 mod job_status;
 mod jobs;
+mod late_tables;
 mod live;
 mod live_table;
 mod loading;
 mod policies;
 mod progress;
 mod queue_exits;
+mod request_result;
 mod rule;
 mod run_id;
 mod run_record;
 mod runs;
 mod saved;
 mod simulate;
+mod slot_budget;
 mod start_queue;
 mod state;
 mod tables;
@@ -79,9 +85,10 @@ pub use event::{
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
-pub use job_status::{JobStatus, RequestResult};
+pub use job_status::JobStatus;
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
 pub use live::{EntryCursor, Live};
+pub use request_result::RequestResult;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

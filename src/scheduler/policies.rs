@@ -10,6 +10,7 @@ use super::queue_exits::QueueExit;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::runs::RunOrigin;
 use super::saved::{SavedState, StateChange};
+use super::slot_budget::SlotBudget;
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Phase, Scheduler};
 use crate::crontab::CatchUpMode;
@@ -19,42 +20,8 @@ use std::sync::Arc;
 
 /// For so many seconds executors keep which runs they have begun.
 const STARTS_KNOWN: i64 = 500;
-/// Missed slots that are looked at for one user and for all when time was left out.
-const SLOTS_OF_USER: usize = 100_000;
-const SLOTS_OF_ALL: usize = 1_000_000;
 /// Where an entry has more, the latest within this many seconds, or twice, four times as many.
 const LATEST_WINDOW: i64 = 60;
-
-/// How many missed slots may still be looked at.
-#[derive(Debug)]
-struct SlotBudget {
-    of_all: usize,
-    of_user: usize,
-    spent: HashMap<String, usize>,
-}
-
-impl Default for SlotBudget {
-    fn default() -> SlotBudget {
-        SlotBudget { of_all: SLOTS_OF_ALL, of_user: SLOTS_OF_USER, spent: HashMap::new() }
-    }
-}
-
-impl SlotBudget {
-    /// For a simulation, which nobody waits for but the one who asks for it.
-    fn unlimited() -> SlotBudget {
-        SlotBudget { of_all: usize::MAX / 2, of_user: usize::MAX / 2, spent: HashMap::new() }
-    }
-
-    fn left(&self, user: &str) -> usize {
-        let spent = self.spent.get(user).copied().unwrap_or(0);
-        self.of_user.saturating_sub(spent).min(self.of_all)
-    }
-
-    fn spend(&mut self, user: &str, slots: usize) {
-        self.of_all = self.of_all.saturating_sub(slots);
-        *self.spent.entry(user.to_owned()).or_default() += slots;
-    }
-}
 
 /// Which entries of a table are managed, that is, have a policy, a name or an interval.
 impl Scheduler {
@@ -212,7 +179,7 @@ impl Scheduler {
         }
     }
 
-    fn id_of(&self, table: &LiveCrontab, entry: u32) -> Option<JobId> {
+    pub(super) fn id_of(&self, table: &LiveCrontab, entry: u32) -> Option<JobId> {
         table.managed.get(&entry).cloned().or_else(|| table.job_id(entry, &self.settings.caller))
     }
 
@@ -574,24 +541,36 @@ impl Scheduler {
             }
             let is_started = |slot: &Timestamp| started.get(&key).is_some_and(|slots| slots.contains(slot));
             let has_begun = |slot: &Timestamp| self.earlier.already_started.contains_key(&(id.clone(), *slot));
-            let slots: Vec<(Timestamp, bool)> = slots
-                .into_iter()
-                .filter(|slot| (catches_up || !is_started(slot)) && !has_begun(slot))
-                .map(|slot| (slot, self.is_excepted(&id, key, slot)))
-                .collect();
-            if slots.is_empty() {
-                continue;
-            }
-            self.starting_at = now.utc;
-            self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(&id, &slots, why, turn));
-            self.report_queue_exits(now, actions);
+            let slots = slots.into_iter().filter(|slot| (catches_up || !is_started(slot)) && !has_begun(slot));
+            let slots = slots.collect();
+            self.catch_up_slots(&id, key, slots, why, now, actions);
         }
         self.due.collected.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
     }
 
+    /// Makes up for slots of an entry that were missed for that reason, oldest first.
+    pub(super) fn catch_up_slots(
+        &mut self,
+        id: &JobId,
+        key: EntryKey,
+        slots: Vec<Timestamp>,
+        why: MissReason,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let slots: Vec<(Timestamp, bool)> =
+            slots.into_iter().map(|slot| (slot, self.is_excepted(id, key, slot))).collect();
+        if slots.is_empty() {
+            return;
+        }
+        self.starting_at = now.utc;
+        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, &slots, why, turn));
+        self.report_queue_exits(now, actions);
+    }
+
     /// The slots of an entry that were missed between two moments, oldest first. Where they are more than the budget allows, only the
     /// latest: no crontab may keep the daemon from its work for long.
-    fn missed_slots(
+    pub(super) fn missed_slots(
         &self,
         id: &JobId,
         key: EntryKey,
@@ -653,32 +632,29 @@ impl Scheduler {
 
     /// What the next daemon has to know.
     pub fn saved_state(&self) -> SavedState {
-        SavedState {
-            jobs: self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())).collect(),
-            pauses: self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())).collect(),
-            first_seen: self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)).collect(),
-            handled: Some(self.completed()),
-            is_of_other_boot: false,
-        }
+        let mut saved = self.earlier.unclaimed.clone();
+        saved.jobs.extend(self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())));
+        saved.pauses.extend(self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())));
+        saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
+        SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
     }
 
     /// Takes what an earlier daemon has left.
     pub(super) fn restore(&mut self, saved: SavedState, is_other_boot: bool, now: Now, actions: &mut Vec<Action>) {
-        let SavedState { jobs, first_seen, pauses, .. } = saved;
-        let unclaimed = SavedState { jobs, pauses, is_of_other_boot: is_other_boot, ..SavedState::default() };
-        self.earlier.keep_unclaimed(unclaimed, now);
+        let SavedState { jobs, mut first_seen, pauses, .. } = saved;
         for (id, seen) in &mut self.first_seen {
-            let saved = first_seen.get(id);
+            let saved = first_seen.remove(id);
             // The schedule may be another one now: then nothing of before is owed.
             if let Some((_, at)) = saved.filter(|(digest, _)| *digest == seen.0) {
-                seen.1 = *at;
+                seen.1 = at;
             }
-            if saved != Some(&*seen) {
+            if saved != Some(*seen) {
                 actions.push(save_first_seen(id, Some(*seen)));
             }
         }
-        let is_gone = |id: &&JobId| !self.first_seen.contains_key(*id);
-        actions.extend(first_seen.keys().filter(is_gone).map(|id| save_first_seen(id, None)));
+        // What is left may be of tables that are loaded later.
+        let unclaimed = SavedState { jobs, pauses, first_seen, handled: None, is_of_other_boot: is_other_boot };
+        self.earlier.keep_unclaimed(unclaimed, now);
         self.claim(None, now, actions);
     }
 
@@ -774,6 +750,6 @@ impl Scheduler {
     }
 }
 
-fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {
+pub(super) fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {
     Action::SaveState(Box::new(StateChange::first_seen(id.clone(), seen)))
 }

@@ -65,6 +65,14 @@ impl SavedState {
         self.is_of_other_boot = true;
     }
 
+    /// Converts times of the monotonic clock of another boot to this one, before the state is stored as one of this boot. It is `utc` now, and
+    /// `elapsed_ms` by the monotonic clock.
+    pub fn convert_to_boot(&mut self, utc: Timestamp, elapsed_ms: i64) {
+        if self.is_of_other_boot {
+            self.jobs.values_mut().for_each(|state| state.convert_to_boot(utc, elapsed_ms));
+        }
+    }
+
     /// The changes that make this state out of an empty one.
     pub fn changes(&self) -> impl Iterator<Item = StateChange> {
         let jobs = self.jobs.iter().map(|(job, state)| StateChange::state(job.clone(), Some(state.clone())));

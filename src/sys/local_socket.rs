@@ -6,13 +6,17 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A listening socket with a path in the file system.
 #[derive(Debug)]
-pub struct Listener(UnixListener);
+pub struct Listener {
+    socket: UnixListener,
+    /// The path that is removed on drop, with its device and inode.
+    made: Option<(PathBuf, (u64, u64))>,
+}
 
 /// Who is at the other end of a connection, as the kernel noted it when the connection was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +45,11 @@ impl Listener {
         let listener = UnixListener::bind(path)?;
         drop(umask);
         listener.set_nonblocking(true)?;
-        Ok(Listener(listener))
+        Ok(Listener { socket: listener, made: None })
     }
 
-    /// Creates a socket to which everybody may connect, mode 0666, in place of one that nobody listens at any more.
+    /// Creates a socket to which everybody may connect, mode 0666, in place of one that nobody listens at any more. Its path is
+    /// removed on drop.
     ///
     /// # Errors
     ///
@@ -60,19 +65,20 @@ impl Listener {
         let listener = UnixListener::bind(path)?;
         drop(umask);
         listener.set_nonblocking(true)?;
-        Ok(Listener(listener))
+        let made = fs::symlink_metadata(path)?;
+        Ok(Listener { socket: listener, made: Some((path.to_owned(), (made.dev(), made.ino()))) })
     }
 
     /// A listening socket that another process has made.
     pub fn from_inherited(socket: OwnedFd) -> io::Result<Listener> {
         let listener = UnixListener::from(socket);
         listener.set_nonblocking(true)?;
-        Ok(Listener(listener))
+        Ok(Listener { socket: listener, made: None })
     }
 
     /// Accepts the next pending connection, which is made non-blocking.
     pub fn accept_peer(&self) -> io::Result<(OwnedFd, Peer)> {
-        let (stream, _) = self.0.accept()?;
+        let (stream, _) = self.socket.accept()?;
         stream.set_nonblocking(true)?;
         let credentials = getsockopt(&stream, PeerCredentials)?;
         let pid = u32::try_from(credentials.pid()).unwrap_or(0);
@@ -83,7 +89,7 @@ impl Listener {
 
     /// Accepts the next pending connection, which is made non-blocking, and returns the user id of the peer.
     pub fn accept(&self) -> io::Result<(OwnedFd, u32)> {
-        let (stream, _) = self.0.accept()?;
+        let (stream, _) = self.socket.accept()?;
         stream.set_nonblocking(true)?;
         let peer = getsockopt(&stream, PeerCredentials)?;
         Ok((stream.into(), peer.uid()))
@@ -92,7 +98,18 @@ impl Listener {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let Some((path, identity)) = &self.made else { return };
+        let there = fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()));
+        if there.is_ok_and(|there| there == *identity) {
+            // Nothing can be done about a run directory that became read-only.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -151,6 +168,9 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(Listener::bind_for_all(&threads, &path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(listener);
+        assert!(!path.exists());
+        // A daemon that was killed leaves the path.
+        drop(UnixListener::bind(&path).unwrap());
         let listener = Listener::bind_for_all(&threads, &path).unwrap();
         let _here = UnixStream::connect(&path).unwrap();
         let (_there, peer) = listener.accept_peer().unwrap();

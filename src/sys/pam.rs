@@ -1,6 +1,7 @@
 //! PAM. libpam is loaded at run time, so that the program builds and works on systems without it.
 
 use super::library;
+use nix::syslog::{LogMask, Severity, setlogmask};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs;
@@ -120,6 +121,16 @@ impl Library {
                 words: std::mem::transmute::<*mut c_void, Words>(find(c"pam_strerror")?),
             })
         }
+    }
+
+    /// Loads the modules of a service for the rest of this process's life, so that they are in the memory of processes that are forked from it.
+    /// No function of a module is called, and nothing is logged: who begins a transaction later is told of faults in the service's files.
+    pub fn keep_modules(&self, service: &CStr) {
+        let before = setlogmask(Some(LogMask::up_to(Severity::LOG_EMERG)));
+        let begun = Session::begin(self, service);
+        setlogmask(Some(before));
+        // pam_end would unload the modules, and with audit it records a failed login for a transaction in which nothing was asked.
+        std::mem::forget(begun);
     }
 }
 

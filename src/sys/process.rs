@@ -230,7 +230,7 @@ fn wait_for(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, S
     }
 }
 
-/// A signal that asks or forces a process to end.
+/// A signal to a process, mostly one that asks or forces it to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// SIGTERM, which the process can handle.
@@ -241,6 +241,19 @@ pub enum Ask {
     Stop,
     /// CONT: run on, so that a stopped process gets its other signals.
     Continue,
+    /// Any other, as somebody has asked for it.
+    Other(OtherSignal),
+}
+
+/// A signal of this system, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherSignal(Signal);
+
+impl OtherSignal {
+    /// The signal with this number. None if there is none, or it is a real-time signal.
+    pub fn of_number(number: i32) -> Option<OtherSignal> {
+        Signal::try_from(number).ok().map(OtherSignal)
+    }
 }
 
 impl Ask {
@@ -250,6 +263,7 @@ impl Ask {
             Ask::Kill => Signal::SIGKILL,
             Ask::Stop => Signal::SIGSTOP,
             Ask::Continue => Signal::SIGCONT,
+            Ask::Other(OtherSignal(signal)) => signal,
         }
     }
 }

@@ -46,6 +46,24 @@ pub fn identity(pid: Pid) -> Option<ProcessIdentity> {
     entry(pid).ok().flatten().map(|entry| entry.identity)
 }
 
+/// Whether a process was started with this variable, `NAME=VALUE`, in its environment. False if that cannot be read.
+pub fn was_started_with(pid: Pid, variable: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+}
+
+/// Whether the process has a shared library mapped whose file has been deleted, or replaced by another, since it was loaded. False if
+/// this cannot be found out.
+pub fn has_deleted_libraries(pid: Pid) -> bool {
+    fs::read(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.split(|byte| *byte == b'\n').any(is_deleted_library))
+}
+
+/// Whether a line of /proc/PID/maps is about the code of a library without a file.
+fn is_deleted_library(line: &[u8]) -> bool {
+    let code_of_library = || memchr::memmem::find(line, b" r-xp ").and_then(|_| memchr::memmem::find(line, b".so"));
+    line.ends_with(b" (deleted)") && code_of_library().is_some()
+}
+
 fn parse(pid: Pid, stat: &[u8]) -> Option<ProcessEntry> {
     // The second field, in parentheses, is the name of the program, which may hold any bytes.
     let end = memchr::memrchr(b')', stat)?;
@@ -140,6 +158,16 @@ mod tests {
             assert_eq!(parse(5, broken), None);
         }
         assert!(parse(5, format!("5 (sh) Z{}", &rest[1..]).as_bytes()).unwrap().has_ended);
+    }
+
+    #[test]
+    fn a_library_without_its_file_is_told_from_other_deleted_files() {
+        let line = |rest: &str| is_deleted_library(format!("7f00-7f01 {rest}").as_bytes());
+        assert!(line("r-xp 00001000 fe:00 77     /usr/lib/libpam.so.0.85.1 (deleted)"));
+        assert!(!line("r-xp 00001000 fe:00 77     /usr/lib/libpam.so.0.85.1"));
+        assert!(!line("r--p 00000000 fe:00 77     /usr/lib/locale/a.so.x (deleted)"), "no code");
+        assert!(!line("r-xp 00001000 fe:00 78     /usr/sbin/cron (deleted)"), "the program itself");
+        assert!(!has_deleted_libraries(process::own_pid()));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | `time` | the form of times |
 //! | `cron` | the interface `io.cronwheel.Cron` |
 //! | `history` | the interface `io.cronwheel.History` |
+#![forbid(unsafe_code)]
 
 pub mod cron;
 #[cfg(test)]

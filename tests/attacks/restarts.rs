@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 
 const JOBS: usize = 3000;
@@ -426,9 +427,12 @@ fn a_standalone_daemon_whose_executor_is_killed_goes_on_without_repeating_anythi
     Deadline::seconds(20).wait_for("the lost job", || {
         fs::read_to_string("/run/stderr").unwrap().contains("LOST (sleep 1000)").then_some(())
     });
-    assert!(!fs::exists(JOURNALS).unwrap(), "nothing is left in the file system");
+    let is_socket = |entry: fs::DirEntry| entry.file_type().unwrap().is_socket();
+    let left = || fs::read_dir(JOURNALS).unwrap().map(Result::unwrap);
+    assert!(left().all(is_socket), "nothing but the sockets is in the file system");
     // Nobody is left to wait for the other one but the daemon, which ends it.
     send(daemon.id(), Signal::SIGTERM);
     assert_eq!(Deadline::seconds(20).wait_for("its end", || daemon.try_wait().unwrap()).code(), Some(0));
     assert!(!world.processes().iter().any(|process| process.name == "sleep"));
+    assert_eq!(left().count(), 0);
 }

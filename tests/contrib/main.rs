@@ -30,7 +30,7 @@ enum Check {
 use Check::{Here, There};
 
 /// Every file below `contrib`.
-const FILES: [(&str, Check); 32] = [
+const FILES: [(&str, Check); 33] = [
     ("README.md", Here("main")),
     ("completions/_crond", Here("shells")),
     ("completions/_cronctl", Here("shells")),
@@ -60,6 +60,7 @@ const FILES: [(&str, Check); 32] = [
     ("rsyslog/30-cron.conf", Here("logging")),
     ("systemd/cron.service", Here("services")),
     ("systemd/crond.service", Here("services")),
+    ("systemd/cronwheel.sysusers.conf", Here("services")),
     ("sysv/cron", Here("services")),
     ("vim/ftdetect/cronwheel.vim", Here("editors")),
     ("vim/syntax/crontab.vim", Here("editors")),

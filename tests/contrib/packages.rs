@@ -1,13 +1,13 @@
 //! The RPM spec. (What is in `contrib/debian` makes the package that `tests/package` installs.)
 
-use crate::{contrib, lacks, run};
+use crate::{contrib, lacks, read, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 /// Mode, name: what matters of the package's files; all belong to root.
-const INSTALLED: [(&str, &str); 19] = [
+const INSTALLED: [(&str, &str); 22] = [
     ("-rw-r--r--", "/etc/cron.d/0hourly"),
     ("-rw-------", "/etc/cron.deny"),
     ("-rw-r--r--", "/etc/pam.d/crond"),
@@ -15,6 +15,7 @@ const INSTALLED: [(&str, &str); 19] = [
     ("-rwxr-xr-x", "/usr/bin/cronctl"),
     ("-rwsr-xr-x", "/usr/bin/crontab"),
     ("-rw-r--r--", "/usr/lib/systemd/system/crond.service"),
+    ("-rw-r--r--", "/usr/lib/sysusers.d/cronwheel.conf"),
     ("-rwxr-xr-x", "/usr/sbin/crond"),
     ("-rw-r--r--", "/usr/share/bash-completion/completions/crontab"),
     ("-rw-r--r--", "/usr/share/doc/cronwheel-0.1.0/README.md"),
@@ -24,8 +25,10 @@ const INSTALLED: [(&str, &str); 19] = [
     ("-rw-r--r--", "/usr/share/man/man1/crontab.1"),
     ("-rw-r--r--", "/usr/share/man/man5/crontab.5"),
     ("-rw-r--r--", "/usr/share/man/man7/cron-differences.7"),
+    ("-rw-r--r--", "/usr/share/man/man7/cronwheel.7"),
     ("-rw-r--r--", "/usr/share/man/man8/crond.8"),
     ("-rw-r--r--", "/usr/share/zsh/site-functions/_crontab"),
+    ("drwx--x--x", "/var/lib/cronwheel"),
     ("drwx------", "/var/spool/cron"),
 ];
 
@@ -79,5 +82,11 @@ fn rpm_understands_the_spec_and_makes_a_package_of_the_built_programs() {
         assert!(installed.lines().any(|line| line == format!("{mode} root:root {name}")), "{mode} {name}: {installed}");
     }
     assert!(installed.lines().all(|line| line.contains(" root:root ")), "{installed}");
+    // It makes the user that sysusers.d has, where rpm does not do so by itself.
+    let user = read("systemd/cronwheel.sysusers.conf");
+    let scripts = told(&["--scripts"]);
+    for word in ["_cronwheel", "cronwheel history", "/nonexistent", "/usr/sbin/nologin"] {
+        assert!(user.contains(word) && scripts.contains(word), "{word}: {scripts}");
+    }
     assert!(told(&["--conflicts"]).lines().any(|line| line == "cronie"));
 }

@@ -140,6 +140,32 @@ fn under_openrc_the_daemon_starts_reports_reloads_restarts_and_stops() {
 }
 
 #[test]
+fn the_user_of_the_history_is_made_and_keeps_it() {
+    let needs = ["systemd-sysusers", "sqlite3", "runuser"];
+    if lacks("the_user_of_the_history_is_made_and_keeps_it", &needs) {
+        return;
+    }
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    put("systemd/cronwheel.sysusers.conf", "/usr/lib/sysusers.d/cronwheel.conf");
+    world.run("systemd-sysusers /usr/lib/sysusers.d/cronwheel.conf").ok();
+    let account = fs::read_to_string("/etc/passwd").expect("passwd");
+    let account = account.lines().find(|line| line.starts_with("_cronwheel:")).expect("the user");
+    assert!(account.ends_with(":cronwheel history:/nonexistent:/usr/sbin/nologin"), "{account}");
+    assert_eq!(world.run("getent group _cronwheel >/dev/null && cron --check 2>&1 >/dev/null").ok(), "");
+
+    world.drop_in("early", "@reboot root exit 3\n");
+    let _daemon = world.start_daemon(&[]);
+    // The command of cronwheel(7).
+    let query = "SELECT user, command, outcome, exit_code FROM runs WHERE outcome <> 'running'";
+    let database = "/var/lib/cronwheel/history/history.db";
+    let line = format!("cd / && runuser -u _cronwheel -- sqlite3 -readonly {database} \"{query}\" 2>&1");
+    Deadline::seconds(30).wait_for("a row", || {
+        let shown = world.run(&line).stdout;
+        (shown == "root|exit 3|failed|3\n").then_some(())
+    });
+}
+
+#[test]
 fn the_pam_stack_for_cronie_lets_a_job_run() {
     let Some(world) = world!(Implementation::OursCronie) else { return };
     put("pam/crond.cronie", "/etc/pam.d/crond");

@@ -82,12 +82,93 @@ fn a_run_is_ended_on_request_and_others_go_on() {
         harness.executor.flush().unwrap();
         let result = harness.result_of(1);
         assert_eq!((result.outcome, result.is_timeout), (RunOutcome::Signal { number: 9, core_dumped: false }, false));
-        let of_alice = || world.run("pgrep -u alice -c .").stdout;
+        let of_alice = || world.run("pgrep -u alice -r D,R,S,T -c .").stdout;
         assert_eq!(of_alice().trim(), "0", "{:#?}", world.processes());
         fs::write("/tmp/go", "").unwrap();
         assert_eq!(harness.end_of(2), RunOutcome::Code(4));
         fs::remove_file("/tmp/go").unwrap();
         fs::remove_file("/home/alice/ready").unwrap();
+    }
+}
+
+#[test]
+fn a_signal_reaches_all_processes_of_a_run_and_nothing_else_is_decided() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        // Two processes in the session, and one in another.
+        let command = script(
+            "trap 'echo first >>got' USR1\n\
+             (trap 'echo second >>got; exit' USR1; touch a; while :; do sleep 0.1; done) &\n\
+             setsid sh -c \"trap 'echo third >>got; exit' USR1; touch b; while :; do sleep 0.1; done\" &\n\
+             until [ -e /tmp/go ]; do sleep 0.1; done; exit 4",
+        );
+        harness.start(&start(1, "alice", &command));
+        harness.start(&start(2, "bob", "until [ -e /tmp/go ]; do sleep 0.1; done"));
+        let is_ready = || ["a", "b"].iter().all(|name| fs::exists(format!("/home/alice/{name}")).unwrap());
+        Deadline::seconds(20).wait_for("the processes", || is_ready().then_some(()));
+        // A sleep between two of the shell's commands is ended by the signal, too.
+        harness.executor.signal(RunId(1), 10);
+        // Neither is sent to anybody.
+        harness.executor.signal(RunId(1), 0);
+        harness.executor.signal(RunId(3), 9);
+        harness.executor.flush().unwrap();
+        let got = || {
+            let text = fs::read_to_string("/home/alice/got").unwrap_or_default();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            (lines == ["first", "second", "third"]).then_some(())
+        };
+        Deadline::seconds(20).wait_for("the signal", got);
+        assert!(harness.ended.is_empty());
+        fs::write("/tmp/go", "").unwrap();
+        assert_eq!((harness.end_of(1), harness.end_of(2)), (RunOutcome::Code(4), RunOutcome::Code(0)));
+        world.run("rm /tmp/go /home/alice/*").ok();
+    }
+}
+
+#[test]
+fn a_run_without_a_policy_is_ended_on_request_too() {
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        harness.start(&start(1, "alice", "trap 'exit 9' TERM; sleep 1000 & wait"));
+        while harness.started.is_empty() {
+            harness.hear(nix::poll::PollFlags::POLLIN);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        harness.executor.end(RunId(1));
+        harness.executor.flush().unwrap();
+        assert_eq!(harness.end_of(1), RunOutcome::Code(9));
+    }
+}
+
+#[test]
+fn processes_are_reported_with_other_events_and_on_request() {
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        let before = cronwheel::sys::clock::wall_ms();
+        let long = start(1, "alice", "echo $$ >/tmp/pid; until [ -e /tmp/go ]; do sleep 0.1; done");
+        harness.executor.start(&long, false);
+        harness.executor.flush().unwrap();
+        Deadline::seconds(20).wait_for("the job", || fs::exists("/tmp/pid").unwrap().then_some(()));
+        while harness.processes.is_empty() {
+            harness.executor.report_processes();
+            harness.executor.flush().unwrap();
+            harness.hear(nix::poll::PollFlags::POLLIN);
+        }
+        let process = harness.processes[0];
+        assert_eq!((process.run, format!("{}\n", process.pid)), (RunId(1), read("/tmp/pid")));
+        assert!((before..=cronwheel::sys::clock::wall_ms()).contains(&process.started_at_ms), "{process:?}");
+        fs::write("/tmp/go", "").unwrap();
+        harness.end_of(1);
+        assert_eq!(harness.processes.len(), 1);
+        fs::remove_file("/tmp/go").unwrap();
+        fs::remove_file("/tmp/pid").unwrap();
     }
 }
 
@@ -104,7 +185,7 @@ fn a_job_that_forks_without_end_is_ended_while_other_jobs_are_started() {
     harness.start(&with_rules(start(1, "alice", &script(bomb)), rules));
     let result = harness.result_of(1);
     assert!(result.is_timeout && result.duration_ms < 20_000, "{result:?}");
-    assert_eq!(world.run("pgrep -u alice -c .").stdout.trim(), "0", "{:#?}", world.processes());
+    assert_eq!(world.run("pgrep -u alice -r D,R,S,T -c .").stdout.trim(), "0", "{:#?}", world.processes());
     assert_eq!(harness.run("bob", "exit 3"), RunOutcome::Code(3));
 }
 

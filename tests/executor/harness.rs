@@ -3,7 +3,8 @@
 use crate::common::{Deadline, World};
 use cronwheel::crontab::Flags;
 use cronwheel::executor::{
-    Config, Executor, ExecutorEvent, JournalLocation, LaunchError, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT,
+    Config, Executor, ExecutorEvent, JournalLocation, LaunchError, MAILER_LIMIT, Mailer, OutputStream, RunProcess,
+    STARTS_IN_FLIGHT,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::report::Target;
@@ -80,6 +81,18 @@ pub struct Harness {
     pub mailed: Vec<(RunId, MailResult)>,
     pub started: Vec<(RunId, u32)>,
     pub kept: Vec<KeptOutput>,
+    pub processes: Vec<RunProcess>,
+    pub parts: Vec<Part>,
+}
+
+/// A part of the output that a follower was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub follower: u64,
+    pub stream: OutputStream,
+    pub skipped: u64,
+    pub data: Vec<u8>,
+    pub is_end: bool,
 }
 
 /// What an executor has sent of a run's output for the history.
@@ -97,7 +110,15 @@ impl Harness {
     }
 
     pub fn with(executor: Executor) -> Harness {
-        Harness { executor, ended: Vec::new(), mailed: Vec::new(), started: Vec::new(), kept: Vec::new() }
+        Harness {
+            executor,
+            ended: Vec::new(),
+            mailed: Vec::new(),
+            started: Vec::new(),
+            kept: Vec::new(),
+            processes: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 
     /// A harness in the debian profile, on a machine without PAM services.
@@ -129,7 +150,10 @@ impl Harness {
                     ExecutorEvent::Started { run, pid } => self.started.push((run, pid)),
                     ExecutorEvent::Ended(result) => self.ended.push(*result),
                     ExecutorEvent::Mailed { run, mail } => self.mailed.push((run, mail)),
-                    ExecutorEvent::Begun { .. } => {}
+                    ExecutorEvent::Begun { runs: _, processes } => self.processes.extend(processes),
+                    ExecutorEvent::OutputPart { follower, stream, skipped, data, is_end } => {
+                        self.parts.push(Part { follower, stream, skipped, data, is_end })
+                    }
                     ExecutorEvent::KeptOutput { run, head, tail, cut } => {
                         self.kept.push(KeptOutput { run, head, tail, cut })
                     }

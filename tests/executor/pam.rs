@@ -307,17 +307,33 @@ fn an_upgraded_module_counts_for_the_next_job_and_an_upgraded_libpam_too() {
         all.filter(|process| process.name == "crond: template").map(|process| process.pid).collect()
     };
     let before = templates();
+    describe_services("account required pam_own.so\nsession optional pam_warn.so\nsession required pam_permit.so\n");
+    assert_eq!(harness.run("alice", "true"), RunOutcome::Code(0));
+    assert_eq!((before.len(), &templates()), (1, &before), "no library has changed: it is the same process");
     install("pam_deny.so");
     assert_eq!(not_started(harness.run("alice", "true")), "pam_acct_mgmt: Authentication failure");
     install("pam_permit.so");
     assert_eq!(harness.run("alice", "true"), RunOutcome::Code(0));
-    assert_eq!((before.len(), &templates()), (1, &before), "libpam has not changed: it is the same process");
+    let before = templates();
     world.run(&format!("cd {modules}/.. && cp libpam.so.0 libpam.new && mv libpam.new libpam.so.0")).ok();
     assert_eq!(harness.run("alice", "true"), RunOutcome::Code(0));
     Deadline::seconds(20).wait_for("the template with the earlier libpam to end", || {
         let now = templates();
         (now.len() == 1 && now != before).then_some(())
     });
+}
+
+#[test]
+fn a_fault_in_a_service_is_logged_once_for_a_job() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    describe_services("account required pam_missing.so\nsession required pam_permit.so\n");
+    let mut harness = Harness::of(config(ProfileName::Debian));
+    assert_eq!(not_started(harness.run("alice", "true")), "pam_acct_mgmt: Module is unknown");
+    // The template came upon it as well, and earlier.
+    let fault = "adding faulty module: pam_missing.so";
+    world.log.wait_for(fault, Deadline::seconds(10));
+    let lines = world.log.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains(fault)).count(), 1, "{lines:?}");
 }
 
 #[test]

@@ -91,3 +91,13 @@ fn a_recorder_that_is_killed_is_started_again() {
     assert_ne!(first, second);
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn sqlite_is_linked_into_cronctl_only() {
+    let has_sqlite = |program: &str| {
+        let bytes = std::fs::read(program).unwrap();
+        bytes.windows(15).any(|window| window == b"SQLite format 3")
+    };
+    assert!(has_sqlite(env!("CARGO_BIN_EXE_cronctl")));
+    assert!(!has_sqlite(env!("CARGO_BIN_EXE_crond")) && !has_sqlite(env!("CARGO_BIN_EXE_crontab")));
+}

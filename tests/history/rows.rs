@@ -49,6 +49,9 @@ fn debians_sqlite3_reads_a_row_for_each_run_and_each_row_of_skipped_slots() {
     assert!(skipped[0] == "3|2000" || skipped[0] == "4|3000", "{skipped:?}");
     assert_eq!(rows(&world, "SELECT count(*) FROM runs WHERE job = 'alice:secret'"), ["0"]);
 
+    let kept = "SELECT cast(output_head AS TEXT), output_bytes, output_cut FROM runs WHERE job = 'alice:good' AND output_head IS NOT NULL";
+    assert_eq!(wait_for_rows(&world, kept, |rows| rows.len() > 2)[..2], ["hello", "|6|0"]);
+
     // Who may see what.
     let runs = r#"{"method":"io.cronwheel.History.Runs","more":true,"parameters":{"limit":500}}"#;
     let of_root = call(&world, "root", runs);
@@ -103,4 +106,79 @@ fn without_the_account_or_cronctl_jobs_run_and_one_line_says_that_there_is_no_hi
     let daemon = world.start_daemon(&[]);
     world.log.wait_for("no history is kept: cronctl is not installed", Deadline::seconds(20));
     assert!(daemon.stop().success());
+}
+
+/// Fills the table with a thousand rows of a job.
+const FILL: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+    INSERT INTO runs (run, job, user, source, line, command, trigger, attempt, scheduled_at, outcome, recorded_at, size)
+    SELECT i, 'root:many', 'root', '/t', 1, 'true', 'schedule', 1, strftime('%s') * 1000, 'ok', 0, 250 FROM n";
+
+#[test]
+fn a_long_answer_comes_in_pieces_and_a_crowd_of_clients_does_not_keep_root_out() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3", "python3"]) else { return };
+    add_account(&world);
+    let daemon = world.start_daemon(&[]);
+    wait_for_rows(&world, "SELECT count(*) FROM daemons", |rows| rows == ["1"]);
+    world.run(&format!("cd / && runuser -u _cronwheel -- sqlite3 {} \"{FILL}\"", crate::DATABASE)).ok();
+    let replies = call(
+        &world,
+        "root",
+        r#"{"method":"io.cronwheel.History.Runs","more":true,"parameters":{"job":"root:many","limit":950}}"#,
+    );
+    let runs: Vec<String> = replies
+        .iter()
+        .map(|reply| reply.split(r#""run":{"#).nth(1).unwrap().split(r#""run":"#).nth(1).unwrap())
+        .map(|rest| rest.split([',', '}']).next().unwrap().to_owned())
+        .collect();
+    let expected: Vec<String> = (51..=1000).rev().map(|run: u64| run.to_string()).collect();
+    assert_eq!(runs, expected);
+    let (last, others) = replies.split_last().unwrap();
+    assert!(!last.contains("continues") && others.iter().all(|reply| reply.contains(r#""continues":true"#)));
+
+    // A hundred connections of one user, some with half a request.
+    let crowd = format!(
+        "exec python3 -c 'import socket,time
+c=[socket.socket(socket.AF_UNIX) for _ in range(100)]
+for s in c:
+  s.connect(\"{}\")
+for s in c:
+  try: s.sendall(b\"x\" * 1000)
+  except OSError: pass
+open(\"/tmp/crowd\",\"w\").write(\"there\")
+time.sleep(100)'",
+        crate::SOCKET
+    );
+    let mut crowd = world.command_as("alice", &crowd).spawn().unwrap();
+    world.wait_for_file("/tmp/crowd", Deadline::seconds(20));
+    let mut socket = connect();
+    assert!(ask(&mut socket, r#"{"method":"org.varlink.service.GetInfo"}"#).contains("io.cronwheel.History"));
+    let of_alice = call(&world, "alice", r#"{"method":"org.varlink.service.GetInfo"}"#);
+    assert!(of_alice[0].contains("io.cronwheel.Cron.Busy"), "{of_alice:?}");
+    assert_eq!(call(&world, "bob", r#"{"method":"io.cronwheel.History.Runs"}"#), [r#"{"parameters":{}}"#]);
+    crowd.kill().unwrap();
+    crowd.wait().unwrap();
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_standalone_daemon_keeps_its_history_in_memory_for_its_caller() {
+    let Some(world) = world!(Implementation::OursDebian, ["python3"]) else { return };
+    fs::write("/tmp/table", "CRON_NAME=hello\n@every_second echo hello\n").unwrap();
+    let mut daemon = world.command_as("alice", "exec /usr/sbin/cron /tmp/table >/tmp/out 2>&1").spawn().unwrap();
+    wait_for_recorder(&world);
+    let uid = world.run("id -u alice").ok();
+    let socket = format!("/tmp/cronwheel-{}/io.cronwheel.History", uid.trim());
+    let runs = r#"{"method":"io.cronwheel.History.Runs","more":true}"#;
+    let has_rows = || {
+        let replies = crate::call_at(&world, "alice", &socket, runs);
+        (replies.len() > 2 && replies.iter().any(|reply| reply.contains(r#""outcome":"ok""#))).then_some(())
+    };
+    Deadline::seconds(20).wait_for("rows", has_rows);
+    world.run(&format!("kill {}", daemon.id())).ok();
+    daemon.wait().unwrap();
+    Deadline::seconds(20).wait_for("the recorder's end", || recorder(&world).is_none().then_some(()));
+    assert!(
+        !fs::exists("/var/lib/cronwheel/history").unwrap()
+            && !world.run("ls -A /home/alice").stdout.contains("history")
+    );
 }

@@ -28,8 +28,15 @@ const PROGRAMS: [Program; 3] = [
     Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cli::cronctl::command },
 ];
 
-const PAGES: [&str; 6] =
-    ["man/cron.8", "man/crond.8", "man/crontab.1", "man/cronctl.1", "man/crontab.5", "man/cron-differences.7"];
+const PAGES: [&str; 7] = [
+    "man/cron.8",
+    "man/crond.8",
+    "man/crontab.1",
+    "man/cronctl.1",
+    "man/crontab.5",
+    "man/cron-differences.7",
+    "man/cronwheel.7",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -73,6 +80,39 @@ fn every_flag_and_every_verb_is_in_its_page() {
             }
         }
     }
+}
+
+#[test]
+fn every_key_and_every_column_of_the_history_is_in_the_page_of_the_daemon() {
+    let page = read("man/crond.8");
+    for key in cronwheel::config::keys() {
+        assert!(page.contains(key), "the key {key} is not in man/crond.8");
+    }
+    // A name of a table or a column, at the beginning of its line.
+    let schema = read("src/history/schema.rs");
+    let (_, rest) = schema.split_once("const FIRST").expect("the schema");
+    let schema = rest.split("\";").next().expect("its end");
+    let page: String =
+        page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').fold(" ".into(), |all, word| all + word + " ");
+    let mut names = 0;
+    for line in schema.lines() {
+        let line = line.trim_start();
+        let table = line.strip_prefix("CREATE TABLE ");
+        let column = || [" INTEGER", " TEXT", " REAL", " BLOB"].iter().any(|kind| line.contains(kind)).then_some(line);
+        let Some(name) = table.or_else(column).and_then(|line| line.split(' ').next()) else { continue };
+        assert!(page.contains(&format!(" {name} ")), "{name} of the history is not in man/crond.8");
+        names += 1;
+    }
+    assert!(names > 40, "{names} names");
+}
+
+#[test]
+fn the_page_of_the_whole_has_two_screens() {
+    let Ok(shown) = Command::new("mandoc").args(["-O", "width=80"]).arg(root().join("man/cronwheel.7")).output() else {
+        return; // The test below says that it is missing.
+    };
+    let lines = String::from_utf8_lossy(&shown.stdout).lines().count();
+    assert!((40..=100).contains(&lines), "{lines} lines");
 }
 
 #[test]

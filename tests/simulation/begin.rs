@@ -1,8 +1,10 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, commands, ended, source, started, starts, table, time, zone};
+use crate::setup::{Machine, clock, command, commands, ended, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
-use cronwheel::scheduler::{Action, Event, NoticeEvent, Now, Outcome, RunId, RunOutcome, SavedState, Scheduler};
+use cronwheel::scheduler::{
+    Action, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
+};
 
 /// A daemon that begins at `at` with the record of an earlier one.
 fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
@@ -295,6 +297,97 @@ fn after_a_boot_only_entries_that_catch_up_make_up_for_what_was_missed() {
     assert!(first_of_boot(Box::default(), "2026-05-01T12:00:00Z").is_empty());
 }
 
+/// A machine that begins at noon without any table, after one with this table that went down at that time.
+fn without_tables(text: &str, down_from: &str) -> Machine {
+    let first = Machine::with_table(text, down_from);
+    let saved = saved_and_read(&first);
+    let now = Now { utc: time("2026-05-01T12:00:00Z"), elapsed_ms: first.now.elapsed_ms + 60_000 };
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    second.plan.reserve_runs_from(first.plan.next_run());
+    let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
+    second.tell(Event::Begin { boot: false, completed, started, running, saved });
+    second
+}
+
+/// What actions start, each with its slot.
+fn slots(actions: &[Action]) -> Vec<String> {
+    let line = |start: &&RunRequest| format!("{} {}", command(start), clock(Timestamp(start.scheduled_at)));
+    started(actions).iter().map(line).collect()
+}
+
+#[test]
+fn a_table_that_is_loaded_late_catches_up_once() {
+    let text = "30 4 * * * plain\nCRON_CATCHUP=once\n30 4,10 * * * owed\n";
+    for (down_from, minutes, expected) in [
+        ("2026-05-01T04:00:00Z", 10, &["owed 10:30:00"] as &[&str]),
+        ("2026-05-01T04:30:00Z", 10, &["owed 10:30:00"]),
+        // It was handled.
+        ("2026-05-01T10:30:00Z", 10, &[]),
+        // Its state was kept for an hour.
+        ("2026-05-01T04:00:00Z", 59, &["owed 10:30:00"]),
+        ("2026-05-01T04:00:00Z", 61, &[]),
+    ] {
+        let mut machine = without_tables(text, down_from);
+        assert!(slots(&machine.run(minutes * 60)).is_empty());
+        let actions = machine.load("/spool/alice", text);
+        assert_eq!(slots(&actions), expected, "{down_from} {minutes}");
+        started(&actions).iter().for_each(|start| drop(machine.end(start)));
+        // Not again: after another load, after the table was gone, and after a restart.
+        assert!(slots(&machine.load("/spool/alice", text)).is_empty());
+        machine.tell(Event::Unload { path: "/spool/alice".into() });
+        assert!(slots(&machine.load("/spool/alice", text)).is_empty());
+        let (mut next, actions) = successor(&machine, text, &[]);
+        assert!(slots(&actions).is_empty());
+        assert!(slots(&next.run(60)).is_empty());
+    }
+}
+
+#[test]
+fn a_late_table_is_owed_what_it_would_have_been_owed_at_the_begin() {
+    let text = "CRON_CATCHUP=all\nCRON_NAME=a\n0,30 10 * * * a\n";
+    let missed = &["a 10:00:00", "a 10:30:00"] as &[&str];
+    for (then, expected) in [
+        (text, missed),
+        // Another schedule, or a zone: it counts anew.
+        ("CRON_CATCHUP=all\nCRON_NAME=a\n0,31 10 * * * a\n", &[]),
+        ("CRON_TZ=Asia/Tokyo\nCRON_CATCHUP=all\nCRON_NAME=a\n0,30 10 * * * a\n", &[]),
+        ("CRON_NAME=a\n0,30 10 * * * a\n", &[]),
+        // The other rules hold.
+        ("CRON_CATCHUP=all,1h45m\nCRON_NAME=a\n0,30 10 * * * a\n", &["a 10:30:00"]),
+        ("CRON_EXCEPT=2026-05-01\nCRON_CATCHUP=all\nCRON_NAME=a\n0,30 10 * * * a\n", &[]),
+    ] {
+        let mut machine = without_tables(text, "2026-05-01T09:00:00Z");
+        let mut actions = machine.load("/spool/alice", then);
+        let runs: Vec<RunId> = started(&actions).iter().map(|start| start.run).collect();
+        actions.extend(runs.into_iter().flat_map(|run| machine.tell(ended(run, RunOutcome::Code(0)))));
+        assert_eq!(slots(&actions), expected, "{then}");
+    }
+    // What passed between the begin and the load was missed, too; the entry goes on with the slot after that.
+    let text = "CRON_CATCHUP=once\n*/10 12 * * * a\n";
+    let mut machine = without_tables(text, "2026-05-01T09:00:00Z");
+    machine.run(600);
+    assert_eq!(slots(&machine.load("/spool/alice", text)), ["a 12:10:00"]);
+    assert_eq!(slots(&machine.run(600)), ["a 12:20:00"]);
+    // A setting that is new in a table that was there has missed nothing.
+    let mut machine = without_tables(text, "2026-05-01T09:00:00Z");
+    machine.run(600);
+    machine.load("/spool/alice", "*/10 12 * * * a\n");
+    assert!(slots(&machine.load("/spool/alice", text)).is_empty());
+}
+
+#[test]
+fn what_an_earlier_daemon_has_started_is_not_caught_up_by_a_late_table() {
+    let text = "CRON_CATCHUP=all\nCRON_NAME=a\n0,30 10 * * * a\n";
+    let first = Machine::with_table(text, "2026-05-01T09:00:00Z");
+    let now = Now { utc: time("2026-05-01T12:00:00Z"), ..first.now };
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    let started = vec![(JobId::named("alice", "a"), time("2026-05-01T10:00:00Z"))];
+    let (completed, saved) = (Some(first.now.utc), saved_and_read(&first));
+    second.tell(Event::Begin { boot: false, completed, started, running: Vec::new(), saved });
+    second.run(60);
+    assert_eq!(slots(&second.load("/spool/alice", text)), ["a 10:30:00"]);
+}
+
 #[test]
 fn a_run_of_which_nobody_tells_after_a_boot_does_not_hold_its_job_up() {
     let text = "CRON_OVERLAP=skip\n* * * * * single\n";
@@ -325,6 +418,32 @@ fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
     second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
     assert_eq!(second.plan.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
     assert_eq!(commands(&second.look_after(30)), ["again"]);
+}
+
+#[test]
+fn a_pending_retry_goes_by_the_wall_clock_after_a_boot_and_by_the_clock_of_that_boot_after_a_restart() {
+    let text = "CRON_RETRY=1,1m\n0 4 * * * again\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let run = started(&first.run(40)).first().expect("a start").run;
+    first.now.utc = Timestamp(first.now.utc.0 + 1);
+    first.tell(ended(run, RunOutcome::Code(3)));
+    let due = first.now.utc.0 + 60;
+    let mut saved = first.plan.saved_state();
+    saved.set_of_other_boot();
+    let now = Now { utc: Timestamp(due - 40), elapsed_ms: 5_000 };
+    saved.convert_to_boot(now.utc, now.elapsed_ms);
+    // What the daemon of this boot stores before and after its begin.
+    let mut stored = SavedState::default();
+    saved.changes().for_each(|change| stored.apply(change));
+    for seconds in [0, 10] {
+        let now = Now { utc: Timestamp(now.utc.0 + seconds), elapsed_ms: now.elapsed_ms + seconds * 1_000 };
+        let mut next = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+        next.load("/spool/alice", text);
+        let (completed, started, running) = (Some(now.utc), Vec::new(), Vec::new());
+        let saved = Box::new(stored.clone());
+        next.tell(Event::Begin { boot: false, completed, started, running, saved });
+        assert_eq!(next.plan.wake_at_elapsed_ms(), Some(45_000), "{seconds}");
+    }
 }
 
 /// The saved state of a machine, as the next daemon reads it.

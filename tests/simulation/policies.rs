@@ -1,6 +1,8 @@
 //! The job policies as tables of cases: slots, ends and the expected records.
 
-use crate::outcomes::{Day, expect};
+use crate::outcomes::{Day, expect, scenario};
+use crate::setup::{source, table};
+use cronwheel::scheduler::{NoticeEvent, Simulated, simulate};
 
 #[test]
 fn skip_leaves_slots_out_while_a_run_goes_on() {
@@ -511,4 +513,36 @@ fn an_interval_goes_on_after_a_waiting_slot_was_cancelled_or_left_out() {
         &Day { pauses: &[("b", "00:12", "00:13")], ..day },
         &["a 00:09 schedule#1 00:09-00:14 ok 0", "b 00:10 skipped paused", "b 00:22 schedule#1 00:22-00:22 ok 0"],
     );
+}
+
+#[test]
+fn settings_without_an_effect_on_a_schedule_have_none() {
+    let late = "CRON_LATE=10m\nCRON_EXCEPT=2026-05-01\nCRON_CATCHUP=all\n";
+    for (entries, expected) in [
+        ("CRON_NAME=a\n@reboot a\n", vec!["a 00:00 reboot#1 00:00-00:30 ok 0"]),
+        (
+            "CRON_NAME=a\n@reboot a\nCRON_NAME=b\n@after a b\n",
+            vec!["a 00:00 reboot#1 00:00-00:30 ok 0", "b 00:30 after#1 00:30-00:30 ok 0"],
+        ),
+        // Days without runs hold for intervals.
+        ("CRON_NAME=a\n@1h a\n", vec!["a 01:00 skipped calendar"]),
+    ] {
+        let crontab = format!("{late}{entries}");
+        let day = Day { crontab: &crontab, until: "01:30", durations: &[("a", 1_800)], ..Day::default() };
+        expect(&day, &expected);
+    }
+    let tables = |crontab: &str| vec![(source("/spool/alice"), table(crontab))];
+    for (crontab, notices) in [
+        ("CRON_LATE=10m\nCRON_NAME=a\n@30m a\n", 0),
+        ("CRON_LATE=10m\nCRON_NAME=a\n@reboot a\n", 0),
+        ("CRON_LATE=10m\nCRON_NAME=a\n0 1 * * * a\n", 1),
+    ] {
+        let day = Day { crontab, until: "02:00", durations: &[("a", 1_800)], ..Day::default() };
+        let is_late = |simulated: &Simulated| match simulated {
+            Simulated::Notice(notice) => notice.event == NoticeEvent::Late,
+            Simulated::Started(_) | Simulated::Ended(_) => false,
+        };
+        let found = simulate(scenario(&day), || tables(crontab)).filter(is_late).count();
+        assert_eq!(found, notices, "{crontab}");
+    }
 }

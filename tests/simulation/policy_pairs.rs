@@ -142,6 +142,36 @@ fn while_missed_slots_run_one_by_one_regular_ones_obey_the_overlap_rule() {
 }
 
 #[test]
+fn under_replace_every_missed_slot_of_all_runs_to_its_end() {
+    let missed = ["a 01:00 catchup#1 01:35-02:05 ok 0", "a 01:30 catchup#1 02:05-02:35 ok 0"];
+    for (mode, slots, runs, expected) in [
+        // A slot that comes while the last one runs waits, and of those that wait the newest runs.
+        (
+            "all",
+            "0,30 1,2 * * *",
+            &[] as &[(&str, &str)],
+            vec![missed[1], "a 02:00 skipped superseded", "a 02:30 schedule#1 02:35-03:05 ok 0"],
+        ),
+        ("all", "0,30 1 * * *", &[("a", "02:20")], vec![missed[1], "a 02:20 manual#1 02:35-03:05 ok 0"]),
+        // With `once` the missed slot is one like others.
+        (
+            "once",
+            "0,30 1 * * *",
+            &[("a", "01:50")],
+            vec!["a 01:30 catchup#1 01:35-01:50 replaced", "a 01:50 manual#1 01:50-02:20 ok 0"],
+        ),
+    ] {
+        let crontab = format!("CRON_NAME=a\nCRON_OVERLAP=replace\nCRON_CATCHUP={mode}\n{slots} a\n");
+        let first = if mode == "all" { missed[0] } else { "a 01:00 missed down" };
+        let (down, durations) = (&[("00:50", "01:35")], &[("a", 1_800)]);
+        expect(
+            &Day { crontab: &crontab, until: "03:30", durations, down, runs, ..Day::default() },
+            &[&[first][..], &expected].concat(),
+        );
+    }
+}
+
+#[test]
 fn only_regular_slots_supersede_each_other() {
     let crontab = "CRON_NAME=a\nCRON_OVERLAP=queue\nCRON_CATCHUP=all\n0,5,10,15,20 1 * * * a\n";
     expect(

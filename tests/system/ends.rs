@@ -104,3 +104,48 @@ fn a_job_fails_by_what_its_crontab_counts_as_failure() {
     assert!(!world.log.lines().iter().any(|line| line.contains("FAILED (exit 24)")), "{:#?}", world.log.lines());
     assert!(daemon.stop().success());
 }
+
+/// The process that starts jobs.
+fn executor(world: &World) -> u32 {
+    let is_executor = |process: &Process| process.name == "cron: executor";
+    let found = || world.processes().into_iter().find(is_executor).map(|process| process.pid);
+    Deadline::seconds(20).wait_for("the executor", found)
+}
+
+fn send(pid: u32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn a_job_whose_executor_was_killed_is_ended_with_all_its_processes_at_its_timeout() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in("long", &format!("CRON_TIMEOUT=6s\nCRON_GRACE=1s\n@reboot root {STUBBORN}\n"));
+    let daemon = world.start_daemon(&[]);
+    wait_for_job(&world);
+    send(executor(&world), Signal::SIGKILL);
+    world.log.wait_for(") LOST (trap '' TERM; setsid", Deadline::seconds(30));
+    assert_eq!(sleeps(&world), []);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_job_goes_on_without_its_executor_until_its_session_is_empty() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let job = "trap '' TERM; echo >>/run/begun; sleep 1000 & sleep 1001";
+    world.drop_in("long", &format!("CRON_OVERLAP=skip\nCRON_TIMEOUT=8s\nCRON_GRACE=1s\n@every_second root {job}\n"));
+    let daemon = world.start_daemon(&[]);
+    wait_for_job(&world);
+    send(executor(&world), Signal::SIGKILL);
+    let of_line = |line: &str| sleeps(&world).into_iter().find(|process| process.line == line).unwrap();
+    // The session leader ends, and one of its processes goes on.
+    let waited_for = of_line("sleep 1001");
+    send(waited_for.parent, Signal::SIGKILL);
+    send(waited_for.pid, Signal::SIGKILL);
+    let left = of_line("sleep 1000").pid;
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(begun(), 1, "it still counts for the overlap rule");
+    world.log.wait_for(") LOST (trap '' TERM; echo", Deadline::seconds(30));
+    Deadline::seconds(20).wait_for("the next run", || (begun() > 1).then_some(()));
+    assert!(sleeps(&world).iter().all(|process| process.pid != left));
+    assert!(daemon.stop().success());
+}

@@ -45,6 +45,8 @@ use crate::sys::files;
 use error::Error;
 use output::Output;
 use std::ffi::OsString;
+#[cfg(feature = "history")]
+use std::path::Path;
 use std::process::ExitCode;
 use stderr::to_stderr;
 use world::World;
@@ -84,6 +86,12 @@ pub fn main() -> ExitCode {
         && verb == recorder::VERB
     {
         return recorder::run();
+    }
+    #[cfg(feature = "history")]
+    if let [_, verb, directory] = arguments.as_slice()
+        && verb == recorder::VERB
+    {
+        return recorder::check(Path::new(directory));
     }
     let mut out = Output::to_stdout();
     let answer = answer(&arguments, &mut out);

@@ -4,7 +4,7 @@
 //! has closed that, after it has applied what is in the journal.
 
 use crate::control::{ConnectionId, Rights, Server};
-use crate::history::{MainState, QueryError, Recorder, RecorderError, RunFilter, RunRow, Viewer};
+use crate::history::{MainState, QueryError, Recorder, RecorderError, RowPlace, RunFilter, RunRow, Viewer, find_fault};
 use crate::sys::local_socket::{Listener, Peer};
 use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
@@ -13,6 +13,7 @@ use crate::varlink::{Call, CallError, Reply, Time, cron, service};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) use crate::history::message::VERB;
@@ -44,6 +45,15 @@ pub(super) fn run() -> ExitCode {
     }
 }
 
+/// Prints why the database in that directory could not be used, or nothing. `crond --check` runs this as the user of the recorder.
+pub(super) fn check(directory: &Path) -> ExitCode {
+    let fault = find_fault(directory).map(|fault| format!("{fault}\n")).unwrap_or_default();
+    match files::write_all(descriptor::standard(false), fault.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn record() -> Result<(), RecorderError> {
     // A signal to a whole session or unit ends the daemon, and that ends this process when everything is applied.
     signal::block()?;
@@ -69,7 +79,7 @@ struct RunsAnswer {
     viewer: Viewer,
     filter: RunFilter,
     /// The place of the last row that was sent.
-    last: Option<i64>,
+    last: Option<RowPlace>,
     left: u64,
 }
 
@@ -265,7 +275,7 @@ impl Service {
         let is_last = rows.len() <= wanted || answer.left <= wanted as u64;
         rows.truncate(wanted);
         answer.left -= rows.len() as u64;
-        answer.last = rows.last().map(|row| row.id);
+        answer.last = rows.last().map(|row| row.place);
         if is_last {
             self.answers.remove(&id);
         }

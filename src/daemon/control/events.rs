@@ -1,15 +1,37 @@
 //! What happens, as it happens: events, the outcomes of runs by hand, and the output of runs.
 
-use super::jobs::outcome_of;
+use super::jobs::{Viewer, outcome_of};
 use super::state::{EventFilter, Request};
 use crate::control::Sees;
+use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
 use crate::executor::RunOfJob;
-use crate::scheduler::{JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest};
+use crate::scheduler::{
+    JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest, RunResult, SkipReason, Source,
+};
 use crate::sys::clock;
-use crate::varlink::{CallError, Reply, Time, cron};
+use crate::varlink::{Reply, Time, cron};
 use std::collections::BTreeSet;
+
+/// The job that an event is about.
+#[derive(Clone, Debug)]
+pub(in crate::daemon) struct About {
+    job: JobId,
+    source: Source,
+    /// As whom it runs; empty for the caller of a standalone daemon.
+    user: String,
+}
+
+impl About {
+    fn start(start: &RunRequest) -> About {
+        About { job: start.job.clone(), source: start.source.clone(), user: start.user.clone() }
+    }
+
+    fn run(run: &LiveRun) -> About {
+        About { job: run.job.clone(), source: run.source.clone(), user: run.user.clone() }
+    }
+}
 
 impl Daemon {
     /// Begins to tell a client what happens.
@@ -22,19 +44,19 @@ impl Daemon {
     pub(in crate::daemon) fn publish(
         &mut self,
         event: &str,
-        job: Option<&JobId>,
+        about: Option<&About>,
         run: Option<RunId>,
         outcome: Option<&RunRecord>,
         text: &str,
     ) {
         for token in self.control.listeners() {
-            if !self.wants_event(token, job) {
+            if !self.wants_event(token, about) {
                 continue;
             }
             let event = cron::Event {
                 at: Time::of_ms(clock::wall_ms()),
                 event: event.to_owned(),
-                job: job.map(JobId::to_string),
+                job: about.map(|about| about.job.to_string()),
                 run: run.map(|run| run.0),
                 outcome: outcome.map(outcome_of),
                 text: text.to_owned(),
@@ -47,20 +69,29 @@ impl Daemon {
         }
     }
 
-    fn wants_event(&mut self, token: Token, job: Option<&JobId>) -> bool {
+    /// The same about a job that somebody has steered, so that it is quickly found.
+    pub(super) fn publish_about(&mut self, event: &str, job: &JobId, run: Option<RunId>, text: &str) {
+        let about = self.about(job);
+        self.publish(event, about.as_ref(), run, None, text);
+    }
+
+    fn about(&self, job: &JobId) -> Option<About> {
+        if self.control.listeners().is_empty() {
+            return None;
+        }
+        let live = self.planner.scheduler.find_entry(job)?;
+        Some(About { job: job.clone(), source: live.source().clone(), user: live.user().to_owned() })
+    }
+
+    fn wants_event(&mut self, token: Token, about: Option<&About>) -> bool {
         let Ok(peer) = self.peer(token) else { return false };
         let Some(Request::Events(filter)) = self.control.requests.get(&token) else { return false };
-        let Some(job) = job else { return filter.jobs.is_none() };
+        let Some(About { job, source, user }) = about else { return filter.jobs.is_none() };
         let is_wanted = filter.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
-            && filter.user.as_deref().is_none_or(|user| user == job.user());
-        let source = filter.source.clone();
-        if !is_wanted {
-            return false;
-        }
-        let is_of_source = source.is_none_or(|source| {
-            self.planner.scheduler.find_entry(job).is_some_and(|live| live.source().path == source)
-        });
-        is_of_source && self.access_to(&peer, job).sees > Sees::Nothing
+            && filter.user.as_deref().is_none_or(|user| user == job.user())
+            && filter.source.as_deref().is_none_or(|path| path == source.path);
+        let mut viewer = Viewer::new(&peer, self.control.rights, &mut self.database);
+        is_wanted && viewer.access(&source.owner, user).sees > Sees::Nothing
     }
 
     /// Runs of an earlier daemon go on.
@@ -77,7 +108,7 @@ impl Daemon {
     pub(in crate::daemon) fn publish_start(&mut self, start: &RunRequest) {
         self.runs.add(start);
         let text = format!("started for {}", Time::from(crate::schedule::Timestamp(start.scheduled_at)).timestamp());
-        self.publish("start", Some(&start.job), Some(start.run), None, &text);
+        self.publish("start", Some(&About::start(start)), Some(start.run), None, &text);
         let waiting = |request: &Request| {
             matches!(request, Request::Run(by_hand) if by_hand.run.is_none() && by_hand.job == start.job
                 && start.trigger.is_manual() && by_hand.asked_at.0 == start.scheduled_at)
@@ -105,12 +136,33 @@ impl Daemon {
     pub(in crate::daemon) fn publish_notice(&mut self, notice: &Notice) {
         if notice.event == NoticeEvent::Late {
             let until = notice.expected_until.map(|until| format!(" by {until}")).unwrap_or_default();
-            self.publish("late", Some(&notice.job), None, None, &format!("no success{until}"));
+            self.publish_about("late", &notice.job, None, &format!("no success{until}"));
         }
     }
 
-    /// An outcome was decided.
+    /// A run has ended. What became of it by the policy of its job is decided later.
+    pub(in crate::daemon) fn publish_end(&mut self, result: &RunResult) {
+        let Some(run) = self.runs.remove(result.run) else { return };
+        if self.planner.scheduler.is_managed_run(result.run) {
+            return self.runs.keep_ended(result.run, run);
+        }
+        let record = run.record(result);
+        self.publish_record(&record, Some(&About::run(&run)));
+    }
+
+    /// Slots of an entry without a policy were left out.
+    pub(in crate::daemon) fn publish_skipped(&mut self, start: &RunRequest, why: SkipReason) {
+        self.publish("skip", Some(&About::start(start)), None, None, &format!("skipped: {}", why.as_str()));
+    }
+
+    /// The scheduler has decided about an outcome.
     pub(in crate::daemon) fn publish_outcome(&mut self, record: &RunRecord) {
+        let of_run = record.run.and_then(|run| self.runs.take_ended(run));
+        let about = of_run.as_ref().map(About::run).or_else(|| self.about(&record.job));
+        self.publish_record(record, about.as_ref());
+    }
+
+    fn publish_record(&mut self, record: &RunRecord, about: Option<&About>) {
         let entries = self.planner.scheduler.summary().entries;
         self.runs.note_outcome(record, entries);
         let event = match record.outcome {
@@ -120,17 +172,18 @@ impl Daemon {
         };
         let reason = record.outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let text = format!("{}{reason}", record.outcome.as_str());
-        self.publish(event, Some(&record.job), record.run, Some(record), &text);
+        if about.is_some() {
+            self.publish(event, about, record.run, Some(record), &text);
+        }
         let is_awaited = |request: &Request| match request {
-            Request::Run(by_hand) => match by_hand.run {
-                Some(run) => record.run == Some(run),
-                None => {
-                    record.run.is_none()
-                        && record.trigger.is_manual()
-                        && record.job == by_hand.job
-                        && record.scheduled_at == by_hand.asked_at
-                }
-            },
+            Request::Run(by_hand) => {
+                // A run that was not begun after all has no number in its record.
+                let is_slot = record.run.is_none()
+                    && record.trigger.is_manual()
+                    && record.job == by_hand.job
+                    && record.scheduled_at == by_hand.asked_at;
+                is_slot || (record.run.is_some() && record.run == by_hand.run)
+            }
             Request::Walk(_) | Request::Events(_) | Request::Output(_) => false,
         };
         let tokens: Vec<Token> =
@@ -140,19 +193,5 @@ impl Daemon {
             self.reply(token, &Reply::of(&result));
             self.answer_calls(token);
         }
-    }
-
-    /// Begins to send the output of a run.
-    pub(super) fn send_output(&mut self, token: Token, arguments: &cron::OutputArguments) -> Result<(), CallError> {
-        let peer = self.peer(token)?;
-        let run = RunId(arguments.run);
-        let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
-        if self.runs.get(run).is_none() || !self.may_see_output(&peer, run) {
-            return Err(unknown());
-        }
-        let follower = token.number();
-        self.control.requests.insert(token, Request::Output(follower));
-        self.follow_output(run, follower);
-        Ok(())
     }
 }

@@ -341,7 +341,7 @@ impl Daemon {
             failing: counts.failing,
             late: counts.late,
             next: counts.next.map(Time::from),
-            history: self.history.state().to_owned(),
+            history: self.history.state(),
             log_dropped: if sees_all { self.log.lost() } else { 0 },
             old_executors: if sees_all { self.executors.old.len() } else { 0 },
         }

@@ -1,15 +1,101 @@
-//! The output of runs, as the executor sends it.
+//! The output of runs, as executors send it.
 
+use super::state::Request;
+use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
+use crate::executor::OutputStream;
 use crate::scheduler::RunId;
+use crate::varlink::{CallError, Reply, cron};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 impl Daemon {
-    /// Has the executor send the output of a run.
-    pub(super) fn follow_output(&mut self, _run: RunId, _follower: u64) {}
+    /// Begins to send the output of a run: what it has written, and if the client wants it what it writes until it ends.
+    pub(super) fn send_output(&mut self, token: Token, arguments: &cron::OutputArguments) -> Result<(), CallError> {
+        let peer = self.peer(token)?;
+        let run = RunId(arguments.run);
+        let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
+        if self.runs.get(run).is_none() || !self.may_see_output(&peer, run) {
+            return Err(unknown());
+        }
+        let follower = token.number();
+        let is_sent = match self.executors.old.executor_of(run) {
+            Some(executor) => executor.follow(run, follower),
+            None => {
+                self.executors.current.follow(run, follower);
+                true
+            }
+        };
+        if !is_sent {
+            let what =
+                format!("the output of run {run} cannot be read: its executor is of another version of this program");
+            return Err(cron::Error::NotAllowed { what }.into());
+        }
+        self.control.requests.insert(token, Request::Output(follower));
+        if !arguments.follow.unwrap_or(false) {
+            self.stop_following(follower);
+        }
+        Ok(())
+    }
 
-    /// Has the executor send no more of it.
-    pub(super) fn stop_following(&mut self, _follower: u64) {}
+    /// Has executors send no more output to a client.
+    pub(super) fn stop_following(&mut self, follower: u64) {
+        self.executors.current.stop_following(follower);
+        self.executors.old.stop_following(follower);
+    }
 
-    /// Sends a signal to the processes of a run.
-    pub(super) fn signal_run(&mut self, _run: RunId, _number: i32) {}
+    /// Sends a part of the output of a run to the client that follows it.
+    pub(in crate::daemon) fn send_output_part(
+        &mut self,
+        follower: u64,
+        stream: OutputStream,
+        skipped: u64,
+        data: Vec<u8>,
+        is_end: bool,
+    ) {
+        let token = Token::of_number(follower);
+        // The client may have gone meanwhile.
+        if !matches!(self.control.requests.get(&token), Some(Request::Output(_))) {
+            return;
+        }
+        if skipped > 0 {
+            let note = format!("\n[... {skipped} bytes of output cut here ...]\n");
+            self.reply(token, &Reply::continued(&part(stream, note.into_bytes())));
+        }
+        match is_end {
+            true => {
+                self.reply(token, &Reply::of(&part(stream, data)));
+                self.answer_calls(token);
+            }
+            false if data.is_empty() => {}
+            false => self.reply(token, &Reply::continued(&part(stream, data))),
+        }
+        // A client that does not read is not waited for.
+        if self.control.server.as_ref().is_some_and(|server| server.is_behind(follower)) {
+            self.close_client(token);
+        }
+    }
+
+    /// Sends a signal to the processes of a run. False: its executor is of another version of this program.
+    pub(super) fn signal_run(&mut self, run: RunId, number: i32) -> bool {
+        match self.executors.old.executor_of(run) {
+            Some(executor) => executor.signal(run, number),
+            None => {
+                self.executors.current.signal(run, number);
+                true
+            }
+        }
+    }
+}
+
+fn part(stream: OutputStream, data: Vec<u8>) -> cron::OutputPart {
+    let stream = match stream {
+        OutputStream::Output => "output",
+        OutputStream::Error => "error",
+    };
+    let (data, base64) = match String::from_utf8(data) {
+        Ok(text) => (text, false),
+        Err(bytes) => (BASE64_STANDARD.encode(bytes.as_bytes()), true),
+    };
+    cron::OutputPart { stream: stream.to_owned(), data, base64 }
 }

@@ -8,7 +8,7 @@ use crate::report::{Ident, Level, LogRecord};
 use crate::schedule::Timestamp;
 use crate::scheduler::{Event, JobId, Killed, Pause, RefusedRun, RequestResult, RunId};
 use crate::sys::local_socket::Peer;
-use crate::sys::signal;
+use crate::sys::{clock, signal};
 use crate::varlink::{CallError, Reply, cron};
 use serde_json::json;
 
@@ -23,6 +23,7 @@ impl Daemon {
 
     /// Logs a request: `(alice) PAUSE (root:backup until ...)`.
     fn log_request(&mut self, by: &str, peer: &Peer, event: &str, detail: &str) {
+        self.record_control(peer.uid, by, event, detail);
         let rest = format!(" by uid {}", peer.uid);
         self.log.write(&LogRecord {
             ident: Ident::Daemon,
@@ -42,15 +43,15 @@ impl Daemon {
         let by = self.name_of(peer);
         let force = if is_forced { ", forced" } else { "" };
         self.log_request(&by, peer, "RUN", &format!("{job}{force}"));
-        let asked_at = now().utc;
-        let mut waited = RunByHand { job: job.clone(), asked_at, run: None, waits: more };
-        self.notify_scheduler(Event::RunByHand { job: job.clone(), is_forced });
+        let moment = now();
+        let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits: more };
+        self.planner.handle_at(Event::RunByHand { job: job.clone(), is_forced }, moment);
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Accepted(run)) => {
                 waited.run = run;
                 let result = run.map(|run| cron::RunResult { run: run.0, outcome: None });
                 match result {
-                    Some(result) if !more => return self.reply(token, &Reply::of(&result)),
+                    Some(result) if !more => self.reply(token, &Reply::of(&result)),
                     Some(result) => {
                         self.control.requests.insert(token, Request::Run(waited));
                         self.reply(token, &Reply::continued(&result));
@@ -97,7 +98,7 @@ impl Daemon {
             }
             let why = if note.is_empty() { String::new() } else { format!(": {note}") };
             self.log_request(&by, peer, "PAUSE", &format!("{job} until {until}{why}"));
-            self.publish("pause", Some(&job), None, None, &format!("paused until {until} by {by}{why}"));
+            self.publish_about("pause", &job, None, &format!("paused until {until} by {by}{why}"));
             paused.push(job.to_string());
         }
         self.reply(token, &Reply::of(&cron::Paused { paused }));
@@ -126,7 +127,7 @@ impl Daemon {
             }
             self.notify_scheduler(Event::Resume { job: job.clone() });
             self.log_request(&by, peer, "RESUME", job.as_str());
-            self.publish("resume", Some(&job), None, None, &format!("resumed by {by}"));
+            self.publish_about("resume", &job, None, &format!("resumed by {by}"));
             resumed.push(job.to_string());
         }
         self.reply(token, &Reply::of(&cron::Resumed { resumed }));
@@ -155,8 +156,11 @@ impl Daemon {
             let invalid = || CallError::InvalidParameter { parameter: format!("signal: {name:?} is no signal") };
             let number = signal::number_of(name).ok_or_else(invalid)?;
             self.log_request(&by, &peer, "KILL", &format!("{job} run {run} signal {name}"));
-            self.signal_run(run, number);
-            self.publish("kill", Some(&job), Some(run), None, &format!("sent {name} by {by}"));
+            if !self.signal_run(run, number) {
+                let what = format!("run {run} gets no signal: its executor is of another version of this program");
+                return Err(cron::Error::NotAllowed { what }.into());
+            }
+            self.publish_about("kill", &job, Some(run), &format!("sent {name} by {by}"));
             self.reply(token, &Reply::of(&json!({})));
             return Ok(());
         }
@@ -164,7 +168,7 @@ impl Daemon {
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Killed(Killed::Run(_))) => {
                 self.log_request(&by, &peer, "KILL", &format!("{job} run {run}"));
-                self.publish("kill", Some(&job), Some(run), None, &format!("being ended by {by}"));
+                self.publish_about("kill", &job, Some(run), &format!("being ended by {by}"));
                 self.reply(token, &Reply::of(&json!({})));
                 Ok(())
             }
@@ -201,7 +205,7 @@ impl Daemon {
             }
             _ => {
                 self.log_request(&by, peer, "KILL", job.as_str());
-                self.publish("kill", Some(job), None, None, &format!("cancelled by {by}"));
+                self.publish_about("kill", job, None, &format!("cancelled by {by}"));
                 self.reply(token, &Reply::of(&json!({})));
             }
         }
@@ -214,6 +218,9 @@ impl Daemon {
         if self.control.rights.is_root(&peer) {
             self.ask_for_reload();
         } else {
+            if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
+                return Err(cron::Error::Busy { retry_after }.into());
+            }
             self.database.handle_wake_up(&by, peer.uid);
         }
         self.with_database(|database, events| database.run_due_scans(events));

@@ -18,6 +18,8 @@ pub(in crate::daemon) struct Control {
     pub(super) requests: BTreeMap<Token, Request>,
     /// Connections that are waited for to be writable.
     pub(super) writing: BTreeSet<Token>,
+    /// When users who are not root have had their own table read again in the last second (milliseconds of the monotonic clock).
+    reloads: BTreeMap<u32, i64>,
     /// When the daemon was started, milliseconds of UTC.
     pub(super) started_at_ms: i64,
 }
@@ -25,7 +27,31 @@ pub(in crate::daemon) struct Control {
 impl Control {
     /// A control socket, or none.
     pub(in crate::daemon) fn new(server: Option<Server>, rights: Rights, started_at_ms: i64) -> Control {
-        Control { server, rights, requests: BTreeMap::new(), writing: BTreeSet::new(), started_at_ms }
+        Control {
+            server,
+            rights,
+            requests: BTreeMap::new(),
+            writing: BTreeSet::new(),
+            reloads: BTreeMap::new(),
+            started_at_ms,
+        }
+    }
+
+    /// Counts a reload of a user, who may have one a second.
+    ///
+    /// # Errors
+    ///
+    /// It is too soon. Seconds after which the next is allowed.
+    pub(super) fn take_reload(&mut self, uid: u32, now_ms: i64) -> Result<(), f64> {
+        const PAUSE_MS: i64 = 1_000;
+        self.reloads.retain(|_, at| now_ms - *at < PAUSE_MS);
+        match self.reloads.get(&uid) {
+            Some(at) => Err((at + PAUSE_MS - now_ms) as f64 / 1_000.0),
+            None => {
+                self.reloads.insert(uid, now_ms);
+                Ok(())
+            }
+        }
     }
 
     /// When the loop has to look after connections, in milliseconds of the monotonic clock. `i64::MIN`: at once.

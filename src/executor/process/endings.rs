@@ -6,10 +6,11 @@
 //! from its other work.
 
 use super::context::job_ref;
-use super::job_endings::{Ending, GRACE_WALK_MS, Phase, Step, Walk};
+use super::job_endings::{Ending, GRACE_WALK_MS, Phase, RequestedSignals, Step, Walk};
 use super::state::ExecutorState;
 use crate::executor::job::Job;
 use crate::executor::job_processes::{JobProcesses, ProcessTable};
+use crate::executor::lost_processes::LostProcesses;
 use crate::report::Level;
 use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
@@ -44,7 +45,9 @@ impl ExecutorState {
 
     /// Begins to end a job: TERM, and KILL after its grace period, or KILL at once.
     pub(super) fn end_job(&mut self, id: u64, ask: Option<Ask>, now_ms: i64) {
-        let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none()) else { return };
+        let Some(job) = self.jobs.running.get(&id).filter(|job| job.result.is_none()) else { return };
+        let processes = self.processes_of(job);
+        let Some(job) = self.jobs.running.get_mut(&id) else { return };
         let grace_ms = if ask == Some(Ask::Kill) { 0 } else { i64::from(job.start.rules.grace) * 1000 };
         let kill_at_ms = now_ms + grace_ms;
         if let Some(ending) = self.endings.of_job.get_mut(&id) {
@@ -56,12 +59,8 @@ impl ExecutorState {
             return;
         }
         let ending = Ending {
-            // Its entry could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
-            processes: job
-                .process
-                .or_else(|| job.pid.filter(|pid| self.children.contains_key(pid)).and_then(process_list::identity))
-                .map(JobProcesses::of_leader)
-                .unwrap_or_default(),
+            lost: None,
+            processes,
             leaf: job.leaf.clone(),
             phase: Phase::Terminate,
             kill_at_ms,
@@ -69,6 +68,34 @@ impl ExecutorState {
             leader: None,
         };
         self.endings.of_job.insert(id, ending);
+    }
+
+    /// Ends the processes of a run that another executor has left: TERM, and KILL after the grace period. They are not children of this process.
+    pub(super) fn end_lost(&mut self, run: RunId, processes: LostProcesses, grace_s: u32, now_ms: i64) {
+        let kill_at_ms = now_ms + i64::from(grace_s) * 1000;
+        if let Some(ending) = self.endings.of_job.values_mut().find(|ending| ending.lost == Some(run)) {
+            ending.kill_at_ms = ending.kill_at_ms.min(kill_at_ms);
+            return;
+        }
+        let ending = Ending {
+            lost: Some(run),
+            processes: JobProcesses::of_lost(processes),
+            leaf: self.cgroups.leaf_of(run),
+            phase: Phase::Terminate,
+            kill_at_ms,
+            walk_at_ms: Some(now_ms),
+            // Nobody waits for its end.
+            leader: Some(None),
+        };
+        let id = self.context.new_id();
+        self.endings.of_job.insert(id, ending);
+    }
+
+    /// The processes of a job, of which the session leader is known.
+    pub(super) fn processes_of(&self, job: &Job) -> JobProcesses {
+        // Its entry could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
+        let own = || job.pid.filter(|pid| self.children.contains_key(pid)).and_then(process_list::identity);
+        job.process.or_else(own).map(JobProcesses::of_leader).unwrap_or_default()
     }
 
     /// Handles the end of a job's session leader.
@@ -93,7 +120,8 @@ impl ExecutorState {
             }
         }
         self.take_steps(now_ms);
-        if !self.endings.steps.is_empty() || self.endings.of_job.is_empty() {
+        let has_work = !self.endings.of_job.is_empty() || !self.endings.signals.is_empty();
+        if !self.endings.steps.is_empty() || !has_work {
             return;
         }
         match self.endings.walk.take() {
@@ -115,15 +143,22 @@ impl ExecutorState {
                 jobs.push(*id);
             }
         }
-        if jobs.is_empty() {
+        if jobs.is_empty() && self.endings.signals.is_empty() {
             return;
         }
         match ProcessWalk::begin() {
-            Ok(list) => self.endings.walk = Some(Walk { list, entries: Vec::new(), jobs }),
+            Ok(list) => {
+                let signalled = self.endings.signals.keys().copied().collect();
+                self.endings.walk = Some(Walk { list, entries: Vec::new(), jobs, signalled });
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
                 jobs.into_iter().for_each(|id| self.end_group(id, now_ms));
+                self.signal_groups();
             }
-            Err(_) => self.walk_later(&jobs, now_ms),
+            Err(_) => {
+                self.walk_later(&jobs, now_ms);
+                self.signal_leaders();
+            }
         }
     }
 
@@ -143,9 +178,16 @@ impl ExecutorState {
                 return;
             }
             Ok(false) => {}
-            Err(_) => return self.walk_later(&walk.jobs, now_ms),
+            Err(_) => {
+                self.walk_later(&walk.jobs, now_ms);
+                return self.signal_leaders();
+            }
         }
         let table = ProcessTable::of(&walk.entries);
+        for id in walk.signalled {
+            let requested = self.endings.signals.get_mut(&id);
+            self.endings.steps.extend(requested.into_iter().flat_map(|requested| requested.steps(id, &table)));
+        }
         for id in walk.jobs {
             let Some(ending) = self.endings.of_job.get_mut(&id) else { continue };
             let in_cgroup = ending.leaf.as_ref().map(LeafCgroup::processes).unwrap_or_default();
@@ -165,6 +207,15 @@ impl ExecutorState {
                         ending.processes.confirm(candidate, |pid| process_list::entry(pid).ok().flatten());
                     }
                 }
+                Some(Step::ConfirmForSignal(id, candidate)) => {
+                    if let Some(requested) = self.endings.signals.get_mut(&id) {
+                        requested.processes.confirm(candidate, |pid| process_list::entry(pid).ok().flatten());
+                    }
+                }
+                Some(Step::SendSignals(id)) => {
+                    let requested = self.endings.signals.remove(&id);
+                    self.endings.steps.extend(requested.iter().flat_map(RequestedSignals::send_steps));
+                }
                 Some(Step::Signal(process, ask)) => {
                     // One that may not be signalled, by a security module for instance, is among those that are left at the end.
                     let _ = process_list::signal_exactly(process, ask);
@@ -183,16 +234,19 @@ impl ExecutorState {
     fn finish_ending(&mut self, id: u64) {
         let Some(ending) = self.endings.of_job.get(&id) else { return };
         let in_cgroup = ending.leaf.as_ref().map_or(0, |leaf| leaf.processes().len());
-        let (left, leader) = (ending.processes.alive().count().max(in_cgroup), ending.leader);
-        if left > 0
-            && let Some(job) = self.jobs.running.get(&id)
-        {
-            let command = job.command(self.context.profile);
+        let (left, leader, lost) = (ending.processes.alive().count().max(in_cgroup), ending.leader, ending.lost);
+        if left > 0 {
             let rest = match left {
-                1 => ": 1 process of the job could not be killed".to_owned(),
-                _ => format!(": {left} processes of the job could not be killed"),
+                1 => "1 process of the job could not be killed".to_owned(),
+                _ => format!("{left} processes of the job could not be killed"),
             };
-            self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+            if let Some(run) = lost {
+                self.context.log.own(Level::Warning, "KILL FAILED", &format!("run {}: {rest}", run.0));
+            } else if let Some(job) = self.jobs.running.get(&id) {
+                let command = job.command(self.context.profile);
+                let rest = format!(": {rest}");
+                self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+            }
         }
         if let Some(ended) = leader {
             self.endings.of_job.remove(&id);

@@ -99,6 +99,7 @@ impl ExecutorState {
         if let Some(relay) = &mut self.jobs.relay {
             relay.push(id, stream, bytes);
         }
+        self.send_to_followers(id, stream, bytes);
         let Some(job) = self.jobs.running.get_mut(&id) else { return self.take_late_output(id, bytes) };
         if stream == Stream::Error {
             job.output.count_error(bytes.len());
@@ -189,6 +190,9 @@ impl ExecutorState {
             self.context.log.failed(job_ref(&job, &command), &end, is_timeout, duration_ms);
         }
         let history = self.report_output(&job);
+        if job.is_silent() {
+            self.mains.end_output(job.start.run);
+        }
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job);
         if !mail_waits {

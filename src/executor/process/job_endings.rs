@@ -1,9 +1,9 @@
-//! The jobs that are being ended, and the steps by which that happens.
+//! The jobs that are being ended or signalled, and the steps by which that happens.
 
-use crate::executor::job_processes::{Candidate, JobProcesses};
-use crate::scheduler::Usage;
+use crate::executor::job_processes::{Candidate, JobProcesses, ProcessTable};
+use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
-use crate::sys::process::{Ask, Status};
+use crate::sys::process::{Ask, OtherSignal, Status};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity, ProcessWalk};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -17,6 +17,8 @@ const STOP_WALKS: u32 = 20;
 const KILL_WALKS: u32 = 200;
 /// The same if the number of its processes has not changed since.
 const UNCHANGED_KILL_WALKS: u32 = 40;
+/// Maximum number of signals for one job that wait for a walk. More are dropped.
+const WAITING_SIGNALS: usize = 32;
 
 /// The jobs that are being ended, and when others are to be.
 #[derive(Default)]
@@ -26,14 +28,18 @@ pub(super) struct Endings {
     pub(super) of_job: HashMap<u64, Ending>,
     pub(super) walk: Option<Walk>,
     pub(super) steps: VecDeque<Step>,
+    /// The signals that wait for a walk, or for the end of one, with the job's number.
+    pub(super) signals: HashMap<u64, RequestedSignals>,
 }
 
 /// A walk over the processes of the machine, which is not finished.
 pub(super) struct Walk {
     pub(super) list: ProcessWalk,
     pub(super) entries: Vec<ProcessEntry>,
-    /// The numbers of the jobs for which it was begun.
+    /// The numbers of the jobs for whose endings it was begun.
     pub(super) jobs: Vec<u64>,
+    /// The numbers of the jobs for whose signals it was begun.
+    pub(super) signalled: Vec<u64>,
 }
 
 /// A piece of work that a finished walk leads to.
@@ -43,10 +49,16 @@ pub(super) enum Step {
     /// Decide what comes next for the job.
     Decide(u64),
     Signal(ProcessIdentity, Ask),
+    /// Add a process to those that get the requested signals of the job, if it belongs to it.
+    ConfirmForSignal(u64, Candidate),
+    /// Send the requested signals to the processes of the job.
+    SendSignals(u64),
 }
 
 /// The ending of one job.
 pub(super) struct Ending {
+    /// The run, if another executor has left it.
+    pub(super) lost: Option<RunId>,
     pub(super) processes: JobProcesses,
     /// The cgroup of the job, if it has one.
     pub(super) leaf: Option<LeafCgroup>,
@@ -78,7 +90,7 @@ pub(super) enum Phase {
 impl Endings {
     /// When there is work next (monotonic). None if there is none.
     pub(super) fn next_ms(&self, now_ms: i64) -> Option<i64> {
-        if self.walk.is_some() || !self.steps.is_empty() {
+        if self.walk.is_some() || !self.steps.is_empty() || !self.signals.is_empty() {
             return Some(now_ms);
         }
         let walks = self.of_job.values().filter_map(Ending::next_ms).min();
@@ -173,5 +185,41 @@ impl Ending {
             Phase::GivenUp => return self.leader.is_some(),
         }
         false
+    }
+}
+
+/// Signals that are to be sent to the processes of a job.
+pub(super) struct RequestedSignals {
+    pub(super) processes: JobProcesses,
+    leaf: Option<LeafCgroup>,
+    pub(super) signals: Vec<OtherSignal>,
+}
+
+impl RequestedSignals {
+    /// No signals yet, for a job of which these processes are known.
+    pub(super) fn new(processes: JobProcesses, leaf: Option<LeafCgroup>) -> RequestedSignals {
+        RequestedSignals { processes, leaf, signals: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, signal: OtherSignal) {
+        if self.signals.len() < WAITING_SIGNALS {
+            self.signals.push(signal);
+        }
+    }
+
+    /// Looks for the processes of the job in a finished walk, and returns the steps that follow.
+    pub(super) fn steps(&mut self, id: u64, table: &ProcessTable) -> Vec<Step> {
+        let in_cgroup = self.leaf.as_ref().map(LeafCgroup::processes).unwrap_or_default();
+        let candidates = self.processes.update(table, &in_cgroup).into_iter();
+        candidates.map(|candidate| Step::ConfirmForSignal(id, candidate)).chain([Step::SendSignals(id)]).collect()
+    }
+
+    /// The signals to the processes that have been found.
+    pub(super) fn send_steps(&self) -> impl Iterator<Item = Step> {
+        let to_all = |signal: &OtherSignal| {
+            let ask = Ask::Other(*signal);
+            self.processes.alive().map(move |process| Step::Signal(process, ask))
+        };
+        self.signals.iter().flat_map(to_all)
     }
 }

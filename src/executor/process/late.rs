@@ -101,6 +101,7 @@ impl ExecutorState {
         self.mail_late(id);
         if let Some(mut late) = self.late.jobs.remove(&id) {
             self.report_late_output(&mut late);
+            self.mains.end_output(late.job.start.run);
             self.memory.release_request(&late.job.start);
             if let Some(of_owner) = self.late.of_owner.get_mut(&late.job.owner) {
                 of_owner.remove(&id);

@@ -1,12 +1,13 @@
 //! The executor's connection to a main: to the one that forked it, or to a later one that takes it over.
 
 use super::context::{Context, EventSource, ExecutorError, token};
+use super::followers::{self, Followers};
 use super::queued_bytes::QueuedBytes;
 use super::run_journal::RunJournal;
 use crate::executor::link::{Link, WireError};
 use crate::executor::output::Excerpt;
 use crate::executor::run_directory::own_uid;
-use crate::executor::wire::{ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
+use crate::executor::wire::{ExecutorEvent, ExecutorRequest, OutputStream, PROTOCOL, RunOfJob};
 use crate::scheduler::{RunId, RunRequest};
 use crate::sys::clock;
 use crate::sys::local_socket::Listener;
@@ -41,6 +42,9 @@ pub(super) struct MainConnections {
     unsent: VecDeque<(Option<u64>, ExecutorEvent)>,
     /// The output for the history that is queued for the peer.
     kept_output: QueuedBytes,
+    followers: Followers,
+    /// Whether a later main has this executor's version.
+    has_same_version: bool,
 }
 
 /// Most bytes of output for the history that wait for main to read them. More is left out.
@@ -64,6 +68,8 @@ impl MainConnections {
             listen_at_ms: None,
             unsent: VecDeque::new(),
             kept_output: QueuedBytes::new(KEPT_OUTPUT_WAITING),
+            followers: Followers::default(),
+            has_same_version: false,
         }
     }
 
@@ -87,13 +93,81 @@ impl MainConnections {
         }
     }
 
-    /// Queues what the history keeps of a run's output for the executor's own main, if that is connected and has read enough of what came
+    /// The connection to a main of the same version, which knows all events.
+    fn link_of_same_version(&mut self) -> Option<&mut Link> {
+        match &mut self.peer {
+            Peer::Own(link) => Some(link),
+            Peer::Later(link) if self.has_same_version => Some(link),
+            Peer::Later(_) | Peer::OwnClosing(_) | Peer::Nobody => None,
+        }
+    }
+
+    /// Records the version of a later main. True if it is this executor's.
+    pub(super) fn set_version(&mut self, protocol: u32) -> bool {
+        self.has_same_version = protocol == PROTOCOL && matches!(self.peer, Peer::Later(_));
+        self.has_same_version
+    }
+
+    /// Queues an event for a main of the same version, if one is connected.
+    pub(super) fn send_to_same_version(&mut self, event: &ExecutorEvent) {
+        if let Some(link) = self.link_of_same_version() {
+            // An event is far shorter than the longest message.
+            let _ = link.push(event);
+        }
+    }
+
+    /// Whether an event waits for being sent to the main.
+    pub(super) fn wants_to_write(&mut self) -> bool {
+        self.link().is_some_and(|link| link.wants_to_write())
+    }
+
+    /// Whether the main follows the output of a run.
+    pub(super) fn has_followers(&self) -> bool {
+        !self.followers.is_empty()
+    }
+
+    /// Adds a follower and sends it what was written before.
+    pub(super) fn follow(&mut self, number: u64, run: RunId, so_far: Option<Excerpt>) {
+        self.with_followers(|followers, link| followers.add(link, number, run, so_far));
+    }
+
+    /// Tells main that there is nothing to be followed.
+    pub(super) fn refuse_follower(&mut self, number: u64) {
+        self.with_followers(|_, link| followers::refuse(link, number));
+    }
+
+    /// Sends the last part to a follower, as main wants no more.
+    pub(super) fn stop_following(&mut self, number: u64) {
+        self.with_followers(|followers, link| followers.remove(link, number));
+    }
+
+    /// Sends output of a run to its followers.
+    pub(super) fn send_output(&mut self, run: RunId, stream: OutputStream, bytes: &[u8]) {
+        self.with_followers(|followers, link| followers.send(link, run, stream, bytes));
+    }
+
+    /// Tells the followers of a run that its output has ended.
+    pub(super) fn end_output(&mut self, run: RunId) {
+        if self.has_followers() {
+            self.with_followers(|followers, link| followers.end(link, run));
+        }
+    }
+
+    fn with_followers(&mut self, act: impl FnOnce(&mut Followers, &mut Link)) {
+        let mut followers = std::mem::take(&mut self.followers);
+        if let Some(link) = self.link_of_same_version() {
+            act(&mut followers, link);
+        }
+        self.followers = followers;
+    }
+
+    /// Queues what the history keeps of a run's output for a main of the same version, if that is connected and has read enough of what came
     /// before.
     pub(super) fn send_kept_output(&mut self, run: RunId, excerpt: Excerpt) {
         let Excerpt { head, tail, cut } = excerpt;
         let bytes = head.len() + tail.len();
-        if let Peer::Own(link) = &mut self.peer
-            && self.kept_output.has_room(bytes)
+        if self.kept_output.has_room(bytes)
+            && let Some(link) = self.link_of_same_version()
             && let Ok(number) = link.push(&ExecutorEvent::KeptOutput { run, head, tail, cut })
         {
             self.kept_output.add(number, bytes);
@@ -118,6 +192,8 @@ impl MainConnections {
     pub(super) fn forget_peer(&mut self) {
         self.peer = Peer::Nobody;
         self.kept_output.clear();
+        self.followers = Followers::default();
+        self.has_same_version = false;
         self.unsent.iter_mut().for_each(|(number, _)| *number = None);
     }
 
@@ -125,6 +201,9 @@ impl MainConnections {
     fn forget_sent(&mut self, journal: &mut RunJournal) {
         let Some(sent) = self.link().map(|link| link.sent()) else { return };
         self.kept_output.forget_sent(sent);
+        if self.has_followers() {
+            self.with_followers(Followers::forget_sent);
+        }
         let is_sent = |(number, _): &(Option<u64>, ExecutorEvent)| number.is_some_and(|number| number < sent);
         while self.unsent.front().is_some_and(is_sent) {
             if let Some((_, ExecutorEvent::Ended(result))) = self.unsent.pop_front() {

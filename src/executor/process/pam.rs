@@ -42,11 +42,11 @@ impl Pam {
         self.template = None;
     }
 
-    /// Checks again whether the service exists. Drops a template that has an earlier version of libpam loaded, since modules of another
-    /// version may not work with it.
+    /// Checks again whether the service exists. Drops a template that has an earlier version of libpam or of a module loaded. The files of libpam
+    /// are compared as well, because an earlier version of it may stay installed under another name.
     pub(super) fn freshen(&mut self, service: &str) {
         self.has_service = pam::has_service(service);
-        if self.template.is_some() && library_files() != self.library {
+        if self.template.as_ref().is_some_and(|template| template.is_outdated() || library_files() != self.library) {
             self.template = None;
         }
     }

@@ -22,6 +22,11 @@ impl QueuedBytes {
         self.bytes.saturating_add(bytes) <= self.most
     }
 
+    /// The bytes of all queued messages.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds a message that has been queued, with its number on the link.
     pub(super) fn add(&mut self, number: u64, bytes: usize) {
         self.messages.push_back((number, bytes));

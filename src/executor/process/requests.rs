@@ -3,6 +3,7 @@
 use super::context::ExecutorError;
 use super::mains::Connection;
 use super::state::ExecutorState;
+use crate::executor::job::Job;
 use crate::executor::wire::{ExecutorEvent, ExecutorRequest, RunOfJob};
 use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
 use crate::sys::clock;
@@ -15,14 +16,21 @@ impl ExecutorState {
         while let Some(request) = self.mains.next_request()? {
             let may_start = self.mains.has_own();
             match request {
-                ExecutorRequest::Hello { .. } => {}
+                ExecutorRequest::Hello { protocol } => self.take_version(protocol),
                 ExecutorRequest::Start { start, wants_pid } if may_start => self.take_start(start, wants_pid),
                 ExecutorRequest::Start { .. } => {}
                 ExecutorRequest::FollowUp(follow_up) if may_start => self.take_follow_up(follow_up),
                 ExecutorRequest::FollowUp(_) => {}
                 ExecutorRequest::Conclude { run, is_mailed } => self.conclude(run, is_mailed),
                 ExecutorRequest::StopStarting => self.stop_starting(),
+                ExecutorRequest::FollowOutput { run, follower } => self.follow_output(run, follower),
+                ExecutorRequest::StopFollowing { follower } => self.mains.stop_following(follower),
+                ExecutorRequest::Signal { run, signal } => self.signal_run(run, signal),
+                ExecutorRequest::ReportProcesses => self.report_processes(),
                 ExecutorRequest::End { run } => self.end_run(run, clock::monotonic_ms()),
+                ExecutorRequest::EndLost { run, processes, grace_s } => {
+                    self.end_lost(run, processes, grace_s, clock::monotonic_ms());
+                }
                 ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
                 ExecutorRequest::LogState => self.log_state(),
                 ExecutorRequest::ReopenLog => self.context.log.reopen(),
@@ -41,17 +49,34 @@ impl ExecutorState {
         }
     }
 
-    /// Reports to main which starts have been begun, so that it can request others.
-    pub(super) fn report_begun(&mut self) {
-        if !self.starts.begun.is_empty() {
-            let runs = std::mem::take(&mut self.starts.begun);
-            self.mains.send_to_own(&ExecutorEvent::Begun { runs });
+    /// A later main says which version it has. One of the same version is told the processes of the running jobs.
+    fn take_version(&mut self, protocol: u32) {
+        if self.mains.set_version(protocol) {
+            let running = self.jobs.running.values().filter(|job| job.result.is_none());
+            self.starts.new_processes = running.filter_map(Job::run_process).collect();
+            self.report_processes();
         }
+    }
+
+    /// Reports to main which starts have been begun, so that it can request others, and with that or with another event which processes have
+    /// been started.
+    pub(super) fn report_begun(&mut self) {
+        let has_company = !self.starts.new_processes.is_empty() && self.mains.wants_to_write();
+        if !self.starts.begun.is_empty() || has_company {
+            self.report_processes();
+        }
+    }
+
+    fn report_processes(&mut self) {
+        let runs = std::mem::take(&mut self.starts.begun);
+        let processes = std::mem::take(&mut self.starts.new_processes);
+        self.mains.send_to_same_version(&ExecutorEvent::Begun { runs, processes });
     }
 
     /// Records the result of a run and sends it to this main or the next one.
     pub(super) fn report_end(&mut self, result: RunResult) {
         self.journal.journal().ended(&result);
+        self.starts.new_processes.retain(|process| process.run != result.run);
         self.mains.report(ExecutorEvent::Ended(Box::new(result)));
     }
 

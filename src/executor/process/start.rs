@@ -58,6 +58,7 @@ impl ExecutorState {
     /// Refuses a start after starting has been stopped. A main that is still connected may wait for its result. The next main finds that it
     /// was not begun.
     pub(super) fn refuse_start(&mut self, start: &RunRequest) {
+        self.mains.end_output(start.run);
         if self.mains.has_own() {
             // Without its own main the next main starts the run or reports why not.
             if self.context.config.standalone {
@@ -399,6 +400,7 @@ impl ExecutorState {
         (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
         self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
+        self.starts.new_processes.extend(job.run_process());
         if job.wants_pid {
             // An event is far shorter than the longest message.
             self.mains.send_to_own(&ExecutorEvent::Started { run: job.start.run, pid });
@@ -452,6 +454,7 @@ impl ExecutorState {
         let user = if start.user.is_empty() { "CRON" } else { start.user.as_str() };
         self.context.log.not_started(JobRef { start, user, command: &command, pid: None }, &why);
         self.starts.begun.push(start.run);
+        self.mains.end_output(start.run);
         self.begin_journal();
         self.journal.journal().intend(start, clock::wall().seconds);
         let result = RunResult::of_outcome(start.run, RunOutcome::NotStarted { why }, clock::wall_ms());

@@ -3,6 +3,7 @@
 use super::start_limiter::StartLimiter;
 use crate::executor::job::Job;
 use crate::executor::owner::FairQueue;
+use crate::executor::wire::RunProcess;
 use crate::scheduler::{RunId, RunRequest};
 use crate::users::{UserCache, UserWithGroups};
 use std::collections::HashSet;
@@ -17,6 +18,8 @@ pub(super) struct Starts {
     pub(super) has_more: bool,
     /// Runs that have been begun since the last report to main.
     pub(super) begun: Vec<RunId>,
+    /// Processes of running jobs that have not been reported to main.
+    pub(super) new_processes: Vec<RunProcess>,
     /// Runs that were to be ended before they were started.
     pub(super) cancelled: HashSet<RunId>,
     /// No more starts are made.
@@ -38,6 +41,7 @@ impl Starts {
             waiting_for_identity: Vec::new(),
             has_more: false,
             begun: Vec::new(),
+            new_processes: Vec::new(),
             cancelled: HashSet::new(),
             is_stopping: false,
             limiter,

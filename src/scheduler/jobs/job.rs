@@ -1,7 +1,7 @@
 //! One job that has a policy, and what is known of it.
 
 use super::group::GroupKey;
-use crate::crontab::{Overlap, Policy};
+use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::event::RunId;
 use crate::scheduler::job_id::JobId;
@@ -193,6 +193,13 @@ impl Job {
     /// The place, among what waits, of the regular slot that a newer one takes the place of.
     pub(in crate::scheduler) fn waiting_slot(&self) -> Option<usize> {
         self.state.waiting.iter().position(|waiting| waiting.item.is_regular_slot())
+    }
+
+    /// Whether each missed slot has to run to its end: with `CRON_CATCHUP=all` none is replaced by a newer slot.
+    pub(in crate::scheduler) fn is_catching_up_all(&self) -> bool {
+        let is_all = self.spec.policy.catch_up.mode == CatchUpMode::All;
+        let runs_one = || self.state.running.iter().any(|run| run.item.is_caught_up);
+        self.has_caught_up_waiting() || (is_all && runs_one())
     }
 
     /// Whether missed slots wait for their turn.

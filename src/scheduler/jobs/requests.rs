@@ -50,7 +50,9 @@ impl Jobs {
                 return Err(RefusedRun::StillRunning);
             }
             Overlap::Queue | Overlap::Replace if is_busy => {
-                let replaces = job.spec.policy.overlap == Overlap::Replace && job.state.waiting.is_empty();
+                let replaces = job.spec.policy.overlap == Overlap::Replace
+                    && job.state.waiting.is_empty()
+                    && !job.is_catching_up_all();
                 if let Some(job) = self.jobs.get_mut(id) {
                     job.state.waiting.push(Waiting { item, ticket: None });
                 }

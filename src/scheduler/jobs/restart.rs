@@ -10,6 +10,16 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
 use crate::scheduler::start_queue::EntryKey;
 
+impl JobState {
+    /// After a boot the monotonic clock is another one: a pending retry is due by the wall clock.
+    pub(in crate::scheduler) fn convert_to_boot(&mut self, utc: Timestamp, elapsed_ms: i64) {
+        if let Some(retry) = &mut self.retry {
+            let left = (retry.due_at.0 - utc.0).max(0);
+            retry.due_ms = elapsed_ms.saturating_add(left.saturating_mul(1_000));
+        }
+    }
+}
+
 impl Jobs {
     /// Nothing is started any more.
     pub(in crate::scheduler) fn stop_starting(&mut self) {
@@ -126,9 +136,8 @@ impl Jobs {
     /// another one, and retries go by the wall clock.
     pub(in crate::scheduler) fn restore(&mut self, id: &JobId, mut state: JobState, now: Now, boot: bool) {
         let Some(job) = self.jobs.get_mut(id) else { return };
-        if boot && let Some(retry) = &mut state.retry {
-            let left = (retry.due_at.0 - now.utc.0).max(0);
-            retry.due_ms = now.elapsed_ms.saturating_add(left.saturating_mul(1_000));
+        if boot {
+            state.convert_to_boot(now.utc, now.elapsed_ms);
         }
         let tickets = state.waiting.iter().filter_map(|waiting| waiting.ticket);
         let tickets: Vec<u64> = tickets.chain(state.retry.as_ref().and_then(PendingRetry::ticket)).collect();

@@ -52,9 +52,9 @@ impl Jobs {
             }
             Overlap::Queue if job.is_busy() || job.state.retry.is_some() => self.hold(id, item, turn),
             Overlap::Replace if job.is_busy() => {
-                let has_caught_up_waiting = job.has_caught_up_waiting();
+                let is_catching_up_all = job.is_catching_up_all();
                 self.hold(id, item, turn);
-                if !has_caught_up_waiting {
+                if !is_catching_up_all {
                     self.end_runs(id, &EndReason::Replaced, turn);
                 }
             }

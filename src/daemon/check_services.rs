@@ -1,0 +1,88 @@
+//! What `crond --check` reports of the control socket and the history: what the daemon would log when it starts, found without starting or changing
+//! anything.
+
+use super::control_socket;
+use super::history::{ACCOUNT, DIRECTORY, RecorderStart, Unavailable};
+use super::settings::Settings;
+use crate::crontab::printable;
+use crate::history::message::VERB;
+use crate::sys::{files, process};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Most characters of a line that the recorder's program prints.
+const LONGEST_LINE: usize = 300;
+
+/// Problems of the control socket and the history, a line each.
+pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
+    let (_, mut problems) = control_socket::rights(settings);
+    // Somebody else than root cannot know what root can write.
+    let is_root = process::own_uid() == 0;
+    if is_root {
+        problems.extend(unwritable(&settings.sockets(), "cronctl cannot reach the daemon, and no history is kept"));
+        let consequence = "the state of jobs is lost when the daemon ends, and no history is kept";
+        problems.extend(unwritable(&settings.config.state_dir, consequence));
+    }
+    match RecorderStart::find(settings) {
+        Ok(start) => {
+            let directory = settings.config.state_dir.join(DIRECTORY);
+            problems.extend(wrong_owner(&directory, &start).or_else(|| {
+                let fault = if is_root { fault_of_database(&directory, &start) } else { None };
+                fault.map(|fault| format!("{}: {fault}", directory.display()))
+            }));
+        }
+        // Whoever has built or configured it so knows that.
+        Err(Unavailable::NotBuilt | Unavailable::NotWanted) => {}
+        Err(why) => {
+            let advice = match why {
+                Unavailable::NoAccount => "; cronwheel(7) has the command that makes it",
+                Unavailable::NoProgram => "; expected it beside this program, or in /usr/bin or /usr/local/bin",
+                Unavailable::NotBuilt | Unavailable::NotWanted | Unavailable::File(_) => "",
+            };
+            problems.push(format!("no history is kept: {why}{advice}"));
+        }
+    }
+    problems
+}
+
+/// Says that nothing can be written to a directory, or that it cannot be made.
+fn unwritable(directory: &Path, consequence: &str) -> Option<String> {
+    let existing = directory.ancestors().find(|path| path.exists())?;
+    if !existing.is_dir() {
+        return Some(format!("{}: expected a directory; {consequence}", existing.display()));
+    }
+    let is_writable = files::is_writable(existing);
+    (!is_writable).then(|| format!("{} cannot be written to: {consequence}", existing.display()))
+}
+
+/// Says that the recorder could not use the directory of the database.
+fn wrong_owner(directory: &Path, start: &RecorderStart) -> Option<String> {
+    let (uid, _) = start.account?;
+    let found = std::fs::symlink_metadata(directory).ok()?;
+    if !found.is_dir() {
+        return Some(format!("{}: expected a directory; no history is kept", directory.display()));
+    }
+    (found.uid() != uid).then(|| {
+        let found = found.uid();
+        format!(
+            "{}: expected a directory of {ACCOUNT}, found one of user id {found}; no history is kept",
+            directory.display()
+        )
+    })
+}
+
+/// Asks the recorder's program whether it could use the database. Root opens nothing in that directory: the program runs as the recorder's user.
+fn fault_of_database(directory: &Path, start: &RecorderStart) -> Option<String> {
+    let mut command = Command::new(&start.program);
+    command.arg(VERB).arg(directory).env_clear().current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
+    if let Some((uid, gid)) = start.account {
+        // Supplementary groups are cleared with the user.
+        command.gid(gid).uid(uid);
+    }
+    let output = command.output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line: String = text.lines().next()?.chars().take(LONGEST_LINE).collect();
+    Some(printable(line.as_bytes()))
+}

@@ -1,0 +1,189 @@
+//! What the daemon records in the history.
+
+use super::state::{Daemon, Fatal, Handler};
+use crate::crontab::HistoryRule;
+use crate::executor::EarlierStart;
+use crate::history::event::{
+    DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
+};
+use crate::history::journal::Share;
+use crate::report::Level;
+use crate::schedule::Timestamp;
+use crate::scheduler::{
+    JobId, MailResult, Outcome, Owner, RunId, RunRecord, RunRequest, RunResult, RunRules, SkipReason,
+};
+use crate::sys::{clock, process};
+
+impl Daemon {
+    fn handle_recorder(&mut self) -> Result<(), Fatal> {
+        self.history.handle_recorder(clock::monotonic_ms(), &mut self.reactor);
+        self.log_history();
+        Ok(())
+    }
+
+    /// Starts the recorder if it is time for that.
+    pub(super) fn run_history(&mut self, now_ms: i64) {
+        let handler: Handler = |daemon, _| daemon.handle_recorder();
+        self.history.run_timers(now_ms, &mut self.reactor, handler);
+        self.log_history();
+    }
+
+    /// Writes what was recorded in this turn.
+    pub(super) fn flush_history(&mut self) {
+        self.history.flush();
+        self.log_history();
+    }
+
+    /// Logs what has happened to the history.
+    pub(super) fn log_history(&mut self) {
+        for (level, text) in self.history.take_lines() {
+            match level {
+                Level::Info => self.log_event("INFO", &text),
+                _ => self.warn(&text),
+            }
+        }
+    }
+
+    /// Records that the daemon begins, and which runs of earlier daemons go on.
+    pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
+        self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
+        self.flush_history();
+    }
+
+    /// Records that a run is handed to the executor, and sets how much of its output the history gets.
+    pub(super) fn record_start(&mut self, start: &mut RunRequest) {
+        if start.rules.history_output > 0 {
+            start.rules.history_output = self.history.output_bytes();
+        }
+        if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
+            return;
+        }
+        let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
+        let share = share_of(&start.source.owner);
+        self.history.add_share(start.run, share);
+        self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
+    }
+
+    /// Records what the executor has reported of an ended run.
+    pub(super) fn record_result(&mut self, result: &RunResult) {
+        self.record_result_by(result, &RunRules::default());
+    }
+
+    fn record_result_by(&mut self, result: &RunResult, rules: &RunRules) {
+        // Its beginning was recorded, unless the history keeps nothing of its job.
+        let share = self.history.share_of_run(result.run);
+        self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
+    }
+
+    /// Records the ends that executors have reported to an earlier daemon: it may have been killed before it could do that.
+    pub(super) fn record_earlier_results(&mut self, started: &[EarlierStart]) {
+        for start in started {
+            let Some(result) = &start.result else { continue };
+            let request = self.planner.scheduler.request_of_job(&start.job);
+            self.record_result_by(result, &request.map(|request| request.rules).unwrap_or_default());
+        }
+    }
+
+    /// Records the output of a run.
+    pub(super) fn record_output(&mut self, run: RunId, mut head: Vec<u8>, tail: &[u8], cut: u64) {
+        let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
+        head.extend_from_slice(tail);
+        let share = self.history.share_of_run(run);
+        self.history.record(share, &HistoryEvent::Output { run: run.0, head: length, cut }, &head);
+    }
+
+    /// Records what became of a run's mail.
+    pub(super) fn record_mail(&mut self, run: RunId, mail: &MailResult) {
+        let mail = match mail {
+            MailResult::NotWanted => return,
+            MailResult::Sent => "sent".to_owned(),
+            MailResult::Dropped => "dropped".to_owned(),
+            MailResult::Failed { why } => why.clone(),
+        };
+        let share = self.history.share_of_run(run);
+        self.history.record(share, &HistoryEvent::Mailed { run: run.0, mail }, &[]);
+    }
+
+    /// Records an outcome that the scheduler has decided about.
+    pub(super) fn record_outcome(&mut self, record: &RunRecord) {
+        if !self.history.is_on() {
+            return;
+        }
+        match RunDecided::of(record) {
+            Some(decided) => {
+                let share = self.history.share_of_run(RunId(decided.run));
+                self.history.record(share, &HistoryEvent::RunDecided(decided), &[]);
+            }
+            None => {
+                let last = record.until.unwrap_or(record.scheduled_at);
+                let slots = (record.scheduled_at, last, record.count);
+                let start = self.planner.scheduler.request_of_job(&record.job);
+                let start = start.map(|start| RunRequest { trigger: record.trigger, ..start });
+                self.record_slots(&record.job, start.as_ref(), slots, &record.outcome);
+            }
+        }
+    }
+
+    /// Records what somebody has asked for by the control socket.
+    pub(super) fn record_control(&mut self, uid: u32, by: &str, action: &str, text: &str) {
+        let control = HistoryEvent::Control {
+            at_ms: clock::wall_ms(),
+            uid,
+            by: by.to_owned(),
+            action: action.to_ascii_lowercase(),
+            job: text.split([' ', ',']).next().filter(|word| word.contains(':')).map(str::to_owned),
+            run: None,
+            text: text.to_owned(),
+        };
+        let share = if uid == 0 { Share::Root } else { Share::User(uid) };
+        self.history.record(share, &control, &[]);
+    }
+
+    /// Records slots that were skipped.
+    pub(super) fn record_skipped(&mut self, start: &RunRequest, why: SkipReason, count: u64, first: Timestamp) {
+        let slots = (first, Timestamp(start.scheduled_at), count);
+        self.record_slots(&start.job, Some(start), slots, &Outcome::Skipped(why));
+    }
+
+    fn record_slots(
+        &mut self,
+        job: &JobId,
+        start: Option<&RunRequest>,
+        (first, last, count): (Timestamp, Timestamp, u64),
+        outcome: &Outcome,
+    ) {
+        if !self.history.is_on() || self.planner.scheduler.history_rule(job) == HistoryRule::Off {
+            return;
+        }
+        // The recorder knows an entry that is gone from its last run.
+        let unknown =
+            || RecordedEntry { job: job.as_str().to_owned(), user: job.user().to_owned(), ..RecordedEntry::default() };
+        let slots = Slots {
+            entry: start.map_or_else(unknown, |start| RecordedEntry::of(start, self.uid_of(start))),
+            trigger: start.map_or("schedule", |start| start.trigger.as_str()).to_owned(),
+            first_ms: first.0.saturating_mul(1000),
+            last_ms: last.0.saturating_mul(1000),
+            count,
+            end: RecordedOutcome::of(outcome),
+        };
+        let share = start.map_or(Share::Root, |start| share_of(&start.source.owner));
+        self.history.record(share, &HistoryEvent::Slots(Box::new(slots)), &[]);
+    }
+
+    /// The id of the user as whom a job runs, if it is a local one.
+    fn uid_of(&mut self, start: &RunRequest) -> Option<u32> {
+        match &start.source.owner {
+            Owner::User { uid, .. } => Some(*uid),
+            Owner::System => self.database.local_uid(&start.user),
+            Owner::Caller => Some(process::own_uid()),
+        }
+    }
+}
+
+/// Whose share of the journal the runs of a job take.
+fn share_of(owner: &Owner) -> Share {
+    match owner {
+        Owner::User { uid: 0, .. } | Owner::System | Owner::Caller => Share::Root,
+        Owner::User { uid, .. } => Share::User(*uid),
+    }
+}

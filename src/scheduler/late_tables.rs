@@ -1,0 +1,58 @@
+//! Catch-up for tables that are first loaded after the begin, because their user was unknown or their file system was mounted late.
+
+use super::earlier::LateTables;
+use super::event::{Action, Now};
+use super::job_id::JobId;
+use super::policies::save_first_seen;
+use super::run_record::MissReason;
+use super::slot_budget::SlotBudget;
+use super::start_queue::EntryKey;
+use super::state::{Gap, Scheduler};
+use crate::schedule::Timestamp;
+
+impl Scheduler {
+    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon.
+    pub(super) fn expect_late_tables(&mut self, gap: Option<&Gap>) {
+        let is_late = |job: &JobId| self.earlier.unclaimed.first_seen.contains_key(job);
+        self.earlier.late_tables =
+            gap.filter(|_| !self.earlier.unclaimed.first_seen.is_empty()).map(|gap| LateTables {
+                handled: gap.from,
+                started: self.earlier.already_started.keys().filter(|(job, _)| is_late(job)).cloned().collect(),
+                budget: SlotBudget::default(),
+            });
+    }
+
+    /// Catches up the missed slots of a table that has just been loaded, if it was not live since the begin. Its entries count from when they
+    /// were first seen by an earlier daemon. Each is looked at once.
+    pub(super) fn catch_up_late_table(&mut self, number: u32, was_live: bool, now: Now, actions: &mut Vec<Action>) {
+        let Some(table) = self.tables.get(number).filter(|_| !self.earlier.unclaimed.first_seen.is_empty()) else {
+            return;
+        };
+        let mut late: Vec<(EntryKey, JobId, Timestamp)> = Vec::new();
+        for (&entry, id) in &table.managed {
+            let Some(saved) = self.earlier.unclaimed.first_seen.remove(id) else { continue };
+            match self.first_seen.get_mut(id) {
+                Some(seen) if !was_live && seen.0 == saved.0 => {
+                    *seen = saved;
+                    actions.push(save_first_seen(id, Some(saved)));
+                    late.push(((number, entry), id.clone(), saved.1));
+                }
+                // The schedule is another one, or the setting is new: nothing of before is owed.
+                Some(_) => {}
+                None => actions.push(save_first_seen(id, None)),
+            }
+        }
+        let Some(mut tables) = self.earlier.late_tables.take() else { return };
+        // The timers of a new table begin after this moment.
+        let to = Timestamp(self.progress.upto.min(now.utc).0 + 1);
+        for (key, id, first_seen) in late {
+            let mut slots = self.missed_slots(&id, key, tables.handled.max(first_seen), to, &mut tables.budget);
+            slots.retain(|slot| {
+                let start = (id.clone(), *slot);
+                !tables.started.contains(&start) && !self.earlier.already_started.contains_key(&start)
+            });
+            self.catch_up_slots(&id, key, slots, MissReason::Down, now, actions);
+        }
+        self.earlier.late_tables = Some(tables);
+    }
+}

@@ -1,0 +1,38 @@
+//! A limit on the missed slots that are looked at when time was left out.
+
+use std::collections::HashMap;
+
+/// Missed slots that are looked at for one user and for all when time was left out.
+const SLOTS_OF_USER: usize = 100_000;
+const SLOTS_OF_ALL: usize = 1_000_000;
+
+/// How many missed slots may still be looked at.
+#[derive(Debug)]
+pub(super) struct SlotBudget {
+    of_all: usize,
+    of_user: usize,
+    spent: HashMap<String, usize>,
+}
+
+impl Default for SlotBudget {
+    fn default() -> SlotBudget {
+        SlotBudget { of_all: SLOTS_OF_ALL, of_user: SLOTS_OF_USER, spent: HashMap::new() }
+    }
+}
+
+impl SlotBudget {
+    /// For a simulation, which nobody waits for but the one who asks for it.
+    pub(super) fn unlimited() -> SlotBudget {
+        SlotBudget { of_all: usize::MAX / 2, of_user: usize::MAX / 2, spent: HashMap::new() }
+    }
+
+    pub(super) fn left(&self, user: &str) -> usize {
+        let spent = self.spent.get(user).copied().unwrap_or(0);
+        self.of_user.saturating_sub(spent).min(self.of_all)
+    }
+
+    pub(super) fn spend(&mut self, user: &str, slots: usize) {
+        self.of_all = self.of_all.saturating_sub(slots);
+        *self.spent.entry(user.to_owned()).or_default() += slots;
+    }
+}
