@@ -2,7 +2,7 @@
 //!
 //! Each verb has a file, `past` that of `history`, `steer` those of `pause`, `resume`, `kill` and `reload`. `cli` defines the command line,
 //! `source` reads crontabs, `upcoming` lists runs in order of time, and `batch` implements the line-by-line mode for programs with many
-//! questions. `connection` finds a daemon and calls it, `screen` has columns, colours and relative times, `job_text` what is said of jobs,
+//! questions. `connection` finds a daemon and calls it, `screen` has columns, colours and relative times, `starts` asks it for coming starts, `job_text` has what is said of jobs,
 //! and `job_output` writes what jobs have written.
 
 mod batch;
@@ -29,9 +29,10 @@ mod settings;
 mod show;
 mod simulate;
 mod source;
+mod starts;
 mod status;
-mod steer;
 mod stderr;
+mod steer;
 mod timeline;
 mod upcoming;
 mod values;

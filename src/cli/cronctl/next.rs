@@ -4,9 +4,12 @@ use super::Verdict;
 use super::batch::{self, Unanswerable};
 use super::cli::{given, value};
 use super::complaint;
+use super::connection::Connection;
 use super::error::Error;
 use super::output::Output;
+use super::screen::Screen;
 use super::source::{self, Listed};
+use super::starts;
 use super::upcoming::{Recurring, Upcoming};
 use super::world::World;
 use crate::crontab::printable;
@@ -32,8 +35,27 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     }
     match value::<String>(matches, "expr") {
         Some(expression) => list_expression(expression, &query, world, out),
-        None => list_tables(&source::of(matches, world)?, &query, world, out),
+        None => match starts::daemon(matches, world) {
+            Some(mut daemon) => list_starts(&mut daemon, &query, world, out),
+            None => list_tables(&source::of(matches, world)?, &query, world, out),
+        },
     }
+}
+
+/// Lists what the daemon says.
+fn list_starts(daemon: &mut Connection, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let screen = Screen::of(out, world);
+    let on_terminal = out.is_terminal();
+    starts::fetch(daemon, query.from, query.until, query.count, |reply, start| {
+        if query.json {
+            return out.json(reply);
+        }
+        let at = screen.zone.to_rfc3339(start.at.timestamp());
+        let relative = if on_terminal { format!("  {:<10}", screen.relative(start.at)) } else { String::new() };
+        let (user, command) = (printable(start.user.as_bytes()), printable(start.command.as_bytes()));
+        out.line(format_args!("{at}{relative}  {user}  {command}"))
+    })?;
+    Ok(Verdict::Clean)
 }
 
 /// Which runs to list, and the output format.

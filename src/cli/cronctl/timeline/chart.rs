@@ -103,12 +103,17 @@ impl Label {
 }
 
 impl Chart {
-    /// Counts the starts of all entries.
-    pub(super) fn of<'a>(jobs: impl Iterator<Item = Job<'a>>, range: Range, cells: usize, zone: Arc<Zone>) -> Chart {
+    /// Counts the starts of all entries, each with its label and its starts from the beginning of the range on.
+    pub(super) fn of<S: Iterator<Item = Timestamp>>(
+        jobs: impl Iterator<Item = (Label, S)>,
+        range: Range,
+        cells: usize,
+        zone: Arc<Zone>,
+    ) -> Chart {
         let mut chart =
             Chart { range, zone, rows: Vec::new(), idle: 0, minutes: vec![0; range.minutes()], peaks: Vec::new() };
-        for job in jobs {
-            match chart.row(&job, cells) {
+        for (label, starts) in jobs {
+            match chart.row(label, starts, cells) {
                 Some(row) => chart.rows.push(row),
                 None => chart.idle += 1,
             }
@@ -124,24 +129,21 @@ impl Chart {
     }
 
     /// Counts the starts of one entry. None if there are none in the range.
-    fn row(&mut self, job: &Job<'_>, cells: usize) -> Option<Row> {
-        let entry = job.recurring();
-        // The range includes its first second.
-        let mut next = entry.start_after(Timestamp(self.range.from.0 - 1)).filter(|at| *at < self.range.until)?;
+    fn row(&mut self, label: Label, starts: impl Iterator<Item = Timestamp>, cells: usize) -> Option<Row> {
+        let until = self.range.until;
+        let mut starts = starts.take_while(|at| *at < until).peekable();
+        starts.peek()?;
         let mut counted = vec![0; cells];
-        loop {
-            let minute = self.range.minute_of(next);
+        for at in starts {
+            let minute = self.range.minute_of(at);
             if let Some(starts) = self.minutes.get_mut(minute) {
                 *starts += 1;
             }
             if let Some(starts) = counted.get_mut(cell_of(minute, self.minutes.len(), cells)) {
                 *starts += 1;
             }
-            match entry.start_after(next) {
-                Some(at) if at < self.range.until => next = at,
-                _ => return Some(Row { label: Label::of(job), cells: counted }),
-            }
         }
+        Some(Row { label, cells: counted })
     }
 
     /// The highest number of starts in a minute.

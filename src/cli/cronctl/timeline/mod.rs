@@ -6,17 +6,24 @@ mod terminal;
 
 use super::Verdict;
 use super::cli::value;
+use super::connection::Connection;
 use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
+use super::starts;
+use super::stderr::to_stderr;
 use super::world::World;
+use crate::crontab::printable;
 use crate::schedule::Timestamp;
-use chart::{Chart, Range};
+use chart::{Chart, Label, Range};
 use clap::ArgMatches;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The longest range that is drawn. In a longer one, minutes could not be distinguished.
 const MOST_DAYS: i64 = 400;
+/// Starts that the daemon is asked for at most.
+const MOST_STARTS: u64 = 100_000;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -24,16 +31,66 @@ const DAY: i64 = 24 * HOUR;
 /// Draws on the terminal or to an SVG file.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let range = range(matches, world)?;
-    let tables = source::of(matches, world)?;
+    let live = match starts::daemon(matches, world) {
+        Some(mut daemon) => live_rows(&mut daemon, range)?,
+        None => None,
+    };
+    let (tables, rows) = match live {
+        Some(rows) => (Vec::new(), Some(rows)),
+        None => (source::of(matches, world)?, None),
+    };
+    let labels: Vec<Label> = match &rows {
+        Some(rows) => rows.iter().map(|row| row.label.clone()).collect(),
+        None => tables.iter().flat_map(|listed| listed.jobs(world)).map(|job| Label::of(&job)).collect(),
+    };
+    let draw = |cells| match &rows {
+        Some(rows) => {
+            let rows = rows.iter().map(|row| (row.label.clone(), row.starts.iter().copied()));
+            Chart::of(rows, range, cells, std::sync::Arc::clone(world.system_zone()))
+        }
+        None => chart(&tables, range, world, cells),
+    };
     match value::<PathBuf>(matches, "svg") {
-        Some(path) => write_svg(path, &chart(&tables, range, world, svg::cells(range)), out)?,
+        Some(path) => write_svg(path, &draw(svg::cells(range)), out)?,
         None => {
             let terminal = terminal::Terminal::of(out);
-            let layout = terminal.layout(&labels(&tables, world), range.minutes());
-            out.text(&terminal::draw(&chart(&tables, range, world, layout.cells), &layout, terminal))?;
+            let layout = terminal.layout(&labels, range.minutes());
+            out.text(&terminal::draw(&draw(layout.cells), &layout, terminal))?;
         }
     }
     Ok(source::complain(&tables))
+}
+
+/// A job with its starts, as the daemon has them.
+struct LiveRow {
+    label: Label,
+    starts: Vec<Timestamp>,
+}
+
+/// The jobs that the daemon starts in that range. None: too many to be asked for.
+fn live_rows(daemon: &mut Connection, range: Range) -> Result<Option<Vec<LiveRow>>, Error> {
+    let (mut rows, mut count) = (BTreeMap::new(), 0);
+    // `until` is inclusive there, and `from` is not.
+    let (from, until) = (Timestamp(range.from.0 - 1), Timestamp(range.until.0 - 1));
+    starts::fetch(daemon, from, Some(until), MOST_STARTS, |_, start| {
+        count += 1;
+        let place = (start.source.clone(), start.line, start.job.clone());
+        let row = rows.entry(place).or_insert_with(|| LiveRow {
+            label: Label {
+                user: printable(start.user.as_bytes()),
+                schedule: printable(start.schedule.as_bytes()),
+                command: printable(start.command.as_bytes()),
+            },
+            starts: Vec::new(),
+        });
+        row.starts.push(start.at.timestamp());
+        Ok(())
+    })?;
+    if count < MOST_STARTS {
+        return Ok(Some(rows.into_values().collect()));
+    }
+    to_stderr("cronctl: the daemon has too many starts in this time for a question: guessed from the tables\n");
+    Ok(None)
 }
 
 /// The range to draw, in whole minutes. The default is a day from the start of the current hour.
@@ -49,12 +106,13 @@ fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
     }
 }
 
-fn labels(tables: &[Listed], world: &World) -> Vec<chart::Label> {
-    tables.iter().flat_map(|listed| listed.jobs(world)).map(|job| chart::Label::of(&job)).collect()
-}
-
 fn chart(tables: &[Listed], range: Range, world: &World, cells: usize) -> Chart {
-    let jobs = tables.iter().flat_map(|listed| listed.jobs(world));
+    let jobs = tables.iter().flat_map(|listed| listed.jobs(world)).map(|job| {
+        let entry = job.recurring();
+        // The range includes its first second.
+        let first = entry.start_after(Timestamp(range.from.0 - 1));
+        (Label::of(&job), std::iter::successors(first, move |at| entry.start_after(*at)))
+    });
     Chart::of(jobs, range, cells, std::sync::Arc::clone(world.system_zone()))
 }
 

@@ -2,8 +2,8 @@
 
 use super::chart::{Chart, Label, length, starts};
 use crate::cli::cronctl::output::Output;
+use crate::cli::cronctl::screen;
 use crate::report::format_count;
-use crate::sys::terminal;
 use std::fmt::Write;
 
 /// The maximum number of crowded minutes and quiet times that are listed.
@@ -49,12 +49,8 @@ enum Ink {
 impl Terminal {
     /// The width is `COLUMNS`, else that of the terminal, else 80. Colours are used on a terminal, unless `NO_COLOR` is set.
     pub(super) fn of(out: &Output) -> Terminal {
-        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|n| *n > 0);
-        let on_terminal = out.is_terminal();
-        let own = || on_terminal.then(terminal::columns).flatten().map(usize::from);
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let width = columns.or_else(own).unwrap_or(USUAL).clamp(NARROWEST, 1_000);
-        Terminal { width, has_colours: on_terminal && !no_colour }
+        let width = screen::width(out).unwrap_or(USUAL).clamp(NARROWEST, 1_000);
+        Terminal { width, has_colours: screen::has_colours(out) }
     }
 
     /// Divides the width between labels and chart. Labels get the width that they need, up to two fifths.
