@@ -9,7 +9,7 @@ use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
 use super::source::{self, Listed};
 use super::world::World;
-use crate::crontab::Form;
+use crate::crontab::{Form, printable};
 use crate::scheduler::{Event, JobId, Live, Now, Owner, Scheduler, Source};
 use crate::varlink::Time;
 use crate::varlink::cron::{Filter, Job, List, ListArguments};
@@ -103,13 +103,7 @@ fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
 }
 
 /// Lists what the tables say.
-fn list_tables(
-    names: &[String],
-    user: Option<&str>,
-    json: bool,
-    world: &World,
-    out: &mut Output,
-) -> Result<(), Error> {
+fn list_tables(names: &[String], user: Option<&str>, json: bool, world: &World, out: &mut Output) -> Result<(), Error> {
     let tables = source::all(world)?;
     let scheduler = scheduler_of(&tables, world);
     let mut wanted = BTreeSet::new();
@@ -134,7 +128,7 @@ fn list_tables(
 
 /// What to say of a name that no job or several have.
 fn not_one(name: &str, found: &[JobId]) -> Error {
-    let name = crate::crontab::printable(name.as_bytes());
+    let name = printable(name.as_bytes());
     let found: Vec<&str> = found.iter().take(10).map(JobId::as_str).collect();
     let message = match found.as_slice() {
         [] => format!("there is no job {name} in the tables that you may read"),
@@ -201,7 +195,7 @@ pub(super) fn print_names(world: &World, out: &mut Output) -> Result<Verdict, Er
     daemon.call_more("List", &ListArguments::default(), |list: List| {
         count += list.jobs.len();
         for job in list.jobs.iter().filter(|job| !job.job.contains(char::is_whitespace)) {
-            out.line(format_args!("{}", crate::crontab::printable(job.job.as_bytes())))?;
+            out.line(format_args!("{}", printable(job.job.as_bytes())))?;
         }
         Ok(count < MOST)
     })?;

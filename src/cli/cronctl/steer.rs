@@ -88,6 +88,7 @@ fn tell(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<Ver
     /// Jobs that are named one by one.
     const MOST: usize = 20;
     match jobs {
+        [] if verb == "resumed" => out.line(format_args!("no job was resumed: none of them is paused"))?,
         [] => out.line(format_args!("no job was {verb}"))?,
         few if few.len() <= MOST => {
             for job in few {
