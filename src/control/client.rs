@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// Most bytes of a reply. The largest is a page of jobs.
 const LONGEST_REPLY: usize = 64 << 20;
@@ -79,6 +80,30 @@ impl Client {
     /// The connection failed.
     pub fn send(&mut self, call: &Call) -> io::Result<()> {
         self.socket.write_all(&call.to_bytes())
+    }
+
+    /// Waits for replies no longer than this. [`Client::receive`] then fails with [`io::ErrorKind::WouldBlock`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(patience)
+    }
+
+    /// Takes a reply that has arrived. None: there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed or was closed, or what arrived is not a reply.
+    pub fn try_receive(&mut self) -> Result<Option<Reply>, ClientError> {
+        self.socket.set_nonblocking(true)?;
+        let received = self.receive();
+        self.socket.set_nonblocking(false)?;
+        match received {
+            Err(ClientError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            received => received.map(Some),
+        }
     }
 
     /// Waits for the next reply.

@@ -63,6 +63,11 @@ pub fn printable(text: &[u8]) -> String {
     cells(text).map(|cell| cell.shown).collect()
 }
 
+/// How many cells of a terminal a text takes that [`printable`] has made.
+pub fn terminal_width(text: &str) -> usize {
+    text.chars().map(cells_of).sum()
+}
+
 /// One character as it is shown.
 struct Cell {
     shown: String,

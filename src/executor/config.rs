@@ -3,9 +3,13 @@
 use crate::profile::ProfileName;
 use crate::report::Target;
 use crate::report::mail::SENDMAIL;
+use std::ffi::CStr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The internal verb of cronctl that calls a web service.
+pub const CALL_URL: &CStr = c"call-url";
 
 /// Default time limit of a mailer. It is longer than a mail server waits for another server's greeting (RFC 5321, 4.5.3.2: five minutes),
 /// so that only a mailer that hangs reaches it.

@@ -47,7 +47,7 @@ mod test_request;
 mod wire;
 
 pub use client::{Executor, LaunchError};
-pub use config::{Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
+pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
 pub use journal::KEPT_STARTS;
 pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{

@@ -3,7 +3,7 @@
 //! The template process forks it. It communicates with the executor over a socket. Each PAM monitor begins its own PAM transaction, so
 //! libpam reads the service's files and loads the modules as they are at that moment, and errors are reported for the job in question.
 
-use super::config::RETRY_MS;
+use super::config::{CALL_URL, RETRY_MS};
 use super::environment::Variables;
 use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, defaults, run_child};
 use super::job::usage_of;
@@ -317,7 +317,7 @@ pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity
     spec.sets_defaults = false;
     spec.limits = request.limits;
     if let Some(path) = &request.ping_program {
-        let arguments = vec![c"cronctl".to_owned(), c"ping".to_owned()];
+        let arguments = vec![c"cronctl".to_owned(), CALL_URL.to_owned()];
         spec.program = Program::new(path.clone(), arguments, ping_variables(&variables).strings());
     }
     spec

@@ -114,6 +114,13 @@ impl EndRequests {
     }
 }
 
+/// Readable while a request to end is pending.
+impl AsFd for EndRequests {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pending.as_fd()
+    }
+}
+
 impl Drop for EndRequests {
     fn drop(&mut self) {
         restore(&self.before);

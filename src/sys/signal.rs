@@ -40,6 +40,11 @@ pub fn number_of(text: &str) -> Option<i32> {
     name.parse().ok().or_else(by_number).map(|signal: Signal| signal as i32)
 }
 
+/// The name of a signal, like `SIGHUP`. Real-time signals have none.
+pub fn name_of(number: i32) -> Option<&'static str> {
+    Signal::try_from(number).ok().map(Signal::as_str)
+}
+
 /// Blocks the signals that the daemon handles and resets their dispositions, which the caller may have changed (an ignored SIGCHLD would
 /// hide the end of children). Must be called first in main, before there are threads.
 pub fn block() -> io::Result<()> {

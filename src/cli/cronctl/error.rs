@@ -77,6 +77,37 @@ pub(super) enum Error {
     /// The SVG file could not be written.
     #[error("writing {}: {source}", .path.display())]
     WriteSvg { path: PathBuf, source: io::Error },
+    /// No daemon answers.
+    #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
+    NoDaemon {
+        /// The socket that was tried last.
+        path: PathBuf,
+        /// Why there was no answer.
+        why: String,
+        /// What to do.
+        advice: String,
+    },
+    /// The daemon has ended meanwhile.
+    #[error("the daemon has closed the connection; see cronctl status")]
+    DaemonGone,
+    /// The daemon refuses to do it, or what it is about does not exist.
+    #[error("{message}")]
+    Denied {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The daemon cannot use what it was asked.
+    #[error("{message}")]
+    WrongRequest {
+        /// What is wrong.
+        message: String,
+    },
+    /// The daemon cannot answer now, or not in a form that is known here.
+    #[error("{message}")]
+    NoAnswer {
+        /// Why not.
+        message: String,
+    },
     /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
     NoRandomNumbers(io::Error),
@@ -108,7 +139,10 @@ impl Error {
             | Error::UnknownZone { .. }
             | Error::Backwards
             | Error::Job { .. }
+            | Error::WrongRequest { .. }
             | Error::TooLong { .. } => 2,
+            Error::NoDaemon { .. } | Error::DaemonGone => 3,
+            Error::Denied { .. } => 4,
             Error::Config(_)
             | Error::Read { .. }
             | Error::NoTable { .. }
@@ -118,6 +152,7 @@ impl Error {
             | Error::Crontab { .. }
             | Error::NoCrontab(_)
             | Error::WriteSvg { .. }
+            | Error::NoAnswer { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
         }
@@ -135,12 +170,19 @@ fn candidates(found: &[JobId]) -> String {
     }
 }
 
-/// The first paragraph of clap's message as one line, without the usage text that follows.
+/// The first paragraph of clap's message and its tip as one line, without the usage text that follows.
 fn first_paragraph(error: &clap::Error) -> String {
     let text = error.to_string();
-    let paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    let line = paragraph.join(" ");
-    line.strip_prefix("error: ").map_or(line.clone(), str::to_owned)
+    let mut paragraphs = text.split("\n\n").map(|paragraph| {
+        let lines: Vec<&str> = paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.join(" ")
+    });
+    let line = paragraphs.next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").map_or(line.clone(), str::to_owned);
+    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_owned)) {
+        Some(tip) => format!("{line}; {tip}"),
+        None => line,
+    }
 }
 
 #[cfg(test)]

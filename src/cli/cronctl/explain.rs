@@ -1,7 +1,6 @@
 //! `cronctl explain`: describes a schedule in English and lists its next five runs.
 
 use super::Verdict;
-use super::cli::value;
 use super::complaint;
 use super::error::Error;
 use super::output::Output;
@@ -16,7 +15,7 @@ const RUNS: usize = 5;
 /// Runs `cronctl explain`: prints schedules in words.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
-    let from = value(matches, "from").copied().unwrap_or_else(|| world.now());
+    let from = world.moment(matches, "from").unwrap_or_else(|| world.now());
     let mut verdict = Verdict::Clean;
     for (nth, expression) in expressions(&words, world).iter().enumerate() {
         if nth > 0 {

@@ -27,7 +27,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         return answer_questions(matches, world, out);
     }
     let query = RunQuery::of(matches, world);
-    if query.until.is_some_and(|until| until < query.from) && value::<Timestamp>(matches, "from").is_some() {
+    if query.until.is_some_and(|until| until < query.from) && query.is_from_given {
         return Err(Error::Backwards);
     }
     match value::<String>(matches, "expr") {
@@ -39,6 +39,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 /// Which runs to list, and the output format.
 struct RunQuery {
     from: Timestamp,
+    is_from_given: bool,
     until: Option<Timestamp>,
     count: u64,
     json: bool,
@@ -47,8 +48,9 @@ struct RunQuery {
 impl RunQuery {
     fn of(matches: &ArgMatches, world: &World) -> RunQuery {
         RunQuery {
-            from: value(matches, "from").copied().unwrap_or_else(|| world.now()),
-            until: value(matches, "until").copied(),
+            from: world.moment(matches, "from").unwrap_or_else(|| world.now()),
+            is_from_given: world.moment(matches, "from").is_some(),
+            until: world.moment(matches, "until"),
             count: value(matches, "count").copied().unwrap_or(COUNT),
             json: given(matches, "json"),
         }
@@ -154,7 +156,7 @@ fn answer_questions(matches: &ArgMatches, world: &World, out: &mut Output) -> Re
     let mut answerer = Answerer {
         world,
         zones: HashMap::new(),
-        from: value(matches, "from").copied(),
+        from: world.moment(matches, "from"),
         count: value(matches, "count").copied().unwrap_or(COUNT),
     };
     batch::answer_lines(out, |line, into| match batch::object::<Question<'_>>(line) {

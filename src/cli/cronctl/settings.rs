@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The keys of the configuration that matter here; wrong values of others are for the daemon to refuse.
-const USED: [&str; 4] = ["profile", "spool", "system-crontab", "cron-d"];
+const USED: [&str; 5] = ["profile", "spool", "system-crontab", "cron-d", "run-dir"];
 
 /// The configuration of this call, and warnings about what the configuration file says otherwise.
 pub(super) fn resolve(matches: &ArgMatches) -> Result<(Config, Vec<String>), Error> {
@@ -21,6 +21,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<(Config, Vec<String>), Err
         spool: path("spool"),
         system_crontab: path("system-crontab"),
         cron_d: path("cron-d"),
+        run_dir: path("run-dir"),
         ..Values::default()
     };
     Ok((Config::resolve(profile, given, file.into_values()), warnings))

@@ -19,8 +19,7 @@ use std::sync::Arc;
 
 /// Runs `cronctl simulate`: prints what would run in a span of time.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let (Some(&from), Some(&until)) = (value::<Timestamp>(matches, "from"), value::<Timestamp>(matches, "until"))
-    else {
+    let (Some(from), Some(until)) = (world.moment(matches, "from"), world.moment(matches, "until")) else {
         return Ok(Verdict::Clean); // clap insists on both
     };
     if until < from {

@@ -137,7 +137,7 @@ fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
 }
 
 /// Reads all crontabs that the daemon would load and the caller may read.
-fn all(world: &World) -> Result<Vec<Listed>, Error> {
+pub(super) fn all(world: &World) -> Result<Vec<Listed>, Error> {
     let mut all = All { world, listed: Vec::new() };
     let errors = finder(world).scan(&mut WaitingUsers::default(), &mut all);
     let mut listed = all.listed;

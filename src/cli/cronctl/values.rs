@@ -1,7 +1,10 @@
 //! Values of options: times, clock steps and ranges.
 
 use crate::crontab;
-use crate::schedule::{TimeError, Timestamp};
+use crate::schedule::{TimeError, Timestamp, Zone};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+
+const DAY: i64 = 86_400;
 
 /// A clock step: at the true time `at`, the clock is moved by `by` seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,12 @@ pub(super) enum ValueError {
     /// The text is not an RFC 3339 time.
     #[error(transparent)]
     Time(#[from] TimeError),
+    /// The text is not a point in time.
+    #[error("expected a time like 2026-12-01T14:00:00Z, '2026-12-01 14:00', 14:00, today, +2h or -30m, found {found:?}")]
+    Moment {
+        /// The text that was given.
+        found: String,
+    },
     /// `TIME=DELTA` has no `=`.
     #[error("expected TIME=DELTA, like 2026-05-01T10:00:00Z=+2h")]
     NoDelta,
@@ -65,6 +74,78 @@ pub(super) enum ValueError {
 /// Parses an RFC 3339 time.
 pub(super) fn time(text: &str) -> Result<Timestamp, TimeError> {
     Timestamp::parse_rfc3339(text)
+}
+
+/// A point in time as it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GivenTime {
+    /// With its offset from UTC.
+    At(Timestamp),
+    /// As the clocks show it: seconds since 1970 began there.
+    Local(i64),
+    /// So many seconds of a day after its beginning, days counted from today.
+    OnDay { days: i64, seconds: i64 },
+    /// Seconds from now.
+    FromNow(i64),
+}
+
+impl GivenTime {
+    /// The point in time. Times that a clock does not show because it is set forward are read with the offset before.
+    pub(super) fn resolve(self, now: Timestamp, zone: &Zone) -> Timestamp {
+        match self {
+            GivenTime::At(at) => at,
+            GivenTime::FromNow(seconds) => Timestamp(now.0.saturating_add(seconds)),
+            GivenTime::Local(local) => from_local(local, zone),
+            GivenTime::OnDay { days, seconds } => {
+                let today = (now.0 + i64::from(zone.offset_at(now))).div_euclid(DAY);
+                from_local((today + days) * DAY + seconds, zone)
+            }
+        }
+    }
+}
+
+fn from_local(local: i64, zone: &Zone) -> Timestamp {
+    let with = |offset: i32| Timestamp(local - i64::from(offset));
+    let (before, after) = (zone.offset_at(Timestamp(local - DAY)), zone.offset_at(Timestamp(local + DAY)));
+    let is_shown = |offset: &i32| zone.offset_at(with(*offset)) == *offset;
+    with([before, after].into_iter().find(is_shown).unwrap_or(before))
+}
+
+/// Parses a point in time.
+pub(super) fn moment(text: &str) -> Result<GivenTime, ValueError> {
+    let refused = || ValueError::Moment { found: text.to_owned() };
+    let on_day = |days| Ok(GivenTime::OnDay { days, seconds: 0 });
+    match text {
+        "now" => return Ok(GivenTime::FromNow(0)),
+        "today" => return on_day(0),
+        "tomorrow" => return on_day(1),
+        "yesterday" => return on_day(-1),
+        _ => {}
+    }
+    if let Some(sign) = [('+', 1), ('-', -1)].into_iter().find(|(sign, _)| text.starts_with(*sign)) {
+        let seconds = crontab::parse_duration(text.get(1..).unwrap_or_default()).map_err(|_| refused())?;
+        return Ok(GivenTime::FromNow(sign.1 * i64::from(seconds)));
+    }
+    if let Ok(at) = time(text) {
+        return Ok(GivenTime::At(at));
+    }
+    let time_of_day = |text: &str| ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
+    if let Some(time) = time_of_day(text) {
+        let seconds = time.signed_duration_since(NaiveTime::MIN).num_seconds();
+        return Ok(GivenTime::OnDay { days: 0, seconds });
+    }
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+    let date = NaiveDate::parse_from_str(date, "%Y-%m-%d").map_err(|_| refused())?;
+    let time = time_of_day(time).ok_or_else(refused)?;
+    Ok(GivenTime::Local(NaiveDateTime::new(date, time).and_utc().timestamp()))
+}
+
+/// Parses a duration of at least a second; the result is in seconds.
+pub(super) fn duration(text: &str) -> Result<u32, ValueError> {
+    match crontab::parse_duration(text) {
+        Ok(0) => Err(ValueError::Duration { message: "expected a duration of at least 1s".to_owned() }),
+        parsed => parsed.map_err(|message| ValueError::Duration { message }),
+    }
 }
 
 /// Parses a clock step `TIME=DELTA`.
@@ -152,6 +233,33 @@ mod tests {
         }
         for text in ["+", "2", "h", "+-2h", "2 h", "2w", "1e3s", "99999999999999999999s", "9999999d", "2é"] {
             assert!(step(&format!("2026-05-01T10:00:00Z={text}")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_given_with_a_zone_or_without_or_from_now() {
+        let zone = Zone::embedded("Europe/Berlin").unwrap();
+        let now = Timestamp::parse_rfc3339("2026-03-28T23:30:00Z").unwrap();
+        for (text, expected) in [
+            ("2026-12-01T14:00:00Z", "2026-12-01T14:00:00Z"),
+            ("2026-12-01 14:00", "2026-12-01T13:00:00Z"),
+            ("2026-12-01T14:00:30", "2026-12-01T13:00:30Z"),
+            ("2026-07-01", "2026-06-30T22:00:00Z"),
+            // In Berlin it is the 29th already, a day of 23 hours.
+            ("today", "2026-03-28T23:00:00Z"),
+            ("tomorrow", "2026-03-29T22:00:00Z"),
+            ("yesterday", "2026-03-27T23:00:00Z"),
+            ("03:00", "2026-03-29T01:00:00Z"),
+            ("2026-03-29 02:30", "2026-03-29T01:30:00Z"),
+            ("2026-10-25 02:30", "2026-10-25T00:30:00Z"),
+            ("now", "2026-03-28T23:30:00Z"),
+            ("+2h", "2026-03-29T01:30:00Z"),
+            ("-1h30m", "2026-03-28T22:00:00Z"),
+        ] {
+            assert_eq!(moment(text).expect(text).resolve(now, &zone).to_string(), expected, "{text}");
+        }
+        for text in ["", "noon", "2026-13-01", "2026-12-01 25:00", "2h", "+2", "-", "2026-12-01 14:00 UTC", "24:00"] {
+            assert!(moment(text).is_err(), "{text}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::cli::value;
 use super::error::Error;
+use super::values::GivenTime;
 use crate::config::Config;
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
@@ -13,13 +14,15 @@ use crate::users::{User, caller_name};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The machine's data for one call.
 pub(super) struct World {
     /// The profile and the paths.
     pub(super) settings: Config,
+    /// Whether the command line names the run directory.
+    pub(super) run_dir_given: bool,
     zones: ChosenZones,
     calendars: OnceCell<SystemCalendars>,
     host: OnceCell<HostKey>,
@@ -54,6 +57,7 @@ impl World {
         let zones = ChosenZones { files, system };
         Ok(World {
             settings,
+            run_dir_given: value::<PathBuf>(matches, "run-dir").is_some(),
             zones,
             calendars: OnceCell::new(),
             host: OnceCell::new(),
@@ -64,6 +68,12 @@ impl World {
     /// The current time.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp(clock::wall().seconds)
+    }
+
+    /// The point in time that an option gives.
+    pub(super) fn moment(&self, matches: &ArgMatches, option: &str) -> Option<Timestamp> {
+        let given = value::<GivenTime>(matches, option)?;
+        Some(given.resolve(self.now(), self.system_zone()))
     }
 
     /// The zone of entries without a zone of their own.
@@ -90,6 +100,11 @@ impl World {
     pub(super) fn context<'a>(&'a self, form: Form, name: &'a str) -> Context<'a> {
         let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars()) };
         Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), known }
+    }
+
+    /// The caller's user id.
+    pub(super) fn uid(&self) -> u32 {
+        passwd::effective_uid()
     }
 
     /// Whether the caller is root.

@@ -40,8 +40,8 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
     let whole_minute = |moment: Timestamp| moment.0.div_euclid(MINUTE) * MINUTE;
     let this_hour = || world.now().0.div_euclid(HOUR) * HOUR;
-    let from = value::<Timestamp>(matches, "from").map_or_else(this_hour, |from| whole_minute(*from));
-    let until = value::<Timestamp>(matches, "until").map_or(from + DAY, |until| whole_minute(*until));
+    let from = world.moment(matches, "from").map_or_else(this_hour, whole_minute);
+    let until = world.moment(matches, "until").map_or(from + DAY, whole_minute);
     match until - from {
         ..=0 => Err(Error::Backwards),
         length if length > MOST_DAYS * DAY => Err(Error::TooLong { days: MOST_DAYS }),

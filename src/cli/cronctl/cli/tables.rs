@@ -1,58 +1,12 @@
-//! The command line: one definition for parsing, `--help`, man page and completions.
+//! The verbs that need no daemon: when entries run, and what a crontab or a schedule means.
 
-use super::values;
-use crate::profile::{ProfileName, shared};
+use super::{file, json, places, repeated, system, time, user, zone};
+use crate::cli::cronctl::values;
+use crate::profile::ProfileName;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint, value_parser};
-use std::ffi::OsString;
+use clap::{Arg, ArgAction, ArgGroup, Command, ValueHint, value_parser};
 
-/// The command line of `cronctl`, with the paths of `profile` in its help.
-pub fn command(profile: ProfileName) -> Command {
-    without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
-}
-
-/// The same for these arguments. If they begin with a verb, the definitions of the others are left out, because building
-/// them takes longer than most answers.
-pub(super) fn command_for(arguments: &[OsString], profile: ProfileName) -> Command {
-    let first = arguments.get(1);
-    match VERBS.iter().find(|(verb, _)| first.is_some_and(|first| first == verb)) {
-        Some((_, define)) => without_verbs().subcommand(define(profile)),
-        None => command(profile),
-    }
-}
-
-/// A verb and its definition.
-type Verb = (&'static str, fn(ProfileName) -> Command);
-
-const VERBS: [Verb; 5] = [
-    ("next", next),
-    ("check", |_| check()),
-    ("explain", |_| explain()),
-    ("simulate", |_| simulate()),
-    ("timeline", timeline),
-];
-
-fn without_verbs() -> Command {
-    Command::new("cronctl")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Show when cron jobs run, check crontabs and explain schedules")
-        .subcommand_required(true)
-        .disable_help_subcommand(true)
-        .args(everywhere())
-        .after_help(EXAMPLES)
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  cronctl next                              the next ten runs
-  cronctl next --expr '30 2 * * mon-fri'    the next runs of a schedule
-  cronctl check mytab                       errors and warnings in a file
-  cronctl explain 30 2 '*' '*' mon-fri      what a schedule means
-  cronctl timeline                          a diagram of the next day
-
-Exit status: 0 success, 1 errors found, 2 wrong command line.";
-
-fn next(profile: ProfileName) -> Command {
+pub(super) fn next(profile: ProfileName) -> Command {
     Command::new("next")
         .about("Show when entries run next")
         .long_about(
@@ -68,21 +22,13 @@ fn next(profile: ProfileName) -> Command {
                 .help("Use this schedule: five fields, a nickname such as @daily, or @quartz and seven fields"),
             file("Use the entries of this file, which has the format of a user's crontab; - means standard input"),
             system().requires("file").conflicts_with_all(["expr", "user"]),
-            user(),
+            user("Use the entries of this user's crontab"),
         ])
         .group(ArgGroup::new("source").args(["expr", "file", "user"]))
         .args([
             zone(),
-            Arg::new("from")
-                .long("from")
-                .value_name("TIME")
-                .value_parser(values::time)
-                .help("Runs after this time (RFC 3339, exclusive); default: now"),
-            Arg::new("until")
-                .long("until")
-                .value_name("TIME")
-                .value_parser(values::time)
-                .help("Runs until this time (RFC 3339, inclusive)"),
+            time("from", "Runs after this time (exclusive); default: now"),
+            time("until", "Runs until this time (inclusive)"),
             Arg::new("count")
                 .long("count")
                 .value_name("N")
@@ -111,7 +57,7 @@ fn next(profile: ProfileName) -> Command {
         )
 }
 
-fn check() -> Command {
+pub(super) fn check() -> Command {
     Command::new("check")
         .about("Report errors and warnings in crontabs")
         .long_about(
@@ -148,7 +94,7 @@ fn check() -> Command {
         )
 }
 
-fn explain() -> Command {
+pub(super) fn explain() -> Command {
     Command::new("explain")
         .about("Explain a schedule in English and show its next runs")
         .long_about(
@@ -164,11 +110,7 @@ fn explain() -> Command {
                 .value_parser(NonEmptyStringValueParser::new())
                 .help("The schedule, quoted as one argument or as separate arguments; several schedules if each is quoted"),
             zone(),
-            Arg::new("from")
-                .long("from")
-                .value_name("TIME")
-                .value_parser(values::time)
-                .help("Show runs after this time (RFC 3339); default: now"),
+            time("from", "Show runs after this time; default: now"),
         ])
         .after_help(
             "Examples:\n  \
@@ -178,7 +120,7 @@ fn explain() -> Command {
         )
 }
 
-fn simulate() -> Command {
+pub(super) fn simulate() -> Command {
     Command::new("simulate")
         .about("Show what the daemon would start during clock changes and restarts")
         .long_about(
@@ -191,18 +133,8 @@ fn simulate() -> Command {
             file("The file, in the format of a user's crontab; - means standard input").required(true),
             system(),
             zone().required(true),
-            Arg::new("from")
-                .long("from")
-                .value_name("TIME")
-                .required(true)
-                .value_parser(values::time)
-                .help("Start the simulated machine at this time (RFC 3339)"),
-            Arg::new("until")
-                .long("until")
-                .value_name("TIME")
-                .required(true)
-                .value_parser(values::time)
-                .help("Stop after this time (RFC 3339, inclusive)"),
+            time("from", "Start the simulated machine at this time").required(true),
+            time("until", "Stop after this time (inclusive)").required(true),
             repeated("step", "TIME=DELTA", "At this true time set the clock forward or back: +2h, -90s, 1d")
                 .value_parser(values::step),
             repeated("down", "TIME..TIME", "The daemon is stopped between these true times").value_parser(values::down),
@@ -230,7 +162,7 @@ fn simulate() -> Command {
         )
 }
 
-fn timeline(profile: ProfileName) -> Command {
+pub(super) fn timeline(profile: ProfileName) -> Command {
     Command::new("timeline")
         .about("Draw a diagram of when entries run")
         .long_about(
@@ -240,7 +172,7 @@ fn timeline(profile: ProfileName) -> Command {
         .args([
             file("Use the entries of this file, which has the format of a user's crontab; - means standard input"),
             system().requires("file").conflicts_with_all(["user", "all"]),
-            user(),
+            user("Use the entries of this user's crontab"),
             Arg::new("all")
                 .value_name("all")
                 .value_parser(["all"])
@@ -249,16 +181,8 @@ fn timeline(profile: ProfileName) -> Command {
         .group(ArgGroup::new("source").args(["file", "user", "all"]))
         .args([
             zone(),
-            Arg::new("from")
-                .long("from")
-                .value_name("TIME")
-                .value_parser(values::time)
-                .help("Begin at this time (RFC 3339); default: the start of the current hour"),
-            Arg::new("until")
-                .long("until")
-                .value_name("TIME")
-                .value_parser(values::time)
-                .help("End before this time (RFC 3339); default: one day after --from"),
+            time("from", "Begin at this time; default: the start of the current hour"),
+            time("until", "End before this time; default: one day after --from"),
             Arg::new("svg")
                 .long("svg")
                 .value_name("FILE")
@@ -273,136 +197,4 @@ fn timeline(profile: ProfileName) -> Command {
              cronctl timeline --file mytab --from 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z\n  \
              cronctl timeline --svg week.svg --until 2026-11-29T00:00:00Z",
         )
-}
-
-/// The options of every verb.
-fn everywhere() -> [Arg; 2] {
-    [
-        Arg::new("profile")
-            .long("profile")
-            .value_name("NAME")
-            .global(true)
-            .value_parser(["debian", "cronie"])
-            .help("Behave like Debian's cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release"),
-        Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .global(true)
-            .value_parser(value_parser!(std::path::PathBuf))
-            .value_hint(ValueHint::FilePath)
-            .help(format!("Read the configuration from this file; default: {}", shared::CONFIG)),
-    ]
-}
-
-/// The options for the paths of the daemon's files, with the same names as the daemon's.
-fn places(profile: ProfileName) -> Vec<Arg> {
-    let place = |name: &'static str, kind: &'static str, what: &str, default: &str| {
-        Arg::new(name)
-            .long(name)
-            .value_name(kind)
-            .value_parser(value_parser!(std::path::PathBuf))
-            .value_hint(if kind == "DIR" { ValueHint::DirPath } else { ValueHint::FilePath })
-            .hide_short_help(true)
-            .help(format!("{what}; default: {default}"))
-    };
-    vec![
-        place("spool", "DIR", "Directory of users' crontabs", profile.profile().spool),
-        place("system-crontab", "FILE", "System crontab", shared::SYSTEM_CRONTAB),
-        place("cron-d", "DIR", "Directory of system tables", shared::CRON_D),
-        place("run-dir", "DIR", "Directory of the daemon's PID file, lock and sockets", shared::RUN_DIR),
-        place("state-dir", "DIR", "Directory of the daemon's state of jobs", shared::STATE_DIR),
-    ]
-}
-
-fn file(help: &'static str) -> Arg {
-    Arg::new("file")
-        .long("file")
-        .value_name("FILE")
-        .value_parser(value_parser!(std::path::PathBuf))
-        .value_hint(ValueHint::FilePath)
-        .help(help)
-}
-
-fn system() -> Arg {
-    Arg::new("system")
-        .long("system")
-        .action(ArgAction::SetTrue)
-        .help("The file has the format of /etc/crontab: each entry names a user before the command")
-}
-
-fn user() -> Arg {
-    Arg::new("user")
-        .long("user")
-        .value_name("USER")
-        .value_parser(NonEmptyStringValueParser::new())
-        .value_hint(ValueHint::Username)
-        .help("Use the entries of this user's crontab")
-}
-
-fn zone() -> Arg {
-    Arg::new("tz")
-        .long("tz")
-        .value_name("ZONE")
-        .value_parser(NonEmptyStringValueParser::new())
-        .help("Use this IANA time zone instead of the system's")
-}
-
-/// An option that may be given several times.
-fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).action(ArgAction::Append).help(format!("{help}; may be repeated"))
-}
-
-fn json(help: &'static str) -> Arg {
-    Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
-}
-
-/// Whether a switch was given. False for verbs without it.
-pub(super) fn given(matches: &ArgMatches, name: &str) -> bool {
-    matches!(matches.try_get_one::<bool>(name), Ok(Some(true)))
-}
-
-/// The value of an option, if it was given. None for verbs without it.
-pub(super) fn value<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, name: &str) -> Option<&'a T> {
-    matches.try_get_one::<T>(name).ok().flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_consistent_in_both_profiles() {
-        for profile in [ProfileName::Debian, ProfileName::Cronie] {
-            command(profile).debug_assert();
-        }
-    }
-
-    #[test]
-    fn a_verb_alone_is_what_it_is_among_the_others() {
-        let told = |command: Command, arguments: &[OsString]| {
-            command.try_get_matches_from(arguments).map_err(|page| page.to_string()).map(|_| ())
-        };
-        for profile in [ProfileName::Debian, ProfileName::Cronie] {
-            for (verb, _) in VERBS {
-                for word in ["--help", "-h", "--nonsense", "--config", "--profile=x", "next", "help"] {
-                    let arguments = ["cronctl", verb, word].map(OsString::from);
-                    let (alone, among) = (command_for(&arguments, profile), command(profile));
-                    assert_eq!(alone.get_subcommands().count(), 1, "{verb}");
-                    assert_eq!(told(alone, &arguments), told(among, &arguments), "{verb} {word}");
-                }
-            }
-            let other_first = ["cronctl", "--profile", "debian", "next"].map(OsString::from);
-            assert_eq!(command_for(&other_first, profile).get_subcommands().count(), VERBS.len());
-        }
-    }
-
-    #[test]
-    fn every_option_has_a_sentence() {
-        for verb in command(ProfileName::Debian).get_subcommands() {
-            for option in verb.get_arguments() {
-                assert!(option.get_help().is_some(), "{} {}", verb.get_name(), option.get_id());
-            }
-            assert!(verb.get_after_help().is_some_and(|text| text.to_string().starts_with("Examples:")));
-        }
-    }
 }

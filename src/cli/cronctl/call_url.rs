@@ -1,4 +1,4 @@
-//! `cronctl ping`, an internal verb: calls a web service for `CRON_PING`.
+//! `cronctl call-web-service`, an internal verb: calls a web service for `CRON_PING`.
 //!
 //! The daemon runs it as the owner of the job. It reads the URL, a text that identifies the slot, and the body from standard input, each of
 //! the first two in a line of its own: URLs are secrets, and command lines are not. It says on standard output in one line why it failed,
@@ -13,8 +13,7 @@ use std::time::Duration;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
-/// The name of the verb.
-pub(super) const VERB: &str = "ping";
+pub(super) use crate::executor::CALL_URL as VERB;
 
 /// Bytes that are read from standard input at most.
 const INPUT: u64 = 64 << 10;

@@ -1,0 +1,116 @@
+//! The verbs that change something.
+
+use super::jobs::{job, jobs, owner};
+use super::{json, run_dir, switch, time, user};
+use crate::cli::cronctl::values;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, ArgGroup, Command};
+
+/// Names of jobs, or all.
+fn jobs_or_all(verb: &'static str) -> [Arg; 2] {
+    [
+        jobs("The jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),
+        switch("all", verb).conflicts_with("jobs"),
+    ]
+}
+
+fn either() -> ArgGroup {
+    ArgGroup::new("which").args(["jobs", "all"]).required(true)
+}
+
+pub(super) fn run() -> Command {
+    Command::new("run")
+        .about("Run a job now")
+        .long_about(
+            "Run a job now, as its owner, with the environment, limits and mail of a scheduled run. With --wait its output \
+             is printed, and the exit status is that of the job: 124 after a timeout, 125 if it was not run, 128+N if \
+             signal N ended it. An interrupt (Ctrl-C) ends the waiting, not the job.",
+        )
+        .args([
+            job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
+            switch("wait", "Wait for its end, and print its output"),
+            switch("force", "Run it even if it is running or its group is busy"),
+            owner(),
+            json("Print the replies of the method Run, one JSON object on each line"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl run backup\n  cronctl run --wait backup && echo done\n  cronctl run --force backup")
+}
+
+pub(super) fn pause() -> Command {
+    Command::new("pause")
+        .about("Start jobs no more for some time")
+        .long_about(
+            "Start jobs no more for some time: an hour, unless --for or --until is given. Runs by hand and running jobs go \
+             on. What root has paused only root can resume.",
+        )
+        .args(jobs_or_all("Pause all jobs that you may pause"))
+        .group(either())
+        .args([
+            Arg::new("for")
+                .long("for")
+                .value_name("DURATION")
+                .value_parser(values::duration)
+                .help("For this time, like 30m, 2h or 3d; at most 30d"),
+            time("until", "Until this time, like 14:00 or '2026-12-01 14:00'").conflicts_with("for"),
+            Arg::new("note")
+                .long("note")
+                .value_name("TEXT")
+                .value_parser(NonEmptyStringValueParser::new())
+                .help("Why; shown with the job"),
+            user("Only jobs of this user"),
+            json("Print the reply of the method Pause as a JSON object"),
+            run_dir(),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl pause backup --for 2h --note 'disk is being replaced'\n  \
+             cronctl pause --all --until '2026-12-01 06:00'",
+        )
+}
+
+pub(super) fn resume() -> Command {
+    Command::new("resume")
+        .about("End the pause of jobs")
+        .args(jobs_or_all("Resume all jobs that you may resume"))
+        .group(either())
+        .args([
+            user("Only jobs of this user"),
+            json("Print the reply of the method Resume as a JSON object"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl resume backup\n  cronctl resume --all")
+}
+
+pub(super) fn kill() -> Command {
+    Command::new("kill")
+        .about("End a run, or cancel what waits")
+        .long_about(
+            "End a run: with TERM, and with KILL if that does not end it. Of a job: its oldest run; if none goes on, a run \
+             that waits, else the next attempt after a failure is cancelled.",
+        )
+        .args([
+            job("The number of a run, or a job").value_name("RUN|JOB").required(true),
+            Arg::new("signal")
+                .long("signal")
+                .short('s')
+                .value_name("SIGNAL")
+                .value_parser(NonEmptyStringValueParser::new())
+                .help("Only send this signal to the run's processes: a name like HUP, or a number"),
+            owner(),
+            json("Print the reply of the method Kill as a JSON object"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl kill 1234\n  cronctl kill backup\n  cronctl kill --signal HUP 1234")
+}
+
+pub(super) fn reload() -> Command {
+    Command::new("reload")
+        .about("Read the crontabs again")
+        .long_about(
+            "Read the crontabs again: all of them for root, else your own. The daemon notices changes without this; it helps \
+             where a file system does not report them.",
+        )
+        .args([json("Print the reply of the method Reload as a JSON object"), run_dir()])
+        .after_help("Example:\n  cronctl reload")
+}

@@ -1,0 +1,170 @@
+//! The verbs that show what the daemon and the history know.
+
+use super::{json, places, run_dir, switch, time, user};
+use crate::cli::cronctl::values;
+use crate::profile::ProfileName;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use clap::{Arg, Command, value_parser};
+
+/// The outcomes that rows of the history have.
+const OUTCOMES: [&str; 11] = [
+    "ok", "failed", "signal", "timeout", "killed", "replaced", "not started", "lost", "skipped", "missed", "running",
+];
+
+/// One job.
+pub(super) fn job(help: &'static str) -> Arg {
+    Arg::new("job").value_name("JOB").value_parser(NonEmptyStringValueParser::new()).help(help)
+}
+
+/// Any number of jobs.
+pub(super) fn jobs(help: &'static str) -> Arg {
+    Arg::new("jobs").value_name("JOB").num_args(0..).value_parser(NonEmptyStringValueParser::new()).help(help)
+}
+
+/// The user whose job is meant.
+pub(super) fn owner() -> Arg {
+    user("JOB is a job of this user")
+}
+
+pub(super) fn list(profile: ProfileName) -> Command {
+    Command::new("list")
+        .about("List jobs: schedule, last run, next run, state")
+        .long_about(
+            "List jobs, one on each line: name, schedule, last run, next run and state. Without a daemon: what the tables \
+             say that you may read.",
+        )
+        .args([
+            jobs("Only these jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),
+            user("Only jobs that run as this user"),
+            json("Print the replies of the method List, one JSON object on each line"),
+        ])
+        .args(places(profile))
+        .after_help("Examples:\n  cronctl list\n  cronctl list backup alice:report\n  cronctl list --user alice --json")
+}
+
+pub(super) fn status() -> Command {
+    Command::new("status")
+        .about("Show the daemon's state, and the jobs that fail")
+        .long_about(
+            "Show the daemon's state: its tables and those that it refuses, running, paused and failing jobs, what is due \
+             next, and whether a history is kept. The exit status is 1 if a job fails or is late, or a table is refused.",
+        )
+        .args([
+            user("Name the jobs of this user only"),
+            json("Print the reply of the method Status as a JSON object"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl status\n  cronctl status >/dev/null || echo 'look at cron'")
+}
+
+pub(super) fn show() -> Command {
+    Command::new("show")
+        .about("Show everything about a job")
+        .long_about(
+            "Show everything about a job: file and line, schedule in words, settings in force, environment, its last ten \
+             runs, its success rate and its next five runs.",
+        )
+        .args([
+            job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
+            owner(),
+            json("Print the reply of the method Show as a JSON object"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl show backup\n  cronctl show --user alice backup")
+}
+
+pub(super) fn history() -> Command {
+    Command::new("history")
+        .about("List past runs, newest first")
+        .long_about(
+            "List past runs, newest first, and slots without a run: skipped, missed, or in a time in which the daemon did \
+             not run.",
+        )
+        .args([
+            job("Only runs of this job"),
+            user("Only runs of jobs of this user"),
+            time("since", "Only what was due at this time or later"),
+            time("until", "Only what was due before this time"),
+            Arg::new("outcome")
+                .long("outcome")
+                .value_name("OUTCOME")
+                .value_parser(PossibleValuesParser::new(OUTCOMES))
+                .help("Only what ended in this way"),
+            Arg::new("limit")
+                .long("limit")
+                .value_name("N")
+                .value_parser(value_parser!(u64))
+                .help("Show at most N; default: 50"),
+            json("Print the replies of the method Runs, one JSON object on each line"),
+            run_dir(),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl history backup\n  \
+             cronctl history --outcome failed --since -2d\n  \
+             cronctl history --user alice --limit 1000 --json",
+        )
+}
+
+pub(super) fn logs() -> Command {
+    Command::new("logs")
+        .about("Show the output of a job's run")
+        .long_about(
+            "Show the output of a run: of the one that goes on, else of the last. Control characters are shown as escapes \
+             like \\x1b on a terminal. Of long output the beginning and the end are kept.",
+        )
+        .args([
+            job("A job, or the number of a run").value_name("JOB|RUN").required(true),
+            switch("follow", "Show what the run goes on to write, until it ends").short('f'),
+            owner(),
+            json("Print the replies of the method Output, one JSON object on each line"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl logs backup\n  cronctl logs -f backup\n  cronctl logs 1234")
+}
+
+pub(super) fn why() -> Command {
+    Command::new("why")
+        .about("Explain why a job ran or did not run")
+        .long_about(
+            "Explain why a job ran or did not run at a time, rule by rule: schedule, time zone and DST, calendar, pause, \
+             overlap, group, downtime. Without a time: its last run and its next.",
+        )
+        .args([
+            job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
+            Arg::new("time")
+                .value_name("TIME")
+                .allow_hyphen_values(true)
+                .value_parser(values::moment)
+                .help("The time: like 2026-12-01T14:00:00Z, '2026-12-01 14:00', today, or -30m"),
+            owner(),
+            json("Print the reply of the method Why as a JSON object"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl why backup\n  cronctl why backup '2026-12-01 02:30'\n  cronctl why backup -2h")
+}
+
+pub(super) fn events() -> Command {
+    Command::new("events")
+        .about("Show what happens: starts, ends, pauses, reloads")
+        .long_about(
+            "Show what happens, one line for each event: start, end, skip, missed, pause, resume, kill, reload, late. \
+             Without -f: the last starts and ends in the history.",
+        )
+        .args([
+            jobs("Only events of these jobs"),
+            switch("follow", "Show events from now on, as they happen").short('f'),
+            user("Only events of jobs of this user"),
+            json("Print the replies of the method Events, one JSON object on each line"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl events\n  cronctl events -f\n  cronctl events -f --user alice --json")
+}
+
+pub(super) fn ping() -> Command {
+    Command::new("ping")
+        .about("Check whether the daemon answers")
+        .long_about("Check whether the daemon answers. Prints nothing; the exit status is 0 if it does, and 3 if not.")
+        .args([json("Print nothing as well"), run_dir()])
+        .after_help("Example:\n  cronctl ping || systemctl restart cron")
+}

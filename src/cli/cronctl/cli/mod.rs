@@ -1,0 +1,228 @@
+//! The command line: one definition for parsing, `--help`, man page and completions.
+//!
+//! | file | verbs |
+//! |---|---|
+//! | `tables` | those that need no daemon |
+//! | `jobs` | those that show what the daemon and the history know |
+//! | `control` | those that change something |
+
+mod control;
+mod jobs;
+mod tables;
+
+use super::values;
+use crate::profile::{ProfileName, shared};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::OsString;
+
+/// The command line of `cronctl`, with the paths of `profile` in its help.
+pub fn command(profile: ProfileName) -> Command {
+    without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
+}
+
+/// The same for these arguments. If they begin with a verb, the definitions of the others are left out, because building
+/// them takes longer than most answers.
+pub(super) fn command_for(arguments: &[OsString], profile: ProfileName) -> Command {
+    let first = arguments.get(1);
+    match VERBS.iter().find(|(verb, _)| first.is_some_and(|first| first == verb)) {
+        Some((_, define)) => without_verbs().subcommand(define(profile)),
+        None => command(profile),
+    }
+}
+
+/// A verb and its definition.
+type Verb = (&'static str, fn(ProfileName) -> Command);
+
+const VERBS: [Verb; 18] = [
+    ("list", jobs::list),
+    ("status", |_| jobs::status()),
+    ("show", |_| jobs::show()),
+    ("history", |_| jobs::history()),
+    ("logs", |_| jobs::logs()),
+    ("why", |_| jobs::why()),
+    ("events", |_| jobs::events()),
+    ("run", |_| control::run()),
+    ("pause", |_| control::pause()),
+    ("resume", |_| control::resume()),
+    ("kill", |_| control::kill()),
+    ("reload", |_| control::reload()),
+    ("ping", |_| jobs::ping()),
+    ("next", tables::next),
+    ("check", |_| tables::check()),
+    ("explain", |_| tables::explain()),
+    ("simulate", |_| tables::simulate()),
+    ("timeline", tables::timeline),
+];
+
+fn without_verbs() -> Command {
+    Command::new("cronctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Show and control cron jobs, check crontabs and explain schedules")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .args(everywhere())
+        .after_help(EXAMPLES)
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cronctl list                              all jobs: last run, next run, state
+  cronctl status                            the daemon, and what fails
+  cronctl logs -f backup                    the output of a job, as it is written
+  cronctl why backup                        why a job ran, or did not run
+  cronctl run --wait backup                 run a job now
+  cronctl pause backup --for 2h             start it no more for two hours
+  cronctl next                              the next ten runs
+  cronctl check mytab                       errors and warnings in a file
+  cronctl explain 30 2 '*' '*' mon-fri      what a schedule means
+
+Exit status: 0 success, 1 errors found, 2 wrong command line, 3 no daemon answers, 4 not allowed or not found.";
+
+/// The options of every verb.
+fn everywhere() -> [Arg; 2] {
+    [
+        Arg::new("profile")
+            .long("profile")
+            .value_name("NAME")
+            .global(true)
+            .value_parser(["debian", "cronie"])
+            .help("Behave like Debian's cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release"),
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .global(true)
+            .value_parser(value_parser!(std::path::PathBuf))
+            .value_hint(ValueHint::FilePath)
+            .help(format!("Read the configuration from this file; default: {}", shared::CONFIG)),
+    ]
+}
+
+/// The options for the paths of the daemon's files, with the same names as the daemon's.
+fn places(profile: ProfileName) -> Vec<Arg> {
+    vec![
+        place("spool", "DIR", "Directory of users' crontabs", profile.profile().spool),
+        place("system-crontab", "FILE", "System crontab", shared::SYSTEM_CRONTAB),
+        place("cron-d", "DIR", "Directory of system tables", shared::CRON_D),
+        run_dir(),
+        place("state-dir", "DIR", "Directory of the daemon's state of jobs", shared::STATE_DIR),
+    ]
+}
+
+/// An option for a path of the daemon.
+fn place(name: &'static str, kind: &'static str, what: &str, default: &str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(kind)
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(if kind == "DIR" { ValueHint::DirPath } else { ValueHint::FilePath })
+        .hide_short_help(true)
+        .help(format!("{what}; default: {default}"))
+}
+
+fn run_dir() -> Arg {
+    place("run-dir", "DIR", "Directory of the daemon's PID file, lock and sockets", shared::RUN_DIR)
+}
+
+fn file(help: &'static str) -> Arg {
+    Arg::new("file")
+        .long("file")
+        .value_name("FILE")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help(help)
+}
+
+fn system() -> Arg {
+    Arg::new("system")
+        .long("system")
+        .action(ArgAction::SetTrue)
+        .help("The file has the format of /etc/crontab: each entry names a user before the command")
+}
+
+fn user(help: &'static str) -> Arg {
+    Arg::new("user")
+        .long("user")
+        .value_name("USER")
+        .value_parser(NonEmptyStringValueParser::new())
+        .value_hint(ValueHint::Username)
+        .help(help)
+}
+
+/// A point in time.
+fn time(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name("TIME").allow_hyphen_values(true).value_parser(values::moment).help(help)
+}
+
+/// A switch.
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn zone() -> Arg {
+    Arg::new("tz")
+        .long("tz")
+        .value_name("ZONE")
+        .value_parser(NonEmptyStringValueParser::new())
+        .help("Use this IANA time zone instead of the system's")
+}
+
+/// An option that may be given several times.
+fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).action(ArgAction::Append).help(format!("{help}; may be repeated"))
+}
+
+fn json(help: &'static str) -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+/// Whether a switch was given. False for verbs without it.
+pub(super) fn given(matches: &ArgMatches, name: &str) -> bool {
+    matches!(matches.try_get_one::<bool>(name), Ok(Some(true)))
+}
+
+/// The value of an option, if it was given. None for verbs without it.
+pub(super) fn value<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, name: &str) -> Option<&'a T> {
+    matches.try_get_one::<T>(name).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent_in_both_profiles() {
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
+            command(profile).debug_assert();
+        }
+    }
+
+    #[test]
+    fn a_verb_alone_is_what_it_is_among_the_others() {
+        let told = |command: Command, arguments: &[OsString]| {
+            command.try_get_matches_from(arguments).map_err(|page| page.to_string()).map(|_| ())
+        };
+        for profile in [ProfileName::Debian, ProfileName::Cronie] {
+            for (verb, _) in VERBS {
+                for word in ["--help", "-h", "--nonsense", "--config", "--profile=x", "next", "help"] {
+                    let arguments = ["cronctl", verb, word].map(OsString::from);
+                    let (alone, among) = (command_for(&arguments, profile), command(profile));
+                    assert_eq!(alone.get_subcommands().count(), 1, "{verb}");
+                    assert_eq!(told(alone, &arguments), told(among, &arguments), "{verb} {word}");
+                }
+            }
+            let other_first = ["cronctl", "--profile", "debian", "next"].map(OsString::from);
+            assert_eq!(command_for(&other_first, profile).get_subcommands().count(), VERBS.len());
+        }
+    }
+
+    #[test]
+    fn every_option_has_a_sentence() {
+        for verb in command(ProfileName::Debian).get_subcommands() {
+            for option in verb.get_arguments() {
+                assert!(option.get_help().is_some(), "{} {}", verb.get_name(), option.get_id());
+            }
+            assert!(verb.get_after_help().is_some_and(|text| text.to_string().starts_with("Example")));
+        }
+    }
+}

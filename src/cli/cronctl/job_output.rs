@@ -1,0 +1,194 @@
+//! The output of jobs on its way to the caller: as it is to files and pipes, harmless and in whole lines to terminals.
+
+use super::error::Error;
+use crate::crontab::printable;
+use crate::varlink::cron::OutputPart;
+use crate::varlink::history;
+use std::io::{self, IsTerminal, Write};
+
+/// Bytes of a line without an end that are kept back.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// One of the two streams of a job.
+#[derive(Debug, Default)]
+struct Stream {
+    /// The beginning of a line.
+    begun: Vec<u8>,
+}
+
+/// Writes output of a job.
+#[derive(Debug)]
+pub(super) struct JobOutput {
+    streams: [Stream; 2],
+    /// Whether what the job writes to its standard error goes to standard error here.
+    is_separate: bool,
+    /// The stream whose line was begun on the terminal, or in the file.
+    open_line: Option<usize>,
+}
+
+impl JobOutput {
+    /// Both streams go to standard output, or each to its own.
+    pub(super) fn new(is_separate: bool) -> JobOutput {
+        JobOutput { streams: Default::default(), is_separate, open_line: None }
+    }
+
+    /// Writes a part.
+    pub(super) fn write(&mut self, part: &OutputPart) -> Result<(), Error> {
+        let bytes = decoded(&part.data, part.base64)?;
+        let number = usize::from(part.stream == "error");
+        if self.is_separate && !is_terminal(number) {
+            return put(number, &bytes);
+        }
+        let Some(stream) = self.streams.get_mut(number) else { return Ok(()) };
+        stream.begun.extend_from_slice(&bytes);
+        let end = match stream.begun.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => at + 1,
+            None if stream.begun.len() > LONGEST_LINE => stream.begun.len(),
+            None => return Ok(()),
+        };
+        let rest = stream.begun.split_off(end);
+        let whole = std::mem::replace(&mut stream.begun, rest);
+        self.show(number, &whole)
+    }
+
+    /// Writes what there is of lines that have not ended, because nothing has come for some time.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        for number in 0..self.streams.len() {
+            let begun = self.streams.get_mut(number).map(|stream| std::mem::take(&mut stream.begun));
+            if let Some(begun) = begun.filter(|begun| !begun.is_empty()) {
+                self.show(number, &begun)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the rest, and ends a line that was begun on a terminal.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        match self.open_line.take() {
+            Some(number) if is_terminal(self.target(number)) => put(self.target(number), b"\n"),
+            _ => Ok(()),
+        }
+    }
+
+    fn show(&mut self, number: usize, bytes: &[u8]) -> Result<(), Error> {
+        let target = self.target(number);
+        if self.open_line.is_some_and(|open| open != number) && is_terminal(target) {
+            // The line of the other stream is not continued by this one.
+            put(target, b"\n")?;
+        }
+        self.open_line = (!bytes.ends_with(b"\n")).then_some(number);
+        if is_terminal(target) { put(target, harmless(bytes).as_bytes()) } else { put(target, bytes) }
+    }
+
+    fn target(&self, number: usize) -> usize {
+        if self.is_separate { number } else { 0 }
+    }
+}
+
+/// The kept output of a run that has ended: its beginning, what was left out, its end.
+pub(super) fn kept(output: &history::Output) -> Result<Vec<u8>, Error> {
+    let mut bytes = decoded(&output.head, output.base64)?;
+    if output.cut > 0 {
+        if !bytes.ends_with(b"\n") {
+            bytes.push(b'\n');
+        }
+        bytes.extend(format!("[... {} bytes were not kept ...]\n", output.cut).bytes());
+    }
+    bytes.extend(decoded(&output.tail, output.base64)?);
+    Ok(bytes)
+}
+
+/// Writes kept output to standard output.
+pub(super) fn print_kept(output: &history::Output) -> Result<(), Error> {
+    let bytes = kept(output)?;
+    let is_open = bytes.last().is_some_and(|last| *last != b'\n');
+    match is_terminal(0) {
+        true => put(0, (harmless(&bytes) + if is_open { "\n" } else { "" }).as_bytes()),
+        false => put(0, &bytes),
+    }
+}
+
+/// Text that a terminal shows as it is: line ends and tabs stay, other control characters become escapes.
+fn harmless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let (line, end) = match line.strip_suffix(b"\n") {
+            Some(line) => (line.strip_suffix(b"\r").unwrap_or(line), "\n"),
+            None => (line, ""),
+        };
+        let parts: Vec<String> = line.split(|byte| *byte == b'\t').map(printable).collect();
+        text += &parts.join("\t");
+        text += end;
+    }
+    text
+}
+
+fn is_terminal(number: usize) -> bool {
+    if number == 0 { io::stdout().is_terminal() } else { io::stderr().is_terminal() }
+}
+
+fn put(number: usize, bytes: &[u8]) -> Result<(), Error> {
+    let written = if number == 0 {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush())
+    } else {
+        io::stderr().write_all(bytes)
+    };
+    written.map_err(Error::Output)
+}
+
+fn decoded(data: &str, is_base64: bool) -> Result<Vec<u8>, Error> {
+    if !is_base64 {
+        return Ok(data.as_bytes().to_vec());
+    }
+    from_base64(data).ok_or_else(|| Error::NoAnswer { message: "the daemon has sent wrong base64".to_owned() })
+}
+
+/// Decodes base64 (RFC 4648, section 4).
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let value = |digit: u8| match digit {
+        b'A'..=b'Z' => Some(u32::from(digit - b'A')),
+        b'a'..=b'z' => Some(u32::from(digit - b'a') + 26),
+        b'0'..=b'9' => Some(u32::from(digit - b'0') + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    for group in digits.chunks(4) {
+        let bits = group.iter().try_fold(0, |bits, digit| Some(bits << 6 | value(*digit)?))? << (6 * (4 - group.len()));
+        let [_, whole @ ..] = bits.to_be_bytes();
+        bytes.extend(whole.get(..group.len() - 1)?);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_decoded_as_rfc_4648_has_it() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(from_base64(text).as_deref(), Some(bytes.as_bytes()));
+        }
+        assert_eq!(from_base64("//79"), Some(vec![0xff, 0xfe, 0xfd]));
+        assert_eq!(from_base64("Zg=!"), None);
+    }
+
+    #[test]
+    fn terminals_are_shown_escapes_and_whole_lines() {
+        assert_eq!(harmless(b"a\tb\r\n\x1b[31mred\x07\xff\nrest"), "a\tb\n\\x1b[31mred\\x07\\xff\nrest");
+    }
+
+    #[test]
+    fn the_gap_in_kept_output_is_told() {
+        let output = |cut, tail: &str| history::Output { head: "head".into(), tail: tail.into(), cut, base64: false };
+        assert_eq!(kept(&output(0, "")).unwrap(), b"head");
+        assert_eq!(kept(&output(7, "tail\n")).unwrap(), b"head\n[... 7 bytes were not kept ...]\ntail\n");
+    }
+}

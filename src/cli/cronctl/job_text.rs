@@ -1,0 +1,113 @@
+//! What is said of jobs and of the ends of their runs.
+
+use super::cli::value;
+use super::connection::Connection;
+use super::screen::{Cell, Ink, Screen, duration};
+use crate::sys::signal;
+use crate::varlink::cron::{Job, Outcome};
+use crate::varlink::history::{Found, RunRecord, RunsArguments};
+use clap::ArgMatches;
+
+/// Rows of the history that are looked at for the last run of a job; others are of slots without a run.
+const LOOKED_AT: u64 = 20;
+
+/// The name of a job with the user of --user, if it has none.
+pub(super) fn qualified(job: &str, matches: &ArgMatches) -> String {
+    match value::<String>(matches, "user") {
+        Some(user) if !job.contains(':') => format!("{user}:{job}"),
+        _ => job.to_owned(),
+    }
+}
+
+/// The state of a job: `running 12s`, `retry in 30s`, `paused until 14:00`.
+pub(super) fn state(job: &Job, screen: &Screen) -> Cell {
+    let (ink, text) = match job.state.as_str() {
+        "running" => {
+            let since = job.running.iter().filter_map(|run| run.started_at).min();
+            let since = since.map(|at| format!(" {}", duration(screen.seconds_since(at)))).unwrap_or_default();
+            let times = if job.running.len() > 1 { format!(" ×{}", job.running.len()) } else { String::new() };
+            (Ink::Good, format!("running{since}{times}"))
+        }
+        "paused" => {
+            let until = job.paused_until.map(|until| format!(" until {}", screen.clock(until))).unwrap_or_default();
+            (Ink::Held, format!("paused{until}"))
+        }
+        "retrying" => (Ink::Held, match job.retry_at {
+            Some(at) => format!("retry in {}", duration((at.timestamp().0 - screen.now.0).max(0) as f64)),
+            None => "retry".to_owned(),
+        }),
+        "waiting" if job.waiting > 1 => (Ink::Held, format!("waiting ×{}", job.waiting)),
+        other => (Ink::Plain, other.to_owned()),
+    };
+    if job.late { Cell::painted(Ink::Bad, &format!("{text}, late")) } else { Cell::painted(ink, &text) }
+}
+
+/// How a run or a slot ended: `ok`, `failed (exit 3)`, `skipped: still running`.
+pub(super) fn outcome(outcome: &Outcome) -> String {
+    let times = if outcome.count > 1 { format!(" ×{}", outcome.count) } else { String::new() };
+    let text = match (outcome.outcome.as_str(), outcome.exit_code, outcome.signal, &outcome.reason) {
+        ("ok", None | Some(0), ..) => "ok".to_owned(),
+        (word, Some(code), ..) => format!("{word} (exit {code})"),
+        ("signal", None, Some(number), _) => match signal::name_of(number) {
+            Some(name) => format!("ended by {name}"),
+            None => format!("ended by signal {number}"),
+        },
+        (word, _, _, Some(reason)) => format!("{word}: {reason}"),
+        (word, ..) => word.to_owned(),
+    };
+    text + &times
+}
+
+/// The colour of an outcome.
+pub(super) fn ink(outcome: &str) -> Ink {
+    match outcome {
+        "ok" => Ink::Plain,
+        "running" => Ink::Good,
+        "skipped" | "missed" | "replaced" => Ink::Held,
+        _ => Ink::Bad,
+    }
+}
+
+/// Outcome, when, and how long it took: `ok 3 min ago (12s)`.
+pub(super) fn last(job: &Job, screen: &Screen) -> Cell {
+    let Some(last) = &job.last else { return Cell::of("-") };
+    let at = last.ended_at.or(last.started_at).unwrap_or(last.scheduled_at);
+    let took = seconds(last).map(|took| format!(" ({})", duration(took))).unwrap_or_default();
+    Cell::painted(ink(&last.outcome), &format!("{} {}{took}", outcome(last), screen.relative(at)))
+}
+
+/// How long a run took by the clock.
+pub(super) fn seconds(outcome: &Outcome) -> Option<f64> {
+    let (started, ended) = (outcome.started_at?, outcome.ended_at?);
+    Some((ended.0.saturating_sub(started.0)).max(0) as f64 / 1e6)
+}
+
+/// The outcome in a row of the history.
+pub(super) fn outcome_of(record: &RunRecord) -> Outcome {
+    Outcome {
+        run: record.run,
+        scheduled_at: record.scheduled_at,
+        started_at: record.started_at,
+        ended_at: record.ended_at,
+        outcome: record.outcome.clone(),
+        reason: record.reason.clone(),
+        exit_code: record.exit_code,
+        signal: record.signal,
+        attempt: record.attempt,
+        count: record.count,
+        until: record.until,
+    }
+}
+
+/// The last run of a job in the history that has ended.
+pub(super) fn last_run(history: &mut Connection, job: &str) -> Option<RunRecord> {
+    let arguments = RunsArguments { job: Some(job.to_owned()), limit: Some(LOOKED_AT), ..RunsArguments::default() };
+    let mut last = None;
+    let found = history.call_more("Runs", &arguments, |Found { run }| {
+        if last.is_none() && run.run.is_some() && run.outcome != "running" {
+            last = Some(run);
+        }
+        Ok(true)
+    });
+    found.ok().and(last)
+}

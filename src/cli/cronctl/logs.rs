@@ -1,0 +1,109 @@
+//! `cronctl logs`: the output of a run.
+
+use super::Verdict;
+use super::cli::{given, value};
+use super::connection::Connection;
+use super::error::Error;
+use super::job_output::{self, JobOutput};
+use super::job_text;
+use super::output::Output;
+use super::past;
+use super::world::World;
+use crate::sys::clock;
+use crate::sys::poll::Poll;
+use crate::varlink::cron::{OutputArguments, OutputPart};
+use crate::varlink::history::{self, Found, RunArguments};
+use clap::ArgMatches;
+
+/// How long the beginning of a line waits for its end, in milliseconds.
+const PATIENCE_MS: u64 = 500;
+/// How long the history may take to note that a run was started, and that it has ended, in milliseconds.
+const NOTED_MS: i64 = 500;
+const ENDED_MS: i64 = 2_000;
+/// How often it is asked for that, in milliseconds.
+const RETRY_MS: u64 = 50;
+
+/// Runs `cronctl logs`.
+pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let Some(given_job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+    let (follow, json) = (given(matches, "follow"), given(matches, "json"));
+    let mut daemon = Connection::open(world)?;
+    let run = match given_job.parse::<u64>() {
+        Ok(run) => run,
+        Err(_) => latest_run(&mut daemon, &job_text::qualified(given_job, matches))?,
+    };
+    let arguments = OutputArguments { run, follow: Some(follow) };
+    let shown = if json { daemon.print_more("Output", &arguments, out) } else { show_live(&mut daemon, &arguments) };
+    match shown {
+        Err(Error::Denied { .. }) => {}
+        shown => return shown.map(|()| Verdict::Clean),
+    }
+    let mut history = past::open(&mut daemon)?;
+    if json {
+        history.print("Output", &RunArguments { run }, out)?;
+    } else {
+        job_output::print_kept(&ended_output(&mut history, run)?)?;
+    }
+    Ok(Verdict::Clean)
+}
+
+/// The run of a job that goes on, else its last.
+fn latest_run(daemon: &mut Connection, job: &str) -> Result<u64, Error> {
+    let no_run = |job: &str| Error::Denied { message: format!("{job} has not run; cronctl why says when it will") };
+    let name = match daemon.find(job) {
+        Ok(found) => {
+            let running = found.running.iter().map(|run| run.run).max();
+            if let Some(run) = running.or_else(|| found.last.as_ref().and_then(|last| last.run)) {
+                return Ok(run);
+            }
+            found.job
+        }
+        // The history may know a job that is no more.
+        Err(error @ Error::Denied { .. }) => {
+            let Some(mut history) = daemon.history() else { return Err(error) };
+            return job_text::last_run(&mut history, job).and_then(|record| record.run).ok_or(error);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut history = past::open(daemon)?;
+    job_text::last_run(&mut history, &name).and_then(|record| record.run).ok_or_else(|| no_run(&name))
+}
+
+/// Shows the output of a run that goes on, as it arrives.
+fn show_live(daemon: &mut Connection, arguments: &OutputArguments) -> Result<(), Error> {
+    let mut output = JobOutput::new(false);
+    let poll = Poll::new().map_err(Error::Output)?;
+    poll.add(&*daemon, 0).map_err(Error::Output)?;
+    daemon.begin("Output", arguments)?;
+    loop {
+        match daemon.receive::<OutputPart>()? {
+            Some((part, continues)) => {
+                part.map(|part| output.write(&part)).transpose()?;
+                if !continues {
+                    return output.finish();
+                }
+            }
+            None => {
+                if !poll.wait_for_any(Some(PATIENCE_MS)).map_err(Error::Output)? {
+                    output.flush()?;
+                }
+            }
+        }
+    }
+}
+
+/// The kept output of a run that has ended, perhaps a moment ago.
+pub(super) fn ended_output(history: &mut Connection, run: u64) -> Result<history::Output, Error> {
+    let begun = clock::monotonic_ms();
+    loop {
+        let waited = clock::monotonic_ms() - begun;
+        let found: Result<Found, Error> = history.call("Run", &RunArguments { run });
+        match found {
+            Ok(Found { run: record }) if waited >= ENDED_MS || record.outcome != "running" => {
+                return history.call("Output", &RunArguments { run });
+            }
+            Err(error) if waited >= NOTED_MS || !matches!(error, Error::Denied { .. }) => return Err(error),
+            Ok(_) | Err(_) => std::thread::sleep(std::time::Duration::from_millis(RETRY_MS)),
+        }
+    }
+}

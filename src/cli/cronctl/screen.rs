@@ -1,0 +1,326 @@
+//! How values are shown to people: columns, colours, relative times.
+
+use super::error::Error;
+use super::output::Output;
+use super::world::World;
+use crate::crontab::printable;
+use crate::schedule::{Timestamp, Zone};
+use crate::sys::terminal;
+use crate::varlink::Time;
+use std::sync::Arc;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// Blanks between two columns.
+const GAP: usize = 2;
+/// The narrowest that a column is made.
+const NARROWEST: usize = 6;
+
+/// Where and when something is shown.
+#[derive(Clone, Debug)]
+pub(super) struct Screen {
+    /// Columns of the terminal. None: lines are not cut.
+    pub(super) width: Option<usize>,
+    pub(super) has_colours: bool,
+    pub(super) now: Timestamp,
+    pub(super) zone: Arc<Zone>,
+}
+
+/// A colour, by what it means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ink {
+    #[default]
+    Plain,
+    Heading,
+    Bad,
+    Good,
+    Held,
+}
+
+/// A text in a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cell {
+    text: String,
+    ink: Ink,
+}
+
+/// A column: its heading, and the most that it takes where lines are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) heading: &'static str,
+    pub(super) most: usize,
+}
+
+/// A table whose columns get their widths from the first rows that are printed.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    screen: &'a Screen,
+    columns: &'a [Column],
+    widths: Option<Vec<usize>>,
+    indent: &'static str,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Screen {
+    /// The width is `COLUMNS`, else that of the terminal. Colours are used on a terminal, unless `NO_COLOR` is set.
+    pub(super) fn of(out: &Output, world: &World) -> Screen {
+        let zone = Arc::clone(world.system_zone());
+        Screen { width: width(out), has_colours: has_colours(out), now: world.now(), zone }
+    }
+
+    /// A text in a colour.
+    pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
+        let code = match ink {
+            Ink::Plain => return text.to_owned(),
+            Ink::Heading => "1",
+            Ink::Bad => "31",
+            Ink::Good => "32",
+            Ink::Held => "33",
+        };
+        if self.has_colours && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// `now`, `12 s ago`, `3 min ago`, or `in 12 min`.
+    pub(super) fn relative(&self, at: Time) -> String {
+        let seconds = at.timestamp().0.saturating_sub(self.now.0);
+        match seconds {
+            0 => "now".to_owned(),
+            1.. => format!("in {}", span(seconds)),
+            _ => format!("{} ago", span(seconds.saturating_neg())),
+        }
+    }
+
+    /// Date and time in the system's zone; of today the time alone.
+    pub(super) fn clock(&self, at: Time) -> String {
+        let text = self.full(at);
+        match text.split_once(' ') {
+            Some((day, time)) if self.zone.to_rfc3339(self.now).starts_with(day) => time.to_owned(),
+            _ => text,
+        }
+    }
+
+    /// Date and time in the system's zone.
+    pub(super) fn full(&self, at: Time) -> String {
+        let text = self.zone.to_rfc3339(at.timestamp());
+        text.get(..19).map_or(text.clone(), |text| text.replace('T', " "))
+    }
+
+    /// Seconds from a moment until now.
+    pub(super) fn seconds_since(&self, at: Time) -> f64 {
+        self.now.0.saturating_sub(at.timestamp().0).max(0) as f64
+    }
+}
+
+/// Columns that a line may have. None: lines are not cut.
+pub(super) fn width(out: &Output) -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|n| *n > 0);
+    columns.or_else(|| out.is_terminal().then(terminal::columns).flatten().map(usize::from))
+}
+
+/// Whether colours may be used.
+pub(super) fn has_colours(out: &Output) -> bool {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    out.is_terminal() && !no_colour && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A number of seconds in one unit: `12 s`, `3 min`, `5 h`, `12 d`.
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..172_800 => format!("{} h", seconds / HOUR),
+        _ => format!("{} d", seconds / DAY),
+    }
+}
+
+/// A duration: `0.3s`, `12s`, `3m20s`, `2h05m`, `3d04h`.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{seconds:.1}s");
+    }
+    let whole = seconds.round() as i64;
+    match whole {
+        ..MINUTE => format!("{whole}s"),
+        MINUTE..HOUR => format!("{}m{:02}s", whole / MINUTE, whole % MINUTE),
+        HOUR..DAY => format!("{}h{:02}m", whole / HOUR, whole % HOUR / MINUTE),
+        _ => format!("{}d{:02}h", whole / DAY, whole % DAY / HOUR),
+    }
+}
+
+impl Cell {
+    /// A text from a crontab or a job, made harmless for terminals.
+    pub(super) fn of(text: &str) -> Cell {
+        Cell::painted(Ink::Plain, text)
+    }
+
+    /// The same in a colour.
+    pub(super) fn painted(ink: Ink, text: &str) -> Cell {
+        Cell { text: printable(text.as_bytes()), ink }
+    }
+}
+
+impl Cell {
+    /// Its text, harmless for terminals, and its colour.
+    pub(super) fn into_parts(self) -> (String, Ink) {
+        (self.text, self.ink)
+    }
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(screen: &'a Screen, columns: &'a [Column], indent: &'static str) -> Table<'a> {
+        Table { screen, columns, widths: None, indent, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, row: Vec<Cell>) {
+        self.rows.push(row);
+    }
+
+    /// Prints the rows that were added.
+    pub(super) fn print(&mut self, out: &mut Output) -> Result<(), Error> {
+        let rows = std::mem::take(&mut self.rows);
+        let is_first = self.widths.is_none();
+        let widths = self.widths.get_or_insert_with(|| {
+            let room = self.screen.width.map(|width| width.saturating_sub(self.indent.len()));
+            widths(self.columns, &rows, room)
+        });
+        if is_first {
+            let headings: Vec<Cell> =
+                self.columns.iter().map(|column| Cell::painted(Ink::Heading, column.heading)).collect();
+            out.text(&line(self.screen, self.indent, &headings, widths))?;
+        }
+        for row in &rows {
+            out.text(&line(self.screen, self.indent, row, widths))?;
+        }
+        out.flush()
+    }
+}
+
+fn line(screen: &Screen, indent: &str, row: &[Cell], widths: &[usize]) -> String {
+    let mut text = indent.to_owned();
+    let is_cut = screen.width.is_some();
+    for (number, (cell, width)) in row.iter().zip(widths).enumerate().filter(|(_, (_, width))| **width > 0) {
+        let shown = if is_cut { fit(&cell.text, *width) } else { cell.text.clone() };
+        let is_last = row.iter().zip(widths).skip(number + 1).all(|(_, width)| *width == 0);
+        let blanks = if is_last { 0 } else { width.saturating_sub(cells(&shown)) + GAP };
+        text += &screen.paint(cell.ink, &shown);
+        text.extend(std::iter::repeat_n(' ', blanks));
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// The widths of columns: what their texts need, and less if that is more than the room. A last column for which nothing is left is left out.
+fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<usize> {
+    let mut widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(number, column)| {
+            let widest = rows.iter().filter_map(|row| row.get(number)).map(|cell| cells(&cell.text)).max().unwrap_or(0);
+            let wanted = widest.max(column.heading.len());
+            if room.is_some() { wanted.min(column.most) } else { wanted }
+        })
+        .collect();
+    let Some(room) = room else { return widths };
+    let total = |widths: &[usize]| widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum::<usize>();
+    while total(&widths) > room + GAP {
+        // The widest column has the most to lose; the last of them first.
+        let widest = (0..widths.len()).max_by_key(|number| widths.get(*number).copied());
+        match widest.and_then(|number| widths.get_mut(number)) {
+            Some(width) if *width > NARROWEST => *width -= 1,
+            _ => break,
+        }
+    }
+    widths
+}
+
+/// How many cells of a terminal a text takes.
+fn cells(text: &str) -> usize {
+    crate::crontab::terminal_width(text)
+}
+
+/// A text cut to at most so many cells.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    if cells(text) <= width {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for letter in text.chars() {
+        if cells(&kept) + cells(letter.encode_utf8(&mut [0; 4])) + 1 > width {
+            break;
+        }
+        kept.push(letter);
+    }
+    kept + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen(width: Option<usize>, has_colours: bool) -> Screen {
+        Screen { width, has_colours, now: Timestamp(1_795_774_500), zone: Zone::utc() }
+    }
+
+    #[test]
+    fn times_are_shown_from_now() {
+        let screen = screen(None, false);
+        for (seconds, text) in [
+            (0, "now"),
+            (-1, "1 s ago"),
+            (-59, "59 s ago"),
+            (-60, "1 min ago"),
+            (-3_599, "59 min ago"),
+            (-3_600, "1 h ago"),
+            (-172_799, "47 h ago"),
+            (-172_800, "2 d ago"),
+            (12 * 60, "in 12 min"),
+            (30, "in 30 s"),
+            (86_400 * 400, "in 400 d"),
+        ] {
+            assert_eq!(screen.relative(Time::from(Timestamp(screen.now.0 + seconds))), text, "{seconds}");
+        }
+        assert_eq!(screen.clock(Time::from(screen.now)), "10:15:00");
+        assert_eq!(screen.clock(Time::from(Timestamp(screen.now.0 + 86_400))), "2026-11-28 10:15:00");
+    }
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (seconds, text) in [
+            (0.0, "0.0s"),
+            (0.26, "0.3s"),
+            (9.94, "9.9s"),
+            (9.96, "10s"),
+            (59.6, "1m00s"),
+            (200.0, "3m20s"),
+            (7_500.0, "2h05m"),
+            (273_600.0, "3d04h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_cut_and_painted() {
+        let columns = [Column { heading: "JOB", most: 40 }, Column { heading: "STATE", most: 40 }];
+        let rows = vec![
+            vec![Cell::of("alice:a-very-long-name-of-a-job"), Cell::painted(Ink::Bad, "failed")],
+            vec![Cell::of("b\u{1b}[2J"), Cell::of("日本")],
+        ];
+        let drawn = |screen: &Screen| {
+            let widths = widths(&columns, &rows, screen.width);
+            rows.iter().map(|row| line(screen, "", row, &widths)).collect::<String>()
+        };
+        assert_eq!(
+            drawn(&screen(None, false)),
+            "alice:a-very-long-name-of-a-job  failed\nb\\x1b[2J                         日本\n"
+        );
+        assert_eq!(drawn(&screen(Some(20), false)), "alice:a-ver…  failed\nb\\x1b[2J      日本\n");
+        assert_eq!(
+            drawn(&screen(Some(20), true)),
+            "alice:a-ver…  \x1b[31mfailed\x1b[0m\nb\\x1b[2J      日本\n"
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! `cronctl pause`, `resume`, `kill` and `reload`.
+
+use super::Verdict;
+use super::cli::{given, value};
+use super::connection::Connection;
+use super::error::Error;
+use super::job_text;
+use super::list;
+use super::output::Output;
+use super::screen::Screen;
+use super::world::World;
+use crate::crontab::printable;
+use crate::report::format_count;
+use crate::schedule::Timestamp;
+use crate::varlink::Time;
+use crate::varlink::cron::{
+    Filter, KillArguments, List, ListArguments, PauseArguments, Paused, Reloaded, ResumeArguments, Resumed,
+};
+use clap::ArgMatches;
+use serde_json::json;
+
+/// How long a pause is if nothing else is said, in seconds.
+const USUAL_PAUSE: u32 = 3_600;
+/// Jobs that one call names. The daemon takes 500, and 64 KiB.
+const NAMED_AT_ONCE: usize = 200;
+
+/// Runs `cronctl pause`.
+pub(super) fn pause(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(world)?;
+    let length = value::<u32>(matches, "for").copied().unwrap_or(USUAL_PAUSE);
+    let until = world.moment(matches, "until").unwrap_or(Timestamp(world.now().0 + i64::from(length)));
+    let note = value::<String>(matches, "note").cloned();
+    let until_text = Time::from(until).to_string();
+    let arguments = |jobs, all| PauseArguments { jobs, all, until: until_text.clone(), note: note.clone() };
+    let mut paused = Vec::new();
+    for Which { jobs, all } in which(&mut daemon, matches)? {
+        let reply: Paused = daemon.call("Pause", &arguments(jobs, all))?;
+        paused.extend(reply.paused);
+    }
+    if given(matches, "json") {
+        out.json(&Paused { paused })?;
+        return Ok(Verdict::Clean);
+    }
+    let screen = Screen::of(out, world);
+    let until = Time::from(until);
+    let until = format!("until {} ({})", screen.full(until), screen.relative(until));
+    tell("paused", &paused, &until, out)
+}
+
+/// Runs `cronctl resume`.
+pub(super) fn resume(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(world)?;
+    let mut resumed = Vec::new();
+    for Which { jobs, all } in which(&mut daemon, matches)? {
+        let reply: Resumed = daemon.call("Resume", &ResumeArguments { jobs, all })?;
+        resumed.extend(reply.resumed);
+    }
+    if given(matches, "json") {
+        out.json(&Resumed { resumed })?;
+        return Ok(Verdict::Clean);
+    }
+    tell("resumed", &resumed, "", out)
+}
+
+/// Jobs for one call.
+struct Which {
+    jobs: Vec<String>,
+    all: Option<bool>,
+}
+
+/// The jobs that are meant, in pieces that one call takes.
+fn which(daemon: &mut Connection, matches: &ArgMatches) -> Result<Vec<Which>, Error> {
+    let mut names = list::names(matches);
+    if given(matches, "all") {
+        let Some(user) = value::<String>(matches, "user") else {
+            return Ok(vec![Which { jobs: Vec::new(), all: Some(true) }]);
+        };
+        let filter = Filter { user: Some(user.clone()), ..Filter::default() };
+        daemon.call_more("List", &ListArguments { filter: Some(filter) }, |list: List| {
+            names.extend(list.jobs.into_iter().map(|job| job.job));
+            Ok(true)
+        })?;
+    }
+    Ok(names.chunks(NAMED_AT_ONCE).map(|jobs| Which { jobs: jobs.to_vec(), all: None }).collect())
+}
+
+fn tell(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<Verdict, Error> {
+    /// Jobs that are named one by one.
+    const MOST: usize = 20;
+    match jobs {
+        [] => out.line(format_args!("no job was {verb}"))?,
+        few if few.len() <= MOST => {
+            for job in few {
+                out.line(format_args!("{}", format!("{verb} {} {more}", printable(job.as_bytes())).trim_end()))?;
+            }
+        }
+        many => {
+            let count = format_count(many.len() as u64, "job", "jobs");
+            out.line(format_args!("{}", format!("{verb} {count} {more}").trim_end()))?;
+        }
+    }
+    Ok(Verdict::Clean)
+}
+
+/// Runs `cronctl kill`.
+pub(super) fn kill(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let Some(what) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+    let mut daemon = Connection::open(world)?;
+    let signal = value::<String>(matches, "signal").cloned();
+    let (run, job) = match what.parse::<u64>() {
+        Ok(run) => (run, None),
+        Err(_) => {
+            let job = daemon.find(&job_text::qualified(what, matches))?;
+            // Whoever may end the runs of a job may not always do everything with it.
+            match job.running.iter().map(|run| run.run).min() {
+                Some(run) => (run, Some(job.job)),
+                None if signal.is_some() => {
+                    let message = format!("{} does not run", printable(job.job.as_bytes()));
+                    return Err(Error::Denied { message });
+                }
+                None => (0, Some(job.job)),
+            }
+        }
+    };
+    let arguments = KillArguments { run, signal: signal.clone(), job: job.clone().filter(|_| run == 0) };
+    let reply: serde_json::Value = daemon.call("Kill", &arguments)?;
+    if given(matches, "json") {
+        out.json(&reply)?;
+        return Ok(Verdict::Clean);
+    }
+    let of = job.as_ref().map(|job| format!(" of {}", printable(job.as_bytes()))).unwrap_or_default();
+    match (signal, run) {
+        (Some(signal), _) => out.line(format_args!("sent {} to run {run}{of}", printable(signal.as_bytes())))?,
+        (None, 0) => out.line(format_args!("cancelled the next start{of}"))?,
+        (None, _) => out.line(format_args!("run {run}{of} is being ended"))?,
+    }
+    Ok(Verdict::Clean)
+}
+
+/// Runs `cronctl reload`.
+pub(super) fn reload(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(world)?;
+    if given(matches, "json") {
+        daemon.print("Reload", &json!({}), out)?;
+        return Ok(Verdict::Clean);
+    }
+    let Reloaded { tables, entries } = daemon.call("Reload", &json!({}))?;
+    let (tables, entries) =
+        (format_count(tables as u64, "table", "tables"), format_count(entries as u64, "entry", "entries"));
+    out.line(format_args!("{tables} with {entries}"))?;
+    Ok(Verdict::Clean)
+}
