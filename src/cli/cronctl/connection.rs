@@ -139,7 +139,12 @@ impl Connection {
     }
 
     /// Calls a method that has several replies and prints each as it arrives.
-    pub(super) fn print_more(&mut self, method: &str, arguments: &impl Serialize, out: &mut Output) -> Result<(), Error> {
+    pub(super) fn print_more(
+        &mut self,
+        method: &str,
+        arguments: &impl Serialize,
+        out: &mut Output,
+    ) -> Result<(), Error> {
         self.call_more(method, arguments, |reply: Value| {
             out.json(&reply)?;
             out.flush()?;
@@ -184,7 +189,9 @@ impl Connection {
                 why: "no reply in time".to_owned(),
                 advice: "it may be busy, or be stopped by a signal".to_owned(),
             },
-            ClientError::Io(why) if matches!(why.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            ClientError::Io(why)
+                if matches!(why.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
                 Error::DaemonGone
             }
             ClientError::Io(_) | ClientError::Reply(ReplyError::Unexpected { .. }) => unexpected(&error.to_string()),
@@ -203,7 +210,9 @@ impl Connection {
             cron::Error::NoSuchRun { run: 0 } => {
                 Error::Denied { message: "nothing of this job runs or waits".to_owned() }
             }
-            cron::Error::NoSuchRun { run } => Error::Denied { message: format!("there is no run {run}{}", self.others()) },
+            cron::Error::NoSuchRun { run } => {
+                Error::Denied { message: format!("there is no run {run}{}", self.others()) }
+            }
             cron::Error::Ambiguous { .. } | cron::Error::NotAllowed { .. } => Error::Denied { message },
             cron::Error::InvalidTime { .. } => Error::WrongRequest { message },
             cron::Error::Busy { .. } => Error::NoAnswer { message },

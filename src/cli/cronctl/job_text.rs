@@ -32,10 +32,13 @@ pub(super) fn state(job: &Job, screen: &Screen) -> Cell {
             let until = job.paused_until.map(|until| format!(" until {}", screen.clock(until))).unwrap_or_default();
             (Ink::Held, format!("paused{until}"))
         }
-        "retrying" => (Ink::Held, match job.retry_at {
-            Some(at) => format!("retry in {}", duration((at.timestamp().0 - screen.now.0).max(0) as f64)),
-            None => "retry".to_owned(),
-        }),
+        "retrying" => (
+            Ink::Held,
+            match job.retry_at {
+                Some(at) => format!("retry in {}", duration((at.timestamp().0 - screen.now.0).max(0) as f64)),
+                None => "retry".to_owned(),
+            },
+        ),
         "waiting" if job.waiting > 1 => (Ink::Held, format!("waiting ×{}", job.waiting)),
         other => (Ink::Plain, other.to_owned()),
     };

@@ -103,13 +103,7 @@ fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
 }
 
 /// Lists what the tables say.
-fn list_tables(
-    names: &[String],
-    user: Option<&str>,
-    json: bool,
-    world: &World,
-    out: &mut Output,
-) -> Result<(), Error> {
+fn list_tables(names: &[String], user: Option<&str>, json: bool, world: &World, out: &mut Output) -> Result<(), Error> {
     let tables = source::all(world)?;
     let scheduler = scheduler_of(&tables, world);
     let mut wanted = BTreeSet::new();

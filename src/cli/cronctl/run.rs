@@ -48,7 +48,8 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     if json {
         out.json(&reply)?;
     }
-    let result: RunResult = serde_json::from_value(reply).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
+    let result: RunResult =
+        serde_json::from_value(reply).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
     match result.outcome {
         Some(outcome) if result.run == 0 => {
             tell_refusal(&job, &outcome);
@@ -57,7 +58,10 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         _ if json => Ok(Verdict::Clean),
         _ => {
             let run = result.run;
-            out.line(format_args!("run {run} of {} has begun; its output: cronctl logs -f {run}", printable(job.as_bytes())))?;
+            out.line(format_args!(
+                "run {run} of {} has begun; its output: cronctl logs -f {run}",
+                printable(job.as_bytes())
+            ))?;
             Ok(Verdict::Clean)
         }
     }

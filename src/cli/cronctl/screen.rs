@@ -318,9 +318,6 @@ mod tests {
             "alice:a-very-long-name-of-a-job  failed\nb\\x1b[2J                         日本\n"
         );
         assert_eq!(drawn(&screen(Some(20), false)), "alice:a-ver…  failed\nb\\x1b[2J      日本\n");
-        assert_eq!(
-            drawn(&screen(Some(20), true)),
-            "alice:a-ver…  \x1b[31mfailed\x1b[0m\nb\\x1b[2J      日本\n"
-        );
+        assert_eq!(drawn(&screen(Some(20), true)), "alice:a-ver…  \x1b[31mfailed\x1b[0m\nb\\x1b[2J      日本\n");
     }
 }

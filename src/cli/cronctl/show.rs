@@ -124,7 +124,9 @@ fn summary_text(summary: &Summary, screen: &Screen) -> String {
     let rate = summary.ok as f64 * 100.0 / summary.runs as f64;
     let since = summary.since.map(|since| format!(" since {}", screen.full(since))).unwrap_or_default();
     let took = match (summary.mean, summary.longest) {
-        (Some(mean), Some(longest)) => format!("; they took {} on average, {} at most", duration(mean), duration(longest)),
+        (Some(mean), Some(longest)) => {
+            format!("; they took {} on average, {} at most", duration(mean), duration(longest))
+        }
         _ => String::new(),
     };
     format!("{}{since}, {} ok ({rate:.1}%), {} failed{took}", summary.runs, summary.ok, summary.failures)
@@ -138,8 +140,14 @@ mod tests {
     #[test]
     fn the_past_in_a_line() {
         let screen = Screen { width: None, has_colours: false, now: Timestamp(0), zone: Zone::utc() };
-        let mut summary =
-            Summary { runs: 8, ok: 7, failures: 1, mean: Some(2.5), longest: Some(61.0), since: Some(crate::varlink::Time(0)) };
+        let mut summary = Summary {
+            runs: 8,
+            ok: 7,
+            failures: 1,
+            mean: Some(2.5),
+            longest: Some(61.0),
+            since: Some(crate::varlink::Time(0)),
+        };
         assert_eq!(
             summary_text(&summary, &screen),
             "8 since 1970-01-01 00:00:00, 7 ok (87.5%), 1 failed; they took 2.5s on average, 1m01s at most"

@@ -32,7 +32,8 @@ pub(super) fn ping(world: &World) -> Result<Verdict, Error> {
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let mut daemon = Connection::open(world)?;
     let reply: serde_json::Value = daemon.call("Status", &json!({}))?;
-    let status: Status = serde_json::from_value(reply.clone()).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
+    let status: Status =
+        serde_json::from_value(reply.clone()).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
     let is_well = status.failing == 0 && status.late == 0 && status.refused.is_empty();
     let verdict = if is_well { Verdict::Clean } else { Verdict::Faulty };
     if given(matches, "json") {

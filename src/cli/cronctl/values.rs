@@ -31,7 +31,9 @@ pub(super) enum ValueError {
     #[error(transparent)]
     Time(#[from] TimeError),
     /// The text is not a point in time.
-    #[error("expected a time like 2026-12-01T14:00:00Z, '2026-12-01 14:00', 14:00, today, +2h or -30m, found {found:?}")]
+    #[error(
+        "expected a time like 2026-12-01T14:00:00Z, '2026-12-01 14:00', 14:00, today, +2h or -30m, found {found:?}"
+    )]
     Moment {
         /// The text that was given.
         found: String,
@@ -129,7 +131,8 @@ pub(super) fn moment(text: &str) -> Result<GivenTime, ValueError> {
     if let Ok(at) = time(text) {
         return Ok(GivenTime::At(at));
     }
-    let time_of_day = |text: &str| ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
+    let time_of_day =
+        |text: &str| ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
     if let Some(time) = time_of_day(text) {
         let seconds = time.signed_duration_since(NaiveTime::MIN).num_seconds();
         return Ok(GivenTime::OnDay { days: 0, seconds });

@@ -7,9 +7,8 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Arg, Command, value_parser};
 
 /// The outcomes that rows of the history have.
-const OUTCOMES: [&str; 11] = [
-    "ok", "failed", "signal", "timeout", "killed", "replaced", "not started", "lost", "skipped", "missed", "running",
-];
+const OUTCOMES: [&str; 11] =
+    ["ok", "failed", "signal", "timeout", "killed", "replaced", "not started", "lost", "skipped", "missed", "running"];
 
 /// One job.
 pub(super) fn job(help: &'static str) -> Arg {
