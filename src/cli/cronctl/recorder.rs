@@ -35,6 +35,8 @@ const LISTENER: u64 = 1;
 
 /// Runs the recorder until the daemon closes its end.
 pub(super) fn run() -> ExitCode {
+    // The daemon may be spared when memory is short; what keeps its history need not be. Where that fails, it is spared, too.
+    let _ = process::reset_oom_score();
     match record() {
         Ok(()) | Err(RecorderError::Off(_)) => ExitCode::SUCCESS,
         Err(error) => {
