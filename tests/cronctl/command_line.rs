@@ -59,13 +59,14 @@ fn a_file_that_is_not_there_is_a_fault() {
 fn help_names_every_verb_and_ends_with_examples() {
     let answer = ask(&["--help"]);
     for verb in [
-        "list", "status", "show", "history", "logs", "why", "events", "run", "pause", "resume", "kill", "reload", "ping",
-        "next", "check", "explain", "simulate", "timeline",
+        "list", "status", "show", "history", "logs", "why", "events", "run", "pause", "resume", "kill", "reload",
+        "ping", "next", "check", "explain", "simulate", "timeline",
     ] {
         assert!(answer.out.contains(&format!("\n  {verb} ")), "{verb}");
         let page = ask(&[verb, "--help"]);
         assert!(
-            page.status == Some(0) && page.out.contains("\nExample") && page.out.contains(":\n  cronctl ") || page.out.contains("crontab -l |"),
+            page.status == Some(0) && page.out.contains("\nExample") && page.out.contains(":\n  cronctl ")
+                || page.out.contains("crontab -l |"),
             "{verb}"
         );
     }
@@ -124,7 +125,9 @@ fn without_a_daemon_the_exit_status_is_three_and_it_is_said_what_to_do() {
     ] {
         let answer = ask(&[verb, &["--run-dir", place]].concat());
         assert_eq!((answer.status, answer.out.as_str()), (Some(3), ""), "{verb:?} {answer:?}");
-        assert!(answer.err.starts_with("cronctl: no daemon answers at ") && answer.err.contains("systemctl status cron"));
+        assert!(
+            answer.err.starts_with("cronctl: no daemon answers at ") && answer.err.contains("systemctl status cron")
+        );
     }
 }
 

@@ -20,7 +20,8 @@ pub fn of(name: &'static str, command: Command) -> [(String, String); 3] {
 
 /// The verbs whose arguments are jobs.
 fn verbs_with_jobs(command: &Command) -> Vec<String> {
-    let takes_jobs = |verb: &&Command| verb.get_positionals().any(|arg| ["job", "jobs"].contains(&arg.get_id().as_str()));
+    let takes_jobs =
+        |verb: &&Command| verb.get_positionals().any(|arg| ["job", "jobs"].contains(&arg.get_id().as_str()));
     command.get_subcommands().filter(takes_jobs).map(|verb| verb.get_name().to_owned()).collect()
 }
 
