@@ -18,6 +18,8 @@ pub(in crate::daemon) struct Control {
     pub(super) requests: BTreeMap<Token, Request>,
     /// Connections that are waited for to be writable.
     pub(super) writing: BTreeSet<Token>,
+    /// The connection whose walk was advanced last.
+    last_walk: Option<Token>,
     /// When users who are not root have had their own table read again in the last second (milliseconds of the monotonic clock).
     reloads: BTreeMap<u32, i64>,
     /// When the daemon was started, milliseconds of UTC.
@@ -32,9 +34,23 @@ impl Control {
             rights,
             requests: BTreeMap::new(),
             writing: BTreeSet::new(),
+            last_walk: None,
             reloads: BTreeMap::new(),
             started_at_ms,
         }
+    }
+
+    /// The next walks, at most `most`, that go on: those after the last one first.
+    pub(super) fn next_walks(&mut self, most: usize) -> Vec<Token> {
+        let Some(server) = &self.server else { return Vec::new() };
+        let goes_on = |(token, request): &(&Token, &Request)| {
+            matches!(request, Request::Walk(_)) && server.has_read_all(token.number())
+        };
+        let ready: Vec<Token> = self.requests.iter().filter(goes_on).map(|(token, _)| *token).collect();
+        let first = ready.partition_point(|token| self.last_walk.is_some_and(|last| *token <= last));
+        let next: Vec<Token> = ready.iter().cycle().skip(first).take(most.min(ready.len())).copied().collect();
+        self.last_walk = next.last().copied();
+        next
     }
 
     /// Counts a reload of a user, who may have one a second.

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries that are looked at in one piece.
 const ENTRIES_AT_ONCE: usize = 500;
+/// Walks that are advanced in one turn of the loop.
+const WALKS_A_TURN: usize = 8;
 /// Jobs of one page, and about how many bytes of them.
 const JOBS_OF_PAGE: usize = 500;
 const BYTES_OF_PAGE: usize = 256 << 10;
@@ -23,14 +25,9 @@ const MOST_STARTS: u64 = 10_000;
 const MOST_CANDIDATES: usize = 20;
 
 impl Daemon {
-    /// Does one piece of each walk whose client has read what it was sent.
+    /// Does one piece of a few walks whose clients have read what they were sent. They take turns.
     pub(super) fn advance_walks(&mut self) {
-        let tokens: Vec<Token> = self.control.requests.keys().copied().collect();
-        for token in tokens {
-            let is_ready = self.control.server.as_ref().is_some_and(|server| server.has_read_all(token.number()));
-            if !is_ready || !matches!(self.control.requests.get(&token), Some(Request::Walk(_))) {
-                continue;
-            }
+        for token in self.control.next_walks(WALKS_A_TURN) {
             let Some(Request::Walk(walk)) = self.control.requests.remove(&token) else { continue };
             self.advance_walk(token, *walk);
             // The next call of the client may wait behind this one.
