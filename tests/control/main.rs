@@ -21,7 +21,9 @@ CRON_NAME=fails
 CRON_NAME=slow
 0 0 1 1 * echo begun; sleep 3; echo done
 CRON_NAME=endless
+CRON_OVERLAP=skip
 0 0 1 1 * echo begun; sleep 600
+CRON_OVERLAP=
 CRON_NAME=dies
 0 0 1 1 * kill -SEGV $$
 CRON_NAME=limited

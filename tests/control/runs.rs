@@ -39,6 +39,10 @@ fn run_and_wait_has_the_output_and_the_exit_status_of_the_job() {
     // A signal, and the end.
     cronctl(&world, "alice", &format!("kill --signal CONT {run}")).ok();
     cronctl(&world, "alice", &format!("kill {run}")).ok();
+    Deadline::seconds(10).wait_for("one run", || {
+        let list = json(&cronctl(&world, "alice", "list --json endless"));
+        (list["jobs"][0]["running"].as_array().unwrap().len() == 1).then_some(())
+    });
     cronctl(&world, "alice", "kill endless").ok();
     wait_for_state(&world, "endless", "idle");
     let ended = Deadline::seconds(10).wait_for("the history", || {
