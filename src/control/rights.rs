@@ -63,6 +63,11 @@ impl Access {
     pub const NOTHING: Access = Access { sees: Sees::Nothing, may: May::Nothing };
     /// That of root.
     pub const ROOT: Access = Access { sees: Sees::All, may: May::AllAsRoot };
+
+    /// Whether it is at least another.
+    pub fn includes(self, other: Access) -> bool {
+        self.sees >= other.sees && self.may >= other.may
+    }
 }
 
 impl Rights {

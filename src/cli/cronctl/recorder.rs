@@ -134,7 +134,7 @@ impl Service {
         let Some(server) = &mut self.server else { return };
         for _ in 0..ACCEPTED_A_TURN {
             let id = self.next_connection;
-            let Some(socket) = server.accept(id) else { return };
+            let Ok(Some(socket)) = server.accept(id) else { return };
             self.next_connection += 1;
             if self.poll.add(socket, id).is_err() {
                 server.close(id);
