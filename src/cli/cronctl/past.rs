@@ -43,26 +43,34 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         before: None,
         limit: value(matches, "limit").copied(),
     };
-    if given(matches, "json") {
-        history.print_more("Runs", &arguments, out)?;
-        return Ok(Verdict::Clean);
-    }
+    let json = given(matches, "json");
     let screen = Screen::of(out, world);
     let mut table = Table::new(&screen, &COLUMNS, "");
     let (mut added, mut count) = (0, 0);
-    history.call_more("Runs", &arguments, |Found { run }| {
+    let listed = history.call_more("Runs", &arguments, |reply: serde_json::Value| {
+        count += 1;
+        if json {
+            return out.json(&reply).map(|()| true);
+        }
+        let Found { run } = serde::Deserialize::deserialize(reply)
+            .map_err(|why: serde_json::Error| Error::NoAnswer { message: why.to_string() })?;
         table.add(row(&run, &screen));
-        (added, count) = (added + 1, count + 1);
+        added += 1;
         if added == PAGE {
             added = 0;
             table.print(out)?;
         }
         Ok(true)
-    })?;
+    });
+    match listed {
+        // The daemon knows the job, and the history does not yet.
+        Err(Error::Denied { .. }) if count == 0 => {}
+        listed => listed?,
+    }
     if added > 0 {
         table.print(out)?;
     }
-    if count == 0 && out.is_terminal() {
+    if count == 0 && !json && out.is_terminal() {
         super::stderr::to_stderr("cronctl: the history has nothing of this kind\n");
     }
     Ok(Verdict::Clean)

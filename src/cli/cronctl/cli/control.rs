@@ -23,7 +23,8 @@ pub(super) fn run() -> Command {
         .about("Run a job now")
         .long_about(
             "Run a job now, as its owner, with the environment, limits and mail of a scheduled run. With --wait its output \
-             is printed, and the exit status is that of the job: 124 after a timeout, 125 if it was not run, 128+N if \
+             is printed (what it writes to standard error goes to standard output, too, unless the daemon reads the two \
+             apart), and the exit status is that of the job: 124 after a timeout, 125 if it was not run, 128+N if \
              signal N ended it. An interrupt (Ctrl-C) ends the waiting, not the job.",
         )
         .args([

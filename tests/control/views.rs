@@ -1,0 +1,120 @@
+//! What the verbs show.
+
+use crate::common::{Deadline, Implementation};
+use crate::{cronctl, json, json_lines, prepare, world};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+#[test]
+fn a_failing_job_is_found_explained_and_paused() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    assert_eq!(cronctl(&world, "alice", "status").code(), 0);
+    assert_eq!(cronctl(&world, "alice", "run --wait fails").code(), 3);
+    let status = cronctl(&world, "alice", "status");
+    assert!(status.code() == 1 && status.stdout.contains("\nfailing    alice:fails, failed (exit 3)"), "{status:?}");
+    assert_eq!(json(&cronctl(&world, "alice", "status --json"))["failing"], 1);
+    Deadline::seconds(10).wait_for("the history", || {
+        let shown = cronctl(&world, "alice", "show fails").ok();
+        shown.contains("1 since ").then_some(())
+    });
+    let shown = cronctl(&world, "alice", "show fails").ok();
+    for text in
+        ["alice:fails\n", "  schedule     0 0 1 1 *\n", ", line 7\n", "0 ok (0.0%), 1 failed", "failed (exit 3)"]
+    {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    let history = cronctl(&world, "alice", "history fails").ok();
+    assert!(history.starts_with("RUN ") && history.lines().count() == 2 && history.ends_with("failed (exit 3)\n"));
+    assert!(cronctl(&world, "alice", "why fails now").ok().contains("does not run then"));
+    assert!(cronctl(&world, "alice", "why fails '2027-01-01 00:00'").ok().contains("runs at 2027-01-01"));
+    assert!(json(&cronctl(&world, "alice", "why fails --json"))["steps"].is_array());
+    let paused = cronctl(&world, "alice", "pause fails hello --for 2h --note 'disk is full'").ok();
+    assert!(paused.starts_with("paused alice:fails until ") && paused.ends_with("(in 2 h)\n"), "{paused}");
+    assert!(cronctl(&world, "alice", "list fails").ok().contains("paused until "));
+    assert!(cronctl(&world, "alice", "status").stdout.contains("by alice: disk is full"));
+    assert_eq!(json(&cronctl(&world, "alice", "resume --all --json"))["resumed"].as_array().unwrap().len(), 2);
+    assert!(cronctl(&world, "alice", "resume fails").ok().contains("none of them is paused"));
+    let ambiguous = cronctl(&world, "root", "show alice:");
+    assert!(ambiguous.code() == 4 && ambiguous.stderr.contains("alice:hello, alice:fails"), "{ambiguous:?}");
+}
+
+#[test]
+fn a_list_fits_the_terminal_and_is_coloured_only_there() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    assert_eq!(cronctl(&world, "alice", "run --wait fails").code(), 3);
+    let on_terminal =
+        |words: &str| world.run_as("alice", &format!("TERM=xterm {words} script -qec 'cronctl list' /dev/null")).ok();
+    let list = on_terminal("COLUMNS=60");
+    let plain = list.replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
+    assert!(list.contains("\x1b[31mfailed") && plain.lines().all(|line| line.chars().count() <= 60), "{plain}");
+    assert!(!on_terminal("NO_COLOR=1").contains('\x1b'));
+    assert!(!cronctl(&world, "alice", "list").ok().contains('\x1b'));
+    let list = json(&cronctl(&world, "alice", "list --json --user alice"));
+    assert_eq!(list["jobs"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn the_history_tells_a_later_daemon_how_the_last_run_ended() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let daemon = prepare(&world);
+    assert_eq!(cronctl(&world, "alice", "run --wait fails").code(), 3);
+    assert!(daemon.stop().success());
+    let _daemon = prepare(&world);
+    Deadline::seconds(20).wait_for("the last run in the list", || {
+        cronctl(&world, "alice", "list fails").stdout.contains("failed (exit 3) ").then_some(())
+    });
+    assert_eq!(cronctl(&world, "alice", "logs fails").ok(), "bad\n");
+}
+
+#[test]
+fn events_are_told_as_they_happen_and_from_the_history() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let mut follower = world
+        .command_as("alice", "exec cronctl events -f --json hello")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    // Nothing tells when it listens, so that the first pause may be missed.
+    Deadline::seconds(20).wait_for("an event", || {
+        cronctl(&world, "alice", "pause hello").ok();
+        world.run("sleep 0.3").ok();
+        follower.try_wait().unwrap().is_none().then_some(())
+    });
+    cronctl(&world, "alice", "run --wait fails");
+    cronctl(&world, "alice", "run --wait hello").ok();
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|event| event != "end") {
+        let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(event["job"], "alice:hello");
+        seen.push(event["event"].as_str().unwrap().to_owned());
+    }
+    assert!(seen.ends_with(&["start".to_owned(), "end".to_owned()]), "{seen:?}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    let past = Deadline::seconds(10).wait_for("the history", || {
+        let past = json_lines(&cronctl(&world, "alice", "events --json"));
+        (past.iter().filter(|event| event["event"] == "end").count() == 2).then_some(past)
+    });
+    assert!(past.len() == 4 && past[0]["event"] == "start", "{past:?}");
+}
+
+#[test]
+fn next_and_timeline_ask_the_daemon_and_say_when_they_guess() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let daemon = prepare(&world);
+    let starts = json_lines(&cronctl(&world, "alice", "next --json --count 3"));
+    assert!(starts.len() == 3 && starts.iter().all(|start| start["job"].as_str().unwrap().starts_with("alice:")));
+    assert!(cronctl(&world, "alice", "timeline --until +390d").ok().contains("echo hello"));
+    let names = world.run_as("alice", "cronctl job-names").ok();
+    assert_eq!(names.lines().count(), 7, "{names}");
+    assert!(daemon.stop().success());
+    let shown = cronctl(&world, "alice", "next --count 3");
+    assert!(shown.code() == 0 && shown.stderr.contains("guessed from the tables"), "{shown:?}");
+    assert_eq!(cronctl(&world, "alice", "ping").code(), 3);
+}
