@@ -215,6 +215,7 @@ fn a_follower_gets_what_was_written_and_what_is_written_until_the_output_ends() 
         assert_eq!(harness.followed(10, b"two\n").0, b"one\ntwo\n");
         assert_eq!(harness.followed(11, b"two\n").0, b"one\ntwo\n");
         harness.executor.stop_following(11);
+        harness.executor.flush().unwrap();
         assert_eq!(harness.followed(11, b""), (b"one\ntwo\n".to_vec(), 0));
         go("b");
         assert_eq!(harness.end_of(1), RunOutcome::Code(0));
