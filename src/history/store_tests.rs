@@ -270,6 +270,39 @@ fn a_full_database_takes_from_the_owner_with_most() {
     assert!(size < 3 << 20, "{size}");
 }
 
+fn control(uid: u32, text: &str) -> HistoryEvent {
+    HistoryEvent::Control {
+        at_ms: 1,
+        uid,
+        by: "u".into(),
+        action: "run".into(),
+        job: None,
+        run: None,
+        text: text.into(),
+    }
+}
+
+#[test]
+fn what_somebody_asks_for_displaces_nothing_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path(), 1).unwrap().store;
+    apply(&mut store, (1..=100).flat_map(|run| [begun(run, "bob:b", run as i64), ended(run, "ok")]).collect());
+    apply(&mut store, vec![control(1001, "of bob")]);
+    let text = "x".repeat(2000);
+    apply(&mut store, (0..3000).map(|_| control(1000, &text)).collect());
+    let actions = |store: &Store, uid: u32| -> i64 {
+        store.connection().query_row("SELECT count(*) FROM actions WHERE uid = ?1", [uid], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((actions(&store, 1000), actions(&store, 1001)), (super::store::MOST_ACTIONS, 1));
+    trim(&mut store, Retention { bytes: 1 << 20, ..EVERYTHING }, 0);
+    assert_eq!((outcomes(&store).len(), actions(&store, 1001)), (100, 1));
+    assert!((1..600).contains(&actions(&store, 1000)), "{}", actions(&store, 1000));
+    let bytes: i64 = store.connection().query_row("SELECT sum(bytes) FROM owners", [], |row| row.get(0)).unwrap();
+    let sql = "SELECT (SELECT sum(size) FROM runs) + (SELECT sum(size) FROM actions)";
+    let sizes: i64 = store.connection().query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(bytes, sizes);
+}
+
 #[test]
 fn a_damaged_database_is_put_aside_and_only_the_last_one_is_kept() {
     let directory = tempfile::tempdir().unwrap();
