@@ -5,7 +5,7 @@ use super::store::Store;
 use crate::varlink::Time;
 use crate::varlink::history::{RunRecord, Summary};
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,8 +142,10 @@ impl Store {
         };
         add("scheduled_at >= ?", filter.since_ms.map(Value::from).into_iter().collect());
         add("scheduled_at < ?", filter.until_ms.map(Value::from).into_iter().collect());
-        let run = filter.before.map(|run| Value::from(run as i64));
-        add("(scheduled_at, id) < (SELECT scheduled_at, id FROM runs WHERE run = ?)", run.into_iter().collect());
+        let (condition, value) = visible(viewer);
+        let before = format!("(scheduled_at, id) < (SELECT scheduled_at, id FROM runs WHERE +{condition} AND run = ?)");
+        let run = filter.before.map(|run| value.into_iter().chain([Value::from(run as i64)]).collect());
+        add(&before, run.unwrap_or_default());
         let place = after.map(|place| vec![place.scheduled_at.into(), place.id.into()]);
         add("(scheduled_at, id) < (?, ?)", place.unwrap_or_default());
         conditions.push("1".to_owned());
@@ -194,17 +196,21 @@ impl Store {
         if !self.has_job(viewer, job)? {
             return Ok(None);
         }
-        let sql = "SELECT count(*) FILTER (WHERE outcome <> 'running'),
+        let (condition, value) = visible(viewer);
+        let sql = format!(
+            "SELECT count(*) FILTER (WHERE outcome <> 'running'),
                 count(*) FILTER (WHERE outcome = 'ok'),
                 count(*) FILTER (WHERE outcome IN ('failed', 'signal', 'timeout', 'not started')),
                 avg(duration) FILTER (WHERE outcome = 'ok'),
                 max(duration) FILTER (WHERE outcome = 'ok'),
                 min(scheduled_at)
-            FROM runs WHERE job = ?1 AND run IS NOT NULL";
+            FROM runs WHERE +{condition} AND job = ? AND run IS NOT NULL"
+        );
+        let values = value.into_iter().chain([job.to_owned().into()]);
         let count = |number: i64| number.max(0).unsigned_abs();
         self.connection()
-            .prepare_cached(sql)?
-            .query_row(params![job], |row| {
+            .prepare_cached(&sql)?
+            .query_row(params_from_iter(values), |row| {
                 Ok(Summary {
                     runs: count(row.get(0)?),
                     ok: count(row.get(1)?),

@@ -26,6 +26,10 @@ fn entry(job: &str, owner: Option<u32>) -> RecordedEntry {
 
 fn begun(run: u64, job: &str, at_ms: i64) -> HistoryEvent {
     let owner = job.starts_with("alice").then_some(1000).or(job.starts_with("bob").then_some(1001));
+    begun_of(run, job, owner, at_ms)
+}
+
+fn begun_of(run: u64, job: &str, owner: Option<u32>, at_ms: i64) -> HistoryEvent {
     HistoryEvent::RunBegun(Box::new(RunBegun {
         run,
         entry: entry(job, owner),
@@ -194,6 +198,14 @@ fn an_owner_sees_the_rows_of_the_own_crontab_only() {
     assert!(store.summary(Viewer::Owner(1001), "alice:a").unwrap().is_none());
     let summary = store.summary(Viewer::Owner(1000), "alice:a").unwrap().unwrap();
     assert_eq!((summary.runs, summary.ok, summary.mean), (1, 1, Some(1.5)));
+    // Where a run of somebody else lies in the order is not to be seen either.
+    let before = |run| RunFilter { before: Some(run), ..RunFilter::default() };
+    assert_eq!(store.runs(Viewer::Owner(1000), &before(3), None, 10).unwrap().len(), 0);
+    assert_eq!(store.runs(Viewer::Everything, &before(3), None, 10).unwrap().len(), 2);
+    // A job of that name was somebody else's once.
+    apply(&mut store, vec![begun_of(4, "alice:a", Some(1001), 4), ended(4, "ok")]);
+    assert_eq!(store.summary(Viewer::Owner(1000), "alice:a").unwrap().unwrap().runs, 1);
+    assert_eq!(store.summary(Viewer::Everything, "alice:a").unwrap().unwrap().runs, 2);
 }
 
 #[test]
