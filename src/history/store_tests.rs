@@ -231,6 +231,19 @@ fn rows_are_filtered_and_paged_newest_first() {
     assert_eq!(runs(RunFilter { user: Some("nobody".into()), ..filter() }, None, 9), [0_u64; 0]);
 }
 
+#[test]
+fn a_question_that_takes_too_long_is_interrupted() {
+    let mut store = store();
+    apply(&mut store, (1..=5000).map(|run| begun(run, "alice:a", run as i64)).collect());
+    let nobody = RunFilter { user: Some("nobody".into()), ..RunFilter::default() };
+    let ask = |until_ms| store.ask(until_ms, |store| store.runs(Viewer::Everything, &nobody, None, 10));
+    let refused = ask(0).unwrap_err();
+    assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    assert_eq!(ask(i64::MAX).unwrap().len(), 0);
+    // Nothing is left of the limit.
+    apply(&mut store, (1..=5000).map(|run| ended(run, "ok")).collect());
+}
+
 fn trim(store: &mut Store, keep: Retention, now_ms: i64) {
     for _ in 0..10_000 {
         if !store.trim(keep, now_ms).unwrap() {
