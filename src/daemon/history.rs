@@ -240,9 +240,15 @@ impl History {
             messages.extend(serde_json::from_slice::<RecorderMessage>(&line));
         }
         let is_sane = running.unread.len() < LONGEST_LINE;
-        let may_log = running.lines < MOST_LINES;
         let mut off = None;
         for message in messages {
+            let may_log = match &mut open.recorder {
+                Recorder::Running(running) if !matches!(message, RecorderMessage::Applied(_)) => {
+                    running.lines = running.lines.saturating_add(1);
+                    running.lines <= MOST_LINES
+                }
+                _ => false,
+            };
             match message {
                 RecorderMessage::Applied(upto) => {
                     // If that fails, it is done with the next message.
@@ -254,7 +260,7 @@ impl History {
                     }
                 }
                 RecorderMessage::Damaged(at) => {
-                    if open.journal.discard(at, clock::wall_ms()).unwrap_or(false) {
+                    if open.journal.discard(at, clock::wall_ms()).unwrap_or(false) && may_log {
                         self.lines.push((
                             Level::Warning,
                             "the journal of the history was damaged; a new one is begun".to_owned(),
@@ -265,9 +271,6 @@ impl History {
                 RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, one_line(&text))),
                 RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
                 RecorderMessage::Off(why) => off = Some(one_line(&why)),
-            }
-            if let Recorder::Running(running) = &mut open.recorder {
-                running.lines = running.lines.saturating_add(1);
             }
         }
         if is_open && is_sane && off.is_none() {

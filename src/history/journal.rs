@@ -501,6 +501,7 @@ impl JournalWriter {
             return Ok(false);
         }
         self.buffer.clear();
+        self.dropped += std::mem::take(&mut self.buffered);
         self.begin_generation(now_ms)?;
         Ok(true)
     }
@@ -623,6 +624,18 @@ mod tests {
         // An answer about an earlier generation is too late.
         writer.applied(batch.end, 5).unwrap();
         assert_eq!(writer.waiting(), writer.end.offset - HEADER);
+    }
+
+    #[test]
+    fn events_that_are_discarded_are_counted_once() {
+        let file = file();
+        let mut writer = writer(&file);
+        writer.append(Share::Root, &event(1), b"");
+        assert!(writer.discard(writer.end, 5).unwrap());
+        assert_eq!((writer.take_dropped(), writer.buffered, writer.waiting()), (1, 0, 0));
+        writer.append(Share::Root, &event(2), b"");
+        assert!(writer.flush().unwrap());
+        assert_eq!(times(&read(&file, None)), [2]);
     }
 
     #[test]
