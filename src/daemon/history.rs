@@ -12,7 +12,7 @@ use crate::crontab::printable;
 use crate::executor::RunOfJob;
 use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
-use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
+use crate::history::message::{JOURNAL_HAS_GROWN, LONGEST_LINE, RecorderMessage, RecorderSettings, Retention, VERB};
 use crate::report::Level;
 use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
@@ -186,7 +186,7 @@ impl History {
             && let Recorder::Running(recorder) = &open.recorder
         {
             // A full socket has enough of these, and the end of the recorder is noticed otherwise.
-            let _ = descriptor::send(recorder.socket.as_fd(), &[io::IoSlice::new(NEWS)]);
+            let _ = descriptor::send(recorder.socket.as_fd(), &[io::IoSlice::new(JOURNAL_HAS_GROWN)]);
         }
         let dropped = open.journal.take_dropped();
         if dropped > 0 {
