@@ -43,16 +43,16 @@ pub enum RecorderError {
     Off(String),
 }
 
-/// Whether main is still there.
+/// Whether main still holds its end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainState {
-    /// It is.
+    /// Go on.
     Open,
-    /// It has closed its end.
+    /// Apply what is left with [`Recorder::finish`], and end.
     Closed,
 }
 
-/// The recorder.
+/// The state of the process that applies the journal: nothing in it is lost when it is killed, as the next one reads on where the database says.
 #[derive(Debug)]
 pub struct Recorder {
     main: OwnedFd,
@@ -162,7 +162,7 @@ impl Recorder {
         self.main.as_fd()
     }
 
-    /// What main wants.
+    /// The settings that main has sent at the beginning.
     pub fn settings(&self) -> &RecorderSettings {
         &self.settings
     }
@@ -171,7 +171,7 @@ impl Recorder {
         self.store.as_ref()
     }
 
-    /// Reads main's messages.
+    /// Reads what main has sent, all of which means that the journal has grown: it is read soon.
     ///
     /// # Errors
     ///
