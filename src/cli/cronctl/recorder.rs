@@ -10,6 +10,8 @@ use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
 use crate::varlink::history::{self, Found, Output, RunArguments, RunsArguments, SummaryArguments};
 use crate::varlink::{Call, CallError, Reply, Time, cron, service};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,8 +20,6 @@ use std::process::ExitCode;
 
 pub(super) use crate::history::message::VERB;
 
-/// The user id that the kernel shows for users that do not exist in a namespace.
-const OVERFLOW_UID: u32 = 65_534;
 /// Rows that are read at once for an answer.
 const PAGE: usize = 100;
 /// Rows of an answer, unless the call has a limit, and at most.
@@ -314,10 +314,10 @@ impl Service {
 
     /// What somebody may see. None: nothing.
     fn viewer(&self, peer: &Peer) -> Option<Viewer> {
-        if self.rights.sees_all(peer) {
-            return Some(Viewer::Everything);
+        match self.rights.sees_all(peer) {
+            true => Some(Viewer::Everything),
+            false => Rights::is_known(peer).then_some(Viewer::Owner(peer.uid)),
         }
-        (peer.uid != OVERFLOW_UID).then_some(Viewer::Owner(peer.uid))
     }
 
     fn wait_for(&self, id: ConnectionId) {
@@ -360,38 +360,16 @@ fn output(head: Vec<u8>, tail: Vec<u8>, cut: u64) -> Output {
         (Ok(head), Ok(tail)) => Output { head, tail, cut, base64: false },
         (head, tail) => {
             let encode = |text: Result<String, std::string::FromUtf8Error>| {
-                base64(&text.map_or_else(std::string::FromUtf8Error::into_bytes, String::into_bytes))
+                BASE64_STANDARD.encode(text.map_or_else(std::string::FromUtf8Error::into_bytes, String::into_bytes))
             };
             Output { head: encode(head), tail: encode(tail), cut, base64: true }
         }
     }
 }
 
-/// Base64 (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for piece in bytes.chunks(3) {
-        let bits = piece.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - piece.len()));
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) as usize & 63;
-            text.push(if digit <= piece.len() { char::from(*DIGITS.get(value).unwrap_or(&b'=')) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_encoded_as_rfc_4648_has_it() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
-    }
 
     #[test]
     fn output_is_text_where_it_is_utf_8() {
