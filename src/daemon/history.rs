@@ -344,7 +344,7 @@ impl RecorderStart {
             true => None,
             false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
         };
-        Ok(RecorderStart { program: cronctl().ok_or(Unavailable::NoProgram)?, account })
+        Ok(RecorderStart { program: files::cronctl().ok_or(Unavailable::NoProgram)?, account })
     }
 }
 
@@ -413,15 +413,6 @@ impl OpenHistory {
         self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
         (!std::mem::replace(&mut self.is_failure_logged, true)).then_some((Level::Warning, text))
     }
-}
-
-/// The installed `cronctl`: beside this program, or in the `bin` directory beside its directory.
-fn cronctl() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let directory = own.parent()?;
-    let beside = [directory.join("cronctl"), directory.join("../bin/cronctl")];
-    let places = beside.into_iter().chain(["/usr/bin/cronctl".into(), "/usr/local/bin/cronctl".into()]);
-    places.into_iter().find(|path| path.to_str().is_some_and(files::is_executable))
 }
 
 /// Makes the directory of the database, and the state directory, as far as they are missing. Nothing inside is opened.
