@@ -1,5 +1,6 @@
 //! A connection to a service, for commands, which can wait.
 
+use crate::sys::local_socket;
 use crate::varlink::{Call, FrameReader, Reply, ReplyError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,7 +41,11 @@ impl Client {
     ///
     /// Nobody listens there.
     pub fn connect(path: &Path) -> io::Result<Client> {
-        Ok(Client { socket: UnixStream::connect(path)?, reader: FrameReader::new(LONGEST_REPLY) })
+        // It must not wait for a daemon that accepts no connections.
+        let (socket, _) = local_socket::connect(path)?;
+        let socket = UnixStream::from(socket);
+        socket.set_nonblocking(false)?;
+        Ok(Client { socket, reader: FrameReader::new(LONGEST_REPLY) })
     }
 
     /// Calls a method that has one reply.

@@ -46,6 +46,16 @@ impl RequestRate {
     }
 }
 
+impl RequestRate {
+    /// Counts further requests of a user, also beyond what is allowed: later ones wait the longer.
+    pub(super) fn charge(&mut self, uid: u32, requests: usize, now_ms: i64) {
+        let parts = self.users.get(&uid).map_or(A_SECOND * PARTS, |left| left.at(now_ms));
+        let requests = i64::try_from(requests).unwrap_or(i64::MAX);
+        let parts = parts.saturating_sub(requests.saturating_mul(PARTS)).max(-A_SECOND * PARTS);
+        self.users.insert(uid, Left { parts, at_ms: now_ms });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

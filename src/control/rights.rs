@@ -63,17 +63,27 @@ impl Access {
     pub const NOTHING: Access = Access { sees: Sees::Nothing, may: May::Nothing };
     /// That of root.
     pub const ROOT: Access = Access { sees: Sees::All, may: May::AllAsRoot };
+
+    /// Whether it is at least another.
+    pub fn includes(self, other: Access) -> bool {
+        self.sees >= other.sees && self.may >= other.may
+    }
 }
 
 impl Rights {
+    /// Whether a peer's user id says who it is.
+    pub fn is_known(peer: &Peer) -> bool {
+        peer.uid != OVERFLOW_UID
+    }
+
     /// Whether a peer has the rights of root.
     pub fn is_root(&self, peer: &Peer) -> bool {
-        peer.uid == 0 || self.control_group.is_some_and(|group| peer.uid != OVERFLOW_UID && peer.is_in_group(group))
+        peer.uid == 0 || self.control_group.is_some_and(|group| Rights::is_known(peer) && peer.is_in_group(group))
     }
 
     /// Whether a peer sees everything.
     pub fn sees_all(&self, peer: &Peer) -> bool {
-        let is_viewer = self.view_group.is_some_and(|group| peer.uid != OVERFLOW_UID && peer.is_in_group(group));
+        let is_viewer = self.view_group.is_some_and(|group| Rights::is_known(peer) && peer.is_in_group(group));
         self.is_root(peer) || is_viewer
     }
 
@@ -83,7 +93,7 @@ impl Rights {
             return Access::ROOT;
         }
         let own = match owner {
-            _ if peer.uid == OVERFLOW_UID => Access::NOTHING,
+            _ if !Rights::is_known(peer) => Access::NOTHING,
             JobOwner::User(uid) | JobOwner::Standalone(uid) if uid == peer.uid => {
                 Access { sees: Sees::All, may: May::All }
             }

@@ -40,14 +40,14 @@ struct Connection {
     reader: FrameReader,
     /// Whether a call was taken whose last reply has not been sent.
     is_answering: bool,
+    /// Whether that call wants no reply.
+    is_oneway: bool,
     /// Replies that the client has not taken.
     unread: Vec<u8>,
     /// Since when a request has been arriving (milliseconds of the monotonic clock).
     request_since: Option<i64>,
     /// Since when replies have been unread and nothing of them was taken.
     unread_since: Option<i64>,
-    /// The connection ends when the replies are read.
-    is_ending: bool,
 }
 
 impl Connection {
@@ -58,10 +58,10 @@ impl Connection {
             peer,
             reader,
             is_answering: false,
+            is_oneway: false,
             unread: Vec::new(),
             request_since: None,
             unread_since: None,
-            is_ending: false,
         }
     }
 
@@ -103,9 +103,13 @@ impl Server {
         &self.listener
     }
 
-    /// Accepts a connection under this number. None: no more are pending, or it was refused, or the process has no descriptor left.
-    pub fn accept(&mut self, id: ConnectionId) -> Option<BorrowedFd<'_>> {
-        let (socket, peer) = self.listener.accept_peer().ok()?;
+    /// Accepts a connection under this number. None: it was refused.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`]: no more are pending. The process has no descriptor left.
+    pub fn accept(&mut self, id: ConnectionId) -> io::Result<Option<BorrowedFd<'_>>> {
+        let (socket, peer) = self.listener.accept_peer()?;
         let of_one = self.connections.values().filter(|other| other.peer.uid == peer.uid).count();
         let of_users = self.connections.values().filter(|other| other.peer.uid != 0).count();
         let has_room = match peer.uid {
@@ -116,10 +120,10 @@ impl Server {
             let refusal = Reply::refusal(&CallError::Cron(cron::Error::Busy { retry_after: 1.0 })).to_bytes();
             // The client finds it as the reply to its first request, or the end of the connection.
             let _ = descriptor::send(socket.as_fd(), &[IoSlice::new(&refusal)]);
-            return None;
+            return Ok(None);
         }
         self.connections.insert(id, Connection::new(socket, peer));
-        self.descriptor(id)
+        Ok(self.descriptor(id))
     }
 
     /// The descriptor of a connection.
@@ -135,11 +139,8 @@ impl Server {
     /// Handles a connection that is readable or writable. False: it is at its end, and is to be closed with [`Server::close`].
     pub fn handle(&mut self, id: ConnectionId, now_ms: i64) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
-        if connection.flush(now_ms).is_err() || (connection.is_ending && connection.unread.is_empty()) {
+        if connection.flush(now_ms).is_err() {
             return false;
-        }
-        if connection.is_ending {
-            return true;
         }
         let mut piece = [0; PIECE];
         match descriptor::read(connection.socket.as_fd(), &mut piece) {
@@ -166,20 +167,31 @@ impl Server {
     /// The connection is of no more use and is to be closed.
     pub fn next_call(&mut self, id: ConnectionId, now_ms: i64) -> Result<Option<Call>, Unusable> {
         let Some(connection) = self.connections.get_mut(&id) else { return Err(Unusable) };
-        if connection.is_answering || connection.is_ending || !connection.unread.is_empty() {
-            return Ok(None);
+        loop {
+            if connection.is_answering || !connection.unread.is_empty() {
+                return Ok(None);
+            }
+            let Some(message) = connection.reader.next_message().map_err(|_| Unusable)? else { return Ok(None) };
+            connection.request_since = connection.reader.has_begun().then_some(now_ms);
+            let call = Call::parse(&message).map_err(|_| Unusable)?;
+            match self.rate.take(connection.peer.uid, now_ms) {
+                Ok(()) => {
+                    (connection.is_answering, connection.is_oneway) = (true, call.oneway);
+                    return Ok(Some(call));
+                }
+                Err(_) if call.oneway => {}
+                Err(retry_after) => {
+                    let refusal = Reply::refusal(&CallError::Cron(cron::Error::Busy { retry_after }));
+                    connection.unread = refusal.to_bytes();
+                    connection.flush(now_ms).map_err(|_| Unusable)?;
+                }
+            }
         }
-        let Some(message) = connection.reader.next_message().map_err(|_| Unusable)? else { return Ok(None) };
-        connection.request_since = connection.reader.has_begun().then_some(now_ms);
-        let call = Call::parse(&message).map_err(|_| Unusable)?;
-        if let Err(retry_after) = self.rate.take(connection.peer.uid, now_ms) {
-            let refusal = Reply::refusal(&CallError::Cron(cron::Error::Busy { retry_after }));
-            connection.unread = refusal.to_bytes();
-            connection.flush(now_ms).map_err(|_| Unusable)?;
-            return Ok(None);
-        }
-        connection.is_answering = !call.oneway;
-        Ok(Some(call))
+    }
+
+    /// Counts further requests of a user for one that was as much work as so many.
+    pub fn charge(&mut self, uid: u32, requests: usize, now_ms: i64) {
+        self.rate.charge(uid, requests, now_ms);
     }
 
     /// Sends a reply to the call that is being answered. False: the connection is of no more use and is to be closed.
@@ -189,6 +201,9 @@ impl Server {
             return true;
         }
         connection.is_answering = reply.continues;
+        if connection.is_oneway {
+            return true;
+        }
         connection.unread.extend(reply.to_bytes());
         connection.flush(now_ms).is_ok()
     }
@@ -264,7 +279,7 @@ mod tests {
     fn requests_that_are_sent_ahead_are_answered_one_after_the_other() {
         let (directory, mut server) = server();
         let mut client = connect(&directory);
-        server.accept(1).unwrap();
+        server.accept(1).unwrap().unwrap();
         client.write_all(&[call("a.B"), call("a.C")].concat()).unwrap();
         assert!(server.handle(1, 0));
         assert_eq!(server.next_call(1, 0).unwrap().unwrap().method, "a.B");
@@ -282,11 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_wants_no_reply_gets_none_and_the_next_waits_for_its_end() {
+        let (directory, mut server) = server();
+        let mut client = connect(&directory);
+        server.accept(1).unwrap().unwrap();
+        let oneway = Call { oneway: true, ..Call::new("a.B", &()) };
+        client.write_all(&[oneway.to_bytes(), call("a.C")].concat()).unwrap();
+        assert!(server.handle(1, 0));
+        assert!(server.next_call(1, 0).unwrap().unwrap().oneway);
+        assert_eq!(server.next_call(1, 0), Ok(None));
+        assert!(server.reply(1, &Reply::of(&1), 0));
+        assert_eq!(server.next_call(1, 0).unwrap().unwrap().method, "a.C");
+        assert!(server.reply(1, &Reply::of(&2), 0));
+        assert_eq!(read(&mut client).parameters, 2);
+    }
+
+    #[test]
     fn what_is_no_request_ends_the_connection() {
         for bytes in [b"{}\0".to_vec(), b"\0".to_vec(), vec![b'x'; LONGEST_REQUEST + 1]] {
             let (directory, mut server) = server();
             let mut client = connect(&directory);
-            server.accept(1).unwrap();
+            server.accept(1).unwrap().unwrap();
             // The socket's buffer is larger than that.
             client.write_all(&bytes).unwrap();
             let is_open = (0..8).all(|_| server.handle(1, 0) && server.next_call(1, 0).is_ok());
@@ -298,7 +329,7 @@ mod tests {
     fn a_request_has_ten_seconds_to_arrive_however_it_trickles() {
         let (directory, mut server) = server();
         let mut client = connect(&directory);
-        server.accept(1).unwrap();
+        server.accept(1).unwrap().unwrap();
         for second in 0..10 {
             client.write_all(b"{").unwrap();
             assert!(server.handle(1, second * 1_000));
@@ -313,7 +344,7 @@ mod tests {
     fn a_client_that_does_not_read_is_overdue_and_a_slow_one_is_not() {
         let (directory, mut server) = server();
         let mut client = connect(&directory);
-        server.accept(1).unwrap();
+        server.accept(1).unwrap().unwrap();
         client.write_all(&call("a.B")).unwrap();
         assert!(server.handle(1, 0) && server.next_call(1, 0).unwrap().is_some());
         while server.has_read_all(1) {
@@ -340,22 +371,23 @@ mod tests {
         let mut clients: Vec<UnixStream> = Vec::new();
         for id in 0..most as u64 {
             clients.push(connect(&directory));
-            assert!(server.accept(id).is_some());
+            assert!(server.accept(id).unwrap().is_some());
             assert_eq!(server.peer(id).unwrap().uid, own);
         }
         let mut refused = connect(&directory);
-        assert!(server.accept(999).is_none());
+        assert!(server.accept(999).unwrap().is_none());
         assert_eq!(read(&mut refused).error.as_deref(), Some("io.cronwheel.Cron.Busy"));
         server.close(0);
         let _client = connect(&directory);
-        assert!(server.accept(1_000).is_some());
+        assert!(server.accept(1_000).unwrap().is_some());
+        assert_eq!(server.accept(1_001).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
     fn requests_above_the_rate_are_refused() {
         let (directory, mut server) = server();
         let mut client = connect(&directory);
-        server.accept(1).unwrap();
+        server.accept(1).unwrap().unwrap();
         for _ in 0..100 {
             client.write_all(&call("a.B")).unwrap();
             assert!(server.handle(1, 0));

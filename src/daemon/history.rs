@@ -12,7 +12,7 @@ use crate::crontab::printable;
 use crate::executor::RunOfJob;
 use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
-use crate::history::message::{LONGEST_LINE, NEWS, RecorderMessage, RecorderSettings, Retention, VERB};
+use crate::history::message::{JOURNAL_HAS_GROWN, LONGEST_LINE, RecorderMessage, RecorderSettings, Retention, VERB};
 use crate::report::Level;
 use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
@@ -186,7 +186,7 @@ impl History {
             && let Recorder::Running(recorder) = &open.recorder
         {
             // A full socket has enough of these, and the end of the recorder is noticed otherwise.
-            let _ = descriptor::send(recorder.socket.as_fd(), &[io::IoSlice::new(NEWS)]);
+            let _ = descriptor::send(recorder.socket.as_fd(), &[io::IoSlice::new(JOURNAL_HAS_GROWN)]);
         }
         let dropped = open.journal.take_dropped();
         if dropped > 0 {
@@ -240,9 +240,15 @@ impl History {
             messages.extend(serde_json::from_slice::<RecorderMessage>(&line));
         }
         let is_sane = running.unread.len() < LONGEST_LINE;
-        let may_log = running.lines < MOST_LINES;
         let mut off = None;
         for message in messages {
+            let may_log = match &mut open.recorder {
+                Recorder::Running(running) if !matches!(message, RecorderMessage::Applied(_)) => {
+                    running.lines = running.lines.saturating_add(1);
+                    running.lines <= MOST_LINES
+                }
+                _ => false,
+            };
             match message {
                 RecorderMessage::Applied(upto) => {
                     // If that fails, it is done with the next message.
@@ -254,7 +260,7 @@ impl History {
                     }
                 }
                 RecorderMessage::Damaged(at) => {
-                    if open.journal.discard(at, clock::wall_ms()).unwrap_or(false) {
+                    if open.journal.discard(at, clock::wall_ms()).unwrap_or(false) && may_log {
                         self.lines.push((
                             Level::Warning,
                             "the journal of the history was damaged; a new one is begun".to_owned(),
@@ -265,9 +271,6 @@ impl History {
                 RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, one_line(&text))),
                 RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
                 RecorderMessage::Off(why) => off = Some(one_line(&why)),
-            }
-            if let Recorder::Running(running) = &mut open.recorder {
-                running.lines = running.lines.saturating_add(1);
             }
         }
         if is_open && is_sane && off.is_none() {
@@ -341,7 +344,7 @@ impl RecorderStart {
             true => None,
             false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
         };
-        Ok(RecorderStart { program: cronctl().ok_or(Unavailable::NoProgram)?, account })
+        Ok(RecorderStart { program: files::cronctl().ok_or(Unavailable::NoProgram)?, account })
     }
 }
 
@@ -410,15 +413,6 @@ impl OpenHistory {
         self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
         (!std::mem::replace(&mut self.is_failure_logged, true)).then_some((Level::Warning, text))
     }
-}
-
-/// The installed `cronctl`: beside this program, or in the `bin` directory beside its directory.
-fn cronctl() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let directory = own.parent()?;
-    let beside = [directory.join("cronctl"), directory.join("../bin/cronctl")];
-    let places = beside.into_iter().chain(["/usr/bin/cronctl".into(), "/usr/local/bin/cronctl".into()]);
-    places.into_iter().find(|path| path.to_str().is_some_and(files::is_executable))
 }
 
 /// Makes the directory of the database, and the state directory, as far as they are missing. Nothing inside is opened.

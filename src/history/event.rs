@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum HistoryEvent {
-    /// A daemon has begun.
+    /// A daemon has begun: runs of earlier ones that it does not name are over, and the time in which there was none is known.
     DaemonBegun(DaemonBegun),
     /// The daemon ends because it was told to.
     DaemonEnded {
-        /// When.
+        /// The time of the end; none ran from here to the next [`HistoryEvent::DaemonBegun`].
         at_ms: i64,
     },
     /// A run is handed to the executor.
@@ -23,7 +23,7 @@ pub enum HistoryEvent {
     RunDecided(RunDecided),
     /// The output of a run is complete. The bytes beside the event are its first and its last ones.
     Output {
-        /// The run.
+        /// The number of the run that wrote it.
         run: u64,
         /// How many of the bytes are the first ones.
         head: u32,
@@ -32,7 +32,7 @@ pub enum HistoryEvent {
     },
     /// What became of the mail with a run's output.
     Mailed {
-        /// The run.
+        /// The number of the run whose output it was.
         run: u64,
         /// `sent`, `dropped`, or why it failed.
         mail: String,
@@ -41,11 +41,11 @@ pub enum HistoryEvent {
     Slots(Box<Slots>),
     /// Somebody steered jobs.
     Control {
-        /// When.
+        /// When the request was carried out.
         at_ms: i64,
-        /// Who: user id and name.
+        /// The user who asked, as the kernel says it of the connection.
         uid: u32,
-        /// The name of that user.
+        /// The login name of that user, or `uid N` if there is none.
         by: String,
         /// `run`, `pause`, `resume`, `kill` or `reload`.
         action: String,
@@ -58,16 +58,16 @@ pub enum HistoryEvent {
     },
 }
 
-/// A daemon has begun.
+/// What a new daemon knows of the time before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonBegun {
-    /// When.
+    /// When it began.
     pub at_ms: i64,
     /// The kernel's id of this boot.
     pub boot: String,
     /// The version of the program.
     pub version: String,
-    /// The process id.
+    /// Its process id.
     pub pid: u32,
     /// Everything due up to here was handled by an earlier daemon, seconds of UTC.
     #[serde(default)]
@@ -86,19 +86,19 @@ pub struct DaemonBegun {
     pub begun_since_ms: i64,
 }
 
-/// A run is handed to the executor.
+/// What is known of a run when it is handed to the executor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunBegun {
-    /// The run.
+    /// The number of the run.
     pub run: u64,
-    /// The entry.
+    /// The entry as it is now: it may be changed before the run ends.
     #[serde(flatten)]
     pub entry: RecordedEntry,
     /// What asked for it.
     pub trigger: String,
     /// Which attempt for its slot, from 1.
     pub attempt: u32,
-    /// The slot.
+    /// The slot that it was started for, however late that was.
     pub scheduled_at_ms: i64,
     /// When it was handed over.
     pub at_ms: i64,
@@ -107,7 +107,7 @@ pub struct RunBegun {
 /// An entry of a crontab, as it is recorded with each of its runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedEntry {
-    /// The job.
+    /// The full id of the job, `USER:NAME`.
     pub job: String,
     /// As whom it runs.
     pub user: String,
@@ -115,24 +115,24 @@ pub struct RecordedEntry {
     pub uid: Option<u32>,
     /// The owner of the crontab: who may see the record. None: it is a table of the system.
     pub owner: Option<u32>,
-    /// The crontab.
+    /// The path of the crontab. Empty: the entry is gone, and the job's last row describes it.
     pub source: String,
-    /// The line in it.
+    /// The line in it, from 1.
     pub line: u32,
-    /// The command.
+    /// The command, with U+FFFD for what is not UTF-8.
     pub command: String,
 }
 
 /// The end of a run as the executor saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunEnded {
-    /// The run.
+    /// The number of the run.
     pub run: u64,
     /// When its process was started.
     pub started_at_ms: Option<i64>,
     /// When it ended.
     pub ended_at_ms: i64,
-    /// How long it ran.
+    /// How long it ran by a clock that is never set.
     pub duration_ms: Option<u64>,
     /// CPU time in user mode, microseconds.
     pub user_us: Option<u64>,
@@ -142,7 +142,7 @@ pub struct RunEnded {
     pub max_rss_kib: Option<u64>,
     /// Bytes that it wrote.
     pub output_bytes: u64,
-    /// How it ended.
+    /// How it ended, as far as the rules of its entry are known.
     #[serde(flatten)]
     pub end: RecordedOutcome,
 }
@@ -154,7 +154,7 @@ pub struct RecordedOutcome {
     pub outcome: String,
     /// Why, or by whom.
     pub reason: Option<String>,
-    /// The exit status.
+    /// The exit status, if it exited.
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
@@ -163,11 +163,11 @@ pub struct RecordedOutcome {
 /// How a run has ended by the rules of its entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunDecided {
-    /// The run.
+    /// The number of the run.
     pub run: u64,
-    /// When it ended.
+    /// When it ended; the time of its slot if that is not known.
     pub ended_at_ms: i64,
-    /// How.
+    /// What the rules have decided.
     #[serde(flatten)]
     pub end: RecordedOutcome,
 }
@@ -175,7 +175,7 @@ pub struct RunDecided {
 /// Slots that passed without a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slots {
-    /// The entry.
+    /// The entry that they are slots of.
     #[serde(flatten)]
     pub entry: RecordedEntry,
     /// What would have asked for a run.
@@ -184,9 +184,9 @@ pub struct Slots {
     pub first_ms: i64,
     /// The last slot.
     pub last_ms: i64,
-    /// How many.
+    /// How many slots, the first and the last included.
     pub count: u64,
-    /// Why.
+    /// Why nothing ran, as an outcome.
     #[serde(flatten)]
     pub end: RecordedOutcome,
 }

@@ -9,7 +9,8 @@
 //! still to be applied.
 //!
 //! What is still to be applied is limited. From the half on, output of jobs is left out. Users together have three quarters, one user a quarter of
-//! these, so that neither can displace the events of root's jobs or of others'.
+//! these, so that neither can displace the events of root's jobs or of others'. For each run whose beginning is recorded there is room for its end, too,
+//! so that no run stays without one.
 
 use super::event::HistoryEvent;
 use crate::sys::files;
@@ -31,6 +32,8 @@ const OF_USERS: u64 = LARGEST / 4 * 3;
 const OF_ONE_USER: u64 = OF_USERS / 4;
 /// So many bytes to be applied are no reason to limit single users.
 const UNLIMITED: u64 = 1 << 20;
+/// What is reserved for each of the two events of a run's end. Longer ones are taken all the same.
+const OF_ONE_END: u64 = 512;
 /// A file of this size is emptied when all of it is applied.
 const EMPTIED_FROM: u64 = 1 << 20;
 /// What is applied is cut out of the file in steps of this size.
@@ -197,6 +200,31 @@ pub enum Share {
     User(u32),
 }
 
+/// What a user has taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    /// Bytes of events since the recorder was last up to date.
+    written: u64,
+    /// Bytes for the ends of runs.
+    reserved: u64,
+}
+
+/// A run whose beginning is in the journal.
+#[derive(Clone, Copy, Debug)]
+struct OpenRun {
+    share: Share,
+    /// Whether the executor's report of its end is still to come.
+    is_running: bool,
+    /// Whether what the rules of its entry make of it is still to come.
+    is_undecided: bool,
+}
+
+impl OpenRun {
+    fn reserve(self) -> u64 {
+        OF_ONE_END * (u64::from(self.is_running) + u64::from(self.is_undecided))
+    }
+}
+
 /// Appends events for main.
 #[derive(Debug)]
 pub struct JournalWriter {
@@ -211,9 +239,13 @@ pub struct JournalWriter {
     buffer: Vec<u8>,
     /// How many events that is.
     buffered: u64,
-    /// What users have taken since the recorder was last up to date.
-    shares: HashMap<Share, u64>,
+    shares: HashMap<Share, Taken>,
+    /// What all users together have taken.
     of_users: u64,
+    /// Runs whose ends are still to come.
+    open_runs: HashMap<u64, OpenRun>,
+    /// What is reserved for them.
+    reserved: u64,
     dropped: u64,
 }
 
@@ -247,6 +279,8 @@ impl JournalWriter {
             buffered: 0,
             shares: HashMap::new(),
             of_users: 0,
+            open_runs: HashMap::new(),
+            reserved: 0,
             dropped: 0,
         };
         let found = match header {
@@ -281,9 +315,64 @@ impl JournalWriter {
         Ok(())
     }
 
+    /// Forgets what was taken, as the recorder is up to date. Ends of runs that go on still have their room.
     fn forget_shares(&mut self) {
+        // Not every run has both events, and there is room for the second one now.
+        let is_ended = |run: &&OpenRun| !(run.is_running && run.is_undecided);
+        self.reserved -= self.open_runs.values().filter(is_ended).map(|run| run.reserve()).sum::<u64>();
+        self.open_runs.retain(|_, run| !is_ended(&&*run));
         self.shares.clear();
         self.of_users = 0;
+        for run in self.open_runs.values().filter(|run| run.share != Share::Root) {
+            self.shares.entry(run.share).or_default().reserved += run.reserve();
+            self.of_users += run.reserve();
+        }
+    }
+
+    /// Has `run` be what is still to come of a run. None: nothing.
+    fn set_open_run(&mut self, number: u64, run: Option<OpenRun>) {
+        let before = match run {
+            Some(run) => self.open_runs.insert(number, run),
+            None => self.open_runs.remove(&number),
+        };
+        let (more, less) = (run.map_or(0, OpenRun::reserve), before.map_or(0, OpenRun::reserve));
+        self.reserved = (self.reserved + more).saturating_sub(less);
+        for (changed, more, less) in [(run, more, 0), (before, 0, less)] {
+            let Some(OpenRun { share: share @ Share::User(_), .. }) = changed else { continue };
+            let taken = self.shares.entry(share).or_default();
+            taken.reserved = (taken.reserved + more).saturating_sub(less);
+            self.of_users = (self.of_users + more).saturating_sub(less);
+        }
+    }
+
+    /// Reserves room for the ends of runs that an event tells of, and gives back that of the event itself.
+    fn note_open_runs(&mut self, share: Share, event: &HistoryEvent) {
+        let begun = |share| OpenRun { share, is_running: true, is_undecided: true };
+        match event {
+            HistoryEvent::RunBegun(run) => self.set_open_run(run.run, Some(begun(share))),
+            // An earlier daemon has recorded their beginnings.
+            HistoryEvent::DaemonBegun(daemon) => {
+                daemon.live.iter().for_each(|run| self.set_open_run(*run, Some(begun(Share::Root))));
+            }
+            HistoryEvent::RunEnded(ended) => {
+                let left = self.open_runs.get(&ended.run).map(|run| OpenRun { is_running: false, ..*run });
+                self.set_open_run(ended.run, left.filter(|run| run.is_undecided));
+            }
+            HistoryEvent::RunDecided(decided) => {
+                let left = self.open_runs.get(&decided.run).map(|run| OpenRun { is_undecided: false, ..*run });
+                self.set_open_run(decided.run, left.filter(|run| run.is_running));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether there is room reserved for an event.
+    fn has_reserve(&self, event: &HistoryEvent) -> bool {
+        match event {
+            HistoryEvent::RunEnded(ended) => self.open_runs.get(&ended.run).is_some_and(|run| run.is_running),
+            HistoryEvent::RunDecided(decided) => self.open_runs.get(&decided.run).is_some_and(|run| run.is_undecided),
+            _ => false,
+        }
     }
 
     /// The file, for the recorder.
@@ -314,16 +403,18 @@ impl JournalWriter {
         }
         let Ok(json) = serde_json::to_vec(event) else { return };
         let size = (EVENT_HEADER + json.len() + bytes.len()) as u64;
-        if !self.has_room(share, size) {
+        let with_end = size + if matches!(event, HistoryEvent::RunBegun(_)) { 2 * OF_ONE_END } else { 0 };
+        if size > LONGEST_EVENT || !(self.has_reserve(event) || self.has_room(share, with_end)) {
             self.dropped += 1;
             return;
         }
+        self.note_open_runs(share, event);
         if let Share::User(_) = share {
-            *self.shares.entry(share).or_default() += size;
+            self.shares.entry(share).or_default().written += size;
             self.of_users += size;
         }
         let at = Position { offset: self.end.offset + self.buffer.len() as u64, ..self.end };
-        // Both are far below the limit of an event, which `has_room` has checked.
+        // Both are below the limit of an event.
         self.buffer.extend_from_slice(&(json.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&checksum(at, [&json, bytes]).to_le_bytes());
@@ -333,15 +424,15 @@ impl JournalWriter {
     }
 
     fn has_room(&self, share: Share, size: u64) -> bool {
-        let waiting = self.waiting() + size;
-        if size > LONGEST_EVENT || waiting > LARGEST {
+        let waiting = self.waiting() + self.reserved + size;
+        if waiting > LARGEST {
             return false;
         }
         match share {
             Share::Root => true,
             Share::User(_) if waiting <= UNLIMITED => true,
             Share::User(_) => {
-                let own = self.shares.get(&share).copied().unwrap_or(0);
+                let own = self.shares.get(&share).map_or(0, |taken| taken.written + taken.reserved);
                 own + size <= OF_ONE_USER && self.of_users + size <= OF_USERS
             }
         }
@@ -410,6 +501,7 @@ impl JournalWriter {
             return Ok(false);
         }
         self.buffer.clear();
+        self.buffered = 0;
         self.begin_generation(now_ms)?;
         Ok(true)
     }
@@ -535,6 +627,18 @@ mod tests {
     }
 
     #[test]
+    fn events_that_are_discarded_do_not_count_as_dropped_later() {
+        let file = file();
+        let mut writer = writer(&file);
+        writer.append(Share::Root, &event(1), b"");
+        assert!(writer.discard(writer.end, 5).unwrap());
+        assert_eq!((writer.take_dropped(), writer.buffered, writer.waiting()), (0, 0, 0));
+        writer.append(Share::Root, &event(2), b"");
+        assert!(writer.flush().unwrap());
+        assert_eq!(times(&read(&file, None)), [2]);
+    }
+
+    #[test]
     fn a_full_journal_leaves_output_out_first_and_keeps_a_share_for_root() {
         let file = file();
         let mut writer = writer(&file);
@@ -567,5 +671,41 @@ mod tests {
             writer.append(Share::Root, &event(2), b"");
         }
         assert!(writer.waiting() <= LARGEST);
+    }
+
+    #[test]
+    fn a_full_journal_has_room_for_the_ends_of_the_runs_in_it() {
+        use super::super::event::{DaemonBegun, RunBegun, RunDecided, RunEnded};
+        let file = file();
+        let mut writer = writer(&file);
+        let begun = |run| HistoryEvent::RunBegun(Box::new(RunBegun { run, ..RunBegun::default() }));
+        let ended = |run| HistoryEvent::RunEnded(Box::new(RunEnded { run, ..RunEnded::default() }));
+        let decided = |run| HistoryEvent::RunDecided(RunDecided { run, ..RunDecided::default() });
+        let daemon = DaemonBegun { live: vec![7], ..DaemonBegun::default() };
+        writer.append(Share::Root, &HistoryEvent::DaemonBegun(daemon), b"");
+        let mut run = 100;
+        while writer.take_dropped() == 0 {
+            run += 1;
+            writer.append(Share::User(1000), &begun(run), b"");
+        }
+        while writer.take_dropped() == 0 {
+            writer.append(Share::Root, &event(1), b"");
+        }
+        writer.append(Share::User(1000), &ended(run), b"");
+        assert_eq!(writer.take_dropped(), 1, "its beginning had no room");
+        for number in (101..run).chain([7]) {
+            writer.append(Share::User(1000), &ended(number), b"");
+            writer.append(Share::User(1000), &decided(number), b"");
+        }
+        assert_eq!((writer.take_dropped(), writer.reserved, writer.open_runs.len()), (0, 0, 0));
+        assert!(writer.waiting() <= LARGEST);
+        // What goes on keeps its room when everything is applied; what has ended does not.
+        writer.flush().unwrap();
+        writer.applied(writer.end, 5).unwrap();
+        [begun(1), begun(2), ended(2)].iter().for_each(|event| writer.append(Share::User(1000), event, b""));
+        assert_eq!((writer.reserved, writer.of_users > 3 * OF_ONE_END), (3 * OF_ONE_END, true));
+        writer.flush().unwrap();
+        writer.applied(writer.end, 5).unwrap();
+        assert_eq!((writer.reserved, writer.of_users, writer.open_runs.len()), (2 * OF_ONE_END, 2 * OF_ONE_END, 1));
     }
 }

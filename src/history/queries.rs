@@ -2,10 +2,17 @@
 
 use super::recorder::Recorder;
 use super::store::Store;
+use crate::sys::clock;
 use crate::varlink::Time;
 use crate::varlink::history::{RunRecord, Summary};
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{ErrorCode, OptionalExtension, Row, params_from_iter};
+
+/// How long a question of a user may take, in milliseconds, and one of those who see everything. Nothing else is done meanwhile.
+const OWNERS_MS: i64 = 500;
+const MOST_MS: i64 = 2_000;
+/// After so many steps of SQLite the time is looked at.
+const STEPS: i32 = 1_000;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +113,19 @@ fn visible(viewer: Viewer) -> (&'static str, Option<Value>) {
 }
 
 impl Store {
+    /// Asks something. What is not answered by that time of the monotonic clock is interrupted.
+    pub(super) fn ask<T>(
+        &self,
+        until_ms: i64,
+        question: impl FnOnce(&Store) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection().progress_handler(STEPS, Some(move || clock::monotonic_ms() > until_ms))?;
+        let answer = question(self);
+        // Changes of the database are never interrupted.
+        self.connection().progress_handler(0, None::<fn() -> bool>)?;
+        answer
+    }
+
     /// At most `most` rows, those with the newest slots first. `after` is the last row of the page before.
     ///
     /// Every question is answered by one index, in order: that of the job, else of the owner, else of the outcome, else of the time. SQLite, which
@@ -142,8 +162,10 @@ impl Store {
         };
         add("scheduled_at >= ?", filter.since_ms.map(Value::from).into_iter().collect());
         add("scheduled_at < ?", filter.until_ms.map(Value::from).into_iter().collect());
-        let run = filter.before.map(|run| Value::from(run as i64));
-        add("(scheduled_at, id) < (SELECT scheduled_at, id FROM runs WHERE run = ?)", run.into_iter().collect());
+        let (condition, value) = visible(viewer);
+        let before = format!("(scheduled_at, id) < (SELECT scheduled_at, id FROM runs WHERE +{condition} AND run = ?)");
+        let run = filter.before.map(|run| value.into_iter().chain([Value::from(run as i64)]).collect());
+        add(&before, run.unwrap_or_default());
         let place = after.map(|place| vec![place.scheduled_at.into(), place.id.into()]);
         add("(scheduled_at, id) < (?, ?)", place.unwrap_or_default());
         conditions.push("1".to_owned());
@@ -194,17 +216,21 @@ impl Store {
         if !self.has_job(viewer, job)? {
             return Ok(None);
         }
-        let sql = "SELECT count(*) FILTER (WHERE outcome <> 'running'),
+        let (condition, value) = visible(viewer);
+        let sql = format!(
+            "SELECT count(*) FILTER (WHERE outcome <> 'running'),
                 count(*) FILTER (WHERE outcome = 'ok'),
                 count(*) FILTER (WHERE outcome IN ('failed', 'signal', 'timeout', 'not started')),
                 avg(duration) FILTER (WHERE outcome = 'ok'),
                 max(duration) FILTER (WHERE outcome = 'ok'),
                 min(scheduled_at)
-            FROM runs WHERE job = ?1 AND run IS NOT NULL";
+            FROM runs WHERE +{condition} AND job = ? AND run IS NOT NULL"
+        );
+        let values = value.into_iter().chain([job.to_owned().into()]);
         let count = |number: i64| number.max(0).unsigned_abs();
         self.connection()
-            .prepare_cached(sql)?
-            .query_row(params![job], |row| {
+            .prepare_cached(&sql)?
+            .query_row(params_from_iter(values), |row| {
                 Ok(Summary {
                     runs: count(row.get(0)?),
                     ok: count(row.get(1)?),
@@ -227,6 +253,9 @@ pub enum QueryError {
     /// There is no such run, or the viewer may not see it.
     #[error("no such run")]
     NoSuchRun,
+    /// It takes too long.
+    #[error("the question takes too long")]
+    TooLong,
     /// The database cannot be read now.
     #[error("the history cannot be read: {0}")]
     Unreadable(String),
@@ -240,13 +269,13 @@ impl Recorder {
     ///
     /// No such job, if the filter names one; or the database cannot be read.
     pub fn runs(
-        &self,
+        &mut self,
         viewer: Viewer,
         filter: &RunFilter,
         after: Option<RowPlace>,
         most: usize,
     ) -> Result<Vec<RunRow>, QueryError> {
-        self.ask(|store| {
+        self.ask(viewer, |store| {
             if let Some(job) = filter.job.as_deref().filter(|_| after.is_none())
                 && !store.has_job(viewer, job)?
             {
@@ -262,8 +291,8 @@ impl Recorder {
     /// # Errors
     ///
     /// No such run; or the database cannot be read.
-    pub fn run(&self, viewer: Viewer, run: u64) -> Result<RunRow, QueryError> {
-        self.ask(|store| store.run(viewer, run))?.ok_or(QueryError::NoSuchRun)
+    pub fn run(&mut self, viewer: Viewer, run: u64) -> Result<RunRow, QueryError> {
+        self.ask(viewer, |store| store.run(viewer, run))?.ok_or(QueryError::NoSuchRun)
     }
 
     /// The kept output of a run.
@@ -271,8 +300,8 @@ impl Recorder {
     /// # Errors
     ///
     /// No such run; or the database cannot be read.
-    pub fn output(&self, viewer: Viewer, run: u64) -> Result<StoredOutput, QueryError> {
-        self.ask(|store| store.output(viewer, run))?.ok_or(QueryError::NoSuchRun)
+    pub fn output(&mut self, viewer: Viewer, run: u64) -> Result<StoredOutput, QueryError> {
+        self.ask(viewer, |store| store.output(viewer, run))?.ok_or(QueryError::NoSuchRun)
     }
 
     /// What is known of the runs of a job.
@@ -280,12 +309,25 @@ impl Recorder {
     /// # Errors
     ///
     /// No such job; or the database cannot be read.
-    pub fn summary(&self, viewer: Viewer, job: &str) -> Result<Summary, QueryError> {
-        self.ask(|store| store.summary(viewer, job))?.ok_or(QueryError::NoSuchJob)
+    pub fn summary(&mut self, viewer: Viewer, job: &str) -> Result<Summary, QueryError> {
+        self.ask(viewer, |store| store.summary(viewer, job))?.ok_or(QueryError::NoSuchJob)
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Store) -> rusqlite::Result<T>) -> Result<T, QueryError> {
+    fn ask<T>(
+        &mut self,
+        viewer: Viewer,
+        question: impl FnOnce(&Store) -> rusqlite::Result<T>,
+    ) -> Result<T, QueryError> {
+        // Many questions must not keep events from being applied.
+        self.catch_up();
         let store = self.store().ok_or_else(|| QueryError::Unreadable("the database is not open".to_owned()))?;
-        question(store).map_err(|error| QueryError::Unreadable(error.to_string()))
+        let most_ms = match viewer {
+            Viewer::Owner(_) => OWNERS_MS,
+            Viewer::Everything => MOST_MS,
+        };
+        store.ask(clock::monotonic_ms() + most_ms, question).map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => QueryError::TooLong,
+            _ => QueryError::Unreadable(error.to_string()),
+        })
     }
 }

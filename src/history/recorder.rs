@@ -43,16 +43,16 @@ pub enum RecorderError {
     Off(String),
 }
 
-/// Whether main is still there.
+/// Whether main still holds its end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainState {
-    /// It is.
+    /// Go on.
     Open,
-    /// It has closed its end.
+    /// Apply what is left with [`Recorder::finish`], and end.
     Closed,
 }
 
-/// The recorder.
+/// The state of the process that applies the journal: nothing in it is lost when it is killed, as the next one reads on where the database says.
 #[derive(Debug)]
 pub struct Recorder {
     main: OwnedFd,
@@ -65,6 +65,8 @@ pub struct Recorder {
     applied: Option<Position>,
     /// When the journal is read next, milliseconds of the monotonic clock.
     apply_at: Option<i64>,
+    /// When it was read last.
+    read_at: i64,
     /// When what was applied is brought to the disk.
     sync_at: Option<i64>,
     trim_at: i64,
@@ -96,6 +98,7 @@ impl Recorder {
             _lock: None,
             applied: None,
             apply_at: Some(0),
+            read_at: 0,
             sync_at: None,
             trim_at: clock::monotonic_ms() + TRIM_STEP_MS,
             unreadable_since: None,
@@ -159,7 +162,7 @@ impl Recorder {
         self.main.as_fd()
     }
 
-    /// What main wants.
+    /// The settings that main has sent at the beginning.
     pub fn settings(&self) -> &RecorderSettings {
         &self.settings
     }
@@ -168,7 +171,7 @@ impl Recorder {
         self.store.as_ref()
     }
 
-    /// Reads main's messages.
+    /// Reads what main has sent, all of which means that the journal has grown: it is read soon.
     ///
     /// # Errors
     ///
@@ -225,8 +228,20 @@ impl Recorder {
         Ok(())
     }
 
+    /// Applies some events if the journal has not been read for a while. What fails is tried again, and reported, by [`Recorder::run_timers`].
+    pub(super) fn catch_up(&mut self) {
+        let now = clock::monotonic_ms();
+        if self.is_failing || now - self.read_at < BATCH_MS {
+            return;
+        }
+        if !matches!(self.apply_batch(now), Ok(false)) {
+            self.apply_at = Some(now);
+        }
+    }
+
     /// Applies some events. Returns whether there may be more.
     fn apply_batch(&mut self, now: i64) -> Result<bool, RecorderError> {
+        self.read_at = now;
         let Some(store) = &mut self.store else { return Ok(false) };
         let Some(batch) = self.journal.read(self.applied, BATCH_EVENTS, BATCH_BYTES)? else { return Ok(false) };
         if Some(batch.end) == self.applied || batch.events.is_empty() {

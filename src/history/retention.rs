@@ -1,7 +1,8 @@
 //! Deletes old rows: by age, by number for each job, and by size in all. Each step is short, so that the recorder goes on with its work between two.
 //!
 //! When the database has become too large, the owner whose rows take most loses the oldest of them, so that one user cannot displace the rows of
-//! another. The tables of the system count a quarter of what they take.
+//! another. The tables of the system count a quarter of what they take. What a user has asked for counts as the user's, and goes when no run is left
+//! to be deleted.
 
 use super::message::Retention;
 use super::store::{Store, StoreError};
@@ -109,6 +110,11 @@ impl Store {
                     ORDER BY scheduled_at, id LIMIT ?2))
                 WHERE upto - size < ?3)"
         );
-        Ok(self.connection().prepare_cached(&sql)?.execute(params![owner, ROWS, excess.min(BYTES)])?)
+        let deleted = self.connection().prepare_cached(&sql)?.execute(params![owner, ROWS, excess.min(BYTES)])?;
+        if deleted > 0 {
+            return Ok(deleted);
+        }
+        let sql = "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE uid = ?1 ORDER BY id LIMIT ?2)";
+        Ok(self.connection().prepare_cached(sql)?.execute(params![owner, ROWS])?)
     }
 }

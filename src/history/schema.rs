@@ -6,10 +6,10 @@
 use rusqlite::{Connection, Result};
 
 /// The version that this program writes (PRAGMA user_version).
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// What each version has added to the one before.
-const MIGRATIONS: [&str; VERSION as usize] = [FIRST];
+const MIGRATIONS: [&str; VERSION as usize] = [FIRST, SECOND];
 
 const FIRST: &str = "
 -- One row for each run, and one for slots in a row without a run.
@@ -116,6 +116,22 @@ CREATE TABLE applied (
     generation INTEGER NOT NULL,
     upto INTEGER NOT NULL
 ) STRICT;
+";
+
+const SECOND: &str = "
+-- About how many bytes the row takes: they count as those of the user who asked.
+ALTER TABLE actions ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+UPDATE actions SET size = 100 + octet_length(by) + octet_length(action) + ifnull(octet_length(job), 0) + octet_length(text);
+INSERT INTO owners SELECT uid, sum(size) FROM actions WHERE true GROUP BY uid
+    ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+CREATE INDEX actions_by_uid ON actions (uid);
+CREATE TRIGGER actions_added AFTER INSERT ON actions BEGIN
+    INSERT INTO owners VALUES (new.uid, new.size)
+        ON CONFLICT DO UPDATE SET bytes = bytes + new.size;
+END;
+CREATE TRIGGER actions_deleted AFTER DELETE ON actions BEGIN
+    UPDATE owners SET bytes = bytes - old.size WHERE owner = old.uid;
+END;
 ";
 
 /// The version of a database; 0 for a new one.

@@ -15,6 +15,10 @@ pub(super) const NAME: &str = "history.db";
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// About what a row takes without its texts and its output.
 const ROW: i64 = 250;
+/// The same for a row of what people have asked for.
+const ACTION: i64 = 100;
+/// Most of these rows that are kept for each user.
+pub(super) const MOST_ACTIONS: i64 = 1_000;
 /// The size of the pages of a new database.
 const PAGE: u32 = 4096;
 /// Kilobytes of pages that are cached.
@@ -254,10 +258,16 @@ impl Change<'_> {
                 self.execute("UPDATE runs SET mail = ?2 WHERE run = ?1", params![*run as i64, mail])
             }
             HistoryEvent::Slots(slots) => self.slots(slots),
-            HistoryEvent::Control { at_ms, uid, by, action, job, run, text } => self.execute(
-                "INSERT INTO actions (at, uid, by, action, job, run, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![at_ms, uid, by, action, job, run.map(|run| run as i64), text],
-            ),
+            HistoryEvent::Control { at_ms, uid, by, action, job, run, text } => {
+                let texts = by.len() + action.len() + job.as_ref().map_or(0, String::len) + text.len();
+                self.execute(
+                    "INSERT INTO actions (at, uid, by, action, job, run, text, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    params![at_ms, uid, by, action, job, run.map(|run| run as i64), text, ACTION + texts as i64],
+                )?;
+                let sql = "DELETE FROM actions WHERE uid = ?1
+                    AND id <= (SELECT id FROM actions WHERE uid = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+                self.execute(sql, params![uid, MOST_ACTIONS])
+            }
         }
     }
 

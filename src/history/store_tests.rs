@@ -26,6 +26,10 @@ fn entry(job: &str, owner: Option<u32>) -> RecordedEntry {
 
 fn begun(run: u64, job: &str, at_ms: i64) -> HistoryEvent {
     let owner = job.starts_with("alice").then_some(1000).or(job.starts_with("bob").then_some(1001));
+    begun_of(run, job, owner, at_ms)
+}
+
+fn begun_of(run: u64, job: &str, owner: Option<u32>, at_ms: i64) -> HistoryEvent {
     HistoryEvent::RunBegun(Box::new(RunBegun {
         run,
         entry: entry(job, owner),
@@ -194,6 +198,14 @@ fn an_owner_sees_the_rows_of_the_own_crontab_only() {
     assert!(store.summary(Viewer::Owner(1001), "alice:a").unwrap().is_none());
     let summary = store.summary(Viewer::Owner(1000), "alice:a").unwrap().unwrap();
     assert_eq!((summary.runs, summary.ok, summary.mean), (1, 1, Some(1.5)));
+    // Where a run of somebody else lies in the order is not to be seen either.
+    let before = |run| RunFilter { before: Some(run), ..RunFilter::default() };
+    assert_eq!(store.runs(Viewer::Owner(1000), &before(3), None, 10).unwrap().len(), 0);
+    assert_eq!(store.runs(Viewer::Everything, &before(3), None, 10).unwrap().len(), 2);
+    // A job of that name was somebody else's once.
+    apply(&mut store, vec![begun_of(4, "alice:a", Some(1001), 4), ended(4, "ok")]);
+    assert_eq!(store.summary(Viewer::Owner(1000), "alice:a").unwrap().unwrap().runs, 1);
+    assert_eq!(store.summary(Viewer::Everything, "alice:a").unwrap().unwrap().runs, 2);
 }
 
 #[test]
@@ -217,6 +229,19 @@ fn rows_are_filtered_and_paged_newest_first() {
     assert_eq!(runs(RunFilter { since_ms: Some(3000), until_ms: Some(5000), ..filter() }, None, 9), [4, 3]);
     assert_eq!(runs(RunFilter { before: Some(3), ..filter() }, None, 9), [2, 1]);
     assert_eq!(runs(RunFilter { user: Some("nobody".into()), ..filter() }, None, 9), [0_u64; 0]);
+}
+
+#[test]
+fn a_question_that_takes_too_long_is_interrupted() {
+    let mut store = store();
+    apply(&mut store, (1..=5000).map(|run| begun(run, "alice:a", run as i64)).collect());
+    let nobody = RunFilter { user: Some("nobody".into()), ..RunFilter::default() };
+    let ask = |until_ms| store.ask(until_ms, |store| store.runs(Viewer::Everything, &nobody, None, 10));
+    let refused = ask(0).unwrap_err();
+    assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    assert_eq!(ask(i64::MAX).unwrap().len(), 0);
+    // Nothing is left of the limit.
+    apply(&mut store, (1..=5000).map(|run| ended(run, "ok")).collect());
 }
 
 fn trim(store: &mut Store, keep: Retention, now_ms: i64) {
@@ -268,6 +293,39 @@ fn a_full_database_takes_from_the_owner_with_most() {
     store.connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let size = std::fs::metadata(file).unwrap().len();
     assert!(size < 3 << 20, "{size}");
+}
+
+fn control(uid: u32, text: &str) -> HistoryEvent {
+    HistoryEvent::Control {
+        at_ms: 1,
+        uid,
+        by: "u".into(),
+        action: "run".into(),
+        job: None,
+        run: None,
+        text: text.into(),
+    }
+}
+
+#[test]
+fn what_somebody_asks_for_displaces_nothing_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path(), 1).unwrap().store;
+    apply(&mut store, (1..=100).flat_map(|run| [begun(run, "bob:b", run as i64), ended(run, "ok")]).collect());
+    apply(&mut store, vec![control(1001, "of bob")]);
+    let text = "x".repeat(2000);
+    apply(&mut store, (0..3000).map(|_| control(1000, &text)).collect());
+    let actions = |store: &Store, uid: u32| -> i64 {
+        store.connection().query_row("SELECT count(*) FROM actions WHERE uid = ?1", [uid], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((actions(&store, 1000), actions(&store, 1001)), (super::store::MOST_ACTIONS, 1));
+    trim(&mut store, Retention { bytes: 1 << 20, ..EVERYTHING }, 0);
+    assert_eq!((outcomes(&store).len(), actions(&store, 1001)), (100, 1));
+    assert!((1..600).contains(&actions(&store, 1000)), "{}", actions(&store, 1000));
+    let bytes: i64 = store.connection().query_row("SELECT sum(bytes) FROM owners", [], |row| row.get(0)).unwrap();
+    let sql = "SELECT (SELECT sum(size) FROM runs) + (SELECT sum(size) FROM actions)";
+    let sizes: i64 = store.connection().query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(bytes, sizes);
 }
 
 #[test]

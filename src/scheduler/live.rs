@@ -20,31 +20,38 @@ pub struct Live<'a> {
 }
 
 /// A place among the live entries, at which looking at them can be interrupted. A table that is loaded meanwhile may be seen or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryCursor {
-    table: u32,
-    entry: u32,
+    pub(super) table: u32,
+    pub(super) entry: u32,
 }
 
 impl Scheduler {
-    /// At most `most` live entries from a place on, which is moved behind them. None: there are no more.
-    pub fn entries_from(&self, cursor: &mut EntryCursor, most: usize) -> Option<Vec<Live<'_>>> {
-        let mut found = Vec::new();
-        while found.len() < most {
+    /// The next live entry from a place on, which is moved behind it. None: there are no more.
+    pub fn next_entry(&self, cursor: &mut EntryCursor) -> Option<(EntryCursor, Live<'_>)> {
+        loop {
             let Some(table) = self.tables.get(cursor.table) else {
-                let Some((next, _)) = self.tables.iter().find(|(number, _)| *number > cursor.table) else { break };
-                *cursor = EntryCursor { table: next, entry: 0 };
+                let (table, _) = self.tables.iter().find(|(number, _)| *number > cursor.table)?;
+                *cursor = EntryCursor { table, entry: 0 };
                 continue;
             };
-            let Some(entry) = table.entries().get(cursor.entry as usize) else {
+            if cursor.entry as usize >= table.entries().len() {
                 *cursor = EntryCursor { table: cursor.table + 1, entry: 0 };
                 continue;
-            };
-            let (index, shared) = (cursor.entry, self.timing.timers.get(entry.timer()));
-            found.extend(shared.map(|shared| Live { scheduler: self, table, index, shared }));
+            }
+            let place = *cursor;
             cursor.entry += 1;
+            if let Some(live) = self.entry_at(place) {
+                return Some((place, live));
+            }
         }
-        (!found.is_empty()).then_some(found)
+    }
+
+    /// The live entry at a place, which may be another one since its table was loaded anew.
+    pub fn entry_at(&self, place: EntryCursor) -> Option<Live<'_>> {
+        let table = self.tables.get(place.table)?;
+        let shared = self.timing.timers.get(table.timer(place.entry)?)?;
+        Some(Live { scheduler: self, table, index: place.entry, shared })
     }
 
     /// The live entry that is this job. All entries of its user are looked at.

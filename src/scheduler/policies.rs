@@ -5,6 +5,7 @@ use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult,
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Killed, Notice, Pause, RefusedRun, Turn};
+use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::queue_exits::QueueExit;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
@@ -187,6 +188,21 @@ impl Scheduler {
     fn manage_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> bool {
         self.manage_jobs(&BTreeSet::from([id.clone()]), None, now, actions);
         self.jobs.entry(id).is_some()
+    }
+
+    /// Makes the job managed that is the entry at that place, so that what somebody asks for it needs no search.
+    pub fn manage_entry(&mut self, place: EntryCursor, id: &JobId, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let EntryCursor { table: number, entry } = place;
+        let Some(table) = self.tables.get(number).filter(|_| self.jobs.entry(id).is_none()) else { return actions };
+        if (entry as usize) < table.entries().len() && self.id_of(table, entry).as_ref() == Some(id) {
+            let spec = self.spec(table, number, entry, false);
+            if let Some(table) = self.tables.get_mut(number) {
+                table.managed.insert(entry, id.clone());
+            }
+            self.with_jobs(now, &mut actions, |jobs, turn| jobs.register(id.clone(), spec, turn));
+        }
+        actions
     }
 
     /// The same for several, in one search of one table or of all.

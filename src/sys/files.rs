@@ -273,6 +273,15 @@ pub fn is_executable(path: &str) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// The installed `cronctl`: beside this program, or in the `bin` directory beside its directory.
+pub fn cronctl() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let directory = own.parent()?;
+    let beside = [directory.join("cronctl"), directory.join("../bin/cronctl")];
+    let places = beside.into_iter().chain(["/usr/bin/cronctl".into(), "/usr/local/bin/cronctl".into()]);
+    places.into_iter().find(|path| path.to_str().is_some_and(is_executable))
+}
+
 /// Whether this process may write to the file or directory. Nothing can be written to a file system that is mounted read-only.
 pub fn is_writable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()

@@ -56,7 +56,7 @@ impl Listener {
     /// [`io::ErrorKind::AddrInUse`]: another process listens there, or the path is no socket.
     pub fn bind_for_all(threads: &SingleThreaded, path: &Path) -> io::Result<Listener> {
         if fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket()) {
-            match UnixStream::connect(path) {
+            match connect(path) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
                 _ => return Err(io::ErrorKind::AddrInUse.into()),
             }

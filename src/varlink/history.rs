@@ -11,21 +11,21 @@ pub const DESCRIPTION: &str = include_str!("io.cronwheel.History.varlink");
 /// One row of the history: a run, a slot without a run, or several slots that were left out for the same reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The run. None: there was none.
+    /// The number of the run. None: nothing ran in the slots.
     pub run: Option<u64>,
     /// The job, `USER:NAME`.
     pub job: String,
-    /// The user as whom it ran.
+    /// The user as whom it ran, or would have.
     pub user: String,
-    /// The user's id then.
+    /// The id that this user had then; 4294967295 if that was not known.
     pub uid: u32,
     /// The file with the entry.
     pub source: String,
     /// The line of the entry, from 1.
     pub line: u32,
-    /// The command.
+    /// The command, with U+FFFD for what is not UTF-8.
     pub command: String,
-    /// What asked for the run.
+    /// What asked for the run: `schedule`, `manual` and so on.
     pub trigger: String,
     /// Which attempt for the slot, from 1; 0 without a run.
     pub attempt: u32,
@@ -33,7 +33,7 @@ pub struct RunRecord {
     pub scheduled_at: Time,
     /// When its process was started.
     pub started_at: Option<Time>,
-    /// When it ended.
+    /// When that process ended.
     pub ended_at: Option<Time>,
     /// Seconds from start to end by a clock that is never set.
     pub duration: Option<f64>,
@@ -55,7 +55,7 @@ pub struct RunRecord {
     pub output_bytes: u64,
     /// What became of the mail: `sent`, or why not.
     pub mail: Option<String>,
-    /// What became of hooks.
+    /// What became of hooks; nothing is recorded of them so far.
     pub hooks: Option<String>,
     /// How many slots this stands for.
     pub count: u64,
@@ -81,7 +81,7 @@ pub struct RunsArguments {
     /// Only slots before this moment.
     #[serde(default)]
     pub until: Option<String>,
-    /// Only runs with a smaller number.
+    /// Only rows that come after this run in the order of rows, newest slots first.
     #[serde(default)]
     pub before: Option<u64>,
     /// At most so many; 50 if it is left out.
@@ -92,23 +92,23 @@ pub struct RunsArguments {
 /// The arguments of `Run` and `Output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunArguments {
-    /// The run.
+    /// The number of the run.
     pub run: u64,
 }
 
 /// The result of `Run`, and one of the results of `Runs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
-    /// The row.
+    /// The row of the run, or of slots without one.
     pub run: RunRecord,
 }
 
 /// The result of `Output`: the beginning and the end of what a run wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// The beginning.
+    /// All of the output, or its first bytes.
     pub head: String,
-    /// The end, if something lies between.
+    /// Its last bytes, if there is more than `head`.
     pub tail: String,
     /// How many bytes between the two were not kept.
     pub cut: u64,
@@ -132,9 +132,9 @@ pub struct Summary {
     pub ok: u64,
     /// Those that failed.
     pub failures: u64,
-    /// Mean duration in seconds.
+    /// Mean duration of those that succeeded, in seconds.
     pub mean: Option<f64>,
-    /// Longest duration in seconds.
+    /// Longest duration of these, in seconds.
     pub longest: Option<f64>,
     /// The first slot in the history.
     pub since: Option<Time>,

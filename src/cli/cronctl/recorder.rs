@@ -10,6 +10,8 @@ use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
 use crate::varlink::history::{self, Found, Output, RunArguments, RunsArguments, SummaryArguments};
 use crate::varlink::{Call, CallError, Reply, Time, cron, service};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,8 +20,6 @@ use std::process::ExitCode;
 
 pub(super) use crate::history::message::VERB;
 
-/// The user id that the kernel shows for users that do not exist in a namespace.
-const OVERFLOW_UID: u32 = 65_534;
 /// Rows that are read at once for an answer.
 const PAGE: usize = 100;
 /// Rows of an answer, unless the call has a limit, and at most.
@@ -28,6 +28,10 @@ const MOST_ROWS: u64 = 1_000_000;
 /// Connections accepted, and pages sent, in a turn of the loop.
 const ACCEPTED_A_TURN: usize = 16;
 const PAGES_A_TURN: usize = 4;
+/// Events of descriptors handled in a turn. Each may be a question that takes its time.
+const EVENTS_A_TURN: usize = 8;
+/// After so many milliseconds further answers go on in the next turn.
+const ANSWERS_MS: i64 = 500;
 
 /// Numbers of descriptors in the epoll set. Connections follow.
 const MAIN: u64 = 0;
@@ -74,6 +78,8 @@ struct Service {
     next_connection: ConnectionId,
     /// Answers of several replies that are not complete.
     answers: BTreeMap<ConnectionId, RunsAnswer>,
+    /// The one that was continued last.
+    last_answer: ConnectionId,
 }
 
 /// An answer to `Runs` that is being sent.
@@ -95,12 +101,13 @@ impl Service {
         }
         let settings = recorder.settings();
         let rights = Rights { control_group: settings.control_group, view_group: settings.view_group };
-        Ok(Service { recorder, rights, server, poll, next_connection: LISTENER + 1, answers: BTreeMap::new() })
+        let (next_connection, last_answer) = (LISTENER + 1, LISTENER);
+        Ok(Service { recorder, rights, server, poll, next_connection, answers: BTreeMap::new(), last_answer })
     }
 
     fn run(mut self) -> Result<(), RecorderError> {
         loop {
-            for number in self.poll.wait::<64>(Some(self.timeout_ms()))? {
+            for number in self.poll.wait::<EVENTS_A_TURN>(Some(self.timeout_ms()))? {
                 match number {
                     MAIN => {
                         if self.recorder.handle_main()? == MainState::Closed {
@@ -134,7 +141,7 @@ impl Service {
         let Some(server) = &mut self.server else { return };
         for _ in 0..ACCEPTED_A_TURN {
             let id = self.next_connection;
-            let Some(socket) = server.accept(id) else { return };
+            let Ok(Some(socket)) = server.accept(id) else { return };
             self.next_connection += 1;
             if self.poll.add(socket, id).is_err() {
                 server.close(id);
@@ -181,7 +188,7 @@ impl Service {
         Some(answered.unwrap_or_else(|error| Reply::refusal(&error)))
     }
 
-    fn answer_one(&self, method: &str, call: &Call, peer: &Peer) -> Result<Reply, CallError> {
+    fn answer_one(&mut self, method: &str, call: &Call, peer: &Peer) -> Result<Reply, CallError> {
         match method {
             "Run" => {
                 let RunArguments { run } = call.arguments()?;
@@ -251,8 +258,14 @@ impl Service {
 
     /// Sends further rows to those who have read the ones before.
     fn continue_answers(&mut self) {
-        let ids: Vec<ConnectionId> = self.answers.keys().copied().collect();
-        for id in ids {
+        let until_ms = clock::monotonic_ms() + ANSWERS_MS;
+        let next = self.last_answer + 1;
+        let ids = self.answers.range(next..).chain(self.answers.range(..next)).map(|(id, _)| *id);
+        for id in ids.collect::<Vec<ConnectionId>>() {
+            if clock::monotonic_ms() >= until_ms {
+                return;
+            }
+            self.last_answer = id;
             let is_open = (0..PAGES_A_TURN).all(|_| self.continue_answer(id));
             // What was sent ahead of the end of the answer is answered now.
             if is_open && (self.answers.contains_key(&id) || self.answer_calls(id)) {
@@ -271,8 +284,14 @@ impl Service {
         }
         // One row more tells whether there is a next page.
         let wanted = PAGE.min(usize::try_from(answer.left).unwrap_or(PAGE));
-        let Ok(mut rows) = self.recorder.runs(answer.viewer, &answer.filter, answer.last, wanted + 1) else {
-            return false;
+        let page = self.recorder.runs(answer.viewer, &answer.filter, answer.last, wanted + 1);
+        let mut rows = match page {
+            Ok(rows) => rows,
+            Err(error) => {
+                let job = answer.filter.job.clone().unwrap_or_default();
+                self.answers.remove(&id);
+                return server.reply(id, &Reply::refusal(&refusal(error, &job, 0)), clock::monotonic_ms());
+            }
         };
         let is_last = rows.len() <= wanted || answer.left <= wanted as u64;
         rows.truncate(wanted);
@@ -295,10 +314,10 @@ impl Service {
 
     /// What somebody may see. None: nothing.
     fn viewer(&self, peer: &Peer) -> Option<Viewer> {
-        if self.rights.sees_all(peer) {
-            return Some(Viewer::Everything);
+        match self.rights.sees_all(peer) {
+            true => Some(Viewer::Everything),
+            false => Rights::is_known(peer).then_some(Viewer::Owner(peer.uid)),
         }
-        (peer.uid != OVERFLOW_UID).then_some(Viewer::Owner(peer.uid))
     }
 
     fn wait_for(&self, id: ConnectionId) {
@@ -331,7 +350,7 @@ fn refusal(error: QueryError, job: &str, run: u64) -> CallError {
     CallError::Cron(match error {
         QueryError::NoSuchJob => cron::Error::NoSuchJob { job: job.to_owned() },
         QueryError::NoSuchRun => cron::Error::NoSuchRun { run },
-        QueryError::Unreadable(_) => cron::Error::Busy { retry_after: 5.0 },
+        QueryError::TooLong | QueryError::Unreadable(_) => cron::Error::Busy { retry_after: 5.0 },
     })
 }
 
@@ -341,38 +360,16 @@ fn output(head: Vec<u8>, tail: Vec<u8>, cut: u64) -> Output {
         (Ok(head), Ok(tail)) => Output { head, tail, cut, base64: false },
         (head, tail) => {
             let encode = |text: Result<String, std::string::FromUtf8Error>| {
-                base64(&text.map_or_else(std::string::FromUtf8Error::into_bytes, String::into_bytes))
+                BASE64_STANDARD.encode(text.map_or_else(std::string::FromUtf8Error::into_bytes, String::into_bytes))
             };
             Output { head: encode(head), tail: encode(tail), cut, base64: true }
         }
     }
 }
 
-/// Base64 (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for piece in bytes.chunks(3) {
-        let bits = piece.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - piece.len()));
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) as usize & 63;
-            text.push(if digit <= piece.len() { char::from(*DIGITS.get(value).unwrap_or(&b'=')) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_encoded_as_rfc_4648_has_it() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
-    }
 
     #[test]
     fn output_is_text_where_it_is_utf_8() {

@@ -1,6 +1,6 @@
 //! Connections, and which method answers which call.
 
-use super::state::{Control, Counts, Purpose, Request, Search, Then, Walk};
+use super::state::{Control, Counts, Purpose, Request, Search, SteeringRequest, Then, Walk};
 use crate::control::{Access, May, Sees};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
@@ -12,6 +12,8 @@ use std::io;
 
 /// Connections that are accepted in one turn of the loop.
 const ACCEPTED_A_TURN: usize = 16;
+/// How long none is accepted when no descriptor is left. Milliseconds.
+const ACCEPT_PAUSE_MS: i64 = 100;
 /// Most jobs that one call may name.
 const MOST_NAMED: usize = 500;
 
@@ -19,18 +21,24 @@ impl Daemon {
     /// Waits for connections, if there is a socket.
     pub(in crate::daemon) fn add_control(&mut self) -> io::Result<()> {
         let Some(server) = &self.control.server else { return Ok(()) };
-        self.reactor.add(server.listener(), Interest::Readable, |daemon, _| {
+        let token = *self.control.listener.get_or_insert_with(|| self.reactor.new_token());
+        self.reactor.add_as(token, server.listener(), Interest::Readable, |daemon, _| {
             daemon.accept_clients();
             Ok(())
-        })?;
-        Ok(())
+        })
     }
 
     fn accept_clients(&mut self) {
         for _ in 0..ACCEPTED_A_TURN {
             let token = self.reactor.new_token();
             let Some(server) = &mut self.control.server else { return };
-            let Some(socket) = server.accept(token.number()) else { continue };
+            let socket = match server.accept(token.number()) {
+                Ok(Some(socket)) => socket,
+                Ok(None) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // No descriptor is left. The listener stays readable, which would keep the loop busy.
+                Err(_) => return self.pause_control(),
+            };
             let handler = |daemon: &mut Daemon, token| -> Result<(), Fatal> {
                 daemon.handle_client(token);
                 Ok(())
@@ -38,6 +46,14 @@ impl Daemon {
             if self.reactor.add_as(token, socket, Interest::Readable, handler).is_err() {
                 server.close(token.number());
             }
+        }
+    }
+
+    /// Accepts no connections for a moment.
+    fn pause_control(&mut self) {
+        if let (Some(server), Some(token)) = (&self.control.server, self.control.listener) {
+            self.reactor.remove(server.listener(), token);
+            self.control.resume_at = Some(clock::monotonic_ms() + ACCEPT_PAUSE_MS);
         }
     }
 
@@ -86,7 +102,7 @@ impl Daemon {
     /// Closes a connection and forgets what was being answered on it.
     pub(super) fn close_client(&mut self, token: Token) {
         if let Some(Request::Output(follower)) = self.control.requests.remove(&token) {
-            self.stop_following(follower);
+            self.stop_following(follower.number);
         }
         self.control.writing.remove(&token);
         let Some(server) = &mut self.control.server else { return };
@@ -102,6 +118,12 @@ impl Daemon {
         if server.next_deadline_ms().is_some_and(|at| at <= now_ms) {
             for id in server.overdue(now_ms) {
                 self.close_client(Token::of_number(id));
+            }
+        }
+        if self.control.resume_at.is_some_and(|at| at <= now_ms) {
+            self.control.resume_at = None;
+            if self.add_control().is_err() {
+                self.control.resume_at = Some(now_ms + ACCEPT_PAUSE_MS);
             }
         }
         self.advance_walks();
@@ -166,16 +188,19 @@ impl Daemon {
             "Pause" => {
                 let cron::PauseArguments { jobs, all, until, note } = call.arguments()?;
                 let until = pause_end(&until)?;
-                let then = Then::Pause { until, note: note_of(note.unwrap_or_default())? };
-                self.find_own(token, call, jobs, all, then)
+                let pause = SteeringRequest::Pause { until, note: note_of(note.unwrap_or_default())? };
+                self.find_own(token, call, jobs, all, Then::Steer(pause))
             }
             "Resume" => {
                 let cron::ResumeArguments { jobs, all } = call.arguments()?;
-                self.find_own(token, call, jobs, all, Then::Resume)
+                self.find_own(token, call, jobs, all, Then::Steer(SteeringRequest::Resume))
             }
             "Kill" => {
                 let arguments: cron::KillArguments = call.arguments()?;
                 match &arguments.job {
+                    Some(_) if arguments.signal.is_some() => {
+                        Err(CallError::InvalidParameter { parameter: "signal: only a run gets one".to_owned() })
+                    }
                     Some(job) if arguments.run == 0 => self.find(token, call, Some(vec![job.clone()]), Then::Cancel),
                     _ => self.kill_run_of_client(token, &arguments),
                 }
@@ -208,7 +233,7 @@ impl Daemon {
         }
         if texts.is_empty() {
             let (peer, more) = (self.peer(token)?, call.more);
-            return self.go_on_with(token, &peer, more, None, then);
+            return self.go_on_with(token, &peer, more, None, false, then);
         }
         let texts = texts.into_iter().map(|text| Search { text, ..Search::default() }).collect();
         self.walk(token, call, Purpose::Find { texts, then })
@@ -292,11 +317,17 @@ pub(super) fn needed_access(then: &Then) -> Access {
         }
         Then::Show => Access { sees: Sees::All, may: May::Nothing },
         Then::Cancel => Access { sees: Sees::Entry, may: May::Kill },
-        Then::Run { .. } | Then::Pause { .. } | Then::Resume => Access { sees: Sees::Entry, may: May::All },
+        Then::Run { .. } | Then::Steer(_) => Access { sees: Sees::Entry, may: May::All },
     }
 }
 
 impl Control {
+    /// Connections that get the output of a run.
+    pub(super) fn output_followers(&self) -> impl Iterator<Item = Token> {
+        let follows = |request: &Request| matches!(request, Request::Output(_));
+        self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
+    }
+
     /// Connections that are being told what happens.
     pub(super) fn listeners(&self) -> Vec<Token> {
         let listens = |request: &Request| matches!(request, Request::Events(_));

@@ -86,7 +86,9 @@ impl Daemon {
     fn wants_event(&mut self, token: Token, about: Option<&About>) -> bool {
         let Ok(peer) = self.peer(token) else { return false };
         let Some(Request::Events(filter)) = self.control.requests.get(&token) else { return false };
-        let Some(About { job, source, user }) = about else { return filter.jobs.is_none() };
+        let Some(About { job, source, user }) = about else {
+            return filter.jobs.is_none() && self.control.rights.sees_all(&peer);
+        };
         let is_wanted = filter.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
             && filter.user.as_deref().is_none_or(|user| user == job.user())
             && filter.source.as_deref().is_none_or(|path| path == source.path);
@@ -184,7 +186,7 @@ impl Daemon {
                     && record.scheduled_at == by_hand.asked_at;
                 is_slot || (record.run.is_some() && record.run == by_hand.run)
             }
-            Request::Walk(_) | Request::Events(_) | Request::Output(_) => false,
+            Request::Walk(_) | Request::Steer(_) | Request::Events(_) | Request::Output(_) => false,
         };
         let tokens: Vec<Token> =
             self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();

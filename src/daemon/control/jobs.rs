@@ -1,5 +1,6 @@
 //! What is said of a job.
 
+use super::state::FoundJob;
 use crate::control::{Access, JobOwner, Rights, Sees};
 use crate::crontab::is_job_setting;
 use crate::daemon::database::CrontabDatabase;
@@ -209,21 +210,6 @@ pub(super) fn next_start(live: &Live<'_>, id: &JobId, at: Timestamp) -> cron::Ne
 }
 
 impl Daemon {
-    /// What somebody may do with a job.
-    pub(super) fn access_to(&mut self, peer: &Peer, id: &JobId) -> Access {
-        if self.control.rights.is_root(peer) {
-            return Access::ROOT;
-        }
-        let found =
-            self.planner.scheduler.find_entry(id).map(|live| (live.source().owner.clone(), live.user().to_owned()));
-        let found = found.or_else(|| {
-            let (_, run) = self.runs.of_job(id).next()?;
-            Some((run.source.owner.clone(), run.user.clone()))
-        });
-        let Some((owner, user)) = found else { return Access::NOTHING };
-        Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
-    }
-
     /// The jobs of the anacrontab that somebody may see.
     pub(super) fn anacron_views(&mut self, peer: &Peer) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
@@ -284,10 +270,11 @@ impl Daemon {
     }
 
     /// Answers `Show`.
-    pub(super) fn show(&mut self, token: Token, peer: &Peer, id: &JobId) {
-        let access = self.access_to(peer, id);
+    pub(super) fn show(&mut self, token: Token, peer: &Peer, job: &FoundJob) {
+        let FoundJob { id, access, place } = job;
         let scheduler = &self.planner.scheduler;
-        let Some(live) = scheduler.find_entry(id) else {
+        let live = place.and_then(|place| scheduler.entry_at(place)).filter(|live| live.id().as_ref() == Some(id));
+        let Some(live) = live else {
             let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
             let Some((view, access)) = view else {
                 return self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() });
@@ -305,7 +292,9 @@ impl Daemon {
             };
             return self.reply(token, &Reply::of(&show));
         };
-        let Some(view) = JobView::of_entry(scheduler, &self.runs, &live) else { return };
+        let Some(view) = JobView::of_entry(scheduler, &self.runs, &live) else {
+            return self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() });
+        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut settings, mut environment) = (Vec::new(), Vec::new());
         for (name, value) in live.variables().iter() {
@@ -318,7 +307,7 @@ impl Daemon {
         }
         let next = live.starts_after(now().utc).take(NEXT_SHOWN).map(Time::from).collect();
         let explanation = schedule::explain(live.schedule());
-        let show = cron::Show { job: view.job_for(access), explanation, settings, environment, next, warnings };
+        let show = cron::Show { job: view.job_for(*access), explanation, settings, environment, next, warnings };
         self.reply(token, &Reply::of(&show));
     }
 

@@ -1,6 +1,6 @@
 //! The output of runs, as executors send it.
 
-use super::state::Request;
+use super::state::{OutputFollower, Request};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
 use crate::executor::OutputStream;
@@ -8,6 +8,9 @@ use crate::scheduler::RunId;
 use crate::varlink::{CallError, Reply, cron};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+
+/// Clients that may follow output at once, of all users but root: the executor has 64 of them.
+const FOLLOWERS_OF_USERS: usize = 48;
 
 impl Daemon {
     /// Begins to send the output of a run: what it has written, and if the client wants it what it writes until it ends.
@@ -17,6 +20,11 @@ impl Daemon {
         let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
         if self.runs.get(run).is_none() || !self.may_see_output(&peer, run) {
             return Err(unknown());
+        }
+        let is_of_user = |token: &Token| self.peer(*token).is_ok_and(|peer| peer.uid != 0);
+        let of_users = self.control.output_followers().filter(is_of_user).count();
+        if peer.uid != 0 && of_users >= FOLLOWERS_OF_USERS {
+            return Err(cron::Error::Busy { retry_after: 1.0 }.into());
         }
         let follower = token.number();
         let is_sent = match self.executors.old.executor_of(run) {
@@ -31,7 +39,7 @@ impl Daemon {
                 format!("the output of run {run} cannot be read: its executor is of another version of this program");
             return Err(cron::Error::NotAllowed { what }.into());
         }
-        self.control.requests.insert(token, Request::Output(follower));
+        self.control.requests.insert(token, Request::Output(OutputFollower { number: follower, skipped: 0 }));
         if !arguments.follow.unwrap_or(false) {
             self.stop_following(follower);
         }
@@ -54,10 +62,16 @@ impl Daemon {
         is_end: bool,
     ) {
         let token = Token::of_number(follower);
+        let is_behind = self.control.server.as_ref().is_some_and(|server| server.is_behind(follower));
         // The client may have gone meanwhile.
-        if !matches!(self.control.requests.get(&token), Some(Request::Output(_))) {
+        let Some(Request::Output(of)) = self.control.requests.get_mut(&token) else { return };
+        of.skipped = of.skipped.saturating_add(skipped);
+        if is_behind && !is_end {
+            // A client that does not read is not waited for.
+            of.skipped = of.skipped.saturating_add(data.len() as u64);
             return;
         }
+        let skipped = std::mem::take(&mut of.skipped);
         if skipped > 0 {
             let note = format!("\n[... {skipped} bytes of output cut here ...]\n");
             self.reply(token, &Reply::continued(&part(stream, note.into_bytes())));
@@ -69,10 +83,6 @@ impl Daemon {
             }
             false if data.is_empty() => {}
             false => self.reply(token, &Reply::continued(&part(stream, data))),
-        }
-        // A client that does not read is not waited for.
-        if self.control.server.as_ref().is_some_and(|server| server.is_behind(follower)) {
-            self.close_client(token);
         }
     }
 

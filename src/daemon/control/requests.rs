@@ -1,17 +1,20 @@
 //! Run, pause, resume, kill, reload.
 
-use super::state::{Request, RunByHand};
+use super::state::{FoundJob, Request, RunByHand, Steering, SteeringRequest};
 use crate::control::{Access, May, Sees};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::report::{Ident, Level, LogRecord};
-use crate::schedule::Timestamp;
 use crate::scheduler::{Event, JobId, Killed, Pause, RefusedRun, RequestResult, RunId};
 use crate::sys::local_socket::Peer;
 use crate::sys::{clock, signal};
 use crate::varlink::{CallError, Reply, cron};
 use serde_json::json;
 
+/// So many jobs that are paused or resumed count as a request.
+const JOBS_OF_REQUEST: usize = 10;
+/// Jobs that are paused or resumed in one turn of the loop.
+const JOBS_STEERED_AT_ONCE: usize = 20;
 /// Seconds after which a refused request may be tried again.
 const TRY_AGAIN_S: f64 = 1.0;
 
@@ -39,7 +42,9 @@ impl Daemon {
     }
 
     /// Answers `Run`.
-    pub(super) fn run_for_client(&mut self, token: Token, peer: &Peer, job: JobId, is_forced: bool, more: bool) {
+    pub(super) fn run_for_client(&mut self, token: Token, peer: &Peer, found: &FoundJob, is_forced: bool, more: bool) {
+        self.make_managed(found);
+        let job = found.id.clone();
         let by = self.name_of(peer);
         let force = if is_forced { ", forced" } else { "" };
         self.log_request(&by, peer, "RUN", &format!("{job}{force}"));
@@ -73,64 +78,97 @@ impl Daemon {
         }
     }
 
-    /// Answers `Pause`.
-    pub(super) fn pause_for_client(
+    /// Begins to pause or resume jobs.
+    pub(super) fn begin_steering(
         &mut self,
         token: Token,
         peer: &Peer,
-        jobs: Vec<JobId>,
-        until: Timestamp,
-        note: &str,
+        jobs: Vec<FoundJob>,
+        request: SteeringRequest,
+        skips_roots: bool,
     ) {
-        let is_by_root = self.control.rights.is_root(peer);
-        if let Some(job) = jobs.iter().find(|job| !is_by_root && self.is_paused_by_root(job)) {
-            let what = format!("{job} is paused by root, and only root can change that");
-            return self.refuse(token, cron::Error::NotAllowed { what });
+        // So many jobs are as much work as so many requests.
+        let now_ms = clock::monotonic_ms();
+        if let Some(server) = &mut self.control.server {
+            server.charge(peer.uid, jobs.len() / JOBS_OF_REQUEST, now_ms);
         }
-        let by = self.name_of(peer);
-        let mut paused = Vec::new();
-        for job in jobs {
-            let from = now().utc;
-            let pause = Pause { from, until, by: by.clone(), note: note.to_owned(), is_by_root };
-            self.notify_scheduler(Event::Pause { job: job.clone(), pause });
-            if self.planner.scheduler.job_status(&job).pause.is_none() {
-                continue;
+        let (by, count) = (self.name_of(peer), jobs.len());
+        let (event, rest) = match &request {
+            SteeringRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
+            SteeringRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
+            SteeringRequest::Resume => ("RESUME", String::new()),
+        };
+        // One line a request, however many jobs it names.
+        let what = match jobs.as_slice() {
+            [only] => only.id.to_string(),
+            _ => format!("{count} jobs"),
+        };
+        self.log_request(&by, peer, event, &format!("{what}{rest}"));
+        let steering = Steering { peer: peer.clone(), jobs, request, skips_roots, done: Vec::new() };
+        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+    }
+
+    /// Pauses or resumes a few jobs, and replies after the last one.
+    pub(super) fn advance_steering(&mut self, token: Token, mut steering: Steering) {
+        let is_root = self.control.rights.is_root(&steering.peer);
+        let by = self.name_of(&steering.peer);
+        for _ in 0..JOBS_STEERED_AT_ONCE {
+            let Some(job) = steering.jobs.pop() else {
+                let reply = match steering.request {
+                    SteeringRequest::Pause { .. } => Reply::of(&cron::Paused { paused: steering.done }),
+                    SteeringRequest::Resume => Reply::of(&cron::Resumed { resumed: steering.done }),
+                };
+                return self.reply(token, &reply);
+            };
+            if !is_root && self.is_paused_by_root(&job.id) {
+                if steering.skips_roots {
+                    continue;
+                }
+                let what = format!("{} is paused by root, and only root can change that", job.id);
+                return self.refuse(token, cron::Error::NotAllowed { what });
             }
-            let why = if note.is_empty() { String::new() } else { format!(": {note}") };
-            self.log_request(&by, peer, "PAUSE", &format!("{job} until {until}{why}"));
-            self.publish_about("pause", &job, None, &format!("paused until {until} by {by}{why}"));
-            paused.push(job.to_string());
+            if self.steer(&job, &steering.request, &by, is_root) {
+                steering.done.push(job.id.to_string());
+            }
         }
-        self.reply(token, &Reply::of(&cron::Paused { paused }));
+        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+    }
+
+    /// Pauses or resumes a job. Returns whether it was.
+    fn steer(&mut self, job: &FoundJob, request: &SteeringRequest, by: &str, is_by_root: bool) -> bool {
+        let FoundJob { id, .. } = job;
+        match request {
+            SteeringRequest::Pause { until, note } => {
+                self.make_managed(job);
+                let pause = Pause { from: now().utc, until: *until, by: by.to_owned(), note: note.clone(), is_by_root };
+                self.notify_scheduler(Event::Pause { job: id.clone(), pause });
+                let is_paused = self.planner.scheduler.job_status(id).pause.is_some();
+                if is_paused {
+                    self.publish_about("pause", id, None, &format!("paused until {until}"));
+                }
+                is_paused
+            }
+            SteeringRequest::Resume => {
+                if self.planner.scheduler.job_status(id).pause.is_none() {
+                    return false;
+                }
+                self.notify_scheduler(Event::Resume { job: id.clone() });
+                self.publish_about("resume", id, None, "resumed");
+                true
+            }
+        }
+    }
+
+    /// Makes a job managed whose place is known, so that the scheduler need not look for it.
+    fn make_managed(&mut self, job: &FoundJob) {
+        if let Some(place) = job.place {
+            let actions = self.planner.scheduler.manage_entry(place, &job.id, now());
+            self.planner.actions.extend(actions);
+        }
     }
 
     fn is_paused_by_root(&self, job: &JobId) -> bool {
         self.planner.scheduler.job_status(job).pause.is_some_and(|pause| pause.is_by_root)
-    }
-
-    /// Answers `Resume`.
-    pub(super) fn resume_for_client(&mut self, token: Token, peer: &Peer, jobs: Vec<JobId>) {
-        let is_root = self.control.rights.is_root(peer);
-        let is_single = jobs.len() == 1;
-        let by = self.name_of(peer);
-        let mut resumed = Vec::new();
-        for job in jobs {
-            if self.planner.scheduler.job_status(&job).pause.is_none() {
-                continue;
-            }
-            if !is_root && self.is_paused_by_root(&job) {
-                if is_single {
-                    let what = format!("{job} is paused by root, and only root can change that");
-                    return self.refuse(token, cron::Error::NotAllowed { what });
-                }
-                continue;
-            }
-            self.notify_scheduler(Event::Resume { job: job.clone() });
-            self.log_request(&by, peer, "RESUME", job.as_str());
-            self.publish_about("resume", &job, None, &format!("resumed by {by}"));
-            resumed.push(job.to_string());
-        }
-        self.reply(token, &Reply::of(&cron::Resumed { resumed }));
     }
 
     /// Answers `Kill` of a run.
@@ -160,7 +198,7 @@ impl Daemon {
                 let what = format!("run {run} gets no signal: its executor is of another version of this program");
                 return Err(cron::Error::NotAllowed { what }.into());
             }
-            self.publish_about("kill", &job, Some(run), &format!("sent {name} by {by}"));
+            self.publish_about("kill", &job, Some(run), &format!("sent {name}"));
             self.reply(token, &Reply::of(&json!({})));
             return Ok(());
         }
@@ -168,7 +206,7 @@ impl Daemon {
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Killed(Killed::Run(_))) => {
                 self.log_request(&by, &peer, "KILL", &format!("{job} run {run}"));
-                self.publish_about("kill", &job, Some(run), &format!("being ended by {by}"));
+                self.publish_about("kill", &job, Some(run), "being ended");
                 self.reply(token, &Reply::of(&json!({})));
                 Ok(())
             }
@@ -205,7 +243,7 @@ impl Daemon {
             }
             _ => {
                 self.log_request(&by, peer, "KILL", job.as_str());
-                self.publish_about("kill", job, None, &format!("cancelled by {by}"));
+                self.publish_about("kill", job, None, "cancelled");
                 self.reply(token, &Reply::of(&json!({})));
             }
         }
@@ -215,16 +253,17 @@ impl Daemon {
     pub(super) fn reload_for_client(&mut self, token: Token) -> Result<(), CallError> {
         let peer = self.peer(token)?;
         let by = self.name_of(&peer);
-        if self.control.rights.is_root(&peer) {
+        if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
+            return Err(cron::Error::Busy { retry_after }.into());
+        }
+        let is_root = self.control.rights.is_root(&peer);
+        if is_root {
             self.ask_for_reload();
         } else {
-            if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
-                return Err(cron::Error::Busy { retry_after }.into());
-            }
             self.database.handle_wake_up(&by, peer.uid);
         }
         self.with_database(|database, events| database.run_due_scans(events));
-        self.log_request(&by, &peer, "RELOAD", "all tables");
+        self.log_request(&by, &peer, "RELOAD", if is_root { "all tables" } else { "own table" });
         self.publish("reload", None, None, None, &format!("asked for by {by}"));
         let summary = self.planner.scheduler.summary();
         let (tables, entries) = match self.control.rights.sees_all(&peer) {

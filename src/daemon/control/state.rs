@@ -1,6 +1,6 @@
 //! What is being answered.
 
-use crate::control::{Rights, Server};
+use crate::control::{Access, Rights, Server};
 use crate::daemon::reactor::Token;
 use crate::schedule::Timestamp;
 use crate::scheduler::{EntryCursor, JobId, RunId};
@@ -13,6 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::daemon) struct Control {
     /// None: there is no socket.
     pub(super) server: Option<Server>,
+    /// The listening socket as an event source, once it is one.
+    pub(super) listener: Option<Token>,
+    /// When connections are accepted again after a pause (milliseconds of the monotonic clock).
+    pub(super) resume_at: Option<i64>,
     pub(super) rights: Rights,
     /// What is being answered, by connection.
     pub(super) requests: BTreeMap<Token, Request>,
@@ -31,6 +35,8 @@ impl Control {
     pub(in crate::daemon) fn new(server: Option<Server>, rights: Rights, started_at_ms: i64) -> Control {
         Control {
             server,
+            listener: None,
+            resume_at: None,
             rights,
             requests: BTreeMap::new(),
             writing: BTreeSet::new(),
@@ -44,7 +50,7 @@ impl Control {
     pub(super) fn next_walks(&mut self, most: usize) -> Vec<Token> {
         let Some(server) = &self.server else { return Vec::new() };
         let goes_on = |(token, request): &(&Token, &Request)| {
-            matches!(request, Request::Walk(_)) && server.has_read_all(token.number())
+            matches!(request, Request::Walk(_) | Request::Steer(_)) && server.has_read_all(token.number())
         };
         let ready: Vec<Token> = self.requests.iter().filter(goes_on).map(|(token, _)| *token).collect();
         let first = ready.partition_point(|token| self.last_walk.is_some_and(|last| *token <= last));
@@ -73,11 +79,13 @@ impl Control {
     /// When the loop has to look after connections, in milliseconds of the monotonic clock. `i64::MIN`: at once.
     pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
         let server = self.server.as_ref()?;
-        let has_work = self
-            .requests
-            .iter()
-            .any(|(token, request)| matches!(request, Request::Walk(_)) && server.has_read_all(token.number()));
-        if has_work { Some(i64::MIN) } else { server.next_deadline_ms() }
+        let has_work = self.requests.iter().any(|(token, request)| {
+            matches!(request, Request::Walk(_) | Request::Steer(_)) && server.has_read_all(token.number())
+        });
+        if has_work {
+            return Some(i64::MIN);
+        }
+        server.next_deadline_ms().into_iter().chain(self.resume_at).min()
     }
 }
 
@@ -90,8 +98,48 @@ pub(super) enum Request {
     Run(RunByHand),
     /// The client is told what happens.
     Events(EventFilter),
-    /// The client gets the output of a run; the number under which the executor sends it.
-    Output(u64),
+    /// The client gets the output of a run.
+    Output(OutputFollower),
+    /// Jobs are being paused or resumed.
+    Steer(Box<Steering>),
+}
+
+/// A client that gets the output of a run.
+#[derive(Debug)]
+pub(super) struct OutputFollower {
+    /// The number under which the executor sends it.
+    pub(super) number: u64,
+    /// Bytes that were left out since the last part, because the client does not read.
+    pub(super) skipped: u64,
+}
+
+/// Jobs that are being paused or resumed, a few in each turn of the loop.
+#[derive(Debug)]
+pub(super) struct Steering {
+    pub(super) peer: Peer,
+    /// Those that are left, the last one first.
+    pub(super) jobs: Vec<FoundJob>,
+    pub(super) request: SteeringRequest,
+    /// Whether one that only root can steer is left out rather than refused.
+    pub(super) skips_roots: bool,
+    /// Those that were paused or resumed.
+    pub(super) done: Vec<String>,
+}
+
+/// What is done with jobs.
+#[derive(Clone, Debug)]
+pub(super) enum SteeringRequest {
+    Pause { until: Timestamp, note: String },
+    Resume,
+}
+
+/// A job that was found, and what the client may do with it.
+#[derive(Clone, Debug)]
+pub(super) struct FoundJob {
+    pub(super) id: JobId,
+    pub(super) access: Access,
+    /// Its entry. None: it is one of the anacrontab.
+    pub(super) place: Option<EntryCursor>,
 }
 
 /// A run by hand that somebody waits for.
@@ -133,11 +181,13 @@ pub(super) enum Purpose {
     /// To find those that texts mean, and then to do something with them.
     Find { texts: Vec<Search>, then: Then },
     /// To find those that the client may pause or resume, and then to do that.
-    FindOwn { found: Vec<JobId>, then: Then },
+    FindOwn { found: Vec<FoundJob>, then: Then },
     /// To list them.
     List(Listing),
     /// To find the next starts.
     Next(NextStarts),
+    /// To send those that were found, the last one first.
+    SendNext { starts: Vec<(Timestamp, EntryCursor)>, found: NextStarts },
     /// To count them.
     Status(Box<Counts>),
 }
@@ -146,9 +196,9 @@ pub(super) enum Purpose {
 #[derive(Debug, Default)]
 pub(super) struct Search {
     pub(super) text: String,
-    pub(super) exact: Option<JobId>,
-    pub(super) named: Vec<JobId>,
-    pub(super) begins: Vec<JobId>,
+    pub(super) exact: Option<FoundJob>,
+    pub(super) named: Vec<FoundJob>,
+    pub(super) begins: Vec<FoundJob>,
 }
 
 /// What is done with the jobs that were found.
@@ -161,11 +211,7 @@ pub(super) enum Then {
     Run {
         is_forced: bool,
     },
-    Pause {
-        until: Timestamp,
-        note: String,
-    },
-    Resume,
+    Steer(SteeringRequest),
     /// Cancel what waits.
     Cancel,
     List(cron::Filter),
@@ -198,9 +244,11 @@ pub(super) struct NextStarts {
     pub(super) from: Timestamp,
     pub(super) until: Option<Timestamp>,
     pub(super) count: usize,
-    /// The earliest starts so far, with their place among the entries for the order of those at the same second.
-    pub(super) found: BTreeMap<(Timestamp, u64), cron::NextStart>,
-    pub(super) seen: u64,
+    /// The earliest starts so far, each with its entry, and the jobs of these entries.
+    pub(super) found: BTreeSet<(Timestamp, EntryCursor)>,
+    pub(super) ids: BTreeMap<EntryCursor, JobId>,
+    /// Starts of anacron jobs.
+    pub(super) of_anacron: Vec<cron::NextStart>,
 }
 
 /// What `Status` counts.

@@ -2,25 +2,28 @@
 
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer};
-use super::state::{Counts, Listing, NextStarts, Purpose, Request, Search, Then, Walk};
+use super::state::{Counts, FoundJob, Listing, NextStarts, Purpose, Request, Search, Then, Walk};
 use crate::control::{Access, May, Sees};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::Timestamp;
-use crate::scheduler::{EntryCursor, JobId, Live};
+use crate::scheduler::{EntryCursor, JobId, Live, Scheduler};
 use crate::sys::local_socket::Peer;
-use crate::varlink::{CallError, Reply, cron};
+use crate::varlink::{CallError, Reply, Time, cron};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries that are looked at in one piece.
 const ENTRIES_AT_ONCE: usize = 500;
+/// Starts that are computed in one piece.
+const STARTS_AT_ONCE: usize = 10_000;
 /// Walks that are advanced in one turn of the loop.
 const WALKS_A_TURN: usize = 8;
 /// Jobs of one page, and about how many bytes of them.
 const JOBS_OF_PAGE: usize = 500;
 const BYTES_OF_PAGE: usize = 256 << 10;
-/// Most starts that one call of `Next` gives.
+/// Most starts that one call of `Next` gives, and how many are sent at once.
 const MOST_STARTS: u64 = 10_000;
+const STARTS_SENT_AT_ONCE: usize = 100;
 /// Candidates that are named when a text may mean several jobs.
 const MOST_CANDIDATES: usize = 20;
 
@@ -28,8 +31,12 @@ impl Daemon {
     /// Does one piece of a few walks whose clients have read what they were sent. They take turns.
     pub(super) fn advance_walks(&mut self) {
         for token in self.control.next_walks(WALKS_A_TURN) {
-            let Some(Request::Walk(walk)) = self.control.requests.remove(&token) else { continue };
-            self.advance_walk(token, *walk);
+            match self.control.requests.remove(&token) {
+                Some(Request::Walk(walk)) => self.advance_walk(token, *walk),
+                Some(Request::Steer(steering)) => self.advance_steering(token, *steering),
+                Some(other) => drop(self.control.requests.insert(token, other)),
+                None => {}
+            }
             // The next call of the client may wait behind this one.
             if !self.control.requests.contains_key(&token) {
                 self.answer_calls(token);
@@ -38,18 +45,20 @@ impl Daemon {
     }
 
     fn advance_walk(&mut self, token: Token, mut walk: Walk) {
+        if let Purpose::SendNext { .. } = &walk.purpose {
+            return self.send_next_starts(token, walk);
+        }
         if walk.is_behind_entries || !self.look_at_piece(&mut walk) {
             walk.is_behind_entries = true;
             return self.finish_walk(token, walk);
         }
         if let Purpose::List(listing) = &mut walk.purpose
-            && (listing.page.len() >= JOBS_OF_PAGE || listing.bytes >= BYTES_OF_PAGE)
+            && listing.is_full()
         {
             if !walk.more {
                 return self.refuse(token, CallError::ExpectedMore);
             }
-            let jobs = std::mem::take(&mut listing.page);
-            listing.bytes = 0;
+            let jobs = listing.take_page();
             self.begin_walk(token, walk);
             return self.reply(token, &Reply::continued(&cron::List { jobs }));
         }
@@ -60,9 +69,13 @@ impl Daemon {
     fn look_at_piece(&mut self, walk: &mut Walk) -> bool {
         let Walk { peer, cursor, purpose, .. } = walk;
         let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
-        let Some(entries) = scheduler.entries_from(cursor, ENTRIES_AT_ONCE) else { return false };
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
-        for live in entries {
+        let most = match purpose {
+            Purpose::Next(starts) => (STARTS_AT_ONCE / starts.count.max(1)).clamp(1, ENTRIES_AT_ONCE),
+            _ => ENTRIES_AT_ONCE,
+        };
+        for _ in 0..most {
+            let Some((place, live)) = scheduler.next_entry(cursor) else { return false };
             let access = viewer.access_to_entry(&live);
             if access.sees == Sees::Nothing {
                 continue;
@@ -70,20 +83,25 @@ impl Daemon {
             match purpose {
                 Purpose::Find { texts, .. } => {
                     if let Some(id) = live.id() {
-                        texts.iter_mut().for_each(|search| search.note(&id));
+                        let found = FoundJob { id, access, place: Some(place) };
+                        texts.iter_mut().for_each(|search| search.note(&found));
                     }
                 }
                 Purpose::FindOwn { found, .. } => {
                     if access.may >= May::All {
-                        found.extend(live.id());
+                        found.extend(live.id().map(|id| FoundJob { id, access, place: Some(place) }));
                     }
                 }
                 Purpose::List(listing) => {
                     if let Some(job) = JobView::of_entry(scheduler, runs, &live) {
                         listing.take(job, access);
                     }
+                    if listing.is_full() {
+                        break;
+                    }
                 }
-                Purpose::Next(starts) => starts.note(&live),
+                Purpose::Next(starts) => starts.note(scheduler, place, &live),
+                Purpose::SendNext { .. } => {}
                 Purpose::Status(counts) => {
                     if let Some(job) = JobView::of_entry(scheduler, runs, &live) {
                         counts.note(&job);
@@ -96,21 +114,22 @@ impl Daemon {
 
     /// Looks at what is no entry of a table, and replies.
     fn finish_walk(&mut self, token: Token, walk: Walk) {
-        let Walk { peer, more, purpose, .. } = walk;
-        let anacron = self.anacron_views(&peer);
+        let anacron = self.anacron_views(&walk.peer);
+        let Walk { peer, more, purpose, cursor, is_behind_entries } = walk;
         match purpose {
             Purpose::Find { mut texts, then } => {
-                for (view, _) in &anacron {
-                    texts.iter_mut().for_each(|search| search.note(&view.id));
+                for (view, access) in &anacron {
+                    let found = FoundJob { id: view.id.clone(), access: *access, place: None };
+                    texts.iter_mut().for_each(|search| search.note(&found));
                 }
-                let found: Result<Vec<JobId>, CallError> = texts.into_iter().map(Search::result).collect();
-                let done = found.and_then(|found| self.go_on_with(token, &peer, more, Some(found), then));
+                let found: Result<Vec<FoundJob>, CallError> = texts.into_iter().map(Search::result).collect();
+                let done = found.and_then(|found| self.go_on_with(token, &peer, more, Some(found), false, then));
                 if let Err(error) = done {
                     self.refuse(token, error);
                 }
             }
             Purpose::FindOwn { found, then } => {
-                if let Err(error) = self.go_on_with(token, &peer, more, Some(found), then) {
+                if let Err(error) = self.go_on_with(token, &peer, more, Some(found), true, then) {
                     self.refuse(token, error);
                 }
             }
@@ -118,9 +137,23 @@ impl Daemon {
                 for (view, access) in anacron.into_iter().chain(self.removed_views(&peer, &listing.seen_running)) {
                     listing.take(view, access);
                 }
+                while listing.page.len() > JOBS_OF_PAGE {
+                    if !more {
+                        return self.refuse(token, CallError::ExpectedMore);
+                    }
+                    let jobs = listing.page.drain(..JOBS_OF_PAGE).collect();
+                    self.reply(token, &Reply::continued(&cron::List { jobs }));
+                }
                 self.reply(token, &Reply::of(&cron::List { jobs: listing.page }));
             }
-            Purpose::Next(starts) => self.send_next_starts(token, more, starts),
+            Purpose::Next(mut found) => {
+                anacron.iter().for_each(|(view, _)| found.note_anacron(view));
+                let mut starts: Vec<(Timestamp, EntryCursor)> = std::mem::take(&mut found.found).into_iter().collect();
+                starts.reverse();
+                let purpose = Purpose::SendNext { starts, found };
+                self.send_next_starts(token, Walk { peer, more, purpose, cursor, is_behind_entries });
+            }
+            Purpose::SendNext { .. } => {}
             Purpose::Status(mut counts) => {
                 anacron.iter().for_each(|(view, _)| counts.note(view));
                 let status = self.status(&peer, &counts);
@@ -129,57 +162,82 @@ impl Daemon {
         }
     }
 
-    fn send_next_starts(&mut self, token: Token, more: bool, starts: NextStarts) {
-        let count = starts.found.len();
-        if count == 0 {
-            // There is no result that says so; a client that calls without `more` needs one.
-            let none =
-                cron::Error::InvalidTime { value: String::new(), expected: "a time after which something runs".into() };
-            return if more { self.reply(token, &Reply::of(&serde_json::json!({}))) } else { self.refuse(token, none) };
+    /// Sends some of the starts that were found. An entry whose table was loaded anew meanwhile is left out.
+    fn send_next_starts(&mut self, token: Token, mut walk: Walk) {
+        let Purpose::SendNext { starts, found } = &mut walk.purpose else { return };
+        let mut replies = Vec::new();
+        let mut bytes = 0;
+        while replies.len() < STARTS_SENT_AT_ONCE && bytes < BYTES_OF_PAGE && found.count > 0 {
+            let of_anacron = found.of_anacron.last().map(|start| start.at);
+            let next = starts.last().map(|(at, _)| Time::from(*at));
+            let start = match (next, of_anacron) {
+                (None, None) => break,
+                (Some(next), of_anacron) if of_anacron.is_none_or(|other| next <= other) => {
+                    let Some((at, place)) = starts.pop() else { break };
+                    let id = found.ids.get(&place);
+                    let live = self.planner.scheduler.entry_at(place).filter(|live| live.id().as_ref() == id);
+                    let (Some(live), Some(id)) = (live, id) else { continue };
+                    super::jobs::next_start(&live, id, at)
+                }
+                _ => match found.of_anacron.pop() {
+                    Some(start) => start,
+                    None => break,
+                },
+            };
+            found.count -= 1;
+            bytes += start.command.len();
+            replies.push(start);
         }
-        for (number, start) in starts.found.into_values().enumerate() {
-            let is_last = number + 1 == count || !more;
-            self.reply(token, &if is_last { Reply::of(&start) } else { Reply::continued(&start) });
-            if is_last {
-                break;
-            }
+        let is_end = !walk.more || found.count == 0 || (starts.is_empty() && found.of_anacron.is_empty());
+        let Some(last) = replies.pop() else {
+            // Nothing runs: there is no result that says so.
+            return self.reply(token, &Reply::of(&serde_json::json!({})));
+        };
+        if !walk.more {
+            let first = replies.into_iter().next().unwrap_or(last);
+            return self.reply(token, &Reply::of(&first));
         }
+        if !is_end {
+            self.begin_walk(token, walk);
+        }
+        replies.iter().for_each(|start| self.reply(token, &Reply::continued(start)));
+        self.reply(token, &if is_end { Reply::of(&last) } else { Reply::continued(&last) });
     }
 
     /// Reads the arguments of `Next`.
     pub(super) fn next_starts(&self, arguments: &cron::NextArguments) -> Result<NextStarts, CallError> {
         let filter = arguments.filter.clone().unwrap_or_default();
+        refuse_state(&filter)?;
         let from = arguments.from.as_deref().map(time_of).transpose()?.unwrap_or_else(|| now().utc);
         let until = arguments.until.as_deref().map(time_of).transpose()?;
         let count = arguments.count.unwrap_or(10).min(MOST_STARTS) as usize;
         let (user, source) = (filter.user, filter.source);
-        Ok(NextStarts { jobs: None, user, source, from, until, count, found: BTreeMap::new(), seen: 0 })
+        let (found, ids, of_anacron) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        Ok(NextStarts { jobs: None, user, source, from, until, count, found, ids, of_anacron })
     }
 
-    /// Does what was asked for with the jobs that were found. `found`: None where no job was named.
+    /// Does what was asked for with the jobs that were found. `found`: None where no job was named. `is_all`: they are all that the client may
+    /// steer.
     pub(super) fn go_on_with(
         &mut self,
         token: Token,
         peer: &Peer,
         more: bool,
-        found: Option<Vec<JobId>>,
+        found: Option<Vec<FoundJob>>,
+        is_all: bool,
         then: Then,
     ) -> Result<(), CallError> {
         let needed = needed_access(&then);
-        for id in found.iter().flatten() {
-            let access = self.access_to(peer, id);
-            if access.sees < needed.sees || access.may < needed.may {
-                let what = match access.sees {
-                    Sees::Nothing => return Err(cron::Error::NoSuchJob { job: id.to_string() }.into()),
-                    _ if access.sees < needed.sees => {
-                        format!("{id} is an entry of a system table: only root may see its settings")
-                    }
-                    _ => format!("{id} can be steered by its owner and by root only"),
-                };
-                return Err(cron::Error::NotAllowed { what }.into());
-            }
+        if let Some(refused) = found.iter().flatten().find(|job| !job.access.includes(needed)) {
+            let id = &refused.id;
+            let what = if refused.access.sees < needed.sees {
+                format!("{id} is an entry of a system table: only root may see its settings")
+            } else {
+                format!("{id} can be steered by its owner and by root only")
+            };
+            return Err(cron::Error::NotAllowed { what }.into());
         }
-        let jobs = found.clone().map(|found| found.into_iter().collect::<BTreeSet<JobId>>());
+        let jobs = found.as_ref().map(|found| found.iter().map(|job| job.id.clone()).collect::<BTreeSet<JobId>>());
         let walk = |purpose| Walk {
             peer: peer.clone(),
             cursor: EntryCursor::default(),
@@ -195,15 +253,19 @@ impl Daemon {
                 self.begin_walk(token, walk(Purpose::List(listing)));
             }
             (Then::Next(starts), _) => self.begin_walk(token, walk(Purpose::Next(NextStarts { jobs, ..*starts }))),
-            (Then::Events(filter), _) => self.begin_events(token, jobs, filter),
-            (Then::Show, Some(job)) => self.show(token, peer, &job),
-            (Then::Why { at }, Some(job)) => self.explain_why(token, &job, at),
-            (Then::Run { is_forced }, Some(job)) => self.run_for_client(token, peer, job, is_forced, more),
-            (Then::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job),
-            (Then::Pause { until, note }, _) => {
-                self.pause_for_client(token, peer, found.unwrap_or_default(), until, &note)
+            (Then::Events(filter), _) => {
+                refuse_state(&filter)?;
+                self.begin_events(token, jobs, filter);
             }
-            (Then::Resume, _) => self.resume_for_client(token, peer, found.unwrap_or_default()),
+            (Then::Show, Some(job)) => self.show(token, peer, &job),
+            (Then::Why { at }, Some(job)) => self.explain_why(token, peer, &job, at),
+            (Then::Run { is_forced }, Some(job)) => self.run_for_client(token, peer, &job, is_forced, more),
+            (Then::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
+            (Then::Steer(request), _) => {
+                let mut jobs = found.unwrap_or_default();
+                jobs.reverse();
+                self.begin_steering(token, peer, jobs, request, is_all);
+            }
             (Then::Show | Then::Why { .. } | Then::Run { .. } | Then::Cancel, None) => {
                 return Err(CallError::InvalidParameter { parameter: "job".to_owned() });
             }
@@ -212,16 +274,25 @@ impl Daemon {
     }
 }
 
+/// Starts and events are not those of a state.
+fn refuse_state(filter: &cron::Filter) -> Result<(), CallError> {
+    match filter.state {
+        Some(_) => Err(CallError::InvalidParameter { parameter: "state: only List has it".to_owned() }),
+        None => Ok(()),
+    }
+}
+
 impl Search {
     /// Notes a job if the text may mean it.
-    fn note(&mut self, id: &JobId) {
-        let keep = |to: &mut Vec<JobId>| {
+    fn note(&mut self, found: &FoundJob) {
+        let keep = |to: &mut Vec<FoundJob>| {
             if to.len() <= MOST_CANDIDATES {
-                to.push(id.clone());
+                to.push(found.clone());
             }
         };
+        let id = &found.id;
         if id.as_str() == self.text {
-            self.exact = Some(id.clone());
+            self.exact = Some(found.clone());
         } else if id.name() == self.text {
             keep(&mut self.named);
         } else if id.as_str().starts_with(&self.text) || id.name().starts_with(&self.text) {
@@ -229,7 +300,7 @@ impl Search {
         }
     }
 
-    fn result(self) -> Result<JobId, CallError> {
+    fn result(self) -> Result<FoundJob, CallError> {
         let Search { text: job, exact, named, begins } = self;
         let found = if named.is_empty() { begins } else { named };
         match (exact, found.as_slice()) {
@@ -237,7 +308,7 @@ impl Search {
             (None, [only]) => Ok(only.clone()),
             (None, []) => Err(cron::Error::NoSuchJob { job }.into()),
             (None, many) => {
-                let candidates = many.iter().take(MOST_CANDIDATES).map(JobId::to_string).collect();
+                let candidates = many.iter().take(MOST_CANDIDATES).map(|found| found.id.to_string()).collect();
                 Err(cron::Error::Ambiguous { job, candidates }.into())
             }
         }
@@ -245,6 +316,15 @@ impl Search {
 }
 
 impl Listing {
+    fn is_full(&self) -> bool {
+        self.page.len() >= JOBS_OF_PAGE || self.bytes >= BYTES_OF_PAGE
+    }
+
+    fn take_page(&mut self) -> Vec<cron::Job> {
+        self.bytes = 0;
+        std::mem::take(&mut self.page)
+    }
+
     fn take(&mut self, view: JobView, access: Access) {
         if !view.job.running.is_empty() {
             self.seen_running.insert(view.id.clone());
@@ -277,29 +357,66 @@ impl Counts {
 }
 
 impl NextStarts {
-    fn note(&mut self, live: &Live<'_>) {
-        self.seen += 1;
-        let is_wanted = self.user.as_deref().is_none_or(|user| user == live.user_or_caller())
-            && self.source.as_deref().is_none_or(|source| source == live.source().path);
-        if !is_wanted || self.count == 0 || !live.policy().is_enabled {
+    fn wants(&self, user: &str, source: &str) -> bool {
+        self.user.as_deref().is_none_or(|wanted| wanted == user)
+            && self.source.as_deref().is_none_or(|wanted| wanted == source)
+    }
+
+    /// Notes the starts of an entry that may be among the earliest. Nothing starts in a pause.
+    fn note(&mut self, scheduler: &Scheduler, place: EntryCursor, live: &Live<'_>) {
+        if !self.wants(live.user_or_caller(), &live.source().path) || self.count == 0 || !live.policy().is_enabled {
             return;
         }
-        let last = |found: &BTreeMap<(Timestamp, u64), cron::NextStart>| found.last_key_value().map(|(key, _)| key.0);
+        let mut id = None;
+        let mut from = self.from;
         for at in live.starts_after(self.from) {
-            let is_full = self.found.len() >= self.count;
-            if self.until.is_some_and(|until| at > until)
-                || (is_full && last(&self.found).is_some_and(|last| at >= last))
-            {
+            let is_late = self.found.len() >= self.count && self.found.last().is_some_and(|(last, _)| at >= *last);
+            if is_late || self.until.is_some_and(|until| at > until) {
                 return;
             }
-            let Some(id) = live.id() else { return };
-            if self.jobs.as_ref().is_some_and(|jobs| !jobs.contains(&id)) {
-                return;
+            if id.is_none() {
+                let Some(found) = live.id().filter(|id| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id))) else {
+                    return;
+                };
+                if let Some(pause) = scheduler.job_status(&found).pause {
+                    from = from.max(Timestamp(pause.until.0 - 1));
+                }
+                self.ids.insert(place, found.clone());
+                id = Some(found);
             }
-            self.found.insert((at, self.seen), super::jobs::next_start(live, &id, at));
+            if at <= from {
+                continue;
+            }
+            self.found.insert((at, place));
             if self.found.len() > self.count {
                 self.found.pop_last();
             }
         }
+    }
+
+    /// Notes the start of an anacron job, if it was found due.
+    fn note_anacron(&mut self, view: &JobView) {
+        let job = &view.job;
+        let Some(at) =
+            job.next.filter(|at| at.timestamp() > self.from && self.until.is_none_or(|until| at.timestamp() <= until))
+        else {
+            return;
+        };
+        if !self.wants(&job.user, &job.source) || self.jobs.as_ref().is_some_and(|jobs| !jobs.contains(&view.id)) {
+            return;
+        }
+        let start = cron::NextStart {
+            at,
+            job: job.job.clone(),
+            user: job.user.clone(),
+            command: job.command.clone(),
+            schedule: job.schedule.clone(),
+            zone: job.zone.clone(),
+            source: job.source.clone(),
+            line: job.line,
+        };
+        self.of_anacron.push(start);
+        // The last one is sent first.
+        self.of_anacron.sort_by_key(|start| std::cmp::Reverse(start.at));
     }
 }

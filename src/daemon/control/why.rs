@@ -1,10 +1,13 @@
 //! Why a job ran or did not run at a moment, as far as the daemon knows it. The history knows more about the past.
 
 use super::jobs::outcome_of;
+use super::state::FoundJob;
+use crate::control::Sees;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::{self, Kind, Timestamp, Zone};
 use crate::scheduler::{JobId, Live, RunRecord};
+use crate::sys::local_socket::Peer;
 use crate::varlink::{Reply, cron};
 
 /// The answer that is being made.
@@ -27,10 +30,16 @@ impl Answer {
 
 impl Daemon {
     /// Answers `Why`.
-    pub(super) fn explain_why(&mut self, token: Token, id: &JobId, at: Option<Timestamp>) {
+    pub(super) fn explain_why(&mut self, token: Token, peer: &Peer, job: &FoundJob, at: Option<Timestamp>) {
+        let FoundJob { id, access, place } = job;
         let scheduler = &self.planner.scheduler;
-        let Some(live) = scheduler.find_entry(id) else {
-            return self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() });
+        let live = place.and_then(|place| scheduler.entry_at(place)).filter(|live| live.id().as_ref() == Some(id));
+        let Some(live) = live else {
+            let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
+            return match view {
+                Some((view, _)) => self.reply(token, &Reply::of(&why_of_anacron(&view.job))),
+                None => self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() }),
+            };
         };
         let mut answer = Answer::default();
         answer.step("entry", format!("line {} of {}", live.line(), live.source().path));
@@ -41,14 +50,14 @@ impl Daemon {
         }
         match at {
             Some(at) => self.explain_moment(&live, id, at, &mut answer),
-            None => self.explain_last_and_next(&live, id, &mut answer),
+            None => self.explain_last_and_next(&live, id, access.sees, &mut answer),
         }
         let verdict = answer.verdict.unwrap_or_default();
         self.reply(token, &Reply::of(&cron::Why { verdict, steps: answer.steps }));
     }
 
     /// The last run and the next.
-    fn explain_last_and_next(&self, live: &Live<'_>, id: &JobId, answer: &mut Answer) {
+    fn explain_last_and_next(&self, live: &Live<'_>, id: &JobId, sees: Sees, answer: &mut Answer) {
         match self.runs.last(id) {
             Some(last) => answer.step("last", told(last)),
             None => answer.step("last", "no run has ended since the daemon was started"),
@@ -62,8 +71,13 @@ impl Daemon {
             answer.decide("it is disabled and runs by hand only");
         }
         if let Some(pause) = &status.pause {
-            let why = if pause.note.is_empty() { String::new() } else { format!(": {}", pause.note) };
-            answer.step("pause", format!("paused until {} by {}{why}", pause.until, pause.by));
+            // Who paused a job of the system, and why, is root's.
+            let by = match (sees, pause.note.is_empty()) {
+                (Sees::All, true) => format!(" by {}", pause.by),
+                (Sees::All, false) => format!(" by {}: {}", pause.by, pause.note),
+                (Sees::Entry | Sees::Nothing, _) => String::new(),
+            };
+            answer.step("pause", format!("paused until {}{by}", pause.until));
             answer.decide(format!("it is paused until {}", pause.until));
         }
         if let Some(retry) = status.retry_at {
@@ -144,6 +158,19 @@ impl Daemon {
             None => answer.decide(format!("it runs at {}", in_zone(live, moment))),
         }
     }
+}
+
+/// The answer about a job of the anacrontab.
+fn why_of_anacron(job: &cron::Job) -> cron::Why {
+    let mut answer = Answer::default();
+    answer.step("entry", format!("line {} of {}", job.line, job.source));
+    answer.step("schedule", format!("{}, since the day on its stamp", job.schedule));
+    match &job.next {
+        Some(next) => answer.decide(format!("it was found due and starts at {}", next.timestamp())),
+        None if !job.running.is_empty() => answer.decide("it runs now"),
+        None => answer.decide("it is not due: it is checked each hour whether the day on its stamp is long enough ago"),
+    }
+    cron::Why { verdict: answer.verdict.unwrap_or_default(), steps: answer.steps }
 }
 
 /// A moment as the clocks in the zone of an entry show it.

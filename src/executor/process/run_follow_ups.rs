@@ -24,7 +24,6 @@ use crate::users::UserWithGroups;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 impl ExecutorState {
@@ -226,7 +225,7 @@ impl ExecutorState {
                 Some(MonitorRequest { context, limits, ..self.monitor_request(user, &environment, command) })
             }
             FollowUpTask::Ping { .. } => {
-                let Some(program) = cronctl() else {
+                let Some(program) = files::cronctl() else {
                     if !std::mem::replace(&mut self.follow_ups.has_logged_lack, true) {
                         let detail = "cronctl is not installed: no web services are called (CRON_PING)";
                         self.context.log.own(Level::Warning, "WARNING", detail);
@@ -346,13 +345,4 @@ struct LaunchedFollowUp {
     feed: Option<Feed>,
     pipe: OwnedFd,
     spec: ExecSpec,
-}
-
-/// The installed `cronctl`: beside this program, or in the `bin` directory beside its directory.
-fn cronctl() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let directory = own.parent()?;
-    let beside = [directory.join("cronctl"), directory.join("../bin/cronctl")];
-    let places = beside.into_iter().chain(["/usr/bin/cronctl".into(), "/usr/local/bin/cronctl".into()]);
-    places.into_iter().find(|path| path.to_str().is_some_and(files::is_executable))
 }
