@@ -468,7 +468,8 @@ fn a_standalone_daemon_that_is_stopped_waits_for_running_jobs_but_not_for_ever()
     let output = end_with(Signal::SIGINT, child);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(fs::exists("/tmp/asked").expect("/tmp"), "TERM came before KILL");
-    let left = world.processes();
+    // What has ended may still wait to be reaped by the first process.
+    let left: Vec<_> = world.processes().into_iter().filter(|process| process.state != 'Z').collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -578,7 +579,7 @@ fn check_warns_of_what_keeps_control_and_history_from_working() {
     assert_eq!(
         checked(),
         format!(
-            "warning: {directory}: the database is of version 99, and this program knows up to 1: install a later version\n"
+            "warning: {directory}: the database is of version 99, and this program knows up to 2: install a later version\n"
         )
     );
     world.run(&format!("rm -r {directory}")).ok();
