@@ -104,9 +104,12 @@ fn an_interrupt_that_the_editor_handles_loses_no_edit_in_the_cronie_profile() {
 fn an_editor_can_be_stopped_and_continued() {
     let Some(world) = world!(Implementation::OursDebian, ["python3", "ed", "vim"]) else { return };
     set_up(&world);
-    let line = "EDITOR='vim -u NONE -N' bash --norc -ic 'PS1=; set -m; crontab -e; echo STOPPED $?; fg; echo DONE $?'";
+    // An editor that has not stopped yet when it is continued stops after that.
+    let until_stopped = "until pgrep -u alice -r T -f \"vim -u NONE\" >/dev/null; do sleep 0.01; done";
+    let shell = format!("PS1=; set -m; crontab -e; echo STOPPED $?; {until_stopped}; fg; echo DONE $?");
+    let line = format!("EDITOR='vim -u NONE -N' bash --norc -ic '{shell}'");
     let steps = [("keep", ":%s/keep/edited/\r\u{1a}"), ("STOPPED", ""), ("edited", ":wq\r"), ("DONE 0", "")];
-    let shown = on_terminal(&world, line, &steps);
+    let shown = on_terminal(&world, &line, &steps);
     assert_eq!(listed(&world), NEW, "{shown:?}");
 }
 
