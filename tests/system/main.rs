@@ -18,7 +18,6 @@ mod packages;
 mod processes;
 mod selinux;
 mod story;
-mod varlink;
 
 use common::Implementation;
 
