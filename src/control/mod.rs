@@ -13,5 +13,5 @@ mod rights;
 mod server;
 
 pub use client::{Client, ClientError};
-pub use rights::{Access, JobOwner, May, Rights, Sees};
+pub use rights::{Access, JobOwner, Permission, Rights, Visibility};
 pub use server::{ConnectionId, Server, Unusable};

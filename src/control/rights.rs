@@ -27,7 +27,7 @@ pub enum JobOwner {
 
 /// What somebody sees of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sees {
+pub enum Visibility {
     /// Not even that it exists.
     Nothing,
     /// That it exists, when it runs and why.
@@ -38,12 +38,12 @@ pub enum Sees {
 
 /// What somebody may do with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum May {
-    /// Nothing.
+pub enum Permission {
+    /// Nothing: they may only look, if that.
     Nothing,
     /// End its runs.
     Kill,
-    /// Everything.
+    /// Everything that can be done with a job of one's own.
     All,
     /// Everything, and what is done can be undone by others of this kind only.
     AllAsRoot,
@@ -53,16 +53,16 @@ pub enum May {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// What they see.
-    pub sees: Sees,
+    pub sees: Visibility,
     /// What they may do.
-    pub may: May,
+    pub may: Permission,
 }
 
 impl Access {
-    /// No access.
-    pub const NOTHING: Access = Access { sees: Sees::Nothing, may: May::Nothing };
+    /// That of somebody to whom the job does not exist.
+    pub const NOTHING: Access = Access { sees: Visibility::Nothing, may: Permission::Nothing };
     /// That of root.
-    pub const ROOT: Access = Access { sees: Sees::All, may: May::AllAsRoot };
+    pub const ROOT: Access = Access { sees: Visibility::All, may: Permission::AllAsRoot };
 
     /// Whether it is at least another.
     pub fn includes(self, other: Access) -> bool {
@@ -95,12 +95,12 @@ impl Rights {
         let own = match owner {
             _ if !Rights::is_known(peer) => Access::NOTHING,
             JobOwner::User(uid) | JobOwner::Standalone(uid) if uid == peer.uid => {
-                Access { sees: Sees::All, may: May::All }
+                Access { sees: Visibility::All, may: Permission::All }
             }
-            JobOwner::System(Some(uid)) if uid == peer.uid => Access { sees: Sees::Entry, may: May::Kill },
+            JobOwner::System(Some(uid)) if uid == peer.uid => Access { sees: Visibility::Entry, may: Permission::Kill },
             JobOwner::User(_) | JobOwner::System(_) | JobOwner::Standalone(_) => Access::NOTHING,
         };
-        if self.sees_all(peer) { Access { sees: Sees::All, ..own } } else { own }
+        if self.sees_all(peer) { Access { sees: Visibility::All, ..own } } else { own }
     }
 }
 
@@ -116,14 +116,14 @@ mod tests {
     fn the_table_of_rights() {
         let (user, system) = (JobOwner::User(1), JobOwner::System(Some(1)));
         let rights = Rights { control_group: Some(50), view_group: Some(60) };
-        let viewer = Access { sees: Sees::All, may: May::Nothing };
-        let owner = Access { sees: Sees::All, may: May::All };
-        let of_entry = Access { sees: Sees::Entry, may: May::Kill };
+        let viewer = Access { sees: Visibility::All, may: Permission::Nothing };
+        let owner = Access { sees: Visibility::All, may: Permission::All };
+        let of_entry = Access { sees: Visibility::Entry, may: Permission::Kill };
         for (peer, of_user, of_system) in [
             (peer(0, &[]), Access::ROOT, Access::ROOT),
             (peer(2, &[50]), Access::ROOT, Access::ROOT),
             (peer(2, &[60]), viewer, viewer),
-            (peer(1, &[60]), owner, Access { sees: Sees::All, may: May::Kill }),
+            (peer(1, &[60]), owner, Access { sees: Visibility::All, may: Permission::Kill }),
             (peer(1, &[]), owner, of_entry),
             (peer(2, &[]), Access::NOTHING, Access::NOTHING),
             (peer(OVERFLOW_UID, &[50, 60]), Access::NOTHING, Access::NOTHING),

@@ -51,9 +51,9 @@ pub(super) enum ExecutorRequest<S> {
     },
     /// End the processes of a run that another executor has left: SIGTERM, and SIGKILL after a grace period.
     EndLost {
-        /// The run.
+        /// The run, which its own executor cannot end any more.
         run: RunId,
-        /// Its processes.
+        /// Its processes as the journal of that executor has them.
         processes: LostProcesses,
         /// Seconds of the grace period.
         grace_s: u32,
@@ -67,12 +67,12 @@ pub(super) enum ExecutorRequest<S> {
     },
     /// Send no more parts to a follower but the last.
     StopFollowing {
-        /// Its number.
+        /// The number that it was given with `FollowOutput`.
         follower: u64,
     },
     /// Send a signal to all processes of a run's job, and decide nothing else.
     Signal {
-        /// The run.
+        /// The run whose processes get it.
         run: RunId,
         /// The number of the signal.
         signal: i32,
@@ -128,7 +128,7 @@ pub enum ExecutorEvent {
     /// processes in the background have written later. Not sent for runs without output, nor while no main is connected; what main has left
     /// unread of it is bounded, and more is left out.
     KeptOutput {
-        /// The run.
+        /// The run that has written it.
         run: RunId,
         /// The beginning of the output.
         head: Vec<u8>,
@@ -156,7 +156,7 @@ pub enum ExecutorEvent {
 /// The process of a running job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunProcess {
-    /// The run.
+    /// The run that has this process.
     pub run: RunId,
     /// Process id of the job's session leader.
     pub pid: u32,

@@ -22,7 +22,7 @@ pub struct Slot {
 /// A run that goes on. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Its number.
+    /// Its number, which is unique on this host.
     pub run: u64,
     /// The job, `USER:NAME`.
     pub job: String,
@@ -132,7 +132,7 @@ pub struct Filter {
 pub struct Refused {
     /// The file.
     pub source: String,
-    /// Why.
+    /// Why it is not used: what was found, and where.
     pub reason: String,
 }
 
@@ -243,7 +243,7 @@ pub struct NextArguments {
 /// One result of `Next`: a start that is to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextStart {
-    /// When.
+    /// When it is due to be started.
     pub at: Time,
     /// The job.
     pub job: String,
@@ -319,7 +319,7 @@ pub struct PauseArguments {
     pub all: Option<bool>,
     /// The first moment after the pause.
     pub until: String,
-    /// Why.
+    /// Why, in the words of whoever pauses them.
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -352,7 +352,7 @@ pub struct Resumed {
 /// The arguments of `Kill`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillArguments {
-    /// The run.
+    /// The run that is to end; 0: see `job`.
     pub run: u64,
     /// A signal that is sent to the job's processes instead of ending them: `HUP`, `SIGHUP` or `1`.
     #[serde(default)]
@@ -394,7 +394,7 @@ pub struct Event {
 /// The arguments of `Output`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputArguments {
-    /// The run.
+    /// The run, which must go on.
     pub run: u64,
     /// Whether what it still writes is wanted, too.
     #[serde(default)]
@@ -432,7 +432,7 @@ pub enum Error {
     /// There is no such run, or the caller may not know of it.
     #[error("there is no run {run}")]
     NoSuchRun {
-        /// Its number.
+        /// The number that was asked for.
         run: u64,
     },
     /// The caller may not do that.

@@ -1,7 +1,7 @@
 //! Connections, and which method answers which call.
 
-use super::state::{Control, Counts, Purpose, Request, Search, SteeringRequest, Then, Walk};
-use crate::control::{Access, May, Sees};
+use super::state::{Control, Counts, NextStep, Purpose, Request, Search, SteeringRequest, Walk};
+use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
 use crate::schedule::Timestamp;
@@ -167,33 +167,33 @@ impl Daemon {
             "Status" => self.walk(token, call, Purpose::Status(Box::<Counts>::default())),
             "List" => {
                 let filter = call.arguments::<cron::ListArguments>()?.filter.unwrap_or_default();
-                self.find(token, call, filter.jobs.clone(), Then::List(filter))
+                self.find(token, call, filter.jobs.clone(), NextStep::List(filter))
             }
-            "Show" => self.find_one(token, call, Then::Show),
+            "Show" => self.find_one(token, call, NextStep::Show),
             "Why" => {
                 let cron::WhyArguments { at, .. } = call.arguments()?;
                 let at = at.map(|at| time_of(&at)).transpose()?;
-                self.find_one(token, call, Then::Why { at })
+                self.find_one(token, call, NextStep::Why { at })
             }
             "Next" => {
                 let arguments: cron::NextArguments = call.arguments()?;
                 let starts = self.next_starts(&arguments)?;
                 let jobs = arguments.filter.unwrap_or_default().jobs;
-                self.find(token, call, jobs, Then::Next(Box::new(starts)))
+                self.find(token, call, jobs, NextStep::Next(Box::new(starts)))
             }
             "Run" => {
                 let cron::RunArguments { force, .. } = call.arguments()?;
-                self.find_one(token, call, Then::Run { is_forced: force.unwrap_or(false) })
+                self.find_one(token, call, NextStep::Run { is_forced: force.unwrap_or(false) })
             }
             "Pause" => {
                 let cron::PauseArguments { jobs, all, until, note } = call.arguments()?;
                 let until = pause_end(&until)?;
                 let pause = SteeringRequest::Pause { until, note: note_of(note.unwrap_or_default())? };
-                self.find_own(token, call, jobs, all, Then::Steer(pause))
+                self.find_own(token, call, jobs, all, NextStep::Steer(pause))
             }
             "Resume" => {
                 let cron::ResumeArguments { jobs, all } = call.arguments()?;
-                self.find_own(token, call, jobs, all, Then::Steer(SteeringRequest::Resume))
+                self.find_own(token, call, jobs, all, NextStep::Steer(SteeringRequest::Resume))
             }
             "Kill" => {
                 let arguments: cron::KillArguments = call.arguments()?;
@@ -201,7 +201,9 @@ impl Daemon {
                     Some(_) if arguments.signal.is_some() => {
                         Err(CallError::InvalidParameter { parameter: "signal: only a run gets one".to_owned() })
                     }
-                    Some(job) if arguments.run == 0 => self.find(token, call, Some(vec![job.clone()]), Then::Cancel),
+                    Some(job) if arguments.run == 0 => {
+                        self.find(token, call, Some(vec![job.clone()]), NextStep::Cancel)
+                    }
                     _ => self.kill_run_of_client(token, &arguments),
                 }
             }
@@ -209,7 +211,7 @@ impl Daemon {
             "Events" => {
                 let filter = call.arguments::<cron::ListArguments>()?.filter.unwrap_or_default();
                 needs_more(call)?;
-                self.find(token, call, filter.jobs.clone(), Then::Events(filter))
+                self.find(token, call, filter.jobs.clone(), NextStep::Events(filter))
             }
             "Output" => {
                 let arguments: cron::OutputArguments = call.arguments()?;
@@ -220,13 +222,13 @@ impl Daemon {
         }
     }
 
-    fn find_one(&mut self, token: Token, call: &Call, then: Then) -> Result<(), CallError> {
+    fn find_one(&mut self, token: Token, call: &Call, then: NextStep) -> Result<(), CallError> {
         let cron::JobArguments { job } = call.arguments()?;
         self.find(token, call, Some(vec![job]), then)
     }
 
     /// Finds the jobs with these names, if any were given, and goes on with them.
-    fn find(&mut self, token: Token, call: &Call, jobs: Option<Vec<String>>, then: Then) -> Result<(), CallError> {
+    fn find(&mut self, token: Token, call: &Call, jobs: Option<Vec<String>>, then: NextStep) -> Result<(), CallError> {
         let texts = jobs.unwrap_or_default();
         if texts.len() > MOST_NAMED {
             return Err(CallError::InvalidParameter { parameter: format!("jobs: at most {MOST_NAMED} names") });
@@ -246,7 +248,7 @@ impl Daemon {
         call: &Call,
         jobs: Vec<String>,
         all: Option<bool>,
-        then: Then,
+        then: NextStep,
     ) -> Result<(), CallError> {
         match (all.unwrap_or(false), jobs.is_empty()) {
             (true, true) => self.walk(token, call, Purpose::FindOwn { found: Vec::new(), then }),
@@ -310,14 +312,14 @@ fn needs_more(call: &Call) -> Result<(), CallError> {
 }
 
 /// The rights that a method needs.
-pub(super) fn needed_access(then: &Then) -> Access {
+pub(super) fn needed_access(then: &NextStep) -> Access {
     match then {
-        Then::List(_) | Then::Next(_) | Then::Why { .. } | Then::Events(_) => {
-            Access { sees: Sees::Entry, may: May::Nothing }
+        NextStep::List(_) | NextStep::Next(_) | NextStep::Why { .. } | NextStep::Events(_) => {
+            Access { sees: Visibility::Entry, may: Permission::Nothing }
         }
-        Then::Show => Access { sees: Sees::All, may: May::Nothing },
-        Then::Cancel => Access { sees: Sees::Entry, may: May::Kill },
-        Then::Run { .. } | Then::Steer(_) => Access { sees: Sees::Entry, may: May::All },
+        NextStep::Show => Access { sees: Visibility::All, may: Permission::Nothing },
+        NextStep::Cancel => Access { sees: Visibility::Entry, may: Permission::Kill },
+        NextStep::Run { .. } | NextStep::Steer(_) => Access { sees: Visibility::Entry, may: Permission::All },
     }
 }
 
@@ -328,7 +330,7 @@ impl Control {
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }
 
-    /// Connections that are being told what happens.
+    /// Connections that get events.
     pub(super) fn listeners(&self) -> Vec<Token> {
         let listens = |request: &Request| matches!(request, Request::Events(_));
         self.requests.iter().filter(|(_, request)| listens(request)).map(|(token, _)| *token).collect()

@@ -2,7 +2,7 @@
 
 use super::jobs::{Viewer, outcome_of};
 use super::state::{EventFilter, Request};
-use crate::control::Sees;
+use crate::control::Visibility;
 use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
@@ -34,13 +34,13 @@ impl About {
 }
 
 impl Daemon {
-    /// Begins to tell a client what happens.
+    /// Begins to send events to a client.
     pub(super) fn begin_events(&mut self, token: Token, jobs: Option<BTreeSet<JobId>>, filter: cron::Filter) {
         let cron::Filter { user, source, .. } = filter;
         self.control.requests.insert(token, Request::Events(EventFilter { jobs, user, source }));
     }
 
-    /// Tells the clients that may know of it what has happened.
+    /// Sends an event to the clients that may know of it.
     pub(in crate::daemon) fn publish(
         &mut self,
         event: &str,
@@ -93,7 +93,7 @@ impl Daemon {
             && filter.user.as_deref().is_none_or(|user| user == job.user())
             && filter.source.as_deref().is_none_or(|path| path == source.path);
         let mut viewer = Viewer::new(&peer, self.control.rights, &mut self.database);
-        is_wanted && viewer.access(&source.owner, user).sees > Sees::Nothing
+        is_wanted && viewer.access(&source.owner, user).sees > Visibility::Nothing
     }
 
     /// Runs of an earlier daemon go on.
@@ -134,7 +134,7 @@ impl Daemon {
         }
     }
 
-    /// The owner of a job is notified: of these events only a late success is not told otherwise.
+    /// The owner of a job is notified. Of these notices only that of a late success has no other event.
     pub(in crate::daemon) fn publish_notice(&mut self, notice: &Notice) {
         if notice.event == NoticeEvent::Late {
             let until = notice.expected_until.map(|until| format!(" by {until}")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What is said of a job.
 
 use super::state::FoundJob;
-use crate::control::{Access, JobOwner, Rights, Sees};
+use crate::control::{Access, JobOwner, Rights, Visibility};
 use crate::crontab::is_job_setting;
 use crate::daemon::database::CrontabDatabase;
 use crate::daemon::live_runs::{LiveRun, LiveRuns};
@@ -128,7 +128,7 @@ impl JobView {
     /// The job as somebody with these rights may see it.
     pub(super) fn job_for(self, access: Access) -> cron::Job {
         let mut job = self.job;
-        if access.sees < Sees::All {
+        if access.sees < Visibility::All {
             // Who paused a system job, and why, is root's.
             (job.paused_by, job.note) = (None, None);
         }
@@ -214,7 +214,7 @@ impl Daemon {
     pub(super) fn anacron_views(&mut self, peer: &Peer) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let access = viewer.access(&Owner::System, "root");
-        if access.sees == Sees::Nothing {
+        if access.sees == Visibility::Nothing {
             return Vec::new();
         }
         let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
@@ -262,7 +262,7 @@ impl Daemon {
                 continue;
             }
             let access = viewer.access(&run.source.owner, &run.user);
-            if access.sees > Sees::Nothing {
+            if access.sees > Visibility::Nothing {
                 views.push((JobView::of_run(&self.runs, run, self.planner.scheduler.caller()), access));
             }
         }

@@ -1,7 +1,7 @@
 //! Run, pause, resume, kill, reload.
 
 use super::state::{FoundJob, Request, RunByHand, Steering, SteeringRequest};
-use crate::control::{Access, May, Sees};
+use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::report::{Ident, Level, LogRecord};
@@ -182,10 +182,10 @@ impl Daemon {
         let unknown = || CallError::from(cron::Error::NoSuchRun { run: arguments.run });
         let job = self.runs.get(run).map(|live| live.job.clone()).ok_or_else(unknown)?;
         let access = self.access_to_run(&peer, run);
-        if access.sees == Sees::Nothing {
+        if access.sees == Visibility::Nothing {
             return Err(unknown());
         }
-        if access.may < May::Kill {
+        if access.may < Permission::Kill {
             let what = format!("runs of {job} can be ended by the user that they run as and by root only");
             return Err(cron::Error::NotAllowed { what }.into());
         }
@@ -222,7 +222,7 @@ impl Daemon {
 
     /// Whether somebody may see the output of a run.
     pub(super) fn may_see_output(&mut self, peer: &Peer, run: RunId) -> bool {
-        self.access_to_run(peer, run).sees == Sees::All
+        self.access_to_run(peer, run).sees == Visibility::All
     }
 
     /// Answers `Kill` of a job: its oldest run, else what waits, else its retry.

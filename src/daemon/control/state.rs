@@ -96,7 +96,7 @@ pub(super) enum Request {
     Walk(Box<Walk>),
     /// A run by hand.
     Run(RunByHand),
-    /// The client is told what happens.
+    /// The client gets events.
     Events(EventFilter),
     /// The client gets the output of a run.
     Output(OutputFollower),
@@ -179,9 +179,9 @@ pub(super) struct Walk {
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// To find those that texts mean, and then to do something with them.
-    Find { texts: Vec<Search>, then: Then },
+    Find { texts: Vec<Search>, then: NextStep },
     /// To find those that the client may pause or resume, and then to do that.
-    FindOwn { found: Vec<FoundJob>, then: Then },
+    FindOwn { found: Vec<FoundJob>, then: NextStep },
     /// To list them.
     List(Listing),
     /// To find the next starts.
@@ -203,7 +203,7 @@ pub(super) struct Search {
 
 /// What is done with the jobs that were found.
 #[derive(Clone, Debug)]
-pub(super) enum Then {
+pub(super) enum NextStep {
     Show,
     Why {
         at: Option<Timestamp>,

@@ -2,8 +2,8 @@
 
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer};
-use super::state::{Counts, FoundJob, Listing, NextStarts, Purpose, Request, Search, Then, Walk};
-use crate::control::{Access, May, Sees};
+use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, Walk};
+use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::Timestamp;
@@ -77,7 +77,7 @@ impl Daemon {
         for _ in 0..most {
             let Some((place, live)) = scheduler.next_entry(cursor) else { return false };
             let access = viewer.access_to_entry(&live);
-            if access.sees == Sees::Nothing {
+            if access.sees == Visibility::Nothing {
                 continue;
             }
             match purpose {
@@ -88,7 +88,7 @@ impl Daemon {
                     }
                 }
                 Purpose::FindOwn { found, .. } => {
-                    if access.may >= May::All {
+                    if access.may >= Permission::All {
                         found.extend(live.id().map(|id| FoundJob { id, access, place: Some(place) }));
                     }
                 }
@@ -225,7 +225,7 @@ impl Daemon {
         more: bool,
         found: Option<Vec<FoundJob>>,
         is_all: bool,
-        then: Then,
+        then: NextStep,
     ) -> Result<(), CallError> {
         let needed = needed_access(&then);
         if let Some(refused) = found.iter().flatten().find(|job| !job.access.includes(needed)) {
@@ -247,26 +247,26 @@ impl Daemon {
         };
         let only = found.as_ref().and_then(|found| found.first().cloned());
         match (then, only) {
-            (Then::List(filter), _) => {
+            (NextStep::List(filter), _) => {
                 let cron::Filter { user, state, source, .. } = filter;
                 let listing = Listing { jobs, user, state, source, ..Listing::default() };
                 self.begin_walk(token, walk(Purpose::List(listing)));
             }
-            (Then::Next(starts), _) => self.begin_walk(token, walk(Purpose::Next(NextStarts { jobs, ..*starts }))),
-            (Then::Events(filter), _) => {
+            (NextStep::Next(starts), _) => self.begin_walk(token, walk(Purpose::Next(NextStarts { jobs, ..*starts }))),
+            (NextStep::Events(filter), _) => {
                 refuse_state(&filter)?;
                 self.begin_events(token, jobs, filter);
             }
-            (Then::Show, Some(job)) => self.show(token, peer, &job),
-            (Then::Why { at }, Some(job)) => self.explain_why(token, peer, &job, at),
-            (Then::Run { is_forced }, Some(job)) => self.run_for_client(token, peer, &job, is_forced, more),
-            (Then::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
-            (Then::Steer(request), _) => {
+            (NextStep::Show, Some(job)) => self.show(token, peer, &job),
+            (NextStep::Why { at }, Some(job)) => self.explain_why(token, peer, &job, at),
+            (NextStep::Run { is_forced }, Some(job)) => self.run_for_client(token, peer, &job, is_forced, more),
+            (NextStep::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
+            (NextStep::Steer(request), _) => {
                 let mut jobs = found.unwrap_or_default();
                 jobs.reverse();
                 self.begin_steering(token, peer, jobs, request, is_all);
             }
-            (Then::Show | Then::Why { .. } | Then::Run { .. } | Then::Cancel, None) => {
+            (NextStep::Show | NextStep::Why { .. } | NextStep::Run { .. } | NextStep::Cancel, None) => {
                 return Err(CallError::InvalidParameter { parameter: "job".to_owned() });
             }
         }

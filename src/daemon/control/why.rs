@@ -2,7 +2,7 @@
 
 use super::jobs::outcome_of;
 use super::state::FoundJob;
-use crate::control::Sees;
+use crate::control::Visibility;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::{self, Kind, Timestamp, Zone};
@@ -57,9 +57,9 @@ impl Daemon {
     }
 
     /// The last run and the next.
-    fn explain_last_and_next(&self, live: &Live<'_>, id: &JobId, sees: Sees, answer: &mut Answer) {
+    fn explain_last_and_next(&self, live: &Live<'_>, id: &JobId, sees: Visibility, answer: &mut Answer) {
         match self.runs.last(id) {
-            Some(last) => answer.step("last", told(last)),
+            Some(last) => answer.step("last", in_words(last)),
             None => answer.step("last", "no run has ended since the daemon was started"),
         }
         for (run, going_on) in self.runs.of_job(id) {
@@ -73,9 +73,9 @@ impl Daemon {
         if let Some(pause) = &status.pause {
             // Who paused a job of the system, and why, is root's.
             let by = match (sees, pause.note.is_empty()) {
-                (Sees::All, true) => format!(" by {}", pause.by),
-                (Sees::All, false) => format!(" by {}: {}", pause.by, pause.note),
-                (Sees::Entry | Sees::Nothing, _) => String::new(),
+                (Visibility::All, true) => format!(" by {}", pause.by),
+                (Visibility::All, false) => format!(" by {}: {}", pause.by, pause.note),
+                (Visibility::Entry | Visibility::Nothing, _) => String::new(),
             };
             answer.step("pause", format!("paused until {}{by}", pause.until));
             answer.decide(format!("it is paused until {}", pause.until));
@@ -145,8 +145,8 @@ impl Daemon {
         }
         match self.runs.last(id).filter(|last| last.scheduled_at == moment) {
             Some(last) => {
-                answer.step("outcome", told(last));
-                answer.decide(told(last));
+                answer.step("outcome", in_words(last));
+                answer.decide(in_words(last));
             }
             None if is_past => {
                 let going_on = self.runs.of_job(id).find(|(_, run)| run.scheduled_at == moment.0);
@@ -193,7 +193,7 @@ fn mismatch(live: &Live<'_>, zone: &Zone, minute: Timestamp) -> String {
 }
 
 /// An outcome in words.
-fn told(record: &RunRecord) -> String {
+fn in_words(record: &RunRecord) -> String {
     let outcome = outcome_of(record);
     let run = outcome.run.map(|run| format!("run {run} ")).unwrap_or_default();
     let detail = match (outcome.exit_code, outcome.signal, &outcome.reason) {
