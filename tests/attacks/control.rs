@@ -74,7 +74,7 @@ elif sys.argv[1] == "flood":
                 connection.recv(1 << 16)
         except OSError:
             pass
-elif sys.argv[1] == "deaf":
+elif sys.argv[1] == "unread":
     # They ask for everything and read nothing.
     kept = []
     while time.time() < end:
@@ -237,7 +237,7 @@ fn clients_that_try_all_they_can_delay_no_start_and_keep_nobody_else_out() {
     wait_for_socket();
     wait_for_song();
     bound(&daemon, &world);
-    for what in ["connections", "long", "nested", "flood", "deaf"] {
+    for what in ["connections", "long", "nested", "flood", "unread"] {
         let mut hostile = world.command_as("alice", &format!("exec python3 /run/hostile.py {what}"));
         let mut hostile = hostile.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for _ in 0..5 {

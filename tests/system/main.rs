@@ -18,6 +18,7 @@ mod packages;
 mod processes;
 mod selinux;
 mod story;
+mod varlink;
 
 use common::Implementation;
 
