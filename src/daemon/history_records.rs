@@ -14,6 +14,22 @@ use crate::scheduler::{
 };
 use crate::sys::{clock, process};
 
+/// What a request was about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RequestAbout<'a> {
+    /// The job. None: several, or none.
+    pub(super) job: Option<&'a JobId>,
+    /// The run, where one was named.
+    pub(super) run: Option<RunId>,
+}
+
+impl<'a> RequestAbout<'a> {
+    /// A request about one job.
+    pub(super) fn job(job: &'a JobId) -> RequestAbout<'a> {
+        RequestAbout { job: Some(job), run: None }
+    }
+}
+
 impl Daemon {
     fn handle_recorder(&mut self) -> Result<(), Fatal> {
         self.history.handle_recorder(clock::monotonic_ms(), &mut self.reactor);
@@ -125,14 +141,14 @@ impl Daemon {
     }
 
     /// Records what somebody has asked for by the control socket.
-    pub(super) fn record_control(&mut self, uid: u32, by: &str, action: &str, text: &str) {
+    pub(super) fn record_control(&mut self, (uid, by): (u32, &str), action: &str, about: RequestAbout<'_>, text: &str) {
         let control = HistoryEvent::Control {
             at_ms: clock::wall_ms(),
             uid,
             by: by.to_owned(),
             action: action.to_ascii_lowercase(),
-            job: text.split([' ', ',']).next().filter(|word| word.contains(':')).map(str::to_owned),
-            run: None,
+            job: about.job.map(JobId::to_string),
+            run: about.run.map(|run| run.0),
             text: text.to_owned(),
         };
         let share = if uid == 0 { Share::Root } else { Share::User(uid) };

@@ -2,6 +2,7 @@
 
 use super::state::{FoundJob, Request, RunByHand, Steering, SteeringRequest};
 use crate::control::{Access, Permission, Visibility};
+use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::report::{Ident, Level, LogRecord};
@@ -25,8 +26,8 @@ impl Daemon {
     }
 
     /// Logs a request: `(alice) PAUSE (root:backup until ...)`.
-    fn log_request(&mut self, by: &str, peer: &Peer, event: &str, detail: &str) {
-        self.record_control(peer.uid, by, event, detail);
+    fn log_request(&mut self, by: &str, peer: &Peer, event: &str, about: RequestAbout<'_>, detail: &str) {
+        self.record_control((peer.uid, by), event, about, detail);
         let rest = format!(" by uid {}", peer.uid);
         self.log.write(&LogRecord {
             ident: Ident::Daemon,
@@ -47,7 +48,7 @@ impl Daemon {
         let job = found.id.clone();
         let by = self.name_of(peer);
         let force = if is_forced { ", forced" } else { "" };
-        self.log_request(&by, peer, "RUN", &format!("{job}{force}"));
+        self.log_request(&by, peer, "RUN", RequestAbout::job(&job), &format!("{job}{force}"));
         let moment = now();
         let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits: more };
         self.planner.handle_at(Event::RunByHand { job: job.clone(), is_forced }, moment);
@@ -99,11 +100,11 @@ impl Daemon {
             SteeringRequest::Resume => ("RESUME", String::new()),
         };
         // One line a request, however many jobs it names.
-        let what = match jobs.as_slice() {
-            [only] => only.id.to_string(),
-            _ => format!("{count} jobs"),
+        let (about, what) = match jobs.as_slice() {
+            [only] => (RequestAbout::job(&only.id), only.id.to_string()),
+            _ => (RequestAbout::default(), format!("{count} jobs")),
         };
-        self.log_request(&by, peer, event, &format!("{what}{rest}"));
+        self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
         let steering = Steering { peer: peer.clone(), jobs, request, skips_roots, done: Vec::new() };
         self.control.requests.insert(token, Request::Steer(Box::new(steering)));
     }
@@ -193,7 +194,8 @@ impl Daemon {
         if let Some(name) = &arguments.signal {
             let invalid = || CallError::InvalidParameter { parameter: format!("signal: {name:?} is no signal") };
             let number = signal::number_of(name).ok_or_else(invalid)?;
-            self.log_request(&by, &peer, "KILL", &format!("{job} run {run} signal {name}"));
+            let about = RequestAbout { job: Some(&job), run: Some(run) };
+            self.log_request(&by, &peer, "KILL", about, &format!("{job} run {run} signal {name}"));
             if !self.signal_run(run, number) {
                 let what = format!("run {run} gets no signal: its executor is of another version of this program");
                 return Err(cron::Error::NotAllowed { what }.into());
@@ -205,7 +207,8 @@ impl Daemon {
         self.notify_scheduler(Event::KillRun { job: job.clone(), run, by: by.clone() });
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Killed(Killed::Run(_))) => {
-                self.log_request(&by, &peer, "KILL", &format!("{job} run {run}"));
+                let about = RequestAbout { job: Some(&job), run: Some(run) };
+                self.log_request(&by, &peer, "KILL", about, &format!("{job} run {run}"));
                 self.publish_about("kill", &job, Some(run), "being ended");
                 self.reply(token, &Reply::of(&json!({})));
                 Ok(())
@@ -242,7 +245,7 @@ impl Daemon {
                 self.refuse(token, cron::Error::NoSuchRun { run: 0 })
             }
             _ => {
-                self.log_request(&by, peer, "KILL", job.as_str());
+                self.log_request(&by, peer, "KILL", RequestAbout::job(job), job.as_str());
                 self.publish_about("kill", job, None, "cancelled");
                 self.reply(token, &Reply::of(&json!({})));
             }
@@ -263,7 +266,8 @@ impl Daemon {
             self.database.handle_wake_up(&by, peer.uid);
         }
         self.with_database(|database, events| database.run_due_scans(events));
-        self.log_request(&by, &peer, "RELOAD", if is_root { "all tables" } else { "own table" });
+        let what = if is_root { "all tables" } else { "own table" };
+        self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
         self.publish("reload", None, None, None, &format!("asked for by {by}"));
         let summary = self.planner.scheduler.summary();
         let (tables, entries) = match self.control.rights.sees_all(&peer) {
