@@ -1,9 +1,9 @@
-//! Ours with a very large table in cron.d: what it takes to load, to hold, and whether a job costs more beside it.
+//! Ours with a very large database: load, memory, and whether a job costs more than with a small one.
 
 use crate::Extent;
+use crate::between_minutes::WorkBetweenMinutes;
 use crate::burst::{wait_for_marks, with_jobs};
-use crate::contestant::Contestant;
-use crate::gaps::Gaps;
+use crate::daemon::Daemon;
 use crate::report::{Part, Report};
 use crate::tables;
 use std::fmt::Write as _;
@@ -11,18 +11,18 @@ use std::fs;
 
 /// Seconds from the start to the jobs: a million entries are loaded by then.
 const LEAD: i64 = 4;
-/// Seconds that a round takes at most.
+/// Time limit of a round, in seconds.
 const TURN: i64 = 20;
 /// The number of jobs that are due.
 const JOBS: usize = 100;
 /// The number of entries in the small load.
 const FEW: usize = 1_000;
 
-/// A hundred jobs due beside a thousand entries and beside as many as there are to be, alternating.
-pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
-    let Some(ours) = all.iter().find(|one| one.name == "ours") else { return };
+/// Plans rounds in which 100 jobs are due, with 1,000 entries loaded and with `extent.entries`.
+pub fn plan<'a>(all: &'a [Daemon], extent: Extent, between_minutes: &mut WorkBetweenMinutes<'a>) {
+    let Some(ours) = all.iter().find(|daemon| daemon.name == "ours") else { return };
     for _ in 0..extent.rounds {
-        gaps.add(Part::Entries, TURN, move |report| {
+        between_minutes.add(Part::Entries, TURN, move |report| {
             let (few, many) = (round(ours, FEW, report), round(ours, extent.entries, report));
             let line = (many - few) * 1e6 / (extent.entries - FEW) as f64;
             report.add(&format!("a line among {} in cron.d, CPU ns", extent.entries), ours.name, line);
@@ -31,15 +31,15 @@ pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
     }
 }
 
-/// Gives what they take to load, in milliseconds.
-fn round(ours: &Contestant, entries: usize, report: &mut Report) -> f64 {
+/// Returns the CPU of the load, in milliseconds.
+fn round(ours: &Daemon, entries: usize, report: &mut Report) -> f64 {
     eprintln!("{entries} entries of {}", ours.name);
     put(entries);
     let due = tables::now() + LEAD;
     let (running, file) = with_jobs(ours, due, JOBS, "");
     let loaded = running.cpu_ms();
     report.add(&format!("{entries} entries in cron.d: load, CPU ms"), ours.name, loaded);
-    report.add(&format!("{entries} entries in cron.d: PSS KiB"), ours.name, running.held().pss);
+    report.add(&format!("{entries} entries in cron.d: PSS KiB"), ours.name, running.resources().pss);
     let started = wait_for_marks(&file, due, JOBS).len() as f64;
     running.wait_until_idle();
     let job = (running.cpu_ms() - loaded) / started;
@@ -47,8 +47,8 @@ fn round(ours: &Contestant, entries: usize, report: &mut Report) -> f64 {
     loaded
 }
 
-/// Tables of a hundred thousand lines at most.
-fn put(entries: usize) {
+/// Writes tables of at most 100,000 lines each.
+pub fn put(entries: usize) {
     const A_TABLE: usize = 100_000;
     for old in fs::read_dir("/etc/cron.d").expect("/etc/cron.d").flatten() {
         fs::remove_file(old.path()).expect("an old table");

@@ -1,4 +1,4 @@
-//! Ours beside Debian's cron, bcron, busybox crond and a floor program, all in one run, interleaved.
+//! Compares crond with Debian's cron, bcron, busybox crond and floor programs, interleaved in one run.
 //!
 //! `cargo bench --bench peers [-- --quick] [-- --only PART] [-- --cronie PATH]`, as root; see
 //! tests/bench/README.md.
@@ -8,19 +8,20 @@
 #[path = "../../common/mod.rs"]
 pub mod common;
 
+mod between_minutes;
 mod burst;
-mod calls;
-mod contestant;
-mod crowd;
+mod daemon;
 mod entries;
-mod gaps;
+mod many_tables;
 mod programs;
+mod queries;
+mod reload_latency;
 mod report;
 mod tables;
 
+use between_minutes::WorkBetweenMinutes;
 use common::{Implementation, stage};
-use contestant::{Contestant, contestants};
-use gaps::Gaps;
+use daemon::{Daemon, daemons};
 use report::{Part, Report};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -30,17 +31,17 @@ use std::process::{Command, ExitCode, Stdio};
 pub struct Extent {
     /// Crontabs of the large load, ten entries each.
     pub tables: usize,
-    /// Loads of each contestant.
+    /// Loads of each daemon.
     pub loads: usize,
-    /// Alternating rounds of what is compared finely.
+    /// Alternating rounds of what is measured precisely.
     pub rounds: usize,
     /// Jobs of each kind of burst.
     pub bursts: &'static [usize],
-    /// Peers that take part in each, which costs a minute each.
+    /// Peers in each burst; each takes a minute.
     pub peers: usize,
     /// The number of jobs that keep running.
     pub staying: usize,
-    /// Whether whole minutes are looked at: without a job, after a change, with one job.
+    /// Whether whole minutes are measured: without a job, after a change, with one job.
     pub quiet_minutes: bool,
     /// Entries of the largest table.
     pub entries: usize,
@@ -88,7 +89,7 @@ fn outside(arguments: &[String]) -> ExitCode {
     compile_floor("floor-pam", &["-DWITH_PAM", "-l:libpam.so.0"]);
     if let Some(path) = value(arguments, "--cronie") {
         std::fs::copy(path, built("cronie")).unwrap_or_else(|why| panic!("{path}: {why}"));
-        // Its crontab, where that stands beside it.
+        // Its crontab, if it is in the same directory.
         copy_or_remove(&Path::new(path).with_file_name("crontab"), &built("cronie-crontab"));
     } else {
         copy_or_remove(Path::new("/nowhere"), &built("cronie-crontab"));
@@ -112,22 +113,22 @@ fn compile_floor(name: &str, flags: &[&str]) {
     assert!(compiled.expect("a C compiler").success(), "floor.c does not compile as {name}");
 }
 
-/// What is not there does not stay from an earlier run either.
+/// Copies the file, or removes the copy of an earlier run if there is no file.
 fn copy_or_remove(from: &Path, to: &Path) {
     let done = if from.exists() { std::fs::copy(from, to).map(|_| ()) } else { std::fs::remove_file(to) };
     let failed = done.is_err_and(|why| why.kind() != std::io::ErrorKind::NotFound);
     assert!(!failed, "{}", to.display());
 }
 
-/// Parts the table from the JSON in what the inner program says.
+/// Separates the table from the JSON in the output of the inner program.
 const JSON: &str = "\nJSON ";
 
-/// Where programs are that are seen from inside, too.
+/// The path of a program, inside the private namespaces as well.
 fn built(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// The word behind an option.
+/// The value of an option.
 fn value<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
     let at = arguments.iter().position(|argument| argument == option)?;
     arguments.get(at + 1).map(String::as_str)
@@ -138,7 +139,7 @@ fn inside(arguments: &[String]) -> ExitCode {
     let extent = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
     tables::make_users(&built("floor"), &built("floor-pam"), extent);
     let cronie = value(arguments, "--cronie").map(|_| built("cronie").display().to_string());
-    let all = contestants(cronie.as_deref());
+    let all = daemons(cronie.as_deref());
     let mut report = Report::default();
     let began = tables::now();
     let only = value(arguments, "--only");
@@ -146,26 +147,29 @@ fn inside(arguments: &[String]) -> ExitCode {
     if wanted("programs") {
         programs::measure(&built("cronie-crontab"), &mut report);
     }
-    let mut gaps = Gaps::default();
+    let mut between_minutes = WorkBetweenMinutes::default();
     if wanted("burst") {
-        burst::plan(&all, extent, &mut gaps);
+        burst::plan(&all, extent, &mut between_minutes);
     }
-    if wanted("calls") {
-        calls::plan(&all, extent, &mut gaps);
+    if wanted("reload_latency") {
+        reload_latency::plan(&all, extent, &mut between_minutes);
     }
-    if wanted("crowd") {
-        report.within(Part::Crowd, |report| crowd::measure(&all, extent, &mut gaps, report));
+    if wanted("many_tables") {
+        report.within(Part::ManyTables, |report| many_tables::measure(&all, extent, &mut between_minutes, report));
     }
-    // Not beside the crowd, of whom each would read these entries, too.
+    // Not while the daemons of `many_tables` run, each of which would load these entries.
     if wanted("entries") {
-        entries::plan(&all, extent, &mut gaps);
+        entries::plan(&all, extent, &mut between_minutes);
+    }
+    if wanted("queries") {
+        queries::plan(&all, extent, &mut between_minutes);
     }
     if wanted("burst") {
-        report.within(Part::Burst, |report| burst::measure(&all, extent, &mut gaps, report));
+        report.within(Part::Burst, |report| burst::measure(&all, extent, &mut between_minutes, report));
     }
-    gaps.finish(&mut report);
+    between_minutes.finish(&mut report);
     report.note(format!("the whole run: {} seconds", tables::now() - began));
-    Contestant::leave();
+    Daemon::remove_groups();
     print!("{}{JSON}{}", report.table(), report.json());
     ExitCode::SUCCESS
 }

@@ -1,4 +1,4 @@
-//! What the commands take from start to end.
+//! CPU of the commands from start to end.
 
 use crate::common::implementation::package;
 use crate::report::Report;
@@ -10,13 +10,13 @@ use std::process::{Command, Stdio};
 
 /// Runs of each program, alternating.
 const RUNS: usize = 200;
-/// What most people's login sets.
+/// The usual locale of a login.
 const LOCALE: &str = "C.UTF-8";
 
 /// Lines of a long table: as many as a cronie takes.
 const LINES: usize = 9_900;
 
-/// `crontab` of ours and of Debian, `cronctl next`, and a long table checked by ours and by cronie's crontab, where there is one.
+/// Measures `crontab` (ours and Debian's), `cronctl next`, and `crontab -T` of a long table (ours, and cronie's if given).
 pub fn measure(cronie: &Path, report: &mut Report) {
     answer(report);
     check(cronie, report);
@@ -48,7 +48,7 @@ fn answer(report: &mut Report) {
     fs::remove_file(table).expect("the table");
 }
 
-/// Without what a table of one line takes, so that the start of the program does not count.
+/// Subtracts the check of a one-line table, so that the start of the program does not count.
 fn check(cronie: &Path, report: &mut Report) {
     let line = |n: usize| {
         format!(
@@ -60,7 +60,7 @@ fn check(cronie: &Path, report: &mut Report) {
     };
     fs::write("/tmp/one", line(1)).expect("a table");
     fs::write("/tmp/long", (0..LINES).map(line).collect::<String>()).expect("a table");
-    // Not as installed: set-id it does not take a profile.
+    // Not the installed one, which is set-id and refuses --profile.
     let ours = [env!("CARGO_BIN_EXE_crontab"), "--profile", "cronie", "-T"];
     let theirs = [&*cronie.to_string_lossy(), "-T"];
     let ns_a_line = |words: &[&str]| {

@@ -1,21 +1,23 @@
-//! The table of medians, with everybody's ratio to ours, and the same as JSON.
+//! The table of medians with each daemon's ratio to ours, and all values as JSON.
 
 use std::fmt::Write as _;
 
-/// What a row is about, in the order of the table: things are not measured in that order.
+/// The topic of a row; rows are sorted by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The cost of the commands.
     #[default]
     Programs,
     /// The costs of many crontabs.
-    Crowd,
+    ManyTables,
     /// The costs of many jobs at once.
     Burst,
     /// The response times under load.
-    Calls,
+    ReloadLatency,
     /// The costs of very many entries.
     Entries,
+    /// The response times of cronctl.
+    Queries,
 }
 
 /// All measurements of a run.
@@ -35,7 +37,7 @@ struct Row {
 }
 
 impl Report {
-    /// Does something whose rows belong to that part.
+    /// Runs `act`; the rows it adds belong to `part`.
     pub fn within(&mut self, part: Part, act: impl FnOnce(&mut Report)) {
         let before = std::mem::replace(&mut self.part, part);
         act(self);
@@ -58,12 +60,12 @@ impl Report {
         }
     }
 
-    /// Says something about the run.
+    /// Adds a remark about the run.
     pub fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// As a table in Markdown: medians, and in brackets how many times ours.
+    /// The medians as a Markdown table, with the ratio to ours in brackets.
     pub fn table(&self) -> String {
         let mut text = String::new();
         self.notes.iter().for_each(|note| writeln!(text, "* {note}").expect("memory"));

@@ -1,34 +1,42 @@
-//! The machine's users and everybody's tables.
+//! Users, spools, and the files in which jobs record their starts.
 
 use crate::Extent;
 use crate::common::clock;
-use crate::contestant::Contestant;
+use crate::daemon::Daemon;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
-/// Where everybody's spools are.
+/// The directory of all spools.
 pub const SPOOLS: &str = "/tmp/spools";
-/// Where jobs leave their marks.
+/// The directory of the files in which jobs record their starts.
 pub const MARKS: &str = "/tmp/marks";
-/// The first of the users' ids.
+/// The settings of a daemon that keeps no history.
+pub const NO_HISTORY: &str = "/etc/no-history.toml";
+/// The first user id.
 const FIRST_UID: u32 = 20_000;
+/// The user and group id of the recorder.
+const RECORDER: u32 = 19_999;
 
-/// Makes users, the program that is everybody's job, and the one that has sessions of PAM.
+/// Makes users, and installs the program that all jobs run and the floor program with PAM.
 pub fn make_users(floor: &Path, with_pam: &Path, extent: Extent) {
+    fs::write(NO_HISTORY, "history = false\n").expect("a settings file");
     let mut passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+    writeln!(passwd, "_cronwheel:*:{RECORDER}:{RECORDER}::/nonexistent:/usr/sbin/nologin").expect("memory");
     for number in 0..extent.tables {
         let uid = FIRST_UID + number as u32;
         writeln!(passwd, "u{number}:*:{uid}:{FIRST_UID}::/:/bin/sh").expect("memory");
     }
     fs::write("/etc/passwd", passwd).expect("/etc/passwd");
-    // Everybody's minutes are those of UTC.
+    let groups = fs::read_to_string("/etc/group").expect("/etc/group");
+    fs::write("/etc/group", format!("{groups}_cronwheel:*:{RECORDER}:\n")).expect("/etc/group");
+    // All daemons use UTC.
     fs::remove_file("/etc/localtime").ok();
     for (from, to) in [(floor, "/usr/local/bin/mark"), (with_pam, "/usr/local/bin/floor-pam")] {
         fs::copy(from, to).expect("the floor program, which must be on the root file system");
     }
-    // cronie's name for the same stack.
+    // The same PAM stack under cronie's name.
     fs::copy("/etc/pam.d/cron", "/etc/pam.d/crond").expect("the PAM stack of Debian's cron");
     for directory in [SPOOLS, MARKS] {
         fs::create_dir(directory).expect("a directory");
@@ -50,17 +58,17 @@ pub fn minute_and_hour(second: i64) -> (i64, i64) {
     (second / 60 % 60, second / 3600 % 24)
 }
 
-/// Entries of a table like most.
+/// Entries of an ordinary table.
 pub const SHORT: usize = 10;
 /// Nearly as many as Debian's cron takes.
 pub const LONG: usize = 9_900;
 
-/// A table of ten entries of which none is due within hours.
+/// A table of ten entries that are not due for hours.
 pub fn idle_table(number: usize) -> String {
     idle_entries(number, SHORT)
 }
 
-/// The same with nearly as many entries as Debian's cron takes.
+/// A table of `LONG` entries that are not due for hours.
 pub fn long_table(number: usize) -> String {
     idle_entries(number, LONG)
 }
@@ -80,14 +88,14 @@ fn idle_entries(number: usize, entries: usize) -> String {
     text
 }
 
-/// The empty file in which a contestant's jobs leave their marks.
-pub fn fresh_marks(one: &Contestant) -> String {
-    fresh(format!("{MARKS}/{}", one.place))
+/// An empty file in which a daemon's jobs record their starts.
+pub fn fresh_marks(daemon: &Daemon) -> String {
+    fresh(format!("{MARKS}/{}", daemon.place))
 }
 
-/// The empty file in which a contestant's job tells how many descriptors it was given.
-pub fn fresh_descriptors(one: &Contestant) -> String {
-    fresh(format!("{MARKS}/{}-descriptors", one.place))
+/// An empty file in which a job records how many descriptors it inherited.
+pub fn fresh_descriptors(daemon: &Daemon) -> String {
+    fresh(format!("{MARKS}/{}-descriptors", daemon.place))
 }
 
 fn fresh(path: String) -> String {
@@ -96,7 +104,7 @@ fn fresh(path: String) -> String {
     path
 }
 
-/// When the jobs began, in order, seconds after `due`.
+/// The starts that jobs recorded, as sorted seconds after `due`.
 pub fn marks(path: &str, due: i64) -> Vec<f64> {
     let ns = numbers(path).into_iter();
     let mut late: Vec<f64> = ns.map(|ns| (ns - due * 1_000_000_000) as f64 / 1e9).collect();
@@ -104,27 +112,27 @@ pub fn marks(path: &str, due: i64) -> Vec<f64> {
     late
 }
 
-/// What jobs have written to a file.
+/// The numbers that jobs wrote to a file.
 pub fn numbers(path: &str) -> Vec<i64> {
     let bytes = fs::read(path).expect("a file of marks");
     bytes.chunks_exact(8).map(|mark| i64::from_ne_bytes(mark.try_into().expect("eight bytes"))).collect()
 }
 
-/// A spool with a table for each of the first users.
-pub fn spool(one: &Contestant, tables: usize, text: impl Fn(usize) -> String) -> String {
-    let directory = format!("{SPOOLS}/{}", one.place);
+/// Makes a spool with tables for the first `tables` users.
+pub fn spool(daemon: &Daemon, tables: usize, text: impl Fn(usize) -> String) -> String {
+    let directory = format!("{SPOOLS}/{}", daemon.place);
     fs::remove_dir_all(&directory).ok();
     fs::create_dir_all(&directory).expect("a spool");
-    (0..tables).for_each(|number| put(one, &directory, number, &text(number)));
+    (0..tables).for_each(|number| put(daemon, &directory, number, &text(number)));
     directory
 }
 
-/// Puts a user's table into a spool as every `crontab` does it: whole, by renaming.
-pub fn put(one: &Contestant, spool: &str, number: usize, text: &str) {
+/// Installs a user's table as `crontab` does, by rename.
+pub fn put(daemon: &Daemon, spool: &str, number: usize, text: &str) {
     let new = format!("{SPOOLS}/new");
     fs::write(&new, text).expect("a table");
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("mode of the table");
-    let owner = if one.root_owns { 0 } else { FIRST_UID + number as u32 };
+    let owner = if daemon.root_owns { 0 } else { FIRST_UID + number as u32 };
     chown(&new, Some(owner), None).expect("owner of the table");
     fs::rename(&new, format!("{spool}/u{number}")).expect("the table in its place");
 }

@@ -1,6 +1,7 @@
-//! Who takes part, how each is started in a world of its own, and what it takes.
+//! The daemons that are compared: how each is started in private namespaces, and the CPU and memory it uses.
 
 use crate::common::implementation::package;
+use crate::tables;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -8,21 +9,25 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Where the control groups are mounted; ours within them.
+/// Mount point of the control groups, and the group of this benchmark.
 const GROUPS: &str = "/tmp/groups";
 const OWN: &str = "/tmp/groups/cronwheel-bench";
 
-/// The private machine is an overlay, on which our daemon would look at its tables each minute, as on few machines.
+/// `--watch inotify`, since the root file system here is an overlay, where crond would rescan each minute.
 const OURS: [&str; 4] = ["/usr/sbin/crond", "-f", "--watch", "inotify"];
+/// Options for a daemon without the history of runs.
+const WITHOUT_HISTORY: [&str; 2] = ["--config", tables::NO_HISTORY];
+/// The name of ours with the history of runs.
+pub const OURS_WITH_HISTORY: &str = "ours+history";
 
-/// A cron, or the floor.
+/// A cron daemon or a floor program.
 #[derive(Clone, Debug)]
-pub struct Contestant {
+pub struct Daemon {
     /// Its name in the table.
     pub name: &'static str,
     /// The name of its control group, its spool and the file of its jobs' marks.
     pub place: String,
-    /// Can be told a second, not only a minute.
+    /// How its jobs can be due at any second, if they can.
     pub by_seconds: Option<BySeconds>,
     /// Whether jobs go through PAM.
     pub pam: bool,
@@ -34,7 +39,7 @@ pub struct Contestant {
     variables: Vec<(&'static str, String)>,
 }
 
-/// How one is told a second.
+/// A way to make jobs due at a given second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BySeconds {
     /// Seven fields in the table.
@@ -43,10 +48,10 @@ pub enum BySeconds {
     Flag,
 }
 
-/// Everybody who is there, ours and the floor first.
-pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
+/// All daemons that are installed, ours and the floor programs first.
+pub fn daemons(cronie: Option<&str>) -> Vec<Daemon> {
     mount_groups();
-    let contestant = |name: &'static str, words: &[&str]| Contestant {
+    let daemon = |name: &'static str, words: &[&str]| Daemon {
         name,
         place: name.to_owned(),
         by_seconds: None,
@@ -56,46 +61,49 @@ pub fn contestants(cronie: Option<&str>) -> Vec<Contestant> {
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         variables: Vec::new(),
     };
-    let ours = Contestant { by_seconds: Some(BySeconds::Quartz), ..contestant("ours", &OURS) };
-    let floor = contestant("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
-    let floor = Contestant { by_seconds: Some(BySeconds::Flag), ..floor };
+    let with_history = Daemon { by_seconds: Some(BySeconds::Quartz), ..daemon(OURS_WITH_HISTORY, &OURS) };
+    let ours = daemon("ours", &[OURS.as_slice(), &WITHOUT_HISTORY].concat());
+    let ours = Daemon { by_seconds: Some(BySeconds::Quartz), ..ours };
+    let floor = daemon("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
+    let floor = Daemon { by_seconds: Some(BySeconds::Flag), ..floor };
     let floor_with = |name: &'static str, flags: &[&str]| {
         let (place, mut words) = (name.to_owned(), floor.words.clone());
         words.splice(1..1, flags.iter().map(|flag| (*flag).to_owned()));
-        Contestant { name, place, words, ..floor.clone() }
+        Daemon { name, place, words, ..floor.clone() }
     };
     let mut with_pam = floor_with("floor-pam", &["--pam"]);
     with_pam.words[0] = "/usr/local/bin/floor-pam".to_owned();
     let mut all = vec![
         floor.clone(),
         floor_with("floor-fork", &["--fork"]),
-        Contestant { pam: true, ..with_pam },
+        Daemon { pam: true, ..with_pam },
         ours.clone(),
-        Contestant { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
+        with_history,
+        Daemon { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
     ];
     let within = |name: &str, path: &str| package(name).join(path).display().to_string();
     let debian = within("cron", "usr/sbin/cron");
-    all.push(Contestant { pam: true, ..contestant("Debian", &[&debian, "-f"]) });
+    all.push(Daemon { pam: true, ..daemon("Debian", &[&debian, "-f"]) });
     if let Some(path) = cronie {
-        all.push(Contestant { pam: true, spool: "/var/spool/cron", ..contestant("cronie", &[path, "-n"]) });
+        all.push(Daemon { pam: true, spool: "/var/spool/cron", ..daemon("cronie", &[path, "-n"]) });
     }
     let bcron = within("bcron", "usr/sbin");
-    all.push(Contestant {
+    all.push(Daemon {
         variables: vec![
             ("PATH", format!("{bcron}:/usr/bin:/bin")),
             ("LD_LIBRARY_PATH", within("libbg2", "usr/lib")),
             ("BCRON_USER", "root".to_owned()),
             ("BCRON_SPOOL", "/var/spool/cron".to_owned()),
         ],
-        ..contestant("bcron", &[&format!("{bcron}/bcron-start")])
+        ..daemon("bcron", &[&format!("{bcron}/bcron-start")])
     });
     let busybox = within("busybox-static", "bin/busybox");
-    let busybox = contestant("busybox", &[&busybox, "crond", "-f", "-c", "/var/spool/cron/crontabs"]);
-    all.push(Contestant { root_owns: true, ..busybox });
-    all.retain(|one| {
-        let there = Path::new(&one.words[0]).exists();
+    let busybox = daemon("busybox", &[&busybox, "crond", "-f", "-c", "/var/spool/cron/crontabs"]);
+    all.push(Daemon { root_owns: true, ..busybox });
+    all.retain(|daemon| {
+        let there = Path::new(&daemon.words[0]).exists();
         if !there {
-            eprintln!("{}: no {}; run tests/install-needs", one.name, one.words[0]);
+            eprintln!("{}: no {}; run tests/install-needs", daemon.name, daemon.words[0]);
         }
         there
     });
@@ -109,25 +117,26 @@ fn mount_groups() {
     fs::create_dir(OWN).ok();
 }
 
-impl Contestant {
-    /// Whether it is the same as another as long as no jobs are started.
+impl Daemon {
+    /// Whether it differs from ours or the floor program only in how it starts jobs.
     pub fn differs_in_jobs_only(&self) -> bool {
-        self.by_seconds.is_some() && !["ours", "floor"].contains(&self.name)
+        self.by_seconds.is_some() && !["ours", OURS_WITH_HISTORY, "floor"].contains(&self.name)
     }
 
-    /// Starts it with that spool in a world of its own, and lets it become ready.
+    /// Starts it with that spool in private namespaces, and waits until it is ready.
     pub fn start(&self, spool: &str, at: Option<i64>) -> Running {
         const SCRIPT: &str = r#"
             mkdir -p /var/spool/cron/tmp
             mount --bind "$1" "$2"
             mount -t tmpfs tmpfs /run
             mkdir -m 755 /run/crond
+            rm -rf "$5"; mkdir -p "$5" /var/lib/cronwheel; mount --bind "$5" /var/lib/cronwheel
             if [ "$3" = false ]; then mount -t tmpfs tmpfs /etc/pam.d; fi
             echo 0 > "$4/cgroup.procs"
-            shift 4
+            shift 5
             exec "$@""#;
         let group = format!("{OWN}/{}", self.place);
-        // One that is empty was left by a run that was killed.
+        // An empty group is left over from a run that was killed.
         fs::remove_dir(&group).ok();
         fs::create_dir(&group).expect("a control group");
         let mut words = self.words.clone();
@@ -137,7 +146,7 @@ impl Contestant {
         }
         let child = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "--", "/bin/sh", "-ec", SCRIPT, "sh", spool])
-            .args([self.spool, &self.pam.to_string(), &group])
+            .args([self.spool, &self.pam.to_string(), &group, &format!("/tmp/state-{}", self.place)])
             .args(words)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -152,52 +161,52 @@ impl Contestant {
         running
     }
 
-    /// The same in another place, so that both can be there at once.
-    pub fn elsewhere(&self, place: &str) -> Contestant {
-        Contestant { place: format!("{}-{place}", self.name), ..self.clone() }
+    /// A copy with another group, spool and files, so that both can run at the same time.
+    pub fn with_place(&self, place: &str) -> Daemon {
+        Daemon { place: format!("{}-{place}", self.name), ..self.clone() }
     }
 
-    /// The same with this variable in its environment.
-    pub fn with_variable(&self, name: &'static str, value: &str) -> Contestant {
+    /// A copy with this variable in its environment.
+    pub fn with_variable(&self, name: &'static str, value: &str) -> Daemon {
         let mut with = self.clone();
         with.variables.push((name, value.to_owned()));
         with
     }
 
-    /// Takes the control groups away.
-    pub fn leave() {
+    /// Removes the control groups.
+    pub fn remove_groups() {
         fs::remove_dir(OWN).ok();
     }
 }
 
-/// A started contestant; killed with all that it started when dropped.
+/// A started daemon; killed with all its processes when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     group: String,
 }
 
-/// What a contestant's own processes hold, without its jobs.
+/// Resources of a daemon's own processes, without its jobs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Held {
+pub struct ResourceUse {
     /// Kilobytes, shared pages counted in each process.
     pub rss: f64,
     /// Kilobytes, shared pages divided among those who share.
     pub pss: f64,
     /// Processes.
     pub processes: f64,
-    /// How often they went to sleep so far.
+    /// Voluntary context switches so far.
     pub sleeps: f64,
 }
 
-/// The processes that a contestant has: pid, milliseconds of CPU so far, kilobytes of memory.
+/// The processes of a daemon: pid, milliseconds of CPU so far, PSS in KiB.
 #[derive(Debug)]
-pub struct Standing(Vec<(String, f64, f64)>);
+pub struct CpuSnapshot(Vec<(String, f64, f64)>);
 
-impl Standing {
-    /// Milliseconds of CPU since `before` of those that were there then and are there now: all together, and the largest, which is the
-    /// one that has the tables.
-    pub fn since(&self, before: &Standing) -> (f64, f64) {
+impl CpuSnapshot {
+    /// Milliseconds of CPU since `before` of the processes that exist in both: their sum, and that of the process with the most memory,
+    /// which is the one that has the tables.
+    pub fn since(&self, before: &CpuSnapshot) -> (f64, f64) {
         let spent = |(pid, cpu, memory): &(String, f64, f64)| {
             let (_, earlier, _) = before.0.iter().find(|(known, ..)| known == pid)?;
             Some((cpu - earlier, *memory))
@@ -209,18 +218,23 @@ impl Standing {
 }
 
 impl Running {
-    /// Milliseconds of CPU that it and all its children have taken so far, the dead ones too.
+    /// Milliseconds of CPU of all its processes so far, ended ones included.
     pub fn cpu_ms(&self) -> f64 {
         let text = fs::read_to_string(format!("{}/cpu.stat", self.group)).expect("the group's account");
         number_after(&text, "usage_usec ") / 1000.0
     }
 
-    /// Sends its first process a signal.
+    /// The directory of its sockets, as seen from outside its private namespaces.
+    pub fn run_directory(&self) -> String {
+        format!("/proc/{}/root/run/cronwheel", self.child.id())
+    }
+
+    /// Signals its first process.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("a signal");
     }
 
-    /// Waits until it takes no more CPU.
+    /// Waits until it uses no more CPU.
     pub fn wait_until_idle(&self) {
         let mut before = -1.0;
         loop {
@@ -233,8 +247,8 @@ impl Running {
         }
     }
 
-    /// What its processes that are there have taken of the CPU, in all their threads.
-    pub fn standing(&self) -> Standing {
+    /// CPU and memory of its processes, all threads included.
+    pub fn snapshot(&self) -> CpuSnapshot {
         let pids = fs::read_to_string(format!("{}/cgroup.procs", self.group)).expect("the group's processes");
         let of = |pid: &str| {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -245,13 +259,13 @@ impl Running {
             let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
             (pid.to_owned(), tasks.map(ns).sum::<f64>() / 1e6, number_after(&memory, "\nPss:"))
         };
-        Standing(pids.lines().map(of).collect())
+        CpuSnapshot(pids.lines().map(of).collect())
     }
 
-    /// What its processes hold, jobs and their shells left out.
-    pub fn held(&self) -> Held {
+    /// Memory and number of its processes, without jobs and their shells.
+    pub fn resources(&self) -> ResourceUse {
         let pids = fs::read_to_string(format!("{}/cgroup.procs", self.group)).expect("the group's processes");
-        let mut held = Held::default();
+        let mut resources = ResourceUse::default();
         for pid in pids.lines() {
             let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
             let line = read("cmdline");
@@ -259,12 +273,12 @@ impl Running {
                 continue;
             }
             let memory = read("smaps_rollup");
-            held.rss += number_after(&memory, "\nRss:");
-            held.pss += number_after(&memory, "\nPss:");
-            held.sleeps += number_after(&read("status"), "\nvoluntary_ctxt_switches:");
-            held.processes += 1.0;
+            resources.rss += number_after(&memory, "\nRss:");
+            resources.pss += number_after(&memory, "\nPss:");
+            resources.sleeps += number_after(&read("status"), "\nvoluntary_ctxt_switches:");
+            resources.processes += 1.0;
         }
-        held
+        resources
     }
 }
 
@@ -272,7 +286,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         fs::write(format!("{}/cgroup.kill", self.group), "1").expect("an end of the group");
         self.child.wait().expect("its end");
-        // Orphans are reaped by the first process of this world.
+        // Orphans are reaped by the first process of this PID namespace.
         for _ in 0..100 {
             if fs::remove_dir(&self.group).is_ok() {
                 return;

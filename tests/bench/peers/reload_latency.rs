@@ -1,32 +1,32 @@
-//! How soon ours answers a signal while thousands of jobs start.
+//! How soon ours handles SIGHUP while thousands of jobs start.
 
 use crate::Extent;
+use crate::between_minutes::WorkBetweenMinutes;
 use crate::burst::{wait_for_marks, with_jobs};
 use crate::common::clock;
-use crate::contestant::Contestant;
-use crate::gaps::Gaps;
+use crate::daemon::Daemon;
 use crate::report::{Part, Report};
 use crate::tables;
 use nix::sys::signal::Signal;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-/// Where it tells of a reload.
+/// The socket on which it reports a reload (sd_notify).
 const MANAGER: &str = "/tmp/marks/manager";
-/// Between two questions: the daemon reloads once a second.
+/// Between two signals; the daemon reloads at most once a second.
 const PAUSE: Duration = Duration::from_millis(1100);
 
-/// Seconds that it takes at most, for every thousand jobs.
+/// Time limit in seconds for each thousand jobs.
 const TURN_A_THOUSAND: i64 = 3;
 
-/// HUP, again and again, from the moment at which all jobs are due until the last has started.
-pub fn plan<'a>(all: &'a [Contestant], extent: Extent, gaps: &mut Gaps<'a>) {
-    let Some(ours) = all.iter().find(|one| one.name == "ours") else { return };
+/// Sends HUP repeatedly from the moment when all jobs are due until the last has started.
+pub fn plan<'a>(all: &'a [Daemon], extent: Extent, between_minutes: &mut WorkBetweenMinutes<'a>) {
+    let Some(ours) = all.iter().find(|daemon| daemon.name == "ours") else { return };
     let turn = 10 + TURN_A_THOUSAND * extent.tables as i64 / 1000;
-    gaps.add(Part::Calls, turn, move |report| measure(ours, extent, report));
+    between_minutes.add(Part::ReloadLatency, turn, move |report| measure(ours, extent, report));
 }
 
-fn measure(ours: &Contestant, extent: Extent, report: &mut Report) {
+fn measure(ours: &Daemon, extent: Extent, report: &mut Report) {
     eprintln!("answers of {}", ours.name);
     let jobs = extent.tables;
     let manager = UnixDatagram::bind(MANAGER).expect("a socket");

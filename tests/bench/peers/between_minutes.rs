@@ -1,13 +1,13 @@
-//! Work that is bound to no minute, done while everybody else waits for one.
+//! Measurements that need no full minute, made while other daemons wait for one.
 
 use crate::common::clock;
 use crate::report::{Part, Report};
 use crate::tables;
 use std::collections::VecDeque;
 
-/// What is still to be done.
+/// Measurements that are still to be made.
 #[derive(Default)]
-pub struct Gaps<'a>(VecDeque<Work<'a>>);
+pub struct WorkBetweenMinutes<'a>(VecDeque<Work<'a>>);
 
 struct Work<'a> {
     part: Part,
@@ -15,13 +15,13 @@ struct Work<'a> {
     measure: Box<dyn FnOnce(&mut Report) + 'a>,
 }
 
-impl<'a> Gaps<'a> {
-    /// Has something done that takes so many seconds at most.
+impl<'a> WorkBetweenMinutes<'a> {
+    /// Adds a measurement that takes at most `seconds`.
     pub fn add(&mut self, part: Part, seconds: i64, measure: impl FnOnce(&mut Report) + 'a) {
         self.0.push_back(Work { part, seconds, measure: Box::new(measure) });
     }
 
-    /// Does what there is time for until then, and waits for the rest of it.
+    /// Makes the measurements that fit before `until` (seconds of UTC), then waits until then.
     pub fn fill(&mut self, until: i64, report: &mut Report) {
         while let Some(fits) = self.0.iter().position(|work| tables::now() + work.seconds < until) {
             self.0.remove(fits).into_iter().for_each(|work| work.perform(report));
@@ -29,7 +29,7 @@ impl<'a> Gaps<'a> {
         clock::wait_until(until as u64);
     }
 
-    /// Does all that is left.
+    /// Makes all remaining measurements.
     pub fn finish(self, report: &mut Report) {
         self.0.into_iter().for_each(|work| work.perform(report));
     }
