@@ -2,6 +2,7 @@
 
 use crate::Extent;
 use crate::between_minutes::WorkBetweenMinutes;
+use crate::common::clock;
 use crate::daemon::{Daemon, OURS_WITH_HISTORY, Running};
 use crate::entries;
 use crate::report::{Part, Report};
@@ -10,7 +11,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The number of entries that are loaded, at most.
 const ENTRIES: usize = 100_000;
@@ -54,7 +55,7 @@ fn query(running: &Running, verb: &str) -> (f64, f64) {
     let directory = running.run_directory();
     std::thread::scope(|scope| {
         let second_client = scope.spawn(|| slowest_reply(&directory, &ended));
-        let begun = Instant::now();
+        let begun = clock::now();
         let mut cronctl = Command::new("/usr/bin/cronctl")
             .args([verb, "--run-dir", &directory])
             .stdout(Stdio::piped())
@@ -63,7 +64,7 @@ fn query(running: &Running, verb: &str) -> (f64, f64) {
         let mut output = BufReader::new(cronctl.stdout.take().expect("a pipe"));
         let mut line = String::new();
         output.read_line(&mut line).expect("the first line");
-        let first_line = begun.elapsed().as_secs_f64() * 1000.0;
+        let first_line = (clock::now() - begun).as_secs_f64() * 1000.0;
         assert!(!line.is_empty(), "cronctl {verb} prints nothing");
         output.read_to_end(&mut Vec::new()).expect("the other lines");
         cronctl.wait().expect("the end of cronctl");
@@ -77,13 +78,13 @@ fn slowest_reply(directory: &str, ended: &AtomicBool) -> f64 {
     let mut stream = UnixStream::connect(format!("{directory}/io.cronwheel.Cron")).expect("the control socket");
     let mut slowest = 0.0_f64;
     while !ended.load(Ordering::Relaxed) {
-        let begun = Instant::now();
+        let begun = clock::now();
         stream.write_all(REQUEST).expect("a request");
         let mut byte = [1];
         while byte != [0] {
             stream.read_exact(&mut byte).expect("a reply");
         }
-        slowest = slowest.max(begun.elapsed().as_secs_f64() * 1000.0);
+        slowest = slowest.max((clock::now() - begun).as_secs_f64() * 1000.0);
         std::thread::sleep(PAUSE);
     }
     slowest
