@@ -4,6 +4,7 @@ use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer};
 use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, Walk};
 use crate::control::{Access, Permission, Visibility};
+use crate::daemon::live_runs::LiveRuns;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::Timestamp;
@@ -102,11 +103,7 @@ impl Daemon {
                 }
                 Purpose::Next(starts) => starts.note(scheduler, place, &live),
                 Purpose::SendNext { .. } => {}
-                Purpose::Status(counts) => {
-                    if let Some(job) = JobView::of_entry(scheduler, runs, &live) {
-                        counts.note(&job);
-                    }
-                }
+                Purpose::Status(counts) => counts.note_entry(scheduler, runs, &live),
             }
         }
         true
@@ -342,9 +339,30 @@ impl Listing {
 }
 
 impl Counts {
+    /// Counts an entry of a table without the texts that a list needs, since `Status` is to answer soon with very many entries.
+    fn note_entry(&mut self, scheduler: &Scheduler, runs: &LiveRuns, live: &Live<'_>) {
+        let Some(id) = live.id() else { return };
+        let status = scheduler.job_status(&id);
+        self.note_source(&live.source().path);
+        self.entries += 1;
+        self.running += runs.of_job(&id).count();
+        self.waiting += status.waiting + live.queued();
+        self.paused += usize::from(status.pause.is_some());
+        self.failing += usize::from(runs.is_failing(&id) || status.failures > 0);
+        self.late += usize::from(status.is_late);
+        let next = live.next_start().filter(|_| live.policy().is_enabled);
+        self.next = [self.next, next].into_iter().flatten().min();
+    }
+
+    fn note_source(&mut self, source: &str) {
+        if !self.sources.contains(source) {
+            self.sources.insert(source.to_owned());
+        }
+    }
+
     fn note(&mut self, view: &JobView) {
         let job = &view.job;
-        self.sources.insert(job.source.clone());
+        self.note_source(&job.source);
         self.entries += 1;
         self.running += job.running.len();
         self.waiting += job.waiting as usize;
