@@ -5,11 +5,12 @@ use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Notice, Pause, RefusedRun, Turn};
 use super::live_table::LiveCrontab;
+use super::rule;
 use super::run_origin::RunOrigin;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
-use super::state::{Due, Phase, Scheduler, next_due};
+use super::state::{Due, Phase, Scheduler};
 use crate::crontab::CatchUpMode;
 use crate::schedule::{Day, Kind, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -88,6 +89,10 @@ impl Scheduler {
                 }
             }
         }
+        // Nothing is owed from before a setting that is taken away and comes back, whether or not a daemon has begun between.
+        let is_known = |id: &JobId| self.first_seen.contains_key(id);
+        let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
+        let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         let managed = specs.iter().filter_map(|(id, spec)| Some((spec.entry?.1, id.clone()))).collect();
         if let Some(table) = self.tables.get_mut(number) {
             table.managed = managed;
@@ -98,9 +103,14 @@ impl Scheduler {
             gone.iter().for_each(|id| jobs.unregister(id, turn));
         });
         self.forget_first_seen(&gone, actions);
+        self.forget_first_seen(&without, actions);
         if self.phase == Phase::Running && !self.unclaimed.is_empty() {
             // Runs that no executor has listed since the begin are over.
-            for run in self.claim(Some(number), now, actions) {
+            let (unknown, ended) = self.claim(Some(number), now, actions);
+            for result in ended {
+                self.ended(&result, now, actions);
+            }
+            for run in unknown {
                 let ended_at_ms = now.utc.0.saturating_mul(1_000);
                 self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
             }
@@ -395,6 +405,7 @@ impl Scheduler {
             (false, false) => Trigger::Schedule,
         };
         self.starting_at = due.at;
+        self.has_decided = true;
         self.with_jobs(now, actions, |jobs, turn| jobs.slot(&id, due.scheduled_at, trigger, is_excepted, turn));
         self.settle_queue(now, actions);
         true
@@ -565,6 +576,7 @@ impl Scheduler {
                 continue;
             }
             self.starting_at = now.utc;
+            self.has_decided = true;
             self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(&id, &slots, why, turn));
             self.settle_queue(now, actions);
         }
@@ -609,7 +621,15 @@ impl Scheduler {
         let timer = self.tables.get(number).and_then(|table| table.timer(entry));
         let shared = timer.and_then(|timer| self.timers.get(timer));
         let delay = shared.map_or(0, |shared| i64::from(shared.delay()));
-        let next = move |after: Timestamp| next_due(&self.zones, shared?, after).filter(|due| due.0 + delay < to.0);
+        let shared = shared.filter(|shared| shared.kind == Kind::Calendar && !shared.schedule().never_matches());
+        let local = shared.and_then(|shared| self.zones.get(shared.zone));
+        // A step of the clock that ends at `to` holds nothing of what it has left out.
+        let set = local.and_then(|local| local.set_before(to));
+        let next = move |after: Timestamp| {
+            let (shared, local) = (shared?, local?);
+            let due = rule::next_due(shared.schedule(), shared.style, &local.zone, set, after);
+            due.filter(|due| due.0 + delay < to.0)
+        };
         std::iter::successors(next(Timestamp(from.0 - delay)), move |due| next(*due))
             .map(move |due| Timestamp(due.0 + delay))
     }
@@ -644,8 +664,14 @@ impl Scheduler {
         }
     }
 
-    /// Takes what an earlier daemon has left.
-    pub(super) fn restore(&mut self, saved: SavedState, is_other_boot: bool, now: Now, actions: &mut Vec<Action>) {
+    /// Takes what an earlier daemon has left. Returns ends of runs that came while no entry had their job's state.
+    pub(super) fn restore(
+        &mut self,
+        saved: SavedState,
+        is_other_boot: bool,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> Vec<RunResult> {
         let SavedState { jobs, first_seen, pauses, .. } = saved;
         self.unclaimed = SavedState { jobs, pauses, is_of_other_boot: is_other_boot, ..SavedState::default() };
         self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
@@ -661,12 +687,13 @@ impl Scheduler {
         }
         let is_gone = |id: &&JobId| !self.first_seen.contains_key(*id);
         actions.extend(first_seen.keys().filter(is_gone).map(|id| save_first_seen(id, None)));
-        self.claim(None, now, actions);
+        self.claim(None, now, actions).1
     }
 
-    /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on.
-    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> Vec<RunId> {
-        let (mut unknown, mut paused) = (Vec::new(), Vec::new());
+    /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on, and ends of others that
+    /// have come before.
+    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> (Vec<RunId>, Vec<RunResult>) {
+        let (mut unknown, mut paused, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         let wanted: BTreeSet<JobId> = self.unclaimed.jobs.keys().chain(self.unclaimed.pauses.keys()).cloned().collect();
         self.manage_jobs(&wanted, table, now, actions);
         for id in wanted {
@@ -677,12 +704,15 @@ impl Scheduler {
                 self.jobs.restore_pause(id.clone(), pause);
                 paused.push(id.clone());
             }
-            let Some(state) = self.unclaimed.jobs.remove(&id) else { continue };
+            let Some(mut state) = self.unclaimed.jobs.remove(&id) else { continue };
+            let ends = std::mem::take(&mut state.ended);
             for run in state.runs() {
-                if self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 0)).is_none() {
+                let is_new = self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 0)).is_none();
+                if is_new && !ends.iter().any(|end| end.run == run) {
                     unknown.push(run);
                 }
             }
+            ended.extend(ends);
             for (slot, trigger) in state.slots() {
                 // Jobs of a boot are due at the begin, whenever that is.
                 let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
@@ -692,7 +722,7 @@ impl Scheduler {
         }
         // The pause may have begun while no daemon was there.
         self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.leave_out_waiting(id, turn)));
-        unknown
+        (unknown, ended)
     }
 
     /// Drops saved state that no entry has claimed for long: those entries are gone.
@@ -701,20 +731,47 @@ impl Scheduler {
             return;
         }
         let unclaimed = std::mem::take(&mut self.unclaimed);
-        actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+        let mut kept = BTreeMap::new();
+        for (id, mut state) in unclaimed.jobs {
+            let (records, is_over) = state.leave(&id, |run| self.runs.contains_key(&run), now.utc);
+            actions.extend(records.into_iter().map(|record| Action::Record(Box::new(record))));
+            let left = (!is_over).then_some(state);
+            let was_kept = !is_over && self.kept_unclaimed.contains(&id);
+            if !was_kept {
+                actions.push(Action::SaveState(Box::new(StateChange::state(id.clone(), left.clone()))));
+            }
+            kept.extend(left.map(|state| (id, state)));
+        }
+        let others = SavedState { pauses: unclaimed.pauses, ..SavedState::default() };
+        actions.extend(others.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+        self.kept_unclaimed = kept.keys().cloned().collect();
+        self.unclaimed.jobs = kept;
+        self.unclaimed.is_of_other_boot = unclaimed.is_of_other_boot;
     }
 
-    /// Settles runs of the saved state that nobody has reported. The slot of one that `begun` does not have either waits again if it is recent;
+    /// Whether a moment is one at which an entry is due by its schedule. Entries that have no calendar are due at any.
+    pub(super) fn is_slot(&self, id: &JobId, slot: Timestamp) -> bool {
+        let Some(key) = self.jobs.entry(id) else { return true };
+        let timer = self.tables.get(key.0).and_then(|table| table.timer(key.1));
+        let Some(shared) = timer.and_then(|timer| self.timers.get(timer)) else { return true };
+        let Some(local) = self.zones.get(shared.zone).filter(|_| shared.kind == Kind::Calendar) else { return true };
+        let base = Timestamp(slot.0 - i64::from(shared.delay()));
+        let due = rule::next_due(shared.schedule(), shared.style, &local.zone, None, Timestamp(base.0 - 1));
+        due == Some(base)
+    }
+
+    /// Settles those of the runs of the saved state that nobody has reported. The slot of one that `begun` does not have either waits again if it is recent;
     /// all others are lost. None: they were runs of another boot.
     pub(super) fn settle_unaccounted(
         &mut self,
+        runs: Vec<(RunId, Timestamp)>,
         accounted: &BTreeSet<RunId>,
         begun: Option<&BTreeSet<RunId>>,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
         self.starting_at = now.utc;
-        for (run, queued_at) in self.jobs.all_runs() {
+        for (run, queued_at) in runs {
             if accounted.contains(&run) {
                 continue;
             }
@@ -760,7 +817,10 @@ impl Scheduler {
 
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
-        (self.phase == Phase::Running).then(|| self.jobs.next_retry_ms())?
+        let forgets = (!self.unclaimed.is_empty()).then_some(self.unclaimed_until_ms);
+        let forgets = forgets.filter(|at| *at > self.last.elapsed_ms);
+        let wakes = [self.jobs.next_retry_ms(), forgets].into_iter().flatten().min();
+        wakes.filter(|_| self.phase == Phase::Running)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The scheduler: its state, and how it handles events.
 
 use super::anacron::Anacron;
-use super::event::{Action, Event, Now, Preparation, RunId, RunRequest, RunResult};
+use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest, RunResult};
 use super::job_id::JobId;
 use super::jobs::{EndReason, Jobs};
 use super::live_table::LiveCrontab;
@@ -50,6 +50,8 @@ pub struct Scheduler {
     pub(super) due_after: BTreeMap<JobId, Timestamp>,
     /// When what is being decided became due.
     pub(super) starting_at: Timestamp,
+    /// Whether a slot was decided in this turn, started or not.
+    pub(super) has_decided: bool,
     /// Runs that newer slots have pushed out of the start queue.
     pub(super) superseded: Vec<RunId>,
     /// Runs whose entries are gone.
@@ -65,6 +67,8 @@ pub struct Scheduler {
     pub(super) unclaimed: SavedState,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     pub(super) unclaimed_until_ms: i64,
+    /// The jobs among them of which runs go on after that time.
+    pub(super) kept_unclaimed: BTreeSet<JobId>,
     /// What became of runs of earlier daemons before the begin.
     pub(super) earlier: EarlierEnds,
     /// Since when the daemon was down before it began.
@@ -145,6 +149,7 @@ impl Scheduler {
             changed: BTreeSet::new(),
             due_after: BTreeMap::new(),
             starting_at: now.utc,
+            has_decided: false,
             superseded: Vec::new(),
             unstartable: Vec::new(),
             ended_in_queue: Vec::new(),
@@ -153,6 +158,7 @@ impl Scheduler {
             first_seen: HashMap::new(),
             unclaimed: SavedState::default(),
             unclaimed_until_ms: 0,
+            kept_unclaimed: BTreeSet::new(),
             earlier: EarlierEnds::default(),
             down_since: None,
             last: now,
@@ -192,6 +198,9 @@ impl Scheduler {
         }
         // There is a record from the begin on, so that starts missed by a daemon that is killed before its first start are caught up, too.
         let must_record = events.iter().any(|event| matches!(event, Event::Begin { .. } | Event::Stop { .. }));
+        // A new schedule has had no slots before it was loaded, also for a daemon that follows this one after a crash.
+        let is_change = |event: &Event| matches!(event, Event::Load { .. } | Event::Unload { .. });
+        let has_new_tables = self.phase == Phase::Running && events.iter().any(is_change);
         let mut gap = None;
         match self.phase {
             Phase::Running => gap = self.follow_clock(now, &mut actions),
@@ -219,6 +228,7 @@ impl Scheduler {
             });
             self.earlier.accounted.extend(ids);
         }
+        self.jobs.is_beginning = !begins.is_empty();
         let begins: Vec<Begin> =
             begins.into_iter().filter_map(|event| self.prepare_begin(event, now, &mut actions)).collect();
         for event in ends.into_iter().chain(kills) {
@@ -227,6 +237,7 @@ impl Scheduler {
         if begins.iter().any(|begin| begin.completed.or(begin.handled).is_some()) {
             self.give_up_passed_retries(now, &mut actions);
         }
+        self.jobs.is_beginning = false;
         if self.phase == Phase::Running {
             self.run_policy_timers(now, &mut actions);
         }
@@ -268,7 +279,11 @@ impl Scheduler {
         let completed = self.completed();
         let has_started = actions.iter().any(|action| matches!(action, Action::Start(_)));
         let was_held_back = self.held_back && self.recorded.is_some_and(|last| last < completed);
-        if must_record || has_started || was_held_back {
+        // Slots that were left out must not be looked at again after a crash, and what the clock repeats must.
+        let has_decided = std::mem::take(&mut self.has_decided);
+        let is_news = has_new_tables && self.recorded.is_some_and(|last| last < completed);
+        let was_set_back = self.recorded.is_some_and(|last| last > self.upto);
+        if must_record || has_started || has_decided || is_news || was_held_back || was_set_back {
             self.held_back = completed < self.upto;
             self.recorded = Some(completed);
             actions.push(Action::Completed(completed));
@@ -289,6 +304,7 @@ impl Scheduler {
             Event::EarlierStarts(runs) => self.earlier.begun = runs,
             Event::EarlierRuns(runs) => {
                 self.earlier.accounted.extend(runs.iter().map(|run| run.run));
+                self.earlier.runs.extend(runs.iter().cloned());
                 self.anacron.add_earlier_runs(&runs, &self.zones.system());
             }
             Event::RunEnded(result) => {
@@ -329,15 +345,18 @@ impl Scheduler {
             *self.already_started.entry(start).or_default() += 1;
         }
         let is_other_boot = boot || saved.is_of_other_boot;
-        self.restore(*saved, is_other_boot, now, actions);
+        let earlier_ends = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.accounted.extend(running.iter().map(|(run, _)| *run));
-        self.adopt(running, now, actions);
-        let EarlierEnds { ended, accounted, begun } = std::mem::take(&mut self.earlier);
+        let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier);
+        self.adopt(running, &runs, now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
-        for result in &ended {
+        // What the ends let go on is none of them.
+        let runs = self.jobs.all_runs();
+        let accounted: BTreeSet<RunId> = accounted.into_iter().chain(earlier_ends.iter().map(|end| end.run)).collect();
+        for result in earlier_ends.iter().chain(&ended) {
             self.ended(result, now, actions);
         }
-        self.settle_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
+        self.settle_unaccounted(runs, &accounted, (!is_other_boot).then_some(&begun), now, actions);
         Some(Begin { boot, completed, handled })
     }
 
@@ -516,13 +535,30 @@ impl Scheduler {
         Some(request)
     }
 
-    /// Takes over runs of an earlier daemon.
-    fn adopt(&mut self, running: Vec<(RunId, JobId)>, now: Now, actions: &mut Vec<Action>) {
-        for (run, id) in running {
-            if self.jobs.adopt(run, &id, now) {
+    /// Takes over runs of an earlier daemon: those that go on, and those of which the ends follow.
+    fn adopt(&mut self, running: Vec<(RunId, JobId)>, known: &[EarlierRun], now: Now, actions: &mut Vec<Action>) {
+        let goes_on: BTreeSet<RunId> = running.iter().map(|(run, _)| *run).collect();
+        let mut runs: BTreeMap<RunId, (JobId, Option<Timestamp>)> =
+            running.into_iter().map(|(run, id)| (run, (id, None))).collect();
+        for EarlierRun { run, job, scheduled_at } in known {
+            runs.insert(*run, (job.clone(), Some(*scheduled_at)));
+        }
+        for (run, (id, slot)) in runs {
+            let is_slot = slot.is_none_or(|slot| self.is_slot(&id, slot));
+            let moment = slot.unwrap_or(now.utc);
+            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(run, &id, moment, is_slot, turn)) {
+                if let Some(slot) = slot {
+                    self.already_started.entry((id, slot)).or_insert(1);
+                }
                 self.runs.insert(run, RunOrigin::Managed(Trigger::Schedule, 1));
-            } else {
+            } else if goes_on.contains(&run) {
                 self.runs.insert(run, RunOrigin::Plain);
+            }
+            // The request may have been lost with the daemon.
+            if goes_on.contains(&run)
+                && let Some(why) = self.jobs.ending(run)
+            {
+                actions.push(Action::End { run, why });
             }
         }
         self.settle_queue(now, actions);
@@ -600,6 +636,8 @@ pub(super) struct EarlierEnds {
     ended: Vec<RunResult>,
     /// Runs that go on, or whose ends have come or will come.
     accounted: Vec<RunId>,
+    /// These runs, as far as more is known of them.
+    runs: Vec<EarlierRun>,
     /// Runs that executors have begun in the last minutes.
     begun: BTreeSet<RunId>,
 }
