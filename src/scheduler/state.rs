@@ -348,7 +348,7 @@ impl Scheduler {
         let earlier_ends = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.accounted.extend(running.iter().map(|(run, _)| *run));
         let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier);
-        self.adopt(running, &runs, now, actions);
+        self.adopt(running, &runs, completed.or(handled), now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
         // What the ends let go on is none of them.
         let runs = self.jobs.all_runs();
@@ -536,7 +536,14 @@ impl Scheduler {
     }
 
     /// Takes over runs of an earlier daemon: those that go on, and those of which the ends follow.
-    fn adopt(&mut self, running: Vec<(RunId, JobId)>, known: &[EarlierRun], now: Now, actions: &mut Vec<Action>) {
+    fn adopt(
+        &mut self,
+        running: Vec<(RunId, JobId)>,
+        known: &[EarlierRun],
+        completed: Option<Timestamp>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         let goes_on: BTreeSet<RunId> = running.iter().map(|(run, _)| *run).collect();
         let mut runs: BTreeMap<RunId, (JobId, Option<Timestamp>)> =
             running.into_iter().map(|(run, id)| (run, (id, None))).collect();
@@ -546,7 +553,9 @@ impl Scheduler {
         for (run, (id, slot)) in runs {
             let is_slot = slot.is_none_or(|slot| self.is_slot(&id, slot));
             let moment = slot.unwrap_or(now.utc);
-            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(run, &id, moment, is_slot, turn)) {
+            // The state is written before the record: the end of a run of before that it does not have has been handled, and comes again.
+            let is_unknown = goes_on.contains(&run) || completed.is_some_and(|completed| moment > completed);
+            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt((run, moment), &id, is_slot, is_unknown, turn)) {
                 if let Some(slot) = slot {
                     self.already_started.entry((id, slot)).or_insert(1);
                 }

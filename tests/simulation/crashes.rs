@@ -1,7 +1,7 @@
 //! Faults that random histories have found, each as its smallest case: crashes, clock steps and edits.
 
 use crate::machine::{Happening, History, Line, Machine, Version};
-use crate::outcomes::moment;
+use crate::outcomes::{line, moment};
 use crate::setup::table;
 use cronwheel::schedule::Zone;
 use cronwheel::scheduler::JobId;
@@ -47,8 +47,8 @@ fn expect(
         until: at(until),
     };
     let found = Machine::new(&history, &Zone::utc(), moment("00:00")).run();
-    assert!(found.faults.is_empty(), "{:?}\n{:?}", found.faults, found.decisions);
-    let records: Vec<String> = found.decisions.into_iter().filter(|decision| !decision.starts_with("notice")).collect();
+    assert!(found.faults.is_empty(), "{:?}\n{}", found.faults, found.text(0));
+    let records: Vec<String> = found.records().map(line).collect();
     assert_eq!(records, expected, "\nfound:\n{}\n", records.join("\n"));
 }
 
@@ -147,6 +147,21 @@ fn what_an_edit_puts_into_a_group_keeps_its_place_over_a_crash() {
                 "c 00:15 schedule#1 00:35-00:35 ok 0",
                 "a 00:20 schedule#1 00:35-00:55 ok 0",
             ],
+        );
+    }
+}
+
+#[test]
+fn a_result_that_comes_again_is_not_recorded_again() {
+    let crontab = "CRON_NAME=a\nCRON_RETRY=1,1m\n10 0 * * * a\n";
+    for down in [0, 30] {
+        expect(
+            &[crontab],
+            &[("a", 120)],
+            &[("a", &[1, 0])],
+            &[("00:12", unsent(down))],
+            "01:00",
+            &["a 00:10 schedule#1 00:10-00:12 failed 1", "a 00:10 retry#2 00:13-00:15 ok 0"],
         );
     }
 }

@@ -8,8 +8,8 @@ use crate::setup::source;
 use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, EarlierRun, Event, JobId, Now, Pause, RunId, RunOutcome, RunRecord, RunRequest, RunResult, SavedState,
-    Scheduler, Trigger,
+    Action, EarlierRun, Event, JobId, Notice, Now, Pause, RunId, RunOutcome, RunRecord, RunRequest, RunResult,
+    SavedState, Scheduler, Trigger,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -93,12 +93,30 @@ struct Begun {
     has_failed: bool,
 }
 
+/// What the owner of a job sees.
+pub enum Decision {
+    Record(RunRecord),
+    Notice(Notice),
+}
+
+impl Decision {
+    /// Without the number of the run: after a crash some are left out.
+    pub fn text(&self) -> String {
+        match self {
+            Decision::Record(record) => crate::outcomes::line(record),
+            Decision::Notice(Notice { event, job, record, failures, expected_until }) => {
+                let of = record.as_ref().map(crate::outcomes::line);
+                format!("notice {} {job} {failures} {of:?} {expected_until:?}", event.as_str())
+            }
+        }
+    }
+}
+
 /// What a history has led to.
 #[derive(Default)]
 pub struct Found {
-    pub records: Vec<RunRecord>,
-    /// Records and notices, in order.
-    pub decisions: Vec<String>,
+    /// In order.
+    pub decisions: Vec<Decision>,
     /// For each job how many slots must have an outcome, and how many more may have two.
     pub slots: BTreeMap<JobId, (u64, u64)>,
     /// Whether the number of slots of entries with a list of minutes is known.
@@ -124,6 +142,8 @@ pub struct Machine<'a> {
     next_run: u64,
     running: BTreeMap<RunId, Run>,
     begun: Vec<Begun>,
+    /// Results that a daemon had received when it was killed, and that come again.
+    redelivered: Vec<(EarlierRun, RunResult)>,
     starts_of: HashMap<JobId, usize>,
     pauses: BTreeMap<JobId, i64>,
     /// Every slot up to this shown second is handled, and when that was looked at last: the shown and the true second.
@@ -134,6 +154,21 @@ pub struct Machine<'a> {
     edited_at: i64,
     most_retries: BTreeMap<JobId, u32>,
     pub found: Found,
+}
+
+impl Found {
+    pub fn records(&self) -> impl Iterator<Item = &RunRecord> {
+        self.decisions.iter().filter_map(|decision| match decision {
+            Decision::Record(record) => Some(record),
+            Decision::Notice(_) => None,
+        })
+    }
+
+    /// The decisions from one on, one a line.
+    pub fn text(&self, from: usize) -> String {
+        let lines: Vec<String> = self.decisions.iter().skip(from).map(Decision::text).collect();
+        lines.join("\n")
+    }
 }
 
 impl<'a> Machine<'a> {
@@ -154,6 +189,7 @@ impl<'a> Machine<'a> {
             next_run: 1,
             running: BTreeMap::new(),
             begun: Vec::new(),
+            redelivered: Vec::new(),
             starts_of: HashMap::new(),
             pauses: BTreeMap::new(),
             handled: 0,
@@ -257,7 +293,7 @@ impl<'a> Machine<'a> {
         let table = self.history.versions[self.version].table.clone();
         let reserved = scheduler.handle(Event::Load { source: source("/spool/alice"), table }, now);
         self.perform(reserved);
-        let earlier: Vec<EarlierRun> = self
+        let mut earlier: Vec<EarlierRun> = self
             .running
             .iter()
             .map(|(run, of)| EarlierRun { run: *run, job: of.job.clone(), scheduled_at: of.slot })
@@ -268,9 +304,13 @@ impl<'a> Machine<'a> {
             known.insert(begun.run);
             started.push((begun.request.job.clone(), Timestamp(begun.request.scheduled_at)));
         }
+        let redelivered = std::mem::take(&mut self.redelivered);
+        earlier.extend(redelivered.iter().map(|(run, _)| run.clone()));
         scheduler.handle(Event::EarlierRuns(earlier), now);
         scheduler.handle(Event::EarlierStarts(known), now);
-        let ended = self.take_ended();
+        let mut ended: Vec<Event> =
+            redelivered.into_iter().map(|(_, result)| Event::RunEnded(Box::new(result))).collect();
+        ended.extend(self.take_ended());
         let running = self.running.iter().map(|(run, of)| (*run, of.job.clone())).collect();
         let saved = Box::new(self.saved.clone());
         let begin = Event::Begin { boot: false, completed, started, running, saved };
@@ -351,12 +391,7 @@ impl<'a> Machine<'a> {
                 Action::Start(start) => self.begin(*start),
                 Action::End { run, .. } => self.end(run),
                 Action::Record(record) => self.record(*record),
-                Action::Notice(notice) => {
-                    let of = notice.record.as_ref().map(crate::outcomes::line);
-                    let (event, until) = (notice.event.as_str(), notice.expected_until);
-                    let notice = format!("notice {event} {} {} {of:?} {until:?}", notice.job, notice.failures);
-                    self.found.decisions.push(notice);
-                }
+                Action::Notice(notice) => self.found.decisions.push(Decision::Notice(*notice)),
                 Action::SaveState(change) => self.saved.apply(*change),
                 Action::Completed(upto) => {
                     self.completed = Some(upto);
@@ -411,7 +446,6 @@ impl<'a> Machine<'a> {
     }
 
     fn record(&mut self, record: RunRecord) {
-        self.found.decisions.push(crate::outcomes::line(&record));
         if let Some(run) = record.run
             && let Some(begun) = self.begun.iter().rev().find(|begun| begun.run == run)
         {
@@ -422,7 +456,7 @@ impl<'a> Machine<'a> {
                 self.fault(text);
             }
         }
-        self.found.records.push(record);
+        self.found.decisions.push(Decision::Record(record));
     }
 
     fn text(&self, record: &RunRecord) -> String {
@@ -567,6 +601,9 @@ impl<'a> Machine<'a> {
             Some(Happening::Crash { is_complete: false, is_written, sent, down }) => {
                 self.found.is_exact &= !self.has_stepped;
                 self.found.is_exact_for_fixed &= !self.has_stepped;
+                if sent % 2 == 0 {
+                    self.redeliver(&ended);
+                }
                 let now = self.now();
                 let actions = self.scheduler.take().map(|mut scheduler| scheduler.handle_all(ended, now));
                 self.perform_partly(actions.unwrap_or_default(), is_written, sent);
@@ -593,6 +630,16 @@ impl<'a> Machine<'a> {
             }
         }
         true
+    }
+
+    /// The executor does not know that the daemon has received these results.
+    fn redeliver(&mut self, ended: &[Event]) {
+        for event in ended {
+            let Event::RunEnded(result) = event else { continue };
+            let Some(begun) = self.begun.iter().find(|begun| begun.run == result.run) else { continue };
+            let (job, scheduled_at) = (begun.request.job.clone(), Timestamp(begun.request.scheduled_at));
+            self.redelivered.push((EarlierRun { run: result.run, job, scheduled_at }, (**result).clone()));
+        }
     }
 
     fn change_table(&mut self, version: Option<usize>) {

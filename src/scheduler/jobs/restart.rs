@@ -155,25 +155,25 @@ impl Jobs {
     }
 
     /// Takes over a run of an earlier daemon, unless its state has told of it. If it has not, the daemon was killed before that was written:
-    /// the run is the retry or what waits for that slot, else a new slot, or, at a moment that is no slot, a run by hand.
+    /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
+    /// by hand.
     pub(in crate::scheduler) fn adopt(
         &mut self,
-        run: RunId,
+        (run, scheduled_at): (RunId, Timestamp),
         id: &JobId,
-        scheduled_at: Timestamp,
         is_slot: bool,
+        is_unknown: bool,
         turn: &mut Turn<'_>,
     ) -> bool {
         if self.runs.contains_key(&run) {
             return true;
         }
         let Some(job) = self.jobs.get_mut(id) else { return false };
-        turn.changed.insert(id.clone());
         let is_retry = |retry: &mut PendingRetry| {
             retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)
         };
         let waiting = job.state.waiting.iter().position(|waiting| waiting.item.scheduled_at == scheduled_at);
-        let (item, failure) = if let Some(retry) = job.state.retry.take_if(is_retry) {
+        let (mut item, failure) = if let Some(retry) = job.state.retry.take_if(is_retry) {
             self.retries.remove(&(retry.due_ms, id.clone()));
             if let Some(group) = job.spec.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
                 retry.ticket().into_iter().for_each(|ticket| group.cancel(ticket));
@@ -183,12 +183,14 @@ impl Jobs {
             let waiting = job.state.waiting.remove(place);
             self.cancel_tickets(id, std::slice::from_ref(&waiting));
             (waiting.item, None)
+        } else if !is_unknown {
+            return false;
         } else {
             let trigger = if is_slot { Trigger::Schedule } else { Trigger::Manual };
             let is_manual = !is_slot;
             (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
         };
-        let mut item = item;
+        turn.changed.insert(id.clone());
         if !item.is_manual && item.attempt == 1 {
             let policy = self.jobs.get(id).map(|job| job.spec.policy.clone());
             if let Some(policy) = policy {
