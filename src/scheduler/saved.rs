@@ -1,5 +1,6 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
+use super::event::RunResult;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause};
 use crate::schedule::Timestamp;
@@ -58,6 +59,13 @@ impl SavedState {
     /// Nothing is known of what was handled, as another cron has run since.
     pub fn forget_handled(&mut self) {
         self.handled = None;
+    }
+
+    /// Keeps the end of a run of one of the jobs. None: it is a run of none of them.
+    pub(super) fn note_end(&mut self, result: &RunResult) -> Option<StateChange> {
+        let (id, state) = self.jobs.iter_mut().find(|(_, state)| state.has_open_run(result.run))?;
+        state.ended.push(result.clone());
+        Some(StateChange::state(id.clone(), Some(state.clone())))
     }
 
     /// Says that it was written in another boot of the machine.
