@@ -25,7 +25,7 @@ fn reboot_entries_run_once_and_only_at_a_boot() {
     assert_eq!(actions.last(), Some(&Action::Completed(time("2026-05-01T10:00:00Z"))));
     let now = Now { utc: time("2026-05-01T10:00:01Z"), elapsed_ms: 1_000 };
     let again = plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
-    assert_eq!(again, []);
+    assert_eq!(commands(&again), [""; 0]);
     let (_, actions) = begin(text, "2026-05-01T10:00:00Z", false, None);
     assert_eq!(commands(&actions), [""; 0]);
 }
@@ -373,6 +373,43 @@ fn a_late_table_is_owed_what_it_would_have_been_owed_at_the_begin() {
     machine.run(600);
     machine.load("/spool/alice", "*/10 12 * * * a\n");
     assert!(slots(&machine.load("/spool/alice", text)).is_empty());
+}
+
+#[test]
+fn a_late_table_is_owed_the_same_if_the_daemon_is_restarted_before_it_is_loaded() {
+    let text = "CRON_CATCHUP=all\nCRON_NAME=a\n0 10,12,13 * * * a\n";
+    let mut machine = without_tables(text, "2026-05-01T09:00:00Z");
+    for _ in 0..2 {
+        machine.run(1_200);
+        machine = successor_without_tables(&machine);
+    }
+    let expected = ["a 10:00:00", "a 12:00:00"];
+    // It is loaded while the daemon runs, or found by the next one.
+    let (mut next, mut actions) = successor(&machine, text, &[]);
+    actions.extend(end_all(&mut next, &actions));
+    assert_eq!(slots(&actions), expected);
+    let mut actions = machine.load("/spool/alice", text);
+    actions.extend(end_all(&mut machine, &actions));
+    assert_eq!(slots(&actions), expected);
+    // Not again.
+    let (mut last, actions) = successor(&machine, text, &[]);
+    assert!(slots(&actions).is_empty() && slots(&last.run(600)).is_empty());
+    assert_eq!(slots(&last.run(1_200)), ["a 13:00:00"]);
+}
+
+/// What follows from the ends of all runs that actions start.
+fn end_all(machine: &mut Machine, actions: &[Action]) -> Vec<Action> {
+    let runs: Vec<RunId> = started(actions).iter().map(|start| start.run).collect();
+    runs.into_iter().flat_map(|run| machine.tell(ended(run, RunOutcome::Code(0)))).collect()
+}
+
+/// The daemon that follows a machine's at once and finds no table.
+fn successor_without_tables(first: &Machine) -> Machine {
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.plan.reserve_runs_from(first.plan.next_run());
+    let (completed, started, running, saved) = (Some(first.now.utc), Vec::new(), Vec::new(), saved_and_read(first));
+    second.tell(Event::Begin { boot: false, completed, started, running, saved });
+    second
 }
 
 #[test]

@@ -46,6 +46,7 @@ impl Jobs {
             self.groups.entry(key.clone()).or_default().join(id.clone(), *slots);
         }
         if old_group != new_group.as_ref().map(|(key, _)| key.clone()) {
+            turn.changed.insert(id.clone());
             self.change_group(&id, old_group.as_ref());
         }
         self.start_waiting_of_job(&id, turn);
@@ -108,8 +109,8 @@ impl Jobs {
         let mut tickets: Vec<u64> = job.state.waiting.iter().filter_map(|waiting| waiting.ticket).collect();
         tickets.extend(job.state.retry.as_ref().and_then(PendingRetry::ticket));
         let new = job.spec.group.clone();
-        let places = job.state.running.iter_mut().filter(|run| run.has_place).count();
-        job.state.running.iter_mut().for_each(|run| run.has_place = new.is_some());
+        let places = job.state.running.iter().filter(|run| run.place.is_some()).count();
+        job.state.running.iter_mut().for_each(|run| run.place = new.clone());
         if let Some(new) = new {
             let running = job.state.running.len();
             let group = self.groups.entry(new).or_default();

@@ -44,6 +44,8 @@ pub(super) struct Jobs {
     late: BTreeSet<(Timestamp, JobId)>,
     pauses: Pauses,
     runs: HashMap<RunId, JobId>,
+    /// Places in groups that runs of earlier daemons have whose entries are not loaded.
+    unclaimed_places: HashMap<RunId, GroupKey>,
     /// For each job, the `@after` jobs that wait for it.
     dependents: BTreeMap<JobId, BTreeSet<JobId>>,
     next_ticket: u64,
@@ -52,6 +54,8 @@ pub(super) struct Jobs {
     /// Jobs and groups that may go on when the change is complete.
     changed_jobs: BTreeSet<JobId>,
     changed_groups: BTreeSet<GroupKey>,
+    /// It is not known yet which retries of an earlier daemon are given up: none begins.
+    pub(super) is_beginning: bool,
     /// Nothing is started any more.
     is_stopped: bool,
 }

@@ -1,13 +1,14 @@
 //! What a stop of the daemon leaves to the next one, and what that one takes back.
 
-use super::job::{ActiveRun, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
+use super::ends::record_of;
+use super::job::{ActiveRun, EndReason, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
 use super::pause::Pause;
 use super::{Jobs, Turn};
 use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::{Now, RunId};
+use crate::scheduler::event::{Now, RunId, RunOutcome, RunResult};
 use crate::scheduler::job_id::JobId;
-use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 use crate::scheduler::start_queue::EntryKey;
 
 impl JobState {
@@ -53,9 +54,9 @@ impl Jobs {
     /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It goes on with the
     /// next event that lets its job go on.
     pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
-        let Some((id, ActiveRun { item, has_place, failure, .. })) = self.take_run(run) else { return };
+        let Some((id, ActiveRun { item, place, failure, .. })) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
-        self.free_place(&id, has_place);
+        self.free_place(place.as_ref());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(failure) = failure else { return job.state.waiting.insert(0, Waiting { item, ticket: None }) };
         if job.state.retry.is_some() || item.number != job.state.accepted {
@@ -135,6 +136,10 @@ impl Jobs {
     /// Gives a job that has been registered the state of an earlier daemon. Tickets keep their order. After a boot the monotonic clock is
     /// another one, and retries go by the wall clock.
     pub(in crate::scheduler) fn restore(&mut self, id: &JobId, mut state: JobState, now: Now, boot: bool) {
+        for run in &state.running {
+            let place = self.unclaimed_places.remove(&run.run);
+            self.free_place(place.as_ref());
+        }
         let Some(job) = self.jobs.get_mut(id) else { return };
         if boot {
             state.convert_to_boot(now.utc, now.elapsed_ms);
@@ -145,12 +150,15 @@ impl Jobs {
         if let Some(key) = &job.spec.group {
             let group = self.groups.entry(key.clone()).or_default();
             tickets.iter().for_each(|ticket| group.wait(*ticket, id.clone()));
-            state.running.iter_mut().for_each(|run| run.has_place = true);
             (0..state.running.len()).for_each(|_| group.enter());
         } else {
-            state.running.iter_mut().for_each(|run| run.has_place = false);
+            // Without a group nothing waits for a place.
             state.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
+            if let Some(retry) = state.retry.as_mut().filter(|retry| retry.ticket().is_some()) {
+                retry.stage = RetryStage::OwnRun;
+            }
         }
+        state.running.iter_mut().for_each(|run| run.place = job.spec.group.clone());
         self.runs.extend(state.running.iter().map(|run| (run.run, id.clone())));
         if let Some(retry) = &state.retry {
             self.retries.insert((retry.due_ms, id.clone()));
@@ -159,6 +167,22 @@ impl Jobs {
             self.late.insert((late, id.clone()));
         }
         job.state = state;
+    }
+
+    /// Holds the places in groups of runs that go on and of which no entry has taken the state back.
+    pub(in crate::scheduler) fn hold_places(&mut self, state: &JobState, goes_on: impl Fn(RunId) -> bool) {
+        for ActiveRun { run, place, .. } in state.running.iter().filter(|active| goes_on(active.run)) {
+            let Some(group) = place else { continue };
+            self.groups.entry(group.clone()).or_default().enter();
+            self.unclaimed_places.insert(*run, group.clone());
+        }
+    }
+
+    /// Gives up the place of such a run, which has ended.
+    pub(in crate::scheduler) fn release_place(&mut self, run: RunId, turn: &mut Turn<'_>) {
+        let group = self.unclaimed_places.remove(&run);
+        self.free_place(group.as_ref());
+        self.start_waiting_of_group(group.as_ref(), turn);
     }
 
     /// The retries that are pending, with the moment of the failure: the daemon gives up those of jobs of which a slot has passed since.
@@ -175,22 +199,66 @@ impl Jobs {
         }
     }
 
-    /// Takes over a run of an earlier daemon, unless its state has told of it.
-    pub(in crate::scheduler) fn adopt(&mut self, run: RunId, id: &JobId, now: Now) -> bool {
-        let Some(job) = self.jobs.get_mut(id) else { return false };
+    /// Takes over a run of an earlier daemon, unless its state has told of it. If it has not, the daemon was killed before that was written:
+    /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
+    /// by hand.
+    pub(in crate::scheduler) fn adopt(
+        &mut self,
+        (run, scheduled_at): (RunId, Timestamp),
+        id: &JobId,
+        is_slot: bool,
+        is_unknown: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         if self.runs.contains_key(&run) {
             return true;
         }
-        let (scheduled_at, trigger) = (now.utc, Trigger::Schedule);
-        let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        let is_retry = |retry: &mut PendingRetry| {
+            retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)
+        };
+        let waiting = job.state.waiting.iter().position(|waiting| waiting.item.scheduled_at == scheduled_at);
+        let (mut item, failure) = if let Some(retry) = job.state.retry.take_if(is_retry) {
+            self.retries.remove(&(retry.due_ms, id.clone()));
+            if let Some(group) = job.spec.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
+                retry.ticket().into_iter().for_each(|ticket| group.cancel(ticket));
+            }
+            (retry.item, Some(retry.failure))
+        } else if let Some(place) = waiting {
+            let waiting = job.state.waiting.remove(place);
+            self.cancel_tickets(id, std::slice::from_ref(&waiting));
+            (waiting.item, None)
+        } else if !is_unknown {
+            return false;
+        } else {
+            let trigger = if is_slot { Trigger::Schedule } else { Trigger::Manual };
+            let is_manual = !is_slot;
+            (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
+        };
+        turn.changed.insert(id.clone());
+        if !item.is_manual && item.attempt == 1 {
+            let policy = self.jobs.get(id).map(|job| job.spec.policy.clone());
+            if let Some(policy) = policy {
+                self.expect_success(id, &policy, scheduled_at);
+            }
+            self.flush_row(id, turn);
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        job.state.accept(&mut item);
         let group = job.spec.group.clone();
-        let has_place = group.is_some();
-        job.state.running.push(ActiveRun { run, queued_at: now.utc, item, ending: None, has_place, failure: None });
+        let queued_at = turn.now.utc;
+        job.state.running.push(ActiveRun { run, queued_at, item, ending: None, place: group.clone(), failure });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
             self.groups.entry(group).or_default().enter();
         }
         true
+    }
+
+    /// Why a run was told to end.
+    pub(in crate::scheduler) fn ending(&self, run: RunId) -> Option<EndReason> {
+        let running = &self.jobs.get(self.runs.get(&run)?)?.state.running;
+        running.iter().find(|active| active.run == run)?.ending.clone()
     }
 
     /// The moment from which an `@N` job counts.
@@ -212,5 +280,48 @@ impl Jobs {
     pub(in crate::scheduler) fn flush_rows(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         ids.iter().for_each(|id| self.flush_row(id, turn));
+    }
+}
+
+impl JobState {
+    /// No entry has taken this state back: the records of what can still be told of it, and whether nothing of it is left. Runs that go on
+    /// stay.
+    pub(in crate::scheduler) fn leave(
+        &mut self,
+        id: &JobId,
+        goes_on: impl Fn(RunId) -> bool,
+        now: Timestamp,
+    ) -> (Vec<RunRecord>, bool) {
+        let without_run = |trigger, outcome, first, last, count: u64| RunRecord {
+            run: None,
+            job: id.clone(),
+            line: 0,
+            scheduled_at: first,
+            trigger,
+            attempt: 0,
+            started_at_ms: None,
+            ended_at_ms: None,
+            outcome,
+            count,
+            until: (count > 1).then_some(last),
+        };
+        let mut records = Vec::new();
+        if let Some(row) = self.row.take() {
+            records.push(without_run(row.trigger, Outcome::Skipped(row.reason), row.first, row.last, row.count));
+        }
+        let (running, over) = std::mem::take(&mut self.running).into_iter().partition(|active| goes_on(active.run));
+        self.running = running;
+        for active in over {
+            let lost = || RunResult::of_outcome(active.run, RunOutcome::Lost, now.0.saturating_mul(1_000));
+            let end = self.ended.iter().find(|end| end.run == active.run).cloned().unwrap_or_else(lost);
+            records.push(record_of(id, 0, &active, &end, &Policy::default()));
+        }
+        for Waiting { item, .. } in std::mem::take(&mut self.waiting) {
+            let (outcome, at) = (Outcome::Skipped(SkipReason::EntryRemoved), item.scheduled_at);
+            records.push(without_run(item.trigger, outcome, at, at, 1));
+        }
+        let running = std::mem::take(&mut self.running);
+        *self = JobState { running, ..JobState::default() };
+        (records, self.running.is_empty())
     }
 }

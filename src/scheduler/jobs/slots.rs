@@ -96,6 +96,7 @@ impl Jobs {
 
     /// Lets something go on that is not held up by its own job's runs.
     pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) {
+        turn.changed.insert(id.clone());
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.state.accept(&mut item);
         let Some(group) = job.spec.group.clone() else { return self.begin(id, item, false, turn) };
@@ -136,13 +137,14 @@ impl Jobs {
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(entry) = job.spec.entry else { return };
+        let place = job.spec.group.clone().filter(|_| has_place);
         let run = turn.allocate();
         job.state.running.push(ActiveRun {
             run,
             queued_at: turn.now.utc,
             item: item.clone(),
             ending: None,
-            has_place,
+            place,
             failure,
         });
         self.runs.insert(run, id.clone());
