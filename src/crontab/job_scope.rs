@@ -4,7 +4,7 @@ use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::form::Form;
 use super::job_setting::{Draft, JobSetting, ROWS, unknown_calendar};
-use super::policy::{Overlap, Ping, Policy};
+use super::policy::{MailRule, Overlap, Ping, Policy};
 use crate::schedule::Kind;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub(super) struct NextEntry {
 pub(super) struct Variant {
     /// Whether the entry has the flag `-s`.
     pub is_single: bool,
+    /// Whether the entry has the flag `-n`, which wins over `CRON_MAIL`.
+    pub mails_failures_only: bool,
     /// The entry is not one of root, so that its nice value may not be negative.
     pub is_unprivileged: bool,
     /// The kind of its schedule, on which some settings have no effect. Intervals are not distinguished.
@@ -112,6 +114,9 @@ impl JobScope {
         // What the entry asks for is perhaps what the settings say in any case.
         let variant = Variant {
             is_single: variant.is_single && base.overlap != Overlap::Skip,
+            // With the default the flag alone is enough.
+            mails_failures_only: variant.mails_failures_only
+                && !matches!(base.mail, MailRule::Output | MailRule::Failure),
             is_unprivileged: variant.is_unprivileged && base.limits.nice.is_some_and(|nice| nice < 0),
             kind: variant.kind.filter(|_| !Arc::ptr_eq(base, &Policy::shared_default())),
         };
@@ -127,6 +132,9 @@ impl JobScope {
         }
         if variant.is_single {
             policy.overlap = Overlap::Skip;
+        }
+        if variant.mails_failures_only {
+            policy.mail = MailRule::Failure;
         }
         if variant.is_unprivileged {
             policy.limits.nice = None;

@@ -249,11 +249,13 @@ fn entries_under_the_same_settings_share_one_policy() {
 }
 
 #[test]
-fn the_flag_s_wins_over_the_setting_and_the_other_flags_stay_flags() {
-    let parsed = of("CRON_OVERLAP=queue\nCRON_MAIL=never\n@daily -s -n -q a\n@daily b\n");
+fn the_flags_s_and_n_win_over_the_settings() {
+    let parsed =
+        of("CRON_OVERLAP=queue\nCRON_MAIL=never\n@daily -s -n -q a\n@daily b\nCRON_MAIL=change\n@daily -n c\n");
     let policies = policies(&parsed);
     assert_eq!((policies[0].overlap, policies[1].overlap), (Overlap::Skip, Overlap::Queue));
-    assert_eq!(policies[0].mail, MailRule::Never);
+    let mail = [MailRule::Failure, MailRule::Never, MailRule::Failure];
+    assert_eq!(policies.iter().map(|policy| policy.mail).collect::<Vec<_>>(), mail);
     let flags = parsed.table.entries[0].flags;
     assert!(flags.single && flags.quiet && flags.mail_only_on_failure);
 }

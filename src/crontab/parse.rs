@@ -497,7 +497,12 @@ impl<'a> Parser<'a> {
             let complaint = Complaint::new(place.clone(), message);
             warnings.push(complaint.help("only entries of root may have a nice value below 0"));
         }
-        let variant = Variant { is_single: job.flags.single, is_unprivileged, kind: None };
+        let variant = Variant {
+            is_single: job.flags.single,
+            mails_failures_only: job.flags.mail_only_on_failure,
+            is_unprivileged,
+            kind: None,
+        };
         policy_warnings::of(&self.jobs.policy(variant, None), &job.schedule, &place, warnings);
         self.jobs.policy(variant.with_schedule(job.schedule.kind()), ping)
     }

@@ -357,7 +357,11 @@ impl Daemon {
                 Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::End { run, why: _ } => self.end_run(run),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
-                Action::Conclude { run, is_mailed } => self.executors.current.conclude(run, is_mailed),
+                Action::Conclude { run, is_mailed } => {
+                    // An executor ignores runs that are not its own.
+                    self.executors.current.conclude(run, is_mailed);
+                    self.executors.old.for_each(|executor| executor.conclude(run, is_mailed));
+                }
                 Action::SaveState(change) => self.save_state(*change),
                 Action::Record(record) => {
                     self.publish_outcome(&record);

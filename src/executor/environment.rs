@@ -177,9 +177,36 @@ pub(super) fn add_run_variables(variables: &mut Variables, start: &RunRequest) {
         ("CRON_TRIGGER", start.trigger.as_str()),
         ("CRON_ATTEMPT", &attempt),
     ] {
-        // One that the daemon itself has inherited, as a job of another daemon, is not about this run.
-        if start.variables.iter().all(|(set, _)| set != name.as_bytes()) {
-            variables.set(name.as_bytes(), value.as_bytes());
+        set_unless_in_table(variables, &start.variables, name, value.as_bytes());
+    }
+}
+
+/// Sets a variable that says something about a run, unless the table sets it. A value that the daemon itself has inherited, as a job of another
+/// daemon, is not about this run and is replaced.
+pub(super) fn set_unless_in_table(variables: &mut Variables, table: &Environment, name: &str, value: &[u8]) {
+    if table.iter().all(|(set, _)| set != name.as_bytes()) {
+        variables.set(name.as_bytes(), value);
+    }
+}
+
+/// Variables that only hooks get.
+const HOOK_VARIABLES: [&str; 9] = [
+    "CRON_EVENT",
+    "CRON_OUTCOME",
+    "CRON_EXIT_CODE",
+    "CRON_SIGNAL",
+    "CRON_STARTED_AT",
+    "CRON_ENDED_AT",
+    "CRON_DURATION_S",
+    "CRON_FAILURES",
+    "CRON_COMMAND",
+];
+
+/// Removes variables of hooks that the daemon has inherited: a value that does not apply to this event would stay otherwise.
+pub(super) fn remove_hook_variables(variables: &mut Variables, table: &Environment) {
+    for name in HOOK_VARIABLES {
+        if table.iter().all(|(set, _)| set != name.as_bytes()) {
+            variables.0.shift_remove(name.as_bytes());
         }
     }
 }

@@ -127,6 +127,7 @@ impl ExecutorState {
             if self.starts.users.give_up(now) {
                 self.stop_waiting_for_identities();
             }
+            self.stop_waiting_for_later_main(now);
             self.mails.end_overdue(now);
             self.follow_ups.end_overdue(now);
             self.start_pending(now)?;
@@ -155,9 +156,10 @@ impl ExecutorState {
             && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)
     }
 
-    /// Whether, in addition, no background process of an ended job can write any more. One that writes to a closed pipe is killed by that.
+    /// Whether, in addition, no background process of an ended job can write any more (one that writes to a closed pipe is killed by that), and
+    /// no output waits for a later main.
     fn is_idle(&self) -> bool {
-        self.has_no_work() && self.late.jobs.is_empty()
+        self.has_no_work() && self.late.jobs.is_empty() && !self.kept.holds_output()
     }
 
     /// Milliseconds until the next timed work. None if there is none.
@@ -170,6 +172,7 @@ impl ExecutorState {
             self.starts.next_start(now_ms),
             self.mails.next_ms(),
             self.follow_ups.next_ms(),
+            self.kept.undecided_until_ms.filter(|_| self.kept.holds_output()),
             self.mains.listen_at_ms(),
             self.endings.next_ms(now_ms),
             log,

@@ -155,6 +155,11 @@ impl OldExecutor {
         self.ask_same_version(&ExecutorRequest::End { run })
     }
 
+    /// Decides about the mail of a run that has ended, see [`super::Executor::conclude`].
+    pub fn conclude(&mut self, run: RunId, is_mailed: bool) {
+        self.ask_same_version(&ExecutorRequest::Conclude { run, is_mailed });
+    }
+
     /// Requests the end of every job.
     pub fn end_all(&mut self, hard: bool) {
         self.ask(&ExecutorRequest::EndAll { hard });

@@ -205,3 +205,55 @@ fn only_cronctl_can_speak_tls() {
         assert_eq!(has_tls, expected, "{path}");
     }
 }
+
+#[test]
+fn mail_that_main_decides_about_is_sent_for_runs_that_end_while_no_main_is_there() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let wait = "while ! test -e /run/out/go; do sleep 0.1; done";
+    let at = soon(&world);
+    let table = format!(
+        "CRON_TZ=UTC\nCRON_MAIL=change\nCRON_NAME=changed\n{at} echo x >>/run/out/begun; {wait}; echo new\n\
+         CRON_MAIL=default\nCRON_ALERT=1\nCRON_NAME=alert\n{at} echo x >>/run/out/begun; {wait}; echo bad; exit 5\n\
+         CRON_ALERT=2\nCRON_NAME=once\n{at} echo x >>/run/out/begun; {wait}; echo first; exit 6\n"
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    let mut daemon = world.start_daemon(&[]);
+    let begun = || fs::read_to_string("/run/out/begun").map_or(0, |text| text.lines().count());
+    Deadline::seconds(30).wait_for("three jobs", || (begun() == 3).then_some(()));
+    daemon.signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.end(Deadline::seconds(10));
+    fs::write("/run/out/go", "").expect("a file");
+    let jobs = || world.processes().iter().filter(|process| process.line.contains("/run/out/go")).count();
+    Deadline::seconds(20).wait_for("the end of the jobs", || (jobs() == 0).then_some(()));
+    assert!(mails().is_empty(), "nobody has decided: {:#?}", mails());
+    let daemon = world.start_daemon(&[]);
+    let mails = Deadline::seconds(20).wait_for("two mails", || Some(mails()).filter(|mails| mails.len() >= 2));
+    let has = |name: &str, end: &str| {
+        let head = format!("\nX-Cron-Job: alice:{name}\n");
+        assert!(mails.iter().any(|mail| mail.contains(&head) && mail.ends_with(end)), "{name}: {mails:#?}");
+    };
+    has("changed", "\n\nnew\n");
+    has("alert", "\n\nbad\n");
+    assert!(daemon.stop().success());
+    assert_eq!(self::mails().len(), 2, "the first of two failures is no incident");
+    let executors = || world.processes().iter().filter(|process| process.line.contains("executor")).count();
+    Deadline::seconds(20).wait_for("the end of the executors", || (executors() == 0).then_some(()));
+}
+
+#[test]
+fn a_hook_does_not_see_what_the_caller_of_a_standalone_daemon_has_set() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let table = "CRON_ON_FAILURE=env >/run/out/h.part; mv /run/out/h.part /run/out/hook\n@reboot kill -9 $$\n";
+    fs::write("/run/out/table", table).expect("a table");
+    let inherited = "CRON_EVENT=success CRON_OUTCOME=ok CRON_EXIT_CODE=0 CRON_JOB=x CRON_COMMAND=y CRON_SIGNAL=1";
+    let mut daemon = world.command_as("alice", &format!("{inherited} exec crond /run/out/table")).spawn().expect("crond");
+    let hook = world.wait_for_file("/run/out/hook", Deadline::seconds(30));
+    for line in ["CRON_EVENT=failure", "CRON_OUTCOME=signal", "CRON_SIGNAL=9", "CRON_COMMAND=kill -9 $$"] {
+        assert!(hook.lines().any(|other| other == line), "{line}: {hook}");
+    }
+    assert!(!hook.contains("CRON_EXIT_CODE="), "{hook}");
+    daemon.kill().expect("the daemon's end");
+    daemon.wait().expect("the daemon's end");
+}

@@ -10,6 +10,9 @@ use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
 use crate::users::UserWithGroups;
 use std::rc::Rc;
 
+/// How long output waits for a main that decides about it, after the executor's own has gone. After that the rules of the job decide.
+const LATER_MAIN_MS: i64 = 60 * 60 * 1000;
+
 impl ExecutorState {
     /// Logs, mails, holds or drops the output of a job that has ended.
     pub(super) fn dispose_of_output(&mut self, job: &mut Job) {
@@ -52,9 +55,10 @@ impl ExecutorState {
         self.follow_earlier(&mut run);
         let decision = match decided {
             Some(is_mailed) => MailDecision::Made { is_mailed },
-            None if !has_main => MailDecision::NoMain,
-            None if self.kept.has_capacity(&run.owner) => MailDecision::Pending,
-            None => MailDecision::NoCapacity,
+            None if !has_main && !self.may_have_later_main() => MailDecision::NoMain,
+            None if !self.kept.has_capacity(&run.owner) => MailDecision::NoCapacity,
+            None if has_main => MailDecision::Pending,
+            None => MailDecision::LaterMain,
         };
         if decision == MailDecision::NoCapacity && (run.awaits_decision() || !tail.is_empty()) {
             self.log_full(&run);
@@ -69,7 +73,8 @@ impl ExecutorState {
             Delivery::Mail => self.mail(run),
             Delivery::Hold => kept.ended = Some(run),
             Delivery::Drop => {
-                if decision == MailDecision::NoMain && run.awaits_decision() && run.has_output {
+                let is_undecided = matches!(decision, MailDecision::LaterMain | MailDecision::NoMain);
+                if is_undecided && run.awaits_decision() && run.has_output {
                     self.log_undecided(&run);
                 }
                 self.drop_output(run);
@@ -196,14 +201,49 @@ impl ExecutorState {
         }
     }
 
-    /// Nobody will decide about what is kept any more.
-    pub(super) fn forget_kept_output(&mut self) {
-        for kept in self.kept.take_runs() {
-            let Some(held) = self.take_ended(kept) else { continue };
+    /// Whether another main may decide about runs whose main has gone. A later daemon that runs tables in the foreground decides about its own runs
+    /// only.
+    fn may_have_later_main(&self) -> bool {
+        !self.context.config.standalone
+    }
+
+    /// The executor's own main is gone. What a later one can decide about is kept for some time, everything else is not needed any more.
+    pub(super) fn keep_for_later_main(&mut self, now_ms: i64) {
+        let may_wait = self.may_have_later_main();
+        self.kept.undecided_until_ms = may_wait.then_some(now_ms + LATER_MAIN_MS);
+        for mut kept in self.kept.take_runs() {
+            let Some(held) = kept.ended.take() else {
+                self.drop_kept(Some(kept));
+                continue;
+            };
+            if may_wait && held.can_wait_for_later_main() {
+                let run = held.run();
+                kept.ended = Some(held);
+                self.kept.insert(run, kept);
+                continue;
+            }
             if held.has_output {
                 self.log_undecided(&held);
             }
+            self.drop_kept(Some(kept));
             self.drop_output(held);
+        }
+    }
+
+    /// Mails or drops what waits for a later main by the rules of the jobs alone.
+    pub(super) fn decide_alone(&mut self) {
+        self.kept.undecided_until_ms = None;
+        for kept in self.kept.take_runs() {
+            if let Some(held) = self.take_ended(kept) {
+                self.mail_or_drop(held, MailDecision::NoCapacity);
+            }
+        }
+    }
+
+    /// Decides about what no later main has decided about in time.
+    pub(super) fn stop_waiting_for_later_main(&mut self, now_ms: i64) {
+        if self.kept.undecided_until_ms.is_some_and(|until| until <= now_ms) {
+            self.decide_alone();
         }
     }
 

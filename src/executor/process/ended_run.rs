@@ -47,7 +47,9 @@ pub(super) enum MailDecision {
     Pending,
     /// Too much is held for the owner of the job, so that the rules of the job decide at once.
     NoCapacity,
-    /// There is no main that would decide.
+    /// The executor's main has gone, and a later one can decide if no attempt follows.
+    LaterMain,
+    /// There will be no main that decides.
     NoMain,
 }
 
@@ -121,7 +123,13 @@ impl EndedRun {
         rules.waits_for_decision || (rules.retries_left > 0 && !self.is_success())
     }
 
-    /// What becomes of the output. Without its main the executor holds nothing, since nobody would decide.
+    /// Whether a later main can decide about the output. It does not join output with that of another attempt, which it starts itself.
+    pub(super) fn can_wait_for_later_main(&self) -> bool {
+        let rules = &self.start.rules;
+        rules.waits_for_decision && (rules.retries_left == 0 || self.is_success())
+    }
+
+    /// What becomes of the output.
     pub(super) fn delivery(&self, decision: MailDecision) -> Delivery {
         let rules = &self.start.rules;
         let is_success = self.is_success();
@@ -129,14 +137,17 @@ impl EndedRun {
         let is_due = match decision {
             MailDecision::Made { is_mailed } => is_mailed,
             MailDecision::Pending if waits => return Delivery::Hold,
-            MailDecision::NoMain if waits => false,
-            MailDecision::Pending | MailDecision::NoCapacity | MailDecision::NoMain => match rules.mail {
-                MailRule::Output => true,
-                MailRule::Failure => !is_success,
-                MailRule::Never => false,
-                // Only main knows whether anything has changed. A superfluous mail is better than none.
-                MailRule::Change => waits && (self.has_output || !is_success),
-            },
+            MailDecision::LaterMain if self.can_wait_for_later_main() => return Delivery::Hold,
+            MailDecision::LaterMain | MailDecision::NoMain if waits => false,
+            MailDecision::Pending | MailDecision::NoCapacity | MailDecision::LaterMain | MailDecision::NoMain => {
+                match rules.mail {
+                    MailRule::Output => true,
+                    MailRule::Failure => !is_success,
+                    MailRule::Never => false,
+                    // Only main knows whether anything has changed. A superfluous mail is better than none.
+                    MailRule::Change => waits && (self.has_output || !is_success),
+                }
+            }
         };
         let is_spared = self.start.flags.mail_only_on_failure && is_success;
         let has_text = self.has_output || self.is_mailed_without_output();
@@ -243,16 +254,21 @@ pub(super) mod tests {
 
     #[test]
     fn what_cannot_be_held_is_mailed_by_the_rules_alone() {
-        use MailDecision::{NoCapacity, NoMain, Pending};
+        use MailDecision::{LaterMain, NoCapacity, NoMain, Pending};
         let mut memory = OwnerMemory::new(output::budget());
         let mut with = |mail, text: &str, status| {
             let mut run = attempt(1, "x", text, &mut memory);
             (run.start.rules.mail, run.start.rules.waits_for_decision) = (mail, true);
+            run.start.rules.retries_left = 0;
             run.result.outcome = RunOutcome::Code(status);
-            [Pending, NoCapacity, NoMain].map(|decision| run.delivery(decision))
+            let delivery = [Pending, LaterMain, NoCapacity, NoMain].map(|decision| run.delivery(decision));
+            run.start.rules.retries_left = 1;
+            let is_kept = run.delivery(LaterMain) == Delivery::Hold;
+            assert_eq!(is_kept, run.is_success(), "an attempt that another follows does not wait for a later main");
+            delivery
         };
-        let mailed = [Delivery::Hold, Delivery::Mail, Delivery::Drop];
-        let dropped = [Delivery::Hold, Delivery::Drop, Delivery::Drop];
+        let mailed = [Delivery::Hold, Delivery::Hold, Delivery::Mail, Delivery::Drop];
+        let dropped = [Delivery::Hold, Delivery::Hold, Delivery::Drop, Delivery::Drop];
         assert_eq!(with(MailRule::Output, "out", 1), mailed);
         assert_eq!(with(MailRule::Output, "", 1), dropped);
         assert_eq!(with(MailRule::Failure, "", 1), mailed);

@@ -25,6 +25,8 @@ pub(super) struct KeptOutput {
     logged_full: HashSet<OwnerKey>,
     /// What main has decided about runs whose output is not complete yet.
     pub(super) decisions: HashMap<RunId, bool>,
+    /// When the executor decides alone about what waits for a later main (monotonic clock). None while it has its own main.
+    pub(super) undecided_until_ms: Option<i64>,
 }
 
 /// A time for which a job was scheduled.
@@ -57,6 +59,7 @@ impl Default for KeptOutput {
             count: MemoryBudget::new(PER_OWNER, TOGETHER, ALWAYS),
             logged_full: HashSet::new(),
             decisions: HashMap::new(),
+            undecided_until_ms: None,
         }
     }
 }
@@ -82,6 +85,11 @@ impl KeptOutput {
         self.count.take(&kept.owner, 1);
         self.runs.insert(run, kept);
         before
+    }
+
+    /// Whether the output of an ended run is held.
+    pub(super) fn holds_output(&self) -> bool {
+        self.runs.values().any(|kept| kept.ended.is_some())
     }
 
     pub(super) fn get(&self, run: RunId) -> Option<&KeptRun> {
@@ -123,8 +131,9 @@ impl KeptOutput {
 
     /// Takes all kept runs. What main has decided about runs whose output is not complete stays.
     pub(super) fn take_runs(&mut self) -> Vec<KeptRun> {
-        let decisions = std::mem::take(&mut self.decisions);
-        std::mem::replace(self, KeptOutput { decisions, ..KeptOutput::default() }).runs.into_values().collect()
+        let (decisions, undecided_until_ms) = (std::mem::take(&mut self.decisions), self.undecided_until_ms);
+        let empty = KeptOutput { decisions, undecided_until_ms, ..KeptOutput::default() };
+        std::mem::replace(self, empty).runs.into_values().collect()
     }
 }
 

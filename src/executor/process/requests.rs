@@ -45,7 +45,7 @@ impl ExecutorState {
     fn lose_main(&mut self) {
         if self.mains.lose(&self.context) == Connection::OwnLost {
             self.stop_starting();
-            self.forget_kept_output();
+            self.keep_for_later_main(clock::monotonic_ms());
         }
     }
 
@@ -55,6 +55,9 @@ impl ExecutorState {
             let running = self.jobs.running.values().filter(|job| job.result.is_none());
             self.starts.new_processes = running.filter_map(Job::run_process).collect();
             self.report_processes();
+        } else {
+            // It does not know the request with which it would decide.
+            self.decide_alone();
         }
     }
 

@@ -5,7 +5,7 @@ use super::context::{EventSource, token};
 use super::follow_ups::{FollowUpKind, HOLD_MS, LIMIT_MS, QueuedFollowUp, RunningFollowUp, WAITING_OF_ONE};
 use super::start::{BEHIND_MS, StartError};
 use super::state::ExecutorState;
-use crate::executor::environment::{Variables, c_string};
+use crate::executor::environment::{self, Variables, c_string, set_unless_in_table};
 use crate::executor::exec_spec::{ExecSpec, Failure, Stdio};
 use crate::executor::job::Feed;
 use crate::executor::job_log::JobRef;
@@ -217,9 +217,10 @@ impl ExecutorState {
         match &queued.task {
             FollowUpTask::Hook { command, variables, .. } => {
                 let shell = queued.start.split(self.context.profile.backslash).shell;
-                environment.set_unless_there("CRON_COMMAND", &shell);
+                environment::remove_hook_variables(&mut environment, &queued.start.variables);
+                set_unless_in_table(&mut environment, &queued.start.variables, "CRON_COMMAND", &shell);
                 for (name, value) in variables {
-                    environment.set_unless_there(name, value.as_bytes());
+                    set_unless_in_table(&mut environment, &queued.start.variables, name, value.as_bytes());
                 }
                 let limits = queued.start.rules.limits;
                 Some(MonitorRequest { context, limits, ..self.monitor_request(user, &environment, command) })
