@@ -1,11 +1,12 @@
 //! What earlier daemons have left: runs, ends, starts and saved state.
 
-use super::event::{Action, Now, RunId, RunResult};
+use super::event::{Action, EarlierRun, Now, RunId, RunResult};
 use super::job_id::JobId;
-use super::saved::SavedState;
+use super::runs::Runs;
+use super::saved::{SavedState, StateChange};
 use super::slot_budget::SlotBudget;
 use crate::schedule::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How long saved state waits for an entry that is not loaded yet, in milliseconds: its user may be looked up later, its file system mounted
 /// later.
@@ -24,6 +25,8 @@ pub(super) struct EarlierDaemons {
     pub(super) unclaimed: SavedState,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     unclaimed_until_ms: i64,
+    /// The jobs among them of which runs went on after that time.
+    kept_unclaimed: BTreeSet<JobId>,
     /// What tables need that are first loaded after the begin. None: nothing is owed to their entries.
     pub(super) late_tables: Option<LateTables>,
 }
@@ -46,6 +49,8 @@ pub(super) struct EarlierEnds {
     pub(super) ended: Vec<RunResult>,
     /// Runs that go on, or whose ends have come or will come.
     pub(super) accounted: Vec<RunId>,
+    /// These runs, as far as more is known of them.
+    pub(super) runs: Vec<EarlierRun>,
     /// Runs that executors have begun in the last minutes.
     pub(super) begun: BTreeSet<RunId>,
 }
@@ -68,13 +73,39 @@ impl EarlierDaemons {
         self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
     }
 
-    /// Drops saved state that no entry has claimed for long: those entries are gone.
-    pub(super) fn forget_unclaimed(&mut self, now: Now, actions: &mut Vec<Action>) {
+    /// Keeps the end of a run whose job's state no entry has claimed. None: it is another run.
+    pub(super) fn note_end(&mut self, result: &RunResult) -> Option<StateChange> {
+        let (id, state) = self.unclaimed.jobs.iter_mut().find(|(_, state)| state.has_open_run(result.run))?;
+        state.ended.push(result.clone());
+        Some(StateChange::state(id.clone(), Some(state.clone())))
+    }
+
+    /// When saved state that no entry has claimed is dropped, in milliseconds of the monotonic clock.
+    pub(super) fn forgets_at_ms(&self) -> Option<i64> {
+        (!self.unclaimed.is_empty()).then_some(self.unclaimed_until_ms)
+    }
+
+    /// Drops saved state that no entry has claimed for long: those entries are gone, and what waited for them is skipped. Of a job whose runs
+    /// go on, these are kept.
+    pub(super) fn forget_unclaimed(&mut self, runs: &Runs, now: Now, actions: &mut Vec<Action>) {
         if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
             return;
         }
-        let unclaimed = std::mem::take(&mut self.unclaimed);
+        let SavedState { jobs, first_seen, pauses, is_of_other_boot, .. } = std::mem::take(&mut self.unclaimed);
         self.late_tables = None;
-        actions.extend(unclaimed.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+        let mut kept = BTreeMap::new();
+        for (id, mut state) in jobs {
+            let (records, is_over) = state.leave(&id, |run| runs.get(&run).is_some(), now.utc);
+            actions.extend(records.into_iter().map(|record| Action::Record(Box::new(record))));
+            let left = (!is_over).then_some(state);
+            if is_over || !self.kept_unclaimed.contains(&id) {
+                actions.push(Action::SaveState(Box::new(StateChange::state(id.clone(), left.clone()))));
+            }
+            kept.extend(left.map(|state| (id, state)));
+        }
+        let others = SavedState { first_seen, pauses, ..SavedState::default() };
+        actions.extend(others.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+        self.kept_unclaimed = kept.keys().cloned().collect();
+        self.unclaimed = SavedState { jobs: kept, is_of_other_boot, ..SavedState::default() };
     }
 }

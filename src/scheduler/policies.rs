@@ -4,7 +4,7 @@ use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Killed, Notice, Pause, RefusedRun, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, Turn};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::queue_exits::QueueExit;
@@ -60,6 +60,10 @@ impl Scheduler {
                 }
             }
         }
+        // Nothing is owed from before a setting that is taken away and comes back, whether or not a daemon has begun between.
+        let is_known = |id: &JobId| self.first_seen.contains_key(id);
+        let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
+        let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         let managed = specs.iter().filter_map(|(id, spec)| Some((spec.entry?.1, id.clone()))).collect();
         if let Some(table) = self.tables.get_mut(number) {
             table.managed = managed;
@@ -70,9 +74,14 @@ impl Scheduler {
             gone.iter().for_each(|id| jobs.unregister(id, turn));
         });
         self.forget_first_seen(&gone, actions);
+        self.forget_first_seen(&without, actions);
         if self.phase == Phase::Running && !self.earlier.unclaimed.is_empty() {
             // Runs that no executor has listed since the begin are over.
-            for run in self.claim(Some(number), now, actions) {
+            let (unknown, ended) = self.claim(Some(number), now, actions);
+            for result in ended {
+                self.ended(&result, now, actions);
+            }
+            for run in unknown {
                 let ended_at_ms = now.utc.0.saturating_mul(1_000);
                 self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
             }
@@ -237,7 +246,7 @@ impl Scheduler {
         &mut self,
         now: Now,
         actions: &mut Vec<Action>,
-        call: impl FnOnce(&mut super::jobs::Jobs, &mut Turn<'_>) -> T,
+        call: impl FnOnce(&mut Jobs, &mut Turn<'_>) -> T,
     ) -> T {
         let mut turn = Turn::new(now, &mut self.runs.next_id);
         let result = call(&mut self.jobs, &mut turn);
@@ -387,6 +396,7 @@ impl Scheduler {
             (false, false) => Trigger::Schedule,
         };
         self.starting_at = due.at;
+        self.progress.has_decided = true;
         self.with_jobs(now, actions, |jobs, turn| jobs.slot(&id, due.scheduled_at, trigger, is_excepted, turn));
         self.report_queue_exits(now, actions);
         true
@@ -494,8 +504,12 @@ impl Scheduler {
             return false;
         }
         // The run of an entry without a policy becomes one of a managed job, so that its outcome is `killed`.
-        if !self.jobs.owns(run) && (!self.manage_job(id, now, actions) || !self.jobs.adopt(run, id, now)) {
-            return false;
+        if !self.jobs.owns(run) {
+            let is_managed = self.manage_job(id, now, actions);
+            let adopt = |jobs: &mut Jobs, turn: &mut Turn<'_>| jobs.adopt((run, now.utc), id, true, true, turn);
+            if !is_managed || !self.with_jobs(now, actions, adopt) {
+                return false;
+            }
         }
         self.starting_at = now.utc;
         let is_killed = self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn));
@@ -580,6 +594,7 @@ impl Scheduler {
             return;
         }
         self.starting_at = now.utc;
+        self.progress.has_decided = true;
         self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, &slots, why, turn));
         self.report_queue_exits(now, actions);
     }
@@ -622,7 +637,10 @@ impl Scheduler {
         let timer = self.tables.get(number).and_then(|table| table.timer(entry));
         let shared = timer.and_then(|timer| self.timing.timers.get(timer));
         let delay = shared.map_or(0, |shared| i64::from(shared.delay()));
-        let next = move |after: Timestamp| self.timing.next_due(shared?, after).filter(|due| due.0 + delay < to.0);
+        let next = move |after: Timestamp| {
+            let due = self.timing.next_due_before(shared?, after, to);
+            due.filter(|due| due.0 + delay < to.0)
+        };
         std::iter::successors(next(Timestamp(from.0 - delay)), move |due| next(*due))
             .map(move |due| Timestamp(due.0 + delay))
     }
@@ -655,8 +673,14 @@ impl Scheduler {
         SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
     }
 
-    /// Takes what an earlier daemon has left.
-    pub(super) fn restore(&mut self, saved: SavedState, is_other_boot: bool, now: Now, actions: &mut Vec<Action>) {
+    /// Takes what an earlier daemon has left. Returns ends of runs that came while no entry had their job's state.
+    pub(super) fn restore(
+        &mut self,
+        saved: SavedState,
+        is_other_boot: bool,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> Vec<RunResult> {
         let SavedState { jobs, mut first_seen, pauses, .. } = saved;
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
@@ -671,12 +695,13 @@ impl Scheduler {
         // What is left may be of tables that are loaded later.
         let unclaimed = SavedState { jobs, pauses, first_seen, handled: None, is_of_other_boot: is_other_boot };
         self.earlier.keep_unclaimed(unclaimed, now);
-        self.claim(None, now, actions);
+        self.claim(None, now, actions).1
     }
 
-    /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on.
-    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> Vec<RunId> {
-        let (mut unknown, mut paused) = (Vec::new(), Vec::new());
+    /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on, and ends of others that
+    /// have come before.
+    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> (Vec<RunId>, Vec<RunResult>) {
+        let (mut unknown, mut paused, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         let wanted: BTreeSet<JobId> =
             self.earlier.unclaimed.jobs.keys().chain(self.earlier.unclaimed.pauses.keys()).cloned().collect();
         self.manage_jobs(&wanted, table, now, actions);
@@ -688,12 +713,16 @@ impl Scheduler {
                 self.jobs.restore_pause(id.clone(), pause);
                 paused.push(id.clone());
             }
-            let Some(state) = self.earlier.unclaimed.jobs.remove(&id) else { continue };
+            let Some(mut state) = self.earlier.unclaimed.jobs.remove(&id) else { continue };
+            let ends = std::mem::take(&mut state.ended);
             for run in state.runs() {
-                if self.runs.insert(run, RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 0 }).is_none() {
+                let origin = RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 0 };
+                let is_new = self.runs.insert(run, origin).is_none();
+                if is_new && !ends.iter().any(|end| end.run == run) {
                     unknown.push(run);
                 }
             }
+            ended.extend(ends);
             for (slot, trigger) in state.slots() {
                 // Jobs of a boot are due at the begin, whenever that is.
                 let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
@@ -703,20 +732,29 @@ impl Scheduler {
         }
         // The pause may have begun while no daemon was there.
         self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.leave_out_waiting(id, turn)));
-        unknown
+        (unknown, ended)
     }
 
-    /// Ends or puts back the runs of the saved state that nobody has reported: the slot of a recent one that `begun` does not have waits again,
-    /// and all others are lost. None: they were runs of another boot.
+    /// Whether a moment is one at which an entry is due by its schedule. Entries that have no calendar are due at any.
+    pub(super) fn is_slot(&self, id: &JobId, slot: Timestamp) -> bool {
+        let Some(key) = self.jobs.entry(id) else { return true };
+        let timer = self.tables.get(key.0).and_then(|table| table.timer(key.1));
+        let Some(shared) = timer.and_then(|timer| self.timing.timers.get(timer)) else { return true };
+        shared.kind != Kind::Calendar || self.timing.is_due_at(shared, Timestamp(slot.0 - i64::from(shared.delay())))
+    }
+
+    /// Ends or puts back those runs of the saved state that nobody has reported: the slot of a recent one that `begun` does not have waits
+    /// again, and all others are lost. None: they were runs of another boot.
     pub(super) fn end_unaccounted(
         &mut self,
+        runs: Vec<(RunId, Timestamp)>,
         accounted: &BTreeSet<RunId>,
         begun: Option<&BTreeSet<RunId>>,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
         self.starting_at = now.utc;
-        for (run, queued_at) in self.jobs.all_runs() {
+        for (run, queued_at) in runs {
             if accounted.contains(&run) {
                 continue;
             }
@@ -762,7 +800,9 @@ impl Scheduler {
 
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
-        (self.phase == Phase::Running).then(|| self.jobs.next_retry_ms())?
+        let forgets = self.earlier.forgets_at_ms().filter(|at| *at > self.progress.last.elapsed_ms);
+        let wakes = [self.jobs.next_retry_ms(), forgets].into_iter().flatten().min();
+        wakes.filter(|_| self.phase == Phase::Running)
     }
 }
 

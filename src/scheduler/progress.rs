@@ -14,12 +14,14 @@ pub(super) struct Progress {
     recorded: Option<Timestamp>,
     /// Whether that was before `upto`, since starts waited.
     was_behind: bool,
+    /// Whether a slot has been decided in this turn, started or not.
+    pub(super) has_decided: bool,
 }
 
 impl Progress {
     /// Everything before `now` counts as handled, and nothing is recorded.
     pub(super) fn new(now: Now) -> Progress {
-        Progress { last: now, upto: now.utc, recorded: None, was_behind: false }
+        Progress { last: now, upto: now.utc, recorded: None, was_behind: false, has_decided: false }
     }
 
     /// Everything that was due up to here has been begun by the executor, or has another outcome. `first_unstarted` is the due moment of the
@@ -31,10 +33,15 @@ impl Progress {
         }
     }
 
-    /// Records `completed` if it must be, or if the record is behind only because starts waited that have begun since.
-    pub(super) fn record(&mut self, completed: Timestamp, must_record: bool) -> Option<Action> {
-        let has_caught_up = self.was_behind && self.recorded.is_some_and(|last| last < completed);
-        if !must_record && !has_caught_up {
+    /// Records `completed` if it must be, or if a daemon that follows after a crash would decide otherwise without: if slots have been decided,
+    /// if starts waited that have begun since, if the clock was set back, so that slots come again, or if entries are new, which had no slots
+    /// before.
+    pub(super) fn record(&mut self, completed: Timestamp, must_record: bool, has_new_tables: bool) -> Option<Action> {
+        let has_decided = std::mem::take(&mut self.has_decided);
+        let has_advanced = self.recorded.is_some_and(|last| last < completed);
+        let was_set_back = self.recorded.is_some_and(|last| last > self.upto);
+        let is_outdated = has_decided || was_set_back || (has_advanced && (self.was_behind || has_new_tables));
+        if !must_record && !is_outdated {
             return None;
         }
         self.was_behind = completed < self.upto;

@@ -3,7 +3,7 @@
 use super::anacron::Anacron;
 use super::due::{Due, DueEntries};
 use super::earlier::{EarlierDaemons, EarlierEnds};
-use super::event::{Action, Event, Now, Preparation, RunId, RunRequest};
+use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed};
 use super::live_table::LiveCrontab;
@@ -17,7 +17,7 @@ use super::tables::LiveTables;
 use super::timing::TimingState;
 use crate::crontab::Calendars;
 use crate::schedule::{Timestamp, Zone};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// How many starts one event's answer has at the most, and about how many bytes are read and copied for them.
@@ -132,6 +132,9 @@ impl Scheduler {
         }
         // There is a record from the begin on, so that starts missed by a daemon that is killed before its first start are caught up, too.
         let must_record = events.iter().any(|event| matches!(event, Event::Begin { .. } | Event::Stop { .. }));
+        // A new schedule has had no slots before it was loaded, also for a daemon that follows this one after a crash.
+        let is_change = |event: &Event| matches!(event, Event::Load { .. } | Event::Unload { .. });
+        let has_new_tables = self.phase == Phase::Running && events.iter().any(is_change);
         let mut gap = None;
         match self.phase {
             Phase::Running => gap = self.follow_clock(now, &mut actions),
@@ -159,6 +162,7 @@ impl Scheduler {
             });
             self.earlier.ends.accounted.extend(ids);
         }
+        self.jobs.is_beginning = !begins.is_empty();
         let begins: Vec<Begin> =
             begins.into_iter().filter_map(|event| self.prepare_begin(event, now, &mut actions)).collect();
         for event in ends.into_iter().chain(kills) {
@@ -167,6 +171,7 @@ impl Scheduler {
         if begins.iter().any(|begin| begin.completed.or(begin.handled).is_some()) {
             self.give_up_passed_retries(now, &mut actions);
         }
+        self.jobs.is_beginning = false;
         if self.phase == Phase::Running {
             self.run_policy_timers(now, &mut actions);
         }
@@ -195,7 +200,7 @@ impl Scheduler {
             self.hand_over(now.utc, &mut actions);
             self.report_queue_exits(now, &mut actions);
         }
-        self.earlier.forget_unclaimed(now, &mut actions);
+        self.earlier.forget_unclaimed(&self.runs, now, &mut actions);
         self.save_changed(&mut actions);
         self.ask_for_anacron(now.utc, &mut actions);
         // Reserved before any is used.
@@ -204,7 +209,7 @@ impl Scheduler {
         }
         // Everything due before the first start that has not begun has an outcome.
         let has_started = actions.iter().any(|action| matches!(action, Action::Start(_)));
-        actions.extend(self.progress.record(self.completed(), must_record || has_started));
+        actions.extend(self.progress.record(self.completed(), must_record || has_started, has_new_tables));
         actions
     }
 
@@ -222,6 +227,7 @@ impl Scheduler {
             Event::EarlierRuns(runs) => {
                 self.earlier.ends.accounted.extend(runs.iter().map(|run| run.run));
                 self.anacron.add_earlier_runs(&runs, &self.timing.zones.system());
+                self.earlier.ends.runs.extend(runs);
             }
             Event::RunEnded(result) => {
                 self.anacron.ended(result.run, &result.outcome, actions);
@@ -271,15 +277,18 @@ impl Scheduler {
             *self.earlier.already_started.entry(start).or_default() += 1;
         }
         let is_other_boot = boot || saved.is_of_other_boot;
-        self.restore(*saved, is_other_boot, now, actions);
+        let earlier_ends = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.ends.accounted.extend(running.iter().map(|(run, _)| *run));
-        self.adopt(running, now, actions);
-        let EarlierEnds { ended, accounted, begun } = std::mem::take(&mut self.earlier.ends);
+        let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier.ends);
+        self.adopt(running, &runs, completed.or(handled), now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
-        for result in &ended {
+        // What the ends let go on is none of them.
+        let runs = self.jobs.all_runs();
+        let accounted: BTreeSet<RunId> = accounted.into_iter().chain(earlier_ends.iter().map(|end| end.run)).collect();
+        for result in earlier_ends.iter().chain(&ended) {
             self.ended(result, now, actions);
         }
-        self.end_unaccounted(&accounted, (!is_other_boot).then_some(&begun), now, actions);
+        self.end_unaccounted(runs, &accounted, (!is_other_boot).then_some(&begun), now, actions);
         Some(Begin { boot, completed, handled })
     }
 
@@ -443,13 +452,39 @@ impl Scheduler {
         Some(request)
     }
 
-    /// Takes over runs of an earlier daemon.
-    fn adopt(&mut self, running: Vec<(RunId, JobId)>, now: Now, actions: &mut Vec<Action>) {
-        for (run, id) in running {
-            if self.jobs.adopt(run, &id, now) {
+    /// Takes over runs of an earlier daemon: those that go on, and those of which the ends follow.
+    fn adopt(
+        &mut self,
+        running: Vec<(RunId, JobId)>,
+        known: &[EarlierRun],
+        completed: Option<Timestamp>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let goes_on: BTreeSet<RunId> = running.iter().map(|(run, _)| *run).collect();
+        let mut runs: BTreeMap<RunId, (JobId, Option<Timestamp>)> =
+            running.into_iter().map(|(run, id)| (run, (id, None))).collect();
+        for EarlierRun { run, job, scheduled_at } in known {
+            runs.insert(*run, (job.clone(), Some(*scheduled_at)));
+        }
+        for (run, (id, slot)) in runs {
+            let is_slot = slot.is_none_or(|slot| self.is_slot(&id, slot));
+            let moment = slot.unwrap_or(now.utc);
+            // The state is written before the record: the end of a run of before that it does not have has been handled, and comes again.
+            let is_unknown = goes_on.contains(&run) || completed.is_some_and(|completed| moment > completed);
+            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt((run, moment), &id, is_slot, is_unknown, turn)) {
+                if let Some(slot) = slot {
+                    self.earlier.already_started.entry((id, slot)).or_insert(1);
+                }
                 self.runs.insert(run, RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 1 });
-            } else {
+            } else if goes_on.contains(&run) {
                 self.runs.insert(run, RunOrigin::Plain);
+            }
+            // The request may have been lost with the daemon.
+            if goes_on.contains(&run)
+                && let Some(why) = self.jobs.ending(run)
+            {
+                actions.push(Action::End { run, why });
             }
         }
         self.report_queue_exits(now, actions);

@@ -1,9 +1,9 @@
 //! The timers of all live tables with what decides when they expire.
 
-use super::rule;
+use super::rule::{self, SetClock};
 use super::timers::{Shared, Timers};
 use super::wheel::{Timer, Wheel};
-use super::zones::Zones;
+use super::zones::{Local, Zones};
 use crate::schedule::{Kind, Timestamp, Zone};
 use std::sync::Arc;
 
@@ -24,6 +24,18 @@ impl TimingState {
     /// The first due moment of a timer after `after`; none for what has no calendar.
     pub(super) fn next_due(&self, shared: &Shared, after: Timestamp) -> Option<Timestamp> {
         next_due(&self.zones, shared, after)
+    }
+
+    /// The same as the clock ran up to `to`: a step that set it to `to` holds nothing of what it has left out.
+    pub(super) fn next_due_before(&self, shared: &Shared, after: Timestamp, to: Timestamp) -> Option<Timestamp> {
+        let local = self.zones.get(shared.zone)?;
+        due_after(shared, local, local.set_before(to), after)
+    }
+
+    /// Whether a timer is due at that moment, on a clock that nobody has set.
+    pub(super) fn is_due_at(&self, shared: &Shared, moment: Timestamp) -> bool {
+        let local = self.zones.get(shared.zone);
+        local.and_then(|local| due_after(shared, local, None, Timestamp(moment.0 - 1))) == Some(moment)
     }
 
     /// Arms every timer for its first due moment after `after`.
@@ -56,9 +68,13 @@ impl TimingState {
 }
 
 fn next_due(zones: &Zones, shared: &Shared, after: Timestamp) -> Option<Timestamp> {
+    let local = zones.get(shared.zone)?;
+    due_after(shared, local, local.set, after)
+}
+
+fn due_after(shared: &Shared, local: &Local, set: Option<SetClock>, after: Timestamp) -> Option<Timestamp> {
     if shared.kind != Kind::Calendar || shared.schedule().never_matches() {
         return None;
     }
-    let local = zones.get(shared.zone)?;
-    rule::next_due(shared.schedule(), shared.style, &local.zone, local.set, after)
+    rule::next_due(shared.schedule(), shared.style, &local.zone, set, after)
 }

@@ -78,6 +78,8 @@ impl Scheduler {
         self.runs.remove(&result.run);
         if self.jobs.owns(result.run) {
             self.managed_end(result, now, actions);
+        } else if let Some(change) = self.earlier.note_end(result) {
+            actions.push(Action::SaveState(Box::new(change)));
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Local {
     pub(super) zone: Arc<Zone>,
     /// The virtual clock, where a step has set it.
     pub(super) set: Option<SetClock>,
+    /// The same before that step.
+    set_before: Option<SetClock>,
     users: u32,
 }
 
@@ -59,7 +61,12 @@ impl Local {
             Some(ClockDelta::Few | ClockDelta::Hours | ClockDelta::Jump) => change.now,
             Some(ClockDelta::Back) | None => change.before,
         };
-        self.set = Some(SetClock { shows, since });
+        self.set_before = self.set.replace(SetClock { shows, since });
+    }
+
+    /// The virtual clock as it was in the time that ends at `to`, where a step to that moment has set it.
+    pub(super) fn set_before(&self, to: Timestamp) -> Option<SetClock> {
+        if self.set.is_some_and(|set| set.since >= to) { self.set_before } else { self.set }
     }
 
     fn step(&mut self, Step { from, to }: Step) -> ClockChange {
@@ -88,7 +95,7 @@ impl Local {
 impl Zones {
     pub(super) fn new(system: Arc<Zone>) -> Zones {
         Zones {
-            slots: vec![Some(Local { zone: system, set: None, users: 1 })],
+            slots: vec![Some(Local { zone: system, set: None, set_before: None, users: 1 })],
             named: HashMap::new(),
             steps: VecDeque::new(),
         }
@@ -137,7 +144,7 @@ impl Zones {
         if let Some(&id) = self.named.get(zone.name()).and_then(|ids| ids.iter().find(same)) {
             return id;
         }
-        let mut local = Local { zone: zone.clone(), set: None, users: 0 };
+        let mut local = Local { zone: zone.clone(), set: None, set_before: None, users: 0 };
         for &step in &self.steps {
             local.step(step);
         }

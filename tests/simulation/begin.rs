@@ -25,7 +25,7 @@ fn reboot_entries_run_once_and_only_at_a_boot() {
     assert_eq!(actions.last(), Some(&Action::Completed(time("2026-05-01T10:00:00Z"))));
     let now = Now { utc: time("2026-05-01T10:00:01Z"), elapsed_ms: 1_000 };
     let again = plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
-    assert_eq!(again, []);
+    assert_eq!(commands(&again), [""; 0]);
     let (_, actions) = begin(text, "2026-05-01T10:00:00Z", false, None);
     assert_eq!(commands(&actions), [""; 0]);
 }

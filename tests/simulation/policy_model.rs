@@ -28,7 +28,7 @@ struct RandomJob {
     is_enabled: bool,
 }
 
-fn histories() -> u64 {
+pub fn histories() -> u64 {
     std::env::var("CRONWHEEL_HISTORIES").ok().and_then(|number| number.parse().ok()).unwrap_or(1_000)
 }
 

@@ -70,20 +70,7 @@ impl Jobs {
         turn.changed.insert(id.clone());
         let Some(job) = self.jobs.get(&id) else { return };
         let policy = job.spec.policy.clone();
-        let outcome = outcome_of(ended, &active, &policy);
-        let record = RunRecord {
-            run: Some(ended.run),
-            job: id.clone(),
-            line: job.spec.line,
-            scheduled_at: active.item.scheduled_at,
-            trigger: active.item.trigger,
-            attempt: active.item.attempt,
-            started_at_ms: ended.started_at_ms,
-            ended_at_ms: Some(ended.ended_at_ms),
-            outcome,
-            count: 1,
-            until: None,
-        };
+        let record = record_of(&id, job.spec.line, &active, ended, &policy);
         turn.record(record.clone());
         let ended_at = turn.at(ended);
         let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
@@ -148,6 +135,11 @@ impl Jobs {
 
     /// Gives the place of a run that was replaced to the slot that replaces it.
     fn pass_place_on(&mut self, id: &JobId, turn: &mut Turn<'_>) -> bool {
+        // An edit may have left fewer places than runs.
+        let group = self.jobs.get(id).and_then(|job| job.spec.group.as_ref());
+        if group.and_then(|group| self.groups.get(group)).is_some_and(Group::is_overfull) {
+            return false;
+        }
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let first = job.state.waiting.iter().position(|waiting| waiting.ticket.is_none());
         let Some(first) = first else { return false };
@@ -202,6 +194,7 @@ impl Jobs {
         }
         while let Some((ticket, id)) = self.groups.get_mut(key).and_then(Group::next) {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
+            turn.changed.insert(id.clone());
             // A run that was forced may be going on.
             let is_held_up = job.spec.policy.overlap != Overlap::Allow && !job.state.running.is_empty();
             if let Some(retry) = job.state.retry.as_mut().filter(|retry| retry.ticket() == Some(ticket)) {
@@ -229,6 +222,23 @@ impl Jobs {
             }
             self.begin(&id, item, true, turn);
         }
+    }
+}
+
+/// The record of a run.
+pub(super) fn record_of(id: &JobId, line: u32, active: &ActiveRun, ended: &RunResult, policy: &Policy) -> RunRecord {
+    RunRecord {
+        run: Some(ended.run),
+        job: id.clone(),
+        line,
+        scheduled_at: active.item.scheduled_at,
+        trigger: active.item.trigger,
+        attempt: active.item.attempt,
+        started_at_ms: ended.started_at_ms,
+        ended_at_ms: Some(ended.ended_at_ms),
+        outcome: outcome_of(ended, active, policy),
+        count: 1,
+        until: None,
     }
 }
 

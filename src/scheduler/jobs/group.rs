@@ -45,6 +45,11 @@ impl Group {
         self.running < self.limit()
     }
 
+    /// Whether more run than may.
+    pub(in crate::scheduler) fn is_overfull(&self) -> bool {
+        self.running > self.limit()
+    }
+
     /// Takes a place if one is free and nobody waits for it.
     pub(in crate::scheduler) fn try_enter(&mut self) -> bool {
         let may_enter = self.has_room() && self.queue.is_empty();

@@ -3,7 +3,7 @@
 use super::group::GroupKey;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::RunId;
+use crate::scheduler::event::{RunId, RunResult};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
 use crate::scheduler::start_queue::EntryKey;
@@ -40,6 +40,8 @@ pub(in crate::scheduler) struct Job {
 pub(in crate::scheduler) struct JobState {
     /// Runs that were started, or wait in the start queue, in the order of their starts.
     pub(in crate::scheduler) running: Vec<ActiveRun>,
+    /// How runs have ended while no entry had taken the state of an earlier daemon back.
+    pub(in crate::scheduler) ended: Vec<RunResult>,
     /// What waits for the end of a run, or in the group, in order of arrival.
     pub(in crate::scheduler) waiting: Vec<Waiting>,
     pub(in crate::scheduler) retry: Option<PendingRetry>,
@@ -229,12 +231,18 @@ impl JobState {
         }
     }
 
-    /// The slots of its runs, of what waits, and of its retry.
+    /// Whether it has that run and does not know its end.
+    pub(in crate::scheduler) fn has_open_run(&self, run: RunId) -> bool {
+        self.running.iter().any(|active| active.run == run) && !self.ended.iter().any(|end| end.run == run)
+    }
+
+    /// The slots of its runs, of what waits, of its retry, and the last one that was left out.
     pub(in crate::scheduler) fn slots(&self) -> Vec<(Timestamp, Trigger)> {
         let running = self.running.iter().map(|run| &run.item);
         let waiting = self.waiting.iter().map(|waiting| &waiting.item);
         let items = running.chain(waiting).chain(self.retry.as_ref().map(|retry| &retry.item));
-        items.filter(|item| !item.is_manual).map(|item| (item.scheduled_at, item.trigger)).collect()
+        let slots = items.filter(|item| !item.is_manual).map(|item| (item.scheduled_at, item.trigger));
+        slots.chain(self.row.as_ref().map(|row| (row.last, row.trigger))).collect()
     }
 
     /// Whether nothing of it has to be kept.

@@ -46,6 +46,7 @@ impl Jobs {
             self.groups.entry(key.clone()).or_default().join(id.clone(), *slots);
         }
         if old_group != new_group.as_ref().map(|(key, _)| key.clone()) {
+            turn.changed.insert(id.clone());
             self.change_group(&id, old_group.as_ref());
         }
         self.start_waiting_of_job(&id, turn);

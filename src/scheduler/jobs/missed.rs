@@ -24,6 +24,7 @@ impl Jobs {
         if !policy.is_enabled || slots.is_empty() {
             return;
         }
+        turn.changed.insert(id.clone());
         let oldest = Timestamp(turn.now.utc.0.saturating_sub(i64::from(policy.catch_up.max_age)));
         let verdicts: Vec<(Timestamp, Option<Outcome>)> = slots
             .iter()

@@ -52,6 +52,8 @@ pub(super) struct Jobs {
     /// Jobs and groups that may go on when the change is complete.
     changed_jobs: BTreeSet<JobId>,
     changed_groups: BTreeSet<GroupKey>,
+    /// It is not known yet which retries of an earlier daemon are given up: none begins.
+    pub(super) is_beginning: bool,
     /// Nothing is started any more.
     is_stopped: bool,
 }

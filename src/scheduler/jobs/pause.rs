@@ -52,12 +52,14 @@ impl Pauses {
     }
 
     pub(super) fn is_paused(&self, id: &JobId, now: Timestamp) -> bool {
-        self.current.get(id).is_some_and(|pause| pause.from <= now && now < pause.until)
+        // A pause begins when somebody asks for it: the clock that shows an earlier time has been set back since.
+        self.current.get(id).is_some_and(|pause| now < pause.until)
     }
 
     /// Whether a slot of the past was in a pause.
     pub(super) fn was_paused(&self, id: &JobId, slot: Timestamp) -> bool {
-        self.is_paused(id, slot)
+        let is_in = |pause: &Pause| pause.from <= slot && slot < pause.until;
+        self.current.get(id).is_some_and(is_in)
             || self.past.get(id).is_some_and(|past| past.iter().any(|&(from, until)| from <= slot && slot < until))
     }
 

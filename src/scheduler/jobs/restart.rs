@@ -1,13 +1,14 @@
 //! What a stop of the daemon leaves to the next one, and what that one takes back.
 
-use super::job::{ActiveRun, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
+use super::ends::record_of;
+use super::job::{ActiveRun, EndReason, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
 use super::pause::Pause;
 use super::{Jobs, Turn};
 use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::{Now, RunId};
+use crate::scheduler::event::{Now, RunId, RunOutcome, RunResult};
 use crate::scheduler::job_id::JobId;
-use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 use crate::scheduler::start_queue::EntryKey;
 
 impl JobState {
@@ -175,22 +176,66 @@ impl Jobs {
         }
     }
 
-    /// Takes over a run of an earlier daemon, unless its state has told of it.
-    pub(in crate::scheduler) fn adopt(&mut self, run: RunId, id: &JobId, now: Now) -> bool {
-        let Some(job) = self.jobs.get_mut(id) else { return false };
+    /// Takes over a run of an earlier daemon, unless its state has told of it. If it has not, the daemon was killed before that was written:
+    /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
+    /// by hand.
+    pub(in crate::scheduler) fn adopt(
+        &mut self,
+        (run, scheduled_at): (RunId, Timestamp),
+        id: &JobId,
+        is_slot: bool,
+        is_unknown: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         if self.runs.contains_key(&run) {
             return true;
         }
-        let (scheduled_at, trigger) = (now.utc, Trigger::Schedule);
-        let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        let is_retry = |retry: &mut PendingRetry| {
+            retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)
+        };
+        let waiting = job.state.waiting.iter().position(|waiting| waiting.item.scheduled_at == scheduled_at);
+        let (mut item, failure) = if let Some(retry) = job.state.retry.take_if(is_retry) {
+            self.retries.remove(&(retry.due_ms, id.clone()));
+            if let Some(group) = job.spec.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
+                retry.ticket().into_iter().for_each(|ticket| group.cancel(ticket));
+            }
+            (retry.item, Some(retry.failure))
+        } else if let Some(place) = waiting {
+            let waiting = job.state.waiting.remove(place);
+            self.cancel_tickets(id, std::slice::from_ref(&waiting));
+            (waiting.item, None)
+        } else if !is_unknown {
+            return false;
+        } else {
+            let trigger = if is_slot { Trigger::Schedule } else { Trigger::Manual };
+            let is_manual = !is_slot;
+            (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
+        };
+        turn.changed.insert(id.clone());
+        if !item.is_manual && item.attempt == 1 {
+            let policy = self.jobs.get(id).map(|job| job.spec.policy.clone());
+            if let Some(policy) = policy {
+                self.expect_success(id, &policy, scheduled_at);
+            }
+            self.flush_row(id, turn);
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        job.state.accept(&mut item);
         let group = job.spec.group.clone();
         let has_place = group.is_some();
-        job.state.running.push(ActiveRun { run, queued_at: now.utc, item, ending: None, has_place, failure: None });
+        job.state.running.push(ActiveRun { run, queued_at: turn.now.utc, item, ending: None, has_place, failure });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
             self.groups.entry(group).or_default().enter();
         }
         true
+    }
+
+    /// Why a run was told to end.
+    pub(in crate::scheduler) fn ending(&self, run: RunId) -> Option<EndReason> {
+        let running = &self.jobs.get(self.runs.get(&run)?)?.state.running;
+        running.iter().find(|active| active.run == run)?.ending.clone()
     }
 
     /// The moment from which an `@N` job counts.
@@ -212,5 +257,48 @@ impl Jobs {
     pub(in crate::scheduler) fn flush_rows(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         ids.iter().for_each(|id| self.flush_row(id, turn));
+    }
+}
+
+impl JobState {
+    /// No entry has taken this state back: the records of what can still be told of it, and whether nothing of it is left. Runs that go on
+    /// stay.
+    pub(in crate::scheduler) fn leave(
+        &mut self,
+        id: &JobId,
+        goes_on: impl Fn(RunId) -> bool,
+        now: Timestamp,
+    ) -> (Vec<RunRecord>, bool) {
+        let without_run = |trigger, outcome, first, last, count: u64| RunRecord {
+            run: None,
+            job: id.clone(),
+            line: 0,
+            scheduled_at: first,
+            trigger,
+            attempt: 0,
+            started_at_ms: None,
+            ended_at_ms: None,
+            outcome,
+            count,
+            until: (count > 1).then_some(last),
+        };
+        let mut records = Vec::new();
+        if let Some(row) = self.row.take() {
+            records.push(without_run(row.trigger, Outcome::Skipped(row.reason), row.first, row.last, row.count));
+        }
+        let (running, over) = std::mem::take(&mut self.running).into_iter().partition(|active| goes_on(active.run));
+        self.running = running;
+        for active in over {
+            let lost = || RunResult::of_outcome(active.run, RunOutcome::Lost, now.0.saturating_mul(1_000));
+            let end = self.ended.iter().find(|end| end.run == active.run).cloned().unwrap_or_else(lost);
+            records.push(record_of(id, 0, &active, &end, &Policy::default()));
+        }
+        for Waiting { item, .. } in std::mem::take(&mut self.waiting) {
+            let (outcome, at) = (Outcome::Skipped(SkipReason::EntryRemoved), item.scheduled_at);
+            records.push(without_run(item.trigger, outcome, at, at, 1));
+        }
+        let running = std::mem::take(&mut self.running);
+        *self = JobState { running, ..JobState::default() };
+        (records, self.running.is_empty())
     }
 }

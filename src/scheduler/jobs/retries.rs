@@ -26,7 +26,13 @@ impl Jobs {
         let Some(retry) = job.state.retry.as_mut().filter(|retry| retry.ticket().is_none()) else { return };
         turn.changed.insert(id.clone());
         retry.stage = RetryStage::OwnRun;
-        if !may_retry || self.is_stopped || self.pauses.is_paused(id, turn.now.utc) {
+        let has_slot_passed = retry.has_slot_passed;
+        if !may_retry || self.is_beginning || self.is_stopped || self.pauses.is_paused(id, turn.now.utc) {
+            return;
+        }
+        if has_slot_passed {
+            // The pause has ended in this second, or while no daemon was there.
+            self.give_up_retry(id, turn);
             return;
         }
         let Some(group) = job.spec.group.clone() else { return self.begin_retry_now(id, false, turn) };

@@ -96,6 +96,7 @@ impl Jobs {
 
     /// Lets something go on that is not held up by its own job's runs.
     pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) {
+        turn.changed.insert(id.clone());
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.state.accept(&mut item);
         let Some(group) = job.spec.group.clone() else { return self.begin(id, item, false, turn) };
