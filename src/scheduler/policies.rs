@@ -77,11 +77,12 @@ impl Scheduler {
         self.forget_first_seen(&without, actions);
         if self.phase == Phase::Running && !self.earlier.unclaimed.is_empty() {
             // Runs that no executor has listed since the begin are over.
-            let (unknown, ended) = self.claim(Some(number), now, actions);
-            for result in ended {
+            let claimed = self.claim(Some(number), now, actions);
+            self.leave_out_paused(&claimed.paused, now, actions);
+            for result in claimed.ended {
                 self.ended(&result, now, actions);
             }
-            for run in unknown {
+            for run in claimed.unknown {
                 let ended_at_ms = now.utc.0.saturating_mul(1_000);
                 self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
             }
@@ -673,14 +674,14 @@ impl Scheduler {
         SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
     }
 
-    /// Takes what an earlier daemon has left. Returns ends of runs that came while no entry had their job's state.
+    /// Takes what an earlier daemon has left. Nothing goes on yet.
     pub(super) fn restore(
         &mut self,
         saved: SavedState,
         is_other_boot: bool,
         now: Now,
         actions: &mut Vec<Action>,
-    ) -> Vec<RunResult> {
+    ) -> Claimed {
         let SavedState { jobs, mut first_seen, pauses, .. } = saved;
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
@@ -695,13 +696,12 @@ impl Scheduler {
         // What is left may be of tables that are loaded later.
         let unclaimed = SavedState { jobs, pauses, first_seen, handled: None, is_of_other_boot: is_other_boot };
         self.earlier.keep_unclaimed(unclaimed, now);
-        self.claim(None, now, actions).1
+        self.claim(None, now, actions)
     }
 
-    /// Gives the jobs of a table, or of all, their saved state. Returns those of its runs that are not known to go on, and ends of others that
-    /// have come before.
-    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> (Vec<RunId>, Vec<RunResult>) {
-        let (mut unknown, mut paused, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    /// Gives the jobs of a table, or of all, their saved state.
+    fn claim(&mut self, table: Option<u32>, now: Now, actions: &mut Vec<Action>) -> Claimed {
+        let mut claimed = Claimed::default();
         let wanted: BTreeSet<JobId> =
             self.earlier.unclaimed.jobs.keys().chain(self.earlier.unclaimed.pauses.keys()).cloned().collect();
         self.manage_jobs(&wanted, table, now, actions);
@@ -711,7 +711,7 @@ impl Scheduler {
             }
             if let Some(pause) = self.earlier.unclaimed.pauses.remove(&id) {
                 self.jobs.restore_pause(id.clone(), pause);
-                paused.push(id.clone());
+                claimed.paused.push(id.clone());
             }
             let Some(mut state) = self.earlier.unclaimed.jobs.remove(&id) else { continue };
             let ends = std::mem::take(&mut state.ended);
@@ -719,10 +719,10 @@ impl Scheduler {
                 let origin = RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 0 };
                 let is_new = self.runs.insert(run, origin).is_none();
                 if is_new && !ends.iter().any(|end| end.run == run) {
-                    unknown.push(run);
+                    claimed.unknown.push(run);
                 }
             }
-            ended.extend(ends);
+            claimed.ended.extend(ends);
             for (slot, trigger) in state.slots() {
                 // Jobs of a boot are due at the begin, whenever that is.
                 let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
@@ -730,9 +730,13 @@ impl Scheduler {
             }
             self.jobs.restore(&id, state, now, self.earlier.unclaimed.is_of_other_boot);
         }
-        // The pause may have begun while no daemon was there.
+        claimed
+    }
+
+    /// Skips what waits of jobs whose pauses have been restored: they may have begun while no daemon was there. This lets others of their
+    /// groups go on.
+    pub(super) fn leave_out_paused(&mut self, paused: &[JobId], now: Now, actions: &mut Vec<Action>) {
         self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.leave_out_waiting(id, turn)));
-        (unknown, ended)
     }
 
     /// Whether a moment is one at which an entry is due by its schedule. Entries that have no calendar are due at any.
@@ -804,6 +808,17 @@ impl Scheduler {
         let wakes = [self.jobs.next_retry_ms(), forgets].into_iter().flatten().min();
         wakes.filter(|_| self.phase == Phase::Running)
     }
+}
+
+/// What jobs have been given back of the state of an earlier daemon, and what follows from it.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    /// Runs that are not known to go on.
+    pub(super) unknown: Vec<RunId>,
+    /// Ends that have come while no entry had their job's state.
+    pub(super) ended: Vec<RunResult>,
+    /// Jobs with a pause.
+    pub(super) paused: Vec<JobId>,
 }
 
 pub(super) fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {

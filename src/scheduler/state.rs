@@ -277,15 +277,16 @@ impl Scheduler {
             *self.earlier.already_started.entry(start).or_default() += 1;
         }
         let is_other_boot = boot || saved.is_of_other_boot;
-        let earlier_ends = self.restore(*saved, is_other_boot, now, actions);
+        let claimed = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.ends.accounted.extend(running.iter().map(|(run, _)| *run));
         let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier.ends);
         self.adopt(running, &runs, completed.or(handled), now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
-        // What the ends let go on is none of them.
+        // What pauses and ends let go on is none of them.
         let runs = self.jobs.all_runs();
-        let accounted: BTreeSet<RunId> = accounted.into_iter().chain(earlier_ends.iter().map(|end| end.run)).collect();
-        for result in earlier_ends.iter().chain(&ended) {
+        self.leave_out_paused(&claimed.paused, now, actions);
+        let accounted: BTreeSet<RunId> = accounted.into_iter().chain(claimed.ended.iter().map(|end| end.run)).collect();
+        for result in claimed.ended.iter().chain(&ended) {
             self.ended(result, now, actions);
         }
         self.end_unaccounted(runs, &accounted, (!is_other_boot).then_some(&begun), now, actions);

@@ -381,3 +381,29 @@ fn a_slot_waits_that_replaces_a_run_in_a_group_with_too_many() {
         ],
     );
 }
+
+#[test]
+fn what_a_pause_of_another_job_lets_go_on_at_the_begin_starts_once() {
+    let text = |places: u32| {
+        let entry = |name: &str, minute: u32| format!("CRON_GROUP=g,{places}\nCRON_NAME={name}\n{minute} 0 * * * {name}\n");
+        format!("{}{}{}", entry("a", 5), entry("b", 10), entry("c", 50))
+    };
+    // The edit makes room for the slot that waits.
+    expect(
+        &[&text(1), &text(2)],
+        &[("a", 3_000), ("b", 600)],
+        &[],
+        &[
+            ("00:11", Happening::Pause(id("c"), 600)),
+            ("00:12", Happening::Stop),
+            ("00:13", Happening::Edit(1)),
+            ("00:14", Happening::Start),
+        ],
+        "02:00",
+        &[
+            "b 00:10 schedule#1 00:14-00:24 ok 0",
+            "c 00:50 schedule#1 00:50-00:50 ok 0",
+            "a 00:05 schedule#1 00:05-00:55 ok 0",
+        ],
+    );
+}
