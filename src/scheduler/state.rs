@@ -284,6 +284,10 @@ impl Scheduler {
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
         // What pauses and ends let go on is none of them.
         let runs = self.jobs.all_runs();
+        // Before they let a retry go on that waits in its group.
+        if completed.or(handled).is_some() {
+            self.give_up_passed_retries(now, actions);
+        }
         self.leave_out_paused(&claimed.paused, now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(claimed.ended.iter().map(|end| end.run)).collect();
         for result in claimed.ended.iter().chain(&ended) {

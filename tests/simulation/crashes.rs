@@ -407,3 +407,20 @@ fn what_a_pause_of_another_job_lets_go_on_at_the_begin_starts_once() {
         ],
     );
 }
+
+#[test]
+fn a_retry_that_waits_in_its_group_is_given_up_if_a_slot_passes_while_the_daemon_is_down() {
+    let crontab = "CRON_GROUP=g\nCRON_NAME=a\nCRON_RETRY=1,1m\n10,30 0 * * * a\nCRON_NAME=b\n11 0 * * * b\n";
+    expect(
+        &[crontab],
+        &[("a", 60), ("b", 1_200)],
+        &[("a", &[1])],
+        &[("00:20", Happening::Stop), ("00:40", Happening::Start)],
+        "02:00",
+        &[
+            "a 00:10 schedule#1 00:10-00:11 failed 1",
+            "b 00:11 schedule#1 00:11-00:31 ok 0",
+            "a 00:30 missed down",
+        ],
+    );
+}
