@@ -424,3 +424,25 @@ fn a_retry_that_waits_in_its_group_is_given_up_if_a_slot_passes_while_the_daemon
         ],
     );
 }
+
+#[test]
+fn a_retry_that_waits_in_its_group_begins_if_the_group_goes_while_the_daemon_is_down() {
+    let text = |group: &str| {
+        format!(
+            "CRON_GROUP={group}\nCRON_NAME=a\nCRON_RETRY=1,1m\n10 0 * * * a\n\
+             CRON_GROUP=g\nCRON_NAME=b\n11 0 * * * b\n"
+        )
+    };
+    expect(
+        &[&text("g"), &text("default")],
+        &[("a", 60), ("b", 1_200)],
+        &[("a", &[1, 0])],
+        &[("00:20", Happening::Stop), ("00:21", Happening::Edit(1)), ("00:22", Happening::Start)],
+        "02:00",
+        &[
+            "a 00:10 schedule#1 00:10-00:11 failed 1",
+            "a 00:10 retry#2 00:22-00:23 ok 0",
+            "b 00:11 schedule#1 00:11-00:31 ok 0",
+        ],
+    );
+}

@@ -150,7 +150,11 @@ impl Jobs {
             (0..state.running.len()).for_each(|_| group.enter());
         } else {
             state.running.iter_mut().for_each(|run| run.has_place = false);
+            // Without a group nothing waits for a place.
             state.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
+            if let Some(retry) = state.retry.as_mut().filter(|retry| retry.ticket().is_some()) {
+                retry.stage = RetryStage::OwnRun;
+            }
         }
         self.runs.extend(state.running.iter().map(|run| (run.run, id.clone())));
         if let Some(retry) = &state.retry {
