@@ -282,6 +282,9 @@ impl Scheduler {
         let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier.ends);
         self.adopt(running, &runs, completed.or(handled), now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
+        for state in self.earlier.unclaimed.jobs.values() {
+            self.jobs.hold_places(state, |run| accounted.contains(&run));
+        }
         // What pauses and ends let go on is none of them.
         let runs = self.jobs.all_runs();
         // Before they let a retry go on that waits in its group.

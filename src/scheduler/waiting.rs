@@ -80,6 +80,9 @@ impl Scheduler {
             self.managed_end(result, now, actions);
         } else if let Some(change) = self.earlier.note_end(result) {
             actions.push(Action::SaveState(Box::new(change)));
+            self.starting_at = now.utc;
+            self.with_jobs(now, actions, |jobs, turn| jobs.release_place(result.run, turn));
+            self.report_queue_exits(now, actions);
         }
     }
 

@@ -446,3 +446,22 @@ fn a_retry_that_waits_in_its_group_begins_if_the_group_goes_while_the_daemon_is_
         ],
     );
 }
+
+#[test]
+fn a_run_keeps_its_place_in_a_group_although_its_entry_goes_while_it_runs() {
+    let entry = |name: &str, minute: u32| format!("CRON_GROUP=g\nCRON_NAME={name}\n{minute} 0 * * * {name}\n");
+    let (a, b) = (entry("a", 5), entry("b", 10));
+    let stop = [("00:12", Happening::Stop), ("00:14", Happening::Start)];
+    // The entry goes before the stop, or while the daemon is down.
+    for edit in ["00:11", "00:13"] {
+        let happenings: Vec<_> = [(edit, Happening::Edit(1))].into_iter().chain(stop.clone()).collect();
+        expect(
+            &[&format!("{a}{b}"), &b],
+            &[("a", 1_200), ("b", 600)],
+            &[],
+            &happenings,
+            "02:00",
+            &["b 00:10 schedule#1 00:25-00:35 ok 0", "a 00:05 schedule#1 00:05-00:25 ok 0"],
+        );
+    }
+}

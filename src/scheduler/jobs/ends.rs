@@ -28,7 +28,7 @@ impl Jobs {
             Some(failure) => self.conclude_attempts(&id, &failure, turn),
             None => self.leave_out(&id, &active.item, reason, turn),
         }
-        self.free_place(&id, active.has_place);
+        self.free_place(active.place.as_ref());
         self.start_waiting_of_job(&id, turn);
         self.count_from_end(&id, turn.now.utc, turn);
         self.forget_if_idle(&id);
@@ -48,10 +48,10 @@ impl Jobs {
             EndReason::Replaced => self.leave_out(&id, &active.item, SkipReason::Superseded, turn),
             EndReason::Killed(by) => self.record_cancelled(&id, &active.item, by, turn),
         }
-        if active.has_place && *why == EndReason::Replaced && self.pass_place_on(&id, turn) {
+        if active.place.is_some() && *why == EndReason::Replaced && self.pass_place_on(&id, turn) {
             return;
         }
-        self.free_place(&id, active.has_place);
+        self.free_place(active.place.as_ref());
         self.start_waiting_of_job(&id, turn);
         self.count_from_end(&id, turn.now.utc, turn);
         self.forget_if_idle(&id);
@@ -80,10 +80,10 @@ impl Jobs {
             self.conclude(&id, &record, ended.output_digest, ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
-        if active.has_place && active.ending == Some(EndReason::Replaced) && self.pass_place_on(&id, turn) {
+        if active.place.is_some() && active.ending == Some(EndReason::Replaced) && self.pass_place_on(&id, turn) {
             return;
         }
-        self.free_place(&id, active.has_place);
+        self.free_place(active.place.as_ref());
         self.start_waiting_of_job(&id, turn);
         self.count_from_end(&id, ended_at, turn);
         self.forget_if_idle(&id);
@@ -124,12 +124,9 @@ impl Jobs {
         true
     }
 
-    pub(super) fn free_place(&mut self, id: &JobId, has_place: bool) {
-        if !has_place {
-            return;
-        }
-        if let Some(group) = self.jobs.get(id).and_then(|job| job.spec.group.clone()) {
-            self.exit_group(&group, 1);
+    pub(super) fn free_place(&mut self, place: Option<&GroupKey>) {
+        if let Some(group) = place {
+            self.exit_group(group, 1);
         }
     }
 

@@ -1,15 +1,29 @@
 //! Groups of jobs of which only some run at once.
 
 use crate::scheduler::job_id::JobId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Identifies a group: those of system tables are shared by all users.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(Option<String>, String)", into = "(Option<String>, String)")]
 pub(in crate::scheduler) struct GroupKey {
     /// The user whose crontab names it. None: a system table does, and the group spans all users.
     pub(in crate::scheduler) user: Option<Arc<str>>,
     pub(in crate::scheduler) name: Arc<str>,
+}
+
+impl From<(Option<String>, String)> for GroupKey {
+    fn from((user, name): (Option<String>, String)) -> GroupKey {
+        GroupKey { user: user.map(Arc::from), name: name.into() }
+    }
+}
+
+impl From<GroupKey> for (Option<String>, String) {
+    fn from(GroupKey { user, name }: GroupKey) -> (Option<String>, String) {
+        (user.map(|user| user.to_string()), name.to_string())
+    }
 }
 
 /// Who runs in a group and who waits.

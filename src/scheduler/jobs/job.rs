@@ -74,8 +74,9 @@ pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) item: Item,
     /// Why it was told to end.
     pub(in crate::scheduler) ending: Option<EndReason>,
-    /// Whether it has a place in the group.
-    pub(in crate::scheduler) has_place: bool,
+    /// The group in which it has a place.
+    #[serde(default)]
+    pub(in crate::scheduler) place: Option<GroupKey>,
     /// For a further attempt, the failure before it. It is final if the attempt is not begun after all.
     pub(in crate::scheduler) failure: Option<Box<FailedAttempt>>,
 }

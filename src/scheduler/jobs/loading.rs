@@ -109,8 +109,8 @@ impl Jobs {
         let mut tickets: Vec<u64> = job.state.waiting.iter().filter_map(|waiting| waiting.ticket).collect();
         tickets.extend(job.state.retry.as_ref().and_then(PendingRetry::ticket));
         let new = job.spec.group.clone();
-        let places = job.state.running.iter_mut().filter(|run| run.has_place).count();
-        job.state.running.iter_mut().for_each(|run| run.has_place = new.is_some());
+        let places = job.state.running.iter().filter(|run| run.place.is_some()).count();
+        job.state.running.iter_mut().for_each(|run| run.place = new.clone());
         if let Some(new) = new {
             let running = job.state.running.len();
             let group = self.groups.entry(new).or_default();

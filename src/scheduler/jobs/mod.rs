@@ -44,6 +44,8 @@ pub(super) struct Jobs {
     late: BTreeSet<(Timestamp, JobId)>,
     pauses: Pauses,
     runs: HashMap<RunId, JobId>,
+    /// Places in groups that runs of earlier daemons have whose entries are not loaded.
+    unclaimed_places: HashMap<RunId, GroupKey>,
     /// For each job, the `@after` jobs that wait for it.
     dependents: BTreeMap<JobId, BTreeSet<JobId>>,
     next_ticket: u64,

@@ -54,9 +54,9 @@ impl Jobs {
     /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It goes on with the
     /// next event that lets its job go on.
     pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
-        let Some((id, ActiveRun { item, has_place, failure, .. })) = self.take_run(run) else { return };
+        let Some((id, ActiveRun { item, place, failure, .. })) = self.take_run(run) else { return };
         turn.changed.insert(id.clone());
-        self.free_place(&id, has_place);
+        self.free_place(place.as_ref());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(failure) = failure else { return job.state.waiting.insert(0, Waiting { item, ticket: None }) };
         if job.state.retry.is_some() || item.number != job.state.accepted {
@@ -136,6 +136,10 @@ impl Jobs {
     /// Gives a job that has been registered the state of an earlier daemon. Tickets keep their order. After a boot the monotonic clock is
     /// another one, and retries go by the wall clock.
     pub(in crate::scheduler) fn restore(&mut self, id: &JobId, mut state: JobState, now: Now, boot: bool) {
+        for run in &state.running {
+            let place = self.unclaimed_places.remove(&run.run);
+            self.free_place(place.as_ref());
+        }
         let Some(job) = self.jobs.get_mut(id) else { return };
         if boot {
             state.convert_to_boot(now.utc, now.elapsed_ms);
@@ -146,16 +150,15 @@ impl Jobs {
         if let Some(key) = &job.spec.group {
             let group = self.groups.entry(key.clone()).or_default();
             tickets.iter().for_each(|ticket| group.wait(*ticket, id.clone()));
-            state.running.iter_mut().for_each(|run| run.has_place = true);
             (0..state.running.len()).for_each(|_| group.enter());
         } else {
-            state.running.iter_mut().for_each(|run| run.has_place = false);
             // Without a group nothing waits for a place.
             state.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
             if let Some(retry) = state.retry.as_mut().filter(|retry| retry.ticket().is_some()) {
                 retry.stage = RetryStage::OwnRun;
             }
         }
+        state.running.iter_mut().for_each(|run| run.place = job.spec.group.clone());
         self.runs.extend(state.running.iter().map(|run| (run.run, id.clone())));
         if let Some(retry) = &state.retry {
             self.retries.insert((retry.due_ms, id.clone()));
@@ -164,6 +167,22 @@ impl Jobs {
             self.late.insert((late, id.clone()));
         }
         job.state = state;
+    }
+
+    /// Holds the places in groups of runs that go on and of which no entry has taken the state back.
+    pub(in crate::scheduler) fn hold_places(&mut self, state: &JobState, goes_on: impl Fn(RunId) -> bool) {
+        for ActiveRun { run, place, .. } in state.running.iter().filter(|active| goes_on(active.run)) {
+            let Some(group) = place else { continue };
+            self.groups.entry(group.clone()).or_default().enter();
+            self.unclaimed_places.insert(*run, group.clone());
+        }
+    }
+
+    /// Gives up the place of such a run, which has ended.
+    pub(in crate::scheduler) fn release_place(&mut self, run: RunId, turn: &mut Turn<'_>) {
+        let group = self.unclaimed_places.remove(&run);
+        self.free_place(group.as_ref());
+        self.start_waiting_of_group(group.as_ref(), turn);
     }
 
     /// The retries that are pending, with the moment of the failure: the daemon gives up those of jobs of which a slot has passed since.
@@ -227,8 +246,8 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id) else { return false };
         job.state.accept(&mut item);
         let group = job.spec.group.clone();
-        let has_place = group.is_some();
-        job.state.running.push(ActiveRun { run, queued_at: turn.now.utc, item, ending: None, has_place, failure });
+        let queued_at = turn.now.utc;
+        job.state.running.push(ActiveRun { run, queued_at, item, ending: None, place: group.clone(), failure });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
             self.groups.entry(group).or_default().enter();

@@ -137,13 +137,14 @@ impl Jobs {
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(entry) = job.spec.entry else { return };
+        let place = job.spec.group.clone().filter(|_| has_place);
         let run = turn.allocate();
         job.state.running.push(ActiveRun {
             run,
             queued_at: turn.now.utc,
             item: item.clone(),
             ending: None,
-            has_place,
+            place,
             failure,
         });
         self.runs.insert(run, id.clone());
