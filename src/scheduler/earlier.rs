@@ -21,6 +21,8 @@ pub(super) struct EarlierDaemons {
     pub(super) down_since: Option<Timestamp>,
     /// What they have started of that which is due at the begin, with how often.
     pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
+    /// For jobs whose tables earlier daemons have not found: what they are owed at the begin counts from here.
+    pub(super) owed_since: HashMap<JobId, Timestamp>,
     /// Saved state of jobs of which no entry is loaded yet.
     pub(super) unclaimed: SavedState,
     /// Until when that is kept, in milliseconds of the monotonic clock.
@@ -34,8 +36,6 @@ pub(super) struct EarlierDaemons {
 /// What late tables need from the begin. It is kept as long as the saved state of their jobs.
 #[derive(Debug)]
 pub(super) struct LateTables {
-    /// Everything due up to here was handled before the daemon was down.
-    pub(super) handled: Timestamp,
     /// Slots of their jobs that earlier daemons have started since.
     pub(super) started: BTreeSet<(JobId, Timestamp)>,
     /// How many missed slots of theirs may still be looked at.
@@ -91,7 +91,8 @@ impl EarlierDaemons {
         if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
             return;
         }
-        let SavedState { jobs, first_seen, pauses, is_of_other_boot, .. } = std::mem::take(&mut self.unclaimed);
+        let SavedState { jobs, first_seen, owed_since, pauses, is_of_other_boot, .. } =
+            std::mem::take(&mut self.unclaimed);
         self.late_tables = None;
         let mut kept = BTreeMap::new();
         for (id, mut state) in jobs {
@@ -103,7 +104,7 @@ impl EarlierDaemons {
             }
             kept.extend(left.map(|state| (id, state)));
         }
-        let others = SavedState { first_seen, pauses, ..SavedState::default() };
+        let others = SavedState { first_seen, owed_since, pauses, ..SavedState::default() };
         actions.extend(others.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
         self.kept_unclaimed = kept.keys().cloned().collect();
         self.unclaimed = SavedState { jobs: kept, is_of_other_boot, ..SavedState::default() };

@@ -3,23 +3,32 @@
 use super::earlier::LateTables;
 use super::event::{Action, Now};
 use super::job_id::JobId;
-use super::policies::save_first_seen;
+use super::policies::{save_first_seen, save_owed_since};
 use super::run_record::MissReason;
 use super::slot_budget::SlotBudget;
 use super::start_queue::EntryKey;
 use super::state::{Gap, Scheduler};
 use crate::schedule::Timestamp;
+use std::collections::btree_map::Entry;
 
 impl Scheduler {
-    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon.
-    pub(super) fn expect_late_tables(&mut self, gap: Option<&Gap>) {
-        let is_late = |job: &JobId| self.earlier.unclaimed.first_seen.contains_key(job);
-        self.earlier.late_tables =
-            gap.filter(|_| !self.earlier.unclaimed.first_seen.is_empty()).map(|gap| LateTables {
-                handled: gap.from,
-                started: self.earlier.already_started.keys().filter(|(job, _)| is_late(job)).cloned().collect(),
-                budget: SlotBudget::default(),
-            });
+    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon. What is owed to their entries is
+    /// saved, since the next daemon may not find them either.
+    pub(super) fn expect_late_tables(&mut self, gap: Option<&Gap>, actions: &mut Vec<Action>) {
+        let unclaimed = &mut self.earlier.unclaimed;
+        if let Some(gap) = gap {
+            for id in unclaimed.first_seen.keys() {
+                if let Entry::Vacant(vacant) = unclaimed.owed_since.entry(id.clone()) {
+                    vacant.insert(gap.from);
+                    actions.push(save_owed_since(id, Some(gap.from)));
+                }
+            }
+        }
+        let is_late = |job: &JobId| unclaimed.owed_since.contains_key(job);
+        self.earlier.late_tables = (!unclaimed.owed_since.is_empty()).then(|| LateTables {
+            started: self.earlier.already_started.keys().filter(|(job, _)| is_late(job)).cloned().collect(),
+            budget: SlotBudget::default(),
+        });
     }
 
     /// Catches up the missed slots of a table that has just been loaded, if it was not live since the begin. Its entries count from when they
@@ -29,13 +38,18 @@ impl Scheduler {
             return;
         };
         let mut late: Vec<(EntryKey, JobId, Timestamp)> = Vec::new();
+        let unclaimed = &mut self.earlier.unclaimed;
         for (&entry, id) in &table.managed {
-            let Some(saved) = self.earlier.unclaimed.first_seen.remove(id) else { continue };
+            let Some(saved) = unclaimed.first_seen.remove(id) else { continue };
+            let owed_since = unclaimed.owed_since.remove(id);
+            if owed_since.is_some() {
+                actions.push(save_owed_since(id, None));
+            }
             match self.first_seen.get_mut(id) {
                 Some(seen) if !was_live && seen.0 == saved.0 => {
                     *seen = saved;
                     actions.push(save_first_seen(id, Some(saved)));
-                    late.push(((number, entry), id.clone(), saved.1));
+                    late.extend(owed_since.map(|since| ((number, entry), id.clone(), since.max(saved.1))));
                 }
                 // The schedule is another one, or the setting is new: nothing of before is owed.
                 Some(_) => {}
@@ -45,8 +59,8 @@ impl Scheduler {
         let Some(mut tables) = self.earlier.late_tables.take() else { return };
         // The timers of a new table begin after this moment.
         let to = Timestamp(self.progress.upto.min(now.utc).0 + 1);
-        for (key, id, first_seen) in late {
-            let mut slots = self.missed_slots(&id, key, tables.handled.max(first_seen), to, &mut tables.budget);
+        for (key, id, from) in late {
+            let mut slots = self.missed_slots(&id, key, from, to, &mut tables.budget);
             slots.retain(|slot| {
                 let start = (id.clone(), *slot);
                 !tables.started.contains(&start) && !self.earlier.already_started.contains_key(&start)

@@ -47,7 +47,7 @@ impl Scheduler {
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
         self.report_queue_exits(now, actions);
-        self.expect_late_tables(gap.as_ref());
+        self.expect_late_tables(gap.as_ref(), actions);
         gap
     }
 

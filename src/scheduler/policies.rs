@@ -565,7 +565,8 @@ impl Scheduler {
         let mut budget = if self.settings.records_all { SlotBudget::unlimited() } else { SlotBudget::default() };
         for (_, _, key, id) in entries {
             let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
-            let slots = self.missed_slots(&id, key, from.max(first_seen), to, &mut budget);
+            let owed_since = self.earlier.owed_since.get(&id).map_or(from, |since| from.min(*since));
+            let slots = self.missed_slots(&id, key, owed_since.max(first_seen), to, &mut budget);
             let catches_up = self.jobs.policy(&id).is_some_and(|policy| policy.catch_up.mode != CatchUpMode::None);
             if catches_up {
                 caught_up.insert(key);
@@ -682,9 +683,13 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Claimed {
-        let SavedState { jobs, mut first_seen, pauses, .. } = saved;
+        let SavedState { jobs, mut first_seen, mut owed_since, pauses, .. } = saved;
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
+            if let Some(since) = owed_since.remove(id) {
+                self.earlier.owed_since.insert(id.clone(), since);
+                actions.push(save_owed_since(id, None));
+            }
             // The schedule may be another one now: then nothing of before is owed.
             if let Some((_, at)) = saved.filter(|(digest, _)| *digest == seen.0) {
                 seen.1 = at;
@@ -694,7 +699,8 @@ impl Scheduler {
             }
         }
         // What is left may be of tables that are loaded later.
-        let unclaimed = SavedState { jobs, pauses, first_seen, handled: None, is_of_other_boot: is_other_boot };
+        let (handled, is_of_other_boot) = (None, is_other_boot);
+        let unclaimed = SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot };
         self.earlier.keep_unclaimed(unclaimed, now);
         self.claim(None, now, actions)
     }
@@ -819,6 +825,10 @@ pub(super) struct Claimed {
     pub(super) ended: Vec<RunResult>,
     /// Jobs with a pause.
     pub(super) paused: Vec<JobId>,
+}
+
+pub(super) fn save_owed_since(id: &JobId, since: Option<Timestamp>) -> Action {
+    Action::SaveState(Box::new(StateChange::owed_since(id.clone(), since)))
 }
 
 pub(super) fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {

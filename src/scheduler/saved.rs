@@ -13,6 +13,8 @@ pub struct SavedState {
     pub(super) jobs: BTreeMap<JobId, JobState>,
     /// For each job with `CRON_CATCHUP` a digest of its schedule, and since when it has had that.
     pub(super) first_seen: BTreeMap<JobId, (u64, Timestamp)>,
+    /// For jobs of them whose tables a daemon has not found at its begin: everything due up to then was handled before.
+    pub(super) owed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
     pub(super) handled: Option<Timestamp>,
@@ -32,6 +34,7 @@ pub struct StateChange {
 enum Part {
     State(Option<Box<JobState>>),
     FirstSeen(Option<(u64, Timestamp)>),
+    OwedSince(Option<Timestamp>),
     Pause(Option<Pause>),
 }
 
@@ -41,6 +44,7 @@ impl SavedState {
         match part {
             Part::State(state) => set(&mut self.jobs, job, state.map(|state| *state)),
             Part::FirstSeen(seen) => set(&mut self.first_seen, job, seen),
+            Part::OwedSince(since) => set(&mut self.owed_since, job, since),
             Part::Pause(pause) => set(&mut self.pauses, job, pause),
         }
     }
@@ -77,13 +81,14 @@ impl SavedState {
     pub fn changes(&self) -> impl Iterator<Item = StateChange> {
         let jobs = self.jobs.iter().map(|(job, state)| StateChange::state(job.clone(), Some(state.clone())));
         let seen = self.first_seen.iter().map(|(job, seen)| StateChange::first_seen(job.clone(), Some(*seen)));
+        let owed = self.owed_since.iter().map(|(job, since)| StateChange::owed_since(job.clone(), Some(*since)));
         let pauses = self.pauses.iter().map(|(job, pause)| StateChange::pause(job.clone(), Some(pause.clone())));
-        jobs.chain(seen).chain(pauses)
+        jobs.chain(seen).chain(owed).chain(pauses)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
-        self.jobs.len() + self.first_seen.len() + self.pauses.len()
+        self.jobs.len() + self.first_seen.len() + self.owed_since.len() + self.pauses.len()
     }
 
     /// Whether there is nothing to store.
@@ -101,6 +106,10 @@ impl StateChange {
         StateChange { job, part: Part::FirstSeen(seen) }
     }
 
+    pub(super) fn owed_since(job: JobId, since: Option<Timestamp>) -> StateChange {
+        StateChange { job, part: Part::OwedSince(since) }
+    }
+
     pub(super) fn pause(job: JobId, pause: Option<Pause>) -> StateChange {
         StateChange { job, part: Part::Pause(pause) }
     }
@@ -110,6 +119,7 @@ impl StateChange {
         let part = match self.part {
             Part::State(_) => "state",
             Part::FirstSeen(_) => "first-seen",
+            Part::OwedSince(_) => "owed-since",
             Part::Pause(_) => "pause",
         };
         (self.job.as_str(), part)
@@ -117,7 +127,7 @@ impl StateChange {
 
     /// Whether there is nothing of this part any more.
     pub fn is_removal(&self) -> bool {
-        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::Pause(None))
+        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::OwedSince(None) | Part::Pause(None))
     }
 
     /// The change that removes this part.
@@ -125,6 +135,7 @@ impl StateChange {
         let part = match self.part {
             Part::State(_) => Part::State(None),
             Part::FirstSeen(_) => Part::FirstSeen(None),
+            Part::OwedSince(_) => Part::OwedSince(None),
             Part::Pause(_) => Part::Pause(None),
         };
         StateChange { job: self.job.clone(), part }

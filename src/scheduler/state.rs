@@ -190,6 +190,7 @@ impl Scheduler {
             self.collect_waiting(now.utc);
             self.fire(now, &mut actions);
             self.earlier.already_started.clear();
+            self.earlier.owed_since.clear();
             self.hand_over(now.utc, &mut actions);
             self.report_queue_exits(now, &mut actions);
         }

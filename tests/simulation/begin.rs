@@ -376,6 +376,46 @@ fn a_late_table_is_owed_what_it_would_have_been_owed_at_the_begin() {
 }
 
 #[test]
+fn a_late_table_is_owed_the_same_if_the_daemon_is_restarted_before_it_is_loaded() {
+    let text = "CRON_CATCHUP=all\nCRON_NAME=a\n0 10,12,13 * * * a\n";
+    let mut machine = without_tables(text, "2026-05-01T09:00:00Z");
+    for _ in 0..2 {
+        machine.run(1_200);
+        machine = successor_without_tables(&machine);
+    }
+    let expected = ["a 10:00:00", "a 12:00:00"];
+    // It is loaded while the daemon runs, or found by the next one.
+    let (mut next, actions) = successor(&machine, text, &[]);
+    assert_eq!(run_all(&mut next, actions), expected);
+    let actions = machine.load("/spool/alice", text);
+    assert_eq!(run_all(&mut machine, actions), expected);
+    // Not again.
+    let (mut last, actions) = successor(&machine, text, &[]);
+    assert!(slots(&actions).is_empty() && slots(&last.run(600)).is_empty());
+    assert_eq!(slots(&last.run(1_200)), ["a 13:00:00"]);
+}
+
+/// What is started, one run after the other.
+fn run_all(machine: &mut Machine, actions: Vec<Action>) -> Vec<String> {
+    let (mut found, mut next) = (Vec::new(), actions);
+    while !next.is_empty() {
+        found.extend(slots(&next));
+        let runs: Vec<RunId> = started(&next).iter().map(|start| start.run).collect();
+        next = runs.into_iter().flat_map(|run| machine.tell(ended(run, RunOutcome::Code(0)))).collect();
+    }
+    found
+}
+
+/// The daemon that follows a machine's at once and finds no table.
+fn successor_without_tables(first: &Machine) -> Machine {
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.plan.reserve_runs_from(first.plan.next_run());
+    let (completed, started, running, saved) = (Some(first.now.utc), Vec::new(), Vec::new(), saved_and_read(first));
+    second.tell(Event::Begin { boot: false, completed, started, running, saved });
+    second
+}
+
+#[test]
 fn what_an_earlier_daemon_has_started_is_not_caught_up_by_a_late_table() {
     let text = "CRON_CATCHUP=all\nCRON_NAME=a\n0,30 10 * * * a\n";
     let first = Machine::with_table(text, "2026-05-01T09:00:00Z");

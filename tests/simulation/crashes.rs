@@ -385,7 +385,8 @@ fn a_slot_waits_that_replaces_a_run_in_a_group_with_too_many() {
 #[test]
 fn what_a_pause_of_another_job_lets_go_on_at_the_begin_starts_once() {
     let text = |places: u32| {
-        let entry = |name: &str, minute: u32| format!("CRON_GROUP=g,{places}\nCRON_NAME={name}\n{minute} 0 * * * {name}\n");
+        let entry =
+            |name: &str, minute: u32| format!("CRON_GROUP=g,{places}\nCRON_NAME={name}\n{minute} 0 * * * {name}\n");
         format!("{}{}{}", entry("a", 5), entry("b", 10), entry("c", 50))
     };
     // The edit makes room for the slot that waits.
@@ -417,11 +418,7 @@ fn a_retry_that_waits_in_its_group_is_given_up_if_a_slot_passes_while_the_daemon
         &[("a", &[1])],
         &[("00:20", Happening::Stop), ("00:40", Happening::Start)],
         "02:00",
-        &[
-            "a 00:10 schedule#1 00:10-00:11 failed 1",
-            "b 00:11 schedule#1 00:11-00:31 ok 0",
-            "a 00:30 missed down",
-        ],
+        &["a 00:10 schedule#1 00:10-00:11 failed 1", "b 00:11 schedule#1 00:11-00:31 ok 0", "a 00:30 missed down"],
     );
 }
 
