@@ -428,6 +428,7 @@ impl Scheduler {
             }
             let size = start.command.len() + start.variables.bytes().len();
             self.queue.handed_over(owner, &slot, size);
+            self.changed.extend(self.jobs.hand_over(slot.run).cloned());
             starts += 1;
             bytes += size + self.tables.get(number).map_or(0, |table| table.settings_size());
             self.count_for_anacron(&start, now, actions);

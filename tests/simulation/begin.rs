@@ -5,6 +5,7 @@ use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
 };
+use std::collections::BTreeSet;
 
 /// A daemon that begins at `at` with the record of an earlier one.
 fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
@@ -536,6 +537,30 @@ fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
     let actions = second.look_after(60);
     let last = started(&actions).first().expect("the last attempt").run;
     assert_eq!(notices(&second.tell(ended(last, RunOutcome::Code(3)))), [(NoticeEvent::Failure, 1)]);
+}
+
+#[test]
+fn what_a_killed_daemon_has_not_handed_over_is_started_however_long_it_was_down() {
+    let text: String = (0..40).map(|number| format!("CRON_NAME=n{number}\n0 4 * * * n{number}\n")).collect();
+    let mut first = Machine::with_table(&text, "2026-05-01T03:59:30Z");
+    first.plan.limit_handover();
+    // What one owner may have with the executor.
+    let handed_over: BTreeSet<RunId> = started(&first.run(40)).iter().map(|start| start.run).collect();
+    assert_eq!(handed_over.len(), 32);
+    for (minutes, boot, lost) in [(1, false, 0), (60, false, 32), (1, true, 32)] {
+        let now =
+            Now { utc: Timestamp(first.now.utc.0 + minutes * 60), elapsed_ms: first.now.elapsed_ms + minutes * 60_000 };
+        let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+        second.plan.reserve_runs_from(first.plan.next_run());
+        second.load("/spool/alice", &text);
+        second.tell(Event::EarlierStarts(BTreeSet::new()));
+        let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
+        let saved = saved_and_read(&first);
+        let actions = second.tell(Event::Begin { boot, completed, started, running, saved });
+        assert_eq!(slots(&actions).len(), 40 - lost, "{minutes} {boot}");
+        let is_lost = |action: &&Action| matches!(action, Action::Record(record) if record.outcome == Outcome::Lost);
+        assert_eq!(actions.iter().filter(is_lost).count(), lost, "{minutes} {boot}");
+    }
 }
 
 #[test]

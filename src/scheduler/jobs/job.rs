@@ -71,6 +71,9 @@ pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) run: RunId,
     /// When it was put into the start queue.
     pub(in crate::scheduler) queued_at: Timestamp,
+    /// Whether it still waits there: the executor has not been asked to start it.
+    #[serde(default)]
+    pub(in crate::scheduler) is_queued: bool,
     pub(in crate::scheduler) item: Item,
     /// Why it was told to end.
     pub(in crate::scheduler) ending: Option<EndReason>,
