@@ -2,6 +2,7 @@
 
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause};
+use super::run_id::RunId;
 use crate::schedule::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +63,11 @@ impl SavedState {
     /// Nothing is known of what was handled, as another cron has run since.
     pub fn forget_handled(&mut self) {
         self.handled = None;
+    }
+
+    /// The newest of all runs that it has.
+    pub(super) fn newest_run(&self) -> Option<RunId> {
+        self.jobs.values().filter_map(JobState::newest_run).max()
     }
 
     /// Says that it was written in another boot of the machine.

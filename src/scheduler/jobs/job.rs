@@ -235,6 +235,12 @@ impl JobState {
         }
     }
 
+    /// The newest run that it has: one that goes on, or the last attempt of the slot that is retried.
+    pub(in crate::scheduler) fn newest_run(&self) -> Option<RunId> {
+        let failed = self.retry.as_ref().and_then(|retry| retry.failure.record.run);
+        self.running.iter().map(|active| active.run).chain(failed).max()
+    }
+
     /// Whether it has that run and does not know its end.
     pub(in crate::scheduler) fn has_open_run(&self, run: RunId) -> bool {
         self.running.iter().any(|active| active.run == run) && !self.ended.iter().any(|end| end.run == run)
