@@ -73,6 +73,13 @@ impl EarlierDaemons {
         self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
     }
 
+    /// Keeps the end of a run whose job's state no entry has claimed. None: it is another run.
+    pub(super) fn note_end(&mut self, result: &RunResult) -> Option<StateChange> {
+        let (id, state) = self.unclaimed.jobs.iter_mut().find(|(_, state)| state.has_open_run(result.run))?;
+        state.ended.push(result.clone());
+        Some(StateChange::state(id.clone(), Some(state.clone())))
+    }
+
     /// When saved state that no entry has claimed is dropped, in milliseconds of the monotonic clock.
     pub(super) fn forgets_at_ms(&self) -> Option<i64> {
         (!self.unclaimed.is_empty()).then_some(self.unclaimed_until_ms)

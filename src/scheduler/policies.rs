@@ -4,7 +4,7 @@ use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, RunStart, Turn};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::queue_exits::QueueExit;
@@ -753,35 +753,40 @@ impl Scheduler {
         shared.kind != Kind::Calendar || self.timing.is_due_at(shared, Timestamp(slot.0 - i64::from(shared.delay())))
     }
 
-    /// Ends or puts back those runs of the saved state that nobody has reported: the slot of a recent one that `begun` does not have waits
-    /// again, and all others are lost. None: they were runs of another boot.
+    /// Ends or puts back those runs of the saved state that nobody has reported. The slot of a run that was never begun waits again: it was
+    /// still in the start queue, or it is recent and `begun` does not have it. All others are lost. No `begun`: they were runs of another
+    /// boot.
     pub(super) fn end_unaccounted(
         &mut self,
-        runs: Vec<(RunId, Timestamp)>,
+        runs: Vec<RunStart>,
         accounted: &BTreeSet<RunId>,
         begun: Option<&BTreeSet<RunId>>,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
         self.starting_at = now.utc;
-        for (run, queued_at) in runs {
+        for RunStart { run, queued_at, is_queued } in runs {
             if accounted.contains(&run) {
                 continue;
             }
             let is_recent = now.utc.0.saturating_sub(queued_at.0) < STARTS_KNOWN;
-            if is_recent && begun.is_some_and(|begun| !begun.contains(&run)) {
-                self.runs.remove(&run);
-                self.with_jobs(now, actions, |jobs, turn| jobs.put_back(run, turn));
-            } else {
+            let has_begun = match begun {
+                Some(begun) => begun.contains(&run) || !(is_queued || is_recent),
+                None => !is_queued,
+            };
+            if has_begun {
                 let ended_at_ms = now.utc.0.saturating_mul(1_000);
                 self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
+            } else {
+                self.runs.remove(&run);
+                self.with_jobs(now, actions, |jobs, turn| jobs.put_back(run, turn));
             }
         }
     }
 
     /// At a stop: what jobs with a policy have in the start queue waits for the next daemon.
     pub(super) fn keep_queued_jobs(&mut self, now: Now, actions: &mut Vec<Action>) {
-        for (run, _) in self.jobs.all_runs() {
+        for RunStart { run, .. } in self.jobs.all_runs() {
             let entry = self.jobs.entry_of_run(run).filter(|entry| self.queue.is_waiting(*entry, run));
             if let Some(entry) = entry {
                 self.queue.remove(&self.queue_owner(entry), entry, run);

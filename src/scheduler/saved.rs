@@ -1,8 +1,8 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
-use super::event::RunResult;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause};
+use super::run_id::RunId;
 use crate::schedule::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,11 +65,9 @@ impl SavedState {
         self.handled = None;
     }
 
-    /// Keeps the end of a run of one of the jobs. None: it is a run of none of them.
-    pub(super) fn note_end(&mut self, result: &RunResult) -> Option<StateChange> {
-        let (id, state) = self.jobs.iter_mut().find(|(_, state)| state.has_open_run(result.run))?;
-        state.ended.push(result.clone());
-        Some(StateChange::state(id.clone(), Some(state.clone())))
+    /// The newest of all runs that it has.
+    pub(super) fn newest_run(&self) -> Option<RunId> {
+        self.jobs.values().filter_map(JobState::newest_run).max()
     }
 
     /// Says that it was written in another boot of the machine.

@@ -278,10 +278,11 @@ impl Scheduler {
             *self.earlier.already_started.entry(start).or_default() += 1;
         }
         let is_other_boot = boot || saved.is_of_other_boot;
+        let newest = saved.newest_run();
         let claimed = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.ends.accounted.extend(running.iter().map(|(run, _)| *run));
         let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier.ends);
-        self.adopt(running, &runs, completed.or(handled), now, actions);
+        self.adopt(running, &runs, (completed.or(handled), newest), now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
         for state in self.earlier.unclaimed.jobs.values() {
             self.jobs.hold_places(state, |run| accounted.contains(&run));
@@ -428,6 +429,7 @@ impl Scheduler {
             }
             let size = start.command.len() + start.variables.bytes().len();
             self.queue.handed_over(owner, &slot, size);
+            self.changed.extend(self.jobs.hand_over(slot.run).cloned());
             starts += 1;
             bytes += size + self.tables.get(number).map_or(0, |table| table.settings_size());
             self.count_for_anacron(&start, now, actions);
@@ -461,12 +463,13 @@ impl Scheduler {
         Some(request)
     }
 
-    /// Takes over runs of an earlier daemon: those that go on, and those of which the ends follow.
+    /// Takes over runs of an earlier daemon: those that go on, and those of which the ends follow. `recorded` is up to when everything was
+    /// handled, and the newest run in the saved state.
     fn adopt(
         &mut self,
         running: Vec<(RunId, JobId)>,
         known: &[EarlierRun],
-        completed: Option<Timestamp>,
+        recorded: (Option<Timestamp>, Option<RunId>),
         now: Now,
         actions: &mut Vec<Action>,
     ) {
@@ -479,8 +482,11 @@ impl Scheduler {
         for (run, (id, slot)) in runs {
             let is_slot = slot.is_none_or(|slot| self.is_slot(&id, slot));
             let moment = slot.unwrap_or(now.utc);
-            // The state is written before the record: the end of a run of before that it does not have has been handled, and comes again.
-            let is_unknown = goes_on.contains(&run) || completed.is_some_and(|completed| moment > completed);
+            // The state is written before the record: the end of a run of before that it does not have has been handled, and comes again. The
+            // record goes back with the clock, the ids of runs do not.
+            let (completed, newest) = recorded;
+            let is_after_record = completed.is_some_and(|completed| moment > completed);
+            let is_unknown = goes_on.contains(&run) || (is_after_record && newest.is_none_or(|newest| run > newest));
             if self.with_jobs(now, actions, |jobs, turn| jobs.adopt((run, moment), &id, is_slot, is_unknown, turn)) {
                 if let Some(slot) = slot {
                     self.earlier.already_started.entry((id, slot)).or_insert(1);

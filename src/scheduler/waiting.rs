@@ -78,7 +78,7 @@ impl Scheduler {
         self.runs.remove(&result.run);
         if self.jobs.owns(result.run) {
             self.managed_end(result, now, actions);
-        } else if let Some(change) = self.earlier.unclaimed.note_end(result) {
+        } else if let Some(change) = self.earlier.note_end(result) {
             actions.push(Action::SaveState(Box::new(change)));
             self.starting_at = now.utc;
             self.with_jobs(now, actions, |jobs, turn| jobs.release_place(result.run, turn));

@@ -5,6 +5,7 @@ use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
 };
+use std::collections::BTreeSet;
 
 /// A daemon that begins at `at` with the record of an earlier one.
 fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
@@ -385,22 +386,25 @@ fn a_late_table_is_owed_the_same_if_the_daemon_is_restarted_before_it_is_loaded(
     }
     let expected = ["a 10:00:00", "a 12:00:00"];
     // It is loaded while the daemon runs, or found by the next one.
-    let (mut next, mut actions) = successor(&machine, text, &[]);
-    actions.extend(end_all(&mut next, &actions));
-    assert_eq!(slots(&actions), expected);
-    let mut actions = machine.load("/spool/alice", text);
-    actions.extend(end_all(&mut machine, &actions));
-    assert_eq!(slots(&actions), expected);
+    let (mut next, actions) = successor(&machine, text, &[]);
+    assert_eq!(run_all(&mut next, actions), expected);
+    let actions = machine.load("/spool/alice", text);
+    assert_eq!(run_all(&mut machine, actions), expected);
     // Not again.
     let (mut last, actions) = successor(&machine, text, &[]);
     assert!(slots(&actions).is_empty() && slots(&last.run(600)).is_empty());
     assert_eq!(slots(&last.run(1_200)), ["a 13:00:00"]);
 }
 
-/// What follows from the ends of all runs that actions start.
-fn end_all(machine: &mut Machine, actions: &[Action]) -> Vec<Action> {
-    let runs: Vec<RunId> = started(actions).iter().map(|start| start.run).collect();
-    runs.into_iter().flat_map(|run| machine.tell(ended(run, RunOutcome::Code(0)))).collect()
+/// What is started, one run after the other.
+fn run_all(machine: &mut Machine, actions: Vec<Action>) -> Vec<String> {
+    let (mut found, mut next) = (Vec::new(), actions);
+    while !next.is_empty() {
+        found.extend(slots(&next));
+        let runs: Vec<RunId> = started(&next).iter().map(|start| start.run).collect();
+        next = runs.into_iter().flat_map(|run| machine.tell(ended(run, RunOutcome::Code(0)))).collect();
+    }
+    found
 }
 
 /// The daemon that follows a machine's at once and finds no table.
@@ -533,6 +537,30 @@ fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
     let actions = second.look_after(60);
     let last = started(&actions).first().expect("the last attempt").run;
     assert_eq!(notices(&second.tell(ended(last, RunOutcome::Code(3)))), [(NoticeEvent::Failure, 1)]);
+}
+
+#[test]
+fn what_a_killed_daemon_has_not_handed_over_is_started_however_long_it_was_down() {
+    let text: String = (0..40).map(|number| format!("CRON_NAME=n{number}\n0 4 * * * n{number}\n")).collect();
+    let mut first = Machine::with_table(&text, "2026-05-01T03:59:30Z");
+    first.plan.limit_handover();
+    // What one owner may have with the executor.
+    let handed_over: BTreeSet<RunId> = started(&first.run(40)).iter().map(|start| start.run).collect();
+    assert_eq!(handed_over.len(), 32);
+    for (minutes, boot, lost) in [(1, false, 0), (60, false, 32), (1, true, 32)] {
+        let now =
+            Now { utc: Timestamp(first.now.utc.0 + minutes * 60), elapsed_ms: first.now.elapsed_ms + minutes * 60_000 };
+        let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+        second.plan.reserve_runs_from(first.plan.next_run());
+        second.load("/spool/alice", &text);
+        second.tell(Event::EarlierStarts(BTreeSet::new()));
+        let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
+        let saved = saved_and_read(&first);
+        let actions = second.tell(Event::Begin { boot, completed, started, running, saved });
+        assert_eq!(slots(&actions).len(), 40 - lost, "{minutes} {boot}");
+        let is_lost = |action: &&Action| matches!(action, Action::Record(record) if record.outcome == Outcome::Lost);
+        assert_eq!(actions.iter().filter(is_lost).count(), lost, "{minutes} {boot}");
+    }
 }
 
 #[test]

@@ -167,6 +167,19 @@ fn a_result_that_comes_again_is_not_recorded_again() {
 }
 
 #[test]
+fn a_result_that_comes_again_after_the_clock_was_set_back_is_not_recorded_again() {
+    let crontab = "CRON_NAME=a\n10 0 * * * a\nCRON_NAME=b\n15 0 * * * b\n";
+    expect(
+        &[crontab],
+        &[("a", 1_080), ("b", 3_000)],
+        &[],
+        &[("00:20", Happening::Step(-1_140)), ("00:28", unsent(0))],
+        "00:28:30",
+        &["a 00:10 schedule#1 00:10-00:28 ok 0"],
+    );
+}
+
+#[test]
 fn a_run_whose_start_was_not_written_is_the_one_of_its_slot() {
     let crontab = "CRON_NAME=a\nCRON_OVERLAP=queue\nCRON_RETRY=1,1m\n10 0 * * * a\n";
     // It goes on, or has ended when the next daemon comes, which executors remember for some minutes only.

@@ -1,7 +1,9 @@
 //! Random histories of a machine: policies, durations, failures, pauses, kills, runs by hand, restarts, crashes, clock steps and edits.
 //!
-//! `CRONWHEEL_HISTORIES=200000 cargo test --release --test simulation histories` tries more of them, and `CRONWHEEL_FIRST_HISTORY` says where
-//! to begin.
+//! Each of the five tests tries a thousand, which takes seconds. `CRONWHEEL_HISTORIES=200000 cargo test --release --test simulation histories`
+//! tries a million in all; that is to be done when the rules of the scheduler have changed. A fault names its seeds:
+//! `CRONWHEEL_FIRST_HISTORY=70600 CRONWHEEL_HISTORIES=1 cargo test --test simulation edits_break_no_rule` tries that history alone and shows
+//! its tables, what happens in it, and what was recorded. Each fault that was found is a case in `crashes.rs`.
 
 use crate::machine::{Found, Happening, History, LAST_SLOT, Line, Machine, Version};
 use crate::outcomes::moment;

@@ -71,6 +71,9 @@ pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) run: RunId,
     /// When it was put into the start queue.
     pub(in crate::scheduler) queued_at: Timestamp,
+    /// Whether it still waits there: the executor has not been asked to start it.
+    #[serde(default)]
+    pub(in crate::scheduler) is_queued: bool,
     pub(in crate::scheduler) item: Item,
     /// Why it was told to end.
     pub(in crate::scheduler) ending: Option<EndReason>,
@@ -230,6 +233,12 @@ impl JobState {
             self.accepted += 1;
             item.number = self.accepted;
         }
+    }
+
+    /// The newest run that it has: one that goes on, or the last attempt of the slot that is retried.
+    pub(in crate::scheduler) fn newest_run(&self) -> Option<RunId> {
+        let failed = self.retry.as_ref().and_then(|retry| retry.failure.record.run);
+        self.running.iter().map(|active| active.run).chain(failed).max()
     }
 
     /// Whether it has that run and does not know its end.

@@ -21,6 +21,7 @@ pub use job::EndReason;
 pub(super) use job::{JobSpec, JobState};
 pub use notices::{Notice, NoticeEvent};
 pub use pause::Pause;
+pub(super) use restart::RunStart;
 
 use self::group::Group;
 use self::job::{Item, Job};

@@ -11,6 +11,16 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 use crate::scheduler::start_queue::EntryKey;
 
+/// What is known of the start of a run.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::scheduler) struct RunStart {
+    pub(in crate::scheduler) run: RunId,
+    /// When it was put into the start queue.
+    pub(in crate::scheduler) queued_at: Timestamp,
+    /// Whether it still waits there.
+    pub(in crate::scheduler) is_queued: bool,
+}
+
 impl JobState {
     /// After a boot the monotonic clock is another one: a pending retry is due by the wall clock.
     pub(in crate::scheduler) fn convert_to_boot(&mut self, utc: Timestamp, elapsed_ms: i64) {
@@ -40,10 +50,18 @@ impl Jobs {
         }
     }
 
-    /// All runs, each with the moment at which it was put into the start queue.
-    pub(in crate::scheduler) fn all_runs(&self) -> Vec<(RunId, Timestamp)> {
+    /// All runs, with what is known of their starts.
+    pub(in crate::scheduler) fn all_runs(&self) -> Vec<RunStart> {
         let runs = self.jobs.values().flat_map(|job| &job.state.running);
-        runs.map(|active| (active.run, active.queued_at)).collect()
+        runs.map(|&ActiveRun { run, queued_at, is_queued, .. }| RunStart { run, queued_at, is_queued }).collect()
+    }
+
+    /// The executor is asked to start a run. Returns its job.
+    pub(in crate::scheduler) fn hand_over(&mut self, run: RunId) -> Option<&JobId> {
+        let id = self.runs.get(&run)?;
+        let running = &mut self.jobs.get_mut(id)?.state.running;
+        running.iter_mut().find(|active| active.run == run)?.is_queued = false;
+        Some(id)
     }
 
     /// The entry that a run is of.
@@ -246,8 +264,15 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id) else { return false };
         job.state.accept(&mut item);
         let group = job.spec.group.clone();
-        let queued_at = turn.now.utc;
-        job.state.running.push(ActiveRun { run, queued_at, item, ending: None, place: group.clone(), failure });
+        job.state.running.push(ActiveRun {
+            run,
+            queued_at: turn.now.utc,
+            is_queued: false,
+            item,
+            ending: None,
+            place: group.clone(),
+            failure,
+        });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
             self.groups.entry(group).or_default().enter();

@@ -142,6 +142,7 @@ impl Jobs {
         job.state.running.push(ActiveRun {
             run,
             queued_at: turn.now.utc,
+            is_queued: true,
             item: item.clone(),
             ending: None,
             place,
