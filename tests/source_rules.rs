@@ -1,5 +1,5 @@
-//! Rules for the text of the source files: the pure modules do no I/O, only `sys` has unsafe code, and owners and modes of files are changed
-//! in one place.
+//! Rules for the text of the source files: the pure modules do no I/O, only `sys` has unsafe code, owners and modes of files are changed
+//! in one place, and errors are displayed without Rust's `(os error 2)`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
@@ -65,4 +65,16 @@ fn only_sys_has_unsafe_code_and_not_much() {
 fn owners_and_modes_are_changed_only_in_the_module_for_what_was_just_created() {
     let files = sources().into_iter().filter(|(_, code)| OWNER_OR_MODE.iter().any(|call| code.contains(call)));
     assert_eq!(files.map(|(path, _)| path).collect::<Vec<_>>(), [Path::new("sys/created.rs")]);
+}
+
+#[test]
+fn types_of_errors_contain_no_error_that_is_displayed_with_its_number() {
+    // `sys::error::OsError` is for these fields; the display of the others ends with `(os error 2)`.
+    for (path, code) in sources() {
+        for after in code.split("thiserror::Error").skip(1) {
+            let declaration = after.split("\n}\n").next().unwrap();
+            let wrong = ["io::Error", "Errno"].iter().find(|name| declaration.contains(*name));
+            assert_eq!(wrong, None, "{}: {declaration}", path.display());
+        }
+    }
 }

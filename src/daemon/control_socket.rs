@@ -6,6 +6,7 @@ use crate::control::{Rights, Server};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::created::CreatedDirectory;
 use crate::sys::error::{PathError, os_at};
+use crate::sys::files::reason;
 use crate::sys::local_socket::Listener;
 use crate::sys::process;
 use crate::users::gid_of_group;
@@ -22,7 +23,7 @@ pub(super) fn rights(settings: &Settings) -> (Rights, Vec<String>) {
         match gid_of_group(name) {
             Ok(Some(gid)) => return Some(gid),
             Ok(None) => trouble.push(format!("{key}: there is no group {name} in /etc/group")),
-            Err(why) => trouble.push(format!("{key}: reading /etc/group: {why}")),
+            Err(why) => trouble.push(format!("{key}: reading /etc/group: {}", reason(&why))),
         }
         None
     };

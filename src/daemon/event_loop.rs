@@ -17,6 +17,7 @@ use crate::scheduler::{
 };
 use crate::sys::clock;
 use crate::sys::error::os;
+use crate::sys::files::reason;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
@@ -455,7 +456,7 @@ impl Daemon {
         if let Some(record) = &self.files.record
             && let Err(why) = record.write_reserved(upto)
         {
-            self.warn(&format!("reserving run numbers: {why}"));
+            self.warn(&format!("reserving run numbers: {}", reason(&why)));
         }
     }
 

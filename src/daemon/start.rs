@@ -236,7 +236,7 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartR
     match StartRecord::open(&settings.config.run_dir, boot) {
         Ok(record) => Some(record),
         Err(why) => {
-            let detail = format!("opening the record of what was started: {why}");
+            let detail = format!("opening the record of what was started: {}", reason(&why));
             log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
             None
         }
@@ -387,7 +387,7 @@ impl Daemon {
     fn record_reboot(&mut self, jobs: RebootJobs) {
         self.execution.reboot_jobs = Some(jobs);
         if let Some(Err(why)) = self.files.record.as_ref().map(|record| record.write_reboot(jobs)) {
-            self.warn(&format!("writing when @reboot jobs became due: {why}"));
+            self.warn(&format!("writing when @reboot jobs became due: {}", reason(&why)));
         }
     }
 
@@ -407,7 +407,7 @@ impl Daemon {
             Reboot::First => true,
             Reboot::Done => false,
             Reboot::Unknown(why) => {
-                self.warn(&format!("marking {} for this boot: {why}; @reboot jobs are run", path.display()));
+                self.warn(&format!("marking {} for this boot: {}; @reboot jobs are run", path.display(), reason(&why)));
                 true
             }
         };

@@ -7,6 +7,7 @@ use crate::schedule::Timestamp;
 use crate::scheduler::{Event, RunRules};
 use crate::sys::clock;
 use crate::sys::error::os;
+use crate::sys::files::reason;
 use crate::sys::poll::Poll;
 
 /// The time from TERM to KILL. Milliseconds.
@@ -135,7 +136,7 @@ impl Daemon {
         if let Some(record) = &self.files.record
             && let Err(why) = record.write(upto)
         {
-            self.warn(&format!("writing what was started: {why}"));
+            self.warn(&format!("writing what was started: {}", reason(&why)));
         }
     }
 

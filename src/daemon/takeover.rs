@@ -10,6 +10,7 @@ use crate::executor::{
 use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
+use crate::sys::files::reason;
 use crate::sys::process::Pid;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -79,7 +80,7 @@ impl Daemon {
                 None
             }
             Err(why) => {
-                self.warn(&format!("waiting for the executor of an earlier daemon: {why}"));
+                self.warn(&format!("waiting for the executor of an earlier daemon: {}", reason(&why)));
                 Some(executor.disconnect(&self.executors.old.boot_id))
             }
         }

@@ -2,6 +2,7 @@
 //! never block.
 
 use crate::sys::descriptor;
+use crate::sys::error::OsError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -24,13 +25,19 @@ const MESSAGES_PER_CALL: usize = 64;
 pub enum WireError {
     /// Reading from the socket or writing to it failed.
     #[error("using the socket: {0}")]
-    Io(#[from] io::Error),
+    Io(#[source] OsError),
     /// The bytes are no message of this type.
     #[error("reading a message: {0}")]
     Message(#[from] postcard::Error),
     /// The length of a message is beyond [`LONGEST`].
     #[error("expected a message of at most {LONGEST} bytes, found one of {0} bytes")]
     Length(usize),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> WireError {
+        WireError::Io(error.into())
+    }
 }
 
 /// One end of the socket, with the queue of outgoing messages and the incomplete incoming ones.

@@ -252,8 +252,8 @@ impl<'a> PamMonitor<'a> {
             if let Some(message) = self.link.take()? {
                 return Ok(message);
             }
-            descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::Io)?;
-            if !self.link.fill().map_err(WireError::Io)? {
+            descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::from)?;
+            if !self.link.fill().map_err(WireError::from)? {
                 return self.link.take()?.ok_or(MonitorError::ExecutorGone);
             }
         }

@@ -5,6 +5,7 @@
 //! without the URL.
 
 use crate::sys::descriptor;
+use crate::sys::files::reason;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use std::io::{self, Read, Write};
@@ -34,7 +35,7 @@ struct Failure {
 pub(super) fn run() -> ExitCode {
     let mut input = Vec::new();
     if let Err(why) = io::stdin().take(INPUT).read_to_end(&mut input) {
-        return fail(&format!("reading what is to be sent: {why}"));
+        return fail(&format!("reading what is to be sent: {}", reason(&why)));
     }
     let Some((url, body)) = request(&input) else { return fail("no URL on standard input") };
     let agent = agent();
@@ -113,7 +114,7 @@ fn failure(error: Error) -> Failure {
         Error::Timeout(_) => format!("the service did not answer within {} s", LIMIT.as_secs()),
         Error::HostNotFound => "the host of the service was not found".to_owned(),
         Error::ConnectionFailed => "no connection to the service".to_owned(),
-        Error::Io(why) => format!("calling the service: {why}"),
+        Error::Io(why) => format!("calling the service: {}", reason(why)),
         Error::TooManyRedirects => format!("the service redirects more than {REDIRECTS} times"),
         Error::BadUri(_) | Error::Http(_) => "the URL is not valid".to_owned(),
         Error::Tls(why) => format!("calling the service: TLS: {why}"),

@@ -38,7 +38,7 @@ pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
         .ok_or_else(|| Failure::NoHostFile { path: session.spool_path().join(CLUSTER_HOST_FILE) })?;
     let host = text.split(|b| *b == b'\n').next().unwrap_or_default();
     files::write_all(descriptor::standard(false), &[host, b"\n"].concat())
-        .map_err(|source| Failure::Output { program: session.program.to_owned(), source })?;
+        .map_err(|source| Failure::Output { program: session.program.to_owned(), source: source.into() })?;
     session.log("GET HOST", &String::from_utf8_lossy(host));
     Ok(())
 }
