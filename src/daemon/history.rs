@@ -13,7 +13,7 @@ use crate::executor::RunOfJob;
 use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
 use crate::history::message::{JOURNAL_HAS_GROWN, LONGEST_LINE, RecorderMessage, RecorderSettings, Retention, VERB};
-use crate::report::Level;
+use crate::report::{Level, format_count};
 use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::created::CreatedDirectory;
@@ -139,7 +139,7 @@ impl History {
     pub(super) fn state(&self) -> String {
         match self.open.as_ref().map_or(0, |open| open.dropped_in_all) {
             0 => self.state.clone(),
-            dropped => format!("{}, {dropped} events left out", self.state),
+            dropped => format!("{}, {} left out", self.state, format_count(dropped, "event", "events")),
         }
     }
 
@@ -255,8 +255,11 @@ impl History {
                     let _ = open.journal.applied(upto, clock::wall_ms());
                     if open.journal.waiting() == 0 && open.dropped > 0 {
                         let dropped = std::mem::take(&mut open.dropped);
-                        self.lines
-                            .push((Level::Info, format!("the history has caught up; {dropped} events were left out")));
+                        let left_out = match dropped {
+                            1 => "1 event was".to_owned(),
+                            count => format!("{count} events were"),
+                        };
+                        self.lines.push((Level::Info, format!("the history has caught up; {left_out} left out")));
                     }
                 }
                 RecorderMessage::Damaged(at) => {
