@@ -373,6 +373,9 @@ impl Daemon {
         }
         // Before the executor is told, so that no run goes on that the history does not know.
         self.flush_history();
+        if let Some(why) = self.executors.current.take_queue_error() {
+            self.warn(&format!("a request to the executor was not sent: {why}"));
+        }
         self.executors.current.flush()?;
         let wants_to_write = self.executors.current.wants_to_write();
         if wants_to_write != self.executors.is_writing {
@@ -403,7 +406,12 @@ impl Daemon {
         }
         self.debug_start(start);
         self.publish_start(start);
-        self.executors.current.start(start, self.settings.debug.has(Topic::Processes));
+        if self.executors.current.start(start, self.settings.debug.has(Topic::Processes)).is_err() {
+            let why = "the request to start it is too long";
+            self.log_run(start, Level::Warning, "NOT STARTED", &format!(": {why}"));
+            let outcome = RunOutcome::NotStarted { why: why.to_owned() };
+            self.handle_result(RunResult::of_outcome(start.run, outcome, clock::wall_ms()));
+        }
     }
 
     /// Has a run ended by the executor that it belongs to.
@@ -425,8 +433,10 @@ impl Daemon {
 
     /// Has a hook run, or a web service called.
     fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) {
-        if !self.settings.debug.has(Topic::Test) {
-            self.executors.current.follow_up(follow_up);
+        if !self.settings.debug.has(Topic::Test)
+            && let Err(why) = self.executors.current.follow_up(follow_up)
+        {
+            self.warn(&format!("a hook or a web service of {} is not called: {why}", follow_up.start.job));
         }
     }
 
