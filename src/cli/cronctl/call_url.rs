@@ -6,6 +6,7 @@
 
 use crate::sys::descriptor;
 use crate::sys::files::reason;
+use crate::sys::host;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use std::io::{self, Read, Write};
@@ -64,8 +65,7 @@ fn request(input: &[u8]) -> Option<(String, &[u8])> {
     let mut parts = input.splitn(3, |byte| *byte == b'\n');
     let url = std::str::from_utf8(parts.next()?).ok().filter(|url| !url.is_empty())?;
     let slot = parts.next()?;
-    let host = std::fs::read("/etc/machine-id").unwrap_or_default();
-    Some((with_id(url, &id(&host, slot)), parts.next().unwrap_or(&[])))
+    Some((with_id(url, &id(&host::identity(), slot)), parts.next().unwrap_or(&[])))
 }
 
 /// An id that is the same for all calls for a slot: a UUID of version 8 (RFC 9562) made of a hash.
