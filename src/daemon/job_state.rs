@@ -7,14 +7,13 @@
 use super::job_state_file::{Content, Item, LineWriter, NewerVersion, decode};
 use crate::schedule::Timestamp;
 use crate::scheduler::{RunId, SavedState, StateChange};
-use crate::sys::created::{CreatedDirectory, CreatedFile};
-use crate::sys::files::{self, reason};
+use crate::sys::created::{self, CreatedFile, FoundDirectory, UNTRUSTED};
+use crate::sys::files::{self, Links, reason};
 use crate::sys::poll::Notifier;
 use crate::sys::{clock, process_lock, state_file};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -149,13 +148,13 @@ struct Shared {
     is_ended: bool,
     is_failing: bool,
     /// The number of commits so far.
-    given: u64,
+    last_commit: u64,
     /// The last commit that is in the file after a sync.
-    written: u64,
+    synced_commit: u64,
     /// The last commit with changes of jobs.
-    changed_at: u64,
+    last_job_commit: u64,
     /// The last commit that is in the file, synced or not.
-    appended: u64,
+    appended_commit: u64,
     /// Whether the loop waits for that.
     wants_wake_up: bool,
     wants_sync: bool,
@@ -215,10 +214,10 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let mut warn = |text: String| news.push(StateNews::Warning(text));
     let path = directory.join(NAME);
     // One that cannot be made now may be there when the thread tries again.
-    if make_directory(directory).is_ok()
-        && let Err(error) = check_directory(directory)
+    if make_directory(directory).is_err()
+        && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {
-        warn(format!("the state directory {}: {}; {NOT_KEPT}", directory.display(), reason(&error)));
+        warn(format!("the state directory {}: {UNTRUSTED}; {NOT_KEPT}", directory.display()));
         return OpenedState { news, ..OpenedState::default() };
     }
     let lock = match lock(directory) {
@@ -261,21 +260,9 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
 
 const NOT_KEPT: &str = "the state of jobs lasts as long as this process";
 
+/// Makes the directory, which may be a symbolic link to another file system. Whoever may write there could give root's jobs a state.
 fn make_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    CreatedDirectory::create(directory)?.set_mode(DIRECTORY_MODE)
-}
-
-/// Whoever may write there could give root's jobs a state.
-fn check_directory(directory: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(directory)?;
-    let is_ours = metadata.uid() == crate::sys::passwd::effective_uid() || metadata.uid() == 0;
-    if !is_ours || metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others may write to it"));
-    }
-    Ok(())
+    created::make_trusted_directory(directory, DIRECTORY_MODE, Links::Followed)
 }
 
 /// None: another process has it.
@@ -329,10 +316,10 @@ impl JobStateStore {
             is_rewritten: true,
             is_ended: false,
             is_failing: false,
-            given: 1,
-            written: 0,
-            changed_at: 1,
-            appended: 0,
+            last_commit: 1,
+            synced_commit: 0,
+            last_job_commit: 1,
+            appended_commit: 0,
             wants_wake_up: false,
             wants_sync: false,
             news: Vec::new(),
@@ -380,7 +367,7 @@ impl JobStateStore {
         let mut shared = self.exchange.lock();
         shared.live.reserved = Some(upto);
         shared.has_new_numbers = true;
-        shared.given += 1;
+        shared.last_commit += 1;
         self.exchange.work.notify_one();
     }
 
@@ -391,7 +378,7 @@ impl JobStateStore {
         }
         let mut shared = self.exchange.lock();
         if !self.changes.is_empty() {
-            shared.changed_at = shared.given + 1;
+            shared.last_job_commit = shared.last_commit + 1;
         }
         for change in self.changes.drain(..) {
             let user = change.user().to_owned();
@@ -414,7 +401,7 @@ impl JobStateStore {
             shared.live.handled = Some(handled);
             shared.has_new_numbers = true;
         }
-        shared.given += 1;
+        shared.last_commit += 1;
         self.exchange.work.notify_one();
     }
 
@@ -422,7 +409,8 @@ impl JobStateStore {
     /// when they are written.
     pub(super) fn is_written(&self) -> bool {
         let mut shared = self.exchange.lock();
-        let is_written = self.changes.is_empty() && (shared.is_failing || shared.appended >= shared.changed_at);
+        let is_written =
+            self.changes.is_empty() && (shared.is_failing || shared.appended_commit >= shared.last_job_commit);
         shared.wants_wake_up |= !is_written;
         is_written
     }
@@ -437,9 +425,9 @@ impl JobStateStore {
         self.commit();
         let mut shared = self.exchange.lock();
         shared.wants_sync = true;
-        let given = shared.given;
+        let last_commit = shared.last_commit;
         self.exchange.work.notify_one();
-        let is_waiting = |shared: &mut Shared| shared.written < given && !shared.is_failing;
+        let is_waiting = |shared: &mut Shared| shared.synced_commit < last_commit && !shared.is_failing;
         // What is not written by then is lost with this process.
         let _ = self.exchange.done.wait_timeout_while(shared, at_most, is_waiting);
     }
@@ -486,16 +474,16 @@ enum Batch {
 impl Writer {
     fn run(mut self) {
         let mut retry_at_ms: Option<i64> = None;
-        while let Some((batch, given)) = self.next_batch(retry_at_ms) {
+        while let Some((batch, last_commit)) = self.next_batch(retry_at_ms) {
             let written = match batch {
                 Batch::All(items) => self.write_all(&items),
                 Batch::Changes(items) => self.append(&items),
                 Batch::Sync => Ok(()),
             };
-            let wants_sync = self.exchange.lock().take_wish_for_sync(given);
+            let wants_sync = self.exchange.lock().take_wish_for_sync(last_commit);
             let written = written.and_then(|()| self.sync(wants_sync));
             retry_at_ms = written.is_err().then(|| clock::monotonic_ms().saturating_add(RETRY_MS));
-            self.report_write(written, given);
+            self.report_write(written, last_commit);
         }
     }
 
@@ -511,17 +499,17 @@ impl Writer {
             match retry_at_ms {
                 Some(at) if at > now_ms => {}
                 _ => {
-                    let given = shared.given;
+                    let last_commit = shared.last_commit;
                     let too_long = (shared.live.bytes as u64).saturating_mul(2).max(SHORTEST_COMPACTED);
                     let has_work = shared.is_rewritten || !shared.changed.is_empty() || shared.has_new_numbers;
                     if shared.is_rewritten || retry_at_ms.is_some() || (has_work && self.length > too_long) {
-                        return Some((Batch::All(shared.take_all()), given));
+                        return Some((Batch::All(shared.take_all()), last_commit));
                     }
                     if has_work {
-                        return Some((Batch::Changes(shared.take_changes()), given));
+                        return Some((Batch::Changes(shared.take_changes()), last_commit));
                     }
                     if shared.wants_sync || sync_at.is_some_and(|at| at <= now_ms) {
-                        return Some((Batch::Sync, given));
+                        return Some((Batch::Sync, last_commit));
                     }
                 }
             }
@@ -536,8 +524,8 @@ impl Writer {
         }
     }
 
-    /// Tells the event loop what came of writing the changes up to number `given`.
-    fn report_write(&mut self, written: io::Result<()>, given: u64) {
+    /// Tells the event loop what came of writing the changes up to number `last_commit`.
+    fn report_write(&mut self, written: io::Result<()>, last_commit: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
         let news = match &written {
@@ -551,10 +539,10 @@ impl Writer {
         };
         shared.is_failing = written.is_err();
         if written.is_ok() {
-            shared.appended = given;
+            shared.appended_commit = last_commit;
         }
         if written.is_ok() && self.is_synced {
-            shared.written = given;
+            shared.synced_commit = last_commit;
         }
         if std::mem::take(&mut shared.wants_wake_up) {
             self.notifier.notify();
@@ -579,7 +567,6 @@ impl Writer {
             Ok(()) | Err(_) => {}
         }
         make_directory(&self.directory)?;
-        check_directory(&self.directory)?;
         let file: File = CreatedFile::create(&new)?.into();
         let mut out = io::BufWriter::new(&file);
         let mut length = 0;
@@ -625,9 +612,9 @@ impl Writer {
 
 impl Shared {
     /// Whether somebody waits for a sync. The wish stays if more has been handed over since.
-    fn take_wish_for_sync(&mut self, given: u64) -> bool {
+    fn take_wish_for_sync(&mut self, last_commit: u64) -> bool {
         let wants_sync = self.wants_sync;
-        self.wants_sync &= self.given != given;
+        self.wants_sync &= self.last_commit != last_commit;
         wants_sync
     }
 
@@ -667,6 +654,7 @@ fn removal(job: &str, part: &str) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     const WAIT: Duration = Duration::from_secs(30);
 

@@ -6,11 +6,11 @@ use super::queued_bytes::QueuedBytes;
 use super::run_journal::RunJournal;
 use crate::executor::link::{Link, WireError};
 use crate::executor::output::Excerpt;
-use crate::executor::run_directory::own_uid;
 use crate::executor::wire::{ExecutorEvent, ExecutorRequest, OutputStream, PROTOCOL, RunOfJob};
 use crate::scheduler::{RunId, RunRequest};
 use crate::sys::clock;
 use crate::sys::local_socket::Listener;
+use crate::sys::process;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -295,7 +295,7 @@ impl MainConnections {
     pub(super) fn accept(&mut self, context: &Context) -> Option<OwnedFd> {
         loop {
             match self.listener.as_ref()?.accept() {
-                Ok((socket, uid)) if uid == own_uid() => return Some(socket),
+                Ok((socket, uid)) if uid == process::own_uid() => return Some(socket),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(_) => {
