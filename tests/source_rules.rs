@@ -19,6 +19,13 @@ const MOST_UNSAFE_BLOCKS: usize = 60;
 const OWNER_OR_MODE: [&str; 8] =
     ["chown(", "lchown(", "fchown(", "fchownat(", "chmod(", "fchmod(", "fchmodat(", "set_permissions("];
 
+/// Calls that start a thread, also those of libraries.
+const THREAD_STARTS: [&str; 5] =
+    ["thread::spawn", "thread::Builder", "thread::scope", "INotifyWatcher::new", "recommended_watcher"];
+
+/// The files that start threads. What they have for that is called after the daemon has given up its `SingleThreaded`.
+const WITH_THREADS: [&str; 2] = ["daemon/job_state.rs", "daemon/watch.rs"];
+
 /// The source files below `src` with their code, without comments and unit tests.
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -77,4 +84,13 @@ fn types_of_errors_contain_no_error_that_is_displayed_with_its_number() {
             assert_eq!(wrong, None, "{}: {declaration}", path.display());
         }
     }
+}
+
+#[test]
+fn threads_are_started_in_two_files() {
+    let starts = |code: &str| THREAD_STARTS.iter().any(|start| code.contains(start));
+    let mut found: Vec<PathBuf> =
+        sources().into_iter().filter(|(_, code)| starts(code)).map(|(path, _)| path).collect();
+    found.sort();
+    assert_eq!(found, WITH_THREADS.map(PathBuf::from));
 }
