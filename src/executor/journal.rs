@@ -51,6 +51,9 @@ pub enum JournalError {
 }
 
 /// A step in the life of a run.
+///
+/// Format of the journal (postcard), which a main of another version may read: fields and variants are neither removed nor reordered; see
+/// [`super::wire`].
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
     /// The run is about to be started.
