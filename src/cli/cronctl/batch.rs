@@ -82,7 +82,7 @@ pub(super) enum Unanswerable {
     /// The form is neither user nor system.
     #[error("\"kind\" is user or system, not {0:?}")]
     Kind(String),
-    /// The crontab is too large.
+    /// Both `text` and `line` are given.
     #[error("there are both \"text\" and \"line\"")]
     TwoTexts,
     /// There is not enough memory for the crontab.
