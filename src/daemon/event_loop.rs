@@ -2,7 +2,7 @@
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::job_state::{JobStateStore, StateNews};
+use super::job_state::{JobStateStore, StateLogLine};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
@@ -214,7 +214,7 @@ impl Daemon {
             }
         }
         if self.timers.watchdog_at.is_some_and(|at| at <= now) {
-            self.files.manager.tell("WATCHDOG=1");
+            self.files.manager.send("WATCHDOG=1");
             self.timers.watchdog_at = self.files.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
         }
         if self.timers.log_retry_at.is_none_or(|at| at <= now) {
@@ -286,7 +286,7 @@ impl Daemon {
             match signal {
                 SignalEvent::Reload => self.ask_for_reload(),
                 SignalEvent::Stop => self.begin_to_stop(),
-                SignalEvent::TellState => self.log_state(),
+                SignalEvent::LogState => self.log_state(),
                 SignalEvent::Child => {
                     // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
                     if reap().contains(&self.executors.current.pid()) {
@@ -300,7 +300,7 @@ impl Daemon {
 
     pub(super) fn ask_for_reload(&mut self) {
         if self.stopping.is_none() && self.database.ask_for_reload() {
-            self.files.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
+            self.files.manager.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
             self.executors.current.reopen_log();
             self.executors.old.for_each(OldExecutor::reopen_log);
@@ -489,16 +489,16 @@ impl Daemon {
         self.files.job_state.as_ref().is_some_and(JobStateStore::is_kept)
     }
 
-    pub(super) fn log_job_state_news(&mut self) {
-        for news in self.files.job_state.as_ref().map(JobStateStore::take_news).unwrap_or_default() {
-            self.log_state_news(&news);
+    pub(super) fn log_job_state_lines(&mut self) {
+        for line in self.files.job_state.as_ref().map(JobStateStore::take_log_lines).unwrap_or_default() {
+            self.log_state_line(&line);
         }
     }
 
-    pub(super) fn log_state_news(&mut self, news: &StateNews) {
-        match news {
-            StateNews::Warning(text) => self.warn(text),
-            StateNews::Info(text) => self.log_event("INFO", text),
+    pub(super) fn log_state_line(&mut self, line: &StateLogLine) {
+        match line {
+            StateLogLine::Warning(text) => self.warn(text),
+            StateLogLine::Info(text) => self.log_event("INFO", text),
         }
     }
 
@@ -519,7 +519,7 @@ impl Daemon {
         if let Some(store) = &mut self.files.job_state {
             store.flush(STATE_FLUSH);
         }
-        self.log_job_state_news();
+        self.log_job_state_lines();
     }
 
     fn log_clock_jump(&mut self, seconds: i64, caught_up: usize) {
@@ -630,7 +630,7 @@ impl Daemon {
     /// Sends the state to the service manager, after the assignments in `first`.
     pub(super) fn report_status(&self, first: &str) {
         if self.files.manager.is_wanted() {
-            self.files.manager.tell(&format!("{first}STATUS={}", self.state()));
+            self.files.manager.send(&format!("{first}STATUS={}", self.state()));
         }
     }
 }

@@ -158,12 +158,12 @@ struct Shared {
     /// Whether the loop waits for that.
     wants_wake_up: bool,
     wants_sync: bool,
-    news: Vec<StateNews>,
+    log_lines: Vec<StateLogLine>,
 }
 
 /// What the writing thread wants in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum StateNews {
+pub(super) enum StateLogLine {
     /// A line for the log at the level of a warning.
     Warning(String),
     /// A line for the log at the level of an information.
@@ -201,30 +201,30 @@ pub(super) struct JobStateStore {
 /// What a daemon finds in its state directory.
 #[derive(Debug, Default)]
 pub(super) struct OpenedState {
-    /// None: nothing can be kept, for a reason that is among the news.
+    /// None: nothing can be kept, for a reason that is among the lines for the log.
     pub(super) store: Option<JobStateStore>,
     pub(super) saved: SavedState,
     pub(super) reserved: Option<RunId>,
-    pub(super) news: Vec<StateNews>,
+    pub(super) log_lines: Vec<StateLogLine>,
 }
 
 /// Reads the state that is in a directory, which is made if it is missing, and begins to keep it there.
 pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
-    let mut news = Vec::new();
-    let mut warn = |text: String| news.push(StateNews::Warning(text));
+    let mut log_lines = Vec::new();
+    let mut warn = |text: String| log_lines.push(StateLogLine::Warning(text));
     let path = directory.join(NAME);
     // One that cannot be made now may be there when the thread tries again.
     if make_directory(directory).is_err()
         && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {
         warn(format!("the state directory {}: {UNTRUSTED}; {NOT_KEPT}", directory.display()));
-        return OpenedState { news, ..OpenedState::default() };
+        return OpenedState { log_lines, ..OpenedState::default() };
     }
     let lock = match lock(directory) {
         Ok(Some(lock)) => Some(lock),
         Ok(None) => {
             warn(format!("another daemon uses the state directory {}; {NOT_KEPT}", directory.display()));
-            return OpenedState { news, ..OpenedState::default() };
+            return OpenedState { log_lines, ..OpenedState::default() };
         }
         // Nothing can be written there by anybody.
         Err(_) => None,
@@ -236,7 +236,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
                 "{} is of version {version}, which is newer: it is left as it is, and {NOT_KEPT}",
                 path.display()
             ));
-            return OpenedState { news, ..OpenedState::default() };
+            return OpenedState { log_lines, ..OpenedState::default() };
         }
         Ok(None) => Content::default(),
         Err(error) => {
@@ -255,7 +255,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
     let store =
         started.map_err(|error| warn(format!("starting the thread that keeps state: {}; {NOT_KEPT}", reason(&error))));
-    OpenedState { store: store.ok(), saved, reserved, news }
+    OpenedState { store: store.ok(), saved, reserved, log_lines }
 }
 
 const NOT_KEPT: &str = "the state of jobs lasts as long as this process";
@@ -322,7 +322,7 @@ impl JobStateStore {
             appended_commit: 0,
             wants_wake_up: false,
             wants_sync: false,
-            news: Vec::new(),
+            log_lines: Vec::new(),
         };
         let exchange = Arc::new(Exchange { shared: Mutex::new(shared), work: Condvar::new(), done: Condvar::new() });
         let notifier = Notifier::new()?;
@@ -341,15 +341,15 @@ impl JobStateStore {
         Ok(JobStateStore { exchange, notifier, changes: Vec::new(), handled: None, thread: Some(thread), _lock: lock })
     }
 
-    /// Becomes readable when there are news.
+    /// Becomes readable when there are lines for the log.
     pub(super) fn notifier(&self) -> &Notifier {
         &self.notifier
     }
 
     /// Takes the messages for the log.
-    pub(super) fn take_news(&self) -> Vec<StateNews> {
+    pub(super) fn take_log_lines(&self) -> Vec<StateLogLine> {
         self.notifier.answer();
-        std::mem::take(&mut self.exchange.lock().news)
+        std::mem::take(&mut self.exchange.lock().log_lines)
     }
 
     /// Keeps a change from the next [`JobStateStore::commit`] on.
@@ -387,7 +387,7 @@ impl JobStateStore {
                 let text = format!(
                     "the jobs of {user} have more state than is kept; some of it lasts as long as this process"
                 );
-                shared.news.push(StateNews::Warning(text));
+                shared.log_lines.push(StateLogLine::Warning(text));
                 self.notifier.notify();
             }
             if shared.changed.len() < MOST_CHANGED {
@@ -528,12 +528,12 @@ impl Writer {
     fn report_write(&mut self, written: io::Result<()>, last_commit: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
-        let news = match &written {
+        let log_lines = match &written {
             Ok(()) if shared.is_failing => {
-                Some(StateNews::Info(format!("the state of jobs is kept in {} again", path.display())))
+                Some(StateLogLine::Info(format!("the state of jobs is kept in {} again", path.display())))
             }
             Err(error) if !shared.is_failing => {
-                Some(StateNews::Warning(format!("writing {}: {}; {NOT_KEPT}", path.display(), reason(error))))
+                Some(StateLogLine::Warning(format!("writing {}: {}; {NOT_KEPT}", path.display(), reason(error))))
             }
             _ => None,
         };
@@ -552,8 +552,8 @@ impl Writer {
             self.is_synced = true;
             shared.is_rewritten = true;
         }
-        if let Some(news) = news {
-            shared.news.push(news);
+        if let Some(log_lines) = log_lines {
+            shared.log_lines.push(log_lines);
             self.notifier.notify();
         }
         self.exchange.done.notify_all();
@@ -654,6 +654,7 @@ fn removal(job: &str, part: &str) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::created::CreatedDirectory;
     use std::os::unix::fs::MetadataExt;
 
     const WAIT: Duration = Duration::from_secs(30);
@@ -695,7 +696,7 @@ mod tests {
         );
         drop(store);
         let opened = open(dir.path(), "boot");
-        assert_eq!((opened.saved, opened.reserved, opened.news), (expected.clone(), Some(RunId(5)), Vec::new()));
+        assert_eq!((opened.saved, opened.reserved, opened.log_lines), (expected.clone(), Some(RunId(5)), Vec::new()));
         let mut again = opened.store.unwrap();
         again.flush(WAIT);
         assert_eq!(content(dir.path()).saved, expected);
@@ -706,7 +707,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = start(dir.path(), LIMITS);
         store.flush(WAIT);
-        store.take_news();
+        store.take_log_lines();
         for at in 0..100 {
             store.add(change("alice:a", at));
             assert!(!store.is_written(), "it is not even handed over");
@@ -715,7 +716,7 @@ mod tests {
                 let poll = crate::sys::poll::Poll::new().unwrap();
                 poll.add(store.notifier(), 0).unwrap();
                 assert!(poll.wait_for_any(Some(30_000)).unwrap());
-                store.take_news();
+                store.take_log_lines();
             }
             let mut expected = SavedState::default();
             expected.apply(change("alice:a", at));
@@ -752,8 +753,11 @@ mod tests {
         store.add(change("bob:b", 1));
         store.flush(WAIT);
         assert_eq!(content(dir.path()).saved.len(), 11);
-        let news = store.take_news();
-        assert!(matches!(news.as_slice(), [StateNews::Warning(text)] if text.contains("alice")), "{news:?}");
+        let log_lines = store.take_log_lines();
+        assert!(
+            matches!(log_lines.as_slice(), [StateLogLine::Warning(text)] if text.contains("alice")),
+            "{log_lines:?}"
+        );
         // What is too long now is not kept in its old form.
         let long = "x".repeat(3_000);
         let pause = |pause: &str| serde_json::from_str(&format!(r#"{{"job":"bob:b","part":{{"pause":{pause}}}}}"#));
@@ -780,7 +784,7 @@ mod tests {
         let cut = &bytes[..bytes.len() - 3];
         fs::write(&path, cut).unwrap();
         let opened = open(dir.path(), "boot");
-        assert_eq!((opened.saved.len(), opened.news.len()), (1, 1), "{:?}", opened.news);
+        assert_eq!((opened.saved.len(), opened.log_lines.len()), (1, 1), "{:?}", opened.log_lines);
         assert_eq!(fs::read(dir.path().join(DAMAGED)).unwrap(), cut);
         // The thread must not write once more.
         let mut store = opened.store.unwrap();
@@ -789,7 +793,7 @@ mod tests {
         let newer = LineWriter::default().line(r#"{"format":"cronwheel state","version":9}"#);
         fs::write(&path, &newer).unwrap();
         let opened = open(dir.path(), "boot");
-        assert!(opened.store.is_none() && opened.news.len() == 1, "{:?}", opened.news);
+        assert!(opened.store.is_none() && opened.log_lines.len() == 1, "{:?}", opened.log_lines);
         assert_eq!(fs::read_to_string(&path).unwrap(), newer);
     }
 
@@ -798,11 +802,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().join("state-dir");
         let opened = open(&inner, "boot");
-        assert!(opened.store.is_some() && opened.news.is_empty());
+        assert!(opened.store.is_some() && opened.log_lines.is_empty());
         assert_eq!(fs::metadata(&inner).unwrap().mode() & 0o7777, DIRECTORY_MODE);
         let open_to_all = dir.path().join("open-to-all");
         CreatedDirectory::create(&open_to_all).unwrap().set_mode(0o777).unwrap();
         let opened = open(&open_to_all, "boot");
-        assert!(opened.store.is_none() && opened.news.len() == 1, "{:?}", opened.news);
+        assert!(opened.store.is_none() && opened.log_lines.len() == 1, "{:?}", opened.log_lines);
     }
 }

@@ -303,18 +303,19 @@ impl Daemon {
 
     /// Reads the durable state of jobs and begins to keep it, in a thread of its own.
     fn open_job_state(&mut self, boot: &Boot, reserved: Option<RunId>) -> Result<SavedState, Fatal> {
-        let OpenedState { store, mut saved, reserved: saved_reserved, news } = open_job_state(&self.settings, boot);
+        let OpenedState { store, mut saved, reserved: saved_reserved, log_lines } =
+            open_job_state(&self.settings, boot);
         self.planner.scheduler.reserve_runs_from(first_run(reserved.max(saved_reserved)));
         if let Some(store) = &store {
             self.reactor
                 .add(store.notifier(), Interest::Readable, |daemon, _| {
-                    daemon.log_job_state_news();
+                    daemon.log_job_state_lines();
                     Ok(())
                 })
                 .map_err(os("waiting for the thread that keeps state"))?;
         }
         self.files.job_state = store;
-        news.iter().for_each(|news| self.log_state_news(news));
+        log_lines.iter().for_each(|line| self.log_state_line(line));
         // Another cron has run since: what it handled is unknown.
         if self.files.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran) {
             saved.forget_handled();

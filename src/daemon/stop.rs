@@ -28,7 +28,7 @@ impl Daemon {
         let now_ms = clock::monotonic_ms();
         match self.stopping {
             None => {
-                self.files.manager.tell("STOPPING=1");
+                self.files.manager.send("STOPPING=1");
                 // The scheduler and the executor start nothing more, and the record says from when on.
                 let (is_recorded, keeps_jobs) = (self.files.record.is_some(), self.keeps_job_state());
                 self.notify_scheduler(Event::Stop { is_recorded, keeps_jobs });

@@ -85,7 +85,7 @@ impl Executor {
         self.link.push(&request).map(drop)
     }
 
-    /// Queues the news that no attempt follows a run: its output is mailed or dropped.
+    /// Queues the message that no attempt follows a run: its output is mailed or dropped.
     pub fn conclude(&mut self, run: RunId, is_mailed: bool) {
         self.queue(&ExecutorRequest::Conclude { run, is_mailed });
     }

@@ -184,8 +184,8 @@ impl Recorder {
     ///
     /// The connection fails.
     pub fn handle_main(&mut self) -> io::Result<MainState> {
-        let mut news = [0; 512];
-        let count = descriptor::read(self.main.as_fd(), &mut news)?;
+        let mut bytes = [0; 512];
+        let count = descriptor::read(self.main.as_fd(), &mut bytes)?;
         if count == 0 {
             return Ok(MainState::Closed);
         }

@@ -9,7 +9,7 @@ use super::messages;
 use super::session::Session;
 use crate::profile::ProfileName;
 use crate::sys::files::{self, Stat};
-use crate::sys::interrupts::HeldBack;
+use crate::sys::interrupts::BlockedSignals;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     {
         // A signal in between would leave a temporary file behind. If signals cannot be blocked, the daemon removes the file
         // later.
-        let _held_back = HeldBack::now();
+        let _blocked = BlockedSignals::now();
         session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
     }
     session.wake_daemon();
