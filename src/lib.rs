@@ -31,6 +31,24 @@
 //! A line of a crontab on its way: `spool` reads the file, `crontab` parses it, `scheduler` arms its timer and, when it is due, asks for a start;
 //! `daemon` hands the start to the executor process, which `executor` implements and which starts the job, through a PAM monitor where its PAM service
 //! opens a session; the end of the run comes back to `scheduler`; `report` formats the log and the mail, which `executor` sends.
+//!
+//! Messages between processes:
+//!
+//! | from, to | type | format |
+//! |---|---|---|
+//! | main, executor | `executor::wire`: `ExecutorRequest`, `ExecutorEvent` | frames of postcard over a socket |
+//! | executor, its PAM template | `executor::pam_monitor`: a start with descriptors | frame of postcard, SCM_RIGHTS |
+//! | executor, PAM monitor | `executor::pam_monitor`: `MonitorRequest`, `MonitorEvent` | frames of postcard over a socket |
+//! | child, executor | `executor::exec_spec`: `Failure` | stage and errno over a pipe |
+//! | look-up child, executor | `users::cache`: the result of a look-up | postcard over a pipe |
+//! | main, recorder | `history`: `RecorderSettings`, then the journal with `HistoryEvent` | line of JSON; checked records in a file |
+//! | recorder, main | `history`: `RecorderMessage` | lines of JSON over a socket |
+//! | crontab, main | `sys::wake_socket` | datagram |
+//! | clients, main and recorder | `varlink`: `Call`, `Reply` | JSON over a socket, each message with a NUL at its end |
+//! | main, the program executed anew | `daemon::execution`: `HandoverState` | JSON in an environment variable |
+//! | executor, a later main | `executor::journal`: `JournalRecord` | checked records of postcard in a file |
+//! | main, the next daemon | `daemon::job_state_file`: `Item` | checked lines in a file |
+//! | daemon in the background, its caller | `sys::daemon`: `ReadinessPipe` | bytes over a pipe |
 
 pub mod cli;
 pub mod config;

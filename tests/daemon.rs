@@ -326,7 +326,7 @@ fn the_service_manager_is_notified_of_readiness_reloads_and_the_end_and_jobs_can
         .spawn()
         .expect("the daemon");
     let ready = hear("READY=1");
-    assert!(ready.contains("STATUS=1 tables, 1 entries"), "{ready}");
+    assert!(ready.contains("STATUS=1 table, 1 entry"), "{ready}");
     hear("WATCHDOG=1");
     hear("WATCHDOG=1");
     let pid = nix::unistd::Pid::from_raw(daemon.id().try_into().expect("a pid"));

@@ -1,5 +1,5 @@
-//! Rules for the text of the source files: the pure modules do no I/O, only `sys` has unsafe code, and owners and modes of files are changed
-//! in one place.
+//! Rules for the text of the source files: the pure modules do no I/O, only `sys` has unsafe code, owners and modes of files are changed
+//! in one place, and errors are displayed without Rust's `(os error 2)`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
@@ -18,6 +18,13 @@ const MOST_UNSAFE_BLOCKS: usize = 60;
 /// Calls that change an owner or a mode; `sys/created.rs` has types for what this process has created.
 const OWNER_OR_MODE: [&str; 8] =
     ["chown(", "lchown(", "fchown(", "fchownat(", "chmod(", "fchmod(", "fchmodat(", "set_permissions("];
+
+/// Calls that start a thread, also those of libraries.
+const THREAD_STARTS: [&str; 5] =
+    ["thread::spawn", "thread::Builder", "thread::scope", "INotifyWatcher::new", "recommended_watcher"];
+
+/// The files that start threads. What they have for that is called after the daemon has given up its `SingleThreaded`.
+const WITH_THREADS: [&str; 2] = ["daemon/job_state.rs", "daemon/watch.rs"];
 
 /// The source files below `src` with their code, without comments and unit tests.
 fn sources() -> Vec<(PathBuf, String)> {
@@ -65,4 +72,25 @@ fn only_sys_has_unsafe_code_and_not_much() {
 fn owners_and_modes_are_changed_only_in_the_module_for_what_was_just_created() {
     let files = sources().into_iter().filter(|(_, code)| OWNER_OR_MODE.iter().any(|call| code.contains(call)));
     assert_eq!(files.map(|(path, _)| path).collect::<Vec<_>>(), [Path::new("sys/created.rs")]);
+}
+
+#[test]
+fn types_of_errors_contain_no_error_that_is_displayed_with_its_number() {
+    // `sys::error::OsError` is for these fields; the display of the others ends with `(os error 2)`.
+    for (path, code) in sources() {
+        for after in code.split("thiserror::Error").skip(1) {
+            let declaration = after.split("\n}\n").next().unwrap().split(";\n").next().unwrap();
+            let wrong = ["io::Error", "Errno"].iter().find(|name| declaration.contains(*name));
+            assert_eq!(wrong, None, "{}: {declaration}", path.display());
+        }
+    }
+}
+
+#[test]
+fn threads_are_started_in_two_files() {
+    let starts = |code: &str| THREAD_STARTS.iter().any(|start| code.contains(start));
+    let mut found: Vec<PathBuf> =
+        sources().into_iter().filter(|(_, code)| starts(code)).map(|(path, _)| path).collect();
+    found.sort();
+    assert_eq!(found, WITH_THREADS.map(PathBuf::from));
 }

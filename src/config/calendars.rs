@@ -2,6 +2,7 @@
 
 use crate::crontab::{Calendars, FaultyCalendar, is_calendar_name, parse_calendar};
 use crate::schedule::Day;
+use crate::sys::error::OsError;
 use crate::sys::files::{self, Links, reason};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -26,8 +27,8 @@ pub struct SystemCalendars {
 /// Why a calendar is not used.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("{}", reason(.0))]
-    Unreadable(#[from] io::Error),
+    #[error("{0}")]
+    Unreadable(#[source] OsError),
     #[error("expected a regular file")]
     NotRegular,
     #[error("expected a file of root, found one of user id {0}")]
@@ -38,6 +39,12 @@ enum Fault {
     TooLarge,
     #[error("{0}")]
     Faulty(#[from] FaultyCalendar),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        Fault::Unreadable(error.into())
+    }
 }
 
 impl SystemCalendars {

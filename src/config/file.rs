@@ -2,6 +2,7 @@
 
 use crate::crontab::{self, Severity};
 use crate::profile::{ProfileName, shared};
+use crate::sys::error::OsError;
 use crate::sys::files;
 use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -229,12 +230,12 @@ pub enum ConfigError {
     #[error("--profile: unknown profile `{0}`; there are debian and cronie")]
     UnknownProfile(String),
     /// The file exists, or was asked for, and cannot be read.
-    #[error("reading {}: {}", path.display(), files::reason(source))]
+    #[error("reading {}: {source}", path.display())]
     Unreadable {
         /// The configuration file that cannot be read.
         path: PathBuf,
         /// The reason as the kernel gives it.
-        source: io::Error,
+        source: OsError,
     },
     /// Something in the file is not understood: `FILE:LINE:COLUMN: error: MESSAGE`.
     #[error("{0}")]
@@ -261,7 +262,7 @@ impl ConfigFile {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound && asked_for.is_none() => {
                 Ok(ConfigFile { path: path.to_owned(), ..ConfigFile::default() })
             }
-            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source: source.into() }),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A connection to a service, for commands, which can wait.
 
+use crate::sys::error::OsError;
 use crate::sys::local_socket;
 use crate::varlink::{Call, FrameReader, Reply, ReplyError};
 use serde::Serialize;
@@ -17,14 +18,20 @@ const LONGEST_REPLY: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The connection failed.
-    #[error("talking to the daemon: {}", crate::sys::files::reason(.0))]
-    Io(#[from] io::Error),
+    #[error("talking to the daemon: {0}")]
+    Io(#[source] OsError),
     /// The daemon closed the connection.
     #[error("the daemon has closed the connection")]
     Closed,
     /// The call was refused, or the reply cannot be read.
     #[error(transparent)]
     Reply(#[from] ReplyError),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> ClientError {
+        ClientError::Io(error.into())
+    }
 }
 
 /// A connection to a service.

@@ -220,7 +220,7 @@ impl Reader<'_> {
             return Err(complaint);
         }
         if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
-            let message = format!("the job in line {} has the name {}, too", other.line, found(id));
+            let message = format!("the name {} is already used in line {}", found(id), other.line);
             let help = "both have the same stamp, so a run of one counts as a run of the other";
             self.report(Severity::Warning, line, Complaint::new(at, message).help(help));
         }

@@ -78,7 +78,7 @@ fn the_place_in_a_joined_line_is_that_in_the_file() {
 fn odd_lines_work_and_are_told() {
     for (text, jobs, message) in [
         ("0 5 a true\n", 1, "counts as 1"),
-        ("1 5 a true\n7 5 a false\n", 2, "has the name a, too"),
+        ("1 5 a true\n7 5 a false\n", 2, "the name a is already used in line 1"),
         ("MAILTO=a b\n1 5 a true\n", 1, "mail to it is dropped"),
     ] {
         let (tab, said) = parse(text);

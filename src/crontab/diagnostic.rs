@@ -56,7 +56,7 @@ pub(super) struct Complaint {
     pub help: Option<String>,
     /// What both reference implementations say in such a case.
     pub bad: Option<&'static str>,
-    /// Whether it is shown below another one; see [`Diagnostic::aside`].
+    /// Whether only the author of the line needs it; see [`Diagnostic::aside`].
     pub aside: bool,
 }
 

@@ -4,7 +4,7 @@ use super::memory::OutOfMemory;
 use std::collections::HashMap;
 
 /// Most bytes of it, each setting counted as the kernel counts it when a program is started: `NAME=VALUE` and a NUL.
-pub(super) const LARGEST_ENVIRONMENT: usize = 1 << 20;
+pub const LARGEST_ENVIRONMENT: usize = 1 << 20;
 
 /// The size of the environment at a place of the table: of each name the last value above it counts.
 #[derive(Debug, Default)]

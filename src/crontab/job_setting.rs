@@ -402,7 +402,10 @@ impl JobSetting {
             draft.exceptions = used;
             complaint.message = format!("{}: {}", self.name, complaint.message);
             complaint.help.get_or_insert_with(|| {
-                format!("its values are {}; the value above it holds, else the default ({})", self.values, self.default)
+                format!(
+                    "allowed: {}; until it is corrected, the previous value applies, or the default ({})",
+                    self.values, self.default
+                )
             });
             complaint
         })
@@ -537,7 +540,7 @@ fn name(value: &[u8], what: &str) -> Result<Arc<str>, Complaint> {
     }
     match std::str::from_utf8(value) {
         Ok("default") => {
-            let message = format!("expected {what}, found default, which is no name");
+            let message = "`default` is reserved and cannot be a name";
             Err(Complaint::new(whole, message))
         }
         Ok(text) if (1..=LONGEST_NAME).contains(&text.len()) => Ok(text.into()),

@@ -141,7 +141,7 @@ fn a_faulty_value_is_a_warning_at_its_place_and_changes_nothing() {
         ("CRON_ENABLED", "true", 0, "expected yes or no, found true"),
         ("CRON_OVERLAP", "Skip", 0, "expected allow, skip, queue or replace, found Skip"),
         ("CRON_GROUP", "", 0, "expected the name of a group of 1 to 64 characters, found nothing"),
-        ("CRON_GROUP", "default,2", 0, "found default, which is no name"),
+        ("CRON_GROUP", "default,2", 0, "`default` is reserved and cannot be a name"),
         ("CRON_GROUP", "db,0", 3, "expected a number of slots from 1 to 10000, found 0"),
         ("CRON_GROUP", "db,10001", 3, "found 10001"),
         ("CRON_GROUP", "db,", 3, "found nothing"),
@@ -173,7 +173,7 @@ fn a_faulty_value_is_a_warning_at_its_place_and_changes_nothing() {
         ("CRON_EXCEPT", "2026/01/05", 0, "found 2026/01/05"),
         ("CRON_EXCEPT", ".hidden", 0, "found .hidden"),
         ("CRON_EXCEPT", "a, b", 2, "found a blank"),
-        ("CRON_EXCEPT", "a,default", 2, "found default, which is no name"),
+        ("CRON_EXCEPT", "a,default", 2, "`default` is reserved and cannot be a name"),
         ("CRON_EXCEPT", many.as_str(), 2000, "expected at most 1000 dates and calendars, found more"),
         ("CRON_EXCEPT", calendars.as_str(), 40, "expected at most 20 calendars, found more"),
         ("CRON_LATE", "soon", 0, "found soon"),
@@ -485,7 +485,7 @@ fn the_first_entry_of_a_name_keeps_it() {
     let parsed = of("CRON_NAME=a\n@daily x\nCRON_NAME=a\n@daily y\n@after a z\n");
     let said = warnings(&parsed);
     assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!((said[0].0, said[0].2.as_str()), (4, "the entry in line 2 has the name a, too"));
+    assert_eq!((said[0].0, said[0].2.as_str()), (4, "the name a is already used in line 2"));
     let names: Vec<_> = parsed.table.entries.iter().map(|entry| entry.name.as_deref()).collect();
     assert_eq!(names, [Some("a"), None, None]);
 }

@@ -24,9 +24,8 @@ use std::sync::Arc;
 pub struct Parsed {
     /// Its entries and settings that can be used.
     pub table: Crontab,
-    /// Errors and warnings in order of lines, of each kind the first [`MOST_LISTED`], and the error from which on nothing was
-    /// read. A missing final newline is an error here
-    /// (`crontab` refuses); the daemon runs the last line all the same.
+    /// Errors and warnings in order of lines, of each kind the first [`MOST_LISTED`], and the error from which on nothing was read. A
+    /// missing final newline is an error here (`crontab` refuses); the daemon runs the last line all the same.
     pub diagnostics: Vec<Diagnostic>,
     /// The number of further diagnostics.
     pub unlisted: Unlisted,
@@ -522,7 +521,7 @@ impl<'a> Parser<'a> {
         let Err(other) = self.dependencies.give_name(&full_name, line.number)? else {
             return Ok(Some(full_name));
         };
-        let message = format!("the entry in line {other} has the name {full_name}, too");
+        let message = format!("the name {full_name} is already used in line {other}");
         let complaint = Complaint::new(schedule_place(job), message);
         warnings.push(complaint.help("this entry gets a name that is derived from its command"));
         Ok(None)

@@ -2,19 +2,7 @@
 
 /// How many letters have to be put in, left out or replaced to make one word of the other (Levenshtein distance).
 pub(super) fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut before: Vec<usize> = (0..=b.len()).collect();
-    for (index, x) in a.iter().enumerate() {
-        let mut row = Vec::with_capacity(before.len());
-        let mut left = index + 1;
-        row.push(left);
-        for (y, pair) in b.iter().zip(before.windows(2)) {
-            let (diagonal, above) = (pair[0], pair[1]);
-            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
-            row.push(left);
-        }
-        before = row;
-    }
-    before.last().copied().unwrap_or_default()
+    strsim::generic_levenshtein(&a.to_vec(), &b.to_vec())
 }
 
 /// Whether `written` is a misspelling of `known`: other letter case, or one letter swapped with its neighbour,

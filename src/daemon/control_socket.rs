@@ -4,14 +4,13 @@ use super::settings::Settings;
 use crate::config::sockets::CONTROL;
 use crate::control::{Rights, Server};
 use crate::sys::contract::SingleThreaded;
-use crate::sys::created::CreatedDirectory;
+use crate::sys::created;
 use crate::sys::error::{PathError, os_at};
+use crate::sys::files::{Links, reason};
 use crate::sys::local_socket::Listener;
 use crate::sys::process;
 use crate::users::gid_of_group;
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The rights of the configured groups, and what is wrong with the configuration.
@@ -22,7 +21,7 @@ pub(super) fn rights(settings: &Settings) -> (Rights, Vec<String>) {
         match gid_of_group(name) {
             Ok(Some(gid)) => return Some(gid),
             Ok(None) => trouble.push(format!("{key}: there is no group {name} in /etc/group")),
-            Err(why) => trouble.push(format!("{key}: reading /etc/group: {why}")),
+            Err(why) => trouble.push(format!("{key}: reading /etc/group: {}", reason(&why))),
         }
         None
     };
@@ -52,12 +51,5 @@ pub(super) fn open(settings: &Settings, threads: &SingleThreaded) -> Result<Serv
 /// Makes the directory of the sockets, if it is not there. Below /tmp, somebody else may have made it.
 pub(super) fn make_socket_directory(directory: &Path) -> Result<(), PathError> {
     let mode = if process::own_uid() == 0 { 0o755 } else { 0o700 };
-    match CreatedDirectory::create(directory).and_then(|made| made.set_mode(mode)) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made.map_err(os_at("making", directory)),
-    }
-    let found = fs::symlink_metadata(directory).map_err(os_at("reading", directory))?;
-    let is_safe = found.is_dir() && found.mode() & 0o022 == 0 && [0, process::own_uid()].contains(&found.uid());
-    let refusal = || io::Error::other("it is not a directory of this user that only this user can write to");
-    if is_safe { Ok(()) } else { Err(refusal()).map_err(os_at("using", directory)) }
+    created::make_trusted_directory(directory, mode, Links::Refused).map_err(os_at("making", directory))
 }

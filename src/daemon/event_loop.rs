@@ -2,14 +2,14 @@
 
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
-use super::job_state::{JobStateStore, StateNews};
+use super::job_state::{JobStateStore, StateLogLine};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, Planner, Stopping, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
-use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
+use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
     Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, SkipReason, StampCause,
@@ -17,6 +17,7 @@ use crate::scheduler::{
 };
 use crate::sys::clock;
 use crate::sys::error::os;
+use crate::sys::files::reason;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
@@ -213,7 +214,7 @@ impl Daemon {
             }
         }
         if self.timers.watchdog_at.is_some_and(|at| at <= now) {
-            self.files.manager.tell("WATCHDOG=1");
+            self.files.manager.send("WATCHDOG=1");
             self.timers.watchdog_at = self.files.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
         }
         if self.timers.log_retry_at.is_none_or(|at| at <= now) {
@@ -285,7 +286,7 @@ impl Daemon {
             match signal {
                 SignalEvent::Reload => self.ask_for_reload(),
                 SignalEvent::Stop => self.begin_to_stop(),
-                SignalEvent::TellState => self.log_state(),
+                SignalEvent::LogState => self.log_state(),
                 SignalEvent::Child => {
                     // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
                     if reap().contains(&self.executors.current.pid()) {
@@ -299,7 +300,7 @@ impl Daemon {
 
     pub(super) fn ask_for_reload(&mut self) {
         if self.stopping.is_none() && self.database.ask_for_reload() {
-            self.files.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
+            self.files.manager.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
             self.executors.current.reopen_log();
             self.executors.old.for_each(OldExecutor::reopen_log);
@@ -376,6 +377,9 @@ impl Daemon {
         }
         // Before the executor is told, so that no run goes on that the history does not know.
         self.flush_history();
+        if let Some(why) = self.executors.current.take_queue_error() {
+            self.warn(&format!("a request to the executor was not sent: {why}"));
+        }
         self.executors.current.flush()?;
         let wants_to_write = self.executors.current.wants_to_write();
         if wants_to_write != self.executors.is_writing {
@@ -406,7 +410,12 @@ impl Daemon {
         }
         self.debug_start(start);
         self.publish_start(start);
-        self.executors.current.start(start, self.settings.debug.has(Topic::Processes));
+        if self.executors.current.start(start, self.settings.debug.has(Topic::Processes)).is_err() {
+            let why = "the request to start it is too long";
+            self.log_run(start, Level::Warning, "NOT STARTED", &format!(": {why}"));
+            let outcome = RunOutcome::NotStarted { why: why.to_owned() };
+            self.handle_result(RunResult::of_outcome(start.run, outcome, clock::wall_ms()));
+        }
     }
 
     /// Has a run ended by the executor that it belongs to.
@@ -428,8 +437,10 @@ impl Daemon {
 
     /// Has a hook run, or a web service called.
     fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) {
-        if !self.settings.debug.has(Topic::Test) {
-            self.executors.current.follow_up(follow_up);
+        if !self.settings.debug.has(Topic::Test)
+            && let Err(why) = self.executors.current.follow_up(follow_up)
+        {
+            self.warn(&format!("a hook or a web service of {} is not called: {why}", follow_up.start.job));
         }
     }
 
@@ -459,7 +470,7 @@ impl Daemon {
         if let Some(record) = &self.files.record
             && let Err(why) = record.write_reserved(upto)
         {
-            self.warn(&format!("reserving run numbers: {why}"));
+            self.warn(&format!("reserving run numbers: {}", reason(&why)));
         }
     }
 
@@ -482,16 +493,16 @@ impl Daemon {
         self.files.job_state.as_ref().is_some_and(JobStateStore::is_kept)
     }
 
-    pub(super) fn log_job_state_news(&mut self) {
-        for news in self.files.job_state.as_ref().map(JobStateStore::take_news).unwrap_or_default() {
-            self.log_state_news(&news);
+    pub(super) fn log_job_state_lines(&mut self) {
+        for line in self.files.job_state.as_ref().map(JobStateStore::take_log_lines).unwrap_or_default() {
+            self.log_state_line(&line);
         }
     }
 
-    pub(super) fn log_state_news(&mut self, news: &StateNews) {
-        match news {
-            StateNews::Warning(text) => self.warn(text),
-            StateNews::Info(text) => self.log_event("INFO", text),
+    pub(super) fn log_state_line(&mut self, line: &StateLogLine) {
+        match line {
+            StateLogLine::Warning(text) => self.warn(text),
+            StateLogLine::Info(text) => self.log_event("INFO", text),
         }
     }
 
@@ -512,7 +523,7 @@ impl Daemon {
         if let Some(store) = &mut self.files.job_state {
             store.flush(STATE_FLUSH);
         }
-        self.log_job_state_news();
+        self.log_job_state_lines();
     }
 
     fn log_clock_jump(&mut self, seconds: i64, caught_up: usize) {
@@ -614,14 +625,16 @@ impl Daemon {
     pub(super) fn state(&self) -> String {
         let summary = self.planner.scheduler.summary();
         let next = summary.next_due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}"));
-        let (tables, entries, timers) = (summary.tables, summary.entries, summary.timers);
-        format!("{tables} tables, {entries} entries, {timers} timers, {next}")
+        let tables = format_count(summary.tables, "table", "tables");
+        let entries = format_count(summary.entries, "entry", "entries");
+        let timers = format_count(summary.timers, "timer", "timers");
+        format!("{tables}, {entries}, {timers}, {next}")
     }
 
     /// Sends the state to the service manager, after the assignments in `first`.
     pub(super) fn report_status(&self, first: &str) {
         if self.files.manager.is_wanted() {
-            self.files.manager.tell(&format!("{first}STATUS={}", self.state()));
+            self.files.manager.send(&format!("{first}STATUS={}", self.state()));
         }
     }
 }

@@ -13,12 +13,12 @@ use crate::executor::RunOfJob;
 use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
 use crate::history::message::{JOURNAL_HAS_GROWN, LONGEST_LINE, RecorderMessage, RecorderSettings, Retention, VERB};
-use crate::report::Level;
+use crate::report::{Level, format_count};
 use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
-use crate::sys::created::CreatedDirectory;
+use crate::sys::created::{self, CreatedDirectory};
 use crate::sys::error::{PathError, os_at};
-use crate::sys::files::{self, reason};
+use crate::sys::files::{self, Links, reason};
 use crate::sys::local_socket::Listener;
 use crate::sys::{clock, descriptor, handover, state_file};
 use crate::users::local_account;
@@ -139,7 +139,7 @@ impl History {
     pub(super) fn state(&self) -> String {
         match self.open.as_ref().map_or(0, |open| open.dropped_in_all) {
             0 => self.state.clone(),
-            dropped => format!("{}, {dropped} events left out", self.state),
+            dropped => format!("{}, {} left out", self.state, format_count(dropped, "event", "events")),
         }
     }
 
@@ -255,8 +255,11 @@ impl History {
                     let _ = open.journal.applied(upto, clock::wall_ms());
                     if open.journal.waiting() == 0 && open.dropped > 0 {
                         let dropped = std::mem::take(&mut open.dropped);
-                        self.lines
-                            .push((Level::Info, format!("the history has caught up; {dropped} events were left out")));
+                        let left_out = match dropped {
+                            1 => "1 event was".to_owned(),
+                            count => format!("{count} events were"),
+                        };
+                        self.lines.push((Level::Info, format!("the history has caught up; {left_out} left out")));
                     }
                 }
                 RecorderMessage::Damaged(at) => {
@@ -442,7 +445,7 @@ fn open_journal(settings: &Settings, lines: &mut Vec<(Level, String)>) -> Result
         return Ok(JournalWriter::open(file, now_ms).map_err(os_at("making a journal in", memory))?.0);
     }
     let directory = settings.executors();
-    make_run_directory(&directory)?;
+    created::make_trusted_directory(&directory, 0o755, Links::Refused).map_err(os_at("making", &directory))?;
     let path = directory.join(JOURNAL);
     let open = || match state_file::open_or_create(&path) {
         // Another kind of file is replaced. The caller holds the lock, so that no other daemon does the same.
@@ -459,13 +462,6 @@ fn open_journal(settings: &Settings, lines: &mut Vec<(Level, String)>) -> Result
     std::fs::rename(&path, &aside).map_err(os_at("renaming", &path))?;
     lines.push((Level::Warning, format!("the journal of the history was damaged: it is now {}", aside.display())));
     Ok(open().and_then(|file| JournalWriter::open(file, now_ms)).map_err(os_at("opening", &path))?.0)
-}
-
-fn make_run_directory(directory: &Path) -> Result<(), PathError> {
-    match CreatedDirectory::create(directory).and_then(|made| made.set_mode(0o755)) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map_err(os_at("making", directory)),
-    }
 }
 
 /// Opens the socket of the history.

@@ -7,14 +7,13 @@
 use super::job_state_file::{Content, Item, LineWriter, NewerVersion, decode};
 use crate::schedule::Timestamp;
 use crate::scheduler::{RunId, SavedState, StateChange};
-use crate::sys::created::{CreatedDirectory, CreatedFile};
-use crate::sys::files::{self, reason};
+use crate::sys::created::{self, CreatedFile, FoundDirectory, UNTRUSTED};
+use crate::sys::files::{self, Links, reason};
 use crate::sys::poll::Notifier;
 use crate::sys::{clock, process_lock, state_file};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -149,22 +148,22 @@ struct Shared {
     is_ended: bool,
     is_failing: bool,
     /// The number of commits so far.
-    given: u64,
+    last_commit: u64,
     /// The last commit that is in the file after a sync.
-    written: u64,
+    synced_commit: u64,
     /// The last commit with changes of jobs.
-    changed_at: u64,
+    last_job_commit: u64,
     /// The last commit that is in the file, synced or not.
-    appended: u64,
+    appended_commit: u64,
     /// Whether the loop waits for that.
     wants_wake_up: bool,
     wants_sync: bool,
-    news: Vec<StateNews>,
+    log_lines: Vec<StateLogLine>,
 }
 
 /// What the writing thread wants in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum StateNews {
+pub(super) enum StateLogLine {
     /// A line for the log at the level of a warning.
     Warning(String),
     /// A line for the log at the level of an information.
@@ -202,30 +201,30 @@ pub(super) struct JobStateStore {
 /// What a daemon finds in its state directory.
 #[derive(Debug, Default)]
 pub(super) struct OpenedState {
-    /// None: nothing can be kept, for a reason that is among the news.
+    /// None: nothing can be kept, for a reason that is among the lines for the log.
     pub(super) store: Option<JobStateStore>,
     pub(super) saved: SavedState,
     pub(super) reserved: Option<RunId>,
-    pub(super) news: Vec<StateNews>,
+    pub(super) log_lines: Vec<StateLogLine>,
 }
 
 /// Reads the state that is in a directory, which is made if it is missing, and begins to keep it there.
 pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
-    let mut news = Vec::new();
-    let mut warn = |text: String| news.push(StateNews::Warning(text));
+    let mut log_lines = Vec::new();
+    let mut warn = |text: String| log_lines.push(StateLogLine::Warning(text));
     let path = directory.join(NAME);
     // One that cannot be made now may be there when the thread tries again.
-    if make_directory(directory).is_ok()
-        && let Err(error) = check_directory(directory)
+    if make_directory(directory).is_err()
+        && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {
-        warn(format!("the state directory {}: {}; {NOT_KEPT}", directory.display(), reason(&error)));
-        return OpenedState { news, ..OpenedState::default() };
+        warn(format!("the state directory {}: {UNTRUSTED}; {NOT_KEPT}", directory.display()));
+        return OpenedState { log_lines, ..OpenedState::default() };
     }
     let lock = match lock(directory) {
         Ok(Some(lock)) => Some(lock),
         Ok(None) => {
             warn(format!("another daemon uses the state directory {}; {NOT_KEPT}", directory.display()));
-            return OpenedState { news, ..OpenedState::default() };
+            return OpenedState { log_lines, ..OpenedState::default() };
         }
         // Nothing can be written there by anybody.
         Err(_) => None,
@@ -237,7 +236,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
                 "{} is of version {version}, which is newer: it is left as it is, and {NOT_KEPT}",
                 path.display()
             ));
-            return OpenedState { news, ..OpenedState::default() };
+            return OpenedState { log_lines, ..OpenedState::default() };
         }
         Ok(None) => Content::default(),
         Err(error) => {
@@ -256,26 +255,14 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
     let store =
         started.map_err(|error| warn(format!("starting the thread that keeps state: {}; {NOT_KEPT}", reason(&error))));
-    OpenedState { store: store.ok(), saved, reserved, news }
+    OpenedState { store: store.ok(), saved, reserved, log_lines }
 }
 
 const NOT_KEPT: &str = "the state of jobs lasts as long as this process";
 
+/// Makes the directory, which may be a symbolic link to another file system. Whoever may write there could give root's jobs a state.
 fn make_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    CreatedDirectory::create(directory)?.set_mode(DIRECTORY_MODE)
-}
-
-/// Whoever may write there could give root's jobs a state.
-fn check_directory(directory: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(directory)?;
-    let is_ours = metadata.uid() == crate::sys::passwd::effective_uid() || metadata.uid() == 0;
-    if !is_ours || metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others may write to it"));
-    }
-    Ok(())
+    created::make_trusted_directory(directory, DIRECTORY_MODE, Links::Followed)
 }
 
 /// None: another process has it.
@@ -329,13 +316,13 @@ impl JobStateStore {
             is_rewritten: true,
             is_ended: false,
             is_failing: false,
-            given: 1,
-            written: 0,
-            changed_at: 1,
-            appended: 0,
+            last_commit: 1,
+            synced_commit: 0,
+            last_job_commit: 1,
+            appended_commit: 0,
             wants_wake_up: false,
             wants_sync: false,
-            news: Vec::new(),
+            log_lines: Vec::new(),
         };
         let exchange = Arc::new(Exchange { shared: Mutex::new(shared), work: Condvar::new(), done: Condvar::new() });
         let notifier = Notifier::new()?;
@@ -354,15 +341,15 @@ impl JobStateStore {
         Ok(JobStateStore { exchange, notifier, changes: Vec::new(), handled: None, thread: Some(thread), _lock: lock })
     }
 
-    /// Becomes readable when there are news.
+    /// Becomes readable when there are lines for the log.
     pub(super) fn notifier(&self) -> &Notifier {
         &self.notifier
     }
 
     /// Takes the messages for the log.
-    pub(super) fn take_news(&self) -> Vec<StateNews> {
+    pub(super) fn take_log_lines(&self) -> Vec<StateLogLine> {
         self.notifier.answer();
-        std::mem::take(&mut self.exchange.lock().news)
+        std::mem::take(&mut self.exchange.lock().log_lines)
     }
 
     /// Keeps a change from the next [`JobStateStore::commit`] on.
@@ -380,7 +367,7 @@ impl JobStateStore {
         let mut shared = self.exchange.lock();
         shared.live.reserved = Some(upto);
         shared.has_new_numbers = true;
-        shared.given += 1;
+        shared.last_commit += 1;
         self.exchange.work.notify_one();
     }
 
@@ -391,7 +378,7 @@ impl JobStateStore {
         }
         let mut shared = self.exchange.lock();
         if !self.changes.is_empty() {
-            shared.changed_at = shared.given + 1;
+            shared.last_job_commit = shared.last_commit + 1;
         }
         for change in self.changes.drain(..) {
             let user = change.user().to_owned();
@@ -400,7 +387,7 @@ impl JobStateStore {
                 let text = format!(
                     "the jobs of {user} have more state than is kept; some of it lasts as long as this process"
                 );
-                shared.news.push(StateNews::Warning(text));
+                shared.log_lines.push(StateLogLine::Warning(text));
                 self.notifier.notify();
             }
             if shared.changed.len() < MOST_CHANGED {
@@ -414,7 +401,7 @@ impl JobStateStore {
             shared.live.handled = Some(handled);
             shared.has_new_numbers = true;
         }
-        shared.given += 1;
+        shared.last_commit += 1;
         self.exchange.work.notify_one();
     }
 
@@ -422,7 +409,8 @@ impl JobStateStore {
     /// when they are written.
     pub(super) fn is_written(&self) -> bool {
         let mut shared = self.exchange.lock();
-        let is_written = self.changes.is_empty() && (shared.is_failing || shared.appended >= shared.changed_at);
+        let is_written =
+            self.changes.is_empty() && (shared.is_failing || shared.appended_commit >= shared.last_job_commit);
         shared.wants_wake_up |= !is_written;
         is_written
     }
@@ -437,9 +425,9 @@ impl JobStateStore {
         self.commit();
         let mut shared = self.exchange.lock();
         shared.wants_sync = true;
-        let given = shared.given;
+        let last_commit = shared.last_commit;
         self.exchange.work.notify_one();
-        let is_waiting = |shared: &mut Shared| shared.written < given && !shared.is_failing;
+        let is_waiting = |shared: &mut Shared| shared.synced_commit < last_commit && !shared.is_failing;
         // What is not written by then is lost with this process.
         let _ = self.exchange.done.wait_timeout_while(shared, at_most, is_waiting);
     }
@@ -486,16 +474,16 @@ enum Batch {
 impl Writer {
     fn run(mut self) {
         let mut retry_at_ms: Option<i64> = None;
-        while let Some((batch, given)) = self.next_batch(retry_at_ms) {
+        while let Some((batch, last_commit)) = self.next_batch(retry_at_ms) {
             let written = match batch {
                 Batch::All(items) => self.write_all(&items),
                 Batch::Changes(items) => self.append(&items),
                 Batch::Sync => Ok(()),
             };
-            let wants_sync = self.exchange.lock().take_wish_for_sync(given);
+            let wants_sync = self.exchange.lock().take_wish_for_sync(last_commit);
             let written = written.and_then(|()| self.sync(wants_sync));
             retry_at_ms = written.is_err().then(|| clock::monotonic_ms().saturating_add(RETRY_MS));
-            self.report_write(written, given);
+            self.report_write(written, last_commit);
         }
     }
 
@@ -511,17 +499,17 @@ impl Writer {
             match retry_at_ms {
                 Some(at) if at > now_ms => {}
                 _ => {
-                    let given = shared.given;
+                    let last_commit = shared.last_commit;
                     let too_long = (shared.live.bytes as u64).saturating_mul(2).max(SHORTEST_COMPACTED);
                     let has_work = shared.is_rewritten || !shared.changed.is_empty() || shared.has_new_numbers;
                     if shared.is_rewritten || retry_at_ms.is_some() || (has_work && self.length > too_long) {
-                        return Some((Batch::All(shared.take_all()), given));
+                        return Some((Batch::All(shared.take_all()), last_commit));
                     }
                     if has_work {
-                        return Some((Batch::Changes(shared.take_changes()), given));
+                        return Some((Batch::Changes(shared.take_changes()), last_commit));
                     }
                     if shared.wants_sync || sync_at.is_some_and(|at| at <= now_ms) {
-                        return Some((Batch::Sync, given));
+                        return Some((Batch::Sync, last_commit));
                     }
                 }
             }
@@ -536,25 +524,25 @@ impl Writer {
         }
     }
 
-    /// Tells the event loop what came of writing the changes up to number `given`.
-    fn report_write(&mut self, written: io::Result<()>, given: u64) {
+    /// Tells the event loop what came of writing the changes up to number `last_commit`.
+    fn report_write(&mut self, written: io::Result<()>, last_commit: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
-        let news = match &written {
+        let log_lines = match &written {
             Ok(()) if shared.is_failing => {
-                Some(StateNews::Info(format!("the state of jobs is kept in {} again", path.display())))
+                Some(StateLogLine::Info(format!("the state of jobs is kept in {} again", path.display())))
             }
             Err(error) if !shared.is_failing => {
-                Some(StateNews::Warning(format!("writing {}: {}; {NOT_KEPT}", path.display(), reason(error))))
+                Some(StateLogLine::Warning(format!("writing {}: {}; {NOT_KEPT}", path.display(), reason(error))))
             }
             _ => None,
         };
         shared.is_failing = written.is_err();
         if written.is_ok() {
-            shared.appended = given;
+            shared.appended_commit = last_commit;
         }
         if written.is_ok() && self.is_synced {
-            shared.written = given;
+            shared.synced_commit = last_commit;
         }
         if std::mem::take(&mut shared.wants_wake_up) {
             self.notifier.notify();
@@ -564,8 +552,8 @@ impl Writer {
             self.is_synced = true;
             shared.is_rewritten = true;
         }
-        if let Some(news) = news {
-            shared.news.push(news);
+        if let Some(log_lines) = log_lines {
+            shared.log_lines.push(log_lines);
             self.notifier.notify();
         }
         self.exchange.done.notify_all();
@@ -579,7 +567,6 @@ impl Writer {
             Ok(()) | Err(_) => {}
         }
         make_directory(&self.directory)?;
-        check_directory(&self.directory)?;
         let file: File = CreatedFile::create(&new)?.into();
         let mut out = io::BufWriter::new(&file);
         let mut length = 0;
@@ -625,9 +612,9 @@ impl Writer {
 
 impl Shared {
     /// Whether somebody waits for a sync. The wish stays if more has been handed over since.
-    fn take_wish_for_sync(&mut self, given: u64) -> bool {
+    fn take_wish_for_sync(&mut self, last_commit: u64) -> bool {
         let wants_sync = self.wants_sync;
-        self.wants_sync &= self.given != given;
+        self.wants_sync &= self.last_commit != last_commit;
         wants_sync
     }
 
@@ -667,6 +654,8 @@ fn removal(job: &str, part: &str) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::created::CreatedDirectory;
+    use std::os::unix::fs::MetadataExt;
 
     const WAIT: Duration = Duration::from_secs(30);
 
@@ -707,7 +696,7 @@ mod tests {
         );
         drop(store);
         let opened = open(dir.path(), "boot");
-        assert_eq!((opened.saved, opened.reserved, opened.news), (expected.clone(), Some(RunId(5)), Vec::new()));
+        assert_eq!((opened.saved, opened.reserved, opened.log_lines), (expected.clone(), Some(RunId(5)), Vec::new()));
         let mut again = opened.store.unwrap();
         again.flush(WAIT);
         assert_eq!(content(dir.path()).saved, expected);
@@ -718,7 +707,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = start(dir.path(), LIMITS);
         store.flush(WAIT);
-        store.take_news();
+        store.take_log_lines();
         for at in 0..100 {
             store.add(change("alice:a", at));
             assert!(!store.is_written(), "it is not even handed over");
@@ -727,7 +716,7 @@ mod tests {
                 let poll = crate::sys::poll::Poll::new().unwrap();
                 poll.add(store.notifier(), 0).unwrap();
                 assert!(poll.wait_for_any(Some(30_000)).unwrap());
-                store.take_news();
+                store.take_log_lines();
             }
             let mut expected = SavedState::default();
             expected.apply(change("alice:a", at));
@@ -764,8 +753,11 @@ mod tests {
         store.add(change("bob:b", 1));
         store.flush(WAIT);
         assert_eq!(content(dir.path()).saved.len(), 11);
-        let news = store.take_news();
-        assert!(matches!(news.as_slice(), [StateNews::Warning(text)] if text.contains("alice")), "{news:?}");
+        let log_lines = store.take_log_lines();
+        assert!(
+            matches!(log_lines.as_slice(), [StateLogLine::Warning(text)] if text.contains("alice")),
+            "{log_lines:?}"
+        );
         // What is too long now is not kept in its old form.
         let long = "x".repeat(3_000);
         let pause = |pause: &str| serde_json::from_str(&format!(r#"{{"job":"bob:b","part":{{"pause":{pause}}}}}"#));
@@ -792,7 +784,7 @@ mod tests {
         let cut = &bytes[..bytes.len() - 3];
         fs::write(&path, cut).unwrap();
         let opened = open(dir.path(), "boot");
-        assert_eq!((opened.saved.len(), opened.news.len()), (1, 1), "{:?}", opened.news);
+        assert_eq!((opened.saved.len(), opened.log_lines.len()), (1, 1), "{:?}", opened.log_lines);
         assert_eq!(fs::read(dir.path().join(DAMAGED)).unwrap(), cut);
         // The thread must not write once more.
         let mut store = opened.store.unwrap();
@@ -801,7 +793,7 @@ mod tests {
         let newer = LineWriter::default().line(r#"{"format":"cronwheel state","version":9}"#);
         fs::write(&path, &newer).unwrap();
         let opened = open(dir.path(), "boot");
-        assert!(opened.store.is_none() && opened.news.len() == 1, "{:?}", opened.news);
+        assert!(opened.store.is_none() && opened.log_lines.len() == 1, "{:?}", opened.log_lines);
         assert_eq!(fs::read_to_string(&path).unwrap(), newer);
     }
 
@@ -810,11 +802,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().join("state-dir");
         let opened = open(&inner, "boot");
-        assert!(opened.store.is_some() && opened.news.is_empty());
+        assert!(opened.store.is_some() && opened.log_lines.is_empty());
         assert_eq!(fs::metadata(&inner).unwrap().mode() & 0o7777, DIRECTORY_MODE);
         let open_to_all = dir.path().join("open-to-all");
         CreatedDirectory::create(&open_to_all).unwrap().set_mode(0o777).unwrap();
         let opened = open(&open_to_all, "boot");
-        assert!(opened.store.is_none() && opened.news.len() == 1, "{:?}", opened.news);
+        assert!(opened.store.is_none() && opened.log_lines.len() == 1, "{:?}", opened.log_lines);
     }
 }

@@ -212,12 +212,12 @@ fn serve(
         Ok(daemon) => daemon,
         Err(why) => {
             let Some(pipe) = pipe else { return Err(why.into()) };
-            pipe.break_with(&why.to_string());
+            pipe.report_failure(&why.to_string());
             return Err(Failure::Reported);
         }
     };
     if let Some(pipe) = pipe {
-        pipe.keep();
+        pipe.report_ready();
     }
     daemon.report_ready();
     daemon.run().map_err(|why| {

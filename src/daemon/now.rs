@@ -17,7 +17,7 @@ use crate::sys::contract::SingleThreaded;
 use crate::sys::error::os;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
-use crate::sys::{clock, host};
+use crate::sys::{clock, descriptor, files, host};
 use crate::users::DaemonUsers;
 use std::path::Path;
 
@@ -36,13 +36,20 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
         CrontabFiles::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
     tables.rescan(Depth::Names, &mut DaemonUsers::default(), known, &mut events);
     let starts = due_this_minute(events, known, clock::wall().seconds);
-    let mut left = starts.len();
+    let mut left = 0_usize;
     for action in &starts {
         if let Action::Start(start) = action {
             let mut start = start.clone();
             // Nobody decides about what follows: there are no retries, and each run is by itself.
             (start.rules.retries_left, start.rules.waits_for_decision, start.rules.keeps_output) = (0, false, false);
-            executor.start(&start, false);
+            match executor.start(&start, false) {
+                Ok(()) => left += 1,
+                Err(why) => {
+                    let line = format!("line {} of {} is not started: {why}\n", start.line, start.source.path);
+                    // If standard error fails, there is nothing left to report to.
+                    let _ = files::write_all(descriptor::standard(true), line.as_bytes());
+                }
+            }
         }
     }
     let poll = Poll::new().map_err(os("making the event queue"))?;

@@ -1,7 +1,7 @@
 //! The stamps of anacron's jobs in anacron's format: for each job a file of mode 0600 with the day of its last run.
 
 use crate::schedule::Day;
-use crate::sys::files::reason;
+use crate::sys::error::OsError;
 use crate::sys::state_file;
 use std::ffi::OsStr;
 use std::fs::DirBuilder;
@@ -19,10 +19,10 @@ pub struct Stamps(PathBuf);
 
 /// A stamp could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("writing the stamp {}: {}", path.display(), reason(source))]
+#[error("writing the stamp {}: {source}", path.display())]
 pub struct StampError {
     path: PathBuf,
-    source: io::Error,
+    source: OsError,
 }
 
 impl Stamps {
@@ -70,7 +70,7 @@ impl Stamps {
     }
 
     fn failed(&self, id: &[u8], source: io::Error) -> StampError {
-        StampError { path: self.path(id), source }
+        StampError { path: self.path(id), source: source.into() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::scheduler::{Owner, Source};
 use crate::spool::{Found, TableFile, watched_directories};
+use crate::sys::error::OsError;
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
 use crate::users::caller_name;
@@ -19,12 +20,12 @@ pub struct StandaloneFiles {
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("reading {}: {}", path.display(), files::reason(source))]
+#[error("reading {}: {source}", path.display())]
 pub struct StandaloneFilesError {
     /// The file that cannot be used.
     pub path: PathBuf,
     /// The reason as the kernel gives it.
-    pub source: io::Error,
+    pub source: OsError,
 }
 
 impl StandaloneFiles {
@@ -35,7 +36,8 @@ impl StandaloneFiles {
     /// A path is empty, or there is no current directory.
     pub fn new(paths: &[PathBuf]) -> Result<StandaloneFiles, StandaloneFilesError> {
         let absolute = |path: &PathBuf| {
-            std::path::absolute(path).map_err(|source| StandaloneFilesError { path: path.clone(), source })
+            std::path::absolute(path)
+                .map_err(|source| StandaloneFilesError { path: path.clone(), source: source.into() })
         };
         Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller: caller_name() })
     }
@@ -55,7 +57,7 @@ impl StandaloneFiles {
             // A FIFO is not opened, as that would take its content.
             std::fs::metadata(path)
                 .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) })
-                .map_err(|source| StandaloneFilesError { path: path.clone(), source })?;
+                .map_err(|source| StandaloneFilesError { path: path.clone(), source: source.into() })?;
         }
         Ok(())
     }
@@ -66,7 +68,7 @@ impl StandaloneFiles {
     ///
     /// The file cannot be opened.
     pub fn open(&self, path: &Path) -> Result<Found, StandaloneFilesError> {
-        let failed = |source| StandaloneFilesError { path: path.to_owned(), source };
+        let failed = |source: io::Error| StandaloneFilesError { path: path.to_owned(), source: source.into() };
         let file = File::open(path).map_err(failed)?;
         let stat = files::stat(&file).map_err(failed)?;
         Ok(Found {

@@ -236,7 +236,7 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartR
     match StartRecord::open(&settings.config.run_dir, boot) {
         Ok(record) => Some(record),
         Err(why) => {
-            let detail = format!("opening the record of what was started: {why}");
+            let detail = format!("opening the record of what was started: {}", reason(&why));
             log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
             None
         }
@@ -303,18 +303,19 @@ impl Daemon {
 
     /// Reads the durable state of jobs and begins to keep it, in a thread of its own.
     fn open_job_state(&mut self, boot: &Boot, reserved: Option<RunId>) -> Result<SavedState, Fatal> {
-        let OpenedState { store, mut saved, reserved: saved_reserved, news } = open_job_state(&self.settings, boot);
+        let OpenedState { store, mut saved, reserved: saved_reserved, log_lines } =
+            open_job_state(&self.settings, boot);
         self.planner.scheduler.reserve_runs_from(first_run(reserved.max(saved_reserved)));
         if let Some(store) = &store {
             self.reactor
                 .add(store.notifier(), Interest::Readable, |daemon, _| {
-                    daemon.log_job_state_news();
+                    daemon.log_job_state_lines();
                     Ok(())
                 })
                 .map_err(os("waiting for the thread that keeps state"))?;
         }
         self.files.job_state = store;
-        news.iter().for_each(|news| self.log_state_news(news));
+        log_lines.iter().for_each(|line| self.log_state_line(line));
         // Another cron has run since: what it handled is unknown.
         if self.files.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran) {
             saved.forget_handled();
@@ -387,7 +388,7 @@ impl Daemon {
     fn record_reboot(&mut self, jobs: RebootJobs) {
         self.execution.reboot_jobs = Some(jobs);
         if let Some(Err(why)) = self.files.record.as_ref().map(|record| record.write_reboot(jobs)) {
-            self.warn(&format!("writing when @reboot jobs became due: {why}"));
+            self.warn(&format!("writing when @reboot jobs became due: {}", reason(&why)));
         }
     }
 
@@ -407,7 +408,7 @@ impl Daemon {
             Reboot::First => true,
             Reboot::Done => false,
             Reboot::Unknown(why) => {
-                self.warn(&format!("marking {} for this boot: {why}; @reboot jobs are run", path.display()));
+                self.warn(&format!("marking {} for this boot: {}; @reboot jobs are run", path.display(), reason(&why)));
                 true
             }
         };

@@ -7,6 +7,7 @@ use crate::schedule::Timestamp;
 use crate::scheduler::{Event, RunRules};
 use crate::sys::clock;
 use crate::sys::error::os;
+use crate::sys::files::reason;
 use crate::sys::poll::Poll;
 
 /// The time from TERM to KILL. Milliseconds.
@@ -27,7 +28,7 @@ impl Daemon {
         let now_ms = clock::monotonic_ms();
         match self.stopping {
             None => {
-                self.files.manager.tell("STOPPING=1");
+                self.files.manager.send("STOPPING=1");
                 // The scheduler and the executor start nothing more, and the record says from when on.
                 let (is_recorded, keeps_jobs) = (self.files.record.is_some(), self.keeps_job_state());
                 self.notify_scheduler(Event::Stop { is_recorded, keeps_jobs });
@@ -135,7 +136,7 @@ impl Daemon {
         if let Some(record) = &self.files.record
             && let Err(why) = record.write(upto)
         {
-            self.warn(&format!("writing what was started: {why}"));
+            self.warn(&format!("writing what was started: {}", reason(&why)));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::executor::{
 use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
+use crate::sys::files::reason;
 use crate::sys::process::Pid;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,10 +21,11 @@ const CLEAN_MS: i64 = 60_000;
 /// How soon an executor that cannot be reached is tried again.
 const RETRY_SILENT_MS: i64 = 5000;
 
-const UNKNOWN_END: &str = ": the process that starts jobs died before it; how it ended is not known";
-const UNKNOWN_END_OF_SILENT: &str = ": the process that starts jobs cannot be reached; how it ended is not known";
-const UNKNOWN_START_OF_SILENT: &str = ": the process that starts jobs cannot be reached; it may have run";
-const UNKNOWN_START: &str = ": the process that starts jobs died while it started it; it may have run";
+const UNKNOWN_END: &str = ": the executor died while this job ran; its result is unknown";
+const UNKNOWN_END_OF_SILENT: &str = ": the executor that ran this job cannot be reached; its result is unknown";
+const UNKNOWN_START_OF_SILENT: &str =
+    ": the executor that was starting this job cannot be reached; whether it ran is unknown";
+const UNKNOWN_START: &str = ": the executor died while it was starting this job; whether it ran is unknown";
 
 /// A run whose end nobody saw.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Daemon {
                 None
             }
             Err(why) => {
-                self.warn(&format!("waiting for the executor of an earlier daemon: {why}"));
+                self.warn(&format!("waiting for the executor of an earlier daemon: {}", reason(&why)));
                 Some(executor.disconnect(&self.executors.old.boot_id))
             }
         }
@@ -366,8 +368,7 @@ impl Daemon {
                 RunOutcome::NotStarted { why } => format!("not started: {why}"),
                 RunOutcome::Skipped(_) | RunOutcome::Lost => continue,
             };
-            let rest =
-                format!(" {how}; the process that starts jobs died before it had reported that: output may be lost");
+            let rest = format!(" {how}; the executor died before it had reported that: output may be lost");
             self.log_old_run(&known, run, "ENDED", &rest);
         }
     }

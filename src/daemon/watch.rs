@@ -4,6 +4,7 @@
 //! counts is what the scan finds. Files that are opened or read are left out of the mask: in /etc that is several events for each program that
 //! starts anywhere on the machine.
 
+use crate::sys::error::OsError;
 use crate::sys::poll::Notifier;
 use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind, RenameMode};
 use notify::{EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _};
@@ -118,15 +119,22 @@ pub struct Watcher {
 pub enum WatchError {
     /// The watcher or its notifier could not be made.
     #[error("starting to watch: {0}")]
-    Start(io::Error),
+    Start(OsError),
     /// A directory could not be watched.
-    #[error("watching {}: {reason}", path.display())]
+    #[error("watching {}: {source}", path.display())]
     Directory {
         /// The directory that could not be watched.
         path: PathBuf,
         /// The reason as `notify` or the kernel has it.
-        reason: String,
+        source: OsError,
     },
+}
+
+fn os_error(error: notify::Error) -> OsError {
+    OsError::from(match error.kind {
+        notify::ErrorKind::Io(error) => error,
+        _ => io::Error::other(error.to_string()),
+    })
 }
 
 impl Watcher {
@@ -136,7 +144,7 @@ impl Watcher {
     ///
     /// The kernel has no inotify instance or descriptor left for this user.
     pub fn new() -> Result<Watcher, WatchError> {
-        let notifier = Notifier::new().map_err(WatchError::Start)?;
+        let notifier = Notifier::new().map_err(|error| WatchError::Start(error.into()))?;
         let hints = Arc::new(Mutex::new(Hints::default()));
         let (handler_notifier, handler_hints) = (notifier.clone(), hints.clone());
         let handler = move |event: notify::Result<Event>| {
@@ -147,12 +155,7 @@ impl Watcher {
             }
         };
         let config = notify::Config::default().with_event_kinds(EVENT_KINDS);
-        let notify = INotifyWatcher::new(handler, config).map_err(|error| {
-            WatchError::Start(match error.kind {
-                notify::ErrorKind::Io(error) => error,
-                _ => io::Error::other(error.to_string()),
-            })
-        })?;
+        let notify = INotifyWatcher::new(handler, config).map_err(|error| WatchError::Start(os_error(error)))?;
         Ok(Watcher { notify, hints, notifier, watched: BTreeMap::new() })
     }
 
@@ -219,7 +222,7 @@ impl Watcher {
             }
             // It was removed meanwhile.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(false),
-            Err(error) => Err(WatchError::Directory { path: directory.to_owned(), reason: error.to_string() }),
+            Err(error) => Err(WatchError::Directory { path: directory.to_owned(), source: os_error(error) }),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Executor {
     pid: u32,
     /// The journal of runs, if it is a file without a name.
     journal: Option<File>,
+    /// Why a request other than a start or follow-up was not queued.
+    queue_error: Option<WireError>,
 }
 
 impl Executor {
@@ -48,7 +50,7 @@ impl Executor {
             journal.as_ref().map(File::try_clone).transpose().map_err(os("making the journal of runs"))?;
         let pid = process::fork(threads, |child| run(child, config, theirs, of_executor))
             .map_err(os("forking the executor"))?;
-        Ok(Executor { link: Link::new(ours), pid, journal })
+        Ok(Executor { link: Link::new(ours), pid, journal, queue_error: None })
     }
 
     /// The journal of runs, if it is a file without a name.
@@ -64,17 +66,26 @@ impl Executor {
 
     /// Queues a start, which [`Executor::flush`] sends. The executor reports the end of the run, and with `wants_pid` also its process,
     /// which costs the receiver one more wake-up.
-    pub fn start(&mut self, start: &RunRequest, wants_pid: bool) {
-        self.queue(&ExecutorRequest::Start { start, wants_pid });
+    ///
+    /// # Errors
+    ///
+    /// The request is too long. The executor does not get it, and can still be used.
+    pub fn start(&mut self, start: &RunRequest, wants_pid: bool) -> Result<(), WireError> {
+        self.link.push(&ExecutorRequest::Start { start, wants_pid }).map(drop)
     }
 
     /// Queues a request to run a hook or to call a web service.
-    pub fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) {
+    ///
+    /// # Errors
+    ///
+    /// As for [`Executor::start`].
+    pub fn follow_up(&mut self, follow_up: &FollowUp<Box<RunRequest>>) -> Result<(), WireError> {
         let FollowUp { start, output_of, task } = follow_up;
-        self.queue(&ExecutorRequest::FollowUp(FollowUp { start, output_of: *output_of, task: task.clone() }));
+        let request = ExecutorRequest::FollowUp(FollowUp { start, output_of: *output_of, task: task.clone() });
+        self.link.push(&request).map(drop)
     }
 
-    /// Queues the news that no attempt follows a run: its output is mailed or dropped.
+    /// Queues the message that no attempt follows a run: its output is mailed or dropped.
     pub fn conclude(&mut self, run: RunId, is_mailed: bool) {
         self.queue(&ExecutorRequest::Conclude { run, is_mailed });
     }
@@ -172,11 +183,14 @@ impl Executor {
         self.pid
     }
 
-    fn queue(&mut self, order: &ExecutorRequest<&RunRequest>) {
-        // Only a message longer than the limit of the connection can fail here, and the longest command of a crontab is a thousand times
-        // shorter.
-        if let Err(error) = self.link.push(order) {
-            debug_assert!(false, "{error}");
+    /// Why a request was not queued since the last call.
+    pub fn take_queue_error(&mut self) -> Option<WireError> {
+        self.queue_error.take()
+    }
+
+    fn queue(&mut self, request: &ExecutorRequest<&RunRequest>) {
+        if let Err(error) = self.link.push(request) {
+            self.queue_error.get_or_insert(error);
         }
     }
 }

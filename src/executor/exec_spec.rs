@@ -4,7 +4,7 @@ use super::environment::{Variables, c_string};
 use super::label::Label;
 use crate::crontab::{IoClass, ResourceLimits};
 use crate::profile::ProfileName;
-use crate::sys::cgroup::Entrance;
+use crate::sys::cgroup::CgroupDescriptor;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -75,7 +75,7 @@ pub(super) struct Failure {
     pub(super) source: io::Error,
 }
 
-fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
+pub(super) fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
     move |source| Failure { step, source }
 }
 
@@ -133,7 +133,7 @@ pub(super) struct ExecSpec {
     /// The SELinux context to run in. None: the PAM monitor has set it already, or there is no SELinux.
     pub(super) label: Option<Label>,
     /// The cgroup of the job. None: it stays in that of its parent.
-    pub(super) entrance: Option<Entrance>,
+    pub(super) cgroup_descriptor: Option<CgroupDescriptor>,
     pub(super) program: Program,
     pub(super) directory: CString,
     /// Whether the program runs in `/` if its directory cannot be entered.
@@ -170,7 +170,7 @@ impl ExecSpec {
         ExecSpec {
             identity: None,
             label: None,
-            entrance: None,
+            cgroup_descriptor: None,
             program: Program::new(shell, arguments, environment.strings()),
             directory: c_string(&[environment.get("HOME").unwrap_or(b"/")]),
             runs_without_home: true,
@@ -199,7 +199,7 @@ impl ExecSpec {
     /// Executes the program in a new process that keeps this process's identity, by posix_spawn(3), which costs less than a fork. None if that is
     /// not possible: a fork can enter a cgroup and set an entry's limits, and tells which step fails.
     pub(super) fn spawn(&self, threads: &SingleThreaded, stdio: Stdio<'_>) -> Option<Pid> {
-        let needs_fork = self.identity.is_some() || self.label.is_some() || self.entrance.is_some();
+        let needs_fork = self.identity.is_some() || self.label.is_some() || self.cgroup_descriptor.is_some();
         if needs_fork || self.limits != ResourceLimits::default() {
             return None;
         }
@@ -214,7 +214,9 @@ impl ExecSpec {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
         // Its session was begun before, so that every process in its cgroup is in a session of the job.
-        if let Some(Err(source)) = self.entrance.as_ref().map(|entrance| entrance.enter(child)) {
+        if let Some(Err(source)) =
+            self.cgroup_descriptor.as_ref().map(|cgroup_descriptor| cgroup_descriptor.enter(child))
+        {
             reporter.send(&Failure { step: ExecStage::Cgroup, source });
         }
         stdio.place(child, reporter).map_err(at(ExecStage::Descriptors))?;
@@ -308,9 +310,9 @@ impl Stdio<'_> {
     /// Moves the streams to descriptors 0, 1 and 2 and closes all others except the reporter's pipe, which exec closes. The numbers of the
     /// pipes are above 2, because the executor and the PAM monitor have 0, 1 and 2 open.
     fn place(self, child: &FreshChild, reporter: &Reporter) -> io::Result<()> {
-        descriptor::place(child, self.input, 0)?;
-        descriptor::place(child, self.output, 1)?;
-        descriptor::place(child, self.error, 2)?;
+        descriptor::duplicate_to(child, self.input, 0)?;
+        descriptor::duplicate_to(child, self.output, 1)?;
+        descriptor::duplicate_to(child, self.error, 2)?;
         descriptor::close_from(child, 3, &[reporter.pipe.as_fd()])
     }
 }

@@ -4,7 +4,7 @@
 //! none, so that they outlive the processes of the job.
 
 use crate::scheduler::RunId;
-use crate::sys::cgroup::{DelegatedCgroup, Entrance, LeafCgroup};
+use crate::sys::cgroup::{CgroupDescriptor, DelegatedCgroup, LeafCgroup};
 use crate::sys::process::Pid;
 use std::io;
 
@@ -17,10 +17,10 @@ pub(super) fn leaf_of(cgroup: &DelegatedCgroup, run: RunId) -> LeafCgroup {
 }
 
 /// Creates the leaf of this run.
-pub(super) fn create(cgroup: &DelegatedCgroup, run: RunId) -> io::Result<(LeafCgroup, Entrance)> {
+pub(super) fn create(cgroup: &DelegatedCgroup, run: RunId) -> io::Result<(LeafCgroup, CgroupDescriptor)> {
     let leaf = leaf_of(cgroup, run);
-    let entrance = leaf.create()?;
-    Ok((leaf, entrance))
+    let cgroup_descriptor = leaf.create()?;
+    Ok((leaf, cgroup_descriptor))
 }
 
 /// The leaf of a run whose executor is dead. None: the cgroup of this process is not delegated.

@@ -40,7 +40,7 @@ pub(super) const LONGEST: u64 = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file could not be read or written.
-    #[error("{}", .0.brief())]
+    #[error(transparent)]
     Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
     #[error("not a journal of this version")]
@@ -51,6 +51,9 @@ pub enum JournalError {
 }
 
 /// A step in the life of a run.
+///
+/// Format of the journal (postcard), which a main of another version may read: fields and variants are neither removed nor reordered; see
+/// [`super::wire`].
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
     /// The run is about to be started.

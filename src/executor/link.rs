@@ -1,14 +1,23 @@
 //! Messages over a stream socket: a length of four bytes (little endian), then the message in the format of postcard. Sending and receiving
 //! never block.
 
+use crate::crontab::LARGEST_ENVIRONMENT;
 use crate::sys::descriptor;
+use crate::sys::error::OsError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Maximum length of a message, far above the longest command with the most settings that a crontab can have.
-const LONGEST: usize = 256 << 20;
+/// Maximum length of a message. The longest is the start of a job: its environment and its command, with the input behind `%`. The parser
+/// bounds the environment. A command of a crontab is far shorter than [`LONGEST_COMMAND`]; one of an anacrontab that is longer could not be
+/// executed, as execve(2) takes at most 6 MiB.
+const LONGEST: usize = LARGEST_ENVIRONMENT + LONGEST_COMMAND + OTHER_FIELDS;
+
+const LONGEST_COMMAND: usize = 6 << 20;
+
+/// Bytes for everything else in a start: names, paths and rules.
+const OTHER_FIELDS: usize = 1 << 20;
 
 /// Capacity of a new message's buffer: most are shorter.
 const INITIAL_CAPACITY: usize = 128;
@@ -24,13 +33,19 @@ const MESSAGES_PER_CALL: usize = 64;
 pub enum WireError {
     /// Reading from the socket or writing to it failed.
     #[error("using the socket: {0}")]
-    Io(#[from] io::Error),
+    Io(#[source] OsError),
     /// The bytes are no message of this type.
     #[error("reading a message: {0}")]
     Message(#[from] postcard::Error),
     /// The length of a message is beyond [`LONGEST`].
     #[error("expected a message of at most {LONGEST} bytes, found one of {0} bytes")]
     Length(usize),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> WireError {
+        WireError::Io(error.into())
+    }
 }
 
 /// One end of the socket, with the queue of outgoing messages and the incomplete incoming ones.
@@ -53,6 +68,10 @@ impl Link {
     }
 
     /// Queues a message and returns its number. It has been sent once [`Link::sent`] is greater.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Length`]: it is too long. The connection can still be used.
     pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
         let mut frame = Vec::with_capacity(INITIAL_CAPACITY);
         frame.extend_from_slice(&[0; 4]);
@@ -196,6 +215,20 @@ mod tests {
         assert_eq!(got, [long, vec![1]]);
         assert_eq!(here.sent(), 2);
         assert!(!here.wants_to_write() && there.incoming.capacity() == 0);
+    }
+
+    #[test]
+    fn the_longest_start_of_a_crontab_can_be_sent_and_a_longer_message_is_refused() {
+        for profile in [&crate::profile::DEBIAN, &crate::profile::CRONIE] {
+            assert!(profile.dialect.limits.command <= LONGEST_COMMAND);
+        }
+        let (mut here, mut there) = pair();
+        assert!(matches!(here.push(&vec![7_u8; LONGEST]), Err(WireError::Length(_))));
+        assert!(!here.wants_to_write());
+        assert_eq!(here.push(&1_u8).unwrap(), 0);
+        here.flush().unwrap();
+        there.fill().unwrap();
+        assert_eq!(there.take::<u8>().unwrap(), Some(1));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 
 use super::config::{CALL_URL, RETRY_MS};
 use super::environment::Variables;
-use super::exec_spec::{ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, defaults, run_child};
+use super::exec_spec::{
+    ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, at, defaults, run_child,
+};
 use super::job::usage_of;
 use super::job_cgroup;
 use super::label::Label;
@@ -13,7 +15,7 @@ use super::link::{Link, WireError};
 use crate::crontab::ResourceLimits;
 use crate::profile::Profile;
 use crate::scheduler::{Environment, RunId, SharedBytes, Usage};
-use crate::sys::cgroup::{DelegatedCgroup, Entrance, LeafCgroup};
+use crate::sys::cgroup::{CgroupDescriptor, DelegatedCgroup, LeafCgroup};
 use crate::sys::clock;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
@@ -174,8 +176,8 @@ impl<'a> PamMonitor<'a> {
         let session = self.open_session(&request)?;
         let (pam, identity) = result_of_session(session.as_ref(), &request)?;
         let (reporter, reports) = Reporter::new().map_err(at(ExecStage::Descriptors))?;
-        let (leaf, entrance) = request.run.and_then(|run| self.create_leaf(run)).unzip();
-        let spec = ExecSpec { entrance, ..spec(&request, &pam, identity) };
+        let (leaf, cgroup_descriptor) = request.run.and_then(|run| self.create_leaf(run)).unzip();
+        let spec = ExecSpec { cgroup_descriptor, ..spec(&request, &pam, identity) };
         let [input, output, error] = ends.each_ref().map(AsFd::as_fd);
         let stdio = Stdio { input, output, error };
         let job = fork_with_retries(threads, |child| run_child(&child, &spec, stdio, &reporter, self.profile.profile))
@@ -229,7 +231,7 @@ impl<'a> PamMonitor<'a> {
 
     /// Creates the cgroup of the job. None if jobs have none, or if the session has moved this process to another one: that of a user's session
     /// belongs to the manager of sessions.
-    fn create_leaf(&mut self, run: RunId) -> Option<(LeafCgroup, Entrance)> {
+    fn create_leaf(&mut self, run: RunId) -> Option<(LeafCgroup, CgroupDescriptor)> {
         let cgroup = self.cgroup.filter(|cgroup| cgroup.is_own())?;
         match job_cgroup::create(cgroup, run) {
             Ok(created) => Some(created),
@@ -252,8 +254,8 @@ impl<'a> PamMonitor<'a> {
             if let Some(message) = self.link.take()? {
                 return Ok(message);
             }
-            descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::Io)?;
-            if !self.link.fill().map_err(WireError::Io)? {
+            descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::from)?;
+            if !self.link.fill().map_err(WireError::from)? {
                 return self.link.take()?.ok_or(MonitorError::ExecutorGone);
             }
         }
@@ -298,10 +300,6 @@ fn result_of_session(
 fn remove(leaf: Option<&LeafCgroup>) {
     // What is left there is removed by the next executor.
     let _ = leaf.map(LeafCgroup::remove);
-}
-
-fn at(step: ExecStage) -> impl FnOnce(io::Error) -> Failure {
-    move |source| Failure { step, source }
 }
 
 fn failed(failure: &Failure) -> MonitorEvent {

@@ -2,15 +2,17 @@
 
 use super::journal::{Compacted, Journal, JournalContent, JournalError, LONGEST, read};
 use crate::sys::contract::SingleThreaded;
+use crate::sys::created::{self, FoundDirectory, UNTRUSTED};
 use crate::sys::error::{PathError, os_at};
+use crate::sys::files::Links;
 use crate::sys::host;
 use crate::sys::local_socket::Listener;
 use crate::sys::process::{self, Pid};
 use crate::sys::process_lock;
 use crate::sys::state_file;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Maximum number of journals that are read.
@@ -27,7 +29,7 @@ pub enum RunDirectoryError {
     #[error(transparent)]
     Os(#[from] PathError),
     /// Other users could write to the directory.
-    #[error("{}: expected a directory that only its owner, this user, can write to", path.display())]
+    #[error("{}: {UNTRUSTED}", path.display())]
     Untrusted {
         /// The path of the directory.
         path: PathBuf,
@@ -92,7 +94,8 @@ impl ExecutorFiles {
 
     /// Begins the journal of this process and keeps it locked.
     pub(super) fn begin_journal(&self, boot_id: &str) -> Result<Journal, RunDirectoryError> {
-        make(&self.directory)?;
+        created::make_trusted_directory(&self.directory, 0o755, Links::Refused)
+            .map_err(os_at("making", &self.directory))?;
         let path = self.journal();
         let file = create_locked(&path)?;
         Journal::begin(file, boot_id).map_err(in_journal(&path))
@@ -159,37 +162,13 @@ pub(super) struct JournalState {
     pub(super) file: File,
 }
 
-/// Creates the directory if it is missing, and checks that nobody else can write to it.
-fn make(directory: &Path) -> Result<(), RunDirectoryError> {
-    match DirBuilder::new().mode(0o755).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(os_at("making", directory)(error).into()),
-        _ => trust(directory).map(drop),
-    }
-}
-
 /// Whether the directory exists. It is an error if other users can write to it.
 fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
-    let found = match fs::symlink_metadata(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        found => found.map_err(os_at("looking at", directory))?,
-    };
-    if found.is_dir() && is_owner(&found) && found.mode() & 0o022 == 0 {
-        return Ok(true);
+    match created::look_at_directory(directory, Links::Refused).map_err(os_at("looking at", directory))? {
+        FoundDirectory::Missing => Ok(false),
+        FoundDirectory::Trusted => Ok(true),
+        FoundDirectory::Untrusted => Err(RunDirectoryError::Untrusted { path: directory.to_owned() }),
     }
-    Err(RunDirectoryError::Untrusted { path: directory.to_owned() })
-}
-
-fn is_owner(found: &fs::Metadata) -> bool {
-    found.uid() == own_uid()
-}
-
-/// The user who owns all files of the directory.
-pub(super) fn own_uid() -> u32 {
-    let ids = process::own_ids();
-    ids.map_or(u32::MAX, |ids| {
-        let [_, effective, _] = ids.users;
-        effective
-    })
 }
 
 fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
@@ -216,7 +195,7 @@ fn open(path: &Path) -> Result<Option<File>, RunDirectoryError> {
         }
         opened => opened.map_err(os_at("opening", path))?,
     };
-    if is_owner(&file.metadata().map_err(os_at("looking at", path))?) {
+    if file.metadata().map_err(os_at("looking at", path))?.uid() == process::own_uid() {
         return Ok(Some(file));
     }
     Err(in_journal(path)(JournalError::Foreign))

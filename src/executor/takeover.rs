@@ -4,12 +4,12 @@
 //! running, and later their results. It requests no starts from it. The two may have different versions, see [`super::wire`].
 
 use super::link::Link;
-use super::run_directory::{ExecutorFiles, own_uid};
+use super::run_directory::ExecutorFiles;
 use super::wire::{ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
 use crate::scheduler::{RunId, RunOutcome, RunResult};
 use crate::sys::clock;
 use crate::sys::local_socket;
-use crate::sys::process::Pid;
+use crate::sys::process::{self, Pid};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,7 +41,7 @@ impl OldExecutor {
     /// Connects to the executor if it is a process of the same user.
     pub(super) fn connect(files: ExecutorFiles) -> io::Result<OldExecutor> {
         let (socket, uid) = local_socket::connect(&files.socket())?;
-        if uid != own_uid() {
+        if uid != process::own_uid() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let mut executor = OldExecutor {

@@ -254,7 +254,7 @@ pub enum QueryError {
     #[error("no such run")]
     NoSuchRun,
     /// It takes too long.
-    #[error("the question takes too long")]
+    #[error("the query exceeded its time limit; ask for a shorter time")]
     TooLong,
     /// The database cannot be read now.
     #[error("the history cannot be read: {0}")]

@@ -3,6 +3,7 @@
 use super::journal::{JournalReader, Position};
 use super::message::{LONGEST_LINE, RecorderMessage, RecorderSettings};
 use super::store::{Opened, Store, StoreError};
+use crate::sys::error::OsError;
 use crate::sys::{clock, descriptor, files, process_lock, state_file};
 use std::fs::File;
 use std::io;
@@ -37,10 +38,16 @@ pub enum RecorderError {
     NotStartedByMain,
     /// A system call failed.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(#[source] OsError),
     /// The database is of a later version.
     #[error("{0}")]
     Off(String),
+}
+
+impl From<io::Error> for RecorderError {
+    fn from(error: io::Error) -> RecorderError {
+        RecorderError::Io(error.into())
+    }
 }
 
 /// Whether main still holds its end of the connection.
@@ -177,8 +184,8 @@ impl Recorder {
     ///
     /// The connection fails.
     pub fn handle_main(&mut self) -> io::Result<MainState> {
-        let mut news = [0; 512];
-        let count = descriptor::read(self.main.as_fd(), &mut news)?;
+        let mut bytes = [0; 512];
+        let count = descriptor::read(self.main.as_fd(), &mut bytes)?;
         if count == 0 {
             return Ok(MainState::Closed);
         }

@@ -3,6 +3,7 @@
 use super::event::{DaemonBegun, HistoryEvent, RecordedEntry, RunBegun, RunDecided, RunEnded, Slots};
 use super::journal::{JournaledEvent, Position};
 use super::schema;
+use crate::sys::error::OsError;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, named_params, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ pub(super) enum StoreError {
     Sqlite(#[from] rusqlite::Error),
     /// A file cannot be renamed or removed.
     #[error("putting the damaged database aside: {0}")]
-    Aside(#[source] io::Error),
+    Aside(#[source] OsError),
 }
 
 impl StoreError {
@@ -98,7 +99,7 @@ impl Store {
         let path = directory.join(NAME);
         match Store::open_file(&path) {
             Err(error) if error.is_damage() => {
-                let aside = put_aside(directory, now_seconds).map_err(StoreError::Aside)?;
+                let aside = put_aside(directory, now_seconds).map_err(|error| StoreError::Aside(error.into()))?;
                 Ok(Opened { store: Store::open_file(&path)?, put_aside: Some(aside) })
             }
             opened => Ok(Opened { store: opened?, put_aside: None }),

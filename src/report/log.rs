@@ -14,6 +14,7 @@ mod sink;
 pub use fields::of_start as fields_of_start;
 pub use record::{Ident, Level, LogRecord};
 
+use super::format_count;
 use crate::profile::Profile;
 use crate::sys::clock::{self, LocalTime};
 use destination::Destination;
@@ -143,7 +144,7 @@ impl Log {
     fn log_lost(&mut self) {
         if let Some(lost) = self.sink.take_lost() {
             self.lost = self.lost.saturating_add(lost);
-            let detail = format!("{lost} log records lost: the log did not take them");
+            let detail = format!("{} lost: the log did not take them", format_count(lost, "log record", "log records"));
             let line = self.format(&LogRecord {
                 ident: Ident::Daemon,
                 level: Level::Warning,

@@ -160,7 +160,7 @@ impl Reader<'_> {
             match self.peek() {
                 b' ' | b'\t' => return Ok(bits),
                 b',' => self.at += 1,
-                _ => return Err(self.rubbish(unit)),
+                _ => return Err(self.trailing(unit)),
             }
         }
     }
@@ -197,7 +197,7 @@ impl Reader<'_> {
             high => high,
         };
         if !matches!(self.peek(), b' ' | b'\t' | b',' | b'/') {
-            return Err(self.rubbish(unit));
+            return Err(self.trailing(unit));
         }
         self.stepped(unit, start, low, high)
     }
@@ -364,7 +364,7 @@ impl Reader<'_> {
                 }
             }
             byte if byte.is_ascii_alphanumeric() => return Err(self.no_value(unit, start)),
-            _ => return Err(self.rubbish(unit)),
+            _ => return Err(self.trailing(unit)),
         }
         self.end_of_shape(start)
     }
@@ -565,7 +565,7 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn rubbish(&self, unit: &Unit) -> Box<Fault> {
+    fn trailing(&self, unit: &Unit) -> Box<Fault> {
         let expected = format!("a blank or a comma after the {}", unit.name);
         self.fault(self.at..self.field_end(self.at), &expected, None)
     }

@@ -5,16 +5,6 @@ use super::history::{CYCLE_SECONDS, History, WIDEST_OFFSET};
 use tz::TimeZone;
 use tz::timezone::{AlternateTime, RuleDay, TransitionRule};
 
-/// The repeating part of a list of changes.
-pub(super) struct Repeating {
-    /// The time of its first change, seconds since 1970.
-    pub start: i64,
-    /// The index of its first change.
-    pub first: usize,
-    /// The number of changes in one cycle.
-    pub count: usize,
-}
-
 /// Why a file or a rule cannot be used as a zone.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
@@ -86,8 +76,9 @@ fn read_footer(rule: &str) -> Result<History, Unusable> {
     read_tzif(&file)
 }
 
-/// All changes of a zone up to the end of one full cycle of its rule, and the part of them that repeats.
-pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) {
+/// All changes of a zone up to the end of one full cycle of its rule, and the time of the change at which that cycle begins (seconds since
+/// 1970), if there is a rule.
+pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<i64>) {
     let mut changes = history.changes.clone();
     let Some(rule) = &history.rule else {
         drop_repeats(history.first, &mut changes);
@@ -111,7 +102,7 @@ pub(super) fn unroll(history: &History) -> (Vec<(i64, i32)>, Option<Repeating>) 
     let Some(start) = changes.get(first).map(|(at, _)| *at) else { return (changes, None) };
     let count = changes[first..].iter().take_while(|(at, _)| *at < start + CYCLE_SECONDS).count();
     changes.truncate(first + count + 4);
-    (changes, Some(Repeating { start, first, count }))
+    (changes, Some(start))
 }
 
 /// The changes that a rule makes from year `from` to year `to`.

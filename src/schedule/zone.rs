@@ -83,11 +83,8 @@ struct Line {
 /// The part of the spans that repeats for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Cycle {
-    /// The second at which it begins: that of the span at `first`.
+    /// The second at which it begins, which is the first one of a span.
     start: i64,
-    first: usize,
-    /// How many spans one cycle has.
-    count: usize,
     /// Whether it repeats into the past as well: zones made from nothing but a rule.
     backwards: bool,
 }
@@ -265,14 +262,8 @@ impl Place<'_> {
 
 impl Line {
     fn of(history: History) -> Line {
-        let (changes, cycle) = rule::unroll(&history);
-        let cycle = cycle.map(|part| Cycle {
-            start: part.start,
-            // One more for the span before the first change.
-            first: part.first + 1,
-            count: part.count,
-            backwards: history.changes.is_empty(),
-        });
+        let (changes, cycle_start) = rule::unroll(&history);
+        let cycle = cycle_start.map(|start| Cycle { start, backwards: history.changes.is_empty() });
         let mut spans =
             vec![Span { at: i64::MIN, offset: history.first_before(&changes), step: 1, held_until: i64::MIN }];
         for (at, offset) in changes {
@@ -292,19 +283,8 @@ impl Line {
         if t < cycle.start && !cycle.backwards {
             return (self.search(t), 0);
         }
-        let into = t - cycle.start;
-        let shift = into.div_euclid(CYCLE_SECONDS) * CYCLE_SECONDS;
-        let into = into - shift;
-        // The changes of a rule come evenly enough for a guess that is off by one or two.
-        let mut index = cycle.first + (into * cycle.count as i64 / CYCLE_SECONDS) as usize;
-        let t = t - shift;
-        while self.spans[index].at > t {
-            index -= 1;
-        }
-        while self.spans[index + 1].at <= t {
-            index += 1;
-        }
-        (index, shift)
+        let shift = (t - cycle.start).div_euclid(CYCLE_SECONDS) * CYCLE_SECONDS;
+        (self.search(t - shift), shift)
     }
 
     fn search(&self, t: i64) -> usize {

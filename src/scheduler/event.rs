@@ -185,6 +185,9 @@ pub struct EarlierRun {
 }
 
 /// How a due moment ended: each has exactly one of these.
+///
+/// Wire format (postcard), also between versions of the program: fields and variants are neither removed nor reordered; see
+/// `executor::wire`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RunOutcome {
     /// The job exited with this status.
@@ -208,6 +211,9 @@ pub enum RunOutcome {
 }
 
 /// Everything that is known of a run that has ended. The executor sends it to the daemon and keeps it in its journal as it is.
+///
+/// Wire format (postcard), also between versions of the program: fields and variants are neither removed nor reordered; see
+/// `executor::wire`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunResult {
     /// The id of the run.
@@ -254,6 +260,9 @@ impl RunResult {
 }
 
 /// What a job's process, and the children that it waited for, used (getrusage(2)).
+///
+/// Wire format (postcard), also between versions of the program: fields and variants are neither removed nor reordered; see
+/// `executor::wire`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
     /// CPU time in user mode, in microseconds.
@@ -265,6 +274,9 @@ pub struct Usage {
 }
 
 /// How much a job wrote to its standard output and standard error.
+///
+/// Wire format (postcard), also between versions of the program: fields and variants are neither removed nor reordered; see
+/// `executor::wire`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OutputCounts {
     /// All bytes that it wrote to both.

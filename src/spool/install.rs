@@ -5,6 +5,7 @@
 use super::names::is_safe_component;
 use crate::profile::{Profile, ProfileName};
 use crate::sys::created::{CreatedDirectory, CreatedFile};
+use crate::sys::error::OsError;
 use crate::sys::files::{self, Links, Stat};
 use crate::sys::stamp::Stamp;
 use std::ffi::{CStr, CString};
@@ -98,14 +99,14 @@ impl Step {
 pub enum SpoolError {
     /// A system call failed. At [`Step::SyncName`] the new crontab is in place, but may be lost in a power failure. At every
     /// earlier step the old one is unchanged.
-    #[error("{}: {}: {}", path.display(), step.doing(), files::reason(source))]
+    #[error("{}: {}: {source}", path.display(), step.doing())]
     Os {
         /// The step of the operation that failed.
         step: Step,
         /// The path of the spool or of the crontab.
         path: PathBuf,
         /// The error of the system call.
-        source: io::Error,
+        source: OsError,
     },
     /// The name cannot be that of a user's crontab.
     #[error("`{}` cannot be the name of a table", name.escape_default())]
@@ -153,7 +154,11 @@ pub struct Spool {
 impl Spool {
     /// Opens the spool directory as a path descriptor. It need not be readable, as Debian's is not.
     pub fn open(path: &Path, profile: &'static Profile) -> Result<Spool, SpoolError> {
-        let os = |source| SpoolError::Os { step: Step::OpenSpool, path: path.to_path_buf(), source };
+        let os = |source: io::Error| SpoolError::Os {
+            step: Step::OpenSpool,
+            path: path.to_path_buf(),
+            source: source.into(),
+        };
         let dir = files::open_place(path).map_err(os)?;
         Ok(Spool { dir, path: path.to_path_buf(), profile })
     }
@@ -161,7 +166,11 @@ impl Spool {
     /// Creates the spool directory as the profile's package does: Debian's for the group `crontab` (`group`), whose members
     /// may add files but not list them, cronie's for root alone. At most one parent directory may be missing.
     pub fn create(path: &Path, profile: &'static Profile, group: Option<u32>) -> Result<(), SpoolError> {
-        let os = |source| SpoolError::Os { step: Step::CreateSpool, path: path.to_path_buf(), source };
+        let os = |source: io::Error| SpoolError::Os {
+            step: Step::CreateSpool,
+            path: path.to_path_buf(),
+            source: source.into(),
+        };
         let mode = match profile.profile {
             ProfileName::Debian => 0o1730,
             ProfileName::Cronie => 0o700,
@@ -294,7 +303,7 @@ impl Spool {
     }
 
     fn failed(&self, step: Step, user: &str, source: io::Error) -> SpoolError {
-        SpoolError::Os { step, path: self.path.join(user), source }
+        SpoolError::Os { step, path: self.path.join(user), source: source.into() }
     }
 }
 

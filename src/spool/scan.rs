@@ -10,6 +10,7 @@ use super::read::TableFile;
 use crate::config::Places;
 use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
+use crate::sys::error::OsError;
 use crate::sys::files::{self, Links, Stat};
 use crate::sys::selinux::Policy;
 use crate::sys::stamp::Stamp;
@@ -77,7 +78,7 @@ pub struct ScanError {
     /// The path of the directory.
     pub path: PathBuf,
     /// The error from opening or reading it.
-    pub source: io::Error,
+    pub source: OsError,
 }
 
 /// The kind of location of a crontab, which decides its name and the rules that apply.
@@ -178,7 +179,7 @@ impl Finder {
     /// Removes temporary files of interrupted installations from the spool: regular files with the names that crontab gives
     /// them, last written before `before_ns` (nanoseconds since 1970). Returns how many were removed.
     pub fn remove_leftovers(&self, before_ns: i64) -> Result<usize, ScanError> {
-        let error = |source| ScanError { path: self.places.spool.clone(), source };
+        let error = |source: io::Error| ScanError { path: self.places.spool.clone(), source: source.into() };
         let directory = match files::open_dir(&self.places.spool) {
             Ok(directory) => directory,
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -235,7 +236,7 @@ impl Finder {
         match files::open_dir(directory) {
             Ok(fd) => self.examine(Place::SystemCrontab, path_text.to_owned(), fd.as_fd(), &name, users, visitor),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => errors.push(ScanError { path: directory.to_path_buf(), source }),
+            Err(source) => errors.push(ScanError { path: directory.to_path_buf(), source: source.into() }),
         }
     }
 
@@ -276,7 +277,7 @@ impl Finder {
         match list() {
             Ok(()) => {}
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => errors.push(ScanError { path: path.clone(), source }),
+            Err(source) => errors.push(ScanError { path: path.clone(), source: source.into() }),
         }
     }
 

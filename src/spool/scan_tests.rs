@@ -228,7 +228,7 @@ fn a_place_that_cannot_be_listed_is_an_error_and_the_others_are_looked_at() {
     let mut seen = Seen::default();
     let errors = tree.finder(&DEBIAN).scan(&mut Me, &mut seen);
     assert_eq!(errors.len(), 1);
-    assert!(errors[0].to_string().ends_with("cron.d: Not a directory (os error 20)"), "{}", errors[0]);
+    assert!(errors[0].to_string().ends_with("cron.d: Not a directory"), "{}", errors[0]);
     assert_eq!(seen.found.len(), 1);
 }
 

@@ -66,7 +66,7 @@ pub struct LeafCgroup {
 
 impl LeafCgroup {
     /// Creates the leaf, with mode 0700, and opens it for a process to enter. An empty one of the same name is replaced.
-    pub fn create(&self) -> io::Result<Entrance> {
+    pub fn create(&self) -> io::Result<CgroupDescriptor> {
         let make = || DirBuilder::new().mode(0o700).create(&self.directory);
         match make() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -76,7 +76,7 @@ impl LeafCgroup {
             made => made?,
         }
         let opened = OpenOptions::new().write(true).open(self.directory.join(PROCESSES));
-        opened.map(Entrance).inspect_err(|_| drop(self.remove()))
+        opened.map(CgroupDescriptor).inspect_err(|_| drop(self.remove()))
     }
 
     /// The processes in it and in the cgroups below it.
@@ -139,9 +139,9 @@ impl LeafCgroup {
 
 /// A leaf that is open for a process to enter.
 #[derive(Debug)]
-pub struct Entrance(File);
+pub struct CgroupDescriptor(File);
 
-impl Entrance {
+impl CgroupDescriptor {
     /// Moves this process into the leaf. Allocates nothing.
     pub fn enter(&self, _child: &FreshChild) -> io::Result<()> {
         files::write_all(&self.0, b"0")

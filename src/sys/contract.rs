@@ -3,6 +3,9 @@
 //! They have no size. A function with such a contract takes the token as an argument, so that code without `unsafe` can only call it where
 //! the contract holds. A program makes its first token once, at the start of main ([`ProgramStart::begin`]); a forked child gets its own
 //! ([`FreshChild`]).
+//!
+//! Limit: the compiler does not see that no thread is started while a [`SingleThreaded`] exists. `tests/source_rules.rs` has the few files
+//! that start threads; they are used after [`SingleThreaded::end`].
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,14 +2,16 @@
 //!
 //! Rule: owner and mode are changed only on what this process has just created: a file opened with `O_EXCL`, a directory that it has
 //! made, a pipe. Whatever was there before may be shared with the whole machine, as /dev/null is. The types here can be made only by
-//! creating something, and nothing else has a function that changes owners or modes; `tests/layering.rs` checks the source for such calls.
+//! creating something, and nothing else has a function that changes owners or modes; `tests/source_rules.rs` checks the source for such calls.
 
+use super::files::Links;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A regular file that this process has created, open for writing.
@@ -106,6 +108,51 @@ impl CreatedDirectory {
     }
 }
 
+/// What is at the path of a directory that only this process' user or root may write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundDirectory {
+    /// Nothing is there.
+    Missing,
+    /// The directory belongs to this process' effective user or root, and nobody else may write to it.
+    Trusted,
+    /// It is no directory, or others may write to it.
+    Untrusted,
+}
+
+/// Checks whether a directory can be trusted.
+pub fn look_at_directory(path: &Path, links: Links) -> io::Result<FoundDirectory> {
+    let found = match links {
+        Links::Refused => std::fs::symlink_metadata(path),
+        Links::Followed => std::fs::metadata(path),
+    };
+    let found = match found {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(FoundDirectory::Missing),
+        found => found?,
+    };
+    let is_ours = [0, super::process::own_uid()].contains(&found.uid());
+    let is_trusted = found.is_dir() && is_ours && found.mode() & 0o022 == 0;
+    Ok(if is_trusted { FoundDirectory::Trusted } else { FoundDirectory::Untrusted })
+}
+
+/// Makes a directory with this mode, whatever the umask is, unless it exists.
+///
+/// # Errors
+///
+/// It cannot be made, or what exists is not [`FoundDirectory::Trusted`].
+pub fn make_trusted_directory(path: &Path, mode: u32, links: Links) -> io::Result<()> {
+    match CreatedDirectory::create(path).and_then(|made| made.set_mode(mode)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    match look_at_directory(path, links)? {
+        FoundDirectory::Trusted => Ok(()),
+        FoundDirectory::Missing | FoundDirectory::Untrusted => Err(io::Error::other(UNTRUSTED)),
+    }
+}
+
+/// What a directory must be, for messages.
+pub const UNTRUSTED: &str = "expected a directory that only this user or root can write to";
+
 fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?)
 }
@@ -125,7 +172,30 @@ pub fn pipe(owner: Option<u32>) -> io::Result<(OwnedFd, OwnedFd)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_directory_is_trusted_if_only_this_user_and_root_can_write_to_it() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |name: &str| top.path().join(name);
+        assert_eq!(look_at_directory(&at("new"), Links::Refused).unwrap(), FoundDirectory::Missing);
+        for _ in 0..2 {
+            make_trusted_directory(&at("new"), 0o711, Links::Refused).unwrap();
+            assert_eq!(at("new").metadata().unwrap().mode() & 0o7777, 0o711);
+        }
+        symlink("new", at("link")).unwrap();
+        make_trusted_directory(&at("link"), 0o711, Links::Followed).unwrap();
+        make_trusted_directory(&at("link"), 0o711, Links::Refused).unwrap_err();
+        std::fs::write(at("file"), "").unwrap();
+        make_trusted_directory(&at("file"), 0o711, Links::Followed).unwrap_err();
+        for mode in [0o770, 0o707] {
+            std::fs::create_dir(at(&mode.to_string())).unwrap();
+            let open_mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(at(&mode.to_string()), open_mode).unwrap();
+            let error = make_trusted_directory(&at(&mode.to_string()), 0o711, Links::Refused).unwrap_err();
+            assert_eq!(error.to_string(), UNTRUSTED);
+        }
+    }
 
     #[test]
     fn what_is_there_already_is_not_created() {

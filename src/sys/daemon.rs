@@ -47,13 +47,13 @@ const READY: u8 = b'1';
 
 impl ReadinessPipe {
     /// Reports that the daemon is ready, after which the caller ends.
-    pub fn keep(mut self) {
+    pub fn report_ready(mut self) {
         // The caller may have been killed meanwhile.
         let _ = self.0.write_all(&[READY]);
     }
 
     /// Reports why the daemon did not start, after which the caller ends.
-    pub fn break_with(mut self, why: &str) {
+    pub fn report_failure(mut self, why: &str) {
         let _ = self.0.write_all(b"0").and_then(|()| self.0.write_all(why.as_bytes()));
     }
 }

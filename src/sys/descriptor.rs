@@ -118,7 +118,7 @@ pub fn send(socket: BorrowedFd<'_>, pieces: &[io::IoSlice<'_>]) -> io::Result<us
 }
 
 /// Opens /dev/null to write to it.
-pub fn nowhere() -> io::Result<OwnedFd> {
+pub fn dev_null() -> io::Result<OwnedFd> {
     Ok(std::fs::OpenOptions::new().write(true).open("/dev/null")?.into())
 }
 
@@ -128,7 +128,7 @@ pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Duplicates `descriptor` as `number`, which stays open on exec. Whatever had this number before is closed.
-pub fn place(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+pub fn duplicate_to(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     // SAFETY: takes integers only. In a fresh child no descriptor of its parent has an owner that is used again.
     let done = unsafe {
         if descriptor.as_raw_fd() == number {

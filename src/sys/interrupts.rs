@@ -47,18 +47,18 @@ pub fn ignore_terminal() -> io::Result<()> {
 /// Blocks all signals that can be blocked until this is dropped, including those that stop a program. For short operations that must not be
 /// interrupted halfway.
 #[derive(Debug)]
-pub struct HeldBack {
+pub struct BlockedSignals {
     before: SigSet,
 }
 
-impl HeldBack {
+impl BlockedSignals {
     /// Blocks the signals until the value is dropped.
-    pub fn now() -> io::Result<HeldBack> {
-        Ok(HeldBack { before: block(&all_but(&FAULTS))? })
+    pub fn now() -> io::Result<BlockedSignals> {
+        Ok(BlockedSignals { before: block(&all_but(&FAULTS))? })
     }
 }
 
-impl Drop for HeldBack {
+impl Drop for BlockedSignals {
     fn drop(&mut self) {
         restore(&self.before);
     }

@@ -62,7 +62,7 @@ impl NotifySocket {
     }
 
     /// Sends a message to the manager: lines of `NAME=VALUE`. Never blocks. It is not an error if there is no manager.
-    pub fn tell(&self, message: &str) {
+    pub fn send(&self, message: &str) {
         if let Some((socket, address)) = &self.manager {
             let _ = socket.send_to_addr(message.as_bytes(), address);
         }
@@ -121,7 +121,7 @@ mod tests {
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let socket = NotifySocket::to(Some(path.into()), Some("30000000".into()), None, 1);
-        socket.tell("READY=1\nSTATUS=3 tables");
+        socket.send("READY=1\nSTATUS=3 tables");
         let mut buffer = [0; 64];
         let length = manager.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..length], b"READY=1\nSTATUS=3 tables");
@@ -132,9 +132,9 @@ mod tests {
     fn an_abstract_address_works_and_a_missing_manager_is_no_trouble() {
         let name = format!("cronwheel-test-{}", std::process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        NotifySocket::to(Some(format!("@{name}").into()), None, None, 1).tell("STOPPING=1");
+        NotifySocket::to(Some(format!("@{name}").into()), None, None, 1).send("STOPPING=1");
         assert_eq!(manager.recv(&mut [0; 64]).unwrap(), 10);
-        NotifySocket::to(Some("/nonexistent/socket".into()), None, None, 1).tell("READY=1");
+        NotifySocket::to(Some("/nonexistent/socket".into()), None, None, 1).send("READY=1");
         assert!(!NotifySocket::default().is_wanted());
     }
 

@@ -8,16 +8,6 @@ use std::path::Path;
 /// An entry of the user database.
 pub type PasswdEntry = User;
 
-/// The effective user id of this process.
-pub fn effective_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
-}
-
-/// The effective group id of this process.
-pub fn effective_gid() -> u32 {
-    nix::unistd::getegid().as_raw()
-}
-
 /// Looks up a login name, as getpwnam_r(3). None: nobody has that name.
 pub fn by_name(name: &str) -> io::Result<Option<PasswdEntry>> {
     Ok(User::from_name(name)?)

@@ -469,6 +469,11 @@ pub fn own_uid() -> u32 {
     Uid::effective().as_raw()
 }
 
+/// The effective group id of this process.
+pub fn own_gid() -> u32 {
+    Gid::effective().as_raw()
+}
+
 /// Reads the supplementary groups of this process.
 pub fn own_groups() -> io::Result<Vec<u32>> {
     Ok(nix::unistd::getgroups()?.into_iter().map(|group| group.as_raw()).collect())

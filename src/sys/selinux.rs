@@ -46,7 +46,7 @@ pub struct Policy {
 }
 
 fn failed(doing: &'static str) -> Error {
-    Error { doing, source: io::Error::last_os_error() }
+    Error { doing, source: io::Error::last_os_error().into() }
 }
 
 /// Whether SELinux is in enforcing mode: what the policy forbids is refused and not only logged.
@@ -190,7 +190,7 @@ impl Drop for Allocated {
 pub fn label(file: impl AsFd) -> Result<CString, Error> {
     let mut label = vec![0; LONGEST_LABEL];
     let length = files::extended_attribute(file, LABEL, &mut label)
-        .map_err(|source| Error { doing: "reading the label", source })?;
+        .map_err(|source| Error { doing: "reading the label", source: source.into() })?;
     label.truncate(length);
     while label.last() == Some(&0) {
         label.pop();

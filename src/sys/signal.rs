@@ -14,7 +14,7 @@ pub enum SignalEvent {
     /// SIGTERM or SIGINT: stop.
     Stop,
     /// SIGUSR1: write the daemon's state to the log.
-    TellState,
+    LogState,
     /// SIGCHLD: a child has ended.
     Child,
 }
@@ -24,7 +24,7 @@ const LISTENED: [(Signal, SignalEvent); 6] = [
     (Signal::SIGURG, SignalEvent::Reload),
     (Signal::SIGTERM, SignalEvent::Stop),
     (Signal::SIGINT, SignalEvent::Stop),
-    (Signal::SIGUSR1, SignalEvent::TellState),
+    (Signal::SIGUSR1, SignalEvent::LogState),
     (Signal::SIGCHLD, SignalEvent::Child),
 ];
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(signals.read().unwrap(), None);
         // raise(3) sends it to this very thread.
         nix::sys::signal::raise(Signal::SIGUSR1).unwrap();
-        assert_eq!(signals.read().unwrap(), Some(SignalEvent::TellState));
+        assert_eq!(signals.read().unwrap(), Some(SignalEvent::LogState));
         assert_eq!(signals.read().unwrap(), None);
     }
 }

@@ -14,6 +14,9 @@ const LARGEST_ANSWER: usize = 4 << 20;
 /// Limit of the names that are looked up at once.
 const NAMES_AT_ONCE: usize = 500;
 
+/// The program is part of libc. The daemon's PATH, which an administrator may have extended, does not select it.
+const GETENT: &str = "/usr/bin/getent";
+
 /// The users as the daemon knows them.
 #[derive(Debug, Default)]
 pub struct DaemonUsers {
@@ -71,7 +74,9 @@ impl DaemonUsers {
         }
         let names: Vec<String> = self.wanted.iter().take(NAMES_AT_ONCE).cloned().collect();
         self.wanted.retain(|name| !names.contains(name));
-        let started = Command::new("getent")
+        let started = Command::new(GETENT)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
             .args(["passwd", "--"])
             .args(&names)
             .current_dir("/")

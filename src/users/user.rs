@@ -1,6 +1,7 @@
 //! A user as libc's user database (NSS) has it now. The functions here wait for its answer.
 
 use crate::sys::passwd::{self, PasswdEntry};
+use crate::sys::process;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt;
@@ -41,7 +42,7 @@ impl User {
     /// The user that this process acts as. In a container the user id may have no name: the name is then that in LOGNAME, else the
     /// digits of the id, and the home is `/`.
     pub fn of_caller() -> User {
-        let (uid, gid) = (passwd::effective_uid(), passwd::effective_gid());
+        let (uid, gid) = (process::own_uid(), process::own_gid());
         User::by_uid(uid).ok().flatten().unwrap_or_else(|| {
             let name = std::env::var("LOGNAME").unwrap_or_else(|_| uid.to_string());
             User { name, uid, gid, home: b"/".to_vec() }

@@ -26,7 +26,7 @@ pub struct Run {
     pub run: u64,
     /// The job, `USER:NAME`.
     pub job: String,
-    /// What it was started for.
+    /// The slot: scheduled time, attempt and trigger.
     pub slot: Slot,
     /// When its process was started.
     pub started_at: Option<Time>,
@@ -110,7 +110,7 @@ pub struct Job {
     pub retry_at: Option<Time>,
 }
 
-/// Which jobs are wanted. What is left out does not matter.
+/// Selects jobs. A field that is left out selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Jobs by id, by a name that is unique, or by a unique beginning.
@@ -187,7 +187,7 @@ pub struct Status {
 /// The arguments of `List`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListArguments {
-    /// Which jobs.
+    /// Selects jobs; all if it is left out.
     #[serde(default)]
     pub filter: Option<Filter>,
 }
@@ -219,14 +219,14 @@ pub struct Show {
     pub environment: Vec<NameValue>,
     /// Its next starts, at most five.
     pub next: Vec<Time>,
-    /// What its table has to say about it.
+    /// The warnings of the parser about its line, one text each.
     pub warnings: Vec<String>,
 }
 
 /// The arguments of `Next`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextArguments {
-    /// Which jobs.
+    /// Selects jobs; all if it is left out.
     #[serde(default)]
     pub filter: Option<Filter>,
     /// Starts after this moment; now if it is left out.
@@ -285,7 +285,7 @@ pub struct Why {
 pub struct WhyStep {
     /// The rule.
     pub rule: String,
-    /// What came of it.
+    /// The result of the rule for this job, as a sentence.
     pub result: String,
 }
 
@@ -385,9 +385,9 @@ pub struct Event {
     pub job: Option<String>,
     /// The run that it is about.
     pub run: Option<u64>,
-    /// What was decided.
+    /// The outcome of the run, where the event is its end.
     pub outcome: Option<Outcome>,
-    /// The same for people.
+    /// The event as one line of text for people.
     pub text: String,
 }
 
@@ -406,7 +406,7 @@ pub struct OutputArguments {
 pub struct OutputPart {
     /// `output` or `error`.
     pub stream: String,
-    /// What was written.
+    /// The bytes that were written: UTF-8, or base64 if `base64` is set.
     pub data: String,
     /// Whether `data` is in base64, as it is not UTF-8.
     pub base64: bool,

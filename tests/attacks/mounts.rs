@@ -52,7 +52,7 @@ fn wait_for_none() {
 /// What USR1 makes the daemon log, without what comes in front.
 fn state(world: &World, daemon: &Daemon) -> String {
     let states = || -> Vec<String> {
-        world.log.lines().into_iter().filter(|line| line.contains(") STATE (") && line.contains(" tables, ")).collect()
+        world.log.lines().into_iter().filter(|line| line.contains(") STATE (") && line.contains(" table")).collect()
     };
     let known = states().len();
     daemon.signal(Signal::SIGUSR1);
@@ -276,7 +276,7 @@ fn a_given_table_in_the_lower_layer_of_an_overlay_is_taken_within_the_minute() {
             told(entries).then_some(())
         });
     };
-    wait_for(" 1 entries,");
+    wait_for(" 1 entry,");
     fs::write("/run/o/lower/mine", "0 0 1 1 * true\n".repeat(2)).unwrap();
     pass(&clock, 60);
     wait_for(" 2 entries,");
@@ -336,14 +336,14 @@ fn crontab_wakes_the_daemon(world: &World) {
         wait_until(now().as_secs() + 60 - second);
     }
     world.crontab("alice", &table("new")).ok();
-    at_once(" 1 entries,");
+    at_once(" 1 entry,");
     world.run_as("alice", "EDITOR='echo @daily true >>' crontab -e").ok();
     at_once(" 2 entries,");
     world.run_as("alice", "crontab -r").ok();
     at_once(" 0 entries,");
     // Root speaks for others, and nobody else does.
     world.run_with_input("root", "crontab -u alice -", table("given").as_bytes()).ok();
-    at_once(" 1 entries,");
+    at_once(" 1 entry,");
     let path = format!("{}/alice", world.implementation.spool());
     // The kernel may refuse root a file of another owner there, if it could be created.
     fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"@daily true\n").unwrap();

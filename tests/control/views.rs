@@ -115,6 +115,6 @@ fn next_and_timeline_ask_the_daemon_and_say_when_they_guess() {
     assert_eq!(names.lines().count(), 7, "{names}");
     assert!(daemon.stop().success());
     let shown = cronctl(&world, "alice", "next --count 3");
-    assert!(shown.code() == 0 && shown.stderr.contains("guessed from the tables"), "{shown:?}");
+    assert!(shown.code() == 0 && shown.stderr.contains("computed from the crontabs"), "{shown:?}");
     assert_eq!(cronctl(&world, "alice", "ping").code(), 3);
 }

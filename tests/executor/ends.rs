@@ -153,7 +153,7 @@ fn processes_are_reported_with_other_events_and_on_request() {
         let mut harness = Harness::of(config(ProfileName::Debian));
         let before = cronwheel::sys::clock::wall_ms();
         let long = start(1, "alice", "echo $$ >/tmp/pid; until [ -e /tmp/go ]; do sleep 0.1; done");
-        harness.executor.start(&long, false);
+        harness.executor.start(&long, false).unwrap();
         harness.executor.flush().unwrap();
         Deadline::seconds(20).wait_for("the job", || fs::exists("/tmp/pid").unwrap().then_some(()));
         while harness.processes.is_empty() {

@@ -133,7 +133,7 @@ impl Harness {
 
     /// Gives these orders in one go, so that they are one batch.
     pub fn start_together(&mut self, starts: &[RunRequest]) {
-        starts.iter().for_each(|start| self.executor.start(start, true));
+        starts.iter().for_each(|start| self.executor.start(start, true).unwrap());
         while self.executor.wants_to_write() {
             self.executor.flush().unwrap();
             self.hear(PollFlags::POLLIN | PollFlags::POLLOUT);

@@ -160,7 +160,7 @@ fn a_jobs_process_id_is_reported_only_on_request() {
         describe_services(services);
         let mut harness = Harness::of(config(ProfileName::Debian));
         for run in 1..=4 {
-            harness.executor.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0);
+            harness.executor.start(&start(run, "alice", &format!("exit {run}")), run % 2 == 0).unwrap();
         }
         harness.executor.flush().unwrap();
         for run in 1..=4 {
@@ -330,7 +330,7 @@ fn results_that_main_had_no_room_for_when_it_was_killed_are_told_to_the_next_one
     for run in 2..=last {
         let mut start = start(run, "bob", &format!("true {run}"));
         start.variables = environment(&[("SHELL", shell.as_bytes()), ("MAILTO", b"")]);
-        harness.executor.start(&start, false);
+        harness.executor.start(&start, false).unwrap();
     }
     while harness.executor.wants_to_write() {
         harness.executor.flush().unwrap();

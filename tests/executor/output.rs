@@ -135,7 +135,7 @@ fn a_main_that_does_not_read_gets_a_bounded_amount_of_output_and_every_result() 
     // Each is 64 KiB.
     let starts: Vec<RunRequest> =
         (1..=200).map(|run| unmailed(run, "yes | head -c 100000; echo >>/home/alice/ended")).collect();
-    starts.iter().for_each(|start| harness.executor.start(start, false));
+    starts.iter().for_each(|start| harness.executor.start(start, false).unwrap());
     while harness.executor.wants_to_write() {
         harness.executor.flush().unwrap();
     }
@@ -206,7 +206,7 @@ fn a_follower_gets_what_was_written_and_what_is_written_until_the_output_ends() 
         let command =
             format!("echo one; {}; echo two; ({}; echo late) & {}; echo three", wait("a"), wait("c"), wait("b"));
         // Before it has a process, and after something was written.
-        harness.executor.start(&unmailed(1, &command), false);
+        harness.executor.start(&unmailed(1, &command), false).unwrap();
         harness.follow(1, 10);
         assert_eq!(harness.followed(10, b"one\n"), (b"one\n".to_vec(), 0));
         harness.follow(1, 11);
@@ -232,7 +232,7 @@ fn a_follower_gets_what_was_written_and_what_is_written_until_the_output_ends() 
         assert_eq!(harness.followed(13, b""), (Vec::new(), 0));
         ["a", "b", "c"].iter().for_each(|name| fs::remove_file(format!("/tmp/{name}")).unwrap());
         // A run that cannot be started.
-        harness.executor.start(&start(2, "nobody-there", "true"), false);
+        harness.executor.start(&start(2, "nobody-there", "true"), false).unwrap();
         harness.follow(2, 14);
         assert_eq!(harness.followed(14, b""), (Vec::new(), 0));
     }
@@ -246,7 +246,7 @@ fn a_follower_that_does_not_read_delays_no_job_and_takes_little_memory() {
     harness.end_of(1);
     bounded(&world, harness.executor.pid(), 48 << 20);
     let command = "yes 1234567 | head -c 1000000000; touch /home/alice/ended";
-    harness.executor.start(&unmailed(2, command), false);
+    harness.executor.start(&unmailed(2, command), false).unwrap();
     (0..70).for_each(|follower| harness.executor.follow(RunId(2), follower));
     while harness.executor.wants_to_write() {
         harness.executor.flush().unwrap();
@@ -269,7 +269,7 @@ fn standard_error_is_told_from_standard_output_where_it_has_its_own_pipe() {
     let mut harness = Harness::debian();
     let mut order = unmailed(1, "sleep 0.5; echo out; echo err >&2");
     order.rules.fails_on_stderr = true;
-    harness.executor.start(&order, false);
+    harness.executor.start(&order, false).unwrap();
     harness.follow(1, 1);
     harness.followed(1, b"");
     let of = |stream| -> Vec<u8> {

@@ -22,7 +22,7 @@ pub(super) fn answer_lines(out: &mut Output, mut answer: impl FnMut(&[u8], &mut 
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error.into())),
         };
         let mut rest = piece.get(..length).unwrap_or_default();
         while let Some((line, after)) = split_line(rest) {
@@ -82,7 +82,7 @@ pub(super) enum Unanswerable {
     /// The form is neither user nor system.
     #[error("\"kind\" is user or system, not {0:?}")]
     Kind(String),
-    /// The crontab is too large.
+    /// Both `text` and `line` are given.
     #[error("there are both \"text\" and \"line\"")]
     TwoTexts,
     /// There is not enough memory for the crontab.

@@ -5,6 +5,8 @@
 //! without the URL.
 
 use crate::sys::descriptor;
+use crate::sys::files::reason;
+use crate::sys::host;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use std::io::{self, Read, Write};
@@ -34,7 +36,7 @@ struct Failure {
 pub(super) fn run() -> ExitCode {
     let mut input = Vec::new();
     if let Err(why) = io::stdin().take(INPUT).read_to_end(&mut input) {
-        return fail(&format!("reading what is to be sent: {why}"));
+        return fail(&format!("reading what is to be sent: {}", reason(&why)));
     }
     let Some((url, body)) = request(&input) else { return fail("no URL on standard input") };
     let agent = agent();
@@ -63,8 +65,7 @@ fn request(input: &[u8]) -> Option<(String, &[u8])> {
     let mut parts = input.splitn(3, |byte| *byte == b'\n');
     let url = std::str::from_utf8(parts.next()?).ok().filter(|url| !url.is_empty())?;
     let slot = parts.next()?;
-    let host = std::fs::read("/etc/machine-id").unwrap_or_default();
-    Some((with_id(url, &id(&host, slot)), parts.next().unwrap_or(&[])))
+    Some((with_id(url, &id(&host::identity(), slot)), parts.next().unwrap_or(&[])))
 }
 
 /// An id that is the same for all calls for a slot: a UUID of version 8 (RFC 9562) made of a hash.
@@ -113,7 +114,7 @@ fn failure(error: Error) -> Failure {
         Error::Timeout(_) => format!("the service did not answer within {} s", LIMIT.as_secs()),
         Error::HostNotFound => "the host of the service was not found".to_owned(),
         Error::ConnectionFailed => "no connection to the service".to_owned(),
-        Error::Io(why) => format!("calling the service: {why}"),
+        Error::Io(why) => format!("calling the service: {}", reason(why)),
         Error::TooManyRedirects => format!("the service redirects more than {REDIRECTS} times"),
         Error::BadUri(_) | Error::Http(_) => "the URL is not valid".to_owned(),
         Error::Tls(why) => format!("calling the service: TLS: {why}"),

@@ -3,6 +3,7 @@
 use super::stderr::to_stderr;
 use crate::config::ConfigError;
 use crate::scheduler::JobId;
+use crate::sys::error::OsError;
 use std::io;
 use std::path::PathBuf;
 
@@ -45,7 +46,7 @@ pub(super) enum Error {
     Read {
         /// The file, or `standard input`.
         name: String,
-        source: io::Error,
+        source: OsError,
     },
     /// The user has no crontab.
     #[error("no crontab for {user}")]
@@ -73,10 +74,10 @@ pub(super) enum Error {
     },
     /// `crontab` could not be started.
     #[error("starting crontab -l: {0}")]
-    NoCrontab(io::Error),
+    NoCrontab(OsError),
     /// The SVG file could not be written.
     #[error("writing {}: {source}", .path.display())]
-    WriteSvg { path: PathBuf, source: io::Error },
+    WriteSvg { path: PathBuf, source: OsError },
     /// No daemon answers.
     #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
     NoDaemon {
@@ -110,10 +111,10 @@ pub(super) enum Error {
     },
     /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
-    NoRandomNumbers(io::Error),
+    NoRandomNumbers(OsError),
     /// The answer could not be written.
     #[error("writing the answer: {0}")]
-    Output(io::Error),
+    Output(OsError),
 }
 
 impl Error {
@@ -123,7 +124,7 @@ impl Error {
         match self {
             Error::CommandLine(error) if !error.use_stderr() => match error.print() {
                 Ok(()) => 0,
-                Err(error) => Error::Output(error).report(),
+                Err(error) => Error::Output(error.into()).report(),
             },
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             error => {

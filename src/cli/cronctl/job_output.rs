@@ -137,7 +137,7 @@ fn put(number: usize, bytes: &[u8]) -> Result<(), Error> {
     } else {
         io::stderr().write_all(bytes)
     };
-    written.map_err(Error::Output)
+    written.map_err(|error| Error::Output(error.into()))
 }
 
 fn decoded(data: &str, is_base64: bool) -> Result<Vec<u8>, Error> {

@@ -72,8 +72,8 @@ fn latest_run(daemon: &mut Connection, job: &str) -> Result<u64, Error> {
 /// Shows the output of a run that goes on, as it arrives.
 fn show_live(daemon: &mut Connection, arguments: &OutputArguments) -> Result<(), Error> {
     let mut output = JobOutput::new(false);
-    let poll = Poll::new().map_err(Error::Output)?;
-    poll.add(&*daemon, 0).map_err(Error::Output)?;
+    let poll = Poll::new().map_err(|error| Error::Output(error.into()))?;
+    poll.add(&*daemon, 0).map_err(|error| Error::Output(error.into()))?;
     daemon.begin("Output", arguments)?;
     loop {
         match daemon.receive::<OutputPart>()? {
@@ -84,7 +84,7 @@ fn show_live(daemon: &mut Connection, arguments: &OutputArguments) -> Result<(),
                 }
             }
             None => {
-                if !poll.wait_for_any(Some(PATIENCE_MS)).map_err(Error::Output)? {
+                if !poll.wait_for_any(Some(PATIENCE_MS)).map_err(|error| Error::Output(error.into()))? {
                     output.flush()?;
                 }
             }

@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
 
 /// Parses the command line and runs its verb.
 fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
-    files::check_random_numbers().map_err(Error::NoRandomNumbers)?;
+    files::check_random_numbers().map_err(|error| Error::NoRandomNumbers(error.into()))?;
     if arguments.get(1).is_some_and(|verb| verb == JOB_NAMES) {
         let matches = cli::command_for(&["cronctl".into(), "ping".into()], ProfileName::Cronie);
         let matches = matches.try_get_matches_from(["cronctl", "ping"])?;

@@ -59,6 +59,6 @@ impl Output {
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         let written = self.stdout.write_all(&self.buffer).and_then(|()| self.stdout.flush());
         self.buffer.clear();
-        written.map_err(Error::Output)
+        written.map_err(|error| Error::Output(error.into()))
     }
 }

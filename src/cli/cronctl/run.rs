@@ -89,10 +89,10 @@ struct Waiting {
 
 impl Waiting {
     fn new(daemon: Connection, json: bool) -> Result<Waiting, Error> {
-        let signals = EndRequests::block().map_err(Error::Output)?;
-        let poll = Poll::new().map_err(Error::Output)?;
-        poll.add(&daemon, DAEMON).map_err(Error::Output)?;
-        poll.add(&signals, SIGNALS).map_err(Error::Output)?;
+        let signals = EndRequests::block().map_err(|error| Error::Output(error.into()))?;
+        let poll = Poll::new().map_err(|error| Error::Output(error.into()))?;
+        poll.add(&daemon, DAEMON).map_err(|error| Error::Output(error.into()))?;
+        poll.add(&signals, SIGNALS).map_err(|error| Error::Output(error.into()))?;
         let output = JobOutput::new(true);
         Ok(Waiting { daemon, json, signals, poll, run: None, live: None, output, has_missed_output: false })
     }
@@ -119,7 +119,7 @@ impl Waiting {
                 outcome = result.outcome;
                 if let (Some(run), Some(mut live)) = (self.run, spare.take()) {
                     live.begin("Output", &OutputArguments { run, follow: Some(true) })?;
-                    self.poll.add(&live, OUTPUT).map_err(Error::Output)?;
+                    self.poll.add(&live, OUTPUT).map_err(|error| Error::Output(error.into()))?;
                     self.live = Some(live);
                 }
                 if outcome.is_some() {
@@ -130,7 +130,7 @@ impl Waiting {
             if outcome.is_some() && self.live.is_none() {
                 break;
             }
-            if !self.poll.wait_for_any(Some(PATIENCE_MS)).map_err(Error::Output)? {
+            if !self.poll.wait_for_any(Some(PATIENCE_MS)).map_err(|error| Error::Output(error.into()))? {
                 self.output.flush()?;
             }
         }

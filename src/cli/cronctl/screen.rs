@@ -237,7 +237,7 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<us
 }
 
 /// How many cells of a terminal a text takes.
-fn cells(text: &str) -> usize {
+pub(super) fn cells(text: &str) -> usize {
     crate::crontab::terminal_width(text)
 }
 

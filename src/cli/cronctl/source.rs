@@ -76,7 +76,7 @@ pub(super) fn file_seen(path: &Path, form: Form, world: &World, see: &mut dyn Fn
     let parsed = if path == Path::new(STDIN) {
         let parser = Parser::new(&context);
         parse(&mut io::stdin().lock(), 0, parser, see)
-            .map_err(|source| Error::Read { name: "standard input".to_owned(), source })?
+            .map_err(|source| Error::Read { name: "standard input".to_owned(), source: source.into() })?
     } else {
         let parser = Parser::new(&context);
         let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
@@ -85,7 +85,7 @@ pub(super) fn file_seen(path: &Path, form: Form, world: &World, see: &mut dyn Fn
                 let size = file.metadata()?.len();
                 parse(&mut file, size, parser, see)
             })
-            .map_err(|source| Error::Read { name: name.clone(), source })?
+            .map_err(|source| Error::Read { name: name.clone(), source: source.into() })?
     };
     Ok(Listed::new(name, owner, form, parsed))
 }
@@ -207,14 +207,18 @@ fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refu
 
 /// Reads the caller's own crontab with `crontab -l`, if only that program may read the spool.
 fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
-    let answer =
-        Command::new("crontab").arg("-l").env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(Error::NoCrontab)?;
+    let answer = Command::new("crontab")
+        .arg("-l")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Error::NoCrontab(error.into()))?;
     let user = world.caller();
     if answer.status.success() {
         let path = world.settings.places.spool.join(&user).display().to_string();
         let context = world.context(Form::User, &user);
         let parsed = parse(&mut answer.stdout.as_slice(), 0, Parser::new(&context), &mut |_| {})
-            .map_err(|source| Error::Read { name: path.clone(), source })?;
+            .map_err(|source| Error::Read { name: path.clone(), source: source.into() })?;
         return Ok(Some(Listed::new(path, user.clone(), Form::User, parsed)));
     }
     let message = String::from_utf8_lossy(&answer.stderr);

@@ -22,7 +22,7 @@ pub(super) fn daemon(matches: &ArgMatches, world: &World) -> Option<Connection> 
     match Connection::open(world) {
         Ok(daemon) => Some(daemon),
         Err(error) => {
-            to_stderr(&format!("cronctl: {error}\ncronctl: guessed from the tables\n"));
+            to_stderr(&format!("cronctl: {error}\ncronctl: computed from the crontabs, without the daemon's state\n"));
             None
         }
     }

@@ -9,7 +9,7 @@ use crate::config::zones::SystemZones;
 use crate::crontab::{Calendars, Context, Form, KnownNames};
 use crate::profile::shared;
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
-use crate::sys::{clock, host, passwd};
+use crate::sys::{clock, host, process};
 use crate::users::{User, caller_name};
 use clap::ArgMatches;
 use std::cell::{OnceCell, RefCell};
@@ -104,12 +104,12 @@ impl World {
 
     /// The caller's user id.
     pub(super) fn uid(&self) -> u32 {
-        passwd::effective_uid()
+        process::own_uid()
     }
 
     /// Whether the caller is root.
     pub(super) fn is_root(&self) -> bool {
-        passwd::effective_uid() == 0
+        process::own_uid() == 0
     }
 
     /// The caller's login name, or the uid of a caller without an account.

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::messages;
 use super::session::Session;
 use crate::sys::files;
-use crate::sys::interrupts::HeldBack;
+use crate::sys::interrupts::BlockedSignals;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ fn file_name(session: &Session<'_>) -> String {
 fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     // A signal in between would leave the temporary file behind.
-    let _held_back = HeldBack::now();
+    let _blocked = BlockedSignals::now();
     let (file, temporary) = files::create_temporary_file(&directory.join(".crontab."))?;
     let written = files::write_all(&file, bytes).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {

@@ -32,8 +32,8 @@ pub fn check(
         known: KnownNames { zones: &zones, calendars: Some(calendars.calendars()) },
     };
     let parser = Parser::new(&context).judging_only();
-    let parsed =
-        parse(source, size, parser, &mut |_| {}).map_err(|source| Failure::Input { path: file.into(), source })?;
+    let parsed = parse(source, size, parser, &mut |_| {})
+        .map_err(|source| Failure::Input { path: file.into(), source: source.into() })?;
     if let Some(most) = session.profile.dialect.limits.user_lines
         && parsed.newlines > most
     {

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::session::Session;
 use crate::spool::CLUSTER_HOST_FILE;
-use crate::sys::interrupts::HeldBack;
+use crate::sys::interrupts::BlockedSignals;
 use crate::sys::{descriptor, files};
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +24,7 @@ pub fn set_host(session: &Session<'_>, host: Option<&OsStr>) -> Result<(), Failu
     let line = [host.as_slice(), b"\n"].concat();
     let name = file_name();
     // As for a crontab: a signal in between would leave a temporary file behind.
-    let _held_back = HeldBack::now();
+    let _blocked = BlockedSignals::now();
     session.with_spool(|spool| spool.write_control_file(&name, &line))?;
     session.log("SET HOST", &String::from_utf8_lossy(&host));
     Ok(())
@@ -38,7 +38,7 @@ pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
         .ok_or_else(|| Failure::NoHostFile { path: session.spool_path().join(CLUSTER_HOST_FILE) })?;
     let host = text.split(|b| *b == b'\n').next().unwrap_or_default();
     files::write_all(descriptor::standard(false), &[host, b"\n"].concat())
-        .map_err(|source| Failure::Output { program: session.program.to_owned(), source })?;
+        .map_err(|source| Failure::Output { program: session.program.to_owned(), source: source.into() })?;
     session.log("GET HOST", &String::from_utf8_lossy(host));
     Ok(())
 }

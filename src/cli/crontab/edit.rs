@@ -41,8 +41,8 @@ pub fn edit(session: &Session<'_>, after: AfterCheck) -> Result<(), Failure> {
     };
     before.extend(session.context.as_ref().map(CallersContext::level_setting).unwrap_or_default());
     // From here on, only SIGKILL ends the program before the copy is installed, kept or removed.
-    let signals =
-        EndRequests::block().map_err(|source| Failure::Signals { program: session.program.to_owned(), source })?;
+    let signals = EndRequests::block()
+        .map_err(|source| Failure::Signals { program: session.program.to_owned(), source: source.into() })?;
     let scratch = Scratch::new(session, &before)?;
     let outcome = rounds(session, &signals, &scratch, &before, base, after);
     finish_edit(session, &signals, scratch, &before, outcome)

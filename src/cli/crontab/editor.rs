@@ -19,7 +19,7 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
     let editor = choose(session.inherited, session.words.editors);
     let shown = editor.to_string_lossy().into_owned();
     let program = || session.program.to_owned();
-    let start_failed = |source| Failure::EditorStart { program: program(), source };
+    let start_failed = |source: std::io::Error| Failure::EditorStart { program: program(), source: source.into() };
     let mut line = editor.into_vec();
     line.push(b' ');
     line.extend_from_slice(file.as_os_str().as_bytes());
@@ -29,7 +29,8 @@ pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
     let child =
         process::fork(session.inherited.threads(), |child| become_editor(&child, session, &arguments, &environment))
             .map_err(start_failed)?;
-    let end = process::wait(child).map_err(|source| Failure::EditorWait { program: program(), source })?;
+    let end =
+        process::wait(child).map_err(|source| Failure::EditorWait { program: program(), source: source.into() })?;
     match end {
         Status::Code(0) => Ok(()),
         Status::Code(status) => Err(Failure::EditorStatus { program: program(), editor: shown, status }),

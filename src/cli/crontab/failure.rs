@@ -3,8 +3,7 @@
 use crate::config::ConfigError;
 use crate::spool::install::{SpoolError, Step};
 use crate::sys::contract::ProgramStartError;
-use crate::sys::error;
-use crate::sys::files::reason;
+use crate::sys::error::{self, OsError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -73,12 +72,12 @@ pub enum Failure {
     #[error("{program}: your UID isn't in the passwd file.\nbailing out.")]
     NoAccount { program: String },
     /// The user database cannot be read.
-    #[error("{program}: looking up the user {name}: {}", reason(source))]
+    #[error("{program}: looking up the user {name}: {source}")]
     LookUp {
         program: String,
         /// The name or uid that was looked up.
         name: String,
-        source: io::Error,
+        source: OsError,
     },
     /// `-u` by somebody who is not root.
     #[error("must be privileged to use -u")]
@@ -118,8 +117,8 @@ pub enum Failure {
     #[error("no crontab for {user}")]
     NoTable { user: String },
     /// The file with the new crontab cannot be read.
-    #[error("{}: {}", path.display(), reason(source))]
-    Input { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Input { path: PathBuf, source: OsError },
     /// The path of the new crontab is not that of a file.
     #[error("{}: Not a regular file.", path.display())]
     InputNotRegular { path: PathBuf },
@@ -144,21 +143,21 @@ pub enum Failure {
     #[error("")]
     Reported,
     /// The kernel provides no random numbers.
-    #[error("{program}: asking the kernel for random numbers: {}", reason(source))]
-    NoRandomNumbers { program: String, source: io::Error },
-    #[error("{program}: blocking signals: {}", reason(source))]
-    Signals { program: String, source: io::Error },
+    #[error("{program}: asking the kernel for random numbers: {source}")]
+    NoRandomNumbers { program: String, source: OsError },
+    #[error("{program}: blocking signals: {source}")]
+    Signals { program: String, source: OsError },
     /// The crontab has changed since the edit began.
     #[error("{program}: the crontab of {user} has changed since you began to edit; nothing was installed")]
     ChangedMeanwhile { program: String, user: String },
     /// A temporary file could not be created or read.
-    #[error("{program}: {doing} {}: {}", path.display(), reason(source))]
+    #[error("{program}: {doing} {}: {source}", path.display())]
     Scratch {
         program: String,
         /// What was being done, for the message: `reading`.
         doing: &'static str,
         path: PathBuf,
-        source: io::Error,
+        source: OsError,
     },
     /// The temporary file is not the user's file any more.
     #[error("{message}\nError while editing crontab")]
@@ -167,11 +166,11 @@ pub enum Failure {
         message: String,
     },
     /// The editor could not be started.
-    #[error("{program}: starting the editor: {}", reason(source))]
-    EditorStart { program: String, source: io::Error },
+    #[error("{program}: starting the editor: {source}")]
+    EditorStart { program: String, source: OsError },
     /// The exit status of the editor is unknown; it may still be running.
-    #[error("{program}: waiting for the editor: {}", reason(source))]
-    EditorWait { program: String, source: io::Error },
+    #[error("{program}: waiting for the editor: {source}")]
+    EditorWait { program: String, source: OsError },
     /// The editor failed.
     #[error("{program}: \"{editor}\" exited with status {status}")]
     EditorStatus { program: String, editor: String, status: i32 },
@@ -185,8 +184,8 @@ pub enum Failure {
         core_dumped: bool,
     },
     /// Writing to standard output failed.
-    #[error("{program}: writing to standard output: {}", reason(source))]
-    Output { program: String, source: io::Error },
+    #[error("{program}: writing to standard output: {source}")]
+    Output { program: String, source: OsError },
     /// The file that names the cluster's host does not exist.
     #[error("File {} not found", path.display())]
     NoHostFile { path: PathBuf },
@@ -199,15 +198,14 @@ pub enum Failure {
 /// If only root can solve the problem, the message says so.
 fn spool_message(program: &str, spool: &Option<PathBuf>, error: &SpoolError) -> String {
     let SpoolError::Os { step, path, source } = error else { return format!("{program}: {error}") };
-    let said = reason(source);
     let mut text = match (spool, step) {
-        (Some(spool), Step::Open | Step::Read) => format!("{}/: fopen: {said}", below(spool, path)),
-        (Some(spool), Step::Rename) => format!("{program}: {}: rename: {said}", below(spool, path)),
+        (Some(spool), Step::Open | Step::Read) => format!("{}/: fopen: {source}", below(spool, path)),
+        (Some(spool), Step::Rename) => format!("{program}: {}: rename: {source}", below(spool, path)),
         (Some(spool), Step::Remove) => {
-            format!("{}/: unlink: {said}", spool.parent().unwrap_or(Path::new("/")).display())
+            format!("{}/: unlink: {source}", spool.parent().unwrap_or(Path::new("/")).display())
         }
-        (None, Step::Open | Step::Read | Step::Remove | Step::OpenSpool) => format!("{}: {said}", path.display()),
-        (_, step) => format!("{program}: {}: {}: {said}", step.doing(), path.display()),
+        (None, Step::Open | Step::Read | Step::Remove | Step::OpenSpool) => format!("{}: {source}", path.display()),
+        (_, step) => format!("{program}: {}: {}: {source}", step.doing(), path.display()),
     };
     if source.kind() == io::ErrorKind::PermissionDenied && matches!(step, Step::Rename | Step::Remove) {
         text.push_str(&format!("\n{program}: this table belongs to another user; only root may replace or remove it"));

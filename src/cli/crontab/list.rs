@@ -45,7 +45,7 @@ fn wants_header(session: &Session<'_>) -> bool {
 
 fn write_out(session: &Session<'_>, text: &[u8]) -> Result<(), Failure> {
     files::write_all(descriptor::standard(false), text)
-        .map_err(|source| Failure::Output { program: session.program.to_owned(), source })
+        .map_err(|source| Failure::Output { program: session.program.to_owned(), source: source.into() })
 }
 
 /// Whether a character could make a terminal show something other than the text of the crontab.

@@ -91,8 +91,10 @@ fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
     if matches!(request.operation, Operation::Edit | Operation::Replace(_) | Operation::Test(_)) {
         // Loading a crontab needs random numbers. Getting them here ensures that a finished edit does not fail for lack of
         // them.
-        files::check_random_numbers()
-            .map_err(|source| Failure::NoRandomNumbers { program: session.program.to_owned(), source })?;
+        files::check_random_numbers().map_err(|source| Failure::NoRandomNumbers {
+            program: session.program.to_owned(),
+            source: source.into(),
+        })?;
     }
     let after = if request.dry_run { AfterCheck::Nothing } else { AfterCheck::Install { backup: request.backup } };
     match &request.operation {
@@ -112,5 +114,5 @@ fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
 
 fn print(program: &str, page: &str) -> Result<(), Failure> {
     files::write_all(descriptor::standard(false), page.as_bytes())
-        .map_err(|source| Failure::Output { program: program.to_owned(), source })
+        .map_err(|source| Failure::Output { program: program.to_owned(), source: source.into() })
 }

@@ -9,7 +9,7 @@ use super::messages;
 use super::session::Session;
 use crate::profile::ProfileName;
 use crate::sys::files::{self, Stat};
-use crate::sys::interrupts::HeldBack;
+use crate::sys::interrupts::BlockedSignals;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     {
         // A signal in between would leave a temporary file behind. If signals cannot be blocked, the daemon removes the file
         // later.
-        let _held_back = HeldBack::now();
+        let _blocked = BlockedSignals::now();
         session.with_spool(|spool| spool.replace(name, &bytes, session.give_to()))?;
     }
     session.wake_daemon();
@@ -119,7 +119,7 @@ fn read(session: &Session<'_>, input: &Input) -> Result<NewTable, Failure> {
 
 /// Opens a file with the caller's privileges.
 fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> {
-    let failed = |source| Failure::Input { path: path.clone(), source };
+    let failed = |source: std::io::Error| Failure::Input { path: path.clone(), source: source.into() };
     let file = File::open(path).map_err(failed)?;
     let stat = files::stat(&file).map_err(failed)?;
     match session.profile.profile {
@@ -133,5 +133,6 @@ fn open(session: &Session<'_>, path: &PathBuf) -> Result<(File, Stat), Failure> 
 /// Reads a new crontab. One that is too large is read just far enough for the check to refuse it.
 fn read_whole(session: &Session<'_>, fd: impl AsFd, expected: u64, path: &Path) -> Result<Vec<u8>, Failure> {
     let most = session.profile.dialect.limits.user_bytes as usize;
-    files::read_up_to(fd, expected, most + 1).map_err(|source| Failure::Input { path: path.to_path_buf(), source })
+    files::read_up_to(fd, expected, most + 1)
+        .map_err(|source| Failure::Input { path: path.to_path_buf(), source: source.into() })
 }

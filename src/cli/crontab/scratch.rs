@@ -32,12 +32,12 @@ impl Scratch {
             source,
         };
         let directory = files::create_temporary_dir(&top.join("crontab."))
-            .map_err(|source| failed("making a temporary directory in", &top, source))?;
+            .map_err(|source| failed("making a temporary directory in", &top, source.into()))?;
         let scratch = Scratch { path: directory.join(NAME), directory };
         match scratch.write(text) {
             Ok(()) => Ok(scratch),
             Err(source) => {
-                let failure = failed("writing", &scratch.path, source);
+                let failure = failed("writing", &scratch.path, source.into());
                 scratch.remove();
                 Err(failure)
             }

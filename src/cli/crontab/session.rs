@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
             |name: &str, source| Failure::LookUp { program: program.to_owned(), name: name.to_owned(), source };
         let uid = identity.caller_uid();
         let caller = User::by_uid(uid)
-            .map_err(|source| look_up_failed(&uid.to_string(), source))?
+            .map_err(|source| look_up_failed(&uid.to_string(), source.into()))?
             .ok_or_else(|| Failure::NoAccount { program: program.to_owned() })?;
         let user = match &request.user {
             None => caller.clone(),
@@ -63,13 +63,13 @@ impl<'a> Session<'a> {
                 let name = name.to_string_lossy();
                 if !identity.is_root() && (profile.profile == ProfileName::Cronie || *name != *caller.name) {
                     // Debian's crontab reports an unknown user, whether the caller is root or not.
-                    let known = User::by_name(&name).map_err(|source| look_up_failed(&name, source))?;
+                    let known = User::by_name(&name).map_err(|source| look_up_failed(&name, source.into()))?;
                     if known.is_some() || profile.profile == ProfileName::Cronie {
                         return Err(Failure::NotPrivileged);
                     }
                 }
                 User::by_name(&name)
-                    .map_err(|source| look_up_failed(&name, source))?
+                    .map_err(|source| look_up_failed(&name, source.into()))?
                     .ok_or_else(|| Failure::UnknownUser { program: program.to_owned(), name: name.into_owned() })?
             }
         };

@@ -86,7 +86,10 @@ impl Daemon {
         if status.waiting > 0 {
             answer.step(
                 "waiting",
-                format!("{} slots or runs by hand wait for another run or in the group", status.waiting),
+                match status.waiting {
+                    1 => "1 slot or run by hand waits for another run or in the group".to_owned(),
+                    count => format!("{count} slots or runs by hand wait for another run or in the group"),
+                },
             );
         }
         match live.next_start() {

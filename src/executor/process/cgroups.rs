@@ -4,7 +4,7 @@ use super::context::{Context, EventSource, token};
 use crate::executor::job_cgroup::{self, PREFIX};
 use crate::report::Level;
 use crate::scheduler::RunId;
-use crate::sys::cgroup::{CgroupEvents, DelegatedCgroup, Entrance, LeafCgroup};
+use crate::sys::cgroup::{CgroupDescriptor, CgroupEvents, DelegatedCgroup, LeafCgroup};
 use crate::sys::files::reason;
 use std::collections::HashMap;
 use std::io;
@@ -30,7 +30,7 @@ impl Cgroups {
     }
 
     /// Creates the cgroup of a run. None: it has none of its own.
-    pub(super) fn create(&mut self, context: &mut Context, run: RunId) -> Option<(LeafCgroup, Entrance)> {
+    pub(super) fn create(&mut self, context: &mut Context, run: RunId) -> Option<(LeafCgroup, CgroupDescriptor)> {
         let created = job_cgroup::create(self.own()?, run);
         created.inspect_err(|error| self.log_error(context, error)).ok()
     }

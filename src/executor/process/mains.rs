@@ -6,11 +6,11 @@ use super::queued_bytes::QueuedBytes;
 use super::run_journal::RunJournal;
 use crate::executor::link::{Link, WireError};
 use crate::executor::output::Excerpt;
-use crate::executor::run_directory::own_uid;
 use crate::executor::wire::{ExecutorEvent, ExecutorRequest, OutputStream, PROTOCOL, RunOfJob};
 use crate::scheduler::{RunId, RunRequest};
 use crate::sys::clock;
 use crate::sys::local_socket::Listener;
+use crate::sys::process;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -45,6 +45,8 @@ pub(super) struct MainConnections {
     followers: Followers,
     /// Whether a later main has this executor's version.
     has_same_version: bool,
+    /// Why an event could not be queued, until it is logged.
+    queue_error: Option<WireError>,
 }
 
 /// Most bytes of output for the history that wait for main to read them. More is left out.
@@ -70,6 +72,7 @@ impl MainConnections {
             kept_output: QueuedBytes::new(KEPT_OUTPUT_WAITING),
             followers: Followers::default(),
             has_same_version: false,
+            queue_error: None,
         }
     }
 
@@ -87,9 +90,10 @@ impl MainConnections {
 
     /// Queues an event for the executor's own main, if that is connected.
     pub(super) fn send_to_own(&mut self, event: &ExecutorEvent) {
-        if let Peer::Own(link) = &mut self.peer {
-            // An event is far shorter than the longest message.
-            let _ = link.push(event);
+        if let Peer::Own(link) = &mut self.peer
+            && let Err(error) = link.push(event)
+        {
+            self.queue_error.get_or_insert(error);
         }
     }
 
@@ -110,9 +114,10 @@ impl MainConnections {
 
     /// Queues an event for a main of the same version, if one is connected.
     pub(super) fn send_to_same_version(&mut self, event: &ExecutorEvent) {
-        if let Some(link) = self.link_of_same_version() {
-            // An event is far shorter than the longest message.
-            let _ = link.push(event);
+        if let Some(link) = self.link_of_same_version()
+            && let Err(error) = link.push(event)
+        {
+            self.queue_error.get_or_insert(error);
         }
     }
 
@@ -177,9 +182,20 @@ impl MainConnections {
     /// Queues an event for the peer and returns the number of the message.
     fn push(&mut self, event: &ExecutorEvent) -> Option<u64> {
         match &mut self.peer {
-            Peer::Own(link) | Peer::Later(link) => link.push(event).ok(),
+            Peer::Own(link) | Peer::Later(link) => match link.push(event) {
+                Ok(number) => Some(number),
+                Err(error) => {
+                    self.queue_error.get_or_insert(error);
+                    None
+                }
+            },
             Peer::OwnClosing(_) | Peer::Nobody => None,
         }
+    }
+
+    /// Why an event could not be queued since the last call.
+    pub(super) fn take_queue_error(&mut self) -> Option<WireError> {
+        self.queue_error.take()
     }
 
     /// Queues an event that is sent to the next main if this one does not receive it.
@@ -279,7 +295,7 @@ impl MainConnections {
     pub(super) fn accept(&mut self, context: &Context) -> Option<OwnedFd> {
         loop {
             match self.listener.as_ref()?.accept() {
-                Ok((socket, uid)) if uid == own_uid() => return Some(socket),
+                Ok((socket, uid)) if uid == process::own_uid() => return Some(socket),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(_) => {

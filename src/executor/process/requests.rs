@@ -5,6 +5,7 @@ use super::mains::Connection;
 use super::state::ExecutorState;
 use crate::executor::job::Job;
 use crate::executor::wire::{ExecutorEvent, ExecutorRequest, RunOfJob};
+use crate::report::Level;
 use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
 use crate::sys::clock;
 use crate::sys::process::Ask;
@@ -93,6 +94,9 @@ impl ExecutorState {
 
     /// Sends queued events to the connected main without blocking.
     pub(super) fn flush_main(&mut self) -> Result<(), ExecutorError> {
+        if let Some(why) = self.mains.take_queue_error() {
+            self.context.log.own(Level::Warning, "WARNING", &format!("an event was not sent to the daemon: {why}"));
+        }
         if self.mains.flush(&self.context, &mut self.journal).is_err() {
             // Requests that the main sent before may still be in the socket.
             self.handle_main()?;

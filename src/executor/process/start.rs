@@ -311,8 +311,8 @@ impl ExecutorState {
     ) -> io::Result<PreparedStart> {
         let command = start.split(self.context.profile.backslash);
         let (id, pipes) = self.open_pipes(start, &user)?;
-        let (leaf, entrance) = self.cgroups.create(&mut self.context, start.run).unzip();
-        let spec = ExecSpec { label, entrance, ..self.context.job_spec(start, &user, &command.shell) };
+        let (leaf, cgroup_descriptor) = self.cgroups.create(&mut self.context, start.run).unzip();
+        let spec = ExecSpec { label, cgroup_descriptor, ..self.context.job_spec(start, &user, &command.shell) };
         Ok(PreparedStart { id, user, pipes, command, leaf, starter: Starter::Fork(spec) })
     }
 

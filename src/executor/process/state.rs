@@ -103,7 +103,7 @@ impl ExecutorState {
             cgroups: Cgroups::default(),
             endings: Endings::default(),
             late: LateJobs::default(),
-            mails: Mails::new(&threads, descriptor::nowhere().map_err(os("opening /dev/null"))?),
+            mails: Mails::new(&threads, descriptor::dev_null().map_err(os("opening /dev/null"))?),
             kept: KeptOutput::default(),
             follow_ups: FollowUps::default(),
             memory: OwnerMemory::new(output::budget()),

@@ -89,7 +89,10 @@ fn live_rows(daemon: &mut Connection, range: Range) -> Result<Option<Vec<LiveRow
     if count < MOST_STARTS {
         return Ok(Some(rows.into_values().collect()));
     }
-    to_stderr("cronctl: the daemon has too many starts in this time for a question: guessed from the tables\n");
+    to_stderr(
+        "cronctl: the daemon has too many starts in this time for one query: computed from the crontabs, without the daemon's \
+         state\n",
+    );
     Ok(None)
 }
 
@@ -121,5 +124,5 @@ fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> 
     if path == Path::new("-") {
         return out.text(&svg);
     }
-    std::fs::write(path, svg).map_err(|source| Error::WriteSvg { path: path.to_owned(), source })
+    std::fs::write(path, svg).map_err(|source| Error::WriteSvg { path: path.to_owned(), source: source.into() })
 }

@@ -56,7 +56,7 @@ impl Terminal {
     /// Divides the width between labels and chart. Labels get the width that they need, up to two fifths.
     pub(super) fn layout(self, labels: &[Label], minutes: usize) -> Layout {
         let widest = |part: fn(&Label) -> &str, most: usize| {
-            labels.iter().map(|label| part(label).chars().count()).max().unwrap_or(0).min(most)
+            labels.iter().map(|label| screen::cells(part(label))).max().unwrap_or(0).min(most)
         };
         let user = widest(|label| &label.user, 12);
         let schedule = widest(|label| &label.schedule, 16);
@@ -218,9 +218,10 @@ fn block(eighths: u32) -> char {
 
 /// Cuts or pads a text to exactly that many columns.
 fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return format!("{text:width$}");
+    if width == 0 {
+        return String::new();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    if width == 0 { kept } else { kept + "…" }
+    let mut kept = screen::fit(text, width);
+    kept.extend(std::iter::repeat_n(' ', width.saturating_sub(screen::cells(&kept))));
+    kept
 }
