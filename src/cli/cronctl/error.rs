@@ -3,6 +3,7 @@
 use super::stderr::to_stderr;
 use crate::config::ConfigError;
 use crate::scheduler::JobId;
+use crate::sys::files::reason;
 use std::io;
 use std::path::PathBuf;
 
@@ -21,6 +22,12 @@ pub(super) enum Error {
     /// The range of time ends before it begins.
     #[error("--until is before --from")]
     Backwards,
+    /// A range in the value of an option ends before it begins.
+    #[error("--{option}: the range ends before it begins")]
+    RangeBackwards {
+        /// The option without its dashes.
+        option: &'static str,
+    },
     /// A job on the command line that the table does not have, or that may be several.
     #[error("--{option} {job}: {}", candidates(.found))]
     Job {
@@ -41,7 +48,7 @@ pub(super) enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A crontab cannot be read.
-    #[error("reading {name}: {source}")]
+    #[error("reading {name}: {}", reason(source))]
     Read {
         /// The file, or `standard input`.
         name: String,
@@ -72,10 +79,10 @@ pub(super) enum Error {
         message: String,
     },
     /// `crontab` could not be started.
-    #[error("starting crontab -l: {0}")]
+    #[error("starting crontab -l: {}", reason(.0))]
     NoCrontab(io::Error),
     /// The SVG file could not be written.
-    #[error("writing {}: {source}", .path.display())]
+    #[error("writing {}: {}", .path.display(), reason(source))]
     WriteSvg { path: PathBuf, source: io::Error },
     /// No daemon answers.
     #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
@@ -109,10 +116,10 @@ pub(super) enum Error {
         message: String,
     },
     /// The kernel provides no random numbers.
-    #[error("asking the kernel for random numbers: {0}")]
+    #[error("asking the kernel for random numbers: {}", reason(.0))]
     NoRandomNumbers(io::Error),
     /// The answer could not be written.
-    #[error("writing the answer: {0}")]
+    #[error("writing the answer: {}", reason(.0))]
     Output(io::Error),
 }
 
@@ -138,6 +145,7 @@ impl Error {
             Error::CommandLine(_)
             | Error::UnknownZone { .. }
             | Error::Backwards
+            | Error::RangeBackwards { .. }
             | Error::Job { .. }
             | Error::WrongRequest { .. }
             | Error::TooLong { .. } => 2,
@@ -179,7 +187,11 @@ fn first_paragraph(error: &clap::Error) -> String {
     });
     let line = paragraphs.next().unwrap_or_default();
     let line = line.strip_prefix("error: ").map_or(line.clone(), str::to_owned);
-    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_owned)) {
+    // The library's advice for passing an option as a value would mislead.
+    let tip = |paragraph: String| {
+        paragraph.strip_prefix("tip: ").filter(|tip| !tip.starts_with("to pass ")).map(str::to_owned)
+    };
+    match paragraphs.find_map(tip) {
         Some(tip) => format!("{line}; {tip}"),
         None => line,
     }
