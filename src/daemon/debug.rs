@@ -4,7 +4,7 @@
 
 use super::load_event::LoadEvent;
 use crate::crontab::{Crontab, printable};
-use crate::report::{Log, LogRecord};
+use crate::report::{Log, LogRecord, format_count};
 
 /// A topic of debug lines, or with `test` a part of the daemon's work that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,9 @@ impl Debug {
         match event {
             LoadEvent::Load { source, table } => {
                 self.log(log, Topic::Loading, || {
-                    format!("read {}: {} entries, {} settings", source.path, table.entries.len(), table.settings.len())
+                    let entries = format_count(table.entries.len(), "entry", "entries");
+                    let settings = format_count(table.settings.len(), "setting", "settings");
+                    format!("read {}: {entries}, {settings}", source.path)
                 });
                 if self.has(Topic::Parsing) {
                     self.log_entries(log, &source.path, table);

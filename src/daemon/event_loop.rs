@@ -9,7 +9,7 @@ use super::reactor::Interest;
 use super::state::{Daemon, Fatal, Planner, Stopping, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
-use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
+use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
     Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, SkipReason, StampCause,
@@ -610,8 +610,10 @@ impl Daemon {
     pub(super) fn state(&self) -> String {
         let summary = self.planner.scheduler.summary();
         let next = summary.next_due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}"));
-        let (tables, entries, timers) = (summary.tables, summary.entries, summary.timers);
-        format!("{tables} tables, {entries} entries, {timers} timers, {next}")
+        let tables = format_count(summary.tables, "table", "tables");
+        let entries = format_count(summary.entries, "entry", "entries");
+        let timers = format_count(summary.timers, "timer", "timers");
+        format!("{tables}, {entries}, {timers}, {next}")
     }
 
     /// Sends the state to the service manager, after the assignments in `first`.

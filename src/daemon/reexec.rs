@@ -25,7 +25,7 @@ enum ReexecError {
     TooOften,
     #[error("{} cannot be read twice", .0.display())]
     ReadOnce(PathBuf),
-    #[error("{}", .0.brief())]
+    #[error(transparent)]
     Os(#[from] error::Error),
 }
 

@@ -19,12 +19,24 @@ pub struct StandaloneFiles {
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("reading {}: {}", path.display(), files::reason(source))]
+#[error("{}", describe(path, source))]
 pub struct StandaloneFilesError {
     /// The file that cannot be used.
     pub path: PathBuf,
     /// The reason as the kernel gives it.
     pub source: io::Error,
+}
+
+/// What cannot be read, and what was expected.
+fn describe(path: &Path, why: &io::Error) -> String {
+    let (shown, reason) = (path.display(), files::reason(why));
+    match why.kind() {
+        io::ErrorKind::IsADirectory => format!(
+            "reading {shown}: {reason}; expected a crontab (--spool DIR and --cron-d DIR name directories of crontabs)"
+        ),
+        io::ErrorKind::NotFound => format!("reading {shown}: {reason}; expected options or the names of crontabs"),
+        _ => format!("reading {shown}: {reason}"),
+    }
 }
 
 impl StandaloneFiles {
@@ -35,6 +47,7 @@ impl StandaloneFiles {
     /// A path is empty, or there is no current directory.
     pub fn new(paths: &[PathBuf]) -> Result<StandaloneFiles, StandaloneFilesError> {
         let absolute = |path: &PathBuf| {
+            // An error for an empty path.
             std::path::absolute(path).map_err(|source| StandaloneFilesError { path: path.clone(), source })
         };
         Ok(StandaloneFiles { paths: paths.iter().map(absolute).collect::<Result<_, _>>()?, caller: caller_name() })
@@ -54,7 +67,11 @@ impl StandaloneFiles {
         for path in &self.paths {
             // A FIFO is not opened, as that would take its content.
             std::fs::metadata(path)
-                .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) })
+                .and_then(|file| match (file.is_dir(), file.is_file()) {
+                    (true, _) => Err(io::ErrorKind::IsADirectory.into()),
+                    (_, true) => File::open(path).map(drop),
+                    (false, false) => Ok(()),
+                })
                 .map_err(|source| StandaloneFilesError { path: path.clone(), source })?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! counts is what the scan finds. Files that are opened or read are left out of the mask: in /etc that is several events for each program that
 //! starts anywhere on the machine.
 
+use crate::sys::files::reason;
 use crate::sys::poll::Notifier;
 use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind, RenameMode};
 use notify::{EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _};
@@ -117,7 +118,7 @@ pub struct Watcher {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The watcher or its notifier could not be made.
-    #[error("starting to watch: {0}")]
+    #[error("starting to watch: {}", reason(.0))]
     Start(io::Error),
     /// A directory could not be watched.
     #[error("watching {}: {reason}", path.display())]

@@ -40,7 +40,7 @@ pub(super) const LONGEST: u64 = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file could not be read or written.
-    #[error("{}", .0.brief())]
+    #[error(transparent)]
     Os(#[from] error::Error),
     /// The file is not a journal, or one of another version.
     #[error("not a journal of this version")]

@@ -2,6 +2,7 @@
 //! never block.
 
 use crate::sys::descriptor;
+use crate::sys::files::reason;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -23,7 +24,7 @@ const MESSAGES_PER_CALL: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// Reading from the socket or writing to it failed.
-    #[error("using the socket: {0}")]
+    #[error("using the socket: {}", reason(.0))]
     Io(#[from] io::Error),
     /// The bytes are no message of this type.
     #[error("reading a message: {0}")]

@@ -3,6 +3,7 @@
 use super::journal::{JournalReader, Position};
 use super::message::{LONGEST_LINE, RecorderMessage, RecorderSettings};
 use super::store::{Opened, Store, StoreError};
+use crate::sys::files::reason;
 use crate::sys::{clock, descriptor, files, process_lock, state_file};
 use std::fs::File;
 use std::io;
@@ -36,7 +37,7 @@ pub enum RecorderError {
     #[error("this is started by crond")]
     NotStartedByMain,
     /// A system call failed.
-    #[error("{0}")]
+    #[error("{}", reason(.0))]
     Io(#[from] io::Error),
     /// The database is of a later version.
     #[error("{0}")]

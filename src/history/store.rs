@@ -3,6 +3,7 @@
 use super::event::{DaemonBegun, HistoryEvent, RecordedEntry, RunBegun, RunDecided, RunEnded, Slots};
 use super::journal::{JournaledEvent, Position};
 use super::schema;
+use crate::sys::files::reason;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, named_params, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +35,7 @@ pub(super) enum StoreError {
     #[error("the database of the history: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// A file cannot be renamed or removed.
-    #[error("putting the damaged database aside: {0}")]
+    #[error("putting the damaged database aside: {}", reason(.0))]
     Aside(#[source] io::Error),
 }
 

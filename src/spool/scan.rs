@@ -10,7 +10,7 @@ use super::read::TableFile;
 use crate::config::Places;
 use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
-use crate::sys::files::{self, Links, Stat};
+use crate::sys::files::{self, Links, Stat, reason};
 use crate::sys::selinux::Policy;
 use crate::sys::stamp::Stamp;
 use crate::sys::state_file;
@@ -72,7 +72,7 @@ pub enum Look {
 
 /// A directory that could not be listed.
 #[derive(Debug, thiserror::Error)]
-#[error("listing {}: {source}", path.display())]
+#[error("listing {}: {}", path.display(), reason(source))]
 pub struct ScanError {
     /// The path of the directory.
     pub path: PathBuf,

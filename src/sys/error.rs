@@ -4,21 +4,14 @@ use super::files::reason;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A failed system call. It is displayed as `OPERATION: ERROR`.
+/// A failed system call. It is displayed as `OPERATION: ERROR`, without Rust's `(os error 2)`.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing}: {source}")]
+#[error("{doing}: {}", reason(source))]
 pub struct Error {
     /// The operation, for example `forking the executor`.
     pub doing: &'static str,
     /// The error of the kernel.
     pub source: io::Error,
-}
-
-impl Error {
-    /// The text without Rust's `(os error 2)`.
-    pub fn brief(&self) -> String {
-        format!("{}: {}", self.doing, reason(&self.source))
-    }
 }
 
 /// Adds the operation to an error, for `map_err`.
@@ -50,8 +43,7 @@ mod tests {
     #[test]
     fn an_error_names_the_operation_and_the_file() {
         let error = || io::Error::from_raw_os_error(libc::ENOENT);
-        assert_eq!(os("forking")(error()).to_string(), "forking: No such file or directory (os error 2)");
-        assert_eq!(os("forking")(error()).brief(), "forking: No such file or directory");
+        assert_eq!(os("forking")(error()).to_string(), "forking: No such file or directory");
         let at = os_at("opening", Path::new("/run/x"))(error());
         assert_eq!(at.to_string(), "opening /run/x: No such file or directory");
     }

@@ -168,7 +168,7 @@ fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_mi
 
 /// The status line that SIGUSR1 logs.
 fn state(world: &World, daemon: &Daemon) -> String {
-    let is_state = |line: &&String| line.contains("(CRON) STATE (") && line.contains(" tables, ");
+    let is_state = |line: &&String| line.contains("(CRON) STATE (") && line.contains(" table");
     let count = || world.log.lines().iter().filter(is_state).count();
     let before = count();
     daemon.signal(Signal::SIGUSR1);

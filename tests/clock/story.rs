@@ -100,7 +100,7 @@ impl Machine {
                 .log
                 .lines()
                 .into_iter()
-                .filter(|line| line.contains(") STATE (") && line.contains(" tables, "))
+                .filter(|line| line.contains(") STATE (") && line.contains(" table"))
                 .collect()
         };
         let mut known = states().len();

@@ -12,8 +12,8 @@ use crate::executor::job::{Feed, Job};
 use crate::executor::job_log::JobRef;
 use crate::executor::owner::{FairQueue, OwnerKey, OwnerMemory};
 use crate::profile::ProfileName;
-use crate::report::Level;
 use crate::report::mail::{self, Addresses, Head, MailSettings, SENDMAIL};
+use crate::report::{Level, format_count};
 use crate::scheduler::{MailResult, RunRequest};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
@@ -301,9 +301,9 @@ impl Mails {
         }
         self.has_logged_waiting = true;
         let oldest = self.processes.values().map(|process| now_ms - process.since_ms).max().unwrap_or(0) / 1000;
-        let (mailers, waiting) = (self.processes.len(), self.queued.len());
-        let detail =
-            format!("mail waits: {mailers} mailers at work, the oldest for {oldest} s, and {waiting} mails waiting");
+        let mailers = format_count(self.processes.len(), "mailer", "mailers");
+        let waiting = format_count(self.queued.len(), "mail", "mails");
+        let detail = format!("mail waits: {mailers} at work, the oldest for {oldest} s, and {waiting} waiting");
         context.log.own(Level::Warning, "WARNING", &detail);
     }
 
