@@ -474,6 +474,102 @@ fn a_standalone_daemon_that_is_stopped_waits_for_running_jobs_but_not_for_ever()
 }
 
 #[test]
+fn a_standalone_daemon_says_which_jobs_it_waits_for() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let table = "CRON_NAME=backup\n@reboot touch /tmp/begun; sleep 1000\n@reboot sleep 1000\n";
+    let mut child = standalone(&world, "", table);
+    Deadline::seconds(20).wait_for("the job", || fs::exists("/tmp/begun").ok()?.then_some(()));
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, Signal::SIGINT).expect("INT");
+    let mut log = std::io::BufReader::new(child.stderr.take().expect("its log"));
+    let mut line = String::new();
+    while !line.contains("stopping") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut log, &mut line).expect("the log") > 0, "it does not say so");
+    }
+    assert!(line.contains("stopping: waiting up to 30s for 2 jobs to end: "), "{line}");
+    assert!(line.contains("backup") && line.contains("sleep-"), "{line}");
+    assert!(line.contains("a second signal terminates them"), "{line}");
+    nix::sys::signal::kill(pid, Signal::SIGINT).expect("INT");
+    let status = Deadline::seconds(30).wait_for("its end", || child.try_wait().expect("crond"));
+    assert_eq!(status.code(), Some(0));
+    assert!(world.processes().iter().all(|process| process.state == 'Z'));
+}
+
+#[test]
+fn output_of_a_standalone_daemon_is_raw_or_has_the_name_of_its_job() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let table = "CRON_NAME=backup\n@reboot echo out; echo err >&2; touch /tmp/begun; exit 3\n";
+    let run = |arguments: &str| {
+        let _ = fs::remove_file("/tmp/begun");
+        // Both streams in one file, in the order in which they are written.
+        let child = standalone(&world, &format!("{arguments} 2>&1"), table);
+        Deadline::seconds(20).wait_for("the job", || fs::exists("/tmp/begun").ok()?.then_some(()));
+        String::from_utf8(end_with(Signal::SIGTERM, child).stdout).expect("text")
+    };
+    let raw = run("");
+    let place = |text: &str| raw.lines().position(|line| line == text).expect(text);
+    let failed = raw.lines().position(|line| line.contains("(alice) FAILED ")).expect("the failure");
+    assert!(place("out") < failed && place("err") < failed, "{raw}");
+
+    let prefixed = run("--prefix");
+    assert!(prefixed.contains("\nbackup: out\n") && prefixed.contains("\nbackup: err\n"), "{prefixed}");
+
+    let json = run("--log json --prefix");
+    let objects: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for (stream, text) in [("stdout", "out"), ("stderr", "err")] {
+        let object = objects.iter().find(|object| object["output"] == text).expect("its output");
+        assert_eq!((&object["job"], &object["stream"]), (&"alice:backup".into(), &stream.into()), "{json}");
+    }
+}
+
+#[test]
+fn the_log_is_on_standard_error_where_nobody_reads_dev_log_and_in_the_zone_of_the_schedules() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    // A machine without zone files: the program has its own.
+    let script = "rm -f /dev/log; exec env TZDIR=/nowhere TZ=Asia/Kathmandu /usr/sbin/crond --log syslog /tmp/table";
+    fs::write("/tmp/table", "@reboot touch /tmp/begun\n").expect("a table");
+    let child = world.command_as("root", script).stderr(Stdio::piped()).spawn().expect("crond");
+    Deadline::seconds(20).wait_for("the job", || fs::exists("/tmp/begun").ok()?.then_some(()));
+    let log = String::from_utf8(end_with(Signal::SIGTERM, child).stderr).expect("text");
+    assert!(log.contains(") CMD (touch /tmp/begun)") && log.lines().all(|line| line.contains("+05:45 ")), "{log}");
+}
+
+#[test]
+fn messages_of_the_command_line_say_what_to_do() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    fs::write("/tmp/table", "").expect("a table");
+    for (user, arguments, said) in [
+        ("alice", "-f", "cron: must be root; `crond FILE` runs a table as yourself ("),
+        ("root", "-b", "cron: unexpected argument '-b'; for what busybox's crond means by it, leave it out"),
+        ("root", "-S", "cron: unexpected argument '-S'; for what busybox's crond means by it, write --log syslog"),
+        ("root", "-d 8", "for what busybox's crond means by it, write --foreground --log stderr"),
+        ("root", "-c /x", "for what busybox's crond means by it, write --spool DIR"),
+        ("root", "-L /var/log/cron", "for what busybox's crond means by it, write --foreground --log stderr 2>>FILE"),
+        ("root", "--foregrund", "cron: unexpected argument '--foregrund'; did you mean --foreground?"),
+        ("root", "/tmp", "cron: reading /tmp: is a directory; expected a crontab"),
+        ("root", "/nowhere", "cron: reading /nowhere: No such file or directory; expected options or the names"),
+        ("root", "''", "cron: an argument is empty; expected the name of a crontab"),
+        ("root", "--stop-timeout soon /tmp/table", "cron: stop-timeout: expected a time like 90s"),
+    ] {
+        let output = world.command_as(user, &format!("cron {arguments}")).output().expect("cron");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), words.lines().count()), (Some(1), 1), "{arguments}: {words}");
+        assert!(words.contains(said), "{arguments}: {words}");
+        assert!(!["os error", "usize", "--help' "].iter().any(|word| words.contains(word)), "{words}");
+    }
+    let child = world.command_as("root", "TZ=Europe/Nowhere exec cron /tmp/table");
+    let mut child = { child }.stderr(Stdio::piped()).spawn().expect("cron");
+    let mut log = std::io::BufReader::new(child.stderr.take().expect("its log"));
+    let mut text = String::new();
+    while !(text.contains("is not a time zone") && text.contains("has no entries")) {
+        assert!(std::io::BufRead::read_line(&mut log, &mut text).expect("the log") > 0, "{text}");
+    }
+    child.kill().expect("its end");
+    child.wait().expect("its end");
+}
+
+#[test]
 fn without_inotify_tables_are_scanned_each_minute() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     fs::write("/tmp/table", "# nothing\n").expect("a table");
@@ -483,7 +579,7 @@ fn without_inotify_tables_are_scanned_each_minute() {
     let line = format!("for i in $(seq {}); do tail -f /tmp/tailed & done; wait", bound.trim());
     let mut hoard = world.command_as("dora", &line).spawn().expect("tails");
     let is_tail = |process: &common::machine::Process| process.name == "tail" && process.state == 'S';
-    let bound = bound.trim().parse().expect("a number");
+    let bound: usize = bound.trim().parse().expect("a number");
     Deadline::seconds(30).wait_for("the tails", || {
         (world.processes().iter().filter(|process| is_tail(process)).count() == bound).then_some(())
     });

@@ -62,6 +62,11 @@ impl SystemZones {
         SystemZones { directory, localtime, timezone, tz, system: OnceLock::new(), named: Mutex::default() }
     }
 
+    /// The value of `TZ` if it is no zone, so that UTC is used.
+    pub fn unusable_tz(&self) -> Option<&str> {
+        self.tz.as_deref().filter(|value| self.zone_of_tz(value).is_none())
+    }
+
     /// Checks /etc/localtime and the files that were read. Returns whether anything has changed.
     pub fn refresh(&mut self) -> bool {
         let changed = self.refresh_named();
@@ -158,6 +163,15 @@ impl SystemZones {
         let name = read_text(&self.timezone, LARGEST_FILE).ok()?.trim().to_owned();
         let same = is_zone_name(&name) && read(&self.directory.join(&name)).ok()? == read(&self.localtime).ok()?;
         same.then_some(name)
+    }
+}
+
+/// Gives the system's own zone as it is at each call, for the stamps of a log.
+pub fn current_zone() -> impl FnMut() -> Arc<Zone> + Send {
+    let mut zones = SystemZones::open();
+    move || {
+        zones.refresh();
+        zones.system()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::debug;
 use crate::profile::ProfileName;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command, builder::PossibleValuesParser, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -43,13 +44,18 @@ fn debian_flags() -> Vec<Arg> {
     vec![
         flag("foreground", 'f', "Stay in the foreground").long("foreground"),
         flag("lsb-names", 'l', "Also read files in /etc/cron.d with names allowed by the Linux Standard Base (LSB)"),
-        Arg::new("log-mask").short('L').value_name("SUM").value_parser(value_parser!(u8)).help(
+        Arg::new("log-mask").short('L').value_name("SUM").value_parser(log_mask).help(
             "What to log about jobs, as a sum: 1 starts, 2 ends, 4 failures, 8 process ids; 0 logs nothing [default: 1]",
         ),
         flag("full-host-name", 'n', "Use the fully qualified host name in the subject of mail"),
         flag("now", 'N', "Run the jobs that are due in this minute, and exit"),
         debugging(),
     ]
+}
+
+/// The value of Debian's `-L`.
+fn log_mask(text: &str) -> Result<u8, &'static str> {
+    text.parse().map_err(|_| "expected a sum from 0 to 255 of 1 (starts), 2 (ends), 4 (failures), 8 (process ids)")
 }
 
 /// The options of crond(8) in cronie.
@@ -103,6 +109,10 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
             .long("stop-timeout")
             .value_name("TIME")
             .help("With FILE: how long to wait for running jobs before terminating them: 90s, 5m, 1h [default: 30s]"),
+        Arg::new("prefix")
+            .long("prefix")
+            .action(ArgAction::SetTrue)
+            .help("With FILE: put the name of the job in front of each line of its output"),
         Arg::new("check")
             .long("check")
             .action(ArgAction::SetTrue)
@@ -110,6 +120,39 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
         version,
         help,
     ]
+}
+
+/// Flags of busybox's crond that mean something else here, or nothing, and what to use instead.
+const BUSYBOX_FLAGS: [(&str, &str); 6] = [
+    ("-b", "leave it out: crond goes to the background by itself"),
+    ("-S", "write --log syslog"),
+    ("-l", "there is nothing: there are no log levels"),
+    ("-d", "write --foreground --log stderr"),
+    ("-L", "write --foreground --log stderr 2>>FILE"),
+    ("-c", "write --spool DIR"),
+];
+
+/// A wrong command line in one line, with what to do.
+pub fn describe(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let first = first.join(" ");
+    let message = first.strip_prefix("error: ").unwrap_or(&first).trim_end_matches(" found").to_owned();
+    let string = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    // `-L <SUM>` for an argument that is known, but not with this value.
+    let argument = string(ContextKind::InvalidArg).and_then(|argument| argument.split(' ').next()).unwrap_or_default();
+    if argument == "[FILE]..." {
+        return "an argument is empty; expected the name of a crontab".to_owned();
+    }
+    let busybox = BUSYBOX_FLAGS.iter().find(|(flag, _)| *flag == argument);
+    match (busybox, string(ContextKind::SuggestedArg)) {
+        (Some((_, instead)), _) => format!("{message}; for what busybox's crond means by it, {instead}"),
+        (None, Some(meant)) => format!("{message}; did you mean {meant}?"),
+        (None, None) => format!("{message}; --help lists the options"),
+    }
 }
 
 /// The options that must be known before the definition can be chosen: `--profile`, `--config`, and those that print a page.

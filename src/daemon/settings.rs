@@ -47,6 +47,8 @@ pub struct Settings {
     pub permit_any: bool,
     /// cronie's `-s`: whether output of jobs is logged instead of mailed.
     pub output_to_log: bool,
+    /// Whether a standalone daemon puts the name of the job in front of each line of output.
+    pub prefix_output: bool,
     /// cronie's `-i`, or its `-c`: whether inotify is not used.
     pub no_inotify: bool,
     /// cronie's `-P`: whether jobs get the daemon's PATH.
@@ -104,7 +106,7 @@ impl Settings {
             Err(page) if page.kind() == clap::error::ErrorKind::DisplayHelp => {
                 return Ok(Command::Page(page.to_string()));
             }
-            Err(wrong) => return Err(SettingsError::CommandLine(wrong.to_string())),
+            Err(wrong) => return Err(SettingsError::CommandLine(cli::describe(&wrong))),
         };
         if given.get_flag("version") {
             return Ok(Command::Page(format!("{}\n", version())));
@@ -161,6 +163,7 @@ impl Settings {
             lsb_names: has("lsb-names"),
             permit_any: has("permit-any"),
             output_to_log: has("output-to-log"),
+            prefix_output: has("prefix"),
             no_inotify,
             inherit_path: has("inherit-path"),
             cluster: has("cluster"),
@@ -214,6 +217,7 @@ impl Settings {
             mailer_limit: MAILER_LIMIT,
             output_to_log: self.output_to_log,
             standalone,
+            prefix_output: self.prefix_output,
             log_mask: self.log_mask,
             full_host_name: self.full_host_name,
             inherit_path: self.inherit_path,

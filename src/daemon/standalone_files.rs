@@ -20,12 +20,24 @@ pub struct StandaloneFiles {
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("reading {}: {source}", path.display())]
+#[error("{}", describe(path, source))]
 pub struct StandaloneFilesError {
     /// The file that cannot be used.
     pub path: PathBuf,
     /// The reason as the kernel gives it.
     pub source: OsError,
+}
+
+/// What cannot be read, and what was expected.
+fn describe(path: &Path, why: &io::Error) -> String {
+    let (shown, reason) = (path.display(), files::reason(why));
+    match why.kind() {
+        io::ErrorKind::IsADirectory => format!(
+            "reading {shown}: {reason}; expected a crontab (--spool DIR and --cron-d DIR name directories of crontabs)"
+        ),
+        io::ErrorKind::NotFound => format!("reading {shown}: {reason}; expected options or the names of crontabs"),
+        _ => format!("reading {shown}: {reason}"),
+    }
 }
 
 impl StandaloneFiles {
@@ -56,7 +68,11 @@ impl StandaloneFiles {
         for path in &self.paths {
             // A FIFO is not opened, as that would take its content.
             std::fs::metadata(path)
-                .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) })
+                .and_then(|file| match (file.is_dir(), file.is_file()) {
+                    (true, _) => Err(io::ErrorKind::IsADirectory.into()),
+                    (_, true) => File::open(path).map(drop),
+                    (false, false) => Ok(()),
+                })
                 .map_err(|source| StandaloneFilesError { path: path.clone(), source: source.into() })?;
         }
         Ok(())

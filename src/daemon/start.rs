@@ -18,6 +18,7 @@ use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, Planne
 use super::tables::{CrontabFiles, Origin};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
+use crate::config::zones::{SystemZones, current_zone};
 use crate::executor::{
     Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
@@ -34,6 +35,7 @@ use crate::sys::files::reason;
 use crate::sys::host::{self, Boot};
 use crate::sys::lock::{DaemonLock, LockError};
 use crate::sys::notify_socket::NotifySocket;
+use crate::sys::process::own_uid;
 use crate::sys::signal::Signals;
 use crate::sys::state_file;
 use crate::sys::timer::Timer;
@@ -59,6 +61,12 @@ pub enum StartError {
         /// Why the lock was not taken.
         #[from]
         source: LockError,
+    },
+    /// The system's daemon was started by another user than root, and could not do what only root may.
+    #[error("must be root; `crond FILE` runs a table as yourself ({why})")]
+    NotRoot {
+        /// What failed.
+        why: Box<StartError>,
     },
     /// The executor could not be started.
     #[error(transparent)]
@@ -90,8 +98,24 @@ pub(super) fn start(
     manager: NotifySocket,
     threads: SingleThreaded,
 ) -> Result<Daemon, StartError> {
+    let needs_root = !settings.is_standalone();
+    start_as_caller(settings, execution, resumed, manager, threads).map_err(|why| match why {
+        StartError::Lock { source: LockError::AlreadyRunning { .. } } => why,
+        why if needs_root && own_uid() != 0 => StartError::NotRoot { why: Box::new(why) },
+        why => why,
+    })
+}
+
+fn start_as_caller(
+    settings: Settings,
+    execution: Execution,
+    resumed: Option<Resumed>,
+    manager: NotifySocket,
+    threads: SingleThreaded,
+) -> Result<Daemon, StartError> {
     let target = log_target(&settings, &manager);
     let mut log = Log::open(target, settings.config.profile);
+    log.stamp_in(Box::new(current_zone()));
     let origin = origin(&settings)?;
     let mut config = settings.executor_config(target);
     let lacks_mailer = falls_back_to_log(&config);
@@ -103,6 +127,10 @@ pub(super) fn start(
     let lock = take_lock(&settings, held, &mut log)?;
     if is_first {
         log_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
+    }
+    if let Some(tz) = SystemZones::open().unusable_tz().filter(|_| is_first) {
+        let detail = format!("TZ={tz} is not a time zone: expected a name like Europe/Berlin; UTC is used");
+        log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
     // An executor may have died before this program was executed in place of another.
     reap();
@@ -152,6 +180,7 @@ pub(super) fn start(
     let saved = daemon.open_job_state(&boot, reserved)?;
     daemon.with_database(CrontabDatabase::open);
     daemon.log_watching();
+    daemon.log_lack_of_entries();
     daemon.begin(&boot, resumed, saved);
     Ok(daemon)
 }
@@ -162,6 +191,8 @@ pub(super) fn log_target(settings: &Settings, manager: &NotifySocket) -> Target 
     let is_foreground = settings.config.foreground || matches!(settings.mode, Mode::Standalone(_) | Mode::Now);
     let to_stderr = settings.is_standalone() || (is_foreground && !Log::syslog_answers());
     match settings.log() {
+        // Nobody would read it.
+        Some(Target::Syslog) if is_foreground && !Log::syslog_answers() => Target::Stderr,
         Some(target) => target,
         None if to_stderr && manager.reads_stderr() && Log::journal_answers() => Target::Journal,
         None if to_stderr => Target::Stderr,
@@ -193,8 +224,11 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     match taken {
         Ok(lock) => Ok(Some(lock)),
         Err(why) => {
-            let death = LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", &[]) };
-            log.write(&LogRecord { detail: why.to_string().as_bytes(), ..death });
+            // The program says it on standard error as well.
+            if !log.is_on_stderr() {
+                let death = LogRecord { level: Level::Error, ..LogRecord::daemon("DEATH", &[]) };
+                log.write(&LogRecord { detail: why.to_string().as_bytes(), ..death });
+            }
             Err(why.into())
         }
     }
@@ -289,6 +323,17 @@ fn open_control(settings: &Settings, threads: &SingleThreaded, log: &mut Log) ->
 }
 
 impl Daemon {
+    /// Logs that the files on the command line give a standalone daemon nothing to do.
+    fn log_lack_of_entries(&mut self) {
+        if let Mode::Standalone(files) = &self.settings.mode
+            && self.planner.scheduler.entries().next().is_none()
+        {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            let verb = if files.len() == 1 { "has" } else { "have" };
+            self.warn(&format!("{} {verb} no entries: nothing runs until there are some", files.join(", ")));
+        }
+    }
+
     /// Logs how changes are noticed, in the words of cronie.
     fn log_watching(&mut self) {
         if self.settings.config.profile.profile == ProfileName::Debian || self.settings.is_standalone() {

@@ -3,6 +3,8 @@
 
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Stopping, reap};
+use crate::crontab::duration_text;
+use crate::report::format_count;
 use crate::schedule::Timestamp;
 use crate::scheduler::{Event, RunRules};
 use crate::sys::clock;
@@ -14,6 +16,8 @@ use crate::sys::poll::Poll;
 const KILL_AFTER_MS: i64 = 10_000;
 /// How long the executor may take to receive the last starts and to finish its output. Milliseconds.
 const FINISH_MS: i64 = 5000;
+/// Most jobs that are named when a shutdown waits for them.
+const MOST_NAMED: usize = 5;
 /// How long an executor may take to end once it has closed its end. Milliseconds.
 const EXIT_MS: i64 = 500;
 
@@ -34,6 +38,7 @@ impl Daemon {
                 self.notify_scheduler(Event::Stop { is_recorded, keeps_jobs });
                 self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
+                    self.log_wait();
                     let timeout_ms = i64::try_from(self.settings.config.stop_timeout.as_millis()).unwrap_or(i64::MAX);
                     Stopping::Waiting(now_ms.saturating_add(timeout_ms))
                 } else {
@@ -43,6 +48,25 @@ impl Daemon {
             Some(Stopping::Waiting(_)) => self.stopping = Some(Stopping::Waiting(now_ms)),
             Some(Stopping::AtOnce | Stopping::Terminating(_) | Stopping::Killed) => {}
         }
+    }
+
+    /// Logs what the shutdown waits for.
+    fn log_wait(&mut self) {
+        let mut names: Vec<&str> = self.runs.iter().map(|(_, run)| run.job.name()).collect();
+        let jobs = names.len();
+        if jobs == 0 {
+            return;
+        }
+        names.truncate(MOST_NAMED);
+        let more = if jobs > MOST_NAMED { format!(" and {} more", jobs - MOST_NAMED) } else { String::new() };
+        let (jobs, them) = (format_count(jobs, "job", "jobs"), if jobs == 1 { "it" } else { "them" });
+        let seconds = u32::try_from(self.settings.config.stop_timeout.as_secs()).unwrap_or(u32::MAX);
+        let text = format!(
+            "stopping: waiting up to {} for {jobs} to end: {}{more}; a second signal terminates {them} at once",
+            duration_text(seconds),
+            names.join(", ")
+        );
+        self.log_event("INFO", &text);
     }
 
     /// Terminates the running jobs when their time has expired, and kills them when that did not help.

@@ -49,6 +49,8 @@ pub struct Config {
     /// Standalone mode: jobs run as the caller and with the caller's environment. Their output is written line by line to stdout and
     /// stderr.
     pub standalone: bool,
+    /// Standalone mode: put the name of the job in front of each line of output. With [`Target::Json`] the lines are JSON objects instead.
+    pub prefix_output: bool,
     /// Debian's `-L` mask: 1 starts, 2 ends, 4 failures, 8 with pid.
     pub log_mask: u8,
     /// Use the full host name in the Subject of mails (Debian's `-n`).

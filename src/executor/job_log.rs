@@ -1,6 +1,7 @@
 //! Log records about runs: those of the profile's reference implementation, and additional ones.
 
 use super::config::Config;
+use crate::config::zones::current_zone;
 use crate::crontab::duration_text;
 use crate::profile::{Profile, ProfileName};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
@@ -41,7 +42,9 @@ pub(super) struct JobLogger {
 impl JobLogger {
     pub(super) fn new(config: &Config) -> JobLogger {
         let profile = config.profile.profile();
-        JobLogger { log: Log::open(config.log, profile), profile, mask: config.log_mask }
+        let mut log = Log::open(config.log, profile);
+        log.stamp_in(Box::new(current_zone()));
+        JobLogger { log, profile, mask: config.log_mask }
     }
 
     pub(super) fn reopen(&mut self) {

@@ -1,7 +1,14 @@
 //! Standalone mode: writes the output of jobs to standard output and standard error, in complete lines and without blocking.
+//!
+//! The lines are written as the jobs write them, since log collectors parse them; or with the job's name in front of each; or as JSON objects.
 
+use super::config::Config;
 use super::job::Stream;
-use crate::sys::descriptor;
+use crate::report::Target;
+use crate::schedule::Timestamp;
+use crate::scheduler::{JobId, RunId, RunRequest};
+use crate::sys::{clock, descriptor};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 
@@ -20,40 +27,98 @@ struct RelayedStream {
     written: usize,
 }
 
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineFormat {
+    /// As the job has written them.
+    Raw,
+    /// `backup: TEXT`.
+    Prefixed,
+    /// One JSON object for each line.
+    Json,
+}
+
+impl LineFormat {
+    /// The format that the settings ask for.
+    pub(super) fn of(config: &Config) -> LineFormat {
+        match config.log {
+            Target::Json => LineFormat::Json,
+            _ if config.prefix_output => LineFormat::Prefixed,
+            _ => LineFormat::Raw,
+        }
+    }
+}
+
 /// Both streams and the incomplete lines of jobs.
 #[derive(Debug)]
 pub(super) struct Relay {
+    format: LineFormat,
     streams: [RelayedStream; 2],
-    begun: HashMap<(u64, bool), Vec<u8>>,
+    begun: HashMap<(u64, bool), Begun>,
+}
+
+/// The output of one stream of a job that is not a complete line yet.
+#[derive(Debug)]
+struct Begun {
+    line: Vec<u8>,
+    job: JobId,
+    run: RunId,
+    table: String,
+    number: u32,
+}
+
+/// A line of output as JSON.
+#[derive(serde::Serialize)]
+struct OutputLine<'a> {
+    time: String,
+    level: &'static str,
+    event: &'static str,
+    job: &'a str,
+    run_id: u64,
+    source: &'a str,
+    line: u32,
+    stream: &'static str,
+    output: Cow<'a, str>,
 }
 
 impl Relay {
-    pub(super) fn new() -> Relay {
+    pub(super) fn new(format: LineFormat) -> Relay {
         let out = |error| RelayedStream { error, waiting: Vec::new(), written: 0 };
-        Relay { streams: [out(false), out(true)], begun: HashMap::new() }
+        Relay { format, streams: [out(false), out(true)], begun: HashMap::new() }
     }
 
-    /// Appends output of a job.
-    pub(super) fn push(&mut self, job: u64, stream: Stream, bytes: &[u8]) {
+    /// Appends output of a run of a job. `id` is the number of the run here.
+    pub(super) fn push(&mut self, id: u64, start: &RunRequest, stream: Stream, bytes: &[u8]) {
         let error = stream == Stream::Error;
-        let line = self.begun.entry((job, error)).or_default();
-        line.extend_from_slice(bytes);
-        let whole = match memchr::memrchr(b'\n', line) {
+        let begun = self.begun.entry((id, error)).or_insert_with(|| Begun {
+            line: Vec::new(),
+            job: start.job.clone(),
+            run: start.run,
+            table: start.source.path.clone(),
+            number: start.line,
+        });
+        begun.line.extend_from_slice(bytes);
+        let whole = match memchr::memrchr(b'\n', &begun.line) {
             Some(end) => end + 1,
-            None if line.len() > LONGEST_LINE => line.len(),
+            None if begun.line.len() > LONGEST_LINE => begun.line.len(),
             None => return,
         };
-        let begun = line.split_off(whole);
-        let lines = std::mem::replace(line, begun);
-        self.stream(error).waiting.extend_from_slice(&lines);
+        let rest = begun.line.split_off(whole);
+        let lines = std::mem::replace(&mut begun.line, rest);
+        let [output, errors] = &mut self.streams;
+        let to = if error { errors } else { output };
+        self.format.write(&lines, begun, error, &mut to.waiting);
     }
 
-    /// Ends the output of a job. An incomplete last line gets a newline.
-    pub(super) fn end(&mut self, job: u64) {
+    /// Ends the output of a run. An incomplete last line gets a newline.
+    pub(super) fn end(&mut self, id: u64) {
         for error in [false, true] {
-            if let Some(mut line) = self.begun.remove(&(job, error)).filter(|line| !line.is_empty()) {
+            if let Some(mut begun) = self.begun.remove(&(id, error)).filter(|begun| !begun.line.is_empty()) {
+                let mut line = std::mem::take(&mut begun.line);
                 line.push(b'\n');
-                self.stream(error).waiting.append(&mut line);
+                let [output, errors] = &mut self.streams;
+                let to = if error { errors } else { output };
+                self.format.write(&line, &begun, error, &mut to.waiting);
             }
         }
     }
@@ -72,10 +137,44 @@ impl Relay {
     pub(super) fn flush(&mut self) {
         self.streams.iter_mut().for_each(RelayedStream::flush);
     }
+}
 
-    fn stream(&mut self, error: bool) -> &mut RelayedStream {
-        let [output, errors] = &mut self.streams;
-        if error { errors } else { output }
+impl LineFormat {
+    /// Writes lines, or a piece of one that is too long.
+    fn write(self, lines: &[u8], of: &Begun, error: bool, to: &mut Vec<u8>) {
+        let each = || lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n');
+        match self {
+            LineFormat::Raw => to.extend_from_slice(lines),
+            LineFormat::Prefixed => {
+                for line in each() {
+                    to.extend_from_slice(of.job.name().as_bytes());
+                    to.extend_from_slice(b": ");
+                    to.extend_from_slice(line);
+                    to.push(b'\n');
+                }
+            }
+            LineFormat::Json => {
+                let now = clock::wall_ms();
+                let time = Timestamp(now.div_euclid(1000)).to_string();
+                let time = format!("{}.{:03}Z", time.trim_end_matches('Z'), now.rem_euclid(1000));
+                for line in each() {
+                    let object = OutputLine {
+                        time: time.clone(),
+                        level: "info",
+                        event: "OUTPUT",
+                        job: of.job.as_str(),
+                        run_id: of.run.0,
+                        source: &of.table,
+                        line: of.number,
+                        stream: if error { "stderr" } else { "stdout" },
+                        output: String::from_utf8_lossy(line),
+                    };
+                    // Writing into memory cannot fail, and all keys are text.
+                    let _ = serde_json::to_writer(&mut *to, &object);
+                    to.push(b'\n');
+                }
+            }
+        }
     }
 }
 
@@ -102,32 +201,60 @@ impl RelayedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::test_request::request;
 
     fn waiting(relay: &Relay) -> [&[u8]; 2] {
         let [output, errors] = &relay.streams;
         [&output.waiting, &errors.waiting]
     }
 
+    fn start(run: u64, name: &str) -> RunRequest {
+        RunRequest { job: JobId::named("alice", name), ..request(run) }
+    }
+
     #[test]
     fn lines_of_two_jobs_are_not_mixed() {
-        let mut relay = Relay::new();
-        relay.push(1, Stream::Output, b"one ");
-        relay.push(2, Stream::Output, b"two\nthr");
-        relay.push(1, Stream::Error, b"oops\n");
-        relay.push(1, Stream::Output, b"more\n");
-        relay.end(2);
-        relay.end(1);
-        assert_eq!(waiting(&relay), [&b"two\none more\nthr\n"[..], b"oops\n"]);
+        let (one, two) = (start(1, "one"), start(2, "two"));
+        let written = |format| {
+            let mut relay = Relay::new(format);
+            relay.push(1, &one, Stream::Output, b"one ");
+            relay.push(2, &two, Stream::Output, b"two\nthr");
+            relay.push(1, &one, Stream::Error, b"oops\n");
+            relay.push(1, &one, Stream::Output, b"more\n\n");
+            relay.end(2);
+            relay.end(1);
+            waiting(&relay).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        };
+        assert_eq!(written(LineFormat::Raw), ["two\none more\n\nthr\n", "oops\n"]);
+        assert_eq!(written(LineFormat::Prefixed), ["two: two\none: one more\none: \ntwo: thr\n", "one: oops\n"]);
+        let [output, errors] = written(LineFormat::Json);
+        let seen: Vec<[String; 3]> = output
+            .lines()
+            .chain(errors.lines())
+            .map(|line| {
+                let object: serde_json::Value = serde_json::from_str(line).unwrap();
+                ["job", "stream", "output"].map(|key| object[key].as_str().unwrap().to_owned())
+            })
+            .collect();
+        let expected = [
+            ["alice:two", "stdout", "two"],
+            ["alice:one", "stdout", "one more"],
+            ["alice:one", "stdout", ""],
+            ["alice:two", "stdout", "thr"],
+            ["alice:one", "stderr", "oops"],
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]
     fn a_line_without_end_goes_out_in_pieces() {
-        let mut relay = Relay::new();
-        relay.push(1, Stream::Output, &vec![b'x'; LONGEST_LINE]);
+        let mut relay = Relay::new(LineFormat::Raw);
+        let one = start(1, "one");
+        relay.push(1, &one, Stream::Output, &vec![b'x'; LONGEST_LINE]);
         assert!(relay.is_empty());
-        relay.push(1, Stream::Output, b"y");
+        relay.push(1, &one, Stream::Output, b"y");
         assert_eq!(waiting(&relay)[0].len(), LONGEST_LINE + 1);
-        relay.push(1, Stream::Output, &vec![b'x'; MOST_WAITING]);
+        relay.push(1, &one, Stream::Output, &vec![b'x'; MOST_WAITING]);
         assert!(relay.is_full());
     }
 }

@@ -16,12 +16,14 @@ pub use record::{Ident, Level, LogRecord};
 
 use super::format_count;
 use crate::profile::Profile;
+use crate::schedule::{Timestamp, Zone};
 use crate::sys::clock::{self, LocalTime};
 use destination::Destination;
 use sink::Sink;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The target of the log, as `--log` selects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -37,6 +39,9 @@ pub enum Target {
     /// JSON lines on standard error.
     Json,
 }
+
+/// Asked for the zone of the stamps of text lines. It may change while the program runs.
+pub type ZoneSource = Box<dyn FnMut() -> Arc<Zone> + Send>;
 
 /// The format of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +64,50 @@ pub struct Log {
     sink: Sink,
     /// The last second that was converted to local time, because each conversion reads the state of the zone's file.
     second: Option<(i64, LocalTime)>,
+    stamps: Stamps,
     /// Records that were lost.
     lost: u64,
+}
+
+/// The stamps of text lines.
+#[derive(Default)]
+struct Stamps {
+    /// None: the stamps show the time as libc does.
+    zone: Option<ZoneSource>,
+    /// The last second that was written.
+    second: Option<(i64, String)>,
+}
+
+impl std::fmt::Debug for Stamps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stamps").field("second", &self.second).finish_non_exhaustive()
+    }
 }
 
 impl Log {
     /// Opens the log. A missing /dev/log is not an error: connecting is tried again at each record.
     pub fn open(target: Target, profile: &'static Profile) -> Log {
         let form = form(target);
-        Log { target, form, profile, sink: Sink::new(destination(form)), second: None, lost: 0 }
+        Log {
+            target,
+            form,
+            profile,
+            sink: Sink::new(destination(form)),
+            second: None,
+            stamps: Stamps::default(),
+            lost: 0,
+        }
+    }
+
+    /// Stamps the lines on standard error in this zone from now on: that of the schedules, which libc does not know on a machine without
+    /// zone files.
+    pub fn stamp_in(&mut self, zone: ZoneSource) {
+        self.stamps.zone = Some(zone);
+    }
+
+    /// Whether records are written to standard error.
+    pub fn is_on_stderr(&self) -> bool {
+        matches!(self.form, Form::Text | Form::Json)
     }
 
     /// Whether a daemon listens at /dev/log. If none does, a daemon in the foreground logs to standard error.
@@ -171,9 +211,20 @@ impl Log {
         match self.form {
             Form::Syslog => line::syslog(record, tag, pid, &self.local(now.seconds)),
             Form::Journal => journal::entry(record, tag, pid),
-            Form::Text => line::text(record, tag, pid, &self.local(now.seconds)),
+            Form::Text => line::text(record, tag, pid, self.stamp(now.seconds)),
             Form::Json => line::json(record, pid, now),
         }
+    }
+
+    fn stamp(&mut self, second: i64) -> &str {
+        if !matches!(self.stamps.second, Some((known, _)) if known == second) {
+            let stamp = match self.stamps.zone.as_mut() {
+                Some(zone) => zone().to_rfc3339(Timestamp(second)),
+                None => self.local(second).to_string(),
+            };
+            self.stamps.second = Some((second, stamp));
+        }
+        self.stamps.second.as_ref().map_or("", |(_, stamp)| stamp.as_str())
     }
 
     fn local(&mut self, second: i64) -> LocalTime {
@@ -215,7 +266,15 @@ mod tests {
         let reader = UnixDatagram::bind(&path).unwrap();
         reader.set_nonblocking(true).unwrap();
         let sink = Sink::new(Destination::syslog(&path));
-        let mut log = Log { target: Target::Syslog, form: Form::Syslog, profile: &DEBIAN, sink, second: None, lost: 0 };
+        let mut log = Log {
+            target: Target::Syslog,
+            form: Form::Syslog,
+            profile: &DEBIAN,
+            sink,
+            second: None,
+            stamps: Stamps::default(),
+            lost: 0,
+        };
         let sent = 10_000;
         for _ in 0..sent {
             log.write(&LogRecord::daemon("INFO", b"one of many"));

@@ -5,4 +5,4 @@ mod log;
 pub mod mail;
 
 pub use count::format_count;
-pub use log::{Ident, Level, Log, LogRecord, Target, fields_of_start};
+pub use log::{Ident, Level, Log, LogRecord, Target, ZoneSource, fields_of_start};

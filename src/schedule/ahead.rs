@@ -80,6 +80,7 @@ impl Edge {
 
     fn in_fold(&self, schedule: &Schedule) -> &'static str {
         match (&schedule.0, ClockStep::of(self.after - self.before), schedule.style()) {
+            (Form::Quartz(quartz), _, _) if quartz.repeats_in_folds() => "runs both times",
             (Form::Quartz(_), _, _) => "runs the first time only",
             (_, ClockStep::Back, DstPolicy::Fixed) => "runs the first time only",
             (_, ClockStep::Back, DstPolicy::Wildcard)

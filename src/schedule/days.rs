@@ -18,9 +18,9 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// Whether nothing is asked for.
-    pub fn is_empty(&self) -> bool {
-        *self == Days::default()
+    /// Whether the day-of-month field asks for something.
+    pub fn has_dates(&self) -> bool {
+        self.from_end != 0 || self.nearest != 0 || self.last_weekday
     }
 
     /// Whether the day-of-week field asks for something.

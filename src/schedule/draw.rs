@@ -19,6 +19,45 @@ pub struct Seed<'a> {
     pub entry: &'a [u8],
 }
 
+/// Values of one field that are drawn for each entry (`~`), as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The name of the field: `minute`.
+    pub unit: &'static str,
+    /// The lowest and the highest value that can be drawn.
+    pub low: u32,
+    /// See `low`.
+    pub high: u32,
+    /// The distance of several values, of which the first is drawn.
+    pub step: Option<u32>,
+    /// Whether nothing else is in the field.
+    pub is_alone: bool,
+    /// The lowest value of the field.
+    pub(super) min: u32,
+    /// The number of values of the field.
+    pub(super) count: u32,
+    /// The names of the values from `min` on.
+    pub(super) names: &'static [&'static str],
+}
+
+impl Drawn {
+    /// Whether this one value is all that the field of this name has.
+    pub(super) fn is_only_value_of(&self, unit: &str) -> bool {
+        self.unit == unit && self.is_alone && self.step.is_none()
+    }
+
+    /// Whether it is drawn from all values.
+    pub(super) fn is_any(&self) -> bool {
+        self.high - self.low + 1 >= self.count
+    }
+
+    /// A value as it is written: its name, if it has one.
+    pub(super) fn name(&self, value: u32) -> String {
+        let name = value.checked_sub(self.min).and_then(|nth| self.names.get(nth as usize));
+        name.map_or_else(|| value.to_string(), |name| (*name).to_owned())
+    }
+}
+
 impl HostKey {
     /// Hashes the identity of this host (the text of machine-id, or a host name). Leading and trailing whitespace is
     /// ignored.

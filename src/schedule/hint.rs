@@ -76,7 +76,8 @@ pub(super) fn for_rest(text: &[u8]) -> &'static str {
     if looks_like_six_fields(text) { SECONDS } else { FIVE_FIELDS }
 }
 
-fn looks_like_six_fields(text: &[u8]) -> bool {
+/// Whether the text has a field more than a schedule.
+pub(super) fn looks_like_six_fields(text: &[u8]) -> bool {
     let looks_like_field = |word: &&[u8]| {
         word.iter().any(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?'))
             && word.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?' | b',' | b'-' | b'/'))

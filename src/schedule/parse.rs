@@ -7,13 +7,13 @@
 use super::after::{self, MOST_JOBS};
 use super::calendar::{Form, Schedule};
 use super::days::Days;
-use super::draw::Seed;
+use super::draw::{Drawn, Seed};
 use super::dst_policy::DstPolicy;
 use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;
 use super::nickname::{self, Meaning};
-use super::quartz::Quartz;
+use super::quartz::{self, Quartz};
 use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,25 +27,29 @@ pub struct Prefix {
     pub len: usize,
     /// What is valid and probably not meant.
     pub cautions: Vec<Caution>,
+    /// The values that are drawn for each entry.
+    pub drawn: Vec<Drawn>,
+    /// A range that runs backwards, as it is written.
+    pub reversed: Option<String>,
 }
 
 impl Schedule {
     /// Parses the schedule at the beginning of `text` (no leading blanks): five fields separated by blanks, or a nickname.
     pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
-        let mut cautions = Vec::new();
-        let (schedule, len) = Schedule::read(text, seed, &mut cautions).map_err(|fault| *fault)?;
-        Ok(Prefix { schedule, len, cautions })
+        let (mut cautions, mut written) = (Vec::new(), Written::default());
+        let mut reader = Reader::new(text, seed, &mut cautions);
+        reader.written = Some(&mut written);
+        let schedule = reader.schedule().map_err(|fault| *fault)?;
+        let len = reader.at;
+        Ok(Prefix { schedule, len, cautions, drawn: written.drawn, reversed: written.reversed })
     }
 
     /// The same for loading many entries: returns the schedule and its length in bytes, and appends warnings to `cautions`,
     /// so that only small values are copied.
     #[inline]
     pub fn read(text: &[u8], seed: &Seed<'_>, cautions: &mut Vec<Caution>) -> Read<(Schedule, usize)> {
-        let mut reader = Reader { text, at: 0, seed, unit: None, days: None, draws: 0, cautions, reversed: None };
-        let schedule = match text.first() {
-            Some(b'@') => reader.nickname()?,
-            _ => reader.five_fields()?,
-        };
+        let mut reader = Reader::new(text, seed, cautions);
+        let schedule = reader.schedule()?;
         Ok((schedule, reader.at))
     }
 
@@ -70,6 +74,23 @@ impl Schedule {
         }
         prefix
     }
+
+    /// Parses a schedule or a whole line of a crontab, which begins with one. Returns the schedule, and where what follows it begins.
+    ///
+    /// # Errors
+    ///
+    /// The text does not begin with a schedule, or with more fields than one has.
+    pub fn parse_line(text: &str, seed: &Seed<'_>) -> Result<(Prefix, usize), Fault> {
+        let lead = text.len() - text.trim_ascii_start().len();
+        let bytes = text.trim_ascii().as_bytes();
+        if !hint::looks_like_six_fields(bytes)
+            && let Ok(prefix) = Schedule::parse_prefix(bytes, seed)
+        {
+            let rest = lead + after_blanks(bytes, prefix.len);
+            return Ok((prefix, rest));
+        }
+        Schedule::parse(text, seed).map(|prefix| (prefix, text.len()))
+    }
 }
 
 /// Faults are boxed to keep results small.
@@ -88,9 +109,33 @@ struct Reader<'t> {
     cautions: &'t mut Vec<Caution>,
     /// Index of the warning about a range whose end is before its beginning.
     reversed: Option<usize>,
+    /// For descriptions of the schedule.
+    written: Option<&'t mut Written>,
+}
+
+/// What a schedule does not show any more once it is parsed.
+#[derive(Debug, Default)]
+struct Written {
+    drawn: Vec<Drawn>,
+    reversed: Option<String>,
+}
+
+impl<'t> Reader<'t> {
+    #[inline]
+    fn new(text: &'t [u8], seed: &'t Seed<'t>, cautions: &'t mut Vec<Caution>) -> Reader<'t> {
+        Reader { text, at: 0, seed, unit: None, days: None, draws: 0, cautions, reversed: None, written: None }
+    }
 }
 
 impl Reader<'_> {
+    #[inline]
+    fn schedule(&mut self) -> Read<Schedule> {
+        match self.text.first() {
+            Some(b'@') => self.nickname(),
+            _ => self.five_fields(),
+        }
+    }
+
     #[inline]
     fn five_fields(&mut self) -> Read<Schedule> {
         // Only the first character of a field decides whether it counts as `*`.
@@ -291,14 +336,26 @@ impl Reader<'_> {
         }
         let width = high - low + 1;
         if self.peek() != b'/' {
+            self.note_drawn(unit, start, low, high, None);
             return Ok(1 << (low + self.draw(unit, width)));
         }
         let step = self.step(unit)?;
+        self.note_drawn(unit, start, low, high, Some(step));
         if step >= width {
             self.caution_step_of_draw(start, step);
         }
         let first = low + self.draw(unit, step.min(width));
         Ok(every(step) << first & span(first, high))
+    }
+
+    fn note_drawn(&mut self, unit: &'static Unit, start: usize, low: u32, high: u32, step: Option<u32>) {
+        let before = start.checked_sub(1).and_then(|at| self.text.get(at));
+        let is_alone = before != Some(&b',') && self.peek() != b',';
+        let count = if unit.is_weekday() { 7 } else { unit.max - unit.min + 1 };
+        if let Some(written) = &mut self.written {
+            let (min, names) = (unit.min, unit.names);
+            written.drawn.push(Drawn { unit: unit.name, low, high, step, is_alone, min, count, names });
+        }
     }
 
     fn draw(&mut self, unit: &Unit, bound: u32) -> u32 {
@@ -448,19 +505,24 @@ impl Reader<'_> {
         Ok(Schedule(Form::After(Arc::new(jobs))))
     }
 
+    /// Parses seven fields, or six without a year.
     fn quartz(&mut self) -> Read<Schedule> {
         const SEVEN: &str = "seven fields: second, minute, hour, day of the month, month, day of the week, year";
-        let mut words = Vec::with_capacity(7);
-        while words.len() < 7 {
-            let start = after_blanks(self.text, self.at);
+        let bytes = self.text;
+        let mut words: Vec<Range<usize>> = Vec::with_capacity(quartz::FIELDS);
+        while words.len() < quartz::FIELDS {
+            let start = after_blanks(bytes, self.at);
             let end = self.blank_after(start);
+            let is_year = std::str::from_utf8(&bytes[start..end]).is_ok_and(quartz::is_year);
+            if words.len() + 1 == quartz::FIELDS && !is_year {
+                break;
+            }
             if start == end {
-                return Err(self.fault(start..end, SEVEN, None));
+                return Err(self.fault(start..end, SEVEN, Some("the year may be left out".to_owned())));
             }
             words.push(start..end);
             self.at = end;
         }
-        let bytes = self.text;
         let whole = words.first().map_or(0, |first| first.start)..self.at;
         let text = |span: &Range<usize>| std::str::from_utf8(&bytes[span.clone()]).ok();
         let Some(fields) = words.iter().map(text).collect::<Option<Vec<&str>>>() else {
@@ -477,14 +539,14 @@ impl Reader<'_> {
             Err(_) => {
                 // The crate does not report a position, so each field is tried separately.
                 let alone = |index: usize| {
-                    let mut probe = ["*"; 7];
+                    let mut probe = ["*"; quartz::FIELDS];
                     probe[index] = fields[index];
                     Quartz::parse(&probe).is_err()
                 };
-                let (span, name) = (0..7)
+                let (span, name) = (0..fields.len())
                     .find(|index| alone(*index))
                     .map_or((whole, SEVEN), |index| (words[index].clone(), QUARTZ_FIELDS[index]));
-                Err(self.fault(span, name, None))
+                Err(self.fault(span, name, quartz::advice(&fields)))
             }
         }
     }
@@ -592,6 +654,9 @@ impl Reader<'_> {
     #[cold]
     fn caution_reversed(&mut self, unit: &Unit, start: usize, low: u32, high: u32) {
         let range = shown(&self.text[start..self.at]);
+        if let Some(written) = &mut self.written {
+            written.reversed.get_or_insert_with(|| range.clone());
+        }
         self.reversed = Some(self.cautions.len());
         self.cautions.push(Caution {
             span: start..self.at,

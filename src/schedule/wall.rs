@@ -127,19 +127,51 @@ fn due_at_start<C: Calendar>(calendar: &C, style: DstPolicy, place: &Place<'_>, 
 }
 
 /// The same for `@quartz`, whose unit is the second and whose rule is simpler: a time is due when local clocks first show it
-/// or skip it. A time in a gap of any size is due when the gap ends, a time in a fold the first time.
+/// or skip it. A time in a gap of any size is due when the gap ends, a time in a fold the first time; both times, if the second or the
+/// minute is a wildcard.
 pub(super) fn next_due_second(
     quartz: &Quartz,
     after: Timestamp,
     zone: &Zone,
     done: Option<LocalMinute>,
 ) -> Option<Timestamp> {
+    if quartz.repeats_in_folds() {
+        return next_shown_second(quartz, after.0, zone);
+    }
     let mut reached = zone.furthest_shown(after.0);
     if let (DstPolicy::Fixed, Some(LocalMinute(minute))) = (quartz.style(), done) {
         reached = reached.max(minute * 60 + 59);
     }
     let second = quartz.next(reached)?;
     Some(Timestamp(zone.first_reaching(second)))
+}
+
+/// The first time after `after` (exclusive) at which the zone's clocks show a second that matches, or have skipped one.
+fn next_shown_second(quartz: &Quartz, after: i64, zone: &Zone) -> Option<Timestamp> {
+    let mut place = zone.place(after);
+    let mut now = after;
+    let mut shown = after + place.offset();
+    loop {
+        let next = quartz.next(shown)?;
+        let at = next - place.offset();
+        if at < place.end() {
+            return Some(Timestamp(at));
+        }
+        // As above: clocks show only seconds between `shown` and `next`.
+        if place.end() > now + WELL_APART && at > place.end() + 2 * WELL_APART {
+            now = at - WELL_APART;
+            place = zone.place(now);
+            shown = now + place.offset();
+            continue;
+        }
+        now = place.end();
+        place = zone.next_place(&place)?;
+        let first_shown = now + place.offset();
+        if next <= first_shown {
+            return Some(Timestamp(now));
+        }
+        shown = first_shown - 1;
+    }
 }
 
 #[cfg(test)]

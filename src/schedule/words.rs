@@ -1,34 +1,25 @@
 //! Describes a schedule in an English sentence.
+//!
+//! The sentences are read by programs too: a test takes them apart again and compares the result with the schedule. So each form says all,
+//! and says it in one way only.
+
+mod dates;
+mod lists;
+mod times;
 
 use super::bits::bits;
 use super::calendar::{Form, Schedule};
 use super::days::Days;
+use super::draw::Drawn;
 use super::dst_policy::DstPolicy;
-use super::fields::{ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, DayRule, Fields};
+use super::fields::Fields;
+use super::parse::Prefix;
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
+use lists::{Run, and, lower_first, runs};
+use times::Times;
 
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-/// Monday to Friday, as bits.
-const WORKING_DAYS: u8 = 0b011_1110;
-/// At most this many times of day are listed individually.
-const MOST_TIMES: usize = 6;
-
-/// Describes the schedule: `At 02:30 on every weekday`.
+/// Describes the schedule: `At 02:30 every weekday`.
 pub fn explain(schedule: &Schedule) -> String {
     match &schedule.0 {
         Form::Plain(fields) => five_fields(schedule, fields, &Days::default()),
@@ -44,178 +35,128 @@ pub fn explain(schedule: &Schedule) -> String {
     }
 }
 
+/// Describes a schedule as it is written. Values that are drawn for each entry (`~`) are described as such, and a range that runs backwards
+/// is named.
+pub fn explain_as_written(prefix: &Prefix) -> String {
+    let (fields, days) = match &prefix.schedule.0 {
+        Form::Plain(fields) => (fields, &Days::default()),
+        Form::Shaped(shaped) => (&shaped.0, &shaped.1),
+        Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => {
+            return explain(&prefix.schedule);
+        }
+    };
+    match prefix.reversed.as_deref() {
+        Some(range) if prefix.schedule.never_matches() && empty_unit(fields, days).is_some() => {
+            format!("Never, because the range {range} runs backwards")
+        }
+        _ => with_drawn(prefix, fields, days),
+    }
+}
+
 fn five_fields(schedule: &Schedule, fields: &Fields, days: &Days) -> String {
-    let time = Time::of(fields);
-    let sentence = format!("{}{}", time.text, when(fields, days, time.is_clock));
+    if let Some(unit) = empty_unit(fields, days).filter(|_| schedule.never_matches()) {
+        return format!("Never, because the range of {unit} runs backwards");
+    }
+    let sentence = sentence(&[0], fields, days, None);
     if schedule.never_matches() { never(&sentence) } else { sentence }
+}
+
+/// The first unit of which no value matches.
+fn empty_unit(fields: &Fields, days: &Days) -> Option<&'static str> {
+    let is_empty = [
+        ("minutes", fields.minutes == 0),
+        ("hours", fields.hours == 0),
+        ("months", fields.months == 0),
+        ("days of the month", fields.days == 0 && !days.has_dates()),
+        ("days of the week", fields.weekdays == 0 && !days.has_weekdays()),
+    ];
+    is_empty.into_iter().find(|(_, is_empty)| *is_empty).map(|(unit, _)| unit)
 }
 
 fn never(sentence: &str) -> String {
     format!("Never, because there is no such date: {}", lower_first(sentence))
 }
 
-/// The part about the time of day.
-struct Time {
-    text: String,
-    /// Whether the text names times of day, so that "every day" has to be added.
-    is_clock: bool,
+/// The sentence for fields of which none is empty.
+fn sentence(seconds: &[u32], fields: &Fields, days: &Days, years: Option<String>) -> String {
+    let every_day = dates::is_every_day(fields);
+    let times = Times::of(seconds, &minutes(fields), &hours(fields), every_day && years.is_none());
+    let (blank, days) = match dates::days(fields, days) {
+        Some(days) => (if times.is_clock { " " } else { ", " }, days),
+        None if times.is_clock => (" ", "every day".to_owned()),
+        None => ("", String::new()),
+    };
+    let years = years.map(|years| format!(", {years}")).unwrap_or_default();
+    format!("{}{blank}{days}{years}", times.text)
 }
 
-impl Time {
-    fn of(fields: &Fields) -> Time {
-        let minutes: Vec<u32> = (0..60).filter(|minute| fields.minutes >> minute & 1 == 1).collect();
-        let hours: Vec<u32> = bits(fields.hours).collect();
-        if !minutes.is_empty() && minutes.len() * hours.len() <= MOST_TIMES {
-            let times = hours.iter().flat_map(|hour| minutes.iter().map(move |minute| clock(*hour, *minute)));
-            return Time { text: format!("At {}", and(times)), is_clock: true };
+fn minutes(fields: &Fields) -> Vec<u32> {
+    (0..60).filter(|minute| fields.minutes >> minute & 1 == 1).collect()
+}
+
+fn hours(fields: &Fields) -> Vec<u32> {
+    bits(fields.hours).collect()
+}
+
+/// Describes five fields with drawn values: in words of their own if only times are drawn, else by an example.
+fn with_drawn(prefix: &Prefix, fields: &Fields, days: &Days) -> String {
+    let plain = explain(&prefix.schedule);
+    let day_words = dates::days(fields, days);
+    let (hours, any_hour) = (hours(fields), fields.hours.count_ones() == 24);
+    match prefix.drawn.as_slice() {
+        [] => plain,
+        [minute] if minute.is_only_value_of("minute") => {
+            let (low, high) = (minute.low, minute.high);
+            let drawn = if minute.is_any() { "a minute" } else { &format!("a minute from {low} to {high}") };
+            match hours.as_slice() {
+                _ if any_hour => {
+                    format!("Once an hour, at {drawn} fixed for each entry{}", after_comma(day_words.as_deref()))
+                }
+                [hour] => {
+                    let day_words = day_words.unwrap_or_else(|| "every day".to_owned());
+                    format!(
+                        "Once from {hour:02}:{low:02} to {hour:02}:{high:02} {day_words}, at a minute fixed for each entry"
+                    )
+                }
+                _ => format!(
+                    "Once an hour in {}, at {drawn} fixed for each entry{}",
+                    lists::numbers("hour", &hours),
+                    after_comma(day_words.as_deref())
+                ),
+            }
         }
-        let text = match even_step(&minutes, 60) {
-            Some(step) => every_step(step, &minutes, &hours),
-            None => format!("At {} past {}", numbers("minute", &minutes), past(&hours)),
-        };
-        Time { text, is_clock: false }
+        [minute, hour] if minute.is_only_value_of("minute") && minute.is_any() && hour.is_only_value_of("hour") => {
+            let when = day_words.unwrap_or_else(|| "a day".to_owned());
+            let from = match hour.is_any() {
+                true => String::new(),
+                false => format!(" from {:02}:00 to {:02}:59", hour.low, hour.high),
+            };
+            format!("Once {when}, at a time{from} fixed for each entry")
+        }
+        [minutes] if minutes.unit == "minute" && minutes.is_any() && minutes.is_alone && any_hour => match minutes.step
+        {
+            Some(step) if 60 % step == 0 => format!(
+                "{}, at an offset fixed for each entry{}",
+                lists::every(step, "minute"),
+                after_comma(day_words.as_deref())
+            ),
+            _ => example(&prefix.drawn, &plain),
+        },
+        drawn => example(drawn, &plain),
     }
 }
 
-/// Describes minutes that are evenly spaced over the whole hour.
-fn every_step(step: u32, minutes: &[u32], hours: &[u32]) -> String {
-    let (first, last) = ends(minutes);
-    let every = if step == 1 { "Every minute".to_owned() } else { format!("Every {step} minutes") };
-    let from_minute = if first == 0 { String::new() } else { format!(" from minute {first}") };
-    match run(hours) {
-        _ if hours.len() == 24 && first == 0 => every,
-        _ if hours.len() == 24 => format!("{every}{from_minute} past every hour"),
-        Some((from, to)) => format!("{every} from {} to {}", clock(from, first), clock(to, last)),
-        None => format!("{every}{from_minute} past {}", past(hours)),
-    }
+fn after_comma(words: Option<&str>) -> String {
+    words.map(|words| format!(", {words}")).unwrap_or_default()
 }
 
-/// `every hour`, `every 2nd hour`, `every hour from 9 to 17`, `hours 1, 5 and 6`.
-fn past(hours: &[u32]) -> String {
-    let (first, _) = ends(hours);
-    match (even_step(hours, 24), run(hours)) {
-        (Some(1), _) => "every hour".to_owned(),
-        (Some(step), _) if first == 0 => format!("every {} hour", ordinal(step)),
-        (Some(step), _) => format!("every {} hour from hour {first}", ordinal(step)),
-        (None, Some((from, to))) if to - from >= 2 => format!("every hour from {from} to {to}"),
-        (None, _) => numbers("hour", hours),
-    }
-}
-
-/// `minute 5`, `minutes 0 and 30`, `every minute from 0 to 15`, `every 7th minute from 0 to 56`.
-fn numbers(unit: &str, values: &[u32]) -> String {
-    let (first, last) = ends(values);
-    match (values, even_distance(values)) {
-        ([], _) => format!("no {unit}"),
-        ([one], _) => format!("{unit} {one}"),
-        (_, Some(1)) if values.len() >= 3 => format!("every {unit} from {first} to {last}"),
-        (_, Some(step)) if values.len() > 4 => format!("every {} {unit} from {first} to {last}", ordinal(step)),
-        _ => format!("{unit}s {}", and(values.iter().map(u32::to_string))),
-    }
-}
-
-/// The part about the days, with a leading blank.
-fn when(fields: &Fields, days: &Days, is_clock: bool) -> String {
-    let by_date = fields.days != ALL_DAYS;
-    let by_weekday = fields.weekdays != ALL_WEEKDAYS;
-    match (by_date, by_weekday, fields.rule) {
-        (_, _, DayRule::Every) | (false, false, _) => every_day(fields.months, is_clock),
-        (false, _, DayRule::Either) | (_, false, DayRule::Either) => every_day(fields.months, is_clock),
-        (true, false, _) => format!(" {}", on_dates(fields, days)),
-        (false, true, _) => format!(" {}", on_weekdays(fields, days)),
-        (true, true, DayRule::Either) => format!(" {} or {}", on_dates(fields, days), on_weekdays(fields, days)),
-        (true, true, _) => format!(" {}, only if it is {}", on_dates(fields, days), is_weekday(fields.weekdays, days)),
-    }
-}
-
-fn every_day(months: u16, is_clock: bool) -> String {
-    match (is_clock, months == ALL_MONTHS) {
-        (true, true) => " every day".to_owned(),
-        (true, false) => format!(" every day in {}", month_names(months)),
-        (false, true) => String::new(),
-        (false, false) => format!(" in {}", month_names(months)),
-    }
-}
-
-/// `on day 13 of the month`, `on the last day of February`.
-fn on_dates(fields: &Fields, days: &Days) -> String {
-    let plain: Vec<u32> = bits(fields.days).collect();
-    if let ([day], true, 1) = (plain.as_slice(), days.is_empty(), fields.months.count_ones()) {
-        return format!("on {day} {}", month_names(fields.months));
-    }
-    let plain = (!plain.is_empty()).then(|| match (even_distance(&plain), ends(&plain)) {
-        (Some(1), (first, last)) if plain.len() >= 3 => format!("days {first} to {last}"),
-        _ => numbers("day", &plain),
-    });
-    let from_end = bits(days.from_end).map(|before| match before {
-        0 => "the last day".to_owned(),
-        1 => "the day before the last day".to_owned(),
-        _ => format!("the {} day before the last day", ordinal(before)),
-    });
-    let nearest = bits(days.nearest).map(|day| format!("the weekday nearest to day {day}"));
-    let last_weekday = days.last_weekday.then(|| "the last weekday".to_owned());
-    format!(
-        "on {} {}",
-        and(plain.into_iter().chain(nearest).chain(from_end).chain(last_weekday)),
-        of_months(fields.months)
-    )
-}
-
-/// `on every weekday`, `on Monday and Friday`, `on the last Friday of the month`, `on Monday in June`.
-fn on_weekdays(fields: &Fields, days: &Days) -> String {
-    let plain = (fields.weekdays != 0).then(|| weekday_names(fields.weekdays));
-    if !days.has_weekdays() {
-        let months =
-            if fields.months == ALL_MONTHS { String::new() } else { format!(" in {}", month_names(fields.months)) };
-        return format!("on {}{months}", plain.unwrap_or_else(|| "no day of the week".to_owned()));
-    }
-    format!("on {} {}", and(plain.into_iter().chain(shaped_weekdays(days))), of_months(fields.months))
-}
-
-fn shaped_weekdays(days: &Days) -> Vec<String> {
-    const PLACES: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
-    let places = PLACES.iter().zip(days.nth).chain([(&"last", days.last)]);
-    places
-        .flat_map(|(place, set)| bits(u32::from(set)).map(move |day| format!("the {place} {}", weekday(day))))
-        .collect()
-}
-
-/// The condition on a date if both day fields must match: `a Monday`, `a weekday`, `a Monday or a Friday`.
-fn is_weekday(weekdays: u8, days: &Days) -> String {
-    if weekdays == WORKING_DAYS && !days.has_weekdays() {
-        return "a weekday".to_owned();
-    }
-    let plain = bits(u32::from(weekdays)).map(|day| format!("a {}", weekday(day)));
-    or(plain.chain(shaped_weekdays(days)))
-}
-
-/// `every weekday`, `Monday`, `Monday to Thursday`, `Saturday and Sunday`.
-fn weekday_names(set: u8) -> String {
-    let from_monday: Vec<u32> = (1..=7).filter(|day| set >> (day % 7) & 1 == 1).collect();
-    match (set, run(&from_monday)) {
-        (WORKING_DAYS, _) => "every weekday".to_owned(),
-        (_, Some((from, to))) if to - from >= 2 => format!("every day from {} to {}", weekday(from), weekday(to)),
-        _ => and(from_monday.iter().map(|day| weekday(*day).to_owned())),
-    }
-}
-
-fn weekday(day: u32) -> &'static str {
-    WEEKDAYS.get(day as usize % 7).copied().unwrap_or_default()
-}
-
-fn of_months(months: u16) -> String {
-    if months == ALL_MONTHS { "of the month".to_owned() } else { format!("of {}", month_names(months)) }
-}
-
-/// `January`, `January and July`, `every month from June to August`, `every 3rd month from January`.
-fn month_names(months: u16) -> String {
-    let set: Vec<u32> = bits(u32::from(months)).collect();
-    let name = |month: u32| MONTHS.get((month as usize).wrapping_sub(1)).copied().unwrap_or_default();
-    match run(&set) {
-        Some((from, to)) if to - from >= 2 => format!("every month from {} to {}", name(from), name(to)),
-        _ if set.is_empty() => "no month".to_owned(),
-        _ => and(set.iter().map(|month| name(*month).to_owned())),
-    }
+fn example(drawn: &[Drawn], sentence: &str) -> String {
+    let values = and(drawn.iter().map(|drawn| {
+        let article = if drawn.unit == "hour" { "an" } else { "a" };
+        let every = drawn.step.map(|step| format!(", every {step}")).unwrap_or_default();
+        format!("{article} {} from {} to {}{every}", drawn.unit, drawn.name(drawn.low), drawn.name(drawn.high))
+    }));
+    format!("With {values}, fixed for each entry; for example {}", lower_first(sentence))
 }
 
 /// Describes a `@quartz` schedule: the same, with seconds at the beginning and years at the end.
@@ -235,28 +176,20 @@ fn seven_fields(quartz: &Quartz) -> String {
         DstPolicy::Fixed,
     );
     let seconds: Vec<u32> = schedule.seconds().iter().collect();
-    let time = Time::of(&fields);
-    let every_minute = time.text == "Every minute";
-    let text = match (seconds.as_slice(), even_step(&seconds, 60)) {
-        ([0], _) => time.text.clone(),
-        (_, Some(1)) if every_minute => "Every second".to_owned(),
-        (_, Some(1)) => format!("Every second, {}", lower_first(&time.text)),
-        (_, Some(step)) if every_minute && seconds.first() == Some(&0) => format!("Every {step} seconds"),
-        _ => format!("At {}, {}", numbers("second", &seconds), lower_first(&time.text)),
-    };
-    let sentence = format!("{text}{}{}", when(&fields, &Days::default(), time.is_clock), in_years(schedule));
+    let sentence = sentence(&seconds, &fields, &Days::default(), in_years(schedule));
     if quartz.next(i64::MIN).is_none() { never(&sentence) } else { sentence }
 }
 
-fn in_years(schedule: &cron::Schedule) -> String {
+/// `in 2027 and 2029`, `from 2027 to 2030`, `in 2027 and from 2030 to 2035`.
+fn in_years(schedule: &cron::Schedule) -> Option<String> {
     if schedule.years().is_all() {
-        return String::new();
+        return None;
     }
     let years: Vec<u32> = schedule.years().iter().collect();
-    match run(&years) {
-        Some((from, to)) if to > from => format!(" from {from} to {to}"),
-        _ => format!(" in {}", and(years.iter().map(u32::to_string))),
-    }
+    let (ranges, single): (Vec<Run>, Vec<Run>) = runs(&years).into_iter().partition(|run| run.first < run.last);
+    let names = (!single.is_empty()).then(|| format!("in {}", and(single.iter().map(|run| run.first.to_string()))));
+    let ranges = ranges.iter().map(|run| format!("from {} to {}", run.first, run.last));
+    Some(names.into_iter().chain(ranges).collect::<Vec<_>>().join(" and "))
 }
 
 /// `30 seconds`, `5 minutes`, `1 hour`.
@@ -268,65 +201,6 @@ fn duration(seconds: u32) -> String {
         _ => (seconds, "second"),
     };
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-}
-
-fn clock(hour: u32, minute: u32) -> String {
-    format!("{hour:02}:{minute:02}")
-}
-
-fn ends(values: &[u32]) -> (u32, u32) {
-    (values.first().copied().unwrap_or(0), values.last().copied().unwrap_or(0))
-}
-
-/// The distance between neighbouring values, if it is always the same.
-fn even_distance(values: &[u32]) -> Option<u32> {
-    let mut distances = values.windows(2).map(|pair| pair[1] - pair[0]);
-    let first = distances.next()?;
-    distances.all(|distance| distance == first).then_some(first)
-}
-
-/// The same, if the distance from the last value to the first one of the next unit is equal too.
-fn even_step(values: &[u32], unit: u32) -> Option<u32> {
-    let (first, last) = ends(values);
-    even_distance(values).filter(|step| first + unit - last == *step)
-}
-
-/// The first and the last value, if there is no gap between them.
-fn run(values: &[u32]) -> Option<(u32, u32)> {
-    let (first, last) = ends(values);
-    (!values.is_empty() && (last - first) as usize == values.len() - 1).then_some((first, last))
-}
-
-fn ordinal(number: u32) -> String {
-    let ending = match (number % 10, number % 100) {
-        (1, rest) if rest != 11 => "st",
-        (2, rest) if rest != 12 => "nd",
-        (3, rest) if rest != 13 => "rd",
-        _ => "th",
-    };
-    format!("{number}{ending}")
-}
-
-fn and(items: impl Iterator<Item = String>) -> String {
-    joined(items, "and")
-}
-
-fn or(items: impl Iterator<Item = String>) -> String {
-    joined(items, "or")
-}
-
-fn joined(items: impl Iterator<Item = String>, conjunction: &str) -> String {
-    let items: Vec<String> = items.collect();
-    match items.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} {conjunction} {last}", most.join(", ")),
-    }
-}
-
-fn lower_first(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 #[cfg(test)]

@@ -231,6 +231,11 @@ impl Place<'_> {
         self.line.spans.get(self.index + 1).map_or(i64::MAX, |next| next.at + self.shift)
     }
 
+    /// Its seconds east of UTC.
+    pub fn offset(&self) -> i64 {
+        i64::from(self.span.offset)
+    }
+
     /// The local minute at one of its seconds.
     #[inline]
     pub fn local_minute(&self, t: i64) -> i64 {

@@ -36,7 +36,7 @@ impl<E: Into<io::Error>> From<E> for OsError {
 
 /// A failed system call. It is displayed as `OPERATION: ERROR`.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing}: {source}")]
+#[error("{doing}: {}", reason(source))]
 pub struct Error {
     /// The operation, for example `forking the executor`.
     pub doing: &'static str,

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
 
 #[cfg(test)]
+mod english;
+#[cfg(test)]
 mod goldens;
 #[cfg(test)]
 mod properties;

@@ -75,6 +75,24 @@ fn help_names_every_verb_and_ends_with_examples() {
 }
 
 #[test]
+fn help_is_a_verb_as_well() {
+    assert_eq!(ask(&["help"]).out, ask(&["--help"]).out);
+    assert_eq!(ask(&["help", "next"]).out, ask(&["next", "--help"]).out);
+    assert_eq!((ask(&["help", "next"]).status, ask(&["help", "nxt"]).status), (Some(0), Some(2)));
+}
+
+#[test]
+fn messages_have_no_words_of_the_library() {
+    for arguments in
+        [&["next", "--count", "many"][..], &["next", "-x"], &["history", "--limit", "99999999999999999999999"]]
+    {
+        let answer = ask(arguments);
+        let words = ["invalid digit", "too large to fit", "to pass '", "os error", "usize"];
+        assert!(answer.status == Some(2) && !words.iter().any(|word| answer.err.contains(word)), "{answer:?}");
+    }
+}
+
+#[test]
 fn help_shows_the_paths_of_the_profile() {
     for (profile, spool) in [("debian", "/var/spool/cron/crontabs"), ("cronie", "/var/spool/cron")] {
         let page = ask(&["next", "--profile", profile, "--help"]);

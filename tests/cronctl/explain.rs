@@ -10,7 +10,7 @@ fn explain(arguments: &[&str]) -> Answer {
 fn a_schedule_comes_in_english_with_its_next_five_runs() {
     let answer = explain(&["--tz", "Europe/Berlin", "30 2 * * 1-5"]);
     assert_eq!(answer.status, Some(0));
-    assert_eq!(answer.lines()[0], "At 02:30 on every weekday");
+    assert_eq!(answer.lines()[0], "At 02:30 every weekday");
     let runs: Vec<&str> = answer.lines().iter().filter_map(|line| line.strip_prefix("  2026-")).collect();
     assert_eq!(
         runs,
@@ -61,6 +61,69 @@ fn two_day_fields_of_which_either_counts_are_pointed_out() {
 fn a_schedule_that_never_matches_says_so() {
     let answer = explain(&["0 0 30 2 *"]);
     assert!(answer.status == Some(0) && answer.out.contains("never"), "{answer:?}");
+}
+
+#[test]
+fn a_whole_line_of_a_crontab_is_explained_with_its_command() {
+    let answer = explain(&["30 2 * * 1-5 /usr/local/bin/backup all"]);
+    assert_eq!(answer.status, Some(0), "{answer:?}");
+    assert_eq!(answer.lines()[..3], ["At 02:30 every weekday", "", "Command: /usr/local/bin/backup all"]);
+    assert!(answer.out.contains("\n  2026-11-23T02:30:00+00:00\n"), "{answer:?}");
+    assert_eq!(explain(&["30", "2", "*", "*", "1-5", "/usr/local/bin/backup all"]).out, answer.out);
+    let answer = explain(&["@daily root -q run-parts /etc/x"]);
+    assert!(answer.out.contains("\nCommand: run-parts /etc/x\nUser: root,"), "{answer:?}");
+    assert!(answer.out.contains("\nFlag -q: "), "{answer:?}");
+    // A field too many is no command.
+    for text in ["0 30 2 * * *", "0 30 2 * * mon", "0 30 2 1 1 ? 2027"] {
+        let answer = explain(&[text]);
+        assert_eq!((answer.status, answer.out.as_str()), (Some(1), ""), "{text}");
+        assert!(answer.err.contains("@quartz"), "{answer:?}");
+    }
+    let answer = explain(&["0 24 * * * backup"]);
+    assert!(answer.err.starts_with("expr:1:3: error: expected an hour"), "{answer:?}");
+}
+
+#[test]
+fn what_each_entry_draws_for_itself_is_shown_as_an_example() {
+    let answer = explain(&["~ * * * *"]);
+    assert_eq!(answer.lines()[0], "Once an hour, at a minute fixed for each entry");
+    assert!(
+        answer.out.contains("\nNext runs in UTC of an example (each entry gets values of its own):\n"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_range_that_runs_backwards_is_the_reason_of_never() {
+    let answer = explain(&["0 5-1 * * *"]);
+    assert_eq!(answer.lines()[0], "Never, because the range 5-1 runs backwards");
+}
+
+#[test]
+fn quartz_is_told_what_it_lacks_and_what_it_does_in_the_repeated_hour() {
+    for (text, help) in [
+        ("@quartz 0 0 12 L * ?", "five fields have: 0 12 L * *"),
+        ("@quartz 0 15 10 ? * 6L", "five fields have: 15 10 * * 5L"),
+        ("@quartz 0 15 10 ? * 6#3 *", "five fields have: 15 10 * * 5#3"),
+        ("@quartz 0 0 12 LW * ?", "five fields have: 0 12 LW * *"),
+        ("@quartz 30 0 12 15W * ? 2027", "five fields have, without seconds and years"),
+    ] {
+        let answer = explain(&[text]);
+        assert!(answer.status == Some(1) && answer.err.contains(help), "{text}: {answer:?}");
+    }
+    for (text, words) in [
+        ("@quartz 0 0 12 * * ?", "At 12:00 every day"),
+        ("@quartz 0 /5 14 * * ?", "Every 5 minutes from 14:00 to 14:55"),
+        ("@quartz 0 0 22-2 * * ?", "Every hour from 22:00 to 02:00"),
+        ("@quartz 0 0 12 ? * FRI-MON", "At 12:00 every Monday, Friday, Saturday and Sunday"),
+    ] {
+        assert_eq!(explain(&[text]).lines()[0], words, "{text}");
+    }
+    let answer = explain(&["--tz", "Europe/Berlin", "@quartz 0 * 2 * * ?"]);
+    assert!(
+        answer.out.contains("On 2027-10-31 these times come twice in Europe/Berlin: runs both times"),
+        "{answer:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,20 @@ fn simulate(table: &str, arguments: &[&str]) -> Answer {
 }
 
 #[test]
+fn times_of_options_are_as_friendly_as_those_of_the_range() {
+    let table = Crontab::of("0 * * * * hourly\n");
+    let zone = ["--tz", "Europe/Berlin", "--json", "--from", "2026-05-01", "--until", "2026-05-01 06:00"];
+    let friendly = ["--down", "2026-05-01 01:30..2026-05-01 03:30", "--step", "2026-05-01 04:30=+30m"];
+    let exact = ["--down", "2026-04-30T23:30:00Z..2026-05-01T01:30:00Z", "--step", "2026-05-01T02:30:00Z=+30m"];
+    let simulate = |more: &[&str]| ask(&[&["simulate", "--file", table.path()], &zone[..], more].concat());
+    let answer = simulate(&friendly);
+    assert_eq!((answer.status, answer.out.is_empty()), (Some(0), false), "{answer:?}");
+    assert_eq!(answer.out, simulate(&exact).out);
+    let backwards = simulate(&["--down", "tomorrow..today"]);
+    assert!(backwards.status == Some(2) && backwards.err.contains("--down: the range ends before"), "{backwards:?}");
+}
+
+#[test]
 fn a_gap_of_the_zone_moves_a_fixed_time_to_its_end() {
     let answer = simulate(
         "# comment\n30 2 * * * fixed\n",

@@ -24,6 +24,7 @@ pub fn config(profile: ProfileName) -> Config {
         mailer_limit: MAILER_LIMIT,
         output_to_log: false,
         standalone: false,
+        prefix_output: false,
         log_mask: 1,
         full_host_name: false,
         inherit_path: false,

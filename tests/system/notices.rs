@@ -248,7 +248,8 @@ fn a_hook_does_not_see_what_the_caller_of_a_standalone_daemon_has_set() {
     let table = "CRON_ON_FAILURE=env >/run/out/h.part; mv /run/out/h.part /run/out/hook\n@reboot kill -9 $$\n";
     fs::write("/run/out/table", table).expect("a table");
     let inherited = "CRON_EVENT=success CRON_OUTCOME=ok CRON_EXIT_CODE=0 CRON_JOB=x CRON_COMMAND=y CRON_SIGNAL=1";
-    let mut daemon = world.command_as("alice", &format!("{inherited} exec crond /run/out/table")).spawn().expect("crond");
+    let mut daemon =
+        world.command_as("alice", &format!("{inherited} exec crond /run/out/table")).spawn().expect("crond");
     let hook = world.wait_for_file("/run/out/hook", Deadline::seconds(30));
     for line in ["CRON_EVENT=failure", "CRON_OUTCOME=signal", "CRON_SIGNAL=9", "CRON_COMMAND=kill -9 $$"] {
         assert!(hook.lines().any(|other| other == line), "{line}: {hook}");

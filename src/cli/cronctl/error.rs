@@ -22,6 +22,12 @@ pub(super) enum Error {
     /// The range of time ends before it begins.
     #[error("--until is before --from")]
     Backwards,
+    /// A range in the value of an option ends before it begins.
+    #[error("--{option}: the range ends before it begins")]
+    RangeBackwards {
+        /// The option without its dashes.
+        option: &'static str,
+    },
     /// A job on the command line that the table does not have, or that may be several.
     #[error("--{option} {job}: {}", candidates(.found))]
     Job {
@@ -139,6 +145,7 @@ impl Error {
             Error::CommandLine(_)
             | Error::UnknownZone { .. }
             | Error::Backwards
+            | Error::RangeBackwards { .. }
             | Error::Job { .. }
             | Error::WrongRequest { .. }
             | Error::TooLong { .. } => 2,
@@ -180,7 +187,11 @@ fn first_paragraph(error: &clap::Error) -> String {
     });
     let line = paragraphs.next().unwrap_or_default();
     let line = line.strip_prefix("error: ").map_or(line.clone(), str::to_owned);
-    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_owned)) {
+    // The library's advice for passing an option as a value would mislead.
+    let tip = |paragraph: String| {
+        paragraph.strip_prefix("tip: ").filter(|tip| !tip.starts_with("to pass ")).map(str::to_owned)
+    };
+    match paragraphs.find_map(tip) {
         Some(tip) => format!("{line}; {tip}"),
         None => line,
     }

@@ -4,13 +4,18 @@ use super::Verdict;
 use super::complaint;
 use super::error::Error;
 use super::output::Output;
+use super::stderr::to_stderr;
 use super::upcoming::{Recurring, Upcoming};
 use super::world::World;
-use crate::schedule::{self, Caution, Kind, Schedule, Seed, Timestamp};
+use crate::crontab::{Crontab, Diagnostic, Form, Parsed, Parser, Severity, printable};
+use crate::schedule::{self, Caution, Kind, Prefix, Schedule, Seed, Timestamp};
+use crate::spool::parse;
 use clap::ArgMatches;
 
 /// The number of runs that are shown.
 const RUNS: usize = 5;
+/// The file name in diagnostics about a line.
+const NAME: &str = "line";
 
 /// Runs `cronctl explain`: prints schedules in words.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
@@ -26,7 +31,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     Ok(verdict)
 }
 
-/// The arguments as one schedule. If together they are not a schedule but each of them is, as several.
+/// The arguments as one schedule or line of a crontab. If together they are neither but each of them is, as several.
 fn expressions(words: &[&str], world: &World) -> Vec<String> {
     let joined = words.join(" ");
     let could_be_one = |word: &&str| word.trim().contains(char::is_whitespace) || word.starts_with('@');
@@ -43,27 +48,90 @@ fn seed<'a>(expression: &'a str, world: &World) -> Seed<'a> {
 }
 
 fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let (schedule, cautions) = match Schedule::parse(expression, &seed(expression, world)) {
-        Ok(prefix) => (prefix.schedule, prefix.cautions),
+    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, world)) {
+        Ok(parsed) => parsed,
         Err(fault) => {
             complaint::tell_fault(expression, fault);
             return Ok(Verdict::Faulty);
         }
     };
-    out.line(format_args!("{}", schedule::explain(&schedule)))?;
-    show_runs(&schedule, from, world, out)?;
-    show_warnings(&schedule, &cautions, from, world, out)?;
+    let rest = expression.get(rest..).unwrap_or_default();
+    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, world)?) };
+    if let Some(verdict) = line.as_ref().map(Line::complain).filter(|verdict| *verdict != Verdict::Clean) {
+        return Ok(verdict);
+    }
+    out.line(format_args!("{}", schedule::explain_as_written(&prefix)))?;
+    if let Some(line) = &line {
+        line.show(out)?;
+    }
+    show_runs(&prefix, from, world, out)?;
+    // Those about a line have been told.
+    let cautions = if line.is_some() { &[] } else { prefix.cautions.as_slice() };
+    show_warnings(&prefix.schedule, cautions, from, world, out)?;
     Ok(Verdict::Clean)
 }
 
-fn show_runs(schedule: &Schedule, from: Timestamp, world: &World, out: &mut Output) -> Result<(), Error> {
+/// A whole line of a crontab.
+struct Line {
+    table: Crontab,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Line {
+    /// Reads a line as a crontab of its own. It is in system form if the word after the schedule is a user of this machine and another one
+    /// follows.
+    fn read(text: &str, rest: &str, world: &World) -> Result<Line, Error> {
+        let mut words = rest.split_ascii_whitespace();
+        let is_system = words.next().is_some_and(|word| world.is_user(word.as_bytes())) && words.next().is_some();
+        let form = if is_system { Form::System } else { Form::User };
+        let caller = world.caller();
+        let context = world.context(form, &caller);
+        let text = format!("{}\n", text.trim_ascii_start());
+        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context), &mut |_| {})
+            .map_err(|source| Error::Read { name: NAME.to_owned(), source: source.into() })?;
+        let Parsed { table, diagnostics, .. } = parsed;
+        Ok(Line { table, diagnostics })
+    }
+
+    /// Reports what is wrong with the line, or may be.
+    fn complain(&self) -> Verdict {
+        for diagnostic in &self.diagnostics {
+            to_stderr(&diagnostic.picture(NAME));
+        }
+        let is_faulty = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        if is_faulty || self.table.entries.is_empty() { Verdict::Faulty } else { Verdict::Clean }
+    }
+
+    /// Shows what is run, as whom, and what its flags mean.
+    fn show(&self, out: &mut Output) -> Result<(), Error> {
+        for entry in &self.table.entries {
+            out.line(format_args!("\nCommand: {}", printable(&entry.command)))?;
+            if let Some(user) = &entry.user {
+                let user = printable(user.as_bytes());
+                out.line(format_args!("User: {user}, since the word after the schedule is a user of this machine"))?;
+            }
+            let flags = [
+                (entry.flags.mail_only_on_failure, "-n: its output is mailed only if it fails"),
+                (entry.flags.quiet, "-q: its runs are not logged"),
+                (entry.flags.single, "-s: it is not started while its previous run goes on"),
+            ];
+            for (_, meaning) in flags.into_iter().filter(|(is_set, _)| *is_set) {
+                out.line(format_args!("Flag {meaning}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show_runs(prefix: &Prefix, from: Timestamp, world: &World, out: &mut Output) -> Result<(), Error> {
     let zone = world.system_zone();
-    let entry = [Recurring { schedule, zone, delay: 0 }];
+    let entry = [Recurring { schedule: &prefix.schedule, zone, delay: 0 }];
     let mut runs = Upcoming::after(from, &entry).take(RUNS).map(|(at, _)| at).peekable();
     if runs.peek().is_none() {
         return Ok(());
     }
-    let condition = match schedule.kind() {
+    let condition = match prefix.schedule.kind() {
+        _ if !prefix.drawn.is_empty() => " of an example (each entry gets values of its own)",
         Kind::Calendar | Kind::Reboot | Kind::After => "",
         Kind::Interval { .. } => ", if each run takes no time",
     };

@@ -115,6 +115,7 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         let (config, _) = settings::resolve(&matches)?;
         return list::print_names(&World::open(config, &matches)?, out);
     }
+    let arguments = &*cli::without_help_verb(arguments);
     let profile = settings::profile_for_help(arguments).profile();
     let matches = cli::command_for(arguments, profile.profile).try_get_matches_from(arguments)?;
     let Some((verb, matches)) = matches.subcommand() else {

@@ -45,17 +45,20 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 /// Lists what the daemon says.
 fn list_starts(daemon: &mut Connection, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let screen = Screen::of(out, world);
-    let on_terminal = out.is_terminal();
     starts::fetch(daemon, query.from, query.until, query.count, |reply, start| {
         if query.json {
             return out.json(reply);
         }
-        let at = screen.zone.to_rfc3339(start.at.timestamp());
-        let relative = if on_terminal { format!("  {:<10}", screen.relative(start.at)) } else { String::new() };
-        let (user, command) = (printable(start.user.as_bytes()), printable(start.command.as_bytes()));
-        out.line(format_args!("{at}{relative}  {user}  {command}"))
+        write_run(start.at.timestamp(), start.user.as_bytes(), start.command.as_bytes(), &screen, out)
     })?;
     Ok(Verdict::Clean)
+}
+
+/// Writes a line of text about a run. All are in one zone, whatever the zones of the entries are.
+fn write_run(at: Timestamp, user: &[u8], command: &[u8], screen: &Screen, out: &mut Output) -> Result<(), Error> {
+    let far_off = if out.is_terminal() { format!("  {:<7}", screen.far_off(at)) } else { String::new() };
+    let at = screen.zone.to_rfc3339(at);
+    out.line(format_args!("{at}{far_off}  {}  {}", printable(user), printable(command)))
 }
 
 /// Which runs to list, and the output format.
@@ -131,6 +134,7 @@ fn list_expression(expression: &str, query: &RunQuery, world: &World, out: &mut 
 fn list_tables(tables: &[Listed], query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let jobs: Vec<_> = tables.iter().flat_map(|listed| listed.jobs(world)).collect();
     let entries: Vec<_> = jobs.iter().map(|job| job.recurring()).collect();
+    let screen = Screen::of(out, world);
     for (at, index) in query.runs(&entries) {
         let Some(job) = jobs.get(index) else { continue };
         if query.json {
@@ -144,8 +148,7 @@ fn list_tables(tables: &[Listed], query: &RunQuery, world: &World, out: &mut Out
                 line: Some(job.entry.line),
             })?;
         } else {
-            let (user, command) = (printable(job.user().as_bytes()), printable(job.command_bytes()));
-            out.line(format_args!("{}  {user}  {command}", job.zone.to_rfc3339(at)))?;
+            write_run(at, job.user().as_bytes(), job.command_bytes(), &screen, out)?;
         }
     }
     Ok(source::complain(tables))

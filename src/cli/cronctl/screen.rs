@@ -91,6 +91,18 @@ impl Screen {
         }
     }
 
+    /// How far off a time is, in one short word or two: `in 12m`, `5s ago`.
+    pub(super) fn far_off(&self, at: Timestamp) -> String {
+        let seconds = at.0.saturating_sub(self.now.0);
+        let span = match seconds.saturating_abs() {
+            seconds @ ..MINUTE => format!("{seconds}s"),
+            seconds @ MINUTE..HOUR => format!("{}m", seconds / MINUTE),
+            seconds @ HOUR..172_800 => format!("{}h", seconds / HOUR),
+            seconds => format!("{}d", seconds / DAY),
+        };
+        if seconds < 0 { format!("{span} ago") } else { format!("in {span}") }
+    }
+
     /// Date and time in the system's zone; of today the time alone.
     pub(super) fn clock(&self, at: Time) -> String {
         let text = self.full(at);
@@ -281,6 +293,11 @@ mod tests {
             (86_400 * 400, "in 400 d"),
         ] {
             assert_eq!(screen.relative(Time::from(Timestamp(screen.now.0 + seconds))), text, "{seconds}");
+        }
+        for (seconds, text) in
+            [(0, "in 0s"), (12 * 60 + 59, "in 12m"), (7_200, "in 2h"), (86_400 * 3, "in 3d"), (-5, "5s ago")]
+        {
+            assert_eq!(screen.far_off(Timestamp(screen.now.0 + seconds)), text, "{seconds}");
         }
         assert_eq!(screen.clock(Time::from(screen.now)), "10:15:00");
         assert_eq!(screen.clock(Time::from(Timestamp(screen.now.0 + 86_400))), "2026-11-28 10:15:00");

@@ -5,7 +5,7 @@ use super::cli::{given, value};
 use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
-use super::values::{Step, TimeRange};
+use super::values::{GivenTime, Step, TimeRange};
 use super::world::World;
 use crate::crontab::{Crontab, Form, printable};
 use crate::schedule::{Timestamp, Zone};
@@ -31,12 +31,14 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let json = given(matches, "json");
     let zone = Arc::clone(world.system_zone());
     let listed = source::file(path, source::form(matches), world)?;
-    let steps = matches.get_many::<Step>("step").into_iter().flatten().map(|step| (step.at, step.by));
-    let down = matches.get_many::<TimeRange>("down").into_iter().flatten().map(|down| (down.from, down.until));
+    let steps = matches.get_many::<Step>("step").into_iter().flatten();
+    let steps = steps.map(|step| (world.resolve(step.at), step.by));
+    let down = matches.get_many::<TimeRange>("down").into_iter().flatten();
+    let down = down.map(|down| range("down", *down, world)).collect::<Result<_, _>>()?;
     let caller = world.caller();
     let jobs = jobs(matches, &listed, &caller, world)?;
     let records_all = given(matches, "outcomes");
-    let (steps, down) = (steps.collect(), down.collect());
+    let steps = steps.collect();
     let scenario = Scenario { zone: zone.clone(), from, until, steps, down, caller, jobs, records_all };
     for simulated in simulate(scenario, || vec![load(&listed)]) {
         match simulated {
@@ -46,6 +48,12 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         }
     }
     Ok(source::complain(std::slice::from_ref(&listed)))
+}
+
+/// The ends of a range of true time.
+fn range(option: &'static str, range: TimeRange, world: &World) -> Result<(Timestamp, Timestamp), Error> {
+    let (from, until) = (world.resolve(range.from), world.resolve(range.until));
+    if until < from { Err(Error::RangeBackwards { option }) } else { Ok((from, until)) }
 }
 
 /// Loads the crontab as the daemon does at each start.
@@ -72,14 +80,15 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> R
     for (job, exits) in matches.get_many::<(String, Vec<i32>)>("exit").into_iter().flatten() {
         jobs.exits.insert(find("exit", job)?, exits.clone());
     }
-    for (job, range) in matches.get_many::<(String, TimeRange)>("pause").into_iter().flatten() {
-        jobs.pauses.push((find("pause", job)?, range.from, range.until));
+    for (job, pause) in matches.get_many::<(String, TimeRange)>("pause").into_iter().flatten() {
+        let (from, until) = range("pause", *pause, world)?;
+        jobs.pauses.push((find("pause", job)?, from, until));
     }
-    for (job, at) in matches.get_many::<(String, Timestamp)>("run").into_iter().flatten() {
-        jobs.runs.push((find("run", job)?, *at));
+    for (job, at) in matches.get_many::<(String, GivenTime)>("run").into_iter().flatten() {
+        jobs.runs.push((find("run", job)?, world.resolve(*at)));
     }
-    for (job, at) in matches.get_many::<(String, Timestamp)>("kill").into_iter().flatten() {
-        jobs.kills.push((find("kill", job)?, *at));
+    for (job, at) in matches.get_many::<(String, GivenTime)>("kill").into_iter().flatten() {
+        jobs.kills.push((find("kill", job)?, world.resolve(*at)));
     }
     Ok(jobs)
 }

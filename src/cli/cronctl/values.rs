@@ -10,7 +10,7 @@ const DAY: i64 = 86_400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// The true time of the step.
-    pub(super) at: Timestamp,
+    pub(super) at: GivenTime,
     /// The change in seconds; positive is forward.
     pub(super) by: i64,
 }
@@ -19,22 +19,25 @@ pub(super) struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeRange {
     /// The first second of the range.
-    pub(super) from: Timestamp,
+    pub(super) from: GivenTime,
     /// The first second after it.
-    pub(super) until: Timestamp,
+    pub(super) until: GivenTime,
 }
 
 /// Why a value is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ValueError {
-    /// The text is not an RFC 3339 time.
-    #[error(transparent)]
-    Time(#[from] TimeError),
     /// The text is not a point in time.
     #[error(
         "expected a time like 2026-12-01T14:00:00Z, '2026-12-01 14:00', 14:00, today, +2h or -30m, found {found:?}"
     )]
     Moment {
+        /// The text that was given.
+        found: String,
+    },
+    /// The text is not a number of things.
+    #[error("expected a whole number, found {found:?}")]
+    Number {
         /// The text that was given.
         found: String,
     },
@@ -74,7 +77,7 @@ pub(super) enum ValueError {
 }
 
 /// Parses an RFC 3339 time.
-pub(super) fn time(text: &str) -> Result<Timestamp, TimeError> {
+fn time(text: &str) -> Result<Timestamp, TimeError> {
     Timestamp::parse_rfc3339(text)
 }
 
@@ -143,6 +146,11 @@ pub(super) fn moment(text: &str) -> Result<GivenTime, ValueError> {
     Ok(GivenTime::Local(NaiveDateTime::new(date, time).and_utc().timestamp()))
 }
 
+/// Parses a number of things.
+pub(super) fn whole_number(text: &str) -> Result<u64, ValueError> {
+    text.parse().map_err(|_| ValueError::Number { found: text.to_owned() })
+}
+
 /// Parses a duration of at least a second; the result is in seconds.
 pub(super) fn duration(text: &str) -> Result<u32, ValueError> {
     match crontab::parse_duration(text) {
@@ -154,14 +162,16 @@ pub(super) fn duration(text: &str) -> Result<u32, ValueError> {
 /// Parses a clock step `TIME=DELTA`.
 pub(super) fn step(text: &str) -> Result<Step, ValueError> {
     let (at, by) = text.split_once('=').ok_or(ValueError::NoDelta)?;
-    Ok(Step { at: time(at)?, by: delta(by)? })
+    Ok(Step { at: moment(at)?, by: delta(by)? })
 }
 
 /// Parses a range `TIME..TIME`.
 pub(super) fn down(text: &str) -> Result<TimeRange, ValueError> {
     let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
-    let range = TimeRange { from: time(from)?, until: time(until)? };
-    if range.until < range.from { Err(ValueError::Backwards) } else { Ok(range) }
+    match (moment(from)?, moment(until)?) {
+        (GivenTime::At(from), GivenTime::At(until)) if until < from => Err(ValueError::Backwards),
+        (from, until) => Ok(TimeRange { from, until }),
+    }
 }
 
 /// Parses `JOB=DUR`, a job and how long its runs last; the result is in seconds.
@@ -188,9 +198,9 @@ pub(super) fn job_range(text: &str) -> Result<(String, TimeRange), ValueError> {
 }
 
 /// Parses `JOB@TIME`, a job and a moment.
-pub(super) fn job_time(text: &str) -> Result<(String, Timestamp), ValueError> {
+pub(super) fn job_time(text: &str) -> Result<(String, GivenTime), ValueError> {
     let (job, at) = text.rsplit_once('@').ok_or(ValueError::NoJobValue { example: "backup@2026-05-01T10:00:00Z" })?;
-    Ok((job.to_owned(), time(at)?))
+    Ok((job.to_owned(), moment(at)?))
 }
 
 /// Parses `[+-]N(s|m|h|d)`; the result is in seconds.
@@ -225,7 +235,7 @@ mod tests {
     fn a_step_is_a_moment_and_a_signed_length() {
         for (text, by) in [("+2h", 7_200), ("-90s", -90), ("30m", 1_800), ("+0s", 0), ("-1d", -86_400)] {
             let step = step(&format!("2026-05-01T10:00:00Z={text}")).expect(text);
-            assert_eq!(step, Step { at: Timestamp(1_777_629_600), by }, "{text}");
+            assert_eq!(step, Step { at: GivenTime::At(Timestamp(1_777_629_600)), by }, "{text}");
         }
     }
 
@@ -280,7 +290,9 @@ mod tests {
     #[test]
     fn a_down_time_has_two_moments_in_order() {
         let range = down("2026-05-01T10:00:00Z..2026-05-01T14:00:00+02:00").expect("a range");
-        assert_eq!(range.until.0 - range.from.0, 7_200);
+        let at = |text: &str| GivenTime::At(time(text).expect(text));
+        assert_eq!((range.from, range.until), (at("2026-05-01T10:00:00Z"), at("2026-05-01T12:00:00Z")));
+        assert!(down("tomorrow..2026-12-01 14:00").is_ok());
         for text in ["", "2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z..", "2026-05-01T10:00:00Z..2026-05-01T09:59:59Z"]
         {
             assert!(down(text).is_err(), "{text}");

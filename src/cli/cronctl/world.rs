@@ -73,7 +73,12 @@ impl World {
     /// The point in time that an option gives.
     pub(super) fn moment(&self, matches: &ArgMatches, option: &str) -> Option<Timestamp> {
         let given = value::<GivenTime>(matches, option)?;
-        Some(given.resolve(self.now(), self.system_zone()))
+        Some(self.resolve(*given))
+    }
+
+    /// A point in time on the command line.
+    pub(super) fn resolve(&self, given: GivenTime) -> Timestamp {
+        given.resolve(self.now(), self.system_zone())
     }
 
     /// The zone of entries without a zone of their own.

@@ -96,8 +96,9 @@ impl ExecutorState {
     }
 
     fn take_output(&mut self, id: u64, stream: Stream, bytes: &[u8]) {
-        if let Some(relay) = &mut self.jobs.relay {
-            relay.push(id, stream, bytes);
+        let late = || self.late.jobs.get(&id).map(|late| &late.job);
+        if let (Some(relay), Some(job)) = (&mut self.jobs.relay, self.jobs.running.get(&id).or_else(late)) {
+            relay.push(id, &job.start, stream, bytes);
         }
         self.send_to_followers(id, stream, bytes);
         let Some(job) = self.jobs.running.get_mut(&id) else { return self.take_late_output(id, bytes) };
@@ -183,6 +184,8 @@ impl ExecutorState {
         self.jobs.graces.remove(&(job.grace_ms, id));
         if let Some(relay) = &mut self.jobs.relay {
             relay.end(id);
+            // A job's output comes before what the log says of its end.
+            relay.flush();
         }
         let Some(RunResult { outcome: end, duration_ms, is_timeout, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);

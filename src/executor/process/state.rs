@@ -21,7 +21,7 @@ use crate::executor::job_log::JobLogger;
 use crate::executor::link::Link;
 use crate::executor::output;
 use crate::executor::owner::OwnerMemory;
-use crate::executor::relay::Relay;
+use crate::executor::relay::{LineFormat, Relay};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor;
 use crate::sys::error::os;
@@ -78,7 +78,7 @@ impl ExecutorState {
         } else {
             None
         };
-        let relay = config.standalone.then(Relay::new);
+        let relay = config.standalone.then(|| Relay::new(LineFormat::of(&config)));
         let (reporter, reports) = Reporter::new().map_err(os("making a pipe"))?;
         let poll = Poll::new().map_err(os("making the poll"))?;
         let signals = Signals::new().map_err(os("listening to signals"))?;

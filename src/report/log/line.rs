@@ -56,7 +56,7 @@ pub(super) fn severity(level: Level) -> Severity {
 }
 
 /// `2026-11-22T10:15:00+01:00 CRON[123]: (alice) CMD (date)` and a newline.
-pub(super) fn text(record: &LogRecord<'_>, tag: &str, pid: u32, at: &LocalTime) -> Vec<u8> {
+pub(super) fn text(record: &LogRecord<'_>, tag: &str, pid: u32, at: &str) -> Vec<u8> {
     let mut line = format!("{at} {tag}[{pid}]: ").into_bytes();
     line.append(&mut message(record));
     line.push(b'\n');
@@ -134,6 +134,8 @@ mod tests {
 
     const AT: LocalTime = LocalTime { year: 2026, month: 11, day: 2, hour: 9, minute: 5, second: 0, offset: 3600 };
 
+    const STAMP: &str = "2026-11-02T09:05:00+01:00";
+
     fn job_line(detail: &[u8]) -> LogRecord<'_> {
         LogRecord {
             ident: Ident::Child,
@@ -172,7 +174,7 @@ mod tests {
             (b"\xff\x80", "\\377\\200"),
             (b"100% of (it)", "100% of (it)"),
         ] {
-            let line = text(&job_line(bytes), "CRON", 1, &AT);
+            let line = text(&job_line(bytes), "CRON", 1, STAMP);
             assert_eq!(
                 String::from_utf8_lossy(&line),
                 format!("2026-11-02T09:05:00+01:00 CRON[1]: (alice) CMD ({shown})\n")
@@ -182,13 +184,14 @@ mod tests {
 
     #[test]
     fn what_came_of_it_follows_the_parentheses() {
-        let line = text(&LogRecord { event: "FAILED", rest: " exit 3 after 12.4s", ..job_line(b"x") }, "CRON", 1, &AT);
+        let line =
+            text(&LogRecord { event: "FAILED", rest: " exit 3 after 12.4s", ..job_line(b"x") }, "CRON", 1, STAMP);
         assert_eq!(line, b"2026-11-02T09:05:00+01:00 CRON[1]: (alice) FAILED (x) exit 3 after 12.4s\n");
     }
 
     #[test]
     fn without_a_user_the_event_is_the_whole_text() {
-        let line = text(&LogRecord { user: "", event: "one line\nonly", ..job_line(b"") }, "cron", 1, &AT);
+        let line = text(&LogRecord { user: "", event: "one line\nonly", ..job_line(b"") }, "cron", 1, STAMP);
         assert_eq!(line, b"2026-11-02T09:05:00+01:00 cron[1]: one line^Jonly\n");
     }
 

@@ -84,6 +84,44 @@ fn berlin_repeats_from_two_to_three_in_october() {
 }
 
 #[test]
+fn a_wildcard_second_or_minute_of_quartz_goes_on_through_the_repeated_hour() {
+    const ZONE: &str = "Europe/Berlin";
+    runs(
+        "@quartz 0 */30 2 * * ?",
+        ZONE,
+        "2027-10-31T02:00:00+02:00",
+        &[
+            "2027-10-31T02:30:00+02:00",
+            "2027-10-31T02:00:00+01:00",
+            "2027-10-31T02:30:00+01:00",
+            "2027-11-01T02:00:00+01:00",
+        ],
+    );
+    runs(
+        "@quartz */30 * * * * * *",
+        ZONE,
+        "2027-10-31T02:59:30+02:00",
+        &["2027-10-31T02:00:00+01:00", "2027-10-31T02:00:30+01:00"],
+    );
+    runs("@quartz * 59 2 * * * 2028", ZONE, "2027-10-31T02:00:00+02:00", &["2028-01-01T02:59:00+01:00"]);
+    // What is skipped is due when the gap ends, as for all of them.
+    runs(
+        "@quartz 0 */30 2 * * ?",
+        ZONE,
+        "2027-03-27T02:30:00+01:00",
+        &["2027-03-28T03:00:00+02:00", "2027-03-29T02:00:00+02:00"],
+    );
+    runs(
+        "@quartz 30 * * * * ?",
+        ZONE,
+        "2027-03-28T01:59:30+01:00",
+        &["2027-03-28T03:00:00+02:00", "2027-03-28T03:00:30+02:00"],
+    );
+    // An hour alone does not.
+    runs("@quartz 0 30 * * * ?", ZONE, "2027-10-31T02:30:00+02:00", &["2027-10-31T03:30:00+01:00"]);
+}
+
+#[test]
 fn each_zone_keeps_its_own_time_line() {
     runs("30 2 * * *", "America/New_York", "2027-03-13T12:00:00-05:00", &["2027-03-14T03:00:00-04:00"]);
     runs(

@@ -4,7 +4,7 @@ use super::{json, places, run_dir, switch, time, user};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
-use clap::{Arg, Command, value_parser};
+use clap::{Arg, Command};
 
 /// The outcomes that rows of the history have.
 const OUTCOMES: [&str; 11] =
@@ -92,7 +92,7 @@ pub(super) fn history() -> Command {
             Arg::new("limit")
                 .long("limit")
                 .value_name("N")
-                .value_parser(value_parser!(u64))
+                .value_parser(values::whole_number)
                 .help("Show at most N; default: 50"),
             json("Print the replies of the method Runs, one JSON object on each line"),
             run_dir(),

@@ -14,6 +14,7 @@ use super::values;
 use crate::profile::{ProfileName, shared};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 /// The command line of `cronctl`, with the paths of `profile` in its help.
@@ -28,6 +29,17 @@ pub(super) fn command_for(arguments: &[OsString], profile: ProfileName) -> Comma
     match VERBS.iter().find(|(verb, _)| first.is_some_and(|first| first == verb)) {
         Some((_, define)) => without_verbs().subcommand(define(profile)),
         None => command(profile),
+    }
+}
+
+/// `cronctl help` is `cronctl --help`, and `cronctl help VERB` is `cronctl VERB --help`.
+pub(super) fn without_help_verb(arguments: &[OsString]) -> Cow<'_, [OsString]> {
+    match arguments {
+        [program, help, verb @ ..] if help == "help" => {
+            let help = OsString::from("--help");
+            [program].into_iter().chain(verb.first()).cloned().chain([help]).collect::<Vec<_>>().into()
+        }
+        _ => arguments.into(),
     }
 }
 
@@ -76,6 +88,7 @@ Examples:
   cronctl next                              the next ten runs
   cronctl check mytab                       errors and warnings in a file
   cronctl explain 30 2 '*' '*' mon-fri      what a schedule means
+  cronctl help next                         what a command takes, with examples
 
 Exit status: 0 success, 1 errors found, 2 wrong command line, 3 no daemon answers, 4 not allowed or not found.";
 

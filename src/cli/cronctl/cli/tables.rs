@@ -11,8 +11,8 @@ pub(super) fn next(profile: ProfileName) -> Command {
         .about("Show when entries run next")
         .long_about(
             "Show when entries run next. Without --expr, --file or --user: the entries of all tables that the daemon would \
-             load and that you may read. Prints one line for each run, sorted by time, in the time zone of the entry: TIME  \
-             USER  COMMAND; with --expr the time only. Random delays are included.",
+             load and that you may read. Prints one line for each run, sorted by time, in the time zone of the system or of --tz: TIME  \
+             USER  COMMAND; with --expr the time only. On a terminal it also says how far off each run is. Random delays are included.",
         )
         .args([
             Arg::new("expr")
@@ -32,7 +32,7 @@ pub(super) fn next(profile: ProfileName) -> Command {
             Arg::new("count")
                 .long("count")
                 .value_name("N")
-                .value_parser(value_parser!(u64))
+                .value_parser(values::whole_number)
                 .help("Show at most N runs of all entries together; default: 10"),
             json("Print one JSON object for each run, with at (UTC), schedule, zone, user, command, source and line"),
             Arg::new("batch")
@@ -108,7 +108,7 @@ pub(super) fn explain() -> Command {
                 .required(true)
                 .allow_negative_numbers(true)
                 .value_parser(NonEmptyStringValueParser::new())
-                .help("The schedule, quoted as one argument or as separate arguments; several schedules if each is quoted"),
+                .help("A schedule or a whole line of a crontab, quoted or as separate arguments; several schedules if each is quoted"),
             zone(),
             time("from", "Show runs after this time; default: now"),
         ])
@@ -116,7 +116,8 @@ pub(super) fn explain() -> Command {
             "Examples:\n  \
              cronctl explain '30 2 * * mon-fri'\n  \
              cronctl explain 0 4 1 '*' sun --tz America/New_York\n  \
-             cronctl explain @weekly",
+             cronctl explain @weekly\n  \
+             cronctl explain '*/15 9-17 * * mon-fri /usr/local/bin/poll'",
         )
 }
 
