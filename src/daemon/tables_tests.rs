@@ -18,6 +18,7 @@ impl Scene {
     fn new() -> Scene {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("cron.d")).unwrap();
+        fs::create_dir(dir.path().join("spool")).unwrap();
         let places = Places {
             spool: dir.path().join("spool"),
             system_crontab: dir.path().join("crontab"),
