@@ -483,7 +483,7 @@ fn without_inotify_tables_are_scanned_each_minute() {
     let line = format!("for i in $(seq {}); do tail -f /tmp/tailed & done; wait", bound.trim());
     let mut hoard = world.command_as("dora", &line).spawn().expect("tails");
     let is_tail = |process: &common::machine::Process| process.name == "tail" && process.state == 'S';
-    let bound = bound.trim().parse().expect("a number");
+    let bound: usize = bound.trim().parse().expect("a number");
     Deadline::seconds(30).wait_for("the tails", || {
         (world.processes().iter().filter(|process| is_tail(process)).count() == bound).then_some(())
     });
