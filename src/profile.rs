@@ -82,6 +82,7 @@ pub static DEBIAN: Profile = Profile {
             header_lines: 3,
         },
         refuse_unsafe_mailto: true,
+        address_marks: b"@!:%-.,_+=/",
     },
 };
 
@@ -114,6 +115,7 @@ pub static CRONIE: Profile = Profile {
             header_lines: 0,
         },
         refuse_unsafe_mailto: false,
+        address_marks: b"@!:%-.,_+",
     },
 };
 

@@ -130,6 +130,113 @@ fn an_edit_that_is_saved_at_once_is_noticed_every_time() {
     assert_eq!(world.run("ls -d /tmp/crontab.*").stdout, "", "no temporary directory stays");
 }
 
+/// An editor of that name: it writes what is in `~/text1` at its first call, `~/text2` at its second, and so on, and notes its arguments.
+fn scripted_editor(world: &World, name: &str, texts: &[&str]) -> String {
+    world.run_as("alice", "rm -f ~/text* ~/args ~/calls").ok();
+    for (number, text) in texts.iter().enumerate() {
+        world.run_with_input("alice", &format!("cat > ~/text{}", number + 1), text.as_bytes()).ok();
+    }
+    let path = format!("/tmp/editors/{name}");
+    fs::create_dir_all("/tmp/editors").unwrap();
+    let script = "#!/bin/sh\necho \"$*\" >> ~/args\necho >> ~/calls\nfor file; do :; done\n\
+                  cat ~/text$(wc -l < ~/calls) > \"$file\"\n";
+    fs::write(&path, script).unwrap();
+    world.run(&format!("chmod 755 {path}")).ok();
+    path
+}
+
+#[test]
+fn an_editor_that_takes_a_line_opens_again_at_the_first_faulty_one() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let texts = ["@daily x\n\n61 * * * * y\n0 24 * * * z\n", "@daily x\n@nope y\n", "@daily x\n"];
+    for (name, first, second) in [("vi", "+3 ", "+2 "), ("vim.tiny", "+3 ", "+2 "), ("other", "", "")] {
+        world.run_as("alice", "crontab -r 2>/dev/null; true").ok();
+        let editor = scripted_editor(&world, name, &texts);
+        let shown = world.run_with_input("alice", &format!("EDITOR={editor} crontab -e"), b"y\ny\n");
+        assert_eq!(shown.code(), 0, "{name}: {shown:?}");
+        let arguments = world.run_as("alice", "cat ~/args").ok();
+        let lines: Vec<&str> = arguments.lines().collect();
+        let file = lines[0];
+        assert_eq!(lines, [file, &format!("{first}{file}"), &format!("{second}{file}")], "{name}");
+        assert!(file.starts_with("/tmp/crontab."), "{name}: {file}");
+    }
+    // Debian's default is a script that starts the editor which the user has selected.
+    scripted_editor(&world, "nano", &texts);
+    fs::write("/usr/bin/sensible-editor", "#!/bin/sh\n. ~/.selected_editor\nexec $SELECTED_EDITOR \"$@\"\n").unwrap();
+    world.run("chmod 755 /usr/bin/sensible-editor").ok();
+    world.run_as("alice", "echo 'SELECTED_EDITOR=\"/tmp/editors/nano\"' > ~/.selected_editor; crontab -r").ok();
+    assert_eq!(world.run_with_input("alice", "crontab -e", b"y\ny\n").code(), 0);
+    assert!(world.run_as("alice", "sed -n 2p ~/args").ok().starts_with("+3 /tmp/crontab."));
+}
+
+const ASKED: &str = "There are warnings. Install anyway? (y/n) ";
+
+fn warnings_are_asked_about_on_a_terminal_only(world: &World) {
+    let doubtful = "0 4 1 * sun x\n";
+    let editor = scripted_editor(world, "vi", &[doubtful]);
+    let silent = world.run_as("alice", &format!("EDITOR={editor} crontab -e"));
+    assert_eq!(silent.code(), 0, "{silent:?}");
+    assert!(silent.stderr.contains(":1:5: warning: both day fields are set"), "{silent:?}");
+    for part in ["Install anyway", "next"] {
+        assert!(!format!("{silent:?}").contains(part), "{silent:?}");
+    }
+    assert_eq!(listed(world, "alice"), doubtful);
+
+    world.run_as("alice", "crontab -r").ok();
+    let editor = scripted_editor(world, "vi", &["@daily a\n0 4 1 * sun x\n", "@daily a\n0 4 1 * sun y\n"]);
+    let line = format!("EDITOR={editor} exec crontab -e");
+    let steps = [(ASKED, "n\r"), ("retry the same edit? ", "y\r"), (ASKED, "perhaps\r"), (ASKED, "y\r")];
+    let shown = world.on_terminal("alice", &line, &steps);
+    assert_eq!(shown.code(), 0, "{shown:?}");
+    assert_eq!(listed(world, "alice"), "@daily a\n0 4 1 * sun y\n");
+    assert!(world.run_as("alice", "sed -n 2p ~/args").ok().starts_with("+2 "));
+    let (_, next) = shown.stdout.split_once("the changed entries run next (time zone ").expect(&shown.stdout);
+    let next: Vec<&str> = next.lines().skip(1).map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(next, ["a", "y"], "{shown:?}");
+
+    // A line that was there before has been accepted, and only what is new is shown.
+    let editor = scripted_editor(world, "vi", &["0 4 1 * sun y\n@daily b\n"]);
+    let shown = world.on_terminal("alice", &format!("EDITOR={editor} exec crontab -e"), &[]);
+    assert_eq!((shown.code(), shown.stdout.contains("Install anyway")), (0, false), "{shown:?}");
+    assert!(shown.stdout.contains("the changed entry runs next"), "{shown:?}");
+    assert!(shown.stdout.lines().last().is_some_and(|line| line.ends_with("  b")), "{shown:?}");
+
+    // Giving up keeps the edit, as with errors.
+    let editor = scripted_editor(world, "vi", &["* * * * * date +%s\n"]);
+    let steps = [(ASKED, "n\r"), ("retry the same edit? ", "n\r")];
+    let shown = world.on_terminal("alice", &format!("EDITOR={editor} exec crontab -e"), &steps);
+    assert!(shown.code() == 1 && shown.stdout.contains("edits left in "), "{shown:?}");
+    assert_eq!(listed(world, "alice"), "0 4 1 * sun y\n@daily b\n");
+}
+
+#[test]
+fn debian_asks_about_warnings_on_a_terminal_only() {
+    let Some(world) = world!(Implementation::OursDebian, ["python3"]) else { return };
+    warnings_are_asked_about_on_a_terminal_only(&world);
+}
+
+#[test]
+fn cronie_asks_about_warnings_on_a_terminal_only() {
+    let Some(world) = world!(Implementation::OursCronie, ["python3"]) else { return };
+    fs::write("/etc/cron.deny", "").unwrap();
+    warnings_are_asked_about_on_a_terminal_only(&world);
+}
+
+#[test]
+fn the_number_of_faults_comes_last_if_they_do_not_fit_on_the_screen() {
+    let Some(world) = world!(Implementation::OursDebian, ["python3"]) else { return };
+    let faulty = "61 * * * * x\n".repeat(5) + "0 4 1 * sun x\n";
+    world.run_with_input("alice", "cat > faulty", faulty.as_bytes()).ok();
+    for (rows, has_count) in [(10, true), (60, false)] {
+        let shown = world.on_terminal("alice", &format!("stty rows {rows} cols 80; exec crontab faulty"), &[]);
+        let end = "faulty: 5 errors, 1 warning\r\nerrors in crontab file, can't install.\r\n";
+        assert_eq!(shown.stdout.ends_with(end), has_count, "{shown:?}");
+        assert!(shown.stdout.ends_with("errors in crontab file, can't install.\r\n"), "{shown:?}");
+    }
+    let piped = world.run_as("alice", "crontab faulty");
+    assert!(!piped.stderr.contains("5 errors"), "{piped:?}");
+}
+
 #[test]
 fn a_swapped_temporary_file_reveals_nothing_and_installs_nothing() {
     let Some(world) = world!(Implementation::OursDebian) else { return };

@@ -628,6 +628,7 @@ fn check_reports_every_fault_and_every_refusal() {
     world.drop_in("good", "* * * * * root true\n");
     // As the package does it.
     world.run("useradd --system --no-create-home --shell /usr/sbin/nologin _cronwheel").ok();
+    world.run("ln -sf /bin/true /usr/sbin/sendmail").ok();
     let fine = world.run("crond --check");
     assert_eq!((fine.code(), fine.stderr.as_str()), (0, ""), "{fine:?}");
     assert_eq!(fine.stdout, "1 table with 1 entry, 0 refused, 0 errors, 0 warnings\n");
@@ -645,6 +646,7 @@ fn check_reports_every_fault_and_every_refusal() {
 #[test]
 fn check_warns_of_what_keeps_control_and_history_from_working() {
     let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    world.run("ln -sf /bin/true /usr/sbin/sendmail").ok();
     let checked = || {
         let check = world.run("cron --check");
         assert_eq!(check.code(), 0, "warnings are no errors: {check:?}");
@@ -688,6 +690,85 @@ fn check_warns_of_what_keeps_control_and_history_from_working() {
 
     world.run("mv $(command -v cronctl) /root/cronctl").ok();
     assert!(checked().starts_with("warning: no history is kept: cronctl is not installed; "));
+}
+
+/// What `crond --check` says, a line each, without the pictures of lines.
+fn check_lines(world: &World) -> Vec<String> {
+    let shown = world.run(&format!("{} --check", world.implementation.daemon()));
+    shown.stderr.lines().filter(|line| !line.starts_with("  ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn check_reports_what_the_machine_lacks() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.run("useradd --system --no-create-home --shell /usr/sbin/nologin _cronwheel").ok();
+    world.run("ln -sf /bin/true /usr/sbin/sendmail").ok();
+    assert_eq!(check_lines(&world), [""; 0]);
+
+    world.drop_in("users", "SHELL=/bin/no-such-shell\n* * * * * nosuchuser true\n");
+    assert_eq!(
+        check_lines(&world),
+        [
+            "/etc/cron.d/users:1:7: warning: there is no program /bin/no-such-shell: the jobs below it cannot be started",
+            "/etc/cron.d/users:2:11: warning: there is no user nosuchuser",
+        ]
+    );
+    world.run("rm /etc/cron.d/users; mkdir /etc/cron.d/sub.dir").ok();
+    world.drop_in(".placeholder", "# hidden\n");
+    world.drop_in("backup.sh", "* * * * * root true\n");
+    let rule = "a table's name has letters, digits, _ and - only";
+    assert_eq!(check_lines(&world), [format!("warning: /etc/cron.d/backup.sh is not read: {rule}")]);
+    fs::remove_file("/etc/cron.d/backup.sh").expect("the file");
+
+    let spool = world.implementation.spool();
+    world.run(&format!("mv {spool} /root/spool")).ok();
+    let missing = format!("warning: {spool}: there is no such directory, so that no user can have a crontab");
+    assert_eq!(check_lines(&world), [missing]);
+    world.run(&format!("mv /root/spool {spool}; rm /usr/sbin/sendmail")).ok();
+    let told = check_lines(&world);
+    assert!(
+        told.len() == 1 && told[0].starts_with("warning: there is no /usr/sbin/sendmail: what jobs print is dropped"),
+        "{told:?}"
+    );
+    fs::write("/etc/cronwheel.toml", "mailer = '/usr/bin/no-such-mailer -t'\n").expect("the settings");
+    assert_eq!(
+        check_lines(&world),
+        ["warning: mailer: there is no program /usr/bin/no-such-mailer: what jobs print is not mailed"]
+    );
+    fs::write("/etc/cronwheel.toml", "mailer = 'off'\n").expect("the settings");
+    world.run("rm -f /etc/localtime; echo no zone > /etc/localtime").ok();
+    assert_eq!(
+        check_lines(&world),
+        ["warning: /etc/localtime: expected a zone file, found none that can be read: UTC is used"]
+    );
+    world.run("rm /etc/localtime; printf 'PATH=$PATH:/x\\n1 x daily true\\n' > /etc/anacrontab").ok();
+    let told = check_lines(&world);
+    assert!(told.len() == 2 && told[0].starts_with("/etc/anacrontab:1:6: warning: nothing is expanded"), "{told:?}");
+    assert!(told[1].starts_with("/etc/anacrontab:2:3: error: expected a delay"), "{told:?}");
+}
+
+#[test]
+fn what_is_skipped_at_the_start_is_one_line_each() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in("backup.sh", "* * * * * root true\n");
+    world.drop_in(".placeholder", "# hidden\n");
+    world.drop_in("good", "SHELL=/bin/no-such-shell\n@yearly root true\n");
+    world.run(&format!("rmdir {}", world.implementation.spool())).ok();
+    let daemon = world.start_daemon(&[]);
+    world.log.wait_for("@reboot jobs", Deadline::seconds(20));
+    // Another scan says nothing again.
+    daemon.signal(Signal::SIGHUP);
+    world.drop_in("last", "0 24 * * * root true\n");
+    world.log.wait_for("/etc/cron.d/last:1:3", Deadline::seconds(20));
+    let lines = world.log.lines();
+    for part in [
+        "(CRON) WARNING (/etc/cron.d/backup.sh is not read: a table's name has",
+        &format!("(CRON) OPENDIR FAILED ({}): No such file or directory", world.implementation.spool()),
+        "warning: there is no program /bin/no-such-shell: the jobs below it cannot be started)",
+    ] {
+        assert_eq!(lines.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {lines:#?}");
+    }
+    assert!(!lines.iter().any(|line| line.contains(".placeholder")), "{lines:#?}");
 }
 
 #[test]

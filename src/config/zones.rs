@@ -1,5 +1,6 @@
 //! Zone files: reads them, and determines the zone of the system.
 
+use crate::crontab::printable;
 use crate::schedule::{Zone, Zones};
 use crate::sys::files::{read_file, read_text};
 use crate::sys::stamp::Stamp;
@@ -136,6 +137,22 @@ impl SystemZones {
         }
         let file = is_zone_name(name).then(|| self.read_named(name).zone).flatten();
         file.or_else(|| Zone::from_posix(value).ok().map(Arc::new))
+    }
+
+    /// What is wrong with the system's own zone, so that UTC is used instead. None: nothing, or none is set.
+    pub fn fault(&self) -> Option<String> {
+        match self.tz.as_deref() {
+            Some(value) => {
+                let is_unknown = self.zone_of_tz(value).is_none();
+                is_unknown.then(|| format!("TZ is no time zone, and UTC is used: {}", printable(value.as_bytes())))
+            }
+            None => {
+                let localtime = self.localtime.display();
+                let is_unusable = self.localtime.symlink_metadata().is_ok() && self.zone_of_localtime().is_none();
+                is_unusable
+                    .then(|| format!("{localtime}: expected a zone file, found none that can be read: UTC is used"))
+            }
+        }
     }
 
     fn zone_of_localtime(&self) -> Option<Arc<Zone>> {

@@ -9,11 +9,15 @@ use super::form::Form;
 use super::job_scope::{JobScope, Variant};
 use super::job_setting;
 use super::line::{Cursor, Line, Lines, is_blank, without_cr};
+use super::lints::{self, SettingLine};
 use super::policy::Policy;
-use super::setting::{self, found};
+use super::setting::{self, Meaning, found};
 use crate::schedule::{HostKey, Seed};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// The bytes beside letters and digits that an address may have in either profile.
+const ADDRESS_MARKS: &[u8] = b"@!:%-.,_+=/";
 
 /// The contents of an anacrontab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,11 +170,7 @@ impl Reader<'_> {
     fn setting(&mut self, line: &Joined<'_>, name: Range<usize>, value: Range<usize>) -> Result<(), Complaint> {
         let text = line.text.as_slice();
         let (place, name, bytes) = (name.clone(), &text[name], &text[value.clone()]);
-        let here = |mut complaint: Complaint| {
-            complaint.span.start += value.start;
-            complaint.span.end += value.start;
-            complaint
-        };
+        let here = |complaint: Complaint| complaint.moved(value.start);
         match name {
             b"RANDOM_DELAY" => {
                 self.random_minutes = 0;
@@ -181,7 +181,7 @@ impl Reader<'_> {
             b"START_HOURS_RANGE" => self.tab.hours.range = Some(hours_range(bytes).map_err(here)?),
             b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),
             b"MAILTO" if !bytes.contains(&b'$') => {
-                if let Some(complaint) = setting::mailto_complaint(bytes) {
+                if let Some((_, complaint)) = setting::mailto_complaint(bytes, ADDRESS_MARKS) {
                     self.report(Severity::Warning, line, here(complaint));
                 }
             }
@@ -192,7 +192,21 @@ impl Reader<'_> {
                         let message = format!("{} has no effect on the jobs of anacron", row.name);
                         Some(Complaint::new(place, message))
                     }
-                    Some(_) | None => None,
+                    Some(_) => None,
+                    None => {
+                        let variables = &self.variables;
+                        lints::check_setting(&SettingLine {
+                            name,
+                            value: bytes,
+                            is_literal: false,
+                            meaning: setting::row(name).map_or(Meaning::Variable, |row| row.meaning),
+                            address_marks: ADDRESS_MARKS,
+                            are_addresses_expanded: true,
+                            machine: None,
+                            is_set_above: &|name| variables.iter().any(|(above, _)| above == name),
+                        })
+                        .map(here)
+                    }
                 };
                 if let Some(complaint) = complaint {
                     self.report(Severity::Warning, line, complaint);

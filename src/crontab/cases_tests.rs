@@ -62,8 +62,8 @@ const USER: &[(&str, Is)] = &[
     ("* * * * * x", Job("x")),
     ("  * * * * * x", Job("x")),
     ("\t*\t*  *\t *\t\t* \t x", Job("x")),
-    ("0 0 1 1 0 x", Job("x")),
-    ("59 23 31 12 7 x", Job("x")),
+    ("0 0 1 1 * x", Job("x")),
+    ("59 23 * 12 7 x", Job("x")),
     ("*/5 * * * * x", Job("x")),
     ("0-59/10 * * * * x", Job("x")),
     ("1,2,3-5 * * * * x", Job("x")),
@@ -103,7 +103,7 @@ const USER: &[(&str, Is)] = &[
     // Commands. {compat rules 21, 22, 29, 30}
     ("* * * * * echo a  b  ", Job("echo a  b  ")),
     ("* * * * * a\tb", Job("a\tb")),
-    ("* * * * * echo a # b", Job("echo a # b")),
+    ("* * * * * echo a#b", Job("echo a#b")),
     ("* * * * * A=b cmd", Job("A=b cmd")),
     ("* * * * * echo a=b", Job("echo a=b")),
     ("* * * * * echo 100\\%", Job("echo 100\\%")),
@@ -133,6 +133,9 @@ const USER: &[(&str, Is)] = &[
     ("0 0 * * 5-1 x", Odd(9, "runs backwards")),
     ("5-1 * * * * x", Odd(1, "runs backwards")),
     ("5-0 * * * * x", Odd(1, "runs backwards")),
+    ("0 0 1 1 0 x", Odd(5, "both day fields are set")),
+    ("59 23 31 12 7 x", Odd(7, "both day fields are set")),
+    ("* * * * * echo a # b", Odd(18, "this comment is a part of the command")),
     ("* * * * * date +%s", Odd(17, "not part of the command but its standard input")),
     ("* * * * * cat%in\\%%", Odd(14, "not part of the command but its standard input")),
     ("* * * * * root x", Odd(11, "the name of a user")),
@@ -207,7 +210,8 @@ const USER: &[(&str, Is)] = &[
     ("  A = b  ", Set("A", "b")),
     ("'F O'=\" y \"", Set("F O", " y ")),
     ("A=", Set("A", "")),
-    ("A=a#b % $HOME", Set("A", "a#b % $HOME")),
+    ("A=a#b % $X", Set("A", "a#b % $X")),
+    ("A=a#b % $HOME", OddSet(9, "$HOME stays as it is")),
     ("MAILTO=", Set("MAILTO", "")),
     ("MAILTO=\"\"", Set("MAILTO", "")),
     ("MAILTO=ann@example.org,bob", Set("MAILTO", "ann@example.org,bob")),
@@ -332,6 +336,7 @@ fn the_help_line_names_the_likely_intention() {
         (Form::System, "* * * * * /bin/x y", "the user stands in front of the command"),
         (Form::System, "* * * * * backup", "the user stands in front of the command"),
         (Form::System, "* * * * * * root x", "leave out the seconds"),
+        (Form::System, "* * * * * rsync -a /x /y", "the user stands in front of the command"),
     ] {
         let parsed = parse(form, &DEBIAN, format!("{line}\n").as_bytes());
         let help = parsed.diagnostics.first().and_then(|d| d.help.clone()).unwrap_or_default();

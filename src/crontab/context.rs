@@ -2,7 +2,7 @@
 
 use super::calendar::Calendars;
 use super::form::Form;
-use crate::schedule::{HostKey, Zones};
+use crate::schedule::{HostKey, Timestamp, Zones};
 
 /// Limits of a table, those of the profile's reference implementation. Exceeding one is an error; nothing is truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Dialect {
     pub limits: Limits,
     /// Whether a MAILTO that is unsafe as a mailer's argument is refused at install (Debian since -187).
     pub refuse_unsafe_mailto: bool,
+    /// The bytes beside letters and digits that an address of MAILTO and MAILFROM may have, though not in front.
+    pub address_marks: &'static [u8],
 }
 
 /// What a table is read with.
@@ -73,6 +75,22 @@ pub struct KnownNames<'a> {
     pub zones: &'a dyn Zones,
     /// Calendars. None: it is not checked whether they are there.
     pub calendars: Option<&'a Calendars>,
+}
+
+/// What a machine has that tables refer to, for the warnings that depend on it. The parser asks nothing else, so its caller decides what an
+/// answer may cost.
+pub trait Machine {
+    /// Whether there is a user of that name. None: it is not known here.
+    fn has_user(&self, name: &[u8]) -> Option<bool>;
+    /// Whether the machine itself has a user of that name, whatever the name service says.
+    fn has_local_user(&self, name: &[u8]) -> bool;
+    /// Whether there is a program of that path or, without a slash, of that name in one of the usual directories. None: it is not
+    /// known here.
+    fn has_program(&self, path: &[u8]) -> Option<bool>;
+    /// Whether the program of that path is bash under its own or another name.
+    fn is_bash(&self, path: &[u8]) -> bool;
+    /// The current time.
+    fn now(&self) -> Timestamp;
 }
 
 impl<'a> KnownNames<'a> {

@@ -56,7 +56,7 @@ pub(super) struct Complaint {
     pub help: Option<String>,
     /// What both reference implementations say in such a case.
     pub bad: Option<&'static str>,
-    /// Whether only the author of the line needs it; see [`Diagnostic::aside`].
+    /// Whether it is left out of the log; see [`Diagnostic::aside`].
     pub aside: bool,
 }
 
@@ -75,6 +75,18 @@ impl Complaint {
     /// Adds the words of the reference implementations.
     pub fn bad(mut self, words: &'static str) -> Complaint {
         self.bad = Some(words);
+        self
+    }
+
+    /// Leaves it out of the log; see [`Diagnostic::aside`].
+    pub fn aside(self) -> Complaint {
+        Complaint { aside: true, ..self }
+    }
+
+    /// The complaint about a piece of a line as one about the line, in which the piece begins at that byte.
+    pub fn moved(mut self, by: usize) -> Complaint {
+        self.span.start += by;
+        self.span.end += by;
         self
     }
 

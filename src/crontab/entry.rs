@@ -28,6 +28,8 @@ pub(super) struct JobLine<'a> {
     pub delay: u32,
     /// The user that the line of a system table names.
     pub user: Option<&'a [u8]>,
+    /// Where in the line the user begins.
+    pub user_at: usize,
     /// The raw command, and where in the line it begins.
     pub command: &'a [u8],
     pub command_at: usize,
@@ -59,26 +61,28 @@ pub(super) fn read<'a>(
     let schedule_text = &words[at..cursor.at()];
     cursor.skip_blanks();
 
+    let user_at = cursor.at();
     let user = match context.form {
         Form::User => None,
-        Form::System => Some(&words[read_user(&mut cursor, words, warnings)?]),
+        Form::System => Some(&words[read_user(&mut cursor, words, at..at + len)?]),
     };
     let after = match schedule.after() {
         [] => Vec::new(),
         _ => dependencies(words, at, len, context.form, user.unwrap_or_default(), schedule.after())?,
     };
     if context.form == Form::User {
-        no_sixth_field(&cursor, words, warnings)?;
+        no_star(&cursor, words, schedule_text)?;
     }
-    let mut flags = if cursor.peek() == Some(b'-') { read_flags(&mut cursor, words)? } else { Flags::default() };
+    let mut flags = match cursor.peek() {
+        Some(b'-') => read_flags(&mut cursor, words).map_err(|complaint| match user {
+            // The flag is one of the command that stands where the user should.
+            Some(user) if is_usual_command(user) => Box::new(complaint.help(USER_NEEDED)),
+            Some(_) | None => complaint,
+        })?,
+        _ => Flags::default(),
+    };
     flags.quiet |= quiet_entry;
     let command = read_command(&mut cursor, line, context)?;
-    if context.form == Form::User
-        && let Some(warning) = user_column(&words[command.start..], command.start, context.name)
-    {
-        warnings.push(warning);
-    }
-
     if command.start - at > LONGEST_START {
         return Err(too_long().into());
     }
@@ -89,6 +93,7 @@ pub(super) fn read<'a>(
         flags,
         delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
         user,
+        user_at,
         command_at: command.start,
         command: &line[command],
         after,
@@ -203,17 +208,19 @@ pub(super) fn full_name(user: &[u8], name: &str) -> Arc<str> {
 }
 
 /// Reads the user of a system table's entry, up to the first byte after it that is not blank.
-fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Read<Range<usize>> {
-    const NEEDED: &str = "in a system table the user stands in front of the command, for example root";
+fn read_user(cursor: &mut Cursor<'_>, line: &[u8], schedule: Range<usize>) -> Read<Range<usize>> {
     let start = cursor.at();
     let user = cursor.word();
     let span = start..start + user.len();
     if user.is_empty() {
         let complaint = Complaint::new(end_of(line), "expected a user and a command, found the end of the line");
-        return Err(complaint.help(NEEDED).bad(BAD_USER).into());
+        return Err(complaint.help(USER_NEEDED).bad(BAD_USER).into());
     }
     if !can_be_user(user) {
-        let help = if looks_like_field(user) { SECONDS } else { NEEDED };
+        let help = match looks_like_field(user) {
+            true => help_about_sixth_field(user, line.get(schedule).unwrap_or_default()),
+            false => USER_NEEDED.to_owned(),
+        };
         return Err(Complaint::new(span, format!("expected a user name, found {}", found(user)))
             .help(help)
             .bad(BAD_USER)
@@ -222,18 +229,35 @@ fn read_user(cursor: &mut Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>
     cursor.skip_blanks();
     if cursor.rest().is_empty() {
         let message = format!("expected a command after the user {}, found the end of the line", found(user));
-        return Err(Complaint::new(end_of(line), message).help(NEEDED).bad(BAD_USER).into());
-    }
-    if looks_like_field(user) {
-        warnings.push(Complaint::new(span.clone(), format!("the user here is {}", found(user))).help(SECONDS));
-    } else if COMMANDS.contains(&user) {
-        let message = format!("the user here is {}, which is the name of a command", found(user));
-        warnings.push(Complaint::new(span.clone(), message).help(NEEDED));
+        return Err(Complaint::new(end_of(line), message).help(USER_NEEDED).bad(BAD_USER).into());
     }
     Ok(span)
 }
 
-const SECONDS: &str = "a schedule has five fields and the minute is the first: leave out the seconds";
+/// Help where the user of a system table's entry was forgotten.
+pub(super) const USER_NEEDED: &str = "in a system table the user stands in front of the command, for example root";
+
+/// Help where a word looks like one more field behind the five of a schedule: a year, or the result of seconds in front.
+pub(super) fn help_about_sixth_field(word: &[u8], schedule: &[u8]) -> String {
+    let is_year = word.len() == 4 && (word.starts_with(b"19") || word.starts_with(b"20"));
+    if !is_year || !word.iter().all(u8::is_ascii_digit) {
+        return "a schedule has five fields and the minute is the first: leave out the seconds".to_owned();
+    }
+    let schedule = String::from_utf8_lossy(schedule);
+    let is_short = schedule.len() <= LONGEST_EXAMPLE;
+    let same = match schedule.split_ascii_whitespace().collect::<Vec<_>>()[..] {
+        // In the other form Sunday is 1, so that only `*` means the same.
+        [minute, hour, day, month, "*"] if is_short => format!("{minute} {hour} {day} {month} *"),
+        _ => "MINUTE HOUR DAY MONTH WEEKDAY".to_owned(),
+    };
+    format!(
+        "a schedule of five fields has no year; @quartz has one: @quartz 0 {same} {}",
+        String::from_utf8_lossy(word)
+    )
+}
+
+/// Most bytes of a schedule that is repeated in a suggestion.
+const LONGEST_EXAMPLE: usize = 60;
 
 /// The message of the reference implementations (entry.c, ecodes).
 pub const BAD_USER: &str = "bad username";
@@ -271,8 +295,18 @@ const COMMANDS: &[&[u8]] = &[
 const USERS: &[&[u8]] =
     &[b"root", b"daemon", b"nobody", b"www-data", b"apache", b"nginx", b"postgres", b"munin", b"smmsp"];
 
+/// Whether it is the name of a user that most machines have.
+pub(super) fn is_usual_user(name: &[u8]) -> bool {
+    USERS.contains(&name)
+}
+
+/// Whether it is the name of a command that most machines have.
+pub(super) fn is_usual_command(name: &[u8]) -> bool {
+    COMMANDS.contains(&name)
+}
+
 /// Whether a user could have that name: no byte that a user database, a shell or a path would read as something else.
-fn can_be_user(name: &[u8]) -> bool {
+pub(super) fn can_be_user(name: &[u8]) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte >= 0x80 || b"._-@+\\".contains(&byte);
     let (body, last) = name.split_at(name.len().saturating_sub(1));
     name.len() <= usize::from(u8::MAX)
@@ -283,7 +317,7 @@ fn can_be_user(name: &[u8]) -> bool {
 }
 
 /// Whether a word would do as one more field of a schedule: `*`, `*/5`, `1-5`, `?`, `mon-fri`.
-fn looks_like_field(word: &[u8]) -> bool {
+pub(super) fn looks_like_field(word: &[u8]) -> bool {
     const DAYS: [&[u8]; 7] = [b"sun", b"mon", b"tue", b"wed", b"thu", b"fri", b"sat"];
     let numbers = word.first().is_some_and(|&byte| byte == b'*' || byte.is_ascii_digit())
         && word.iter().all(|&byte| byte.is_ascii_digit() || b"*,-/".contains(&byte));
@@ -294,8 +328,8 @@ fn looks_like_field(word: &[u8]) -> bool {
     numbers || word == b"?" || days()
 }
 
-/// A user's command may not begin with `*` (entry.c: a common typo); a number there is suspicious too.
-fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint>) -> Read<()> {
+/// A user's command may not begin with `*` (entry.c: a common typo).
+fn no_star(cursor: &Cursor<'_>, line: &[u8], schedule: &[u8]) -> Read<()> {
     let start = cursor.at();
     if cursor.peek() == Some(b'/') {
         return Ok(()); // most commands; the rest is not worth their time
@@ -308,11 +342,7 @@ fn no_sixth_field(cursor: &Cursor<'_>, line: &[u8], warnings: &mut Vec<Complaint
     }
     if word.starts_with(b"*") {
         let complaint = Complaint::new(span, format!("expected a command, found {}", found(word)));
-        return Err(complaint.help(SECONDS).bad(BAD_COMMAND).into());
-    }
-    if looks_like_field(word) {
-        let message = format!("the command begins with {}, which looks like a sixth field", found(word));
-        warnings.push(Complaint::new(span, message).help(SECONDS));
+        return Err(complaint.help(help_about_sixth_field(word, schedule)).bad(BAD_COMMAND).into());
     }
     Ok(())
 }
@@ -359,28 +389,6 @@ fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> 
         return Err(complaint.bad("command too long").into());
     }
     Ok(command)
-}
-
-/// A user's command that begins with the name of a user was perhaps copied from a system table.
-fn user_column(command: &[u8], at: usize, owner: &str) -> Option<Complaint> {
-    if command.starts_with(b"/") {
-        return None;
-    }
-    let mut cursor = Cursor::new(command);
-    let word = cursor.word();
-    cursor.skip_blanks();
-    let suspicious = USERS.contains(&word) || word == owner.as_bytes();
-    (suspicious && !cursor.rest().is_empty()).then(|| {
-        Complaint::new(at..at + word.len(), format!("the command begins with {}, the name of a user", found(word)))
-            .help("a user's own table has no user in front of the command")
-    })
-}
-
-/// The warning about the unescaped percent sign at that place of a line.
-#[cold]
-pub(super) fn percent_warning(at: usize) -> Complaint {
-    let message = "what follows this % is not part of the command but its standard input";
-    Complaint { aside: true, ..Complaint::new(at..at + 1, message).help("write \\% for a percent sign") }
 }
 
 fn end_of(line: &[u8]) -> Range<usize> {

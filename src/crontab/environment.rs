@@ -42,6 +42,11 @@ impl EnvironmentSize {
         Ok(())
     }
 
+    /// Whether a setting above has that name.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.settings.contains_key(name)
+    }
+
     /// Whether it is larger than an entry may have it.
     pub fn is_too_large(&self) -> bool {
         self.total > LARGEST_ENVIRONMENT

@@ -1,5 +1,6 @@
 //! The piece of a line that a diagnostic shows: printable, not too long, with the place of its caret.
 
+use crate::schedule::{character_name, find_odd_character};
 use std::ops::Range;
 
 /// Most characters of a line that are shown.
@@ -83,7 +84,7 @@ impl Cell {
             '\r' => Cell::escape("\\r".into()),
             '\n' => Cell::escape("\\n".into()),
             c if c.is_ascii_control() => Cell::escape(format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() || steers_text(c) => Cell::escape(format!("\\u{{{:x}}}", u32::from(c))),
+            c if c.is_control() || character_name(c).is_some() => Cell::escape(format!("\\u{{{:x}}}", u32::from(c))),
             c => Cell { shown: c.into(), width: cells_of(c) },
         }
     }
@@ -124,11 +125,6 @@ fn cells_at_the_end(text: &[u8]) -> (Vec<Cell>, bool) {
     (shown, more)
 }
 
-/// Whether a character is invisible or changes the direction of writing, so that a line could look other than it is.
-fn steers_text(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 /// Terminal cells of a visible character: the broad blocks of Unicode's East Asian Width, combining marks none.
 fn cells_of(c: char) -> usize {
     match c {
@@ -147,9 +143,19 @@ fn cells_of(c: char) -> usize {
     }
 }
 
-/// A found text for a message: printable, and cut when it is long.
+/// A found text for a message: printable, and cut when it is long. A character that would look like nothing or a blank has its name.
 pub(super) fn found(text: &[u8]) -> String {
     const MOST: usize = 40;
+    match text {
+        b" " => return "a blank".to_owned(),
+        b"\t" => return "a tab".to_owned(),
+        _ => {}
+    }
+    if let Some((0, length, name)) = find_odd_character(text)
+        && length == text.len()
+    {
+        return name.to_owned();
+    }
     let shown = printable(&text[..text.len().min(4 * MOST)]);
     match shown.char_indices().nth(MOST) {
         Some((cut, _)) => format!("{}...", &shown[..cut]),
@@ -172,6 +178,7 @@ mod tests {
             (b"caf\xc3\xa9", "caf\u{e9}"),
             (b"caf\xe9!", "caf\\xe9!"),
             ("x\u{202e}y\u{feff}".as_bytes(), "x\\u{202e}y\\u{feff}"),
+            ("0\u{a0}3".as_bytes(), "0\\u{a0}3"),
             ("\u{85}".as_bytes(), "\\u{85}"),
         ] {
             assert_eq!(printable(raw), shown);

@@ -3,7 +3,7 @@
 //! Every line of a table becomes an entry, a setting, a comment or a diagnostic; an error in one line does not affect the others. [`Parser`] takes a table in
 //! pieces, so that no file has to be in memory as a whole. A line is cut into its parts in `line`, a job line is read in `entry`, a
 //! `NAME=VALUE` line in `setting` (where each name with a meaning has its row; those that make the [`Policy`] of the entries below have
-//! theirs in `job_setting`), and whatever is wrong is a [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of
+//! theirs in `job_setting`), probable mistakes have a row each in `lints`, and whatever is wrong is a [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of
 //! /etc/anacrontab.
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ mod intern;
 mod job_scope;
 mod job_setting;
 mod line;
+mod lints;
 mod memory;
 mod parse;
 mod policy;
@@ -36,6 +37,8 @@ mod cases_tests;
 #[cfg(test)]
 mod job_setting_tests;
 #[cfg(test)]
+mod lints_tests;
+#[cfg(test)]
 mod random_tests;
 #[cfg(test)]
 mod tables_tests;
@@ -43,7 +46,7 @@ mod tables_tests;
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
 pub use calendar::{Calendars, FaultyCalendar, parse_calendar};
 pub use command::{Backslash, Command};
-pub use context::{Context, Dialect, KnownNames, Limits};
+pub use context::{Context, Dialect, KnownNames, Limits, Machine};
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use entry::BAD_USER;
@@ -57,6 +60,6 @@ pub use policy::{
     Alert, CatchUp, CatchUpMode, Exceptions, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
     Policy, ResourceLimits, Retry,
 };
-pub use setting::{is_safe_mailto, settings};
+pub use setting::{is_safe_address, settings};
 pub use shared_bytes::SharedBytes;
 pub use store::{Crontab, Entry, Flags, Setting, Timing};

@@ -1,8 +1,7 @@
 //! The parser: from the bytes of a table to its entries and settings.
 
 use super::after::{Dependencies, MOST_JOBS_OF_TABLE};
-use super::command::first_percent;
-use super::context::Context;
+use super::context::{Context, Machine};
 use super::diagnostic::{Complaint, Diagnostic, Severity};
 use super::entry::{self, JobLine};
 
@@ -11,6 +10,7 @@ use super::form::Form;
 use super::intern::Interner;
 use super::job_scope::{JobScope, Variant};
 use super::line::{LONGEST_LINE, Line, Lines, Unfinished, is_blank};
+use super::lints::{self, SettingLine};
 use super::memory::{OutOfMemory, append, push};
 use super::policy::{Ping, Policy};
 use super::policy_warnings;
@@ -95,6 +95,9 @@ impl Crontab {
 /// counts the NUL at its end).
 const LONGEST_SETTING: usize = 131_071;
 
+/// Most bytes of a SHELL that are kept for the warnings below it.
+const LONGEST_SHELL: usize = 4096;
+
 /// What the reference implementations say of a line that is neither setting nor entry: they read it as one that begins with a minute.
 const NO_ENTRY: &str = "bad minute";
 
@@ -111,6 +114,8 @@ const HEAD: usize = 512;
 /// of a line that has not ended yet no more than the longest line may have.
 pub struct Parser<'a> {
     context: &'a Context<'a>,
+    /// The machine that the table is for. None: there are no warnings that depend on it.
+    machine: Option<&'a dyn Machine>,
     /// Whether the table is only checked. Then nothing of it is kept.
     judges_only: bool,
     /// Whether `crontab` has installed the table, with its header.
@@ -146,11 +151,17 @@ pub struct Parser<'a> {
     setting_lines: usize,
     /// Whether there is a NUL in this piece.
     has_nul: bool,
-    /// Whether there is a percent sign.
-    has_percent: bool,
     has_warned_of_crlf: bool,
     /// The complaint about the unknown zone that holds now, if it is listed, and how many entries do not run because of it.
     zoneless: Option<(Option<usize>, usize)>,
+    /// The value of the last SHELL.
+    shell: Option<Vec<u8>>,
+    /// The warning about a TZ that was perhaps meant as CRON_TZ. It is listed with the first entry that it would have an effect on.
+    zone_of_jobs: Option<Diagnostic>,
+    /// Whether there is a CRON_TZ.
+    has_zone: bool,
+    /// Whether diagnostics are listed that belong to lines above.
+    is_out_of_order: bool,
 }
 
 /// Why no line from here on is read.
@@ -171,6 +182,7 @@ impl<'a> Parser<'a> {
     pub fn new(context: &'a Context<'a>) -> Parser<'a> {
         Parser {
             context,
+            machine: None,
             judges_only: false,
             is_installed: false,
             scope: Scope::default(),
@@ -196,10 +208,19 @@ impl<'a> Parser<'a> {
             entry_lines: 0,
             setting_lines: 0,
             has_nul: false,
-            has_percent: false,
             has_warned_of_crlf: false,
             zoneless: None,
+            shell: None,
+            zone_of_jobs: None,
+            has_zone: false,
+            is_out_of_order: false,
         }
+    }
+
+    /// Warns of what this machine does not have.
+    pub fn on_machine(mut self, machine: &'a dyn Machine) -> Parser<'a> {
+        self.machine = Some(machine);
+        self
     }
 
     /// Only checks the table: the result has no entries and no settings.
@@ -258,6 +279,9 @@ impl<'a> Parser<'a> {
         }
         self.end_zoneless();
         self.check_dependencies();
+        if self.is_out_of_order {
+            self.diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+        }
         let Parser { mut table, diagnostics, unlisted, newlines, .. } = self;
         table.entries.shrink_to_fit();
         table.settings.shrink_to_fit();
@@ -315,7 +339,6 @@ impl<'a> Parser<'a> {
 
     fn look_for_odd_bytes(&mut self, piece: &[u8]) {
         self.has_nul = memchr::memchr(0, piece).is_some();
-        self.has_percent = memchr::memchr(b'%', piece).is_some();
     }
 
     fn read_line(&mut self, line: &Line<'_>) -> Result<(), OutOfMemory> {
@@ -444,11 +467,9 @@ impl<'a> Parser<'a> {
             return self.fault(line, Complaint::new(schedule_place(&job), message));
         }
         self.count_entry(line)?;
-        if self.has_percent
-            && let Some(percent) = first_percent(job.command)
-        {
-            warnings.push(entry::percent_warning(job.command_at + percent));
-        }
+        let shell = self.shell.as_deref();
+        lints::check_job(&lints::Job::new(&job, self.context, self.machine, shell), &mut warnings);
+        self.list_zone_of_jobs(&job);
         let policy = self.policy(&job, next.ping, &mut warnings);
         let full_name = match &next.name {
             Some(name) => self.give_name(line, &job, name, &mut warnings)?,
@@ -530,13 +551,20 @@ impl<'a> Parser<'a> {
     /// Says which jobs that entries wait for are unknown or wait for each other.
     fn check_dependencies(&mut self) {
         let dependencies = std::mem::take(&mut self.dependencies);
-        let mut has_said = false;
         dependencies.check(self.context.form, self.is_installed, MOST_LISTED, |severity, diagnostic| {
-            has_said = true;
+            self.is_out_of_order = true;
             self.list(severity, diagnostic);
         });
-        if has_said {
-            self.diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+    }
+
+    /// Lists the warning about a TZ above, if it would have an effect on this entry.
+    fn list_zone_of_jobs(&mut self, job: &JobLine<'_>) {
+        if self.zone_of_jobs.is_some()
+            && lints::depends_on_zone(job.schedule_text)
+            && let Some(diagnostic) = self.zone_of_jobs.take()
+        {
+            self.is_out_of_order = true;
+            self.list(Severity::Warning, || diagnostic);
         }
     }
 
@@ -549,7 +577,7 @@ impl<'a> Parser<'a> {
         self.within(line, self.context.dialect.limits.user_settings, self.setting_lines, "settings")?;
         let Assignment { name, value } = match assignment {
             Ok(assignment) => assignment,
-            Err(complaint) => return self.fault(line, moved(complaint, first).bad(NO_ENTRY)),
+            Err(complaint) => return self.fault(line, complaint.moved(first).bad(NO_ENTRY)),
         };
         let (name, value) = (first + name.start..first + name.end, first + value.start..first + value.end);
         let length = name.len() + 1 + value.len();
@@ -561,7 +589,9 @@ impl<'a> Parser<'a> {
             self.warn(line, complaint);
         }
         let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
-        self.apply(line, meaning, value.clone());
+        if self.apply(line, meaning, value.clone()) {
+            self.check_setting(line, &name, &value, meaning);
+        }
         self.setting_lines += 1;
         self.environment.set(&line.text[name.clone()], value.len())?;
         // Once no entry can run any more for all the settings above it, those below are of no use either.
@@ -576,49 +606,84 @@ impl<'a> Parser<'a> {
         Ok(push(&mut self.table.settings, setting)?)
     }
 
-    /// Applies a setting to the entries below it.
-    fn apply(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) {
+    /// Warns about a setting that is probably not meant as it is.
+    fn check_setting(&mut self, line: &Line<'_>, name: &Range<usize>, value: &Range<usize>, meaning: Meaning) {
+        let place = value.start;
+        let is_literal = place.checked_sub(1).and_then(|quote| line.text.get(quote)) == Some(&b'\'');
+        let (name, value) = (&line.text[name.clone()], &line.text[value.clone()]);
+        let dialect = self.context.dialect;
+        let setting = SettingLine {
+            name,
+            value,
+            is_literal,
+            meaning,
+            address_marks: dialect.address_marks,
+            are_addresses_expanded: !dialect.refuse_unsafe_mailto,
+            machine: self.machine,
+            is_set_above: &|name| self.environment.has(name),
+        };
+        if let Some(complaint) = lints::check_setting(&setting) {
+            self.warn(line, complaint.moved(place));
+        }
+        match name {
+            b"SHELL" => self.shell = Some(value.get(..LONGEST_SHELL).unwrap_or(value).to_vec()),
+            b"TZ" if !self.has_zone => {
+                let complaint = lints::zone_of_jobs(name, value, self.context);
+                self.zone_of_jobs = complaint.map(|complaint| complaint.moved(place).at(Severity::Warning, line));
+            }
+            _ => {}
+        }
+    }
+
+    /// Applies a setting to the entries below it. Returns whether nothing is wrong with it.
+    fn apply(&mut self, line: &Line<'_>, meaning: Meaning, at: Range<usize>) -> bool {
         let value = &line.text[at.clone()];
         match meaning {
-            Meaning::Variable => {}
+            Meaning::Variable => return true,
             Meaning::Job(setting) => {
                 if let Some(complaint) = self.jobs.set(setting, value, self.context.form, self.context.known.calendars)
                 {
-                    self.warn(line, moved(complaint, at.start));
+                    self.warn(line, complaint.moved(at.start));
+                    return false;
                 }
             }
             Meaning::Delay => {
                 let delay = setting::delay(value);
                 self.scope.delay = *delay.as_ref().unwrap_or(&0);
                 if let Err(complaint) = delay {
-                    self.error(line, moved(complaint, at.start));
+                    self.error(line, complaint.moved(at.start));
+                    return false;
                 }
             }
             Meaning::Recipients => {
-                let Some(complaint) = setting::mailto_complaint(value) else { return };
-                match self.context.dialect.refuse_unsafe_mailto {
-                    true => {
-                        self.error(line, moved(complaint, at.start));
-                    }
-                    // cronie puts variables of the daemon's environment in, so `$NAME` is not for us to judge.
-                    false if value.contains(&b'$') => {}
-                    false => self.warn(line, moved(complaint, at.start)),
+                let dialect = self.context.dialect;
+                let complaint = setting::mailto_complaint(value, dialect.address_marks);
+                let Some((is_refused, complaint)) = complaint else { return true };
+                // cronie puts variables of the daemon's environment in, so `$NAME` is not for us to judge.
+                if dialect.refuse_unsafe_mailto || !value.contains(&b'$') {
+                    let is_error = dialect.refuse_unsafe_mailto && is_refused;
+                    let severity = if is_error { Severity::Error } else { Severity::Warning };
+                    self.list(severity, || complaint.moved(at.start).at(severity, line));
+                    return false;
                 }
             }
             Meaning::Zone => {
                 self.end_zoneless();
+                (self.has_zone, self.zone_of_jobs) = (true, None);
                 let (zone, complaint) = self.zones.named(value, self.context.known.zones);
                 let is_unknown = matches!(zone, ZoneScope::Unknown);
                 self.scope.zone = zone;
-                let Some(complaint) = complaint.map(|complaint| moved(complaint, at.start)) else { return };
+                let Some(complaint) = complaint.map(|complaint| complaint.moved(at.start)) else { return true };
                 if is_unknown {
                     let place = self.error(line, complaint);
                     self.zoneless = Some((place, 0));
                 } else {
                     self.warn(line, complaint);
                 }
+                return false;
             }
         }
+        true
     }
 
     /// Ends the scope of an unknown zone: completes its complaint with the number of entries that do not run.
@@ -696,11 +761,4 @@ fn schedule_place(job: &JobLine<'_>) -> Range<usize> {
 /// Whether a line has nothing in it that could run.
 fn is_comment_or_blank(text: &[u8]) -> bool {
     matches!(text.iter().find(|&&byte| !is_blank(byte)), None | Some(b'#'))
-}
-
-/// The complaint about a piece of a line as one about the line.
-fn moved(mut complaint: Complaint, by: usize) -> Complaint {
-    complaint.span.start += by;
-    complaint.span.end += by;
-    complaint
 }

@@ -3,6 +3,7 @@
 //! A new setting is a new row of [`ROWS`], and a field of [`Scope`] if it holds for the entries below it. The job settings
 //! have their rows in `job_setting`.
 
+use super::context::Dialect;
 use super::diagnostic::Complaint;
 pub(super) use super::excerpt::found;
 use super::job_setting::{self, JobSetting};
@@ -125,7 +126,7 @@ fn read_value(cursor: &mut Cursor<'_>) -> Result<Range<usize>, Complaint> {
             format!("expected nothing after the closing {mark}, found {}", found(rest)),
         )
         .help(match rest {
-            [b'#', ..] => "a comment needs a line of its own".to_owned(),
+            [b'#', ..] => OWN_LINE.to_owned(),
             _ => format!("quotes must enclose the whole value: {mark}VALUE{mark}"),
         })),
     }
@@ -248,30 +249,65 @@ impl ZoneList {
     }
 }
 
-/// Whether a MAILTO can be handed to a mailer: letters, digits and `@!:%-.,_+=/`, not beginning with `-` or `/`
-/// (Debian's do_command.c, safe_p). Empty means no mail and is safe.
-pub fn is_safe_mailto(value: &[u8]) -> bool {
-    unsafe_in_mailto(value).is_none()
+/// Whether an address of MAILTO or MAILFROM can be handed to a mailer (do_command.c, safe_p, of both reference implementations). Empty
+/// means no mail and is safe.
+pub fn is_safe_address(value: &[u8], dialect: &Dialect) -> bool {
+    unsafe_in_address(value, dialect.address_marks).is_none()
 }
 
-fn unsafe_in_mailto(value: &[u8]) -> Option<usize> {
-    value.iter().enumerate().position(|(at, &byte)| {
-        let safe = byte.is_ascii_alphanumeric() || b"@!:%-.,_+=/".contains(&byte);
-        !safe || (at == 0 && matches!(byte, b'-' | b'/'))
-    })
+/// Where the first character stands that an address may not have there.
+fn unsafe_in_address(value: &[u8], marks: &[u8]) -> Option<usize> {
+    let is_mark = |byte: &u8| marks.contains(byte);
+    value.iter().enumerate().position(|(at, byte)| !byte.is_ascii_alphanumeric() && (at == 0 || !is_mark(byte)))
 }
 
-/// What is wrong with a MAILTO, if it is unsafe.
-pub(super) fn mailto_complaint(value: &[u8]) -> Option<Complaint> {
-    let at = unsafe_in_mailto(value)?;
-    let complaint = Complaint::new(
-        at..at + 1,
-        format!("expected a mail address, found {} in it: mail to it is dropped", found(&value[at..at + 1])),
-    );
-    Some(match value[at] {
-        b' ' | b'\t' => complaint.help("separate addresses by commas without blanks: MAILTO=ann@example.org,bob"),
-        _ => complaint.help("letters, digits and @!:%-.,_+=/ are safe"),
-    })
+/// What is wrong with a MAILTO, if it is unsafe, and whether Debian's `crontab` refuses the table because of it: it lets most of the
+/// marks begin an address, though the mail is dropped then.
+pub(super) fn mailto_complaint(value: &[u8], marks: &[u8]) -> Option<(bool, Complaint)> {
+    let at = unsafe_in_address(value, marks)?;
+    let first = value.get(at).copied().unwrap_or_default();
+    let is_refused = matches!(first, b'-' | b'/') || !marks.contains(&first);
+    Some((is_refused, address_complaint(value, at, marks, "MAILTO", "mail to it is dropped")))
+}
+
+/// What is wrong with a MAILFROM, if it is unsafe.
+pub(super) fn mailfrom_complaint(value: &[u8], marks: &[u8]) -> Option<Complaint> {
+    let at = unsafe_in_address(value, marks)?;
+    Some(address_complaint(value, at, marks, "MAILFROM", "it is refused, and mail is sent from the usual address"))
+}
+
+/// The complaint about the character at `at` of an address.
+fn address_complaint(value: &[u8], at: usize, marks: &[u8], name: &str, so: &str) -> Complaint {
+    let rest = value.get(at..).unwrap_or_default();
+    let character = rest.get(..first_character(rest)).unwrap_or_default();
+    let message = format!("expected a mail address, found {} in it: {so}", found(character));
+    let complaint = Complaint::new(at..at + character.len(), message);
+    match rest {
+        [b' ' | b'\t', ..] if rest.trim_ascii_start().starts_with(b"#") => complaint.help(OWN_LINE),
+        [b' ' | b'\t', ..] if name == "MAILTO" => {
+            complaint.help("separate addresses by commas without blanks: MAILTO=ann@example.org,bob")
+        }
+        [b' ' | b'\t' | b'<' | b'"', ..] => complaint.help(format!("write the address alone: {name}=ann@example.org")),
+        [b'-', ..] if at == 0 => complaint.help("an address cannot begin with -: a mailer would take it for an option"),
+        [b'/', ..] if at == 0 => complaint.help("an address cannot begin with /: a mailer would take it for a file"),
+        [b'$', ..] => {
+            complaint.help(format!("nothing is expanded in a setting: write the address, {name}=ann@example.org"))
+        }
+        _ if at == 0 => complaint.help("an address begins with a letter or a digit"),
+        _ => {
+            let marks = String::from_utf8_lossy(marks);
+            complaint.help(format!("letters, digits and {marks} are safe"))
+        }
+    }
+}
+
+/// Help where a comment stands behind something.
+pub(super) const OWN_LINE: &str = "a comment needs a line of its own";
+
+/// The length in bytes of the first character of a text; a byte that is not UTF-8 is one.
+fn first_character(text: &[u8]) -> usize {
+    let chunk = text.utf8_chunks().next();
+    chunk.and_then(|chunk| chunk.valid().chars().next()).map_or(1, char::len_utf8)
 }
 
 /// What is odd about a setting's name.
@@ -308,6 +344,7 @@ fn misspells_long(written: &[u8], known: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::{CRONIE, DEBIAN};
 
     /// A line that is a setting: line, name, value. {env.c load_env; compat rules 29, 32, 35, 36, 37}
     const SETTINGS: &[(&str, &str, &str)] = &[
@@ -391,12 +428,37 @@ mod tests {
 
     #[test]
     fn mail_goes_only_to_addresses_that_a_mailer_cannot_misread() {
-        for safe in ["", "root", "ann@example.org", "a,b", "a!b%c", "x+y=z/w:q", "u_v-w.x"] {
-            assert!(is_safe_mailto(safe.as_bytes()), "{safe}");
+        for safe in ["", "root", "ann@example.org", "a,b", "a!b%c", "x+y.z:q", "u_v-w.x"] {
+            assert!(is_safe_address(safe.as_bytes(), &DEBIAN.dialect), "{safe}");
+            assert!(is_safe_address(safe.as_bytes(), &CRONIE.dialect), "{safe}");
         }
-        for bad in ["-C/etc/shadow", "/etc/passwd", "a b", "a, b", "a;b", "a\nb", "\"a\"", "a|b", "$USER", "caf\u{e9}"]
+        for bad in
+            ["-C/etc/shadow", "/etc/passwd", "+x", "a b", "a, b", "a;b", "a\nb", "\"a\"", "a|b", "$USER", "caf\u{e9}"]
         {
-            assert!(!is_safe_mailto(bad.as_bytes()), "{bad}");
+            assert!(!is_safe_address(bad.as_bytes(), &DEBIAN.dialect), "{bad}");
+            assert!(!is_safe_address(bad.as_bytes(), &CRONIE.dialect), "{bad}");
+        }
+        assert!(is_safe_address(b"a=b/c", &DEBIAN.dialect) && !is_safe_address(b"a=b/c", &CRONIE.dialect));
+    }
+
+    #[test]
+    fn the_help_about_an_address_is_about_its_fault() {
+        for (value, message, help) in [
+            ("-evil", "found - in it", "begin with -"),
+            ("/etc/passwd", "found / in it", "begin with /"),
+            ("a b", "found a blank in it", "by commas without blanks"),
+            ("root # admin", "found a blank in it", "a line of its own"),
+            ("Ann <ann@x>", "found a blank in it", "by commas without blanks"),
+            ("<ann@x>", "found < in it", "write the address alone"),
+            ("$USER", "found $ in it", "nothing is expanded"),
+            ("a\u{a0}b", "found a no-break space (U+00A0) in it", "letters, digits and"),
+            ("caf\u{e9}", "found \u{e9} in it", "letters, digits and"),
+            ("_x", "found _ in it", "begins with a letter or a digit"),
+        ] {
+            let marks = DEBIAN.dialect.address_marks;
+            let (_, complaint) = mailto_complaint(value.as_bytes(), marks).expect(value);
+            assert!(complaint.message.contains(message), "{value}: {}", complaint.message);
+            assert!(complaint.help.clone().is_some_and(|text| text.contains(help)), "{value}: {:?}", complaint.help);
         }
     }
 

@@ -1,11 +1,9 @@
 //! The parts of a table that are kept: its entries and settings.
 
-use super::line::{Cursor, is_blank};
 use super::policy::Policy;
 use super::shared_bytes::SharedBytes;
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::{Schedule, Timestamp, Zone};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Flags in front of an entry or its command.
@@ -76,16 +74,13 @@ pub struct Crontab {
     pub settings: Vec<Setting>,
 }
 
-impl Entry {
-    /// The place of the user in the entry's line, for a diagnostic about a user that does not exist.
-    pub fn user_span(&self, line: &[u8]) -> Range<usize> {
-        let mut cursor = Cursor::new(line);
-        cursor.take_while(is_blank);
-        cursor.take(b'-');
-        cursor.advance(self.timing.text.len());
-        cursor.skip_blanks();
-        let start = cursor.at();
-        start..start + cursor.word().len()
+impl Timing {
+    /// The first start after `moment` (exclusive), the random delay included. None: the schedule ends, or it is not due by a clock.
+    pub fn next_start(&self, moment: Timestamp, system_zone: &Zone) -> Option<Timestamp> {
+        let delay = i64::from(self.delay);
+        let zone = self.zone.as_deref().unwrap_or(system_zone);
+        let due = self.schedule.next_after(Timestamp(moment.0.checked_sub(delay)?), zone, None)?;
+        due.0.checked_add(delay).map(Timestamp)
     }
 }
 

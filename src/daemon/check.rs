@@ -1,8 +1,9 @@
-//! `crond --check`: reads all crontabs as the daemon would, and reports every fault and every refused crontab, and what would keep control socket
-//! and history from working.
+//! `crond --check`: reads all crontabs as the daemon would, and reports every fault, every refused crontab, every file that is skipped, and what
+//! would keep mail, control socket and history from working.
 
 use super::anacron::{self, CheckResult};
 use super::check_services;
+use super::load_lines::skipped;
 use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
 use crate::config::calendars::SystemCalendars;
@@ -12,7 +13,7 @@ use crate::profile::shared;
 use crate::report::format_count;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
-use crate::spool::{Found, Refusal, TableFile, Visitor, unreadable};
+use crate::spool::{Found, Refusal, TableFile, ThisMachine, Visitor, unreadable};
 use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files, host};
 use crate::users::WaitingUsers;
@@ -24,6 +25,7 @@ struct Checker<'a> {
     settings: &'a Settings,
     zones: SystemZones,
     calendars: SystemCalendars,
+    machine: ThisMachine,
     host: HostKey,
     tables: usize,
     entries: usize,
@@ -43,6 +45,7 @@ pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
         settings,
         zones: SystemZones::open(),
         calendars: SystemCalendars::read(Path::new(shared::CALENDARS)),
+        machine: ThisMachine::for_commands(),
         host: HostKey::of(&host::identity()),
         tables: 0,
         entries: 0,
@@ -76,6 +79,13 @@ impl Checker<'_> {
             Some(CheckResult::Refused(why)) => self.refuse(&why),
             None => {}
         }
+        if self.settings.finder().is_spool_missing() {
+            let spool = self.settings.config.places.spool.display();
+            self.warn(&format!("{spool}: there is no such directory, so that no user can have a crontab"));
+        }
+        if let Some(fault) = self.zones.fault() {
+            self.warn(&fault);
+        }
         let faults: Vec<String> = self.calendars.faults().collect();
         let services = check_services::find_problems(self.settings).into_iter().map(|text| format!("warning: {text}"));
         for fault in faults.into_iter().chain(services) {
@@ -98,6 +108,11 @@ impl Checker<'_> {
         }
     }
 
+    fn warn(&mut self, text: &str) {
+        self.warnings += 1;
+        self.diagnostics.extend_from_slice(format!("warning: {text}\n").as_bytes());
+    }
+
     fn refuse(&mut self, why: &str) {
         self.refused += 1;
         self.diagnostics.extend_from_slice(format!("{why}\n").as_bytes());
@@ -106,7 +121,7 @@ impl Checker<'_> {
     fn read(&mut self, source: &Source, file: &TableFile) {
         let profile = self.settings.config.profile;
         let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) };
-        let parsed = match file.parse(source, &profile.dialect, self.host, known, &mut |_| {}) {
+        let parsed = match file.parse(source, &profile.dialect, self.host, known, Some(&self.machine), &mut |_| {}) {
             Ok(parsed) => parsed,
             Err(error) => return self.refuse_table(source, &unreadable(source, &error, profile.profile)),
         };
@@ -145,6 +160,10 @@ impl Checker<'_> {
 impl Visitor for Checker<'_> {
     fn has(&mut self, _: &str, _: &Stamp) -> bool {
         false
+    }
+
+    fn skipped(&mut self, path: &str, rule: &'static str) {
+        self.warn(&skipped(path, rule));
     }
 
     fn found(&mut self, found: Found) {

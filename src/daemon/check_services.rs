@@ -1,11 +1,14 @@
-//! What `crond --check` reports of the control socket and the history: what the daemon would log when it starts, found without starting or changing
+//! What `crond --check` reports of mail, the control socket and the history: what keeps them from working, found without starting or changing
 //! anything.
 
 use super::control_socket;
 use super::history::{ACCOUNT, DIRECTORY, RecorderStart, Unavailable};
 use super::settings::Settings;
-use crate::crontab::printable;
+use crate::crontab::{Machine, printable};
 use crate::history::message::VERB;
+use crate::profile::{ProfileName, shared};
+use crate::report::mail::SENDMAIL;
+use crate::spool::ThisMachine;
 use crate::sys::{files, process};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -18,6 +21,7 @@ const LONGEST_LINE: usize = 300;
 /// Problems of the control socket and the history, a line each.
 pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
     let (_, mut problems) = control_socket::rights(settings);
+    problems.extend(missing_mailer(settings));
     // Somebody else than root cannot know what root can write.
     let is_root = process::own_uid() == 0;
     if is_root {
@@ -45,6 +49,36 @@ pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Says that there is no program that sends mail.
+fn missing_mailer(settings: &Settings) -> Option<String> {
+    if settings.output_to_log {
+        return None;
+    }
+    let machine = ThisMachine::for_commands();
+    let is_missing = |program: &str| machine.has_program(program.as_bytes()) == Some(false);
+    match settings.config.mailer.as_deref() {
+        Some("off") => None,
+        Some(command) => {
+            // The command is a line for a shell. Only a plain word in front is certainly a program.
+            let word = command.split_ascii_whitespace().next()?;
+            let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
+            (is_plain && is_missing(word)).then(|| {
+                format!("mailer: there is no program {}: what jobs print is not mailed", printable(word.as_bytes()))
+            })
+        }
+        None => is_missing(SENDMAIL).then(|| {
+            let instead = match settings.config.profile.profile {
+                ProfileName::Debian => "is dropped",
+                ProfileName::Cronie => "goes to the log",
+            };
+            format!(
+                "there is no {SENDMAIL}: what jobs print {instead}; install a mail transfer agent, or set mailer in {}",
+                shared::CONFIG
+            )
+        }),
+    }
 }
 
 /// Says that nothing can be written to a directory, or that it cannot be made.

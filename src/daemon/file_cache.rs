@@ -1,13 +1,13 @@
 //! The state in which the files of crontabs were read last: what is loaded, what was refused and reported, and so what has changed since.
 
 use super::load_event::{EventSink, LoadEvent, LogLine};
-use super::load_lines::{refusal_line, reload_line, report_diagnostics};
+use super::load_lines::{refusal_line, reload_line, report_diagnostics, skipped_line};
 use crate::crontab::{KnownNames, Parsed};
 use crate::profile::Profile;
 use crate::report::Level;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
-use crate::spool::{Found, Refusal, RefusalKind, ScanError, StateOf, TableFile, Visitor, unreadable};
+use crate::spool::{Found, Refusal, RefusalKind, ScanError, StateOf, TableFile, ThisMachine, Visitor, unreadable};
 use crate::sys::clock;
 use crate::sys::files::reason;
 use crate::sys::stamp::Stamp;
@@ -48,6 +48,8 @@ pub(super) struct FileCache {
     listed: BTreeMap<String, Stamp>,
     /// Directories that could not be listed, which has been reported.
     unlistable: BTreeSet<PathBuf>,
+    /// Files of cron.d whose names are not those of tables, which has been reported, and the scan that found them last.
+    skipped: BTreeMap<String, u32>,
     /// Makes the digests of contents that show changes.
     hasher: RandomState,
 }
@@ -116,6 +118,7 @@ pub(super) struct TableReader<'a> {
     pub(super) profile: &'static Profile,
     pub(super) host: HostKey,
     pub(super) known: KnownNames<'a>,
+    pub(super) machine: &'a ThisMachine,
 }
 
 impl TableReader<'_> {
@@ -123,7 +126,9 @@ impl TableReader<'_> {
     fn read(&self, source: &Source, file: &TableFile, hasher: &RandomState) -> io::Result<(Parsed, u64)> {
         let mut digest = hasher.build_hasher();
         let parsed =
-            file.parse(source, &self.profile.dialect, self.host, self.known, &mut |piece| digest.write(piece))?;
+            file.parse(source, &self.profile.dialect, self.host, self.known, Some(self.machine), &mut |piece| {
+                digest.write(piece)
+            })?;
         Ok((parsed, digest.finish()))
     }
 }
@@ -314,7 +319,15 @@ impl Visitor for Scan<'_> {
         Some(changed)
     }
 
+    fn skipped(&mut self, path: &str, rule: &'static str) {
+        if self.cache.skipped.insert(path.to_owned(), self.cache.scan).is_none() {
+            self.events.push(LoadEvent::Log(skipped_line(path, rule)));
+        }
+    }
+
     fn listed(&mut self, directory: &str, stamp: Stamp) {
+        let scan = self.cache.scan;
+        self.cache.skipped.retain(|path, found| *found == scan || !path.starts_with(directory));
         if stamp.ctime_ns < clock::wall().as_ns() - DIRECTORY_TRUSTED_AFTER_NS {
             self.cache.listed.insert(directory.to_owned(), stamp);
         }

@@ -1,7 +1,7 @@
 //! Lines of the log about crontabs that are loaded or refused.
 
 use super::load_event::LogLine;
-use crate::crontab::{BAD_USER, Diagnostic, NO_NEWLINE, Severity, Unlisted};
+use crate::crontab::{BAD_USER, Diagnostic, NO_NEWLINE, Severity, Unlisted, printable};
 use crate::profile::{Profile, ProfileName};
 use crate::report::Level;
 use crate::scheduler::{Owner, Source};
@@ -21,6 +21,16 @@ pub(super) fn reload_line(profile: &Profile, source: &Source) -> LogLine {
         rest: String::new(),
         line: None,
     }
+}
+
+/// Reports a file of cron.d that is not read.
+pub(super) fn skipped_line(path: &str, rule: &str) -> LogLine {
+    LogLine::of_daemon(Level::Warning, "WARNING", skipped(path, rule))
+}
+
+/// Says that a file of cron.d is not read, and why.
+pub(super) fn skipped(path: &str, rule: &str) -> String {
+    format!("{} is not read: {rule}", printable(path.as_bytes()))
 }
 
 /// A crontab's path as the reference implementation's log names it.

@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::report::Level;
 use crate::schedule::HostKey;
 use crate::spool::names::is_safe_component;
-use crate::spool::{Finder, Look};
+use crate::spool::{Finder, Look, ThisMachine};
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
 use crate::users::DaemonUsers;
@@ -31,15 +31,26 @@ pub struct CrontabFiles {
     origin: Origin,
     profile: &'static Profile,
     host: HostKey,
+    machine: ThisMachine,
     cache: FileCache,
     /// Why /etc/passwd could not be read, as it was reported last.
     passwd_failure: Option<String>,
+    /// Whether the spool did not exist, which has been reported.
+    is_spool_missing: bool,
 }
 
 impl CrontabFiles {
     /// The crontabs of that origin, none of which has been read yet.
     pub fn new(origin: Origin, profile: &'static Profile, host: HostKey) -> CrontabFiles {
-        CrontabFiles { origin, profile, host, cache: FileCache::default(), passwd_failure: None }
+        CrontabFiles {
+            origin,
+            profile,
+            host,
+            machine: ThisMachine::for_daemon(),
+            cache: FileCache::default(),
+            passwd_failure: None,
+            is_spool_missing: false,
+        }
     }
 
     /// The directories in which crontabs are, or that links to crontabs lead through.
@@ -118,12 +129,16 @@ impl CrontabFiles {
     /// Scans everything and reports the changes.
     pub fn rescan(&mut self, depth: Depth, users: &mut DaemonUsers, known: KnownNames<'_>, events: &mut dyn EventSink) {
         self.cache.begin_scan();
-        let reader = TableReader { profile: self.profile, host: self.host, known };
+        let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
             Origin::System(finder) => {
                 let mut scan = Scan { cache: &mut self.cache, reader, depth, events };
                 let errors = finder.scan(users, &mut scan);
                 self.cache.report_unlistable(&errors, events);
+                let was_missing = std::mem::replace(&mut self.is_spool_missing, finder.is_spool_missing());
+                if self.is_spool_missing && !was_missing && finder.runs_user_tables() {
+                    events.push(LoadEvent::Log(missing_spool(&finder.places().spool)));
+                }
             }
             Origin::StandaloneFiles(given) => {
                 let is_anew = depth == Depth::Anew;
@@ -185,7 +200,7 @@ impl CrontabFiles {
         known: KnownNames<'_>,
         events: &mut dyn EventSink,
     ) {
-        let reader = TableReader { profile: self.profile, host: self.host, known };
+        let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
             Origin::System(finder) => match finder.look(path, users) {
                 Look::Table(found) => self.cache.update(found, &reader, false, events),
@@ -206,6 +221,12 @@ impl CrontabFiles {
             }
         }
     }
+}
+
+/// A missing spool is no error, as it may be made later, but until then no user has a crontab. The words are those of cronie.
+fn missing_spool(spool: &Path) -> LogLine {
+    let line = LogLine::of_daemon(Level::Warning, "OPENDIR FAILED", spool.display().to_string());
+    line.with_reason(&files::reason(&io::Error::from_raw_os_error(libc::ENOENT)))
 }
 
 fn standalone_failure(error: &StandaloneFilesError) -> LogLine {

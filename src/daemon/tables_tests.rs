@@ -18,6 +18,7 @@ impl Scene {
     fn new() -> Scene {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("cron.d")).unwrap();
+        fs::create_dir(dir.path().join("spool")).unwrap();
         let places = Places {
             spool: dir.path().join("spool"),
             system_crontab: dir.path().join("crontab"),
@@ -235,6 +236,7 @@ fn the_second_of_two_changes_with_the_same_stamp_counts() {
             profile: scene.tables.profile,
             host: scene.tables.host,
             known: KnownNames::of_zones(&OnlyUtc),
+            machine: &ThisMachine::for_daemon(),
         };
         scene.tables.cache.update(found, &reader, false, &mut events);
         (used, events.into_iter().filter(|event| matches!(event, LoadEvent::Load { .. })).count())

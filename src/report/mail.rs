@@ -4,7 +4,7 @@
 //! Text from a user can become neither another header line nor an option of the mailer.
 
 use super::format_count;
-use crate::crontab::is_job_setting;
+use crate::crontab::{is_job_setting, is_safe_address};
 use crate::profile::{Profile, ProfileName};
 
 /// The default mailer of both reference implementations.
@@ -80,11 +80,7 @@ fn is_usable(profile: &Profile, address: &[u8], refused: &mut Vec<Vec<u8>>) -> b
 
 /// Whether an address is safe on the mailer's command line and in a header.
 pub fn is_safe(profile: &Profile, address: &[u8]) -> bool {
-    let marks: &[u8] = match profile.profile {
-        ProfileName::Debian => b"@!:%-.,_+=/",
-        ProfileName::Cronie => b"@!:%-.,_+",
-    };
-    address.iter().enumerate().all(|(at, byte)| byte.is_ascii_alphanumeric() || (at > 0 && marks.contains(byte)))
+    is_safe_address(address, &profile.dialect)
 }
 
 /// Expands `$NAME` and `${NAME}` in cronie's MAILTO and MAILFROM. None if a variable is not set.

@@ -4,7 +4,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `parse`, `unit`, `nickname`, `hint` | parsing of a text into a [`Schedule`] or a [`Fault`] with a suggestion |
+//! | `parse`, `unit`, `nickname`, `hint`, `odd_character` | parsing of a text into a [`Schedule`] or a [`Fault`] with a suggestion |
 //! | `calendar`, `fields`, `days`, `bits`, `quartz` | forms of a schedule; which local minutes match, without regard to a zone |
 //! | `wall`, `clock_step`, `dst_policy` | which schedules are due as local clocks advance, skip and repeat |
 //! | `zone`, `history`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
@@ -31,6 +31,7 @@ mod fields;
 mod hint;
 mod history;
 mod nickname;
+mod odd_character;
 #[cfg(test)]
 mod only_utc;
 mod parse;
@@ -50,6 +51,7 @@ pub use draw::{Drawn, HostKey, Seed};
 pub use dst_policy::DstPolicy;
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;
+pub use odd_character::{character_name, find_odd_character};
 #[cfg(test)]
 pub use only_utc::OnlyUtc;
 pub use parse::Prefix;

@@ -60,7 +60,19 @@ pub(super) fn likely(word: &[u8]) -> Option<&'static str> {
     ];
     let lower = word.to_ascii_lowercase();
     let known = NICKNAMES.iter().find(|(name, _)| name.as_bytes() == lower).map(|(name, _)| *name);
-    known.or_else(|| OTHERS.iter().find(|(name, _)| name.as_bytes() == lower).map(|(_, meant)| *meant))
+    let known = known.or_else(|| OTHERS.iter().find(|(name, _)| name.as_bytes() == lower).map(|(_, meant)| *meant));
+    known.or_else(|| nearest(std::str::from_utf8(&lower).ok()?))
+}
+
+/// The nickname from which a word differs by no more than a letter in five.
+fn nearest(word: &str) -> Option<&'static str> {
+    const LONGEST: usize = 20;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let distance = |name: &str| strsim::damerau_levenshtein(word, name);
+    let (name, edits) = NICKNAMES.iter().map(|(name, _)| (*name, distance(name))).min_by_key(|(_, edits)| *edits)?;
+    (edits <= name.len().div_ceil(5).min(2)).then_some(name)
 }
 
 /// At midnight. Both day fields must match, as in the spelled-out forms, where one of them begins with `*`.

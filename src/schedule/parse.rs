@@ -13,6 +13,7 @@ use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;
 use super::nickname::{self, Meaning};
+use super::odd_character::find_odd_character;
 use super::quartz::{self, Quartz};
 use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 use std::ops::Range;
@@ -60,13 +61,17 @@ impl Schedule {
         let shift = |span: &mut Range<usize>| *span = span.start + lead..span.end + lead;
         let mut prefix = Schedule::parse_prefix(bytes, seed).and_then(|prefix| match after_blanks(bytes, prefix.len) {
             rest if rest == bytes.len() => Ok(prefix),
-            rest => Err(Fault {
-                span: rest..bytes.len(),
-                expected: "the end of the schedule".to_owned(),
-                found: shown(&bytes[rest..]),
-                help: Some(hint::for_rest(bytes).to_owned()),
-                bad: "bad command",
-            }),
+            rest => {
+                const END: &str = "the end of the schedule";
+                let odd = odd_character_fault(&bytes[rest..], rest, END, "bad command");
+                Err(odd.unwrap_or_else(|| Fault {
+                    span: rest..bytes.len(),
+                    expected: END.to_owned(),
+                    found: shown(&bytes[rest..]),
+                    help: Some(hint::for_rest(bytes).to_owned()),
+                    bad: "bad command",
+                }))
+            }
         });
         match &mut prefix {
             Ok(prefix) => prefix.cautions.iter_mut().for_each(|caution| shift(&mut caution.span)),
@@ -412,11 +417,13 @@ impl Reader<'_> {
             b'#' if unit.is_weekday() => {
                 self.at += 1;
                 let place = self.at;
+                let last = self.text.get(place..place + 2) == Some(b"-1");
                 let week = self.number().and_then(|nth| self.days().nth.get_mut((nth as usize).wrapping_sub(1)));
                 match week {
                     Some(weekdays) => *weekdays |= 1 << weekday,
                     None => {
-                        return Err(self.fault(place..self.word_end(place), "which one of the month, 1 to 5", None));
+                        let help = last.then(|| format!("write {value}L for the last one of the month"));
+                        return Err(self.fault(place..self.word_end(place), "which one of the month, 1 to 5", help));
                     }
                 }
             }
@@ -453,7 +460,10 @@ impl Reader<'_> {
             Some(Meaning::Schedule(form)) => Ok(Schedule(form.clone())),
             Some(Meaning::Quartz) => self.quartz(),
             Some(Meaning::After) => self.after(),
-            None => Err(self.fault(0..self.at, "a nickname such as @daily", hint::for_nickname(word))),
+            None => {
+                let rest = &text[after_blanks(text, self.at)..];
+                Err(self.fault(0..self.at, "a nickname such as @daily", hint::for_nickname(word, rest)))
+            }
         }
     }
 
@@ -596,13 +606,23 @@ impl Reader<'_> {
 /// Construction of faults and warnings.
 impl Reader<'_> {
     #[cold]
-    fn fault(&self, span: Range<usize>, expected: &str, help: Option<String>) -> Box<Fault> {
+    fn fault(&self, mut span: Range<usize>, expected: &str, help: Option<String>) -> Box<Fault> {
+        if span.is_empty() {
+            // What stands there is no letter and no digit, and it is what was found.
+            span.end = self.field_end(span.start);
+        }
+        let bad = self.unit.map_or("bad time specifier", |unit| unit.bad);
         let found = match self.text.get(span.clone()) {
-            Some(found) if !found.is_empty() => shown(found),
+            Some(found) if !found.is_empty() => {
+                if let Some(fault) = odd_character_fault(found, span.start, expected, bad) {
+                    return Box::new(fault);
+                }
+                shown(found)
+            }
+            _ if self.text.get(span.start).is_some_and(|byte| *byte == b',') => ",".to_owned(),
             _ if self.text.get(span.start).is_some() => "a blank".to_owned(),
             _ => "the end of the line".to_owned(),
         };
-        let bad = self.unit.map_or("bad time specifier", |unit| unit.bad);
         Box::new(Fault { span, expected: expected.to_owned(), found, help, bad })
     }
 
@@ -727,6 +747,15 @@ fn every(step: u32) -> u64 {
 fn after_blanks(text: &[u8], at: usize) -> usize {
     let others = text.iter().skip(at).position(|byte| !matches!(byte, b' ' | b'\t'));
     others.map_or(text.len(), |others| at + others)
+}
+
+/// The fault of a text, found at `at`, with a character in it that cannot be seen or looks like a blank.
+#[cold]
+fn odd_character_fault(found: &[u8], at: usize, expected: &str, bad: &'static str) -> Option<Fault> {
+    let (start, length, name) = find_odd_character(found)?;
+    let span = at + start..at + start + length;
+    let help = Some("replace it by a blank, or remove it".to_owned());
+    Some(Fault { span, expected: expected.to_owned(), found: name.to_owned(), help, bad })
 }
 
 /// Bytes in readable form for a message, shortened.

@@ -31,6 +31,7 @@ const DIALECT: Dialect = Dialect {
         header_lines: 0,
     },
     refuse_unsafe_mailto: true,
+    address_marks: b"@",
 };
 
 fn moment(text: &str) -> Timestamp {

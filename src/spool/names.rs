@@ -34,6 +34,21 @@ impl DropInNames {
     }
 }
 
+impl DropInNames {
+    /// The rule in words, for a message about a file that is skipped.
+    pub fn rule(self) -> &'static str {
+        match self {
+            DropInNames::RunParts => "a table's name has letters, digits, _ and - only",
+            DropInNames::Lsb => {
+                "a table's name is one of the Linux Standard Base: lower case letters and digits, with - and dots as run-parts --lsbsysinit takes them"
+            }
+            DropInNames::AllButBackups => {
+                "a table's name does not begin with # or end with ~, .rpmsave, .rpmorig or .rpmnew"
+            }
+        }
+    }
+}
+
 /// Whether a file of that name in the spool can be a user's crontab. Temporary files are not.
 pub fn is_user_table(name: &[u8], profile: ProfileName) -> bool {
     match profile {

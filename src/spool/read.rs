@@ -1,6 +1,6 @@
 //! Reads a crontab file in pieces of bounded size and passes them to the parser.
 
-use crate::crontab::{Context, Crontab, Dialect, KnownNames, OutOfMemory, Parsed, Parser};
+use crate::crontab::{Context, Crontab, Dialect, KnownNames, Machine, OutOfMemory, Parsed, Parser};
 use crate::schedule::HostKey;
 use crate::scheduler::{Owner, Source};
 use crate::sys::{files, memory};
@@ -24,7 +24,7 @@ impl TableFile {
         TableFile { file: file.into(), size }
     }
 
-    /// Reads and parses the crontab. Each piece of the file is passed to `see`.
+    /// Reads and parses the crontab. Each piece of the file is passed to `see`. Warnings that depend on the machine need `machine`.
     ///
     /// # Errors
     /// Errors of read(2), or [`io::ErrorKind::OutOfMemory`] if there is not enough memory for the crontab.
@@ -34,6 +34,7 @@ impl TableFile {
         dialect: &Dialect,
         host: HostKey,
         known: KnownNames<'_>,
+        machine: Option<&dyn Machine>,
         see: &mut dyn FnMut(&[u8]),
     ) -> io::Result<Parsed> {
         let (name, is_installed) = match &source.owner {
@@ -43,6 +44,7 @@ impl TableFile {
         let context = Context { form: source.owner.form(), dialect, name, host, known };
         let parser = Parser::new(&context);
         let parser = if is_installed { parser.of_installed() } else { parser };
+        let parser = if let Some(machine) = machine { parser.on_machine(machine) } else { parser };
         let parsed = parse(&mut &self.file, self.size, parser, see)?;
         reserve_for_loading(&parsed.table)?;
         Ok(parsed)

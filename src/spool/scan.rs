@@ -52,6 +52,9 @@ pub trait Visitor {
     fn changed_tables(&mut self, _directory: &str, _stamp: &Stamp, _state: &mut StateOf<'_>) -> Option<Vec<String>> {
         None
     }
+    /// Receives the path of a file in cron.d whose name is not that of a table, and the rule for names. Hidden files are not reported: they
+    /// are there for package managers and editors.
+    fn skipped(&mut self, _path: &str, _rule: &'static str) {}
     /// Called when all tables of a directory that had this stamp have been reported.
     fn listed(&mut self, _directory: &str, _stamp: Stamp) {}
 }
@@ -171,6 +174,12 @@ impl Finder {
         one.0.map_or_else(|| Look::Gone(path.to_owned()), Look::Table)
     }
 
+    /// Whether the spool does not exist.
+    pub fn is_spool_missing(&self) -> bool {
+        let spool = self.places.spool.symlink_metadata();
+        spool.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Whether this host runs the users' crontabs (cronie's cluster).
     pub fn runs_user_tables(&self) -> bool {
         !self.cluster || self.is_cluster_host().unwrap_or(false)
@@ -263,6 +272,10 @@ impl Finder {
             }
             files::names(directory.try_clone()?, &mut |name, is_regular| {
                 if !self.admits(place, name.to_bytes()) {
+                    if place == Place::DropIn && !name.to_bytes().starts_with(b".") && is_file(&directory, name) {
+                        let path = [&prefix, name.to_string_lossy().as_ref()].concat();
+                        visitor.skipped(&path, self.names.rule());
+                    }
                     return;
                 }
                 // A name that is not UTF-8 is not a user's, and paths here are text.
@@ -457,6 +470,11 @@ impl Users for NoUsers {
     fn uid(&mut self, _: &str) -> Lookup {
         Lookup::Unknown
     }
+}
+
+/// Whether something in a directory could be read as a file: it is no directory.
+fn is_file(directory: impl AsFd, name: &CStr) -> bool {
+    files::stat_at(directory, name).is_ok_and(|stat| !stat.is_directory())
 }
 
 /// A name as the kernel takes it; none if it holds a NUL.

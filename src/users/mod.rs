@@ -14,5 +14,5 @@ pub use cache::{CacheAnswer, UserCache, UserError};
 pub use daemon_users::{DaemonUsers, Progress};
 pub use group_file::gid_of_group;
 pub use lookup::{Lookup, Users, WaitingUsers};
-pub use passwd_file::local_account;
+pub use passwd_file::{local_account, local_names};
 pub use user::{User, UserWithGroups, caller_name};

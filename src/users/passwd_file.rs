@@ -2,7 +2,7 @@
 
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,12 @@ pub fn local_account(name: &str) -> Option<(u32, u32)> {
         .find(|line| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))?;
     let mut ids = line.split(|byte| *byte == b':').skip(2).map(|field| std::str::from_utf8(field).ok()?.parse().ok());
     Some((ids.next()??, ids.next()??))
+}
+
+/// The names of all local users; none if /etc/passwd cannot be read.
+pub fn local_names() -> HashSet<Box<[u8]>> {
+    let text = files::read_file(Path::new("/etc/passwd"), LARGEST).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(name_and_uid).map(|(name, _)| name.into()).collect()
 }
 
 /// Name and uid of a line of passwd(5). None for a line that does not have them.

@@ -1,6 +1,6 @@
 //! Edits, prompts and mail addresses: nothing that a user saved gets lost, nothing goes to the wrong person.
 
-use super::common::{Deadline, Implementation, Shown, World};
+use super::common::{Deadline, Implementation, World};
 use crate::world;
 use std::fs;
 use std::io::Write;
@@ -21,14 +21,6 @@ fn editor(text: &str) -> String {
 fn writes(text: &str) -> String {
     fs::write("/run/text", text).unwrap();
     editor("cat /run/text >\"$1\"\n")
-}
-
-/// Runs a shell line as alice on a terminal of its own: each text that is to appear, and what is typed then.
-fn on_terminal(world: &World, line: &str, steps: &[(&str, &str)]) -> Shown {
-    fs::write("/run/terminal.py", include_str!("terminal.py")).unwrap();
-    fs::write("/run/line", line).unwrap();
-    let steps = serde_json::to_string(steps).unwrap();
-    world.run_as("alice", &format!("TERM=ansi python3 /run/terminal.py '{steps}' sh /run/line"))
 }
 
 fn listed(world: &World) -> String {
@@ -71,7 +63,7 @@ fn an_interrupt_is_the_editors(world: &World) {
     for editor in ["ed", "true && ed", "sh /run/two-shells"] {
         world.crontab("alice", OLD).ok();
         let steps = [("12\r\n", "oops"), ("oops", "\u{3}"), ("?", "s/keep/edited/\nw\n"), ("14\r\n", "q\n")];
-        let shown = on_terminal(world, &format!("exec env EDITOR='{editor}' crontab -e"), &steps);
+        let shown = world.on_terminal("alice", &format!("exec env EDITOR='{editor}' crontab -e"), &steps);
         assert_eq!(listed(world), NEW, "{editor}: {shown:?}");
         assert_eq!(shown.code(), 0, "{editor}: {shown:?}");
     }
@@ -83,7 +75,7 @@ fn an_interrupt_is_the_editors(world: &World) {
         ("AGAIN\r\n", "\u{1c}"),
         ("ENTER", "\r:wq\r"),
     ];
-    let shown = on_terminal(world, "exec env EDITOR='vim -u NONE -N' crontab -e", &steps);
+    let shown = world.on_terminal("alice", "exec env EDITOR='vim -u NONE -N' crontab -e", &steps);
     assert_eq!((listed(world).as_str(), shown.code()), (NEW, 0), "{shown:?}");
     assert!(copies(world).is_empty(), "{:?}", copies(world));
 }
@@ -109,7 +101,7 @@ fn an_editor_can_be_stopped_and_continued() {
     let shell = format!("PS1=; set -m; crontab -e; echo STOPPED $?; {until_stopped}; fg; echo DONE $?");
     let line = format!("EDITOR='vim -u NONE -N' bash --norc -ic '{shell}'");
     let steps = [("keep", ":%s/keep/edited/\r\u{1a}"), ("STOPPED", ""), ("edited", ":wq\r"), ("DONE 0", "")];
-    let shown = on_terminal(&world, &line, &steps);
+    let shown = world.on_terminal("alice", &line, &steps);
     assert_eq!(listed(&world), NEW, "{shown:?}");
 }
 
@@ -250,7 +242,7 @@ fn an_edit_is_installed_or_kept_wherever_messages_go() {
     // The path of an edit is shown on the terminal when standard error takes nothing.
     forget_copies(&world);
     let line = format!("{} crontab -e 2>/dev/full </dev/null", writes(FAULTY));
-    let shown = on_terminal(&world, &line, &[]);
+    let shown = world.on_terminal("alice", &line, &[]);
     assert_eq!(kept(&shown.stdout).as_deref(), Some(FAULTY), "{shown:?}");
 }
 

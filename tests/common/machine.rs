@@ -87,6 +87,14 @@ impl World {
         }
     }
 
+    /// Runs a shell line as `user` on a terminal of its own: each text that is to appear, and what is typed then. Needs python3.
+    pub fn on_terminal(&self, user: &str, line: &str, steps: &[(&str, &str)]) -> Shown {
+        fs::write("/run/terminal.py", include_str!("terminal.py")).expect("/run");
+        fs::write("/run/line", line).expect("/run");
+        let steps = serde_json::to_string(steps).expect("JSON");
+        self.run_as(user, &format!("TERM=ansi python3 /run/terminal.py '{steps}' sh /run/line"))
+    }
+
     /// A shell line as `user`, in the home directory, with the environment of a fresh login: to be started by the caller.
     pub fn command_as(&self, user: &str, line: &str) -> Command {
         let account = User::from_name(user).expect("the users").unwrap_or_else(|| panic!("a user {user}"));

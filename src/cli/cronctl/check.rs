@@ -8,7 +8,7 @@ use super::output::Output;
 use super::source;
 use super::stderr::to_stderr;
 use super::world::World;
-use crate::crontab::{Crontab, Diagnostic, Entry, Form, MOST_LISTED, Severity, Unlisted, printable};
+use crate::crontab::{Diagnostic, Form, Parser, Severity, Unlisted, printable};
 use crate::report::format_count;
 use clap::ArgMatches;
 use serde_json::value::RawValue;
@@ -24,13 +24,10 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     let form = source::form(matches);
     let mut verdict = Verdict::Clean;
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
-        let mut text = Vec::new();
-        match source::file_seen(path, form, world, &mut |piece| text.extend_from_slice(piece)) {
+        match source::file(path, form, world) {
             Ok(listed) => {
-                let (name, entries) = (listed.name, listed.table.entries.len());
-                let mut unlisted = listed.unlisted;
-                let diagnostics = with_unknown_users(&text, &listed.table, listed.diagnostics, &mut unlisted, world);
-                verdict = verdict.and(print(&name, entries, &diagnostics, unlisted, out)?);
+                let entries = listed.table.entries.len();
+                verdict = verdict.and(print(&listed.name, entries, &listed.diagnostics, listed.unlisted, out)?);
             }
             // A missing file does not prevent the check of the others.
             Err(error) => {
@@ -63,38 +60,6 @@ fn print(
     // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
     out.flush()?;
     Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
-}
-
-/// Adds a warning for each entry whose user does not exist. It is only a warning because the daemon looks the user up at
-/// each run, and the user may be created later. As for other warnings, only the first are listed.
-fn with_unknown_users(
-    text: &[u8],
-    table: &Crontab,
-    mut diagnostics: Vec<Diagnostic>,
-    unlisted: &mut Unlisted,
-    world: &World,
-) -> Vec<Diagnostic> {
-    let known = diagnostics.len();
-    let mut lines = (1..).zip(text.split(|&byte| byte == b'\n'));
-    for entry in &table.entries {
-        let Some(user) = entry.user.as_deref().filter(|user| !world.is_user(user.as_bytes())) else { continue };
-        if diagnostics.len() - known < MOST_LISTED {
-            let line = lines.find(|(number, _)| *number == entry.line).map(|(_, line)| line);
-            diagnostics.push(unknown_user(line.unwrap_or_default(), entry, user));
-        } else {
-            unlisted.warnings += 1;
-        }
-    }
-    if diagnostics.len() > known {
-        diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
-    }
-    diagnostics
-}
-
-fn unknown_user(line: &[u8], entry: &Entry, user: &str) -> Diagnostic {
-    let message = format!("there is no user {user}");
-    let help = "it will run as soon as the user exists".to_owned();
-    Diagnostic::new(Severity::Warning, entry.line, line, entry.user_span(line), &message, Some(help))
 }
 
 /// A crontab to check. Members are parsed separately, so that the answer to an invalid question has its id.
@@ -149,10 +114,11 @@ fn check_table(question: &Question<'_>, world: &World) -> Result<CheckedTable, U
         Some("system") => Form::System,
         Some(other) => return Err(Unanswerable::Kind(other.to_owned())),
     };
-    let parsed = Crontab::parse(source.as_bytes(), &world.context(form, ""))?;
-    let mut unlisted = parsed.unlisted;
-    let diagnostics = with_unknown_users(source.as_bytes(), &parsed.table, parsed.diagnostics, &mut unlisted, world);
-    Ok(CheckedTable { entries: parsed.table.entries.len(), diagnostics, unlisted })
+    let context = world.context(form, "");
+    let mut parser = Parser::new(&context).on_machine(world.machine());
+    parser.feed(source.as_bytes())?;
+    let parsed = parser.finish()?;
+    Ok(CheckedTable { entries: parsed.table.entries.len(), diagnostics: parsed.diagnostics, unlisted: parsed.unlisted })
 }
 
 fn write_answer(id: Option<&RawValue>, checked: &CheckedTable, into: &mut Vec<u8>) {

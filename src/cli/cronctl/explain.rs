@@ -7,7 +7,7 @@ use super::output::Output;
 use super::stderr::to_stderr;
 use super::upcoming::{Recurring, Upcoming};
 use super::world::World;
-use crate::crontab::{Crontab, Diagnostic, Form, Parsed, Parser, Severity, printable};
+use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
 use crate::schedule::{self, Caution, Kind, Prefix, Schedule, Seed, Timestamp};
 use crate::spool::parse;
 use clap::ArgMatches;
@@ -82,12 +82,13 @@ impl Line {
     /// follows.
     fn read(text: &str, rest: &str, world: &World) -> Result<Line, Error> {
         let mut words = rest.split_ascii_whitespace();
-        let is_system = words.next().is_some_and(|word| world.is_user(word.as_bytes())) && words.next().is_some();
+        let is_user = |word: &str| world.machine().has_user(word.as_bytes()) == Some(true);
+        let is_system = words.next().is_some_and(is_user) && words.next().is_some();
         let form = if is_system { Form::System } else { Form::User };
         let caller = world.caller();
         let context = world.context(form, &caller);
         let text = format!("{}\n", text.trim_ascii_start());
-        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context), &mut |_| {})
+        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context).on_machine(world.machine()), &mut |_| {})
             .map_err(|source| Error::Read { name: NAME.to_owned(), source: source.into() })?;
         let Parsed { table, diagnostics, .. } = parsed;
         Ok(Line { table, diagnostics })

@@ -65,25 +65,20 @@ pub(super) fn form(matches: &ArgMatches) -> Form {
 
 /// Reads a crontab from a file, or from standard input for `-`.
 pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
-    file_seen(path, form, world, &mut |_| {})
-}
-
-/// The same. Each piece of the file is shown to `see`.
-pub(super) fn file_seen(path: &Path, form: Form, world: &World, see: &mut dyn FnMut(&[u8])) -> Result<Listed, Error> {
     let name = path.display().to_string();
     let (owner, drawn_for) = known_as(path, form, world);
     let context = world.context(form, &drawn_for);
     let parsed = if path == Path::new(STDIN) {
-        let parser = Parser::new(&context);
-        parse(&mut io::stdin().lock(), 0, parser, see)
+        let parser = Parser::new(&context).on_machine(world.machine());
+        parse(&mut io::stdin().lock(), 0, parser, &mut |_| {})
             .map_err(|source| Error::Read { name: "standard input".to_owned(), source: source.into() })?
     } else {
-        let parser = Parser::new(&context);
+        let parser = Parser::new(&context).on_machine(world.machine());
         let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
         std::fs::File::open(path)
             .and_then(|mut file| {
                 let size = file.metadata()?.len();
-                parse(&mut file, size, parser, see)
+                parse(&mut file, size, parser, &mut |_| {})
             })
             .map_err(|source| Error::Read { name: name.clone(), source: source.into() })?
     };
@@ -195,7 +190,7 @@ fn is_closed(refusal: &Refusal) -> bool {
 fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refusal> {
     let context = world.context(source.owner.form(), "");
     let parsed = file
-        .parse(&source, context.dialect, context.host, context.known, &mut |_| {})
+        .parse(&source, context.dialect, context.host, context.known, Some(world.machine()), &mut |_| {})
         .map_err(|error| unreadable(&source, &error, world.settings.profile.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {

@@ -9,11 +9,11 @@ use crate::config::zones::SystemZones;
 use crate::crontab::{Calendars, Context, Form, KnownNames};
 use crate::profile::shared;
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
+use crate::spool::ThisMachine;
 use crate::sys::{clock, host, process};
-use crate::users::{User, caller_name};
+use crate::users::caller_name;
 use clap::ArgMatches;
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct World {
     zones: ChosenZones,
     calendars: OnceCell<SystemCalendars>,
     host: OnceCell<HostKey>,
-    known_users: RefCell<HashMap<Vec<u8>, bool>>,
+    machine: ThisMachine,
 }
 
 /// The machine's zone files, with `--tz` in place of the system's zone.
@@ -61,7 +61,7 @@ impl World {
             zones,
             calendars: OnceCell::new(),
             host: OnceCell::new(),
-            known_users: RefCell::default(),
+            machine: ThisMachine::for_commands(),
         })
     }
 
@@ -107,6 +107,11 @@ impl World {
         Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), known }
     }
 
+    /// The users and programs of this machine.
+    pub(super) fn machine(&self) -> &ThisMachine {
+        &self.machine
+    }
+
     /// The caller's user id.
     pub(super) fn uid(&self) -> u32 {
         process::own_uid()
@@ -120,16 +125,5 @@ impl World {
     /// The caller's login name, or the uid of a caller without an account.
     pub(super) fn caller(&self) -> String {
         caller_name()
-    }
-
-    /// Whether a user of that name exists. Each name is looked up once.
-    pub(super) fn is_user(&self, name: &[u8]) -> bool {
-        if let Some(known) = self.known_users.borrow().get(name) {
-            return *known;
-        }
-        let text = std::str::from_utf8(name).ok();
-        let known = text.is_some_and(|name| matches!(User::by_name(name), Ok(Some(_))));
-        self.known_users.borrow_mut().insert(name.to_vec(), known);
-        known
     }
 }

@@ -1,16 +1,20 @@
 //! `-e`: lets the caller edit a copy until it is valid. An edit that is not installed is kept, and its path is printed.
 
+use super::check::{Warnings, lines_of};
 use super::editor;
 use super::failure::Failure;
 use super::label::CallersContext;
 use super::list::shown_part;
 use super::messages;
+use super::next_runs;
 use super::prompt::{self, Answer};
-use super::replace::{AfterCheck, NewTable, check_and_install};
+use super::replace::{AfterCheck, NewTable, check_new, finish};
 use super::scratch::Scratch;
 use super::session::Session;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 use crate::sys::stamp::Stamp;
+use crate::sys::{descriptor, files};
+use std::collections::HashSet;
 
 /// The result of an edit without errors.
 enum Outcome {
@@ -22,6 +26,16 @@ enum Outcome {
     Unchanged,
     /// The new crontab is faulty, and the user does not want to edit it again.
     GivenUp,
+    /// A signal asked the program to terminate.
+    Ended(EndRequest),
+}
+
+/// The result of checking and installing an edit.
+enum Attempt {
+    /// It is installed, or was only to be checked.
+    Done,
+    /// It is to be edited again, from this line on, or is left.
+    NotInstalled { line: Option<usize> },
     /// A signal asked the program to terminate.
     Ended(EndRequest),
 }
@@ -57,8 +71,9 @@ fn rounds(
     base: Option<Stamp>,
     after: AfterCheck,
 ) -> Result<Outcome, Failure> {
+    let mut line = None;
     loop {
-        let end = editor::edit(session, scratch.path());
+        let end = editor::edit(session, scratch.path(), line);
         signals.forget_terminal();
         if let Some(request) = signals.arrived() {
             return Ok(Outcome::Ended(request));
@@ -68,18 +83,16 @@ fn rounds(
         if text == before {
             return Ok(Outcome::Unchanged);
         }
-        match install(session, scratch, text, base, after) {
-            Ok(()) if after == AfterCheck::Nothing => return Ok(Outcome::Checked),
-            Ok(()) => return Ok(Outcome::Installed),
-            Err(Failure::Faulty { closing }) => {
-                messages::warn(&closing);
-                match ask_whether_to_retry(session, signals) {
-                    Answer::Yes => {}
-                    Answer::No => return Ok(Outcome::GivenUp),
-                    Answer::Ended(request) => return Ok(Outcome::Ended(request)),
-                }
-            }
-            Err(failure) => return Err(failure),
+        match install(session, signals, scratch, text, before, base, after)? {
+            Attempt::Done if after == AfterCheck::Nothing => return Ok(Outcome::Checked),
+            Attempt::Done => return Ok(Outcome::Installed),
+            Attempt::Ended(request) => return Ok(Outcome::Ended(request)),
+            Attempt::NotInstalled { line: found } => line = found,
+        }
+        match ask_whether_to_retry(session, signals) {
+            Answer::Yes => {}
+            Answer::No => return Ok(Outcome::GivenUp),
+            Answer::Ended(request) => return Ok(Outcome::Ended(request)),
         }
     }
 }
@@ -138,18 +151,63 @@ fn finish_edit(
 
 fn install(
     session: &Session<'_>,
+    signals: &EndRequests,
     scratch: &Scratch,
     text: Vec<u8>,
+    before: &[u8],
     base: Option<Stamp>,
     after: AfterCheck,
-) -> Result<(), Failure> {
+) -> Result<Attempt, Failure> {
     messages::warn(&format!("{}: installing new crontab", session.program));
-    let user = &session.user.name;
     let table = NewTable { text, file: scratch.path().to_string_lossy().into_owned() };
-    if session.with_spool(|spool| spool.stamp(user))? != base {
-        return Err(Failure::ChangedMeanwhile { program: session.program.to_owned(), user: user.clone() });
+    refuse_if_changed(session, base)?;
+    let warnings = match check_new(session, &table) {
+        Ok(warnings) => warnings,
+        Err(Failure::Faulty { closing, line }) => {
+            messages::warn(&closing);
+            return Ok(Attempt::NotInstalled { line });
+        }
+        Err(failure) => return Err(failure),
+    };
+    if after != AfterCheck::Nothing
+        && can_ask()
+        && let Some(line) = doubtful_line(&warnings, &table.text, before)
+    {
+        match prompt::confirm("There are warnings. Install anyway? (y/n) ", signals) {
+            Answer::Yes => refuse_if_changed(session, base)?,
+            Answer::No => return Ok(Attempt::NotInstalled { line: Some(line) }),
+            Answer::Ended(request) => return Ok(Attempt::Ended(request)),
+        }
     }
-    check_and_install(session, &table, after)
+    finish(session, &table, after)?;
+    if after != AfterCheck::Nothing {
+        next_runs::print(session, before, &table.text);
+    }
+    Ok(Attempt::Done)
+}
+
+/// Fails if somebody else has changed the crontab since the edit began.
+fn refuse_if_changed(session: &Session<'_>, base: Option<Stamp>) -> Result<(), Failure> {
+    let user = &session.user.name;
+    match session.with_spool(|spool| spool.stamp(user))? == base {
+        true => Ok(()),
+        false => Err(Failure::ChangedMeanwhile { program: session.program.to_owned(), user: user.clone() }),
+    }
+}
+
+/// Whether there is somebody who can read a question and answer it. Scripts are not asked anything new.
+fn can_ask() -> bool {
+    files::is_terminal(descriptor::standard_input()) && files::is_terminal(descriptor::standard(true))
+}
+
+/// The first line with a warning that this edit has written. Lines that were there before have been accepted once.
+fn doubtful_line(warnings: &Warnings, text: &[u8], before: &[u8]) -> Option<usize> {
+    if warnings.has_more {
+        return warnings.lines.first().copied();
+    }
+    let (old, lines): (HashSet<&[u8]>, _) = (lines_of(before).into_iter().collect(), lines_of(text));
+    let is_new = |line: &&usize| lines.get(line.saturating_sub(1)).is_none_or(|line| !old.contains(line));
+    warnings.lines.iter().find(is_new).copied()
 }
 
 fn tell_unchanged(session: &Session<'_>) {

@@ -14,17 +14,21 @@ use std::path::Path;
 /// The exit status of a child that cannot start the editor.
 const NOT_STARTED: i32 = 127;
 
-/// Runs `sh -c "EDITOR FILE"` in the profile's working directory and waits for its end.
-pub fn edit(session: &Session<'_>, file: &Path) -> Result<(), Failure> {
+/// Runs `sh -c "EDITOR FILE"` in the profile's working directory and waits for its end. `line` is the line at which the editor begins, if it
+/// is known to take one.
+pub fn edit(session: &Session<'_>, file: &Path, line: Option<usize>) -> Result<(), Failure> {
     let editor = choose(session.inherited, session.words.editors);
     let shown = editor.to_string_lossy().into_owned();
     let program = || session.program.to_owned();
     let start_failed = |source: std::io::Error| Failure::EditorStart { program: program(), source: source.into() };
-    let mut line = editor.into_vec();
-    line.push(b' ');
-    line.extend_from_slice(file.as_os_str().as_bytes());
-    let line = CString::new(line).map_err(|error| start_failed(error.into()))?;
-    let arguments = [c"/bin/sh".to_owned(), c"-c".to_owned(), line];
+    let mut command = editor.into_vec();
+    if let Some(line) = line.filter(|_| takes_line(&command, session.inherited)) {
+        command.extend_from_slice(format!(" +{line}").as_bytes());
+    }
+    command.push(b' ');
+    command.extend_from_slice(file.as_os_str().as_bytes());
+    let command = CString::new(command).map_err(|error| start_failed(error.into()))?;
+    let arguments = [c"/bin/sh".to_owned(), c"-c".to_owned(), command];
     let environment = session.inherited.environment();
     let child =
         process::fork(session.inherited.threads(), |child| become_editor(&child, session, &arguments, &environment))
@@ -74,4 +78,114 @@ fn choose(inherited: &Inherited, fallbacks: &[&str]) -> OsString {
         .find_map(|variable| inherited.variable(variable).filter(|value| !value.is_empty()));
     let found = || fallbacks.iter().find(|path| Path::new(path).exists()).or(fallbacks.first());
     named.cloned().or_else(|| found().map(OsString::from)).unwrap_or_else(|| "vi".into())
+}
+
+/// Editors that begin at line N if they are called with `+N` in front of the file.
+const TAKE_A_LINE: [&str; 28] = [
+    "emacs",
+    "emacsclient",
+    "gvim",
+    "jed",
+    "jmacs",
+    "joe",
+    "jove",
+    "jpico",
+    "jstar",
+    "kak",
+    "mcedit",
+    "mg",
+    "micro",
+    "nano",
+    "ne",
+    "nvi",
+    "nvim",
+    "pico",
+    "rjoe",
+    "rnano",
+    "rvim",
+    "tilde",
+    "vi",
+    "view",
+    "vile",
+    "vim",
+    "vis",
+    "zile",
+];
+
+/// Debian's command that starts the editor which the user has selected, and the system's default editor.
+const SENSIBLE: &str = "sensible-editor";
+const DEFAULT: &str = "/usr/bin/editor";
+
+/// Whether an editor's command line takes `+N`.
+fn takes_line(editor: &[u8], inherited: &Inherited) -> bool {
+    let Some(command) = first_word(editor) else { return false };
+    let selected =
+        || inherited.variable("HOME").and_then(|home| selected_editor(&Path::new(home).join(".selected_editor")));
+    let command = match base_name(command) {
+        SENSIBLE => selected().unwrap_or_else(|| DEFAULT.to_owned()),
+        _ => command.to_owned(),
+    };
+    // The name may be a link of Debian's alternatives: editor to nano, vi to vim.basic.
+    let target = std::fs::canonicalize(&command).ok().filter(|_| command.starts_with('/'));
+    let target = target.and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    [Some(base_name(&command)), target.as_deref()].into_iter().flatten().any(is_known)
+}
+
+/// Whether it is the name of an editor that takes `+N`, perhaps with a variant: `vim.basic`, `emacs-gtk`.
+fn is_known(name: &str) -> bool {
+    let plain = name.split(['.', '-']).next().unwrap_or(name);
+    TAKE_A_LINE.contains(&plain)
+}
+
+/// The program of a command line. None: the line is more than a program with its arguments, so that `+N` behind it would go nowhere known.
+fn first_word(line: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(line).ok()?;
+    let is_plain = |c: char| c.is_alphanumeric() || "_-+./:=, ".contains(c);
+    let word = line.split(' ').find(|word| !word.is_empty())?;
+    (line.chars().all(is_plain) && !word.contains('=')).then_some(word)
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The editor that select-editor(1) has written to this file.
+fn selected_editor(path: &Path) -> Option<String> {
+    const LARGEST: usize = 4096;
+    let text = files::read_text(path, LARGEST).ok()?;
+    let value = text.lines().rev().find_map(|line| line.trim().strip_prefix("SELECTED_EDITOR="))?;
+    Some(value.trim_matches(['"', '\'']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn editors_that_take_a_line_are_known_by_their_first_word() {
+        for (line, word, known) in [
+            ("vi", Some("vi"), true),
+            ("/usr/bin/vim.basic -u NONE -N", Some("/usr/bin/vim.basic"), true),
+            ("emacs-gtk -nw", Some("emacs-gtk"), true),
+            ("ed", Some("ed"), false),
+            ("sh /tmp/script", Some("sh"), false),
+            ("code --wait", Some("code"), false),
+            ("LANG=C vim", None, false),
+            ("true && vi", None, false),
+            ("vi \"$1\" >", None, false),
+            ("", None, false),
+        ] {
+            assert_eq!(first_word(line.as_bytes()), word, "{line}");
+            assert_eq!(word.is_some_and(|word| is_known(base_name(word))), known, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_selected_editor_is_read_from_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("selected");
+        assert_eq!(selected_editor(&path), None);
+        std::fs::write(&path, "# Generated\nSELECTED_EDITOR=\"/usr/bin/vim.basic\"\n").unwrap();
+        assert_eq!(selected_editor(&path).as_deref(), Some("/usr/bin/vim.basic"));
+    }
 }

@@ -130,6 +130,8 @@ pub enum Failure {
     Faulty {
         /// The reference implementation's closing line.
         closing: String,
+        /// The first line with an error, counted from 1.
+        line: Option<usize>,
     },
     /// An operation on the spool failed.
     #[error("{}", spool_message(program, profile_spool, source))]

@@ -15,6 +15,7 @@ mod header;
 mod label;
 mod list;
 mod messages;
+mod next_runs;
 mod pam;
 mod prompt;
 mod remove;

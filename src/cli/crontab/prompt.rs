@@ -31,6 +31,22 @@ pub fn ask(question: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// Asks on standard error, where the reference implementations ask nothing, until the answer begins with y or n.
+pub fn confirm(question: &str, signals: &EndRequests) -> Answer {
+    loop {
+        messages::warn_raw(question);
+        match read_line(Some(signals)) {
+            Reply::Line(line) => match first(&line) {
+                b'y' | b'Y' => return Answer::Yes,
+                b'n' | b'N' => return Answer::No,
+                _ => {}
+            },
+            Reply::End => return Answer::No,
+            Reply::Ended(request) => return Answer::Ended(request),
+        }
+    }
+}
+
 /// Asks until the answer begins with y or n, and prints `again` on standard error after any other answer. The reference
 /// implementations repeat the question for ever at the end of standard input; here that counts as no. With `signals`, one of
 /// them ends the question.

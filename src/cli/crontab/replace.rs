@@ -1,7 +1,7 @@
 //! FILE and `-`: reads a new crontab with the caller's privileges, checks it, and installs the checked text.
 
 use super::backup;
-use super::check::check;
+use super::check::{Warnings, check};
 use super::cli::Input;
 use super::failure::Failure;
 use super::header;
@@ -47,7 +47,9 @@ pub fn replace(session: &Session<'_>, input: &Input, after: AfterCheck) -> Resul
 pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
     let closing = session.words.faulty_check;
     match input {
-        Input::Stdin => check(session, &mut std::io::stdin().lock(), 0, "-", closing)?,
+        Input::Stdin => {
+            check(session, &mut std::io::stdin().lock(), 0, "-", closing)?;
+        }
         Input::File(path) => {
             let (mut file, stat) = open(session, path)?;
             check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
@@ -58,9 +60,19 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
 }
 
 /// Checks a crontab, and installs it if it is valid and `after` asks for it.
-pub fn check_and_install(session: &Session<'_>, table: &NewTable, after: AfterCheck) -> Result<(), Failure> {
+fn check_and_install(session: &Session<'_>, table: &NewTable, after: AfterCheck) -> Result<(), Failure> {
+    check_new(session, table)?;
+    finish(session, table, after)
+}
+
+/// Checks a new crontab, and shows its faults.
+pub fn check_new(session: &Session<'_>, table: &NewTable) -> Result<Warnings, Failure> {
     let size = table.text.len() as u64;
-    check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)?;
+    check(session, &mut table.text.as_slice(), size, &table.file, session.words.faulty)
+}
+
+/// Installs a valid crontab if `after` asks for it.
+pub fn finish(session: &Session<'_>, table: &NewTable, after: AfterCheck) -> Result<(), Failure> {
     match after {
         AfterCheck::Nothing => {
             messages::warn(session.words.sound);
