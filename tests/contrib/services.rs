@@ -64,7 +64,8 @@ fn shellcheck_has_nothing_to_say_about_any_script() {
     if lacks("shellcheck_has_nothing_to_say_about_any_script", &["shellcheck"]) {
         return;
     }
-    let scripts = ["sysv/cron", "debian/preinst", "debian/postinst", "debian/prerm", "debian/postrm"];
+    let package = ["debian/preinst", "debian/postinst", "debian/prerm", "debian/postrm", "debian/tests/smoke"];
+    let scripts = [&package[..], &["sysv/cron", "release/reproducible", "rpm/make-sources"]].concat();
     run(Command::new("shellcheck").args(scripts).current_dir(contrib()));
     // Its variables are read, and RC_SVCNAME is set, by openrc-run, which shellcheck does not know.
     run(Command::new("shellcheck")
