@@ -214,7 +214,7 @@ fn the_image_built_by_the_dockerfile_runs_its_table_is_healthy_and_stops_before_
         "./usr/local/bin/cronctl",
         "./usr/local/bin/crond",
     ];
-    let by_useradd = ["./etc/subuid", "./etc/subgid", "./var/log/lastlog", "./var/log/faillog"];
+    let by_useradd = ["./etc/.pwd.lock", "./etc/subuid", "./etc/subgid", "./var/log/lastlog", "./var/log/faillog"];
     let added: Vec<&str> = added.into_iter().filter(|path| !by_useradd.contains(path)).collect();
     assert_eq!(added, wanted);
 
