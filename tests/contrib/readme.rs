@@ -71,14 +71,18 @@ fn the_session_in_the_readme_is_what_the_programs_print() {
     assert!(!differs, "the session in the README is now:\n{actual}");
 }
 
-/// What a command of alice's prints. A job that has just been installed or ended is not everywhere at once.
+/// What a command of alice's prints, once what it is about is there: an installed job, and the history of a run.
 fn run(world: &World, command: &str) -> String {
-    let print = || world.run_as("alice", &format!("{command} 2>&1")).stdout;
-    if command.starts_with("cronctl run") {
-        let known = || world.run_as("alice", "cronctl list").stdout.contains("alice:backup").then_some(());
-        Deadline::seconds(20).wait_for("the job", known);
+    let first = match command.split(' ').nth(1) {
+        Some("run") => Some("cronctl list"),
+        Some("why") => Some("cronctl history"),
+        _ => None,
+    };
+    if let Some(first) = first {
+        let is_there = || world.run_as("alice", first).stdout.contains("alice:backup").then_some(());
+        Deadline::seconds(20).wait_for(first, is_there);
     }
-    print()
+    world.run_as("alice", &format!("{{ {command}; }} 2>&1")).stdout
 }
 
 #[test]
