@@ -61,6 +61,7 @@ fn the_session_in_the_readme_is_what_the_programs_print() {
     let id = world.run("id -u alice; id -g alice").ok();
     let ids: Vec<u32> = id.lines().map(|id| id.parse().expect("a number")).collect();
     std::os::unix::fs::chown("/home/alice/jobs", Some(ids[0]), Some(ids[1])).expect("its owner");
+    world.run("useradd --system --user-group --home-dir /nonexistent --shell /usr/sbin/nologin _cronwheel").ok();
     let _daemon = world.start_daemon(&[]);
     let (mut actual, mut differs) = (String::new(), false);
     for (command, shown) in &commands {
@@ -91,6 +92,9 @@ fn what_the_readme_says_to_type_by_hand_installs_a_cron_that_runs_jobs() {
     // A machine without any cron, and a checkout with the programs built.
     world.run("rm -rf /usr/sbin/crond /usr/bin/crontab /usr/bin/cronctl /etc/pam.d/crond /var/spool/cron /etc/cron.d /etc/cron.deny").ok();
     fs::write("/etc/cronwheel.toml", "profile = \"cronie\"\n").expect("the profile of another Linux");
+    // Which Debian does not have.
+    let stack = ["account", "session", "auth"].map(|kind| format!("{kind} required pam_permit.so\n")).concat();
+    fs::write("/etc/pam.d/system-auth", stack).expect("a PAM stack");
     let top = env!("CARGO_MANIFEST_DIR");
     world.run(&format!("mkdir -p /run/src/target/release && cd {top} && cp -r man contrib /run/src")).ok();
     for built in [env!("CARGO_BIN_EXE_crond"), env!("CARGO_BIN_EXE_crontab"), env!("CARGO_BIN_EXE_cronctl")] {
