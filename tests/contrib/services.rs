@@ -134,10 +134,15 @@ fn under_openrc_the_daemon_starts_reports_reloads_restarts_and_stops() {
     assert_eq!(line, "/usr/sbin/crond -s");
     service("status").ok();
     service("reload").ok();
+    // A restart while a job runs: the process that it belongs to stays, and is not the daemon.
+    world.drop_in("long", "@every_second root [ -e /run/long ] || { echo $$ >/run/long; exec sleep 600; }\n");
+    let job = world.wait_for_file("/run/long", Deadline::seconds(20)).trim().to_owned();
     service("restart").ok();
     assert_ne!(daemon(&world).expect("the daemon after a restart"), first);
+    assert!(std::path::Path::new("/proc").join(&job).exists(), "the job goes on");
     service("stop").ok();
-    assert_eq!(daemon(&world), None);
+    // OpenRC waits until it has no program any more; the process is gone a moment later.
+    Deadline::seconds(10).wait_for("the end of the daemon", || daemon(&world).is_none().then_some(()));
 }
 
 #[test]
