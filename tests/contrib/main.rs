@@ -11,6 +11,8 @@ mod containers;
 mod editors;
 mod logging;
 mod packages;
+mod readme;
+mod release;
 mod services;
 mod shells;
 
@@ -30,17 +32,22 @@ enum Check {
 use Check::{Here, There};
 
 /// Every file below `contrib`.
-const FILES: [(&str, Check); 33] = [
+const FILES: [(&str, Check); 43] = [
     ("README.md", Here("main")),
+    ("RELEASE.md", Here("release")),
+    ("completions/_cron", Here("shells")),
     ("completions/_crond", Here("shells")),
     ("completions/_cronctl", Here("shells")),
     ("completions/_crontab", Here("shells")),
+    ("completions/cron.bash", Here("shells")),
+    ("completions/cron.fish", Here("shells")),
     ("completions/crond.bash", Here("shells")),
     ("completions/crond.fish", Here("shells")),
     ("completions/cronctl.bash", Here("shells")),
     ("completions/cronctl.fish", Here("shells")),
     ("completions/crontab.bash", Here("shells")),
     ("completions/crontab.fish", Here("shells")),
+    ("config/cronwheel.toml", There("pages")),
     ("debian/changelog", There("package")),
     ("debian/copyright", There("package")),
     ("debian/lintian-overrides", There("package")),
@@ -48,15 +55,20 @@ const FILES: [(&str, Check); 33] = [
     ("debian/postrm", Here("services")),
     ("debian/preinst", Here("services")),
     ("debian/prerm", Here("services")),
+    ("debian/tests/control", Here("packages")),
+    ("debian/tests/smoke", There("package")),
     ("default/cron", Here("services")),
     ("default/crond", Here("services")),
     ("docker/Dockerfile", Here("containers")),
+    ("docker/compose.yaml", Here("containers")),
     ("kubernetes/cronwheel.yaml", Here("containers")),
     ("logrotate/cron", Here("logging")),
     ("openrc/crond", Here("services")),
     ("pam/cron.debian", There("package")),
     ("pam/crond.cronie", Here("services")),
+    ("release/reproducible", Here("release")),
     ("rpm/cronwheel.spec", Here("packages")),
+    ("rpm/make-sources", Here("packages")),
     ("rsyslog/30-cron.conf", Here("logging")),
     ("systemd/cron.service", Here("services")),
     ("systemd/crond.service", Here("services")),

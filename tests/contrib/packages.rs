@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Mode, name: what matters of the package's files; all belong to root.
-const INSTALLED: [(&str, &str); 22] = [
+const INSTALLED: [(&str, &str); 31] = [
+    ("-rw-r--r--", "/etc/anacrontab"),
+    ("drwxr-xr-x", "/etc/cron.d"),
     ("-rw-r--r--", "/etc/cron.d/0hourly"),
     ("-rw-------", "/etc/cron.deny"),
     ("-rw-r--r--", "/etc/pam.d/crond"),
@@ -19,16 +21,23 @@ const INSTALLED: [(&str, &str); 22] = [
     ("-rwxr-xr-x", "/usr/sbin/crond"),
     ("-rw-r--r--", "/usr/share/bash-completion/completions/crontab"),
     ("-rw-r--r--", "/usr/share/doc/cronwheel-0.1.0/README.md"),
+    ("-rw-r--r--", "/usr/share/doc/cronwheel-0.1.0/cronwheel.toml"),
+    ("-rw-r--r--", "/usr/share/doc/cronwheel-0.1.0/examples/mail.crontab"),
     ("-rw-r--r--", "/usr/share/fish/vendor_completions.d/crontab.fish"),
     ("-rw-r--r--", "/usr/share/licenses/cronwheel-0.1.0/LICENSE"),
     ("-rw-r--r--", "/usr/share/man/man1/cronctl.1"),
     ("-rw-r--r--", "/usr/share/man/man1/crontab.1"),
     ("-rw-r--r--", "/usr/share/man/man5/crontab.5"),
+    ("-rw-r--r--", "/usr/share/man/man5/cronwheel.toml.5"),
     ("-rw-r--r--", "/usr/share/man/man7/cron-differences.7"),
     ("-rw-r--r--", "/usr/share/man/man7/cronwheel.7"),
+    ("-rw-r--r--", "/usr/share/man/man7/cronwheel-migrate.7"),
+    ("-rw-r--r--", "/usr/share/man/man8/cron.8"),
     ("-rw-r--r--", "/usr/share/man/man8/crond.8"),
+    ("-rw-r--r--", "/usr/share/vim/vimfiles/syntax/crontab.vim"),
     ("-rw-r--r--", "/usr/share/zsh/site-functions/_crontab"),
     ("drwx--x--x", "/var/lib/cronwheel"),
+    ("drwxr-xr-x", "/var/spool/anacron"),
     ("drwx------", "/var/spool/cron"),
 ];
 
@@ -37,9 +46,9 @@ fn macros(place: &Path) -> Vec<String> {
     let top = format!("_topdir {}", place.display());
     let unit = "_unitdir /usr/lib/systemd/system";
     let hooks = ["systemd_post :", "systemd_preun :", "systemd_postun_with_restart :"];
-    // Where it keeps its scripts; no package of symbols beside it.
-    let others = [&*format!("_tmppath {}", place.display()), "debug_package %{nil}"];
-    let all = [&*top, unit].into_iter().chain(hooks).chain(others);
+    // Where it keeps its scripts.
+    let scripts = format!("_tmppath {}", place.display());
+    let all = [&*top, unit, &*scripts].into_iter().chain(hooks);
     all.flat_map(|definition| ["--define".to_owned(), definition.to_owned()]).collect()
 }
 
@@ -88,5 +97,66 @@ fn rpm_understands_the_spec_and_makes_a_package_of_the_built_programs() {
     for word in ["_cronwheel", "cronwheel history", "/nonexistent", "/usr/sbin/nologin"] {
         assert!(user.contains(word) && scripts.contains(word), "{word}: {scripts}");
     }
-    assert!(told(&["--conflicts"]).lines().any(|line| line == "cronie"));
+    for other in ["cronie", "cronie-anacron", "cronie-noanacron"] {
+        assert!(told(&["--conflicts"]).lines().any(|line| line == other), "{other}");
+    }
+    assert!(told(&["--provides"]).lines().any(|line| line == "dailyjobs"), "packages with daily jobs need it");
+}
+
+#[test]
+fn the_sources_of_the_rpm_have_every_crate_so_that_nothing_is_fetched() {
+    let name = "the_sources_of_the_rpm_have_every_crate_so_that_nothing_is_fetched";
+    if lacks(name, &["rpmbuild", "git"]) {
+        return;
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let sources = place.path().join("SOURCES");
+    // From what cargo has on this machine: a test fetches nothing.
+    let made = Command::new(contrib().join("rpm/make-sources"))
+        .arg(&sources)
+        .env("CARGO_NET_OFFLINE", "true")
+        .output()
+        .expect("make-sources");
+    let said = String::from_utf8_lossy(&made.stderr);
+    if said.contains("offline") {
+        return crate::common::stage::skip(name, "crates are missing: run tests/install-needs");
+    }
+    assert!(made.status.success(), "{said}");
+    run(Command::new("rpmbuild")
+        .args(["-bp", "--nodeps"])
+        .args(macros(place.path()))
+        .arg(contrib().join("rpm/cronwheel.spec")));
+    let tree = place.path().join(format!("BUILD/cronwheel-{}", env!("CARGO_PKG_VERSION")));
+    // As the spec builds, where nothing has ever been fetched.
+    let read = Command::new("cargo")
+        .args(["metadata", "--frozen", "--format-version", "1"])
+        .current_dir(&tree)
+        .env("CARGO_HOME", place.path().join("empty"))
+        .output()
+        .expect("cargo");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&read.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 50, "{} packages", packages.len());
+    for package in packages.iter().filter(|package| package["name"] != "cronwheel") {
+        let manifest = Path::new(package["manifest_path"].as_str().expect("a path"));
+        assert!(manifest.starts_with(tree.join("vendor")), "{}", manifest.display());
+    }
+}
+
+#[test]
+fn the_smoke_test_is_declared_as_autopkgtest_reads_it() {
+    let fields: Vec<(String, String)> = read("debian/tests/control")
+        .lines()
+        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("not a field: {line}")))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    for test in field("Tests").expect("tests").split(' ') {
+        let file = contrib().join("debian/tests").join(test);
+        let mode = fs::metadata(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{} is to be executable", file.display());
+    }
+    assert_eq!(field("Depends"), Some("cronwheel"));
+    assert!(field("Restrictions").is_some_and(|all| all.split(", ").any(|one| one == "needs-root")));
 }

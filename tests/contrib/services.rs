@@ -64,7 +64,8 @@ fn shellcheck_has_nothing_to_say_about_any_script() {
     if lacks("shellcheck_has_nothing_to_say_about_any_script", &["shellcheck"]) {
         return;
     }
-    let scripts = ["sysv/cron", "debian/preinst", "debian/postinst", "debian/prerm", "debian/postrm"];
+    let package = ["debian/preinst", "debian/postinst", "debian/prerm", "debian/postrm", "debian/tests/smoke"];
+    let scripts = [&package[..], &["sysv/cron", "release/reproducible", "rpm/make-sources"]].concat();
     run(Command::new("shellcheck").args(scripts).current_dir(contrib()));
     // Its variables are read, and RC_SVCNAME is set, by openrc-run, which shellcheck does not know.
     run(Command::new("shellcheck")
@@ -133,10 +134,15 @@ fn under_openrc_the_daemon_starts_reports_reloads_restarts_and_stops() {
     assert_eq!(line, "/usr/sbin/crond -s");
     service("status").ok();
     service("reload").ok();
+    // A restart while a job runs: the process that it belongs to stays, and is not the daemon.
+    world.drop_in("long", "@every_second root [ -e /run/long ] || { echo $$ >/run/long; exec sleep 600; }\n");
+    let job = world.wait_for_file("/run/long", Deadline::seconds(20)).trim().to_owned();
     service("restart").ok();
     assert_ne!(daemon(&world).expect("the daemon after a restart"), first);
+    assert!(std::path::Path::new("/proc").join(&job).exists(), "the job goes on");
     service("stop").ok();
-    assert_eq!(daemon(&world), None);
+    // OpenRC waits until it has no program any more; the process is gone a moment later.
+    Deadline::seconds(10).wait_for("the end of the daemon", || daemon(&world).is_none().then_some(()));
 }
 
 #[test]

@@ -4,12 +4,13 @@ use crate::{contrib, lacks, run};
 use std::process::Command;
 
 /// What is typed, and what must be among the answers, in every shell.
-const ASKED: [(&str, &[&str], &[&str]); 5] = [
+const ASKED: [(&str, &[&str], &[&str]); 6] = [
     ("crontab", &["-u", "roo"], &["root"]),
     ("crontab", &["--li"], &["--list"]),
     ("cronctl", &["ne"], &["next"]),
     ("cronctl", &["simulate", "--fr"], &["--from"]),
     ("crond", &["--stop"], &["--stop-timeout"]),
+    ("cron", &["--stop"], &["--stop-timeout"]),
 ];
 
 /// The answers, in whatever order and with whatever description behind them.

@@ -1,7 +1,7 @@
 //! The package on a system that has booted: a real systemd as the first process of new namespaces, on the small Debian
 //! that `tests/install-needs` makes with debootstrap.
 
-use crate::{cannot, needs, package};
+use crate::{SMOKE, cannot, needs, package};
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -18,6 +18,7 @@ fn under_a_booted_systemd_it_is_watched_reloaded_and_restarted_and_the_journal_h
     }
     fs::copy(package(), story.join("cronwheel.deb")).expect("our package");
     fs::write(story.join("booted"), include_str!("booted")).expect("the story");
+    fs::write(story.join("smoke"), SMOKE).expect("the smoke test");
     fs::write(story.join("story.service"), include_str!("story.service")).expect("the story's unit");
 
     let ended = Command::new("unshare")

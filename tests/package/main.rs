@@ -18,6 +18,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// The package's own test of an installed package.
+const SMOKE: &str = include_str!("../../contrib/debian/tests/smoke");
+
 /// Where `tests/install-needs` puts what the tests need.
 fn needs() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory").join("needs")
@@ -76,6 +79,7 @@ fn the_package_and_debians_cron_swap_places_without_losing_or_repeating_anything
     fs::copy(package(), root.join("packages/cronwheel.deb")).expect("our package");
     fs::copy(needs().join("cron.deb"), root.join("packages/cron.deb")).expect("Debian's package");
     fs::write(root.join("packages/story"), include_str!("story")).expect("the story");
+    fs::write(root.join("packages/smoke"), SMOKE).expect("the smoke test");
 
     let log = Log::read(&root.join("dev/log"));
     let told = run(Command::new("unshare")

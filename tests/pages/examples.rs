@@ -1,15 +1,16 @@
-//! The examples of crontab(5), JOB SETTINGS and RECIPES: each is a crontab without a complaint, or a calendar.
+//! The examples of crontab(5), JOB SETTINGS and RECIPES: each is a crontab without a complaint, or a calendar. So are the crontabs of
+//! cronwheel-migrate(7).
 
 use cronwheel::crontab::{Calendars, Context, Crontab, Form, KnownNames, parse_calendar};
-use cronwheel::profile::{CRONIE, DEBIAN};
+use cronwheel::profile::{CRONIE, DEBIAN, Profile};
 use cronwheel::schedule::{HostKey, Zone, Zones};
 use std::sync::Arc;
 
-struct OnlyUtc;
+struct Embedded;
 
-impl Zones for OnlyUtc {
-    fn named(&self, _: &str) -> Option<Arc<Zone>> {
-        None
+impl Zones for Embedded {
+    fn named(&self, name: &str) -> Option<Arc<Zone>> {
+        Zone::embedded(name).map(Arc::new)
     }
     fn system(&self) -> Arc<Zone> {
         Zone::utc()
@@ -37,10 +38,27 @@ fn every_example_of_crontab_5_is_read_without_a_complaint() {
         known.insert("holidays", parse_calendar(text.as_bytes()).expect("a calendar"));
     }
     for (text, profile) in crontabs.iter().flat_map(|text| [(text, &DEBIAN), (text, &CRONIE)]) {
-        let known = KnownNames { zones: &OnlyUtc, calendars: Some(&known) };
-        let context = Context { form: Form::User, dialect: &profile.dialect, name: "ann", host: HostKey(1), known };
-        let parsed = Crontab::parse(text.as_bytes(), &context).expect("memory");
-        assert!(parsed.diagnostics.is_empty(), "{text}: {:#?}", parsed.diagnostics);
-        assert!(!parsed.table.entries.is_empty(), "{text}");
+        is_read_without_a_complaint(text, Form::User, profile, Some(&known));
+    }
+}
+
+fn is_read_without_a_complaint(text: &str, form: Form, profile: &Profile, calendars: Option<&Calendars>) {
+    let known = KnownNames { zones: &Embedded, calendars };
+    let context = Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(1), known };
+    let parsed = Crontab::parse(text.as_bytes(), &context).expect("memory");
+    assert!(parsed.diagnostics.is_empty(), "{text}: {:#?}", parsed.diagnostics);
+    assert!(!parsed.table.entries.is_empty(), "{text}");
+}
+
+#[test]
+fn what_timers_and_yaml_become_is_read_without_a_complaint() {
+    let page = super::read("man/cronwheel-migrate.7");
+    for (section, form) in [("SYSTEMD TIMERS", Form::System), ("CRONSTABLE AND YACRON", Form::User)] {
+        // What it was, and what it becomes.
+        let blocks = blocks(&page, section);
+        let [_, crontab] = &blocks[..] else { panic!("{section}: {} examples", blocks.len()) };
+        for profile in [&DEBIAN, &CRONIE] {
+            is_read_without_a_complaint(crontab, form, profile, None);
+        }
     }
 }

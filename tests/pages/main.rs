@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests, though not inside a #[test]")]
 
 mod completions;
+mod configuration;
 mod examples;
 mod options;
 mod settings;
@@ -28,14 +29,16 @@ const PROGRAMS: [Program; 3] = [
     Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cli::cronctl::command },
 ];
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "man/cron.8",
     "man/crond.8",
     "man/crontab.1",
     "man/cronctl.1",
     "man/crontab.5",
+    "man/cronwheel.toml.5",
     "man/cron-differences.7",
     "man/cronwheel.7",
+    "man/cronwheel-migrate.7",
 ];
 
 fn root() -> &'static Path {
@@ -83,11 +86,8 @@ fn every_flag_and_every_verb_is_in_its_page() {
 }
 
 #[test]
-fn every_key_and_every_column_of_the_history_is_in_the_page_of_the_daemon() {
+fn every_column_of_the_history_is_in_the_page_of_the_daemon() {
     let page = read("man/crond.8");
-    for key in cronwheel::config::keys() {
-        assert!(page.contains(key), "the key {key} is not in man/crond.8");
-    }
     // A name of a table or a column, at the beginning of its line.
     let schema = read("src/history/schema.rs");
     let (_, rest) = schema.split_once("const FIRST").expect("the schema");
@@ -150,11 +150,41 @@ fn the_completions_are_those_of_the_programs() {
             keep(&path, &text);
         }
     }
+    // The daemon's name on Debian.
+    for (path, text) in completions::of("cron", cronwheel::daemon::cli::command(ProfileName::Debian).name("cron")) {
+        keep(&path, &text);
+    }
 }
 
 #[test]
-fn mandoc_has_nothing_to_say_about_any_page() {
-    // Pages refer to each other: they are checked where a reader would find them.
+fn the_daemons_page_is_found_by_both_of_its_names_and_each_page_by_its_own() {
+    if std::env::var("CI").as_deref() != Ok("true") && Command::new("mman").arg("-w").output().is_err() {
+        return; // The test below says that mandoc is missing.
+    }
+    let shelf = shelf();
+    let title = |section: &str, name: &str| {
+        let shown =
+            Command::new("mman").args(["-c", "-M"]).arg(shelf.path()).args([section, name]).output().expect("mman");
+        assert!(shown.status.success(), "man {section} {name}: {}", String::from_utf8_lossy(&shown.stderr));
+        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+        text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned).unwrap_or_default()
+    };
+    for (section, name, wanted) in [
+        ("8", "cron", "CROND(8)"),
+        ("8", "crond", "CROND(8)"),
+        ("1", "crontab", "CRONTAB(1)"),
+        ("5", "crontab", "CRONTAB(5)"),
+        ("7", "cronwheel", "CRONWHEEL(7)"),
+        ("5", "cronwheel.toml", "CRONWHEEL.TOML(5)"),
+        ("7", "cronwheel-migrate", "CRONWHEEL-MIGRATE(7)"),
+    ] {
+        let title = title(section, name);
+        assert!(title.starts_with(wanted), "man {section} {name} shows {title}");
+    }
+}
+
+/// The pages where man(1) looks for them. They refer to each other.
+fn shelf() -> tempfile::TempDir {
     let shelf = tempfile::tempdir().expect("a directory");
     for page in PAGES {
         let (name, section) = page.rsplit_once('.').expect("a section");
@@ -163,6 +193,12 @@ fn mandoc_has_nothing_to_say_about_any_page() {
         let name = Path::new(name).file_name().expect("a name").to_string_lossy().into_owned();
         fs::copy(root().join(page), place.join(format!("{name}.{section}"))).expect("a copy");
     }
+    shelf
+}
+
+#[test]
+fn mandoc_has_nothing_to_say_about_any_page() {
+    let shelf = shelf();
     let checked: Vec<PathBuf> = PAGES.iter().map(|page| root().join(page)).collect();
     let output = match Command::new("mandoc")
         .args(["-Tlint", "-W", "style"])

@@ -83,7 +83,9 @@ struct Waiting {
     /// The connection on which the output arrives, if it is still to come.
     live: Option<Connection>,
     output: JobOutput,
-    /// Whether no output has arrived, because the run had ended before it was asked for.
+    /// Whether any output has arrived.
+    has_output: bool,
+    /// Whether there was nobody to ask for the output, because the run had ended before.
     has_missed_output: bool,
 }
 
@@ -94,7 +96,8 @@ impl Waiting {
         poll.add(&daemon, DAEMON).map_err(|error| Error::Output(error.into()))?;
         poll.add(&signals, SIGNALS).map_err(|error| Error::Output(error.into()))?;
         let output = JobOutput::new(true);
-        Ok(Waiting { daemon, json, signals, poll, run: None, live: None, output, has_missed_output: false })
+        let (has_output, has_missed_output) = (false, false);
+        Ok(Waiting { daemon, json, signals, poll, run: None, live: None, output, has_output, has_missed_output })
     }
 
     fn wait(mut self, arguments: &RunArguments, out: &mut Output) -> Result<Verdict, Error> {
@@ -135,7 +138,7 @@ impl Waiting {
             }
         }
         self.output.finish()?;
-        if self.has_missed_output {
+        if !self.json && !self.has_output {
             self.print_missed_output();
         }
         Ok(outcome.map_or(Verdict::Clean, |outcome| self.verdict(&arguments.job, &outcome)))
@@ -154,7 +157,10 @@ impl Waiting {
             match live.receive::<OutputPart>() {
                 Ok(None) => return Ok(()),
                 Ok(Some((part, continues))) => {
-                    part.map(|part| self.output.write(&part)).transpose()?;
+                    if let Some(part) = part {
+                        self.has_output |= !part.data.is_empty();
+                        self.output.write(&part)?;
+                    }
                     if continues {
                         continue;
                     }
@@ -169,13 +175,16 @@ impl Waiting {
         Ok(())
     }
 
-    /// Prints from the history what the run wrote before it could be asked for.
+    /// Prints from the history what the run wrote before it could be asked for. A run that has ended for the executor, and not yet for the
+    /// daemon, is followed to an end without any output, as one that wrote nothing: only the history tells them apart.
     fn print_missed_output(&mut self) {
         let Some(run) = self.run else { return };
         let printed = past::open(&mut self.daemon)
             .and_then(|mut history| logs::ended_output(&mut history, run))
             .and_then(|output| job_output::print_kept(&output));
-        if let Err(error) = printed {
+        if let Err(error) = printed
+            && self.has_missed_output
+        {
             to_stderr(&format!("cronctl: the output of run {run} is not shown: {error}\n"));
         }
     }
