@@ -3,6 +3,7 @@
 use super::stderr::to_stderr;
 use crate::config::ConfigError;
 use crate::scheduler::JobId;
+use crate::sys::files::reason;
 use std::io;
 use std::path::PathBuf;
 
@@ -41,12 +42,19 @@ pub(super) enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A crontab cannot be read.
-    #[error("reading {name}: {source}")]
+    #[error("reading {name}: {}", reason(source))]
     Read {
         /// The file, or `standard input`.
         name: String,
         source: io::Error,
     },
+    /// The file is an anacrontab, whose entries have no schedule.
+    #[error(
+        "{}: an anacrontab says after how many days its jobs are due, and not when; cronctl list shows when the daemon \
+         starts them, cronctl check PATH checks the file",
+        .path.display()
+    )]
+    Anacrontab { path: PathBuf },
     /// The user has no crontab.
     #[error("no crontab for {user}")]
     NoTable { user: String },
@@ -75,7 +83,7 @@ pub(super) enum Error {
     #[error("starting crontab -l: {0}")]
     NoCrontab(io::Error),
     /// The SVG file could not be written.
-    #[error("writing {}: {source}", .path.display())]
+    #[error("writing {}: {}", .path.display(), reason(source))]
     WriteSvg { path: PathBuf, source: io::Error },
     /// No daemon answers.
     #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
@@ -145,6 +153,7 @@ impl Error {
             Error::Denied { .. } => 4,
             Error::Config(_)
             | Error::Read { .. }
+            | Error::Anacrontab { .. }
             | Error::NoTable { .. }
             | Error::NotYours { .. }
             | Error::NoUser { .. }
