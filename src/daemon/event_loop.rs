@@ -325,6 +325,7 @@ impl Daemon {
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
             ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
+            ExecutorEvent::FollowedUp { run, what, how, output } => self.record_follow_up(run, &what, &how, &output),
             ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
             ExecutorEvent::OutputPart { follower, stream, skipped, data, is_end } => {
                 self.send_output_part(follower, stream, skipped, data, is_end);
@@ -336,8 +337,8 @@ impl Daemon {
 
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        self.publish_end(&result);
         self.record_result(&result);
+        self.publish_end(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
@@ -363,6 +364,7 @@ impl Daemon {
                     self.publish_outcome(&record);
                     self.record_outcome(&record);
                 }
+                Action::UpdateRow(record) => self.record_outcome(&record),
                 Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
@@ -403,6 +405,9 @@ impl Daemon {
         self.debug_start(start);
         self.publish_start(start);
         self.executors.current.start(start, self.settings.debug.has(Topic::Processes));
+        if start.trigger.is_manual() {
+            self.follow_run_by_hand(start);
+        }
     }
 
     /// Has a run ended by the executor that it belongs to.

@@ -1,7 +1,7 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
 use super::job_id::JobId;
-use super::jobs::{JobState, Pause};
+use super::jobs::{JobState, Pause, PauseOfAll, PauseScope, PausesOfAll};
 use crate::schedule::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ pub struct SavedState {
     /// For each job with `CRON_CATCHUP` a digest of its schedule, and since when it has had that.
     pub(super) first_seen: BTreeMap<JobId, (u64, Timestamp)>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
+    pub(super) pauses_of_all: PausesOfAll,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
     pub(super) handled: Option<Timestamp>,
     /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
@@ -33,6 +34,8 @@ enum Part {
     State(Option<Box<JobState>>),
     FirstSeen(Option<(u64, Timestamp)>),
     Pause(Option<Pause>),
+    /// The job is the key of a scope.
+    PauseOfAll(Option<Box<PauseOfAll>>),
 }
 
 impl SavedState {
@@ -42,6 +45,11 @@ impl SavedState {
             Part::State(state) => set(&mut self.jobs, job, state.map(|state| *state)),
             Part::FirstSeen(seen) => set(&mut self.first_seen, job, seen),
             Part::Pause(pause) => set(&mut self.pauses, job, pause),
+            Part::PauseOfAll(all) => {
+                if let Some(scope) = PauseScope::of_key(&job) {
+                    set(&mut self.pauses_of_all, scope, all.map(|all| *all));
+                }
+            }
         }
     }
 
@@ -78,12 +86,13 @@ impl SavedState {
         let jobs = self.jobs.iter().map(|(job, state)| StateChange::state(job.clone(), Some(state.clone())));
         let seen = self.first_seen.iter().map(|(job, seen)| StateChange::first_seen(job.clone(), Some(*seen)));
         let pauses = self.pauses.iter().map(|(job, pause)| StateChange::pause(job.clone(), Some(pause.clone())));
-        jobs.chain(seen).chain(pauses)
+        let of_all = self.pauses_of_all.iter().map(|(scope, all)| StateChange::pause_of_all(*scope, Some(all.clone())));
+        jobs.chain(seen).chain(pauses).chain(of_all)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
-        self.jobs.len() + self.first_seen.len() + self.pauses.len()
+        self.jobs.len() + self.first_seen.len() + self.pauses.len() + self.pauses_of_all.len()
     }
 
     /// Whether there is nothing to store.
@@ -105,19 +114,24 @@ impl StateChange {
         StateChange { job, part: Part::Pause(pause) }
     }
 
+    pub(super) fn pause_of_all(scope: PauseScope, all: Option<PauseOfAll>) -> StateChange {
+        StateChange { job: scope.key(), part: Part::PauseOfAll(all.map(Box::new)) }
+    }
+
     /// The job and which part of its state it is: a later change with the same key replaces this one.
     pub fn key(&self) -> (&str, &'static str) {
         let part = match self.part {
             Part::State(_) => "state",
             Part::FirstSeen(_) => "first-seen",
             Part::Pause(_) => "pause",
+            Part::PauseOfAll(_) => "pause-of-all",
         };
         (self.job.as_str(), part)
     }
 
     /// Whether there is nothing of this part any more.
     pub fn is_removal(&self) -> bool {
-        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::Pause(None))
+        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::Pause(None) | Part::PauseOfAll(None))
     }
 
     /// The change that removes this part.
@@ -126,6 +140,7 @@ impl StateChange {
             Part::State(_) => Part::State(None),
             Part::FirstSeen(_) => Part::FirstSeen(None),
             Part::Pause(_) => Part::Pause(None),
+            Part::PauseOfAll(_) => Part::PauseOfAll(None),
         };
         StateChange { job: self.job.clone(), part }
     }
@@ -136,9 +151,9 @@ impl StateChange {
     }
 }
 
-fn set<T>(map: &mut BTreeMap<JobId, T>, job: JobId, value: Option<T>) {
+fn set<K: Ord, T>(map: &mut BTreeMap<K, T>, key: K, value: Option<T>) {
     match value {
-        Some(value) => map.insert(job, value),
-        None => map.remove(&job),
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
     };
 }

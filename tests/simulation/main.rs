@@ -7,6 +7,7 @@ mod begin;
 mod clock;
 mod complaints;
 mod outcomes;
+mod pauses;
 mod policies;
 mod policy_model;
 mod policy_pairs;
