@@ -20,7 +20,7 @@ pub(super) fn daemon(matches: &ArgMatches, world: &World) -> Option<Connection> 
     const OTHERS: [&str; 8] = ["expr", "file", "path", "user", "tz", "spool", "system-crontab", "cron-d"];
     let is_all = source::path(matches).is_some_and(|path| path == Path::new(source::ALL));
     let is_other = |option: &&str| matches.try_get_raw(option).ok().flatten().is_some();
-    if OTHERS.iter().any(|option| is_other(&option) && !(is_all && *option == "path")) {
+    if OTHERS.iter().any(|option| is_other(option) && !(is_all && *option == "path")) {
         return None;
     }
     match Connection::open(world) {
