@@ -984,7 +984,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__timeline)
-            opts="-h --file --system --user --tz --from --until --svg --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help all"
+            opts="-h --file --system --user --tz --from --until --svg --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

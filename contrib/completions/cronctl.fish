@@ -165,7 +165,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l config -d 'Read
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l json -d 'Print nothing as well'
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l expr -d 'Use this schedule: five fields, a nickname such as @daily, or @quartz and seven fields' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l file -d 'Use the entries of this file, which has the format of a user\'s crontab; - means standard input' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l file -d 'The same as FILE' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l user -d 'Use the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l from -d 'Runs after this time (exclusive); default: now' -r
@@ -195,7 +195,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l profile -d '
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l file -d 'The file, in the format of a user\'s crontab; - means standard input' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l file -d 'The same as FILE' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l from -d 'Start the simulated machine at this time' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l until -d 'Stop after this time (inclusive)' -r
@@ -213,7 +213,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l system -d '
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l outcomes -d 'Print one JSON object for each outcome of a slot or a run instead of the starts'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l json -d 'Print one JSON object for each start, with at (UTC), shown, line and command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l file -d 'Use the entries of this file, which has the format of a user\'s crontab; - means standard input' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l file -d 'The same as FILE' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l user -d 'Use the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l from -d 'Begin at this time; default: the start of the current hour' -r

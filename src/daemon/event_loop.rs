@@ -326,6 +326,7 @@ impl Daemon {
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
             ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
+            ExecutorEvent::FollowedUp { run, what, how, output } => self.record_follow_up(run, &what, &how, &output),
             ExecutorEvent::KeptOutput { run, head, tail, cut } => self.record_output(run, head, &tail, cut),
             ExecutorEvent::OutputPart { follower, stream, skipped, data, is_end } => {
                 self.send_output_part(follower, stream, skipped, data, is_end);
@@ -337,8 +338,8 @@ impl Daemon {
 
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        self.publish_end(&result);
         self.record_result(&result);
+        self.publish_end(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
 
@@ -368,6 +369,7 @@ impl Daemon {
                     self.publish_outcome(&record);
                     self.record_outcome(&record);
                 }
+                Action::UpdateRow(record) => self.record_outcome(&record),
                 Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
@@ -415,6 +417,10 @@ impl Daemon {
             self.log_run(start, Level::Warning, "NOT STARTED", &format!(": {why}"));
             let outcome = RunOutcome::NotStarted { why: why.to_owned() };
             self.handle_result(RunResult::of_outcome(start.run, outcome, clock::wall_ms()));
+            return;
+        }
+        if start.trigger.is_manual() {
+            self.follow_run_by_hand(start);
         }
     }
 

@@ -4,6 +4,7 @@
 //! reads it when it gets to that; see [`crate::history`].
 
 use super::control_socket::{self, make_socket_directory};
+use super::execute_as;
 use super::reactor::{Interest, Reactor, Token};
 use super::settings::Settings;
 use crate::config::sockets::HISTORY;
@@ -26,7 +27,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -396,13 +396,12 @@ impl OpenHistory {
         let mut line = serde_json::to_vec(&self.settings).map_err(io::Error::from)?;
         line.push(b'\n');
         files::write_all(&ours, &line)?;
-        let mut command = Command::new(&self.program);
+        let mut command = match self.account {
+            Some(ids) => execute_as::command(ids, &self.program),
+            None => Command::new(&self.program),
+        };
         command.arg(VERB).env_clear().current_dir("/");
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some((uid, gid)) = self.account {
-            // Supplementary groups are cleared with the user.
-            command.gid(gid).uid(uid);
-        }
         // The loop reaps all children.
         #[allow(clippy::zombie_processes)]
         let _child = command.spawn()?;

@@ -82,21 +82,25 @@ impl Daemon {
 
     /// Records what the executor has reported of an ended run.
     pub(super) fn record_result(&mut self, result: &RunResult) {
-        self.record_result_by(result, &RunRules::default());
+        let rules = self.runs.get(result.run).and_then(|run| self.planner.scheduler.rules_of_job(&run.job));
+        self.record_result_by(result, rules.as_ref());
     }
 
-    fn record_result_by(&mut self, result: &RunResult, rules: &RunRules) {
+    fn record_result_by(&mut self, result: &RunResult, rules: Option<&RunRules>) {
         // Its beginning was recorded, unless the history keeps nothing of its job.
         let share = self.history.share_of_run(result.run);
         self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
     }
 
-    /// Records the ends that executors have reported to an earlier daemon: it may have been killed before it could do that.
+    /// Records the ends and mails that executors have reported to an earlier daemon: it may have been killed before it could do that.
     pub(super) fn record_earlier_results(&mut self, started: &[EarlierStart]) {
         for start in started {
             let Some(result) = &start.result else { continue };
-            let request = self.planner.scheduler.request_of_job(&start.job);
-            self.record_result_by(result, &request.map(|request| request.rules).unwrap_or_default());
+            let rules = self.planner.scheduler.rules_of_job(&start.job);
+            self.record_result_by(result, rules.as_ref());
+            if let Some(mail) = &start.mail {
+                self.record_mail(start.run, mail);
+            }
         }
     }
 
@@ -118,6 +122,15 @@ impl Daemon {
         };
         let share = self.history.share_of_run(run);
         self.history.record(share, &HistoryEvent::Mailed { run: run.0, mail }, &[]);
+    }
+
+    /// Records what became of a hook or a call of a web service.
+    pub(super) fn record_follow_up(&mut self, run: RunId, what: &str, how: &str, output: &[u8]) {
+        let output = String::from_utf8_lossy(output);
+        let separator = if output.trim_end().is_empty() { "" } else { "\n" };
+        let text = format!("{what}: {how}{separator}{}", output.trim_end());
+        let share = self.history.share_of_run(run);
+        self.history.record(share, &HistoryEvent::FollowedUp { run: run.0, text }, &[]);
     }
 
     /// Records an outcome that the scheduler has decided about.

@@ -40,6 +40,7 @@ mod database;
 mod deadlines;
 mod debug;
 mod event_loop;
+mod execute_as;
 mod execution;
 mod file_cache;
 mod history;
@@ -109,20 +110,25 @@ enum Failure {
 
 /// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
-    // Before anything else, so that no signal can end the process from here on.
-    let blocked = signal::block();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
+    if execute_as::is_meant(&arguments) {
+        return fail(&name, &execute_as::execute(&arguments).to_string());
+    }
+    // Before anything else, so that no signal can end the process from here on.
+    let blocked = signal::block();
     match blocked.map_err(os("blocking signals")).map_err(Failure::from).and_then(|()| run(arguments, &name)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
-        Err(why) => {
-            // If standard error fails, there is nothing left to report to.
-            let line = format!("{name}: {}\n", why.to_string().trim_end());
-            let _ = files::write_all(descriptor::standard(true), line.as_bytes());
-            ExitCode::FAILURE
-        }
+        Err(why) => fail(&name, &why.to_string()),
     }
+}
+
+/// Reports a failure on standard error.
+fn fail(name: &str, why: &str) -> ExitCode {
+    // If standard error fails, there is nothing left to report to.
+    let _ = files::write_all(descriptor::standard(true), format!("{name}: {}\n", why.trim_end()).as_bytes());
+    ExitCode::FAILURE
 }
 
 fn run(arguments: Vec<OsString>, name: &str) -> Result<(), Failure> {

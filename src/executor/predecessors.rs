@@ -5,7 +5,7 @@ use super::lost_processes::{self, LostProcesses, Sessions};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
-use crate::scheduler::{JobId, RunId, RunResult};
+use crate::scheduler::{JobId, MailResult, RunId, RunResult};
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 use crate::sys::process::Pid;
@@ -31,6 +31,8 @@ pub struct EarlierStart {
     pub at_reboot: bool,
     /// Its result, if it has one: an earlier main may have received it just before it was killed.
     pub result: Option<RunResult>,
+    /// What became of its mail, if that is known: the same holds for it.
+    pub mail: Option<MailResult>,
 }
 
 /// Executors and journals of earlier mains.
@@ -305,6 +307,7 @@ fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
         job: run.job.clone(),
         scheduled_at: run.scheduled_at,
         at_reboot: run.at_reboot,
+        mail: run.mail.clone(),
         result: run.result.clone(),
     })
 }

@@ -119,6 +119,7 @@ impl OldExecutor {
                 }
                 ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
                 ExecutorEvent::Mailed { .. }
+                | ExecutorEvent::FollowedUp { .. }
                 | ExecutorEvent::Begun { .. }
                 | ExecutorEvent::KeptOutput { .. }
                 | ExecutorEvent::OutputPart { .. } => self.other_events.push(event),
@@ -129,8 +130,9 @@ impl OldExecutor {
         if is_open || !ended.is_empty() { Ok(ended) } else { Err(Closed) }
     }
 
-    /// Takes the received events about mail, output and processes: [`ExecutorEvent::Mailed`], and from an executor of the same version
-    /// [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`] and [`ExecutorEvent::Begun`] with the processes of running jobs.
+    /// Takes the received events about mail, hooks, output and processes: [`ExecutorEvent::Mailed`], and from an executor of the same version
+    /// [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`], [`ExecutorEvent::FollowedUp`] and [`ExecutorEvent::Begun`] with the
+    /// processes of running jobs.
     pub fn take_other_events(&mut self) -> Vec<ExecutorEvent> {
         std::mem::take(&mut self.other_events)
     }

@@ -9,7 +9,7 @@ use super::lost_processes::LostProcesses;
 use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 3;
+pub(super) const PROTOCOL: u32 = 4;
 
 /// A request from a main to an executor. `S` is the start: main borrows it, the executor owns it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -150,6 +150,17 @@ pub enum ExecutorEvent {
         data: Vec<u8>,
         /// Whether this is the last part: the output has ended, main wants no more, or there is no such run, or too many followers.
         is_end: bool,
+    },
+    /// A hook or a call of a web service has ended, or was given up, perhaps while no main was connected.
+    FollowedUp {
+        /// The run after which it was started.
+        run: RunId,
+        /// What it was: the event of a hook, or `ping` and what was told.
+        what: String,
+        /// How it ended: `exit 0`.
+        how: String,
+        /// The beginning of what it has written.
+        output: Vec<u8>,
     },
 }
 

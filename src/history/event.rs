@@ -37,6 +37,13 @@ pub enum HistoryEvent {
         /// `sent`, `dropped`, or why it failed.
         mail: String,
     },
+    /// What became of a hook or a call of a web service after a run.
+    FollowedUp {
+        /// The number of the run.
+        run: u64,
+        /// `failure: exit 0`, and behind a newline the beginning of what it has written.
+        text: String,
+    },
     /// Slots passed without a run.
     Slots(Box<Slots>),
     /// Somebody steered jobs.
@@ -142,6 +149,9 @@ pub struct RunEnded {
     pub max_rss_kib: Option<u64>,
     /// Bytes that it wrote.
     pub output_bytes: u64,
+    /// Whether the rules of its entry were known, so that `ok` and `failed` are final.
+    #[serde(default)]
+    pub is_by_rules: bool,
     /// How it ended, as far as the rules of its entry are known.
     #[serde(flatten)]
     pub end: RecordedOutcome,
@@ -227,9 +237,10 @@ impl RunBegun {
 }
 
 impl RunEnded {
-    /// What the executor has reported, by the rules of the run, as far as they are known.
-    pub fn of(result: &RunResult, rules: &RunRules) -> RunEnded {
+    /// What the executor has reported, by the rules of the run, if they are known.
+    pub fn of(result: &RunResult, rules: Option<&RunRules>) -> RunEnded {
         RunEnded {
+            is_by_rules: rules.is_some(),
             run: result.run.0,
             started_at_ms: result.started_at_ms,
             ended_at_ms: result.ended_at_ms,
@@ -238,7 +249,7 @@ impl RunEnded {
             system_us: result.usage.map(|usage| usage.system_us),
             max_rss_kib: result.usage.map(|usage| usage.max_rss_kib),
             output_bytes: result.output.bytes,
-            end: RecordedOutcome::of_result(result, rules),
+            end: RecordedOutcome::of(&rules.unwrap_or(&RunRules::default()).outcome(result)),
         }
     }
 }
@@ -261,10 +272,6 @@ impl RecordedOutcome {
             signal,
         }
     }
-
-    fn of_result(result: &RunResult, rules: &RunRules) -> RecordedOutcome {
-        RecordedOutcome::of(&rules.outcome(result))
-    }
 }
 
 impl RunDecided {
@@ -283,7 +290,7 @@ mod tests {
     #[test]
     fn events_are_read_back_and_fields_of_later_versions_are_ignored() {
         let result = RunResult::of_outcome(RunId(7), RunOutcome::Code(3), 5000);
-        let event = HistoryEvent::RunEnded(Box::new(RunEnded::of(&result, &RunRules::default())));
+        let event = HistoryEvent::RunEnded(Box::new(RunEnded::of(&result, None)));
         let text = serde_json::to_string(&event).unwrap();
         assert!(text.contains(r#""event":"run-ended""#) && text.contains(r#""outcome":"failed""#), "{text}");
         assert_eq!(serde_json::from_str::<HistoryEvent>(&text).unwrap(), event);
@@ -301,7 +308,7 @@ mod tests {
             (RunOutcome::Lost, ("lost", None, None, None)),
         ] {
             let result = RunResult::of_outcome(RunId(1), outcome, 0);
-            let ended = RunEnded::of(&result, &RunRules::default()).end;
+            let ended = RunEnded::of(&result, None).end;
             let shown = (ended.outcome.as_str(), ended.reason.as_deref(), ended.exit_code, ended.signal);
             assert_eq!(shown, expected);
         }

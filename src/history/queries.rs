@@ -128,7 +128,8 @@ impl Store {
 
     /// At most `most` rows, those with the newest slots first. `after` is the last row of the page before.
     ///
-    /// Every question is answered by one index, in order: that of the job, else of the owner, else of the outcome, else of the time. SQLite, which
+    /// Every question is answered by one index, in order: that of the job, else of the owner, else of the outcome, else of
+    /// the user, else of the time. SQLite, which
     /// has no statistics here, does not use an index for a column behind a `+`.
     pub(super) fn runs(
         &self,
@@ -150,10 +151,7 @@ impl Store {
         add("job", filter.job.clone().map(Value::from));
         add("owner", visible(viewer).1);
         add("outcome", filter.outcome.clone().map(Value::from));
-        if let Some(user) = filter.user.clone() {
-            conditions.push("+user = ?".to_owned());
-            values.push(user.into());
-        }
+        add("user", filter.user.clone().map(Value::from));
         let mut add = |condition: &str, bounds: Vec<Value>| {
             if !bounds.is_empty() {
                 conditions.push(condition.to_owned());

@@ -6,10 +6,10 @@
 use rusqlite::{Connection, Result};
 
 /// The version that this program writes (PRAGMA user_version).
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// What each version has added to the one before.
-const MIGRATIONS: [&str; VERSION as usize] = [FIRST, SECOND];
+const MIGRATIONS: [&str; VERSION as usize] = [FIRST, SECOND, THIRD];
 
 const FIRST: &str = "
 -- One row for each run, and one for slots in a row without a run.
@@ -132,6 +132,10 @@ END;
 CREATE TRIGGER actions_deleted AFTER DELETE ON actions BEGIN
     UPDATE owners SET bytes = bytes - old.size WHERE owner = old.uid;
 END;
+";
+
+const THIRD: &str = "
+CREATE INDEX runs_by_user ON runs (user, scheduled_at);
 ";
 
 /// The version of a database; 0 for a new one.

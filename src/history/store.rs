@@ -20,6 +20,8 @@ const ROW: i64 = 250;
 const ACTION: i64 = 100;
 /// Most of these rows that are kept for each user.
 pub(super) const MOST_ACTIONS: i64 = 1_000;
+/// Nothing is added to what hooks and pings have reported when it is as long as this.
+const MOST_OF_HOOKS: i64 = 32 << 10;
 /// The size of the pages of a new database.
 const PAGE: u32 = 4096;
 /// Kilobytes of pages that are cached.
@@ -258,6 +260,7 @@ impl Change<'_> {
             HistoryEvent::Mailed { run, mail } => {
                 self.execute("UPDATE runs SET mail = ?2 WHERE run = ?1", params![*run as i64, mail])
             }
+            HistoryEvent::FollowedUp { run, text } => self.followed_up(*run, text),
             HistoryEvent::Slots(slots) => self.slots(slots),
             HistoryEvent::Control { at_ms, uid, by, action, job, run, text } => {
                 let texts = by.len() + action.len() + job.as_ref().map_or(0, String::len) + text.len();
@@ -363,23 +366,25 @@ impl Change<'_> {
     fn run_ended(&mut self, ended: &RunEnded) -> rusqlite::Result<()> {
         self.seen(ended.ended_at_ms);
         let seconds = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e6);
-        // The rules of the entry may have decided already, and a run that has ended is not lost.
-        let sql = "UPDATE runs SET
+        // The rules of the entry may have decided already, and a run that has ended is not lost. Where a daemon was killed before it had
+        // decided, the next one knows the result and the rules.
+        let is_open = "(outcome IN ('running', 'lost') OR (:is_by_rules AND outcome IN ('ok', 'failed')))";
+        let sql = format!(
+            "UPDATE runs SET
                 started_at = :started_at, ended_at = :ended_at, duration = :duration, cpu_user = :cpu_user,
                 cpu_system = :cpu_system, max_rss = :max_rss, output_bytes = :output_bytes,
-                outcome = iif(outcome IN ('running', 'lost'), :outcome, outcome),
-                reason = iif(outcome IN ('running', 'lost'), :reason, reason),
-                exit_code = iif(outcome IN ('running', 'lost'), :exit_code, exit_code),
-                signal = iif(outcome IN ('running', 'lost'), :signal, signal)
-            WHERE run = :run AND (:outcome <> 'lost' OR outcome = 'running')";
+                outcome = iif({is_open}, :outcome, outcome), reason = iif({is_open}, :reason, reason),
+                exit_code = iif({is_open}, :exit_code, exit_code), signal = iif({is_open}, :signal, signal)
+            WHERE run = :run AND (:outcome <> 'lost' OR outcome = 'running')"
+        );
         let values = named_params! {
-            ":run": ended.run as i64, ":started_at": ended.started_at_ms, ":ended_at": ended.ended_at_ms,
+            ":run": ended.run as i64, ":is_by_rules": ended.is_by_rules, ":started_at": ended.started_at_ms, ":ended_at": ended.ended_at_ms,
             ":duration": ended.duration_ms.map(|ms| ms as f64 / 1e3), ":cpu_user": seconds(ended.user_us),
             ":cpu_system": seconds(ended.system_us), ":max_rss": ended.max_rss_kib.map(|kib| (kib * 1024) as i64),
             ":output_bytes": ended.output_bytes as i64, ":outcome": ended.end.outcome, ":reason": ended.end.reason,
             ":exit_code": ended.end.exit_code, ":signal": ended.end.signal,
         };
-        self.transaction.prepare_cached(sql)?.execute(values).map(drop)
+        self.transaction.prepare_cached(&sql)?.execute(values).map(drop)
     }
 
     fn run_decided(&mut self, decided: &RunDecided) -> rusqlite::Result<()> {
@@ -401,6 +406,13 @@ impl Change<'_> {
                 size = size + ?5 - ifnull(length(output_head) + length(output_tail), 0)
             WHERE run = ?1";
         self.execute(sql, params![run as i64, head, tail, cut as i64, bytes.len() as i64])
+    }
+
+    /// Adds a line to what is known of hooks and pings. An executor may report one twice, to two daemons.
+    fn followed_up(&self, run: u64, text: &str) -> rusqlite::Result<()> {
+        let sql = "UPDATE runs SET hooks = iif(hooks IS NULL, ?2, hooks || char(10) || ?2), size = size + ?3
+            WHERE run = ?1 AND (hooks IS NULL OR (length(hooks) < ?4 AND instr(hooks, ?2) = 0))";
+        self.execute(sql, params![run as i64, text, text.len() as i64, MOST_OF_HOOKS])
     }
 
     /// Slots without a run: the first event of a row has the first slot, a later one says how many followed.

@@ -4,6 +4,7 @@ use super::event::{DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, Ru
 use super::journal::{JournaledEvent, Position};
 use super::message::Retention;
 use super::queries::{RunFilter, Viewer};
+use super::schema;
 use super::store::{Store, StoreError};
 use rusqlite::Connection;
 
@@ -235,13 +236,70 @@ fn rows_are_filtered_and_paged_newest_first() {
 fn a_question_that_takes_too_long_is_interrupted() {
     let mut store = store();
     apply(&mut store, (1..=5000).map(|run| begun(run, "alice:a", run as i64)).collect());
-    let nobody = RunFilter { user: Some("nobody".into()), ..RunFilter::default() };
+    let nobody = RunFilter { job: Some("alice:a".into()), user: Some("nobody".into()), ..RunFilter::default() };
     let ask = |until_ms| store.ask(until_ms, |store| store.runs(Viewer::Everything, &nobody, None, 10));
     let refused = ask(0).unwrap_err();
     assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
     assert_eq!(ask(i64::MAX).unwrap().len(), 0);
     // Nothing is left of the limit.
     apply(&mut store, (1..=5000).map(|run| ended(run, "ok")).collect());
+}
+
+#[test]
+fn the_rows_of_a_user_are_found_by_an_index_also_in_a_database_of_an_earlier_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path(), 1).unwrap().store;
+    // What this version has added.
+    store.connection().execute_batch("DROP INDEX runs_by_user; PRAGMA user_version = 2").unwrap();
+    apply(&mut store, (1..=5000).map(|run| begun(run, "bob:a", run as i64)).collect());
+    store.connection().execute_batch("UPDATE runs SET user = 'v' WHERE run = 7").unwrap();
+    let of_user = RunFilter { user: Some("v".into()), ..RunFilter::default() };
+    // A time limit of 0 is looked at after a thousand steps.
+    let ask =
+        |store: &Store| store.ask(0, |store| store.runs(Viewer::Everything, &of_user, None, 10)).map(|rows| rows.len());
+    assert!(ask(&store).is_err());
+    drop(store);
+    let store = Store::open(directory.path(), 1).unwrap().store;
+    assert_eq!(ask(&store).unwrap(), 1);
+    assert_eq!(schema::version(store.connection()).unwrap(), schema::VERSION);
+}
+
+#[test]
+fn a_daemon_that_knows_the_rules_corrects_what_one_that_was_killed_has_recorded() {
+    let end_by_rules = |word: &str| {
+        let HistoryEvent::RunEnded(end) = ended(1, word) else { unreachable!() };
+        HistoryEvent::RunEnded(Box::new(RunEnded { is_by_rules: true, ..*end }))
+    };
+    for (first, decided_as, last, expected) in
+        [("failed", None, "ok", "ok"), ("ok", None, "failed", "failed"), ("signal", Some("killed"), "failed", "killed")]
+    {
+        let mut store = store();
+        apply(&mut store, vec![begun(1, "alice:a", 1), ended(1, first)]);
+        apply(&mut store, decided_as.map(|word| decided(1, word)).into_iter().collect());
+        apply(&mut store, vec![end_by_rules(last)]);
+        // One that does not know them changes nothing.
+        apply(&mut store, vec![ended(1, first)]);
+        assert_eq!(outcomes(&store).len(), 1);
+        assert!(outcomes(&store)[0].contains(expected), "{:?}", outcomes(&store));
+    }
+}
+
+#[test]
+fn what_becomes_of_hooks_is_added_once_each_and_bounded() {
+    let mut store = store();
+    let hook = |text: &str| HistoryEvent::FollowedUp { run: 1, text: text.to_owned() };
+    apply(
+        &mut store,
+        vec![begun(1, "alice:a", 1), ended(1, "failed"), hook("failure: exit 0\ntold"), hook("ping fail: exit 1")],
+    );
+    // The executor has told a second daemon, too.
+    apply(&mut store, vec![hook("failure: exit 0\ntold")]);
+    let hooks = |store: &Store| store.run(Viewer::Owner(1000), 1).unwrap().unwrap().record.hooks.unwrap();
+    assert_eq!(hooks(&store), "failure: exit 0\ntold\nping fail: exit 1");
+    for number in 0..100 {
+        apply(&mut store, vec![hook(&format!("late: {number}{}", "x".repeat(4_000)))]);
+    }
+    assert!((32 << 10..40 << 10).contains(&hooks(&store).len()));
 }
 
 fn trim(store: &mut Store, keep: Retention, now_ms: i64) {

@@ -45,6 +45,8 @@ pub(super) struct Anacron {
     wanted_check: Option<Occasion>,
     /// The request that has not been answered yet.
     question: Option<Question>,
+    /// Whether all jobs are paused.
+    is_paused: bool,
 }
 
 /// An anacron job, for questions.
@@ -161,6 +163,15 @@ impl Anacron {
         self.want_check(Occasion::Change);
     }
 
+    /// While all jobs are paused, none is found due. Those that were are found again when the pause ends.
+    pub(super) fn set_paused(&mut self, is_paused: bool) {
+        match (std::mem::replace(&mut self.is_paused, is_paused), is_paused) {
+            (false, true) => self.planned.clear(),
+            (true, false) => self.want_check(Occasion::Regular),
+            (false, false) | (true, true) => {}
+        }
+    }
+
     fn want_check(&mut self, occasion: Occasion) {
         if self.source.is_some() {
             self.wanted_check = self.wanted_check.max(Some(occasion));
@@ -205,7 +216,7 @@ impl Anacron {
         }
         let Some(occasion) = self.wanted_check.take() else { return };
         self.next_check = self.table.as_ref().map(|_| next_check(now, zone));
-        if !is_on_battery {
+        if !is_on_battery && !self.is_paused {
             self.find_due(occasion, lines, now, zone, actions);
         }
     }
@@ -268,7 +279,8 @@ impl Anacron {
         zone: &Zone,
     ) -> Option<RunRequest> {
         let Some(Question::Start(planned)) = self.question.take() else { return None };
-        let source = self.source.clone().filter(|_| self.is_due(&planned.job, lines, now, zone))?;
+        let is_due = !self.is_paused && self.is_due(&planned.job, lines, now, zone);
+        let source = self.source.clone().filter(|_| is_due)?;
         self.running.push(RunningJob { run, id: planned.job.id.clone(), day: planned.day });
         Some(planned.request(run, source))
     }

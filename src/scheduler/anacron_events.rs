@@ -2,6 +2,7 @@
 
 use super::anacron::SystemLines;
 use super::event::{Action, Owner, Preparation, RunId, RunRequest};
+use super::jobs::PauseScope;
 use super::runs::RunOrigin;
 use super::state::{Phase, Scheduler};
 use crate::schedule::{Day, Timestamp};
@@ -10,6 +11,7 @@ impl Scheduler {
     /// Asks for what has to be known before the next step of an anacron job. Everything else that can be handed over comes first, so that a
     /// line of a system table that counts as a run has been counted.
     pub(super) fn ask_for_anacron(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        self.anacron.set_paused(self.jobs.pause_of_scope(PauseScope::Everybody).is_some());
         if self.phase == Phase::Running && !self.queue.has_next() {
             actions.extend(self.anacron.next_question(now));
         }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
 use crate::schedule::{HostKey, OnlyUtc};
-use crate::scheduler::{Event, Now, Owner, Preparation, RunResult, Scheduler};
+use crate::scheduler::{Event, Now, Owner, Pause, PauseScope, Preparation, RunResult, Scheduler};
 use std::collections::VecDeque;
 
 /// A machine: the files of anacron's jobs, the system's own lines, a clock.
@@ -114,7 +114,8 @@ impl Machine {
                             0,
                         ))));
                     }
-                    Action::Jumped { .. } | Action::Completed(_) | Action::Record(_) | Action::SaveState(_) => {}
+                    Action::Jumped { .. } | Action::Completed(_) | Action::Record(_) | Action::UpdateRow(_) => {}
+                    Action::SaveState(_) => {}
                     Action::FollowUp(_)
                     | Action::Conclude { .. }
                     | Action::Skipped { .. }
@@ -578,4 +579,17 @@ fn a_year_on_a_machine_that_is_often_off() {
     assert!(weekly.len() > 40 && weekly.iter().all(|gap| (7..14).contains(gap)), "{weekly:?}");
     let monthly = gaps(&of("cron.monthly"));
     assert!(monthly.len() >= 10 && monthly.iter().all(|gap| (28..38).contains(gap)), "{monthly:?}");
+}
+
+#[test]
+fn nothing_is_found_due_while_all_jobs_are_paused() {
+    let mut machine = Machine::new("1 5 daily a\n", "2026-05-01T10:00:00Z").stamped("daily", "2026-04-29");
+    assert_eq!(machine.found_at_boot(), ["daily"]);
+    let (from, until) = (machine.now, moment("2026-05-01T12:00:00Z"));
+    let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true };
+    machine.handle(Event::PauseAll { scope: PauseScope::Everybody, pause });
+    machine.live_without_ends(moment("2026-05-01T11:59:59Z"));
+    assert!(machine.ran.is_empty() && machine.found.is_empty(), "{:?}", machine.ran);
+    machine.live_without_ends(moment("2026-05-01T12:10:00Z"));
+    assert_eq!(machine.ran, [(moment("2026-05-01T12:05:00Z"), "daily".to_owned())]);
 }

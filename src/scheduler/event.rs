@@ -3,7 +3,7 @@
 use super::environment::Environment;
 use super::follow_up::FollowUp;
 use super::job_id::JobId;
-use super::jobs::{EndReason, Notice, Pause};
+use super::jobs::{EndReason, Notice, Pause, PauseScope};
 pub use super::run_id::RunId;
 use super::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 use super::saved::{SavedState, StateChange};
@@ -131,6 +131,23 @@ pub enum Event {
     /// Somebody ends a pause before its time.
     Resume {
         /// The job whose pause ends.
+        job: JobId,
+    },
+    /// Somebody pauses all jobs: entries that are added from now on are paused. The known ones get an [`Event::Pause`] each.
+    PauseAll {
+        /// Whose jobs.
+        scope: PauseScope,
+        /// From when to when, who and why.
+        pause: Pause,
+    },
+    /// Somebody takes that back. The known jobs get an [`Event::Resume`] each.
+    ResumeAll {
+        /// Whose jobs.
+        scope: PauseScope,
+    },
+    /// Somebody has paused or resumed this job by itself: a pause of all does not hold for it any more.
+    LeftOutOfPauses {
+        /// The job.
         job: JobId,
     },
     /// Somebody ends one run.
@@ -441,6 +458,8 @@ pub enum Action {
     SaveState(Box<StateChange>),
     /// Record how a run or a slot ended.
     Record(Box<RunRecord>),
+    /// Bring the record of skipped slots up to date that will be recorded as a whole when others follow no more.
+    UpdateRow(Box<RunRecord>),
     /// Notify the owner of a job.
     Notice(Box<Notice>),
     /// Run a hook, or call a web service.

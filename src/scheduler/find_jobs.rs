@@ -1,6 +1,6 @@
 //! Finding live entries by the jobs that they are.
 
-use super::event::{RunId, RunRequest};
+use super::event::{RunId, RunRequest, RunRules};
 use super::job_id::JobId;
 use super::state::Scheduler;
 use crate::crontab::HistoryRule;
@@ -11,6 +11,11 @@ impl Scheduler {
     /// What the history keeps of the runs of a job.
     pub fn history_rule(&self, job: &JobId) -> HistoryRule {
         self.jobs.policy(job).map_or_else(HistoryRule::default, |policy| policy.history)
+    }
+
+    /// The rules by which the runs of a managed job end.
+    pub fn rules_of_job(&self, job: &JobId) -> Option<RunRules> {
+        self.jobs.policy(job).map(RunRules::of)
     }
 
     /// The request that would start a managed job, if its entry is still there.

@@ -32,6 +32,8 @@ pub enum FollowUpTask {
     },
     /// Call the URL of a web service (`CRON_PING`).
     Ping {
+        /// What it is told: `start`, `ok` or `fail`.
+        event: String,
         /// The URL, http or https, as it is called.
         url: String,
         /// Identifies the slot: all calls for it have the same id.
@@ -39,6 +41,16 @@ pub enum FollowUpTask {
         /// Whether the end of the output is sent.
         with_output: bool,
     },
+}
+
+impl FollowUpTask {
+    /// What it is, for the history: `failure`, `ping ok`.
+    pub fn name(&self) -> String {
+        match self {
+            FollowUpTask::Hook { event, .. } => event.clone(),
+            FollowUpTask::Ping { event, .. } => format!("ping {event}"),
+        }
+    }
 }
 
 /// What a web service is told of.
@@ -96,14 +108,15 @@ pub(super) fn variables(notice: &Notice) -> Vec<(String, String)> {
 
 /// The call of a web service. A run by hand is a slot of its own.
 pub(super) fn ping(ping: &Ping, event: PingEvent, job: &JobId, slot: Timestamp, trigger: Trigger) -> FollowUpTask {
-    let url = match event {
-        PingEvent::Start => with_path(&ping.url, "/start"),
-        PingEvent::Ok => ping.url.to_string(),
-        PingEvent::Fail => with_path(&ping.url, "/fail"),
+    let (word, url) = match event {
+        PingEvent::Start => ("start", with_path(&ping.url, "/start")),
+        PingEvent::Ok => ("ok", ping.url.to_string()),
+        PingEvent::Fail => ("fail", with_path(&ping.url, "/fail")),
     };
     let by_hand = if trigger.is_manual() { " by hand" } else { "" };
     let slot = format!("{job} {slot}{by_hand}");
-    FollowUpTask::Ping { url, slot, with_output: ping.with_output && event != PingEvent::Start }
+    let with_output = ping.with_output && event != PingEvent::Start;
+    FollowUpTask::Ping { event: word.to_owned(), url, slot, with_output }
 }
 
 /// The URL with more at the end of its path, before the query.

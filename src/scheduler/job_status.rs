@@ -3,7 +3,7 @@
 use super::anacron::AnacronStatus;
 use super::event::RunId;
 use super::job_id::JobId;
-use super::jobs::Pause;
+use super::jobs::{Pause, PauseScope};
 use super::request_result::RequestResult;
 use super::state::Scheduler;
 use crate::schedule::{Timestamp, Zone};
@@ -37,9 +37,19 @@ impl Scheduler {
         self.jobs.owns(run)
     }
 
+    /// Whether a run was told to end.
+    pub fn is_being_ended(&self, run: RunId) -> bool {
+        self.jobs.is_being_ended(run)
+    }
+
     /// The jobs that are paused.
     pub fn paused_jobs(&self) -> impl Iterator<Item = &JobId> {
         self.jobs.pauses().filter(|(_, pause)| pause.from <= self.progress.last.utc).map(|(id, _)| id)
+    }
+
+    /// The pause of all jobs of somebody that goes on, which entries that are added get, too.
+    pub fn pause_of_all(&self, scope: PauseScope) -> Option<&Pause> {
+        self.jobs.pause_of_scope(scope)
     }
 
     /// Whether a moment of the past or the present was in a pause of the job.

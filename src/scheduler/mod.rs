@@ -86,7 +86,7 @@ pub use event::{
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;
-pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, RefusedRun};
+pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, PauseScope, RefusedRun};
 pub use live::{EntryCursor, Live};
 pub use request_result::RequestResult;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};

@@ -31,6 +31,7 @@ impl Scheduler {
         let Some(table) = self.tables.get(number) else { return };
         let mut specs = Vec::new();
         let mut taken: BTreeSet<JobId> = BTreeSet::new();
+        let is_all_paused = self.jobs.is_all_paused(table_owner(table));
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
         for entry in 0..table.entries().len() as u32 {
             let Some(shared) = table.timer(entry).and_then(|timer| self.timing.timers.get(timer)) else { continue };
@@ -40,6 +41,7 @@ impl Scheduler {
             if !(self.settings.records_all
                 || is_interval
                 || table.is_managed(entry)
+                || is_all_paused
                 || (!steered.is_empty() && is_steered()))
             {
                 continue;
@@ -70,7 +72,12 @@ impl Scheduler {
         }
         let gone: Vec<JobId> = old.into_values().filter(|id| !taken.contains(id)).collect();
         self.with_jobs(now, actions, |jobs, turn| {
-            specs.into_iter().for_each(|(id, spec)| jobs.register(id, spec, turn));
+            for (id, spec) in specs {
+                jobs.register(id.clone(), spec, turn);
+                if is_all_paused {
+                    jobs.pause_if_covered(&id, turn);
+                }
+            }
             gone.iter().for_each(|id| jobs.unregister(id, turn));
         });
         self.forget_first_seen(&gone, actions);
@@ -159,7 +166,8 @@ impl Scheduler {
             false => JobId::named(user, name),
         };
         let after = table.after(entry).iter().map(needed).collect();
-        JobSpec { policy, entry: Some((number, entry)), line: table.line(entry), group, is_interval, after }
+        let (line, table_owner) = (table.line(entry), table_owner(table));
+        JobSpec { policy, entry: Some((number, entry)), line, table_owner, group, is_interval, after }
     }
 
     /// The job that an entry is, if it is managed.
@@ -251,11 +259,15 @@ impl Scheduler {
     ) -> T {
         let mut turn = Turn::new(now, &mut self.runs.next_id);
         let result = call(&mut self.jobs, &mut turn);
-        let Turn { decisions, changed, changed_pauses, due_after, .. } = turn;
+        let Turn { decisions, changed, changed_pauses, changed_scopes, due_after, .. } = turn;
         self.changed.extend(changed);
         for id in changed_pauses {
             let pause = self.jobs.paused(&id).cloned();
             actions.push(Action::SaveState(Box::new(StateChange::pause(id, pause))));
+        }
+        for scope in changed_scopes {
+            let all = self.jobs.pauses_of_all().get(&scope).cloned();
+            actions.push(Action::SaveState(Box::new(StateChange::pause_of_all(scope, all))));
         }
         self.due.after.extend(due_after);
         for decision in decisions {
@@ -294,6 +306,7 @@ impl Scheduler {
                 }
             }
             Decision::Record(record) => actions.push(Action::Record(record)),
+            Decision::UpdateRow(record) => actions.push(Action::UpdateRow(record)),
             Decision::LeftOut { entry, reason, scheduled_at } => {
                 let start = self.request(entry, RunId(0), scheduled_at, false);
                 let (count, first) = (1, scheduled_at);
@@ -427,6 +440,7 @@ impl Scheduler {
             jobs.end_pauses(turn);
             jobs.begin_due_retries(turn);
             jobs.notify_late(turn);
+            jobs.update_rows(turn);
         });
         self.report_queue_exits(now, actions);
     }
@@ -671,6 +685,7 @@ impl Scheduler {
         let mut saved = self.earlier.unclaimed.clone();
         saved.jobs.extend(self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())));
         saved.pauses.extend(self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())));
+        saved.pauses_of_all.clone_from(self.jobs.pauses_of_all());
         saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
         SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
     }
@@ -683,7 +698,7 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Claimed {
-        let SavedState { jobs, mut first_seen, mut owed_since, pauses, .. } = saved;
+        let SavedState { jobs, mut first_seen, mut owed_since, pauses, pauses_of_all, .. } = saved;
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
             if let Some(since) = owed_since.remove(id) {
@@ -700,9 +715,25 @@ impl Scheduler {
         }
         // What is left may be of tables that are loaded later.
         let (handled, is_of_other_boot) = (None, is_other_boot);
-        let unclaimed = SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot };
+        let unclaimed =
+            SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot, ..SavedState::default() };
         self.earlier.keep_unclaimed(unclaimed, now);
-        self.claim(None, now, actions)
+        let claimed = self.claim(None, now, actions);
+        self.jobs.restore_pauses_of_all(pauses_of_all);
+        self.pause_what_was_added(now, actions);
+        claimed
+    }
+
+    /// Entries may have been added while no daemon was there and all were paused.
+    fn pause_what_was_added(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut ids = BTreeSet::new();
+        for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table))) {
+            ids.extend((0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry)));
+        }
+        if !ids.is_empty() {
+            self.manage_jobs(&ids, None, now, actions);
+            self.with_jobs(now, actions, |jobs, turn| ids.iter().for_each(|id| jobs.pause_if_covered(id, turn)));
+        }
     }
 
     /// Gives the jobs of a table, or of all, their saved state.
@@ -834,6 +865,14 @@ pub(super) struct Claimed {
 
 pub(super) fn save_owed_since(id: &JobId, since: Option<Timestamp>) -> Action {
     Action::SaveState(Box::new(StateChange::owed_since(id.clone(), since)))
+}
+
+/// The user id of the owner of a user's crontab.
+fn table_owner(table: &LiveCrontab) -> Option<u32> {
+    match table.source().owner {
+        Owner::User { uid, .. } => Some(uid),
+        Owner::System | Owner::Caller => None,
+    }
 }
 
 pub(super) fn save_first_seen(id: &JobId, seen: Option<(u64, Timestamp)>) -> Action {

@@ -1,7 +1,7 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
 use super::job_id::JobId;
-use super::jobs::{JobState, Pause};
+use super::jobs::{JobState, Pause, PauseOfAll, PauseScope, PausesOfAll};
 use super::run_id::RunId;
 use crate::schedule::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ pub struct SavedState {
     /// For jobs of them whose tables a daemon has not found at its begin: everything due up to then was handled before.
     pub(super) owed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
+    pub(super) pauses_of_all: PausesOfAll,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
     pub(super) handled: Option<Timestamp>,
     /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
@@ -37,6 +38,8 @@ enum Part {
     FirstSeen(Option<(u64, Timestamp)>),
     OwedSince(Option<Timestamp>),
     Pause(Option<Pause>),
+    /// The job is the key of a scope.
+    PauseOfAll(Option<Box<PauseOfAll>>),
 }
 
 impl SavedState {
@@ -47,6 +50,11 @@ impl SavedState {
             Part::FirstSeen(seen) => set(&mut self.first_seen, job, seen),
             Part::OwedSince(since) => set(&mut self.owed_since, job, since),
             Part::Pause(pause) => set(&mut self.pauses, job, pause),
+            Part::PauseOfAll(all) => {
+                if let Some(scope) = PauseScope::of_key(&job) {
+                    set(&mut self.pauses_of_all, scope, all.map(|all| *all));
+                }
+            }
         }
     }
 
@@ -89,12 +97,14 @@ impl SavedState {
         let seen = self.first_seen.iter().map(|(job, seen)| StateChange::first_seen(job.clone(), Some(*seen)));
         let owed = self.owed_since.iter().map(|(job, since)| StateChange::owed_since(job.clone(), Some(*since)));
         let pauses = self.pauses.iter().map(|(job, pause)| StateChange::pause(job.clone(), Some(pause.clone())));
-        jobs.chain(seen).chain(owed).chain(pauses)
+        let of_all = self.pauses_of_all.iter().map(|(scope, all)| StateChange::pause_of_all(*scope, Some(all.clone())));
+        jobs.chain(seen).chain(owed).chain(pauses).chain(of_all)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
-        self.jobs.len() + self.first_seen.len() + self.owed_since.len() + self.pauses.len()
+        let of_jobs = self.jobs.len() + self.first_seen.len() + self.owed_since.len();
+        of_jobs + self.pauses.len() + self.pauses_of_all.len()
     }
 
     /// Whether there is nothing to store.
@@ -120,6 +130,10 @@ impl StateChange {
         StateChange { job, part: Part::Pause(pause) }
     }
 
+    pub(super) fn pause_of_all(scope: PauseScope, all: Option<PauseOfAll>) -> StateChange {
+        StateChange { job: scope.key(), part: Part::PauseOfAll(all.map(Box::new)) }
+    }
+
     /// The job and which part of its state it is: a later change with the same key replaces this one.
     pub fn key(&self) -> (&str, &'static str) {
         let part = match self.part {
@@ -127,13 +141,21 @@ impl StateChange {
             Part::FirstSeen(_) => "first-seen",
             Part::OwedSince(_) => "owed-since",
             Part::Pause(_) => "pause",
+            Part::PauseOfAll(_) => "pause-of-all",
         };
         (self.job.as_str(), part)
     }
 
     /// Whether there is nothing of this part any more.
     pub fn is_removal(&self) -> bool {
-        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::OwedSince(None) | Part::Pause(None))
+        matches!(
+            self.part,
+            Part::State(None)
+                | Part::FirstSeen(None)
+                | Part::OwedSince(None)
+                | Part::Pause(None)
+                | Part::PauseOfAll(None)
+        )
     }
 
     /// The change that removes this part.
@@ -143,6 +165,7 @@ impl StateChange {
             Part::FirstSeen(_) => Part::FirstSeen(None),
             Part::OwedSince(_) => Part::OwedSince(None),
             Part::Pause(_) => Part::Pause(None),
+            Part::PauseOfAll(_) => Part::PauseOfAll(None),
         };
         StateChange { job: self.job.clone(), part }
     }
@@ -153,9 +176,9 @@ impl StateChange {
     }
 }
 
-fn set<T>(map: &mut BTreeMap<JobId, T>, job: JobId, value: Option<T>) {
+fn set<K: Ord, T>(map: &mut BTreeMap<K, T>, key: K, value: Option<T>) {
     match value {
-        Some(value) => map.insert(job, value),
-        None => map.remove(&job),
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
     };
 }

@@ -146,8 +146,8 @@ impl Scheduler {
             let phase = match &event {
                 Event::Begin { .. } => 0,
                 Event::RunEnded(_) => 1,
-                Event::Kill { .. } | Event::KillRun { .. } | Event::Resume { .. } => 2,
-                Event::Pause { .. } => 3,
+                Event::Kill { .. } | Event::KillRun { .. } | Event::Resume { .. } | Event::ResumeAll { .. } => 2,
+                Event::Pause { .. } | Event::PauseAll { .. } => 3,
                 _ => 4,
             };
             if let Some(events) = by_phase.get_mut(phase) {
@@ -250,6 +250,13 @@ impl Scheduler {
                 self.pause(&job, pause, now, actions);
             }
             Event::Resume { job } => self.resume(&job, now, actions),
+            Event::PauseAll { scope, pause } => {
+                self.with_jobs(now, actions, |jobs, turn| jobs.pause_all(scope, pause, turn));
+            }
+            Event::ResumeAll { scope } => self.with_jobs(now, actions, |jobs, turn| jobs.resume_all(scope, turn)),
+            Event::LeftOutOfPauses { job } => {
+                self.with_jobs(now, actions, |jobs, turn| jobs.leave_out_of_pauses(&job, turn));
+            }
             Event::KillRun { job, run, by } => {
                 let is_killed = self.kill_run(&job, run, &by, now, actions);
                 self.request_result =
@@ -307,7 +314,10 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return None;
         }
-        let policies = [self.jobs.next_pause_end(), self.jobs.next_late()].into_iter().flatten().min();
+        let policies = [self.jobs.next_pause_end(), self.jobs.next_late(), self.jobs.next_row_update()]
+            .into_iter()
+            .flatten()
+            .min();
         [self.next_due(), self.anacron.wake_at(), policies].into_iter().flatten().min()
     }
 

@@ -182,6 +182,9 @@ pub struct Status {
     pub log_dropped: u64,
     /// Executors of earlier daemons whose jobs go on.
     pub old_executors: usize,
+    /// Until when all jobs of the caller are paused, entries that are added included.
+    #[serde(default)]
+    pub paused_all_until: Option<Time>,
 }
 
 /// The arguments of `List`.
@@ -297,15 +300,21 @@ pub struct RunArguments {
     /// Whether overlap and group rules are set aside.
     #[serde(default)]
     pub force: Option<bool>,
+    /// Whether the output is wanted, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<bool>,
 }
 
-/// A result of `Run`: first the run, then with its outcome.
+/// A result of `Run`: first the run, then what it writes, then its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Its number. 0: there is none, the outcome says why, or it waits for another run.
     pub run: u64,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// A part of what it writes. The first one is empty, and says that all others will come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputPart>,
 }
 
 /// The arguments of `Pause`.
@@ -347,6 +356,14 @@ pub struct ResumeArguments {
 pub struct Resumed {
     /// The jobs whose pause was ended.
     pub resumed: Vec<String>,
+}
+
+/// The result of `Kill`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    /// The run that is being ended, or got the signal. None: a waiting slot or a pending retry was cancelled.
+    #[serde(default)]
+    pub run: Option<u64>,
 }
 
 /// The arguments of `Kill`.

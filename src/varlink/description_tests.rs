@@ -112,6 +112,7 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<ResumeArguments>(cron, "Resume(");
     check::<Resumed>(cron, "Resume)");
     check::<KillArguments>(cron, "Kill(");
+    check::<Killed>(cron, "Kill)");
     check::<Reloaded>(cron, "Reload)");
     check::<EventsArguments>(cron, "Events(");
     check::<Event>(cron, "Events)");

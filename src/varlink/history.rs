@@ -55,7 +55,7 @@ pub struct RunRecord {
     pub output_bytes: u64,
     /// What became of the mail: `sent`, or why not.
     pub mail: Option<String>,
-    /// What became of hooks; nothing is recorded of them so far.
+    /// What became of hooks and pings, a line for each (`failure: exit 0`), and behind it the beginning of what it has written.
     pub hooks: Option<String>,
     /// How many slots this stands for.
     pub count: u64,

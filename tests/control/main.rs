@@ -7,6 +7,7 @@ pub mod common;
 
 mod rights;
 mod runs;
+mod steering;
 mod views;
 
 use common::{Deadline, Shown, World};

@@ -38,7 +38,9 @@ fn a_wrong_command_line_is_one_line_and_status_two() {
         &["explain"],
         &["simulate", "--file", "x", "--tz", "UTC", "--from", "2026-01-01T00:00:00Z"],
         &["simulate", "--tz", "UTC", "--from", "2026-01-01T00:00:00Z", "--until", "2026-01-02T00:00:00Z"],
-        &["timeline", "some"],
+        &["timeline", "some", "other"],
+        &["next", "file", "--expr", "@daily"],
+        &["next", "file", "--file", "file"],
     ] {
         let answer = ask(arguments);
         assert_eq!((answer.status, answer.out.as_str()), (Some(2), ""), "{arguments:?} {answer:?}");

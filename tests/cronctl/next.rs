@@ -236,3 +236,57 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(first.ends_with("+00:00\n"));
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn a_file_is_read_in_the_form_that_it_has() {
+    let from = ["--from", "2026-01-01T00:00:00Z", "--count", "1"];
+    let next = |path: &str| ask(&[&["next", path], &from[..]].concat());
+    // A field behind the schedule that names a user throughout; with settings, nicknames and comments.
+    let system = Crontab::of("# of the system\nSHELL=/bin/sh\n\n@hourly root one\n*/20 * * * * nobody two\n");
+    let answer = next(system.path());
+    assert_eq!(answer.lines(), ["2026-01-01T00:20:00+00:00  nobody  two"], "{answer:?}");
+    let told = format!("cronctl: {}: read as a system table, whose entries name a user\n", system.path());
+    assert_eq!((answer.err.as_str(), answer.status), (told.as_str(), Some(0)));
+    // Nothing is said where that was asked for.
+    let asked = ask(&[&["next", "--system", system.path()], &from[..]].concat());
+    assert_eq!((asked.out.as_str(), asked.err.as_str()), (answer.out.as_str(), ""));
+    // One entry that names nobody makes it a table of a user, as does a table that would be faulty.
+    for text in ["*/20 * * * * nobody two\n0 1 * * * /bin/one\n", "*/20 * * * * sync\n", "*/20 * * * * nobodyx two\n"] {
+        let user = Crontab::of(text);
+        let answer = next(user.path());
+        let command = text.lines().next().unwrap().strip_prefix("*/20 * * * * ").unwrap();
+        assert!(answer.lines()[0].ends_with(command) && answer.err.is_empty(), "{answer:?}");
+    }
+    // From standard input, too.
+    let answer = ask_with(&[&["next", "-"], &from[..]].concat(), "*/20 * * * * nobody two\n");
+    assert!(
+        answer.out.ends_with("  nobody  two\n") && answer.err.contains("standard input: read as a system"),
+        "{answer:?}"
+    );
+
+    // By its place.
+    let directory = tempfile::tempdir().unwrap();
+    let cron_d = directory.path().join("cron.d");
+    std::fs::create_dir(&cron_d).unwrap();
+    let file = cron_d.join("job");
+    std::fs::write(&file, "*/20 * * * * nosuchuser two\n").unwrap();
+    let path = file.to_str().unwrap();
+    let answer = next(path);
+    assert!(answer.out.ends_with("  nosuchuser  two\n") && answer.err.contains("read as a system table"), "{answer:?}");
+    let range = ["--tz", "UTC", "--from", "2026-01-01T00:00:00Z", "--until", "2026-01-01T00:20:00Z"];
+    let answer = ask(&[&["simulate", path], &range[..]].concat());
+    assert!(answer.out.ends_with("  1  two\n") && answer.err.contains("read as a system table"), "{answer:?}");
+    let answer = ask(&[&["timeline", path], &range[2..]].concat());
+    assert!(answer.out.contains("nosuchuser") && answer.err.contains("read as a system table"), "{answer:?}");
+    let answer = ask(&["check", path]);
+    assert_eq!(answer.out, format!("{path}: 1 entry, 0 errors, 1 warning\n"), "{answer:?}");
+
+    // An anacrontab has no times, but it can be checked.
+    let file = directory.path().join("anacrontab");
+    std::fs::write(&file, "SHELL=/bin/sh\n1 5 daily run-parts /etc/cron.daily\n7 x weekly true\n").unwrap();
+    let path = file.to_str().unwrap();
+    let answer = ask(&["check", path]);
+    assert_eq!((answer.out, answer.status), (format!("{path}: 1 entry, 1 error, 0 warnings\n"), Some(1)));
+    let answer = next(path);
+    assert!(answer.status == Some(1) && answer.err.contains("an anacrontab says after how many days"), "{answer:?}");
+}

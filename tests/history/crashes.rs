@@ -1,7 +1,7 @@
 //! Processes that are killed while jobs go on: in the end each run has exactly one row, and it is true.
 
 use crate::common::clock::now;
-use crate::common::{Deadline, Implementation};
+use crate::common::{Deadline, Implementation, World};
 use crate::world;
 use crate::{add_account, recorder, rows};
 use nix::sys::signal::{Signal, kill};
@@ -9,6 +9,9 @@ use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
+
+/// A mailer that keeps each mail in a file, which it names when the mail is complete.
+const MAILER: &str = "#!/bin/sh\nnew=$(mktemp /run/mails/.XXXXXXXXXX) && cat >$new && mv $new /run/mails/$$.$(basename $new | cut -c2-)\n";
 
 /// How often something is killed, unless the variable KILLS says so.
 const KILLS: usize = 40;
@@ -20,7 +23,7 @@ const TABLE: &str = "\
 CRON_NAME=quick
 @every_second root echo $CRON_RUN_ID begun >>/run/quick; echo $CRON_RUN_ID 0 >>/run/quick
 CRON_NAME=failing
-@every_second root echo $CRON_RUN_ID begun >>/run/failing; echo $CRON_RUN_ID 3 >>/run/failing; exit 3
+@every_second root echo $CRON_RUN_ID begun >>/run/failing; echo mail of $CRON_RUN_ID; echo $CRON_RUN_ID 3 >>/run/failing; exit 3
 CRON_NAME=slow
 @every_second root echo $CRON_RUN_ID begun >>/run/slow; sleep 0.7; echo $CRON_RUN_ID 0 >>/run/slow
 CRON_NAME=lenient
@@ -32,11 +35,16 @@ CRON_SUCCESS=0,5
 fn whatever_is_killed_each_run_has_one_row_and_it_is_true() {
     let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
     add_account(&world);
+    fs::create_dir("/run/mails").unwrap();
+    fs::write("/run/mailer", MAILER).unwrap();
+    world.run("chmod 755 /run/mailer").ok();
     world.drop_in("jobs", TABLE);
-    let mut daemon = world.start_daemon(&[]);
+    let start = || world.start_daemon(&["--mailer", "/run/mailer"]);
+    let mut daemon = start();
     let mut random = fastrand::Rng::with_seed(16);
     let mut killed = BTreeMap::from([("recorder", 0), ("executor", 0), ("main", 0)]);
     let mut executor_killed_ms = Vec::new();
+    let mut of_this_daemon = 0;
     let kills = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(random.u64(50..900)));
@@ -55,8 +63,9 @@ fn whatever_is_killed_each_run_has_one_row_and_it_is_true() {
                         && process.name.starts_with("cron")
                         && !process.line.contains("cronctl")
                 });
-                // Three times in ten minutes the daemon gets another one.
-                if killed["executor"] < 3 && executor.is_some_and(|process| end(process.pid).is_ok()) {
+                // Three times in ten minutes a daemon gets another one.
+                if of_this_daemon < 3 && executor.is_some_and(|process| end(process.pid).is_ok()) {
+                    of_this_daemon += 1;
                     *killed.get_mut("executor").unwrap() += 1;
                     executor_killed_ms.push(now().as_millis());
                 }
@@ -65,7 +74,8 @@ fn whatever_is_killed_each_run_has_one_row_and_it_is_true() {
                 daemon.signal(Signal::SIGKILL);
                 daemon.end(Deadline::seconds(20));
                 *killed.get_mut("main").unwrap() += 1;
-                daemon = world.start_daemon(&[]);
+                daemon = start();
+                of_this_daemon = 0;
             }
         }
     }
@@ -124,6 +134,64 @@ fn whatever_is_killed_each_run_has_one_row_and_it_is_true() {
         }
         println!("{job}: {} runs, {} rows", told.len(), rows.len());
     }
+    wrong.extend(compare_mails(&world, &executor_killed_ms));
+    wrong.extend(compare_log(&world, killed["executor"]));
     let open = rows(&world, "SELECT count(*) FROM runs WHERE outcome = 'running'");
     assert!(wrong.is_empty() && open == ["0"], "{wrong:#?} {open:?}");
+}
+
+/// Compares the mails of the job that writes something with the rows of its runs.
+fn compare_mails(world: &World, executor_killed_ms: &[u128]) -> Vec<String> {
+    let mut mails: BTreeMap<u64, usize> = BTreeMap::new();
+    for file in fs::read_dir("/run/mails").unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("mail of ")) {
+            *mails.entry(line.parse().unwrap()).or_default() += 1;
+        }
+    }
+    let sql =
+        "SELECT run, ifnull(mail, ''), outcome, recorded_at FROM runs WHERE job = 'root:failing' AND run IS NOT NULL";
+    let found = rows(world, sql);
+    println!("failing: {} mails of {} rows", mails.len(), found.len());
+    let mut wrong = Vec::new();
+    for row in &found {
+        let parts: Vec<&str> = row.split('|').collect();
+        let (run, begun_ms): (u64, u128) = (parts[0].parse().unwrap(), parts[3].parse().unwrap());
+        let count = mails.remove(&run).unwrap_or(0);
+        // An executor that is killed mails nothing more, nor does it tell what it has mailed.
+        let is_excused = executor_killed_ms.iter().any(|at| (begun_ms..begun_ms + LONGEST_RUN_MS).contains(at));
+        let is_right = match parts[2] {
+            "failed" => count == 1 && parts[1] == "sent",
+            _ => count == 0 && parts[1].is_empty(),
+        };
+        if !is_right && !(is_excused && count <= 1) {
+            wrong.push(format!("failing {run}: {count} mails, and the row is {row}"));
+        }
+    }
+    wrong.extend(mails.keys().map(|run| format!("failing {run}: a mail and no row")));
+    wrong
+}
+
+/// Compares the lines of the log with the rows, as numbers: the lines do not name runs.
+fn compare_log(world: &World, executors_killed: usize) -> Vec<String> {
+    let lines = world.log.lines();
+    let mut wrong = Vec::new();
+    for (job, outcome) in [("quick", "ok"), ("failing", "failed"), ("slow", "ok"), ("lenient", "ok")] {
+        let of_job = |event: &str| {
+            let event = format!("(root) {event} (echo $CRON_RUN_ID begun >>/run/{job};");
+            lines.iter().filter(|line| line.contains(&event)).count()
+        };
+        let count = |condition: &str| {
+            let sql = format!("SELECT count(*) FROM runs WHERE job = 'root:{job}' AND run IS NOT NULL AND {condition}");
+            rows(world, &sql)[0].parse::<usize>().unwrap()
+        };
+        let (begun, started) = (of_job("CMD"), count("outcome <> 'not started'"));
+        let (failures, failed) = (of_job("FAILED"), if outcome == "failed" { count("outcome = 'failed'") } else { 0 });
+        println!("{job}: {begun} CMD lines of {started} rows, {failures} FAILED lines of {failed} rows");
+        // What an executor was about to log when it was killed is not logged.
+        if begun.abs_diff(started) > executors_killed || failures.abs_diff(failed) > executors_killed {
+            wrong.push(format!("{job}: {begun} CMD of {started} rows, {failures} FAILED of {failed} rows"));
+        }
+    }
+    wrong
 }

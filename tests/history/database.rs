@@ -76,19 +76,37 @@ fn rows_wait_while_the_file_system_is_full_and_none_is_lost() {
 }
 
 #[test]
-fn a_recorder_that_is_killed_is_started_again() {
-    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+fn a_recorder_that_is_killed_is_started_again_without_a_copy_of_the_daemon() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3", "strace"]) else { return };
     add_account(&world);
     world.drop_in("job", JOB);
     let daemon = world.start_daemon(&[]);
     let first = wait_for_recorder(&world);
     wait_for_runs(&world, 1);
+    let trace = "/run/trace";
+    let mut strace = std::process::Command::new("strace")
+        .args(["-q", "-e", "trace=clone,clone3,fork,vfork", "-o", trace, "-p", &daemon.pid().to_string()])
+        .spawn()
+        .unwrap();
+    Deadline::seconds(20).wait_for("strace", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+        (!status.contains("TracerPid:\t0\n")).then_some(())
+    });
     world.run(&format!("kill -9 {first}")).ok();
     world.log.wait_for("the recorder of the history has ended; it is started again", Deadline::seconds(20));
     let second =
         Deadline::seconds(20).wait_for("another recorder", || crate::recorder(&world).filter(|pid| *pid != first));
     wait_for_runs(&world, 4);
     assert_ne!(first, second);
+    // The daemon shares its memory with the new process until that executes its program.
+    strace.kill().unwrap();
+    strace.wait().unwrap();
+    let forks = std::fs::read_to_string(trace).unwrap();
+    let forks: Vec<&str> = forks.lines().filter(|line| line.contains("(")).collect();
+    assert!(!forks.is_empty() && forks.iter().all(|line| line.contains("CLONE_VM|CLONE_VFORK")), "{forks:?}");
+    let status = std::fs::read_to_string(format!("/proc/{second}/status")).unwrap();
+    let account = world.run("id -u _cronwheel").ok();
+    assert!(status.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}", account.trim())) && status.contains("Groups:\t \n"));
     assert!(daemon.stop().success());
 }
 

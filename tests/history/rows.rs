@@ -6,6 +6,32 @@ use crate::{add_account, ask, call, connect, recorder, rows, wait_for_recorder, 
 use std::fs;
 
 #[test]
+fn a_row_tells_what_became_of_hooks_and_pings() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world
+        .crontab(
+            "alice",
+            "CRON_NAME=job\nCRON_ON_FAILURE=echo told; exit 4\nCRON_ON_SUCCESS=true\nCRON_PING=http://127.0.0.1:1/x\n@reboot exit 1\n\
+             CRON_ON_FAILURE=default\nCRON_NAME=good\n@reboot true\nCRON_ON_SUCCESS=default\nCRON_NAME=plain\n@reboot true\n",
+        )
+        .ok();
+    let _daemon = world.start_daemon(&[]);
+    let hooks = |job: &str, is_complete: fn(&[String]) -> bool| {
+        wait_for_rows(&world, &format!("SELECT hooks FROM runs WHERE job = 'alice:{job}'"), is_complete).join("\n")
+    };
+    // The pings are tried three times within a minute.
+    let of_job = hooks("job", |rows| rows.len() >= 6);
+    for text in ["failure: exit 4\ntold", "ping start: exit 1\n", "ping fail: exit 1\n"] {
+        assert!(of_job.contains(text), "{text}: {of_job}");
+    }
+    assert_eq!(hooks("good", |rows| rows.len() == 1 && !rows[0].is_empty()), "success: exit 0");
+    assert_eq!(rows(&world, "SELECT hooks IS NULL FROM runs WHERE job = 'alice:plain'"), ["1"]);
+    let shown = world.run_as("alice", "cronctl history --json good").ok();
+    assert!(shown.contains(r#""hooks":"success: exit 0""#), "{shown}");
+}
+
+#[test]
 fn debians_sqlite3_reads_a_row_for_each_run_and_each_row_of_skipped_slots() {
     let Some(world) = world!(Implementation::OursDebian, ["sqlite3", "python3"]) else { return };
     add_account(&world);

@@ -10,6 +10,7 @@ mod crashes;
 mod histories;
 mod machine;
 mod outcomes;
+mod pauses;
 mod policies;
 mod policy_model;
 mod policy_pairs;

@@ -8,12 +8,14 @@ use super::output::Output;
 use super::source;
 use super::stderr::to_stderr;
 use super::world::World;
-use crate::crontab::{Diagnostic, Form, Parser, Severity, Unlisted, printable};
+use crate::crontab::{Anacrontab, Diagnostic, Form, Parser, Severity, Unlisted, printable};
 use crate::report::format_count;
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// Runs `cronctl check`: prints the diagnostics of crontabs.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
@@ -21,10 +23,14 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         batch::answer_lines(out, |line, into| answer(line, world, into))?;
         return Ok(Verdict::Clean);
     }
-    let form = source::form(matches);
+    let is_system = given(matches, "system");
     let mut verdict = Verdict::Clean;
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
-        match source::file(path, form, world) {
+        if source::is_anacrontab(path, world) {
+            verdict = verdict.and(check_anacrontab(path, world, out)?);
+            continue;
+        }
+        match source::file(path, is_system, world) {
             Ok(listed) => {
                 let entries = listed.table.entries.len();
                 verdict = verdict.and(print(&listed.name, entries, &listed.diagnostics, listed.unlisted, out)?);
@@ -37,6 +43,20 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         }
     }
     Ok(verdict)
+}
+
+/// Checks a table of anacron's jobs.
+fn check_anacrontab(path: &Path, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+    /// The daemon reads no more.
+    const MOST: u64 = 1 << 20;
+    let name = path.display().to_string();
+    let mut text = Vec::new();
+    if let Err(source) = File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut text)) {
+        Error::Read { name, source: source.into() }.report();
+        return Ok(Verdict::Faulty);
+    }
+    let (table, diagnostics) = Anacrontab::parse(&text, &name, world.host());
+    print(&name, table.jobs.len(), &diagnostics, Unlisted::default(), out)
 }
 
 fn print(

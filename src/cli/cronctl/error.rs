@@ -54,6 +54,13 @@ pub(super) enum Error {
         name: String,
         source: OsError,
     },
+    /// The file is an anacrontab, whose entries have no schedule.
+    #[error(
+        "{}: an anacrontab says after how many days its jobs are due, and not when; cronctl list shows when the daemon \
+         starts them, cronctl check PATH checks the file",
+        .path.display()
+    )]
+    Anacrontab { path: PathBuf },
     /// The user has no crontab.
     #[error("no crontab for {user}")]
     NoTable { user: String },
@@ -153,6 +160,7 @@ impl Error {
             Error::Denied { .. } => 4,
             Error::Config(_)
             | Error::Read { .. }
+            | Error::Anacrontab { .. }
             | Error::NoTable { .. }
             | Error::NotYours { .. }
             | Error::NoUser { .. }

@@ -14,7 +14,7 @@ use super::world::World;
 use crate::crontab::printable;
 use crate::sys::interrupts::EndRequests;
 use crate::sys::poll::Poll;
-use crate::varlink::cron::{Outcome, OutputArguments, OutputPart, RunArguments, RunResult};
+use crate::varlink::cron::{Outcome, RunArguments, RunResult};
 use clap::ArgMatches;
 
 /// Exit statuses of `run --wait` that are not the job's.
@@ -31,16 +31,17 @@ const PATIENCE_MS: u64 = 500;
 
 /// Numbers of descriptors in the epoll set.
 const DAEMON: u64 = 0;
-const OUTPUT: u64 = 1;
-const SIGNALS: u64 = 2;
+const SIGNALS: u64 = 1;
 
 /// Runs `cronctl run`.
 pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
     let mut daemon = Connection::open(world)?;
     let job = job_text::qualified(job, matches);
-    let arguments = RunArguments { job: job.clone(), force: given(matches, "force").then_some(true) };
     let json = given(matches, "json");
+    let wants_output = given(matches, "wait") && !json;
+    let force = given(matches, "force").then_some(true);
+    let arguments = RunArguments { job: job.clone(), force, output: wants_output.then_some(true) };
     if given(matches, "wait") {
         return Waiting::new(daemon, json)?.wait(&arguments, out);
     }
@@ -80,13 +81,9 @@ struct Waiting {
     signals: EndRequests,
     poll: Poll,
     run: Option<u64>,
-    /// The connection on which the output arrives, if it is still to come.
-    live: Option<Connection>,
     output: JobOutput,
-    /// Whether any output has arrived.
-    has_output: bool,
-    /// Whether there was nobody to ask for the output, because the run had ended before.
-    has_missed_output: bool,
+    /// Whether all of the output comes with the replies. Where too many follow output it does not, nor from an earlier version of the daemon.
+    is_followed: bool,
 }
 
 impl Waiting {
@@ -96,16 +93,12 @@ impl Waiting {
         poll.add(&daemon, DAEMON).map_err(|error| Error::Output(error.into()))?;
         poll.add(&signals, SIGNALS).map_err(|error| Error::Output(error.into()))?;
         let output = JobOutput::new(true);
-        let (has_output, has_missed_output) = (false, false);
-        Ok(Waiting { daemon, json, signals, poll, run: None, live: None, output, has_output, has_missed_output })
+        Ok(Waiting { daemon, json, signals, poll, run: None, output, is_followed: false })
     }
 
     fn wait(mut self, arguments: &RunArguments, out: &mut Output) -> Result<Verdict, Error> {
-        // Connected already when the run begins, so that little time passes until its output is asked for.
-        let mut spare = if self.json { None } else { Some(self.daemon.another()?) };
         self.daemon.begin("Run", arguments)?;
-        let mut outcome = None;
-        while outcome.is_none() || self.live.is_some() {
+        let outcome = loop {
             if let Some(request) = self.signals.arrived() {
                 self.output.finish()?;
                 self.tell_how_to_kill(&arguments.job);
@@ -113,78 +106,47 @@ impl Waiting {
                 request.end_program();
                 return Ok(Verdict::Status(INTERRUPTED));
             }
-            while let Some((result, _)) = self.daemon_reply(outcome.is_some())? {
-                if self.json {
-                    out.json(&result)?;
-                    out.flush()?;
-                }
-                self.run = Some(result.run).filter(|run| *run != 0);
-                outcome = result.outcome;
-                if let (Some(run), Some(mut live)) = (self.run, spare.take()) {
-                    live.begin("Output", &OutputArguments { run, follow: Some(true) })?;
-                    self.poll.add(&live, OUTPUT).map_err(|error| Error::Output(error.into()))?;
-                    self.live = Some(live);
-                }
-                if outcome.is_some() {
-                    break;
-                }
-            }
-            self.take_output()?;
-            if outcome.is_some() && self.live.is_none() {
-                break;
+            if let Some(outcome) = self.take_replies(out)? {
+                break outcome;
             }
             if !self.poll.wait_for_any(Some(PATIENCE_MS)).map_err(|error| Error::Output(error.into()))? {
                 self.output.flush()?;
             }
-        }
+        };
         self.output.finish()?;
-        if !self.json && !self.has_output {
+        if !self.is_followed && !self.json {
             self.print_missed_output();
         }
-        Ok(outcome.map_or(Verdict::Clean, |outcome| self.verdict(&arguments.job, &outcome)))
+        Ok(self.verdict(&arguments.job, &outcome))
     }
 
-    /// A reply about the run. `is_over`: the last one has been taken.
-    fn daemon_reply(&mut self, is_over: bool) -> Result<Option<(RunResult, bool)>, Error> {
-        if is_over {
-            return Ok(None);
-        }
-        Ok(self.daemon.receive::<RunResult>()?.and_then(|(result, continues)| Some((result?, continues))))
-    }
-
-    fn take_output(&mut self) -> Result<(), Error> {
-        while let Some(live) = &mut self.live {
-            match live.receive::<OutputPart>() {
-                Ok(None) => return Ok(()),
-                Ok(Some((part, continues))) => {
-                    if let Some(part) = part {
-                        self.has_output |= !part.data.is_empty();
-                        self.output.write(&part)?;
-                    }
-                    if continues {
-                        continue;
-                    }
-                }
-                // There is no such run any more.
-                Err(Error::Denied { .. }) => self.has_missed_output = true,
-                Err(error) => return Err(error),
+    /// Takes what the daemon has sent. Returns how the run has ended, if that is among it.
+    fn take_replies(&mut self, out: &mut Output) -> Result<Option<Outcome>, Error> {
+        while let Some((result, _)) = self.daemon.receive::<RunResult>()? {
+            let Some(result) = result else { continue };
+            if self.json {
+                out.json(&result)?;
+                out.flush()?;
             }
-            let _ = self.poll.remove(&*live);
-            self.live = None;
+            self.run = Some(result.run).filter(|run| *run != 0);
+            if let Some(part) = &result.output {
+                self.is_followed = true;
+                self.output.write(part)?;
+            }
+            if result.outcome.is_some() {
+                return Ok(result.outcome);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Prints from the history what the run wrote before it could be asked for. A run that has ended for the executor, and not yet for the
-    /// daemon, is followed to an end without any output, as one that wrote nothing: only the history tells them apart.
+    /// Prints from the history what the run wrote.
     fn print_missed_output(&mut self) {
         let Some(run) = self.run else { return };
         let printed = past::open(&mut self.daemon)
             .and_then(|mut history| logs::ended_output(&mut history, run))
             .and_then(|output| job_output::print_kept(&output));
-        if let Err(error) = printed
-            && self.has_missed_output
-        {
+        if let Err(error) = printed {
             to_stderr(&format!("cronctl: the output of run {run} is not shown: {error}\n"));
         }
     }

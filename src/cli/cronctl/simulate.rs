@@ -1,7 +1,7 @@
 //! `cronctl simulate`: lists the runs that the daemon would start over clock changes and restarts.
 
 use super::Verdict;
-use super::cli::{given, value};
+use super::cli::given;
 use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
@@ -14,7 +14,6 @@ use crate::scheduler::{
 };
 use clap::ArgMatches;
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Runs `cronctl simulate`: prints what would run in a span of time.
@@ -25,12 +24,12 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     if until < from {
         return Err(Error::Backwards);
     }
-    let Some(path) = value::<PathBuf>(matches, "file") else {
+    let Some(path) = source::path(matches) else {
         return Ok(Verdict::Clean); // and on this
     };
     let json = given(matches, "json");
     let zone = Arc::clone(world.system_zone());
-    let listed = source::file(path, source::form(matches), world)?;
+    let listed = source::file(path, given(matches, "system"), world)?;
     let steps = matches.get_many::<Step>("step").into_iter().flatten();
     let steps = steps.map(|step| (world.resolve(step.at), step.by));
     let down = matches.get_many::<TimeRange>("down").into_iter().flatten();

@@ -6,7 +6,8 @@ use super::error::Error;
 use super::stderr::to_stderr;
 use super::upcoming::Recurring;
 use super::world::World;
-use crate::crontab::{Crontab, Diagnostic, Entry, Form, Parsed, Parser, Severity, Unlisted, printable};
+use crate::crontab::{Crontab, Diagnostic, Entry, Form, Machine, Parsed, Parser, Severity, Unlisted, printable};
+use crate::profile::shared;
 use crate::schedule::Zone;
 use crate::scheduler::{Owner, Source};
 use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, TableFile, Visitor, parse, unreadable};
@@ -14,12 +15,15 @@ use crate::sys::stamp::Stamp;
 use crate::users::WaitingUsers;
 use clap::ArgMatches;
 use std::borrow::Cow;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
+/// The word that stands for all tables where it is given instead of a file.
+pub(super) const ALL: &str = "all";
 
 /// A crontab that has been read.
 #[derive(Debug)]
@@ -49,8 +53,8 @@ pub(super) struct Job<'a> {
 
 /// Reads the crontabs that the command line selects.
 pub(super) fn of(matches: &ArgMatches, world: &World) -> Result<Vec<Listed>, Error> {
-    if let Some(path) = value::<PathBuf>(matches, "file") {
-        return Ok(vec![file(path, form(matches), world)?]);
+    if let Some(path) = path(matches).filter(|path| *path != Path::new(ALL)) {
+        return Ok(vec![file(path, given(matches, "system"), world)?]);
     }
     match value::<String>(matches, "user") {
         Some(user) => Ok(vec![table_of(user, world)?]),
@@ -58,31 +62,143 @@ pub(super) fn of(matches: &ArgMatches, world: &World) -> Result<Vec<Listed>, Err
     }
 }
 
-/// The form of a crontab, as `--system` selects it.
-pub(super) fn form(matches: &ArgMatches) -> Form {
-    if given(matches, "system") { Form::System } else { Form::User }
+/// The file that the command line names, with or without `--file`.
+pub(super) fn path(matches: &ArgMatches) -> Option<&PathBuf> {
+    ["file", "path"].into_iter().find_map(|name| matches.try_get_one::<PathBuf>(name).ok().flatten())
 }
 
-/// Reads a crontab from a file, or from standard input for `-`.
-pub(super) fn file(path: &Path, form: Form, world: &World) -> Result<Listed, Error> {
-    let name = path.display().to_string();
+/// Reads a crontab from a file, or from standard input for `-`. One that is not said to be a system table may be recognised as one.
+pub(super) fn file(path: &Path, is_system: bool, world: &World) -> Result<Listed, Error> {
+    file_seen(path, is_system, world, &mut |_| {})
+}
+
+/// The same. Each piece of the file is shown to `see`.
+pub(super) fn file_seen(
+    path: &Path,
+    is_system: bool,
+    world: &World,
+    see: &mut dyn FnMut(&[u8]),
+) -> Result<Listed, Error> {
+    if is_anacrontab(path, world) {
+        return Err(Error::Anacrontab { path: path.to_owned() });
+    }
+    let is_stdin = path == Path::new(STDIN);
+    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let failed = |source: io::Error| Error::Read { name: name.clone(), source: source.into() };
+    let mut input = Input::open(path).map_err(failed)?;
+    let form = match is_system {
+        true => Form::System,
+        false => input.form(path, world).map_err(failed)?,
+    };
+    if form == Form::System && !is_system {
+        to_stderr(&format!(
+            "cronctl: {}: read as a system table, whose entries name a user\n",
+            printable(name.as_bytes())
+        ));
+    }
     let (owner, drawn_for) = known_as(path, form, world);
     let context = world.context(form, &drawn_for);
-    let parsed = if path == Path::new(STDIN) {
-        let parser = Parser::new(&context).on_machine(world.machine());
-        parse(&mut io::stdin().lock(), 0, parser, &mut |_| {})
-            .map_err(|source| Error::Read { name: "standard input".to_owned(), source: source.into() })?
-    } else {
-        let parser = Parser::new(&context).on_machine(world.machine());
-        let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
-        std::fs::File::open(path)
-            .and_then(|mut file| {
+    let parser = Parser::new(&context).on_machine(world.machine());
+    let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
+    let parsed = input.parse(parser, see).map_err(failed)?;
+    Ok(Listed::new(path.display().to_string(), owner, form, parsed))
+}
+
+/// Whether a path is that of the table of anacron's jobs, or of a copy of it.
+pub(super) fn is_anacrontab(path: &Path, world: &World) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute == world.settings.anacrontab || absolute.file_name().is_some_and(|name| name == "anacrontab")
+}
+
+/// What a crontab is read from. It may be read twice, as its form may have to be found out.
+enum Input {
+    File(File),
+    /// Of a pipe.
+    Text(Vec<u8>),
+}
+
+impl Input {
+    fn open(path: &Path) -> io::Result<Input> {
+        /// A longer table is too large; the parser says so.
+        const MOST: u64 = (64 << 20) + 1;
+        let mut text = Vec::new();
+        if path == Path::new(STDIN) {
+            io::stdin().lock().take(MOST).read_to_end(&mut text)?;
+            return Ok(Input::Text(text));
+        }
+        let file = File::open(path)?;
+        if file.metadata()?.is_file() {
+            return Ok(Input::File(file));
+        }
+        file.take(MOST).read_to_end(&mut text)?;
+        Ok(Input::Text(text))
+    }
+
+    fn parse(&mut self, parser: Parser<'_>, see: &mut dyn FnMut(&[u8])) -> io::Result<Parsed> {
+        match self {
+            Input::Text(text) => parse(&mut text.as_slice(), text.len() as u64, parser, see),
+            Input::File(file) => {
+                file.rewind()?;
                 let size = file.metadata()?.len();
-                parse(&mut file, size, parser, &mut |_| {})
-            })
-            .map_err(|source| Error::Read { name: name.clone(), source: source.into() })?
+                parse(file, size, parser, see)
+            }
+        }
+    }
+
+    /// The form of a table that nobody has named: by its place, else by its entries, if the field behind the schedule of all of them is a user.
+    fn form(&mut self, path: &Path, world: &World) -> io::Result<Form> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let places = &world.settings.places;
+        let directory = absolute.parent();
+        let is_in_cron_d = directory == Some(&places.cron_d)
+            || directory.and_then(Path::file_name).is_some_and(|name| name == "cron.d");
+        if absolute == places.system_crontab || absolute == Path::new(shared::SYSTEM_CRONTAB) || is_in_cron_d {
+            return Ok(Form::System);
+        }
+        if directory == Some(&places.spool) || !self.may_be_system(world)? {
+            return Ok(Form::User);
+        }
+        let context = world.context(Form::System, "");
+        let Parsed { table, diagnostics, unlisted, .. } = self.parse(Parser::new(&context), &mut |_| {})?;
+        let is_faulty = unlisted.errors > 0 || diagnostics.iter().any(|found| found.severity == Severity::Error);
+        let names_user = |entry: &Entry| entry.user.as_deref().is_some_and(|user| is_user(world, user.as_bytes()));
+        let is_system = !is_faulty && !table.entries.is_empty() && table.entries.iter().all(names_user);
+        Ok(if is_system { Form::System } else { Form::User })
+    }
+
+    /// Whether the first entry names a user where one of a system table does. Most tables of users are told by that.
+    fn may_be_system(&mut self, world: &World) -> io::Result<bool> {
+        const BEGINNING: usize = 64 << 10;
+        let mut beginning = Vec::new();
+        match self {
+            Input::Text(text) => beginning.extend(text.iter().take(BEGINNING)),
+            Input::File(file) => {
+                file.rewind()?;
+                file.by_ref().take(BEGINNING as u64).read_to_end(&mut beginning)?;
+            }
+        }
+        let first = beginning.split(|byte| *byte == b'\n').find_map(word_of_user);
+        Ok(first.is_some_and(|word| is_user(world, word)))
+    }
+}
+
+fn is_user(world: &World, name: &[u8]) -> bool {
+    world.machine().has_user(name) == Some(true)
+}
+
+/// The word of a line behind its schedule, if it is an entry.
+fn word_of_user(line: &[u8]) -> Option<&[u8]> {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let first = words.next()?;
+    let more = match first {
+        b"@quartz" => 7,
+        b"@after" => 1,
+        _ if first.starts_with(b"@") => 0,
+        _ if first.iter().any(|byte| byte.is_ascii_digit() || b"*~".contains(byte)) && !first.contains(&b'=') => 4,
+        _ => return None,
     };
-    Ok(Listed::new(name, owner, form, parsed))
+    // An entry without a user is one all the same.
+    Some(words.nth(more).unwrap_or_default())
 }
 
 /// Whether a path is that of a user's crontab in the spool.

@@ -2,12 +2,14 @@
 
 use super::connection::Connection;
 use super::error::Error;
+use super::source;
 use super::stderr::to_stderr;
 use super::world::World;
 use crate::schedule::Timestamp;
 use crate::varlink::Time;
 use crate::varlink::cron::{NextArguments, NextStart};
 use clap::ArgMatches;
+use std::path::Path;
 
 /// Starts that one call gives at most.
 const PAGE: u64 = 10_000;
@@ -15,8 +17,10 @@ const PAGE: u64 = 10_000;
 /// The daemon, if the question is about all jobs of the system and it answers. If it does not, that is said.
 pub(super) fn daemon(matches: &ArgMatches, world: &World) -> Option<Connection> {
     // Other tables, or other times, than those of the daemon.
-    const OTHERS: [&str; 7] = ["expr", "file", "user", "tz", "spool", "system-crontab", "cron-d"];
-    if OTHERS.iter().any(|option| matches.try_get_raw(option).ok().flatten().is_some()) {
+    const OTHERS: [&str; 8] = ["expr", "file", "path", "user", "tz", "spool", "system-crontab", "cron-d"];
+    let is_all = source::path(matches).is_some_and(|path| path == Path::new(source::ALL));
+    let is_other = |option: &&str| matches.try_get_raw(option).ok().flatten().is_some();
+    if OTHERS.iter().any(|option| is_other(option) && !(is_all && *option == "path")) {
         return None;
     }
     match Connection::open(world) {

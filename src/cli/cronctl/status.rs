@@ -79,6 +79,11 @@ fn print(status: &Status, screen: &Screen, out: &mut Output) -> Result<(), Error
         count(Ink::Bad, status.late, "late"),
     ];
     field("jobs", &counts.join(", "))?;
+    if let Some(until) = status.paused_all_until {
+        let text =
+            format!("until {} ({}), entries that are added included", screen.full(until), screen.relative(until));
+        field("all paused", &screen.paint(Ink::Held, &text))?;
+    }
     let next = status.next.map(|next| format!("{} ({})", screen.full(next), screen.relative(next)));
     field("next", &next.unwrap_or_else(|| "nothing is due".to_owned()))?;
     let history = printable(status.history.as_bytes());

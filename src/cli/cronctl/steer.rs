@@ -14,7 +14,7 @@ use crate::report::format_count;
 use crate::schedule::Timestamp;
 use crate::varlink::Time;
 use crate::varlink::cron::{
-    Filter, KillArguments, List, ListArguments, PauseArguments, Paused, Reloaded, ResumeArguments, Resumed,
+    Filter, KillArguments, Killed, List, ListArguments, PauseArguments, Paused, Reloaded, ResumeArguments, Resumed,
 };
 use clap::ArgMatches;
 use serde_json::json;
@@ -44,7 +44,11 @@ pub(super) fn pause(matches: &ArgMatches, world: &World, out: &mut Output) -> Re
     let screen = Screen::of(out, world);
     let until = Time::from(until);
     let until = format!("until {} ({})", screen.full(until), screen.relative(until));
-    tell("paused", &paused, &until, out)
+    let verdict = tell("paused", &paused, &until, out)?;
+    if given(matches, "all") && value::<String>(matches, "user").is_none() {
+        out.line(format_args!("entries that are added before then are paused, too"))?;
+    }
+    Ok(verdict)
 }
 
 /// Runs `cronctl resume`.
@@ -112,14 +116,14 @@ pub(super) fn kill(matches: &ArgMatches, world: &World, out: &mut Output) -> Res
         Ok(run) => (run, None),
         Err(_) => {
             let job = daemon.find(&job_text::qualified(what, matches))?;
-            // Whoever may end the runs of a job may not always do everything with it.
-            match job.running.iter().map(|run| run.run).min() {
-                Some(run) => (run, Some(job.job)),
-                None if signal.is_some() => {
+            match (&signal, job.running.iter().map(|run| run.run).min()) {
+                (Some(_), Some(run)) => (run, Some(job.job)),
+                (Some(_), None) => {
                     let message = format!("{} does not run", printable(job.job.as_bytes()));
                     return Err(Error::Denied { message });
                 }
-                None => (0, Some(job.job)),
+                // The daemon knows which of its runs are being ended already.
+                (None, _) => (0, Some(job.job)),
             }
         }
     };
@@ -130,10 +134,12 @@ pub(super) fn kill(matches: &ArgMatches, world: &World, out: &mut Output) -> Res
         return Ok(Verdict::Clean);
     }
     let of = job.as_ref().map(|job| format!(" of {}", printable(job.as_bytes()))).unwrap_or_default();
-    match (signal, run) {
+    // A daemon of an earlier version does not say which run it was.
+    let Killed { run: ended } = serde_json::from_value(reply).unwrap_or_default();
+    match (signal, ended.or(Some(run).filter(|run| *run > 0))) {
         (Some(signal), _) => out.line(format_args!("sent {} to run {run}{of}", printable(signal.as_bytes())))?,
-        (None, 0) => out.line(format_args!("cancelled the next start{of}"))?,
-        (None, _) => out.line(format_args!("run {run}{of} is being ended"))?,
+        (None, None) => out.line(format_args!("cancelled the next start{of}"))?,
+        (None, Some(run)) => out.line(format_args!("run {run}{of} is being ended"))?,
     }
     Ok(Verdict::Clean)
 }

@@ -1,6 +1,8 @@
 //! Connections, and which method answers which call.
 
-use super::state::{Control, Counts, NextStep, Purpose, Request, Search, SteeringRequest, Walk};
+use super::state::{
+    AwaitedOutput, Control, Counts, NextStep, Purpose, Request, RunByHand, Search, SteeringRequest, Walk,
+};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
@@ -101,8 +103,12 @@ impl Daemon {
 
     /// Closes a connection and forgets what was being answered on it.
     pub(super) fn close_client(&mut self, token: Token) {
-        if let Some(Request::Output(follower)) = self.control.requests.remove(&token) {
-            self.stop_following(follower.number);
+        match self.control.requests.remove(&token) {
+            Some(Request::Output(follower)) => self.stop_following(follower.number),
+            Some(Request::Run(RunByHand { output: AwaitedOutput::Followed { .. }, .. })) => {
+                self.stop_following(token.number());
+            }
+            _ => {}
         }
         self.control.writing.remove(&token);
         let Some(server) = &mut self.control.server else { return };
@@ -182,8 +188,12 @@ impl Daemon {
                 self.find(token, call, jobs, NextStep::Next(Box::new(starts)))
             }
             "Run" => {
-                let cron::RunArguments { force, .. } = call.arguments()?;
-                self.find_one(token, call, NextStep::Run { is_forced: force.unwrap_or(false) })
+                let cron::RunArguments { force, output, .. } = call.arguments()?;
+                let wants_output = output.unwrap_or(false);
+                if wants_output {
+                    needs_more(call)?;
+                }
+                self.find_one(token, call, NextStep::Run { is_forced: force.unwrap_or(false), wants_output })
             }
             "Pause" => {
                 let cron::PauseArguments { jobs, all, until, note } = call.arguments()?;
@@ -326,7 +336,11 @@ pub(super) fn needed_access(then: &NextStep) -> Access {
 impl Control {
     /// Connections that get the output of a run.
     pub(super) fn output_followers(&self) -> impl Iterator<Item = Token> {
-        let follows = |request: &Request| matches!(request, Request::Output(_));
+        let follows = |request: &Request| match request {
+            Request::Output(_) => true,
+            Request::Run(by_hand) => matches!(by_hand.output, AwaitedOutput::Followed { .. }),
+            Request::Walk(_) | Request::Events(_) | Request::Steer(_) => false,
+        };
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }
 

@@ -1,7 +1,7 @@
 //! What happens, as it happens: events, the outcomes of runs by hand, and the output of runs.
 
 use super::jobs::{Viewer, outcome_of};
-use super::state::{EventFilter, Request};
+use super::state::{AwaitedOutput, EventFilter, Request, RunByHand};
 use crate::control::Visibility;
 use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
@@ -119,7 +119,7 @@ impl Daemon {
             self.control.requests.iter().filter(|(_, request)| waiting(request)).map(|(token, _)| *token).collect();
         // Each waits for a run of its own.
         if let Some(token) = tokens.first() {
-            let result = cron::RunResult { run: start.run.0, outcome: None };
+            let result = cron::RunResult { run: start.run.0, outcome: None, output: None };
             let waits = match self.control.requests.get_mut(token) {
                 Some(Request::Run(by_hand)) => {
                     by_hand.run = Some(start.run);
@@ -191,9 +191,18 @@ impl Daemon {
         let tokens: Vec<Token> =
             self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();
         for token in tokens {
-            let result = cron::RunResult { run: record.run.map_or(0, |run| run.0), outcome: Some(outcome_of(record)) };
-            self.reply(token, &Reply::of(&result));
-            self.answer_calls(token);
+            let run = record.run.map_or(0, |run| run.0);
+            let result = cron::RunResult { run, outcome: Some(outcome_of(record)), output: None };
+            match self.control.requests.get_mut(&token) {
+                // The rest of its output comes first.
+                Some(Request::Run(RunByHand { output: AwaitedOutput::Followed { outcome, .. }, .. })) => {
+                    *outcome = Some(Box::new(result));
+                }
+                _ => {
+                    self.reply(token, &Reply::of(&result));
+                    self.answer_calls(token);
+                }
+            }
         }
     }
 }

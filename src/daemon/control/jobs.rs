@@ -9,7 +9,7 @@ use crate::daemon::reactor::Token;
 use crate::daemon::settings::Mode;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::{self, Timestamp};
-use crate::scheduler::{JobId, JobStatus, Live, Outcome, Owner, RunId, RunRecord, Scheduler};
+use crate::scheduler::{JobId, JobStatus, Live, Outcome, Owner, PauseScope, RunId, RunRecord, Scheduler};
 use crate::sys::local_socket::Peer;
 use crate::sys::process;
 use crate::varlink::{Reply, Time, cron};
@@ -218,9 +218,12 @@ impl Daemon {
             return Vec::new();
         }
         let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
+        // They are paused together with all others only.
+        let pause = scheduler.pause_of_all(PauseScope::Everybody);
         let views = scheduler.anacron_jobs().into_iter().map(|anacron| {
             let running: Vec<cron::Run> = runs.of_job(&anacron.id).map(|(run, live)| run_of(run, live)).collect();
-            let state = state_of(!running.is_empty(), 0, &JobStatus::default(), true).to_owned();
+            let status = JobStatus { pause: pause.cloned(), ..JobStatus::default() };
+            let state = state_of(!running.is_empty(), 0, &status, true).to_owned();
             let job = cron::Job {
                 job: anacron.id.to_string(),
                 user: anacron.id.user().to_owned(),
@@ -234,9 +237,9 @@ impl Daemon {
                 command: String::from_utf8_lossy(&anacron.command).into_owned(),
                 state,
                 enabled: true,
-                paused_until: None,
-                paused_by: None,
-                note: None,
+                paused_until: pause.map(|pause| pause.until.into()),
+                paused_by: pause.map(|pause| pause.by.clone()),
+                note: pause.map(|pause| pause.note.clone()).filter(|note| !note.is_empty()),
                 next: anacron.starts_at.map(Time::from),
                 last: runs.last(&anacron.id).map(outcome_of),
                 failures: u32::from(runs.is_failing(&anacron.id)),
@@ -333,6 +336,14 @@ impl Daemon {
             history: self.history.state(),
             log_dropped: if sees_all { self.log.lost() } else { 0 },
             old_executors: if sees_all { self.executors.old.len() } else { 0 },
+            paused_all_until: self.pause_of_all(peer).map(Time::from),
         }
+    }
+
+    /// Until when all jobs of somebody are paused, also those that are added.
+    fn pause_of_all(&self, peer: &Peer) -> Option<Timestamp> {
+        let scopes = [Some(PauseScope::Everybody), self.pause_scope(peer)];
+        let pauses = scopes.into_iter().flatten().filter_map(|scope| self.planner.scheduler.pause_of_all(scope));
+        pauses.map(|pause| pause.until).max()
     }
 }

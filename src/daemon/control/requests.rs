@@ -1,16 +1,16 @@
 //! Run, pause, resume, kill, reload.
 
-use super::state::{FoundJob, Request, RunByHand, Steering, SteeringRequest};
-use crate::control::{Access, Permission, Visibility};
+use super::state::{AwaitedOutput, FoundJob, Request, RunByHand, Steering, SteeringRequest};
+use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;
+use crate::daemon::settings::Mode;
 use crate::daemon::state::{Daemon, now};
 use crate::report::{Ident, Level, LogRecord};
-use crate::scheduler::{Event, JobId, Killed, Pause, RefusedRun, RequestResult, RunId};
+use crate::scheduler::{Event, JobId, Killed, Pause, PauseScope, RefusedRun, RequestResult, RunId};
 use crate::sys::local_socket::Peer;
-use crate::sys::{clock, signal};
+use crate::sys::{clock, process, signal};
 use crate::varlink::{CallError, Reply, cron};
-use serde_json::json;
 
 /// So many jobs that are paused or resumed count as a request.
 const JOBS_OF_REQUEST: usize = 10;
@@ -43,19 +43,30 @@ impl Daemon {
     }
 
     /// Answers `Run`.
-    pub(super) fn run_for_client(&mut self, token: Token, peer: &Peer, found: &FoundJob, is_forced: bool, more: bool) {
+    pub(super) fn run_for_client(
+        &mut self,
+        token: Token,
+        peer: &Peer,
+        found: &FoundJob,
+        is_forced: bool,
+        (more, wants_output): (bool, bool),
+    ) {
         self.make_managed(found);
         let job = found.id.clone();
         let by = self.name_of(peer);
         let force = if is_forced { ", forced" } else { "" };
         self.log_request(&by, peer, "RUN", RequestAbout::job(&job), &format!("{job}{force}"));
         let moment = now();
-        let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits: more };
+        let output = match wants_output && found.access.sees == Visibility::All {
+            true => AwaitedOutput::Wanted,
+            false => AwaitedOutput::None,
+        };
+        let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits: more, output };
         self.planner.handle_at(Event::RunByHand { job: job.clone(), is_forced }, moment);
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Accepted(run)) => {
                 waited.run = run;
-                let result = run.map(|run| cron::RunResult { run: run.0, outcome: None });
+                let result = run.map(|run| cron::RunResult { run: run.0, outcome: None, output: None });
                 match result {
                     Some(result) if !more => self.reply(token, &Reply::of(&result)),
                     Some(result) => {
@@ -86,7 +97,7 @@ impl Daemon {
         peer: &Peer,
         jobs: Vec<FoundJob>,
         request: SteeringRequest,
-        skips_roots: bool,
+        is_all: bool,
     ) {
         // So many jobs are as much work as so many requests.
         let now_ms = clock::monotonic_ms();
@@ -101,11 +112,22 @@ impl Daemon {
         };
         // One line a request, however many jobs it names.
         let (about, what) = match jobs.as_slice() {
+            _ if is_all => (RequestAbout::default(), format!("all jobs, {count} of them known")),
             [only] => (RequestAbout::job(&only.id), only.id.to_string()),
             _ => (RequestAbout::default(), format!("{count} jobs")),
         };
         self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
-        let steering = Steering { peer: peer.clone(), jobs, request, skips_roots, done: Vec::new() };
+        if is_all && let Some(scope) = self.pause_scope(peer) {
+            let is_by_root = self.control.rights.is_root(peer);
+            self.notify_scheduler(match &request {
+                SteeringRequest::Pause { until, note } => {
+                    let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
+                    Event::PauseAll { scope, pause }
+                }
+                SteeringRequest::Resume => Event::ResumeAll { scope },
+            });
+        }
+        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
         self.control.requests.insert(token, Request::Steer(Box::new(steering)));
     }
 
@@ -122,13 +144,16 @@ impl Daemon {
                 return self.reply(token, &reply);
             };
             if !is_root && self.is_paused_by_root(&job.id) {
-                if steering.skips_roots {
+                if steering.is_all {
                     continue;
                 }
                 let what = format!("{} is paused by root, and only root can change that", job.id);
                 return self.refuse(token, cron::Error::NotAllowed { what });
             }
             if self.steer(&job, &steering.request, &by, is_root) {
+                if !steering.is_all {
+                    self.notify_scheduler(Event::LeftOutOfPauses { job: job.id.clone() });
+                }
                 steering.done.push(job.id.to_string());
             }
         }
@@ -168,6 +193,17 @@ impl Daemon {
         }
     }
 
+    /// Whose jobs somebody pauses who pauses all of theirs.
+    pub(super) fn pause_scope(&self, peer: &Peer) -> Option<PauseScope> {
+        let rights = self.control.rights;
+        let (owner, scope) = match self.settings.mode {
+            _ if rights.is_root(peer) => return Some(PauseScope::Everybody),
+            Mode::Standalone(_) => (JobOwner::Standalone(process::own_uid()), PauseScope::Everybody),
+            _ => (JobOwner::User(peer.uid), PauseScope::User(peer.uid)),
+        };
+        (rights.access(peer, owner).may >= Permission::All).then_some(scope)
+    }
+
     fn is_paused_by_root(&self, job: &JobId) -> bool {
         self.planner.scheduler.job_status(job).pause.is_some_and(|pause| pause.is_by_root)
     }
@@ -201,7 +237,7 @@ impl Daemon {
                 return Err(cron::Error::NotAllowed { what }.into());
             }
             self.publish_about("kill", &job, Some(run), &format!("sent {name}"));
-            self.reply(token, &Reply::of(&json!({})));
+            self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) }));
             return Ok(());
         }
         self.notify_scheduler(Event::KillRun { job: job.clone(), run, by: by.clone() });
@@ -210,7 +246,7 @@ impl Daemon {
                 let about = RequestAbout { job: Some(&job), run: Some(run) };
                 self.log_request(&by, &peer, "KILL", about, &format!("{job} run {run}"));
                 self.publish_about("kill", &job, Some(run), "being ended");
-                self.reply(token, &Reply::of(&json!({})));
+                self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) }));
                 Ok(())
             }
             _ => Err(unknown()),
@@ -228,10 +264,11 @@ impl Daemon {
         self.access_to_run(peer, run).sees == Visibility::All
     }
 
-    /// Answers `Kill` of a job: its oldest run, else what waits, else its retry.
+    /// Answers `Kill` of a job: its oldest run that was not told to end yet, else what waits, else its retry.
     pub(super) fn cancel_for_client(&mut self, token: Token, peer: &Peer, job: &JobId) {
-        let running = self.runs.of_job(job).next().map(|(run, _)| run);
-        if let Some(run) = running {
+        let running: Vec<RunId> = self.runs.of_job(job).map(|(run, _)| run).collect();
+        let next = running.iter().copied().find(|run| !self.planner.scheduler.is_being_ended(*run));
+        if let Some(run) = next {
             let arguments = cron::KillArguments { run: run.0, signal: None, job: None };
             if let Err(error) = self.kill_run_of_client(token, &arguments) {
                 self.refuse(token, error);
@@ -240,16 +277,19 @@ impl Daemon {
         }
         let by = self.name_of(peer);
         self.notify_scheduler(Event::Kill { job: job.clone(), by: by.clone() });
-        match self.planner.scheduler.take_request_result() {
-            None | Some(RequestResult::Killed(Killed::Nothing)) => {
-                self.refuse(token, cron::Error::NoSuchRun { run: 0 })
-            }
-            _ => {
-                self.log_request(&by, peer, "KILL", RequestAbout::job(job), job.as_str());
-                self.publish_about("kill", job, None, "cancelled");
-                self.reply(token, &Reply::of(&json!({})));
-            }
-        }
+        let killed = match self.planner.scheduler.take_request_result() {
+            Some(RequestResult::Killed(Killed::Run(run))) => Some(run),
+            Some(RequestResult::Killed(Killed::Waiting | Killed::Retry)) => None,
+            // All that is left are runs that end already.
+            _ => match running.first() {
+                Some(run) => return self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) })),
+                None => return self.refuse(token, cron::Error::NoSuchRun { run: 0 }),
+            },
+        };
+        let about = RequestAbout { run: killed, ..RequestAbout::job(job) };
+        self.log_request(&by, peer, "KILL", about, job.as_str());
+        self.publish_about("kill", job, killed, if killed.is_some() { "being ended" } else { "cancelled" });
+        self.reply(token, &Reply::of(&cron::Killed { run: killed.map(|run| run.0) }));
     }
 
     /// Answers `Reload`: root has all tables read again, and others their own.

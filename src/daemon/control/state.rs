@@ -120,8 +120,8 @@ pub(super) struct Steering {
     /// Those that are left, the last one first.
     pub(super) jobs: Vec<FoundJob>,
     pub(super) request: SteeringRequest,
-    /// Whether one that only root can steer is left out rather than refused.
-    pub(super) skips_roots: bool,
+    /// Whether they are all that the client may steer: those that only root can steer are left out rather than refused.
+    pub(super) is_all: bool,
     /// Those that were paused or resumed.
     pub(super) done: Vec<String>,
 }
@@ -152,6 +152,23 @@ pub(super) struct RunByHand {
     pub(super) run: Option<RunId>,
     /// Whether its outcome is waited for.
     pub(super) waits: bool,
+    pub(super) output: AwaitedOutput,
+}
+
+/// What becomes of the output of a run by hand.
+#[derive(Debug)]
+pub(super) enum AwaitedOutput {
+    /// The client does not want it, or has got all of it.
+    None,
+    /// It is wanted from the start of the run on.
+    Wanted,
+    /// It is being sent.
+    Followed {
+        /// Bytes that were left out since the last part, because the client does not read.
+        skipped: u64,
+        /// How the run has ended, which is sent after the rest of the output.
+        outcome: Option<Box<cron::RunResult>>,
+    },
 }
 
 /// Which events are wanted.
@@ -210,6 +227,7 @@ pub(super) enum NextStep {
     },
     Run {
         is_forced: bool,
+        wants_output: bool,
     },
     Steer(SteeringRequest),
     /// Cancel what waits.

@@ -256,7 +256,9 @@ impl Daemon {
             }
             (NextStep::Show, Some(job)) => self.show(token, peer, &job),
             (NextStep::Why { at }, Some(job)) => self.explain_why(token, peer, &job, at),
-            (NextStep::Run { is_forced }, Some(job)) => self.run_for_client(token, peer, &job, is_forced, more),
+            (NextStep::Run { is_forced, wants_output }, Some(job)) => {
+                self.run_for_client(token, peer, &job, is_forced, (more, wants_output));
+            }
             (NextStep::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
             (NextStep::Steer(request), _) => {
                 let mut jobs = found.unwrap_or_default();

@@ -168,6 +168,10 @@ fn why_of_anacron(job: &cron::Job) -> cron::Why {
     let mut answer = Answer::default();
     answer.step("entry", format!("line {} of {}", job.line, job.source));
     answer.step("schedule", format!("{}, since the day on its stamp", job.schedule));
+    if let Some(until) = job.paused_until.filter(|_| job.running.is_empty()) {
+        answer.step("pause", format!("all jobs are paused until {}", until.timestamp()));
+        answer.decide(format!("it is paused until {}", until.timestamp()));
+    }
     match &job.next {
         Some(next) => answer.decide(format!("it was found due and starts at {}", next.timestamp())),
         None if !job.running.is_empty() => answer.decide("it runs now"),

@@ -13,6 +13,7 @@ use crate::executor::label::Label;
 use crate::executor::link::Link;
 use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::pam_monitor::{self, MonitorEvent, MonitorRequest};
+use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
 use crate::scheduler::{FollowUp, FollowUpTask, RunId, RunRequest};
 use crate::sys::clock;
@@ -32,7 +33,10 @@ impl ExecutorState {
         self.follow_ups.end_running(ask);
         let waiting: Vec<QueuedFollowUp> =
             self.follow_ups.hooks.take_all().chain(self.follow_ups.pings.take_all()).collect();
-        waiting.iter().for_each(|queued| self.memory.release_request(&queued.start));
+        for queued in &waiting {
+            self.report_follow_up(&queued.start, &queued.task, "not started: the daemon was told to end its jobs", &[]);
+            self.memory.release_request(&queued.start);
+        }
     }
 
     /// Queues a hook or a ping, with the output that it reads.
@@ -42,10 +46,12 @@ impl ExecutorState {
         let owner = owner_of(&start);
         if self.follow_ups.queue(kind).len_of(&owner) >= WAITING_OF_ONE {
             self.follow_ups.dropped.entry((kind, owner)).or_default().for_the_queue += 1;
+            self.report_follow_up(&start, &task, "dropped: too many wait", &[]);
             return;
         }
         if !self.memory.take_request(&owner, &mut start) {
             self.follow_ups.dropped.entry((kind, owner)).or_default().for_memory += 1;
+            self.report_follow_up(&start, &task, "dropped: too little memory", &[]);
             return;
         }
         let input = self.input(&task, output_of);
@@ -57,7 +63,7 @@ impl ExecutorState {
         match task {
             FollowUpTask::Hook { .. } => output(),
             // URLs are secrets, so that they are not in a command line.
-            FollowUpTask::Ping { url, slot, with_output } => {
+            FollowUpTask::Ping { url, slot, with_output, .. } => {
                 let body = if *with_output { output() } else { Vec::new() };
                 [url.as_bytes(), b"\n", slot.as_bytes(), b"\n", &body].concat()
             }
@@ -117,7 +123,9 @@ impl ExecutorState {
     }
 
     fn refuse_follow_up(&mut self, kind: FollowUpKind, queued: &QueuedFollowUp, why: &str) {
-        self.log_follow_up_failure(kind, &queued.start, &queued.command(), &format!("could not be started: {why}"), "");
+        let how = format!("could not be started: {why}");
+        self.log_follow_up_failure(kind, &queued.start, &queued.command(), &how, "");
+        self.report_follow_up(&queued.start, &queued.task, &how, &[]);
         self.memory.release_request(&queued.start);
     }
 
@@ -146,6 +154,7 @@ impl ExecutorState {
         now_ms: i64,
     ) -> Result<(), QueuedFollowUp> {
         let Some(request) = self.follow_up_request(&queued, resolved) else {
+            self.report_follow_up(&queued.start, &queued.task, "could not be started: cronctl is not installed", &[]);
             self.memory.release_request(&queued.start);
             return Ok(());
         };
@@ -261,7 +270,16 @@ impl ExecutorState {
                 self.log_follow_up_failure(kind, start, &running.queued.command(), &how, why);
             }
         }
+        self.report_follow_up(start, &running.queued.task, &how, &running.output);
         self.memory.release_request(start);
+    }
+
+    /// Tells main, for the history, what became of a hook or a ping. One that belongs to no run has no row there.
+    fn report_follow_up(&mut self, start: &RunRequest, task: &FollowUpTask, how: &str, output: &[u8]) {
+        if start.run != RunId(0) {
+            let (what, how) = (task.name(), how.to_owned());
+            self.mains.report(ExecutorEvent::FollowedUp { run: start.run, what, how, output: output.to_vec() });
+        }
     }
 
     /// Handles an event of the PAM monitor of a hook or a ping.
@@ -288,7 +306,9 @@ impl ExecutorState {
     fn try_follow_up_again(&mut self, id: u64) {
         let Some(running) = self.follow_ups.running.remove(&id) else { return };
         if running.ends_at_start.is_some() {
-            return self.memory.release_request(&running.queued.start);
+            let QueuedFollowUp { start, task, .. } = &running.queued;
+            self.report_follow_up(start, task, "not started: the daemon was told to end its jobs", &[]);
+            return self.memory.release_request(start);
         }
         self.follow_ups.queue(running.kind).push_front(running.owner, running.queued);
         self.follow_ups.held_until_ms = clock::monotonic_ms() + HOLD_MS;

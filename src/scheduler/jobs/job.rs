@@ -19,6 +19,8 @@ pub(in crate::scheduler) struct JobSpec {
     pub(in crate::scheduler) entry: Option<EntryKey>,
     /// Line of the entry, from 1.
     pub(in crate::scheduler) line: u32,
+    /// User id of the owner of the crontab that it is in. None: a system table, or a table of a standalone daemon.
+    pub(in crate::scheduler) table_owner: Option<u32>,
     /// The group, if the policy names one.
     pub(in crate::scheduler) group: Option<GroupKey>,
     /// Whether it is an `@N` entry, which counts from the last end.
@@ -158,6 +160,12 @@ pub(in crate::scheduler) struct SkipRow {
     pub(in crate::scheduler) first: Timestamp,
     pub(in crate::scheduler) last: Timestamp,
     pub(in crate::scheduler) count: u64,
+    /// When its record is brought up to date. None: it is.
+    #[serde(default)]
+    pub(in crate::scheduler) update_at: Option<Timestamp>,
+    /// When that was done for the last time, or the row began.
+    #[serde(default)]
+    pub(in crate::scheduler) updated_at: Option<Timestamp>,
 }
 
 impl Job {

@@ -10,6 +10,7 @@ mod loading;
 mod missed;
 mod notices;
 mod pause;
+mod pause_of_all;
 mod records;
 mod requests;
 mod restart;
@@ -21,6 +22,8 @@ pub use job::EndReason;
 pub(super) use job::{JobSpec, JobState};
 pub use notices::{Notice, NoticeEvent};
 pub use pause::Pause;
+pub use pause_of_all::PauseScope;
+pub(super) use pause_of_all::{PauseOfAll, PausesOfAll};
 pub(super) use restart::RunStart;
 
 use self::group::Group;
@@ -43,7 +46,10 @@ pub(super) struct Jobs {
     retries: BTreeSet<(i64, JobId)>,
     /// Expected successes by the moment until which they are expected.
     late: BTreeSet<(Timestamp, JobId)>,
+    /// Rows of skipped slots whose records are not up to date, by the moment at which they are brought up to date.
+    row_updates: BTreeSet<(Timestamp, JobId)>,
     pauses: Pauses,
+    pauses_of_all: PausesOfAll,
     runs: HashMap<RunId, JobId>,
     /// Places in groups that runs of earlier daemons have whose entries are not loaded.
     unclaimed_places: HashMap<RunId, GroupKey>,
@@ -72,6 +78,8 @@ pub(super) struct Turn<'a> {
     pub(super) changed: BTreeSet<JobId>,
     /// Jobs whose pause has begun or ended.
     pub(super) changed_pauses: BTreeSet<JobId>,
+    /// Pauses of all that have begun, changed or ended.
+    pub(super) changed_scopes: BTreeSet<PauseScope>,
     /// `@after` entries that are due, with the moment of the last end that they needed.
     pub(super) due_after: BTreeMap<JobId, Timestamp>,
 }
@@ -85,6 +93,8 @@ pub(super) enum Decision {
     End { run: RunId, entry: Option<EntryKey>, why: EndReason },
     /// Record how a run or a slot has ended.
     Record(Box<RunRecord>),
+    /// More slots of a row have been skipped, which has not ended: bring its record up to date.
+    UpdateRow(Box<RunRecord>),
     /// A slot was left out for another reason than the one before: log it.
     LeftOut { entry: EntryKey, reason: SkipReason, scheduled_at: Timestamp },
     /// An `@N` entry counts from that moment.
@@ -138,6 +148,7 @@ impl<'a> Turn<'a> {
             decisions: Vec::new(),
             changed: BTreeSet::new(),
             changed_pauses: BTreeSet::new(),
+            changed_scopes: BTreeSet::new(),
             due_after: BTreeMap::new(),
         }
     }

@@ -6,6 +6,9 @@ use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 
+/// The record of a row of skipped slots that goes on is brought up to date at most that often. Seconds.
+const UPDATE_PAUSE: i64 = 60;
+
 impl Jobs {
     /// A slot or a run by hand is left out.
     pub(super) fn leave_out(&mut self, id: &JobId, item: &Item, reason: SkipReason, turn: &mut Turn<'_>) {
@@ -36,8 +39,20 @@ impl Jobs {
         (first, last, count): (Timestamp, Timestamp, u64),
         turn: &mut Turn<'_>,
     ) {
-        let Some(job) = self.jobs.get(id) else { return };
-        turn.record(RunRecord {
+        if let Some(record) = self.record_of(id, outcome, trigger, (first, last, count)) {
+            turn.record(record);
+        }
+    }
+
+    fn record_of(
+        &self,
+        id: &JobId,
+        outcome: Outcome,
+        trigger: Trigger,
+        (first, last, count): (Timestamp, Timestamp, u64),
+    ) -> Option<RunRecord> {
+        let job = self.jobs.get(id)?;
+        Some(RunRecord {
             run: None,
             job: id.clone(),
             line: job.spec.line,
@@ -49,7 +64,7 @@ impl Jobs {
             outcome,
             count,
             until: (count > 1).then_some(last),
-        });
+        })
     }
 
     pub(super) fn add_to_row(
@@ -66,11 +81,21 @@ impl Jobs {
             Some(row) if row.reason == reason => {
                 row.last = last;
                 row.count += count;
+                if row.update_at.is_none() {
+                    let at =
+                        Timestamp(row.updated_at.unwrap_or(first).0.saturating_add(UPDATE_PAUSE)).max(turn.now.utc);
+                    row.update_at = Some(at);
+                    self.row_updates.insert((at, id.clone()));
+                }
             }
             _ => {
                 self.flush_row(id, turn);
                 let Some(job) = self.jobs.get_mut(id) else { return };
-                job.state.row = Some(SkipRow { reason, trigger, first, last, count });
+                // What is logged when it begins is recorded as one slot.
+                let update_at = (count > 1).then_some(turn.now.utc);
+                let updated_at = Some(turn.now.utc);
+                job.state.row = Some(SkipRow { reason, trigger, first, last, count, update_at, updated_at });
+                self.row_updates.extend(update_at.map(|at| (at, id.clone())));
                 if let Some(entry) = job.spec.entry {
                     turn.decisions.push(Decision::LeftOut { entry, reason, scheduled_at: first });
                 }
@@ -81,6 +106,28 @@ impl Jobs {
     pub(super) fn flush_row(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(row) = job.state.row.take() else { return };
+        if let Some(at) = row.update_at {
+            self.row_updates.remove(&(at, id.clone()));
+        }
         self.record_slots(id, Outcome::Skipped(row.reason), row.trigger, (row.first, row.last, row.count), turn);
+    }
+
+    /// When the record of a row is brought up to date next.
+    pub(in crate::scheduler) fn next_row_update(&self) -> Option<Timestamp> {
+        self.row_updates.first().map(|(at, _)| *at)
+    }
+
+    /// Brings the records of rows that go on up to date, if it is time for that.
+    pub(in crate::scheduler) fn update_rows(&mut self, turn: &mut Turn<'_>) {
+        while let Some((at, id)) = self.row_updates.first().cloned().filter(|(at, _)| *at <= turn.now.utc) {
+            self.row_updates.remove(&(at, id.clone()));
+            let Some(row) = self.jobs.get_mut(&id).and_then(|job| job.state.row.as_mut()) else { continue };
+            (row.update_at, row.updated_at) = (None, Some(turn.now.utc));
+            let (outcome, slots) = (Outcome::Skipped(row.reason), (row.first, row.last, row.count));
+            let trigger = row.trigger;
+            let record = self.record_of(&id, outcome, trigger, slots);
+            turn.decisions.extend(record.map(|record| Decision::UpdateRow(Box::new(record))));
+            turn.changed.insert(id);
+        }
     }
 }

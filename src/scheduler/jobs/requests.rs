@@ -108,6 +108,12 @@ impl Jobs {
         true
     }
 
+    /// Whether a run was told to end.
+    pub(in crate::scheduler) fn is_being_ended(&self, run: RunId) -> bool {
+        let job = self.runs.get(&run).and_then(|id| self.jobs.get(id));
+        job.is_some_and(|job| job.state.running.iter().any(|active| active.run == run && active.ending.is_some()))
+    }
+
     /// Pauses a job from now on: what waits for a slot is left out.
     pub(in crate::scheduler) fn pause(&mut self, id: &JobId, pause: Pause, turn: &mut Turn<'_>) {
         self.pauses.insert(id.clone(), pause);
@@ -159,13 +165,20 @@ impl Jobs {
 
     /// When the next pause ends.
     pub(in crate::scheduler) fn next_pause_end(&self) -> Option<Timestamp> {
-        self.pauses.next_end()
+        self.pauses.next_end().into_iter().chain(self.next_end_of_scope()).min()
     }
 
     /// Ends the pauses that are over.
     pub(in crate::scheduler) fn end_pauses(&mut self, turn: &mut Turn<'_>) {
+        self.end_scopes(turn);
         for id in self.pauses.take_ended(turn.now.utc) {
-            self.end_pause(&id, turn);
+            match self.covering_pause(&id, turn.now.utc) {
+                Some(pause) => {
+                    self.pauses.insert(id.clone(), pause);
+                    turn.changed_pauses.insert(id);
+                }
+                None => self.end_pause(&id, turn),
+            }
         }
     }
 

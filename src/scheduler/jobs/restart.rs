@@ -181,6 +181,9 @@ impl Jobs {
         if let Some(retry) = &state.retry {
             self.retries.insert((retry.due_ms, id.clone()));
         }
+        if let Some(at) = state.row.as_ref().and_then(|row| row.update_at) {
+            self.row_updates.insert((at, id.clone()));
+        }
         if let Some(late) = state.late_at {
             self.late.insert((late, id.clone()));
         }

@@ -23,9 +23,11 @@ pub(super) fn run() -> Command {
         .about("Run a job now")
         .long_about(
             "Run a job now, as its owner, with the environment, limits and mail of a scheduled run. With --wait its output \
-             is printed (what it writes to standard error goes to standard output, too, unless the daemon reads the two \
-             apart), and the exit status is that of the job: 124 after a timeout, 125 if it was not run, 128+N if \
-             signal N ended it. An interrupt (Ctrl-C) ends the waiting, not the job.",
+             is printed from its first byte on, and the exit status is that of the job: 124 after a timeout, 125 if it was \
+             not run, 128+N if signal N ended it. What it writes to standard error goes to standard output, too, in the \
+             order of its mail; with CRON_FAIL_ON=stderr, and where crond FILE runs it, it goes to standard error. Of a job \
+             that writes faster than its output can be shown parts are left out, and the output says so. An interrupt \
+             (Ctrl-C) ends the waiting, not the job.",
         )
         .args([
             job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
@@ -43,7 +45,8 @@ pub(super) fn pause() -> Command {
         .about("Start jobs no more for some time")
         .long_about(
             "Start jobs no more for some time: an hour, unless --for or --until is given. Runs by hand and running jobs go \
-             on. What root has paused only root can resume.",
+             on. With --all, entries that are added in that time are paused, too, unless --user is given. What root has \
+             paused only root can resume.",
         )
         .args(jobs_or_all("Pause all jobs that you may pause"))
         .group(either())

@@ -137,6 +137,19 @@ fn run_dir() -> Arg {
     place("run-dir", "DIR", "Directory of the daemon's PID file, lock and sockets", shared::RUN_DIR)
 }
 
+/// The file of a verb that works on one.
+fn path() -> Arg {
+    Arg::new("path")
+        .value_name("FILE")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help("Use the entries of this file; - means standard input")
+        .long_help(
+            "Use the entries of this file; - means standard input. /etc/crontab, files in a directory cron.d, and tables in which \
+             the field behind each schedule is a user of this machine are read as system tables, and that is said.",
+        )
+}
+
 fn file(help: &'static str) -> Arg {
     Arg::new("file")
         .long("file")

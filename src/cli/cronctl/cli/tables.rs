@@ -1,6 +1,6 @@
 //! The verbs that need no daemon: when entries run, and what a crontab or a schedule means.
 
-use super::{file, json, places, repeated, system, time, user, zone};
+use super::{file, json, path, places, repeated, system, time, user, zone};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
 use clap::builder::NonEmptyStringValueParser;
@@ -10,7 +10,7 @@ pub(super) fn next(profile: ProfileName) -> Command {
     Command::new("next")
         .about("Show when entries run next")
         .long_about(
-            "Show when entries run next. Without --expr, --file or --user: the entries of all tables that the daemon would \
+            "Show when entries run next. Without FILE, --expr or --user: the entries of all tables that the daemon would \
              load and that you may read. Prints one line for each run, sorted by time, in the time zone of the system or of --tz: TIME  \
              USER  COMMAND; with --expr the time only. On a terminal it also says how far off each run is. Random delays are included.",
         )
@@ -20,11 +20,13 @@ pub(super) fn next(profile: ProfileName) -> Command {
                 .value_name("EXPR")
                 .allow_hyphen_values(true)
                 .help("Use this schedule: five fields, a nickname such as @daily, or @quartz and seven fields"),
-            file("Use the entries of this file, which has the format of a user's crontab; - means standard input"),
-            system().requires("file").conflicts_with_all(["expr", "user"]),
+            path(),
+            file("The same as FILE"),
+            system().requires("table").conflicts_with_all(["expr", "user"]),
             user("Use the entries of this user's crontab"),
         ])
-        .group(ArgGroup::new("source").args(["expr", "file", "user"]))
+        .group(ArgGroup::new("table").args(["path", "file"]))
+        .group(ArgGroup::new("source").args(["expr", "path", "file", "user"]))
         .args([
             zone(),
             time("from", "Runs after this time (exclusive); default: now"),
@@ -52,7 +54,7 @@ pub(super) fn next(profile: ProfileName) -> Command {
             "Examples:\n  \
              cronctl next --count 3\n  \
              cronctl next --expr @daily --tz Europe/Berlin --from 2026-03-28T12:00:00Z\n  \
-             cronctl next --file /etc/cron.d/backup --system --json\n  \
+             cronctl next /etc/cron.d/backup --json\n  \
              cronctl next --user alice --until 2026-12-24T18:00:00Z --count 1000",
         )
 }
@@ -62,7 +64,8 @@ pub(super) fn check() -> Command {
         .about("Report errors and warnings in crontabs")
         .long_about(
             "Report errors and warnings in crontabs, on standard error. Standard output has one line for each file: \
-             FILE: 3 entries, 0 errors, 1 warning. The exit status is 0 if there are only warnings.",
+             FILE: 3 entries, 0 errors, 1 warning. The exit status is 0 if there are only warnings. System tables are recognised \
+             as those of next are, and a file with the name anacrontab is read as one.",
         )
         .args([
             system(),
@@ -84,12 +87,12 @@ pub(super) fn check() -> Command {
                 .required_unless_present("batch")
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
-                .help("Files to check, in the format of a user's crontab; - means standard input"),
+                .help("Files to check; - means standard input"),
         ])
         .after_help(
             "Examples:\n  \
              cronctl check mytab\n  \
-             cronctl check --system /etc/crontab /etc/cron.d/*\n  \
+             cronctl check /etc/crontab /etc/cron.d/* /etc/anacrontab\n  \
              crontab -l | cronctl check -",
         )
 }
@@ -131,7 +134,8 @@ pub(super) fn simulate() -> Command {
              SHOWN-LOCAL is the time that the machine's clock shows.",
         )
         .args([
-            file("The file, in the format of a user's crontab; - means standard input").required(true),
+            path(),
+            file("The same as FILE"),
             system(),
             zone().required(true),
             time("from", "Start the simulated machine at this time").required(true),
@@ -154,11 +158,12 @@ pub(super) fn simulate() -> Command {
                 .help("Print one JSON object for each outcome of a slot or a run instead of the starts"),
             json("Print one JSON object for each start, with at (UTC), shown, line and command"),
         ])
+        .group(ArgGroup::new("table").args(["path", "file"]).required(true))
         .after_help(
             "Examples:\n  \
-             cronctl simulate --file mytab --tz Europe/Berlin \\\n    \
+             cronctl simulate mytab --tz Europe/Berlin \\\n    \
              --from 2026-03-28T22:00:00Z --until 2026-03-29T04:00:00Z\n  \
-             cronctl simulate --file mytab --tz UTC --from 2026-05-01T09:00:00Z --until 2026-05-01T14:00:00Z \\\n    \
+             cronctl simulate mytab --tz UTC --from 2026-05-01T09:00:00Z --until 2026-05-01T14:00:00Z \\\n    \
              --step 2026-05-01T10:00:00Z=+2h --down 2026-05-01T12:00:00Z..2026-05-01T12:30:00Z",
         )
 }
@@ -168,18 +173,16 @@ pub(super) fn timeline(profile: ProfileName) -> Command {
         .about("Draw a diagram of when entries run")
         .long_about(
             "Draw a diagram of when entries run: a row for each entry, the number of starts in each minute, the busiest \
-             minutes and the idle times. Without --file or --user: all tables that the daemon would load and that you may read.",
+             minutes and the idle times. Without FILE or --user: all tables that the daemon would load and that you may read.",
         )
         .args([
-            file("Use the entries of this file, which has the format of a user's crontab; - means standard input"),
-            system().requires("file").conflicts_with_all(["user", "all"]),
+            path().help("Use the entries of this file; - means standard input, all means all tables, which is the default"),
+            file("The same as FILE"),
+            system().requires("table").conflicts_with("user"),
             user("Use the entries of this user's crontab"),
-            Arg::new("all")
-                .value_name("all")
-                .value_parser(["all"])
-                .help("Use all tables that you may read; this is the default"),
         ])
-        .group(ArgGroup::new("source").args(["file", "user", "all"]))
+        .group(ArgGroup::new("table").args(["path", "file"]))
+        .group(ArgGroup::new("source").args(["path", "file", "user"]))
         .args([
             zone(),
             time("from", "Begin at this time; default: the start of the current hour"),
@@ -195,7 +198,7 @@ pub(super) fn timeline(profile: ProfileName) -> Command {
         .after_help(
             "Examples:\n  \
              cronctl timeline\n  \
-             cronctl timeline --file mytab --from 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z\n  \
+             cronctl timeline mytab --from 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z\n  \
              cronctl timeline --svg week.svg --until 2026-11-29T00:00:00Z",
         )
 }

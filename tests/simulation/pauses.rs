@@ -1,0 +1,168 @@
+//! Pauses of all jobs, rows of slots that are skipped in them, and what a kill takes.
+
+use crate::setup::{Machine, commands, source, started, table, zone};
+use cronwheel::schedule::Timestamp;
+use cronwheel::scheduler::{Action, Event, JobId, Pause, PauseScope, SavedState, Scheduler};
+
+const TEN: &str = "2026-05-01T10:00:00Z";
+const ONE: &str = "CRON_NAME=a\n* * * * * a\n";
+const TWO: &str = "CRON_NAME=a\n* * * * * a\nCRON_NAME=b\n* * * * * b\n";
+
+fn pause(machine: &Machine, seconds: i64, is_by_root: bool) -> Pause {
+    let from = machine.now.utc;
+    Pause { from, until: Timestamp(from.0 + seconds), by: "somebody".into(), note: String::new(), is_by_root }
+}
+
+/// Pauses all jobs as the daemon does: the entries that are added later, and then each of those that are there.
+fn pause_all(machine: &mut Machine, scope: PauseScope, seconds: i64, jobs: &[&str]) -> Vec<Action> {
+    let pause = pause(machine, seconds, scope == PauseScope::Everybody);
+    let mut actions = machine.tell(Event::PauseAll { scope, pause: pause.clone() });
+    for job in jobs {
+        actions.extend(machine.tell(Event::Pause { job: JobId::named("alice", job), pause: pause.clone() }));
+    }
+    actions
+}
+
+#[test]
+fn entries_that_are_added_while_all_are_paused_are_paused_until_all_are_resumed() {
+    for (scope, covers) in
+        [(PauseScope::Everybody, true), (PauseScope::User(1000), true), (PauseScope::User(1001), false)]
+    {
+        let mut machine = Machine::with_table(ONE, TEN);
+        pause_all(&mut machine, scope, 3_600, if covers { &["a"] } else { &[] });
+        machine.load("/spool/alice", TWO);
+        machine.load("/spool/new", "* * * * * c\n");
+        let mut ran = commands(&machine.run(60));
+        ran.sort();
+        assert_eq!(ran, if covers { vec![] } else { vec!["a", "b", "c"] }, "{scope:?}");
+        assert_eq!(machine.plan.pause_of_all(scope).map(|pause| pause.by.as_str()), Some("somebody"));
+        machine.tell(Event::ResumeAll { scope });
+        assert_eq!(machine.plan.pause_of_all(scope), None);
+        for job in machine.plan.paused_jobs().cloned().collect::<Vec<_>>() {
+            machine.tell(Event::Resume { job });
+        }
+        machine.load("/spool/alice", &format!("{TWO}CRON_NAME=d\n* * * * * d\n"));
+        let mut ran = commands(&machine.run(60));
+        ran.sort();
+        assert_eq!(ran, ["a", "b", "c", "d"], "{scope:?}");
+    }
+}
+
+#[test]
+fn a_pause_of_all_ends_at_its_time_also_for_what_was_added() {
+    let mut machine = Machine::with_table(ONE, TEN);
+    pause_all(&mut machine, PauseScope::Everybody, 90, &["a"]);
+    machine.load("/spool/alice", TWO);
+    assert_eq!(commands(&machine.run(89)), [""; 0]);
+    let mut ran = commands(&machine.run(31));
+    ran.sort();
+    assert_eq!(ran, ["a", "b"]);
+    assert_eq!(machine.plan.pause_of_all(PauseScope::Everybody), None);
+    machine.load("/spool/alice", &format!("{TWO}CRON_NAME=d\n* * * * * d\n"));
+    assert_eq!(commands(&machine.run(60)).len(), 3);
+}
+
+#[test]
+fn a_job_that_is_resumed_by_itself_stays_resumed() {
+    let mut machine = Machine::with_table(TWO, TEN);
+    pause_all(&mut machine, PauseScope::User(1000), 3_600, &["a", "b"]);
+    let job = JobId::named("alice", "b");
+    machine.tell(Event::Resume { job: job.clone() });
+    machine.tell(Event::LeftOutOfPauses { job });
+    machine.load("/spool/alice", &format!("# moved\n{TWO}"));
+    assert_eq!(commands(&machine.run(60)), ["b"]);
+}
+
+#[test]
+fn what_a_user_has_paused_goes_on_being_paused_when_the_pause_of_root_is_over() {
+    let mut machine = Machine::with_table(ONE, TEN);
+    pause_all(&mut machine, PauseScope::Everybody, 90, &["a"]);
+    // The known jobs of the user are paused by root already.
+    pause_all(&mut machine, PauseScope::User(1000), 200, &[]);
+    assert_eq!(commands(&machine.run(180)), [""; 0]);
+    assert_eq!(commands(&machine.run(60)), ["a"]);
+}
+
+#[test]
+fn a_pause_of_all_outlives_a_restart_and_covers_what_was_added_meanwhile() {
+    let mut saved = SavedState::default();
+    let mut keep = |actions: Vec<Action>| {
+        for action in actions {
+            if let Action::SaveState(change) = action {
+                saved.apply(*change);
+            }
+        }
+    };
+    let mut machine = Machine::with_table(TWO, TEN);
+    keep(pause_all(&mut machine, PauseScope::User(1000), 3_600, &["a", "b"]));
+    let job = JobId::named("alice", "b");
+    keep(machine.tell(Event::Resume { job: job.clone() }));
+    keep(machine.tell(Event::LeftOutOfPauses { job }));
+    let now = machine.now;
+    for text in [TWO.to_owned(), format!("{TWO}CRON_NAME=c\n* * * * * c\n* * * * * d\n")] {
+        let mut plan = Scheduler::new(zone("UTC"), now);
+        plan.handle(Event::Load { source: source("/spool/alice"), table: table(&text) }, now);
+        let (started, running) = (Vec::new(), Vec::new());
+        let saved = Box::new(saved.clone());
+        plan.handle(Event::Begin { boot: false, completed: Some(now.utc), started, running, saved }, now);
+        let mut machine = Machine { plan, now };
+        assert_eq!(commands(&machine.run(60)), ["b"]);
+        // A table that comes later, too.
+        machine.load("/spool/late", "* * * * * late\n");
+        assert_eq!(commands(&machine.run(60)), ["b"]);
+        assert!(machine.plan.pause_of_all(PauseScope::User(1000)).is_some());
+        let again = machine.plan.saved_state();
+        assert_eq!(again.changes().filter(|change| change.key().1 == "pause-of-all").count(), 1);
+    }
+}
+
+#[test]
+fn the_record_of_skipped_slots_is_brought_up_to_date_once_a_minute_while_they_go_on() {
+    let mut machine = Machine::with_table("CRON_NAME=a\n@every_second a\n", TEN);
+    machine.tell(Event::Pause { job: JobId::named("alice", "a"), pause: pause(&machine, 3_600, false) });
+    let began = machine.now.utc.0;
+    let mut updates = Vec::new();
+    let mut records = 0;
+    for _ in 0..200 {
+        for action in machine.run(1) {
+            match action {
+                Action::UpdateRow(record) => {
+                    updates.push((machine.now.utc.0 - began, record.count, record.until.map(|until| until.0 - began)));
+                }
+                Action::Record(_) => records += 1,
+                _ => {}
+            }
+        }
+    }
+    let expected = [61, 121, 181].map(|at: i64| (at, at.unsigned_abs() - 1, Some(at - 1)));
+    assert!(updates.len() == 3 && records == 0, "{updates:?}");
+    for ((at, count, until), (expected_at, expected_count, expected_until)) in updates.iter().zip(expected) {
+        assert!((at - expected_at).abs() <= 1 && count.abs_diff(expected_count) <= 1, "{updates:?}");
+        assert!((until.unwrap() - expected_until.unwrap()).abs() <= 1, "{updates:?}");
+    }
+    // Where nothing is skipped, nothing is brought up to date, and nobody wakes for it.
+    let mut machine = Machine::with_table("CRON_NAME=a\n0 * * * * a\n", TEN);
+    machine.tell(Event::Pause { job: JobId::named("alice", "a"), pause: pause(&machine, 2 * 86_400, false) });
+    let updates = machine.run(3_700).into_iter().filter(|action| matches!(action, Action::UpdateRow(_))).count();
+    assert_eq!(updates, 0);
+    assert_eq!(machine.plan.wake_at().unwrap().0 % 3_600, 0);
+}
+
+#[test]
+fn each_kill_takes_a_run_that_does_not_end_yet_then_what_waits() {
+    let mut machine = Machine::with_table("CRON_NAME=a\n* * * * * a\n", TEN);
+    let runs: Vec<_> = (0..2).map(|_| started(&machine.run(60))[0].run).collect();
+    let kill = |machine: &mut Machine| {
+        let by = "alice".to_owned();
+        let actions = machine.tell(Event::Kill { job: JobId::named("alice", "a"), by });
+        actions.into_iter().find_map(|action| match action {
+            Action::End { run, .. } => Some(run),
+            _ => None,
+        })
+    };
+    assert!(!machine.plan.is_being_ended(runs[0]));
+    assert_eq!(kill(&mut machine), Some(runs[0]));
+    assert!(machine.plan.is_being_ended(runs[0]) && !machine.plan.is_being_ended(runs[1]));
+    assert_eq!(kill(&mut machine), Some(runs[1]));
+    assert_eq!(kill(&mut machine), None);
+}
