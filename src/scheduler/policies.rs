@@ -718,14 +718,12 @@ impl Scheduler {
         let unclaimed =
             SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot, ..SavedState::default() };
         self.earlier.keep_unclaimed(unclaimed, now);
-        let claimed = self.claim(None, now, actions);
         self.jobs.restore_pauses_of_all(pauses_of_all);
-        self.pause_what_was_added(now, actions);
-        claimed
+        self.claim(None, now, actions)
     }
 
     /// Entries may have been added while no daemon was there and all were paused.
-    fn pause_what_was_added(&mut self, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn pause_what_was_added(&mut self, now: Now, actions: &mut Vec<Action>) {
         let mut ids = BTreeSet::new();
         for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table))) {
             ids.extend((0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry)));

@@ -301,6 +301,7 @@ impl Scheduler {
             self.give_up_passed_retries(now, actions);
         }
         self.leave_out_paused(&claimed.paused, now, actions);
+        self.pause_what_was_added(now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(claimed.ended.iter().map(|end| end.run)).collect();
         for result in claimed.ended.iter().chain(&ended) {
             self.ended(result, now, actions);
