@@ -702,6 +702,7 @@ impl Scheduler {
         let (handled, is_of_other_boot) = (None, is_other_boot);
         let unclaimed = SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot };
         self.earlier.keep_unclaimed(unclaimed, now);
+        self.forget_owed(None, actions);
         self.claim(None, now, actions)
     }
 
