@@ -31,6 +31,26 @@ impl Scheduler {
         });
     }
 
+    /// Forgets what was owed to entries of a table, or of all, that are loaded and do not catch up: they start at their slots from now on.
+    pub(super) fn forget_owed(&mut self, only: Option<u32>, actions: &mut Vec<Action>) {
+        if self.earlier.unclaimed.first_seen.is_empty() {
+            return;
+        }
+        let mut found: Vec<JobId> = Vec::new();
+        for (_, table) in self.tables.iter().filter(|(number, _)| only.is_none_or(|only| only == *number)) {
+            let ids = (0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry));
+            found.extend(ids.filter(|id| self.earlier.unclaimed.first_seen.contains_key(id)));
+        }
+        for id in found {
+            if self.earlier.unclaimed.first_seen.remove(&id).is_some() {
+                actions.push(save_first_seen(&id, None));
+            }
+            if self.earlier.unclaimed.owed_since.remove(&id).is_some() {
+                actions.push(save_owed_since(&id, None));
+            }
+        }
+    }
+
     /// Catches up the missed slots of a table that has just been loaded, if it was not live since the begin. Its entries count from when they
     /// were first seen by an earlier daemon. Each is looked at once.
     pub(super) fn catch_up_late_table(&mut self, number: u32, was_live: bool, now: Now, actions: &mut Vec<Action>) {
@@ -56,6 +76,7 @@ impl Scheduler {
                 None => actions.push(save_first_seen(id, None)),
             }
         }
+        self.forget_owed(Some(number), actions);
         let Some(mut tables) = self.earlier.late_tables.take() else { return };
         // The timers of a new table begin after this moment.
         let to = Timestamp(self.progress.upto.min(now.utc).0 + 1);

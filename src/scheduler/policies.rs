@@ -719,6 +719,7 @@ impl Scheduler {
             SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot, ..SavedState::default() };
         self.earlier.keep_unclaimed(unclaimed, now);
         self.jobs.restore_pauses_of_all(pauses_of_all);
+        self.forget_owed(None, actions);
         self.claim(None, now, actions)
     }
 

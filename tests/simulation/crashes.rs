@@ -126,6 +126,30 @@ fn nothing_is_owed_from_before_catch_up_was_asked_for_again() {
 }
 
 #[test]
+fn nothing_is_owed_from_before_a_daemon_that_found_the_entry_without_catch_up() {
+    let text = |mode: &str| format!("CRON_NAME=a\nCRON_CATCHUP={mode}\n*/10 * * * * a\n");
+    expect(
+        &[&text("all"), &text("none"), &text("all")],
+        &[],
+        &[],
+        &[
+            ("00:12", Happening::Stop),
+            ("00:13", Happening::Edit(1)),
+            ("00:14", Happening::Start),
+            ("00:25", Happening::Stop),
+            ("00:26", Happening::Edit(2)),
+            ("00:27", Happening::Start),
+        ],
+        "00:30",
+        &[
+            "a 00:10 schedule#1 00:10-00:10 ok 0",
+            "a 00:20 schedule#1 00:20-00:20 ok 0",
+            "a 00:30 schedule#1 00:30-00:30 ok 0",
+        ],
+    );
+}
+
+#[test]
 fn what_an_edit_puts_into_a_group_keeps_its_place_over_a_crash() {
     let text = |group: &str| {
         format!(
