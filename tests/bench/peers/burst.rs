@@ -29,7 +29,7 @@ pub fn plan<'a>(all: &'a [Daemon], extent: Extent, between_minutes: &mut WorkBet
     let free = || all.iter().filter(|daemon| daemon.by_seconds.is_some());
     let takes_part = |daemon: &Daemon, jobs: usize| jobs < MANY || !daemon.name.ends_with("-fork");
     for _ in 0..extent.rounds {
-        for one in free().filter(|daemon| ["floor", "ours", "ours+PAM"].contains(&daemon.name)) {
+        for daemon in free().filter(|daemon| ["floor", "ours", "ours+PAM"].contains(&daemon.name)) {
             between_minutes.add(Part::Burst, TURN, |report| single(daemon, report));
         }
     }
@@ -41,12 +41,12 @@ pub fn plan<'a>(all: &'a [Daemon], extent: Extent, between_minutes: &mut WorkBet
             between_minutes.add(Part::Burst, group.len() as i64 * turn, move |report| {
                 group.into_iter().for_each(|daemon| burst(daemon, tables::now() + LEAD, jobs, report));
             });
-            for one in free().filter(|daemon| daemon.pam && round < FEW_ROUNDS) {
+            for daemon in free().filter(|daemon| daemon.pam && round < FEW_ROUNDS) {
                 between_minutes.add(Part::Burst, turn, move |report| burst(daemon, tables::now() + LEAD, jobs, report));
             }
         }
     }
-    for one in free().filter(|daemon| daemon.by_seconds == Some(BySeconds::Quartz)) {
+    for daemon in free().filter(|daemon| daemon.by_seconds == Some(BySeconds::Quartz)) {
         let jobs = if daemon.name == "ours" { extent.staying } else { extent.staying.min(STAYING_KEPT) };
         between_minutes.add(Part::Burst, 2 * turn(jobs), move |report| stay(daemon, jobs, report));
     }

@@ -46,7 +46,7 @@ pub fn measure(all: &[Daemon], extent: Extent, between_minutes: &mut WorkBetween
 type Up<'a> = (&'a Daemon, Running, String);
 
 fn small(many_tables: &[Daemon], report: &mut Report) {
-    for one in many_tables {
+    for daemon in many_tables {
         let spool = tables::spool(daemon, 10, tables::idle_table);
         let running = daemon.start(&spool, None);
         report.add("load 10 crontabs, CPU ms", daemon.name, running.cpu_ms());
@@ -69,7 +69,7 @@ fn lines(many_tables: &[Daemon], extent: Extent, report: &mut Report) {
         daemon.start(&spool, None).cpu_ms()
     };
     for _ in 0..extent.loads.min(LINES_ROUNDS) {
-        for one in many_tables.iter().filter(|daemon| daemon.name != BUSYBOX) {
+        for daemon in many_tables.iter().filter(|daemon| daemon.name != BUSYBOX) {
             report.add("load one crontab of 9,900 entries, CPU ms", daemon.name, load(daemon, 1, tables::long_table));
             let long = load(daemon, LONG_TABLES, tables::long_table);
             let short = load(daemon, LONG_TABLES, tables::idle_table);
@@ -82,7 +82,7 @@ fn lines(many_tables: &[Daemon], extent: Extent, report: &mut Report) {
 fn large<'a>(many_tables: &'a [Daemon], extent: Extent, report: &mut Report) -> Vec<Up<'a>> {
     let mut up = Vec::new();
     for left in (0..extent.loads).rev() {
-        for one in many_tables.iter().filter(|daemon| left < SLOW_LOADS || !SLOW.contains(&daemon.name)) {
+        for daemon in many_tables.iter().filter(|daemon| left < SLOW_LOADS || !SLOW.contains(&daemon.name)) {
             eprintln!("load of {}, {left} more", daemon.name);
             let spool = tables::spool(daemon, extent.tables, tables::idle_table);
             let running = daemon.start(&spool, None);
