@@ -22,7 +22,7 @@ pub fn check(
     file: &str,
     closing: &'static str,
 ) -> Result<(), Failure> {
-    let zones = SystemZones::open();
+    let zones = SystemZones::open_for_names();
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
     let context = Context {
         form: Form::User,
