@@ -58,4 +58,4 @@ pub use policy::{
 };
 pub use setting::{is_safe_mailto, settings};
 pub use shared_bytes::SharedBytes;
-pub use store::{Crontab, Entry, Flags, Setting, Timing};
+pub use store::{Crontab, Entry, Flags, Links, Setting, Timing};

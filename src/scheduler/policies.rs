@@ -15,7 +15,7 @@ use super::slot_budget::SlotBudget;
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Phase, Scheduler};
 use crate::crontab::CatchUpMode;
-use crate::schedule::{Day, Kind, Timestamp};
+use crate::schedule::{Day, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -33,8 +33,7 @@ impl Scheduler {
         let mut taken: BTreeSet<JobId> = BTreeSet::new();
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
         for entry in 0..table.entries().len() as u32 {
-            let Some(shared) = table.timer(entry).and_then(|timer| self.timing.timers.get(timer)) else { continue };
-            let is_interval = matches!(shared.kind, Kind::Interval { .. });
+            let is_interval = table.is_interval(entry);
             // Somebody may have paused a job that has no policy, or run it by hand.
             let is_steered = || table.job_id(entry, &self.settings.caller).is_some_and(|id| steered.contains(&id));
             if !(self.settings.records_all

@@ -80,7 +80,7 @@ fn with_unknown_users(
         let Some(user) = entry.user.as_deref().filter(|user| !world.is_user(user.as_bytes())) else { continue };
         if diagnostics.len() - known < MOST_LISTED {
             let line = lines.find(|(number, _)| *number == entry.line).map(|(_, line)| line);
-            diagnostics.push(unknown_user(line.unwrap_or_default(), entry, user));
+            diagnostics.push(unknown_user(line.unwrap_or_default(), table, entry, user));
         } else {
             unlisted.warnings += 1;
         }
@@ -91,10 +91,10 @@ fn with_unknown_users(
     diagnostics
 }
 
-fn unknown_user(line: &[u8], entry: &Entry, user: &str) -> Diagnostic {
+fn unknown_user(line: &[u8], table: &Crontab, entry: &Entry, user: &str) -> Diagnostic {
     let message = format!("there is no user {user}");
     let help = "it will run as soon as the user exists".to_owned();
-    Diagnostic::new(Severity::Warning, entry.line, line, entry.user_span(line), &message, Some(help))
+    Diagnostic::new(Severity::Warning, entry.line, line, table.user_span(entry, line), &message, Some(help))
 }
 
 /// A crontab to check. Members are parsed separately, so that the answer to an invalid question has its id.
