@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// remembered to find all could be larger than the table.
 const MOST_REMEMBERED: usize = 50_000;
 
-/// How many timings there is room for at once: most tables have no more.
-const FIRST_TIMINGS: usize = 14;
+/// The number of timings up to which all are compared. Most tables have no more, and need no map.
+const FEW_TIMINGS: usize = 16;
 
 /// Bytes that an allocation takes beside its content: reference counts, and what the allocator adds.
 const OVERHEAD: usize = 64;
@@ -83,6 +83,19 @@ impl Interner {
     ) -> Result<u32, OutOfMemory> {
         let index = u32::try_from(timings.len()).map_err(|_| OutOfMemory)?;
         let zone = zone.cloned();
+        if timings.len() < FEW_TIMINGS {
+            let is_same = |known: &Timing| {
+                *known.text == *text && (&known.schedule, &known.zone, known.delay) == (&schedule, &zone, delay)
+            };
+            if let Some(known) = (0..).zip(&*timings).find_map(|(known, timing)| is_same(timing).then_some(known)) {
+                return Ok(known);
+            }
+            push(timings, Arc::new(Timing { schedule, zone, delay, text: text.into() }))?;
+            return Ok(index);
+        }
+        if self.timings.by_text.is_empty() {
+            self.timings.extend(timings);
+        }
         let Some((ByText(known), known_index)) = self.timings.by_text.get_key_value(text) else {
             reserve(&mut self.timings.by_text, &mut self.memory)?;
             self.memory.announce(size_of::<Timing>() + text.len() + 2 * OVERHEAD)?;
@@ -107,10 +120,23 @@ impl Interner {
     }
 }
 
+impl Timings {
+    /// Adds those that were kept while there were few.
+    fn extend(&mut self, few: &[Arc<Timing>]) {
+        for (index, timing) in (0..).zip(few) {
+            if self.by_text.contains_key(&*timing.text) {
+                self.others.insert(Arc::clone(timing), index);
+            } else {
+                self.by_text.insert(ByText(Arc::clone(timing)), index);
+            }
+        }
+    }
+}
+
 /// Makes room for one more key.
 fn reserve<K: Eq + Hash, V>(map: &mut HashMap<K, V>, memory: &mut SmallAllocations) -> Result<(), OutOfMemory> {
     if map.len() == map.capacity() {
-        map.try_reserve(map.len().max(FIRST_TIMINGS))?;
+        map.try_reserve(1)?;
         memory.recheck();
     }
     Ok(())
@@ -170,12 +196,15 @@ mod tests {
             ("00 5 * * *", None, 0),
             ("1 5 * * *", None, 7),
         ];
+        let many: Vec<String> = (0..FEW_TIMINGS).map(|hour| format!("7 {hour} * * *")).collect();
+        let of_many = |delay: u32| many.iter().map(move |text| (text.as_str(), None, delay));
+        let cases: Vec<_> = cases.into_iter().chain(of_many(0)).chain(of_many(7)).collect();
         for _ in 0..3 {
-            for (expected, (text, zone, delay)) in (0..).zip(cases) {
+            for (expected, &(text, zone, delay)) in (0..).zip(&cases) {
                 assert_eq!(index_of(text, zone, delay), expected, "{text} {delay}");
             }
         }
         assert_eq!(timings.len(), cases.len());
-        assert!(timings[0].text.is_same(&timings[1].text));
+        assert!(timings[20].text.is_same(&timings[36].text));
     }
 }

@@ -105,6 +105,9 @@ pub const NO_NEWLINE: &str = "missing newline before EOF";
 /// The byte order mark in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// A table of fewer bytes is read with room for as many entries as it has lines.
+const SMALL: usize = 4096;
+
 /// Bytes of the first line that are kept for the diagnostic about a table that is too large.
 const HEAD: usize = 512;
 
@@ -296,6 +299,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         self.look_for_odd_bytes(piece);
+        self.make_room(piece)?;
         for line in Lines::after(self.lines, piece) {
             if self.is_full {
                 break;
@@ -303,6 +307,17 @@ impl<'a> Parser<'a> {
             self.read_line(&line)?;
         }
         Ok(())
+    }
+
+    /// Makes room for the entries of a small table at once, so that it does not grow in steps.
+    fn make_room(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
+        if self.judges_only || self.newlines > 0 || piece.len() > SMALL {
+            return Ok(());
+        }
+        let lines = memchr::memchr_iter(b'\n', piece).count();
+        self.table.entries.try_reserve_exact(lines)?;
+        self.table.timings.try_reserve_exact(lines)?;
+        Ok(self.table.commands.try_reserve_exact(piece.len())?)
     }
 
     /// Reads the line that earlier pieces have begun.
