@@ -98,7 +98,7 @@ fn the_system_tables_keep_the_incumbents_times() {
             let at = command.find("/etc/cron.").expect("it runs a folder of scripts");
             command[at..].trim_end_matches("; }").to_owned()
         };
-        table.entries.iter().map(|e| (parts(&text(&e.command)), text(&e.timing.text))).collect()
+        table.entries.iter().map(|e| (parts(&text(table.command(e))), text(&table.timing(e).text))).collect()
     };
     let wanted = |rows: &[(&str, &str)]| rows.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
     let debian: BTreeMap<String, String> = wanted(&[

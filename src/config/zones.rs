@@ -27,6 +27,8 @@ pub struct SystemZones {
     directory: PathBuf,
     localtime: PathBuf,
     timezone: PathBuf,
+    /// The zone of a name that no file has.
+    carried: fn(&str) -> Option<Zone>,
     /// The value of `TZ`, if it is set.
     tz: Option<String>,
     /// The system's own zone and what it was read from, once it was needed.
@@ -54,13 +56,29 @@ type Stamps = Vec<Option<ZoneStamp>>;
 impl SystemZones {
     /// The system's own zone is `TZ` in the environment, else /etc/localtime, else UTC.
     pub fn open() -> SystemZones {
-        let tz = std::env::var_os("TZ").map(|value| value.to_string_lossy().into_owned());
-        let directory = std::env::var_os("TZDIR").filter(|dir| !dir.is_empty()).map_or(ZONEINFO.into(), PathBuf::from);
-        SystemZones::at(directory, LOCALTIME.into(), TIMEZONE.into(), tz)
+        SystemZones::open_with(Zone::embedded)
     }
 
-    fn at(directory: PathBuf, localtime: PathBuf, timezone: PathBuf, tz: Option<String>) -> SystemZones {
-        SystemZones { directory, localtime, timezone, tz, system: OnceLock::new(), named: Mutex::default() }
+    /// The same where it only matters which zones there are: one without a file is UTC. The data of `chrono-tz`, a megabyte of pointers to relocate
+    /// at each start, are not a part of a program that does not call [`SystemZones::open`].
+    pub fn open_for_names() -> SystemZones {
+        SystemZones::open_with(Zone::stand_in)
+    }
+
+    fn open_with(carried: fn(&str) -> Option<Zone>) -> SystemZones {
+        let tz = std::env::var_os("TZ").map(|value| value.to_string_lossy().into_owned());
+        let directory = std::env::var_os("TZDIR").filter(|dir| !dir.is_empty()).map_or(ZONEINFO.into(), PathBuf::from);
+        SystemZones::at(directory, LOCALTIME.into(), TIMEZONE.into(), tz, carried)
+    }
+
+    fn at(
+        directory: PathBuf,
+        localtime: PathBuf,
+        timezone: PathBuf,
+        tz: Option<String>,
+        carried: fn(&str) -> Option<Zone>,
+    ) -> SystemZones {
+        SystemZones { directory, localtime, timezone, carried, tz, system: OnceLock::new(), named: Mutex::default() }
     }
 
     /// The value of `TZ` if it is no zone, so that UTC is used.
@@ -104,9 +122,14 @@ impl SystemZones {
         let stamp = ZoneStamp::of(&path);
         let zone = match read_zone(&path, name) {
             Some(zone) => Some(zone),
-            None => Zone::embedded(name),
+            None => (self.carried)(name),
         };
         CachedZone { zone: zone.map(Arc::new), stamp }
+    }
+
+    /// Whether the system has a file of that zone.
+    pub fn has_file(&self, name: &str) -> bool {
+        read_zone(&self.directory.join(name), name).is_some()
     }
 
     fn read_system(&self) -> (Arc<Zone>, Stamps) {
@@ -162,7 +185,7 @@ impl SystemZones {
         };
         let zone = read_zone(&self.localtime, &name);
         // A link into a zoneinfo that is not installed still says which zone is meant.
-        zone.or_else(|| Zone::embedded(&name)).map(Arc::new)
+        zone.or_else(|| (self.carried)(&name)).map(Arc::new)
     }
 
     /// What a path into zoneinfo names: `Europe/Berlin`.
@@ -283,7 +306,7 @@ mod tests {
         fn zones(&self, tz: Option<&str>) -> SystemZones {
             let [directory, localtime, timezone] =
                 ["usr/share/zoneinfo", "localtime", "timezone"].map(|name| self.path(name));
-            SystemZones::at(directory, localtime, timezone, tz.map(str::to_owned))
+            SystemZones::at(directory, localtime, timezone, tz.map(str::to_owned), Zone::embedded)
         }
     }
 
@@ -342,6 +365,15 @@ mod tests {
             ("../../secret", "UTC", 0),
         ] {
             assert_eq!(system(&machine.zones(Some(tz))), (name.to_owned(), hours), "{tz:?}");
+        }
+    }
+
+    #[test]
+    fn without_data_the_same_names_are_known() {
+        let zones = SystemZones::open_for_names();
+        for (name, is_known) in [("Asia/Tokyo", true), ("UTC", true), ("CCC-3", true), ("No/Such", false)] {
+            assert_eq!(zones.named(name).is_some(), is_known, "{name}");
+            assert_eq!(Zone::stand_in(name).is_some(), Zone::embedded(name).is_some(), "{name}");
         }
     }
 

@@ -302,7 +302,7 @@ fn check(form: Form, profile: &Profile, line: &str, is: &Is) {
             && parsed.diagnostics.iter().all(|d| (d.line, d.column) == (1, column) && d.message.contains(words))
     };
     let right = match is {
-        Job(command) => said_nothing && table.entries.len() == 1 && *table.entries[0].command == *command.as_bytes(),
+        Job(command) => said_nothing && table.entries.len() == 1 && table.commands == command.as_bytes(),
         Odd(column, words) => tells(*column, words) && severity == Some(Severity::Warning) && table.entries.len() == 1,
         Bad(column, words) => tells(*column, words) && severity == Some(Severity::Error) && table.entries.is_empty(),
         Set(name, value) => {

@@ -12,6 +12,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct JobScope {
     draft: Draft,
+    /// Whether there has been a setting that does not hold for one entry only.
+    is_set: bool,
     /// The policy of `draft` as entries have it. None: a setting has come since it was made.
     made: Option<Arc<Policy>>,
     /// The same for entries that differ from it by more than a ping.
@@ -68,6 +70,7 @@ impl JobScope {
             return None;
         }
         self.made = None;
+        self.is_set = true;
         if setting.name == "CRON_EXCEPT" {
             return calendars.and_then(|calendars| unknown_calendar(value, calendars));
         }
@@ -88,6 +91,11 @@ impl JobScope {
         if !is_blank {
             self.take_next();
         }
+    }
+
+    /// Whether no job setting has come so far. Then the policy of an entry is the default, apart from its ping and flags.
+    pub fn is_unset(&self) -> bool {
+        !self.is_set
     }
 
     /// Whether the settings ask for a nice value that only entries of root may have.

@@ -22,7 +22,7 @@ fn warnings(parsed: &Parsed) -> Vec<(usize, usize, String, String)> {
 }
 
 fn policies(parsed: &Parsed) -> Vec<Arc<Policy>> {
-    parsed.table.entries.iter().map(|entry| Arc::clone(&entry.policy)).collect()
+    parsed.table.entries.iter().map(Entry::policy).collect()
 }
 
 /// The policy that one setting makes of the default, in a system table.
@@ -31,7 +31,7 @@ fn policy(name: &str, value: &str) -> Policy {
     let said: Vec<_> = warnings(&parsed).into_iter().filter(|said| !said.2.contains("has no 0")).collect();
     assert!(said.is_empty(), "{name}={value}: {said:?}");
     assert_eq!(parsed.table.entries.len(), 1);
-    Policy::clone(&parsed.table.entries[0].policy)
+    Policy::clone(&parsed.table.entries[0].policy())
 }
 
 fn day(text: &str) -> Day {
@@ -208,8 +208,8 @@ fn a_faulty_value_is_a_warning_at_its_place_and_changes_nothing() {
         assert_eq!(*at, name.len() + 2 + column, "{name}={value}: {text}");
         assert!(text.starts_with(&format!("{name}: expected ")) && text.contains(message), "{name}={value}: {text}");
         assert!(!help.is_empty() && !text.contains("secret"), "{text}");
-        assert!(Arc::ptr_eq(&parsed.table.entries[0].policy, &Policy::shared_default()), "{name}={value}");
-        assert_eq!(parsed.table.entries[0].name, None);
+        assert!(parsed.table.entries[0].policy.is_none(), "{name}={value}");
+        assert_eq!(parsed.table.entries[0].name(), None);
         let variables = parsed.table.variables(&parsed.table.entries[0]);
         let variable = variables.iter().find(|(known, _)| *known == name.as_bytes()).map(|(_, value)| *value);
         assert_eq!(variable, Some(value.trim_matches('\'').as_bytes()), "the line stays a variable");
@@ -228,7 +228,7 @@ fn a_good_value_holds_over_a_faulty_one_until_it_is_reset() {
     assert_eq!(warnings(&parsed).iter().map(|said| said.0).collect::<Vec<_>>(), [2, 7]);
     let timeouts: Vec<_> = policies(&parsed).iter().map(|policy| policy.timeout).collect();
     assert_eq!(timeouts, [Some(60), None, None, None]);
-    let names: Vec<_> = parsed.table.entries.iter().map(|entry| entry.name.as_deref()).collect();
+    let names: Vec<_> = parsed.table.entries.iter().map(Entry::name).collect();
     assert_eq!(names, [None, None, Some("good"), None]);
 }
 
@@ -272,8 +272,8 @@ fn a_name_and_a_ping_hold_for_the_next_entry_only() {
         .entries
         .iter()
         .map(|entry| {
-            let ping = entry.policy.ping.as_ref().map(|ping| &*ping.url);
-            (String::from_utf8_lossy(&entry.command).into_owned(), entry.name.as_deref(), ping)
+            let ping = entry.policy.as_ref().and_then(|policy| policy.ping.as_ref()).map(|ping| &*ping.url);
+            (String::from_utf8_lossy(table.command(entry)).into_owned(), entry.name(), ping)
         })
         .collect();
     let row = |command: &str, name, ping| (command.to_owned(), name, ping);
@@ -413,20 +413,16 @@ fn errors(parsed: &Parsed) -> Vec<(usize, usize, String)> {
 fn an_entry_knows_the_jobs_that_it_runs_after() {
     let parsed = of("CRON_NAME=a\n@daily x\n@after  b,a,b\t-n y z\nCRON_NAME=b\n@after a x\n");
     assert_eq!(warnings(&parsed), []);
-    let after = |entry: usize| -> Vec<&str> {
-        parsed.table.entries[entry].after.iter().flat_map(|jobs| jobs.iter()).map(|job| &**job).collect()
-    };
+    let after = |entry: usize| -> Vec<&str> { parsed.table.entries[entry].after().iter().map(|job| &**job).collect() };
     assert_eq!((after(0), after(1), after(2)), (vec![], vec!["b", "a"], vec!["a"]));
-    let entry = &parsed.table.entries[1];
-    assert_eq!((&*entry.command, &*entry.timing.text), (&b"y z"[..], &b"@after  b,a,b"[..]));
+    let (table, entry) = (&parsed.table, &parsed.table.entries[1]);
+    assert_eq!((table.command(entry), &*table.timing(entry).text), (&b"y z"[..], &b"@after  b,a,b"[..]));
     let system = of_system(
         "CRON_NAME=a\n@daily root x\nCRON_NAME=a\n@daily alice x\n@after alice:a,a root y\n@after a alice y\n",
     );
     assert_eq!(warnings(&system), []);
-    let jobs: Vec<Vec<&str>> = system.table.entries[2..]
-        .iter()
-        .map(|entry| entry.after.iter().flat_map(|jobs| jobs.iter()).map(|job| &**job).collect())
-        .collect();
+    let jobs: Vec<Vec<&str>> =
+        system.table.entries[2..].iter().map(|entry| entry.after().iter().map(|job| &**job).collect()).collect();
     assert_eq!(jobs, [vec!["alice:a", "root:a"], vec!["alice:a"]]);
 }
 
@@ -486,6 +482,6 @@ fn the_first_entry_of_a_name_keeps_it() {
     let said = warnings(&parsed);
     assert_eq!(said.len(), 1, "{said:?}");
     assert_eq!((said[0].0, said[0].2.as_str()), (4, "the name a is already used in line 2"));
-    let names: Vec<_> = parsed.table.entries.iter().map(|entry| entry.name.as_deref()).collect();
+    let names: Vec<_> = parsed.table.entries.iter().map(Entry::name).collect();
     assert_eq!(names, [Some("a"), None, None]);
 }

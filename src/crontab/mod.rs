@@ -62,4 +62,4 @@ pub use policy::{
 };
 pub use setting::{is_safe_address, settings};
 pub use shared_bytes::SharedBytes;
-pub use store::{Crontab, Entry, Flags, Setting, Timing};
+pub use store::{Crontab, Entry, Flags, Links, Setting, Timing};

@@ -15,7 +15,7 @@ use super::memory::{OutOfMemory, append, push};
 use super::policy::{Ping, Policy};
 use super::policy_warnings;
 use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
-use super::store::{Crontab, Entry, Setting, Timing};
+use super::store::{Crontab, Entry, Links, Setting};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -106,6 +106,9 @@ pub const NO_NEWLINE: &str = "missing newline before EOF";
 
 /// The byte order mark in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A table of fewer bytes is read with room for as many entries as it has lines.
+const SMALL: usize = 4096;
 
 /// Bytes of the first line that are kept for the diagnostic about a table that is too large.
 const HEAD: usize = 512;
@@ -285,6 +288,8 @@ impl<'a> Parser<'a> {
         let Parser { mut table, diagnostics, unlisted, newlines, .. } = self;
         table.entries.shrink_to_fit();
         table.settings.shrink_to_fit();
+        table.timings.shrink_to_fit();
+        table.commands.shrink_to_fit();
         Ok(Parsed { table, diagnostics, unlisted, newlines })
     }
 
@@ -317,6 +322,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         self.look_for_odd_bytes(piece);
+        self.make_room(piece)?;
         for line in Lines::after(self.lines, piece) {
             if self.is_full {
                 break;
@@ -324,6 +330,17 @@ impl<'a> Parser<'a> {
             self.read_line(&line)?;
         }
         Ok(())
+    }
+
+    /// Makes room for the entries of a small table at once, so that it does not grow in steps.
+    fn make_room(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
+        if self.judges_only || self.newlines > 0 || piece.len() > SMALL {
+            return Ok(());
+        }
+        let lines = memchr::memchr_iter(b'\n', piece).count();
+        self.table.entries.try_reserve_exact(lines)?;
+        self.table.timings.try_reserve_exact(lines)?;
+        Ok(self.table.commands.try_reserve_exact(piece.len())?)
     }
 
     /// Reads the line that earlier pieces have begun.
@@ -476,14 +493,14 @@ impl<'a> Parser<'a> {
             None => None,
         };
         let name = next.name.filter(|_| full_name.is_some());
-        let after = (!job.after.is_empty()).then(|| job.after.iter().map(|job| Arc::clone(&job.job)).collect());
+        let after: Box<[Arc<str>]> = job.after.iter().map(|job| Arc::clone(&job.job)).collect();
         if !job.after.is_empty() {
             self.dependencies.wait(line, full_name, job.after)?;
         }
         warnings.into_iter().for_each(|warning| self.warn(line, warning));
         let zone = match &self.scope.zone {
             ZoneScope::System => None,
-            ZoneScope::Named(zone) => Some(zone.clone()),
+            ZoneScope::Named(zone) => Some(zone),
             ZoneScope::Unknown => {
                 self.zoneless.iter_mut().for_each(|(_, entries)| *entries += 1);
                 return Ok(());
@@ -492,23 +509,38 @@ impl<'a> Parser<'a> {
         if self.judges_only {
             return Ok(());
         }
-        let text = self.interner.schedule_text(job.schedule_text)?;
         let entry = Entry {
             line: line.number,
             settings: u32::try_from(self.table.settings.len()).unwrap_or(u32::MAX),
+            timing: self.interner.timing(job.schedule, job.schedule_text, zone, job.delay, &mut self.table.timings)?,
             flags: job.flags,
-            timing: self.interner.timing(Timing { schedule: job.schedule, zone, delay: job.delay, text })?,
+            command: self.keep_command(job.command)?,
             user: job.user.map(|user| self.interner.user(&String::from_utf8_lossy(user))).transpose()?,
-            command: self.interner.text(job.command)?,
             policy,
-            name,
-            after,
+            links: (name.is_some() || !after.is_empty()).then(|| Box::new(Links { name, after })),
         };
         Ok(push(&mut self.table.entries, entry)?)
     }
 
-    /// Returns the policy of an entry and adds warnings about it.
-    fn policy(&mut self, job: &JobLine<'_>, ping: Option<Ping>, warnings: &mut Vec<Complaint>) -> Arc<Policy> {
+    /// Adds a command to those of the table, unless the entry before has the same.
+    fn keep_command(&mut self, command: &[u8]) -> Result<Range<u32>, OutOfMemory> {
+        if let Some(before) = self.table.entries.last()
+            && self.table.command(before) == command
+        {
+            return Ok(before.command.clone());
+        }
+        let commands = &mut self.table.commands;
+        let end = |commands: &Vec<u8>| u32::try_from(commands.len()).map_err(|_| OutOfMemory);
+        let start = end(commands)?;
+        append(commands, command)?;
+        Ok(start..end(commands)?)
+    }
+
+    /// Returns the policy of an entry and adds warnings about it. None: the default.
+    fn policy(&mut self, job: &JobLine<'_>, ping: Option<Ping>, warnings: &mut Vec<Complaint>) -> Option<Arc<Policy>> {
+        if self.jobs.is_unset() && ping.is_none() && !job.flags.single {
+            return None;
+        }
         let place = schedule_place(job);
         let user = job.user.unwrap_or_default();
         let is_unprivileged = self.context.form == Form::User || user != b"root";
@@ -524,7 +556,8 @@ impl<'a> Parser<'a> {
             kind: None,
         };
         policy_warnings::of(&self.jobs.policy(variant, None), &job.schedule, &place, warnings);
-        self.jobs.policy(variant.with_schedule(job.schedule.kind()), ping)
+        let policy = self.jobs.policy(variant.with_schedule(job.schedule.kind()), ping);
+        (!Arc::ptr_eq(&policy, &Policy::shared_default())).then_some(policy)
     }
 
     /// Gives an entry its name, unless one above it has that already. The full name, with the user in a system table.

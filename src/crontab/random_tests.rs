@@ -174,10 +174,10 @@ fn account_for(text: &[u8], parsed: &Parsed, form: Form) {
         assert_eq!(diagnostic.one_line("t").lines().count(), 1);
     }
     for entry in &table.entries {
-        assert!(!entry.command.is_empty() && !entry.timing.text.is_empty());
+        assert!(!table.command(entry).is_empty() && !table.timing(entry).text.is_empty());
         assert_eq!(entry.user.is_none(), form == Form::User);
         for backslash in [Backslash::Halved, Backslash::Kept] {
-            assert!(Command::split(&entry.command, backslash).shell.len() <= entry.command.len());
+            assert!(Command::split(table.command(entry), backslash).shell.len() <= table.command(entry).len());
         }
         for (name, _) in table.variables(entry) {
             assert_eq!(table.variables(entry).iter().filter(|(other, _)| *other == name).count(), 1);

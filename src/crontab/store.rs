@@ -3,7 +3,8 @@
 use super::policy::Policy;
 use super::shared_bytes::SharedBytes;
 use crate::schedule::{Schedule, Timestamp, Zone};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Flags in front of an entry or its command.
@@ -17,27 +18,34 @@ pub struct Flags {
     pub single: bool,
 }
 
-/// One job line. Equal commands, users and timings of a table share one allocation.
+/// One job line. A table can have millions of them, so what is long or rare is kept elsewhere.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Line in the table, counted from 1.
     pub line: u32,
     /// How many of the table's settings stand above it.
     pub settings: u32,
+    /// When it is due: an index into [`Crontab::timings`].
+    pub timing: u32,
     /// Flags before the command: `-n`, `-q`, `-s`.
     pub flags: Flags,
-    /// When it is due: schedule, zone and delay.
-    pub timing: Arc<Timing>,
+    /// The place of its command in [`Crontab::commands`].
+    pub command: Range<u32>,
     /// The user that it runs as, in a system table.
     pub user: Option<Arc<str>>,
-    /// The raw command: `%` and backslashes untouched, flags taken off.
-    pub command: SharedBytes,
-    /// The policy that the job settings above it make.
-    pub policy: Arc<Policy>,
+    /// The policy that the job settings above it make. None: the default.
+    pub policy: Option<Arc<Policy>>,
+    /// Its name and the jobs that it runs after. None: it has neither.
+    pub links: Option<Box<Links>>,
+}
+
+/// What relates an entry to others by name.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
     /// The name that `CRON_NAME` gives it.
     pub name: Option<Arc<str>>,
     /// The jobs that it runs after (`@after`): `NAME` in a user's table, `USER:NAME` in a system table.
-    pub after: Option<Arc<[Arc<str>]>>,
+    pub after: Box<[Arc<str>]>,
 }
 
 /// When an entry is due.
@@ -72,6 +80,10 @@ pub struct Crontab {
     pub entries: Vec<Entry>,
     /// The settings of variables in file order.
     pub settings: Vec<Setting>,
+    /// When entries are due. Entries with equal timings share one.
+    pub timings: Vec<Arc<Timing>>,
+    /// The commands of all entries, one behind the other.
+    pub commands: Vec<u8>,
 }
 
 impl Timing {
@@ -84,12 +96,42 @@ impl Timing {
     }
 }
 
+impl Entry {
+    /// The policy that the job settings above it make.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.clone().unwrap_or_else(Policy::shared_default)
+    }
+
+    /// The name that `CRON_NAME` gives it.
+    pub fn name(&self) -> Option<&str> {
+        self.links.as_ref()?.name.as_deref()
+    }
+
+    /// The jobs that it runs after (`@after`).
+    pub fn after(&self) -> &[Arc<str>] {
+        self.links.as_ref().map_or(&[], |links| &links.after)
+    }
+}
+
 impl Crontab {
+    /// When an entry of this table is due: schedule, zone and delay.
+    ///
+    /// # Panics
+    /// If the entry is of another table.
+    pub fn timing(&self, entry: &Entry) -> &Arc<Timing> {
+        &self.timings[entry.timing as usize]
+    }
+
+    /// The raw command of an entry of this table: `%` and backslashes untouched, flags taken off.
+    pub fn command(&self, entry: &Entry) -> &[u8] {
+        self.commands.get(entry.command.start as usize..entry.command.end as usize).unwrap_or_default()
+    }
+
     /// The variables an entry sees: each name once with its last value, in the order of first appearance.
     pub fn variables(&self, entry: &Entry) -> Vec<(&[u8], &[u8])> {
         let seen = self.settings.get(..entry.settings as usize).unwrap_or(&self.settings);
         let mut variables: Vec<(&[u8], &[u8])> = Vec::new();
-        let mut places: HashMap<&[u8], usize> = HashMap::new();
+        let mut places: BTreeMap<&[u8], usize> = BTreeMap::new();
         for Setting { name, value, .. } in seen {
             let place = *places.entry(name).or_insert(variables.len());
             match variables.get_mut(place) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 fn commands(parsed: &Parsed) -> Vec<String> {
     let table = &parsed.table;
-    table.entries.iter().map(|entry| String::from_utf8_lossy(&entry.command).into_owned()).collect()
+    table.entries.iter().map(|entry| String::from_utf8_lossy(table.command(entry)).into_owned()).collect()
 }
 
 fn said(parsed: &Parsed) -> Vec<(Severity, usize, usize, String)> {
@@ -32,7 +32,7 @@ fn an_entry_knows_its_texts_line_and_flags() {
     assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
     let table = &parsed.table;
     let texts: Vec<(&[u8], Option<&str>, &[u8])> =
-        table.entries.iter().map(|e| (&*e.timing.text, e.user.as_deref(), &*e.command)).collect();
+        table.entries.iter().map(|e| (&*table.timing(e).text, e.user.as_deref(), table.command(e))).collect();
     assert_eq!(texts[0], (&b"0 3 * * *"[..], Some("root"), &b"backup --all "[..]));
     assert_eq!(texts[1], (&b"@daily"[..], Some("www-data"), &b"x"[..]));
     assert_eq!((table.entries[0].line, table.entries[1].line), (3, 4));
@@ -58,7 +58,8 @@ fn a_zone_holds_until_the_next_and_an_unknown_one_stops_its_entries() {
                  CRON_TZ=Europe/Berlin\n* * * * * e\nCRON_TZ=local\n* * * * * f\nCRON_TZ=Mars/Base\n* * * * * g\n";
     let parsed = parse(Form::User, &CRONIE, text);
     assert_eq!(commands(&parsed), ["a", "b", "e", "f"]);
-    let zones: Vec<Option<&Arc<Zone>>> = parsed.table.entries.iter().map(|e| e.timing.zone.as_ref()).collect();
+    let zones: Vec<Option<&Arc<Zone>>> =
+        parsed.table.entries.iter().map(|e| parsed.table.timing(e).zone.as_ref()).collect();
     let names: Vec<Option<&str>> = zones.iter().map(|zone| zone.map(|zone| zone.name())).collect();
     assert_eq!(names, [None, Some("Europe/Berlin"), Some("Europe/Berlin"), None]);
     assert!(Arc::ptr_eq(zones[1].unwrap(), zones[2].unwrap()), "equal zones are kept once");
@@ -74,7 +75,7 @@ fn a_zone_may_be_a_posix_rule_as_in_cronie() {
         parse(Form::User, &CRONIE, b"CRON_TZ=CET-1CEST,M3.5.0,M10.5.0/3\n* * * * * x\nCRON_TZ=:UTC\n* * * * * y\n");
     assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
     let rule = Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a rule");
-    assert_eq!(*parsed.table.entries[0].timing.zone.clone().unwrap(), rule);
+    assert_eq!(*parsed.table.timings[0].zone.clone().unwrap(), rule);
     assert_eq!(commands(&parsed), ["x", "y"]);
 }
 
@@ -83,7 +84,7 @@ fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
     let delays = |text: &str| -> Vec<u32> {
         let parsed = parse(Form::User, &DEBIAN, text.as_bytes());
         assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
-        parsed.table.entries.iter().map(|entry| entry.timing.delay).collect()
+        parsed.table.entries.iter().map(|entry| parsed.table.timing(entry).delay).collect()
     };
     let many: String = (0..200).map(|job| format!("0 3 * * * job {job}\n")).collect();
     let drawn = delays(&format!("RANDOM_DELAY=10\n{many}"));
@@ -98,7 +99,7 @@ fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
 fn a_wrong_delay_is_an_error_but_its_entries_run_on_time() {
     let parsed = parse(Form::User, &DEBIAN, b"RANDOM_DELAY=9\nRANDOM_DELAY=x\n0 3 * * * job\n");
     assert!(!parsed.is_ok());
-    assert_eq!((commands(&parsed).len(), parsed.table.entries[0].timing.delay), (1, 0));
+    assert_eq!((commands(&parsed).len(), parsed.table.timings[0].delay), (1, 0));
 }
 
 #[test]

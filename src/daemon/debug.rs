@@ -105,7 +105,7 @@ impl Debug {
         }
         for entry in &table.entries {
             let user = entry.user.as_ref().map(|user| format!(" {}", printable(user.as_bytes()))).unwrap_or_default();
-            let (schedule, command) = (printable(&entry.timing.text), printable(&entry.command));
+            let (schedule, command) = (printable(&table.timing(entry).text), printable(table.command(entry)));
             self.log(log, Topic::Parsing, || format!("{path}:{}: {schedule}{user} {command}", entry.line));
         }
     }

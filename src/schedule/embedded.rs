@@ -20,6 +20,11 @@ const RULED_FROM: i64 = 2_840_140_800;
 /// had one.
 const STEP: i64 = 6 * 3600;
 
+/// Whether there is a zone of that name.
+pub(super) fn has(name: &str) -> bool {
+    name.parse::<Tz>().is_ok()
+}
+
 /// The changes of a zone.
 pub(super) fn history(name: &str) -> Option<History> {
     let zone: Tz = name.parse().ok()?;

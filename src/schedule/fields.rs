@@ -50,13 +50,16 @@ pub(super) struct Fields {
     pub style: DstPolicy,
 }
 
-/// Hashes two integers instead of seven fields, since every entry that is loaded is hashed.
+/// Hashes one block of bytes instead of seven fields, since every timing of a table that is loaded is hashed.
 impl Hash for Fields {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let of_day = u128::from(self.minutes) << 24 | u128::from(self.hours);
         let of_year = u64::from(self.days) << 20 | u64::from(self.months) << 7 | u64::from(self.weekdays);
-        state.write_u128(of_day << 3 | (self.rule as u128) << 1 | self.style as u128);
-        state.write_u64(of_year);
+        let of_day = of_day << 3 | (self.rule as u128) << 1 | self.style as u128;
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&of_day.to_ne_bytes());
+        bytes[16..].copy_from_slice(&of_year.to_ne_bytes());
+        state.write(&bytes);
     }
 }
 

@@ -401,10 +401,11 @@ impl SystemLines<'_> {
     fn first_after(self, directory: &str, after: Timestamp) -> Option<Timestamp> {
         let of_the_system = self.tables.iter().map(|(_, table)| table).filter(|table| table.is_of_the_system());
         let first = |table: &LiveCrontab| {
-            let entries = (0..).zip(table.entries()).filter(|(index, _)| names(&table.command(*index), directory));
+            let entries = 0..table.entries().len() as u32;
             entries
-                .filter_map(|(_, entry)| {
-                    let shared = self.timers.get(entry.timer())?;
+                .filter(|entry| names(table.command(*entry), directory))
+                .filter_map(|entry| {
+                    let shared = self.timers.get(table.timer(entry)?)?;
                     let zone = &self.zones.get(shared.zone)?.zone;
                     let delay = i64::from(shared.delay());
                     let due = shared.schedule().next_after(Timestamp(after.0 - delay), zone, None)?;

@@ -6,6 +6,8 @@ use std::hash::Hasher;
 
 /// Longest part of a derived name that comes from the command.
 const LONGEST_WORD: usize = 20;
+/// Hexadecimal digits at the end of a derived name.
+const DIGITS: usize = 10;
 
 /// `USER:NAME`. The derived name depends on source, user, command and position among equal commands, and on nothing else, so that moving or
 /// rescheduling an entry keeps its name. The way it is derived must never change between versions.
@@ -19,16 +21,23 @@ impl JobId {
     pub fn derive(source: &str, user: &str, command: &[u8], position: u32) -> JobId {
         // SipHash-2-4 with a zero key over the parts, separated by NUL.
         let mut hasher = SipHasher24::new();
-        let position = position.to_string();
-        for (index, part) in [source.as_bytes(), user.as_bytes(), command, position.as_bytes()].into_iter().enumerate()
-        {
-            if index > 0 {
-                hasher.write(&[0]);
-            }
+        for part in [source.as_bytes(), user.as_bytes(), command] {
             hasher.write(part);
+            hasher.write(&[0]);
         }
+        match position {
+            1 => hasher.write(b"1"),
+            _ => hasher.write(position.to_string().as_bytes()),
+        }
+        let mut id = String::with_capacity(user.len() + 1 + LONGEST_WORD + 1 + DIGITS);
+        id.push_str(user);
+        id.push(':');
+        push_word(&mut id, command);
+        id.push('-');
         // Ten hexadecimal digits are the upper 40 bits.
-        JobId(format!("{user}:{}-{:010x}", word_of(command), hasher.finish() >> 24))
+        let digest = hasher.finish() >> 24;
+        id.extend((0..DIGITS).rev().filter_map(|place| char::from_digit((digest >> (4 * place)) as u32 & 15, 16)));
+        JobId(id)
     }
 
     /// A name that was given: `user` and `name` as they are.
@@ -63,13 +72,16 @@ impl fmt::Display for JobId {
     }
 }
 
-/// The base name of the command's first word, as far as its characters are safe in a file name and a shell.
-fn word_of(command: &[u8]) -> String {
+/// Appends the base name of the command's first word, as far as its characters are safe in a file name and a shell.
+fn push_word(id: &mut String, command: &[u8]) {
     let first = command.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()).unwrap_or_default();
     let base = first.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    let safe: String = base.iter().copied().filter(is_safe).take(LONGEST_WORD).map(char::from).collect();
-    if safe.is_empty() { "job".to_owned() } else { safe }
+    let start = id.len();
+    base.iter().copied().filter(is_safe).take(LONGEST_WORD).for_each(|byte| id.push(char::from(byte)));
+    if id.len() == start {
+        id.push_str("job");
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::job_id::JobId;
 use super::live_table::LiveCrontab;
 use super::state::Scheduler;
 use super::timers::Shared;
-use crate::crontab::{Policy, SharedBytes};
+use crate::crontab::Policy;
 use crate::schedule::{Kind, Schedule, Timestamp, Zone};
 use std::sync::Arc;
 
@@ -69,8 +69,8 @@ impl Scheduler {
     /// All live entries, table by table, in file order.
     pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
         self.tables.iter().flat_map(move |(_, table)| {
-            (0..).zip(table.entries()).filter_map(move |(index, entry)| {
-                Some(Live { scheduler: self, table, index, shared: self.timing.timers.get(entry.timer())? })
+            (0..table.entries().len() as u32).filter_map(move |index| {
+                Some(Live { scheduler: self, table, index, shared: self.timing.timers.get(table.timer(index)?)? })
             })
         })
     }
@@ -153,7 +153,7 @@ impl<'a> Live<'a> {
     }
 
     /// The raw command, with `%` and backslashes untouched.
-    pub fn command(&self) -> SharedBytes {
+    pub fn command(&self) -> &'a [u8] {
         self.table.command(self.index)
     }
 

@@ -9,7 +9,7 @@ use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
 use crate::crontab::{Crontab, Entry, Overlap, Policy, SharedBytes};
-use crate::schedule::Timestamp;
+use crate::schedule::{Kind, Timestamp};
 use siphasher::sip::SipHasher24;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -20,10 +20,12 @@ use std::sync::Arc;
 pub(super) struct LiveCrontab {
     source: Source,
     table: Crontab,
-    /// For each entry of the table.
-    entries: Vec<LiveEntry>,
+    /// For each timing of the table, its timer.
+    timers: Vec<Timer>,
     /// The entries by timer, and within a timer in file order.
     by_timer: Vec<u32>,
+    /// Entries whose user and command an entry above them has, too, each with its place among those, from 2.
+    repeats: Vec<(u32, u32)>,
     /// Bytes of all settings.
     settings_size: usize,
     /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
@@ -32,14 +34,6 @@ pub(super) struct LiveCrontab {
     pub(super) carried: Option<Box<EntryState>>,
     /// Its place among the tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
-}
-
-/// An entry, with what follows from the whole table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LiveEntry {
-    timer: Timer,
-    /// Its place, from 1, among the entries of the table with the same user and command.
-    position: u32,
 }
 
 /// The state of entries beyond the table.
@@ -57,48 +51,40 @@ pub(super) struct Waiting {
     pub(super) entry: u32,
 }
 
-impl LiveEntry {
-    pub(super) fn timer(&self) -> Timer {
-        self.timer
-    }
-}
-
-/// The places of entries, from 1, among those with the same user and command, in file order.
+/// The entries whose user and command an entry above them has, too, each with its place among those, from 2.
 ///
 /// They are found by sorting, since a map of two million commands would take more memory than the entries.
-fn positions(entries: &[Entry]) -> Vec<u32> {
-    let hasher = RandomState::new();
-    // A digest of each entry is kept where its position will be.
-    let mut positions: Vec<u32> =
-        entries.iter().map(|entry| hasher.hash_one((&entry.user, &entry.command)) as u32).collect();
-    let mut order: Vec<u32> = (0..entries.len() as u32).collect();
-    let key = |index: u32| entries.get(index as usize).map(|entry| (&entry.user, &entry.command));
-    let is_same = |one: u32, other: u32| match (key(one), key(other)) {
-        // Equal texts of a table mostly share their memory, and long ones need not be compared then.
-        (Some((user, command)), Some((others_user, others_command))) => {
-            user == others_user && (command.is_same(others_command) || command == others_command)
-        }
-        _ => false,
+fn repeats(table: &Crontab) -> Vec<(u32, u32)> {
+    let key = |entry: u32| {
+        let entry = table.entries.get(entry as usize)?;
+        Some((entry.user.as_deref(), table.command(entry)))
     };
-    order.sort_unstable_by(|&one, &other| {
-        let digest = |index: u32| positions.get(index as usize);
-        digest(one).cmp(&digest(other)).then_with(|| match is_same(one, other) {
-            true => one.cmp(&other),
-            false => key(one).cmp(&key(other)),
-        })
-    });
-    let mut before: Option<(u32, u32)> = None;
-    for index in order {
-        let position = match before {
-            Some((other, position)) if is_same(other, index) => position + 1,
-            _ => 1,
-        };
-        if let Some(place) = positions.get_mut(index as usize) {
-            *place = position;
+    let mut digests: Vec<(u32, u32)> =
+        table.entries.iter().zip(0..).map(|(entry, index)| (quick_digest(table.command(entry)), index)).collect();
+    digests.sort_unstable();
+    let mut repeats = Vec::new();
+    for equal in digests.chunk_by(|(one, _), (other, _)| one == other).filter(|equal| equal.len() > 1) {
+        let mut counts = HashMap::new();
+        for &(_, entry) in equal {
+            let count = counts.entry(key(entry)).or_insert(0);
+            *count += 1;
+            if *count > 1 {
+                repeats.push((entry, *count));
+            }
         }
-        before = Some((index, position));
     }
-    positions
+    repeats.sort_unstable();
+    repeats.shrink_to_fit();
+    repeats
+}
+
+/// A digest for a first comparison. Whoever makes commands with equal digests gains nothing: they are told apart by a map with secret keys.
+fn quick_digest(bytes: &[u8]) -> u32 {
+    let mix = |digest: u64, word: u64| (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (words, rest) = bytes.as_chunks();
+    let digest = words.iter().fold(bytes.len() as u64, |digest, word| mix(digest, u64::from_le_bytes(*word)));
+    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+    (mix(digest, last) >> 32) as u32
 }
 
 impl LiveCrontab {
@@ -110,30 +96,32 @@ impl LiveCrontab {
         zones: &mut Zones,
     ) -> (LiveCrontab, Vec<Timer>) {
         let mut new_timers = Vec::new();
-        let positions = positions(&table.entries);
-        let mut entries = Vec::with_capacity(table.entries.len());
-        for (entry, position) in table.entries.iter_mut().zip(positions) {
-            let zone = entry.timing.zone.as_ref().map_or(SYSTEM, |zone| zones.find_or_add(zone));
-            let (timer, is_new) = timers.intern(&entry.timing, zone, zones);
+        let mut timer_of = Vec::with_capacity(table.timings.len());
+        for timing in &mut table.timings {
+            let zone = timing.zone.as_ref().map_or(SYSTEM, |zone| zones.find_or_add(zone));
+            let (timer, is_new) = timers.intern(timing, zone, zones);
             if is_new {
                 new_timers.push(timer);
             } else if let Some(shared) = timers.get(timer)
-                && *shared.timing() == entry.timing
+                && *shared.timing() == *timing
             {
                 // Another table has brought the same.
-                entry.timing = Arc::clone(shared.timing());
+                *timing = Arc::clone(shared.timing());
             }
-            entries.push(LiveEntry { timer, position });
+            timer_of.push(timer);
         }
-        let mut by_timer: Vec<u32> = (0..entries.len() as u32).collect();
-        by_timer.sort_unstable_by_key(|&index| (entries.get(index as usize).map(|entry| entry.timer.0), index));
+        let mut by_timer: Vec<u32> = (0..table.entries.len() as u32).collect();
+        let timer = |entry: u32| timer_of.get(table.entries.get(entry as usize)?.timing as usize).map(|timer| timer.0);
+        by_timer.sort_by_cached_key(|&entry| timer(entry));
+        let repeats = repeats(&table);
         let settings_size = table.settings.iter().map(|setting| setting.name.len() + setting.value.len()).sum();
         (
             LiveCrontab {
                 source,
                 table,
-                entries,
+                timers: timer_of,
                 by_timer,
+                repeats,
                 settings_size,
                 managed: BTreeMap::new(),
                 carried: None,
@@ -154,13 +142,13 @@ impl LiveCrontab {
     }
 
     /// Its entries, in file order.
-    pub(super) fn entries(&self) -> &[LiveEntry] {
-        &self.entries
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.table.entries
     }
 
     /// The timer of an entry.
     pub(super) fn timer(&self, entry: u32) -> Option<Timer> {
-        self.entries.get(entry as usize).map(LiveEntry::timer)
+        self.timers.get(self.entry(entry)?.timing as usize).copied()
     }
 
     /// Its entries on a timer, in file order.
@@ -191,30 +179,37 @@ impl LiveCrontab {
     }
 
     /// The raw command of an entry.
-    pub(super) fn command(&self, entry: u32) -> SharedBytes {
-        self.entry(entry).map(|entry| entry.command.clone()).unwrap_or_default()
+    pub(super) fn command(&self, entry: u32) -> &[u8] {
+        self.entry(entry).map_or(&[], |entry| self.table.command(entry))
     }
 
     /// Whether an entry asks for more than a start at each slot.
     pub(super) fn is_managed(&self, entry: u32) -> bool {
         self.entry(entry).is_some_and(|entry| {
-            let is_plain = *entry.policy == Policy::default() && entry.name.is_none() && entry.after.is_none();
-            !is_plain || entry.flags.single
+            let has_policy = entry.policy.as_deref().is_some_and(|policy| *policy != Policy::default());
+            has_policy || entry.links.is_some() || entry.flags.single
         })
+    }
+
+    /// Whether an entry counts from the end of its last run (`@N`).
+    pub(super) fn is_interval(&self, entry: u32) -> bool {
+        let timing = self.entry(entry).map(|entry| self.table.timing(entry));
+        timing.is_some_and(|timing| matches!(timing.schedule.kind(), Kind::Interval { .. }))
     }
 
     /// What an entry's job settings and flags ask for.
     pub(super) fn policy(&self, entry: u32) -> Arc<Policy> {
         let Some(entry) = self.entry(entry) else { return Arc::default() };
-        if entry.flags.single && entry.policy.overlap != Overlap::Skip {
-            return Arc::new(Policy { overlap: Overlap::Skip, ..(*entry.policy).clone() });
+        let policy = entry.policy();
+        if entry.flags.single && policy.overlap != Overlap::Skip {
+            return Arc::new(Policy { overlap: Overlap::Skip, ..Policy::clone(&policy) });
         }
-        entry.policy.clone()
+        policy
     }
 
     /// A digest of when an entry is due: of its schedule's text, its zone and its delay. It is the same in every process.
     pub(super) fn schedule_digest(&self, entry: u32) -> u64 {
-        let Some(timing) = self.entry(entry).map(|entry| &entry.timing) else { return 0 };
+        let Some(timing) = self.entry(entry).map(|entry| self.table.timing(entry)) else { return 0 };
         let mut hasher = SipHasher24::new();
         let zone = timing.zone.as_ref().map(|zone| zone.name().to_owned()).unwrap_or_default();
         (&*timing.text, zone, timing.delay).hash(&mut hasher);
@@ -223,7 +218,7 @@ impl LiveCrontab {
 
     /// The schedule of an entry as it is written.
     pub(super) fn schedule_text(&self, entry: u32) -> &[u8] {
-        self.entry(entry).map_or(&[], |entry| &entry.timing.text)
+        self.entry(entry).map_or(&[], |entry| &self.table.timing(entry).text)
     }
 
     /// The variables that the table gives an entry.
@@ -233,12 +228,12 @@ impl LiveCrontab {
 
     /// The name that an entry gives itself.
     pub(super) fn name(&self, entry: u32) -> Option<&str> {
-        self.entry(entry)?.name.as_deref()
+        self.entry(entry)?.name()
     }
 
     /// The jobs that an `@after` entry waits for.
     pub(super) fn after(&self, entry: u32) -> &[Arc<str>] {
-        self.entry(entry).and_then(|entry| entry.after.as_deref()).unwrap_or_default()
+        self.entry(entry).map(Entry::after).unwrap_or_default()
     }
 
     /// The owner in whose turn an entry is started.
@@ -266,14 +261,20 @@ impl LiveCrontab {
 
     /// The job that an entry describes. `caller` is the user that a standalone daemon runs its jobs as.
     pub(super) fn job_id(&self, entry: u32, caller: &str) -> Option<JobId> {
-        let position = self.entries.get(entry as usize)?.position;
+        let command = self.table.command(self.entry(entry)?);
         let path = &self.source.path;
         let (source, user) = match self.source.owner {
             Owner::User { .. } => ("user", self.user(entry)),
             Owner::System => (path.as_str(), self.user(entry)),
             Owner::Caller => (path.rsplit_once('/').map_or(path.as_str(), |(_, file)| file), caller),
         };
-        Some(JobId::derive(source, user, &self.entry(entry)?.command, position))
+        Some(JobId::derive(source, user, command, self.position(entry)))
+    }
+
+    /// The place of an entry, from 1, among those of the table with the same user and command.
+    fn position(&self, entry: u32) -> u32 {
+        let found = self.repeats.binary_search_by_key(&entry, |(entry, _)| *entry);
+        found.ok().and_then(|index| self.repeats.get(index)).map_or(1, |(_, position)| *position)
     }
 
     /// The request to start an entry. `caller` is the user that a standalone daemon runs its jobs as.
@@ -292,7 +293,7 @@ impl LiveCrontab {
             source: self.source.clone(),
             line: line.line,
             user: self.user(entry).to_owned(),
-            command: line.command.clone(),
+            command: self.table.command(line).into(),
             literal: false,
             variables: Environment::of(self.table.variables(line)),
             flags: line.flags,
@@ -314,7 +315,7 @@ impl LiveCrontab {
         entries.filter_map(move |index| {
             let entry = self.entry(index)?;
             let variables = seen.get(entry.settings as usize)?;
-            Some((index, hasher.hash_one((self.user(index), &entry.command, entry.flags, variables))))
+            Some((index, hasher.hash_one((self.user(index), self.table.command(entry), entry.flags, variables))))
         })
     }
 
@@ -399,7 +400,7 @@ mod tests {
         let (table, _) = live(&text, &mut Timers::default());
         for (index, job) in jobs.iter().enumerate() {
             let before = jobs[..index].iter().filter(|other| *other == job).count() as u32;
-            assert_eq!(table.entries[index].position, before + 1, "entry {index}");
+            assert_eq!(table.position(index as u32), before + 1, "entry {index}");
         }
     }
 
@@ -410,10 +411,10 @@ mod tests {
         let (one, _) = live(text, &mut timers);
         let (other, new) = live(text, &mut timers);
         assert!(new.is_empty());
-        assert!(Arc::ptr_eq(&one.table.entries[0].timing, &other.table.entries[0].timing));
+        assert!(Arc::ptr_eq(&one.table.timings[0], &other.table.timings[0]));
         let (spelled_otherwise, new) = live("00 5 * * * root true\n", &mut timers);
         assert!(new.is_empty());
-        assert_eq!(&*spelled_otherwise.table.entries[0].timing.text, b"00 5 * * *");
+        assert_eq!(&*spelled_otherwise.table.timings[0].text, b"00 5 * * *");
     }
 
     #[test]

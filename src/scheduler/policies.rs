@@ -34,8 +34,7 @@ impl Scheduler {
         let is_all_paused = self.jobs.is_all_paused(table_owner(table));
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
         for entry in 0..table.entries().len() as u32 {
-            let Some(shared) = table.timer(entry).and_then(|timer| self.timing.timers.get(timer)) else { continue };
-            let is_interval = matches!(shared.kind, Kind::Interval { .. });
+            let is_interval = table.is_interval(entry);
             // Somebody may have paused a job that has no policy, or run it by hand.
             let is_steered = || table.job_id(entry, &self.settings.caller).is_some_and(|id| steered.contains(&id));
             if !(self.settings.records_all

@@ -5,7 +5,7 @@
 
 use super::event::RunId;
 use crate::schedule::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The maximum number of waiting slots of one entry with a schedule by minutes. With a schedule by seconds it is one.
@@ -66,12 +66,12 @@ pub(super) struct HandoverLimits {
 #[derive(Debug, Default)]
 pub(super) struct StartQueue {
     limits: Option<HandoverLimits>,
-    owners: HashMap<QueueOwner, OwnerQueue>,
+    owners: BTreeMap<QueueOwner, OwnerQueue>,
     /// Owners that have something to hand over and room for it, in the order of their turns.
     turns: VecDeque<QueueOwner>,
-    entries: HashMap<EntryKey, EntryQueue>,
+    entries: BTreeMap<EntryKey, EntryQueue>,
     /// Starts that have been handed over and not begun.
-    handed_over: HashMap<RunId, HandedOver>,
+    handed_over: BTreeMap<RunId, HandedOver>,
     handed_over_bytes: usize,
     waiting: usize,
     /// Every start that has not begun, by the moment at which it became due.
@@ -315,7 +315,7 @@ impl StartQueue {
         if old.is_empty() {
             return Vec::new();
         }
-        let moved: HashMap<EntryKey, EntryQueue> =
+        let moved: BTreeMap<EntryKey, EntryQueue> =
             old.iter().filter_map(|entry| Some((*successors.get(&entry.1)?, self.entries.remove(entry)?))).collect();
         let dropped: Vec<Dropped> = old.into_iter().filter_map(|entry| self.drop_entry(entry)).collect();
         self.entries.extend(moved);
@@ -341,9 +341,7 @@ impl StartQueue {
     /// Takes the rows of superseded slots that have not been recorded yet.
     pub(super) fn take_superseded(&mut self) -> Vec<(EntryKey, SkippedRow)> {
         let rows = self.entries.iter_mut().filter_map(|(entry, queue)| Some((*entry, queue.superseded.take()?)));
-        let mut rows: Vec<_> = rows.collect();
-        rows.sort_unstable_by_key(|(entry, _)| *entry);
-        rows
+        rows.collect()
     }
 
     /// The entries of a table for which something waits.

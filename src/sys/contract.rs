@@ -8,6 +8,7 @@
 //! that start threads; they are used after [`SingleThreaded::end`].
 
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Proves that this process has one thread, the one that holds the token. It cannot be sent to another thread.
@@ -82,8 +83,8 @@ impl ProgramStart {
         if HAS_BEGUN.swap(true, Ordering::Relaxed) {
             return Err(ProgramStartError::Again);
         }
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        match threads_of(&status) {
+        let status = super::files::read_proc(Path::new("/proc/self/status")).unwrap_or_default();
+        match threads_of(&String::from_utf8_lossy(&status)) {
             Some(count) if count != 1 => Err(ProgramStartError::Threads(count)),
             _ => Ok(ProgramStart(SingleThreaded(PhantomData))),
         }

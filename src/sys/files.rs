@@ -13,6 +13,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+/// Bytes that fit files of /proc about one process: its status has some 1,500.
+const USUAL_PROC: u64 = 2048;
+/// Most bytes of such a file that are read.
+const LARGEST_PROC: usize = 1 << 16;
+
 /// The result of fstat(2), in types that do not depend on the architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -160,6 +165,11 @@ pub fn read_file(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     let size = file.metadata()?.len();
     read_to_end(&file, size, most)
+}
+
+/// Reads a file of /proc, whose size the kernel gives as 0, in few calls: a process is started or ended with several of them.
+pub fn read_proc(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(std::fs::File::open(path)?, USUAL_PROC, LARGEST_PROC)
 }
 
 /// Reads the text file of that path to its end. What is not UTF-8 is an error ([`io::ErrorKind::InvalidData`]).

@@ -38,8 +38,8 @@ pub fn boot() -> Boot {
 
 /// The start time of a process in clock ticks since boot. Process id and start time together identify a process. None if it is gone.
 pub fn process_started(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    start_time(&stat).map(str::to_owned)
+    let stat = super::files::read_proc(format!("/proc/{pid}/stat").as_ref()).ok()?;
+    start_time(&String::from_utf8_lossy(&stat)).map(str::to_owned)
 }
 
 /// Field 22 of /proc/PID/stat (proc(5)); the second field, in parentheses, may hold blanks and parentheses itself.

@@ -1,7 +1,7 @@
 //! The machine's processes as /proc shows them, and signals to exactly one of them (proc(5), pidfd_send_signal(2)).
 
 use super::process::{Ask, Pid};
-use super::{pidfd, process};
+use super::{files, pidfd, process};
 use std::fs::{self, ReadDir};
 use std::io;
 
@@ -33,7 +33,7 @@ pub struct ProcessEntry {
 ///
 /// The entry cannot be read now, for want of descriptors or memory for instance: nothing is known of the process.
 pub fn entry(pid: Pid) -> io::Result<Option<ProcessEntry>> {
-    match fs::read(format!("/proc/{pid}/stat")) {
+    match files::read_proc(format!("/proc/{pid}/stat").as_ref()) {
         Ok(stat) => Ok(parse(pid, &stat)),
         // The process may end while its entry is read.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),

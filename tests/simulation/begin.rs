@@ -1,6 +1,6 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, command, commands, ended, source, started, starts, table, time, zone};
+use crate::setup::{Machine, clock, command, commands, ended, set_delay, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
@@ -71,7 +71,7 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
         let mut record = None;
         let mut begin = |from: i64, until: i64| {
             let mut delayed = table("1 10 * * * rare\n0 10 * * * delayed\n*/2 * * * * often\n");
-            std::sync::Arc::make_mut(&mut delayed.entries[1].timing).delay = 95;
+            set_delay(&mut delayed, 1, 95);
             let now = |at: i64| Now { utc: Timestamp(at), elapsed_ms: (at - begin_at) * 1_000 };
             let mut plan = Scheduler::new(Zone::utc(), now(from));
             plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
@@ -170,7 +170,7 @@ fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
 fn a_delayed_start_is_not_lost_by_a_restart() {
     let now = |at: &str| Now { utc: time(at), elapsed_ms: 0 };
     let mut delayed = table("0 10 * * * job\n");
-    std::sync::Arc::make_mut(&mut delayed.entries[0].timing).delay = 600;
+    set_delay(&mut delayed, 0, 600);
     let begin_at = now("2026-05-01T10:05:00Z");
     let mut plan = Scheduler::new(Zone::utc(), begin_at);
     plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
@@ -193,7 +193,7 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
 fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
     for (at, due) in [("2026-05-01T10:04:10Z", "10:10:00"), ("2026-05-01T09:04:30Z", "09:10:00")] {
         let mut delayed = table("0 10 * * * job\n");
-        std::sync::Arc::make_mut(&mut delayed.entries[0].timing).delay = 600;
+        set_delay(&mut delayed, 0, 600);
         let now = Now { utc: time(at), elapsed_ms: 0 };
         let mut plan = Scheduler::new(Zone::utc(), now);
         plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);

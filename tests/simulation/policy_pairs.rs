@@ -1,7 +1,7 @@
 //! Job policies that meet: pairs of rules as tables of cases.
 
 use crate::outcomes::{Day, expect, line, outcomes, scenario};
-use crate::setup::{Machine, commands, ended, source, started, table, time};
+use crate::setup::{Machine, commands, ended, set_delay, source, started, table, time};
 use cronwheel::schedule::Timestamp;
 use cronwheel::scheduler::{
     Action, EndReason, Event, JobId, NoticeEvent, Outcome, RunId, RunOutcome, RunResult, Scenario, Simulated,
@@ -499,7 +499,7 @@ fn the_day_of_a_slot_is_that_before_its_random_delay() {
     for down in [vec![], vec![("15:30", "17:30")]] {
         let tables = || {
             let mut table = table(text);
-            std::sync::Arc::make_mut(&mut table.entries[0].timing).delay = 3_600;
+            set_delay(&mut table, 0, 3_600);
             vec![(source("/spool/alice"), table)]
         };
         let day = Day { until: "18:00", down: &down, ..Day::default() };

@@ -1,7 +1,7 @@
 //! Random sequences of everything that can happen to a clock and a daemon, against the reference.
 
 use crate::reference::{Job, Reference};
-use crate::setup::{ended, source, started, table, zone};
+use crate::setup::{ended, retime, source, started, table, zone};
 use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
 use cronwheel::scheduler::{Action, Event, Now, RunOutcome, Scheduler};
@@ -100,10 +100,11 @@ impl Case {
             text += &format!("* * * * * {}\n", job.name);
         }
         let mut table = table(&text);
-        for (entry, job) in table.entries.iter_mut().zip(&jobs) {
-            let timing = std::sync::Arc::make_mut(&mut entry.timing);
-            timing.schedule = job.schedule.clone();
-            timing.delay = job.delay as u32;
+        for (entry, job) in jobs.iter().enumerate() {
+            retime(&mut table, entry, |timing| {
+                timing.schedule = job.schedule.clone();
+                timing.delay = job.delay as u32;
+            });
         }
         table
     }

@@ -1,6 +1,6 @@
 //! Tables that come, change and go; runs that go on; delays and intervals.
 
-use crate::setup::{Machine, commands, ended, source, started, table, time};
+use crate::setup::{Machine, commands, ended, set_delay, source, started, table, time};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, Event, Now, Owner, Pause, RunId, RunOutcome, Scheduler, SkipReason, Source, Trigger,
@@ -159,7 +159,7 @@ fn an_interval_does_not_start_while_it_runs_whatever_the_clock_does() {
 fn a_delayed_start_survives_reloads_and_steps_and_comes_once() {
     let delayed = |command: &str| {
         let mut table = table(&format!("0 10 * * * {command}\n"));
-        std::sync::Arc::make_mut(&mut table.entries[0].timing).delay = 600;
+        set_delay(&mut table, 0, 600);
         table
     };
     let load = |machine: &mut Machine, command: &str| {
@@ -301,7 +301,7 @@ fn what_waits_in_the_start_queue_goes_with_its_table() {
 fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
     let delayed = || {
         let mut table = table("0 10 * * * job\n");
-        std::sync::Arc::make_mut(&mut table.entries[0].timing).delay = 60;
+        set_delay(&mut table, 0, 60);
         Event::Load { source: source("/spool/alice"), table }
     };
     let due = Some(time("2026-05-01T10:01:00Z").0);

@@ -1,6 +1,6 @@
 //! Tables, zones and clocks for the tests.
 
-use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Severity};
+use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Severity, Timing};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
 use cronwheel::scheduler::{
@@ -56,6 +56,19 @@ pub fn table(text: &str) -> Crontab {
     let faults: Vec<_> = parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
     assert!(faults.is_empty(), "{faults:?}");
     parsed.table
+}
+
+/// Changes when an entry is due.
+pub fn retime(table: &mut Crontab, entry: usize, change: impl FnOnce(&mut Timing)) {
+    let mut timing = Timing::clone(table.timing(&table.entries[entry]));
+    change(&mut timing);
+    table.entries[entry].timing = table.timings.len() as u32;
+    table.timings.push(Arc::new(timing));
+}
+
+/// Gives an entry a delay in seconds.
+pub fn set_delay(table: &mut Crontab, entry: usize, delay: u32) {
+    retime(table, entry, |timing| timing.delay = delay);
 }
 
 /// What `HH:MM:SS command` is started from `from` to `until`, in true UTC.

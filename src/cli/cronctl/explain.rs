@@ -106,7 +106,7 @@ impl Line {
     /// Shows what is run, as whom, and what its flags mean.
     fn show(&self, out: &mut Output) -> Result<(), Error> {
         for entry in &self.table.entries {
-            out.line(format_args!("\nCommand: {}", printable(&entry.command)))?;
+            out.line(format_args!("\nCommand: {}", printable(self.table.command(entry))))?;
             if let Some(user) = &entry.user {
                 let user = printable(user.as_bytes());
                 out.line(format_args!("User: {user}, since the word after the schedule is a user of this machine"))?;

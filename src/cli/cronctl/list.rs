@@ -169,7 +169,7 @@ fn job_of(live: &Live<'_>, world: &World) -> Option<(JobId, Job)> {
         kind: kind.to_owned(),
         schedule: live.schedule_text(),
         zone: live.zone().map(|zone| zone.name().to_owned()).unwrap_or_default(),
-        command: String::from_utf8_lossy(&live.command()).into_owned(),
+        command: String::from_utf8_lossy(live.command()).into_owned(),
         state: if policy.is_enabled { "idle" } else { "disabled" }.to_owned(),
         enabled: policy.is_enabled,
         paused_until: None,

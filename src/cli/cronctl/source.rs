@@ -366,7 +366,7 @@ impl Listed {
     /// Its entries with their zones.
     pub(super) fn jobs<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Job<'a>> {
         self.table.entries.iter().map(move |entry| {
-            let zone = entry.timing.zone.as_ref().unwrap_or(world.system_zone());
+            let zone = self.table.timing(entry).zone.as_ref().unwrap_or(world.system_zone());
             Job { listed: self, entry, zone }
         })
     }
@@ -375,7 +375,8 @@ impl Listed {
 impl<'a> Job<'a> {
     /// The schedule, zone and delay, for [`super::upcoming`].
     pub(super) fn recurring(&self) -> Recurring<'a> {
-        Recurring { schedule: &self.entry.timing.schedule, zone: self.zone, delay: self.entry.timing.delay }
+        let timing = self.listed.table.timing(self.entry);
+        Recurring { schedule: &timing.schedule, zone: self.zone, delay: timing.delay }
     }
 
     /// The user that it runs as.
@@ -390,11 +391,11 @@ impl<'a> Job<'a> {
 
     /// Its command as bytes.
     pub(super) fn command_bytes(&self) -> &'a [u8] {
-        &self.entry.command
+        self.listed.table.command(self.entry)
     }
 
     /// Its schedule, as it is written in the crontab.
     pub(super) fn schedule_text(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(&self.entry.timing.text)
+        String::from_utf8_lossy(&self.listed.table.timing(self.entry).text)
     }
 }

@@ -61,7 +61,7 @@ pub fn check(
     file: &str,
     closing: &'static str,
 ) -> Result<Warnings, Failure> {
-    let zones = SystemZones::open();
+    let zones = SystemZones::open_for_names();
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
     let machine = ThisMachine::for_commands();
     let context = TextContext { session, zones: &zones, calendars: &calendars };

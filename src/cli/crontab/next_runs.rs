@@ -5,7 +5,7 @@ use super::messages;
 use super::session::Session;
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
-use crate::crontab::{Crontab, Entry, Timing, duration_text, printable};
+use crate::crontab::{Crontab, Entry, Policy, Timing, duration_text, printable};
 use crate::profile::shared;
 use crate::schedule::{Day, Kind, Timestamp, Zone, Zones};
 use crate::sys::{clock, descriptor, files};
@@ -26,14 +26,15 @@ pub fn print(session: &Session<'_>, before: &[u8], after: &[u8]) {
     if !files::is_terminal(descriptor::standard(true)) {
         return;
     }
-    let zones = SystemZones::open();
+    let zones = SystemZones::open_for_names();
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
     let context = TextContext { session, zones: &zones, calendars: &calendars };
     let parse = |text| Crontab::parse(text, &context.get()).map(|parsed| parsed.table);
     let (Ok(before_table), Ok(table)) = (parse(before), parse(after)) else { return };
     let (old_lines, lines) = (lines_of(before), lines_of(after));
-    let old: HashSet<_> = before_table.entries.iter().map(|entry| identity(entry, &old_lines)).collect();
-    let changed: Vec<&Entry> = table.entries.iter().filter(|entry| !old.contains(&identity(entry, &lines))).collect();
+    let old: HashSet<_> = before_table.entries.iter().map(|entry| identity(&before_table, entry, &old_lines)).collect();
+    let changed: Vec<&Entry> =
+        table.entries.iter().filter(|entry| !old.contains(&identity(&table, entry, &lines))).collect();
     if changed.is_empty() {
         return;
     }
@@ -42,8 +43,15 @@ pub fn print(session: &Session<'_>, before: &[u8], after: &[u8]) {
     let what = if changed.len() == 1 { "the changed entry runs" } else { "the changed entries run" };
     let mut text = format!("{}: {what} next (time zone {}):\n", session.program, printable(system.name().as_bytes()));
     for entry in changed.iter().take(MOST) {
-        let command: String = printable(&entry.command).chars().take(WIDEST).collect();
-        let when = when(entry, now, &system, |day| entry.policy.except.has_day(day, calendars.calendars()));
+        let command: String = printable(table.command(entry)).chars().take(WIDEST).collect();
+        let policy = entry.policy();
+        let timing = table.timing(entry);
+        // The data of zones without files are not a part of this program.
+        let unknown = timing.zone.as_deref().filter(|zone| !zones.has_file(zone.name()));
+        let when = match unknown {
+            Some(zone) => format!("by the time of {}", printable(zone.name().as_bytes())),
+            None => when(timing, &policy, now, &system, |day| policy.except.has_day(day, calendars.calendars())),
+        };
         text.push_str(&format!("  {when:<28}  {command}\n"));
     }
     if changed.len() > MOST {
@@ -53,30 +61,30 @@ pub fn print(session: &Session<'_>, before: &[u8], after: &[u8]) {
 }
 
 /// What stays as it is if an entry is not changed: its line, and when it is due by the settings above it.
-fn identity<'a>(entry: &'a Entry, lines: &[&'a [u8]]) -> (&'a [u8], &'a Timing) {
+fn identity<'a>(table: &'a Crontab, entry: &Entry, lines: &[&'a [u8]]) -> (&'a [u8], &'a Timing) {
     let index = usize::try_from(entry.line).unwrap_or(usize::MAX).saturating_sub(1);
-    (lines.get(index).copied().unwrap_or_default(), &entry.timing)
+    (lines.get(index).copied().unwrap_or_default(), table.timing(entry))
 }
 
 /// When an entry runs next, in words.
-fn when(entry: &Entry, now: Timestamp, system: &Zone, is_excepted: impl Fn(Day) -> bool) -> String {
-    if !entry.policy.is_enabled {
+fn when(timing: &Timing, policy: &Policy, now: Timestamp, system: &Zone, is_excepted: impl Fn(Day) -> bool) -> String {
+    if !policy.is_enabled {
         return "not enabled".to_owned();
     }
-    match entry.timing.schedule.kind() {
+    match timing.schedule.kind() {
         Kind::Reboot => return "when the machine boots".to_owned(),
         Kind::After => {
-            let jobs = entry.timing.schedule.after().join(", ");
+            let jobs = timing.schedule.after().join(", ");
             return format!("after {}", printable(jobs.as_bytes()));
         }
         Kind::Interval { seconds } => return format!("in {}, then again", duration_text(seconds)),
         Kind::Calendar => {}
     }
-    let zone = entry.timing.zone.as_deref().unwrap_or(system);
-    let delay = i64::from(entry.timing.delay);
+    let zone = timing.zone.as_deref().unwrap_or(system);
+    let delay = i64::from(timing.delay);
     let mut moment = now;
     for _ in 0..MOST_EXCEPTED {
-        let Some(start) = entry.timing.next_start(moment, system) else { return "never".to_owned() };
+        let Some(start) = timing.next_start(moment, system) else { return "never".to_owned() };
         // The day of the slot counts, not that of the delayed start.
         if !is_excepted(Day::at(Timestamp(start.0.saturating_sub(delay)), zone)) {
             return format!("{}  in {}", clock_text(start, system), distance(start.0.saturating_sub(now.0)));
@@ -121,7 +129,8 @@ mod tests {
         let table = Crontab::parse(text.as_bytes(), &context).unwrap().table;
         let days: Vec<Day> = excepted.iter().map(|day| Day::parse_iso(day.as_bytes()).unwrap()).collect();
         let now = Timestamp::parse_rfc3339("2026-11-27T14:00:00Z").unwrap();
-        when(&table.entries[0], now, &Zone::utc(), |day| days.contains(&day))
+        let entry = &table.entries[0];
+        when(table.timing(entry), &entry.policy(), now, &Zone::utc(), |day| days.contains(&day))
     }
 
     #[test]

@@ -31,7 +31,7 @@ fuzz_target!(|text: &[u8]| {
                 assert!(diagnostic.picture("fuzz").ends_with('\n'));
             }
             for entry in &parsed.table.entries {
-                let raw = &entry.command;
+                let raw = parsed.table.command(entry);
                 assert!(!raw.is_empty() && entry.line as usize <= lines);
                 assert!(Command::split(raw, profile.backslash).shell.len() <= raw.len());
                 assert_eq!(entry.user.is_none(), form == Form::User);
