@@ -540,7 +540,7 @@ fn name(value: &[u8], what: &str) -> Result<Arc<str>, Complaint> {
     }
     match std::str::from_utf8(value) {
         Ok("default") => {
-            let message = "`default` is reserved and cannot be a name";
+            let message = format!("expected {what}, found default, which is reserved and cannot be a name");
             Err(Complaint::new(whole, message))
         }
         Ok(text) if (1..=LONGEST_NAME).contains(&text.len()) => Ok(text.into()),
