@@ -672,7 +672,8 @@ impl Scheduler {
         saved.jobs.extend(self.jobs.all_saved().map(|(id, state)| (id.clone(), state.clone())));
         saved.pauses.extend(self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())));
         saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
-        SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
+        let steps_back = self.timing.zones.steps_back(self.progress.last.utc);
+        SavedState { handled: Some(self.completed()), is_of_other_boot: false, steps_back, ..saved }
     }
 
     /// Takes what an earlier daemon has left. Nothing goes on yet.
@@ -683,7 +684,8 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Claimed {
-        let SavedState { jobs, mut first_seen, mut owed_since, pauses, .. } = saved;
+        let SavedState { jobs, mut first_seen, mut owed_since, pauses, steps_back, .. } = saved;
+        self.timing.zones.repeat_steps(&steps_back);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
             if let Some(since) = owed_since.remove(id) {
@@ -700,7 +702,8 @@ impl Scheduler {
         }
         // What is left may be of tables that are loaded later.
         let (handled, is_of_other_boot) = (None, is_other_boot);
-        let unclaimed = SavedState { jobs, pauses, first_seen, owed_since, handled, is_of_other_boot };
+        let steps_back = Vec::new();
+        let unclaimed = SavedState { jobs, pauses, first_seen, owed_since, steps_back, handled, is_of_other_boot };
         self.earlier.keep_unclaimed(unclaimed, now);
         self.claim(None, now, actions)
     }

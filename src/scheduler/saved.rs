@@ -17,6 +17,8 @@ pub struct SavedState {
     /// For jobs of them whose tables a daemon has not found at its begin: everything due up to then was handled before.
     pub(super) owed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
+    /// Steps back of the clock that may still hold fixed times: the last second before each, and the first one after it.
+    pub(super) steps_back: Vec<(Timestamp, Timestamp)>,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
     pub(super) handled: Option<Timestamp>,
     /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
@@ -37,6 +39,8 @@ enum Part {
     FirstSeen(Option<(u64, Timestamp)>),
     OwedSince(Option<Timestamp>),
     Pause(Option<Pause>),
+    /// Of the daemon, and of no job.
+    StepsBack(Vec<(Timestamp, Timestamp)>),
 }
 
 impl SavedState {
@@ -47,6 +51,7 @@ impl SavedState {
             Part::FirstSeen(seen) => set(&mut self.first_seen, job, seen),
             Part::OwedSince(since) => set(&mut self.owed_since, job, since),
             Part::Pause(pause) => set(&mut self.pauses, job, pause),
+            Part::StepsBack(steps) => self.steps_back = steps,
         }
     }
 
@@ -91,12 +96,17 @@ impl SavedState {
         let seen = self.first_seen.iter().map(|(job, seen)| StateChange::first_seen(job.clone(), Some(*seen)));
         let owed = self.owed_since.iter().map(|(job, since)| StateChange::owed_since(job.clone(), Some(*since)));
         let pauses = self.pauses.iter().map(|(job, pause)| StateChange::pause(job.clone(), Some(pause.clone())));
-        jobs.chain(seen).chain(owed).chain(pauses)
+        let steps = Some(&self.steps_back).filter(|steps| !steps.is_empty());
+        jobs.chain(seen).chain(owed).chain(pauses).chain(steps.map(|steps| StateChange::steps_back(steps.clone())))
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
-        self.jobs.len() + self.first_seen.len() + self.owed_since.len() + self.pauses.len()
+        self.jobs.len()
+            + self.first_seen.len()
+            + self.owed_since.len()
+            + self.pauses.len()
+            + usize::from(!self.steps_back.is_empty())
     }
 
     /// Whether there is nothing to store.
@@ -122,6 +132,10 @@ impl StateChange {
         StateChange { job, part: Part::Pause(pause) }
     }
 
+    pub(super) fn steps_back(steps: Vec<(Timestamp, Timestamp)>) -> StateChange {
+        StateChange { job: JobId::of_text(String::new()), part: Part::StepsBack(steps) }
+    }
+
     /// The job and which part of its state it is: a later change with the same key replaces this one.
     pub fn key(&self) -> (&str, &'static str) {
         let part = match self.part {
@@ -129,13 +143,20 @@ impl StateChange {
             Part::FirstSeen(_) => "first-seen",
             Part::OwedSince(_) => "owed-since",
             Part::Pause(_) => "pause",
+            Part::StepsBack(_) => "steps-back",
         };
         (self.job.as_str(), part)
     }
 
     /// Whether there is nothing of this part any more.
     pub fn is_removal(&self) -> bool {
-        matches!(self.part, Part::State(None) | Part::FirstSeen(None) | Part::OwedSince(None) | Part::Pause(None))
+        match &self.part {
+            Part::State(state) => state.is_none(),
+            Part::FirstSeen(seen) => seen.is_none(),
+            Part::OwedSince(since) => since.is_none(),
+            Part::Pause(pause) => pause.is_none(),
+            Part::StepsBack(steps) => steps.is_empty(),
+        }
     }
 
     /// The change that removes this part.
@@ -145,6 +166,7 @@ impl StateChange {
             Part::FirstSeen(_) => Part::FirstSeen(None),
             Part::OwedSince(_) => Part::OwedSince(None),
             Part::Pause(_) => Part::Pause(None),
+            Part::StepsBack(_) => Part::StepsBack(Vec::new()),
         };
         StateChange { job: self.job.clone(), part }
     }

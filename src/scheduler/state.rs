@@ -12,6 +12,7 @@ use super::queue_exits::QueueExits;
 use super::request_result::RequestResult;
 use super::run_record::{MissReason, SkipReason, Trigger};
 use super::runs::{RunOrigin, Runs};
+use super::saved::StateChange;
 use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::LiveTables;
 use super::timing::TimingState;
@@ -203,6 +204,11 @@ impl Scheduler {
         }
         self.earlier.forget_unclaimed(&self.runs, now, &mut actions);
         self.save_changed(&mut actions);
+        if self.phase == Phase::Running
+            && let Some(steps) = self.timing.zones.take_new_steps_back(now.utc)
+        {
+            actions.push(Action::SaveState(Box::new(StateChange::steps_back(steps))));
+        }
         self.ask_for_anacron(now.utc, &mut actions);
         // Reserved before any is used.
         if let Some(reserved) = self.runs.extend_reservation() {
