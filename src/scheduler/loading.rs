@@ -213,9 +213,11 @@ impl Scheduler {
     /// the local minute of the old zone.
     pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Loading {
-            return self.timing.zones.set_system(zone);
+            self.timing.zones.set_system(zone);
+            return self.note_system_zone(now, actions);
         }
         let changes = self.timing.zones.change_system(zone, self.progress.upto);
+        self.note_system_zone(now, actions);
         if self.phase == Phase::Running {
             self.apply_clock_changes(&changes, self.progress.upto);
             self.timing.arm_all(self.progress.upto);

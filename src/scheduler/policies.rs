@@ -48,9 +48,10 @@ impl Scheduler {
             taken.insert(id.clone());
             specs.push((id, self.spec(table, number, entry, is_interval)));
         }
+        let zone = self.timing.zones.system();
         for (id, spec) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
             let Some((_, entry)) = spec.entry else { continue };
-            let digest = table.schedule_digest(entry);
+            let digest = table.schedule_digest(entry, zone.name());
             let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
             if !is_same {
                 self.first_seen.insert(id.clone(), (digest, now.utc));
@@ -96,6 +97,23 @@ impl Scheduler {
         if !gone.is_empty() {
             self.with_jobs(now, actions, |jobs, turn| gone.iter().for_each(|id| jobs.unregister(id, turn)));
             self.forget_first_seen(&gone, actions);
+        }
+    }
+
+    /// The system's zone is another one: entries without a zone of their own have another schedule from now on.
+    pub(super) fn note_system_zone(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let zone = self.timing.zones.system();
+        for (_, table) in self.tables.iter() {
+            for (&entry, id) in &table.managed {
+                let Some(seen) = self.first_seen.get_mut(id) else { continue };
+                let digest = table.schedule_digest(entry, zone.name());
+                if digest != seen.0 {
+                    *seen = (digest, now.utc);
+                    if self.phase != Phase::Loading {
+                        actions.push(save_first_seen(id, Some(*seen)));
+                    }
+                }
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! Time in which nothing was handled: restarts, sleeps and steps of the clock, and what is known after them of the time before.
 
 use crate::outcomes::{Day, expect};
+use crate::setup::{commands, source, started, table, time, zone};
+use cronwheel::schedule::Timestamp;
+use cronwheel::scheduler::{Action, Event, Now, SavedState, Scheduler};
 
 #[test]
 fn slots_of_a_pause_around_a_restart_have_one_record() {
@@ -29,4 +32,38 @@ fn a_fixed_time_is_held_after_a_step_back_also_over_restarts() {
     expect(&Day { down: &[("01:31", "01:32")], ..day }, &once);
     expect(&Day { down: &[("01:31", "01:32"), ("01:40", "01:50"), ("01:58", "01:59")], ..day }, &once);
     expect(&Day { down: &[("01:04", "01:06"), ("01:31", "01:32")], ..day }, &once);
+}
+
+fn begin(completed: Option<Timestamp>, saved: SavedState) -> Event {
+    let (started, running) = (Vec::new(), Vec::new());
+    Event::Begin { boot: false, completed, started, running, saved: Box::new(saved) }
+}
+
+/// The actions of a daemon that begins at 10:00, ten hours after another one has ended, with that one's table and zone or others.
+fn after_ten_hours(before: (&str, &str), after: (&str, &str)) -> Vec<Action> {
+    let now = Now { utc: time("2026-05-01T00:00:00Z"), elapsed_ms: 0 };
+    let mut first = Scheduler::new(zone(before.1), now);
+    first.handle(Event::Load { source: source("/spool/alice"), table: table(before.0) }, now);
+    first.handle(begin(None, SavedState::default()), now);
+    let later = Now { utc: time("2026-05-01T10:00:00Z"), elapsed_ms: 36_000_000 };
+    let mut second = Scheduler::new(zone(after.1), later);
+    second.handle(Event::Load { source: source("/spool/alice"), table: table(after.0) }, later);
+    second.handle(begin(Some(now.utc), first.saved_state()), later)
+}
+
+#[test]
+fn nothing_is_owed_from_before_another_zone_and_blanks_make_no_other_schedule() {
+    let (paris, york) = ("Europe/Paris", "America/New_York");
+    let entry = "CRON_CATCHUP=once\n0 5 * * * a\n";
+    let with_zone = "CRON_CATCHUP=once\nCRON_TZ=Europe/Paris\n0 5 * * * a\n";
+    for (before, after, expected) in [
+        ((entry, paris), (entry, paris), 1),
+        ((entry, paris), ("CRON_CATCHUP=once\n0  5\t* * * a\n", paris), 1),
+        ((entry, paris), ("CRON_CATCHUP=once\n1 5 * * * a\n", paris), 0),
+        ((entry, paris), (entry, york), 0),
+        ((with_zone, paris), (with_zone, york), 1),
+    ] {
+        let found = commands(&after_ten_hours(before, after));
+        assert_eq!(found.len(), expected, "{before:?} {after:?}");
+    }
 }
