@@ -396,7 +396,8 @@ fn job_settings_are_told_from_other_variables() {
         assert_eq!(is_hidden_from_jobs(setting.name.as_bytes()), is_hidden, "{}", setting.name);
         assert!(settings().any(|known| known == setting.name));
     }
-    for other in ["CRON_TZ", "CRON_JOB", "MAILTO", "cron_ping", ""] {
+    assert!(is_job_setting(b"CRON_FLEET") && is_job_setting(b"CRON_FLEET_NODES"));
+    for other in ["CRON_TZ", "CRON_JOB", "CRON_FLEETS", "MAILTO", "cron_ping", ""] {
         assert!(!is_job_setting(other.as_bytes()) && !is_hidden_from_jobs(other.as_bytes()), "{other}");
     }
     assert_eq!(job_settings().len(), 21);

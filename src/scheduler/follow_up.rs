@@ -94,14 +94,20 @@ pub(super) fn variables(notice: &Notice) -> Vec<(String, String)> {
     variables
 }
 
-/// The call of a web service. A run by hand is a slot of its own.
-pub(super) fn ping(ping: &Ping, event: PingEvent, job: &JobId, slot: Timestamp, trigger: Trigger) -> FollowUpTask {
+/// The call of a web service. Each run by hand is a slot of its own.
+pub(super) fn ping(
+    ping: &Ping,
+    event: PingEvent,
+    job: &JobId,
+    slot: Timestamp,
+    (trigger, run): (Trigger, Option<RunId>),
+) -> FollowUpTask {
     let url = match event {
         PingEvent::Start => with_path(&ping.url, "/start"),
         PingEvent::Ok => ping.url.to_string(),
         PingEvent::Fail => with_path(&ping.url, "/fail"),
     };
-    let by_hand = if trigger.is_manual() { " by hand" } else { "" };
+    let by_hand = run.filter(|_| trigger.is_manual()).map(|run| format!(" by hand {run}")).unwrap_or_default();
     let slot = format!("{job} {slot}{by_hand}");
     FollowUpTask::Ping { url, slot, with_output: ping.with_output && event != PingEvent::Start }
 }

@@ -349,7 +349,7 @@ impl Scheduler {
     /// The call of the web service of the job, if it has one.
     fn ping(&self, event: PingEvent, record: &RunRecord) -> Option<Action> {
         let ping = self.jobs.policy(&record.job)?.ping.as_ref()?;
-        let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, record.trigger);
+        let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, (record.trigger, record.run));
         self.follow_up(&record.job, Some(record), record.scheduled_at, task)
     }
 
@@ -357,7 +357,7 @@ impl Scheduler {
     pub(super) fn start_ping(&self, start: &RunRequest) -> Option<Action> {
         let ping = self.jobs.policy(&start.job)?.ping.as_ref().filter(|_| start.attempt == 1)?;
         let slot = Timestamp(start.scheduled_at);
-        let task = follow_up::ping(ping, PingEvent::Start, &start.job, slot, start.trigger);
+        let task = follow_up::ping(ping, PingEvent::Start, &start.job, slot, (start.trigger, Some(start.run)));
         Some(Action::FollowUp(Box::new(FollowUp { start: Box::new(start.clone()), output_of: None, task })))
     }
 

@@ -1,9 +1,9 @@
 //! Time in which nothing was handled: restarts, sleeps and steps of the clock, and what is known after them of the time before.
 
 use crate::outcomes::{Day, expect};
-use crate::setup::{commands, source, started, table, time, zone};
+use crate::setup::{Machine, commands, source, started, table, time, zone};
 use cronwheel::schedule::Timestamp;
-use cronwheel::scheduler::{Action, Event, Now, SavedState, Scheduler};
+use cronwheel::scheduler::{Action, Event, FollowUpTask, JobId, NoticeEvent, Now, SavedState, Scheduler};
 
 #[test]
 fn slots_of_a_pause_around_a_restart_have_one_record() {
@@ -66,4 +66,41 @@ fn nothing_is_owed_from_before_another_zone_and_blanks_make_no_other_schedule() 
         let found = commands(&after_ten_hours(before, after));
         assert_eq!(found.len(), expected, "{before:?} {after:?}");
     }
+}
+
+#[test]
+fn a_success_is_not_late_once_the_setting_is_gone() {
+    let with = "CRON_LATE=10m\nCRON_NAME=a\n0 1 * * * a\n";
+    let without = "CRON_NAME=a\n0 1 * * * a\n";
+    for (text, expected) in [(with, 1), (without, 0)] {
+        let mut machine = Machine::with_table(with, "2026-05-01T00:59:50Z");
+        assert_eq!(started(&machine.run(60)).len(), 1);
+        machine.load("/spool/alice", text);
+        let is_late = |action: &&Action| matches!(action, Action::Notice(notice) if notice.event == NoticeEvent::Late);
+        assert_eq!(machine.run(1_200).iter().filter(is_late).count(), expected, "{text}");
+    }
+}
+
+#[test]
+fn each_run_by_hand_is_a_slot_of_its_own_for_a_web_service() {
+    let mut machine = Machine::with_table("CRON_PING=http://h/id\nCRON_NAME=a\n0 1 * * * a\n", "2026-05-01T00:59:50Z");
+    let mut slots = Vec::new();
+    for _ in 0..2 {
+        let actions = machine.tell(Event::RunByHand { job: JobId::named("alice", "a"), is_forced: true });
+        let ended = machine.end(started(&actions)[0]);
+        let pings: Vec<String> = actions
+            .into_iter()
+            .chain(ended)
+            .filter_map(|action| match action {
+                Action::FollowUp(follow_up) => match follow_up.task {
+                    FollowUpTask::Ping { slot, .. } => Some(slot),
+                    FollowUpTask::Hook { .. } => None,
+                },
+                _ => None,
+            })
+            .collect();
+        assert!(pings.len() == 2 && pings[0] == pings[1], "{pings:?}");
+        slots.extend(pings.into_iter().next());
+    }
+    assert_ne!(slots[0], slots[1]);
 }

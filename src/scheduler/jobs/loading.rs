@@ -42,6 +42,11 @@ impl Jobs {
             return;
         };
         let old_group = std::mem::replace(&mut job.spec, spec).group;
+        if job.spec.policy.late.is_none() && (job.state.late_at.is_some() || job.state.is_late) {
+            job.state.is_late = false;
+            turn.changed.insert(id.clone());
+            self.set_late(&id, None);
+        }
         if let Some((key, slots)) = &new_group {
             self.groups.entry(key.clone()).or_default().join(id.clone(), *slots);
         }

@@ -163,6 +163,9 @@ impl Jobs {
         if let Some(retry) = &state.retry {
             self.retries.insert((retry.due_ms, id.clone()));
         }
+        if job.spec.policy.late.is_none() {
+            (state.late_at, state.is_late) = (None, false);
+        }
         if let Some(late) = state.late_at {
             self.late.insert((late, id.clone()));
         }
