@@ -113,7 +113,11 @@ impl Machine {
                             0,
                         ))));
                     }
-                    Action::Jumped { .. } | Action::Completed(_) | Action::Record(_) | Action::SaveState(_) => {}
+                    Action::WasAway(_)
+                    | Action::Jumped { .. }
+                    | Action::Completed(_)
+                    | Action::Record(_)
+                    | Action::SaveState(_) => {}
                     Action::FollowUp(_)
                     | Action::Conclude { .. }
                     | Action::Skipped { .. }

@@ -10,6 +10,7 @@
 //! | `state` | the [`Scheduler`]: its state, and which method handles which event |
 //! | `event` | events, actions, and the descriptions of a start and an end |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `absence` | how many slots passed while no daemon was there |
 //! | `late_tables` | catch-up for tables that are first loaded after the beginning |
 //! | `slot_budget` | a limit on the missed slots that are looked at |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
@@ -40,6 +41,7 @@
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
 #![forbid(unsafe_code)]
 
+mod absence;
 mod anacron;
 mod anacron_events;
 mod clock;
@@ -80,7 +82,7 @@ pub use crate::crontab::SharedBytes;
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
-    Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
+    Absence, Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
     RunRequest, RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use follow_up::{FollowUp, FollowUpTask};

@@ -181,6 +181,7 @@ impl Scheduler {
         }
         for begin in begins {
             gap = self.begin(&begin, now, &mut actions);
+            actions.extend(gap.as_ref().and_then(|gap| self.absence(gap)).map(Action::WasAway));
         }
         if self.phase == Phase::Running {
             self.collect_after();

@@ -3,7 +3,7 @@
 use crate::outcomes::{Day, expect};
 use crate::setup::{Machine, commands, source, started, table, time, zone};
 use cronwheel::schedule::Timestamp;
-use cronwheel::scheduler::{Action, Event, FollowUpTask, JobId, NoticeEvent, Now, SavedState, Scheduler};
+use cronwheel::scheduler::{Absence, Action, Event, FollowUpTask, JobId, NoticeEvent, Now, SavedState, Scheduler};
 
 #[test]
 fn slots_of_a_pause_around_a_restart_have_one_record() {
@@ -66,6 +66,30 @@ fn nothing_is_owed_from_before_another_zone_and_blanks_make_no_other_schedule() 
         let found = commands(&after_ten_hours(before, after));
         assert_eq!(found.len(), expected, "{before:?} {after:?}");
     }
+}
+
+#[test]
+fn the_slots_that_passed_without_a_daemon_are_counted() {
+    let absence = |text: &str| {
+        let actions = after_ten_hours((text, "Europe/Paris"), (text, "Europe/Paris"));
+        actions.into_iter().find_map(|action| match action {
+            Action::WasAway(absence) => Some(absence),
+            _ => None,
+        })
+    };
+    let ten_hours = |slots, started| Some(Absence { seconds: 36_000, slots, is_more: false, started });
+    for (text, expected) in [
+        ("", None),
+        ("0 1 2 3 * a\n", None),
+        ("*/10 * * * * a\n*/10 * * * * b\n", ten_hours(2 * 59, 0)),
+        // 11:59 in Paris is a minute ago.
+        ("59 11 * * * a\n", ten_hours(1, 1)),
+        ("CRON_CATCHUP=once\n59 11 * * * a\n", None),
+        ("CRON_ENABLED=no\n59 11 * * * a\n", None),
+    ] {
+        assert_eq!(absence(text), expected, "{text}");
+    }
+    assert!(absence("@every_second a\n").is_none_or(|absence| absence.slots <= 100_000));
 }
 
 #[test]
