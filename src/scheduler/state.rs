@@ -348,6 +348,12 @@ impl Scheduler {
         self.queue.set_limits(HANDOVER_LIMITS);
     }
 
+    /// Notes that the machine has slept for so many milliseconds, before the next event is handled. The wall clock went on meanwhile, and the
+    /// monotonic clock did not.
+    pub fn note_sleep(&mut self, slept_ms: i64) {
+        self.progress.slept_ms = self.progress.slept_ms.saturating_add(slept_ms.max(0));
+    }
+
     /// Says as whom a standalone daemon runs its jobs.
     pub fn set_caller(&mut self, name: &str) {
         name.clone_into(&mut self.settings.caller);

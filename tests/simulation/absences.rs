@@ -1,6 +1,6 @@
 //! Time in which nothing was handled: restarts, sleeps and steps of the clock, and what is known after them of the time before.
 
-use crate::outcomes::{Day, expect};
+use crate::outcomes::{Day, expect, line};
 use crate::setup::{Machine, commands, source, started, table, time, zone};
 use cronwheel::schedule::Timestamp;
 use cronwheel::scheduler::{Absence, Action, Event, FollowUpTask, JobId, NoticeEvent, Now, SavedState, Scheduler};
@@ -90,6 +90,24 @@ fn the_slots_that_passed_without_a_daemon_are_counted() {
         assert_eq!(absence(text), expected, "{text}");
     }
     assert!(absence("@every_second a\n").is_none_or(|absence| absence.slots <= 100_000));
+}
+
+#[test]
+fn slots_in_a_sleep_of_the_machine_are_missed_because_of_it() {
+    for (slept_ms, expected) in [(0, "a 01:00 missed clock"), (7_199_000, "a 01:00 missed asleep")] {
+        let mut machine =
+            Machine::with_table("CRON_CATCHUP=once\nCRON_NAME=a\n0 1,2 * * * a\n", "2026-05-01T00:30:00Z");
+        machine.plan.note_sleep(slept_ms);
+        machine.now.utc.0 += 7_200;
+        machine.now.elapsed_ms += 1_000;
+        let actions = machine.tell(Event::Tick);
+        let records = actions.iter().filter_map(|action| match action {
+            Action::Record(record) => Some(line(record)),
+            _ => None,
+        });
+        assert_eq!(records.collect::<Vec<_>>(), [expected]);
+        assert_eq!(started(&actions).len(), 1);
+    }
 }
 
 #[test]
