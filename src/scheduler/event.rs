@@ -467,6 +467,8 @@ pub enum Action {
     ReserveRuns(RunId),
     /// Everything due up to here has been handed out: write the record.
     Completed(Timestamp),
+    /// Something is wrong with an entry: say so.
+    Complain(Box<EntryComplaint>),
     /// Slots passed while no daemon was there: say so.
     WasAway(Absence),
     /// The clock jumped: say so.
@@ -476,6 +478,17 @@ pub enum Action {
         /// Missed starts that are caught up because of it.
         caught_up: usize,
     },
+}
+
+/// What is wrong with an entry because of other tables, or of others in its own that only a daemon knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryComplaint {
+    /// The table that the entry is in.
+    pub source: Source,
+    /// Its line there, from 1.
+    pub line: u32,
+    /// What was expected and what was found.
+    pub message: String,
 }
 
 /// Slots that came while no daemon was there, of entries without `CRON_CATCHUP`.

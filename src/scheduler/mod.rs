@@ -33,6 +33,7 @@
 //! | `request_result` | what became of a request of somebody |
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
+//! | `names` | which entry has which name |
 //! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `run_record` | outcomes as they are recorded |
 //! | `earlier` | what earlier daemons have left |
@@ -58,6 +59,7 @@ mod late_tables;
 mod live;
 mod live_table;
 mod loading;
+mod names;
 mod policies;
 mod progress;
 mod queue_exits;
@@ -82,7 +84,7 @@ pub use crate::crontab::SharedBytes;
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
-    Absence, Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
+    Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
     RunRequest, RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use follow_up::{FollowUp, FollowUpTask};

@@ -1,12 +1,13 @@
 //! The scheduler: its state, and how it handles events.
 
-use super::anacron::Anacron;
+use super::anacron::{ANACRON, Anacron};
 use super::due::{Due, DueEntries};
 use super::earlier::{EarlierDaemons, EarlierEnds};
 use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed};
 use super::live_table::LiveCrontab;
+use super::names::JobNames;
 use super::progress::Progress;
 use super::queue_exits::QueueExits;
 use super::request_result::RequestResult;
@@ -17,7 +18,7 @@ use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlo
 use super::tables::LiveTables;
 use super::timing::TimingState;
 use crate::crontab::Calendars;
-use crate::schedule::{Timestamp, Zone};
+use crate::schedule::{Day, Timestamp, Zone};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ pub struct Scheduler {
     pub(super) earlier: EarlierDaemons,
     /// The jobs of the anacrontab.
     pub(super) anacron: Anacron,
+    /// Which entry has which name.
+    pub(super) names: JobNames,
     /// What became of the last request of somebody.
     pub(super) request_result: Option<RequestResult>,
 }
@@ -109,6 +112,7 @@ impl Scheduler {
             first_seen: HashMap::new(),
             earlier: EarlierDaemons::default(),
             anacron: Anacron::default(),
+            names: JobNames::default(),
             request_result: None,
         }
     }
@@ -126,7 +130,9 @@ impl Scheduler {
         // Before anything is started, as that may count as a run and change the stamps.
         for event in &events {
             match event {
-                Event::LoadAnacrontab { source, table, stamps, .. } => self.anacron.load(source, table, stamps),
+                Event::LoadAnacrontab { source, table, stamps, .. } => {
+                    self.load_anacron(source, table, stamps, now, &mut actions);
+                }
                 Event::AnacronJobPrepared(Preparation::Ready { stamp }) => self.anacron.take_stamp(*stamp),
                 _ => {}
             }
@@ -230,7 +236,7 @@ impl Scheduler {
             Event::SystemZone(zone) => self.change_system_zone(zone, now, actions),
             Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
             Event::AnacrontabChanged => self.anacron.note_change(),
-            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, actions),
+            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now, actions),
             Event::EarlierStarts(runs) => self.earlier.ends.begun = runs,
             Event::EarlierRuns(runs) => {
                 self.earlier.ends.accounted.extend(runs.iter().map(|run| run.run));
@@ -314,7 +320,7 @@ impl Scheduler {
             return None;
         }
         let policies = [self.jobs.next_pause_end(), self.jobs.next_late()].into_iter().flatten().min();
-        [self.next_due(), self.anacron.wake_at(), policies].into_iter().flatten().min()
+        [self.next_due(), self.anacron.wake_at(&self.jobs), policies].into_iter().flatten().min()
     }
 
     /// When the next entry of a crontab is due.
@@ -443,7 +449,12 @@ impl Scheduler {
             self.queue.handed_over(owner, &slot, size);
             starts += 1;
             bytes += size + self.tables.get(number).map_or(0, |table| table.settings_size());
-            self.count_for_anacron(&start, now, actions);
+            if number == ANACRON {
+                let day = Day::at(now, &self.timing.zones.system());
+                self.anacron.started(slot.run, entry, start.trigger, day);
+            } else {
+                self.count_for_anacron(&start, now, actions);
+            }
             let ping = self.start_ping(&start);
             actions.push(Action::Start(start));
             actions.extend(ping);
@@ -458,7 +469,10 @@ impl Scheduler {
         scheduled_at: Timestamp,
         at_reboot: bool,
     ) -> Option<RunRequest> {
-        let mut request = self.tables.get(number)?.start(entry, run, &self.settings.caller, scheduled_at, at_reboot)?;
+        let mut request = match number {
+            ANACRON => self.anacron.request(entry, run, scheduled_at)?,
+            _ => self.tables.get(number)?.start(entry, run, &self.settings.caller, scheduled_at, at_reboot)?,
+        };
         if let Some(id) = self.managed((number, entry)) {
             request.job = id.clone();
             request.rules = self.rules((number, entry));

@@ -10,6 +10,7 @@ mod complaints;
 mod crashes;
 mod histories;
 mod machine;
+mod names;
 mod outcomes;
 mod policies;
 mod policy_model;

@@ -1,0 +1,123 @@
+//! Which entry has which name: the same in whatever order tables are loaded.
+
+use crate::setup::{source, table, time};
+use cronwheel::schedule::Zone;
+use cronwheel::scheduler::{Action, Event, JobId, Now, Owner, Scheduler, Source};
+use std::collections::BTreeMap;
+
+fn now() -> Now {
+    Now { utc: time("2026-05-01T00:00:00Z"), elapsed_ms: 0 }
+}
+
+/// A scheduler with these tables of alice, and the warnings about them.
+struct Names {
+    scheduler: Scheduler,
+    complaints: Vec<String>,
+    is_standalone: bool,
+}
+
+impl Names {
+    fn new(is_standalone: bool) -> Names {
+        let mut scheduler = Scheduler::new(Zone::utc(), now());
+        scheduler.set_caller("alice");
+        let (started, running) = (Vec::new(), Vec::new());
+        scheduler.handle(Event::Begin { boot: false, completed: None, started, running, saved: Box::default() }, now());
+        Names { scheduler, complaints: Vec::new(), is_standalone }
+    }
+
+    fn tell(&mut self, event: Event) {
+        for action in self.scheduler.handle(event, now()) {
+            if let Action::Complain(complaint) = action {
+                self.complaints.push(format!("{}:{}", complaint.source.path, complaint.line));
+            }
+        }
+    }
+
+    fn load(&mut self, path: &str, text: &str) {
+        let source = match self.is_standalone {
+            true => Source { path: path.into(), name: "alice".into(), owner: Owner::Caller },
+            false => source(path),
+        };
+        self.tell(Event::Load { source, table: table(text) });
+    }
+
+    fn unload(&mut self, path: &str) {
+        self.tell(Event::Unload { path: path.to_owned() });
+    }
+
+    /// The name of each entry, by its table and line.
+    fn names(&self) -> BTreeMap<String, String> {
+        let name = |live: cronwheel::scheduler::Live<'_>| {
+            let id = live.id().expect("an id");
+            assert_eq!(self.scheduler.find_entry(&id).map(|live| live.line()), Some(live.line()), "{id}");
+            assert_eq!(self.scheduler.find_job(id.as_str()), Ok(id.clone()));
+            (format!("{}:{}", live.source().path, live.line()), id.name().to_owned())
+        };
+        self.scheduler.entries().map(name).collect()
+    }
+}
+
+/// The names after loading two tables in either order, which must not matter.
+fn names_of(is_standalone: bool, tables: [(&str, &str); 2]) -> (BTreeMap<String, String>, Names) {
+    let [one, other] = tables;
+    let mut first = Names::new(is_standalone);
+    first.load(one.0, one.1);
+    first.load(other.0, other.1);
+    let mut second = Names::new(is_standalone);
+    second.load(other.0, other.1);
+    second.load(one.0, one.1);
+    assert_eq!(first.names(), second.names());
+    assert_eq!(first.complaints, second.complaints);
+    (first.names(), first)
+}
+
+fn derived(command: &str) -> String {
+    JobId::derive("user", "alice", command.as_bytes(), 1).name().to_owned()
+}
+
+#[test]
+fn of_equal_names_the_first_table_by_path_keeps_it_and_a_warning_says_so() {
+    let (names, mut live) =
+        names_of(false, [("/a", "CRON_NAME=dup\n0 1 * * * one\n"), ("/b", "\nCRON_NAME=dup\n0 1 * * * two\n")]);
+    assert_eq!((&*names["/a:2"], &*names["/b:3"]), ("dup", &*derived("two")));
+    assert_eq!(live.complaints, ["/b:3"]);
+    // The name is free at once when its holder is gone.
+    live.unload("/a");
+    assert_eq!(live.names()["/b:3"], "dup");
+    live.load("/a", "CRON_NAME=other\n0 1 * * * one\n");
+    assert_eq!(live.names()["/b:3"], "dup");
+    live.load("/a", "CRON_NAME=dup\n0 1 * * * one\n");
+    assert_eq!((&*live.names()["/a:2"], &*live.names()["/b:3"]), ("dup", &*derived("two")));
+}
+
+#[test]
+fn a_name_that_another_entry_has_from_its_command_is_taken() {
+    let named = format!("CRON_NAME={}\n0 1 * * * one\n", derived("two"));
+    let plain = "0 1 * * * two\n";
+    let (names, mut live) = names_of(false, [("/a", &named), ("/b", plain)]);
+    assert_eq!((names["/a:2"].clone(), names["/b:1"].clone()), (derived("two"), format!("{}-2", derived("two"))));
+    live.unload("/a");
+    assert_eq!(live.names()["/b:1"], derived("two"));
+    let (names, _) = names_of(false, [("/a", plain), ("/b", &named)]);
+    assert_eq!((names["/a:1"].clone(), names["/b:2"].clone()), (derived("two"), derived("one")));
+}
+
+#[test]
+fn files_of_one_base_name_have_different_jobs() {
+    let text = "0 1 * * * same\n0 2 * * * same\nCRON_NAME=n\n0 3 * * * same\n";
+    let (names, mut live) = names_of(true, [("a/t", text), ("b/t", text)]);
+    let base = |position| JobId::derive("t", "alice", b"same", position).name().to_owned();
+    for (place, expected) in [
+        ("a/t:1", base(1)),
+        ("a/t:2", base(2)),
+        ("a/t:4", "n".to_owned()),
+        ("b/t:1", format!("{}-2", base(1))),
+        ("b/t:2", format!("{}-2", base(2))),
+        ("b/t:4", format!("{}-2", base(3))),
+    ] {
+        assert_eq!(names[place], expected, "{place}");
+    }
+    live.unload("a/t");
+    assert_eq!(live.names()["b/t:1"], base(1));
+    assert_eq!(live.names()["b/t:4"], "n");
+}
