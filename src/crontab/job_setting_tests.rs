@@ -488,3 +488,15 @@ fn the_first_entry_of_a_name_keeps_it() {
     let names: Vec<_> = parsed.table.entries.iter().map(|entry| entry.name.as_deref()).collect();
     assert_eq!(names, [Some("a"), None, None]);
 }
+
+#[test]
+fn a_group_with_different_numbers_of_runs_is_a_warning_for_each_that_is_set() {
+    for (text, expected) in [
+        ("CRON_GROUP=g,2\n* * * * * a\n* * * * * b\nCRON_GROUP=h\n* * * * * c\n", vec![]),
+        ("CRON_GROUP=g,2\n* * * * * a\nCRON_GROUP=g\n* * * * * b\n* * * * * c\n", vec![4]),
+    ] {
+        let parsed = parse(Form::User, &CRONIE, text.as_bytes());
+        let lines: Vec<usize> = parsed.warnings().map(|said| said.line).collect();
+        assert_eq!(lines, expected, "{text}");
+    }
+}

@@ -450,7 +450,7 @@ impl<'a> Parser<'a> {
         {
             warnings.push(entry::percent_warning(job.command_at + percent));
         }
-        let policy = self.policy(&job, next.ping, &mut warnings);
+        let policy = self.policy(line.number, &job, next.ping, &mut warnings);
         let full_name = match &next.name {
             Some(name) => self.give_name(line, &job, name, &mut warnings)?,
             None => None,
@@ -488,7 +488,13 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns the policy of an entry and adds warnings about it.
-    fn policy(&mut self, job: &JobLine<'_>, ping: Option<Ping>, warnings: &mut Vec<Complaint>) -> Arc<Policy> {
+    fn policy(
+        &mut self,
+        line: u32,
+        job: &JobLine<'_>,
+        ping: Option<Ping>,
+        warnings: &mut Vec<Complaint>,
+    ) -> Arc<Policy> {
         let place = schedule_place(job);
         let user = job.user.unwrap_or_default();
         let is_unprivileged = self.context.form == Form::User || user != b"root";
@@ -499,6 +505,7 @@ impl<'a> Parser<'a> {
         }
         let variant = Variant { is_single: job.flags.single, is_unprivileged, kind: None };
         policy_warnings::of(&self.jobs.policy(variant, None), &job.schedule, &place, warnings);
+        warnings.extend(self.jobs.check_group(line, &place));
         self.jobs.policy(variant.with_schedule(job.schedule.kind()), ping)
     }
 

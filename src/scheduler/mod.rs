@@ -34,6 +34,7 @@
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
 //! | `names` | which entry has which name |
+//! | `complaints` | what is wrong with entries as far as other tables have to do with it |
 //! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `run_record` | outcomes as they are recorded |
 //! | `earlier` | what earlier daemons have left |
@@ -46,6 +47,7 @@ mod absence;
 mod anacron;
 mod anacron_events;
 mod clock;
+mod complaints;
 mod due;
 mod earlier;
 mod environment;
@@ -84,8 +86,8 @@ pub use crate::crontab::SharedBytes;
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
-    Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
-    RunRequest, RunResult, RunRules, Source, StampCause, Usage,
+    Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner,
+    Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;

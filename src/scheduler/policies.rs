@@ -74,6 +74,8 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        let asks = |spec: &JobSpec| !spec.after.is_empty() || spec.group.is_some();
+        let in_question: Vec<JobId> = specs.iter().filter(|(_, spec)| asks(spec)).map(|(id, _)| id.clone()).collect();
         let zone = self.timing.zones.system();
         for (id, spec) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
             let Some((number, entry)) = spec.entry else { continue };
@@ -98,6 +100,11 @@ impl Scheduler {
         });
         self.forget_first_seen(&gone, actions);
         self.forget_first_seen(&without, actions);
+        // Before the begin other tables are still to come.
+        match self.phase {
+            Phase::Loading => self.unchecked.extend(in_question),
+            Phase::Running | Phase::Stopped => self.complain_of(&in_question, actions),
+        }
     }
 
     /// Gives the jobs of a table that is loaded late what an earlier daemon has left of them.

@@ -57,6 +57,8 @@ pub struct Scheduler {
     pub(super) anacron: Anacron,
     /// Which entry has which name.
     pub(super) names: JobNames,
+    /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
+    pub(super) unchecked: Vec<JobId>,
     /// What became of the last request of somebody.
     pub(super) request_result: Option<RequestResult>,
 }
@@ -113,6 +115,7 @@ impl Scheduler {
             earlier: EarlierDaemons::default(),
             anacron: Anacron::default(),
             names: JobNames::default(),
+            unchecked: Vec::new(),
             request_result: None,
         }
     }
@@ -283,6 +286,10 @@ impl Scheduler {
             return None;
         }
         self.phase = Phase::Running;
+        let mut unchecked = std::mem::take(&mut self.unchecked);
+        unchecked.sort();
+        unchecked.dedup();
+        self.complain_of(&unchecked, actions);
         // A watermark later than now counts as now.
         let handled = saved.handled.map(|handled| handled.min(now.utc));
         self.earlier.down_since = completed.or(handled);

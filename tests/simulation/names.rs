@@ -121,3 +121,46 @@ fn files_of_one_base_name_have_different_jobs() {
     assert_eq!(live.names()["b/t:1"], base(1));
     assert_eq!(live.names()["b/t:4"], "n");
 }
+
+/// The warnings about tables of alice that are loaded before the begin.
+fn complaints(tables: &[(&str, &str)]) -> Vec<String> {
+    let mut scheduler = Scheduler::new(Zone::utc(), now());
+    let mut actions = Vec::new();
+    for (path, text) in tables {
+        actions.extend(scheduler.handle(Event::Load { source: source(path), table: table(text) }, now()));
+    }
+    let (started, running) = (Vec::new(), Vec::new());
+    let begin = Event::Begin { boot: false, completed: None, started, running, saved: Box::default() };
+    actions.extend(scheduler.handle(begin, now()));
+    let complaint = |action| match action {
+        Action::Complain(complaint) => {
+            Some(format!("{}:{} {}", complaint.source.path, complaint.line, complaint.message))
+        }
+        _ => None,
+    };
+    actions.into_iter().filter_map(complaint).collect()
+}
+
+#[test]
+fn jobs_of_other_tables_are_known_to_after_and_cycles_over_tables_are_found() {
+    let base = ("/b", "CRON_NAME=base\n0 1 * * * x\n");
+    assert_eq!(complaints(&[("/a", "@after base y\n"), base]), [] as [&str; 0]);
+    let [unknown] = complaints(&[("/a", "@after bose y\n"), base]).try_into().expect("one warning");
+    assert!(unknown.starts_with("/a:1 @after: no job has the name alice:bose"), "{unknown}");
+    let cycle = complaints(&[("/a", "CRON_NAME=one\n@after two x\n"), ("/b", "CRON_NAME=two\n@after one y\n")]);
+    assert!(cycle.len() == 2 && cycle.iter().all(|text| text.contains("neither ever runs")), "{cycle:?}");
+}
+
+#[test]
+fn one_group_with_different_numbers_of_runs_is_a_warning() {
+    let two = "CRON_GROUP=g,2\n0 1 * * * x\n0 2 * * * y\n";
+    assert_eq!(complaints(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
+    let found = complaints(&[("/a", two), ("/b", "CRON_GROUP=g\n0 1 * * * z\n")]);
+    assert_eq!(
+        found,
+        [
+            "/a:2 the group g has 2 runs at once here, and 1 run in /b; the smallest number holds",
+            "/b:2 the group g has 1 run at once here, and 2 runs in /a; the smallest number holds",
+        ]
+    );
+}
