@@ -430,6 +430,8 @@ impl Anacron {
             RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => self.failed.push(ended.id),
             RunOutcome::Code(_) | RunOutcome::Signal { .. } | RunOutcome::Lost => {
                 self.set_stamp(&ended.id, Some(ended.day));
+                // A run by hand is the one that was planned.
+                self.planned.retain(|planned| planned.job.id != ended.id);
                 actions.push(Action::WriteStamp { id: ended.id, day: ended.day, cause: StampCause::Ended });
             }
         }

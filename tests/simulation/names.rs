@@ -1,7 +1,9 @@
 //! Which entry has which name: the same in whatever order tables are loaded.
 
 use crate::setup::{source, table, time};
-use cronwheel::schedule::Zone;
+use cronwheel::crontab::{Context, Crontab, Form, KnownNames};
+use cronwheel::profile::DEBIAN;
+use cronwheel::schedule::{HostKey, OnlyUtc, Zone};
 use cronwheel::scheduler::{Action, Event, JobId, Now, Owner, Scheduler, Source};
 use std::collections::BTreeMap;
 
@@ -122,12 +124,20 @@ fn files_of_one_base_name_have_different_jobs() {
     assert_eq!(live.names()["b/t:4"], "n");
 }
 
-/// The warnings about tables of alice that are loaded before the begin.
+/// A table of the system.
+fn system_table(text: &str) -> Crontab {
+    let (form, dialect, host) = (Form::System, &DEBIAN.dialect, HostKey::default());
+    let context = Context { form, dialect, name: "t", host, known: KnownNames::of_zones(&OnlyUtc) };
+    Crontab::parse(text.as_bytes(), &context).expect("memory").table
+}
+
+/// The warnings about tables of the system that are loaded before the begin.
 fn complaints(tables: &[(&str, &str)]) -> Vec<String> {
     let mut scheduler = Scheduler::new(Zone::utc(), now());
+    let system = |path: &str| Source { path: path.into(), name: "*system*".into(), owner: Owner::System };
     let mut actions = Vec::new();
     for (path, text) in tables {
-        actions.extend(scheduler.handle(Event::Load { source: source(path), table: table(text) }, now()));
+        actions.extend(scheduler.handle(Event::Load { source: system(path), table: system_table(text) }, now()));
     }
     let (started, running) = (Vec::new(), Vec::new());
     let begin = Event::Begin { boot: false, completed: None, started, running, saved: Box::default() };
@@ -143,19 +153,22 @@ fn complaints(tables: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn jobs_of_other_tables_are_known_to_after_and_cycles_over_tables_are_found() {
-    let base = ("/b", "CRON_NAME=base\n0 1 * * * x\n");
-    assert_eq!(complaints(&[("/a", "@after base y\n"), base]), [] as [&str; 0]);
-    let [unknown] = complaints(&[("/a", "@after bose y\n"), base]).try_into().expect("one warning");
+    let base = ("/b", "CRON_NAME=base\n0 1 * * * alice x\n");
+    assert_eq!(complaints(&[("/a", "@after alice:base alice y\n"), base]), [] as [&str; 0]);
+    let [unknown] = complaints(&[("/a", "@after alice:bose alice y\n"), base]).try_into().expect("one warning");
     assert!(unknown.starts_with("/a:1 @after: no job has the name alice:bose"), "{unknown}");
-    let cycle = complaints(&[("/a", "CRON_NAME=one\n@after two x\n"), ("/b", "CRON_NAME=two\n@after one y\n")]);
+    let cycle = complaints(&[
+        ("/a", "CRON_NAME=one\n@after alice:two alice x\n"),
+        ("/b", "CRON_NAME=two\n@after alice:one alice y\n"),
+    ]);
     assert!(cycle.len() == 2 && cycle.iter().all(|text| text.contains("neither ever runs")), "{cycle:?}");
 }
 
 #[test]
 fn one_group_with_different_numbers_of_runs_is_a_warning() {
-    let two = "CRON_GROUP=g,2\n0 1 * * * x\n0 2 * * * y\n";
+    let two = "CRON_GROUP=g,2\n0 1 * * * root x\n0 2 * * * root y\n";
     assert_eq!(complaints(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
-    let found = complaints(&[("/a", two), ("/b", "CRON_GROUP=g\n0 1 * * * z\n")]);
+    let found = complaints(&[("/a", two), ("/b", "CRON_GROUP=g\n0 1 * * * root z\n")]);
     assert_eq!(
         found,
         [
