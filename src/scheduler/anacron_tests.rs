@@ -651,7 +651,7 @@ fn a_paused_job_starts_after_the_pause() {
     machine.live(moment("2026-11-22T14:00:00Z"), 1);
     assert_eq!(machine.ran, [(moment("2026-11-22T13:06:00Z"), "job".to_owned())]);
     assert_eq!(machine.stamps[b"job".as_slice()], day("20261122"));
-    let skipped = machine.records.iter().filter(|record| record.outcome.reason().as_deref() == Some("paused"));
+    let skipped = machine.records.iter().filter(|record| record.outcome.reason() == Some("paused"));
     assert!(skipped.map(|record| record.count).sum::<u64>() >= 1, "{:?}", machine.records);
 }
 

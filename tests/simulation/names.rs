@@ -1,9 +1,7 @@
 //! Which entry has which name: the same in whatever order tables are loaded.
 
-use crate::setup::{source, table, time};
-use cronwheel::crontab::{Context, Crontab, Form, KnownNames};
-use cronwheel::profile::DEBIAN;
-use cronwheel::schedule::{HostKey, OnlyUtc, Zone};
+use crate::setup::{source, system_table, table, time};
+use cronwheel::schedule::Zone;
 use cronwheel::scheduler::{Action, Event, JobId, Now, Owner, Scheduler, Source};
 use std::collections::BTreeMap;
 
@@ -122,13 +120,6 @@ fn files_of_one_base_name_have_different_jobs() {
     live.unload("a/t");
     assert_eq!(live.names()["b/t:1"], base(1));
     assert_eq!(live.names()["b/t:4"], "n");
-}
-
-/// A table of the system.
-fn system_table(text: &str) -> Crontab {
-    let (form, dialect, host) = (Form::System, &DEBIAN.dialect, HostKey::default());
-    let context = Context { form, dialect, name: "t", host, known: KnownNames::of_zones(&OnlyUtc) };
-    Crontab::parse(text.as_bytes(), &context).expect("memory").table
 }
 
 /// The warnings about tables of the system that are loaded before the begin.
