@@ -93,7 +93,9 @@ impl Dependencies {
         for entry in &self.waiting {
             let is_known = |job: &&Dependency| self.names.contains_key(&job.job) || self.faulty.contains(&job.job);
             for job in entry.jobs.iter().filter(|job| !is_known(job)) {
-                list(severity, &|| entry.diagnostic(severity, self.unknown(job, form)));
+                // A daemon, which knows all tables, says it itself.
+                let aside = severity == Severity::Warning;
+                list(severity, &|| entry.diagnostic(severity, Complaint { aside, ..self.unknown(job, form) }));
             }
         }
     }

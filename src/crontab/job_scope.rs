@@ -4,8 +4,10 @@ use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::form::Form;
 use super::job_setting::{Draft, JobSetting, ROWS, unknown_calendar};
-use super::policy::{MailRule, Overlap, Ping, Policy};
+use super::policy::{Group, MailRule, Overlap, Ping, Policy};
 use crate::schedule::Kind;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The job settings above the line that is being read.
@@ -18,6 +20,8 @@ pub(super) struct JobScope {
     made: Option<Arc<Policy>>,
     /// The same for entries that differ from it by more than a ping.
     variants: Vec<(Variant, Arc<Policy>)>,
+    /// For each group that an entry is in, how many runs it allows and the line that said so first.
+    groups: HashMap<Arc<str>, (u32, u32)>,
 }
 
 /// The settings that hold for the next entry only.
@@ -91,6 +95,21 @@ impl JobScope {
         if !is_blank {
             self.take_next();
         }
+    }
+
+    /// What is odd about the group of the entry in that line: another entry above it has the group with another number of runs. It is said once
+    /// for each number that a table sets.
+    pub fn check_group(&mut self, line: u32, place: &Range<usize>) -> Option<Complaint> {
+        let Group { name, slots } = self.draft.policy.group.as_ref()?;
+        let (known, other) = *self.groups.entry(Arc::clone(name)).or_insert((*slots, line));
+        if known == *slots {
+            return None;
+        }
+        self.groups.insert(Arc::clone(name), (*slots, line));
+        let runs = |slots: u32| if slots == 1 { "1 run".to_owned() } else { format!("{slots} runs") };
+        let (here, there) = (runs(*slots), runs(known));
+        let message = format!("the group {name} has {here} at once here, and {there} for the entry in line {other}");
+        Some(Complaint::new(place.clone(), message).help("the smallest number holds for all of the group"))
     }
 
     /// Whether no job setting has come so far. Then the policy of an entry is the default, apart from its ping and flags.

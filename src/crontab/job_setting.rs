@@ -363,6 +363,8 @@ const MOST_EXCEPTIONS: usize = 1_000;
 const MOST_CALENDARS: usize = 20;
 /// Most items of all CRON_EXCEPT of a table: an item may be four bytes long and takes many times that in memory.
 const MOST_EXCEPTIONS_OF_TABLE: usize = 100_000;
+/// The settings of a fleet. They have no effect on a single machine, and are settings all the same.
+const FLEET: &[&str] = &["CRON_FLEET", "CRON_FLEET_NODES", "CRON_FLEET_ORDER", "CRON_FLEET_AWAY"];
 const MOST_FAILURES: u32 = 1_000_000;
 const LONGEST_NAME: usize = 64;
 const LONGEST_URL: usize = 2_000;
@@ -374,7 +376,7 @@ pub fn job_settings() -> &'static [JobSetting] {
 
 /// Whether a variable of a table is a job setting.
 pub fn is_job_setting(name: &[u8]) -> bool {
-    row(name).is_some()
+    row(name).is_some() || FLEET.iter().any(|fleet| fleet.as_bytes() == name)
 }
 
 /// Whether a variable of a table is kept from the job: CRON_PING, whose URL is a secret, and the commands of hooks.

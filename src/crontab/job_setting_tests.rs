@@ -398,7 +398,8 @@ fn job_settings_are_told_from_other_variables() {
         assert_eq!(is_hidden_from_jobs(setting.name.as_bytes()), is_hidden, "{}", setting.name);
         assert!(settings().any(|known| known == setting.name));
     }
-    for other in ["CRON_TZ", "CRON_JOB", "MAILTO", "cron_ping", ""] {
+    assert!(is_job_setting(b"CRON_FLEET") && is_job_setting(b"CRON_FLEET_NODES"));
+    for other in ["CRON_TZ", "CRON_JOB", "CRON_FLEETS", "MAILTO", "cron_ping", ""] {
         assert!(!is_job_setting(other.as_bytes()) && !is_hidden_from_jobs(other.as_bytes()), "{other}");
     }
     assert_eq!(job_settings().len(), 21);
@@ -484,4 +485,16 @@ fn the_first_entry_of_a_name_keeps_it() {
     assert_eq!((said[0].0, said[0].2.as_str()), (4, "the name a is already used in line 2"));
     let names: Vec<_> = parsed.table.entries.iter().map(Entry::name).collect();
     assert_eq!(names, [Some("a"), None, None]);
+}
+
+#[test]
+fn a_group_with_different_numbers_of_runs_is_a_warning_for_each_that_is_set() {
+    for (text, expected) in [
+        ("CRON_GROUP=g,2\n* * * * * a\n* * * * * b\nCRON_GROUP=h\n* * * * * c\n", vec![]),
+        ("CRON_GROUP=g,2\n* * * * * a\nCRON_GROUP=g\n* * * * * b\n* * * * * c\n", vec![4]),
+    ] {
+        let parsed = parse(Form::User, &CRONIE, text.as_bytes());
+        let lines: Vec<usize> = parsed.warnings().map(|said| said.line).collect();
+        assert_eq!(lines, expected, "{text}");
+    }
 }

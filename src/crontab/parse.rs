@@ -487,7 +487,7 @@ impl<'a> Parser<'a> {
         let shell = self.shell.as_deref();
         lints::check_job(&lints::Job::new(&job, self.context, self.machine, shell), &mut warnings);
         self.list_zone_of_jobs(&job);
-        let policy = self.policy(&job, next.ping, &mut warnings);
+        let policy = self.policy(line.number, &job, next.ping, &mut warnings);
         let full_name = match &next.name {
             Some(name) => self.give_name(line, &job, name, &mut warnings)?,
             None => None,
@@ -537,7 +537,13 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns the policy of an entry and adds warnings about it. None: the default.
-    fn policy(&mut self, job: &JobLine<'_>, ping: Option<Ping>, warnings: &mut Vec<Complaint>) -> Option<Arc<Policy>> {
+    fn policy(
+        &mut self,
+        line: u32,
+        job: &JobLine<'_>,
+        ping: Option<Ping>,
+        warnings: &mut Vec<Complaint>,
+    ) -> Option<Arc<Policy>> {
         if self.jobs.is_unset() && ping.is_none() && !job.flags.single {
             return None;
         }
@@ -556,6 +562,7 @@ impl<'a> Parser<'a> {
             kind: None,
         };
         policy_warnings::of(&self.jobs.policy(variant, None), &job.schedule, &place, warnings);
+        warnings.extend(self.jobs.check_group(line, &place));
         let policy = self.jobs.policy(variant.with_schedule(job.schedule.kind()), ping);
         (!Arc::ptr_eq(&policy, &Policy::shared_default())).then_some(policy)
     }

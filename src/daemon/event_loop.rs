@@ -12,8 +12,8 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
-    Action, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, SkipReason, StampCause,
-    StateChange,
+    Absence, Action, EntryComplaint, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules,
+    SkipReason, StampCause, StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -357,6 +357,8 @@ impl Daemon {
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
                 Action::Completed(upto) => self.planner.handing_out = Some(upto),
                 Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
+                Action::WasAway(absence) => self.log_absence(absence),
+                Action::Complain(complaint) => self.log_complaint(&complaint),
                 Action::End { run, why: _ } => self.end_run(run),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => {
@@ -537,6 +539,29 @@ impl Daemon {
         let starts = if caught_up == 1 { "1 missed start is" } else { &format!("{caught_up} missed starts are") };
         let detail = format!("the clock went {direction} by {} s; {starts} caught up", seconds.unsigned_abs());
         self.log_event("INFO", &detail);
+    }
+
+    fn log_complaint(&mut self, EntryComplaint { source, line, message }: &EntryComplaint) {
+        let line = LogLine {
+            level: Level::Warning,
+            user: source.name.clone(),
+            event: "WARNING".into(),
+            detail: format!("{}:{line}: {message}", source.path),
+            rest: String::new(),
+            line: usize::try_from(*line).ok(),
+        };
+        write_line(&mut self.log, &line);
+    }
+
+    fn log_absence(&mut self, Absence { seconds, slots, is_more, started }: Absence) {
+        let more = if is_more { "more than " } else { "" };
+        let passed = if slots == 1 { "1 slot passed".to_owned() } else { format!("{more}{slots} slots passed") };
+        let starts = match started {
+            0 => "none of them is".to_owned(),
+            1 => "1 of them is".to_owned(),
+            several => format!("{several} of them are"),
+        };
+        self.log_event("INFO", &format!("no daemon ran for {seconds} s; {passed}, {starts} started now"));
     }
 
     /// Gives the scheduler the anacrontab and the stamps.

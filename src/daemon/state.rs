@@ -61,6 +61,9 @@ pub struct Daemon {
     pub(super) is_lack_of_state_logged: bool,
 }
 
+/// Less than this is no sleep of the machine.
+const SHORTEST_SLEEP_MS: i64 = 1_000;
+
 /// The scheduler, what it wants done, and the timer that wakes it.
 #[derive(Debug)]
 pub(super) struct Planner {
@@ -72,12 +75,15 @@ pub(super) struct Planner {
     pub(super) timer: Timer,
     /// The moment for which the timer is armed.
     pub(super) armed_for: Option<Timestamp>,
+    /// For how many milliseconds the machine had slept since its boot at the last event.
+    slept_ms: i64,
 }
 
 impl Planner {
     /// A planner whose timer is not armed.
     pub(super) fn new(scheduler: Scheduler, timer: Timer) -> Planner {
-        Planner { scheduler, actions: VecDeque::new(), handing_out: None, timer, armed_for: None }
+        let slept_ms = clock::slept_ms();
+        Planner { scheduler, actions: VecDeque::new(), handing_out: None, timer, armed_for: None, slept_ms }
     }
 
     /// Passes an event to the scheduler and queues its answers.
@@ -87,6 +93,12 @@ impl Planner {
 
     /// The same for an event of another moment.
     pub(super) fn handle_at(&mut self, event: Event, now: Now) {
+        let slept_ms = clock::slept_ms();
+        // The two clocks are read one after the other.
+        if slept_ms - self.slept_ms >= SHORTEST_SLEEP_MS {
+            self.scheduler.note_sleep(slept_ms - self.slept_ms);
+            self.slept_ms = slept_ms;
+        }
         self.actions.extend(self.scheduler.handle(event, now));
     }
 

@@ -9,13 +9,16 @@
 //! the start of that line counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
 
 use super::environment::Environment;
-use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, Source, StampCause};
+use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, RunRules, Source, StampCause};
 use super::job_id::JobId;
+use super::jobs::{GroupKey, JobSpec, Jobs};
 use super::live_table::LiveCrontab;
+use super::run_record::Trigger;
+use super::start_queue::EntryKey;
 use super::tables::LiveTables;
 use super::timers::Timers;
 use super::zones::Zones;
-use crate::crontab::{AnacronJob, Anacrontab, Flags, Period};
+use crate::crontab::{AnacronJob, Anacrontab, CatchUp, Flags, Period, Policy};
 use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ use std::sync::Arc;
 const DIRECTORIES: [&str; 3] = ["/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"];
 /// The minute of every hour at which a check is made, as cronie's cron.d/0hourly has it.
 const CHECK_MINUTE: i64 = 1;
+/// The number of the anacrontab, where entries are named by the number of their table. No crontab has it.
+pub(super) const ANACRON: u32 = u32::MAX;
 
 /// The state of the anacron jobs.
 #[derive(Debug, Default)]
@@ -32,6 +37,14 @@ pub(super) struct Anacron {
     source: Option<Source>,
     /// The table in force; none when there is none, or when anacron itself is installed.
     table: Option<Arc<Anacrontab>>,
+    /// The number of each of its jobs, in its order. A job keeps it when the table changes.
+    numbers: Vec<u32>,
+    /// The number of each job there has been, by its identifier and its place among those with the same one.
+    all_numbers: BTreeMap<(Vec<u8>, u32), u32>,
+    /// The jobs by number.
+    ids: BTreeMap<u32, JobId>,
+    /// The day on which each job was found due that waits, runs or is retried, for its stamp.
+    days: BTreeMap<u32, Day>,
     /// The day of each job's last run, as far as it is known.
     stamps: BTreeMap<Vec<u8>, Day>,
     /// Jobs that were found due, in the order of their starts.
@@ -64,6 +77,8 @@ pub struct AnacronStatus {
     pub command: Vec<u8>,
     /// When it starts, if it was found due.
     pub starts_at: Option<Timestamp>,
+    /// Whether it is ever due (`CRON_ENABLED`).
+    pub is_enabled: bool,
 }
 
 /// A job that was found due.
@@ -105,18 +120,24 @@ enum Question {
     Start(PlannedJob),
 }
 
-/// The lines of system tables, which may run the directory of an anacron job.
+/// What is known besides: the lines of system tables, which may run the directory of an anacron job, and what runs or waits of jobs.
 #[derive(Clone, Copy)]
 pub(super) struct SystemLines<'a> {
     pub(super) tables: &'a LiveTables,
     pub(super) timers: &'a Timers,
     pub(super) zones: &'a Zones,
+    pub(super) jobs: &'a Jobs,
 }
 
 impl Anacron {
     /// Whether there is a table in force.
     pub(super) fn is_active(&self) -> bool {
         self.table.is_some()
+    }
+
+    /// Whether that is the table in force already.
+    pub(super) fn has(&self, source: &Source, table: &Option<Arc<Anacrontab>>) -> bool {
+        self.source.as_ref() == Some(source) && self.table == *table
     }
 
     /// Takes the table in force and the stamps of its jobs.
@@ -126,6 +147,84 @@ impl Anacron {
             None => self.planned.clear(),
         }
         (self.source, self.table, self.stamps) = (Some(source.clone()), table.clone(), stamps.clone());
+        let mut seen: BTreeMap<&[u8], u32> = BTreeMap::new();
+        let mut numbers = Vec::new();
+        for job in table.iter().flat_map(|table| &table.jobs) {
+            let place = seen.entry(&job.id).or_default();
+            let next = u32::try_from(self.all_numbers.len()).unwrap_or(u32::MAX);
+            numbers.push(*self.all_numbers.entry((job.id.clone(), *place)).or_insert(next));
+            *place += 1;
+        }
+        self.numbers = numbers;
+    }
+
+    /// Where the table comes from.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// The jobs of the table with their numbers.
+    fn numbered(&self) -> impl Iterator<Item = (u32, &AnacronJob)> {
+        let jobs = self.table.iter().flat_map(|table| &table.jobs);
+        self.numbers.iter().copied().zip(jobs)
+    }
+
+    fn job(&self, number: u32) -> Option<&AnacronJob> {
+        self.numbered().find(|(other, _)| *other == number).map(|(_, job)| job)
+    }
+
+    fn number_of(&self, job: &AnacronJob) -> Option<u32> {
+        self.numbered().find(|(_, other)| *other == job).map(|(number, _)| number)
+    }
+
+    /// The names that the jobs want, each with the place of the job in the table.
+    pub(super) fn wanted_names(&self) -> impl Iterator<Item = (u32, EntryKey, JobId)> {
+        (0..).zip(self.numbered()).map(|(place, (number, job))| (place, (ANACRON, number), name_of(job)))
+    }
+
+    /// The name that a job wants, and the one that is derived from its command.
+    pub(super) fn names_of(&self, number: u32) -> Option<(Option<JobId>, JobId)> {
+        let job = self.job(number)?;
+        let same = self.numbered().take_while(|(other, _)| *other != number);
+        let before = same.filter(|(_, other)| other.command == job.command).count();
+        let position = u32::try_from(before + 1).unwrap_or(u32::MAX);
+        let path = &self.source.as_ref()?.path;
+        Some((Some(name_of(job)), JobId::derive(path, "root", &job.command, position)))
+    }
+
+    /// The line of a job in the table.
+    pub(super) fn line_of(&self, number: u32) -> Option<u32> {
+        self.job(number).map(|job| job.line)
+    }
+
+    /// The id of a job by its number.
+    pub(super) fn id_of(&self, number: u32) -> Option<&JobId> {
+        self.ids.get(&number)
+    }
+
+    /// The jobs that are in the table now, by number.
+    pub(super) fn set_ids(&mut self, ids: BTreeMap<u32, JobId>) {
+        self.ids = ids;
+    }
+
+    /// Gives one of them another id.
+    pub(super) fn set_id(&mut self, number: u32, id: JobId) {
+        self.ids.insert(number, id);
+    }
+
+    /// The jobs by number.
+    pub(super) fn all_ids(&self) -> &BTreeMap<u32, JobId> {
+        &self.ids
+    }
+
+    /// What the table says of each job.
+    pub(super) fn specs(&self) -> Vec<(u32, JobSpec)> {
+        self.numbered().map(|(number, job)| (number, spec_of(number, job))).collect()
+    }
+
+    /// What the table says of a job.
+    pub(super) fn spec(&self, number: u32) -> Option<JobSpec> {
+        self.job(number).map(|job| spec_of(number, job))
     }
 
     /// Takes up runs of an earlier daemon whose results were not delivered to it.
@@ -135,7 +234,9 @@ impl Anacron {
             if self.undelivered.iter().any(|known| known.run == earlier.run) {
                 continue;
             }
-            if let Some(job) = table.jobs.iter().find(|job| job_id(job) == earlier.job) {
+            let is_of_job = |number: &u32| self.ids.get(number) == Some(&earlier.job);
+            let numbered = self.numbers.iter().zip(&table.jobs).find(|(number, _)| is_of_job(number));
+            if let Some((_, job)) = numbered {
                 // It was found due its delay before its start.
                 let found_at = Timestamp(earlier.scheduled_at.0 - i64::from(job.delay));
                 let day = Day::at(found_at, zone);
@@ -163,13 +264,9 @@ impl Anacron {
         self.want_check(Occasion::Change);
     }
 
-    /// While all jobs are paused, none is found due. Those that were are found again when the pause ends.
-    pub(super) fn set_paused(&mut self, is_paused: bool) {
-        match (std::mem::replace(&mut self.is_paused, is_paused), is_paused) {
-            (false, true) => self.planned.clear(),
-            (true, false) => self.want_check(Occasion::Regular),
-            (false, false) | (true, true) => {}
-        }
+    /// Notes that the pause of a job has ended: it may be due.
+    pub(super) fn note_resumed(&mut self) {
+        self.want_check(Occasion::Regular);
     }
 
     fn want_check(&mut self, occasion: Occasion) {
@@ -179,7 +276,7 @@ impl Anacron {
     }
 
     /// Asks for what has to be known before the next step, if that is due.
-    pub(super) fn next_question(&mut self, now: Timestamp) -> Option<Action> {
+    pub(super) fn next_question(&mut self, jobs: &Jobs, now: Timestamp) -> Option<Action> {
         if self.question.is_some() {
             return None;
         }
@@ -192,7 +289,7 @@ impl Anacron {
             self.question = Some(Question::Table);
             return Some(Action::ReadAnacrontab);
         }
-        let may_start = self.running.is_empty() && self.planned.first().is_some_and(|planned| planned.at <= now);
+        let may_start = !self.is_any_busy(jobs) && self.planned.first().is_some_and(|planned| planned.at <= now);
         may_start.then(|| {
             let planned = self.planned.remove(0);
             let id = planned.job.id.clone();
@@ -243,16 +340,18 @@ impl Anacron {
                 self.planned.retain(|planned| table.hours.admit(hour(planned.at, zone)));
             }
         }
-        let is_busy = |id: &[u8]| {
+        let is_busy = |number: u32, id: &[u8]| {
             self.planned.iter().any(|planned| planned.job.id == id)
                 || self.running.iter().chain(&self.undelivered).any(|running| running.id == id)
                 || self.failed.iter().any(|failed| failed == id)
+                || self.ids.get(&number).is_some_and(|id| lines.jobs.is_occupied(id))
         };
-        let mut found: Vec<PlannedJob> = table
-            .jobs
-            .iter()
-            .filter(|job| !is_busy(&job.id) && self.is_due(job, lines, now, zone))
-            .map(|job| PlannedJob { job: job.clone(), at: start_of(job, now), day: today })
+        let mut found: Vec<PlannedJob> = self
+            .numbered()
+            .filter(|(number, job)| {
+                job.policy.is_enabled && !is_busy(*number, &job.id) && self.is_due(job, lines, now, zone)
+            })
+            .map(|(_, job)| PlannedJob { job: job.clone(), at: start_of(job, now), day: today })
             .filter(|planned| table.hours.admit(hour(planned.at, zone)))
             .collect();
         self.planned.extend(found.iter().cloned());
@@ -270,19 +369,37 @@ impl Anacron {
         }
     }
 
-    /// Returns the start of the job that was asked about, which can start now; none if somebody else has run the job meanwhile.
-    pub(super) fn start(
+    /// Returns the job that was asked about, which can start now, and its slot; none if somebody else has run the job meanwhile, or its line
+    /// has changed.
+    pub(super) fn take_start(
         &mut self,
-        run: RunId,
         lines: SystemLines<'_>,
         now: Timestamp,
         zone: &Zone,
-    ) -> Option<RunRequest> {
+    ) -> Option<(JobId, Timestamp)> {
         let Some(Question::Start(planned)) = self.question.take() else { return None };
-        let is_due = !self.is_paused && self.is_due(&planned.job, lines, now, zone);
-        let source = self.source.clone().filter(|_| is_due)?;
-        self.running.push(RunningJob { run, id: planned.job.id.clone(), day: planned.day });
-        Some(planned.request(run, source))
+        let number = self.number_of(&planned.job).filter(|_| self.is_due(&planned.job, lines, now, zone))?;
+        self.days.insert(number, planned.day);
+        Some((self.ids.get(&number)?.clone(), planned.at))
+    }
+
+    /// The start of a job was handed over.
+    pub(super) fn started(&mut self, run: RunId, number: u32, trigger: Trigger, today: Day) {
+        let day = if trigger.is_manual() { today } else { self.days.get(&number).copied().unwrap_or(today) };
+        let id = self.job(number).map(|job| job.id.clone());
+        self.running.extend(id.map(|id| RunningJob { run, id, day }));
+    }
+
+    /// The slot of a job that was asked about has been left out: it is looked at again at the next regular check.
+    pub(super) fn left_out(&mut self, id: &JobId) {
+        let number = self.ids.iter().find(|(_, other)| *other == id).map(|(number, _)| *number);
+        let job = number.and_then(|number| self.job(number)).map(|job| job.id.clone());
+        self.failed.extend(job);
+    }
+
+    /// Whether a job runs, waits for a place in its group, or will be retried. Others wait for it: they run one after the other.
+    fn is_any_busy(&self, jobs: &Jobs) -> bool {
+        !self.running.is_empty() || self.ids.values().any(|id| jobs.is_occupied(id))
     }
 
     /// Drops the start that was asked about, since anacron itself has been installed.
@@ -298,11 +415,11 @@ impl Anacron {
     }
 
     /// When the anacron jobs need attention next.
-    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+    pub(super) fn wake_at(&self, jobs: &Jobs) -> Option<Timestamp> {
         if self.question.is_some() {
             return None;
         }
-        let start = self.planned.first().filter(|_| self.running.is_empty()).map(|planned| planned.at);
+        let start = self.planned.first().filter(|_| !self.is_any_busy(jobs)).map(|planned| planned.at);
         [self.next_check, start].into_iter().flatten().min()
     }
 
@@ -315,6 +432,8 @@ impl Anacron {
             RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => self.failed.push(ended.id),
             RunOutcome::Code(_) | RunOutcome::Signal { .. } | RunOutcome::Lost => {
                 self.set_stamp(&ended.id, Some(ended.day));
+                // A run by hand is the one that was planned.
+                self.planned.retain(|planned| planned.job.id != ended.id);
                 actions.push(Action::WriteStamp { id: ended.id, day: ended.day, cause: StampCause::Ended });
             }
         }
@@ -335,9 +454,9 @@ impl Anacron {
 
     /// The jobs of the table in force, for questions.
     pub(super) fn jobs(&self) -> Vec<AnacronStatus> {
-        let (Some(table), Some(source)) = (&self.table, &self.source) else { return Vec::new() };
-        let status = |job: &AnacronJob| AnacronStatus {
-            id: job_id(job),
+        let Some(source) = &self.source else { return Vec::new() };
+        let status = |(number, job): (u32, &AnacronJob)| AnacronStatus {
+            id: self.ids.get(&number).cloned().unwrap_or_else(|| name_of(job)),
             source: source.path.clone(),
             line: job.line,
             schedule: match job.period {
@@ -348,8 +467,30 @@ impl Anacron {
             },
             command: job.command.clone(),
             starts_at: self.planned.iter().find(|planned| planned.job == *job).map(|planned| planned.at),
+            is_enabled: job.policy.is_enabled,
         };
-        table.jobs.iter().map(status).collect()
+        self.numbered().map(status).collect()
+    }
+
+    /// What the executor must know: the job runs as root's, as from a system table.
+    pub(super) fn request(&self, number: u32, run: RunId, scheduled_at: Timestamp) -> Option<RunRequest> {
+        let job = self.job(number)?;
+        Some(RunRequest {
+            run,
+            job: self.ids.get(&number)?.clone(),
+            source: self.source.clone()?,
+            line: job.line,
+            user: "root".to_owned(),
+            command: job.command.clone().into(),
+            literal: true,
+            variables: Environment::of(job.variables.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))),
+            flags: Flags::default(),
+            scheduled_at: scheduled_at.0,
+            at_reboot: false,
+            trigger: Trigger::Anacron,
+            attempt: 1,
+            rules: RunRules::default(),
+        })
     }
 
     fn set_stamp(&mut self, id: &[u8], day: Option<Day>) {
@@ -369,30 +510,6 @@ impl Anacron {
         };
         has_come(job.period, last, today)
             && DIRECTORIES.iter().filter(|directory| names(&job.command, directory)).all(|directory| missed(directory))
-    }
-}
-
-impl PlannedJob {
-    /// What the executor must know: the job runs as root's, as from a system table.
-    fn request(&self, run: RunId, source: Source) -> RunRequest {
-        RunRequest {
-            run,
-            job: job_id(&self.job),
-            source,
-            line: self.job.line,
-            user: "root".to_owned(),
-            command: self.job.command.clone().into(),
-            literal: true,
-            variables: Environment::of(
-                self.job.variables.iter().map(|(name, value)| (name.as_slice(), value.as_slice())),
-            ),
-            flags: Flags::default(),
-            scheduled_at: self.at.0,
-            at_reboot: false,
-            trigger: super::run_record::Trigger::Anacron,
-            attempt: 1,
-            rules: super::event::RunRules::default(),
-        }
     }
 }
 
@@ -417,9 +534,35 @@ impl SystemLines<'_> {
     }
 }
 
-/// The job id: root's, with the anacron job identifier as its name.
-fn job_id(job: &AnacronJob) -> JobId {
+/// The name that a job wants: root's, with the anacron job identifier as its name.
+fn name_of(job: &AnacronJob) -> JobId {
     JobId::named("root", &safe_name(&job.id))
+}
+
+/// What a line says of its job. A group is one of a system table.
+fn spec_of(number: u32, job: &AnacronJob) -> JobSpec {
+    let policy = &job.policy;
+    // These have no effect on anacron jobs.
+    let is_without = policy.late.is_none() && policy.except.is_empty() && policy.catch_up == CatchUp::default();
+    let policy = match is_without {
+        true => Arc::clone(policy),
+        false => Arc::new(Policy {
+            late: None,
+            except: Arc::default(),
+            catch_up: CatchUp::default(),
+            ..Policy::clone(policy)
+        }),
+    };
+    let group = policy.group.as_ref().map(|group| GroupKey { user: None, name: group.name.clone() });
+    JobSpec {
+        policy,
+        entry: Some((ANACRON, number)),
+        line: job.line,
+        table_owner: None,
+        group,
+        is_interval: false,
+        after: Vec::new(),
+    }
 }
 
 fn start_of(job: &AnacronJob, now: Timestamp) -> Timestamp {

@@ -1,7 +1,8 @@
 use super::*;
+use crate::crontab::MailRule;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
 use crate::schedule::{HostKey, OnlyUtc};
-use crate::scheduler::{Event, Now, Owner, Pause, PauseScope, Preparation, RunResult, Scheduler};
+use crate::scheduler::{Event, Now, Owner, Pause, PauseScope, Preparation, RunRecord, RunResult, Scheduler};
 use std::collections::VecDeque;
 
 /// A machine: the files of anacron's jobs, the system's own lines, a clock.
@@ -18,6 +19,7 @@ struct Machine {
     running: Vec<RunRequest>,
     /// What ran, with the moment of its start.
     ran: Vec<(Timestamp, String)>,
+    records: Vec<RunRecord>,
 }
 
 const DIALECT: Dialect = Dialect {
@@ -67,6 +69,7 @@ impl Machine {
             found: Vec::new(),
             running: Vec::new(),
             ran: Vec::new(),
+            records: Vec::new(),
         }
     }
 
@@ -114,14 +117,17 @@ impl Machine {
                             0,
                         ))));
                     }
-                    Action::Jumped { .. } | Action::Completed(_) | Action::Record(_) | Action::UpdateRow(_) => {}
-                    Action::SaveState(_) => {}
-                    Action::FollowUp(_)
+                    Action::Record(record) => self.records.push(*record),
+                    Action::WasAway(_)
+                    | Action::UpdateRow(_)
+                    | Action::Jumped { .. }
+                    | Action::Completed(_)
+                    | Action::SaveState(_)
+                    | Action::Notice(_)
                     | Action::Conclude { .. }
-                    | Action::Skipped { .. }
-                    | Action::ReserveRuns(_)
-                    | Action::End { .. }
-                    | Action::Notice(_) => {
+                    | Action::Skipped { .. } => {}
+                    Action::Complain(_) => {}
+                    Action::FollowUp(_) | Action::ReserveRuns(_) | Action::End { .. } => {
                         panic!("{action:?}")
                     }
                 }
@@ -224,7 +230,7 @@ impl Machine {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.scheduler.anacron.wake_at()
+        self.scheduler.anacron.wake_at(&self.scheduler.jobs)
     }
 }
 
@@ -581,15 +587,100 @@ fn a_year_on_a_machine_that_is_often_off() {
     assert!(monthly.len() >= 10 && monthly.iter().all(|gap| (28..38).contains(gap)), "{monthly:?}");
 }
 
-#[test]
-fn nothing_is_found_due_while_all_jobs_are_paused() {
-    let mut machine = Machine::new("1 5 daily a\n", "2026-05-01T10:00:00Z").stamped("daily", "2026-04-29");
-    assert_eq!(machine.found_at_boot(), ["daily"]);
-    let (from, until) = (machine.now, moment("2026-05-01T12:00:00Z"));
+/// Pauses a job for an hour.
+fn pause(machine: &mut Machine, name: &str) {
+    let (from, until) = (machine.now, Timestamp(machine.now.0 + 3_600));
     let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true };
-    machine.handle(Event::PauseAll { scope: PauseScope::Everybody, pause });
-    machine.live_without_ends(moment("2026-05-01T11:59:59Z"));
-    assert!(machine.ran.is_empty() && machine.found.is_empty(), "{:?}", machine.ran);
-    machine.live_without_ends(moment("2026-05-01T12:10:00Z"));
-    assert_eq!(machine.ran, [(moment("2026-05-01T12:05:00Z"), "daily".to_owned())]);
+    machine.handle(Event::Pause { job: JobId::named("root", name), pause });
+}
+
+#[test]
+fn a_job_has_the_policy_of_the_settings_above_it() {
+    let tab =
+        "CRON_TIMEOUT=2m\nCRON_RETRY=1,30s\nCRON_MAIL=failure\nCRON_LIMITS=nice=9\n1 0 a x\nCRON_RETRY=0\n1 0 b y\n";
+    let mut machine = Machine::new(tab, "2026-11-22T12:00:00Z");
+    machine.boot();
+    let [start] = machine.running.as_slice() else { panic!("{:?}", machine.running) };
+    let RunRules { timeout, retries_left, mail, limits, .. } = start.rules.clone();
+    assert_eq!((timeout, retries_left, mail, limits.nice), (Some(120), 1, MailRule::Failure, Some(9)));
+    machine.end(RunOutcome::Code(1));
+    assert_eq!(machine.running, [], "b waits for the retry of a");
+    machine.now = Timestamp(machine.now.0 + 30);
+    machine.handle(Event::Tick);
+    let [retry] = machine.running.as_slice() else { panic!("{:?}", machine.running) };
+    assert_eq!((retry.job.as_str(), retry.attempt, retry.trigger), ("root:a", 2, Trigger::Retry));
+    machine.end(RunOutcome::Code(0));
+    assert_eq!(machine.running.len(), 1);
+    machine.end(RunOutcome::Code(1));
+    assert_eq!(machine.running, [], "b has no retry");
+    let outcomes: Vec<(&str, &str, &str)> =
+        machine.records.iter().map(|of| (of.job.name(), of.trigger.as_str(), of.outcome.as_str())).collect();
+    assert_eq!(outcomes, [("a", "anacron", "failed"), ("a", "retry", "ok"), ("b", "anacron", "failed")]);
+    assert_eq!(machine.stamps.len(), 2);
+}
+
+#[test]
+fn a_job_that_is_not_enabled_runs_by_hand_only_and_that_counts_as_its_run() {
+    let mut machine = Machine::new("CRON_ENABLED=no\n1 0 off x\nCRON_ENABLED=yes\n1 30 on y\n", "2026-11-22T12:00:00Z");
+    assert_eq!(machine.found_at_boot(), ["on"]);
+    for name in ["off", "on"] {
+        machine.handle(Event::RunByHand { job: JobId::named("root", name), is_forced: false });
+        let [start] = machine.running.as_slice() else { panic!("{:?}", machine.running) };
+        assert_eq!((start.job.name(), start.trigger), (name, Trigger::Manual));
+        machine.end(RunOutcome::Code(0));
+        assert_eq!(machine.stamps[name.as_bytes()], day("20261122"));
+    }
+    machine.live(moment("2026-11-22T18:00:00Z"), 1);
+    assert_eq!(machine.ran.len(), 2, "{:?}", machine.ran);
+}
+
+#[test]
+fn a_paused_job_starts_after_the_pause() {
+    let mut machine = Machine::new("1 5 job x\n1 10 other y\n", "2026-11-22T12:00:00Z");
+    machine.boot();
+    pause(&mut machine, "job");
+    machine.live(moment("2026-11-22T12:20:00Z"), 1);
+    assert_eq!(machine.ran, [(moment("2026-11-22T12:10:00Z"), "other".to_owned())]);
+    let mut resumed = machine;
+    resumed.handle(Event::Resume { job: JobId::named("root", "job") });
+    assert_eq!(resumed.records.last().map(|record| record.outcome.as_str()), Some("ok"));
+    resumed.live(moment("2026-11-22T12:40:00Z"), 1);
+    assert_eq!(resumed.ran.last(), Some(&(moment("2026-11-22T12:25:00Z"), "job".to_owned())));
+    // The pause ends by itself, and the next regular check finds the job.
+    let mut machine = Machine::new("1 5 job x\n", "2026-11-22T12:00:00Z");
+    machine.boot();
+    pause(&mut machine, "job");
+    machine.live(moment("2026-11-22T14:00:00Z"), 1);
+    assert_eq!(machine.ran, [(moment("2026-11-22T13:06:00Z"), "job".to_owned())]);
+    assert_eq!(machine.stamps[b"job".as_slice()], day("20261122"));
+    let skipped = machine.records.iter().filter(|record| record.outcome.reason() == Some("paused"));
+    assert!(skipped.map(|record| record.count).sum::<u64>() >= 1, "{:?}", machine.records);
+}
+
+#[test]
+fn ids_are_unique_though_identifiers_become_equal_names() {
+    let mut machine = Machine::new("1 0 a:b@c x\n1 0 a_b_c y\n", "2026-11-22T12:00:00Z");
+    machine.boot_with("CRON_NAME=a_b_c\n0 1 * * * root z\n");
+    let anacron: Vec<String> = machine.scheduler.anacron_jobs().iter().map(|job| job.id.to_string()).collect();
+    let entry = machine.scheduler.entries().next().and_then(|live| live.id()).expect("an entry").to_string();
+    assert_eq!(anacron[0], "root:a_b_c");
+    assert!(anacron[1].starts_with("root:y-") && entry.starts_with("root:z-"), "{anacron:?} {entry}");
+    machine.tab = None;
+    machine.change();
+    let entry = machine.scheduler.entries().next().and_then(|live| live.id()).expect("an entry").to_string();
+    assert_eq!(entry, "root:a_b_c", "the name is free again");
+}
+
+#[test]
+fn all_jobs_start_after_a_pause_of_all() {
+    let mut machine = Machine::new("1 5 daily a\n", "2026-11-22T10:00:00Z");
+    machine.boot();
+    let (from, until) = (machine.now, moment("2026-11-22T12:00:00Z"));
+    let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true };
+    machine.handle(Event::PauseAll { scope: PauseScope::Everybody, pause: pause.clone() });
+    machine.handle(Event::Pause { job: JobId::named("root", "daily"), pause });
+    machine.live(moment("2026-11-22T11:59:59Z"), 1);
+    assert!(machine.ran.is_empty(), "{:?}", machine.ran);
+    machine.live(moment("2026-11-22T14:00:00Z"), 1);
+    assert_eq!(machine.ran.len(), 1, "{:?}", machine.ran);
 }

@@ -23,6 +23,7 @@ impl Scheduler {
     pub(super) fn follow_clock(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
         let elapsed_ms = now.elapsed_ms - self.progress.last.elapsed_ms;
         let step_ms = (now.utc.0 - self.progress.last.utc.0) * 1_000 - elapsed_ms;
+        let slept_ms = std::mem::take(&mut self.progress.slept_ms);
         if step_ms.abs() < STEP_MS && self.progress.upto.0 - now.utc.0 < SHORT_BACK {
             self.advance(now.utc);
             self.fire_before(now.utc, now, actions);
@@ -44,7 +45,9 @@ impl Scheduler {
             actions.push(Action::Jumped { seconds, caught_up });
             self.anacron.note_jump();
         }
-        (step_ms > 0 && from < now.utc).then_some(Gap { from, to: now.utc, why: MissReason::Clock })
+        // A clock that is corrected after a sleep goes forward by a little more.
+        let why = if slept_ms.saturating_mul(2) >= step_ms { MissReason::Asleep } else { MissReason::Clock };
+        (step_ms > 0 && from < now.utc).then_some(Gap { from, to: now.utc, why })
     }
 
     /// Collects what was due up to `to` while the clock went on undisturbed, even if the loop is late.

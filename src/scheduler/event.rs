@@ -498,6 +498,10 @@ pub enum Action {
     ReserveRuns(RunId),
     /// Everything due up to here has been handed out: write the record.
     Completed(Timestamp),
+    /// Something is wrong with an entry: say so.
+    Complain(Box<EntryComplaint>),
+    /// Slots passed while no daemon was there: say so.
+    WasAway(Absence),
     /// The clock jumped: say so.
     Jumped {
         /// Seconds, positive forward; a sleep counts as forward.
@@ -505,6 +509,30 @@ pub enum Action {
         /// Missed starts that are caught up because of it.
         caught_up: usize,
     },
+}
+
+/// What is wrong with an entry because of other tables, or of others in its own that only a daemon knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryComplaint {
+    /// The table that the entry is in.
+    pub source: Source,
+    /// Its line there, from 1.
+    pub line: u32,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+/// Slots that came while no daemon was there, of entries without `CRON_CATCHUP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// For how many seconds nothing was handled.
+    pub seconds: i64,
+    /// How many slots passed.
+    pub slots: u64,
+    /// Whether there were more, which were not counted.
+    pub is_more: bool,
+    /// How many of them start now, by the rule for restarts.
+    pub started: usize,
 }
 
 /// What counts as the run of an anacron job.

@@ -1,5 +1,6 @@
 //! Finding live entries by the jobs that they are.
 
+use super::anacron::ANACRON;
 use super::event::{RunId, RunRequest, RunRules};
 use super::job_id::JobId;
 use super::state::Scheduler;
@@ -30,6 +31,10 @@ impl Scheduler {
         let mut found = HashMap::new();
         if wanted.is_empty() {
             return found;
+        }
+        for (&number, job) in self.anacron.all_ids().iter().filter(|(_, job)| wanted.contains(job)) {
+            let start = self.request((ANACRON, number), RunId(0), Timestamp(0), false);
+            found.extend(start.map(|start| (job.clone(), start)));
         }
         for (number, table) in self.tables.iter() {
             for entry in 0..table.entries().len() as u32 {

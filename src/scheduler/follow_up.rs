@@ -106,14 +106,20 @@ pub(super) fn variables(notice: &Notice) -> Vec<(String, String)> {
     variables
 }
 
-/// The call of a web service. A run by hand is a slot of its own.
-pub(super) fn ping(ping: &Ping, event: PingEvent, job: &JobId, slot: Timestamp, trigger: Trigger) -> FollowUpTask {
+/// The call of a web service. Each run by hand is a slot of its own.
+pub(super) fn ping(
+    ping: &Ping,
+    event: PingEvent,
+    job: &JobId,
+    slot: Timestamp,
+    (trigger, run): (Trigger, Option<RunId>),
+) -> FollowUpTask {
     let (word, url) = match event {
         PingEvent::Start => ("start", with_path(&ping.url, "/start")),
         PingEvent::Ok => ("ok", ping.url.to_string()),
         PingEvent::Fail => ("fail", with_path(&ping.url, "/fail")),
     };
-    let by_hand = if trigger.is_manual() { " by hand" } else { "" };
+    let by_hand = run.filter(|_| trigger.is_manual()).map(|run| format!(" by hand {run}")).unwrap_or_default();
     let slot = format!("{job} {slot}{by_hand}");
     let with_output = ping.with_output && event != PingEvent::Start;
     FollowUpTask::Ping { event: word.to_owned(), url, slot, with_output }

@@ -207,12 +207,19 @@ impl LiveCrontab {
         policy
     }
 
-    /// A digest of when an entry is due: of its schedule's text, its zone and its delay. It is the same in every process.
-    pub(super) fn schedule_digest(&self, entry: u32) -> u64 {
+    /// A digest of when an entry is due: of the words of its schedule, its zone and its delay. It is the same in every process. `system_zone` is
+    /// that of entries without a zone of their own.
+    pub(super) fn schedule_digest(&self, entry: u32, system_zone: &str) -> u64 {
         let Some(timing) = self.entry(entry).map(|entry| self.table.timing(entry)) else { return 0 };
         let mut hasher = SipHasher24::new();
-        let zone = timing.zone.as_ref().map(|zone| zone.name().to_owned()).unwrap_or_default();
-        (&*timing.text, zone, timing.delay).hash(&mut hasher);
+        let zone = timing.zone.as_ref().map_or(system_zone, |zone| zone.name());
+        let words: Vec<Vec<u8>> = timing
+            .text
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty())
+            .map(<[u8]>::to_ascii_lowercase)
+            .collect();
+        (words, zone, timing.delay).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -4,6 +4,7 @@ use super::clock::SHORT_BACK;
 use super::due::Due;
 use super::event::{Action, Now, Source};
 use super::live_table::{EntryState, LiveCrontab, Waiting};
+use super::names::Touched;
 use super::run_record::{MissReason, SkipReason};
 use super::start_queue::Dropped;
 use super::state::{Begin, Gap, Phase, Scheduler};
@@ -109,12 +110,13 @@ impl Scheduler {
         };
         let number = self.tables.add(fresh, &mut self.timing.timers);
         let was_live = old.is_some();
+        let released = old.as_ref().map(|(old_number, _)| self.release_names(*old_number)).unwrap_or_default();
         self.change_entries(now, actions, |scheduler, actions| match old {
             Some((old_number, old)) => {
                 scheduler.carry_over(old_number, &old, number, now, actions);
-                scheduler.manage(number, old.managed, now, actions);
+                scheduler.manage(number, old.managed, released, now, actions);
             }
-            None => scheduler.manage(number, BTreeMap::new(), now, actions),
+            None => scheduler.manage(number, BTreeMap::new(), released, now, actions),
         });
         self.timing.free_unused(unused);
         if self.phase != Phase::Running {
@@ -129,10 +131,12 @@ impl Scheduler {
         let Some(number) = self.tables.find(path) else { return };
         let mut unused = Vec::new();
         if let Some(table) = self.take_table(number, &mut unused) {
+            let touched = Touched { names: self.release_names(number), copies: self.copies_of(table.source()) };
             self.change_entries(now, actions, |scheduler, actions| {
                 let dropped = scheduler.queue.drop_entries(Some(number));
                 scheduler.report_removed(&table, &dropped, now, actions);
                 scheduler.unmanage(&table, now, actions);
+                scheduler.pass_names_on(number, &touched, now, actions);
             });
         }
         self.timing.free_unused(unused);
@@ -213,9 +217,11 @@ impl Scheduler {
     /// the local minute of the old zone.
     pub(super) fn change_system_zone(&mut self, zone: Arc<Zone>, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Loading {
-            return self.timing.zones.set_system(zone);
+            self.timing.zones.set_system(zone);
+            return self.note_system_zone(now, actions);
         }
         let changes = self.timing.zones.change_system(zone, self.progress.upto);
+        self.note_system_zone(now, actions);
         if self.phase == Phase::Running {
             self.apply_clock_changes(&changes, self.progress.upto);
             self.timing.arm_all(self.progress.upto);

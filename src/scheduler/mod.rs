@@ -10,6 +10,7 @@
 //! | `state` | the [`Scheduler`]: its state, and which method handles which event |
 //! | `event` | events, actions, and the descriptions of a start and an end |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `absence` | how many slots passed while no daemon was there |
 //! | `late_tables` | catch-up for tables that are first loaded after the beginning |
 //! | `slot_budget` | a limit on the missed slots that are looked at |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
@@ -32,6 +33,8 @@
 //! | `request_result` | what became of a request of somebody |
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
+//! | `names` | which entry has which name |
+//! | `complaints` | what is wrong with entries as far as other tables have to do with it |
 //! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `run_record` | outcomes as they are recorded |
 //! | `earlier` | what earlier daemons have left |
@@ -40,9 +43,11 @@
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
 #![forbid(unsafe_code)]
 
+mod absence;
 mod anacron;
 mod anacron_events;
 mod clock;
+mod complaints;
 mod due;
 mod earlier;
 mod environment;
@@ -56,6 +61,7 @@ mod late_tables;
 mod live;
 mod live_table;
 mod loading;
+mod names;
 mod policies;
 mod progress;
 mod queue_exits;
@@ -80,8 +86,8 @@ pub use crate::crontab::SharedBytes;
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
 pub use event::{
-    Action, EarlierRun, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner, Preparation, RunId, RunOutcome,
-    RunRequest, RunResult, RunRules, Source, StampCause, Usage,
+    Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner,
+    Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, Source, StampCause, Usage,
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;

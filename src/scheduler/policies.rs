@@ -1,5 +1,6 @@
 //! Job policies in the scheduler: which entries have one, what their slots become, and what they do when time was left out.
 
+use super::anacron::ANACRON;
 use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
@@ -7,6 +8,7 @@ use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, RunStart, Turn};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
+use super::names::{NamedEntries, Touched};
 use super::queue_exits::QueueExit;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::runs::RunOrigin;
@@ -26,32 +28,60 @@ const LATEST_WINDOW: i64 = 60;
 
 /// Which entries of a table are managed, that is, have a policy, a name or an interval.
 impl Scheduler {
-    /// Makes the managed entries of a table known that has just become live under that number. `old` are those of the table that it replaces.
-    pub(super) fn manage(&mut self, number: u32, old: BTreeMap<u32, JobId>, now: Now, actions: &mut Vec<Action>) {
+    /// Makes the managed entries of a table known that has just become live under that number. `old` are those of the table that it replaces,
+    /// and `released` the names that this one had wanted.
+    pub(super) fn manage(
+        &mut self,
+        number: u32,
+        old: BTreeMap<u32, JobId>,
+        released: BTreeSet<JobId>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut names = self.claim_names(number);
+        names.extend(released);
+        let may_be_renamed = self.may_be_renamed(number);
         let Some(table) = self.tables.get(number) else { return };
-        let mut specs = Vec::new();
-        let mut taken: BTreeSet<JobId> = BTreeSet::new();
         let is_all_paused = self.jobs.is_all_paused(table_owner(table));
+        let touched = Touched { names, copies: self.copies_of(table.source()) };
+        let mut wanted = Vec::new();
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
         for entry in 0..table.entries().len() as u32 {
             let is_interval = table.is_interval(entry);
             // Somebody may have paused a job that has no policy, or run it by hand.
-            let is_steered = || table.job_id(entry, &self.settings.caller).is_some_and(|id| steered.contains(&id));
-            if !(self.settings.records_all
+            let derived = || table.job_id(entry, &self.settings.caller);
+            let is_steered = || derived().is_some_and(|id| steered.contains(&id));
+            let is_renamed = || self.resolve((number, entry)) != derived();
+            if self.settings.records_all
                 || is_interval
                 || table.is_managed(entry)
                 || is_all_paused
-                || (!steered.is_empty() && is_steered()))
+                || (!steered.is_empty() && is_steered())
+                || (may_be_renamed && is_renamed())
             {
-                continue;
+                wanted.push((entry, self.spec(table, number, entry, is_interval)));
             }
-            let Some(id) = self.free_id(table, number, entry, &old, &taken) else { continue };
-            taken.insert(id.clone());
-            specs.push((id, self.spec(table, number, entry, is_interval)));
         }
+        let NamedEntries { specs, gone } = self.name_entries(number, wanted, old, &touched, actions);
+        self.install_jobs(specs, gone, now, actions);
+        self.take_up_state(number, now, actions);
+    }
+
+    /// Gives jobs their new policies and entries, and forgets those that have none any more.
+    pub(super) fn install_jobs(
+        &mut self,
+        specs: Vec<(JobId, JobSpec)>,
+        gone: Vec<JobId>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let asks = |spec: &JobSpec| !spec.after.is_empty() || spec.group.is_some();
+        let in_question: Vec<JobId> = specs.iter().filter(|(_, spec)| asks(spec)).map(|(id, _)| id.clone()).collect();
+        let zone = self.timing.zones.system();
         for (id, spec) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
-            let Some((_, entry)) = spec.entry else { continue };
-            let digest = table.schedule_digest(entry);
+            let Some((number, entry)) = spec.entry else { continue };
+            let Some(table) = self.tables.get(number) else { continue };
+            let digest = table.schedule_digest(entry, zone.name());
             let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
             if !is_same {
                 self.first_seen.insert(id.clone(), (digest, now.utc));
@@ -65,15 +95,11 @@ impl Scheduler {
         let is_known = |id: &JobId| self.first_seen.contains_key(id);
         let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
-        let managed = specs.iter().filter_map(|(id, spec)| Some((spec.entry?.1, id.clone()))).collect();
-        if let Some(table) = self.tables.get_mut(number) {
-            table.managed = managed;
-        }
-        let gone: Vec<JobId> = old.into_values().filter(|id| !taken.contains(id)).collect();
         self.with_jobs(now, actions, |jobs, turn| {
             for (id, spec) in specs {
+                let may_be_paused = jobs.is_all_paused(spec.table_owner);
                 jobs.register(id.clone(), spec, turn);
-                if is_all_paused {
+                if may_be_paused {
                     jobs.pause_if_covered(&id, turn);
                 }
             }
@@ -81,19 +107,29 @@ impl Scheduler {
         });
         self.forget_first_seen(&gone, actions);
         self.forget_first_seen(&without, actions);
-        if self.phase == Phase::Running && !self.earlier.unclaimed.is_empty() {
-            // Runs that no executor has listed since the begin are over.
-            let claimed = self.claim(Some(number), now, actions);
-            self.leave_out_paused(&claimed.paused, now, actions);
-            for result in claimed.ended {
-                self.ended(&result, now, actions);
-            }
-            for run in claimed.unknown {
-                let ended_at_ms = now.utc.0.saturating_mul(1_000);
-                self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
-            }
-            self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
+        // Before the begin other tables are still to come.
+        match self.phase {
+            Phase::Loading => self.unchecked.extend(in_question),
+            Phase::Running | Phase::Stopped => self.complain_of(&in_question, actions),
         }
+    }
+
+    /// Gives the jobs of a table that is loaded late what an earlier daemon has left of them.
+    pub(super) fn take_up_state(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running || self.earlier.unclaimed.is_empty() {
+            return;
+        }
+        // Runs that no executor has listed since the begin are over.
+        let claimed = self.claim(Some(number), now, actions);
+        self.leave_out_paused(&claimed.paused, now, actions);
+        for result in claimed.ended {
+            self.ended(&result, now, actions);
+        }
+        for run in claimed.unknown {
+            let ended_at_ms = now.utc.0.saturating_mul(1_000);
+            self.ended(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
+        }
+        self.with_jobs(now, actions, |jobs, turn| jobs.let_all_go_on(turn));
     }
 
     /// The entries of a table that is not live any more are gone.
@@ -102,6 +138,23 @@ impl Scheduler {
         if !gone.is_empty() {
             self.with_jobs(now, actions, |jobs, turn| gone.iter().for_each(|id| jobs.unregister(id, turn)));
             self.forget_first_seen(&gone, actions);
+        }
+    }
+
+    /// The system's zone is another one: entries without a zone of their own have another schedule from now on.
+    pub(super) fn note_system_zone(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let zone = self.timing.zones.system();
+        for (_, table) in self.tables.iter() {
+            for (&entry, id) in &table.managed {
+                let Some(seen) = self.first_seen.get_mut(id) else { continue };
+                let digest = table.schedule_digest(entry, zone.name());
+                if digest != seen.0 {
+                    *seen = (digest, now.utc);
+                    if self.phase != Phase::Loading {
+                        actions.push(save_first_seen(id, Some(*seen)));
+                    }
+                }
+            }
         }
     }
 
@@ -129,33 +182,10 @@ impl Scheduler {
         self.report_queue_exits(now, actions);
     }
 
-    /// The id of an entry: its own name, unless another job of the user has it; then the derived one.
-    fn free_id(
-        &self,
-        table: &LiveCrontab,
-        number: u32,
-        entry: u32,
-        old: &BTreeMap<u32, JobId>,
-        taken: &BTreeSet<JobId>,
-    ) -> Option<JobId> {
-        let is_free = |id: &JobId| {
-            let is_mine = || old.values().any(|other| other == id);
-            let holder = self.jobs.entry(id);
-            !taken.contains(id) && (holder.is_none() || holder.is_some_and(|(table, _)| table == number) || is_mine())
-        };
-        let derived = table.job_id(entry, &self.settings.caller)?;
-        let named = table.name(entry).map(|name| JobId::named(derived.user(), name));
-        let numbered = |derived: JobId| {
-            let more = (2..).map(|number| JobId::of_text(format!("{}-{number}", derived.as_str())));
-            std::iter::once(derived.clone()).chain(more).find(|id| is_free(id))
-        };
-        named.filter(|id| is_free(id)).or_else(|| numbered(derived))
-    }
-
     fn spec(&self, table: &LiveCrontab, number: u32, entry: u32, is_interval: bool) -> JobSpec {
         let policy = table.policy(entry);
         let is_of_the_system = table.source().owner == Owner::System;
-        let user = if table.user(entry).is_empty() { self.settings.caller.as_str() } else { table.user(entry) };
+        let user = self.user_of(table, entry);
         let group = policy
             .group
             .as_ref()
@@ -169,9 +199,22 @@ impl Scheduler {
         JobSpec { policy, entry: Some((number, entry)), line, table_owner, group, is_interval, after }
     }
 
+    /// The same for an entry of any table.
+    pub(super) fn spec_at(&self, (number, entry): EntryKey) -> Option<JobSpec> {
+        if number == ANACRON {
+            return self.anacron.spec(entry);
+        }
+        let table = self.tables.get(number)?;
+        let shared = table.timer(entry).and_then(|timer| self.timing.timers.get(timer))?;
+        Some(self.spec(table, number, entry, matches!(shared.kind, Kind::Interval { .. })))
+    }
+
     /// The job that an entry is, if it is managed.
     pub(super) fn managed(&self, (number, entry): EntryKey) -> Option<&JobId> {
-        self.tables.get(number)?.managed.get(&entry)
+        match number {
+            ANACRON => self.anacron.id_of(entry),
+            _ => self.tables.get(number)?.managed.get(&entry),
+        }
     }
 
     /// A job by its id, its name where that is unique, or a unique beginning of either.
@@ -279,10 +322,11 @@ impl Scheduler {
         match decision {
             Decision::Start(planned) => {
                 let (number, entry) = planned.entry;
-                let Some(table) = self.tables.get(number) else {
+                let table = self.tables.get(number);
+                if table.is_none() && number != ANACRON {
                     return self.queue_exits.unstartable.push(planned.run);
-                };
-                let timer = table.timer(entry).and_then(|timer| self.timing.timers.get(timer));
+                }
+                let timer = table.and_then(|table| table.timer(entry)).and_then(|timer| self.timing.timers.get(timer));
                 let (by_seconds, at) = (timer.is_some_and(|timer| timer.by_seconds), self.starting_at);
                 let owner = self.queue_owner(planned.entry);
                 let at_reboot = planned.item.trigger == Trigger::Reboot;
@@ -343,7 +387,7 @@ impl Scheduler {
     /// The call of the web service of the job, if it has one.
     fn ping(&self, event: PingEvent, record: &RunRecord) -> Option<Action> {
         let ping = self.jobs.policy(&record.job)?.ping.as_ref()?;
-        let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, record.trigger);
+        let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, (record.trigger, record.run));
         self.follow_up(&record.job, Some(record), record.scheduled_at, task)
     }
 
@@ -351,7 +395,7 @@ impl Scheduler {
     pub(super) fn start_ping(&self, start: &RunRequest) -> Option<Action> {
         let ping = self.jobs.policy(&start.job)?.ping.as_ref().filter(|_| start.attempt == 1)?;
         let slot = Timestamp(start.scheduled_at);
-        let task = follow_up::ping(ping, PingEvent::Start, &start.job, slot, start.trigger);
+        let task = follow_up::ping(ping, PingEvent::Start, &start.job, slot, (start.trigger, Some(start.run)));
         Some(Action::FollowUp(Box::new(FollowUp { start: Box::new(start.clone()), output_of: None, task })))
     }
 
@@ -373,6 +417,9 @@ impl Scheduler {
 
     /// Whose turn it is when an entry is due.
     pub(super) fn queue_owner(&self, (number, entry): EntryKey) -> QueueOwner {
+        if number == ANACRON && self.queue.is_limited() {
+            return QueueOwner::System("root".into());
+        }
         let table = self.tables.get(number).filter(|_| self.queue.is_limited());
         table.map_or(QueueOwner::Caller, |table| table.queue_owner(entry))
     }
@@ -465,6 +512,9 @@ impl Scheduler {
 
     /// The rules for a run of an entry.
     pub(super) fn rules(&self, (number, entry): EntryKey) -> RunRules {
+        if number == ANACRON {
+            return self.anacron.spec(entry).map_or_else(RunRules::default, |spec| RunRules::of(&spec.policy));
+        }
         self.tables.get(number).map_or_else(RunRules::default, |table| RunRules::of(&table.policy(entry)))
     }
 }
@@ -509,6 +559,9 @@ impl Scheduler {
     pub(super) fn resume(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         self.starting_at = now.utc;
         self.with_jobs(now, actions, |jobs, turn| jobs.resume(id, turn));
+        if self.jobs.entry(id).is_some_and(|entry| entry.0 == ANACRON) {
+            self.anacron.note_resumed();
+        }
         self.report_queue_exits(now, actions);
     }
 
@@ -686,7 +739,8 @@ impl Scheduler {
         saved.pauses.extend(self.jobs.pauses().map(|(id, pause)| (id.clone(), pause.clone())));
         saved.pauses_of_all.clone_from(self.jobs.pauses_of_all());
         saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
-        SavedState { handled: Some(self.completed()), is_of_other_boot: false, ..saved }
+        let steps_back = self.timing.zones.steps_back(self.progress.last.utc);
+        SavedState { handled: Some(self.completed()), is_of_other_boot: false, steps_back, ..saved }
     }
 
     /// Takes what an earlier daemon has left. Nothing goes on yet.
@@ -697,7 +751,8 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Claimed {
-        let SavedState { jobs, mut first_seen, mut owed_since, pauses, pauses_of_all, .. } = saved;
+        let SavedState { jobs, mut first_seen, mut owed_since, pauses, pauses_of_all, steps_back, .. } = saved;
+        self.timing.zones.repeat_steps(&steps_back);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
             if let Some(since) = owed_since.remove(id) {
@@ -728,8 +783,11 @@ impl Scheduler {
         for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table))) {
             ids.extend((0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry)));
         }
+        self.manage_jobs(&ids, None, now, actions);
+        if self.jobs.is_all_paused(None) {
+            ids.extend(self.anacron.all_ids().values().cloned());
+        }
         if !ids.is_empty() {
-            self.manage_jobs(&ids, None, now, actions);
             self.with_jobs(now, actions, |jobs, turn| ids.iter().for_each(|id| jobs.pause_if_covered(id, turn)));
         }
     }

@@ -16,12 +16,14 @@ pub(super) struct Progress {
     was_behind: bool,
     /// Whether a slot has been decided in this turn, started or not.
     pub(super) has_decided: bool,
+    /// For how many milliseconds the machine has slept since the clock was last followed.
+    pub(super) slept_ms: i64,
 }
 
 impl Progress {
     /// Everything before `now` counts as handled, and nothing is recorded.
     pub(super) fn new(now: Now) -> Progress {
-        Progress { last: now, upto: now.utc, recorded: None, was_behind: false, has_decided: false }
+        Progress { last: now, upto: now.utc, recorded: None, was_behind: false, has_decided: false, slept_ms: 0 }
     }
 
     /// Everything that was due up to here has been begun by the executor, or has another outcome. `first_unstarted` is the due moment of the

@@ -11,7 +11,7 @@ pub(super) const MOST_MINUTES: i64 = 180;
 /// Up to this many minutes are caught up as if nothing had happened.
 pub(super) const FEW_MINUTES: i64 = 5;
 /// After this many seconds a virtual clock that a step has set has no effect any more: a hold of three hours and a fold of three more.
-const CLOCK_SET_COUNTS: i64 = 2 * MOST_MINUTES * 60;
+pub(super) const CLOCK_SET_COUNTS: i64 = 2 * MOST_MINUTES * 60;
 
 /// How a zone's clocks went on from the virtual clock V to the minute r that they show now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,8 @@ pub struct SavedState {
     pub(super) owed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
     pub(super) pauses_of_all: PausesOfAll,
+    /// Steps back of the clock that may still hold fixed times: the last second before each, and the first one after it.
+    pub(super) steps_back: Vec<(Timestamp, Timestamp)>,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
     pub(super) handled: Option<Timestamp>,
     /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
@@ -40,6 +42,8 @@ enum Part {
     Pause(Option<Pause>),
     /// The job is the key of a scope.
     PauseOfAll(Option<Box<PauseOfAll>>),
+    /// Of the daemon, and of no job.
+    StepsBack(Vec<(Timestamp, Timestamp)>),
 }
 
 impl SavedState {
@@ -55,6 +59,7 @@ impl SavedState {
                     set(&mut self.pauses_of_all, scope, all.map(|all| *all));
                 }
             }
+            Part::StepsBack(steps) => self.steps_back = steps,
         }
     }
 
@@ -98,13 +103,16 @@ impl SavedState {
         let owed = self.owed_since.iter().map(|(job, since)| StateChange::owed_since(job.clone(), Some(*since)));
         let pauses = self.pauses.iter().map(|(job, pause)| StateChange::pause(job.clone(), Some(pause.clone())));
         let of_all = self.pauses_of_all.iter().map(|(scope, all)| StateChange::pause_of_all(*scope, Some(all.clone())));
-        jobs.chain(seen).chain(owed).chain(pauses).chain(of_all)
+        let steps = Some(&self.steps_back).filter(|steps| !steps.is_empty());
+        let steps = steps.map(|steps| StateChange::steps_back(steps.clone()));
+        jobs.chain(seen).chain(owed).chain(pauses).chain(of_all).chain(steps)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
         let of_jobs = self.jobs.len() + self.first_seen.len() + self.owed_since.len();
-        of_jobs + self.pauses.len() + self.pauses_of_all.len()
+        let of_daemon = self.pauses_of_all.len() + usize::from(!self.steps_back.is_empty());
+        of_jobs + self.pauses.len() + of_daemon
     }
 
     /// Whether there is nothing to store.
@@ -134,6 +142,10 @@ impl StateChange {
         StateChange { job: scope.key(), part: Part::PauseOfAll(all.map(Box::new)) }
     }
 
+    pub(super) fn steps_back(steps: Vec<(Timestamp, Timestamp)>) -> StateChange {
+        StateChange { job: JobId::of_text(String::new()), part: Part::StepsBack(steps) }
+    }
+
     /// The job and which part of its state it is: a later change with the same key replaces this one.
     pub fn key(&self) -> (&str, &'static str) {
         let part = match self.part {
@@ -142,20 +154,21 @@ impl StateChange {
             Part::OwedSince(_) => "owed-since",
             Part::Pause(_) => "pause",
             Part::PauseOfAll(_) => "pause-of-all",
+            Part::StepsBack(_) => "steps-back",
         };
         (self.job.as_str(), part)
     }
 
     /// Whether there is nothing of this part any more.
     pub fn is_removal(&self) -> bool {
-        matches!(
-            self.part,
-            Part::State(None)
-                | Part::FirstSeen(None)
-                | Part::OwedSince(None)
-                | Part::Pause(None)
-                | Part::PauseOfAll(None)
-        )
+        match &self.part {
+            Part::State(state) => state.is_none(),
+            Part::FirstSeen(seen) => seen.is_none(),
+            Part::OwedSince(since) => since.is_none(),
+            Part::Pause(pause) => pause.is_none(),
+            Part::PauseOfAll(all) => all.is_none(),
+            Part::StepsBack(steps) => steps.is_empty(),
+        }
     }
 
     /// The change that removes this part.
@@ -166,6 +179,7 @@ impl StateChange {
             Part::OwedSince(_) => Part::OwedSince(None),
             Part::Pause(_) => Part::Pause(None),
             Part::PauseOfAll(_) => Part::PauseOfAll(None),
+            Part::StepsBack(_) => Part::StepsBack(Vec::new()),
         };
         StateChange { job: self.job.clone(), part }
     }

@@ -1,22 +1,24 @@
 //! The scheduler: its state, and how it handles events.
 
-use super::anacron::Anacron;
+use super::anacron::{ANACRON, Anacron};
 use super::due::{Due, DueEntries};
 use super::earlier::{EarlierDaemons, EarlierEnds};
 use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed};
 use super::live_table::LiveCrontab;
+use super::names::JobNames;
 use super::progress::Progress;
 use super::queue_exits::QueueExits;
 use super::request_result::RequestResult;
 use super::run_record::{MissReason, SkipReason, Trigger};
 use super::runs::{RunOrigin, Runs};
+use super::saved::StateChange;
 use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::LiveTables;
 use super::timing::TimingState;
 use crate::crontab::Calendars;
-use crate::schedule::{Timestamp, Zone};
+use crate::schedule::{Day, Timestamp, Zone};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -53,6 +55,10 @@ pub struct Scheduler {
     pub(super) earlier: EarlierDaemons,
     /// The jobs of the anacrontab.
     pub(super) anacron: Anacron,
+    /// Which entry has which name.
+    pub(super) names: JobNames,
+    /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
+    pub(super) unchecked: Vec<JobId>,
     /// What became of the last request of somebody.
     pub(super) request_result: Option<RequestResult>,
 }
@@ -108,6 +114,8 @@ impl Scheduler {
             first_seen: HashMap::new(),
             earlier: EarlierDaemons::default(),
             anacron: Anacron::default(),
+            names: JobNames::default(),
+            unchecked: Vec::new(),
             request_result: None,
         }
     }
@@ -125,7 +133,9 @@ impl Scheduler {
         // Before anything is started, as that may count as a run and change the stamps.
         for event in &events {
             match event {
-                Event::LoadAnacrontab { source, table, stamps, .. } => self.anacron.load(source, table, stamps),
+                Event::LoadAnacrontab { source, table, stamps, .. } => {
+                    self.load_anacron(source, table, stamps, now, &mut actions);
+                }
                 Event::AnacronJobPrepared(Preparation::Ready { stamp }) => self.anacron.take_stamp(*stamp),
                 _ => {}
             }
@@ -180,6 +190,7 @@ impl Scheduler {
         }
         for begin in begins {
             gap = self.begin(&begin, now, &mut actions);
+            actions.extend(gap.as_ref().and_then(|gap| self.absence(gap)).map(Action::WasAway));
         }
         if self.phase == Phase::Running {
             self.collect_after();
@@ -203,6 +214,11 @@ impl Scheduler {
         }
         self.earlier.forget_unclaimed(&self.runs, now, &mut actions);
         self.save_changed(&mut actions);
+        if self.phase == Phase::Running
+            && let Some(steps) = self.timing.zones.take_new_steps_back(now.utc)
+        {
+            actions.push(Action::SaveState(Box::new(StateChange::steps_back(steps))));
+        }
         self.ask_for_anacron(now.utc, &mut actions);
         // Reserved before any is used.
         if let Some(reserved) = self.runs.extend_reservation() {
@@ -223,7 +239,7 @@ impl Scheduler {
             Event::SystemZone(zone) => self.change_system_zone(zone, now, actions),
             Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
             Event::AnacrontabChanged => self.anacron.note_change(),
-            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now.utc, actions),
+            Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now, actions),
             Event::EarlierStarts(runs) => self.earlier.ends.begun = runs,
             Event::EarlierRuns(runs) => {
                 self.earlier.ends.accounted.extend(runs.iter().map(|run| run.run));
@@ -277,6 +293,10 @@ impl Scheduler {
             return None;
         }
         self.phase = Phase::Running;
+        let mut unchecked = std::mem::take(&mut self.unchecked);
+        unchecked.sort();
+        unchecked.dedup();
+        self.complain_of(&unchecked, actions);
         // A watermark later than now counts as now.
         let handled = saved.handled.map(|handled| handled.min(now.utc));
         self.earlier.down_since = completed.or(handled);
@@ -319,7 +339,7 @@ impl Scheduler {
             .into_iter()
             .flatten()
             .min();
-        [self.next_due(), self.anacron.wake_at(), policies].into_iter().flatten().min()
+        [self.next_due(), self.anacron.wake_at(&self.jobs), policies].into_iter().flatten().min()
     }
 
     /// When the next entry of a crontab is due.
@@ -351,6 +371,12 @@ impl Scheduler {
     /// Keeps starts that the executor has no room for, and takes turns between their owners.
     pub fn limit_handover(&mut self) {
         self.queue.set_limits(HANDOVER_LIMITS);
+    }
+
+    /// Notes that the machine has slept for so many milliseconds, before the next event is handled. The wall clock went on meanwhile, and the
+    /// monotonic clock did not.
+    pub fn note_sleep(&mut self, slept_ms: i64) {
+        self.progress.slept_ms = self.progress.slept_ms.saturating_add(slept_ms.max(0));
     }
 
     /// Says as whom a standalone daemon runs its jobs.
@@ -443,7 +469,12 @@ impl Scheduler {
             self.changed.extend(self.jobs.hand_over(slot.run).cloned());
             starts += 1;
             bytes += size + self.tables.get(number).map_or(0, |table| table.settings_size());
-            self.count_for_anacron(&start, now, actions);
+            if number == ANACRON {
+                let day = Day::at(now, &self.timing.zones.system());
+                self.anacron.started(slot.run, entry, start.trigger, day);
+            } else {
+                self.count_for_anacron(&start, now, actions);
+            }
             let ping = self.start_ping(&start);
             actions.push(Action::Start(start));
             actions.extend(ping);
@@ -458,7 +489,10 @@ impl Scheduler {
         scheduled_at: Timestamp,
         at_reboot: bool,
     ) -> Option<RunRequest> {
-        let mut request = self.tables.get(number)?.start(entry, run, &self.settings.caller, scheduled_at, at_reboot)?;
+        let mut request = match number {
+            ANACRON => self.anacron.request(entry, run, scheduled_at)?,
+            _ => self.tables.get(number)?.start(entry, run, &self.settings.caller, scheduled_at, at_reboot)?,
+        };
         if let Some(id) = self.managed((number, entry)) {
             request.job = id.clone();
             request.rules = self.rules((number, entry));

@@ -30,6 +30,8 @@ pub(super) struct Zones {
     named: HashMap<String, Vec<ZoneId>>,
     /// The last steps of the clock, for zones that come into use after them.
     steps: VecDeque<Step>,
+    /// Whether there was a step back since that was last asked.
+    has_new_step_back: bool,
 }
 
 /// A step of the clock.
@@ -98,6 +100,7 @@ impl Zones {
             slots: vec![Some(Local { zone: system, set: None, set_before: None, users: 1 })],
             named: HashMap::new(),
             steps: VecDeque::new(),
+            has_new_step_back: false,
         }
     }
 
@@ -118,12 +121,39 @@ impl Zones {
     /// Takes all zones through a step of the clock.
     pub(super) fn step(&mut self, from: Timestamp, to: Timestamp) -> HashMap<ZoneId, ClockChange> {
         let step = Step { from, to };
+        self.remember(step);
+        self.has_new_step_back |= to < from;
+        let slots = (0..).map(ZoneId).zip(&mut self.slots);
+        slots.filter_map(|(id, slot)| Some((id, slot.as_mut()?.step(step)))).collect()
+    }
+
+    fn remember(&mut self, step: Step) {
         if self.steps.len() == MOST_STEPS {
             self.steps.pop_front();
         }
         self.steps.push_back(step);
-        let slots = (0..).map(ZoneId).zip(&mut self.slots);
-        slots.filter_map(|(id, slot)| Some((id, slot.as_mut()?.step(step)))).collect()
+    }
+
+    /// Takes all zones through steps that an earlier daemon has followed.
+    pub(super) fn repeat_steps(&mut self, steps: &[(Timestamp, Timestamp)]) {
+        for &(from, to) in steps {
+            let step = Step { from, to };
+            self.remember(step);
+            for local in self.slots.iter_mut().flatten() {
+                local.step(step);
+            }
+        }
+    }
+
+    /// The steps back of the clock that may still have an effect.
+    pub(super) fn steps_back(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let counts = |step: &&Step| step.to < step.from && now.0 - step.to.0 < rule::CLOCK_SET_COUNTS;
+        self.steps.iter().filter(counts).map(|step| (step.from, step.to)).collect()
+    }
+
+    /// The same if there was one since this was last asked.
+    pub(super) fn take_new_steps_back(&mut self, now: Timestamp) -> Option<Vec<(Timestamp, Timestamp)>> {
+        std::mem::take(&mut self.has_new_step_back).then(|| self.steps_back(now))
     }
 
     /// Sets the system's zone, before anything was due in it.

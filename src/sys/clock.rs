@@ -59,6 +59,13 @@ pub fn monotonic_ms() -> i64 {
     now.tv_sec().saturating_mul(1000).saturating_add(now.tv_nsec() / 1_000_000)
 }
 
+/// Milliseconds for which the machine has slept since it was booted (CLOCK_BOOTTIME without CLOCK_MONOTONIC).
+pub fn slept_ms() -> i64 {
+    let since_boot = read(ClockId::CLOCK_BOOTTIME);
+    let since_boot_ms = since_boot.tv_sec().saturating_mul(1000).saturating_add(since_boot.tv_nsec() / 1_000_000);
+    since_boot_ms.saturating_sub(monotonic_ms())
+}
+
 /// Microseconds of the same clock, as sd_notify's `MONOTONIC_USEC` wants them.
 pub fn monotonic_us() -> i64 {
     let now = read(ClockId::CLOCK_MONOTONIC);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
 
+mod absences;
 mod after;
 mod begin;
 mod clock;
@@ -9,6 +10,7 @@ mod complaints;
 mod crashes;
 mod histories;
 mod machine;
+mod names;
 mod outcomes;
 mod pauses;
 mod policies;

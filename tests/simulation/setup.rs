@@ -45,8 +45,17 @@ pub fn source(path: &str) -> Source {
 
 /// A user's table without faults.
 pub fn table(text: &str) -> Crontab {
+    parse(text, Form::User)
+}
+
+/// The same for one of the system.
+pub fn system_table(text: &str) -> Crontab {
+    parse(text, Form::System)
+}
+
+fn parse(text: &str, form: Form) -> Crontab {
     let context = Context {
-        form: Form::User,
+        form,
         dialect: &DEBIAN.dialect,
         name: "alice",
         host: HostKey::default(),

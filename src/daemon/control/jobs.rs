@@ -218,12 +218,11 @@ impl Daemon {
             return Vec::new();
         }
         let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
-        // They are paused together with all others only.
-        let pause = scheduler.pause_of_all(PauseScope::Everybody);
         let views = scheduler.anacron_jobs().into_iter().map(|anacron| {
             let running: Vec<cron::Run> = runs.of_job(&anacron.id).map(|(run, live)| run_of(run, live)).collect();
-            let status = JobStatus { pause: pause.cloned(), ..JobStatus::default() };
-            let state = state_of(!running.is_empty(), 0, &status, true).to_owned();
+            let status = scheduler.job_status(&anacron.id);
+            let state = state_of(!running.is_empty(), status.waiting, &status, anacron.is_enabled).to_owned();
+            let is_failing = runs.is_failing(&anacron.id) || status.failures > 0;
             let job = cron::Job {
                 job: anacron.id.to_string(),
                 user: anacron.id.user().to_owned(),
@@ -236,19 +235,18 @@ impl Daemon {
                 zone: scheduler.system_zone().name().to_owned(),
                 command: String::from_utf8_lossy(&anacron.command).into_owned(),
                 state,
-                enabled: true,
-                paused_until: pause.map(|pause| pause.until.into()),
-                paused_by: pause.map(|pause| pause.by.clone()),
-                note: pause.map(|pause| pause.note.clone()).filter(|note| !note.is_empty()),
+                enabled: anacron.is_enabled,
+                paused_until: status.pause.as_ref().map(|pause| pause.until.into()),
+                paused_by: status.pause.as_ref().map(|pause| pause.by.clone()),
+                note: status.pause.as_ref().map(|pause| pause.note.clone()).filter(|note| !note.is_empty()),
                 next: anacron.starts_at.map(Time::from),
                 last: runs.last(&anacron.id).map(outcome_of),
-                failures: u32::from(runs.is_failing(&anacron.id)),
-                late: false,
+                failures: status.failures.max(u32::from(runs.is_failing(&anacron.id))),
+                late: status.is_late,
                 running,
-                waiting: 0,
-                retry_at: None,
+                waiting: u32::try_from(status.waiting).unwrap_or(u32::MAX),
+                retry_at: status.retry_at.map(Time::from),
             };
-            let is_failing = runs.is_failing(&anacron.id);
             (JobView { id: anacron.id, job, is_failing }, access)
         });
         views.collect()

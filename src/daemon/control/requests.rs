@@ -104,6 +104,11 @@ impl Daemon {
         if let Some(server) = &mut self.control.server {
             server.charge(peer.uid, jobs.len() / JOBS_OF_REQUEST, now_ms);
         }
+        let is_refused = |job: &&FoundJob| !self.control.rights.is_root(peer) && self.is_paused_by_root(&job.id);
+        if !is_all && let Some(job) = jobs.iter().find(is_refused) {
+            let what = paused_by_root(&job.id);
+            return self.refuse(token, cron::Error::NotAllowed { what });
+        }
         let (by, count) = (self.name_of(peer), jobs.len());
         let (event, rest) = match &request {
             SteeringRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
@@ -147,7 +152,7 @@ impl Daemon {
                 if steering.is_all {
                     continue;
                 }
-                let what = format!("{} is paused by root, and only root can change that", job.id);
+                let what = paused_by_root(&job.id);
                 return self.refuse(token, cron::Error::NotAllowed { what });
             }
             if self.steer(&job, &steering.request, &by, is_root) {
@@ -331,4 +336,9 @@ impl Daemon {
             .collect();
         (usize::from(!own.is_empty()), own.len())
     }
+}
+
+/// Why somebody cannot pause or resume a job.
+fn paused_by_root(id: &JobId) -> String {
+    format!("{id} is paused by root, and only root can change that")
 }

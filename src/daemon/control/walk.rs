@@ -125,7 +125,9 @@ impl Daemon {
                     self.refuse(token, error);
                 }
             }
-            Purpose::FindOwn { found, then } => {
+            Purpose::FindOwn { mut found, then } => {
+                let steered = anacron.into_iter().filter(|(_, access)| access.may >= Permission::All);
+                found.extend(steered.map(|(view, access)| FoundJob { id: view.id, access, place: None }));
                 if let Err(error) = self.go_on_with(token, &peer, more, Some(found), true, then) {
                     self.refuse(token, error);
                 }

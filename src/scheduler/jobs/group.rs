@@ -41,6 +41,11 @@ impl Group {
         self.members.insert(job, slots);
     }
 
+    /// A member that allows another number of runs.
+    pub(in crate::scheduler) fn other_limits(&self, slots: u32) -> impl Iterator<Item = (&JobId, u32)> {
+        self.members.iter().filter(move |(_, limit)| **limit != slots).map(|(job, limit)| (job, *limit))
+    }
+
     pub(in crate::scheduler) fn leave(&mut self, job: &JobId) {
         self.members.remove(job);
     }

@@ -42,6 +42,11 @@ impl Jobs {
             return;
         };
         let old_group = std::mem::replace(&mut job.spec, spec).group;
+        if job.spec.policy.late.is_none() && (job.state.late_at.is_some() || job.state.is_late) {
+            job.state.is_late = false;
+            turn.changed.insert(id.clone());
+            self.set_late(&id, None);
+        }
         if let Some((key, slots)) = &new_group {
             self.groups.entry(key.clone()).or_default().join(id.clone(), *slots);
         }
@@ -51,6 +56,20 @@ impl Jobs {
         }
         self.start_waiting_of_job(&id, turn);
         self.start_waiting_of_group(old_group.as_ref(), turn);
+    }
+
+    /// An entry of another table that is in the group of a job with another number of runs, and that number.
+    pub(in crate::scheduler) fn other_limit(&self, id: &JobId) -> Option<(EntryKey, u32)> {
+        let spec = &self.jobs.get(id)?.spec;
+        let (own, slots) = (spec.entry?, spec.policy.group.as_ref()?.slots);
+        let others = self.groups.get(spec.group.as_ref()?)?.other_limits(slots);
+        let mut entries = others.filter_map(|(other, limit)| Some((self.entry(other)?, limit)));
+        entries.find(|(entry, _)| entry.0 != own.0)
+    }
+
+    /// The jobs that an `@after` job waits for.
+    pub(in crate::scheduler) fn needed(&self, id: &JobId) -> &[JobId] {
+        self.jobs.get(id).map(|job| job.spec.after.as_slice()).unwrap_or_default()
     }
 
     /// The entry of a job that is known here.

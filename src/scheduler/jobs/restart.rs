@@ -6,6 +6,7 @@ use super::pause::Pause;
 use super::{Jobs, Turn};
 use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
+use crate::scheduler::anacron::ANACRON;
 use crate::scheduler::event::{Now, RunId, RunOutcome, RunResult};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
@@ -184,6 +185,9 @@ impl Jobs {
         if let Some(at) = state.row.as_ref().and_then(|row| row.update_at) {
             self.row_updates.insert((at, id.clone()));
         }
+        if job.spec.policy.late.is_none() {
+            (state.late_at, state.is_late) = (None, false);
+        }
         if let Some(late) = state.late_at {
             self.late.insert((late, id.clone()));
         }
@@ -252,7 +256,12 @@ impl Jobs {
         } else if !is_unknown {
             return false;
         } else {
-            let trigger = if is_slot { Trigger::Schedule } else { Trigger::Manual };
+            let is_of_anacron = job.spec.entry.is_some_and(|entry| entry.0 == ANACRON);
+            let trigger = match is_slot {
+                true if is_of_anacron => Trigger::Anacron,
+                true => Trigger::Schedule,
+                false => Trigger::Manual,
+            };
             let is_manual = !is_slot;
             (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
         };

@@ -1,0 +1,170 @@
+//! Which entry has which name: the same in whatever order tables are loaded.
+
+use crate::setup::{source, system_table, table, time};
+use cronwheel::schedule::Zone;
+use cronwheel::scheduler::{Action, Event, JobId, Now, Owner, Scheduler, Source};
+use std::collections::BTreeMap;
+
+fn now() -> Now {
+    Now { utc: time("2026-05-01T00:00:00Z"), elapsed_ms: 0 }
+}
+
+/// A scheduler with these tables of alice, and the warnings about them.
+struct Names {
+    scheduler: Scheduler,
+    complaints: Vec<String>,
+    is_standalone: bool,
+}
+
+impl Names {
+    fn new(is_standalone: bool) -> Names {
+        let mut scheduler = Scheduler::new(Zone::utc(), now());
+        scheduler.set_caller("alice");
+        let (started, running) = (Vec::new(), Vec::new());
+        scheduler.handle(Event::Begin { boot: false, completed: None, started, running, saved: Box::default() }, now());
+        Names { scheduler, complaints: Vec::new(), is_standalone }
+    }
+
+    fn tell(&mut self, event: Event) {
+        for action in self.scheduler.handle(event, now()) {
+            if let Action::Complain(complaint) = action {
+                self.complaints.push(format!("{}:{}", complaint.source.path, complaint.line));
+            }
+        }
+    }
+
+    fn load(&mut self, path: &str, text: &str) {
+        let source = match self.is_standalone {
+            true => Source { path: path.into(), name: "alice".into(), owner: Owner::Caller },
+            false => source(path),
+        };
+        self.tell(Event::Load { source, table: table(text) });
+    }
+
+    fn unload(&mut self, path: &str) {
+        self.tell(Event::Unload { path: path.to_owned() });
+    }
+
+    /// The name of each entry, by its table and line.
+    fn names(&self) -> BTreeMap<String, String> {
+        let name = |live: cronwheel::scheduler::Live<'_>| {
+            let id = live.id().expect("an id");
+            assert_eq!(self.scheduler.find_entry(&id).map(|live| live.line()), Some(live.line()), "{id}");
+            assert_eq!(self.scheduler.find_job(id.as_str()), Ok(id.clone()));
+            (format!("{}:{}", live.source().path, live.line()), id.name().to_owned())
+        };
+        self.scheduler.entries().map(name).collect()
+    }
+}
+
+/// The names after loading two tables in either order, which must not matter.
+fn names_of(is_standalone: bool, tables: [(&str, &str); 2]) -> (BTreeMap<String, String>, Names) {
+    let [one, other] = tables;
+    let mut first = Names::new(is_standalone);
+    first.load(one.0, one.1);
+    first.load(other.0, other.1);
+    let mut second = Names::new(is_standalone);
+    second.load(other.0, other.1);
+    second.load(one.0, one.1);
+    assert_eq!(first.names(), second.names());
+    assert_eq!(first.complaints, second.complaints);
+    (first.names(), first)
+}
+
+fn derived(command: &str) -> String {
+    JobId::derive("user", "alice", command.as_bytes(), 1).name().to_owned()
+}
+
+#[test]
+fn of_equal_names_the_first_table_by_path_keeps_it_and_a_warning_says_so() {
+    let (names, mut live) =
+        names_of(false, [("/a", "CRON_NAME=dup\n0 1 * * * one\n"), ("/b", "\nCRON_NAME=dup\n0 1 * * * two\n")]);
+    assert_eq!((&*names["/a:2"], &*names["/b:3"]), ("dup", &*derived("two")));
+    assert_eq!(live.complaints, ["/b:3"]);
+    // The name is free at once when its holder is gone.
+    live.unload("/a");
+    assert_eq!(live.names()["/b:3"], "dup");
+    live.load("/a", "CRON_NAME=other\n0 1 * * * one\n");
+    assert_eq!(live.names()["/b:3"], "dup");
+    live.load("/a", "CRON_NAME=dup\n0 1 * * * one\n");
+    assert_eq!((&*live.names()["/a:2"], &*live.names()["/b:3"]), ("dup", &*derived("two")));
+}
+
+#[test]
+fn a_name_that_another_entry_has_from_its_command_is_taken() {
+    let named = format!("CRON_NAME={}\n0 1 * * * one\n", derived("two"));
+    let plain = "0 1 * * * two\n";
+    let (names, mut live) = names_of(false, [("/a", &named), ("/b", plain)]);
+    assert_eq!((names["/a:2"].clone(), names["/b:1"].clone()), (derived("two"), format!("{}-2", derived("two"))));
+    live.unload("/a");
+    assert_eq!(live.names()["/b:1"], derived("two"));
+    let (names, _) = names_of(false, [("/a", plain), ("/b", &named)]);
+    assert_eq!((names["/a:1"].clone(), names["/b:2"].clone()), (derived("two"), derived("one")));
+}
+
+#[test]
+fn files_of_one_base_name_have_different_jobs() {
+    let text = "0 1 * * * same\n0 2 * * * same\nCRON_NAME=n\n0 3 * * * same\n";
+    let (names, mut live) = names_of(true, [("a/t", text), ("b/t", text)]);
+    let base = |position| JobId::derive("t", "alice", b"same", position).name().to_owned();
+    for (place, expected) in [
+        ("a/t:1", base(1)),
+        ("a/t:2", base(2)),
+        ("a/t:4", "n".to_owned()),
+        ("b/t:1", format!("{}-2", base(1))),
+        ("b/t:2", format!("{}-2", base(2))),
+        ("b/t:4", format!("{}-2", base(3))),
+    ] {
+        assert_eq!(names[place], expected, "{place}");
+    }
+    live.unload("a/t");
+    assert_eq!(live.names()["b/t:1"], base(1));
+    assert_eq!(live.names()["b/t:4"], "n");
+}
+
+/// The warnings about tables of the system that are loaded before the begin.
+fn complaints(tables: &[(&str, &str)]) -> Vec<String> {
+    let mut scheduler = Scheduler::new(Zone::utc(), now());
+    let system = |path: &str| Source { path: path.into(), name: "*system*".into(), owner: Owner::System };
+    let mut actions = Vec::new();
+    for (path, text) in tables {
+        actions.extend(scheduler.handle(Event::Load { source: system(path), table: system_table(text) }, now()));
+    }
+    let (started, running) = (Vec::new(), Vec::new());
+    let begin = Event::Begin { boot: false, completed: None, started, running, saved: Box::default() };
+    actions.extend(scheduler.handle(begin, now()));
+    let complaint = |action| match action {
+        Action::Complain(complaint) => {
+            Some(format!("{}:{} {}", complaint.source.path, complaint.line, complaint.message))
+        }
+        _ => None,
+    };
+    actions.into_iter().filter_map(complaint).collect()
+}
+
+#[test]
+fn jobs_of_other_tables_are_known_to_after_and_cycles_over_tables_are_found() {
+    let base = ("/b", "CRON_NAME=base\n0 1 * * * alice x\n");
+    assert_eq!(complaints(&[("/a", "@after alice:base alice y\n"), base]), [] as [&str; 0]);
+    let [unknown] = complaints(&[("/a", "@after alice:bose alice y\n"), base]).try_into().expect("one warning");
+    assert!(unknown.starts_with("/a:1 @after: no job has the name alice:bose"), "{unknown}");
+    let cycle = complaints(&[
+        ("/a", "CRON_NAME=one\n@after alice:two alice x\n"),
+        ("/b", "CRON_NAME=two\n@after alice:one alice y\n"),
+    ]);
+    assert!(cycle.len() == 2 && cycle.iter().all(|text| text.contains("neither ever runs")), "{cycle:?}");
+}
+
+#[test]
+fn one_group_with_different_numbers_of_runs_is_a_warning() {
+    let two = "CRON_GROUP=g,2\n0 1 * * * root x\n0 2 * * * root y\n";
+    assert_eq!(complaints(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
+    let found = complaints(&[("/a", two), ("/b", "CRON_GROUP=g\n0 1 * * * root z\n")]);
+    assert_eq!(
+        found,
+        [
+            "/a:2 the group g has 2 runs at once here, and 1 run in /b; the smallest number holds",
+            "/b:2 the group g has 1 run at once here, and 2 runs in /a; the smallest number holds",
+        ]
+    );
+}
