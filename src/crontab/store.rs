@@ -80,7 +80,7 @@ pub struct Crontab {
     pub entries: Vec<Entry>,
     /// The settings of variables in file order.
     pub settings: Vec<Setting>,
-    /// When entries are due. Entries with equal timings share one.
+    /// When entries are due. Entries with equal timings share one, and each timing is of an entry.
     pub timings: Vec<Arc<Timing>>,
     /// The commands of all entries, one behind the other.
     pub commands: Vec<u8>,

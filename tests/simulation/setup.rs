@@ -69,7 +69,11 @@ fn parse(text: &str, form: Form) -> Crontab {
 
 /// Changes when an entry is due.
 pub fn retime(table: &mut Crontab, entry: usize, change: impl FnOnce(&mut Timing)) {
-    let mut timing = Timing::clone(table.timing(&table.entries[entry]));
+    let index = table.entries[entry].timing;
+    if table.entries.iter().filter(|other| other.timing == index).count() == 1 {
+        return change(Arc::make_mut(&mut table.timings[index as usize]));
+    }
+    let mut timing = Timing::clone(&table.timings[index as usize]);
     change(&mut timing);
     table.entries[entry].timing = table.timings.len() as u32;
     table.timings.push(Arc::new(timing));
