@@ -14,7 +14,7 @@ use super::job_id::JobId;
 use super::jobs::{GroupKey, JobSpec, Jobs};
 use super::live_table::LiveCrontab;
 use super::run_record::Trigger;
-use super::start_queue::EntryKey;
+use super::start_queue::{ANACRON, EntryKey};
 use super::tables::LiveTables;
 use super::timers::Timers;
 use super::zones::Zones;
@@ -27,8 +27,6 @@ use std::sync::Arc;
 const DIRECTORIES: [&str; 3] = ["/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"];
 /// The minute of every hour at which a check is made, as cronie's cron.d/0hourly has it.
 const CHECK_MINUTE: i64 = 1;
-/// The number of the anacrontab, where entries are named by the number of their table. No crontab has it.
-pub(super) const ANACRON: u32 = u32::MAX;
 
 /// The state of the anacron jobs.
 #[derive(Debug, Default)]

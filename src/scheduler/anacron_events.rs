@@ -1,9 +1,10 @@
 //! How the scheduler handles the events of anacron jobs.
 
-use super::anacron::{ANACRON, SystemLines};
+use super::anacron::SystemLines;
 use super::event::{Action, Now, Owner, Preparation, RunRequest, Source};
-use super::names::{NamedEntries, Touched};
+use super::naming::{NamedEntries, Touched};
 use super::run_record::Trigger;
+use super::start_queue::ANACRON;
 use super::state::{Phase, Scheduler};
 use super::timing::TimingState;
 use crate::crontab::Anacrontab;

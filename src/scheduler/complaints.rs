@@ -1,10 +1,9 @@
 //! What is wrong with entries as far as other tables have to do with it.
 
-use super::anacron::ANACRON;
 use super::event::{Action, EntryComplaint};
 use super::job_id::JobId;
 use super::jobs::GroupKey;
-use super::start_queue::EntryKey;
+use super::start_queue::{ANACRON, EntryKey};
 use super::state::Scheduler;
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! Finding live entries by the jobs that they are.
 
-use super::anacron::ANACRON;
 use super::event::{RunId, RunRequest, RunRules};
 use super::job_id::JobId;
+use super::start_queue::ANACRON;
 use super::state::Scheduler;
 use crate::crontab::HistoryRule;
 use crate::schedule::Timestamp;

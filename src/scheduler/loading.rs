@@ -4,7 +4,7 @@ use super::clock::SHORT_BACK;
 use super::due::Due;
 use super::event::{Action, Now, Source};
 use super::live_table::{EntryState, LiveCrontab, Waiting};
-use super::names::Touched;
+use super::naming::Touched;
 use super::run_record::{MissReason, SkipReason};
 use super::start_queue::Dropped;
 use super::state::{Begin, Gap, Phase, Scheduler};

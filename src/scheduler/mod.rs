@@ -33,7 +33,7 @@
 //! | `request_result` | what became of a request of somebody |
 //! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
-//! | `names` | which entry has which name |
+//! | `names`, `naming` | which entry has which name |
 //! | `complaints` | what is wrong with entries as far as other tables have to do with it |
 //! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `run_record` | outcomes as they are recorded |
@@ -62,6 +62,7 @@ mod live;
 mod live_table;
 mod loading;
 mod names;
+mod naming;
 mod policies;
 mod progress;
 mod queue_exits;

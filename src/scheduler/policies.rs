@@ -1,6 +1,5 @@
 //! Job policies in the scheduler: which entries have one, what their slots become, and what they do when time was left out.
 
-use super::anacron::ANACRON;
 use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
@@ -8,13 +7,13 @@ use super::job_id::JobId;
 use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, RunStart, Turn};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
-use super::names::{NamedEntries, Touched};
+use super::naming::{NamedEntries, Touched};
 use super::queue_exits::QueueExit;
 use super::run_record::{MissReason, RunRecord, SkipReason, Trigger};
 use super::runs::RunOrigin;
 use super::saved::{SavedState, StateChange};
 use super::slot_budget::SlotBudget;
-use super::start_queue::{EntryKey, QueueOwner, QueuedSlot};
+use super::start_queue::{ANACRON, EntryKey, QueueOwner, QueuedSlot};
 use super::state::{Phase, Scheduler};
 use crate::crontab::CatchUpMode;
 use crate::schedule::{Day, Kind, Timestamp};

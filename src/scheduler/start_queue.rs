@@ -29,6 +29,9 @@ pub(super) enum QueueOwner {
 /// An entry of a live table: the table's number and the entry's index.
 pub(super) type EntryKey = (u32, u32);
 
+/// The number of the anacrontab, whose jobs are entries, too. No crontab has it.
+pub(super) const ANACRON: u32 = u32::MAX;
+
 /// One slot that waits to be handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueuedSlot {

@@ -1,6 +1,6 @@
 //! The scheduler: its state, and how it handles events.
 
-use super::anacron::{ANACRON, Anacron};
+use super::anacron::Anacron;
 use super::due::{Due, DueEntries};
 use super::earlier::{EarlierDaemons, EarlierEnds};
 use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest};
@@ -14,7 +14,7 @@ use super::request_result::RequestResult;
 use super::run_record::{MissReason, SkipReason, Trigger};
 use super::runs::{RunOrigin, Runs};
 use super::saved::StateChange;
-use super::start_queue::{Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
+use super::start_queue::{ANACRON, Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::LiveTables;
 use super::timing::TimingState;
 use crate::crontab::Calendars;

@@ -6,11 +6,10 @@ use super::pause::Pause;
 use super::{Jobs, Turn};
 use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::anacron::ANACRON;
 use crate::scheduler::event::{Now, RunId, RunOutcome, RunResult};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
-use crate::scheduler::start_queue::EntryKey;
+use crate::scheduler::start_queue::{ANACRON, EntryKey};
 
 /// What is known of the start of a run.
 #[derive(Clone, Copy, Debug)]
