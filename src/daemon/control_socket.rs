@@ -51,5 +51,5 @@ pub(super) fn open(settings: &Settings, threads: &SingleThreaded) -> Result<Serv
 /// Makes the directory of the sockets, if it is not there. Below /tmp, somebody else may have made it.
 pub(super) fn make_socket_directory(directory: &Path) -> Result<(), PathError> {
     let mode = if process::own_uid() == 0 { 0o755 } else { 0o700 };
-    created::make_trusted_directory(directory, mode, Links::Refused).map_err(os_at("making", directory))
+    created::make_trusted_directory(directory, mode, Links::Refused).map_err(os_at("using", directory))
 }

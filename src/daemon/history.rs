@@ -444,7 +444,7 @@ fn open_journal(settings: &Settings, lines: &mut Vec<(Level, String)>) -> Result
         return Ok(JournalWriter::open(file, now_ms).map_err(os_at("making a journal in", memory))?.0);
     }
     let directory = settings.executors();
-    created::make_trusted_directory(&directory, 0o755, Links::Refused).map_err(os_at("making", &directory))?;
+    created::make_trusted_directory(&directory, 0o755, Links::Refused).map_err(os_at("using", &directory))?;
     let path = directory.join(JOURNAL);
     let open = || match state_file::open_or_create(&path) {
         // Another kind of file is replaced. The caller holds the lock, so that no other daemon does the same.

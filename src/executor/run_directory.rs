@@ -95,7 +95,7 @@ impl ExecutorFiles {
     /// Begins the journal of this process and keeps it locked.
     pub(super) fn begin_journal(&self, boot_id: &str) -> Result<Journal, RunDirectoryError> {
         created::make_trusted_directory(&self.directory, 0o755, Links::Refused)
-            .map_err(os_at("making", &self.directory))?;
+            .map_err(os_at("using", &self.directory))?;
         let path = self.journal();
         let file = create_locked(&path)?;
         Journal::begin(file, boot_id).map_err(in_journal(&path))

@@ -207,7 +207,7 @@ fn each_method_is_for_those_whom_the_table_of_rights_names() {
         }
         let output = call(&world, "bob", "Output", &format!(r#"{{"run":{run}}}"#));
         assert_eq!(output, "ExpectedMore");
-        assert_eq!(call(&world, "alice", "Kill", &format!(r#"{{"run":{run}}}"#)), "{}");
+        assert_eq!(call(&world, "alice", "Kill", &format!(r#"{{"run":{run}}}"#)), format!(r#"{{"run": {run}}}"#));
         let gone = || (call(&world, "root", "Kill", &format!(r#"{{"run":{run}}}"#)) == "NoSuchRun").then_some(());
         Deadline::seconds(20).wait_for("the end of the run", gone);
     }

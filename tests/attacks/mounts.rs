@@ -61,7 +61,7 @@ fn state(world: &World, daemon: &Daemon) -> String {
 }
 
 fn wait_for_entries(world: &World, daemon: &Daemon, entries: usize) {
-    let wanted = format!(" {entries} entries,");
+    let wanted = if entries == 1 { " 1 entry,".to_owned() } else { format!(" {entries} entries,") };
     let mut last = String::new();
     let found = Deadline::seconds(20).try_wait_for(|| {
         last = state(world, daemon);

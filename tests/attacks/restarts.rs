@@ -392,7 +392,8 @@ fn where_no_journal_can_be_kept_jobs_run_and_the_log_says_so_once() {
     let daemon = world.start_daemon(&[]);
     wait_for_seconds(3);
     assert!(daemon.stop().success());
-    let told = world.log.lines().iter().filter(|line| line.contains("(CRON) ERROR (/run/cronwheel: expected")).count();
+    let told =
+        world.log.lines().iter().filter(|line| line.contains("(CRON) ERROR (using /run/cronwheel: expected")).count();
     assert_eq!(told, 1, "{:#?}", world.log.lines());
 }
 
