@@ -677,7 +677,7 @@ fn check_warns_of_what_keeps_control_and_history_from_working() {
     assert_eq!(
         checked(),
         format!(
-            "warning: {directory}: the database is of version 99, and this program knows up to 2: install a later version\n"
+            "warning: {directory}: the database is of version 99, and this program knows up to 3: install a later version\n"
         )
     );
     world.run(&format!("rm -r {directory}")).ok();

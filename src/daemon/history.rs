@@ -120,9 +120,9 @@ pub(super) enum Unavailable {
 
 impl History {
     /// Opens the journal and the socket. The recorder is started by [`History::run_timers`].
-    pub(super) fn open(settings: &Settings, threads: &SingleThreaded) -> History {
+    pub(super) fn open(settings: &Settings, threads: &SingleThreaded, has_control_socket: bool) -> History {
         let mut lines = Vec::new();
-        match OpenHistory::new(settings, threads, &mut lines) {
+        match OpenHistory::new(settings, threads, has_control_socket, &mut lines) {
             Ok(open) => History { open: Some(open), state: "on".to_owned(), lines, shares: BTreeMap::new() },
             Err(why) => {
                 match why {
@@ -355,6 +355,7 @@ impl OpenHistory {
     fn new(
         settings: &Settings,
         threads: &SingleThreaded,
+        has_control_socket: bool,
         lines: &mut Vec<(Level, String)>,
     ) -> Result<OpenHistory, Unavailable> {
         let RecorderStart { program, account } = RecorderStart::find(settings)?;
@@ -365,7 +366,7 @@ impl OpenHistory {
             make_directory(&settings.config.state_dir, directory, account)?;
         }
         let journal = open_journal(settings, lines)?;
-        let listener = listen(settings, threads).map_err(|why| {
+        let listener = listen(settings, threads, has_control_socket).map_err(|why| {
             lines.push((Level::Info, format!("{why}; the history cannot be asked for")));
         });
         let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
@@ -464,12 +465,13 @@ fn open_journal(settings: &Settings, lines: &mut Vec<(Level, String)>) -> Result
 }
 
 /// Opens the socket of the history.
-fn listen(settings: &Settings, threads: &SingleThreaded) -> Result<Listener, PathError> {
+fn listen(settings: &Settings, threads: &SingleThreaded, has_control_socket: bool) -> Result<Listener, PathError> {
     let directory = settings.sockets();
     make_socket_directory(&directory)?;
     let path = directory.join(HISTORY);
-    // With the lock of the run directory nobody but the recorder of an earlier daemon can listen there, which ends.
-    if !settings.is_standalone() || settings.run_dir_given {
+    // With the lock of the run directory, or the control socket beside this one, nobody but the recorder of an earlier daemon can listen there, or
+    // that of this one before it executed itself anew. Both end.
+    if !settings.is_standalone() || settings.run_dir_given || has_control_socket {
         let _ = std::fs::remove_file(&path);
     }
     Listener::bind_for_all(threads, &path).map_err(os_at("making the socket", &path))

@@ -140,8 +140,8 @@ fn start_as_caller(
     let host = HostKey::of(&host::identity());
     let anacron = AnacronFiles::new(&settings, host);
     let wake_ups = listen_for_wake_ups(&threads, &settings, &mut log);
-    let history = History::open(&settings, &threads);
     let control = open_control(&settings, &threads, &mut log);
+    let history = History::open(&settings, &threads, control.has_socket());
     let tables = CrontabFiles::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());

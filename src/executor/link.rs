@@ -10,11 +10,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Maximum length of a message. The longest is the start of a job: its environment and its command, with the input behind `%`. The parser
-/// bounds the environment. A command of a crontab is far shorter than [`LONGEST_COMMAND`]; one of an anacrontab that is longer could not be
-/// executed, as execve(2) takes at most 6 MiB.
+/// bounds the environment. A line of a system table may be as long as the table.
 const LONGEST: usize = LARGEST_ENVIRONMENT + LONGEST_COMMAND + OTHER_FIELDS;
 
-const LONGEST_COMMAND: usize = 6 << 20;
+/// The largest system table.
+const LONGEST_COMMAND: usize = 64 << 20;
 
 /// Bytes for everything else in a start: names, paths and rules.
 const OTHER_FIELDS: usize = 1 << 20;

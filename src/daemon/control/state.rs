@@ -46,6 +46,11 @@ impl Control {
         }
     }
 
+    /// Whether this daemon has the control socket of its directory.
+    pub(in crate::daemon) fn has_socket(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// The next walks, at most `most`, that go on: those after the last one first.
     pub(super) fn next_walks(&mut self, most: usize) -> Vec<Token> {
         let Some(server) = &self.server else { return Vec::new() };
