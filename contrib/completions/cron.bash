@@ -23,7 +23,7 @@ _cron() {
 
     case "${cmd}" in
         cron)
-            opts="-f -l -L -n -N -x --foreground --profile --config --spool --system-crontab --cron-d --run-dir --state-dir --log --mailer --watch --stop-timeout --check --version --help"
+            opts="-f -l -L -n -N -x --foreground --profile --config --spool --system-crontab --cron-d --run-dir --state-dir --log --mailer --watch --stop-timeout --prefix --check --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
