@@ -160,6 +160,15 @@ fn an_editor_that_takes_a_line_opens_again_at_the_first_faulty_one() {
         assert_eq!(lines, [file, &format!("{first}{file}"), &format!("{second}{file}")], "{name}");
         assert!(file.starts_with("/tmp/crontab."), "{name}: {file}");
     }
+    // The program counts, not the name of the link to it, and a bare name is found in PATH.
+    for (target, begins) in [("busybox", "/tmp/crontab."), ("vim.tiny", "+3 /tmp/crontab.")] {
+        scripted_editor(&world, target, &texts);
+        world.run(&format!("ln -sf {target} /tmp/editors/vi")).ok();
+        world.run_as("alice", "crontab -r").ok();
+        let line = "PATH=/tmp/editors:$PATH EDITOR=vi crontab -e";
+        assert_eq!(world.run_with_input("alice", line, b"y\ny\n").code(), 0, "{target}");
+        assert!(world.run_as("alice", "sed -n 2p ~/args").ok().starts_with(begins), "{target}");
+    }
     // Debian's default is a script that starts the editor which the user has selected.
     scripted_editor(&world, "nano", &texts);
     fs::write("/usr/bin/sensible-editor", "#!/bin/sh\n. ~/.selected_editor\nexec $SELECTED_EDITOR \"$@\"\n").unwrap();
