@@ -291,6 +291,9 @@ fn a_file_is_read_in_the_form_that_it_has() {
     let path = file.to_str().unwrap();
     let answer = ask(&["check", path]);
     assert_eq!((answer.out, answer.status), (format!("{path}: 1 entry, 1 error, 0 warnings\n"), Some(1)));
+    std::fs::write(&file, "#\n".repeat(40 << 10)).unwrap();
+    let answer = ask(&["check", path]);
+    assert!(answer.status == Some(1) && answer.err.contains("larger than 65536 bytes"), "{answer:?}");
     let answer = next(path);
     assert!(answer.status == Some(1) && answer.err.contains("an anacrontab says after how many days"), "{answer:?}");
 }
