@@ -632,6 +632,11 @@ fn check_reports_every_fault_and_every_refusal() {
     let fine = world.run("crond --check");
     assert_eq!((fine.code(), fine.stderr.as_str()), (0, ""), "{fine:?}");
     assert_eq!(fine.stdout, "1 table with 1 entry, 0 refused, 0 errors, 0 warnings\n");
+    let spool = world.implementation.spool();
+    let partial = world.run_as("alice", "crond --check");
+    assert_eq!(partial.code(), 0, "{partial:?}");
+    let warning = format!("warning: {spool}: not checked, as only root can list it: run the check as root\n");
+    assert!(partial.stderr.contains(&warning) && partial.stdout.contains(" 0 refused, "), "{partial:?}");
     world.drop_in("bad", "0 24 * * * root true\n* * * * * root true\n");
     world.drop_in("open", "* * * * * root true\n");
     world.run("chmod 666 /etc/cron.d/open").ok();
