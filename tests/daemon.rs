@@ -721,7 +721,7 @@ fn check_reports_what_the_machine_lacks() {
     world.run("rm /etc/cron.d/users; mkdir /etc/cron.d/sub.dir").ok();
     world.drop_in(".placeholder", "# hidden\n");
     world.drop_in("backup.sh", "* * * * * root true\n");
-    let rule = "a table's name has letters, digits, _ and - only";
+    let rule = "rename it: only letters, digits, _ and - are allowed in a table's name";
     assert_eq!(check_lines(&world), [format!("warning: /etc/cron.d/backup.sh is not read: {rule}")]);
     fs::remove_file("/etc/cron.d/backup.sh").expect("the file");
 
@@ -767,7 +767,7 @@ fn what_is_skipped_at_the_start_is_one_line_each() {
     world.log.wait_for("/etc/cron.d/last:1:3", Deadline::seconds(20));
     let lines = world.log.lines();
     for part in [
-        "(CRON) WARNING (/etc/cron.d/backup.sh is not read: a table's name has",
+        "(CRON) WARNING (/etc/cron.d/backup.sh is not read: rename it: only letters",
         &format!("(CRON) OPENDIR FAILED ({}): No such file or directory", world.implementation.spool()),
         "warning: there is no program /bin/no-such-shell: the jobs below it cannot be started)",
     ] {
